@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from appliance.controls.limits import TripwireLimits
+from appliance.controls.limits import Limits
 from appliance.schedule.timetable import Entering
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
@@ -157,7 +157,7 @@ class ApplianceConfig(Config):
     router : RouterConfig
     portfolio : PortfolioConfig
     execution : ExecutionConfig
-    tripwires : TripwireLimits
+    tripwires : Limits
     require_green : bool
         Trade on GREEN sessions only; AMBER is enough otherwise.
     accept_unproven : bool
@@ -173,7 +173,7 @@ class ApplianceConfig(Config):
     router: RouterConfig = RouterConfig()
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
-    tripwires: TripwireLimits = TripwireLimits()
+    tripwires: Limits = Limits()
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
@@ -215,6 +215,6 @@ class _WithoutPlaces(Config):
     router: RouterConfig
     portfolio: PortfolioConfig
     execution: ExecutionConfig
-    tripwires: TripwireLimits
+    tripwires: Limits
     require_green: bool
     accept_unproven: bool

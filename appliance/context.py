@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance.alerts.heartbeat import NoHeartbeat
+from appliance.alerts.heartbeat import NoWatcher
 from appliance.config import ApplianceConfig
 from appliance.controls.latch import Latch
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.ledger import Ledger, choices
-from appliance.market.store import MarketStore
-from appliance.market.vendor_record import PriceSource, VendorMarketData
-from appliance.storage.published_sources import PublishedSources
+from appliance.market.store import Market
+from appliance.market.vendor import MarketData, PriceSource
+from appliance.storage.published_sources import Sources
 from appliance.system.ports import Clock, Fs, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Broker
@@ -62,12 +62,12 @@ class Deps:
     notifier: Notifier
     fs: Fs
     code_version: str
-    open_market: Callable[[], MarketStore]
+    open_market: Callable[[], Market]
     open_broker: Callable[[], Broker]
     machine: Machine = field(default_factory=ThisMachine)
-    heartbeat: Heartbeat = field(default_factory=NoHeartbeat)
+    heartbeat: Heartbeat = field(default_factory=NoWatcher)
     credentials: Path | None = None
-    open_bars: Callable[[], VendorMarketData] | None = None
+    open_bars: Callable[[], MarketData] | None = None
 
     @property
     def state(self) -> Path:
@@ -75,12 +75,12 @@ class Deps:
         return self.folder.root
 
     @cached_property
-    def sources(self) -> PublishedSources:
+    def sources(self) -> Sources:
         """Where published things are read from."""
-        return PublishedSources(self.config.stores, self.credentials)
+        return Sources(self.config.stores, self.credentials)
 
     @cached_property
-    def market(self) -> MarketStore:
+    def market(self) -> Market:
         """The market store, opened now if it was not."""
         return self.open_market()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
-from appliance.system.ports import Heartbeat, HeartbeatSignal
+from appliance.system.ports import Beat, Heartbeat
 from signals.errors import BadConfig
 
 ADDRESS = "heartbeat-url"
@@ -26,17 +26,17 @@ STEP_SECONDS, TOTAL_SECONDS = 5.0, 10.0
 MAX_BODY = 4_000
 
 
-class NoHeartbeat:
+class NoWatcher:
     """Nobody outside watches this device."""
 
     is_set = False
 
-    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
+    def beat(self, beat: Beat, body: str = "") -> bool:
         """Take nothing."""
         return False
 
 
-class HttpHeartbeat:
+class WebWatcher:
     """A watcher at an HTTP address.
 
     Parameters
@@ -49,7 +49,7 @@ class HttpHeartbeat:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
 
-    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
+    def beat(self, beat: Beat, body: str = "") -> bool:
         """Post one beat; False when the watcher did not take it in time, whatever the cause."""
         taken: list[bool] = []
         # a peer that drips bytes outlives every time-out of a single read: only the thread's end is sure
@@ -58,7 +58,7 @@ class HttpHeartbeat:
         sender.join(TOTAL_SECONDS)
         return taken == [True]
 
-    def _post(self, beat: HeartbeatSignal, body: str) -> bool:
+    def _post(self, beat: Beat, body: str) -> bool:
         try:
             address = urlsplit(self._url + beat.value)
             kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
@@ -69,7 +69,7 @@ class HttpHeartbeat:
             return False
 
 
-def configured_heartbeat(credentials: Path | None) -> Heartbeat:
+def watcher(credentials: Path | None) -> Heartbeat:
     """Return the watcher whose address is among the credentials, or none without the file.
 
     Raises
@@ -78,7 +78,7 @@ def configured_heartbeat(credentials: Path | None) -> Heartbeat:
         The file does not hold one http(s) address; the address is not repeated.
     """
     if credentials is None or not (credentials / ADDRESS).is_file():
-        return NoHeartbeat()
+        return NoWatcher()
     url = (credentials / ADDRESS).read_text(encoding="utf-8").strip()
     if not url.startswith(("https://", "http://")) or len(url.split()) != 1:
         raise BadConfig(
@@ -86,4 +86,4 @@ def configured_heartbeat(credentials: Path | None) -> Heartbeat:
             where=str(credentials / ADDRESS),
             fix="Write the address of the check, nothing else",
         )
-    return HttpHeartbeat(url)
+    return WebWatcher(url)

@@ -12,7 +12,7 @@ LOST_FOR = timedelta(days=1)
 ACKNOWLEDGED = "acknowledged_at"
 
 
-def is_reminder_due(ledger: Ledger, standing: LatchRecord, now: datetime) -> bool:
+def is_unheard(ledger: Ledger, standing: LatchRecord, now: datetime) -> bool:
     """Whether a halt stands that nobody acknowledged and that was last told an hour ago, or never.
 
     A fresh device is halted too, and nothing is wrong with it: it stays silent.
@@ -23,7 +23,7 @@ def is_reminder_due(ledger: Ledger, standing: LatchRecord, now: datetime) -> boo
     return last is None or now - last.alert.at >= EVERY
 
 
-def has_undelivered(ledger: Ledger, now: datetime) -> bool:
+def is_unsaid(ledger: Ledger, now: datetime) -> bool:
     """Whether an alert of the last day has reached nobody yet."""
     return bool(alerts.undelivered(ledger, now - LOST_FOR))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from appliance.backup.copies import STAMP, Backup
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.ledger import AccessMode, Ledger
+from appliance.ledger import Ledger, Mode, meta
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, LedgerUnusable, Locked
 from signals.files import read_pieces, sync_folder, write_pieces
@@ -59,8 +59,8 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
     _set_aside(folder.ledger, at)
     arrived.replace(folder.ledger)
     sync_folder(folder.root)
-    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:  # an older schema is led forward here
-        ledger.write_meta(RESTORED_FROM, f"{backup.name} at {at.isoformat(timespec='seconds')}")
+    with Ledger(folder.ledger, Mode.WRITE) as ledger:  # an older schema is led forward here
+        meta.write(ledger, RESTORED_FROM, f"{backup.name} at {at.isoformat(timespec='seconds')}")
     return record
 
 
@@ -70,7 +70,7 @@ def _set_aside(ledger: Path, at: datetime) -> None:
             ledger.with_name(ledger.name + journal).unlink(missing_ok=True)
         return
     with suppress(LedgerUnusable, Locked):  # it may be damaged: that is why there is a restore
-        Ledger(ledger, AccessMode.WRITE).close()  # a sound one takes its journal in
+        Ledger(ledger, Mode.WRITE).close()  # a sound one takes its journal in
     for journal in JOURNALS:
         path = ledger.with_name(ledger.name + journal)
         if path.exists():

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.config import BackupConfig
-from appliance.storage.published_bucket import PublishedBucket
-from appliance.storage.published_store import PublishedFolder, PublishedStore
+from appliance.storage.published_bucket import S3Store
+from appliance.storage.published_store import FolderStore, Store
 from signals.errors import BadConfig, StoreUnreachable
 from signals.files import read_pieces, sha256_of_file, sync_folder, write_pieces
 from signals.storage.places import Place, is_s3
@@ -17,7 +17,7 @@ PRIVATE = 0o600
 KEY_FILE, SECRET_FILE = "backup-key-id", "backup-secret-key"
 
 
-class Vault(PublishedStore, Protocol):
+class Vault(Store, Protocol):
     """A store that can be written. What it holds is read back before it is believed."""
 
     def put(self, name: str, path: Path) -> None:
@@ -30,7 +30,7 @@ class Vault(PublishedStore, Protocol):
         """Names of the objects below `prefix`, sorted; empty when there is none."""
 
 
-class FolderVault(PublishedFolder):
+class FolderVault(FolderStore):
     """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made.
 
     Parameters
@@ -83,7 +83,7 @@ class FolderVault(PublishedFolder):
             )
 
 
-class ObjectVault(PublishedBucket):
+class ObjectVault(S3Store):
     """A prefix of a bucket, with a key pair that may write, read, list and remove there.
 
     Parameters

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from appliance.bundles.store import KEYSET_FILE, BundleStore
-from appliance.ledger import Ledger
-from appliance.storage.published_store import PublishedStore
+from appliance.ledger import Ledger, meta
+from appliance.storage.published_store import Store
 from signals.bundle import Bundle, Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of
@@ -32,21 +32,13 @@ class Delivery:
 
 
 def fetch(
-    store: PublishedStore,
-    bundles: BundleStore,
-    ledger: Ledger,
-    bundle: Bundle,
-    asof: date,
-    snapshot_id: str,
-    calendar: str,
-    *,
-    name: str = "",
+    store: Store, bundles: BundleStore, ledger: Ledger, bundle: Bundle, asof: date, snapshot_id: str, calendar: str, *, name: str = ""
 ) -> Delivery:
     """Fetch the delivered scores of `asof` and check them; nothing is recorded yet.
 
     Parameters
     ----------
-    store : PublishedStore
+    store : Store
         Of published bundles.
     bundles : BundleStore
         Whose key set counts.
@@ -82,7 +74,7 @@ def fetch(
     return Delivery(given, found.scored(), found.revision, digest)
 
 
-def _keyset(store: PublishedStore, bundles: BundleStore) -> Keyset:
+def _keyset(store: Store, bundles: BundleStore) -> Keyset:
     """Return the store's newest key set: a key that was revoked since the last bundle counts no more tonight."""
     try:
         return bundles.install_keyset(store.read(KEYSET_FILE))
@@ -90,15 +82,15 @@ def _keyset(store: PublishedStore, bundles: BundleStore) -> Keyset:
         raise ScoresRefused(error.what, where=error.where or KEYSET_FILE, fix=error.fix) from None
 
 
-def record_accepted(ledger: Ledger, delivery: Delivery) -> None:
+def remember(ledger: Ledger, delivery: Delivery) -> None:
     """Record that this document was accepted: nothing older ever is again."""
     row = {"asof": delivery.scores.asof.isoformat(), "revision": delivery.revision, "sha256": delivery.sha256}
-    ledger.write_meta(f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
+    meta.write(ledger, f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
 
 
 def accepted(ledger: Ledger, name: str) -> Seen | None:
     """Return the newest document accepted under a name, or None."""
-    text = ledger.read_meta(f"{ACCEPTED} {name}")
+    text = meta.read(ledger, f"{ACCEPTED} {name}")
     if text is None:
         return None
     row = json.loads(text)

@@ -3,7 +3,7 @@
 `features/<asof>_<sleeve>.json` holds the model's own float32 inputs; the row of the score job names the file and its
 SHA-256.
 
-Entry points: `FeatureRecord` (to and from bytes), `store_features` (the score job), `read_features` (a reader).
+Entry points: `FeatureRecord` (to and from bytes), `keep` (the score job), `kept` (a reader).
 
 Invariants
 ----------
@@ -35,7 +35,7 @@ FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
-class FeatureValue:
+class Reading:
     """One feature of one name; `z` is standardised over the cross-section, both None where there is no value."""
 
     name: str
@@ -111,7 +111,7 @@ class FeatureRecord:
         except (ValueError, KeyError, TypeError, binascii.Error, InvariantBroken) as error:
             raise FixInput("recorded features cannot be read", where=reason_of(error)) from None
 
-    def of(self, symbol: str) -> tuple[FeatureValue, ...]:
+    def of(self, symbol: str) -> tuple[Reading, ...]:
         """Return what the model read of one name, in the model's order; empty for a name that was not scored."""
         if symbol not in self.symbols:
             return ()
@@ -121,14 +121,14 @@ class FeatureRecord:
         return tuple(_reading(name, cells[place * width + i], cells[i::width]) for i, name in enumerate(self.names))
 
 
-def store_features(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
+def keep(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
     """Write the record below `folder`; return what the job's row says of it."""
     content = record.to_bytes()
     fs.write(folder / record.file_name, content)
     return {"file": record.file_name, "sha256": sha256_of(content)}
 
 
-def read_features(folder: Path, said: Mapping[str, Any]) -> FeatureRecord:
+def kept(folder: Path, said: Mapping[str, Any]) -> FeatureRecord:
     """Read the record that a score job's row names.
 
     Raises
@@ -148,10 +148,10 @@ def read_features(folder: Path, said: Mapping[str, Any]) -> FeatureRecord:
     return FeatureRecord.from_bytes(content)
 
 
-def _reading(name: str, value: float, column: tuple[float, ...]) -> FeatureValue:
+def _reading(name: str, value: float, column: tuple[float, ...]) -> Reading:
     if not math.isfinite(value):
-        return FeatureValue(name, None, None)
+        return Reading(name, None, None)
     found = [cell for cell in column if math.isfinite(cell)]
     mean = math.fsum(found) / len(found)
     deviation = math.sqrt(math.fsum((cell - mean) ** 2 for cell in found) / len(found))
-    return FeatureValue(name, value, (value - mean) / deviation if deviation > 0 else None)
+    return Reading(name, value, (value - mean) / deviation if deviation > 0 else None)

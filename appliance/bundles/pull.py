@@ -15,9 +15,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.bundles.store import BundleStore
-from appliance.market.store import BarsFile, MarketStore
+from appliance.market.store import Delivered, Market
 from appliance.storage.download import PART, bring
-from appliance.storage.published_store import PublishedStore
+from appliance.storage.published_store import Store
 from signals.bundle import BundleManifest, Policy, Role
 from signals.bundle.layout import TRADED, find_latest, latest_of, places_of
 from signals.bundle.manifest import MANIFEST_NAME
@@ -57,21 +57,21 @@ class DataPull:
     changed_sessions: int = 0
 
 
-def is_current(market: MarketStore, manifest: Manifest, through: date) -> bool:
+def is_current(market: Market, manifest: Manifest, through: date) -> bool:
     """Whether the market store already holds what `manifest` says up to `through`."""
     held = market.dataset()
     is_same = held is not None and held.manifest_id == manifest.snapshot_id and held.through >= through
     return is_same and not market.pending(manifest, through)
 
 
-def pull_data(store: PublishedStore, market: MarketStore, manifest: Manifest, through: date, incoming: Path, at: datetime) -> DataPull:
+def pull_data(store: Store, market: Market, manifest: Manifest, through: date, incoming: Path, at: datetime) -> DataPull:
     """Bring the market store up to the session `through`.
 
     Parameters
     ----------
-    store : PublishedStore
+    store : Store
         A published dataset.
-    market : MarketStore
+    market : Market
     manifest : Manifest
         As the store publishes it now: signed, and no older than what was taken over before.
     through : date
@@ -120,7 +120,7 @@ class BundlePull:
 
 
 def pull_bundle(
-    store: PublishedStore, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
+    store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
 ) -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
@@ -132,7 +132,7 @@ def pull_bundle(
 
     Parameters
     ----------
-    store : PublishedStore
+    store : Store
     bundles : BundleStore
     policy : Policy
     incoming : Path
@@ -184,7 +184,7 @@ def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role
         )
 
 
-def pull_keyset(store: PublishedStore, bundles: BundleStore) -> str:
+def pull_keyset(store: Store, bundles: BundleStore) -> str:
     """Bring the newest key set, before anything that it judges; return why the published one was refused, if it was.
 
     A refused one leaves the kept one in force.
@@ -204,7 +204,7 @@ def pull_keyset(store: PublishedStore, bundles: BundleStore) -> str:
     return ""
 
 
-def fetch_bundle(store: PublishedStore, folder: str, to: Path, *, sleeves: Sequence[str]) -> bool:
+def fetch_bundle(store: Store, folder: str, to: Path, *, sleeves: Sequence[str]) -> bool:
     """Copy a bundle that is no longer the newest, by what its own manifest lists; False where there is none.
 
     Raises
@@ -236,14 +236,14 @@ def _keep_only(incoming: Path, wanted: list[str]) -> None:
             path.rmdir()
 
 
-def _bring(store: PublishedStore, record: FileRecord, incoming: Path) -> int:
+def _bring(store: Store, record: FileRecord, incoming: Path) -> int:
     return bring(store, record.path, incoming / record.path, sha256=record.sha256, size=record.size)
 
 
-def _delivered(record: FileRecord, incoming: Path) -> BarsFile:
+def _delivered(record: FileRecord, incoming: Path) -> Delivered:
     if record.first is None or record.last is None:
         raise BadDataset("a bars file without its range of sessions", where=record.path, fix=PUBLISH_AGAIN)
-    return BarsFile(record.path, record.sha256, incoming / record.path, record.first, record.last)
+    return Delivered(record.path, record.sha256, incoming / record.path, record.first, record.last)
 
 
 def _actions(incoming: Path, manifest: Manifest) -> tuple[Action, ...]:

@@ -15,7 +15,7 @@ import typer
 
 from appliance.commands.text_table import render
 from appliance.context import Deps
-from appliance.ledger import choices, snapshots
+from appliance.ledger import choices, meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orders import OrderPath
@@ -155,7 +155,7 @@ def accept(
         confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)
         with deps.ledger.transaction():
             left = accept_break(path, day, _phase(deps, day), reports)
-            deps.ledger.write_meta(f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
+            meta.write(deps.ledger, f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
     known = [difference.sentence() for difference in left]
     also = "".join(f"\nKnown from now on: {sentence}." for sentence in known)
     emit(

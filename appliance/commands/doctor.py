@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.doctor import DeviceProbe, Finding, FindingState, examine, try_addresses, worst
+from appliance.doctor import Finding, Patient, State, examine, try_addresses, worst
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
 from appliance.system.clock import SystemClock
@@ -32,7 +32,7 @@ def doctor(
     cannot work like this.
     """
     clock = SystemClock()
-    found = examine(DeviceProbe(StateFolder(state), credentials, clock.now(), clock.now))
+    found = examine(Patient(StateFolder(state), credentials, clock.now(), clock.now))
     found += tuple(try_addresses(credentials, clock.now())) if alert else ()
     verdict = worst(found)
     rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.fix} for f in found]
@@ -42,4 +42,4 @@ def doctor(
 
 def _line(finding: Finding) -> str:
     line = f"{finding.state.word:<5} {finding.check:<12} {finding.says}"
-    return line if finding.state is FindingState.OK else f"{line}\n{'':<19}-> {finding.fix}"
+    return line if finding.state is State.OK else f"{line}\n{'':<19}-> {finding.fix}"

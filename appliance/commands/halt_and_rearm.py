@@ -15,10 +15,10 @@ from appliance.controls import halt_file
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
-from appliance.ledger import AccessMode, Ledger, halts
+from appliance.ledger import Ledger, Mode, halts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import Device, channels, opened
-from appliance.runtime.venue import opened_venue
+from appliance.runtime.venue import standing_at
 from appliance.safety import reductions
 from appliance.safety.escalation import acknowledge
 from appliance.safety.halt import CANCELLED, carry_out
@@ -86,14 +86,14 @@ def rearm(
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
         with device.deps() as deps:
-            reduced = reductions.in_force(deps.ledger)
+            reduced = reductions.standing(deps.ledger)
         if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
             ended = [row for row in reduced if row.id == halt_id]
         else:
             device.latch.require_halt(halt_id)
             ended = list(reduced)
-        if halt_file.is_requested(device.fs, device.folder):
-            words = halt_file.stated_reason(device.fs, device.folder)
+        if halt_file.is_asked(device.fs, device.folder):
+            words = halt_file.words(device.fs, device.folder)
             raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
         with device.deps() as deps:
             _refuse_loosened(deps, halt_id)
@@ -106,7 +106,7 @@ def rearm(
             if not device.latch.read().is_armed:
                 at, standing = device.clock.now(), device.latch.read()
                 record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
-                halts.record_armed(deps.ledger, at)
+                halts.note_armed(deps.ledger, at)
                 _record(deps, standing, record)
             for row in ended:
                 halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
@@ -127,7 +127,7 @@ def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson 
     if standing.is_armed or standing.is_fresh:
         raise FixInput("no halt stands; there is nothing to acknowledge", where=standing.sentence())
     person = by or who()
-    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
+    with Ledger(folder.ledger, Mode.WRITE) as ledger:
         acknowledge(ledger, standing, person, SystemClock().now())
     emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json, text=f"Acknowledged by {person}. {standing.sentence()}")
 
@@ -137,7 +137,7 @@ def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     folder = StateFolder(state)
     folder.require()
     config = load(folder.config, ApplianceConfig)
-    with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+    with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
         done = cancel_all_of(counterparty.broker)
     text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
     emit({"cancelled": done == CANCELLED}, as_json=False, text=text)
@@ -150,14 +150,14 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
             is_told = True  # whatever carrying it out ends with
             cancelled = carry_out(deps, None, record, MANUAL, reason, "halt_requests")
     except Locked:
-        is_asked = halt_file.request(fs, folder, reason)
+        is_asked = halt_file.ask(fs, folder, reason)
         told = _cancel_past_the_lock(folder, credentials)
         if not is_asked:
             return f"Another process is at work, and can send no new orders.{told}"
-        _await_cancellation(folder, credentials)
+        _see_it_taken(folder, credentials)
         return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
     except (TrademlError, OSError) as error:
-        halt_file.request(fs, folder, reason)
+        halt_file.ask(fs, folder, reason)
         told = _cancel_past_the_lock(folder, credentials)
         if not is_told:
             body = f"{record.sentence()}.{told} It is not in the ledger: {reason_of(error)}"
@@ -177,18 +177,18 @@ def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
         config = load(folder.config, ApplianceConfig)
         if config.venue.is_hosted:
             return ""
-        with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+        with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
             done = cancel_all_of(counterparty.broker)
     except (TrademlError, OSError) as error:
         done = f"not cancelled: {reason_of(error)}"
     return " Cancel-all was sent from here too." if done == CANCELLED else f" Cancel-all from here: {done}."
 
 
-def _await_cancellation(folder: StateFolder, credentials: Path | None) -> None:
+def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
     """Wait until the file HALT is gone; when the other process ended without seeing it, do here what it asks."""
     clock = SystemClock()
     until = clock.monotonic() + TAKEN_SECONDS
-    while halt_file.is_requested(DurableFs(), folder) and clock.monotonic() < until:
+    while halt_file.is_asked(DurableFs(), folder) and clock.monotonic() < until:
         try:
             with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
                 honour_halt_request(deps, None)
@@ -221,5 +221,5 @@ def _record(deps: Deps, standing: LatchRecord, record: LatchRecord) -> None:
     if halts.find(deps.ledger, standing.halt_id) is None:  # a crash came between the latch and the ledger
         name, reason = standing.name, standing.reason
         halts.add(deps.ledger, halts.HaltRow(standing.halt_id, at, name, name, reason, "", None, halts.HALT))
-    for row in halts.open_halts(deps.ledger, halts.HALT):
+    for row in halts.standing(deps.ledger, halts.HALT):
         halts.rearm(deps.ledger, row.id, at, record.by, record.reason)

@@ -16,7 +16,7 @@ from appliance.backup.vault import Vault, vault_at
 from appliance.commands.text_table import render
 from appliance.config import ApplianceConfig
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.ledger import AccessMode, Ledger
+from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
@@ -64,7 +64,7 @@ def backup(
             text=f"The newest backup is of {newest:%Y-%m-%d %H:%M} UTC: none is needed.",
         )
         return
-    with Ledger(folder.ledger, AccessMode.READ) as ledger:
+    with Ledger(folder.ledger, Mode.READ) as ledger:
         done = take(ledger, vault, folder.copies, at=at, code_version=code_version("appliance"))
     gone = retire(vault, done, config.backup)
     emit(

@@ -13,19 +13,19 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles.slots import BundleSlot
+from appliance.bundles.slots import Slot
 from appliance.commands.text_table import render
 from appliance.config import ApplianceConfig
-from appliance.ledger import AccessMode, Ledger
+from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
 from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder
-from appliance.tui.ledger_source import LedgerSource, ScreenQuery
+from appliance.tui.ledger_source import LedgerSource, Question
 from appliance.views import (
     View,
     bundle_facts,
+    data,
     event_log,
-    monitoring,
     order_trace,
     performance,
     reconciliations,
@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
 def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Show everything one look must answer: mode, what to look at, account, data, bundle, next job."""
     source = LedgerSource(state, SystemClock())
-    answer = source.read(ScreenQuery())
+    answer = source.read(Question())
     source.close()
     if answer.overview is None:
         what, fix = (answer.trouble.what, answer.trouble.fix) if answer.trouble else ("nothing could be read", "")
@@ -124,7 +124,7 @@ def show_runs(session: Session = "", state: State = DEFAULT_STATE, sessions: Ses
 
 def show_data(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
     """Show the data of the last sessions up to D: GREEN, AMBER or RED, and why."""
-    of_session(state, session, lambda ledger, day: monitoring.data(ledger, day, sessions), sessions, as_json)
+    of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
 
 
 def show_bundle(
@@ -162,7 +162,7 @@ def show_shadow(
     folder = StateFolder(state)
     with open_ledger(state) as ledger:
         venue = load(folder.config, ApplianceConfig).venue
-        place = folder.bundles / BundleSlot.SHADOW
+        place = folder.bundles / Slot.SHADOW
         log = shadow_scores.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:
         if log is None:
@@ -209,7 +209,7 @@ def open_ledger(state: Path) -> Ledger:
     """Open the ledger of a state folder for reading."""
     folder = StateFolder(state)
     folder.require()
-    return Ledger(folder.ledger, AccessMode.READ)
+    return Ledger(folder.ledger, Mode.READ)
 
 
 def of_session(state: Path, text: str, query: Callable[[Ledger, date], View], limit: int, as_json: bool) -> None:

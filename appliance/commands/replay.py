@@ -15,7 +15,7 @@ from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
 from appliance.options import DEFAULT_STATE, AsJson, to_session
 from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
-from appliance.runtime.replay import ReplaySummary
+from appliance.runtime.replay import Summary
 from appliance.runtime.replay import replay as run_replay
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -66,7 +66,7 @@ def replay(
     raise typer.Exit(HALTED if summary.halted else 0)
 
 
-def described(summary: ReplaySummary) -> str:
+def described(summary: Summary) -> str:
     """Return a replay's summary for a person."""
     change = summary.paper_nav - summary.first_equity
     lines = [

@@ -12,18 +12,19 @@ import typer
 
 from appliance.config import ApplianceConfig
 from appliance.daemon.briefing import Briefing
-from appliance.jobs.disk_space import free_disk_space
+from appliance.jobs.disk_space import keep_room
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
+from appliance.runtime.day import run_session
 from appliance.runtime.device import Device, opened
 from appliance.runtime.kill_switch import killable
-from appliance.runtime.session import run_session, tick
+from appliance.runtime.tick import tick
 from appliance.runtime.venue import time_addresses
 from appliance.safety.escalation import attend
 from appliance.schedule.job import EXIT_CODES, JobReport
 from appliance.schedule.timetable import JOBS
-from appliance.storage.published_sources import PublishedSources
+from appliance.storage.published_sources import Sources
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.config import load
@@ -81,7 +82,7 @@ def reconcile(session: SessionText, state: State = DEFAULT_STATE, credentials: C
         day = to_session(session)
         morning_ended = device.has_ended("reconcile_morning", day)
         found = device.run("reconcile_close" if morning_ended else "reconcile_morning", day)
-    _print(found, as_json)
+    _tell(found, as_json)
 
 
 def report(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
@@ -120,7 +121,7 @@ def attend_now(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     """Do what halts and messages lack, and what a filling disk needs; the daemon asks for it between jobs."""
     with opened(state, credentials=credentials) as device, killable(device), device.deps() as deps:
         honour_halt_request(deps, None)
-        free_disk_space(deps, None)
+        keep_room(deps, None)
         attend(deps)
 
 
@@ -136,7 +137,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
             fix="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )
     exchange, broker = time_addresses(config)
-    calendar = PublishedSources(config.stores).manifest(folder).calendar
+    calendar = Sources(config.stores).manifest(folder).calendar
     found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
     DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 
@@ -171,9 +172,9 @@ def as_row(found: JobReport) -> dict[str, Any]:
 def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:
     with opened(state, credentials=credentials) as device, killable(device):
         found = device.run(name, to_session(session))
-    _print(found, as_json)
+    _tell(found, as_json)
 
 
-def _print(found: JobReport, as_json: bool) -> None:
+def _tell(found: JobReport, as_json: bool) -> None:
     emit(as_row(found), as_json=as_json, text=f"{found.job} {found.session}: {found.status.value}: {found.summary}")
     raise typer.Exit(EXIT_CODES[found.status])

@@ -9,7 +9,7 @@ import typer
 
 from appliance.config import BarsFrom, Venue
 from appliance.controls.latch import Latch
-from appliance.ledger import AccessMode, Ledger, halts, plans
+from appliance.ledger import Ledger, Mode, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import require_decided
@@ -98,8 +98,8 @@ def arm(
         confirm_typed("ARM", "send this device's orders", yes=yes)
         at = device.clock.now()
         record = device.latch.arm(by=who(), at=at)
-        with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
-            halts.record_armed(ledger, at)
+        with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
+            halts.note_armed(ledger, at)
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json, text=record.sentence())
 
 
@@ -118,7 +118,7 @@ def _rehearse(device: Device, session: str) -> list[JobReport]:
 
 def _shown(device: Device, session: str, rehearsed: list[JobReport]) -> str:
     lines = [f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in rehearsed]
-    with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
+    with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
         plan = plans.load(ledger, to_session(session)) if session else None
     venue = device.config.venue
     lines.append(f"Venue: {venue.broker.value}{' (hosted here, virtual time)' if venue.is_hosted else ''}")

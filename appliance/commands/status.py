@@ -12,15 +12,15 @@ import typer
 from appliance.commands.text_table import render
 from appliance.config import ApplianceConfig, Venue
 from appliance.controls.latch import Latch
-from appliance.ledger import AccessMode, Ledger
+from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
-from appliance.status.health import HealthStatus
+from appliance.status.health import Verdict
 from appliance.status.upkeep import concerns_of, count_addresses
 from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
-from appliance.storage.published_sources import PublishedSources
+from appliance.storage.published_sources import Sources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -60,7 +60,7 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
     lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
     emit(facts, as_json=as_json, text="\n".join(lines))
-    raise typer.Exit(int(HealthStatus[facts["verdict"].upper()]))
+    raise typer.Exit(int(Verdict[facts["verdict"].upper()]))
 
 
 def timetable(
@@ -96,7 +96,7 @@ def timetable(
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:
     if folder.config.is_file():
-        return PublishedSources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
+        return Sources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
 
@@ -108,7 +108,7 @@ def _venue_time(folder: StateFolder) -> datetime:
     is_exchange = config.venue.broker is Venue.EXCHANGE
     if found := venue_time(folder.root, SystemClock(), is_exchange=is_exchange, url=config.venue.url):
         return found
-    manifest = PublishedSources(config.stores).manifest(folder)
+    manifest = Sources(config.stores).manifest(folder)
     return manifest.calendar.session(manifest.first).close  # a hosted clock begins here
 
 
@@ -120,12 +120,12 @@ def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
     at = SystemClock().now()
     try:
         folder.require()
-        with Ledger(folder.ledger, AccessMode.READ) as ledger:
+        with Ledger(folder.ledger, Mode.READ) as ledger:
             daemon, concerns = _looked_after(ledger, folder, credentials, daemon_facts(folder), at)
             found = vitals(ledger, folder, at, daemon, concerns)
-            reduced = [reductions.sentence(row) for row in reductions.in_force(ledger)]
+            reduced = [reductions.sentence(row) for row in reductions.standing(ledger)]
     except (FixInput, LedgerUnusable) as error:
-        return {"verdict": HealthStatus.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+        return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
     report = folder.reports / f"report_{found.session}.md"
     return {
         **found.facts(),

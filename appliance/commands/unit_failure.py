@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.ledger import AccessMode, Ledger, alerts
+from appliance.ledger import Ledger, Mode, alerts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import channels
 from appliance.system.clock import SystemClock
@@ -51,7 +51,7 @@ def tell_unit(
     What no channel took stays among the alerts: `status` is degraded, and the daemon sends it again. Exit code 0: told;
     5: nobody was reached.
     """
-    alert, folder = message_of(unit, result, status, invocation, SystemClock().now()), StateFolder(state)
+    alert, folder = told_of(unit, result, status, invocation, SystemClock().now()), StateFolder(state)
     delivered = channels(folder, credentials).notify(alert)
     recorded = _record(folder, alert, delivered=delivered)
     emit(
@@ -62,7 +62,7 @@ def tell_unit(
     raise typer.Exit(0 if delivered else NOBODY)
 
 
-def message_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
+def told_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
     """Return the message; its key is that of one run of the unit, so that no failure hides behind the one before."""
     severity, words = MESSAGES.get(unit, UNKNOWN)
     ended = " ".join(part for part in (result, status) if part) or "no more is known"
@@ -80,7 +80,7 @@ def _record(folder: StateFolder, alert: Alert, *, delivered: bool) -> bool:
     if not folder.ledger.exists():
         return False
     try:
-        with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
+        with Ledger(folder.ledger, Mode.WRITE) as ledger:
             alerts.add(ledger, alert, delivered=delivered)
     except (LedgerUnusable, Locked):
         return False

@@ -17,12 +17,12 @@ from signals.text.wording import reason_of
 WORDS = 200
 
 
-def is_requested(fs: Fs, folder: StateFolder) -> bool:
+def is_asked(fs: Fs, folder: StateFolder) -> bool:
     """Whether a person asks for a halt."""
     return fs.exists(folder.halt_request)
 
 
-def stated_reason(fs: Fs, folder: StateFolder) -> str:
+def words(fs: Fs, folder: StateFolder) -> str:
     """Return what the file says, for the record; never raises."""
     try:
         said = fs.head(folder.halt_request, 4 * WORDS)
@@ -31,16 +31,16 @@ def stated_reason(fs: Fs, folder: StateFolder) -> str:
     return said.decode(errors="replace").strip()[:WORDS] or "no reason given"
 
 
-def request(fs: Fs, folder: StateFolder, reason: str) -> bool:
+def ask(fs: Fs, folder: StateFolder, reason: str) -> bool:
     """Ask the process at work to cancel its orders; False when the disk does not even take an empty file."""
     try:
-        fs.write(folder.halt_request, clean(stated_reason).encode())
+        fs.write(folder.halt_request, clean(reason).encode())
     except OSError:
         return _touched(folder.halt_request)
     return True
 
 
-def remove(fs: Fs, folder: StateFolder) -> bool:
+def take_away(fs: Fs, folder: StateFolder) -> bool:
     """Remove the file; False when it stays, as a folder with something in it does."""
     try:
         fs.remove(folder.halt_request)

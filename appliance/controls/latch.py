@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from appliance.ledger import AccessMode, Ledger, halts
+from appliance.ledger import Ledger, Mode, halts
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.errors import DeviceHalted, FixInput, LedgerUnusable, Locked
@@ -142,8 +142,8 @@ class Latch:
         if not self._ledger.exists():
             return FRESH
         try:
-            with Ledger(self._ledger, AccessMode.READ) as ledger:
-                standing, last = halts.open_halts(ledger, halts.HALT), halts.last_armed(ledger)
+            with Ledger(self._ledger, Mode.READ) as ledger:
+                standing, last = halts.standing(ledger, halts.HALT), halts.last_armed(ledger)
         except (LedgerUnusable, Locked):
             return LatchRecord(LatchState.HALTED, _identity(MISSING.encode()), MISSING, UNASKED_WORDS)
         if standing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from signals.config import Config
 
 
-class TripwireLimits(Config):
+class Limits(Config):
     """The table's limits that belong to no other configuration; fractions of equity unless the name says otherwise.
 
     Attributes

@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.controls.tripwires import TRIPWIRES, Figure, Rearm, Tripwire, TripwireAction, TripwireFigures, check
+from appliance.controls.tripwires import TRIPWIRES, Action, Figure, Figures, Rearm, Tripwire, check
 
 SESSIONS_A_YEAR = 252
 ATTENDED_SESSIONS = 5
-STOPPING = (TripwireAction.SKIP, TripwireAction.REDUCE, TripwireAction.HALT)
+STOPPING = (Action.SKIP, Action.REDUCE, Action.HALT)
 
 
 @dataclass(frozen=True)
-class SessionFigures:
+class Past:
     """One session of a history.
 
     Attributes
@@ -41,7 +41,7 @@ class SessionFigures:
 
 
 @dataclass(frozen=True)
-class SimulatedStop:
+class Stop:
     """One stop.
 
     Attributes
@@ -71,37 +71,35 @@ class RowHistory:
     Attributes
     ----------
     name : str
-    action : TripwireAction
+    action : Action
     limit : float
     looked : int
         Sessions in which its figure was looked at.
     highest : float or None
         The figure nearest to the limit, or furthest past it.
-    stops : tuple of SimulatedStop
+    stops : tuple of Stop
     false_a_year : float
     saved : float
         Sum over its stops, as fractions of the book's value.
     """
 
     name: str
-    action: TripwireAction
+    action: Action
     limit: float
     looked: int
     highest: float | None
-    stops: tuple[SimulatedStop, ...]
+    stops: tuple[Stop, ...]
     false_a_year: float
     saved: float
 
 
-def backtest(
-    history: Sequence[SessionFigures], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS
-) -> tuple[RowHistory, ...]:
+def backtest(history: Sequence[Past], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS) -> tuple[RowHistory, ...]:
     """Run every stopping row of the table over the history, each as if it alone could stop the device."""
     years = max(1.0, len(history) / SESSIONS_A_YEAR)
     return tuple(_row(row, history, limits, attended_sessions, years) for row in TRIPWIRES if row.action in STOPPING)
 
 
-def _row(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str, float], attended: int, years: float) -> RowHistory:
+def _row(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int, years: float) -> RowHistory:
     limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
     seen = [item.figures[row.measure] for item in history if row.measure in item.figures]
     numbers = [value for value in seen if isinstance(value, float)]
@@ -119,8 +117,8 @@ def _row(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str, 
     )
 
 
-def _stops(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str, float], attended: int) -> tuple[SimulatedStop, ...]:
-    found: list[SimulatedStop] = []
+def _stops(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int) -> tuple[Stop, ...]:
+    found: list[Stop] = []
     at = 0
     while at < len(history):
         if not _trips(row, history[at], limits):
@@ -130,15 +128,15 @@ def _stops(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str
         while end < len(history) and (_trips(row, history[end], limits) or (row.rearm is Rearm.HUMAN and end - at < attended)):
             end += 1
         saved = -sum(past.result for past in history[at:end])
-        found.append(SimulatedStop(history[at].session, history[end - 1].session, saved, row.limit == 0.0))
+        found.append(Stop(history[at].session, history[end - 1].session, saved, row.limit == 0.0))
         at = end
     return tuple(found)
 
 
-def _trips(row: Tripwire, past: SessionFigures, limits: Mapping[str, float]) -> bool:
+def _trips(row: Tripwire, past: Past, limits: Mapping[str, float]) -> bool:
     if row.measure not in past.figures:
         return False
-    figures = TripwireFigures(**{row.measure: past.figures[row.measure]})
+    figures = Figures(**{row.measure: past.figures[row.measure]})
     return next(item for item in check(row.stage, figures, limits) if item.name == row.name).is_tripped
 
 

@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.controls.tripwires import TRIPWIRES, Evaluation, Figure, Tripwire, TripwireFigures, check
+from appliance.controls.tripwires import TRIPWIRES, Evaluation, Figure, Figures, Tripwire, check
 
 
 @dataclass(frozen=True)
-class SelfTestResult:
+class Exercise:
     """What a dry run came to.
 
     Attributes
@@ -34,10 +34,10 @@ class SelfTestResult:
         return f"{fired}: {'; '.join(self.dead)}" if self.dead else fired
 
 
-def run_self_test(limits: Mapping[str, float], rows: tuple[Tripwire, ...] = TRIPWIRES) -> SelfTestResult:
+def exercise(limits: Mapping[str, float], rows: tuple[Tripwire, ...] = TRIPWIRES) -> Exercise:
     """Fire every row in a dry run against the device's limits by name."""
     faults = [(row.name, _fault(row, limits)) for row in rows]
-    return SelfTestResult(len(rows), tuple(f"{name} {fault}" for name, fault in faults if fault))
+    return Exercise(len(rows), tuple(f"{name} {fault}" for name, fault in faults if fault))
 
 
 def _fault(row: Tripwire, limits: Mapping[str, float]) -> str:
@@ -59,5 +59,5 @@ def _fault(row: Tripwire, limits: Mapping[str, float]) -> str:
 
 
 def _evaluated(row: Tripwire, figure: Figure, limits: Mapping[str, float]) -> Evaluation | None:
-    figures = TripwireFigures(**{row.measure: figure})
+    figures = Figures(**{row.measure: figure})
     return next((item for item in check(row.stage, figures, limits) if item.name == row.name), None)

@@ -18,7 +18,7 @@ from typing import Any
 
 import apsw
 
-from appliance.ledger import AccessMode, Ledger, alerts, job_runs
+from appliance.ledger import Ledger, Mode, alerts, job_runs, meta
 from appliance.ledger.database import RESTORE
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobReport, JobStatus
@@ -66,7 +66,7 @@ class LedgerView:
         try:
             self._require_same()
             if self._reader is None:
-                self._reader = Ledger(self._folder.ledger, AccessMode.READ)
+                self._reader = Ledger(self._folder.ledger, Mode.READ)
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
@@ -101,7 +101,7 @@ class LedgerView:
     @contextmanager
     def _writer(self) -> Iterator[Ledger]:
         self._require_same()
-        with Ledger(self._folder.ledger, AccessMode.WRITE) as ledger:
+        with Ledger(self._folder.ledger, Mode.WRITE) as ledger:
             yield ledger
 
     def sessions(self) -> tuple[date, ...]:
@@ -151,7 +151,7 @@ class LedgerView:
 
     def note_start(self, boot: str, pid: int, at: datetime) -> dict[str, Any] | None:
         """Record that this process is the daemon; return what the one before recorded, if it did not end by itself."""
-        before: dict[str, Any] = json.loads(self.reader().read_meta(DAEMON) or "{}")
+        before: dict[str, Any] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
         self._write_process(boot, pid, at, ended=False)
         return before if before and not before.get("ended") else None
 
@@ -162,7 +162,7 @@ class LedgerView:
     def _write_process(self, boot: str, pid: int, at: datetime, *, ended: bool) -> None:
         row = {"boot": boot, "pid": pid, "at": at.isoformat(timespec="seconds"), "ended": ended}
         with self._writer() as ledger:
-            ledger.write_meta(DAEMON, json.dumps(row, sort_keys=True))
+            meta.write(ledger, DAEMON, json.dumps(row, sort_keys=True))
 
     def close(self) -> None:
         """Close the file."""

@@ -27,8 +27,8 @@ from threading import Thread
 
 import structlog
 
-from appliance.alerts.heartbeat import configured_heartbeat
-from appliance.alerts.reminders import has_undelivered, is_reminder_due
+from appliance.alerts.heartbeat import watcher
+from appliance.alerts.reminders import is_unheard, is_unsaid
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon import briefing
@@ -50,7 +50,7 @@ from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
 from appliance.status.vitals import Vitals, is_filling
 from appliance.system.clock import ExchangeTime
 from appliance.system.durable_files import DurableFs
-from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
+from appliance.system.ports import Alert, Beat, Clock, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
 from signals.schedule.catch_up import catch_up, first_session
@@ -100,7 +100,7 @@ class Supervisor:
         self._folder, self._environment = folder, environment
         self._real, self._pace, self._log = real, pace, log
         self._ledger_view, self._latch = LedgerView(folder), Latch(folder.root, DurableFs())
-        self._watcher = configured_heartbeat(credentials)
+        self._watcher = watcher(credentials)
         self.announcer = Announcer(self._ledger_view, log)
         self.clock_guard = ClockGuard(gate, self.notify, self.close_latch)
         self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
@@ -116,7 +116,7 @@ class Supervisor:
     def look(self) -> None:
         """Go round once (see the module)."""
         mono_s = self._real.monotonic()
-        if halt_file.is_requested(DurableFs(), self._folder):
+        if halt_file.is_asked(DurableFs(), self._folder):
             self._latch.close()  # an attendance, or the process at work, does the rest
         try:
             self._ledger_view.reader()
@@ -179,7 +179,7 @@ class Supervisor:
 
     def _start_job(self, item: DueJob, mono_s: float) -> None:
         if item.job == TIMETABLE[0].job and self._watcher.is_set:
-            Thread(target=self._watcher.beat, args=(HeartbeatSignal.START,), daemon=True).start()
+            Thread(target=self._watcher.beat, args=(Beat.START,), daemon=True).start()
         self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
         arguments = ("job", item.job, "--session", str(item.session))
         self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), mono_s, item.session)
@@ -228,7 +228,7 @@ class Supervisor:
         self._failed_attendances = 0 if is_waiting else self._failed_attendances + 1
         wait = min(self._pace.retry * 2 ** max(0, self._failed_attendances - 1), REPEAT_SECONDS)
         self._attempts.wait_until("attend", mono_s + wait)
-        if halt_file.is_requested(DurableFs(), self._folder):
+        if halt_file.is_asked(DurableFs(), self._folder):
             self._attempts.wait_until("HALT", mono_s + (self._pace.look if ended.code == TRY_AGAIN else wait))
         if ended.code != 0:
             self._log.warning("attendance failed", words=ended.words)
@@ -312,7 +312,7 @@ class Supervisor:
 
     def _needs_attendance(self, mono_s: float) -> bool:
         is_due = self._attempts.is_due
-        if halt_file.is_requested(DurableFs(), self._folder) and is_due("HALT", mono_s):
+        if halt_file.is_asked(DurableFs(), self._folder) and is_due("HALT", mono_s):
             return True
         if is_due("room", mono_s) and is_filling(self._folder):
             self._attempts.wait_until("room", mono_s + self._pace.lost)
@@ -320,12 +320,12 @@ class Supervisor:
         if not self._is_urgent and not is_due("attend", mono_s):
             return False
         latch, ledger = self._latch.read(), self._ledger_view.reader()
-        if is_reminder_due(ledger, latch, self._venue_now()):
+        if is_unheard(ledger, latch, self._venue_now()):
             return True
         if not latch.is_armed and not latch.is_fresh and halts.find(ledger, latch.halt_id) is None:
             return True
         is_urgent, self._is_urgent = self._is_urgent, False
-        return (is_urgent or is_due("lost", mono_s)) and has_undelivered(ledger, self._venue_now())
+        return (is_urgent or is_due("lost", mono_s)) and is_unsaid(ledger, self._venue_now())
 
     def _venue_now(self) -> datetime:
         """Return the venue's instant, or the machine's while the venue does not answer."""

@@ -10,7 +10,7 @@ from signals.errors import TrademlError
 from signals.text.wording import reason_of
 
 
-class FindingState(IntEnum):
+class State(IntEnum):
     """How bad it is; the worst of all is the exit code."""
 
     OK = 0
@@ -30,7 +30,7 @@ class Finding:
     Attributes
     ----------
     check : str
-    state : FindingState
+    state : State
     says : str
         What was found.
     fix : str
@@ -38,24 +38,24 @@ class Finding:
     """
 
     check: str
-    state: FindingState
+    state: State
     says: str
     fix: str = ""
 
 
 def ok(check: str, says: str) -> Finding:
     """Nothing is wrong."""
-    return Finding(check, FindingState.OK, says)
+    return Finding(check, State.OK, says)
 
 
 def warn(check: str, says: str, fix: str) -> Finding:
     """Something is worth a look."""
-    return Finding(check, FindingState.WARN, says, fix)
+    return Finding(check, State.WARN, says, fix)
 
 
 def bad(check: str, says: str, fix: str) -> Finding:
     """The device cannot work like this."""
-    return Finding(check, FindingState.BAD, says, fix)
+    return Finding(check, State.BAD, says, fix)
 
 
 def fault(check: str, error: TrademlError | OSError, fix: str) -> Finding:
@@ -66,6 +66,6 @@ def fault(check: str, error: TrademlError | OSError, fix: str) -> Finding:
     return bad(check, f"{error.filename or ''} {reason_of(error)}".strip(), fix)
 
 
-def worst(findings: Iterable[Finding]) -> FindingState:
+def worst(findings: Iterable[Finding]) -> State:
     """Return the worst state among them."""
-    return max((finding.state for finding in findings), default=FindingState.OK)
+    return max((finding.state for finding in findings), default=State.OK)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.alerts.heartbeat import ADDRESS, configured_heartbeat
+from appliance.alerts.heartbeat import ADDRESS, watcher
 from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, ok, warn
-from appliance.doctor.probe import DeviceProbe
+from appliance.doctor.probe import Patient
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
 from appliance.system.ports import ADDRESSES
 from appliance.system.time_sync import MAX_SKEW_SECONDS
@@ -23,7 +23,7 @@ ENOUGH_CHANNELS = 2
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def config(patient: DeviceProbe) -> Iterator[Finding]:
+def config(patient: Patient) -> Iterator[Finding]:
     """Settings that can be read, in a folder that is the device's own."""
     settings = patient.config
     mode = patient.folder.root.stat().st_mode
@@ -32,7 +32,7 @@ def config(patient: DeviceProbe) -> Iterator[Finding]:
     yield ok("config", f"venue {settings.venue.broker.value}, decisions {settings.decision_hash()[:12]}")
 
 
-def disk(patient: DeviceProbe) -> Iterator[Finding]:
+def disk(patient: Patient) -> Iterator[Finding]:
     """Room on the disk, the machine's temperature and its power supply."""
     limits, seen = patient.config.tripwires, patient.machine.read(patient.folder.root)
     make_room = "Free space on the disk with the state folder, or replace it with a larger one"
@@ -55,7 +55,7 @@ def disk(patient: DeviceProbe) -> Iterator[Finding]:
         yield warn("disk", "the power supply sags", "Use the supply that the board's maker names, and a short cable")
 
 
-def credentials(patient: DeviceProbe) -> Iterator[Finding]:
+def credentials(patient: Patient) -> Iterator[Finding]:
     """Key files that the venue, the stores and the channels need; what is in them is never shown."""
     folder = patient.credentials
     if patient.is_paper:
@@ -63,7 +63,7 @@ def credentials(patient: DeviceProbe) -> Iterator[Finding]:
     if any(is_s3(place) for place in (patient.config.stores.data, patient.config.stores.bundles)):
         read_keys(folder)
         yield ok("credentials", "the key pair of the object store is there")
-    reached, watched = len(webhooks(folder)), configured_heartbeat(folder).is_set
+    reached, watched = len(webhooks(folder)), watcher(folder).is_set
     if reached < ENOUGH_CHANNELS:
         yield warn(
             "credentials",
@@ -95,7 +95,7 @@ def _key_files(folder: Path | None) -> Iterator[Finding]:
             yield ok("credentials", f"{name} is there")
 
 
-def clock(patient: DeviceProbe) -> Iterator[Finding]:
+def clock(patient: Patient) -> Iterator[Finding]:
     """A clock that is synchronised and agrees with the broker's; an exchange of our own brings its time along."""
     exchange, broker = patient.addresses
     if not patient.is_paper:
@@ -111,7 +111,7 @@ def clock(patient: DeviceProbe) -> Iterator[Finding]:
         yield ok("clock", "synchronised, and agrees with the broker's")
 
 
-def network(patient: DeviceProbe) -> Iterator[Finding]:
+def network(patient: Patient) -> Iterator[Finding]:
     """The published dataset, and the account behind the credentials."""
     yield ok("network", f"{patient.published.name} is published to {patient.published.last}")
     if patient.config.venue.is_hosted:
@@ -128,7 +128,7 @@ def network(patient: DeviceProbe) -> Iterator[Finding]:
         yield ok("network", f"the broker answers, equity {account.equity:,.2f} USD")
 
 
-def calendar(patient: DeviceProbe) -> Iterator[Finding]:
+def calendar(patient: Patient) -> Iterator[Finding]:
     """A calendar that reaches far enough."""
     known, now = patient.manifest.calendar, patient.now
     left = sum(session.open > now for session in known.sessions)

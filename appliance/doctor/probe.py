@@ -11,9 +11,9 @@ from pathlib import Path
 from appliance.config import ApplianceConfig, Venue
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
-from appliance.runtime.device import hosted_clock_start
-from appliance.runtime.venue import opened_venue, time_addresses
-from appliance.storage.published_sources import PublishedSources, unverified_manifest
+from appliance.runtime.device import clock_start
+from appliance.runtime.venue import standing_at, time_addresses
+from appliance.storage.published_sources import Sources, published
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import skew_seconds, unsynchronised
@@ -23,7 +23,7 @@ from signals.market.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class DeviceProbe:
+class Patient:
     """One device.
 
     Attributes
@@ -64,12 +64,12 @@ class DeviceProbe:
     @cached_property
     def manifest(self) -> Manifest:
         """Of the dataset, as the device goes by it."""
-        return PublishedSources(self.config.stores, self.credentials).manifest(self.folder)
+        return Sources(self.config.stores, self.credentials).manifest(self.folder)
 
     @cached_property
     def published(self) -> Manifest:
         """Of the dataset, as its store publishes it now."""
-        return unverified_manifest(PublishedSources(self.config.stores, self.credentials).data())
+        return published(Sources(self.config.stores, self.credentials).data())
 
     @cached_property
     def addresses(self) -> tuple[str, str]:
@@ -80,9 +80,9 @@ class DeviceProbe:
     def now(self) -> datetime:
         """UTC, by the clock that the device goes by; a hosted one stands where its last process left it."""
         if self.config.venue.is_hosted:
-            return hosted_clock_start(self.folder, self.manifest)
+            return clock_start(self.folder, self.manifest)
         if self.addresses[0]:
-            with opened_venue(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+            with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
                 return counterparty.clock.now()
         return self.real
 
@@ -93,5 +93,5 @@ class DeviceProbe:
 
     def account(self) -> Account:
         """Ask the broker for the account; a hosted exchange has none to be asked from here."""
-        with opened_venue(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+        with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
             return counterparty.broker().account()

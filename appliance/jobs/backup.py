@@ -7,7 +7,7 @@ from datetime import date
 from appliance.backup.copies import listed, retire, shorter, take
 from appliance.backup.vault import vault_at
 from appliance.context import Deps
-from appliance.safety.halt import notify
+from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.errors import BadBackup, StoreUnreachable
@@ -38,7 +38,7 @@ def backup(session: date, deps: Deps) -> JobReport:
     try:
         gone = retire(vault, done, config)
         if fuller := shorter(done, listed(vault)):
-            notify(
+            tell(
                 deps,
                 Severity.WARN,
                 f"shorter-{session}",
@@ -47,7 +47,7 @@ def backup(session: date, deps: Deps) -> JobReport:
             )
     except (StoreUnreachable, BadBackup) as error:
         gone = ()
-        notify(deps, Severity.WARN, f"retention-{session}", "old backups could not be let go", str(error))
+        tell(deps, Severity.WARN, f"retention-{session}", "old backups could not be let go", str(error))
     summary = f"{sum(done.rows.values())} rows in {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones let go"
     figures = {"name": done.name, "size": done.size, "sha256": done.sha256, "rows": dict(done.rows), "gone": list(gone)}
     return JobReport(BACKUP, session, JobStatus.DONE, summary, figures)

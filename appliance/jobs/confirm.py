@@ -12,7 +12,7 @@ from appliance.ledger import plans
 from appliance.ledger.intents import JournalEntry
 from appliance.orders import OrderPath
 from appliance.orders.recovery import recover
-from appliance.orders.send_sequence import send_closings_first
+from appliance.orders.send_sequence import send_in_turn
 from appliance.orders.unfilled_orders import add_follow_ups, settle_live
 from appliance.safety.enforce import enforce
 from appliance.safety.order_measures import order_figures
@@ -37,7 +37,7 @@ def confirm(session: date, deps: Deps) -> JobReport:
     recover(path)
     if deps.latch.read().is_armed:
         add_follow_ups(path, session)
-        send_closings_first(path, plan, _waits)
+        send_in_turn(path, plan, _waits)
     entries = settle_live(path, session)
     enforce(deps, session, Stage.ORDERS, order_figures(deps, session))
     return _report(session, entries)

@@ -15,14 +15,14 @@ from datetime import date
 
 from appliance.context import Deps
 from appliance.jobs.prune import sweep
-from appliance.safety.halt import halt, notify
+from appliance.safety.halt import halt, tell
 from appliance.system.ports import Severity
 
 BUNDLES_KEPT_IN_NEED = 1
 DISK, MEASURE = "DISK", "free_disk"
 
 
-def free_disk_space(deps: Deps, session: date | None) -> None:
+def keep_room(deps: Deps, session: date | None) -> None:
     """Look at the disk that holds the state folder and do what it needs.
 
     A disk that cannot be measured is left to the tripwires, which count it as tripped.
@@ -38,7 +38,7 @@ def free_disk_space(deps: Deps, session: date | None) -> None:
     if is_full and deps.latch.read().is_armed:
         halt(deps, session, DISK, f"{words}, {limits.halt_free_disk:.0%} must be", measure=MEASURE)
         return
-    notify(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
+    tell(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
 
 
 def _share(free: object) -> str:

@@ -8,7 +8,7 @@ from appliance.context import Deps
 from appliance.ledger import alerts, intents, job_runs, reports
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.system.ports import HeartbeatSignal
+from appliance.system.ports import Beat
 
 HEARTBEAT = "heartbeat"
 RECENT_ALERTS = 50
@@ -20,9 +20,7 @@ def heartbeat(session: date, deps: Deps) -> JobReport:
     figures = {"broken": list(found), "watched": deps.heartbeat.is_set}
     if not deps.heartbeat.is_set:
         told = "nobody outside watches"
-    elif deps.heartbeat.beat(
-        HeartbeatSignal.FAIL if found else HeartbeatSignal.SUCCESS, "; ".join(found) or f"{session} went as it should"
-    ):
+    elif deps.heartbeat.beat(Beat.FAIL if found else Beat.SUCCESS, "; ".join(found) or f"{session} went as it should"):
         told = "the watcher was told of a failure" if found else "the watcher was told of success"
     else:
         told = "the watcher did not answer"

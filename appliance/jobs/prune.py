@@ -34,7 +34,7 @@ CURRENT_FILE = "current.json"
 
 
 @dataclass(frozen=True)
-class Removed:
+class Swept:
     """What was removed.
 
     Attributes
@@ -60,7 +60,7 @@ def prune(session: date, deps: Deps) -> JobReport:
     return JobReport("prune", session, JobStatus.DONE, summary, figures)
 
 
-def sweep(deps: Deps, bundles_kept: int) -> Removed:
+def sweep(deps: Deps, bundles_kept: int) -> Swept:
     """Remove caches and old copies, and nothing else, whatever of it there is."""
     names = deps.folder
     caches = (names.incoming, names.copies, names.bundles, names.features, names.completed)
@@ -70,7 +70,7 @@ def sweep(deps: Deps, bundles_kept: int) -> Removed:
     stores = (deps.folder.bundles, *_folders(deps.folder.bundles))
     removed = [name for store in stores for name in _old_bundles(store, bundles_kept)]
     _forget_evenings(deps)
-    return Removed(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
+    return Swept(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
 
 
 def _old_bundles(store: Path, kept: int) -> list[str]:

@@ -6,17 +6,17 @@ from datetime import date
 
 from appliance.bundles.accepted_roles import bundle_policy, sought_roles
 from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
-from appliance.bundles.slots import BundleSlot, SlotPull, pull_slot
+from appliance.bundles.slots import Slot, SlotPull, pull_slot
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
-from appliance.jobs.preconditions import require_closed
+from appliance.jobs.gate import require_closed
 from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
-from appliance.market.vendor_sessions import CompletionResult, complete
-from appliance.safety.halt import notify
+from appliance.market.vendor_sessions import Completed, complete
+from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.storage.published_sources import verified_manifest
+from appliance.storage.published_sources import signed
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
@@ -41,9 +41,9 @@ def pull(session: date, deps: Deps) -> JobReport:
     bundles, own = deps.sources.bundles(), BundleStore(deps.folder.bundles, deps.fs)
     # First, so that a revocation arrives whatever else is published, missing or garbage.
     if refusal := pull_keyset(bundles, own):
-        notify(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
+        tell(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
     store = deps.sources.data()
-    manifest = verified_manifest(store, own.keyset(), asof, deps.config.stores.data)
+    manifest = signed(store, own.keyset(), asof, deps.config.stores.data)
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
     if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
@@ -53,7 +53,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():
-        notify(
+        tell(
             deps,
             Severity.WARN,
             f"market-{session}",
@@ -69,18 +69,18 @@ def pull(session: date, deps: Deps) -> JobReport:
     mark.advance(manifest)
     deps.sources.remember(manifest, deps.folder)
     _tell_differences(session, deps)
-    added = _completed(manifest, asof, deps) if is_completed else CompletionResult()
+    added = _completed(manifest, asof, deps) if is_completed else Completed()
     if refusal:  # nothing new is put in force under a key set that may be behind
         bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
         return _report(session, asof, deps, done, added, bundle, [])
     policy = bundle_policy(asof, deps.config, deps.calendar)
     bundle = pull_bundle(bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config))
     if bundle.refusal:
-        notify(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
-    beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in BundleSlot]
+        tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
+    beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
     for one in beside:
         if one.refusal:
-            notify(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
+            tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
     return _report(session, asof, deps, done, added, bundle, beside)
 
 
@@ -92,7 +92,7 @@ def _in_force(own: BundleStore, refusal: str) -> str:
 
 
 def _report(
-    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, bundle: BundlePull, beside: list[SlotPull]
+    session: date, asof: date, deps: Deps, done: DataPull, added: Completed, bundle: BundlePull, beside: list[SlotPull]
 ) -> JobReport:
     """Say what came of it."""
     audit = deps.market.audit(asof)
@@ -127,7 +127,7 @@ def _tell_differences(session: date, deps: Deps) -> None:
     connection = deps.market.connection()
     found = publication_differences.differences(connection)
     if found:
-        notify(
+        tell(
             deps,
             Severity.WARN,
             f"published-{session}",
@@ -135,13 +135,13 @@ def _tell_differences(session: date, deps: Deps) -> None:
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
         )
-        publication_differences.drop_differences(connection)
+        publication_differences.forget(connection)
 
 
-def _completed(manifest: Manifest, asof: date, deps: Deps) -> CompletionResult:
+def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
     if deps.open_bars is None:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
     added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
     if added.untold:
-        notify(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.untold))
+        tell(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.untold))
     return added

@@ -6,16 +6,16 @@ import json
 from datetime import date
 
 from appliance.context import Deps
-from appliance.controls.self_test import run_self_test
+from appliance.controls.self_test import exercise
 from appliance.controls.tripwires import Stage
 from appliance.jobs import session_value
 from appliance.ledger import nav, reports
-from appliance.monitoring.session_monitoring import measure, notify_if_decayed
+from appliance.monitoring.session_monitoring import tell_if_gone, watch
 from appliance.reports.equity_curve import draw
 from appliance.reports.markdown import render
 from appliance.reports.session_data import gather
 from appliance.safety.enforce import enforce
-from appliance.safety.halt import notify
+from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.files import sha256_of
@@ -30,12 +30,12 @@ def report(session: date, deps: Deps) -> JobReport:
     happened since.
     """
     session_value.restate(session, deps)
-    watched = measure(session, deps)
+    watched = watch(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
-    notify_if_decayed(session, deps, watched.content["expectation"])
-    controls = run_self_test(deps.config.limits())
+    tell_if_gone(session, deps, watched.content["expectation"])
+    controls = exercise(deps.config.limits())
     if controls.dead:
-        notify(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
+        tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = session_value.record(session, deps)
     content = {**gather(session, deps), **watched.content, "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()

@@ -8,20 +8,21 @@ from datetime import date
 import numpy as np
 
 from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
-from appliance.bundles.feature_record import FeatureRecord, store_features
-from appliance.bundles.slots import BundleSlot, load_slot, recorded_as, slot_store
+from appliance.bundles.delivered_scores import Delivery, fetch, remember
+from appliance.bundles.feature_record import FeatureRecord, keep
+from appliance.bundles.slots import Slot, load_slot, recorded_as, slot_store
 from appliance.bundles.store import BundleStore
 from appliance.config import Scoring
 from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
-from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
-from appliance.jobs.preconditions import held_snapshot, require_closed
+from appliance.controls.tripwires import Action, Evaluation, Figures, Stage
+from appliance.jobs.gate import require_closed
+from appliance.jobs.snapshot import held_snapshot
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
-from appliance.monitoring.feature_restatement import compare_previous
+from appliance.monitoring.feature_restatement import look_back
 from appliance.safety.enforce import enforce, record
-from appliance.safety.halt import notify
+from appliance.safety.halt import tell
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
@@ -55,7 +56,7 @@ def score(session: date, deps: Deps) -> JobReport:
         deps,
         session,
         Stage.DATA,
-        TripwireFigures(
+        Figures(
             red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
             stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
         ),
@@ -69,18 +70,16 @@ def score(session: date, deps: Deps) -> JobReport:
         deps,
         session,
         Stage.SCORES,
-        TripwireFigures(
-            coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)
-        ),
+        Figures(coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)),
     )
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
-        record_accepted(deps.ledger, given.delivery)
-    beside = [_score_beside(slot, session, asof, deps) for slot in BundleSlot]
+        remember(deps.ledger, given.delivery)
+    beside = [_score_beside(slot, session, asof, deps) for slot in Slot]
     how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
-    past = compare_previous(deps, asof)
+    past = look_back(deps, asof)
     if past is not None and past.changed:
-        notify(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
+        tell(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
     told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
     return JobReport(
         "score",
@@ -107,7 +106,7 @@ def score(session: date, deps: Deps) -> JobReport:
 
 
 @dataclass(frozen=True)
-class ScoredEvening:
+class Given:
     """The scores of the evening, how they stand to the training history, and what they came from.
 
     Attributes
@@ -126,7 +125,7 @@ class ScoredEvening:
     features: dict[str, str] | None = None
 
 
-def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
+def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
     sleeve = SLEEVES[bundle.manifest.sleeve]
     features = sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof)
     try:
@@ -135,7 +134,7 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening
         _record_invalid(session, deps, error)
         raise
     drift = score_drift(deps, bundle, features, scores).score
-    return ScoredEvening(scores, drift, features=_kept(asof, bundle, features, deps))
+    return Given(scores, drift, features=_kept(asof, bundle, features, deps))
 
 
 def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
@@ -151,20 +150,20 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dic
         symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
     )
-    return store_features(deps.fs, deps.folder.features, record)
+    return keep(deps.fs, deps.folder.features, record)
 
 
-def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
+def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
     bundles = BundleStore(deps.folder.bundles, deps.fs)
     try:
         found = _fetched(asof, bundle, bundles, deps)
     except ScoresRefused as error:
-        notify(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
+        tell(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
         raise
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    return ScoredEvening(found.scores, delivered_drift(deps, bundle, found.scores), found)
+    return Given(found.scores, delivered_drift(deps, bundle, found.scores), found)
 
 
 def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:
@@ -175,10 +174,10 @@ def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name:
 
 def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     limit = deps.config.tripwires.max_invalid_scores
-    record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
+    record(deps, session, [Evaluation("SCORES_INVALID", None, limit, Action.SKIP, True, str(error))])
 
 
-def _score_beside(slot: BundleSlot, session: date, asof: date, deps: Deps) -> str:
+def _score_beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
     """Score the slot's bundle, if there is one, and say so; what goes wrong with it is told and stops nothing."""
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
@@ -186,16 +185,16 @@ def _score_beside(slot: BundleSlot, session: date, asof: date, deps: Deps) -> st
             return ""
         scores = _scores_beside(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable) as error:
-        notify(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
+        tell(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
         return f"{slot}: {error}"
     score_rows.save(deps.ledger, asof, recorded_as(slot, scores.sleeve), ranked(scores))
     return f"{len(scores.symbols)} {slot} scores"
 
 
-def _scores_beside(slot: BundleSlot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+def _scores_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
     if deps.config.scoring is Scoring.PULLED:
         found = _fetched(asof, bundle, slot_store(slot, deps.folder, deps.fs), deps, slot.value)
-        record_accepted(deps.ledger, found)
+        remember(deps.ledger, found)
         return found.scores
     sleeve = SLEEVES[bundle.manifest.sleeve]
     return score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))

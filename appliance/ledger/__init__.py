@@ -1,5 +1,5 @@
 """The ledger: SQLite through apsw, one file of small typed functions per noun."""
 
-from appliance.ledger.database import AccessMode, Ledger
+from appliance.ledger.database import Ledger, Mode
 
-__all__ = ["AccessMode", "Ledger"]
+__all__ = ["Ledger", "Mode"]

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from execution.brokers.base import Activity
 
 
@@ -49,7 +49,7 @@ def since(ledger: Ledger, first: date) -> tuple[Activity, ...]:
     return tuple(_activity(row) for row in found)
 
 
-def _activity(row: LedgerRow) -> Activity:
+def _activity(row: Row) -> Activity:
     return Activity(
         id=values.text(row, "id"),
         kind=values.text(row, "kind"),

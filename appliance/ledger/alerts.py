@@ -50,7 +50,7 @@ def mark_delivered(ledger: Ledger, number: int) -> None:
         ledger.execute("UPDATE alerts SET delivered = 1 WHERE id = ?", (number,))
 
 
-def _row(row: values.LedgerRow) -> AlertRow:
+def _row(row: values.Row) -> AlertRow:
     alert = Alert(
         severity=Severity(values.text(row, "severity")),
         key=values.text(row, "key"),

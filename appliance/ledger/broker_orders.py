@@ -6,7 +6,7 @@ from datetime import datetime
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
 
 
@@ -59,7 +59,7 @@ def since(ledger: Ledger, first: datetime) -> tuple[BrokerOrder, ...]:
     return tuple(_order(row) for row in found)
 
 
-def _order(row: LedgerRow) -> BrokerOrder:
+def _order(row: Row) -> BrokerOrder:
     return BrokerOrder(
         id=values.text(row, "id"),
         client_order_id=values.text(row, "client_order_id"),

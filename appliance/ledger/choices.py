@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
+from appliance.ledger import meta
 from appliance.ledger.database import Ledger
 
 KEY = "foreign_positions"
@@ -22,7 +23,7 @@ class Choice(StrEnum):
 def decide(ledger: Ledger, symbols: Iterable[str], choice: Choice, by: str, at: datetime) -> None:
     """Record the choice for each symbol, in place of an earlier one."""
     rows = _rows(ledger) | {s: {"choice": choice.value, "by": by, "at": at.isoformat()} for s in symbols}
-    ledger.write_meta(KEY, json.dumps(rows, sort_keys=True))
+    meta.write(ledger, KEY, json.dumps(rows, sort_keys=True))
 
 
 def chosen(ledger: Ledger, choice: Choice) -> frozenset[str]:
@@ -31,5 +32,5 @@ def chosen(ledger: Ledger, choice: Choice) -> frozenset[str]:
 
 
 def _rows(ledger: Ledger) -> dict[str, dict[str, str]]:
-    content = ledger.read_meta(KEY)
+    content = meta.read(ledger, KEY)
     return json.loads(content) if content else {}

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from execution.fills import Fill
 from execution.orders import Side
 from signals.errors import InvariantBroken
@@ -82,7 +82,7 @@ def quantity_by_order(ledger: Ledger) -> dict[str, Decimal]:
     return total
 
 
-def _booked(row: LedgerRow) -> BookedFill:
+def _booked(row: Row) -> BookedFill:
     return BookedFill(
         fill=Fill(
             id=values.text(row, "id"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.ledger import values
+from appliance.ledger import meta, values
 from appliance.ledger.database import Ledger
 from signals.errors import InvariantBroken
 
@@ -56,8 +56,8 @@ def add(ledger: Ledger, row: HaltRow) -> None:
 def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, Any]) -> None:
     """Add to a halt's record what its reactions came to: cancel and notifier results."""
     with ledger.transaction():
-        open_halts = require(ledger, halt_id)
-        merged = json.dumps({**open_halts.details, **details}, default=str, sort_keys=True)
+        standing = require(ledger, halt_id)
+        merged = json.dumps({**standing.details, **details}, default=str, sort_keys=True)
         ledger.execute("UPDATE halts SET details = ? WHERE id = ?", (merged, halt_id))
 
 
@@ -91,7 +91,7 @@ def newest(ledger: Ledger, count: int) -> tuple[HaltRow, ...]:
     return tuple(_halt(row) for row in ledger.rows("SELECT * FROM halts ORDER BY at DESC, id DESC LIMIT ?", (count,)))
 
 
-def open_halts(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
+def standing(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
     """Return what a person has not cleared yet of one action, oldest first."""
     found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NULL ORDER BY at, id", (action,))
     return tuple(_halt(row) for row in found)
@@ -103,9 +103,9 @@ def last_cleared(ledger: Ledger, action: str) -> datetime | None:
     return max((row.rearmed_at for row in map(_halt, found) if row.rearmed_at is not None), default=None)
 
 
-def record_armed(ledger: Ledger, at: datetime) -> None:
+def note_armed(ledger: Ledger, at: datetime) -> None:
     """Record that a person opened the latch: from now on a latch that is missing is not a fresh device's."""
-    ledger.write_meta(ARMED_AT, values.stamp(at))
+    meta.write(ledger, ARMED_AT, values.stamp(at))
 
 
 def last_armed(ledger: Ledger) -> str | None:
@@ -118,7 +118,7 @@ def last_armed(ledger: Ledger) -> str | None:
     return max(found, default=None)
 
 
-def _halt(row: values.LedgerRow) -> HaltRow:
+def _halt(row: values.Row) -> HaltRow:
     return HaltRow(
         id=values.text(row, "id"),
         at=values.instant(row, "at"),

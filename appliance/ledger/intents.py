@@ -11,7 +11,7 @@ from typing import Any
 from appliance.ledger import values
 from appliance.ledger.database import Ledger, Value
 from appliance.ledger.states import FINISHED, MOVES, IntentState
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 
@@ -119,7 +119,7 @@ def move(
         return require(ledger, client_order_id)
 
 
-def record_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal, at: datetime) -> None:
+def note_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal, at: datetime) -> None:
     """Record a larger filled quantity of an intent that stays in its state."""
     with ledger.transaction():
         entry = require(ledger, client_order_id)
@@ -250,7 +250,7 @@ def events(ledger: Ledger, client_order_id: str) -> tuple[IntentEvent, ...]:
     return tuple(_event(row) for row in found)
 
 
-def _event(row: LedgerRow) -> IntentEvent:
+def _event(row: Row) -> IntentEvent:
     origin = values.optional_text(row, "from_state")
     return IntentEvent(
         client_order_id=values.text(row, "client_order_id"),
@@ -261,9 +261,9 @@ def _event(row: LedgerRow) -> IntentEvent:
     )
 
 
-def _entry(ledger: Ledger, row: LedgerRow) -> JournalEntry:
+def _entry(ledger: Ledger, row: Row) -> JournalEntry:
     waits_for = values.optional_text(row, "waits_for")
-    leader: LedgerRow | None = None
+    leader: Row | None = None
     if waits_for:
         leader = ledger.row("SELECT * FROM intents WHERE client_order_id = ?", (waits_for,))
     code: Value = row["refusal_code"]
@@ -289,7 +289,7 @@ def _entry(ledger: Ledger, row: LedgerRow) -> JournalEntry:
     )
 
 
-def _key(row: LedgerRow) -> IntentKey:
+def _key(row: Row) -> IntentKey:
     return IntentKey(
         account=values.text(row, "account"),
         session=values.day(row, "session"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from appliance.schedule.job import JobReport, JobStatus
 from signals.errors import InvariantBroken
 
@@ -94,7 +94,7 @@ def ended(ledger: Ledger, first: date) -> frozenset[tuple[date, str]]:
     return frozenset((values.day(row, "session"), values.text(row, "job")) for row in found)
 
 
-def _run(row: LedgerRow) -> JobRun:
+def _run(row: Row) -> JobRun:
     status = values.text(row, "status")
     return JobRun(
         session=values.day(row, "session"),

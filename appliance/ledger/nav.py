@@ -83,7 +83,7 @@ def find(ledger: Ledger, session: date) -> NavRow | None:
     return None if row is None else _row(row)
 
 
-def _row(row: values.LedgerRow) -> NavRow:
+def _row(row: values.Row) -> NavRow:
     return NavRow(
         session=values.day(row, "session"),
         paper_nav=values.number(row, "paper_nav"),

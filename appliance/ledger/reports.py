@@ -39,5 +39,5 @@ def newest(ledger: Ledger, count: int) -> tuple[ReportRow, ...]:
     return tuple(_row(row) for row in ledger.rows("SELECT * FROM reports ORDER BY session DESC LIMIT ?", (count,)))
 
 
-def _row(row: values.LedgerRow) -> ReportRow:
+def _row(row: values.Row) -> ReportRow:
     return ReportRow(values.day(row, "session"), values.text(row, "path"), values.text(row, "sha256"), values.instant(row, "at"))

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import LedgerRow
+from appliance.ledger.values import Row
 from execution.brokers.base import Account, Position
 
 
@@ -23,7 +23,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class AccountSnapshot:
+class Snapshot:
     """Account figures and holdings at one instant, both sides agreed."""
 
     session: date
@@ -88,28 +88,28 @@ def save(ledger: Ledger, session: date, phase: Phase, account: Account, position
         )
 
 
-def latest(ledger: Ledger) -> AccountSnapshot | None:
+def latest(ledger: Ledger) -> Snapshot | None:
     """Return the newest snapshot, or None on a fresh ledger."""
     row = ledger.row("SELECT * FROM accounts ORDER BY at DESC LIMIT 1")
     return None if row is None else _snapshot(ledger, row)
 
 
-def find(ledger: Ledger, session: date, phase: Phase) -> AccountSnapshot | None:
+def find(ledger: Ledger, session: date, phase: Phase) -> Snapshot | None:
     """Return one snapshot, or None."""
     row = ledger.row("SELECT * FROM accounts WHERE session = ? AND phase = ?", (session.isoformat(), phase.value))
     return None if row is None else _snapshot(ledger, row)
 
 
-def first(ledger: Ledger) -> AccountSnapshot | None:
+def first(ledger: Ledger) -> Snapshot | None:
     """Return the oldest snapshot: where the ledger's book begins."""
     row = ledger.row("SELECT * FROM accounts ORDER BY at LIMIT 1")
     return None if row is None else _snapshot(ledger, row)
 
 
-def _snapshot(ledger: Ledger, row: LedgerRow) -> AccountSnapshot:
+def _snapshot(ledger: Ledger, row: Row) -> Snapshot:
     session, phase = values.day(row, "session"), Phase(values.text(row, "phase"))
     held = ledger.rows("SELECT * FROM positions WHERE session = ? AND phase = ? ORDER BY symbol", (session.isoformat(), phase.value))
-    return AccountSnapshot(
+    return Snapshot(
         session=session,
         phase=phase,
         at=values.instant(row, "at"),

@@ -55,7 +55,7 @@ def last_trip(ledger: Ledger, name: str) -> TripwireRow | None:
     return None if found is None else _row(found)
 
 
-def _row(row: values.LedgerRow) -> TripwireRow:
+def _row(row: values.Row) -> TripwireRow:
     return TripwireRow(
         session=values.day(row, "session"),
         name=values.text(row, "name"),

@@ -9,10 +9,10 @@ from appliance.ledger.database import Value
 from signals.errors import InvariantBroken, LedgerUnusable
 from signals.text.wording import utc_words
 
-LedgerRow = dict[str, Value]
+Row = dict[str, Value]
 
 
-def text(row: LedgerRow, column: str) -> str:
+def text(row: Row, column: str) -> str:
     """A NOT NULL text column."""
     found = row[column]
     if not isinstance(found, str):
@@ -20,7 +20,7 @@ def text(row: LedgerRow, column: str) -> str:
     return found
 
 
-def integer(row: LedgerRow, column: str) -> int:
+def integer(row: Row, column: str) -> int:
     """A NOT NULL integer column."""
     found = row[column]
     if not isinstance(found, int):
@@ -28,7 +28,7 @@ def integer(row: LedgerRow, column: str) -> int:
     return found
 
 
-def real(row: LedgerRow, column: str) -> float:
+def real(row: Row, column: str) -> float:
     """A NOT NULL real column."""
     found = row[column]
     if not isinstance(found, (int, float)):
@@ -36,32 +36,32 @@ def real(row: LedgerRow, column: str) -> float:
     return float(found)
 
 
-def optional_text(row: LedgerRow, column: str) -> str | None:
+def optional_text(row: Row, column: str) -> str | None:
     """A text column that may be null."""
     return None if row[column] is None else text(row, column)
 
 
-def number(row: LedgerRow, column: str) -> Decimal:
+def number(row: Row, column: str) -> Decimal:
     """A NOT NULL decimal column."""
     return Decimal(text(row, column))
 
 
-def optional_number(row: LedgerRow, column: str) -> Decimal | None:
+def optional_number(row: Row, column: str) -> Decimal | None:
     """A decimal column that may be null."""
     return None if row[column] is None else number(row, column)
 
 
-def instant(row: LedgerRow, column: str) -> datetime:
+def instant(row: Row, column: str) -> datetime:
     """A NOT NULL instant, in UTC."""
     return datetime.fromisoformat(text(row, column)).astimezone(UTC)
 
 
-def optional_instant(row: LedgerRow, column: str) -> datetime | None:
+def optional_instant(row: Row, column: str) -> datetime | None:
     """An instant that may be null, in UTC."""
     return None if row[column] is None else instant(row, column)
 
 
-def day(row: LedgerRow, column: str) -> date:
+def day(row: Row, column: str) -> date:
     """A NOT NULL session or date."""
     return date.fromisoformat(text(row, column))
 

@@ -1,6 +1,6 @@
 """A newly published dataset against the sessions that this device had completed itself, inside one transaction.
 
-Entry points: `set_aside` (before the published rows come), `record_differences` (after), `differences`, `drop_differences`.
+Entry points: `set_aside` (before the published rows come), `note_differences` (after), `differences`, `forget`.
 
 Invariants
 ----------
@@ -34,7 +34,7 @@ SELECT DISTINCT session, symbol FROM ((FROM ours EXCEPT FROM theirs) UNION ALL (
 
 
 @dataclass(frozen=True)
-class PublishedDifference:
+class Difference:
     """A session of which the published dataset says otherwise than this device did.
 
     Attributes
@@ -61,19 +61,19 @@ def set_aside(connection: DuckDBPyConnection) -> None:
     connection.execute(f"DELETE FROM audits WHERE {OWN}")
 
 
-def record_differences(connection: DuckDBPyConnection, columns: str, through: date) -> None:
+def note_differences(connection: DuckDBPyConnection, columns: str, through: date) -> None:
     """Compare what was set aside with the rows published up to `through`, and let go of the records of those."""
     connection.execute("DELETE FROM differences WHERE session IN (SELECT session FROM owned)")
     connection.execute(DIFFERENT.format(columns=columns), [through, through])
     connection.execute("DELETE FROM completed WHERE session <= ?", [through])
 
 
-def differences(connection: DuckDBPyConnection) -> tuple[PublishedDifference, ...]:
+def differences(connection: DuckDBPyConnection) -> tuple[Difference, ...]:
     """Return what was noted and not told yet, oldest first."""
     rows = connection.execute("SELECT session, list(symbol ORDER BY symbol) FROM differences GROUP BY session ORDER BY session").fetchall()
-    return tuple(PublishedDifference(session, tuple(symbols)) for session, symbols in rows)
+    return tuple(Difference(session, tuple(symbols)) for session, symbols in rows)
 
 
-def drop_differences(connection: DuckDBPyConnection) -> None:
+def forget(connection: DuckDBPyConnection) -> None:
     """Let go of the differences: they have been told."""
     connection.execute("DELETE FROM differences")

@@ -1,6 +1,6 @@
 """Which bytes the device's bars are: a published dataset, and what a vendor told of every later session.
 
-Entry points: `DataSnapshot` (of the market store), `parts_of` (back from its document).
+Entry points: `Snapshot` (of the market store), `parts_of` (back from its document).
 
 Invariants
 ----------
@@ -34,7 +34,7 @@ class CompletedSession:
 
 
 @dataclass(frozen=True)
-class DataSnapshot:
+class Snapshot:
     """What the market store holds, up to some session.
 
     Attributes
@@ -76,7 +76,7 @@ def document(row: dict[str, object]) -> bytes:
 
 
 def parts_of(content: bytes) -> tuple[str, Sequence[CompletedSession]]:
-    """Read back what `DataSnapshot.to_bytes` wrote: the manifest's id, and the completed sessions.
+    """Read back what `Snapshot.to_bytes` wrote: the manifest's id, and the completed sessions.
 
     Raises
     ------

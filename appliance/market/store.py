@@ -1,6 +1,6 @@
 """The device's own copy of the curated bars: one DuckDB file, a cache that can be rebuilt at any time.
 
-Entry points: `MarketStore.ingest` (the pull job), `MarketStore.bars`, `MarketStore.closes`, `MarketStore.audit`, `MarketStore.actions`.
+Entry points: `Market.ingest` (the pull job), `Market.bars`, `Market.closes`, `Market.audit`, `Market.actions`.
 
 Invariants
 ----------
@@ -25,8 +25,9 @@ import duckdb
 import numpy as np
 
 from appliance.market import publication_differences
-from appliance.market.rows import COLUMNS, action_of, action_row, audit_body, audit_of, columns_in
-from appliance.market.snapshot import CompletedSession, DataSnapshot
+from appliance.market.bar_columns import COLUMNS, columns_in
+from appliance.market.rows import action_of, action_row, audit_body, audit_of
+from appliance.market.snapshot import CompletedSession, Snapshot
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action
 from signals.market.audits import SessionAudit
@@ -81,7 +82,7 @@ WHERE fresh.n IS DISTINCT FROM held.n OR fresh.h IS DISTINCT FROM held.h
 
 
 @dataclass(frozen=True)
-class BarsFile:
+class Delivered:
     """One verified bars file on this disk, ready to be read."""
 
     name: str
@@ -91,7 +92,7 @@ class BarsFile:
     last: date
 
 
-class MarketStore:
+class Market:
     """The market store of one device.
 
     Parameters
@@ -158,7 +159,7 @@ class MarketStore:
                 found.append(record.path)
         return tuple(found)
 
-    def ingest(self, manifest: Manifest, delivered: Sequence[BarsFile], actions: Iterable[Action], through: date, at: datetime) -> int:
+    def ingest(self, manifest: Manifest, delivered: Sequence[Delivered], actions: Iterable[Action], through: date, at: datetime) -> int:
         """Take over what `manifest` vouches for up to and including `through`; return the sessions that changed.
 
         Raises
@@ -176,7 +177,7 @@ class MarketStore:
                     connection.execute("DELETE FROM spreads")
                 changed = sum(self._take(connection, f, through, is_quotes=f.name in quotes) for f in delivered)
                 if is_other:
-                    publication_differences.record_differences(connection, COLUMNS, through)
+                    publication_differences.note_differences(connection, COLUMNS, through)
                 self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise BadDataset(
@@ -192,7 +193,7 @@ class MarketStore:
         return str(row[0]) if row else ""
 
     @staticmethod
-    def _take(connection: duckdb.DuckDBPyConnection, file: BarsFile, through: date, *, is_quotes: bool) -> int:
+    def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date, *, is_quotes: bool) -> int:
         until = min(file.last, through)
         if is_quotes:  # a small table, read anew each time
             connection.execute(SPREADS, [str(file.path), until])
@@ -253,15 +254,15 @@ class MarketStore:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def dataset(self) -> DataSnapshot | None:
+    def dataset(self) -> Snapshot | None:
         """Return what was taken over last, without the sessions completed after it, or None before the first pull."""
         rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
         if not rows:
             return None
         identity, name, version, basis, survivorship, through = rows[0]
-        return DataSnapshot(identity, name, version, PriceBasis(basis), survivorship, through)
+        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through)
 
-    def snapshot(self, asof: date = date.max) -> DataSnapshot | None:
+    def snapshot(self, asof: date = date.max) -> Snapshot | None:
         """Return what the store holds up to `asof`, or None before the first pull.
 
         Raises

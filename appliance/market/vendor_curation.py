@@ -1,6 +1,6 @@
 """Curation on the device: what a vendor told of new sessions, audited and completed over the bars that are held.
 
-Entry points: `stored_since` (reads the store), `fresh_actions`, `curated` (values in, values out).
+Entry points: `held_since` (reads the store), `fresh_actions`, `curated` (values in, values out).
 
 Invariants
 ----------
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.market.rows import action_of
-from appliance.market.vendor_record import VendorBar
+from appliance.market.vendor_record import ToldBar
 from signals.audit.defects import DefectConfig, Rows, find_defects
 from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
@@ -45,7 +45,7 @@ HELD += " WHERE session >= ?"
 
 
 @dataclass(frozen=True, eq=False)
-class StoredBars:
+class Held:
     """What the store holds of the last sessions, and of every security in all.
 
     Attributes
@@ -95,7 +95,7 @@ def _after(action: Action, day: np.datetime64 | None) -> bool:
     return day is not None and bool(np.datetime64(action.effective, "D") > day)
 
 
-def stored_since(connection: DuckDBPyConnection, first: date) -> StoredBars:
+def held_since(connection: DuckDBPyConnection, first: date) -> Held:
     """Read the bars from the session `first` on, and of all bars what identities and ages need."""
     rows: dict[str, NDArray[Any]] = connection.execute(f"{HELD} ORDER BY security, session", [first]).fetchnumpy()  # type: ignore[assignment]  # numpy, not pandas
     rows = {name: np.ma.getdata(column) for name, column in rows.items()}
@@ -106,7 +106,7 @@ def stored_since(connection: DuckDBPyConnection, first: date) -> StoredBars:
     usable = connection.execute("SELECT security, count(*) FROM bars GROUP BY security").fetchall()
     days = connection.execute("SELECT symbol, min(session) FROM bars GROUP BY symbol").fetchall()
     actions = connection.execute("SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions").fetchall()
-    return StoredBars(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
+    return Held(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
 
 
 def fresh_actions(told: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
@@ -135,14 +135,14 @@ def _decimal(figure: float | None) -> Decimal | None:
 
 
 def curated(
-    held: StoredBars, told: Sequence[VendorBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
+    held: Held, told: Sequence[ToldBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
 ) -> Curated:
     """Audit and complete the bars told of `days`.
 
     Parameters
     ----------
-    held : StoredBars
-    told : sequence of VendorBar
+    held : Held
+    told : sequence of ToldBar
         Of `days` alone.
     actions : sequence of Action
         Not among the held ones.
@@ -180,7 +180,7 @@ def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
 
 
 def _together(
-    held: StoredBars, told: Sequence[VendorBar], names: Identities, sessions: Days
+    held: Held, told: Sequence[ToldBar], names: Identities, sessions: Days
 ) -> tuple[DeliveredRows, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Held and told rows in one order, which of them are new, and which held ones were eligible, and undecided."""
     day = np.array([row.day for row in told], dtype="datetime64[D]")

@@ -1,15 +1,14 @@
-"""The vendor's raw bars and corporate actions for one session, stored byte-exact so that an order can be traced to its inputs.
+"""What a vendor told of one session, kept to the byte: the completed sessions' part of what an order was decided on.
 
 `completed/<session>_told_<sha12>.json` holds every row of the session, those too that the audit then refused, and the
 corporate actions effective on it or known with it; `completed/<asof>_snapshot_<sha12>.json` names the dataset and
 these files.
 
-Entry points: `store_record`, `read_record` (one session), `store_snapshot`, `read_snapshot`, `damaged_records`; `BarSource`
-and `PriceSource` are the interfaces to a vendor.
+Entry points: `keep`, `read` (of one session), `keep_snapshot`, `kept_snapshot`, `standing` (is it all still there?).
 
 Invariants
 ----------
-1. A file is named by its content and never changed; one that differs from its name or its recorded hash is refused.
+1. A file is named by its content and never changed; one that is not what its name or its reader says is not believed.
 2. The same rows in any order make the same bytes.
 3. Reading needs none of the libraries that asking a vendor needs.
 """
@@ -21,27 +20,22 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from appliance.market.rows import action_of, action_row
-from appliance.market.snapshot import CompletedSession, DataSnapshot, document, parts_of
+from appliance.market.snapshot import CompletedSession, Snapshot, document, parts_of
 from appliance.system.ports import Fs
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
 from signals.market.actions import Action
-from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
-
-if TYPE_CHECKING:  # alpaca-py brings pandas: only a job that asks loads it
-    from execution.brokers.market_data import DailyBar, ToldAction
 
 FORMAT = 1
 DIGITS = 12
 
 
-class VendorBar(NamedTuple):
+class ToldBar(NamedTuple):
     """One raw daily bar as a vendor told it: USD and shares; NaN where it named no finite figure."""
 
     day: date
@@ -54,20 +48,20 @@ class VendorBar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class VendorRecord:
+class Told:
     """What was told of one session.
 
     Attributes
     ----------
     session : date
-    bars : tuple of VendorBar
+    bars : tuple of ToldBar
         All of this session.
     actions : tuple of Action
         Effective on it, or known with it.
     """
 
     session: date
-    bars: tuple[VendorBar, ...]
+    bars: tuple[ToldBar, ...]
     actions: tuple[Action, ...]
 
     def __post_init__(self) -> None:
@@ -81,7 +75,7 @@ class VendorRecord:
         return document({"format": FORMAT, "session": self.session.isoformat(), "bars": bars, "actions": actions})
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> VendorRecord:
+    def from_bytes(cls, content: bytes) -> Told:
         """Read a file; raise `FixInput` for anything that is none."""
         try:
             row = json.loads(content)
@@ -94,26 +88,26 @@ class VendorRecord:
             raise FixInput("the record of a session cannot be read", where=reason_of(error)) from None
 
 
-def store_record(fs: Fs, folder: Path, told: VendorRecord) -> CompletedSession:
+def keep(fs: Fs, folder: Path, told: Told) -> CompletedSession:
     """Write the record of a session below `folder`; return what a snapshot says of it."""
     content = told.to_bytes()
     part = CompletedSession(told.session, sha256_of(content))
-    fs.write(folder / _record_name(part), content)
+    fs.write(folder / _told_name(part), content)
     return part
 
 
-def read_record(folder: Path, part: CompletedSession) -> VendorRecord:
+def read(folder: Path, part: CompletedSession) -> Told:
     """Read the record of a session; raise `FixInput` where it is gone or not what was written."""
-    return VendorRecord.from_bytes(_content(folder / _record_name(part), part.sha256))
+    return Told.from_bytes(_content(folder / _told_name(part), part.sha256))
 
 
-def store_snapshot(fs: Fs, folder: Path, asof: date, snapshot: DataSnapshot) -> None:
+def keep_snapshot(fs: Fs, folder: Path, asof: date, snapshot: Snapshot) -> None:
     """Write the document behind the snapshot's id; a published dataset has its manifest and needs none."""
     if snapshot.completed:
         fs.write(folder / _snapshot_name(asof, snapshot.id), snapshot.to_bytes())
 
 
-def read_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequence[CompletedSession]] | None:
+def kept_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequence[CompletedSession]] | None:
     """Return the manifest's id and the completed sessions behind a snapshot's id; None where no document is kept.
 
     Raises
@@ -125,12 +119,12 @@ def read_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequenc
     return parts_of(_content(path, identity)) if path.is_file() else None
 
 
-def damaged_records(folder: Path, parts: Iterable[CompletedSession]) -> tuple[str, ...]:
+def standing(folder: Path, parts: Iterable[CompletedSession]) -> tuple[str, ...]:
     """Hash every record of a session anew; return a sentence for each that is gone or is not what was written."""
     faults = []
     for part in parts:
         try:
-            read_record(folder, part)
+            read(folder, part)
         except FixInput as error:
             faults.append(str(error))
     return tuple(faults)
@@ -151,7 +145,7 @@ def _content(path: Path, digest: str) -> bytes:
     return content
 
 
-def _record_name(part: CompletedSession) -> str:
+def _told_name(part: CompletedSession) -> str:
     return f"{part.session}_told_{part.sha256[:DIGITS]}.json"
 
 
@@ -163,8 +157,8 @@ def _known(figure: float) -> float | None:
     return figure if math.isfinite(figure) else None
 
 
-def _bar(day: date, symbol: str, *figures: float | None) -> VendorBar:
-    return VendorBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
+def _bar(day: date, symbol: str, *figures: float | None) -> ToldBar:
+    return ToldBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
 
 
 def _text(cell: object) -> object:
@@ -174,33 +168,3 @@ def _text(cell: object) -> object:
 def _action(row: list[Any]) -> Action:
     kind, symbol, effective, known_at, *rest = row
     return action_of((kind, symbol, date.fromisoformat(effective), date.fromisoformat(known_at), *rest))
-
-
-class BarSource(Protocol):
-    """A vendor of raw daily bars; every call may raise `BrokerUnreachable` or `BadBars`."""
-
-    def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
-        """Sessions in [first, last] whose bars may be asked for now, oldest first."""
-
-    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
-        """Return the bars of the final sessions in [first, last], as they traded."""
-
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
-        """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
-
-
-class PriceSource(Protocol):
-    """What the broker's market data say of a few names; every call may raise `BrokerUnreachable` or `BadBars`."""
-
-    def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
-        """Return the closes of `day` in shares of now; a symbol without a bar is absent."""
-
-    def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
-        """Return the newest prices that may be seen; a symbol without one is absent."""
-
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
-        """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
-
-
-class VendorMarketData(BarSource, PriceSource, Protocol):
-    """Both doors in one, as a venue opens them."""

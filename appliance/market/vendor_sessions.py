@@ -25,11 +25,12 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.market.rows import COLUMNS, action_row, audit_body
+from appliance.market.bar_columns import COLUMNS
+from appliance.market.rows import action_row, audit_body
 from appliance.market.snapshot import CompletedSession
-from appliance.market.store import MarketStore
-from appliance.market.vendor_curation import FIGURES, Curated, curated, fresh_actions, stored_since, unrecorded
-from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
+from appliance.market.store import Market
+from appliance.market.vendor_curation import FIGURES, Curated, curated, fresh_actions, held_since, unrecorded
+from appliance.market.vendor_record import Told, ToldBar, keep, read
 from appliance.system.ports import Fs
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
 from signals.market.actions import Action
@@ -39,7 +40,7 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
 
 if TYPE_CHECKING:
-    from appliance.market.vendor_record import BarSource
+    from appliance.market.vendor import BarSource
     from execution.brokers.market_data import DailyBar
 
 WINDOW_SESSIONS = 60  # of held bars, for the audit's comparisons: three times its longest
@@ -57,7 +58,7 @@ SELECT min(session) FROM audits ANTI JOIN completed USING (session) WHERE sessio
 
 
 @dataclass(frozen=True)
-class CompletionResult:
+class Completed:
     """What was added to the published sessions.
 
     Attributes
@@ -79,14 +80,12 @@ class CompletionResult:
     untold: tuple[str, ...] = ()
 
 
-def complete(
-    market: MarketStore, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path
-) -> CompletionResult:
+def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path) -> Completed:
     """Bring the market store from its newest session up to `asof`.
 
     Parameters
     ----------
-    market : MarketStore
+    market : Market
         Holds the published dataset.
     source : BarSource
     manifest : Manifest
@@ -108,12 +107,12 @@ def complete(
         The vendor does not answer, or not in the shape of bars; what was told before stands.
     """
     _require_raw(manifest)
-    _drop_unverified_sessions(market)
-    derived = _rebuild_from_records(market, manifest, calendar, folder)
+    _let_go_of_unvouched(market)
+    derived = _derive_again(market, manifest, calendar, folder)
     newest = _newest(market)
     days = calendar.between(calendar.next(newest), asof) if newest < asof else ()
     if not days:
-        return CompletionResult(derived=derived)
+        return Completed(derived=derived)
     if asof not in source.final(days[0], asof, calendar):
         raise StoreUnreachable(
             f"the bars of {asof} are not final yet",
@@ -121,7 +120,7 @@ def complete(
             fix="They are 16 minutes after the close; pull tries again until its deadline",
         )
     window = _window(calendar, newest)
-    held = stored_since(market.connection(), window)
+    held = held_since(market.connection(), window)
     symbols = tuple(sorted(held.newest_symbols()))
     told, untold = source.actions(symbols, newest, calendar.next(asof))
     actions = fresh_actions(told, held.actions, calendar, asof)
@@ -132,12 +131,12 @@ def complete(
     is_red = found.audits[-1].status is SessionStatus.RED
     kept = found.audits[:-1] if is_red else found.audits
     if kept:
-        told_of = _vendor_records(rows, actions, held.actions, [audit.session for audit in kept])
-        parts = [store_record(fs, folder, one) for one in told_of]
+        told_of = _told(rows, actions, held.actions, [audit.session for audit in kept])
+        parts = [keep(fs, folder, one) for one in told_of]
         _store(market, found, kept, actions, parts)
     if is_red:
         raise _red(found.audits[-1])
-    return CompletionResult(
+    return Completed(
         tuple(audit.session for audit in kept),
         derived,
         sum(audit.usable for audit in kept),
@@ -155,7 +154,7 @@ def _require_raw(manifest: Manifest) -> None:
         )
 
 
-def _drop_unverified_sessions(market: MarketStore) -> None:
+def _let_go_of_unvouched(market: Market) -> None:
     """Take out what nothing says what it was made of, and all after it, with every action that was known with it."""
     connection = market.connection()
     row = connection.execute(UNVOUCHED).fetchone()
@@ -167,7 +166,7 @@ def _drop_unverified_sessions(market: MarketStore) -> None:
         connection.execute("DELETE FROM actions WHERE known_at >= ?", [row[0]])
 
 
-def _rebuild_from_records(market: MarketStore, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
+def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
     """Store the sessions that follow the newest one from their records, one by one, as far as that goes."""
     newest, done = _newest(market), []
     recorded = (
@@ -178,11 +177,11 @@ def _rebuild_from_records(market: MarketStore, manifest: Manifest, calendar: Cal
             break
         part = CompletedSession(session, digest)
         try:
-            told = read_record(folder, part)
+            told = read(folder, part)
         except FixInput:
             break
         window = _window(calendar, newest)
-        held = stored_since(market.connection(), window)
+        held = held_since(market.connection(), window)
         actions = unrecorded(told.actions, held.actions)
         sessions = days_array(calendar.between(window, session))
         found = curated(held, told.bars, actions, (session,), sessions, manifest)
@@ -196,7 +195,7 @@ def _rebuild_from_records(market: MarketStore, manifest: Manifest, calendar: Cal
     return tuple(done)
 
 
-def _newest(market: MarketStore) -> date:
+def _newest(market: Market) -> date:
     newest = market.connection().execute("SELECT max(session) FROM audits").fetchone()
     if newest is None or newest[0] is None:
         raise InvariantBroken("a market store is completed after what is published was taken over")
@@ -212,15 +211,15 @@ def _is_worse(status: SessionStatus, was: SessionStatus) -> bool:
     return status is SessionStatus.RED or WORSE.index(status) > WORSE.index(was)
 
 
-def _bar(row: DailyBar) -> VendorBar:
+def _bar(row: DailyBar) -> ToldBar:
     figures = (getattr(row, name) for name in FIGURES)
-    return VendorBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
+    return ToldBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
 
 
-def _vendor_records(rows: Sequence[VendorBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]) -> list[VendorRecord]:
+def _told(rows: Sequence[ToldBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]) -> list[Told]:
     """Split what was told by session, each with every action that its bars and its morning after were made of."""
     return [
-        VendorRecord(
+        Told(
             day,
             tuple(row for row in rows if row.day == day),
             (
@@ -233,7 +232,7 @@ def _vendor_records(rows: Sequence[VendorBar], fresh: Sequence[Action], held: Se
 
 
 def _store(
-    market: MarketStore, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action], parts: Sequence[CompletedSession]
+    market: Market, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action], parts: Sequence[CompletedSession]
 ) -> None:
     last = kept[-1].session
     many = sum(day <= last for day in found.columns[0])

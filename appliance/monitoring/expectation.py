@@ -35,18 +35,18 @@ BPS = 1e4
 GONE = "no longer the model you promoted"
 STANDS = "nothing speaks against the model you promoted"
 FIGURES = ("ic", "turnover", "cost", "drawdown")
-ObservationRow = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ModelHistory:
+class Life:
     """The observations of one model, oldest first, and what its account paid for trading, newest bundle's promise."""
 
-    rows: tuple[ObservationRow, ...]
+    rows: tuple[Row, ...]
     paid: tuple[tuple[str, float], ...]
 
 
-def observed(asof: date, deps: Deps, bundle: Bundle) -> list[ObservationRow]:
+def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
     """Judge the scores that can be judged by now and have not been, oldest first."""
     calendar, sleeve = deps.calendar, bundle.manifest.sleeve
     if calendar.index(asof) < KNOWN_AFTER_SESSIONS + BACKLOG_SESSIONS:
@@ -71,9 +71,7 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> list[ObservationRow]:
     ]
 
 
-def verdict(
-    asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[ObservationRow], costs: Sequence[ObservationRow]
-) -> ObservationRow | None:
+def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs: Sequence[Row]) -> Row | None:
     """Set the life of the bundle's model, `fresh` observations included, against its promise.
 
     Parameters
@@ -89,7 +87,7 @@ def verdict(
         JSON-able. None where the bundle promises nothing, or nothing has been observed yet.
     """
     expected = expected_of(bundle)
-    life = _current_run(bundle.manifest.lineage, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
+    life = _life(bundle.manifest.lineage, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
     if expected is None or not life.rows:
         return None
     value = nav.history(deps.ledger, asof, 1)
@@ -117,7 +115,7 @@ def verdict(
     }
 
 
-def series_of(life: ModelHistory) -> dict[str, list[float]]:
+def series_of(life: Life) -> dict[str, list[float]]:
     """The four figures after each observation: means so far, the cost in basis points, the deepest drawdown."""
     net = [row["net"] or 0.0 for row in life.rows]
     return {
@@ -147,12 +145,12 @@ def _fans(expected: Expectation, equity: float) -> dict[str, list[list[float]]]:
     return found
 
 
-def history_of(name: str, deps: Deps, fresh: Sequence[ObservationRow], costs: Sequence[ObservationRow]) -> ModelHistory:
+def life_of(name: str, deps: Deps, fresh: Sequence[Row], costs: Sequence[Row]) -> Life:
     """Everything recorded of one model, with what this report adds."""
-    return _current_run(name, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
+    return _life(name, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
 
 
-def _row(day: date, place: int, seen: Any, source: str, promise: Mapping[str, Any]) -> ObservationRow:
+def _row(day: date, place: int, seen: Any, source: str, promise: Mapping[str, Any]) -> Row:
     return {
         "session": day.isoformat(),
         "bundle": source,
@@ -181,7 +179,7 @@ def _scores(bars: Bars, sleeve: str, deps: Deps) -> tuple[Floats, dict[date, str
     return found, sources
 
 
-def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[ObservationRow]) -> dict[str, Mapping[str, Any]]:
+def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """What each bundle promised: the one in force by its own evidence, earlier ones by what was recorded of them."""
     found: dict[str, Mapping[str, Any]] = {row["bundle"]: row for row in past if row["lineage"]}
     own = {"lineage": bundle.manifest.lineage}
@@ -190,12 +188,12 @@ def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Obser
     return {**found, bundle.sha256: own}
 
 
-def _recorded(deps: Deps, name: str) -> list[ObservationRow]:
+def _recorded(deps: Deps, name: str) -> list[Row]:
     runs = job_runs.newest(deps.ledger, REPORT, date.max, LIFE_SESSIONS)
     return [row for run in runs for row in run.figures.get(name) or []]
 
 
-def _current_run(name: str, rows: Sequence[ObservationRow], costs: Sequence[ObservationRow]) -> ModelHistory:
+def _life(name: str, rows: Sequence[Row], costs: Sequence[Row]) -> Life:
     """The newest unbroken run of observations of one model that were promised something."""
     ordered = sorted(rows, key=lambda row: row["session"])
     begin = max((i + 1 for i, row in enumerate(ordered) if row["lineage"] != name), default=0)
@@ -206,10 +204,10 @@ def _current_run(name: str, rows: Sequence[ObservationRow], costs: Sequence[Obse
         for row in sorted(costs, key=lambda row: row["session"])
         if own and row["session"] >= since and (bps := paid_bps(row["costs"], row["traded"])) is not None
     ]
-    return ModelHistory(tuple(own), tuple(paid))
+    return Life(tuple(own), tuple(paid))
 
 
-def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> ObservationRow:
+def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> Row:
     if not series:
         return {"figure": name, "sessions": 0, "live": None, "low": None, "median": None, "high": None, "verdict": "NOT YET"}
     band = bands(expected, name, len(series), equity)[-1]

@@ -1,7 +1,7 @@
 """Whether the past was rewritten: the features of the evening before, computed again from the store as it is now.
 
 What was scored then was decided on other inputs than a backtest would see today; a person has to know how much of the
-history still moves. Entry points: `compare_previous` (the score job), `compare` (pure).
+history still moves. Entry points: `look_back` (the score job), `compare` (pure).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.bundles.feature_record import FeatureRecord, read_features
+from appliance.bundles.feature_record import FeatureRecord, kept
 from appliance.context import Deps
 from appliance.ledger import job_runs
 from signals.errors import DataNotUsable, FixInput
@@ -96,7 +96,7 @@ def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
     return Restatement(record.asof, len(record.symbols), tuple(changed), tuple(ordered))
 
 
-def compare_previous(deps: Deps, asof: date) -> Restatement | None:
+def look_back(deps: Deps, asof: date) -> Restatement | None:
     """Compare the evening before `asof`; None where its features were not kept, or cannot be computed any more."""
     if asof == deps.calendar.days[0]:
         return None
@@ -104,7 +104,7 @@ def compare_previous(deps: Deps, asof: date) -> Restatement | None:
     if run is None:
         return None
     try:
-        record = read_features(deps.folder.features, run.figures.get("features") or {})
+        record = kept(deps.folder.features, run.figures.get("features") or {})
         sleeve = SLEEVES[record.sleeve]
         return compare(record, sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof))
     except (FixInput, DataNotUsable, KeyError):

@@ -10,7 +10,7 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders.order_path import OrderPath
-from appliance.orders.pretrade_context import PretradeContext
+from appliance.orders.pretrade_context import Desk
 from appliance.orders.submission import COLLAR, submit
 from execution.orders import IntentKey
 from execution.planning.plan import sending_order
@@ -19,7 +19,7 @@ from signals.errors import TripwireHalt
 
 
 @dataclass(frozen=True)
-class SentBatch:
+class Sent:
     """A batch after it was sent: its entries as they stand."""
 
     entries: tuple[JournalEntry, ...]
@@ -34,7 +34,7 @@ class SentBatch:
         return sum(entry.state.is_at_broker for entry in self.entries)
 
 
-def send(path: OrderPath, desk: PretradeContext, batch: Iterable[JournalEntry]) -> SentBatch:
+def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
     """Send what of `batch` has not been sent, what lowers risk first.
 
     Raises
@@ -57,7 +57,7 @@ def send(path: OrderPath, desk: PretradeContext, batch: Iterable[JournalEntry]) 
                 spent += reserved(intent, now.held(intent.key.symbol), path.config.pretrade)
         done.append(entry)
         _limit_collar(path, done)
-    return SentBatch(tuple(done))
+    return Sent(tuple(done))
 
 
 def _limit_collar(path: OrderPath, done: list[JournalEntry]) -> None:

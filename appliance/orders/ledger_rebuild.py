@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.ledger import snapshots
+from appliance.ledger import meta, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.orders.order_path import OrderPath
 from appliance.orders.reconciliation import Agreement, accept, fetch
@@ -38,5 +38,5 @@ def rebuild(path: OrderPath, session: date, phase: Phase, since: date) -> Agreem
     reports = fetch(path, since)
     with path.ledger.transaction():
         accept(path, session, phase, reports)
-        path.ledger.write_meta(REBUILT, path.clock.now().isoformat())
+        meta.write(path.ledger, REBUILT, path.clock.now().isoformat())
     return Agreement(reports.account, reports.positions, ())

@@ -20,7 +20,7 @@ ACTIVE = "ACTIVE"
 
 
 @dataclass(frozen=True)
-class PretradeContext:
+class Desk:
     """The broker's reports, fetched together before a batch of orders.
 
     Attributes
@@ -59,7 +59,7 @@ class PretradeContext:
         return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest)
 
 
-def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
+def open_desk(path: OrderPath, plan: Plan) -> Desk:
     """Fetch what a batch of orders is judged in.
 
     Raises
@@ -96,7 +96,7 @@ def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()
     latest = None if prices is None else prices.latest(names)
-    return PretradeContext(plan, account, path.broker.positions(), path.broker.assets(), latest)
+    return Desk(plan, account, path.broker.positions(), path.broker.assets(), latest)
 
 
 def _pending(entry: JournalEntry, *, is_new: bool) -> tuple[Pending, ...]:

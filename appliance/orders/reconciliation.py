@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import activities, broker_orders, choices, fills, intents, snapshots
+from appliance.ledger import activities, broker_orders, choices, fills, intents, meta, snapshots
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.snapshots import AccountSnapshot, Phase
+from appliance.ledger.snapshots import Phase, Snapshot
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath, another_device
 from appliance.orders.tracking import adopt, differs, track
@@ -180,7 +180,7 @@ def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None
         snapshots.save(path.ledger, session, phase, reports.account, reports.positions, at)
 
 
-def _settled(path: OrderPath, session: date, before: AccountSnapshot) -> tuple[Reports, Reconciliation]:
+def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports, Reconciliation]:
     """Compare, and compare again after each wait while something differs (invariant 3)."""
     since = oldest(path, min(before.session, session))
     waits = iter(path.config.submission.settle_seconds)
@@ -222,7 +222,7 @@ def accept_break(path: OrderPath, session: date, phase: Phase, reports: Reports)
         for entry in intents.in_states(path.ledger, {IntentState.EXPIRED}):
             if entry.client_order_id in {difference.subject for difference in left}:
                 _correct(path, entry, IntentState.CANCELED, entry.broker_order_id, entry.filled_quantity)
-        path.ledger.write_meta(ACCEPTED, json.dumps([vars(difference) for difference in left]))
+        meta.write(path.ledger, ACCEPTED, json.dumps([vars(difference) for difference in left]))
     return left
 
 
@@ -246,7 +246,7 @@ def _accepted_state(order: BrokerOrder) -> IntentState:
 
 
 def _accepted(path: OrderPath) -> list[Difference]:
-    rows = json.loads(path.ledger.read_meta(ACCEPTED) or "[]")
+    rows = json.loads(meta.read(path.ledger, ACCEPTED) or "[]")
     return [Difference(Cause(row["cause"]), row["subject"], row["ours"], row["theirs"], Remedy(row["remedy"])) for row in rows]
 
 
@@ -255,7 +255,7 @@ def oldest(path: OrderPath, session: date) -> date:
     return min([session, *(entry.intent.key.session for entry in intents.unfinished(path.ledger))])
 
 
-def compare(path: OrderPath, before: AccountSnapshot, reports: Reports) -> Reconciliation:
+def compare(path: OrderPath, before: Snapshot, reports: Reports) -> Reconciliation:
     """Compare the ledger, which agreed on `before` last, with the broker's reports."""
     since = reports.listed_from
     return reconcile(_ours(path, before, since), _theirs(path, reports, since), cash_tolerance=path.config.reconcile.cash_tolerance_usd)
@@ -282,19 +282,19 @@ def _take_over(path: OrderPath, reports: Reports) -> None:
             track(path, entry, order)
 
 
-def _ours(path: OrderPath, before: AccountSnapshot, since: date) -> Ours:
+def _ours(path: OrderPath, before: Snapshot, since: date) -> Ours:
     entries = intents.since(path.ledger, since)
     filled = {e.broker_order_id: Decimal(0) for e in entries if e.broker_order_id is not None}
     return Ours(
         book=AgreedBook(before.cash, {p.symbol: p.quantity for p in before.positions if p.quantity != 0}),
         booked=activities.booked_ids(path.ledger, date.min),
-        orders=tuple(OwnOrder(e.client_order_id, _intent_states(e), e.intent.quantity, e.filled_quantity) for e in entries),
+        orders=tuple(OwnOrder(e.client_order_id, _standing(e), e.intent.quantity, e.filled_quantity) for e in entries),
         known_foreign=frozenset(order.id for order in broker_orders.foreign(path.ledger)),
         filled={**filled, **fills.quantity_by_order(path.ledger)},
     )
 
 
-def _intent_states(entry: JournalEntry) -> OrderState:
+def _standing(entry: JournalEntry) -> OrderState:
     if entry.state in LIVE_AT_BROKER:
         return OrderState.LIVE
     return OrderState.ENDED if entry.state.is_at_broker else OrderState.UNSENT
@@ -349,4 +349,4 @@ def _adopt_strangers(path: OrderPath, reports: Reports, result: Reconciliation) 
 def _remember(path: OrderPath, session: date, phase: Phase, result: Reconciliation) -> None:
     rows = [{**vars(d), "is_break": d.is_break} for d in result.differences]
     content = {"session": session, "phase": phase, "at": path.clock.now().isoformat(), "differences": rows}
-    path.ledger.write_meta(LAST, json.dumps(content, default=str, sort_keys=True))
+    meta.write(path.ledger, LAST, json.dumps(content, default=str, sort_keys=True))

@@ -33,7 +33,7 @@ def resolve(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         The outcome could not be proven; the intent stays UNKNOWN.
     """
     cid = entry.client_order_id
-    order = find_at_broker(path, entry)
+    order = seek(path, entry)
     if order is not None:
         return adopt(path, entry, order, "found by look-up")
     if entry.state is IntentState.ABSENT:
@@ -41,7 +41,7 @@ def resolve(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     return intents.move(path.ledger, cid, IntentState.ABSENT, path.clock.now(), "no look-up and no list holds it")
 
 
-def find_at_broker(path: OrderPath, entry: JournalEntry) -> BrokerOrder | None:
+def seek(path: OrderPath, entry: JournalEntry) -> BrokerOrder | None:
     """Return the broker's order for the entry, or None once every look-up and the list have proven that it has none.
 
     Raises

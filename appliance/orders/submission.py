@@ -20,7 +20,7 @@ from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders import sending_windows
 from appliance.orders.conservation import conserve
 from appliance.orders.order_path import OrderPath, another_device
-from appliance.orders.resolution import find_at_broker, resolve
+from appliance.orders.resolution import resolve, seek
 from appliance.orders.tracking import adopt
 from execution.brokers.base import Acked, Refused
 from execution.orders import Intent, Plan
@@ -137,7 +137,7 @@ def _refuse_anothers(path: OrderPath, entry: JournalEntry) -> None:
 
     A person who re-arms nevertheless has seen it: it is looked up then like any other in doubt.
     """
-    order = find_at_broker(path, entry)
+    order = seek(path, entry)
     if order is None or broker_orders.of_client(path.ledger, entry.client_order_id):
         return
     broker_orders.save(path.ledger, order, path.clock.now())

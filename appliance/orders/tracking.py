@@ -87,7 +87,7 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
         return intents.require(path.ledger, cid)
     if to is entry.state:
         if entry.state in LIVE_AT_BROKER and order.filled_quantity > entry.filled_quantity:
-            intents.record_filled(path.ledger, cid, order.filled_quantity, at)
+            intents.note_filled(path.ledger, cid, order.filled_quantity, at)
         elif order.filled_quantity != entry.filled_quantity:
             raise _break(f"an order that had ended filled on, to {order.filled_quantity} shares", cid)
         return intents.require(path.ledger, cid)

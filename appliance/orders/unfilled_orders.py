@@ -9,7 +9,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath
 from appliance.orders.recovery import refreshed
-from appliance.orders.remainders import ENDED, Remainders, quantity_at_step, remainder_of
+from appliance.orders.remainders import ENDED, Rests, rest_of, taken
 from execution.orders import Plan
 from execution.planning.sending import follow_up, room
 
@@ -44,7 +44,7 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
     does not end in time is left alone, and so is what somebody else cancelled.
     """
     session = plan.session
-    rests = Remainders.read(path.ledger).of_session(path.ledger, session)
+    rests = Rests.read(path.ledger).of_session(path.ledger, session)
     stale = [
         entry for entry in intents.of_session(path.ledger, session) if entry.state in LIVE_AT_BROKER and 0 < rests.step_of(entry) < step
     ]
@@ -60,12 +60,12 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
             rests = _attempt_again(path, plan, step, last, rests)
 
 
-def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Remainders) -> Remainders:
+def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Rests) -> Rests:
     """Journal one more attempt of a planned order's rest, as large as there is room; return what is wanted then."""
     key, price, least = last.intent.key, last.intent.reference_price, path.config.submission.min_residual_usd
     attempts = intents.of_symbol(path.ledger, key.session, key.symbol)
-    rest = remainder_of(plan, attempts, last.intent)
-    room_left = room(plan, path.config.entry, last.intent, step) - quantity_at_step(rests, attempts, step)
+    rest = rest_of(plan, attempts, last.intent)
+    room_left = room(plan, path.config.entry, last.intent, step) - taken(rests, attempts, step)
     shares = min(rest, room_left)
     with path.ledger.transaction():
         if rest * price < least:

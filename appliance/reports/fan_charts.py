@@ -17,14 +17,14 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class FanPanel:
+class Panel:
     """One figure: what was lived, and the promised quantiles after 1, 2, ... sessions, lowest level first."""
 
     live: Sequence[float]
     bands: Sequence[Sequence[float]]
 
 
-def fans(panels: Mapping[str, FanPanel]) -> bytes:
+def fans(panels: Mapping[str, Panel]) -> bytes:
     """Return a PNG; matplotlib is imported here, nothing else on the device needs it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ import yaml
 
 from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.config import ApplianceConfig, BarsFrom, Venue
-from appliance.ledger import AccessMode, Ledger
-from appliance.storage.published_sources import PublishedSources, verified_manifest
+from appliance.ledger import Ledger, Mode
+from appliance.storage.published_sources import Sources, signed
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset
@@ -51,17 +51,17 @@ def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey
     """
     if folder.config.exists() or folder.ledger.exists():
         raise FixInput("this folder already holds a device", where=str(folder.root), fix="Choose another --state")
-    sources = PublishedSources(config.stores, credentials)
+    sources = Sources(config.stores, credentials)
     if config.venue.is_hosted:
         sources.require_folder()  # refused now rather than by the first command
     keyset = sources.bundles().read(KEYSET_FILE)
-    manifest = verified_manifest(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
+    manifest = signed(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
     fs = DurableFs()
     with exclusive(folder):
         bundles = BundleStore(folder.bundles, fs)
         bundles.trust(root_key)
         bundles.install_keyset(keyset)
-        with Ledger(folder.ledger, AccessMode.WRITE):
+        with Ledger(folder.ledger, Mode.WRITE):
             pass  # opening creates the schema
         sources.remember(manifest, folder)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
-from appliance.alerts.heartbeat import NoHeartbeat, configured_heartbeat
+from appliance.alerts.heartbeat import NoWatcher, watcher
 from appliance.alerts.webhook import webhooks
 from appliance.config import ApplianceConfig
 from appliance.context import Deps
@@ -20,14 +20,14 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request, run_job
-from appliance.ledger import AccessMode, Ledger, job_runs
+from appliance.ledger import Ledger, Mode, job_runs
 from appliance.ledger.database import RESTORE
-from appliance.market.store import MarketStore
-from appliance.runtime.venue import Counterparty, opened_venue
+from appliance.market.store import Market
+from appliance.runtime.venue import Counterparty, standing_at
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.storage.published_sources import PublishedSources
+from appliance.storage.published_sources import Sources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
@@ -67,7 +67,7 @@ class Device:
     notifier: Notifier
     fs: DurableFs = field(default_factory=DurableFs)
     machine: Machine = field(default_factory=ThisMachine)
-    heartbeat: Heartbeat = field(default_factory=NoHeartbeat)
+    heartbeat: Heartbeat = field(default_factory=NoWatcher)
     credentials: Path | None = None
 
     @property
@@ -98,12 +98,12 @@ class Device:
             folder=self.folder,
             clock=self.clock,
             calendar=self.calendar,
-            ledger=Ledger(self.folder.ledger, AccessMode.WRITE),
+            ledger=Ledger(self.folder.ledger, Mode.WRITE),
             latch=self.latch,
             notifier=self.notifier,
             fs=self.fs,
             code_version=self.code,
-            open_market=lambda: MarketStore(self.folder.market, self.calendar),
+            open_market=lambda: Market(self.folder.market, self.calendar),
             open_broker=self.counterparty.broker,
             machine=self.machine,
             heartbeat=self.heartbeat,
@@ -141,14 +141,14 @@ class Device:
         DeviceHalted
             There is no ledger to be had: the latch is closed, cancel-all was sent and a person told.
         """
-        if not halt_file.is_requested(self.fs, self.folder):
+        if not halt_file.is_asked(self.fs, self.folder):
             return
         self.latch.close()
         with ExitStack() as stack:
             try:
                 deps = stack.enter_context(self.deps())
             except (LedgerUnusable, Locked) as error:
-                words = f"the file HALT was found: {halt_file.stated_reason(self.fs, self.folder)}"
+                words = f"the file HALT was found: {halt_file.words(self.fs, self.folder)}"
                 record = self.latch.halt("MANUAL", words, instant(self.clock))
                 self.tell_without_ledger(record, error)
                 raise DeviceHalted(record.sentence(), fix=str(error)) from error
@@ -200,7 +200,7 @@ class Device:
 
     def has_ended(self, job: str, session: date) -> bool:
         """Whether the ledger knows how this job of the session ended."""
-        with Ledger(self.folder.ledger, AccessMode.WRITE) as ledger:
+        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
             run = job_runs.find(ledger, session, job)
         return run is not None and run.status is not None
 
@@ -234,9 +234,9 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
     folder.require()
     with exclusive(folder):
         config = load(folder.config, ApplianceConfig)
-        manifest = PublishedSources(config.stores, credentials).manifest(folder)
-        start = hosted_clock_start(folder, manifest)
-        with opened_venue(config, folder, credentials=credentials, start=start) as counterparty:
+        manifest = Sources(config.stores, credentials).manifest(folder)
+        start = clock_start(folder, manifest)
+        with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
             told = channels(folder, credentials)
             device = Device(
                 folder,
@@ -245,7 +245,7 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
                 counterparty,
                 told,
                 machine=machine or ThisMachine(),
-                heartbeat=configured_heartbeat(credentials),
+                heartbeat=watcher(credentials),
                 credentials=credentials,
             )
             yield device
@@ -257,6 +257,6 @@ def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
     return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=webhooks(credentials))
 
 
-def hosted_clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
+def clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
     """Where a hosted clock stands: where the last process left it, or where the dataset begins."""
     return hosted_time(folder.root) or manifest.calendar.session(manifest.first).close

@@ -118,16 +118,16 @@ def killable(device: Device) -> Iterator[None]:
 def _watch(device: Device, stop: threading.Event) -> None:
     """Turn the appearance of the file HALT into the signal."""
     while not stop.wait(LOOK_SECONDS):
-        if halt_file.is_requested(device.fs, device.folder):
+        if halt_file.is_asked(device.fs, device.folder):
             os.kill(os.getpid(), signal.SIGUSR1)
             return
 
 
 def _react(device: Device, by: str) -> None:
     """Say why in the latch, cancel, record, tell: after the work was broken off, each where it can be done."""
-    reason, is_asked = by, halt_file.is_requested(device.fs, device.folder)
+    reason, is_asked = by, halt_file.is_asked(device.fs, device.folder)
     if is_asked:
-        reason = f"the file HALT was found: {halt_file.stated_reason(device.fs, device.folder)}"
+        reason = f"the file HALT was found: {halt_file.words(device.fs, device.folder)}"
     record = device.latch.halt(MANUAL, reason, SystemClock().now())
     try:
         with ExitStack() as stack:
@@ -139,13 +139,13 @@ def _react(device: Device, by: str) -> None:
             carry_out(deps, None, record, MANUAL, reason, "halt_requests")
             if is_asked:
                 take_halt_file_away(deps)
-            _cancel_late_orders(deps)
+            _cancel_what_arrived_late(deps)
     except (LedgerUnusable, Locked):  # an attendance records the halt; what arrived late cannot be looked up here
         SystemClock().sleep(LATE_SECONDS)
         cancel_all(device.counterparty.broker)
 
 
-def _cancel_late_orders(deps: Deps) -> None:
+def _cancel_what_arrived_late(deps: Deps) -> None:
     """Invariant 3; what cannot be proven now is resolved by the next reconcile, before anything else."""
     try:
         recover(OrderPath.of(deps))

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
-from appliance.market.vendor_record import VendorMarketData
-from appliance.storage.published_sources import PublishedSources
+from appliance.market.vendor import MarketData
+from appliance.storage.published_sources import Sources
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.ports import Clock, Net
 from appliance.system.state_folder import StateFolder
@@ -56,7 +56,7 @@ class Counterparty:
             self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed), adapter=self.net.adapter()
         )
 
-    def bars(self) -> VendorMarketData:
+    def bars(self) -> MarketData:
         """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
         from execution.brokers.market_data import DATA_URL, AlpacaData, Keys
         from execution.brokers.transport import PAPER_HOSTS
@@ -81,7 +81,7 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
 
 
 @contextmanager
-def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
+def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
     """Open the configured venue for the length of the block.
 
     Parameters
@@ -123,7 +123,7 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        MarketData.from_dataset(PublishedSources(config.stores).require_folder()),
+        MarketData.from_dataset(Sources(config.stores).require_folder()),
         clock,
         seed=config.venue.seed,
         state=folder.exchange,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.alerts.reminders import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_reminder_due, key_of
+from appliance.alerts.reminders import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_unheard, key_of
 from appliance.context import Deps
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
-from appliance.safety.halt import carry_out, notify
+from appliance.safety.halt import carry_out, tell
 from appliance.system.ports import Severity
 
 LOST_AT_ONCE = 20
@@ -20,7 +20,7 @@ LOST_AT_ONCE = 20
 def attend(deps: Deps) -> None:
     """Do what halts and messages lack: reactions that a crash cut off, hourly repeats, and what nobody heard."""
     complete(deps)
-    send_reminder(deps)
+    repeat(deps)
     send_again(deps)
 
 
@@ -33,12 +33,12 @@ def complete(deps: Deps) -> bool:
     return True
 
 
-def send_reminder(deps: Deps) -> bool:
+def repeat(deps: Deps) -> bool:
     """Tell of an unacknowledged halt again when it was last told an hour ago; return whether it was."""
     standing = deps.latch.read()
-    if not is_reminder_due(deps.ledger, standing, deps.clock.now()):
+    if not is_unheard(deps.ledger, standing, deps.clock.now()):
         return False
-    notify(
+    tell(
         deps,
         Severity.PAGE,
         key_of(standing),

@@ -91,7 +91,7 @@ def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, 
     try:
         _record(deps, session, record, name, reason, measure, cancelled)
     finally:
-        told = notify(deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}", _body(record, reason, cancelled, _held(deps)))
+        told = tell(deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}", _body(record, reason, cancelled, _held(deps)))
     halts.add_details(deps.ledger, record.halt_id, {"notified": told})
     return cancelled
 
@@ -143,7 +143,7 @@ def _record(deps: Deps, session: date | None, record: LatchRecord, name: str, re
     halts.add(deps.ledger, row)
 
 
-def notify(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
+def tell(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
     """Tell a person through every channel and record whether it reached one.
 
     The same words under the same key, once they have reached a person, are not said again within the hour.

@@ -12,7 +12,7 @@ from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
 
 
-class HealthStatus(IntEnum):
+class Verdict(IntEnum):
     """The exit code of `appliance status`."""
 
     OK = 0
@@ -25,7 +25,7 @@ class HealthStatus(IntEnum):
 class Health:
     """A verdict and the sentences behind it, worst first."""
 
-    verdict: HealthStatus
+    verdict: Verdict
     reasons: tuple[str, ...]
 
 
@@ -45,14 +45,14 @@ def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bun
         Tripwires whose REDUCE stands until a person ends it.
     """
     if not latch.is_armed:
-        return Health(HealthStatus.HALTED, (latch.sentence(),))
+        return Health(Verdict.HALTED, (latch.sentence(),))
     reasons = [f"{run.job} of {run.session} {_word(run.status)}: {run.summary}" for run in runs if run.status is not JobStatus.DONE]
     reasons += [f"{name} lets only orders leave that lower a position, until you end it" for name in reduced_by]
     if undelivered:
         reasons.append(f"{undelivered} alerts reached nobody")
     if not has_bundle:
         reasons.append("no bundle is in force")
-    return Health(HealthStatus.DEGRADED if reasons else HealthStatus.OK, tuple(reasons))
+    return Health(Verdict.DEGRADED if reasons else Verdict.OK, tuple(reasons))
 
 
 def newest_session(runs: Sequence[JobRun]) -> date | None:

@@ -19,7 +19,7 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
-from appliance.status.health import Health, HealthStatus, assess, newest_session
+from appliance.status.health import Health, Verdict, assess, newest_session
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 
@@ -51,16 +51,16 @@ class DaemonFacts:
     at: datetime | None = None
     said: dict[str, Any] = field(default_factory=dict)
 
-    def reasons(self, now: datetime) -> tuple[HealthStatus, tuple[str, ...]]:
+    def reasons(self, now: datetime) -> tuple[Verdict, tuple[str, ...]]:
         """Judge it at the instant `now` of the machine's clock."""
         if not self.is_expected:
-            return HealthStatus.OK, ()
+            return Verdict.OK, ()
         if not self.runs:
-            return HealthStatus.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
+            return Verdict.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
-            return HealthStatus.DOWN, ("the daemon has been silent for more than two minutes",)
+            return Verdict.DOWN, ("the daemon has been silent for more than two minutes",)
         waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
-        return (HealthStatus.DEGRADED if waits else HealthStatus.OK), waits
+        return (Verdict.DEGRADED if waits else Verdict.OK), waits
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,13 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
     recent = job_runs.since(ledger, min(job_runs.sessions(ledger), default=date.min))
     session = newest_session(recent)
     runs = tuple(run for run in recent if run.session == session)
-    reduced = halts.open_halts(ledger, REDUCE)
+    reduced = halts.standing(ledger, REDUCE)
     undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
     checks = tripwires.of_session(ledger, session) if session else ()
     bundle = _bundle(folder)
     base = assess(latch, runs, undelivered, bundle is not None, [row.name for row in reduced])
     verdict, reasons = daemon.reasons(now)
-    worst = max(base.verdict, verdict, HealthStatus.DEGRADED if concerns else HealthStatus.OK)
+    worst = max(base.verdict, verdict, Verdict.DEGRADED if concerns else Verdict.OK)
     value = nav.history(ledger, date.max, 1)
     held = snapshots.latest(ledger)
     return Vitals(

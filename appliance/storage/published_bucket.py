@@ -10,7 +10,7 @@ from signals.errors import StoreUnreachable
 from signals.storage.s3 import Objects
 
 
-class PublishedBucket:
+class S3Store:
     """A prefix of a bucket.
 
     Parameters

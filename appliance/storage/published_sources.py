@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.config import StoresConfig
-from appliance.storage.published_store import MANIFEST, PublishedFolder, PublishedStore
+from appliance.storage.published_store import MANIFEST, FolderStore, Store
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Keyset
 from signals.bundle.dataset import open_dataset, signature_name
@@ -24,12 +24,12 @@ from signals.storage.places import Place, is_s3
 from signals.storage.s3 import Objects, read_keys
 
 
-def unverified_manifest(store: PublishedStore) -> Manifest:
+def published(store: Store) -> Manifest:
     """Return the manifest that the store publishes now, whoever wrote it: to be shown, never to be taken over."""
     return Manifest.from_bytes(store.read(MANIFEST), where=f"{MANIFEST} of the data store")
 
 
-def verified_manifest(store: PublishedStore, keyset: Keyset, today: date, place: str) -> Manifest:
+def signed(store: Store, keyset: Keyset, today: date, place: str) -> Manifest:
     """Return the manifest that the store publishes now, signed by data keys that count on the session `today`.
 
     Raises
@@ -44,7 +44,7 @@ def verified_manifest(store: PublishedStore, keyset: Keyset, today: date, place:
 
 
 @dataclass(frozen=True)
-class PublishedSources:
+class Sources:
     """The stores of one device.
 
     Attributes
@@ -57,11 +57,11 @@ class PublishedSources:
     config: StoresConfig
     credentials: Path | None = None
 
-    def data(self) -> PublishedStore:
+    def data(self) -> Store:
         """Open the store of the curated dataset; raise `BadConfig` where its key pair is missing."""
         return self._open(self.config.data)
 
-    def bundles(self) -> PublishedStore:
+    def bundles(self) -> Store:
         """Open the store of published bundles; raise `BadConfig` where its key pair is missing."""
         return self._open(self.config.bundles)
 
@@ -77,7 +77,7 @@ class PublishedSources:
         """
         if folder.manifest.is_file():
             return Manifest.from_bytes(folder.manifest.read_bytes(), where=str(folder.manifest))
-        return unverified_manifest(self.data())
+        return published(self.data())
 
     def remember(self, manifest: Manifest, folder: StateFolder) -> None:
         """Keep the manifest that was pulled."""
@@ -98,12 +98,12 @@ class PublishedSources:
             )
         return folder
 
-    def _open(self, place: str) -> PublishedStore:
+    def _open(self, place: str) -> Store:
         if not is_s3(place):
-            return PublishedFolder(Path(place))
-        from appliance.storage.published_bucket import PublishedBucket
+            return FolderStore(Path(place))
+        from appliance.storage.published_bucket import S3Store
 
-        return PublishedBucket(self._objects.at(Place.parse(place)))
+        return S3Store(self._objects.at(Place.parse(place)))
 
     @cached_property
     def _objects(self) -> Objects:

@@ -14,7 +14,7 @@ MANIFEST = "manifest.json"  # of the curated dataset, in its store
 PIECE = 2**18
 
 
-class PublishedStore(Protocol):
+class Store(Protocol):
     """A read-only tree of named objects. Nothing that it delivers is believed before its hash is checked."""
 
     def read(self, name: str) -> bytes:
@@ -30,7 +30,7 @@ class PublishedStore(Protocol):
         """Copy an object to the file `to`, whole or not at all, and return the SHA-256 of what was written."""
 
 
-class PublishedFolder:
+class FolderStore:
     """A local or mounted folder.
 
     Parameters

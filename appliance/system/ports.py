@@ -85,7 +85,7 @@ class Notifier(Protocol):
         """Return whether at least one channel took the alert."""
 
 
-class HeartbeatSignal(StrEnum):
+class Beat(StrEnum):
     """What the watcher outside is told; the value is what is added to its address."""
 
     START = "/start"
@@ -100,5 +100,5 @@ class Heartbeat(Protocol):
     def is_set(self) -> bool:
         """Whether there is a watcher."""
 
-    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
+    def beat(self, beat: Beat, body: str = "") -> bool:
         """Return whether the watcher took it; never raises and never takes long."""

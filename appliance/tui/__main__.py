@@ -14,8 +14,8 @@ from appliance.daemon.control_socket import SOCKET_NAME
 from appliance.system.clock import SystemClock
 from appliance.system.operator import who
 from appliance.tui import terminal
-from appliance.tui.app import ApplianceApp, TuiSettings
-from appliance.tui.demo.source import DemoSource
+from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.demo.source import InventedSource
 from appliance.tui.ledger_source import LedgerSource
 from signals.text.console import run
 
@@ -35,8 +35,8 @@ def main() -> None:
     temporary = tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True)
     with temporary as folder:
         clock = SystemClock()
-        source = DemoSource(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
-        settings = TuiSettings(
+        source = InventedSource(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
+        settings = Settings(
             exports=asked.exports,
             by=who(),
             note=DEMO_NOTE if asked.demo else "",

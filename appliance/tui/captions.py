@@ -9,11 +9,11 @@ from decimal import Decimal
 from appliance.schedule.timetable import JOBS
 from appliance.tui import formatting
 from appliance.tui.columns import Tone
-from appliance.tui.formatting import TonedText
-from appliance.tui.ledger_source import ScreenAnswer
+from appliance.tui.ledger_source import Answer
+from appliance.tui.said import Said
 from appliance.views import View
 from appliance.views.tripwire_checks import NEAR
-from appliance.views.view import ViewRow
+from appliance.views.view import Row
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DATA_LETTERS = {"GREEN": "G", "AMBER": "A", "RED": "R"}
@@ -21,25 +21,25 @@ JOB_LETTERS = {"done": "✔", "failed": "✘", "halted": "■", "skipped": "–"
 
 WIDE = 100  # columns from which there is room for what is nice to know
 
-Head = Callable[[ScreenAnswer, int], TonedText]
-Detail = Callable[[ViewRow], TonedText]
+Head = Callable[[Answer, int], Said]
+Detail = Callable[[Row], Said]
 
 
-def no_head(_answer: ScreenAnswer, _width: int) -> TonedText:
+def no_head(_answer: Answer, _width: int) -> Said:
     """Nothing."""
-    return TonedText()
+    return Said()
 
 
-def no_detail(_row: ViewRow) -> TonedText:
+def no_detail(_row: Row) -> Said:
     """Nothing."""
-    return TonedText()
+    return Said()
 
 
-def positions(answer: ScreenAnswer, _width: int) -> TonedText:
+def positions(answer: Answer, _width: int) -> Said:
     """How many are held on each side, and when both books agreed on it."""
     view = _view(answer, "positions")
     sides = Counter(row["side"] for row in view.rows)
-    text = TonedText(f"{sides['LONG']} long, {sides['SHORT']} short")
+    text = Said(f"{sides['LONG']} long, {sides['SHORT']} short")
     if sides["FLAT"]:
         text.append(f", {sides['FLAT']} aimed at and not held", Tone.WARN)
     if view.facts:
@@ -48,18 +48,18 @@ def positions(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
-def position(row: ViewRow) -> TonedText:
+def position(row: Row) -> Said:
     """The holding in one line."""
     prices = f"at {row['entry'] or '-'}, now {row['price'] or '-'}"
-    return TonedText(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
+    return Said(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
 
 
-def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
+def blotter(answer: Answer, _width: int) -> Said:
     """How the orders stand."""
     view = _view(answer, "blotter")
     states = Counter(str(row["state"]) for row in view.rows)
     worth = sum((abs(Decimal(row["notional_usd"])) for row in view.rows), start=Decimal(0))
-    text = TonedText(f"{len(view.rows)} orders for {worth:,.0f} USD:")
+    text = Said(f"{len(view.rows)} orders for {worth:,.0f} USD:")
     for state, count in states.most_common():
         text.append(f" {count} ")
         text.append(formatting.marked(state), formatting.tone_of_word(state))
@@ -68,47 +68,47 @@ def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
-def order(row: ViewRow) -> TonedText:
+def order(row: Row) -> Said:
     """The order's id, its reason, and where to go on."""
-    text = TonedText(f"{row['client_order_id']}   ", Tone.DIM)
+    text = Said(f"{row['client_order_id']}   ", Tone.DIM)
     text.append("enter", is_bold=True).append(": why this order?")
     if row["reason"]:
         text.append(f"\n{row['reason']}")
     return text
 
 
-def signals(answer: ScreenAnswer, _width: int) -> TonedText:
+def signals(answer: Answer, _width: int) -> Said:
     """Whose scores, of when."""
     view = _view(answer, "signals")
     sleeves = Counter((str(row["sleeve"]), str(row["asof"]), str(row["source"])) for row in view.rows)
     parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}" for (sleeve, asof, source), count in sleeves.items()]
-    return TonedText("; ".join(parts))
+    return Said("; ".join(parts))
 
 
-def signal(row: ViewRow) -> TonedText:
+def signal(row: Row) -> Said:
     """What the sleeve says of the name, and what that counts in the blend."""
-    text = TonedText(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
+    text = Said(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
     if row["contribution"] is not None:
         text.append(f"; adds {row['contribution']:+.2f} to the blended score")
     return text
 
 
-def risk(answer: ScreenAnswer, _width: int) -> TonedText:
+def risk(answer: Answer, _width: int) -> Said:
     """How many checks tripped or come near, and the last halt."""
     rows = _view(answer, "tripwires").rows
     tripped = sum(row["tripped"] != "ok" for row in rows)
     near = sum(row["tripped"] == "ok" and (row["used"] or 0) >= NEAR for row in rows)
     tone = Tone.BAD if tripped else Tone.WARN if near else Tone.GOOD
-    text = TonedText(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
+    text = Said(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
     text.append(f" of {len(rows)} checks")
     if halts := _view(answer, "halts").rows:
         text.append(f"   last halt {str(halts[0]['at'])[:10]}: {halts[0]['name']}")
     return text
 
 
-def check(row: ViewRow) -> TonedText:
+def check(row: Row) -> Said:
     """What the check looks at, and its history as a line of blocks."""
-    text = TonedText(f"{row['detail']}\n")
+    text = Said(f"{row['detail']}\n")
     past = [value for value in row["history"] if value is not None]
     text.append(f"last {len(row['history'])} sessions ", Tone.DIM).append(blocks(past))
     if past:
@@ -126,10 +126,10 @@ def blocks(values: list[float]) -> str:
     return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
 
 
-def jobs(answer: ScreenAnswer, width: int) -> TonedText:
+def jobs(answer: Answer, width: int) -> Said:
     """The calendar of runs: a column per session, a line per job."""
     done = [row["status"] == "done" for row in _view(answer, "jobs").rows]
-    text = TonedText(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
+    text = Said(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
     text.append("   ✔ done – skipped ✘ failed ■ halted", Tone.DIM)
     calendar = _view(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
     if not calendar:
@@ -144,20 +144,20 @@ def jobs(answer: ScreenAnswer, width: int) -> TonedText:
     return text
 
 
-def job(row: ViewRow) -> TonedText:
+def job(row: Row) -> Said:
     """What the job said, in full."""
-    return TonedText(f"{row['job']}: {row['summary']}")
+    return Said(f"{row['job']}: {row['summary']}")
 
 
-def data(answer: ScreenAnswer, width: int) -> TonedText:
+def data(answer: Answer, width: int) -> Said:
     """The grid of sessions, one letter each: Green, Amber, Red."""
     rows = _view(answer, "data").rows[::-1]
     counts = Counter(str(row["status"]) for row in rows)
-    text = TonedText()
+    text = Said()
     for status in ("GREEN", "AMBER", "RED", "absent"):
         if counts[status] or status == "GREEN":
             text.append(f"{counts[status]} {formatting.marked(status)}   ", formatting.tone_of_word(status))
-    months: dict[str, list[ViewRow]] = {}
+    months: dict[str, list[Row]] = {}
     for row in rows:
         months.setdefault(str(row["asof"] or row["session"])[:7], []).append(row)
     step = 2 if width < WIDE else 3
@@ -169,65 +169,65 @@ def data(answer: ScreenAnswer, width: int) -> TonedText:
     return text
 
 
-def bundle(answer: ScreenAnswer, _width: int) -> TonedText:
+def bundle(answer: Answer, _width: int) -> Said:
     """Whether the files are what was activated, and whether the bundle is proven."""
     facts = _view(answer, "bundle").facts
     if not facts:
-        return TonedText()
+        return Said()
     if facts["faults"]:
-        return TonedText("✘ the bundle's files are not what was activated", Tone.BAD)
-    text = TonedText("✔ every file is what was activated", Tone.GOOD)
+        return Said("✘ the bundle's files are not what was activated", Tone.BAD)
+    text = Said("✔ every file is what was activated", Tone.GOOD)
     if facts["role"] != "champion":
         text.append(f"   ! {str(facts['role']).upper()}: not proven, not promoted", Tone.WARN)
     return text
 
 
-def fact_in_full(row: ViewRow) -> TonedText:
+def fact_in_full(row: Row) -> Said:
     """A fact whose value the column cut off."""
-    return TonedText(f"{row['fact']}: {row['value']}")
+    return Said(f"{row['fact']}: {row['value']}")
 
 
-def logs(answer: ScreenAnswer, _width: int) -> TonedText:
+def logs(answer: Answer, _width: int) -> Said:
     """How many lines of each level."""
     levels = Counter(str(row["level"]) for row in _view(answer, "logs").rows)
-    text = TonedText("newest first:")
+    text = Said("newest first:")
     for level in ("page", "warn", "info"):
         text.append(f" {levels[level]} ").append(formatting.marked(level), formatting.tone_of_word(level))
     return text
 
 
-def log_line(row: ViewRow) -> TonedText:
+def log_line(row: Row) -> Said:
     """The line in full."""
-    return TonedText(f"{row['at']} {row['level']} {row['source']}\n{row['text']}")
+    return Said(f"{row['at']} {row['level']} {row['source']}\n{row['text']}")
 
 
-def reconciliation(answer: ScreenAnswer, _width: int) -> TonedText:
+def reconciliation(answer: Answer, _width: int) -> Said:
     """What the last comparison found."""
     last = _view(answer, "reconciliation").facts.get("last") or {}
     if not last:
-        return TonedText("no comparison is recorded", Tone.WARN)
+        return Said("no comparison is recorded", Tone.WARN)
     found = last.get("differences", [])
     breaks = [row for row in found if row.get("is_break")]
     tone = Tone.BAD if breaks else Tone.WARN if found else Tone.GOOD
     verdict = "both books agree" if not found else f"{len(found)} differences, {len(breaks)} unexplained"
-    text = TonedText(f"{formatting.MARKS[tone]} {verdict}", tone)
+    text = Said(f"{formatting.MARKS[tone]} {verdict}", tone)
     text.append(f"   last compared at {last.get('phase')} of {last.get('session')}")
     for row in found[:4]:
         text.append(f"\n  {row.get('cause')} {row.get('subject')}: ours {row.get('ours')}, theirs {row.get('theirs')}")
     return text
 
 
-def notes(row: ViewRow) -> TonedText:
+def notes(row: Row) -> Said:
     """The differences of one comparison, in full."""
-    return TonedText(str(row["notes"] or "no difference"))
+    return Said(str(row["notes"] or "no difference"))
 
 
-def performance(answer: ScreenAnswer, width: int) -> TonedText:
+def performance(answer: Answer, width: int) -> Said:
     """Where the live return lies in its expected range, what reality would have cost, and which side gained."""
     view = _view(answer, "performance")
     if not view.rows:
-        return TonedText()
-    text = TonedText()
+        return Said()
+    text = Said()
     if fan := view.facts.get("fan"):
         tone = formatting.tone_of_word(fan["verdict"])
         text.append(f"{formatting.MARKS[tone]} {fan['verdict']}", tone)
@@ -247,34 +247,34 @@ def performance(answer: ScreenAnswer, width: int) -> TonedText:
     return text
 
 
-def attribution(answer: ScreenAnswer, _width: int) -> TonedText:
+def attribution(answer: Answer, _width: int) -> Said:
     """What the newest attributed session was made of."""
     rows = _view(answer, "attribution").rows
     if not rows:
-        return TonedText()
+        return Said()
     costs = rows[0].get("of costs") or {}
     said = "  ".join(f"{name} {formatting.gain(value)}" for name, value in costs.items())
-    return TonedText(f"{rows[0]['session']}: {formatting.gain(rows[0]['total'])} USD; each row sums to its total\n").append(
+    return Said(f"{rows[0]['session']}: {formatting.gain(rows[0]['total'])} USD; each row sums to its total\n").append(
         f"its costs: {said or 'none'}", Tone.DIM
     )
 
 
-def attributed(row: ViewRow) -> TonedText:
+def attributed(row: Row) -> Said:
     """Which names made the session's selection, and which unmade it."""
-    text = TonedText(f"{row['session']}: ")
+    text = Said(f"{row['session']}: ")
     for word, tone in (("best", Tone.GOOD), ("worst", Tone.BAD)):
         named = ", ".join(f"{symbol} {formatting.gain(amount)}" for symbol, amount in row.get(word) or ())
         text.append(f"{word} ", Tone.DIM).append(named or "none", tone).append("   ")
     return text
 
 
-def life(answer: ScreenAnswer, _width: int) -> TonedText:
+def life(answer: Answer, _width: int) -> Said:
     """Whether it still is the model that was promoted."""
     facts = _view(answer, "expectation").facts
     if not (test := facts.get("test")):
-        return TonedText()
+        return Said()
     tone = Tone.GOOD if test["alarmed_on"] is None else Tone.BAD
-    text = TonedText(f"{formatting.MARKS[tone]} {test['says']}", tone)
+    text = Said(f"{formatting.MARKS[tone]} {test['says']}", tone)
     return text.append(
         f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
         f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}",
@@ -282,24 +282,24 @@ def life(answer: ScreenAnswer, _width: int) -> TonedText:
     )
 
 
-def drift(answer: ScreenAnswer, _width: int) -> TonedText:
+def drift(answer: Answer, _width: int) -> Said:
     """How many figures have drifted."""
     view = _view(answer, "drift")
     drifted = sum((row["used"] or 0) > 1 for row in view.rows)
     if not view.rows:
-        return TonedText()
+        return Said()
     tone = Tone.BAD if drifted else Tone.GOOD
-    text = TonedText(f"{formatting.MARKS[tone]} {drifted} of {len(view.rows)} figures drifted", tone)
+    text = Said(f"{formatting.MARKS[tone]} {drifted} of {len(view.rows)} figures drifted", tone)
     return text.append(f" over {view.facts.get('window_sessions')} sessions, up to {view.session}")
 
 
-def trace(answer: ScreenAnswer, _width: int) -> TonedText:
+def trace(answer: Answer, _width: int) -> Said:
     """Which order."""
     facts = _view(answer, "trace").facts
     symbol, order_id = facts.get("symbol", ""), facts.get("client_order_id", answer.question.order)
-    return TonedText(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
+    return Said(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
 
 
-def _view(answer: ScreenAnswer, name: str) -> View:
+def _view(answer: Answer, name: str) -> View:
     found = (answer.views or {}).get(name)
     return found if found is not None else View((), (), "")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.views.view import Cell, ViewRow
+from appliance.views.view import Cell, Row
 from signals.text.plain_text import clean
 
 GAP = 2
@@ -68,7 +68,7 @@ class Column:
     text: Callable[[Cell], str] = as_text
     tone: Callable[[Cell], Tone] = plain
 
-    def cell(self, row: ViewRow) -> Cell:
+    def cell(self, row: Row) -> Cell:
         """The row's value in this column."""
         value: Cell = row.get(self.key)
         return value

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
-from appliance.views.view import ViewRow
+from appliance.views.view import Row
 from signals.text.plain_text import clean
 
 HEADER_LINES = 1
@@ -41,7 +41,7 @@ class Content:
     """
 
     columns: tuple[Column, ...] = ()
-    rows: tuple[ViewRow, ...] = ()
+    rows: tuple[Row, ...] = ()
     empty: str = ""
     sort: str = ""
     descending: bool = False
@@ -78,14 +78,14 @@ class Grid(ScrollView, can_focus=True):
         """The cursor stands on another row, or the row under it changed."""
 
         grid: Grid
-        row: ViewRow | None
+        row: Row | None
 
     @dataclass
     class Chosen(Message):
         """A person pressed enter on a row."""
 
         grid: Grid
-        row: ViewRow
+        row: Row
 
     @dataclass
     class HeaderClicked(Message):
@@ -95,7 +95,7 @@ class Grid(ScrollView, can_focus=True):
         key: str
 
     @property
-    def row(self) -> ViewRow | None:
+    def row(self) -> Row | None:
         """The row under the cursor."""
         rows = self.content.rows
         return rows[self.cursor] if 0 <= self.cursor < len(rows) else None

@@ -8,7 +8,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from appliance.tui.grid import Content, Grid
-from appliance.tui.ledger_source import ScreenAnswer
+from appliance.tui.ledger_source import Answer
 from appliance.tui.plot import Plot
 from appliance.tui.row_filter import Arrangement, arrange, find_symbol
 from appliance.tui.screens import Screen
@@ -18,7 +18,7 @@ from appliance.views import View
 class GridPane(Vertical):
     """A screen with a grid."""
 
-    answer: reactive[ScreenAnswer | None] = reactive(None)
+    answer: reactive[Answer | None] = reactive(None)
     arrangement: reactive[Arrangement] = reactive(Arrangement())
 
     def __init__(self, screen: Screen) -> None:
@@ -51,7 +51,7 @@ class GridPane(Vertical):
         """The grid."""
         return self.query_one(Grid)
 
-    def watch_answer(self, answer: ScreenAnswer | None) -> None:
+    def watch_answer(self, answer: Answer | None) -> None:
         """Show the rows of the answer."""
         if not self._is_composed:
             return

@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 import yaml
 
-from appliance.ledger import AccessMode, Ledger
+from appliance.ledger import Ledger, Mode
 from appliance.schedule.timetable import AT_THE_OPEN, Entering
 from appliance.storage.published_store import MANIFEST
 from appliance.system.clock import venue_time
@@ -34,7 +34,7 @@ from signals.storage.places import is_s3
 from signals.text.wording import reason_of
 
 
-class SourceCondition(StrEnum):
+class Condition(StrEnum):
     """What is wrong with what we read."""
 
     MISSING = "NO DEVICE HERE"
@@ -48,13 +48,13 @@ class SourceCondition(StrEnum):
 class Trouble:
     """A condition in one breath: what is wrong, and the next step for a person."""
 
-    condition: SourceCondition
+    condition: Condition
     what: str
     fix: str
 
 
 @dataclass(frozen=True)
-class QueryContext:
+class Context:
     """What a screen's query may use besides the ledger."""
 
     folder: StateFolder
@@ -63,7 +63,7 @@ class QueryContext:
 
 
 @dataclass(frozen=True)
-class ScreenQuery:
+class Question:
     """What the screens want to know.
 
     Attributes
@@ -82,13 +82,13 @@ class ScreenQuery:
 
 
 @dataclass(frozen=True)
-class ScreenAnswer:
+class Answer:
     """What a reading came to; `views` are empty and `overview` is None when there is trouble.
 
     `now` is the time where the device trades; None where that cannot be told. `read_at` is the machine's.
     """
 
-    question: ScreenQuery
+    question: Question
     now: datetime | None
     read_at: datetime
     overview: Overview | None = None
@@ -99,7 +99,7 @@ class ScreenAnswer:
     trouble: Trouble | None = None
 
 
-Query = Callable[[Ledger, QueryContext], Mapping[str, View]]
+Query = Callable[[Ledger, Context], Mapping[str, View]]
 
 
 class LedgerSource:
@@ -122,26 +122,26 @@ class LedgerSource:
         self._now: datetime | None = None
         self._no_time = ""
 
-    def read(self, question: ScreenQuery) -> ScreenAnswer:
+    def read(self, question: Question) -> Answer:
         """Answer one question; blocks for as long as the disk and other processes make it."""
         self._now, self._no_time = None, ""
         try:
             return self._answer(question)
         except LedgerUnusable as error:
-            trouble = Trouble(SourceCondition.UNUSABLE, _sentence(error), error.fix)
+            trouble = Trouble(Condition.UNUSABLE, _sentence(error), error.fix)
         except FixInput as error:
-            trouble = Trouble(SourceCondition.MISSING, _sentence(error), error.fix)
+            trouble = Trouble(Condition.MISSING, _sentence(error), error.fix)
         except (apsw.BusyError, apsw.LockedError, Locked):
             trouble = Trouble(
-                SourceCondition.LOCKED,
+                Condition.LOCKED,
                 "another process keeps the ledger locked",
                 "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
             )
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
             fix = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
-            trouble = Trouble(SourceCondition.UNREADABLE, f"{reason_of(error)}", fix)
+            trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", fix)
         self.close()
-        return ScreenAnswer(question, self._now, self._clock.now(), trouble=trouble)
+        return Answer(question, self._now, self._clock.now(), trouble=trouble)
 
     def close(self) -> None:
         """Close the ledger; the next question opens it again."""
@@ -149,7 +149,7 @@ class LedgerSource:
             self._ledger.close()
         self._ledger, self._identity = None, None
 
-    def _answer(self, question: ScreenQuery) -> ScreenAnswer:
+    def _answer(self, question: Question) -> Answer:
         self.folder.require()
         venue = _venue(self.folder.config)
         self._look_at_the_clock(venue)
@@ -174,23 +174,23 @@ class LedgerSource:
         )
         if newest is None:
             trouble = Trouble(
-                SourceCondition.EMPTY,
+                Condition.EMPTY,
                 "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
             )
-            return ScreenAnswer(question, now, real, found, {}, trouble=trouble)
+            return Answer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
-        context = QueryContext(self.folder, session, question.order)
+        context = Context(self.folder, session, question.order)
         views = question.query(ledger, context) if question.query else {}
         before, after = neighbours(ledger, session)
-        return ScreenAnswer(question, now, real, found, views, session, before, after)
+        return Answer(question, now, real, found, views, session, before, after)
 
     def _opened(self) -> Ledger:
         found = self.folder.ledger.stat()
         identity = (found.st_dev, found.st_ino)
         if self._ledger is None or identity != self._identity:
             self.close()
-            self._ledger, self._identity = Ledger(self.folder.ledger, AccessMode.READ), identity
+            self._ledger, self._identity = Ledger(self.folder.ledger, Mode.READ), identity
         return self._ledger
 
     def _look_at_the_clock(self, venue: _Venue) -> None:

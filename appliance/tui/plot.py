@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from appliance.tui.columns import Tone
-from appliance.tui.formatting import TonedText
+from appliance.tui.said import Said
 
 if TYPE_CHECKING:
     import plotext
@@ -44,7 +44,7 @@ class Stroke(StrEnum):
 
 
 @dataclass(frozen=True)
-class ChartLine:
+class Line:
     """One line: values at equal steps, None where there is none; what is not finite is none."""
 
     name: str
@@ -65,7 +65,7 @@ class Chart:
     ----------
     title : str
         Stands above, with the legend.
-    lines : tuple of ChartLine
+    lines : tuple of Line
     unit : str
         Format of a value of the axis.
     empty : str
@@ -75,7 +75,7 @@ class Chart:
     """
 
     title: str
-    lines: tuple[ChartLine, ...]
+    lines: tuple[Line, ...]
     unit: str = "{:,.0f}"
     empty: str = "nothing to draw yet"
     span: tuple[str, str] = ("", "")
@@ -86,7 +86,7 @@ def load() -> None:
     importlib.import_module("plotext")
 
 
-def rendered(chart: Chart, width: int, height: int) -> TonedText:
+def drawn(chart: Chart, width: int, height: int) -> Said:
     """Draw the chart into `width` x `height` characters: a title with the legend, then the lines inside their axes.
 
     Returns
@@ -96,7 +96,7 @@ def rendered(chart: Chart, width: int, height: int) -> TonedText:
     """
     known = [value for line in chart.lines for value in line.values if value is not None]
     if len(known) < 2 or height < 2 or width < 1:
-        return TonedText(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
+        return Said(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
     text = _titled(chart, width)
     canvas = _canvas(chart, min(known), max(known), width, height)
     for row, cells in enumerate(canvas.string(colorless=True).splitlines()):
@@ -107,9 +107,9 @@ def rendered(chart: Chart, width: int, height: int) -> TonedText:
     return text
 
 
-def _titled(chart: Chart, width: int) -> TonedText:
+def _titled(chart: Chart, width: int) -> Said:
     """The title, and as much of the legend as there is room for."""
-    text = TonedText(chart.title[:width], Tone.DIM)
+    text = Said(chart.title[:width], Tone.DIM)
     for line in chart.lines:
         said = f"  {line.stroke.sample} {line.name}"
         if line.name and len(text.plain) + len(said) <= width:
@@ -138,7 +138,7 @@ def _canvas(chart: Chart, low: float, high: float, width: int, height: int) -> p
     return figure.build()
 
 
-def _signal(line: ChartLine, dots: int) -> object:
+def _signal(line: Line, dots: int) -> object:
     """The line's points, joined where they are neighbours."""
     import plotext
 
@@ -153,7 +153,7 @@ def _signal(line: ChartLine, dots: int) -> object:
     return signal
 
 
-def stroked(line: ChartLine, dots: int) -> Iterator[tuple[float, float | None]]:
+def stroked(line: Line, dots: int) -> Iterator[tuple[float, float | None]]:
     """Walk along the line in `dots` equal steps: its place among the values, and its value, None where it is not drawn.
 
     >>> [y for _, y in stroked(Line("", (0.0, 7.0), stroke=Stroke.DASHED), 8)]
@@ -189,4 +189,4 @@ class Plot(Static):
 
     def _draw_now(self) -> None:
         if self.chart is not None and self.size.width > 0:
-            self.update(rendered(self.chart, self.size.width, self.size.height).content)
+            self.update(drawn(self.chart, self.size.width, self.size.height).content)

@@ -13,7 +13,7 @@ TITLES = {"filter": "filter", "symbol": "go to symbol"}
 HINTS = {"filter": "words that a row must hold; -word must not; enter keeps it, escape clears it", "symbol": "a symbol or its beginning"}
 
 
-class PromptLine(Horizontal):
+class Ask(Horizontal):
     """A label and an input; hidden until it is opened."""
 
     @dataclass

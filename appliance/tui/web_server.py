@@ -88,7 +88,7 @@ fetch("key/"+encodeURIComponent(key),{method:"POST",headers:{"x-screens-key":"1"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def web_app(app: ApplianceApp, token: str) -> Starlette:
+def door(app: ApplianceApp, token: str) -> Starlette:
     """Return the web application around the screens `app`, which runs for as long as it does.
 
     Parameters
@@ -167,7 +167,7 @@ def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
         ) from None
     with listener:
         _announce(f"http://{HOST}:{port}/{token}/", runtime)
-        uvicorn.Server(uvicorn.Config(web_app(app, token), log_level="warning")).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(door(app, token), log_level="warning")).run(sockets=[listener])
 
 
 def _of_the_owner(endpoint: Endpoint, token: str) -> Endpoint:

@@ -8,64 +8,160 @@ does it now.
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from appliance.ledger import Ledger, job_runs, values
 from appliance.status.upkeep import keys_end
-from appliance.views.view import View, ViewRow, fact
+from appliance.views.view import Row, View, fact
 from portfolio.risk.evidence import evidence_share
 from signals.files import sha256_of
+from signals.scoring.evidence import BundleEvidence, Mean
+from signals.text import strict_json
+from signals.text.documents import from_json
 
-BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.BundleSlot`, whose module brings in what verifies and scores
+BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.Slot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
+Shown = TypeVar("Shown")
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """`current.json`: the folder in force, the hash of its manifest, and a grant where one put it there."""
+
+    folder: str = ""
+    sha256: str = ""
+    grant: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a bundle as the manifest names it."""
+
+    path: str
+    part: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature that the model reads."""
+
+    name: str | None = None
+    units: str | None = None
+    lookback_sessions: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainedBy:
+    """Program, settings, data and seed of the training."""
+
+    code_version: str | None = None
+    config_sha256: str | None = None
+    snapshot_ids: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class ManifestFacts:
+    """What is shown of a manifest; it is validated where it is used (`signals.bundle.manifest`)."""
+
+    role: str | None = None
+    refusal: str | None = None
+    sleeve: str | None = None
+    created: str | None = None
+    features: tuple[Feature, ...] = ()
+    spec_hash: str | None = None
+    horizon_sessions: int | None = None
+    entry: str | None = None
+    first_training_session: str | None = None
+    last_training_session: str | None = None
+    expiry_sessions: int | None = None
+    ic: Mean = Mean()
+    golden_tolerance_sd: float | None = None
+    trainer: TrainedBy = TrainedBy()
+    files: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signer:
+    """One signature of a file."""
+
+    keyid: str = ""
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """`manifest.sig`."""
+
+    signatures: tuple[Signer, ...] = ()
+
+
+@dataclass(frozen=True)
+class KnownKey:
+    """One key of the key set."""
+
+    keyid: str = ""
+    revoked: bool = False
+
+
+@dataclass(frozen=True)
+class KnownKeys:
+    """The signed part of the key set."""
+
+    keys: tuple[KnownKey, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """`keyset.json`: the signed part as text."""
+
+    payload: str = ""
 
 
 @dataclass(frozen=True)
 class BundleFacts:
     """What is in force, parsed but not verified; `faults` are the sentences of what does not match."""
 
-    pointer: dict[str, Any]
-    manifest: dict[str, Any]
-    evidence: dict[str, Any]
+    pointer: Pointer
+    manifest: ManifestFacts
+    evidence: BundleEvidence
     faults: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """Sequence and id, as the folder is named."""
-        return str(self.pointer.get("folder", ""))
+        return self.pointer.folder
 
     @property
     def annual_at_gross_1(self) -> float | None:
         """Annual return of the policy's walk-forward book for each unit of gross, after all costs; None if unknown."""
-        book = _object(self.evidence.get("policy_book"))
-        earned, gross = book.get("annual_return"), book.get("gross")
-        if not isinstance(earned, (int, float)) or not isinstance(gross, (int, float)) or not gross > 0:
-            return None
-        return float(earned) / float(gross)
+        book = self.evidence.policy_book
+        return book.annual_return / book.gross if book and book.gross > 0 else None
 
 
 def read(folder: Path) -> BundleFacts | None:
     """Read the bundle in force below `state/bundles`; None when none was activated."""
-    pointer = _document(folder / "current.json")
-    if not pointer:
+    pointer = _parsed(Pointer, _bytes(folder / "current.json"))
+    if not pointer.folder:
         return None
-    home = folder / str(pointer.get("folder", ""))
+    home = folder / pointer.folder
     content = _bytes(home / "manifest.json")
-    manifest = _parsed(content)
-    faults = [] if content and sha256_of(content) == pointer.get("sha256") else ["manifest.json is not what was activated"]
-    evidence: dict[str, Any] = {}
-    for row in manifest.get("files", ()):
-        body = _bytes(home / str(row["path"]))
-        if sha256_of(body) != row["sha256"]:
-            faults.append(f"{row['path']} is not what the manifest names")
-        elif row["part"] == "evidence":
-            evidence = _parsed(body)
+    manifest = _parsed(ManifestFacts, content)
+    faults = [] if content and sha256_of(content) == pointer.sha256 else ["manifest.json is not what was activated"]
+    evidence = BundleEvidence()
+    for row in manifest.files:
+        body = _bytes(home / row.path)
+        if sha256_of(body) != row.sha256:
+            faults.append(f"{row.path} is not what the manifest names")
+        elif row.part == "evidence":
+            evidence = _parsed(BundleEvidence, body)
     return BundleFacts(pointer, manifest, evidence, tuple(faults))
 
 
@@ -97,12 +193,7 @@ def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
     rows += _evidence(found.evidence)
     for slot in BESIDE:
         rows += _beside(slot, folder, ledger)
-    facts = {
-        "sha256": found.pointer.get("sha256"),
-        "faults": list(found.faults),
-        "role": manifest.get("role"),
-        "features": features_of(manifest),
-    }
+    facts = {"sha256": found.pointer.sha256, "faults": list(found.faults), "role": manifest.role, "features": features_of(manifest)}
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
 
@@ -116,30 +207,28 @@ def last_use(ledger: Ledger) -> LastUse:
     return LastUse(run.session, age if isinstance(age, int) else None, str(run.figures.get("bundle_sha256", "")))
 
 
-def features_of(manifest: dict[str, Any]) -> list[ViewRow]:
+def features_of(manifest: ManifestFacts) -> list[Row]:
     """The ordered features that the model reads."""
-    names = ("name", "units", "lookback_sessions")
-    listed = manifest.get("features", ())
-    return [{"number": i, **{name: row.get(name) for name in names}} for i, row in enumerate(listed, start=1)]
+    return [{"number": i, **vars(feature)} for i, feature in enumerate(manifest.features, start=1)]
 
 
-def _identity(found: BundleFacts, age: int | None) -> list[ViewRow]:
+def _identity(found: BundleFacts, age: int | None) -> list[Row]:
     manifest = found.manifest
-    expiry = manifest.get("expiry_sessions")
+    expiry = manifest.expiry_sessions
     return [
         fact("bundle", "in force", found.name),
-        fact("bundle", "role", manifest.get("role")),
-        fact("bundle", "refusal", manifest.get("refusal") or "none"),
-        fact("bundle", "sleeve", manifest.get("sleeve")),
-        fact("bundle", "created", manifest.get("created")),
+        fact("bundle", "role", manifest.role),
+        fact("bundle", "refusal", manifest.refusal or "none"),
+        fact("bundle", "sleeve", manifest.sleeve),
+        fact("bundle", "created", manifest.created),
         fact("bundle", "age", f"limit {expiry} sessions" if age is None else f"{age} of {expiry} sessions"),
     ]
 
 
-def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[ViewRow]:
-    matching = f"all {len(found.manifest.get('files', ()))} match their SHA-256"
-    tolerance = found.manifest.get("golden_tolerance_sd")
-    is_proven = last.session is not None and last.sha256 == found.pointer.get("sha256")
+def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[Row]:
+    matching = f"all {len(found.manifest.files)} match their SHA-256"
+    tolerance = found.manifest.golden_tolerance_sd
+    is_proven = last.session is not None and last.sha256 == found.pointer.sha256
     proven = f"to score for {last.session}" if is_proven else "at activation"
     return [
         fact("proof", "files", "; ".join(found.faults) or matching),
@@ -147,7 +236,7 @@ def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[ViewRow]:
         fact("proof", "key set", _until(folder)),
         fact("proof", "golden vectors", f"reproduced within {tolerance} sd before use"),
         fact("proof", "last proven", f"{proven}; now: `appliance bundle --verify`"),
-        fact("proof", "rollback grant", "in force" if found.pointer.get("grant") else "none"),
+        fact("proof", "rollback grant", "in force" if found.pointer.grant else "none"),
     ]
 
 
@@ -158,28 +247,28 @@ def _until(keys: Path) -> str:
 
 def _signed(home: Path, keys: Path) -> str:
     """Whose signatures the file holds, and whether the key set here knows them; whether they hold is proven on use."""
-    named = [str(row.get("keyid", "")) for row in _rows(_document(home / "manifest.sig"), "signatures")]
-    payload = str(_document(keys / "keyset.json").get("payload", ""))
-    known = {str(row.get("keyid", "")): bool(row.get("revoked")) for row in _rows(_parsed(payload.encode()), "keys")}
+    named = [one.keyid for one in _parsed(Signatures, _bytes(home / "manifest.sig")).signatures]
+    payload = _parsed(Sealed, _bytes(keys / "keyset.json")).payload
+    known = {one.keyid: one.revoked for one in _parsed(KnownKeys, payload.encode()).keys}
     if not named:
         return "none: the bundle will be refused"
     words = {True: "REVOKED", False: "in the key set", None: "not in the key set"}
     return "by " + ", ".join(f"{keyid[:16]} ({words[known.get(keyid)]})" for keyid in named)
 
 
-def _beside(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
+def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
     """The bundle of a slot and what it scored; one line for an empty slot."""
     found = read(folder / slot)
     if found is None:
         return [fact(slot, "in the slot", "none")]
-    manifest, ic = found.manifest, found.manifest.get("ic") or {}
+    manifest, ic = found.manifest, found.manifest.ic
     rows = [
-        fact(slot, "in the slot", f"{found.name}, {manifest.get('role')}, trained to {manifest.get('last_training_session')}"),
+        fact(slot, "in the slot", f"{found.name}, {manifest.role}, trained to {manifest.last_training_session}"),
         fact(slot, "signature", _signed(folder / slot / found.name, folder)),
         fact(slot, "files", "; ".join(found.faults) or "all match their SHA-256"),
-        fact(slot, "IC", f"{_figure(ic.get('mean'))}  t {_figure(ic.get('t'))}"),
+        fact(slot, "IC", f"{_figure(ic.mean)}  t {_figure(ic.t)}"),
     ]
-    name = f"{manifest.get('sleeve')} {slot}" if slot == "shadow" else str(manifest.get("sleeve"))
+    name = f"{manifest.sleeve} {slot}" if slot == "shadow" else str(manifest.sleeve)
     counted = "SELECT count(DISTINCT asof) AS evenings, max(asof) AS last FROM scores WHERE sleeve = ?"
     scored = ledger.row(counted, (name,))
     evenings = values.integer(scored, "evenings") if scored else 0
@@ -187,73 +276,63 @@ def _beside(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
     return [*rows, fact(slot, "scored", f"{evenings} evenings{newest}")]
 
 
-def _rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    found = document.get(name)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def _training(manifest: dict[str, Any]) -> list[ViewRow]:
-    trainer = manifest.get("trainer") or {}
-    ic = manifest.get("ic") or {}
-    first, last = manifest.get("first_training_session"), manifest.get("last_training_session")
-    label = f"{manifest.get('horizon_sessions')} sessions from the open ({manifest.get('entry')})"
-    features = f"{len(manifest.get('features', ()))}, spec {str(manifest.get('spec_hash'))[:16]}"
-    measured = f"{_figure(ic.get('mean'))}  t {_figure(ic.get('t'))}  se {_figure(ic.get('standard_error'))}"
+def _training(manifest: ManifestFacts) -> list[Row]:
+    trainer, ic = manifest.trainer, manifest.ic
+    first, last = manifest.first_training_session, manifest.last_training_session
+    label = f"{manifest.horizon_sessions} sessions from the open ({manifest.entry})"
+    features = f"{len(manifest.features)}, spec {str(manifest.spec_hash)[:16]}"
+    measured = f"{_figure(ic.mean)}  t {_figure(ic.t)}  se {_figure(ic.standard_error)}"
     return [
         fact("training", "sessions", f"{first} to {last}"),
         fact("training", "label", label),
         fact("training", "features", features),
-        fact("training", "snapshot", ", ".join(trainer.get("snapshot_ids", ()))),
-        fact("training", "code", trainer.get("code_version")),
-        fact("training", "config", trainer.get("config_sha256")),
-        fact("training", "seed", trainer.get("seed")),
+        fact("training", "snapshot", ", ".join(trainer.snapshot_ids)),
+        fact("training", "code", trainer.code_version),
+        fact("training", "config", trainer.config_sha256),
+        fact("training", "seed", trainer.seed),
         fact("evidence", "IC", measured),
     ]
 
 
-def _evidence(evidence: dict[str, Any]) -> list[ViewRow]:
+def _evidence(evidence: BundleEvidence) -> list[Row]:
     rows = _size(evidence)
-    if capacity := evidence.get("capacity"):
+    if capacity := evidence.capacity:
         rows.append(
             fact(
                 "evidence",
                 "decile book a year",
-                f"{_share(capacity.get('gross_annual'))} before, {_share(capacity.get('net_of_spread_annual'))} after spread",
+                f"{_share(capacity.gross_annual)} before, {_share(capacity.net_of_spread_annual)} after spread",
             )
         )
-        rows.append(fact("evidence", "break-even spread", f"{_figure(capacity.get('break_even_spread_bps'))} bps"))
-    if decile := (evidence.get("deciles") or {}).get("spread"):
-        rows.append(fact("evidence", "decile spread", f"{_figure(decile.get('mean'))}  t {_figure(decile.get('t'))}"))
-    if holdout := evidence.get("holdout"):
-        opened = holdout.get("opened")
-        rows.append(fact("evidence", "holdout", f"{holdout.get('sessions')} sessions, opened {opened} times"))
-    rows += [fact("evidence", "warning", text) for text in evidence.get("warnings") or ()]
+        rows.append(fact("evidence", "break-even spread", f"{_figure(capacity.break_even_spread_bps)} bps"))
+    if deciles := evidence.deciles:
+        spread = deciles.spread
+        rows.append(fact("evidence", "decile spread", f"{_figure(spread.mean)}  t {_figure(spread.t)}"))
+    if holdout := evidence.holdout:
+        rows.append(fact("evidence", "holdout", f"{holdout.sessions} sessions, opened {holdout.opened} times"))
+    rows += [fact("evidence", "warning", text) for text in evidence.warnings]
     return rows
 
 
-def _size(evidence: dict[str, Any]) -> list[ViewRow]:
+def _size(evidence: BundleEvidence) -> list[Row]:
     """What the policy's own book earned walking forward, and how large a book that supports."""
-    book = _object(evidence.get("policy_book"))
-    t = book.get("t")
-    known = isinstance(t, (int, float))
-    told = f"{_share(book.get('annual_return'))} a year, t {_figure(t)}, gross {_share(book.get('gross'))}"
-    share = evidence_share(float(t)) if known else 0.0  # type: ignore[arg-type]  # a number where known
+    book = evidence.policy_book
+    told, share = "unknown: made by an older trainer", 0.0
+    if book:
+        told = f"{_share(book.annual_return)} a year, t {_figure(book.t)}, gross {_share(book.gross)}"
+        share = evidence_share(book.t)
     return [
-        fact("evidence", "net walk-forward book", told if known else "unknown: made by an older trainer"),
+        fact("evidence", "net walk-forward book", told),
         fact("evidence", "supports", f"{share:.2f} of the book that Kelly and the caps allow"),
     ]
 
 
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"
 
 
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, (int, float)) else "-"
-
-
-def _share(value: object) -> str:
-    return f"{value:+.1%}" if isinstance(value, (int, float)) else "-"
+def _share(value: float) -> str:
+    return f"{value:+.1%}" if math.isfinite(value) else "-"
 
 
 def _bytes(path: Path) -> bytes:
@@ -263,14 +342,9 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def _document(path: Path) -> dict[str, Any]:
-    return _parsed(_bytes(path))
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
-    """A JSON object; empty for anything else: a fault shows as what does not match, never as a traceback."""
+def _parsed(kind: type[Shown], content: bytes) -> Shown:
+    """The document; an empty one where it cannot be read: a fault shows as what does not match, never as a traceback."""
     try:
-        found = json.loads(content or b"{}")
+        return from_json(kind, strict_json.loads(content or b"{}", decimals=float))
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return kind()

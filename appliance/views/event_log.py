@@ -6,7 +6,7 @@ from datetime import datetime
 
 from appliance.ledger import Ledger, alerts, halts
 from appliance.schedule.job import JobStatus
-from appliance.views.view import View, ViewRow
+from appliance.views.view import Row, View
 
 COLUMNS = ("at", "level", "source", "text")
 HALT_COLUMNS = ("id", "at", "name", "value", "rearmed_by", "reason")
@@ -23,7 +23,7 @@ def logs(ledger: Ledger, limit: int) -> View:
 
 def halts_view(ledger: Ledger, limit: int) -> View:
     """Return the latest halts, why, and who opened the latch again."""
-    rows: tuple[ViewRow, ...] = tuple(
+    rows: tuple[Row, ...] = tuple(
         {
             "id": h.id,
             "at": h.at.isoformat(timespec="seconds"),
@@ -39,7 +39,7 @@ def halts_view(ledger: Ledger, limit: int) -> View:
 
 def alerts_view(ledger: Ledger, limit: int) -> View:
     """Return what a person was told, newest first, and whether it reached anybody."""
-    rows: tuple[ViewRow, ...] = tuple(
+    rows: tuple[Row, ...] = tuple(
         {
             "at": r.alert.at.isoformat(timespec="seconds"),
             "severity": r.alert.severity.value,
@@ -52,11 +52,11 @@ def alerts_view(ledger: Ledger, limit: int) -> View:
     return View(ALERT_COLUMNS, rows, "no alert was ever sent")
 
 
-def _line(at: datetime, level: str, source: str, text: str) -> ViewRow:
+def _line(at: datetime, level: str, source: str, text: str) -> Row:
     return {"at": at.isoformat(timespec="seconds"), "level": level, "source": source, "text": text}
 
 
-def _of_alerts(ledger: Ledger, limit: int) -> list[ViewRow]:
+def _of_alerts(ledger: Ledger, limit: int) -> list[Row]:
     return [
         _line(
             row.alert.at,
@@ -68,7 +68,7 @@ def _of_alerts(ledger: Ledger, limit: int) -> list[ViewRow]:
     ]
 
 
-def _of_halts(ledger: Ledger, limit: int) -> list[ViewRow]:
+def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
     lines = []
     for halt in halts.newest(ledger, limit):
         lines.append(_line(halt.at, "page", "latch", f"HALTED by {halt.name}, halt id {halt.id}: {halt.value}"))
@@ -77,7 +77,7 @@ def _of_halts(ledger: Ledger, limit: int) -> list[ViewRow]:
     return lines
 
 
-def _of_jobs(ledger: Ledger, limit: int) -> list[ViewRow]:
+def _of_jobs(ledger: Ledger, limit: int) -> list[Row]:
     found = ledger.rows(
         "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs ORDER BY at DESC LIMIT ?", (limit,)
     )

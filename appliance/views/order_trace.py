@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features
+from appliance.bundles.feature_record import FeatureRecord, Reading, kept
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
-from appliance.market.vendor_record import damaged_records, read_snapshot
+from appliance.market.vendor_record import kept_snapshot, standing
 from appliance.system.state_folder import StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views.blotter import average_prices
-from appliance.views.view import View, ViewRow, fact, percent
+from appliance.views.view import Row, View, fact, percent
 from execution.orders import Plan
 from signals.errors import FixInput
 
@@ -43,7 +43,7 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     return View(COLUMNS, tuple(rows), "", session, facts)
 
 
-def _order(ledger: Ledger, entry: JournalEntry) -> list[ViewRow]:
+def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
     intent = entry.intent
     price = average_prices(ledger, intent.key.session).get(entry.client_order_id)
     filled = f"{entry.filled_quantity} of {intent.quantity}" + ("" if price is None else f" at {price:.4f} USD")
@@ -67,9 +67,9 @@ def _order(ledger: Ledger, entry: JournalEntry) -> list[ViewRow]:
     return rows
 
 
-def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[ViewRow]:
+def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]:
     key = entry.intent.key
-    rows: list[ViewRow] = []
+    rows: list[Row] = []
     aimed = {row.symbol: row for row in targets.load(ledger, key.session)}.get(key.symbol)
     if aimed is not None:
         rows.append(
@@ -107,11 +107,11 @@ def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, score
     return lines
 
 
-def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[ViewRow]:
+def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[Row]:
     """What the model read of the name at asof, what stands out most first."""
     scored = job_runs.find(ledger, plan.session, "score")
     try:
-        record = read_features(folder.features, (scored.figures.get("features") if scored else None) or {})
+        record = kept(folder.features, (scored.figures.get("features") if scored else None) or {})
     except FixInput as error:
         return [fact("features", "values", str(error))]
     readings = record.of(symbol)
@@ -126,7 +126,7 @@ def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> l
     return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
 
 
-def _sources(record: FeatureRecord, plan: Plan) -> list[ViewRow]:
+def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
     """A warning for each source that is not the plan's: nothing when both are."""
     source = plan.provenance
     return [
@@ -139,13 +139,13 @@ def _sources(record: FeatureRecord, plan: Plan) -> list[ViewRow]:
     ]
 
 
-def _said(reading: FeatureValue) -> str:
+def _said(reading: Reading) -> str:
     if reading.value is None:
         return f"{'unknown':>12}"
     return f"{reading.value:>12.5g}   z {'-':>6}" if reading.z is None else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
 
 
-def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
+def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
     pulled = job_runs.find(ledger, plan.session, "pull")
     figures = pulled.figures if pulled else {}
     return [
@@ -155,18 +155,18 @@ def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
     ]
 
 
-def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
+def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
     """What the snapshot is made of where the device completed sessions itself, each record hashed anew."""
     try:
-        read_features = read_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
+        kept = kept_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
     except FixInput as error:
         return [fact("data", "completed", str(error))]
-    if read_features is None:
+    if kept is None:
         planned = job_runs.find(ledger, plan.session, "plan")
         count = int(planned.figures.get("completed") or 0) if planned else 0
         return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
-    manifest, parts = read_features
-    faults = damaged_records(folder.completed, parts)
+    manifest, parts = kept
+    faults = standing(folder.completed, parts)
     said = f"{len(parts)} sessions, {parts[0].session} to {parts[-1].session}; the snapshot's hash is theirs"
     return [
         fact("data", "dataset", manifest),
@@ -176,13 +176,13 @@ def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]
     ]
 
 
-def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[ViewRow]:
+def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[Row]:
     source = plan.provenance
     rows = [fact("bundle", "sha256", source.bundle_sha256)]
-    if found is not None and found.pointer.get("sha256") == source.bundle_sha256:
+    if found is not None and found.pointer.sha256 == source.bundle_sha256:
         manifest = found.manifest
-        rows.append(fact("bundle", "which", f"{found.name}, {manifest.get('role')}, still in force"))
-        rows.append(fact("bundle", "trained", f"{manifest.get('first_training_session')} to {manifest.get('last_training_session')}"))
+        rows.append(fact("bundle", "which", f"{found.name}, {manifest.role}, still in force"))
+        rows.append(fact("bundle", "trained", f"{manifest.first_training_session} to {manifest.last_training_session}"))
     else:
         rows.append(fact("bundle", "which", "no longer in force"))
     return [

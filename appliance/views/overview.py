@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
 
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.controls.tripwires import TripwireAction
+from appliance.controls.tripwires import Action
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
-from appliance.ledger.snapshots import AccountSnapshot
+from appliance.ledger.snapshots import Snapshot
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
-from appliance.status.health import HealthStatus, assess
+from appliance.status.health import Verdict, assess
 from appliance.status.upkeep import keys_reason
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views import runs, tripwire_checks
-from appliance.views.view import View, ViewRow, fact, newest_session, percent
+from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, Calendar
 from signals.schedule.windows import Timetable, windows
@@ -32,7 +31,7 @@ TOP_CHECKS = 8
 SILENT_AFTER_SECONDS = 120.0
 
 
-class TradingMode(StrEnum):
+class Mode(StrEnum):
     """What the device may do."""
 
     ARMED = "ARMED"
@@ -60,7 +59,7 @@ class NextJob:
 
 
 @dataclass(frozen=True)
-class AccountFigures:
+class Account:
     """The account at one agreement with the broker; all of it of the same session and phase.
 
     Attributes
@@ -89,14 +88,14 @@ class Overview:
 
     Attributes
     ----------
-    mode : TradingMode
+    mode : Mode
     concerns : tuple of str
         Why a person should look, worst first; empty when all is well.
     halt_id : str
         Of the halt that stands; empty while armed or on a fresh device.
     session : date or None
         Newest session with a job.
-    account : AccountFigures
+    account : Account
     real_nav_of : date or None
         The session at whose close the real NAV was taken.
     curve : tuple of float
@@ -107,11 +106,11 @@ class Overview:
         The checks that tripped, then those that use most of their limit.
     """
 
-    mode: TradingMode
+    mode: Mode
     concerns: tuple[str, ...]
     latch: LatchRecord
     session: date | None
-    account: AccountFigures
+    account: Account
     real_nav: Decimal | None
     real_nav_of: date | None
     curve: tuple[float, ...]
@@ -124,8 +123,8 @@ class Overview:
     next_job: NextJob | None
     daemon: DaemonState
     daemon_at: datetime | None
-    near: tuple[ViewRow, ...]
-    jobs: tuple[ViewRow, ...]
+    near: tuple[Row, ...]
+    jobs: tuple[Row, ...]
     agreed: str
 
     @property
@@ -209,7 +208,7 @@ def overview(
     daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, real)
     asof, status = _data(ledger)
     behind = _behind(asof, now, calendar)
-    concerns = [*health.reasons] if health.verdict is not HealthStatus.OK else []
+    concerns = [*health.reasons] if health.verdict is not Verdict.OK else []
     concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
     concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
     if no_time:
@@ -223,7 +222,6 @@ def overview(
     start = snapshots.first(ledger)
     last = values[-1] if values else None
     account = _account(held, values, start.last_equity if start else None)
-    manifest: dict[str, Any] = found.manifest if found else {}
     return Overview(
         mode=_mode(latch, tripped),
         concerns=tuple(concerns),
@@ -237,8 +235,8 @@ def overview(
         data_status=status,
         behind_sessions=behind,
         bundle=found.name if found else None,
-        bundle_role=str(manifest.get("role")) if found else None,
-        bundle_age=_bundle_age(ledger, manifest) if found else None,
+        bundle_role=found.manifest.role if found else None,
+        bundle_age=_bundle_age(ledger, found.manifest) if found else None,
         next_job=next_job(ledger, now, calendar, table_of(entering)),
         daemon=daemon,
         daemon_at=seen,
@@ -248,14 +246,14 @@ def overview(
     )
 
 
-def _account(held: AccountSnapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> AccountFigures:
+def _account(held: Snapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> Account:
     """Everything from one agreement with the broker, against the close before it."""
     if held is None:
-        return AccountFigures()
+        return Account()
     before = next((row.paper_nav for row in reversed(values) if row.session < held.session), first)
     worth, equity = held.values, held.equity
     is_priced = worth is not None and equity > 0
-    return AccountFigures(
+    return Account(
         of=held.when,
         session=held.session,
         equity=equity,
@@ -301,10 +299,10 @@ def _new_york(at: datetime) -> str:
     return f"{at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"
 
 
-def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> TradingMode:
+def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> Mode:
     if not latch.is_armed:
-        return TradingMode.HALTED
-    return TradingMode.REDUCE if any(row.action == TripwireAction.REDUCE.value for row in tripped) else TradingMode.ARMED
+        return Mode.HALTED
+    return Mode.REDUCE if any(row.action == Action.REDUCE.value for row in tripped) else Mode.ARMED
 
 
 def _data(ledger: Ledger) -> tuple[date | None, str | None]:
@@ -327,9 +325,9 @@ def _behind(asof: date | None, now: datetime | None, calendar: Calendar | None) 
         return None
 
 
-def _bundle_age(ledger: Ledger, manifest: dict[str, Any]) -> str | None:
+def _bundle_age(ledger: Ledger, manifest: bundles.ManifestFacts) -> str | None:
     age = bundles.last_use(ledger).age_sessions
-    return None if age is None else f"{age} of {manifest.get('expiry_sessions')} sessions"
+    return None if age is None else f"{age} of {manifest.expiry_sessions} sessions"
 
 
 def _agreed(ledger: Ledger, todays: tuple[job_runs.JobRun, ...]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
 from appliance.ledger.nav import NavRow
-from appliance.views.view import View, ViewRow, percent
+from appliance.views.view import Row, View, percent
 
 COLUMNS = ("session", "paper_nav", "real_nav", "restated_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
 SESSIONS_A_YEAR = 252
@@ -47,7 +47,7 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
     """Return the value of each session up to `last`, newest first.
 
     `real_nav` is what that session's report said, `restated_nav` adds the dividends that were learned since. Facts hold
-    attribution, costs, the fan, and `fan_path`: its bounds in USD session by session.
+    attribution, costs, the fan, and `path`: its bounds in USD session by session.
     """
     history = nav.history(ledger, last, sessions + 1)
     first = snapshots.first(ledger)
@@ -60,7 +60,7 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
         before = row.paper_nav
     facts: dict[str, Any] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
     if found := fan(ledger, history, annual_at_gross_1):
-        facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": fan_path(found, history[-sessions:], start)}
+        facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
 
 
@@ -78,7 +78,7 @@ def fan(ledger: Ledger, history: Sequence[NavRow], annual_at_gross_1: float | No
     return Fan(t, float(history[-1].paper_nav / first.last_equity - 1), mean - width, mean + width)
 
 
-def fan_path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[ViewRow]:
+def path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[Row]:
     """The fan's bounds in USD at each session of `history`, as they follow from those at its last."""
     mean, half = (last.lower + last.upper) / 2, (last.upper - last.lower) / 2
     rows = []
@@ -90,7 +90,7 @@ def fan_path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[ViewR
     return rows[::-1]
 
 
-def attribution(ledger: Ledger, last: date) -> list[ViewRow]:
+def attribution(ledger: Ledger, last: date) -> list[Row]:
     """Unrealised gain of the newest holdings up to `last`, in USD, by side and by sector."""
     day = ledger.value("SELECT max(session) FROM accounts WHERE session <= ?", (last.isoformat(),))
     if not isinstance(day, str):
@@ -129,7 +129,7 @@ def _costs(history: Sequence[NavRow]) -> dict[str, str]:
     return {name: f"{amount:+.2f}" for name, amount in sums.items()}
 
 
-def _row(row: NavRow, before: Decimal, peak: Decimal) -> ViewRow:
+def _row(row: NavRow, before: Decimal, peak: Decimal) -> Row:
     return {
         "session": row.session.isoformat(),
         "paper_nav": str(row.paper_nav),

@@ -6,10 +6,10 @@ import json
 from datetime import date
 from typing import Any
 
-from appliance.ledger import Ledger, job_runs
+from appliance.ledger import Ledger, job_runs, meta
 from appliance.ledger.job_runs import JobRun
 from appliance.views.runs import status_of
-from appliance.views.view import View, ViewRow
+from appliance.views.view import Row, View
 
 COLUMNS = ("session", "job", "status", "positions", "cash", "equity", "notes")
 JOBS = ("reconcile_morning", "reconcile_close")
@@ -24,10 +24,10 @@ def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
     )
     runs = [job_runs.find(ledger, date.fromisoformat(str(row["session"])), str(row["job"])) for row in found]
     rows = tuple(_row(run) for run in runs if run is not None)
-    return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last_comparison(ledger)})
+    return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last(ledger)})
 
 
-def _row(run: JobRun) -> ViewRow:
+def _row(run: JobRun) -> Row:
     notes = run.figures.get("notes") or ([] if "positions" in run.figures else [run.summary])  # a break has only words
     return {
         "session": run.session.isoformat(),
@@ -41,7 +41,7 @@ def _row(run: JobRun) -> ViewRow:
     }
 
 
-def _last_comparison(ledger: Ledger) -> dict[str, Any]:
-    content = ledger.read_meta(LAST)
+def _last(ledger: Ledger) -> dict[str, Any]:
+    content = meta.read(ledger, LAST)
     found: dict[str, Any] = json.loads(content) if content else {}
     return found

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from appliance.ledger import Ledger, values
-from appliance.views.view import View, ViewRow
+from appliance.views.view import Row, View
 from signals.files import sha256_of
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
@@ -51,7 +51,7 @@ def shadow(log: ShadowLog | None) -> View:
     if log is None:
         return View(COLUMNS, (), NOTHING)
     names = {digest: f"{bundle.seq}-{bundle.bundle_id}" for digest, bundle in log.bundles().items()}
-    rows: list[ViewRow] = [
+    rows: list[Row] = [
         {"session": None, "asof": str(one.asof), "names": len(one.scores), "bundle": names.get(one.source, one.source), "what": "scored"}
         for one in log.evenings
     ]

@@ -7,7 +7,7 @@ from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
 from appliance.views import blotter
-from appliance.views.view import View, ViewRow, percent
+from appliance.views.view import Row, View, percent
 
 SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
@@ -25,7 +25,7 @@ def signals(ledger: Ledger, session: date) -> View:
     shares = (plan.figures.get("sleeves") or {}) if plan else {}
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
     sent = blotter.by_symbol(ledger, session)
-    rows: list[ViewRow] = []
+    rows: list[Row] = []
     for asof, sleeve in _scored(ledger, session):
         before = _z_before(ledger, asof, sleeve)
         found = scores.load(ledger, asof, sleeve)

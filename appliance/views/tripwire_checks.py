@@ -7,7 +7,7 @@ from datetime import date
 from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, tripwires
 from appliance.ledger.tripwires import TripwireRow
-from appliance.views.view import View, ViewRow
+from appliance.views.view import Row, View
 
 COLUMNS = ("name", "tripped", "value", "limit", "used", "action", "last_trip", "detail")
 HISTORY_SESSIONS = 60
@@ -38,7 +38,7 @@ def used_share(row: TripwireRow) -> float | None:
     return None if limit <= 0 else max(0.0, value / limit)
 
 
-def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> ViewRow:
+def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> Row:
     used = used_share(row)
     return {
         "name": row.name,

@@ -10,7 +10,7 @@ from typing import Any
 from appliance.ledger import Ledger
 
 Cell = str | int | float | None
-ViewRow = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class View:
     """
 
     columns: tuple[str, ...]
-    rows: tuple[ViewRow, ...]
+    rows: tuple[Row, ...]
     empty: str
     session: date | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +57,6 @@ def percent(share: float) -> str:
     return f"{share:+.2%}"
 
 
-def fact(section: str, name: str, value: object) -> ViewRow:
+def fact(section: str, name: str, value: object) -> Row:
     """One line of a table that lists facts by section."""
     return {"section": section, "fact": name, "value": "" if value is None else str(value)}

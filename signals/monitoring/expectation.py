@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from signals.bundle.manifest import Part
 from signals.bundle.seal import Document, parse_json
 from signals.bundle.verification import Bundle
 from signals.errors import BundleRefused
+from signals.scoring.evidence import PolicyBook
+from signals.text.documents import BadDocument, from_json
 
 Fan = tuple[tuple[float, ...], ...]
-Read = TypeVar("Read", bound=Document)
+Read = TypeVar("Read")
 
 
 class PromisedIc(Document):
@@ -83,41 +85,6 @@ class Expectation(Document):
         return tuple(a + share * (b - a) for a, b in zip(fan[place - 1], fan[place], strict=True))
 
 
-class PolicyBook(Document):
-    """The policy's own book on walk-forward scores, after spread, impact and borrow, before it is sized by evidence.
-
-    Attributes
-    ----------
-    sessions : int
-        From the first trade on; 0 of a book that never traded.
-    block_sessions : int
-        Of the bootstrap.
-    annual_return, annual_volatility : float
-        Arithmetic, fractions of equity.
-    annual_sharpe, sharpe_low, sharpe_high : float
-        With its 95 % interval.
-    t : float
-        Mean net return over its block-bootstrap standard error; 0 of a book that never traded.
-    gross : float
-        Mean gross of the book, fraction of equity.
-    growth, growth_low, growth_high : float
-        Annual log growth at the Kelly fraction of the policy, and at the ends of the Sharpe ratio's interval.
-    """
-
-    sessions: int = Field(ge=0)
-    block_sessions: int = Field(ge=1)
-    annual_return: float
-    annual_volatility: float = Field(ge=0)
-    annual_sharpe: float
-    sharpe_low: float
-    sharpe_high: float
-    t: float
-    gross: float = Field(ge=0)
-    growth: float
-    growth_low: float
-    growth_high: float
-
-
 def expected_of(bundle: Bundle) -> Expectation | None:
     """Return what the bundle promises; None where its evidence holds no expectation.
 
@@ -134,26 +101,27 @@ def policy_book_of(bundle: Bundle) -> PolicyBook | None:
     return read_policy_book(*_evidence(bundle))
 
 
-def read_expectation(evidence: Mapping[str, Any], where: str) -> Expectation | None:
+def read_expectation(evidence: Mapping[str, object], where: str) -> Expectation | None:
     """Read the expectation out of an evidence document; raises as `expected_of`."""
-    return _read(Expectation, evidence.get("expectation"), "expectation", where)
+    return _read(Expectation, evidence, "expectation", where)
 
 
-def read_policy_book(evidence: Mapping[str, Any], where: str) -> PolicyBook | None:
+def read_policy_book(evidence: Mapping[str, object], where: str) -> PolicyBook | None:
     """Read the policy's book out of an evidence document; raises as `expected_of`."""
-    return _read(PolicyBook, evidence.get("policy_book"), "policy book", where)
+    return _read(PolicyBook, evidence, "policy_book", where)
 
 
-def _evidence(bundle: Bundle) -> tuple[Mapping[str, Any], str]:
+def _evidence(bundle: Bundle) -> tuple[Mapping[str, object], str]:
     path = bundle.manifest.of(Part.EVIDENCE)[0].path
     evidence = parse_json(bundle.contents.files[path], path)
     return (evidence if isinstance(evidence, Mapping) else {}), path
 
 
-def _read(kind: type[Read], found: object, what: str, where: str) -> Read | None:
-    if found is None:
+def _read(kind: type[Read], evidence: Mapping[str, object], name: str, where: str) -> Read | None:
+    if evidence.get(name) is None:
         return None
     try:
-        return kind.model_validate(found, strict=False)
-    except ValidationError as error:
-        raise BundleRefused(f"the {what} cannot be read: {error.errors()[0]['msg']}", where=where, fix="Train and publish again") from None
+        return from_json(kind, evidence[name])
+    except BadDocument as error:
+        what = name.replace("_", " ")
+        raise BundleRefused(f"the {what} cannot be read: {error}", where=where, fix="Train and publish again") from None

@@ -11,7 +11,6 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from signals.errors import FixInput, InvariantBroken, MachineFailed, TrademlError
 from signals.text.plain_text import clean, clean_lines
@@ -40,7 +39,7 @@ OF_A_PERSON = frozenset(
 FAULT = InvariantBroken.exit_code
 
 
-def emit(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
+def emit(result: Mapping[str, object], *, as_json: bool, text: str) -> None:
     """Write `result` as one JSON document, or `text` for a person, to standard output."""
     shown = json.dumps(result, default=str, sort_keys=True) if as_json else clean_lines(text.rstrip("\n"))
     sys.stdout.write(shown + "\n")

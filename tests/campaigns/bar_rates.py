@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 
 import numpy as np
@@ -36,6 +36,7 @@ from trainer.promotion.bars.case import BarResult
 from trainer.promotion.bars.holdout import holdout
 from trainer.promotion.bars.judge import judge as verdict
 from trainer.promotion.bars.shadow import shadow
+from trainer.promotion.measured import Shadow
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge
@@ -209,7 +210,7 @@ def shadow_bars(seeds: range) -> list[Line]:
 
     def found(true: float) -> list[bool]:
         seen = [np.random.default_rng([seed, 60]).normal(true, REAL_DEVIATION / np.sqrt(60)) for seed in seeds]
-        shown = [type(template)(**{**vars(template), "shadow": {**(template.shadow or {}), "ic": ic}}) for ic in seen]
+        shown = [replace(template, shadow=replace(template.shadow or Shadow(), ic=ic)) for ic in seen]
         return [shadow(one, BARS).passed for one in shown]
 
     honest_ones = found(REAL_IC)

@@ -38,13 +38,14 @@ from signals.errors import DataNotUsable
 from signals.files import sha256_of
 from tests.campaigns.leaks import HIDDEN, KINDS, SESSIONS, SYMBOLS, Delivery, delivered, market_of, other_vendor, reversal
 from trainer.backtest.policy_book import figures_of
-from trainer.backtest.subject import BookSettings, read_document
+from trainer.backtest.subject import BookSettings
 from trainer.promotion import champions
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.measure import FOLDER
 from trainer.promotion.seal import HOLDOUT
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
+from trainer.runs.documents import read_object
 from trainer.training.train import TrainingRequest, train
 
 SLEEVE, CODE = "equities_xs", "campaign"
@@ -146,9 +147,9 @@ def judged(place: Path, kind: str, seed: int) -> Judged:
         return Judged(kind, seed, why=str(error)[:300], seconds=round(time.monotonic() - begun, 1))
     request = champions.PromotionRequest(run, data, place / "registry", BARS, SETTINGS, CODE, datetime(2026, 1, 2, tzinfo=UTC))
     outcome = champions.promote(request)
-    rows, evidence = outcome.verdict.rows, read_document(run / "evidence.json")
+    rows, evidence = outcome.verdict.rows, read_object(run / "evidence.json")
     was_opened = (run / FOLDER / HOLDOUT).exists()
-    case = read_document(champions.case_path(place / "registry", str(outcome.record["case_sha256"])))
+    case = read_object(champions.case_path(place / "registry", str(outcome.record["case_sha256"])))
     found = Judged(
         kind,
         seed,

@@ -10,7 +10,7 @@ from trainer.promotion import history
 from trainer.promotion.bars.judge import judge
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
 
 SLEEVE = "equities_xs"
 NET = "measured.walk_forward.net.annual_sharpe"
@@ -19,7 +19,7 @@ NET = "measured.walk_forward.net.annual_sharpe"
 def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, model: str = "a") -> None:
     """Append one record, with its case."""
     judged = case({NET: sharpe})
-    content = canonical_json(judged.document())
+    content = canonical_json(judged)
     write_atomic(case_path(registry, sha256_of(content)), content)
     verdict = judge(judged, BARS)
     history.append(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,12 +24,13 @@ import trainer.lineage.retrain as retraining
 import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.storage.published_store import PublishedFolder
+from appliance.storage.published_store import FolderStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.inference import predict
 from signals.market.audits import SessionStatus
 from signals.market.sessions import Calendar
+from signals.text.documents import to_json
 from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy
 from tests.fakes.promotion import BARS, CHAMPION, SHADOW, case
@@ -39,6 +40,8 @@ from trainer.lineage.rules import LineageConfig
 from trainer.promotion import champions, lineage_log
 from trainer.publishing import keys
 from trainer.publishing.publish import Publication, publish
+from trainer.runs.evidence import DatasetUsed, Evidence, read_evidence
+from trainer.runs.settings import TrainingSettings
 
 SLEEVE, HORIZON = "equities_xs", 5
 NULL = {"seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}}
@@ -118,11 +121,11 @@ class World:
     def retrain(self, name: str, session: int, role: Role = Role.CHAMPION, **changes: Any) -> RetrainOutcome:
         """Train a lineage again; `changes` plant another recipe in the run."""
 
-        def make(request: RetrainRequest, accepted: Mapping[str, Any], compare: Compare) -> None:
-            assert accepted["seed"] == 1
+        def make(request: RetrainRequest, accepted: TrainingSettings, compare: Compare) -> None:
+            assert accepted.seed == 1
             found = compare(features(), linear(turned(self.degrees)))
             recipe = lineage_log.newest(self.registry, SLEEVE, role).root["config_hash"]
-            self.train(request.run.name, session, **{"lineage": dict(found), "config_hash": recipe, **changes})
+            self.train(request.run.name, session, **{"lineage": to_json(found), "config_hash": recipe, **changes})
 
         return retrain(self.request(name, session, role), make)
 
@@ -161,7 +164,7 @@ class World:
         elif trainer.publishing.publish.is_retraining(run):
             lineage_log.require_head(self.registry, run, role)
         done = publish(
-            trainer.publishing.publish.Request(
+            trainer.publishing.publish.PublishRequest(
                 run, role, self.root / "keys", self.store, self.at(session), "unproven" * (role is Role.EVALUATION)
             ),
             self.calendar,
@@ -176,7 +179,7 @@ class World:
         """The device's evening; its high-water never goes down."""
         self.device.install_keyset((self.store / "keyset.json").read_bytes())
         policy = self.policy(session, *roles)
-        found = pull_bundle(PublishedFolder(self.store), self.device, policy, self.root / "incoming", sleeves=(SLEEVE,))
+        found = pull_bundle(FolderStore(self.store), self.device, policy, self.root / "incoming", sleeves=(SLEEVE,))
         self.seqs.append(self.device.high_water().seq)
         assert self.seqs == sorted(self.seqs)
         return found
@@ -216,9 +219,8 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch, verdict: Callable[[str], 
     return made
 
 
-def _read(run: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((run / "evidence.json").read_bytes())
-    return document | {"dataset": {"survivorship": "point-in-time"}}
+def _read(run: Path) -> Evidence:
+    return replace(read_evidence(run), dataset=DatasetUsed(survivorship="point-in-time"))
 
 
 def _change(path: Path, changes: Mapping[str, Any]) -> None:

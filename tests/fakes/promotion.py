@@ -7,6 +7,7 @@ from copy import deepcopy
 from datetime import date, timedelta
 from typing import Any
 
+from signals.text.documents import to_json
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 
@@ -104,4 +105,4 @@ def case(changes: Mapping[str, Any] | None = None) -> Case:
             del place[last]
         else:
             place[last] = deepcopy(value)
-    return Case.of(document)
+    return Case.of(to_json(document))

@@ -39,7 +39,7 @@ def run_folder(folder: Path, model: bytes | None = None) -> Path:
     listed = [{"name": n, "units": u, "lookback_sessions": k, "dtype": "float32"} for n, u, k in SPEC]
     documents = {
         "feature_list.json": {"sleeve": "equities_xs", "spec_hash": spec_hash(list(SPEC)), "features": listed},
-        "training_cfg.json": {"seed": 1},
+        "training_cfg.json": {"sleeve": "equities_xs", "seed": 1, "config": {}},
         "drift_reference.json": reference(panel, dense),
         "evidence.json": {
             "sleeve": "equities_xs",

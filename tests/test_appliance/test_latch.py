@@ -180,7 +180,7 @@ def test_a_device_that_an_older_release_armed_is_closed_by_other_means(
     latch.arm(by="me", at=AT)
     (tmp_path / PREPARED_NAME).unlink()
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        halts.record_armed(ledger, AT)
+        halts.note_armed(ledger, AT)
     Latch(tmp_path, Stubborn(*refused)).close()
     assert latch.read().name == name
 
@@ -266,7 +266,7 @@ def test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknow
     Ledger(tmp_path / "ledger.sqlite").close()
     assert latch.read().is_fresh, "a ledger that was never armed is a fresh device's"
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        halts.record_armed(ledger, AT)
+        halts.note_armed(ledger, AT)
     found = latch.read()
     assert found.name == "LATCH_MISSING" and not found.is_armed and not found.is_fresh
     with pytest.raises(FixInput, match="a halt stands"):

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.ledger import AccessMode, Ledger, nav, snapshots, targets, tripwires
+from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
 from appliance.views import blotter, bundle_facts, performance, positions, runs, signal_table, tripwire_checks
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
+from signals.scoring.evidence import BundleEvidence
 from signals.scoring.scores import Scores, blend
+from signals.text.documents import from_json
+from tests.fakes import bundles
 
 D = date(2026, 3, 12)
 AT = datetime(2026, 3, 12, 20, 20, tzinfo=UTC)
@@ -115,13 +118,16 @@ def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledge
 
 def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hindsight_one() -> None:
     """+1.0 % a year at gross 0.5 is 2 % for each unit of gross; the decile book's 7.1 % is hindsight."""
-    from appliance.views.bundle_facts import BundleFacts
+    from appliance.views.bundle_facts import BundleFacts, ManifestFacts, Pointer
 
-    hindsight = {"capacity": {"net_of_spread_annual": 0.071}}
-    book = {"policy_book": {"annual_return": 0.010, "gross": 0.5, "t": 0.4}}
-    assert BundleFacts({}, {}, {**hindsight, **book}, ()).annual_at_gross_1 == pytest.approx(0.02)
-    for unknown in ({}, {"policy_book": None}, {"policy_book": {"annual_return": 0.0, "gross": 0.0}}):
-        assert BundleFacts({}, {}, {**hindsight, **unknown}, ()).annual_at_gross_1 is None
+    def facts(**parts: object) -> BundleFacts:
+        evidence = from_json(BundleEvidence, {"capacity": {"net_of_spread_annual": 0.071}, **parts})
+        return BundleFacts(Pointer(), ManifestFacts(), evidence, ())
+
+    earned = bundles.policy_book(0.4, annual_return=0.010, gross=0.5)
+    assert facts(policy_book=earned).annual_at_gross_1 == pytest.approx(0.02)
+    for unknown in ({}, {"policy_book": None}, {"policy_book": bundles.policy_book(0.0, annual_return=0.0, gross=0.0)}):
+        assert facts(**unknown).annual_at_gross_1 is None
 
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
@@ -156,7 +162,7 @@ def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -
 
 def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
     """SQLite itself, asked another way, gives the same prices and the same number of orders."""
-    with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
+    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
         rows = blotter.blotter(ledger, D).rows
     other = sqlite3.connect(f"file:{device / 'ledger.sqlite'}?mode=ro", uri=True)
     expected = dict(
@@ -173,7 +179,7 @@ def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
 
 
 def test_the_calendar_of_runs_has_a_row_per_session_newest_first(device: Path) -> None:
-    with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
+    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
         rows = runs.calendar(ledger, D, 5).rows
     assert [row["session"] for row in rows] == ["2026-03-12", "2026-03-11", "2026-03-10", "2026-03-09", "2026-03-06"]
     assert {row["plan"] for row in rows} == {"done"}

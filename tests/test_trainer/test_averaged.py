@@ -85,12 +85,12 @@ def test_the_null_is_that_of_models_and_of_averages_that_differ_by_chance_alone(
     signal = rng.normal(size=(252, 400))
     members = signal + rng.normal(size=(4, 252, 400))
     found = seed_null(members)
-    assert found is not None and (found["seeds"], found["figures"]) == (4, 6 * 12)
-    assert found["single"]["mean"] == pytest.approx(0.48, abs=0.01)  # of ranks: (6 / pi) asin(1 / 4)
+    assert found is not None and (found.seeds, found.figures) == (4, 6 * 12)
+    assert found.single.mean == pytest.approx(0.48, abs=0.01)  # of ranks: (6 / pi) asin(1 / 4)
     other = np.mean(signal + rng.normal(size=(4, 252, 400)), axis=0)
     measured = np.nanmean(rank_ic(members.mean(axis=0), other))
-    assert found["averaged"]["mean"] == pytest.approx(measured, abs=0.02)
-    assert found["single"]["low"] < found["single"]["mean"] < found["averaged"]["low"] < found["averaged"]["mean"]
+    assert found.averaged.mean == pytest.approx(measured, abs=0.02)
+    assert found.single.low < found.single.mean < found.averaged.low < found.averaged.mean
 
 
 def test_one_model_has_no_null() -> None:
@@ -104,7 +104,7 @@ def test_likeness_tells_the_share_of_a_book_that_new_scores_replace() -> None:
     new = old.copy()
     new[:, [38, 39, 20, 21]] = old[:, [20, 21, 38, 39]]
     found = likeness(new, old)
-    assert found["turnover"] == pytest.approx(0.25) and found["sessions"] == 3  # half of one side of two
-    assert 0.7 < found["rank_correlation"] < 1.0
-    assert likeness(old, old) == {"rank_correlation": pytest.approx(1.0), "sessions": 3, "turnover": 0.0}
-    assert likeness(np.full((3, 40), np.nan), old)["rank_correlation"] is None
+    assert found.turnover == pytest.approx(0.25) and found.sessions == 3  # half of one side of two
+    assert 0.7 < found.rank_correlation < 1.0
+    assert vars(likeness(old, old)) == {"rank_correlation": pytest.approx(1.0), "sessions": 3, "turnover": 0.0}
+    assert likeness(np.full((3, 40), np.nan), old).rank_correlation is None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from execution.yardstick import Lived, lived
 from signals.market.holding import Opens
 from signals.monitoring.expectation import read_expectation
+from signals.text.documents import to_json
 from tests.fakes.bars import all_filled
 from trainer.training.expectation import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
 from trainer.validation.ic import persistent_mean
@@ -30,7 +29,7 @@ def calm(sessions: int = SESSIONS) -> tuple[np.ndarray, np.ndarray]:
 def test_nine_in_ten_lives_of_the_same_model_end_inside_the_fan_and_a_decayed_one_below() -> None:
     """Sixty sessions each, of other years of the same market: between 75 % and 99 % inside for every figure."""
     scores, following = market(1, 0.10)
-    found = read_expectation({"expectation": expectation(scores, following, calm(), 5, seed=1)}, "evidence.json")
+    found = read_expectation({"expectation": to_json(expectation(scores, following, calm(), 5, seed=1))}, "evidence.json")
     assert found is not None
     inside: dict[str, list[bool]] = {"ic": [], "turnover": [], "drawdown": []}
     for seed in range(100, 160):
@@ -50,11 +49,11 @@ def test_what_is_promised_is_the_proof_s_mean_less_its_own_uncertainty() -> None
     found = expectation(scores, following, calm(), 5, seed=1)
     assert found is not None
     seen = lived(scores, following, 5)
-    bound = found["ic"]["bound"]
+    bound = found.ic.bound
     assert np.mean(np.abs(seen.ic) <= bound) >= 0.99
     mean = persistent_mean(np.clip(seen.ic, -bound, bound), 10)
-    assert found["ic"]["promised"] == mean.mean - 1.6448536269514722 * mean.standard_error
-    assert 0.03 < found["ic"]["promised"] < found["ic"]["mean"]
+    assert found.ic.promised == mean.mean - 1.6448536269514722 * mean.standard_error
+    assert 0.03 < found.ic.promised < found.ic.mean
 
 
 def test_fans_of_a_constant_life_are_lines() -> None:
@@ -63,14 +62,14 @@ def test_fans_of_a_constant_life_are_lines() -> None:
     lived_through = Lived(np.arange(100), same, same / 2, np.full(100, 0.001), same / 4)
     found = fans(lived_through, 10, np.random.default_rng(0))
     for name, constant in (("ic", 0.02), ("turnover", 0.01), ("impact", 0.005), ("drawdown", 0.0)):
-        assert np.shape(found[name]) == (len(AFTER), len(LEVELS))
-        np.testing.assert_allclose(found[name], constant, atol=1e-12)
+        assert np.shape(getattr(found, name)) == (len(AFTER), len(LEVELS))
+        np.testing.assert_allclose(getattr(found, name), constant, atol=1e-12)
 
 
 def test_the_same_seed_draws_the_same_lives_and_so_little_promises_nothing() -> None:
     scores, following = market(3, 0.05)
     once, again = (expectation(scores, following, calm(), 5, seed=4) for _ in range(2))
-    assert json.dumps(once) == json.dumps(again) != json.dumps(expectation(scores, following, calm(), 5, seed=5))
+    assert once == again != expectation(scores, following, calm(), 5, seed=5)
     few = MIN_SESSIONS + 4
     short = tuple(panel[:few] for panel in calm())
     assert expectation(scores[:few], following.at(np.arange(len(scores))[:few], np.arange(NAMES)), short, 5, seed=4) is None

@@ -35,6 +35,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import normal_ranks
 from trainer.promotion.measure import book_figures
 from trainer.reports.backtest import report_files
+from trainer.runs.trials import Trials
 from trainer.samples.samples import samples
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
@@ -202,7 +203,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     }
     figures = {
         **told,
-        "certainty": certainty(told["net"], None),
+        "certainty": certainty(told["net"], Trials()),
         "provenance": provenance,
         "left_out": 0,
         "unknown_returns": 3,
@@ -220,8 +221,8 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
 
 def test_a_ruined_weight_level_book_has_no_sharpe_ratio_and_its_figures_can_be_stored(book: WeightPath) -> None:
     figures = book_figures(book)
-    assert figures["net"]["is_ruined"] and figures["net"]["annual_sharpe"] is None
-    assert np.isfinite(figures["series"]["net"]).all() and figures["net"]["total_return"] < -1.0
+    assert figures.net is not None and figures.net.is_ruined and figures.net.annual_sharpe is None
+    assert np.isfinite(figures.series.net).all() and figures.net.total_return < -1.0
 
 
 def test_what_was_earned_before_a_ruin_is_no_skill() -> None:

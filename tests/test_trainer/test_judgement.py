@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.search.counting import Counted
-from trainer.search.judgement import ENOUGH_CLUSTERS, SearchEvidence, aligned, clusters, hurdles, judge, known_hurdles, variance_of_sharpes
+from trainer.search.judgement import ENOUGH_CLUSTERS, SearchEvidence, aligned, clusters, hurdles, judge, variance_of_sharpes
 from trainer.search.question import Series
 from trainer.search.trial import packed, packed_days, sharpe_of, unpacked, unpacked_days
 from trainer.validation.significance.dsr import (
@@ -40,24 +40,24 @@ def test_one_try_is_not_deflated() -> None:
     net = noise(1, 1, 0.001)[:, 0]
     found, moments = judge(SearchEvidence(Series(DAYS, net), Counted(()))), sharpe_moments(net)
     plain = probabilistic_sharpe_ratio(moments.sharpe, SESSIONS, skewness=moments.skewness, kurtosis=moments.kurtosis)
-    assert found["n_trials"] == 1
-    assert found["dsr"] == found["psr"] == pytest.approx(plain) and found["benchmark_sharpe"] == 0.0
-    assert found["sharpe"]["annual"] == pytest.approx(net.mean() / net.std(ddof=1) * np.sqrt(252))
+    assert found.n_trials == 1
+    assert found.dsr == found.psr == pytest.approx(plain) and found.benchmark_sharpe == 0.0
+    assert found.sharpe.annual == pytest.approx(net.mean() / net.std(ddof=1) * np.sqrt(252))
 
 
 def test_more_tries_raise_the_bar_by_the_expected_maximum() -> None:
     few, many = judge(case(noise(2, 12))), judge(case(noise(2, 12), blind=988))
-    assert many["benchmark_sharpe"] / few["benchmark_sharpe"] == pytest.approx(expected_max(1000) / expected_max(12))
-    assert many["dsr"] < few["dsr"] and many["dsr_2025"] < few["dsr_2025"]
-    assert many["n_trials"] == 1000
+    assert many.benchmark_sharpe / few.benchmark_sharpe == pytest.approx(expected_max(1000) / expected_max(12))
+    assert many.dsr < few.dsr and many.dsr_2025 < few.dsr_2025
+    assert many.n_trials == 1000
 
 
 def test_a_hundred_clones_do_not_make_the_bar_weaker() -> None:
     """Their Sharpe ratios have no variance; the floor of 1 / (T - 1) is in its place."""
     found = judge(case(np.repeat(noise(3, 1), 100, axis=1)))
-    assert found["variance_of_sharpes"] == pytest.approx(1.0 / (SESSIONS - 1))
-    assert found["benchmark_sharpe"] == pytest.approx(expected_max(100) / np.sqrt(SESSIONS - 1))
-    assert found["pbo"]["clusters"] == 1 and not found["pbo"]["applicable"]
+    assert found.variance_of_sharpes == pytest.approx(1.0 / (SESSIONS - 1))
+    assert found.benchmark_sharpe == pytest.approx(expected_max(100) / np.sqrt(SESSIONS - 1))
+    assert found.pbo.clusters == 1 and not found.pbo.applicable
 
 
 def test_clones_beside_trials_that_differ_do_not_hide_how_far_they_lie_apart() -> None:
@@ -74,8 +74,8 @@ def test_clones_beside_trials_that_differ_do_not_hide_how_far_they_lie_apart() -
     found, (raw, effective) = judge(case(returns)), hurdles(Counted(on_days(returns)))
     assert (raw.trials, effective.trials) == (100, 4) and effective.variance / raw.variance > 8.0
     bars = [np.sqrt(h.variance) * expected_max(h.trials) for h in (raw, effective)]
-    assert bars[1] > bars[0] and found["benchmark_sharpe"] == pytest.approx(bars[1])
-    assert known_hurdles({"hurdles": {"raw": vars(raw), "effective": vars(effective)}}) == (raw, effective)
+    assert bars[1] > bars[0] and found.benchmark_sharpe == pytest.approx(bars[1])
+    assert found.known_hurdles == (raw, effective)
 
 
 def test_a_trial_without_returns_counts_and_a_shorter_one_varies_the_sharpes() -> None:
@@ -85,7 +85,7 @@ def test_a_trial_without_returns_counts_and_a_shorter_one_varies_the_sharpes() -
     ratios = [sharpe_of(column) for column in returns.T] + [sharpe_of(short.net)]
     assert variance_of_sharpes([s.net for s in counted.series]) == pytest.approx(np.var(ratios, ddof=1))
     found = judge(SearchEvidence(Series(DAYS, returns[:, 0]), counted))
-    assert found["n_trials"] == 5 and found["pbo"]["complete_trials"] == 3 and found["blind"] == 1
+    assert found.n_trials == 5 and found.pbo.complete_trials == 3 and found.blind == 1
 
 
 def test_the_deflated_ratio_is_that_of_its_own_module() -> None:
@@ -99,7 +99,7 @@ def test_the_deflated_ratio_is_that_of_its_own_module() -> None:
         skewness=one.skewness,
         kurtosis=one.kurtosis,
     )
-    assert found["dsr"] == pytest.approx(expected, abs=1e-12)
+    assert found.dsr == pytest.approx(expected, abs=1e-12)
 
 
 def test_overfitting_is_measured_over_clusters_and_baselines() -> None:
@@ -107,17 +107,17 @@ def test_overfitting_is_measured_over_clusters_and_baselines() -> None:
     base = noise(6, 12)
     copies = np.repeat(base, 3, axis=1) + 1e-4 * np.random.default_rng(0).normal(size=(SESSIONS, 36))
     baseline = noise(7, 1)[:, 0]
-    found = judge(case(copies, baselines={"ridge": baseline}))["pbo"]
+    found = judge(case(copies, baselines={"ridge": baseline})).pbo
     means = np.column_stack([*(copies[:, 3 * i : 3 * i + 3].mean(axis=1) for i in range(12)), baseline])
-    assert found["applicable"] and found["clusters"] == 12
-    assert found["value"] == probability_of_overfitting(means).pbo
+    assert found.applicable and found.clusters == 12
+    assert found.value == probability_of_overfitting(means).pbo
 
 
 def test_under_ten_clusters_it_is_not_applicable_and_the_loss_out_of_sample_stands_in() -> None:
-    found = judge(case(noise(8, ENOUGH_CLUSTERS - 1, mean=0.005)))["pbo"]
-    assert found["value"] is None and "not applicable: 9 clusters" in found["reason"]
-    assert found["probability_of_loss"] <= 0.05
-    assert judge(case(noise(8, 5, mean=-0.005)))["pbo"]["probability_of_loss"] == 1.0
+    found = judge(case(noise(8, ENOUGH_CLUSTERS - 1, mean=0.005))).pbo
+    assert found.value is None and "not applicable: 9 clusters" in found.reason
+    assert found.probability_of_loss <= 0.05
+    assert judge(case(noise(8, 5, mean=-0.005))).pbo.probability_of_loss == 1.0
 
 
 def test_a_chain_of_likenesses_is_one_cluster_and_a_flat_series_its_own() -> None:
@@ -133,12 +133,12 @@ def test_a_chain_of_likenesses_is_one_cluster_and_a_flat_series_its_own() -> Non
 
 def test_a_book_that_never_moved_has_no_figures_but_its_tries_count() -> None:
     found = judge(SearchEvidence(Series(DAYS[:100], np.zeros(100)), Counted((), blind=7)))
-    assert found["n_trials"] == 7 and found["sharpe"] is None and found["dsr"] is None
+    assert found.n_trials == 7 and found.sharpe is None and found.dsr is None
 
 
 def test_a_loss_has_no_minimum_lengths() -> None:
     found = judge(case(noise(9, 3, mean=-0.01)))
-    assert found["min_trl_sessions"] is None and found["min_btl_years"] is None
+    assert found.min_trl_sessions is None and found.min_btl_years is None
 
 
 def test_the_record_that_is_needed_clears_the_bar_and_one_session_less_does_not() -> None:

@@ -11,14 +11,16 @@ import pytest
 
 from signals.bundle import Role
 from signals.errors import FixInput
+from signals.text.documents import from_json
 from tests.fakes.lineages import NULL, World, world
 from trainer.backtest.subject import BacktestSubject
 from trainer.lineage.retrain import audit, replaced
-from trainer.lineage.rules import LineageConfig, judge
+from trainer.lineage.rules import JudgedFacts, LineageConfig, judge
 from trainer.promotion import champions, history, lineage_log, shadow_record
 from trainer.promotion.lineage_log import LINEAGES
 from trainer.publishing import keys
 from trainer.publishing.rollback import grant_of
+from trainer.runs.evidence import read_evidence
 
 START = 300
 INSIDE: dict[str, Any] = {
@@ -34,7 +36,7 @@ INSIDE: dict[str, Any] = {
 
 
 def failed(facts: dict[str, Any], **changes: Any) -> list[str]:
-    return [row.bar for row in judge({**facts, **changes}, LineageConfig()) if not row.passed]
+    return [row.bar for row in judge(from_json(JudgedFacts, {**facts, **changes}), LineageConfig()) if not row.passed]
 
 
 @pytest.fixture
@@ -52,18 +54,16 @@ def born(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     [
         ({}, None),
         ({"apart": 3}, "week"),
-        ({"apart": None}, "week"),
         ({"age": 504}, None),
         ({"age": 505}, "age"),
         ({"red": ["2024-01-02"]}, "data"),
-        ({"red": None}, "data"),
         ({"recipe": {"config_hash": "9", "spec_hash": "2", "horizon": 5}}, "recipe"),
         ({"predecessor": {"rank_correlation": 0.80}}, None),
         ({"predecessor": {"rank_correlation": 0.7999}}, "predecessor"),
         ({"ancestor": {"rank_correlation": 0.80}}, None),
         ({"ancestor": {"rank_correlation": 0.7999}}, "ancestor"),
         ({"ancestor": {"rank_correlation": None}}, "ancestor"),
-        ({"ancestor": None}, "ancestor"),
+        ({"ancestor": {}}, "ancestor"),
     ],
 )
 def test_each_bound_refuses_alone(changes: dict[str, Any], bar: str | None) -> None:
@@ -78,7 +78,7 @@ def test_without_a_null_of_seeds_0_95_is_asked_of_both() -> None:
 
 
 def test_more_likeness_than_0_95_is_never_asked() -> None:
-    tight = {"averaged": {"low": 0.99}, "single": {"low": 0.97}}
+    tight = {**NULL, "averaged": {"mean": 0.995, "low": 0.99}, "single": {"mean": 0.98, "low": 0.97}}
     assert failed(INSIDE, null=tight, predecessor={"rank_correlation": 0.95}, ancestor={"rank_correlation": 0.96}) == []
 
 
@@ -158,7 +158,7 @@ def test_a_challenger_s_shadow_is_scored_by_its_retrainings_too(born: World) -> 
     born.degrees = 1.0
     assert born.retrain("q1", START + 5, Role.SHADOW).is_kept
     second = born.publish("q1", START + 5, Role.SHADOW)
-    evidence = json.loads((born.run("q") / "evidence.json").read_bytes())
+    evidence = read_evidence(born.run("q"))
     found = shadow_record._lineage(BacktestSubject(born.run("q"), evidence, None), born.registry)  # type: ignore[arg-type]
     assert set(found) == {first.sha256, second.sha256}
     last = [found[one.sha256].last_training_session for one in (first, second)]

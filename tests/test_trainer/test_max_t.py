@@ -89,5 +89,5 @@ def test_skill_passes_whatever_the_correlation() -> None:
         returns = family(9, correlation=correlation, skill=4.0)
         counted = Counted(tuple(Series(DAYS, column) for column in returns.T))
         found = judge(SearchEvidence(Series(DAYS, best(returns)), counted))
-        assert found["max_t"]["p"] <= 0.05 and found["max_t"]["trials"] == TRIALS
-        assert found["pbo"]["applicable"] is (correlation < 0.9)
+        assert found.max_t.p <= 0.05 and found.max_t.trials == TRIALS
+        assert found.pbo.applicable is (correlation < 0.9)

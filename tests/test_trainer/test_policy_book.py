@@ -12,11 +12,12 @@ from portfolio.risk.kelly import kelly_growth
 from signals.errors import BundleRefused, FixInput
 from signals.market.dataset import read_manifest
 from signals.monitoring.expectation import read_policy_book
+from signals.text.documents import BadDocument, from_json, to_json
 from tests.fakes.bundles import policy_book as told
 from tests.fakes.curated import curate
 from trainer.backtest.archive import open_archive
 from trainer.backtest.policy_book import figures_of, policy_book
-from trainer.publishing.sizing import sizing, walk_forward_ic
+from trainer.runs.evidence import Evidence, measured_ic
 from trainer.samples.source import read_source
 from trainer.validation.book import next_opens
 from trainer.validation.ic import Mean, block_mean
@@ -91,13 +92,13 @@ def test_skill_is_told_from_noise_and_from_nothing(data: Path) -> None:
     scores[:252] = np.nan
     ic = Mean(0.05, 0.01, 5.0, 60)
     skilled = policy_book(data, source, scores, ic, 5)
-    assert skilled["sessions"] > 42 and 0.2 < skilled["gross"] <= 1.0
-    assert skilled["t"] > 2.0 and evidence_share(skilled["t"]) > 0.75
-    assert read_policy_book({"policy_book": skilled}, "evidence.json") is not None
+    assert skilled.sessions > 42 and 0.2 < skilled.gross <= 1.0
+    assert skilled.t > 2.0 and evidence_share(skilled.t) > 0.75
+    assert read_policy_book({"policy_book": to_json(skilled)}, "evidence.json") == skilled
     noise = policy_book(data, source, np.where(np.isfinite(scores), rng.normal(size=scores.shape), np.nan), ic, 5)
-    assert noise["t"] < skilled["t"] / 2
+    assert noise.t < skilled.t / 2
     for worthless in (Mean(-0.01, 0.01, -1.0, 60), Mean(0.01, float("nan"), float("nan"), 1)):
-        assert policy_book(data, source, scores, worthless, 5)["sessions"] == 0
+        assert policy_book(data, source, scores, worthless, 5).sessions == 0
     assert open_archive(data).manifest.snapshot_id == source.manifest.snapshot_id
 
 
@@ -107,13 +108,16 @@ def test_a_run_is_sized_by_its_walk_forward_ic_and_its_book() -> None:
         "walk_forward": {"ic": {"mean": 0.01, "t": 1.5, "standard_error": 0.007}},
         "policy_book": told(t=2.0),
     }
-    found = sizing(evidence, "run")
+    found = from_json(Evidence, evidence).sizing("run")
     assert (found.mean, found.t, found.book_t, found.evidence) == (0.01, 1.5, 2.0, 0.75)
-    older = sizing({**evidence, "policy_book": None}, "run")
+    older = from_json(Evidence, {**evidence, "policy_book": None}).sizing("run")
     assert older.book_t is None and older.evidence == 0.0
-    risk = walk_forward_ic({"ic": {"mean": 0.4, "t_newey_west": 9.0, "standard_error": 0.04}}, "run")
+    risk = measured_ic(from_json(Evidence, {"ic": {"mean": 0.4, "t_newey_west": 9.0, "standard_error": 0.04}}), "run")
     assert (risk.mean, risk.t) == (0.4, 9.0)
     with pytest.raises(FixInput, match="walk-forward IC has no t"):
-        sizing({**evidence, "walk_forward": {"ic": {"mean": 0.01, "t": None, "standard_error": 0.007}}}, "run")
-    with pytest.raises(BundleRefused, match="policy book cannot be read"):
-        sizing({**evidence, "policy_book": {**told(), "t": "high"}}, "run")
+        from_json(Evidence, {**evidence, "walk_forward": {"ic": {"mean": 0.01, "t": None, "standard_error": 0.007}}}).sizing("run")
+    with pytest.raises(BundleRefused, match="policy book cannot be read: t: 'high' is no number"):
+        read_policy_book({"policy_book": {**told(), "t": "high"}}, "run")
+    for wrong in ({"gross": -0.1}, {"t": None}, {"sessions": -1}):
+        with pytest.raises(BadDocument, match="policy_book"):
+            from_json(Evidence, {"policy_book": {**told(), **wrong}})

@@ -104,7 +104,7 @@ def test_the_maps_are_on_the_scale_of_the_model_that_they_go_with() -> None:
     np.testing.assert_allclose(wide.platt.probability(3.0 * score + 7.0), same.platt.probability(score), atol=1e-4)
     np.testing.assert_allclose(wide.isotonic.probability(3.0 * score + 7.0), same.isotonic.probability(score), atol=1e-9)
     assert wide.judged.slope == pytest.approx(same.judged.slope, rel=1e-3)
-    assert wide.document()["fitted_for"] == {
+    assert vars(wide.document().fitted_for) == {
         "model_sha256": ("a" * 64,),
         "score_deviation": pytest.approx(3.0 * score.std()),
         "unseen_deviation": pytest.approx(score.std()),
@@ -142,11 +142,11 @@ def test_an_informed_score_beats_saying_one_half_and_a_random_one_does_not_prete
     rows, score = rows_of(0.8, seed=2)
     found = made(rows, score)
     assert found is not None
-    assert found.figures["platt"]["brier"] < found.figures["none"]["brier"] == 0.25
-    assert found.figures["none"]["log_loss"] == pytest.approx(np.log(2))
+    assert found.figures["platt"].brier < found.figures["none"].brier == 0.25
+    assert found.figures["none"].log_loss == pytest.approx(np.log(2))
     noise = made(rows, np.random.default_rng(9).normal(size=len(score)))
     assert noise is not None
-    assert noise.figures["platt"]["brier"] == pytest.approx(0.25, abs=0.002)
+    assert noise.figures["platt"].brier == pytest.approx(0.25, abs=0.002)
     assert max(abs(group.said - 0.5) for group in noise.groups) < 0.03
 
 

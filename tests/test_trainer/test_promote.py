@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from signals.errors import BadConfig
+from signals.errors import BadConfig, FixInput
+from signals.text.documents import to_json
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, DAYS, NET, SEALED, SHADOW, WORD, case
 from trainer.promotion.bars.case import BarResult, Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig, read_bars
@@ -19,7 +20,7 @@ from trainer.promotion.bars.holdout import RECORD, charged
 from trainer.promotion.bars.judge import BARS as ROWS
 from trainer.promotion.bars.judge import is_worth_opening, judge
 from trainer.promotion.bars.trials import deflated_sharpe
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
 from trainer.validation.significance.power import deflated_rates, sharpe_error
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -130,9 +131,15 @@ def test_what_has_no_evidence_fails(bar: str, entry: str) -> None:
         assert bar in failed(found) and "no evidence" in row(found, bar).why
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1.5", True, [2.0]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_no_evidence(value: Any) -> None:
     assert "net Sharpe" in failed(judge(case({f"{NET_PATH}.annual_sharpe": value}), BARS))
+
+
+@pytest.mark.parametrize("value", ["1.5", True, [2.0]])
+def test_a_case_with_a_figure_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(FixInput, match=r"measured.walk_forward.net.annual_sharpe: .* is no number"):
+        case({f"{NET_PATH}.annual_sharpe": value})
 
 
 def test_where_pbo_does_not_apply_the_probability_of_loss_takes_its_place() -> None:
@@ -397,7 +404,7 @@ def test_a_long_embargo_that_the_history_has_room_for_is_nobody_s_to_waive() -> 
 
 
 def stressed(sharpe: float, cost: float = 0.3) -> dict[str, Any]:
-    book = case().measured
+    book = to_json(case().measured)
     net = {**book["walk_forward"]["net"], "annual_sharpe": sharpe}
     return {"cost": cost, "walk_forward": {**book["walk_forward"], "net": net}, "paths": book["paths"]}
 
@@ -416,11 +423,11 @@ def test_a_reconstructed_universe_needs_a_plausible_rate_of_ends_and_a_book_that
 
 
 def test_an_old_waiver_that_nobody_gave_a_name_to_waives_nothing() -> None:
-    document = case({"evidence.dataset.survivorship": "survivors only"}).document()
+    document = to_json(case({"evidence.dataset.survivorship": "survivors only"}))
     del document["waivers"]
     old = Case.of({**document, "waiver": "large caps, stated"})
-    assert old.waivers[0]["reason"] == "large caps, stated" and "universe" in failed(judge(old, BARS))
-    assert judge(Case.of({**case().document(), "waiver": ""}), BARS).is_promoted
+    assert old.waivers[0].reason == "large caps, stated" and "universe" in failed(judge(old, BARS))
+    assert judge(Case.of({**to_json(case()), "waiver": ""}), BARS).is_promoted
 
 
 def test_other_bars_than_those_of_the_search_are_refused() -> None:
@@ -442,7 +449,7 @@ def test_the_seal_is_worth_opening_only_when_everything_else_passes() -> None:
 def test_the_verdict_is_a_pure_function_of_what_is_stored() -> None:
     """The case survives JSON, and gives the same document; the verdict can be read back."""
     whole = case(RIVAL)
-    again = Case.of(json.loads(canonical_json(whole.document())))
+    again = Case.of(json.loads(canonical_json(whole)))
     first, second = judge(whole, BARS), judge(again, BARS)
     assert canonical_json(first.document()) == canonical_json(second.document())
     assert PromotionVerdict.of(json.loads(canonical_json(first.document()))).document() == first.document()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ from trainer.promotion.bars.config import read_bars
 from trainer.promotion.history import CHAMPIONS, OPENINGS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
+from trainer.runs.evidence import Evidence, read_evidence
 from trainer.runs.looks import LOOKS, Look
 from trainer.runs.looks import record as looked
 from trainer.search import store
@@ -548,10 +549,7 @@ def test_waivers_stand_in_the_record(life: Life) -> None:
     told = next(row for row in life.answers["a"]["rows"] if row["bar"] == "long embargo")
     assert told["passed"] and told["why"].startswith("waived by Ada: a market of 620 sessions")
     plain = waivers_of(["large caps: stated", "leak: two vendors agree"], " Ada ")
-    assert [(w["bar"], w["by"], w["reason"]) for w in plain] == [
-        ("universe", "Ada", "large caps: stated"),
-        ("leak", "Ada", "two vendors agree"),
-    ]
+    assert [(w.bar, w.by, w.reason) for w in plain] == [("universe", "Ada", "large caps: stated"), ("leak", "Ada", "two vendors agree")]
 
 
 def test_a_fixed_ic_is_for_rehearsals(life: Life) -> None:
@@ -586,22 +584,22 @@ def test_a_seal_is_not_opened_again_for_another_book(life: Life) -> None:
         life.desk.promote(life.run("c"), "--equity", "250000")
 
 
-def challenger(life: Life, evidence: dict[str, Any], registry: Path) -> Challenger:
+def challenger(life: Life, evidence: Evidence, registry: Path) -> Challenger:
     data = Path(life.desk.of("curated"))
     return Challenger(life.run("a"), data, registry, evidence, "model", "settings", "bars")
 
 
 def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life: Life, tmp_path: Path) -> None:
-    evidence = json.loads((life.run("a") / "evidence.json").read_bytes())
-    history, bars = store.known(Path(life.desk.of("curated"))), evidence["promotion_bars"]
+    evidence = read_evidence(life.run("a"))
+    history, bars = store.known(Path(life.desk.of("curated"))), evidence.promotion_bars
     assert bars == read_bars(Path(life.desk.of("bars.yml"))).fingerprint()
 
     def under(**changes: Any) -> tuple[str, ...]:
-        return searched_under(history, challenger(life, {**evidence, **changes}, tmp_path))
+        return searched_under(history, challenger(life, replace(evidence, **changes), tmp_path))
 
     assert under() == (bars,)
     assert under(promotion_bars="y") == tuple(sorted((bars, "y")))
-    unnamed = {**evidence["trials"], "study": None}  # the recipe's search was taken out of it: the trial is still its
+    unnamed = replace(evidence.trials, study=None)  # the recipe's search was taken out of it: the trial is still its
     assert under(trials=unnamed) == (bars,) and under(trials=unnamed, promotion_bars="y") == tuple(sorted((bars, "y")))
 
 

@@ -201,17 +201,21 @@ MAPS = {
 }
 
 
+def fitted(model: str) -> dict[str, object]:
+    return {"model_sha256": [model], "score_deviation": 1.0, "unseen_deviation": 1.0}
+
+
 def test_maps_travel_with_the_model_that_they_were_fitted_for_alone(tmp_path: Path, keys: Path) -> None:
     """Another model's maps are refused; those of an earlier program, which name no model, stay behind."""
     run = run_folder(tmp_path / "run")
     own = sha256_of((run / "model.onnx").read_bytes())
-    change(run / "evidence.json", calibration={**MAPS, "fitted_for": {"model_sha256": [own]}})
+    change(run / "evidence.json", calibration={**MAPS, "fitted_for": fitted(own)})
     manifest = json.loads((published(tmp_path, keys, run).folder / "manifest.json").read_bytes())
     assert manifest["calibration"] == {key: value for key, value in MAPS.items() if key != "figures"}
     change(run / "evidence.json", calibration=MAPS)
     manifest = json.loads((published(tmp_path, keys, run, "b").folder / "manifest.json").read_bytes())
     assert manifest["calibration"] is None
-    change(run / "evidence.json", calibration={**MAPS, "fitted_for": {"model_sha256": ["0" * 64]}})
+    change(run / "evidence.json", calibration={**MAPS, "fitted_for": fitted("0" * 64)})
     with pytest.raises(FixInput, match="fitted for another model"):
         published(tmp_path, keys, run, "c")
     assert not (tmp_path / "c" / PLACE / "latest.json").exists()

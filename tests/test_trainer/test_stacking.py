@@ -25,6 +25,8 @@ from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
+from trainer.runs.evidence import Evidence
+from trainer.runs.trials import EvidenceTrials
 from trainer.stacking.combiners import MIN_SESSIONS, RidgeCombiner, Weights
 from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
@@ -54,7 +56,7 @@ def market(strengths: tuple[float, ...], seed: int = 0, *, absent: tuple[int, sl
         forward[group == 0] = np.nan
         if absent and absent[0] == row:
             paths[:, absent[1]], forward[absent[1]] = np.nan, np.nan
-        evidence = {"trials": {"n_trials": 1}, "snapshot_id": "0", "config_hash": "0", "code_version": "0"}
+        evidence = Evidence(trials=EvidenceTrials(n_trials=1), snapshot_id="0", config_hash="0", code_version="0")
         members.append(Member(f"sleeve{row}", f"sleeve{row}", evidence, paths, forward))
     days = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")
     return Members(tuple(members), days, tuple(f"N{i:02d}" for i in range(NAMES)), label, group, GROUPS, 5, 10)

@@ -229,7 +229,7 @@ def test_start_leaves_earlier_features_out_and_their_look_back_in(data: Path, tm
     calendar = read_manifest(data).calendar
     start = calendar.offset(END, -200)
     found = train(RECIPE, CONFIG, request(data, tmp_path / "late", start=start), no_step)
-    assert found["first_training_session"] == start.isoformat()
+    assert found.first_training_session == start.isoformat()
     first = pq.read_table(tmp_path / "late" / "oof.parquet")["session"].to_numpy().min()
     assert first == np.datetime64(start, "D")
 
@@ -243,7 +243,7 @@ def test_red_sessions_are_refused_by_name_and_nothing_is_written(tmp_path: Path,
         train(RECIPE, CONFIG, request(thin, tmp_path / "run"), no_step)
     assert not (tmp_path / "run").exists()
     before = calendar.previous(missing[0])
-    assert train(RECIPE, CONFIG, request(thin, tmp_path / "run", end=before), no_step)["ic"]["sessions"] > 0
+    assert train(RECIPE, CONFIG, request(thin, tmp_path / "run", end=before), no_step).ic.sessions > 0
 
 
 def test_a_run_folder_is_never_written_over(data: Path, run: Path) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
+from signals.text.documents import to_json
 from tests.fakes.promotion import BARS, CHALLENGER, case
 from trainer.__main__ import app
 from trainer.promotion import champions, history
@@ -18,7 +19,7 @@ from trainer.promotion.bars.case import PromotionVerdict
 from trainer.promotion.bars.judge import RULES, judge
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.
 FIRST_BARS = {"min_sharpe": 1.0, "holdout_quantile": 0.05, "max_calibration_error": 0.05, "champion_margin": 0.0}
@@ -62,7 +63,7 @@ def add_first(registry: Path) -> Path:
 
 def add_now(registry: Path, **changes: Any) -> Path:
     verdict = judge(case(), BARS).document()
-    return add(registry, case().document(), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes})
+    return add(registry, to_json(case()), {**verdict, "bars": BARS.model_dump(mode="json"), "rules": RULES, **changes})
 
 
 def test_a_record_of_the_first_rules_is_read_and_told_apart(tmp_path: Path) -> None:

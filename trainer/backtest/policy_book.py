@@ -12,15 +12,15 @@ Figures that are not linear in the returns are taken once, of this one book, wit
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient, kelly_growth
 from signals.market.bars import Floats
-from signals.monitoring.expectation import PolicyBook
+from signals.scoring.evidence import PolicyBook
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe, sharpe_interval
 from trainer.backtest.weights import WeightPath, weight_paths
@@ -31,8 +31,8 @@ from trainer.validation.ic import BLOCK_SESSIONS, Mean, block_mean
 EQUITY_USD = 1_000_000.0
 
 
-def policy_book(data: Path, source: TrainingBars, forward: Floats, ic: Mean, k: int) -> dict[str, Any]:
-    """Trade walk-forward scores by the policy and return the book's figures, as evidence carries them.
+def policy_book(data: Path, source: TrainingBars, forward: Floats, ic: Mean, k: int) -> PolicyBook:
+    """Trade walk-forward scores by the policy and return the book's figures.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def policy_book(data: Path, source: TrainingBars, forward: Floats, ic: Mean, k: 
         sized = SizingCoefficient(ic.mean, ic.t, None).before_evidence()
         [book] = weight_paths(archive, _placed(archive, source, forward)[None], config, sized, k, equity_usd=EQUITY_USD)
         net, gross = begun(book)
-    return figures_of(net, gross, config.kelly_fraction).model_dump(mode="json")
+    return figures_of(net, gross, config.kelly_fraction)
 
 
 def begun(book: WeightPath) -> tuple[Floats, Floats]:
@@ -67,7 +67,7 @@ def figures_of(net: Floats, gross: Floats, fraction: float) -> PolicyBook:
     """Figures of a book's net session returns, shape (T,), and gross, by the formulas of the module's header."""
     mean = block_mean(net)
     if not np.isfinite(mean.t):
-        nothing = dict.fromkeys(PolicyBook.model_fields.keys() - {"sessions", "block_sessions", "gross"}, 0.0)
+        nothing = dict.fromkeys({one.name for one in fields(PolicyBook)} - {"sessions", "block_sessions", "gross"}, 0.0)
         held = float(gross.mean()) if len(gross) else 0.0
         return PolicyBook(sessions=len(net), block_sessions=BLOCK_SESSIONS, gross=held, **nothing)
     deviation, sharpe = float(net.std(ddof=1)), annual_sharpe(net)

@@ -30,10 +30,11 @@ from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import TableContext, fills_table, nav_table, orders_table, parquet
 from trainer.backtest.traded import Traded, of_bundle, of_run
-from trainer.runs import artefacts, looks
+from trainer.runs import looks
+from trainer.runs.documents import canonical_json
 from trainer.runs.looks import Look
+from trainer.runs.trials import Trials
 from trainer.samples.source import UNKNOWN
-from trainer.search.judgement import known_hurdles
 from trainer.validation.significance import dsr
 
 UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
@@ -126,18 +127,18 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
         ORDERS: parquet(orders_table(course)),
         FILLS: parquet(fills_table(course)),
         NAV: parquet(nav),
-        FIGURES: artefacts.canonical_json(figures),
+        FIGURES: canonical_json(figures),
     }
     return Result(figures, nav, files)
 
 
-def certainty(net: Mapping[str, Any], trials: Mapping[str, Any] | None) -> dict[str, float | int | None]:
+def certainty(net: Mapping[str, Any], trials: Trials) -> dict[str, float | int | None]:
     """PSR of the net returns, and their DSR over the trials of the run where those were counted."""
     if net["sharpe"] is None:
         return UNCERTAIN
     moments = {"skewness": net["skewness"], "kurtosis": net["kurtosis"]}
     psr = dsr.probabilistic_sharpe_ratio(net["sharpe"], net["sessions"], **moments)
-    hurdles = known_hurdles(trials)
+    hurdles = trials.known_hurdles
     if not hurdles:
         return {"psr": psr, "dsr": None, "trials": None}
     known = dsr.SharpeMoments(net["sharpe"], net["skewness"], net["kurtosis"], net["sessions"])

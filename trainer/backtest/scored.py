@@ -114,10 +114,10 @@ def scored(subject: BacktestSubject) -> Scored:
         The run has no model or no scores, or this version computes other features than it learned from.
     """
     evidence = subject.evidence
-    sleeve = str(evidence["sleeve"])
+    sleeve = evidence.sleeve
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
-    if evidence.get("spec_hash") != SLEEVES[sleeve].spec_hash:
+    if evidence.spec_hash != SLEEVES[sleeve].spec_hash:
         raise FixInput(
             "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"
         )
@@ -130,7 +130,7 @@ def scored(subject: BacktestSubject) -> Scored:
         raise FixInput(
             f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), fix="Name a run folder made by `trainer train`"
         ) from None
-    until = date.fromisoformat(str(evidence["last_label_session"]))
+    until = date.fromisoformat(evidence.last_label_session)
     return Scored(subject.archive, sleeve, tuple(stored), model, until)
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.config import load
-from signals.errors import FixInput, NotASession
-from signals.text.wording import reason_of
+from signals.errors import NotASession
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
-from trainer.publishing.sizing import sizing
+from trainer.runs.evidence import Evidence, read_evidence
 
 CENT = Decimal("0.01")
 
@@ -59,24 +56,23 @@ class BacktestSubject:
     """A run folder with the very version of the dataset that it was trained on."""
 
     run: Path
-    evidence: dict[str, Any]
+    evidence: Evidence
     archive: Archive
 
     @property
     def ic(self) -> SizingCoefficient:
         """The walk-forward evidence, by which a device sizes this run's book; it is of the whole range."""
-        return sizing(self.evidence, str(self.run))
+        return self.evidence.sizing(str(self.run))
 
     def scores(self, name: str) -> RunScores:
         """Stored scores of the run: `walk_forward.parquet`, `oof.parquet` or a file of the same form."""
-        until = date.fromisoformat(str(self.evidence["last_label_session"]))
+        until = date.fromisoformat(self.evidence.last_label_session)
         trained = (self.archive.manifest.first, until)
-        return run_scores(self.archive, str(self.evidence["sleeve"]), self.run / name, trained)
+        return run_scores(self.archive, self.evidence.sleeve, self.run / name, trained)
 
     def policy(self, settings: BookSettings, code_version: str) -> BacktestPolicy:
         """Return the policy that trades this run."""
-        horizon = int(self.evidence["horizon"])
-        return BacktestPolicy(settings.portfolio, settings.execution, self.ic, horizon, code_version)
+        return BacktestPolicy(settings.portfolio, settings.execution, self.ic, self.evidence.horizon, code_version)
 
 
 def subject_of(run: Path, data: Path) -> BacktestSubject:
@@ -87,11 +83,8 @@ def subject_of(run: Path, data: Path) -> BacktestSubject:
     FixInput
         No run folder, or the dataset has no version that the run was trained on.
     """
-    evidence = read_document(run / "evidence.json")
-    missing = [key for key in ("snapshot_id", "sleeve", "horizon", "ic", "last_label_session") if key not in evidence]
-    if missing:
-        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), fix="Train again with this version")
-    return BacktestSubject(run, evidence, open_archive(data, str(evidence["snapshot_id"])))
+    evidence = read_evidence(run).require("snapshot_id", "sleeve", "horizon", "last_label_session", where=run)
+    return BacktestSubject(run, evidence, open_archive(data, evidence.snapshot_id))
 
 
 def settings_of(configs: Path | None, *, equity_usd: float, fixed_ic: float | None, seed: int = 0) -> BookSettings:
@@ -135,18 +128,3 @@ def trade(
     """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle."""
     broker = opened(archive, settings.exchange, settings.seed, days[0])
     return Backtest(archive, broker, policy, volatility_on).run(days, scores_on, step)
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a JSON document; raise `FixInput` when there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
-        ) from None
-    except ValueError:
-        raise FixInput("not a JSON document", where=str(path), fix="Restore it, or train again") from None
-    if not isinstance(content, dict):
-        raise FixInput("not a mapping", where=str(path), fix="Restore it, or train again")
-    return content

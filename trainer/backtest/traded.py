@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Part
@@ -16,12 +14,16 @@ from signals.files import sha256_of_file
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.monitoring.expectation import policy_book_of
+from signals.text import strict_json
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.engine import BacktestPolicy
 from trainer.backtest.scored import Evenings, scored
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
+from trainer.runs.documents import parsed
+from trainer.runs.evidence import Evidence
+from trainer.runs.trials import Trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Traded:
     ic : SizingCoefficient
     horizon : int
         k, sessions.
-    trials : mapping or None
+    trials : Trials
         What the evidence counts.
     provenance : mapping
         For the report: `run` is the name; `bundle` is None for a run folder.
@@ -46,8 +48,8 @@ class Traded:
     evenings: Evenings
     ic: SizingCoefficient
     horizon: int
-    trials: Mapping[str, Any] | None
-    provenance: Mapping[str, Any]
+    trials: Trials
+    provenance: Mapping[str, object]
     model: str
 
     def policy(self, settings: BookSettings, code_version: str) -> BacktestPolicy:
@@ -63,15 +65,15 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
         subject.archive,
         scored(subject),
         subject.ic,
-        int(evidence["horizon"]),
-        evidence.get("trials"),
+        evidence.horizon,
+        evidence.trials,
         {
             "run": run.name,
             "bundle": None,
-            "sleeve": evidence["sleeve"],
-            "horizon": evidence["horizon"],
-            "last_training_session": evidence.get("last_training_session"),
-            "trained_by": evidence.get("code_version"),
+            "sleeve": evidence.sleeve,
+            "horizon": evidence.horizon,
+            "last_training_session": evidence.last_training_session,
+            "trained_by": evidence.code_version,
             "is_trained_on": True,
         },
         _hash(run / "model.onnx"),
@@ -83,14 +85,15 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
     archive = open_archive(data)
     bundle = open_bundle(place, trust, archive.manifest.calendar)
     manifest = bundle.manifest
-    evidence = json.loads(bundle.contents.files[manifest.of(Part.EVIDENCE)[0].path])
+    path = manifest.of(Part.EVIDENCE)[0].path
+    evidence = parsed(Evidence, strict_json.loads(bundle.contents.files[path], decimals=float), path)
     book = policy_book_of(bundle)
     return Traded(
         archive,
         BundleScored(archive, bundle, in_sample),
         SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None),
         manifest.horizon_sessions,
-        evidence.get("trials"),
+        evidence.trials,
         {
             "run": f"bundle {name_of(manifest)}",
             "sleeve": manifest.sleeve,

@@ -10,6 +10,7 @@ import typer
 
 from signals.errors import FixInput
 from signals.text.console import emit
+from signals.text.documents import to_json
 from trainer.clock import now
 from trainer.commands.training import day, progress
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.backtest.subject import BookSettings
     from trainer.promotion.bars.case import PromotionVerdict
     from trainer.promotion.champions import Audit
-    from trainer.promotion.shadow_record import Shadow
+    from trainer.promotion.measured import BarWaiver, Shadow, Word
     from trainer.runs.chain import Record
 
 PANEL = "Promotion"
@@ -123,21 +124,21 @@ def shadow(
     if found.recorded is None:
         origin = "Asked now, recorded by no device: it does not clear the bar."
     else:
-        origin = f"Recorded on {', '.join(found.recorded['venues'])} from {found.recorded['first']}."
-        origin += " A rehearsal, in its own time: it does not clear the bar." * found.recorded["is_rehearsal"]
+        origin = f"Recorded on {', '.join(found.recorded.venues)} from {found.recorded.first}."
+        origin += " A rehearsal, in its own time: it does not clear the bar." * bool(found.recorded.is_rehearsal)
     lines = [
         f"Shadow of {run}: {found.sessions} sessions with an IC, {found.first} to {found.last}, {found.faults} faults",
         origin,
-        f"Turnover {_yearly(profit['turnover_annual'], '.1f')} and costs {_yearly(profit['cost_annual'], '.2%')} "
+        f"Turnover {_yearly(profit.turnover_annual, '.1f')} and costs {_yearly(profit.cost_annual, '.2%')} "
         "a year, after the book was built",
         f"Rank IC {found.ic if found.ic is None else format(found.ic, '+.4f')}; predicted {found.predicted:+.4f}, "
         f"{band:.0%} band {found.band_low:+.4f} to {found.band_high:+.4f}",
-        f"Net return {profit['net_return']:+.2%}, annual Sharpe ratio {profit['annual_sharpe']:.2f} over "
-        f"{profit['sessions']} sessions: luck at this length, no evidence of skill",
+        f"Net return {_yearly(profit.net_return, '+.2%')}, annual Sharpe ratio {_yearly(profit.annual_sharpe, '.2f')} over "
+        f"{profit.sessions} sessions: luck at this length, no evidence of skill",
         _at_all_times(found),
         *(f"Fault: {reason}" for reason in found.reasons),
     ]
-    emit(vars(found), as_json=as_json, text="\n".join(lines))
+    emit(to_json(found), as_json=as_json, text="\n".join(lines))
 
 
 def _yearly(value: float | int | None, form: str) -> str:
@@ -146,10 +147,11 @@ def _yearly(value: float | int | None, form: str) -> str:
 
 def _at_all_times(found: Shadow) -> str:
     """The interval that goes on, and what it says of the promise."""
-    low, high, count = (found.interval[name] for name in ("low", "high", "values"))
+    interval = found.interval
+    low, high, count = interval.low, interval.high, interval.values
     if low is None or high is None:
         return f"No mean IC agrees with all of the {count} sessions whose labels share nothing: look at them"
-    said = f"At all times with {found.interval['level']:.0%}: mean IC {low:+.4f} to {high:+.4f}, by {count} sessions apart"
+    said = f"At all times with {interval.level:.0%}: mean IC {low:+.4f} to {high:+.4f}, by {count} sessions apart"
     if high < 0.0:
         return f"{said}: IT RANKS THE WRONG WAY ROUND"
     if high < found.predicted:
@@ -257,7 +259,7 @@ def _verified(found: Audit) -> str:
     )
 
 
-def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
+def waivers_of(texts: list[str], by: str) -> tuple[BarWaiver, ...]:
     """Return the waivers that a person typed.
 
     Raises
@@ -267,6 +269,8 @@ def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
     """
     if texts and not by.strip():
         raise FixInput("a bar is waived under a person's name", where="--by", fix="Say who answers for it")
+    from trainer.promotion.measured import BarWaiver
+
     found = []
     for text in texts:
         bar, parted, reason = text.partition(":")
@@ -274,7 +278,7 @@ def waivers_of(texts: list[str], by: str) -> tuple[dict[str, str], ...]:
         bar, reason = (bar.strip(), reason) if named else ("universe", text)
         if not reason.strip():
             raise FixInput("a waiver needs a reason", where="--waive", fix=f"Write '{bar}: why it may be accepted'")
-        found.append({"bar": bar, "by": by.strip(), "reason": reason.strip()})
+        found.append(BarWaiver(bar, by.strip(), reason.strip()))
     return tuple(found)
 
 
@@ -295,13 +299,14 @@ def _mlflow(uri: str, registry: Path) -> Any:  # an MlflowClient, whose module t
     return tracking.client(uri or tracking.default_uri(registry))
 
 
-def _word(reason: str, text: str, by: str) -> dict[str, str] | None:
+def _word(reason: str, text: str, by: str) -> Word | None:
     from trainer.promotion.bars.successor import REASONS
+    from trainer.promotion.measured import Word
 
-    given = {"reason": reason.strip(), "text": text.strip(), "by": by.strip()}
-    if not given["reason"] and not given["text"]:
+    given = Word(reason.strip(), text.strip(), by.strip())
+    if not given.reason and not given.text:
         return None  # the name may be that of --waive
-    if reason not in REASONS or not all(given.values()):
+    if reason not in REASONS or not all(vars(given).values()):
         raise FixInput(
             "a person's word needs a reason, a sentence and a name",
             where="--replace-for, --word, --by",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -13,7 +13,12 @@ from signals.config import load
 from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.console import emit
+from signals.text.documents import to_json
 from trainer.commands.training import BARS_HELP, DEVICE_HELP, LEARNER_HELP, day, device_named, overridden, progress, recipe_named
+
+if TYPE_CHECKING:
+    from trainer.runs.trials import EvidenceTrials
+    from trainer.search.trial import Trial
 
 PANEL = "Training"
 
@@ -106,8 +111,8 @@ def search(
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
     looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
     judged = tried(data, question, material.rows, net, study=found.study, shared=shared).document
-    known = {**judged, "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
-    emit(known, as_json=as_json, text=_summary(known))
+    known = {**to_json(judged), "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
+    emit(known, as_json=as_json, text=_summary(judged, found.best, path))
 
 
 def compare(
@@ -132,7 +137,7 @@ def compare(
     from trainer.learners.fanout import cluster as connected
     from trainer.recipes.base import RecipeConfig
     from trainer.runs import looks
-    from trainer.runs.artefacts import canonical_json
+    from trainer.runs.documents import canonical_json
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
     from trainer.training.compare import compare as compared
@@ -201,14 +206,13 @@ def learners_named(text: str) -> tuple[Any, ...]:
     return tuple(LearnerKind(name) for name in names)
 
 
-def _summary(known: dict[str, Any]) -> str:
+def _summary(judged: EvidenceTrials, best: Trial, recipe: Path) -> str:
     from trainer.reports.training import deflation
 
-    best = known["best"]
     lines = [
-        ("Best trial", f"{best['number']}: " + ", ".join(f"{k} {v}" for k, v in best["parameters"].items())),
-        *deflation(known),
-        ("Recipe", known["recipe"]),
+        ("Best trial", f"{best.number}: " + ", ".join(f"{k} {v}" for k, v in best.parameters.items())),
+        *deflation(judged),
+        ("Recipe", str(recipe)),
     ]
     width = max(len(what) for what, _ in lines)
     return "\n".join(f"{what:<{width}}  {figure}" for what, figure in lines)

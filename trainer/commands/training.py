@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,10 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from signals.config import load, parse
 from signals.errors import FixInput
 from signals.text.console import emit
+from signals.text.documents import to_json
 
 if TYPE_CHECKING:
     from trainer.learners.base import FitDevice
     from trainer.recipes.base import Recipe, RecipeConfig
+    from trainer.runs.evidence import Evidence
     from trainer.search.tried import SearchRequest
 
 PANEL = "Training"
@@ -134,7 +136,7 @@ def train(
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress(total, shown=not as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
-    emit({**known, "run": str(run)}, as_json=as_json, text=summary(known, run))
+    emit({**to_json(known), "run": str(run)}, as_json=as_json, text=summary(known, run))
 
 
 def _names(symbols: str) -> tuple[str, ...]:
@@ -203,14 +205,14 @@ def day(text: str, option: str) -> date | None:
         raise FixInput(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
 
 
-def summary(known: dict[str, Any], run: Path) -> str:
+def summary(known: Evidence, run: Path) -> str:
     """Return what a person reads when a training is done."""
     from trainer.reports.training import rows_of
 
     lines = rows_of(known)
     width = max(len(what) for what, _ in lines)
     parts = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    parts += ["", *(f"WARNING: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
+    parts += ["", *(f"WARNING: {warning}" for warning in known.warnings), "", f"Report: {run / 'report.html'}"]
     return "\n".join(parts)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,16 @@ def unpriced_ends(bars: Bars, actions: Iterable[Action]) -> NDArray[np.int64]:
     return ends
 
 
-def document(bars: Bars, actions: tuple[Action, ...]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class YearlyEnds:
+    """The yearly table of ends of eligible names, their rate a year (None of an empty panel), and those without a price."""
+
+    years: tuple[Year, ...] = ()
+    yearly_end_rate: float | None = None
+    unpriced_ends: int = 0
+
+
+def document(bars: Bars, actions: tuple[Action, ...]) -> YearlyEnds:
     """Return the yearly table of ends of eligible names and their rate a year, for evidence."""
     ends, unpriced = _ends(bars), unpriced_ends(bars, actions)
     was = np.array(
@@ -43,7 +51,7 @@ def document(bars: Bars, actions: tuple[Action, ...]) -> dict[str, Any]:
     )
     year = bars.sessions.astype("datetime64[Y]").astype(int) + 1970
     counts = bars.eligible.sum(axis=1)
-    years = [
+    years = tuple(
         Year(
             int(y),
             float(counts[year == y].mean()),
@@ -51,14 +59,10 @@ def document(bars: Bars, actions: tuple[Action, ...]) -> dict[str, Any]:
             int(np.count_nonzero(was & (unpriced >= 0) & (year[unpriced] == y))),
         )
         for y in np.unique(year[counts > 0])
-    ]
+    )
     name_years = float(counts.sum()) / SESSIONS_PER_YEAR
     total = sum(row.ends for row in years)
-    return {
-        "years": [asdict(row) for row in years],
-        "yearly_end_rate": total / name_years if name_years else None,
-        "unpriced_ends": sum(row.unpriced for row in years),
-    }
+    return YearlyEnds(years, total / name_years if name_years else None, sum(row.unpriced for row in years))
 
 
 def _ends(bars: Bars) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from trainer.learners.har import har
 from trainer.learners.lgbm import LightGbm
 from trainer.recipes.risk import RiskConfig
 from trainer.runs import artefacts
+from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.samples.samples import Samples
 from trainer.samples.source import TrainingBars, read_source
@@ -159,12 +160,12 @@ def _files(
         "model.txt": model.to_text().encode(),
         "model.pkl": artefacts.pickled(model),
         "feature_list.json": artefacts.feature_list(RISK),
-        "training_cfg.json": artefacts.canonical_json(training_cfg),
+        "training_cfg.json": canonical_json(training_cfg),
         "walk_forward.parquet": artefacts.walk_forward_parquet(own.har.rows, own.har.walk_forward),
         "golden.npz": artefacts.golden(own.rows.features, published),
-        "drift_reference.json": artefacts.canonical_json(
+        "drift_reference.json": canonical_json(
             reference(*artefacts.unseen_history(panel, own.rows, own.har.rows, own.har.walk_forward, config.cpcv.groups))
         ),
-        "evidence.json": artefacts.canonical_json(known),
+        "evidence.json": canonical_json(known),
         **{f"forecasts/{name}.onnx": one.onnx for name, one in exported.items() if name != RISK.name},
     }

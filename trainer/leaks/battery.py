@@ -6,23 +6,19 @@ failed, until a person answers for it.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
 from trainer.curation.audit.early import early_moves
-from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
+from trainer.leaks.checks import Fitting, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
 from trainer.leaks.second import second_vendor
 from trainer.recipes.leak_limits import LeakConfig
+from trainer.runs.evidence import LeakCheck, LeakFindings
 
 FITS = 2  # steps: features lagged, labels shifted
 
 
-def battery(
-    subject: LeakSubject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None
-) -> dict[str, Any]:
-    """Run every check and return the document: `checks`, each with its figure, limit and sentence, and the details.
+def battery(subject: LeakSubject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None) -> LeakFindings:
+    """Run every check and return what was found.
 
     Parameters
     ----------
@@ -31,7 +27,7 @@ def battery(
     """
     early = early_moves(subject.bars)
     told = early.sentences()
-    moves = LeakCheck("early moves", float(len(told)), 0.0, not told, "; ".join(told) or "no name, session or volume moves early")
+    moves = LeakCheck("early moves", not told, float(len(told)), 0.0, "; ".join(told) or "no name, session or volume moves early")
     checks = [
         moves,
         *entry_profile(subject, config),
@@ -43,14 +39,9 @@ def battery(
     if second is not None:
         check, beside = second_vendor(subject.bars, second, config, seed)
         checks.append(check)
-    return {
-        "limits": config.model_dump(mode="json"),
-        "checks": [asdict(check) for check in checks],
-        "early": early.document(),
-        "second_vendor": beside,
-    }
-
-
-def failures(document: dict[str, Any]) -> list[str]:
-    """Sentences of the checks that failed."""
-    return [f"{check['check']}: {check['why']}" for check in document["checks"] if not check["passed"]]
+    return LeakFindings(
+        limits=config.model_dump(mode="json"),
+        checks=tuple(checks),
+        early=early.document(),
+        second_vendor=None if beside is None else beside.document(),
+    )

@@ -13,23 +13,13 @@ from signals.sleeves.base import Sleeve
 from trainer.curation.lags import at_lag
 from trainer.learners.base import Learner, Matrix
 from trainer.recipes.leak_limits import LeakConfig
+from trainer.runs.evidence import LeakCheck
 from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.splits.walk_forward import walk_forward
 
 SURE = 2.0  # standard errors
 AFTER_SESSIONS = 5  # of the panel behind a replaced session
-
-
-@dataclass(frozen=True)
-class LeakCheck:
-    """What one check found: a figure, its limit, whether it passes, and a sentence."""
-
-    check: str
-    value: float | None
-    limit: float | None
-    passed: bool
-    why: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +127,7 @@ def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, s
         unmoved += int(same[row - first :].all())
     told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
-        return LeakCheck("session replaced", float(moved), 0.0, False, f"{unmoved} replaced sessions changed nothing at all")
+        return LeakCheck("session replaced", False, float(moved), 0.0, f"{unmoved} replaced sessions changed nothing at all")
     return _at_most("session replaced", float(moved), 0.0, told)
 
 
@@ -190,7 +180,7 @@ def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
 
 def _at_most(name: str, value: float, limit: float, why: str) -> LeakCheck:
     passed = bool(np.isfinite(value)) and value <= limit
-    return LeakCheck(name, value if np.isfinite(value) else None, limit, passed, why)
+    return LeakCheck(name, passed, value if np.isfinite(value) else None, limit, why)
 
 
 def _error(found: Mean) -> float:

@@ -6,16 +6,16 @@ Compared are seeded name-sessions that both have. A return agrees at the lag at 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Bars, Floats
 from trainer.curation.lags import at_lag
-from trainer.leaks.checks import LeakCheck
 from trainer.recipes.leak_limits import LeakConfig
+from trainer.runs.evidence import LeakCheck
 
 LAGS = (-1, 0, 1)
 RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was
@@ -44,7 +44,7 @@ class Compared:
     gaps: float
     volumes: float
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Mapping[str, object]:
         """Return the shares as JSON values."""
         lags = {f"lag_{lag:+d}": share for lag, share in zip(LAGS, self.closes, strict=True)}
         return {"name_sessions": self.count, "closes": lags, "gaps": self.gaps, "volumes": self.volumes}
@@ -76,7 +76,7 @@ def compared(ours: Bars, theirs: Bars, count: int, seed: int) -> Compared:
     return Compared(len(chosen), closes, gaps, float((off <= USUAL_VOLUME).mean()))
 
 
-def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tuple[LeakCheck, dict[str, Any]]:
+def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tuple[LeakCheck, Compared]:
     """Return the check of a second vendor and its figures."""
     found = compared(ours, theirs, config.compared, seed)
     before, same, after = found.closes
@@ -84,9 +84,9 @@ def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tu
     told = f"{figures}; volumes {found.volumes:.0%} of {found.count} name-sessions agree"
     if found.count < config.min_compared:
         told = f"{found.count} name-sessions in common are too few: name a dataset of the same names and sessions"
-        return LeakCheck(NAME, None, config.min_agreement, False, told), found.document()
+        return LeakCheck(NAME, False, None, config.min_agreement, told), found
     least = min(same, found.gaps, found.volumes)
-    return LeakCheck(NAME, least, config.min_agreement, least >= config.min_agreement, told), found.document()
+    return LeakCheck(NAME, least >= config.min_agreement, least, config.min_agreement, told), found
 
 
 def _common(bars: Bars, rows: NDArray[np.int64], names: list[str]) -> dict[str, Floats]:

@@ -6,12 +6,10 @@ sessions, after the lineage's end. A refused retraining leaves a record and a ru
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 from signals.bundle import Role
 from signals.config import parse
@@ -22,20 +20,23 @@ from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
-from trainer.backtest.subject import read_document
+from signals.text import strict_json
+from signals.text.documents import to_json
 from trainer.learners.base import FitDevice
-from trainer.lineage.rules import RECIPE, LineageConfig, due, judge
+from trainer.lineage.rules import Facts, JudgedFacts, LineageConfig, RecipeUsed, due, judge
 from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import BarResult
 from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
-from trainer.runs.artefacts import canonical_json
 from trainer.runs.chain import Record
+from trainer.runs.documents import canonical_json, parsed
+from trainer.runs.evidence import Retraining, read_evidence
 from trainer.runs.run_folder import refuse_existing
+from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.training import train as training
-from trainer.validation.likeness import beside
+from trainer.validation.likeness import Likeness, SeedNull, beside
 from trainer.validation.splits.oof import Step
 
 VERDICT = "lineage.json"
@@ -86,28 +87,29 @@ class RetrainOutcome:
         return bool(self.record["event"] == LineageEvent.RETRAINED)
 
 
-Compare = Callable[[FeaturePanel, bytes], Mapping[str, Any]]
-Make = Callable[[RetrainRequest, Mapping[str, Any], Compare], None]
+Compare = Callable[[FeaturePanel, bytes], Retraining]
+Make = Callable[[RetrainRequest, TrainingSettings, Compare], None]
 
 
-def train_again(request: RetrainRequest, accepted: Mapping[str, Any], compare: Compare, step: Step = lambda _: None) -> None:
+def train_again(request: RetrainRequest, accepted: TrainingSettings, compare: Compare, step: Step = lambda _: None) -> None:
     """Run the accepted model's own training on the newest data: its recipe, seed, device and names."""
-    sleeve, asked = str(accepted["sleeve"]), accepted["range"]
+    if (asked := accepted.range) is None:
+        raise FixInput("the accepted training does not say what range it read", fix="Promote a run of this version")
     training.train(
-        RECIPES[sleeve],
-        parse(accepted["config"], RecipeConfig, where="the accepted recipe"),
+        RECIPES[accepted.sleeve],
+        parse(accepted.config, RecipeConfig, where="the accepted recipe"),
         training.TrainingRequest(
             data=request.data,
             run=request.run,
-            start=date.fromisoformat(asked["start"]) if asked["start"] else None,
+            start=asked.start,
             end=request.end,
-            symbols=tuple(asked["symbols"]),
-            seed=int(accepted["seed"]),
+            symbols=asked.symbols,
+            seed=accepted.seed,
             workers=request.workers,
             code_version=request.code_version,
-            device=FitDevice(str(accepted.get("device", FitDevice.AUTO))),
+            device=FitDevice(accepted.device),
             compare=compare,
-            lineage=str(accepted.get("trial") or ""),
+            lineage=accepted.trial or "",
         ),
         step,
     )
@@ -116,7 +118,7 @@ def train_again(request: RetrainRequest, accepted: Mapping[str, Any], compare: C
 def steps(request: RetrainRequest) -> int:
     """How often a real training calls its step at most."""
     found = lineage_log.newest(request.registry, request.sleeve, request.role)
-    return training.steps(parse(_accepted(request, found)["config"], RecipeConfig, where="the accepted recipe"))
+    return training.steps(parse(_accepted(request, found).config, RecipeConfig, where="the accepted recipe"))
 
 
 def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome:
@@ -138,51 +140,49 @@ def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome
     found = lineage_log.newest(request.registry, request.sleeve, request.role)
     manifest = read_manifest(request.data)
     end = request.end or manifest.last
-    facts = {
-        **_elapsed(found, manifest.calendar, _trained_until(found, manifest.calendar, end)),
-        "red": _red(manifest, lineage_log.days(found.head)[1], end),
-    }
+    facts = _facts(
+        found, manifest.calendar, _trained_until(found, manifest.calendar, end), _red(manifest, lineage_log.days(found.head)[1], end)
+    )
     rows = due(facts, request.rules)
     if not all(row.passed for row in rows):
         return _recorded(request, found, facts, rows, {})
     accepted = _accepted(request, found)
     older = [lineage_log.kept(request.registry, one["model_sha256"][0]) for one in (found.head, found.root)]
-    seen: dict[str, Any] = {}
+    seen: list[Likeness] = []
 
-    def compare(panel: FeaturePanel, model: bytes) -> Mapping[str, Any]:
-        seen.update(beside(model, panel, *older))
-        return {"id": found.id, "of": len(found.retrained) + 1, "role": str(request.role), **seen}
+    def compare(panel: FeaturePanel, model: bytes) -> Retraining:
+        seen[:] = beside(model, panel, *older)
+        return Retraining(found.id, len(found.retrained) + 1, str(request.role), *seen)
 
     make(request, accepted, compare)
-    made = lineage_log.described(request.run, read_document(request.run / lineage_log.EVIDENCE))
-    facts |= {
-        **_elapsed(found, manifest.calendar, lineage_log.days(made)[0]),
-        **seen,
-        "null": found.root["null"],
-        "recipe": {name: made[name] for name in RECIPE},
-        "accepted": {name: found.root[name] for name in RECIPE},
-    }
-    rows = judge(facts, request.rules)
-    write_atomic(request.run / FOLDER / VERDICT, canonical_json({"rows": [asdict(row) for row in rows], **facts}))
-    return _recorded(request, found, facts, rows, made)
+    made = lineage_log.described(request.run, read_evidence(request.run))
+    judged = JudgedFacts(
+        **vars(_facts(found, manifest.calendar, lineage_log.days(made)[0], facts.red)),
+        predecessor=seen[0],
+        ancestor=seen[1],
+        null=parsed(SeedNull, null, lineage_log.LINEAGES) if (null := found.root["null"]) else None,
+        recipe=_recipe(made),
+        accepted=_recipe(found.root),
+    )
+    rows = judge(judged, request.rules)
+    write_atomic(request.run / FOLDER / VERDICT, canonical_json({"rows": rows, **to_json(judged)}))
+    return _recorded(request, found, judged, rows, made)
 
 
-def _accepted(request: RetrainRequest, found: Lineage) -> dict[str, Any]:
+def _accepted(request: RetrainRequest, found: Lineage) -> TrainingSettings:
     """The configuration that the accepted model was trained with."""
-    document: dict[str, Any] = json.loads(lineage_log.kept(request.registry, str(found.root["training_sha256"])))
-    return document
+    content = lineage_log.kept(request.registry, str(found.root["training_sha256"]))
+    return parsed(TrainingSettings, strict_json.loads(content, decimals=float), "the accepted recipe")
 
 
-def _recorded(
-    request: RetrainRequest, found: Lineage, facts: Mapping[str, Any], rows: tuple[BarResult, ...], made: Mapping[str, Any]
-) -> RetrainOutcome:
+def _recorded(request: RetrainRequest, found: Lineage, facts: Facts, rows: tuple[BarResult, ...], made: Record) -> RetrainOutcome:
     """Record the verdict, unless the lineage went on meanwhile."""
     failed = [row for row in rows if not row.passed]
     with history.held(request.registry):
         if lineage_log.newest(request.registry, request.sleeve, request.role).head != found.head:
             raise FixInput("the lineage went on while this was trained", where=str(request.registry), fix="Train it again")
         if made and not failed:
-            for name in (lineage_log.MODEL, lineage_log.TRAINING):
+            for name in (lineage_log.MODEL, TRAINING):
                 lineage_log.keep(request.registry, (request.run / name).read_bytes())
         record = lineage_log.append(
             request.registry,
@@ -195,9 +195,9 @@ def _recorded(
                 "of": len(found.retrained) + 1,
                 "role": str(request.role),
                 "at": request.at.isoformat(),
-                "facts": dict(facts),
+                "facts": to_json(facts),
                 "rules": request.rules.model_dump(mode="json"),
-                "rows": [asdict(row) for row in rows],
+                "rows": to_json(rows),
                 "why": "; ".join(f"{row.bar}: {row.why}" for row in failed) or "inside every bound",
             },
         )
@@ -217,8 +217,10 @@ def audit(registry: Path) -> int:
         if record["event"] not in (LineageEvent.RETRAINED, LineageEvent.REFUSED):
             continue
         rules = parse(record["rules"], LineageConfig, where=lineage_log.LINEAGES)
-        again = (judge if "recipe" in record["facts"] else due)(record["facts"], rules)
-        if [asdict(row) for row in again] != list(record["rows"]):
+        where, facts = lineage_log.LINEAGES, record["facts"]
+        is_made = "recipe" in facts
+        again = judge(parsed(JudgedFacts, facts, where), rules) if is_made else due(parsed(Facts, facts, where), rules)
+        if to_json(again) != list(record["rows"]):
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its figures",
                 where=str(registry / lineage_log.LINEAGES),
@@ -230,18 +232,21 @@ def audit(registry: Path) -> int:
     return len(records)
 
 
-def replaced(record: Mapping[str, Any]) -> float | None:
+def replaced(record: Record) -> float | None:
     """Share of a decile book that the retraining alone replaces; None where it was not compared."""
     found = record["facts"].get("predecessor") or {}
     return found.get("turnover")
 
 
-def _elapsed(found: Lineage, calendar: Calendar, last: date) -> dict[str, int]:
+def _facts(found: Lineage, calendar: Calendar, last: date, red: tuple[str, ...]) -> Facts:
     index = calendar.index(last)
-    return {
-        "apart": index - calendar.index(lineage_log.days(found.head)[0]),
-        "age": index - calendar.index(lineage_log.days(found.root)[0]),
-    }
+    return Facts(
+        apart=index - calendar.index(lineage_log.days(found.head)[0]), age=index - calendar.index(lineage_log.days(found.root)[0]), red=red
+    )
+
+
+def _recipe(record: Record) -> RecipeUsed:
+    return RecipeUsed(str(record["config_hash"]), str(record["spec_hash"]), int(record["horizon"]))
 
 
 def _trained_until(found: Lineage, calendar: Calendar, end: date) -> date:
@@ -250,9 +255,9 @@ def _trained_until(found: Lineage, calendar: Calendar, end: date) -> date:
     return calendar.offset(end, calendar.index(trained) - calendar.index(labelled))
 
 
-def _red(manifest: Manifest, since: date, end: date) -> list[str]:
+def _red(manifest: Manifest, since: date, end: date) -> tuple[str, ...]:
     """RED sessions since the predecessor's last label, and of the last week in any case."""
     days = manifest.calendar.days
     last = manifest.calendar.index(end)
     first = min(manifest.calendar.index(since) + 1, last - WEEK_SESSIONS + 1)
-    return [str(day) for day in days[first : last + 1] if manifest.status(day).status is SessionStatus.RED]
+    return tuple(str(day) for day in days[first : last + 1] if manifest.status(day).status is SessionStatus.RED)

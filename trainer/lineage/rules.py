@@ -7,17 +7,16 @@ Averages of seeds differ less among themselves; held to that, honest retrainings
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from signals.config import Config, load_section
-from trainer.promotion.bars.case import BarResult, at_least, get, number
+from trainer.promotion.bars.case import BarResult, at_least
+from trainer.validation.likeness import Likeness, SeedNull
 
 SECTION = "lineage"
-RECIPE = ("config_hash", "spec_hash", "horizon")
 
 
 class LineageConfig(Config):
@@ -43,27 +42,57 @@ def read_rules(path: Path | None) -> LineageConfig:
     return load_section(path, SECTION, LineageConfig)
 
 
-def due(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[BarResult, ...]:
-    """What can be said before anything is fitted: `apart`, `age` in sessions, and the `red` sessions of the week."""
-    apart, age, red = number(facts, "apart"), number(facts, "age"), facts.get("red")
-    rows = [at_least("week", apart, float(rules.min_sessions_apart), "sessions more than its predecessor learned from")]
+@dataclass(frozen=True)
+class RecipeUsed:
+    """Hashes of a model's settings and features, and its horizon in sessions."""
+
+    config_hash: str
+    spec_hash: str
+    horizon: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a retraining before it is made.
+
+    Sessions that it learns from beyond its predecessor, its age since the accepted model, and RED sessions since then.
+    """
+
+    apart: int
+    age: int
+    red: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JudgedFacts(Facts):
+    """The same with the model that was made: how alike both forebears are, what seeds alone do, and both recipes."""
+
+    predecessor: Likeness
+    ancestor: Likeness
+    null: SeedNull | None
+    recipe: RecipeUsed
+    accepted: RecipeUsed
+
+
+def due(facts: Facts, rules: LineageConfig) -> tuple[BarResult, ...]:
+    """What can be said before anything is fitted: the distance to both models, and RED sessions."""
+    age = facts.age
+    rows = [at_least("week", facts.apart, float(rules.min_sessions_apart), "sessions more than its predecessor learned from")]
     why = f"sessions since the model that was accepted; after {rules.max_sessions} a full promotion is asked"
-    passed = age is not None and age <= rules.max_sessions
-    rows.append(BarResult("age", age, float(rules.max_sessions), passed, why))
-    known = [str(day) for day in red] if isinstance(red, list) else None
-    told = "no RED session since its predecessor" if known == [] else f"RED: {', '.join(known or ['not known'])}"
-    return (*rows, BarResult("data", None if known is None else float(len(known)), 0.0, known == [], told))
+    rows.append(BarResult("age", age, float(rules.max_sessions), age <= rules.max_sessions, why))
+    told = f"RED: {', '.join(facts.red)}" if facts.red else "no RED session since its predecessor"
+    return (*rows, BarResult("data", float(len(facts.red)), 0.0, not facts.red, told))
 
 
-def judge(facts: Mapping[str, Any], rules: LineageConfig) -> tuple[BarResult, ...]:
+def judge(facts: JudgedFacts, rules: LineageConfig) -> tuple[BarResult, ...]:
     """Every row of a retraining: what is due, the same recipe, and both differences inside their bounds."""
-    same = [name for name in RECIPE if get(facts, "recipe", name) != get(facts, "accepted", name)]
-    told = "the recipe that was accepted" if not same else f"another {', '.join(same)} than the accepted model's"
-    rows = [*due(facts, rules), BarResult("recipe", None, "unchanged", not same, told)]
-    low = number(get(facts, "null", "single"), "low")
+    changed = [one.name for one in fields(RecipeUsed) if getattr(facts.recipe, one.name) != getattr(facts.accepted, one.name)]
+    told = "the recipe that was accepted" if not changed else f"another {', '.join(changed)} than the accepted model's"
+    rows = [*due(facts, rules), BarResult("recipe", None, "unchanged", not changed, told)]
+    low = facts.null.single.low if facts.null else None
     bound = min(rules.sure_correlation, low) if low is not None else rules.sure_correlation
-    for name in ("predecessor", "ancestor"):
+    for name, found in (("predecessor", facts.predecessor), ("ancestor", facts.ancestor)):
         why = f"rank correlation of the newest sessions' scores with the {name}'s"
         why += "; the bound is the 1 % quantile of models with other seeds" * (low is not None)
-        rows.append(at_least(name, number(get(facts, name), "rank_correlation"), bound, why))
+        rows.append(at_least(name, found.rank_correlation, bound, why))
     return tuple(rows)

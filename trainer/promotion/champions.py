@@ -9,32 +9,34 @@ champion of now writes that file again and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from signals.bundle import Role
 from signals.config import parse
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.manifest import Survivorship
-from trainer.backtest.subject import BacktestSubject, BookSettings, read_document, subject_of
+from signals.scoring.evidence import Holdout
+from signals.text.documents import to_json
+from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Case, PromotionVerdict
+from trainer.promotion.bars.case import Case, PromotionVerdict, finite
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent
 from trainer.promotion.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
+from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
 from trainer.promotion.seal import open_holdout
 from trainer.promotion.shadow_record import SHADOW
 from trainer.runs import looks
-from trainer.runs.artefacts import canonical_json
 from trainer.runs.chain import Chain, ChainAnchor, Record
+from trainer.runs.documents import canonical_json, parsed, read_document, read_object
+from trainer.runs.evidence import EVIDENCE, read_evidence
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
 
-EVIDENCE, PERMISSION, VERDICT, CASES = "evidence.json", "promotion.json", "verdict.json", "cases"
+PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"
 FIRST_RULES = 1  # of records that name none
 YEAR_SESSIONS = 252
 
@@ -54,10 +56,8 @@ class PromotionRequest:
         Of the program that judges.
     at : datetime
         UTC; is kept in the records.
-    waivers : tuple of mapping
-        Bars that a person answers for: `bar`, `by`, `reason`.
-    word : mapping, optional
-        A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
+    waivers : tuple of BarWaiver
+    word : Word, optional
     """
 
     run: Path
@@ -67,8 +67,8 @@ class PromotionRequest:
     settings: BookSettings
     code_version: str
     at: datetime
-    waivers: tuple[Mapping[str, str], ...] = ()
-    word: Mapping[str, str] | None = None
+    waivers: tuple[BarWaiver, ...] = ()
+    word: Word | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,8 @@ def promote(request: PromotionRequest, step: Step = lambda name: None) -> Promot
     with history.held(request.registry):
         known = history.read(request.registry / CHAMPIONS)
         subject = subject_of(request.run, request.data)
-        now = history.champion(known, str(subject.evidence["sleeve"]))
-        if subject.evidence.get(lineage_log.KEY) is not None:
+        now = history.champion(known, subject.evidence.sleeve)
+        if subject.evidence.lineage is not None:
             raise FixInput(
                 "a retraining is never promoted by itself",
                 where=str(request.run),
@@ -106,9 +106,9 @@ def promote(request: PromotionRequest, step: Step = lambda name: None) -> Promot
             return PromotionOutcome(PromotionVerdict.of(now), now, is_new=False)
         case = _case(subject, request, now, step)
         verdict = judge(case, request.bars)
-        content = canonical_json(case.document())
+        content = canonical_json(case)
         write_atomic(case_path(request.registry, sha256_of(content)), content)
-        record = _record(subject, request, case, verdict, known) | {"case_sha256": sha256_of(content)}
+        record = {**_record(subject, request, case, verdict, known), "case_sha256": sha256_of(content)}
         made = _added(request.registry, record)
         write_atomic(request.run / FOLDER / VERDICT, canonical_json(verdict.document()))
         if verdict.is_promoted:
@@ -154,10 +154,10 @@ def confirm(registry: Path, run: Path) -> Record:
         The registry's champion is another model, the same one judged on other evidence, or none; or the run is a
         retraining that was refused, or of another's lineage.
     """
-    evidence = read_document(run / EVIDENCE)
-    sleeve = str(evidence.get("sleeve"))
+    evidence = read_evidence(run)
+    sleeve = evidence.sleeve
     now = history.champion(history.read(registry / CHAMPIONS), sleeve)
-    if now is not None and evidence.get(lineage_log.KEY) is not None:
+    if now is not None and evidence.lineage is not None:
         head = lineage_log.require_head(registry, run, Role.CHAMPION).head
         own = {name: head[name] for name in ("model_sha256", "evidence_sha256")}
         promoted = {name: now.get(name) for name in own}
@@ -194,8 +194,8 @@ def _is_of(registry: Path, record: Record, run: Path) -> bool:
         return False
     if "evidence_sha256" in record:
         return bool(record["evidence_sha256"] == evidence_hash(run))
-    judged = read_document(case_path(registry, str(record["case_sha256"])))["evidence"]
-    return bool(judged == read_document(run / EVIDENCE))
+    judged = read_object(case_path(registry, str(record["case_sha256"])))["evidence"]
+    return bool(judged == read_object(run / EVIDENCE))
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def audit(registry: Path) -> Audit:
         if rules < RULES:
             earlier.append(int(record["number"]))
             continue
-        again = judge(Case.of(read_document(path)), parse(record["bars"], PromotionConfig, where=str(path)))
+        again = judge(Case.of(read_object(path), str(path)), parse(record["bars"], PromotionConfig, where=str(path)))
         if again.document() != PromotionVerdict.of(record).document():
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its case",
@@ -250,8 +250,8 @@ def case_path(registry: Path, sha256: str) -> Path:
 def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Case:
     unpriced = _unpriced(subject, request.bars)
     book = measured(subject, request.settings, request.code_version, step, unpriced=unpriced)
-    stored = book["walk_forward"]["series"]
-    walked = series_of(stored["sessions"], stored["net"])
+    stored = book.walk_forward.series
+    walked = series_of(stored.sessions, stored.net)
     challenger = Challenger(
         request.run,
         request.data,
@@ -278,27 +278,24 @@ def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | Non
 
 def _unpriced(subject: BacktestSubject, bars: PromotionConfig) -> float | None:
     """What an end without a recorded price costs, where the universe asks for a book that bears it."""
-    state = (subject.evidence.get("dataset") or {}).get("survivorship")
+    state = subject.evidence.dataset.survivorship
     return bars.unpriced_end_cost if state == Survivorship.RECONSTRUCTED else None
 
 
-def _shadow(run: Path) -> dict[str, Any] | None:
+def _shadow(run: Path) -> Shadow | None:
     """Return the shadow's record, if it is of this run's models."""
     path = run / FOLDER / SHADOW
-    known = read_document(path) if path.exists() else {}
-    return known if known.get("model_sha256") == list(model_hashes(run)) else None
+    known = read_document(path, Shadow) if path.exists() else Shadow()
+    return known if known.model_sha256 == model_hashes(run) else None
 
 
-def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None) -> dict[str, Any] | None:
+def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None) -> Rival | None:
     """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
     if now is None:
         return None
-    theirs = read_document(case_path(request.registry, str(now["case_sha256"])))
-    return {
-        "version": now["version"],
-        "series": theirs["measured"]["walk_forward"]["series"],
-        "challengers": _challengers(subject, request, now),
-    }
+    path = case_path(request.registry, str(now["case_sha256"]))
+    theirs = parsed(Measured, read_object(path)["measured"], str(path)).walk_forward
+    return Rival(str(now["version"]), theirs.series, _challengers(subject, request, now))
 
 
 def _challengers(subject: BacktestSubject, request: PromotionRequest, now: Record) -> int:
@@ -317,7 +314,7 @@ def _challengers(subject: BacktestSubject, request: PromotionRequest, now: Recor
     return len(judged | {challenger_id(request.run)})
 
 
-def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bool) -> Mapping[str, Any] | None:
+def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bool) -> SealedBook | None:
     """What the seal showed for this challenger: read from the log, or opened now, and then logged before and after."""
     path, challenger = request.registry / OPENINGS, challenger_id(request.run)
     settings = request.settings.fingerprint()
@@ -330,16 +327,15 @@ def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bo
                     where=str(path),
                     fix="Judge it under those, or train another challenger",
                 )
-            known: Mapping[str, Any] = record["result"]
-            return known
+            return parsed(SealedBook, record["result"], str(path))
     if not open_now:
         return None
     head = {
         "challenger": challenger,
-        "sleeve": subject.evidence["sleeve"],
+        "sleeve": subject.evidence.sleeve,
         "run": request.run.name,
-        "holdout": subject.evidence["holdout"],
-        "snapshot_id": subject.evidence["snapshot_id"],
+        "holdout": to_json(subject.evidence.holdout),
+        "snapshot_id": subject.evidence.snapshot_id,
         "settings": settings,
         "at": request.at.isoformat(),
         "bars_hash": request.bars.fingerprint(),
@@ -347,79 +343,84 @@ def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bo
     }
     history.append(path, {**head, "kind": "opened"})
     found = open_holdout(subject, request.data, request.settings)
-    history.append(path, {**head, "kind": "result", "result": found})
+    history.append(path, {**head, "kind": "result", "result": to_json(found)})
     return found
 
 
-def _seen(subject: BacktestSubject, request: PromotionRequest) -> dict[str, int]:
+def _seen(subject: BacktestSubject, request: PromotionRequest) -> Sights:
     """How often the sealed sessions were seen before this challenger's own opening of them."""
     mine, before, sights = challenger_id(request.run), 0, _looks(subject, request)
-    sleeve, holdout = str(subject.evidence["sleeve"]), subject.evidence.get("holdout") or {}
-    for record in history.read(request.registry / OPENINGS).records if holdout else ():
+    sleeve, holdout = subject.evidence.sleeve, subject.evidence.holdout
+    for record in history.read(request.registry / OPENINGS).records:
+        if holdout is None:
+            break
         if record["challenger"] == mine and record["kind"] == "result" and "series" in record["result"]:
             before -= 1  # the opening that this result is of
             sights = int(record.get("looks", 0))
             break
         before += _wears(record, sleeve, holdout)
-    return {"openings": max(before, 0), "looks": sights}
+    return Sights(max(before, 0), sights)
 
 
 def _looks(subject: BacktestSubject, request: PromotionRequest) -> int:
     """How many other models were shown on the sealed sessions."""
-    holdout, own = subject.evidence.get("holdout"), model_hashes(request.run)
-    if not holdout:
+    holdout, own = subject.evidence.holdout, model_hashes(request.run)
+    if holdout is None:
         return 0
-    return looks.seen(request.data, str(subject.evidence["sleeve"]), str(holdout["first"]), str(holdout["last"]), own=own)
+    return looks.seen(request.data, subject.evidence.sleeve, holdout.first, holdout.last, own=own)
 
 
-def openings(registry: Path, sleeve: str, holdout: Mapping[str, Any] | None) -> int:
+def openings(registry: Path, sleeve: str, holdout: Holdout | None) -> int:
     """How often any challenger's seal over sessions of this holdout was opened: each opening wears it out."""
-    if not holdout:
+    if holdout is None:
         return 0
     return sum(_wears(record, sleeve, holdout) for record in history.read(registry / OPENINGS).records)
 
 
-def _wears(record: Record, sleeve: str, holdout: Mapping[str, Any]) -> bool:
+def _wears(record: Record, sleeve: str, holdout: Holdout) -> bool:
     """Whether a record is of an opening of sessions that this holdout has too."""
     theirs = record["holdout"]
-    overlaps = theirs["first"] <= holdout["last"] and theirs["last"] >= holdout["first"]
+    overlaps = theirs["first"] <= holdout.last and theirs["last"] >= holdout.first
     return record["kind"] == "opened" and record["sleeve"] == sleeve and bool(overlaps)
 
 
-def _record(subject: BacktestSubject, request: PromotionRequest, case: Case, verdict: PromotionVerdict, known: Chain) -> dict[str, Any]:
-    evidence, sleeve = subject.evidence, str(subject.evidence["sleeve"])
-    recipe = {name: evidence[name] for name in ("spec_hash", "horizon", "config_hash")}
+def _record(subject: BacktestSubject, request: PromotionRequest, case: Case, verdict: PromotionVerdict, known: Chain) -> Record:
+    evidence, sleeve = subject.evidence, subject.evidence.sleeve
     now = history.champion(known, sleeve)
-    book = case.measured["walk_forward"]
+    book = case.measured.walk_forward
+    hashes = {"spec_hash": evidence.spec_hash, "config_hash": evidence.config_hash}
+    version = history.next_version(known, sleeve, **hashes, horizon=evidence.horizon)
     return {
         **verdict.document(),
-        **recipe,
+        "spec_hash": evidence.spec_hash,
+        "horizon": evidence.horizon,
+        "config_hash": evidence.config_hash,
         "event": str(ChampionEvent.PROMOTED if verdict.is_promoted else ChampionEvent.REFUSED),
         "sleeve": sleeve,
-        "version": history.next_version(known, sleeve, **recipe) if verdict.is_promoted else None,
+        "version": version if verdict.is_promoted else None,
         "run": request.run.name,
         "at": request.at.isoformat(),
         "model_sha256": list(model_hashes(request.run)),
         "evidence_sha256": evidence_hash(request.run),
         "challenger": challenger_id(request.run),
-        "snapshot_id": evidence["snapshot_id"],
-        "code_version": evidence["code_version"],
+        "snapshot_id": evidence.snapshot_id,
+        "code_version": evidence.code_version,
         "judged_by": request.code_version,
-        "net_sharpe": book["net"]["annual_sharpe"],
-        "first": book["first"],
-        "last": book["last"],
+        "net_sharpe": finite(book.net.annual_sharpe) if book.net else None,
+        "first": book.first,
+        "last": book.last,
         "bars": request.bars.model_dump(mode="json"),
         "settings": request.settings.fingerprint(),
-        "waivers": [dict(waiver) for waiver in case.waivers],
-        "word": case.word,
+        "waivers": to_json(case.waivers),
+        "word": to_json(case.word),
         "rules": RULES,
-        "openings": openings(request.registry, sleeve, evidence.get("holdout")),
+        "openings": openings(request.registry, sleeve, evidence.holdout),
         "instead_of": now["version"] if now else None,
         "why": "every bar is met" if verdict.is_promoted else verdict.refusal,
     }
 
 
-def _added(registry: Path, record: Mapping[str, Any]) -> Record:
+def _added(registry: Path, record: Record) -> Record:
     path = registry / CHAMPIONS
     history.append(path, record)
     return history.read(path).records[-1]

@@ -7,25 +7,25 @@ effective recipe) are kept next to it, named by their SHA-256.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from signals.bundle import Role
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
-from trainer.backtest.subject import read_document
+from signals.text.documents import to_json
 from trainer.promotion import history
 from trainer.promotion.history import CHAMPIONS
 from trainer.promotion.measure import file_hash, model_hashes
 from trainer.runs.chain import Record
+from trainer.runs.evidence import EVIDENCE, Evidence, read_evidence
+from trainer.runs.settings import TRAINING
 
 LINEAGES, KEPT = "lineages.jsonl", "kept"
-MODEL, EVIDENCE, TRAINING = "model.onnx", "evidence.json", "training_cfg.json"
-KEY = "lineage"  # in the evidence of a retraining
+MODEL = "model.onnx"
 
 
 class LineageEvent(StrEnum):
@@ -78,8 +78,8 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
     FixInput
         The run is a retraining, which begins nothing, or a file of it cannot be read.
     """
-    evidence = read_document(run / EVIDENCE)
-    if evidence.get(KEY) is not None:
+    evidence = read_evidence(run)
+    if evidence.lineage is not None:
         raise FixInput("a retraining begins no lineage", where=str(run), fix="Name the run that was accepted")
     record = described(run, evidence)
     own = lineage_id(record)
@@ -90,26 +90,25 @@ def begin(registry: Path, run: Path, role: Role, why: str, at: datetime) -> Reco
         keep(registry, (run / name).read_bytes())
     return append(
         registry,
-        record
-        | {
+        {
+            **record,
             "event": str(LineageEvent.BEGUN),
             "lineage": own,
             "of": 0,
             "role": str(role),
             "why": why,
             "at": at.isoformat(),
-            "null": evidence.get("seed_null"),
+            "null": to_json(evidence.seed_null),
         },
     )
 
 
-def described(run: Path, evidence: Mapping[str, Any]) -> dict[str, Any]:
+def described(run: Path, evidence: Evidence) -> Record:
     """Return what the chain says of any model: its files, its recipe and what it learned from."""
     names = ("sleeve", "config_hash", "spec_hash", "horizon", "snapshot_id", "last_training_session", "last_label_session", "code_version")
-    if missing := [name for name in names if evidence.get(name) is None]:
-        raise FixInput(f"the evidence has no {missing[0]!r}", where=str(run), fix="Train again with this version")
+    evidence.require(*names, where=run)
     return {
-        **{name: evidence[name] for name in names},
+        **{name: getattr(evidence, name) for name in names},
         "run": run.name,
         "model_sha256": list(model_hashes(run)),
         "evidence_sha256": file_hash(run / EVIDENCE),
@@ -117,7 +116,7 @@ def described(run: Path, evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def lineage_id(record: Mapping[str, Any]) -> str:
+def lineage_id(record: Record) -> str:
     """Return the id of the lineage that this model begins."""
     return sha256_of(":".join([record["sleeve"], *record["model_sha256"], record["evidence_sha256"]]).encode())[:16]
 
@@ -163,7 +162,7 @@ def newest(registry: Path, sleeve: str, role: Role) -> Lineage:
 
 def begun_by(registry: Path, run: Path) -> Lineage | None:
     """Return the lineage that began with this run; None where none did."""
-    own = lineage_id(described(run, read_document(run / EVIDENCE)))
+    own = lineage_id(described(run, read_evidence(run)))
     records = history.read(registry / LINEAGES).records
     return lineage(registry, own) if any(r["lineage"] == own for r in records) else None
 
@@ -204,7 +203,8 @@ def require_head(registry: Path, run: Path, role: Role) -> Lineage:
     FixInput
         It was refused, is not the newest one, or its lineage has another role.
     """
-    found = lineage(registry, str((read_document(run / EVIDENCE).get(KEY) or {}).get("id")))
+    retraining = read_evidence(run).lineage
+    found = lineage(registry, retraining.id if retraining else "")
     head, where = found.head, str(run)
     if (head["model_sha256"], head["evidence_sha256"]) != (list(model_hashes(run)), file_hash(run / EVIDENCE)):
         raise FixInput("this retraining was refused, or is not the newest of its lineage", where=where, fix="Publish the newest one")
@@ -239,7 +239,7 @@ def note_published(registry: Path, run: Path, role: Role, bundle_sha256: str, at
             return
 
 
-def append(registry: Path, record: Mapping[str, Any]) -> Record:
+def append(registry: Path, record: Record) -> Record:
     """Add a record and return it as it is; the caller holds the registry."""
     history.append(registry / LINEAGES, record)
     return history.read(registry / LINEAGES).records[-1]

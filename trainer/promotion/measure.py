@@ -8,9 +8,8 @@ are judged before the evidence makes them smaller: a book of no size has no figu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,10 +18,11 @@ from signals.files import sha256_of_file, write_atomic
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
-from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
+from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
-from trainer.runs import artefacts
+from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
+from trainer.runs.documents import canonical_json, read_document
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"
@@ -41,9 +41,7 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(
-    subject: BacktestSubject, settings: BookSettings, code_version: str, step: Step, *, unpriced: float | None = None
-) -> dict[str, Any]:
+def measured(subject: BacktestSubject, settings: BookSettings, code_version: str, step: Step, *, unpriced: float | None = None) -> Measured:
     """Return what was measured of this run under these settings, measuring it where it was not.
 
     With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
@@ -62,32 +60,32 @@ def measured(
         )
     path = subject.run / FOLDER / MEASURED
     scores = [subject.scores(name) for name in (WALK_FORWARD, OUT_OF_FOLD)]
-    identity = {
-        "format": FORMAT,
-        "model_sha256": list(model_hashes(subject.run)),
-        "challenger": challenger_id(subject.run),
-        "scores_sha256": [found.source for found in scores],
-        "snapshot_id": subject.archive.manifest.snapshot_id,
-        "settings": settings.fingerprint(),
-        "code_version": code_version,
-        "unpriced_end_cost": unpriced,
-    }
+    blank = Measured(
+        format=FORMAT,
+        model_sha256=model_hashes(subject.run),
+        challenger=challenger_id(subject.run),
+        scores_sha256=tuple(found.source for found in scores),
+        snapshot_id=subject.archive.manifest.snapshot_id,
+        settings=settings.fingerprint(),
+        code_version=code_version,
+        unpriced_end_cost=unpriced,
+    )
     if path.exists():
-        known = read_document(path)
-        if all(known.get(key) == value for key, value in identity.items()):
+        known = read_document(path, Measured)
+        if replace(known, walk_forward=blank.walk_forward, paths=blank.paths, unpriced_ends=None) == blank:
             return known
     values = np.concatenate([found.values for found in scores])
-    document = {**identity, **_measured(held(subject, values, settings))}
+    document = replace(blank, **vars(_books(held(subject, values, settings))))
     if unpriced is not None:
-        books = held(subject, values, settings, unpriced=unpriced)
-        document["unpriced_ends"] = {"cost": unpriced, **_measured(books)}
+        books = _books(held(subject, values, settings, unpriced=unpriced))
+        document = replace(document, unpriced_ends=UnpricedEnds(**vars(books), cost=unpriced))
     step("books")
-    write_atomic(path, artefacts.canonical_json(document))
-    return read_document(path)
+    write_atomic(path, canonical_json(document))
+    return read_document(path, Measured)
 
 
-def _measured(books: tuple[WeightPath, ...]) -> dict[str, Any]:
-    return {"walk_forward": book_figures(books[0]), "paths": _distribution(books[1:])}
+def _books(books: tuple[WeightPath, ...]) -> Books:
+    return Books(book_figures(books[0]), _distribution(books[1:]))
 
 
 def held(subject: BacktestSubject, values: Floats, settings: BookSettings, *, unpriced: float | None = None) -> tuple[WeightPath, ...]:
@@ -97,7 +95,7 @@ def held(subject: BacktestSubject, values: Floats, settings: BookSettings, *, un
         values,
         settings.portfolio,
         subject.ic.before_evidence(),
-        int(subject.evidence["horizon"]),
+        subject.evidence.horizon,
         equity_usd=settings.equity_usd,
         unpriced=unpriced,
     )
@@ -108,7 +106,7 @@ def begun(book: WeightPath) -> int:
     return int(np.argmax(book.nav.turnover > 0))
 
 
-def book_figures(book: WeightPath) -> dict[str, Any]:
+def book_figures(book: WeightPath) -> BookFigures:
     """Figures of a book from its first trade on, with its net returns session by session."""
     first = begun(book)
     net = book.net[first:]
@@ -117,28 +115,23 @@ def book_figures(book: WeightPath) -> dict[str, Any]:
         for name, part in (("turnover", book.nav.turnover), ("trading", book.nav.cost), ("borrow", book.nav.borrow))
     }
     days = [str(day) for day in book.sessions[first:]]
-    return {
-        "engine": "weight level",
-        "sessions": len(net),
-        "first": days[0],
-        "last": days[-1],
-        "net": asdict(worth(net)),
-        "turnover": {"annual": annual["turnover"]},
-        "costs": {
-            "trading_annual": annual["trading"],
-            "borrow_annual": annual["borrow"],
-            "annual_total": annual["trading"] + annual["borrow"],
-        },
-        "series": {"sessions": days, "net": net.tolist()},
-    }
+    return BookFigures(
+        sessions=len(net),
+        first=days[0],
+        last=days[-1],
+        net=worth(net),
+        turnover=AnnualTurnover(annual["turnover"]),
+        costs=AnnualCosts(annual["trading"], annual["borrow"], annual["trading"] + annual["borrow"]),
+        series=SessionReturns(tuple(days), tuple(net.tolist())),
+    )
 
 
-def _distribution(books: tuple[WeightPath, ...]) -> dict[str, Any]:
+def _distribution(books: tuple[WeightPath, ...]) -> Paths:
     nets = [book.net[begun(book) :] for book in books]
-    return {
-        "annual_sharpe": [None if is_ruined(net) else annual_sharpe(net) for net in nets],
-        "max_drawdown": [worth(net).max_drawdown for net in nets],
-    }
+    return Paths(
+        annual_sharpe=tuple(None if is_ruined(net) else annual_sharpe(net) for net in nets),
+        max_drawdown=tuple(worth(net).max_drawdown for net in nets),
+    )
 
 
 def file_hash(path: Path) -> str:

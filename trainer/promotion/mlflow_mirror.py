@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
@@ -23,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signals.errors import FixInput
 from signals.text.wording import reason_of
-from trainer.backtest.subject import read_document
 from trainer.promotion import history
 from trainer.promotion.bars.case import BarResult, Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS, ChampionEvent
 from trainer.runs.chain import Record
+from trainer.runs.documents import read_object
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -116,7 +115,7 @@ def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record
     name = run.info.run_id
     for key in ("snapshot_id", "config_hash", "spec_hash", "horizon", "code_version", "bars_hash"):
         mlflow.log_param(name, key, record[key])
-    for key, value in _metrics(record, Case.of(read_document(path))).items():
+    for key, value in _metrics(record, Case.of(read_object(path), str(path))).items():
         mlflow.log_metric(name, key, value)
     mlflow.log_artifact(name, str(path), "case")
     mlflow.set_terminated(name)
@@ -129,7 +128,7 @@ def _metrics(record: Record, case: Case) -> dict[str, float]:
     rows = [BarResult(**row) for row in record["rows"]]
     found = {f"bar {row.bar}": float(row.value) for row in rows if isinstance(row.value, int | float)}
     dsr: float | None = deflated_sharpe(case)
-    extra: dict[str, Any] = {"net Sharpe": record["net_sharpe"], "dsr": dsr, "failed bars": sum(not r.passed for r in rows)}
+    extra: dict[str, float | None] = {"net Sharpe": record["net_sharpe"], "dsr": dsr, "failed bars": sum(not r.passed for r in rows)}
     named = {key.replace("(", "").replace(")", ""): value for key, value in {**found, **extra}.items()}
     return {key: float(value) for key, value in named.items() if value is not None}
 

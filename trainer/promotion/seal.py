@@ -6,11 +6,7 @@ trained, and no text format has to be trusted to give a model back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +14,15 @@ from signals.config import parse
 from signals.errors import FixInput
 from signals.files import write_atomic
 from trainer.backtest.figures import annual_sharpe, worth
-from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
+from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.learners.base import FitDevice
 from trainer.promotion.measure import BEFORE_HOLDOUT, FOLDER, begun, held
+from trainer.promotion.measured import SealedBook, SessionReturns
 from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.runs import artefacts
+from trainer.runs.documents import read_document
+from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.samples.prepare import Range, prepare
 from trainer.samples.samples import Samples, Seal, seal_holdout
 from trainer.validation.ic import rank_ic
@@ -32,7 +31,7 @@ from trainer.validation.splits.oof import fit_all, scored
 HOLDOUT = "holdout.parquet"
 
 
-def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -> dict[str, Any]:
+def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -> SealedBook:
     """Return what the sealed sessions show of this challenger; the scores are kept as `promotion/holdout.parquet`.
 
     Raises
@@ -47,29 +46,27 @@ def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -
     net = book.net[first:]
     ic = rank_ic(rows.dense(values), rows.dense(rows.label))
     figures = worth(net)
-    return {
-        "engine": "weight level",
-        **asdict(figures),
-        "annual_sharpe": None if figures.is_ruined else annual_sharpe(net),
-        "ic": float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
-        "ic_sessions": int(np.isfinite(ic).sum()),
-        "first": str(rows.sessions[sealed.first]),
-        "last": str(rows.sessions[sealed.last]),
-        "series": {"sessions": [str(day) for day in book.sessions[first:]], "net": net.tolist()},
-    }
+    return SealedBook(
+        **vars(figures) | {"annual_sharpe": None if figures.is_ruined else annual_sharpe(net)},
+        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        ic_sessions=int(np.isfinite(ic).sum()),
+        first=str(rows.sessions[sealed.first]),
+        last=str(rows.sessions[sealed.last]),
+        series=SessionReturns(tuple(str(day) for day in book.sessions[first:]), tuple(net.tolist())),
+    )
 
 
 def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
-    where = subject.run / "training_cfg.json"
-    training = read_document(where)
-    recipe = RECIPES[str(subject.evidence["sleeve"])]
-    config = parse(training["config"], RecipeConfig, where=str(where))
+    where = subject.run / TRAINING
+    training = read_document(where, TrainingSettings)
+    recipe = RECIPES[subject.evidence.sleeve]
+    config = parse(training.config, RecipeConfig, where=str(where))
     rows = prepare(recipe, config, _range(subject, data, training)).rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
-    device = FitDevice(str(subject.evidence["learner"]["device"]))
-    learner = learner_of(config, int(training["seed"]), device)
+    device = FitDevice(subject.evidence.learner.device)
+    learner = learner_of(config, training.seed, device)
     model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
         raise FixInput(
@@ -83,10 +80,8 @@ def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.nda
     return rows, seal, values
 
 
-def _range(subject: BacktestSubject, data: Path, training: Mapping[str, Any]) -> Range:
+def _range(subject: BacktestSubject, data: Path, training: TrainingSettings) -> Range:
     """Return what the training read: the same version, range and names."""
-    asked = training.get("range")
-    if not isinstance(asked, Mapping):
+    if (asked := training.range) is None:
         raise FixInput("the run does not say what range it read", where=str(subject.run), fix="Train again with this version")
-    start, end = (date.fromisoformat(asked[name]) if asked[name] else None for name in ("start", "end"))
-    return Range(data, start, end, tuple(asked["symbols"]), int(training["dataset_version"]))
+    return Range(data, asked.start, asked.end, asked.symbols, training.dataset_version)

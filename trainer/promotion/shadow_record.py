@@ -13,10 +13,9 @@ and it goes on after the promotion: asked again over later sessions, it only nar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm, spearmanr
@@ -31,14 +30,17 @@ from signals.market.bars import Floats
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe
-from trainer.backtest.subject import BacktestSubject, BookSettings, read_document
+from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.labels.panel import MIN_NAMES
 from trainer.promotion import lineage_log
 from trainer.promotion.measure import FOLDER, begun, held, model_hashes
+from trainer.promotion.measured import MeanInterval, Profit, RecordedBy, Shadow
 from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
 from trainer.recipes.base import LABELS, RecipeConfig
-from trainer.runs import artefacts, looks
+from trainer.runs import looks
+from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.looks import Look
+from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic
 from trainer.validation.significance.anytime import interval_at_all_times
@@ -49,53 +51,6 @@ MIN_SAME_NAMES = 0.95  # of the names in either
 MAX_DIFFERENCE = 0.15  # root mean square, in deviations of the model's own scores: what a correlation of 0.99 leaves
 RAMP_SESSIONS = 5  # a book of nothing buys itself in first, which is no turnover that was promised
 ERROR = 0.05  # of the interval that holds at all times
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """What `promotion/shadow.json` holds.
-
-    Attributes
-    ----------
-    model_sha256 : tuple of str
-        The models that scored.
-    sessions : int
-        With an IC.
-    recorded : dict or None
-        Whose record it is: venues, bundles, first and last session asked for, lowest rank correlation with the model's
-        own scores, lowest share of the same names, largest difference in deviations of them; None where the model was
-        asked afterwards, which no bar accepts.
-    faults : int
-        Sessions without scores that count: RED data, too few names, scores that are not finite or all the same, and
-        whatever a device did not record, recorded too late, or recorded otherwise than this model ranks.
-    ic : float or None
-        Mean rank IC.
-    predicted, band_low, band_high : float
-        The walk-forward IC of the evidence, and the band in which the mean of so many sessions lies with probability
-        `band`.
-    profit : dict
-        Return and annual Sharpe ratio of the weight-level book, which no bar asks for unless it was configured to; its
-        annual one-way turnover and costs after the book was built, None of a shorter book.
-    interval : dict
-        `low` and `high`, in which the mean IC is at every time at once with probability `level`, of `values` sessions
-        whose labels share nothing; None for ends that no value rules out, or where every one is ruled out.
-    """
-
-    model_sha256: tuple[str, ...]
-    snapshot_id: str
-    sessions: int
-    faults: int
-    reasons: tuple[str, ...]
-    ic: float | None
-    predicted: float
-    band: float
-    band_low: float
-    band_high: float
-    first: str
-    last: str
-    profit: dict[str, float | int | None]
-    interval: dict[str, float | int | None]
-    recorded: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +90,7 @@ def shadow(
         models |= {one: lineage_log.kept(registry, one) for all_ in recorded.models.values() for one in all_ if one not in models}
     days = _days(subject, archive, recorded)
     ends = str(days[0]), str(archive.manifest.last)
-    looks.record(data, Look("shadow", str(subject.evidence["sleeve"]), hashes[0], *ends))
+    looks.record(data, Look("shadow", subject.evidence.sleeve, hashes[0], *ends))
     values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
@@ -147,7 +102,7 @@ def shadow(
             continue
         evenings.append(evening)
         values[archive.whole.index(asof), [columns[owner] for owner in evening.scores]] = [*evening.scores.values()]
-    config = parse(read_document(subject.run / "training_cfg.json")["config"], RecipeConfig, where=str(subject.run))
+    config = parse(read_document(subject.run / TRAINING, TrainingSettings).config, RecipeConfig, where=str(subject.run))
     labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
     ic = rank_ic(values, labels.values)
     predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
@@ -166,10 +121,10 @@ def shadow(
         last=str(days[-1]),
         profit=_profit(replace(subject, archive=archive), values, settings),
         recorded=_told(recorded, evenings),
-        interval=_interval(ic, int(subject.evidence["horizon"]), predicted_deviation(subject)),
+        interval=_interval(ic, subject.evidence.horizon, predicted_deviation(subject)),
     )
     # What a device recorded stays: a later look at the same run is another file, which no bar reads.
-    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), artefacts.canonical_json(asdict(found_shadow)))
+    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), canonical_json(found_shadow))
     return found_shadow
 
 
@@ -192,32 +147,32 @@ def predicted_band(subject: BacktestSubject, sessions: int, band: float) -> tupl
     predicted +- z SE sqrt(1 + T / n): SE is the standard error of the walk-forward mean over T sessions; the mean of
     n later ones has variance SE^2 T / n, and the prediction itself SE^2.
     """
-    forward = subject.evidence["walk_forward"]["ic"]
-    mean, error, trained = (float(forward[name]) for name in ("mean", "standard_error", "sessions"))
+    forward = subject.evidence.forward_ic
+    mean, error, trained = forward.mean, forward.standard_error, forward.sessions
     width = float(norm.ppf(0.5 + band / 2.0)) * error * float(np.sqrt(1.0 + trained / max(sessions, 1)))
     return mean, mean - width, mean + width
 
 
 def predicted_deviation(subject: BacktestSubject) -> float:
     """Deviation of a session's IC where labels share nothing: the evidence's long-run one, less the overlap."""
-    forward = subject.evidence["walk_forward"]["ic"]
-    long_run = float(forward["standard_error"]) * float(np.sqrt(float(forward["sessions"])))
-    return long_run / float(np.sqrt(int(subject.evidence["horizon"])))
+    forward = subject.evidence.forward_ic
+    long_run = forward.standard_error * float(np.sqrt(forward.sessions))
+    return long_run / float(np.sqrt(subject.evidence.horizon))
 
 
-def _interval(ic: Floats, horizon: int, deviation: float) -> dict[str, float | int | None]:
+def _interval(ic: Floats, horizon: int, deviation: float) -> MeanInterval:
     """Interval of the mean IC from every `horizon`-th session, counted from the first: their labels share nothing."""
     apart = ic[np.flatnonzero(np.isfinite(ic))[0] :: horizon] if np.isfinite(ic).any() else ic[:0]
     found = interval_at_all_times(apart[np.isfinite(apart)], deviation, error=ERROR)
     low, high = (value if np.isfinite(value) else None for value in (found.low, found.high))
-    return {"low": low, "high": high, "level": 1.0 - ERROR, "values": found.values}
+    return MeanInterval(low, high, 1.0 - ERROR, found.values)
 
 
 def _newest(subject: BacktestSubject, data: Path) -> Archive:
-    archive, known = open_archive(data), subject.evidence["dataset"]
-    if (archive.manifest.name, archive.manifest.vendor) != (known["name"], known["vendor"]):
+    archive, known = open_archive(data), subject.evidence.dataset
+    if (archive.manifest.name, archive.manifest.vendor) != (known.name, known.vendor):
         raise FixInput(
-            f"the run was trained on {known['name']} of {known['vendor']}",
+            f"the run was trained on {known.name} of {known.vendor}",
             where=str(data),
             fix="Name the dataset that it was trained on, with the sessions since",
         )
@@ -227,9 +182,9 @@ def _newest(subject: BacktestSubject, data: Path) -> Archive:
 def _days(subject: BacktestSubject, archive: Archive, recorded: Recorded | None) -> Sequence[date]:
     """Sessions after the last label that the training read, whose own labels have ended, and that were asked for."""
     calendar, last = archive.manifest.calendar, archive.manifest.last
-    since = calendar.next(date.fromisoformat(str(subject.evidence["last_label_session"])))
+    since = calendar.next(date.fromisoformat(subject.evidence.last_label_session))
     days = calendar.between(since, last) if since <= last else ()
-    days = days[: max(0, len(days) - int(subject.evidence["horizon"]) - 1)]
+    days = days[: max(0, len(days) - subject.evidence.horizon - 1)]
     if recorded is not None:
         days = tuple(day for day in days if recorded.first <= day <= recorded.last)
     if not days:
@@ -269,26 +224,26 @@ def _symbols(scores: Mapping[str, float], archive: Archive, asof: date) -> set[s
     return {symbol for owner, symbol in archive.rows.symbols_on(asof).items() if owner in scores}
 
 
-def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> dict[str, Any] | None:
+def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> RecordedBy | None:
     if recorded is None:
         return None
-    return {
-        "venues": list(recorded.venues),
-        "is_rehearsal": recorded.is_rehearsal,
-        "bundles": list(recorded.sources),
-        "first": str(recorded.first),
-        "last": str(recorded.last),
-        "lowest_agreement": min((one.agreement for one in evenings), default=None),
-        "lowest_same_names": min((one.same_names for one in evenings), default=None),
-        "largest_difference": max((one.difference for one in evenings), default=None),
-    }
+    return RecordedBy(
+        venues=tuple(recorded.venues),
+        is_rehearsal=recorded.is_rehearsal,
+        bundles=tuple(recorded.sources),
+        first=str(recorded.first),
+        last=str(recorded.last),
+        lowest_agreement=min((one.agreement for one in evenings), default=None),
+        lowest_same_names=min((one.same_names for one in evenings), default=None),
+        largest_difference=max((one.difference for one in evenings), default=None),
+    )
 
 
 def _scores(subject: BacktestSubject, archive: Archive, asof: date, model: bytes) -> tuple[list[str], Floats]:
     """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
     if archive.is_red(asof):
         raise SkipSession(f"the data of {asof} are RED")
-    sleeve = SLEEVES[str(subject.evidence["sleeve"])]
+    sleeve = SLEEVES[subject.evidence.sleeve]
     symbols, rows = sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
     if len(symbols) < MIN_NAMES:
         raise SkipSession(f"{len(symbols)} names are eligible on {asof}")
@@ -299,14 +254,13 @@ def _scores(subject: BacktestSubject, archive: Archive, asof: date, model: bytes
     return [owner[symbol] for symbol in symbols], found
 
 
-def _profit(subject: BacktestSubject, values: Floats, settings: BookSettings) -> dict[str, float | int | None]:
-    nothing = {"turnover_annual": None, "cost_annual": None}
+def _profit(subject: BacktestSubject, values: Floats, settings: BookSettings) -> Profit:
     if not np.isfinite(values).any():
-        return {"sessions": 0, "net_return": 0.0, "annual_sharpe": 0.0, **nothing}
+        return Profit(net_return=0.0, annual_sharpe=0.0)
     book = held(subject, values[None], settings)[0]
     first = begun(book)
-    net, built = book.net[first:], first + RAMP_SESSIONS + int(subject.evidence["horizon"])
+    net, built = book.net[first:], first + RAMP_SESSIONS + subject.evidence.horizon
     traded, cost = book.nav.turnover[built:], (book.nav.cost + book.nav.borrow)[built:]
     year = float(SESSIONS_PER_YEAR)
-    steady = {"turnover_annual": float(traded.mean()) * year, "cost_annual": float(cost.mean()) * year} if len(traded) else nothing
-    return {"sessions": len(net), "net_return": float(levels(net)[-1]) - 1.0, "annual_sharpe": annual_sharpe(net), **steady}
+    steady = (float(traded.mean()) * year, float(cost.mean()) * year) if len(traded) else (None, None)
+    return Profit(len(net), float(levels(net)[-1]) - 1.0, annual_sharpe(net), *steady)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -48,17 +47,55 @@ from signals.bundle.manifest import (
 )
 from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, sign
 from signals.bundle.verification import FeatureSpec
-from signals.errors import BundleRefused, FixInput
+from signals.errors import FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
+from signals.text.documents import to_json
 from signals.text.wording import reason_of
 from trainer.publishing.keys import keyset_bytes, load_keyset, signing_keys
-from trainer.publishing.sizing import walk_forward_ic
+from trainer.runs.documents import read_document
+from trainer.runs.evidence import Evidence, measured_ic, read_evidence
 
 KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"
 
+NEEDED = (
+    "sleeve",
+    "horizon",
+    "entry",
+    "seed",
+    "first_training_session",
+    "last_training_session",
+    "config_hash",
+    "code_version",
+    "snapshot_id",
+)
+
 Files = Mapping[str, tuple[Part, bytes]]
+
+
+@dataclass(frozen=True)
+class FeatureList:
+    """`feature_list.json`: the ordered features, and the hash that a device compares."""
+
+    spec_hash: str
+    features: tuple[FeatureLine, ...]
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """One bar of the last verdict."""
+
+    bar: str
+    passed: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """`promotion/verdict.json`, as far as a bundle repeats it."""
+
+    rows: tuple[JudgedRow, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +158,7 @@ def publish(request: PublishRequest, calendar: Calendar, sleeves: Mapping[str, F
     BundleRefused
         A device would refuse the bundle; nothing was published.
     """
-    evidence = _document(request.run, "evidence.json")
+    evidence = read_evidence(request.run)
     last = last_training_session(request.run)
     keyset = load_keyset(request.keys)
     if (published := request.store / KEYSET).exists():
@@ -200,7 +237,7 @@ def _publish_as_before(store: Path, manifest: BundleManifest, contents: Mapping[
 
 def last_training_session(run: Path) -> date:
     """Last session whose features the run learned from; raise `FixInput` when its evidence does not say."""
-    text = str(_field(_document(run, "evidence.json"), "last_training_session"))
+    text = read_evidence(run).require("last_training_session", where=run).last_training_session
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -209,12 +246,12 @@ def last_training_session(run: Path) -> date:
 
 def is_retraining(run: Path) -> bool:
     """Whether the run was made by `trainer retrain`, by its own evidence."""
-    return _document(run, "evidence.json").get("lineage") is not None
+    return read_evidence(run).lineage is not None
 
 
 def sleeve_of(run: Path) -> str:
     """Sleeve that the run trained; raise `FixInput` when its evidence does not say."""
-    return str(_field(_document(run, "evidence.json"), "sleeve"))
+    return read_evidence(run).require("sleeve", where=run).sleeve
 
 
 def newest_seq(store: Path, sleeve: str) -> int:
@@ -236,12 +273,11 @@ def newest_seq(store: Path, sleeve: str) -> int:
     return max(numbers)
 
 
-def _manifest(
-    request: PublishRequest, evidence: Mapping[str, Any], keyset: Keyset, files: Files, seq: int, calendar: str
-) -> BundleManifest:
+def _manifest(request: PublishRequest, evidence: Evidence, keyset: Keyset, files: Files, seq: int, calendar: str) -> BundleManifest:
     promotion = _promotion(request)
-    listed = _document(request.run, "feature_list.json")
-    ic = walk_forward_ic(evidence, "the run's evidence")
+    listed = read_document(request.run / "feature_list.json", FeatureList)
+    evidence.require(*NEEDED, where=request.run)
+    ic = measured_ic(evidence, "the run's evidence")
     try:
         return identified(
             seq=seq,
@@ -249,14 +285,14 @@ def _manifest(
             role=request.role,
             refusal=_refusal(request),
             promotion=promotion,
-            sleeve=_field(evidence, "sleeve"),
-            features=tuple(FeatureLine.model_validate(row) for row in _field(listed, "features")),
-            spec_hash=_field(listed, "spec_hash"),
-            horizon_sessions=_field(evidence, "horizon"),
-            entry=_field(evidence, "entry"),
+            sleeve=evidence.sleeve,
+            features=listed.features,
+            spec_hash=listed.spec_hash,
+            horizon_sessions=evidence.horizon,
+            entry=evidence.entry,
             calendar=calendar,
-            first_training_session=date.fromisoformat(_field(evidence, "first_training_session")),
-            last_training_session=date.fromisoformat(_field(evidence, "last_training_session")),
+            first_training_session=date.fromisoformat(evidence.first_training_session),
+            last_training_session=date.fromisoformat(evidence.last_training_session),
             expiry_sessions=request.expiry_sessions,
             ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
             calibration=_calibration(request.run, evidence, files),
@@ -264,14 +300,14 @@ def _manifest(
             graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
             trainer=Trainer(
-                code_version=_field(evidence, "code_version"),
+                code_version=evidence.code_version,
                 lock_sha256=request.lock_sha256,
-                config_sha256=_field(evidence, "config_hash"),
-                snapshot_ids=(_field(evidence, "snapshot_id"),),
-                seed=_field(evidence, "seed"),
+                config_sha256=evidence.config_hash,
+                snapshot_ids=(evidence.snapshot_id,),
+                seed=evidence.seed or 0,
             ),
             keyset_version=keyset.version,
-            min_appliance_version=str(_field(evidence, "code_version")).split("+")[0],
+            min_appliance_version=evidence.code_version.split("+")[0],
             files=tuple(
                 BundleFile(path=name, part=part, size=len(content), sha256=sha256_of(content))
                 for name, (part, content) in sorted(files.items())
@@ -283,18 +319,18 @@ def _manifest(
         ) from None
 
 
-def _calibration(run: Path, evidence: Mapping[str, Any], files: Files) -> dict[str, Any] | None:
+def _calibration(run: Path, evidence: Evidence, files: Files) -> Mapping[str, object] | None:
     """The maps from score to probability, without the figures that judge them.
 
     None where an earlier program fitted them without saying for which model.
     """
-    found = evidence.get("calibration")
-    if not isinstance(found, dict) or "fitted_for" not in found:
+    found = evidence.calibration
+    if found is None or found.fitted_for is None:
         return None
     models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
-    if sorted(found["fitted_for"]["model_sha256"]) != models:
+    if sorted(found.fitted_for.model_sha256) != models:
         raise FixInput("the maps from score to probability were fitted for another model", where=str(run), fix="Train again")
-    return {name: found[name] for name in ("event", "platt", "isotonic", "temperature")}
+    return {name: to_json(getattr(found, name)) for name in ("event", "platt", "isotonic", "temperature")}
 
 
 def _files(run: Path) -> Files:
@@ -344,8 +380,8 @@ def _verdict(run: Path) -> str:
     """Why no promotion made this run a champion, in the words of the last one that judged it."""
     if not (run / VERDICT).exists():
         return "not promoted: no promotion has judged this run"
-    rows = _field(_document(run, VERDICT), "rows")
-    failed = [f"{row['bar']}: {row['why']}" for row in rows if not row["passed"]]
+    rows = read_document(run / VERDICT, JudgedRows).rows
+    failed = [f"{row.bar}: {row.why}" for row in rows if not row.passed]
     return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
 
 
@@ -360,22 +396,6 @@ def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
         raise FixInput(
             f"the store has key set version {published.version}, this folder {keyset.version}", where=where, fix="Use the newest key folder"
         )
-
-
-def _document(run: Path, name: str) -> dict[str, Any]:
-    try:
-        document = parse_json(_read(run, name), str(run / name))
-    except BundleRefused as error:
-        raise FixInput(error.what, where=error.where, fix="Train again") from None
-    if not isinstance(document, dict):
-        raise FixInput("not a mapping", where=str(run / name), fix="Train again")
-    return document
-
-
-def _field(document: Mapping[str, Any], key: str) -> Any:
-    if document.get(key) is None:
-        raise FixInput(f"{key!r} has no value", where="the run's evidence", fix="Train again on a longer range")
-    return document[key]
 
 
 def _read(run: Path, name: str) -> bytes:

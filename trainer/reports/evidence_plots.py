@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from execution.yardstick import levels
 from signals.market.bars import Days, Floats
+from signals.scoring.evidence import Capacity, Mean
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.validation.probabilities import Group
 
 LOGIT_EDGES = np.linspace(-5.0, 5.0, 21)
 CAPACITY_DECADES = np.geomspace(1e4, 1e10, 121)
 
 
-def reliability(groups: Sequence[Mapping[str, float]]) -> bytes:
+def reliability(groups: Sequence[Group]) -> bytes:
     """Probability said against frequency seen, in tenths, on sessions that the map was not fitted on."""
     axes = new_axes("Reliability: of names given p %, p % should beat the median", "said, %", "came, %")
-    said, came, low, high = (100.0 * np.array([group[key] for group in groups]) for key in ("said", "came", "low", "high"))
+    said, came, low, high = (100.0 * np.array([getattr(group, key) for group in groups]) for key in ("said", "came", "low", "high"))
     span = np.array([min(said.min(), came.min()) - 0.5, max(said.max(), came.max()) + 0.5])
     axes.plot(span, span, color=INK, linewidth=0.8, label="said = came")
     axes.plot(said, came, "o-", color=ACCENT, linewidth=1.0, markersize=5, label="a tenth of the later sessions' names")
@@ -59,13 +60,13 @@ def drawdown(sessions: Days, net: Floats) -> bytes:
     return png(axes)
 
 
-def capacity(figures: Mapping[str, Any]) -> bytes:
+def capacity(figures: Capacity) -> bytes:
     """Net return of the decile book by equity: impact grows with its square root and takes it all in the end.
 
     net(E) = n (1 - sqrt(E / E_half) / 2), n the return before impact and E_half where impact has taken half of it.
     """
     axes = new_axes("Capacity: what impact leaves", "equity, USD", "net return, % a year", height=3.2)
-    net, half = 100.0 * figures["net_of_spread_annual"], figures["equity_usd"]
+    net, half = 100.0 * figures.net_of_spread_annual, figures.equity_usd
     if half and half > 0:
         axes.plot(CAPACITY_DECADES, net * (1.0 - 0.5 * np.sqrt(CAPACITY_DECADES / half)), color=ACCENT, linewidth=1.6)
         axes.axvline(half, color=SECOND, linewidth=1.0, linestyle="--", label=f"half is left at ${half:,.0f}")
@@ -79,12 +80,12 @@ def capacity(figures: Mapping[str, Any]) -> bytes:
     return png(axes)
 
 
-def embargoes(short: Mapping[str, float], long: Mapping[str, float], lengths: tuple[int, int]) -> bytes:
+def embargoes(short: Mean, long: Mean, lengths: tuple[int, int]) -> bytes:
     """Rank IC under both embargoes with 95 % intervals: a gap means that look-backs reached into the test."""
     axes = new_axes("Rank IC under both embargoes", "", "mean rank IC", height=3.0)
     names = [f"{length} sessions" for length in lengths]
-    means = [short["mean"], long["mean"]]
-    errors = [1.96 * figure["standard_error"] for figure in (short, long)]
+    means = [short.mean, long.mean]
+    errors = [1.96 * figure.standard_error for figure in (short, long)]
     axes.bar(names, means, yerr=errors, color=[ACCENT, SECOND], width=0.4, error_kw={"ecolor": INK})
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.grid(axis="x", visible=False)

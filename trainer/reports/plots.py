@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 SHOWN_FEATURES = 20
 
 
-def ic_by_path(figures: list[Mapping[str, float]], mean: float, standard_error: float) -> bytes:
+def ic_by_path(figures: list[float], mean: float, standard_error: float) -> bytes:
     """Mean IC of each path against the mean of all with its 95 % interval."""
     axes = new_axes("Rank IC by path (out of fold)", "path", "mean rank IC")
-    axes.bar(range(len(figures)), [f["mean"] for f in figures], color=ACCENT, width=0.6, zorder=3)
+    axes.bar(range(len(figures)), figures, color=ACCENT, width=0.6, zorder=3)
     low, high = mean - 1.96 * standard_error, mean + 1.96 * standard_error
     axes.axhspan(low, high, color=SECOND, alpha=0.15, label="95 % interval of the mean")
     axes.axhline(mean, color=SECOND, linewidth=1.5, zorder=4, label=f"mean {mean:+.4f}")
@@ -37,7 +37,7 @@ def cumulative_ic(sessions: Days, series: Floats, forward: Floats) -> bytes:
     return png(axes)
 
 
-def decile_curve(curve: list[float], k: int) -> bytes:
+def decile_curve(curve: Sequence[float], k: int) -> bytes:
     """Mean label of each score decile, in excess of the session's mean."""
     axes = new_axes(f"Return over {k} sessions by score decile", "decile (1 lowest score)", "excess return, bps")
     values = 1e4 * np.array(curve, dtype=float)

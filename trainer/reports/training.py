@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from portfolio.risk.evidence import evidence_share
 from signals.market.bars import Days, Floats
+from signals.scoring.evidence import Mean
 from trainer.reports import evidence_plots, page, plots
+from trainer.runs.evidence import Evidence, ImportanceFigures
+from trainer.runs.trials import Trials
 from trainer.validation.book import BookReturns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
@@ -49,7 +51,7 @@ class ReportSubject:
     `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one.
     """
 
-    known: dict[str, Any]
+    known: Evidence
     sessions: Days
     names: tuple[str, ...]
     importance: Floats
@@ -70,216 +72,221 @@ def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
     }
 
 
-def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows_of(known: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [*_skill(known), *_worth(known), *deflation(known["trials"]), *_calibration(known), *_regimes(known), *_provenance(known)]
+    return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *_provenance(known)]
 
 
-def markdown(known: Mapping[str, Any]) -> str:
+def markdown(known: Evidence) -> str:
     """Return the report as Markdown."""
     return page.markdown(_page(known))
 
 
-def html(known: Mapping[str, Any]) -> str:
+def html(known: Evidence) -> str:
     """Return the report as one HTML page next to its pictures."""
     return page.html(_page(known))
 
 
-def _page(known: Mapping[str, Any]) -> page.Page:
-    return page.Page(f"Training of {known['sleeve']}", tuple(rows_of(known)), tuple(known["warnings"]), dict(captions(known)))
+def _page(known: Evidence) -> page.Page:
+    return page.Page(f"Training of {known.sleeve}", tuple(rows_of(known)), known.warnings, dict(captions(known)))
 
 
-def captions(known: Mapping[str, Any]) -> Mapping[str, str]:
+def captions(known: Evidence) -> Mapping[str, str]:
     """Name and caption of every picture that this evidence has."""
     shown = {**PLOTS, **{name: text for name, text in WHERE_KNOWN.items() if _is_known(name, known)}}
-    asked = known.get("importance")
-    more = {} if asked is None else {name: text for name, text in EXPLAINED.items() if name != SHAP or asked["shap"]}
+    asked = known.importance
+    more = {} if asked is None else {name: text for name, text in EXPLAINED.items() if name != SHAP or asked.shap}
     return {**shown, **more}
 
 
-def _is_known(name: str, known: Mapping[str, Any]) -> bool:
-    trials = known["trials"]
-    return bool(
-        {
-            RELIABILITY: known["calibration"] is not None,
-            TRIALS: trials["sharpe"] is not None,
-            LOGITS: trials["sharpe"] is not None and trials["pbo"]["logits"] is not None,
-            EMBARGOES: known["ic"]["long_embargo"] is not None,
-        }[name]
-    )
+def _is_known(name: str, known: Evidence) -> bool:
+    trials = known.trials
+    return {
+        RELIABILITY: known.calibration is not None,
+        TRIALS: trials.sharpe is not None,
+        LOGITS: trials.pbo is not None and trials.pbo.logits is not None,
+        EMBARGOES: known.ic.long_embargo is not None,
+    }[name]
 
 
-def _skill(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    ic, forward, cpcv = known["ic"], known["walk_forward"]["ic"], known["cpcv"]
-    by_path = [path["mean"] for path in ic["by_path"]]
+def _skill(known: Evidence) -> list[tuple[str, str]]:
+    ic, forward = known.ic, known.forward_ic
+    by_path = [path.mean for path in ic.by_path]
     lines = [
-        ("Out-of-fold rank IC", _with_error(ic, f"lag {ic['lag']}, {ic['sessions']} sessions")),
-        ("t of the non-overlapping offsets", ", ".join(_number(offset["t"], "+.2f") for offset in ic["by_offset"])),
+        ("Out-of-fold rank IC", _with_error(ic.whole, f"lag {ic.lag}, {ic.sessions} sessions")),
+        ("t of the non-overlapping offsets", ", ".join(_number(offset.t, "+.2f") for offset in ic.by_offset)),
         ("IC by path", f"{_number(min(by_path), '+.4f')} to {_number(max(by_path), '+.4f')}"),
-        ("Walk-forward rank IC", _with_error(forward, f"{forward['sessions']} sessions")),
+        ("Walk-forward rank IC", _with_error(forward, f"{forward.sessions} sessions")),
     ]
-    if ic["long_embargo"]:
-        what = f"IC with an embargo of {cpcv['long_embargo_sessions']} sessions"
-        lines.append((what, _with_error(ic["long_embargo"], "")))
+    if ic.long_embargo and known.cpcv:
+        what = f"IC with an embargo of {known.cpcv.long_embargo_sessions} sessions"
+        lines.append((what, _with_error(ic.long_embargo, "")))
     return lines
 
 
-def _worth(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    spread, capacity = known["deciles"]["spread"], known["capacity"]
-    gross, net = capacity["gross_annual"], capacity["net_of_spread_annual"]
+def _worth(known: Evidence) -> list[tuple[str, str]]:
+    spread, capacity = known.deciles.spread, known.capacity
+    gross, net = capacity.gross_annual, capacity.net_of_spread_annual
+    traded = known.turnover.annual if known.turnover else None
     return [
-        (f"Decile spread over {known['horizon']} sessions", f"{1e4 * spread['mean']:+.1f} bps (t {_number(spread['t'], '+.2f')})"),
-        ("Turnover, one way", f"{known['turnover']['annual']:.1f} times equity a year"),
+        (f"Decile spread over {known.horizon} sessions", f"{1e4 * spread.mean:+.1f} bps (t {_number(spread.t, '+.2f')})"),
+        ("Turnover, one way", f"{_number(traded, '.1f')} times equity a year"),
         ("Decile book before and after the spread", f"{gross:+.2%} and {net:+.2%} of equity a year"),
         *_book(known),
-        ("Break-even quoted spread", f"{capacity['break_even_spread_bps']:.1f} bps"),
+        ("Break-even quoted spread", f"{capacity.break_even_spread_bps:.1f} bps"),
         (
             "Capacity (impact halves the rest)",
-            f"${capacity['equity_usd']:,.0f}, 95 % interval ${capacity['equity_low_usd']:,.0f} to ${capacity['equity_high_usd']:,.0f}",
+            f"${capacity.equity_usd:,.0f}, 95 % interval ${capacity.equity_low_usd:,.0f} to ${capacity.equity_high_usd:,.0f}",
         ),
     ]
 
 
-def _book(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _book(known: Evidence) -> list[tuple[str, str]]:
     """What the policy's own book earned walking forward, and how large a book that supports."""
-    book = known["policy_book"]
-    share = evidence_share(book["t"])
+    if (book := known.policy_book) is None:
+        return []
+    share = evidence_share(book.t)
     size = f"{share:.2f} of the book that Kelly and the caps allow" if share else "no book: a device stays flat"
-    if not book["sessions"]:
+    if not book.sessions:
         return [("Policy's own walk-forward book", "never traded: its IC asks for none"), ("Its evidence supports", size)]
     return [
         (
             "Policy's own walk-forward book, after all costs",
-            f"{book['annual_return']:+.2%} of equity a year at a mean gross of {book['gross']:.0%} "
-            f"(t {book['t']:+.2f}, {book['sessions']} sessions)",
+            f"{book.annual_return:+.2%} of equity a year at a mean gross of {book.gross:.0%} (t {book.t:+.2f}, {book.sessions} sessions)",
         ),
-        ("Its Sharpe ratio", _interval(book, "annual_sharpe", "sharpe", "+.2f")),
-        ("Its log growth a year at the policy's share of Kelly, uncapped", _interval(book, "growth", "growth", "+.1%")),
+        ("Its Sharpe ratio", _interval(book.annual_sharpe, book.sharpe_low, book.sharpe_high, "+.2f")),
+        (
+            "Its log growth a year at the policy's share of Kelly, uncapped",
+            _interval(book.growth, book.growth_low, book.growth_high, "+.1%"),
+        ),
         ("Its evidence supports", size),
     ]
 
 
-def _interval(figures: Mapping[str, float], name: str, ends: str, form: str) -> str:
-    low, high = figures[f"{ends}_low"], figures[f"{ends}_high"]
-    return f"{figures[name]:{form}}, 95 % interval {low:{form}} to {high:{form}}"
+def _interval(value: float, low: float, high: float, form: str) -> str:
+    return f"{value:{form}}, 95 % interval {low:{form}} to {high:{form}}"
 
 
-def deflation(trials: Mapping[str, Any]) -> list[tuple[str, str]]:
+def deflation(trials: Trials) -> list[tuple[str, str]]:
     """Lines about the Sharpe ratio and what the number of trials leaves of it."""
-    states = ", ".join(f"{count} {state}" for state, count in trials["states"].items() if count)
-    lines = [("Trials that count", f"{trials['n_trials']}{f' ({states})' if states else ''}")]
-    if trials["bins"]:
-        shared, own, gap = (_number(trials["bins"][name], "+.2f") for name in ("shared", "per_split", "gap"))
+    states = ", ".join(f"{count} {state}" for state, count in trials.states.items() if count)
+    lines = [("Trials that count", f"{trials.n_trials}{f' ({states})' if states else ''}")]
+    if bins := trials.bins:
+        shared, own, gap = (_number(ratio, "+.2f") for ratio in (bins.shared, bins.per_split, bins.gap))
         lines.append(("Sharpe ratio in the search's shared bins", f"{shared}; in each split's own {own}: gap {gap}"))
-    if trials["sharpe"] is None:
+    sharpe, pbo, hurdles, max_t = trials.sharpe, trials.pbo, trials.hurdles, trials.max_t
+    if sharpe is None or pbo is None or hurdles is None or max_t is None:
         return [*lines, ("Sharpe ratio of the decile book", "n/a: it never moved")]
-    sharpe, pbo = trials["sharpe"], trials["pbo"]
-    overfit = f"{pbo['value']:.1%}" if pbo["applicable"] else pbo["reason"]
+    overfit = _number(pbo.value, ".1%") if pbo.applicable else pbo.reason
     return [
         *lines,
-        ("Sharpe ratio of the walk-forward decile book", f"{sharpe['annual']:+.2f} a year, net of the spread"),
-        ("Deflated Sharpe ratio (2014, 2025)", f"{trials['dsr']:.3f}, {trials['dsr_2025']:.3f}"),
-        ("Trials that differ (correlation 0.9)", str(trials["hurdles"]["effective"]["trials"])),
-        ("Probability of backtest overfitting", f"{overfit}; loss out of sample {pbo['probability_of_loss']:.1%}"),
-        ("p-value as the best of all (max-t)", f"{trials['max_t']['p']:.3f}"),
-        ("Track record needed and had", f"{_number(trials['min_trl_sessions'], ',.0f')} and {sharpe['sessions']:,} sessions"),
+        ("Sharpe ratio of the walk-forward decile book", f"{sharpe.annual:+.2f} a year, net of the spread"),
+        ("Deflated Sharpe ratio (2014, 2025)", f"{_number(trials.dsr, '.3f')}, {_number(trials.dsr_2025, '.3f')}"),
+        ("Trials that differ (correlation 0.9)", str(hurdles.effective.trials)),
+        ("Probability of backtest overfitting", f"{overfit}; loss out of sample {_number(pbo.probability_of_loss, '.1%')}"),
+        ("p-value as the best of all (max-t)", _number(max_t.p, ".3f")),
+        ("Track record needed and had", f"{_number(trials.min_trl_sessions, ',.0f')} and {sharpe.sessions:,} sessions"),
     ]
 
 
-def _regimes(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _regimes(known: Evidence) -> list[tuple[str, str]]:
     return [
         (
-            f"Market {row['regime']} ({row['sessions']} sessions): IC, walk-forward IC",
-            f"{_with_error(row['ic'], '')}; {_with_error(row['walk_forward_ic'], '')}",
+            f"Market {row.regime} ({row.sessions} sessions): IC, walk-forward IC",
+            f"{_with_error(row.ic, '')}; {_with_error(row.walk_forward_ic, '')}",
         )
-        for row in known["regimes"]
+        for row in known.regimes
     ]
 
 
-def _calibration(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = known["calibration"]
-    if found is None:
+def _calibration(known: Evidence) -> list[tuple[str, str]]:
+    found = known.calibration
+    if found is None or found.judged is None:
         return []
-    figures = found["figures"]
-    told = [f"{name} {one['brier']:.4f} / {one['log_loss']:.4f} / {one['ece']:.4f}" for name, one in figures.items()]
-    judged, z = found["judged"], NormalDist().inv_cdf(0.95)
-    low, high = (judged["slope"] + sign * z * judged["slope_error"] for sign in (-1, 1))
+    told = [f"{name} {one.brier:.4f} / {one.log_loss:.4f} / {one.ece:.4f}" for name, one in found.figures.items()]
+    judged, z = found.judged, NormalDist().inv_cdf(0.95)
+    low, high = (judged.slope + sign * z * judged.slope_error for sign in (-1, 1))
     return [
-        (f"Probability that {found['event']}: Brier, log loss, ECE", "; ".join(told)),
-        ("Calibration's slope (90 % interval), base rate", f"{judged['slope']:.2f} ({low:.2f} to {high:.2f}), {judged['base_rate']:.3f}"),
+        (f"Probability that {found.event}: Brier, log loss, ECE", "; ".join(told)),
+        ("Calibration's slope (90 % interval), base rate", f"{judged.slope:.2f} ({low:.2f} to {high:.2f}), {judged.base_rate:.3f}"),
     ]
 
 
-def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    parity, cpcv, holdout, data = known["parity"], known["cpcv"], known["holdout"], known["dataset"]
-    training, first, last = known["training"], known["first_training_session"], known["last_training_session"]
-    worst, with_nan = _number(parity["max_difference"], ".1e"), parity["rows_with_nan"]
+def _provenance(known: Evidence) -> list[tuple[str, str]]:
+    parity, cpcv, holdout, data, training = known.parity, known.cpcv, known.holdout, known.dataset, known.training
+    first, last = known.first_training_session, known.last_training_session
+    if parity is None or cpcv is None:
+        return []
+    worst, with_nan = _number(parity.max_difference, ".1e"), parity.rows_with_nan
     return [
-        ("Leak certificate", f"{known['leak_certificate']['total']} training rows over {cpcv['splits']} splits"),
-        ("ONNX against native", f"at most {worst} apart on {parity['rows']:,} rows, {with_nan:,} of them with NaN"),
-        ("Training rows", f"{training['rows']:,} of {training['symbols']} names, {first} to {last}"),
+        ("Leak certificate", f"{known.leak_certificate.total} training rows over {cpcv.splits} splits"),
+        ("ONNX against native", f"at most {worst} apart on {parity.rows:,} rows, {with_nan:,} of them with NaN"),
+        ("Training rows", f"{training.rows:,} of {training.symbols} names, {first} to {last}"),
         (
             "Cross-validation",
-            f"{cpcv['groups']} groups, {cpcv['test_groups']} tested: {cpcv['splits']} splits, {cpcv['paths']} paths, "
-            f"embargo {cpcv['embargo_sessions']} sessions, {cpcv['first']} to {cpcv['last']}",
+            f"{cpcv.groups} groups, {cpcv.test_groups} tested: {cpcv.splits} splits, {cpcv.paths} paths, "
+            f"embargo {cpcv.embargo_sessions} sessions, {cpcv.first} to {cpcv.last}",
         ),
-        ("Sealed holdout", f"{holdout['first']} to {holdout['last']}, unopened" if holdout else "none"),
-        ("Data", f"{data['name']} version {data['version']} ({data['vendor']}), {known['snapshot_id'][:12]}"),
-        ("Universe", data["survivorship"]),
-        ("Eligible names have", data.get("eligibility", "no minimum price or dollar volume")),
-        ("Learner", f"{known['learner']['kind']} on {known['learner']['device']}"),
-        ("Program and seed", f"{known['code_version']}, seed {known['seed']}"),
+        ("Sealed holdout", f"{holdout.first} to {holdout.last}, unopened" if holdout else "none"),
+        ("Data", f"{data.name} version {data.version} ({data.vendor}), {known.snapshot_id[:12]}"),
+        ("Universe", data.survivorship),
+        ("Eligible names have", data.eligibility),
+        ("Learner", f"{known.learner.kind} on {known.learner.device}"),
+        ("Program and seed", f"{known.code_version}, seed {known.seed}"),
     ]
 
 
 def _pictures(subject: ReportSubject) -> Mapping[str, bytes]:
-    known, ic = subject.known, subject.known["ic"]
-    holdout = (known["holdout"]["first"], known["holdout"]["last"]) if known["holdout"] else None
+    known, ic = subject.known, subject.known.ic
+    holdout = (known.holdout.first, known.holdout.last) if known.holdout else None
     used = np.isfinite(subject.labelled).sum(axis=1)
     return {
-        **_explained(known["importance"]),
+        **_explained(known.importance),
         **_where_known(subject),
         "drawdown.png": evidence_plots.drawdown(subject.sessions[subject.book.rows], subject.book.net),
-        "capacity.png": evidence_plots.capacity(known["capacity"]),
-        "ic_by_path.png": plots.ic_by_path(ic["by_path"], ic["mean"], ic["standard_error"]),
+        "capacity.png": evidence_plots.capacity(known.capacity),
+        "ic_by_path.png": plots.ic_by_path([path.mean for path in ic.by_path], ic.mean, ic.standard_error),
         "cumulative_ic.png": plots.cumulative_ic(subject.sessions, subject.series, subject.forward),
-        "deciles.png": plots.decile_curve(known["deciles"]["curve"], known["horizon"]),
+        "deciles.png": plots.decile_curve(known.deciles.curve, known.horizon),
         "importance.png": plots.importance(subject.names, subject.importance),
         "coverage.png": plots.coverage(subject.sessions, subject.eligible, used, holdout),
     }
 
 
 def _where_known(subject: ReportSubject) -> Mapping[str, bytes]:
+    """The pictures of what only some trainings have (`_is_known`)."""
     known, year = subject.known, float(np.sqrt(SESSIONS_PER_YEAR))
-    trials, ic, cpcv = known["trials"], known["ic"], known["cpcv"]
-    draw: Mapping[str, Callable[[], bytes]] = {
-        RELIABILITY: lambda: evidence_plots.reliability(known["calibration"]["groups"]),
-        TRIALS: lambda: evidence_plots.trials(
-            subject.trial_sharpes * year, trials["sharpe"]["annual"], trials["benchmark_sharpe"] * year, trials["n_trials"]
-        ),
-        LOGITS: lambda: evidence_plots.logits(trials["pbo"]["logits"], trials["pbo"]["value"]),
-        EMBARGOES: lambda: evidence_plots.embargoes(ic, ic["long_embargo"], (cpcv["embargo_sessions"], cpcv["long_embargo_sessions"])),
-    }
-    return {name: picture() for name, picture in draw.items() if _is_known(name, known)}
-
-
-def _explained(found: Mapping[str, Any] | None) -> Mapping[str, bytes]:
-    if found is None:
-        return {}
-    single, joined = found["by_feature"], found["by_cluster"]
-    clusters = tuple(" ".join(loss["features"][:3]) for loss in joined)
-    drawn = {
-        "importance_permuted.png": plots.losses(tuple(loss["feature"] for loss in single), np.array([loss["mean"] for loss in single])),
-        "importance_clusters.png": plots.losses(clusters, np.array([loss["mean"] for loss in joined])),
-    }
-    if found["shap"]:
-        drawn[SHAP] = plots.shap(tuple(found["shap"]), np.array(list(found["shap"].values())))
+    trials, drawn = known.trials, {}
+    if known.calibration:
+        drawn[RELIABILITY] = evidence_plots.reliability(known.calibration.groups)
+    if trials.sharpe and trials.benchmark_sharpe is not None and trials.n_trials:
+        benchmark = trials.benchmark_sharpe * year
+        drawn[TRIALS] = evidence_plots.trials(subject.trial_sharpes * year, trials.sharpe.annual, benchmark, trials.n_trials)
+    if trials.pbo and trials.pbo.logits is not None and trials.pbo.value is not None:
+        drawn[LOGITS] = evidence_plots.logits(trials.pbo.logits, trials.pbo.value)
+    if known.ic.long_embargo and known.cpcv:
+        lengths = (known.cpcv.embargo_sessions, known.cpcv.long_embargo_sessions)
+        drawn[EMBARGOES] = evidence_plots.embargoes(known.ic.whole, known.ic.long_embargo, lengths)
     return drawn
 
 
-def _with_error(figure: Mapping[str, Any], detail: str) -> str:
-    known = f"{_number(figure['mean'], '+.4f')} ± {_number(figure['standard_error'], '.4f')}"
-    t = figure.get("t", figure.get("t_newey_west"))
+def _explained(found: ImportanceFigures | None) -> Mapping[str, bytes]:
+    if found is None:
+        return {}
+    single, joined = found.by_feature, found.by_cluster
+    clusters = tuple(" ".join(loss.features[:3]) for loss in joined)
+    drawn = {
+        "importance_permuted.png": plots.losses(tuple(loss.feature for loss in single), np.array([loss.mean for loss in single])),
+        "importance_clusters.png": plots.losses(clusters, np.array([loss.mean for loss in joined])),
+    }
+    if found.shap:
+        drawn[SHAP] = plots.shap(tuple(found.shap), np.array(list(found.shap.values())))
+    return drawn
+
+
+def _with_error(figure: Mean, detail: str) -> str:
+    known = f"{_number(figure.mean, '+.4f')} ± {_number(figure.standard_error, '.4f')}"
+    t = figure.t
     return f"{known} (t {_number(t, '+.2f')}{', ' + detail if detail else ''})"
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +16,12 @@ from signals.market.bars import Floats
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from trainer.learners.base import Matrix, Model
+from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
 from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
-
-
-def canonical_json(document: Mapping[str, Any]) -> bytes:
-    """Sorted keys, two spaces, one final newline; a figure that does not exist is null, never NaN."""
-    return json.dumps(_without_nan(document), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def feature_list(sleeve: Sleeve) -> bytes:
@@ -118,17 +112,7 @@ def _spread(values: np.ndarray, count: int) -> np.ndarray:
     return values[np.linspace(0, len(values) - 1, count).astype(np.int64)] if count else values[:0]
 
 
-def _parquet(columns: Mapping[str, Any]) -> bytes:
+def _parquet(columns: Mapping[str, pa.Array | np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", use_dictionary=["session", "symbol", "path"])
     return buffer.getvalue()
-
-
-def _without_nan(value: Any) -> Any:  # Any: a JSON document of any shape
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
-    if isinstance(value, (np.floating, float)):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

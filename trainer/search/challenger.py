@@ -6,14 +6,15 @@ before saw: a dataset that is ingested again, or whose record was taken away, do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from signals.errors import FixInput
+from trainer.runs.evidence import Evidence
+from trainer.runs.trials import EvidenceTrials, Trials
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
@@ -30,8 +31,7 @@ class Challenger:
     Attributes
     ----------
     run, data, registry : Path
-    evidence : mapping
-        `evidence.json` of the run.
+    evidence : Evidence
     identity : str
         Of its model, for a run of an older version that names no trial.
     settings : str
@@ -42,20 +42,20 @@ class Challenger:
     run: Path
     data: Path
     registry: Path
-    evidence: Mapping[str, Any]
+    evidence: Evidence
     identity: str
     settings: str
     bars_hash: str
 
     @property
-    def trials(self) -> Mapping[str, Any]:
+    def trials(self) -> EvidenceTrials:
         """What the evidence says of its trials."""
-        return self.evidence.get("trials") or {}
+        return self.evidence.trials
 
     @property
     def key(self) -> str:
         """The trial that it is."""
-        return str(self.trials.get("trial") or f"model/{self.identity}")
+        return str(self.trials.trial or f"model/{self.identity}")
 
 
 def entered(challenger: Challenger, book: Series) -> TrialHistory:
@@ -72,10 +72,10 @@ def entered(challenger: Challenger, book: Series) -> TrialHistory:
     evidence = challenger.evidence
     identity = {
         "command": JUDGED,
-        "sleeve": evidence["sleeve"],
-        "snapshot_id": evidence["snapshot_id"],
-        "first": evidence["first_training_session"],
-        "last": evidence["last_label_session"],
+        "sleeve": evidence.sleeve,
+        "snapshot_id": evidence.snapshot_id,
+        "first": evidence.first_training_session,
+        "last": evidence.last_label_session,
         "trial": challenger.key,
         "settings": challenger.settings,
         BARS_KEY: challenger.bars_hash,
@@ -89,11 +89,11 @@ def entered(challenger: Challenger, book: Series) -> TrialHistory:
     return store.known(challenger.data, challenger.registry)
 
 
-def weighed(history: TrialHistory, challenger: Challenger, book: Series) -> dict[str, Any]:
+def weighed(history: TrialHistory, challenger: Challenger, book: Series) -> Trials:
     """Return the figures of the judged book over every trial that counts, as its case keeps them."""
     evidence = challenger.evidence
-    sessions = str(evidence["first_training_session"]), str(evidence["last_label_session"])
-    return judge(SearchEvidence(book, counting(history, (str(evidence["sleeve"]),), *sessions)))
+    sessions = evidence.first_training_session, evidence.last_label_session
+    return judge(SearchEvidence(book, counting(history, (evidence.sleeve,), *sessions)))
 
 
 def searched_under(history: TrialHistory, challenger: Challenger) -> tuple[str, ...]:
@@ -102,8 +102,8 @@ def searched_under(history: TrialHistory, challenger: Challenger) -> tuple[str, 
     A recipe that names no search, and whose very trial a search made, is that search's: one that began under the
     training's own bars where there is such a one.
     """
-    own = str(challenger.evidence.get(BARS_KEY) or "")
-    named = challenger.trials.get("study")
+    own = challenger.evidence.promotion_bars or ""
+    named = challenger.trials.study
     if named:
         made = [history.studies[named].identity] if named in history.studies else []
     else:
@@ -116,20 +116,20 @@ def searched_under(history: TrialHistory, challenger: Challenger) -> tuple[str, 
     return (own,) if own in hashes and not named else tuple(sorted({own, *hashes}))
 
 
-def series_of(sessions: list[str], net: list[float]) -> Series:
+def series_of(sessions: Sequence[str], net: Sequence[float]) -> Series:
     """Return stored returns by ISO date as a series."""
     return Series(np.array(sessions, dtype="datetime64[D]"), np.array(net, dtype=np.float64))
 
 
 def _require(challenger: Challenger, history: TrialHistory) -> None:
     trials = challenger.trials
-    head = (trials.get("chain") or {}).get("head", store.FIRST)
+    head = trials.chain.head if trials.chain else store.FIRST
     known = {trial.key for study in history.studies.values() for trial in study.trials}
-    missing = head not in history.heads or (trials.get("trial") and challenger.key not in known)
+    missing = head not in history.heads or (trials.trial and challenger.key not in known)
     if missing:
         raise FixInput(
             "trials that the run's training counted are not on record next to this dataset",
             where=str(challenger.data / store.FILE),
             fix=MEND,
         )
-    history.require(str(trials.get("study") or ""))
+    history.require(trials.study or "")

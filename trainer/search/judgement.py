@@ -11,15 +11,15 @@ clusters' is not. DSR is the smaller of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from signals.market.bars import Days, Floats
+from trainer.runs.trials import BestOfAll, Hurdles, OverfittingFigures, SharedBins, SharpeFigures, Trials
 from trainer.search.counting import Counted
 from trainer.search.question import Series
 from trainer.search.trial import sharpe_of
@@ -35,21 +35,6 @@ ENOUGH_CLUSTERS = 10  # equally skilled trials score a PBO of 0.2 to 0.9 by cons
 BLOCKS = 16
 COVERS = 0.8  # share of the chosen sessions that a trial must have to be a column of CSCV's matrix
 CONFIDENCE = 0.95
-FIGURES = (
-    "sharpe",
-    "variance_of_sharpes",
-    "hurdles",
-    "benchmark_sharpe",
-    "psr",
-    "dsr",
-    "dsr_2025",
-    "min_trl_sessions",
-    "min_btl_years",
-    "min_btl_bound_years",
-    "years",
-    "pbo",
-    "max_t",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +49,12 @@ class SearchEvidence:
     searched: Floats | None = None
 
 
-def judge(case: SearchEvidence) -> dict[str, Any]:
-    """Return the figures as a document; a figure that does not exist is None."""
+def judge(case: SearchEvidence) -> Trials:
+    """Return the figures; one that does not exist is None."""
     net, counted = case.chosen.net, case.counted
-    known = {
-        "n_trials": counted.tries,
-        "states": dict(counted.states),
-        "blind": counted.blind,
-        "retrained": counted.retrained,
-        "bins": gap(case),
-    }
+    known = Trials(n_trials=counted.tries, states=dict(counted.states), blind=counted.blind, retrained=counted.retrained, bins=gap(case))
     if not np.isfinite(sharpe_of(net)):  # a book that never moved has no Sharpe ratio to judge
-        return {**known, **dict.fromkeys(FIGURES)}
+        return known
     moments = dsr.sharpe_moments(net)
     shape = {"skewness": moments.skewness, "kurtosis": moments.kurtosis}
     raw, effective = hurdles(counted)
@@ -85,22 +64,22 @@ def judge(case: SearchEvidence) -> dict[str, Any]:
         dsr.deflated_sharpe_ratio_2025(moments.sharpe, count, trials=hurdle.trials, variance_of_trials=hurdle.variance, **shape)
         for hurdle in (raw, effective)
     ]
-    return {
-        **known,
-        "sharpe": {"per_session": moments.sharpe, "annual": annual, "sessions": count, **shape},
-        "variance_of_sharpes": max(raw.variance, 1.0 / (count - 1)),
-        "hurdles": {"raw": vars(raw), "effective": vars(effective)},
-        "benchmark_sharpe": max(dsr.deflation_benchmark(h.trials, h.variance, count) for h in (raw, effective)),
-        "psr": dsr.probabilistic_sharpe_ratio(moments.sharpe, count, **shape),
-        "dsr": dsr.strictest(moments, (raw, effective)),
-        "dsr_2025": min(recent),
-        "min_trl_sessions": _finite(dsr.sessions_needed(moments, (raw, effective), CONFIDENCE)),
-        "min_btl_years": dsr.minimum_backtest_length(counted.tries, annual) if annual > 0.0 else None,
-        "min_btl_bound_years": dsr.minimum_backtest_length_bound(counted.tries, annual) if annual > 0.0 else None,
-        "years": count / SESSIONS_PER_YEAR,
-        "pbo": overfitting(case),
-        "max_t": best_of_all(case),
-    }
+    return replace(
+        known,
+        sharpe=SharpeFigures(moments.sharpe, annual, count, **shape),
+        variance_of_sharpes=max(raw.variance, 1.0 / (count - 1)),
+        hurdles=Hurdles(raw, effective),
+        benchmark_sharpe=max(dsr.deflation_benchmark(h.trials, h.variance, count) for h in (raw, effective)),
+        psr=dsr.probabilistic_sharpe_ratio(moments.sharpe, count, **shape),
+        dsr=dsr.strictest(moments, (raw, effective)),
+        dsr_2025=min(recent),
+        min_trl_sessions=_finite(dsr.sessions_needed(moments, (raw, effective), CONFIDENCE)),
+        min_btl_years=dsr.minimum_backtest_length(counted.tries, annual) if annual > 0.0 else None,
+        min_btl_bound_years=dsr.minimum_backtest_length_bound(counted.tries, annual) if annual > 0.0 else None,
+        years=count / SESSIONS_PER_YEAR,
+        pbo=overfitting(case),
+        max_t=best_of_all(case),
+    )
 
 
 def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
@@ -115,19 +94,6 @@ def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
     return Hurdle(counted.tries, raw), Hurdle(count + counted.blind, variance_of_sharpes(groups))
 
 
-def known_hurdles(document: object) -> tuple[Hurdle, ...]:
-    """Return the hurdles that `judge` stored; of an older document the raw one only, empty where there is none."""
-    if not isinstance(document, Mapping):
-        return ()
-    found = document.get("hurdles")
-    rows: list[Mapping[str, Any]] = [{"trials": document.get("n_trials"), "variance": document.get("variance_of_sharpes")}]
-    if isinstance(found, Mapping):
-        rows = [found.get(rule) or {} for rule in ("raw", "effective")]
-    if not all(isinstance(row.get(key), int | float) for row in rows for key in ("trials", "variance")):
-        return ()
-    return tuple(Hurdle(int(row["trials"]), float(row["variance"])) for row in rows)
-
-
 def aligned(series: Sequence[Series]) -> tuple[Days, Floats]:
     """Return all sessions of the series in order, and their returns as columns, NaN where one has none."""
     days = np.unique(np.concatenate([one.days for one in series]))
@@ -137,22 +103,22 @@ def aligned(series: Sequence[Series]) -> tuple[Days, Floats]:
     return days, matrix
 
 
-def best_of_all(case: SearchEvidence) -> dict[str, Any]:
+def best_of_all(case: SearchEvidence) -> BestOfAll:
     """Test the chosen returns as the best of all that were tried (max-t), however these correlate."""
     _, matrix = aligned([case.chosen, *case.counted.series])
     found = max_t(matrix[:, 0], matrix[:, 1:], blind=case.counted.blind)
-    return {
-        "p": found.p,
-        "t": found.t,
-        "critical_t": found.critical,
-        "trials": len(case.counted.series),
-        "blind": case.counted.blind,
-        "block_sessions": BLOCK_SESSIONS,
-        "draws": DRAWS,
-    }
+    return BestOfAll(
+        p=found.p,
+        t=found.t,
+        critical_t=found.critical,
+        trials=len(case.counted.series),
+        blind=case.counted.blind,
+        block_sessions=BLOCK_SESSIONS,
+        draws=DRAWS,
+    )
 
 
-def gap(case: SearchEvidence) -> dict[str, Any] | None:
+def gap(case: SearchEvidence) -> SharedBins | None:
     """Annual Sharpe ratio of the chosen recipe under the bins that trials shared, and with bins of each split's own.
 
     The shared ones saw the quantiles of tested features: what the first is above the second was not earned.
@@ -160,7 +126,7 @@ def gap(case: SearchEvidence) -> dict[str, Any] | None:
     if case.searched is None:
         return None
     shared, own = (sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)) for net in (case.searched, case.chosen.net))
-    return {"shared": _finite(shared), "per_split": _finite(own), "gap": _finite(shared - own)}
+    return SharedBins(_finite(shared), _finite(own), _finite(shared - own))
 
 
 def variance_of_sharpes(returns: Sequence[Floats]) -> float:
@@ -190,7 +156,7 @@ def clusters(returns: Floats) -> NDArray[np.int64]:
     return np.asarray(labels, dtype=np.int64)
 
 
-def overfitting(case: SearchEvidence) -> dict[str, Any]:
+def overfitting(case: SearchEvidence) -> OverfittingFigures:
     """PBO over clusters of complete trials and the baselines; under ten clusters what takes its place.
 
     A column of CSCV's matrix has most of the chosen sessions; the rows are the sessions that all columns have. A pruned
@@ -211,22 +177,22 @@ def overfitting(case: SearchEvidence) -> dict[str, Any]:
     blocks = min(BLOCKS, len(performance) // 2 * 2)
     result = probability_of_overfitting(performance, blocks=blocks)
     is_enough = found >= ENOUGH_CLUSTERS
-    return {
-        "value": result.pbo if is_enough else None,
-        "applicable": is_enough,
-        "reason": "" if is_enough else f"not applicable: {found} clusters of trials, {ENOUGH_CLUSTERS} are needed",
-        "clusters": found,
-        "complete_trials": len(whole),
-        "baselines": sorted(baselines),
-        "blocks": blocks,
-        "splits": len(result.logits),
-        "dropped_sessions": result.dropped_rows,
-        "probability_of_loss": result.probability_of_loss,
-        "degradation_slope": _finite(result.degradation_slope),
-        "dominates_first": result.dominates_first,
-        "dominates_second": result.dominates_second,
-        "logits": np.histogram(result.logits, bins=20, range=(-5.0, 5.0))[0].tolist() if is_enough else None,
-    }
+    return OverfittingFigures(
+        value=result.pbo if is_enough else None,
+        applicable=is_enough,
+        reason="" if is_enough else f"not applicable: {found} clusters of trials, {ENOUGH_CLUSTERS} are needed",
+        clusters=found,
+        complete_trials=len(whole),
+        baselines=tuple(sorted(baselines)),
+        blocks=blocks,
+        splits=len(result.logits),
+        dropped_sessions=result.dropped_rows,
+        probability_of_loss=result.probability_of_loss,
+        degradation_slope=_finite(result.degradation_slope),
+        dominates_first=result.dominates_first,
+        dominates_second=result.dominates_second,
+        logits=tuple(np.histogram(result.logits, bins=20, range=(-5.0, 5.0))[0].tolist()) if is_enough else None,
+    )
 
 
 def _covers(one: Series, chosen: Series) -> bool:

@@ -20,7 +20,7 @@ from signals.market.bars import Days, Floats
 from trainer.learners.base import FitDevice
 from trainer.learners.table import LearnerKind
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
 from trainer.samples.source import TrainingBars
 from trainer.search import store

@@ -29,7 +29,7 @@ from trainer.learners.fanout import RowSet, side_by_side
 from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
-from trainer.runs.artefacts import canonical_json
+from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows

@@ -27,8 +27,8 @@ from signals.market.bars import Days, Floats
 from signals.market.dataset import manifest_path
 from signals.text.wording import reason_of
 from trainer.runs import chain
-from trainer.runs.artefacts import canonical_json
 from trainer.runs.chain import FIRST, PREVIOUS, Chain, ChainAnchor, Record
+from trainer.runs.documents import canonical_json
 from trainer.search.trial import Trial, TrialOutcome, unpacked, unpacked_days
 
 FILE = "trials.jsonl"

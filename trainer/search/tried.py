@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from signals.market.bars import Floats
 from signals.market.holding import Opens
 from trainer.learners.base import FitDevice
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of
+from trainer.runs.trials import ChainEnd, EvidenceTrials
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.samples.source import TrainingBars
 from trainer.search import store
@@ -42,7 +41,7 @@ class SearchRequest:
 class Tried:
     """What was tried before one book: the figures for its evidence, and the Sharpe ratios of the trials that count."""
 
-    document: Mapping[str, Any]
+    document: EvidenceTrials
     sharpes: Floats
 
 
@@ -84,13 +83,13 @@ def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, stud
     history.require(study)
     first, last = str(rows.sessions[rows.t0.min()]), str(rows.sessions[rows.t1.max()])
     counted = counting(history, (str(question.identity["sleeve"]),), first, last)
-    document = {
-        **judge(SearchEvidence(chosen, counted, shared)),
-        "study": study or None,
-        "trial": question.key,
-        "lineage": question.identity.get("lineage"),
-        "chain": {"records": history.anchor.records, "head": history.anchor.head},
-    }
+    document = EvidenceTrials(
+        **vars(judge(SearchEvidence(chosen, counted, shared))),
+        study=study or None,
+        trial=question.key,
+        lineage=question.identity.get("lineage"),
+        chain=ChainEnd(history.anchor.records, history.anchor.head),
+    )
     return Tried(document, np.array([sharpe_of(one.net) for one in counted.series], dtype=np.float64))
 
 

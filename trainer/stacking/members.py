@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from signals.bundle.seal import parse_json
-from signals.errors import BundleRefused, FixInput
+from signals.errors import FixInput
 from signals.market.bars import Days, Floats
 from signals.text.wording import reason_of
+from trainer.runs.evidence import Evidence, Folds, read_evidence
 from trainer.validation.splits.cpcv import group_bounds, path_table
 
 TESTED_TOGETHER = 2
@@ -36,7 +35,7 @@ class Member:
     name : str
         The sleeve; of several runs of one sleeve, the folder's name.
     sleeve : str
-    evidence : mapping
+    evidence : Evidence
     paths : float64, shape (P, T, N)
         Out-of-fold z-scores of each session, path by path; NaN where the member has none.
     forward : float64, shape (T, N)
@@ -45,7 +44,7 @@ class Member:
 
     name: str
     sleeve: str
-    evidence: Mapping[str, Any]
+    evidence: Evidence
     paths: Floats
     forward: Floats
 
@@ -114,8 +113,8 @@ def read_members(runs: tuple[Path, ...]) -> Members:
     """
     if len(runs) < 2:
         raise FixInput("a stack needs at least two runs", where="--runs", fix="Name the run folders to stack")
-    evidences = [_evidence(run) for run in runs]
-    _same(runs, evidences)
+    evidences = [read_evidence(run) for run in runs]
+    folds = _same_folds(runs, evidences)
     oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
     forward = [_read(run / "walk_forward.parquet", ("session", "symbol", "score")) for run in runs]
     sessions = np.unique(oof[0]["session"])
@@ -125,65 +124,54 @@ def read_members(runs: tuple[Path, ...]) -> Members:
                 "the runs' labelled sessions differ", where=f"{runs[0]} and {run}", fix="Train them with the same --start and --end"
             )
     symbols = np.unique(np.concatenate([np.unique(columns["symbol"]) for columns in oof]))
-    cpcv = evidences[0]["cpcv"]
     axes = (sessions, symbols)
     found = tuple(
         Member(
             name,
-            evidence["sleeve"],
+            evidence.sleeve,
             evidence,
-            np.array([_z(_dense(columns, columns["path"] == path, "score", axes)) for path in range(cpcv["paths"])]),
+            np.array([_z(_dense(columns, columns["path"] == path, "score", axes)) for path in range(folds.paths)]),
             _z(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
         )
         for name, evidence, columns, ahead in zip(_names(runs, evidences), evidences, oof, forward, strict=True)
     )
     group = np.empty(len(sessions), dtype=np.int64)
-    for number, (first, last) in enumerate(group_bounds(len(sessions), cpcv["groups"])):
+    for number, (first, last) in enumerate(group_bounds(len(sessions), folds.groups)):
         group[first : last + 1] = number
     return Members(
-        found,
-        sessions,
-        tuple(symbols.tolist()),
-        _label(runs, oof, axes),
-        group,
-        cpcv["groups"],
-        int(evidences[0]["horizon"]),
-        int(cpcv["embargo_sessions"]),
+        found, sessions, tuple(symbols.tolist()), _label(runs, oof, axes), group, folds.groups, evidences[0].horizon, folds.embargo_sessions
     )
 
 
-def _evidence(run: Path) -> dict[str, Any]:
-    try:
-        document = parse_json((run / "evidence.json").read_bytes(), str(run / "evidence.json"))
-    except (OSError, BundleRefused) as error:
-        raise FixInput(
-            f"the run's evidence cannot be read: {reason_of(error)}", where=str(run), fix="Name a run folder made by `trainer train`"
-        ) from None
-    if not isinstance(document, dict) or not isinstance(document.get("cpcv"), dict):
-        raise FixInput("this run has no cross-validated scores to stack", where=str(run), fix="Stack runs of sleeves that score returns")
-    return document
-
-
-def _same(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> None:
-    """Refuse runs whose folds or labels cannot agree."""
+def _same_folds(runs: tuple[Path, ...], evidences: list[Evidence]) -> Folds:
+    """Return the folds of all runs; refuse runs whose folds or labels cannot agree."""
+    first: Folds | None = None
     for run, evidence in zip(runs, evidences, strict=True):
-        cpcv, first = evidence["cpcv"], evidences[0]
-        if cpcv["test_groups"] != TESTED_TOGETHER:
+        own = evidence.cpcv
+        if own is None:
             raise FixInput(
-                f"{cpcv['test_groups']} groups were tested together, a stack needs 2", where=str(run), fix="Train with test_groups: 2"
+                "this run has no cross-validated scores to stack", where=str(run), fix="Stack runs of sleeves that score returns"
             )
+        if own.test_groups != TESTED_TOGETHER:
+            raise FixInput(
+                f"{own.test_groups} groups were tested together, a stack needs 2", where=str(run), fix="Train with test_groups: 2"
+            )
+        first = first or own
         pairs = {
-            "groups": (cpcv["groups"], first["cpcv"]["groups"]),
-            "label": (evidence["label"], first["label"]),
-            "horizon": (evidence["horizon"], first["horizon"]),
+            "groups": (own.groups, first.groups),
+            "label": (evidence.label, evidences[0].label),
+            "horizon": (evidence.horizon, evidences[0].horizon),
         }
-        for what, (own, other) in pairs.items():
-            if own != other:
-                raise FixInput(f"the runs differ in their {what}: {other} and {own}", where=f"{runs[0]} and {run}", fix="Train them alike")
+        for what, (mine, other) in pairs.items():
+            if mine != other:
+                raise FixInput(f"the runs differ in their {what}: {other} and {mine}", where=f"{runs[0]} and {run}", fix="Train them alike")
+    if first is None:
+        raise FixInput("a stack needs runs", where="--runs")
+    return first
 
 
-def _names(runs: tuple[Path, ...], evidences: list[dict[str, Any]]) -> list[str]:
-    sleeves = [str(evidence["sleeve"]) for evidence in evidences]
+def _names(runs: tuple[Path, ...], evidences: list[Evidence]) -> list[str]:
+    sleeves = [evidence.sleeve for evidence in evidences]
     names = [s if sleeves.count(s) == 1 else run.name for s, run in zip(sleeves, runs, strict=True)]
     if len(set(names)) != len(names):
         raise FixInput("a run is named twice", where=", ".join(names), fix="Name each run folder once")

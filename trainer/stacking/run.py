@@ -22,7 +22,7 @@ from trainer.backtest.figures import sharpe_interval
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.runs import artefacts
+from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
 from trainer.search.counting import counting
@@ -106,7 +106,7 @@ def stack(request: StackRequest) -> dict[str, Any]:
     write_run(
         request.to,
         {
-            "stack.json": artefacts.canonical_json(known),
+            "stack.json": canonical_json(known),
             "oof.parquet": _scores(members, proof.out_of_fold),
             "walk_forward.parquet": _scores(members, proof.forward),
             **_usable(members, proof.whole, known["promotable"]),
@@ -134,11 +134,7 @@ def _question(request: StackRequest, members: Members) -> OneTrial:
         "first": str(members.sessions[0]),
         "last": str(members.sessions[-1]),
         "members": [
-            {
-                "trial": member.evidence["trials"].get("trial"),
-                "config_hash": member.evidence["config_hash"],
-                "snapshot_id": member.evidence["snapshot_id"],
-            }
+            {"trial": member.evidence.trials.trial, "config_hash": member.evidence.config_hash, "snapshot_id": member.evidence.snapshot_id}
             for member in members.members
         ],
         "average": dict(request.average),
@@ -189,9 +185,9 @@ def _document(
             {
                 "name": member.name,
                 "sleeve": member.sleeve,
-                "snapshot_id": member.evidence["snapshot_id"],
-                "config_hash": member.evidence["config_hash"],
-                "code_version": member.evidence["code_version"],
+                "snapshot_id": member.evidence.snapshot_id,
+                "config_hash": member.evidence.config_hash,
+                "code_version": member.evidence.code_version,
             }
             for member in members.members
         ],

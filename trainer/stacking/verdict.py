@@ -69,7 +69,7 @@ def records(
     `counts` are the trials on record by name of a member and of the stack: no fewer than their evidence says.
     """
     known = counts or {}
-    own = {m.name: max(int(m.evidence["trials"]["n_trials"]), known.get(m.name, 1)) for m in members.members}
+    own = {m.name: max(m.evidence.trials.n_trials or 1, known.get(m.name, 1)) for m in members.members}
     tries = max(sum(own.values()), known.get(STACK, 1) - 1)
     common: Mask = np.asarray(np.isfinite(proof.forward).any(axis=1), dtype=np.bool_)
     asked = {

@@ -14,17 +14,15 @@ mean, with the error of `persistent_mean`: what the proof itself leaves open is 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from execution.costs.impact import Y_DEFAULT
 from execution.yardstick import Lived, levels, lived
 from signals.market.bars import Floats
 from signals.market.holding import Opens
+from signals.monitoring.expectation import Expectation, Fans, PromisedIc
 from trainer.validation.ic import persistent_mean
 
-FORMAT = "trademl-expectation/1"
 MIN_SESSIONS = 60
 LIVES, LIFE_SESSIONS = 1_000, 252
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,7 +31,7 @@ BOUND_QUANTILE, MIN_BOUND = 0.995, 0.05
 Z_90 = 1.6448536269514722  # standard normal quantile of 95 %: two sides leave 10 %
 
 
-def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floats], k: int, seed: int) -> dict[str, Any] | None:
+def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floats], k: int, seed: int) -> Expectation | None:
     """Describe the life to be expected.
 
     Parameters
@@ -49,8 +47,8 @@ def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floa
 
     Returns
     -------
-    dict or None
-        JSON-able. None where fewer than 60 sessions have an IC: nothing can be promised of so little.
+    Expectation or None
+        None where fewer than 60 sessions have an IC: nothing can be promised of so little.
     """
     volatility, adv_usd = conditions
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -63,20 +61,19 @@ def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floa
     bound = max(float(np.quantile(np.abs(seen.ic[known]), BOUND_QUANTILE)), MIN_BOUND)
     mean = persistent_mean(np.clip(seen.ic, -bound, bound), block)
     promised = float(np.clip(mean.mean - Z_90 * mean.standard_error, -0.9 * bound, 0.9 * bound))
-    return {
-        "format": FORMAT,
-        "sessions": int(known.sum()),
-        "cohorts": k,
-        "block_sessions": block,
-        "lives": LIVES,
-        "levels": list(LEVELS),
-        "after": list(AFTER),
-        "ic": {"mean": mean.mean, "standard_error": mean.standard_error, "promised": promised, "bound": bound},
-        "fans": fans(seen, block, np.random.default_rng(seed)),
-    }
+    return Expectation(
+        sessions=int(known.sum()),
+        cohorts=k,
+        block_sessions=block,
+        lives=LIVES,
+        levels=LEVELS,
+        after=AFTER,
+        ic=PromisedIc(mean=mean.mean, standard_error=mean.standard_error, promised=promised, bound=bound),
+        fans=fans(seen, block, np.random.default_rng(seed)),
+    )
 
 
-def fans(seen: Lived, block: int, rng: np.random.Generator) -> dict[str, list[list[float]]]:
+def fans(seen: Lived, block: int, rng: np.random.Generator) -> Fans:
     """Quantiles after each of `AFTER` sessions, rows as `LEVELS`, of the four figures of bootstrapped lives."""
     ic, impact = _filled(seen.ic), _filled(seen.impact)
     starts = rng.integers(0, max(1, len(seen.rows) - block + 1), (LIVES, -(-LIFE_SESSIONS // block)))
@@ -92,7 +89,7 @@ def fans(seen: Lived, block: int, rng: np.random.Generator) -> dict[str, list[li
         "drawdown": np.maximum.accumulate(1.0 - value / peak, axis=1),
     }
     chosen = np.array(AFTER) - 1
-    return {name: np.quantile(lives[:, chosen], LEVELS, axis=0).T.tolist() for name, lives in figures.items()}
+    return Fans(**{name: tuple(map(tuple, np.quantile(lives[:, chosen], LEVELS, axis=0).T.tolist())) for name, lives in figures.items()})
 
 
 def _filled(values: Floats) -> Floats:

@@ -28,7 +28,10 @@ from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_od
 from trainer.reports.training import ReportSubject as Reported
 from trainer.reports.training import report_files
 from trainer.runs import artefacts, looks
+from trainer.runs.documents import canonical_json
+from trainer.runs.evidence import Evidence, LeakFindings, LearnerUsed, Retraining
 from trainer.runs.run_folder import refuse_existing, write_run
+from trainer.runs.settings import TrainedRange, TrainingSettings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.samples.source import TrainingBars
@@ -36,7 +39,7 @@ from trainer.search import store
 from trainer.search.question import TRAIN, Series, asked, begin, end
 from trainer.search.run import steps as search_steps
 from trainer.search.tried import SearchRequest, searched, tried
-from trainer.training.evidence import evidence
+from trainer.training.evidence import Proven, evidence
 from trainer.training.expectation import expectation
 from trainer.training.regime_figures import by_regime
 from trainer.validation.book import BookReturns, book_returns, next_opens
@@ -94,7 +97,7 @@ class TrainingRequest:
     search: SearchRequest | None = None
     bars_hash: str = ""
     importance: bool = False
-    compare: Callable[[FeaturePanel, bytes], Mapping[str, Any]] | None = None
+    compare: Callable[[FeaturePanel, bytes], Retraining] | None = None
     second: Path | None = None
     lineage: str = ""
 
@@ -114,7 +117,7 @@ def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) 
     return fits(config.cpcv) + FINAL_FITS + battery.FITS + searching + (config.cpcv.groups if is_explained else 0)
 
 
-def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: Step) -> dict[str, Any]:
+def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: Step) -> Evidence:
     """Train `recipe`, write the run folder and return its evidence.
 
     The trial is on the dataset's record before anything of it is known, with its returns before they are judged.
@@ -180,28 +183,29 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
         is_log_odds=scores_log_odds(config),
     )
     known = evidence(
-        recipe,
-        config,
-        source,
-        rows,
-        proof,
-        worth,
-        fitted.exported.parity,
+        Proven(
+            recipe=recipe,
+            config=config,
+            source=source,
+            rows=rows,
+            proof=proof,
+            worth=worth,
+            learner=LearnerUsed(str(config.learner), str(learner.device)),
+            parity=fitted.exported.parity,
+            trials=known_trials.document,
+            importance=drivers,
+            calibration=calibration,
+            regimes=by_regime(source.bars, worth, config.label.k),
+            expectation=expected,
+            policy_book=owned,
+            leaks=suspected,
+            seed_null=null_of(fitted.model, panel),
+            lineage=None if request.compare is None else request.compare(panel, fitted.exported.onnx),
+        ),
         seed=request.seed,
         code_version=request.code_version,
-        device=learner.device,
-        trials=dict(known_trials.document),
-        importance=drivers,
         bars_hash=request.bars_hash,
-        calibration=calibration,
-        regimes=by_regime(source.bars, worth, config.label.k),
-        expected=expected,
-        owned=owned,
-        leaks=suspected,
     )
-    known["seed_null"] = null_of(fitted.model, panel)
-    if request.compare is not None:
-        known["lineage"] = request.compare(panel, fitted.exported.onnx)
     files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
     model = sha256_of(fitted.exported.onnx)
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
@@ -234,7 +238,7 @@ def _chosen(
 
 def _leaks(
     recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: TrainingRequest
-) -> dict[str, Any]:
+) -> LeakFindings:
     """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
     subject = LeakSubject(
         rows=proof.rows,
@@ -276,42 +280,38 @@ def _files(
     rows: Samples,
     proof: Proof,
     fitted: Fitted,
-    known: dict[str, Any],
+    known: Evidence,
     chosen: Range,
 ) -> Mapping[str, bytes]:
-    training_cfg = {
-        "sleeve": recipe.sleeve.name,
-        "seed": known["seed"],
-        "trial": known["trials"]["trial"],
-        "config": config.model_dump(mode="json"),
-        "device": known["learner"]["device"],
-        "config_hash": known["config_hash"],
-        "code_version": known["code_version"],
-        "snapshot_id": known["snapshot_id"],
-        "dataset_version": source.manifest.version,
-        "first_training_session": known["first_training_session"],
-        "last_label_session": known["last_label_session"],
-        "symbols": list(rows.symbols),
-        "range": {
-            "start": str(chosen.start) if chosen.start else None,
-            "end": str(chosen.end) if chosen.end else None,
-            "symbols": list(chosen.symbols),
-        },
-    }
+    training_cfg = TrainingSettings(
+        sleeve=recipe.sleeve.name,
+        seed=known.seed or 0,
+        trial=known.trials.trial,
+        config=config.model_dump(mode="json"),
+        device=known.learner.device,
+        config_hash=known.config_hash,
+        code_version=known.code_version,
+        snapshot_id=known.snapshot_id,
+        dataset_version=source.manifest.version,
+        first_training_session=known.first_training_session,
+        last_label_session=known.last_label_session,
+        symbols=rows.symbols,
+        range=TrainedRange(chosen.start, chosen.end, chosen.symbols),
+    )
     return {
         "model.onnx": fitted.exported.onnx,
         "model.txt": fitted.model.to_text().encode(),
         "model.pkl": artefacts.pickled(fitted.model),
         "model_before_holdout.txt": fitted.before_holdout.to_text().encode(),
         "feature_list.json": artefacts.feature_list(recipe.sleeve),
-        "training_cfg.json": artefacts.canonical_json(training_cfg),
+        "training_cfg.json": canonical_json(training_cfg),
         "oof.parquet": artefacts.oof_parquet(proof.rows, proof.oof),
         "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
         "golden.npz": artefacts.golden(rows.features, fitted.exported.onnx),
-        "drift_reference.json": artefacts.canonical_json(
+        "drift_reference.json": canonical_json(
             reference(*artefacts.unseen_history(panel, rows, proof.rows, proof.oof.scores[0], config.cpcv.groups))
         ),
-        "evidence.json": artefacts.canonical_json(known),
+        "evidence.json": canonical_json(known),
     }
 
 
@@ -322,7 +322,7 @@ def _report(
     proof: Proof,
     worth: ProofFigures,
     model: Model,
-    known: dict[str, Any],
+    known: Evidence,
     book: BookReturns,
     sharpes: Floats,
 ) -> Mapping[str, bytes]:

@@ -28,6 +28,7 @@ from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, book_weights, decile_of
 from signals.market.bars import Bars, Floats
+from signals.scoring.evidence import Capacity
 from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252
@@ -57,29 +58,6 @@ class Turnover:
     per_session: float
     annual: float
     spread_cost_annual: float
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What the decile book earns, and up to which size.
-
-    Attributes
-    ----------
-    gross_annual, net_of_spread_annual : float, fraction of equity a year
-    break_even_spread_bps : float
-        Full quoted spread at which nothing is left; negative when nothing was earned.
-    equity_usd : float
-        Equity at which impact halves the rest; 0 when nothing is left to halve.
-    equity_low_usd, equity_high_usd : float
-        The same at the ends of the spread's 95 % interval.
-    """
-
-    gross_annual: float
-    net_of_spread_annual: float
-    break_even_spread_bps: float
-    equity_usd: float
-    equity_low_usd: float
-    equity_high_usd: float
 
 
 @dataclass(frozen=True)

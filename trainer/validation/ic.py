@@ -24,12 +24,10 @@ formed: they share their data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.stats import norm
 
 from signals.market.bars import Floats
+from signals.scoring.evidence import Mean
 from signals.scoring.ic import rank_ic
 
 __all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
@@ -37,21 +35,6 @@ __all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mea
 NORMAL_975 = 1.96
 BLOCK_SESSIONS = 21  # a month: dependence within it stays
 FALLBACK_LAGS = 5  # times k: so long a Bartlett window keeps 90 % and more of what the overlap adds
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean with its uncertainty; t is NaN when the standard error is 0 or undefined."""
-
-    mean: float
-    standard_error: float
-    t: float
-    sessions: int
-
-    @property
-    def p(self) -> float:
-        """One-sided p-value of no skill; NaN without a t."""
-        return float(norm.sf(self.t))
 
 
 def overlapping_mean(series: Floats, k: int) -> Mean:

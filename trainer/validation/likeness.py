@@ -11,8 +11,8 @@ calculated from faulty data" and "Some experimental results in the correlation o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -27,31 +27,61 @@ WINDOW_SESSIONS, NULL_SESSIONS = 21, 252
 QUANTILE = 0.01
 
 
-def likeness(new: Floats, old: Floats) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Likeness:
+    """How two models' scores of the same sessions agree.
+
+    Attributes
+    ----------
+    rank_correlation : float or None
+        Mean over sessions; None where nothing can be compared.
+    sessions : int
+    turnover : float or None
+        Share of an equally weighted decile book that the new scores alone replace.
+    """
+
+    rank_correlation: float | None = None
+    sessions: int = 0
+    turnover: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, and 1 % quantile over pairs and windows."""
+
+    mean: float
+    low: float
+
+
+@dataclass(frozen=True)
+class SeedNull:
+    """How alike single models, and averages of as many, are that differ by their seeds only."""
+
+    seeds: int
+    figures: int
+    single: Spread
+    averaged: Spread
+
+
+def likeness(new: Floats, old: Floats) -> Likeness:
     """How two models' scores of the same sessions agree.
 
     Parameters
     ----------
     new, old : float64, shape (T, N)
         NaN where there is none.
-
-    Returns
-    -------
-    dict
-        `rank_correlation`, the mean over sessions, None where nothing can be compared; `sessions`; `turnover`, the
-        share of an equally weighted decile book that the new scores alone replace.
     """
     alike = rank_ic(new, old)
     known = np.isfinite(alike)
     if not known.any():
-        return {"rank_correlation": None, "sessions": 0, "turnover": None}
+        return Likeness()
     books = [book_weights(decile_of(scores[known]), 1) for scores in (new, old)]
     gross = np.abs(books[1]).sum(axis=1)
     moved = 0.5 * np.abs(books[0] - books[1]).sum(axis=1) / np.where(gross > 0, gross, 1.0)
-    return {"rank_correlation": float(alike[known].mean()), "sessions": int(known.sum()), "turnover": float(moved.mean())}
+    return Likeness(float(alike[known].mean()), int(known.sum()), float(moved.mean()))
 
 
-def seed_null(members: Floats) -> dict[str, Any] | None:
+def seed_null(members: Floats) -> SeedNull | None:
     """How alike models, and averages of as many, are that differ by their seeds only.
 
     Parameters
@@ -61,9 +91,8 @@ def seed_null(members: Floats) -> dict[str, Any] | None:
 
     Returns
     -------
-    dict or None
-        For `single` models and for `averaged` ones `mean` and `low`, the 1 % quantile over pairs and windows; None
-        for fewer than two seeds or sessions without scores.
+    SeedNull or None
+        None for fewer than two seeds or sessions without scores.
     """
     count, sessions = members.shape[:2]
     starts = range(sessions % WINDOW_SESSIONS, sessions - WINDOW_SESSIONS + 1, WINDOW_SESSIONS)
@@ -73,13 +102,11 @@ def seed_null(members: Floats) -> dict[str, Any] | None:
     if not single.size:
         return None
     averaged = count * single / (1.0 + (count - 1) * single)
-    found: dict[str, Any] = {"seeds": count, "figures": int(single.size)}
-    for name, values in (("single", single), ("averaged", averaged)):
-        found[name] = {"mean": float(values.mean()), "low": float(np.quantile(values, QUANTILE))}
-    return found
+    single_spread, averaged_spread = (Spread(float(values.mean()), float(np.quantile(values, QUANTILE))) for values in (single, averaged))
+    return SeedNull(count, int(single.size), single_spread, averaged_spread)
 
 
-def null_of(model: object, panel: FeaturePanel) -> dict[str, Any] | None:
+def null_of(model: object, panel: FeaturePanel) -> SeedNull | None:
     """Seed null of an averaged model on the newest year of the panel; None of any other model."""
     if not isinstance(model, AveragedModel):
         return None
@@ -104,8 +131,9 @@ def scores_of(onnx: bytes, panel: FeaturePanel) -> Floats:
     return scores
 
 
-def beside(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> dict[str, Any]:
+def beside(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> tuple[Likeness, Likeness]:
     """Compare a retrained model with both that it descends from, on the newest sessions of the panel."""
     recent = newest(panel)
     own = scores_of(new, recent)
-    return {name: likeness(own, scores_of(onnx, recent)) for name, onnx in (("predecessor", predecessor), ("ancestor", ancestor))}
+    of_predecessor, of_ancestor = (likeness(own, scores_of(onnx, recent)) for onnx in (predecessor, ancestor))
+    return of_predecessor, of_ancestor

@@ -8,18 +8,20 @@ probabilities near one half; that is calibration, not failure.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
 from signals.market.bars import Floats
+from signals.scoring.evidence import NAN
 from trainer.samples.samples import Samples
 from trainer.validation.calibration import (
     Isotonic,
     Platt,
+    Slope,
     Temperature,
     brier_score,
     equal_mass,
@@ -88,6 +90,37 @@ class FittedFor:
     unseen_deviation: float
 
 
+@dataclass(frozen=True)
+class MapFigures:
+    """Brier score, log loss and expected calibration error of one map."""
+
+    brier: float
+    log_loss: float
+    ece: float
+
+
+@dataclass(frozen=True)
+class IsotonicSteps:
+    """An isotonic map: non-decreasing levels by knot."""
+
+    knots: tuple[float, ...]
+    levels: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CalibrationDocument:
+    """A calibration as evidence holds it; a program that did not say for which model it was fitted left that out."""
+
+    event: str = EVENT
+    platt: Platt = Platt(NAN, NAN)
+    isotonic: IsotonicSteps = IsotonicSteps((), ())
+    temperature: float | None = None
+    figures: Mapping[str, MapFigures] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+    judged: Judged | None = None
+    fitted_for: FittedFor | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Maps fitted on everything out of fold, and figures of maps judged where they were not fitted.
@@ -99,23 +132,16 @@ class Calibration:
     platt: Platt
     isotonic: Isotonic
     temperature: Temperature | None
-    figures: dict[str, dict[str, float]]
+    figures: Mapping[str, MapFigures]
     groups: tuple[Group, ...]
     judged: Judged
     fitted_for: FittedFor
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> CalibrationDocument:
         """Return the calibration as evidence and bundle carry it."""
-        return {
-            "event": EVENT,
-            "platt": asdict(self.platt),
-            "isotonic": {"knots": self.isotonic.knots.tolist(), "levels": self.isotonic.levels.tolist()},
-            "temperature": None if self.temperature is None else self.temperature.temperature,
-            "figures": self.figures,
-            "groups": [asdict(group) for group in self.groups],
-            "judged": asdict(self.judged),
-            "fitted_for": asdict(self.fitted_for),
-        }
+        steps = IsotonicSteps(tuple(self.isotonic.knots.tolist()), tuple(self.isotonic.levels.tolist()))
+        temperature = None if self.temperature is None else self.temperature.temperature
+        return CalibrationDocument(EVENT, self.platt, steps, temperature, self.figures, self.groups, self.judged, self.fitted_for)
 
 
 def calibrate(
@@ -157,10 +183,7 @@ def calibrate(
     said = {"none": np.full(int(later.sum()), 0.5)}
     said |= {name: one.probability(scores[later]) for name, one in fitted.items()}
     came = outcomes[later]
-    figures = {
-        name: {"brier": brier_score(came, p), "log_loss": log_loss(came, p), "ece": expected_calibration_error(came, p)}
-        for name, p in said.items()
-    }
+    figures = {name: MapFigures(brier_score(came, p), log_loss(came, p), expected_calibration_error(came, p)) for name, p in said.items()}
     whole = _maps(scores, outcomes, is_log_odds)
     platt, isotonic, temperature = whole["platt"], whole["isotonic"], whole.get("temperature")
     assert isinstance(platt, Platt) and isinstance(isotonic, Isotonic)
@@ -209,7 +232,7 @@ def judged_map(said: Floats, base_rate: float, came: Floats, sessions: np.ndarra
     )
 
 
-def _relative(learned: Any) -> float:
+def _relative(learned: Slope) -> float:
     return float(abs(learned.standard_error / learned.slope)) if learned.slope else float("inf")
 
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from appliance.bundles.feature_record import FeatureRecord
-from appliance.tui.demo.simulated_account import CENT, DemoBook
+from appliance.tui.demo.simulated_account import CENT, Book
 from appliance.tui.demo.state_files import FEATURES, DemoBundle
 from signals.files import sha256_of, write_atomic
 
@@ -38,7 +38,7 @@ SHAPES = (
 )
 
 
-def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
+def write_features(folder: Path, asof: date, sleeve: str, book: Book, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
     """Write what the model read of each name that evening; return what the score job's row says of it."""
     rng = Random(asof.toordinal())
     cells = [
@@ -59,7 +59,7 @@ def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle
 
 
 @dataclass
-class DemoModelHistory:
+class Watched:
     """The model's invented life, session by session."""
 
     rng: Random
@@ -67,7 +67,7 @@ class DemoModelHistory:
     pending: dict[str, Any] | None = None
     first: str = ""
 
-    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, Any]:
+    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
         """What the report of `session` measured: the session before it attributed, the life so far, drift."""
         ic = self.rng.gauss(PROMISED_IC, 0.09)
         self.ics.append(ic)
@@ -86,7 +86,7 @@ class DemoModelHistory:
         self.pending = self._parts(session, gained, traded, book)
         return {"attribution": done, "live": [live], "expectation": self._life(asof), "drift": self._drift()}
 
-    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, Any]:
+    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
         def share(width: float) -> Decimal:
             return Decimal(repr(float(abs(gained) + 200) * self.rng.gauss(0, width))).quantize(CENT)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from appliance.controls.limits import TripwireLimits
+from appliance.controls.limits import Limits
 from appliance.controls.tripwires import TRIPWIRES
-from appliance.ledger import Ledger, alerts, halts, job_runs, nav, scores, snapshots, targets, tripwires
+from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.system.ports import Alert, Severity
-from appliance.tui.demo.model_history import DemoModelHistory, write_features
-from appliance.tui.demo.order_flow import DemoMorning, plan_of, trade
-from appliance.tui.demo.simulated_account import CENT, DemoBook
+from appliance.tui.demo.model_history import Watched, write_features
+from appliance.tui.demo.order_flow import Morning, plan_of, trade
+from appliance.tui.demo.simulated_account import CENT, Book
 from appliance.tui.demo.state_files import DemoBundle
 from execution.brokers.base import Account, Position
 from signals.market.audits import SessionAudit, SessionStatus
@@ -44,25 +44,25 @@ BORROW, FEES, IMPACT = Decimal("0.0000016"), Decimal("0.000002"), Decimal("0.000
 
 
 @dataclass
-class DemoDevice:
+class Life:
     """What lasts from session to session."""
 
     ledger: Ledger
-    book: DemoBook
+    book: Book
     table: Calendar
     bundle: DemoBundle
     shadow: DemoBundle
     snapshot_id: str
     features: Path
     rng: Random
-    watched: DemoModelHistory
+    watched: Watched
     real_nav: Decimal = Decimal(0)
     top: Decimal = Decimal(0)
     yesterday: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
-class DemoDay:
+class Day:
     """What is special about one session."""
 
     session: date
@@ -75,7 +75,7 @@ class DemoDay:
     is_last: bool
 
 
-def simulate_session(life: DemoDevice, day: DemoDay) -> None:
+def live(life: Life, day: Day) -> None:
     """Live one session: pull, score, reconcile, plan, trade, confirm, reconcile, report."""
     at = {row.job: row.at for row in windows(day.session, life.table, TIMETABLE)}
     book = life.book
@@ -117,7 +117,7 @@ def simulate_session(life: DemoDevice, day: DemoDay) -> None:
         _halt(life, day, at["confirm"])
 
 
-def _score(life: DemoDevice, day: DemoDay, at: datetime) -> None:
+def _score(life: Life, day: Day, at: datetime) -> None:
     life.book.score()
     rows = [scores.ScoreRow(day.asof, n.symbol, SLEEVE, n.score, n.rank, n.z, life.bundle.sha256) for n in life.book.names]
     scores.save(life.ledger, day.asof, SLEEVE, rows)
@@ -145,7 +145,7 @@ def _score(life: DemoDevice, day: DemoDay, at: datetime) -> None:
     )
 
 
-def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[float, Decimal]:
+def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Decimal]:
     equity = life.book.equity
     wishes = life.book.plan(day.orders, 0.5)
     rows = [
@@ -165,9 +165,7 @@ def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[f
         ["step", "1/2 of the way"],
         ["turnover", f"{float(worth / equity) / 2:.4f}"],
     ]
-    morning = DemoMorning(
-        day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"]
-    )
+    morning = Morning(day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"])
     plan_of(life.ledger, morning, wishes)
     _job(
         life,
@@ -185,7 +183,7 @@ def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[f
     return float(worth / equity) / 2, worth
 
 
-def _snapshot(life: DemoDevice, day: DemoDay, phase: Phase, at: datetime) -> None:
+def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
     book = life.book
     held = [Position(n.symbol, Decimal(n.quantity), n.entry, n.price) for n in book.names if n.quantity]
     equity = book.equity
@@ -205,10 +203,10 @@ def _snapshot(life: DemoDevice, day: DemoDay, phase: Phase, at: datetime) -> Non
     )
     if day.is_last:
         last: dict[str, Any] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
-        life.ledger.write_meta("last_reconciliation", json.dumps(last))
+        meta.write(life.ledger, "last_reconciliation", json.dumps(last))
 
 
-def _nav(life: DemoDevice, day: DemoDay, at: datetime, before: Decimal, planned: Decimal) -> None:
+def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) -> None:
     book = life.book
     equity = book.equity
     dividends = (book.gross * Decimal("0.00002")).quantize(CENT) if life.rng.random() < 0.3 else Decimal("0.00")
@@ -229,7 +227,7 @@ def _nav(life: DemoDevice, day: DemoDay, at: datetime, before: Decimal, planned:
     )
 
 
-def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> None:
+def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
     equity = float(life.book.equity)
     figures: dict[str, float] = {
         "coverage": 1.0,
@@ -250,7 +248,7 @@ def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> No
         "red_datasets": float(day.audit.status is SessionStatus.RED),
         "unknown_orders": float(day.is_halted),
     }
-    limits = LIMITS | {name: float(value) for name, value in TripwireLimits().model_dump().items()}
+    limits = LIMITS | {name: float(value) for name, value in Limits().model_dump().items()}
     for row in TRIPWIRES:
         value = figures.get(row.measure, 0.0)
         limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
@@ -261,7 +259,7 @@ def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> No
         )
 
 
-def _halt(life: DemoDevice, day: DemoDay, at: datetime) -> None:
+def _halt(life: Life, day: Day, at: datetime) -> None:
     halt_id = "5f0c2d11"
     said = "the outcome of one order could not be proven in time"
     halts.add(life.ledger, halts.HaltRow(halt_id, at, "UNKNOWN_ORDER", "unknown_orders", said, "0", None, "halt"))
@@ -269,19 +267,12 @@ def _halt(life: DemoDevice, day: DemoDay, at: datetime) -> None:
     halts.rearm(life.ledger, halt_id, at + timedelta(hours=2), "ana", "the broker found and cancelled it; both books agree")
 
 
-def _alert(life: DemoDevice, at: datetime, severity: Severity, title: str, body: str) -> None:
+def _alert(life: Life, at: datetime, severity: Severity, title: str, body: str) -> None:
     alerts.add(life.ledger, Alert(severity, title, title, body, at), delivered=True)
 
 
 def _job(
-    life: DemoDevice,
-    day: DemoDay,
-    job: str,
-    at: datetime,
-    seconds: int,
-    summary: str,
-    figures: dict[str, Any],
-    status: JobStatus = JobStatus.DONE,
+    life: Life, day: Day, job: str, at: datetime, seconds: int, summary: str, figures: dict[str, Any], status: JobStatus = JobStatus.DONE
 ) -> None:
     job_runs.begin(life.ledger, day.session, job, at)
     job_runs.finish(life.ledger, JobReport(job, day.session, status, summary, figures), at + timedelta(seconds=seconds))

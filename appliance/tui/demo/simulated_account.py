@@ -15,7 +15,7 @@ SCORE_MEMORY = 0.9
 
 
 @dataclass
-class DemoSymbol:
+class Name:
     """One invented symbol, as it stands after the last session lived."""
 
     symbol: str
@@ -30,10 +30,10 @@ class DemoSymbol:
 
 
 @dataclass(frozen=True)
-class DemoOrder:
+class Wish:
     """One order that the plan asks for; `quantity` is signed."""
 
-    name: DemoSymbol
+    name: Name
     quantity: int
     reference: Decimal
     weight: float
@@ -41,11 +41,11 @@ class DemoOrder:
 
 
 @dataclass
-class DemoBook:
+class Book:
     """The invented account and its market."""
 
     rng: Random
-    names: list[DemoSymbol]
+    names: list[Name]
     cash: Decimal
     sides: int
     targets: dict[str, float] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class DemoBook:
         for rank, name in enumerate(sorted(self.names, key=lambda n: (-n.z, n.symbol)), start=1):
             name.rank = rank
 
-    def plan(self, orders: int, step: float = 1.0) -> list[DemoOrder]:
+    def plan(self, orders: int, step: float = 1.0) -> list[Wish]:
         """Aim at the best and worst names; return the orders that move most, in symbol order."""
         ordered = sorted(self.names, key=lambda n: n.rank)
         each = GROSS / (2 * self.sides)
@@ -88,7 +88,7 @@ class DemoBook:
             if name.quantity and (name.quantity + shares) * name.quantity < 0:
                 shares = -name.quantity  # a flip closes first
             if abs(shares) * float(name.price) >= 25:
-                wishes.append(DemoOrder(name, shares, name.price, weight, weight + shares * float(name.price) / equity))
+                wishes.append(Wish(name, shares, name.price, weight, weight + shares * float(name.price) / equity))
         wishes.sort(key=lambda w: -abs(w.quantity * w.reference))
         chosen = sorted(wishes[:orders], key=lambda w: w.name.symbol)
         self.targets = {n.symbol: n.quantity * float(n.price) / equity for n in self.names if n.quantity}
@@ -102,7 +102,7 @@ class DemoBook:
             self._move(name, name.beta * market + self.rng.gauss(0, NAME_DAY / 3))
         return {name.symbol: name.price for name in self.names}
 
-    def fill(self, name: DemoSymbol, quantity: int, price: Decimal) -> None:
+    def fill(self, name: Name, quantity: int, price: Decimal) -> None:
         """Book a fill of signed shares."""
         held = name.quantity
         if held * quantity >= 0:
@@ -119,11 +119,11 @@ class DemoBook:
         for name in self.names:
             self._move(name, name.beta * market + DRIFT * name.z + self.rng.gauss(0, NAME_DAY))
 
-    def _move(self, name: DemoSymbol, change: float) -> None:
+    def _move(self, name: Name, change: float) -> None:
         name.price = max(CENT, (name.price * Decimal(repr(math.exp(change)))).quantize(CENT))
 
 
-def opened(rng: Random, names: int, sides: int, cash: Decimal) -> DemoBook:
+def opened(rng: Random, names: int, sides: int, cash: Decimal) -> Book:
     """Return a book of invented names that holds nothing but cash."""
     symbols: list[str] = []
     while len(symbols) < names:
@@ -131,9 +131,7 @@ def opened(rng: Random, names: int, sides: int, cash: Decimal) -> DemoBook:
         if symbol not in symbols:
             symbols.append(symbol)
     made = [
-        DemoSymbol(
-            symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))), rng.uniform(0.6, 1.4), rng.gauss(0, 1)
-        )
+        Name(symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))), rng.uniform(0.6, 1.4), rng.gauss(0, 1))
         for symbol in sorted(symbols)
     ]
-    return DemoBook(rng, made, cash, sides)
+    return Book(rng, made, cash, sides)

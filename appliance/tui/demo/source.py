@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.system.ports import Clock
-from appliance.tui.ledger_source import LedgerSource, ScreenAnswer, ScreenQuery
+from appliance.tui.ledger_source import Answer, LedgerSource, Question
 
 
-class DemoSource:
+class InventedSource:
     """A source of answers about an invented device.
 
     Parameters
@@ -24,7 +24,7 @@ class DemoSource:
         self._root, self._seed, self._clock = root, seed, clock
         self._source: LedgerSource | None = None
 
-    def read(self, question: ScreenQuery) -> ScreenAnswer:
+    def read(self, question: Question) -> Answer:
         """Answer one question; the first one waits for the device to be made."""
         if self._source is None:
             from appliance.tui.demo import build  # brings in numpy, which the screens of a device do without

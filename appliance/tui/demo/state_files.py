@@ -100,7 +100,20 @@ def write_bundle(
     evidence = json.dumps(
         {
             "capacity": {"gross_annual": 0.094, "net_of_spread_annual": 0.078, "break_even_spread_bps": 31.5},
-            "policy_book": {"annual_return": 0.061, "gross": 0.9, "t": 2.6},
+            "policy_book": {
+                "sessions": 1250,
+                "block_sessions": 21,
+                "annual_return": 0.061,
+                "annual_volatility": 0.05,
+                "annual_sharpe": 1.2,
+                "sharpe_low": 0.3,
+                "sharpe_high": 2.1,
+                "t": 2.6,
+                "gross": 0.9,
+                "growth": 0.3,
+                "growth_low": 0.1,
+                "growth_high": 0.5,
+            },
             "deciles": {"spread": {"mean": 0.0031, "t": 5.1}},
             "holdout": {"sessions": 252, "opened": 0},
             "warnings": ["invented evidence for a demonstration"],

@@ -19,7 +19,7 @@ from appliance.daemon.briefing import Briefing
 from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
 from appliance.daemon.supervisor import MAX_CRASHES, Supervisor
-from appliance.ledger import AccessMode, Ledger, alerts, job_runs
+from appliance.ledger import Ledger, Mode, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
 from appliance.system.durable_files import DurableFs
@@ -59,7 +59,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.folder = StateFolder(self.root)
-        Ledger(self.folder.ledger, AccessMode.WRITE).close()
+        Ledger(self.folder.ledger, Mode.WRITE).close()
         brief = Briefing("", "http://broker", 5.0, CALENDAR)
         DurableFs().write(self.folder.briefing, json.dumps(brief.to_json()).encode())
         self.latch = Latch(self.root, DurableFs())
@@ -106,18 +106,18 @@ class Bench:
         assert self.daemon.is_ready
 
     def row(self, job: str, session: date = D) -> job_runs.JobRun | None:
-        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
+        with Ledger(self.folder.ledger, Mode.READ) as ledger:
             return job_runs.find(ledger, session, job)
 
     def ends(self, *jobs: str, session: date = D) -> None:
         """Write down that these jobs have ended well."""
-        with Ledger(self.folder.ledger, AccessMode.WRITE) as ledger:
+        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
             for job in jobs:
                 job_runs.begin(ledger, session, job, self.at)
                 job_runs.finish(ledger, JobReport(job, session, JobStatus.DONE, "well"), self.at)
 
     def told(self) -> list[tuple[str, str, str]]:
-        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
+        with Ledger(self.folder.ledger, Mode.READ) as ledger:
             return [(r.alert.severity.value, r.alert.title, r.alert.body) for r in alerts.newest(ledger, 50)][::-1]
 
     @property
@@ -231,7 +231,7 @@ def test_what_was_missed_is_explained_once_and_told_once(bench: Bench) -> None:
 
 
 def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: Bench) -> None:
-    with Ledger(bench.folder.ledger, AccessMode.WRITE) as ledger:
+    with Ledger(bench.folder.ledger, Mode.WRITE) as ledger:
         for job in ("pull", "score", "reconcile_morning", "plan"):
             job_runs.begin(ledger, D, job, bench.at)
             job_runs.finish(ledger, JobReport(job, D, JobStatus.DONE, "well"), bench.at)

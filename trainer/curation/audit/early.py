@@ -14,9 +14,9 @@ A file whose every figure is dated one session early shows nothing: that takes a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class Early:
         _, own, ahead = self.volume_moves
         return abs(self.volume_ic) > VOLUME_IC or (ahead > VOLUME_LEAD * abs(own) and ahead > VOLUME_IC)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Mapping[str, object]:
         """Return the findings as JSON values."""
         return {
             "names": [{"symbol": name, "lag_0": own, "lag_1": ahead} for name, own, ahead in self.names],

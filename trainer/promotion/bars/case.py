@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from signals.text.documents import to_json
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
+from trainer.runs.documents import parsed
+from trainer.runs.evidence import Evidence
+from trainer.runs.trials import Trials
 
 OLD_WAIVER = "waiver"  # a reason alone, for a universe of survivors: nobody answered for it
 
@@ -19,59 +23,51 @@ class Case:
 
     Attributes
     ----------
-    evidence : mapping
+    evidence : Evidence
         `evidence.json` of the run.
-    measured : mapping
+    measured : Measured
         `promotion/measured.json`: the weight-level book walking forward and on the paths.
-    trials : mapping
+    trials : Trials
         Figures of that book over every trial on record when it was judged (`trainer/search/judgement.py`).
-    holdout : mapping or None
+    holdout : SealedBook or None
         What opening the seal for this challenger showed; None while it is sealed.
-    shadow : mapping or None
+    shadow : Shadow or None
         `promotion/shadow.json`.
-    champion : mapping or None
-        `version` and net walk-forward `series` of the sleeve's champion, and how many `challengers` of it were judged
-        within the last year, this one included; None before the first.
+    champion : Rival or None
+        None before the first.
     searched_under : tuple of str
         Hashes of the bars that the training and its searches recorded when they started; empty where none was.
-    waivers : tuple of mapping
-        Bars that a person answers for: `bar`, `by` and `reason`.
-    seen : mapping or None
-        How often the sealed sessions were seen before this challenger's opening: `openings` of others' seals over them,
-        and `looks`, models whose results on them were shown; None in a case of an earlier program.
-    word : mapping or None
-        A person's word that an equal challenger shall replace the champion: `reason`, `text`, `by`.
+    waivers : tuple of BarWaiver
+    seen : Sights or None
+        Before this challenger's opening; None in a case of an earlier program.
+    word : Word or None
     """
 
-    evidence: Mapping[str, Any]
-    measured: Mapping[str, Any]
-    trials: Mapping[str, Any] = field(default_factory=dict)
-    holdout: Mapping[str, Any] | None = None
-    shadow: Mapping[str, Any] | None = None
-    champion: Mapping[str, Any] | None = None
+    evidence: Evidence
+    measured: Measured
+    trials: Trials = Trials()
+    holdout: SealedBook | None = None
+    shadow: Shadow | None = None
+    champion: Rival | None = None
     searched_under: tuple[str, ...] = ()
-    waivers: tuple[Mapping[str, str], ...] = ()
-    seen: Mapping[str, Any] | None = None
-    word: Mapping[str, Any] | None = None
+    waivers: tuple[BarWaiver, ...] = ()
+    seen: Sights | None = None
+    word: Word | None = None
 
     def waived(self, bar: str, row: BarResult) -> BarResult:
         """Return `row`, passed where a person answers for the bar under a name and with a reason."""
         for waiver in self.waivers:
-            by, reason = (str(waiver.get(key, "")).strip() for key in ("by", "reason"))
-            if waiver.get("bar") == bar and by and reason:
+            by, reason = waiver.by.strip(), waiver.reason.strip()
+            if waiver.bar == bar and by and reason:
                 return replace(row, passed=True, why=f"waived by {by}: {reason} (it would fail: {row.why})")
         return row
 
-    def document(self) -> dict[str, Any]:
-        """Return the case as it is stored."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Case:
-        """Return the case that `document` stored."""
+    def of(cls, document: Mapping[str, object], where: str = "a case") -> Case:
+        """Return the case that `document` stored; raise `FixInput` where it has another shape."""
         known = {key: value for key, value in document.items() if key != OLD_WAIVER}
         old = [{"bar": "universe", "by": "", "reason": document[OLD_WAIVER]}] if document.get(OLD_WAIVER) else []
-        return cls(**{**known, "searched_under": tuple(document["searched_under"]), "waivers": tuple(document.get("waivers", old))})
+        return parsed(cls, {"waivers": old, **known}, where)
 
 
 @dataclass(frozen=True)
@@ -116,14 +112,14 @@ class PromotionVerdict:
         """The rows that do not pass."""
         return tuple(row for row in self.rows if not row.passed)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Mapping[str, object]:
         """Return the verdict as it is stored."""
-        return {"verdict": self.word, "bars_hash": self.bars_hash, "rows": [asdict(row) for row in self.rows]}
+        return {"verdict": self.word, "bars_hash": self.bars_hash, "rows": to_json(self.rows)}
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> PromotionVerdict:
+    def of(cls, document: Mapping[str, object]) -> PromotionVerdict:
         """Return the verdict that `document`, or a record that holds one, stored."""
-        return cls(tuple(BarResult(**row) for row in document["rows"]), str(document["bars_hash"]))
+        return parsed(cls, document, "a verdict")
 
 
 Judge = Callable[[Case, PromotionConfig], BarResult]
@@ -143,32 +139,6 @@ def at_most(bar: str, value: float | None, limit: float, why: str) -> BarResult:
     return BarResult(bar, value, limit, value <= limit, why if value <= limit else f"{value:.4g} is above {limit:.4g}, {why}")
 
 
-def get(document: object, *keys: str) -> Any:  # Any: a JSON value of any shape
-    """Entry below nested keys; None where a part is missing or no mapping."""
-    for key in keys:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(key)
-    return document
-
-
-def series(document: object) -> dict[str, float]:
-    """Net return by session, as stored; empty where there is none."""
-    sessions, net = get(document, "series", "sessions"), floats(get(document, "series", "net"))
-    return dict(zip(sessions, net, strict=True)) if isinstance(sessions, list) and len(sessions) == len(net) else {}
-
-
-def floats(value: object) -> list[float]:
-    """Return a list of finite numbers; empty for anything else."""
-    return [float(v) for v in value] if isinstance(value, list) and all(map(is_number, value)) else []
-
-
-def number(document: object, key: str) -> float | None:
-    """Finite number under `key`; None for anything else."""
-    value = get(document, key)
-    return float(value) if is_number(value) else None
-
-
-def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+def finite(value: float | None) -> float | None:
+    """A number that exists; None for none and NaN."""
+    return value if value is not None and np.isfinite(value) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.promotion.bars.case import BarResult, Case, at_most, get, number
+from signals.scoring.evidence import Mean
+from trainer.promotion.bars.case import BarResult, Case, at_most, finite
 from trainer.promotion.bars.config import PromotionConfig
 
 SURE = 2.0  # standard errors
@@ -21,28 +22,27 @@ def bars_first(case: Case, bars: PromotionConfig) -> BarResult:
 
 def leaks(case: Case, bars: PromotionConfig) -> BarResult:
     """The leak certificate of the cross-validation."""
-    return at_most("leaks", number(case.evidence.get("leak_certificate"), "total"), 0, "training rows that leak")
+    return at_most("leaks", case.evidence.leak_certificate.total, 0, "training rows that leak")
 
 
 def leak(case: Case, bars: PromotionConfig) -> BarResult:
     """Whether the figures are too good, or a check of the training's battery found what no honest data show."""
-    ic = case.evidence.get("ic")
-    means = [ic, get(case.evidence, "walk_forward", "ic")]
-    known = [(number(m, "mean"), number(m, "standard_error")) for m in means]
-    sharpe = number(get(case.measured, "walk_forward", "net"), "annual_sharpe")
+    forward = case.evidence.walk_forward
+    known = (case.evidence.ic.whole, forward.ic if forward else Mean())
+    net = case.measured.walk_forward.net
+    sharpe = finite(net.annual_sharpe) if net else None
     limit = f"IC - 2 SE <= {bars.max_sure_ic:g}, net Sharpe <= {bars.max_plausible_sharpe:g}, no check failed"
-    if any(mean is None or error is None for mean, error in known):
+    if any(finite(one.mean) is None or finite(one.standard_error) is None for one in known):
         return BarResult("leak", None, limit, False, "no evidence")
-    sure = max(abs(mean) - SURE * error for mean, error in known if mean is not None and error is not None)
+    sure = max(abs(one.mean) - SURE * one.standard_error for one in known)
     found = []
     if sure > bars.max_sure_ic:
         found.append(f"the IC is surely beyond {bars.max_sure_ic:g} ({sure:.4f} after two standard errors)")
     if sharpe is not None and sharpe > bars.max_plausible_sharpe:
         found.append(f"a net Sharpe ratio of {sharpe:.2f} is beyond {bars.max_plausible_sharpe:g}")
-    checks = get(case.evidence, "leaks", "checks")
-    if not isinstance(checks, list) or not checks:
+    if not case.evidence.leaks.checks:
         return BarResult("leak", None, limit, False, "no evidence of the leak battery: train again with this version")
-    found += [f"{get(c, 'check')}: {get(c, 'why')}" for c in checks if get(c, "passed") is not True]
+    found += case.evidence.leaks.failures
     if not found:
         return BarResult("leak", sure, limit, True, "IC after two standard errors, walking forward and out of fold")
     row = BarResult("leak", sure, limit, False, f"a leak until somebody shows that it is none: {'; '.join(found)}")
@@ -51,16 +51,15 @@ def leak(case: Case, bars: PromotionConfig) -> BarResult:
 
 def long_embargo(case: Case, bars: PromotionConfig) -> BarResult:
     """How much of the IC needs training rows near the test."""
-    name, limit, ic = "long embargo", bars.max_long_embargo_loss, case.evidence.get("ic")
-    distant, mean = number(get(ic, "long_embargo"), "mean"), number(ic, "mean")
-    needed, used = number(get(ic, "embargoes"), "needed"), number(get(ic, "embargoes"), "long")
-    if mean is None or needed is None or used is None:
+    name, limit, ic = "long embargo", bars.max_long_embargo_loss, case.evidence.ic
+    distant, mean = finite(ic.long_embargo.mean) if ic.long_embargo else None, finite(ic.mean)
+    if mean is None or ic.embargoes is None:
         return BarResult(name, None, limit, False, "no evidence: train again with this version")
-    if distant is not None and used >= needed:
+    if distant is not None and ic.embargoes.long >= ic.embargoes.needed:
         lost = 1.0 - distant / mean if mean > 0 else 1.0
         return at_most(name, lost, limit, "share of the IC that vanishes")
-    if get(ic, "embargoes", "is_possible") is not False:
-        why = f"not measured, and the history suffices: set cpcv.long_embargo_sessions to {needed:.0f} and train again"
+    if ic.embargoes.is_possible is not False:
+        why = f"not measured, and the history suffices: set cpcv.long_embargo_sessions to {ic.embargoes.needed} and train again"
         return BarResult(name, None, limit, False, why)
-    row = BarResult(name, None, limit, False, f"not measured: the history is too short for an embargo of {needed:.0f} sessions")
+    row = BarResult(name, None, limit, False, f"not measured: the history is too short for an embargo of {ic.embargoes.needed} sessions")
     return row if bars.require_long_embargo else case.waived(name, row)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from trainer.backtest.figures import is_ruined, worth
-from trainer.promotion.bars.case import BarResult, Case, get, number, series
+from trainer.promotion.bars.case import BarResult, Case, finite
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.validation.significance.power import deflated_rates, rates, sharpe_error
@@ -27,25 +27,25 @@ RECORD = "DSR with the seal"
 def holdout(case: Case, bars: PromotionConfig) -> BarResult:
     """What the sealed sessions earned."""
     bar = "holdout"
-    sessions = number(case.evidence.get("holdout"), "sessions")
+    sealed, opened = case.evidence.holdout, case.holdout
+    sessions = sealed.sessions if sealed else None
     if sessions is None or sessions < 2:
         return BarResult(bar, None, SEALED, False, "no evidence: the run has no sealed holdout")
-    sights = [number(case.seen, name) for name in ("openings", "looks")]
-    if any(count is None or count < 0 for count in sights):
+    if case.seen is None or case.seen.openings < 0 or case.seen.looks < 0:
         return BarResult(bar, None, SEALED, False, "no evidence of who saw the sealed sessions before")
-    if case.holdout is not None:
-        sessions = number(case.holdout, "sessions") or 0.0
-    found = number(case.holdout, "annual_sharpe")
-    if case.holdout is not None and (len(series(case.holdout)) != sessions or sessions < 2):
-        return BarResult(bar, None, SEALED, False, "no evidence: what the seal showed was not kept session by session")
-    before = int(sum(count or 0.0 for count in sights))
-    limit = charged(bars.min_holdout_sharpe, before, int(sessions))
-    power = rates(limit, int(sessions))
-    if case.holdout is None:
+    if opened is not None:
+        sessions = opened.sessions
+        if opened.series is None or len(opened.series.by_session) != sessions or sessions < 2:
+            return BarResult(bar, None, SEALED, False, "no evidence: what the seal showed was not kept session by session")
+    before = case.seen.openings + case.seen.looks
+    limit = charged(bars.min_holdout_sharpe, before, sessions)
+    power = rates(limit, sessions)
+    if opened is None:
         return BarResult(bar, None, limit, False, "still sealed: another bar fails", power)
-    if get(case.holdout, "is_ruined"):
+    if opened.is_ruined:
         return BarResult(bar, None, limit, False, "the book of the sealed sessions was ruined", power)
     told = "net Sharpe ratio of the sealed sessions" + charge(before)
+    found = finite(opened.annual_sharpe)
     if found is None:
         return BarResult(bar, None, limit, False, "no evidence", power)
     passed = found > limit
@@ -56,12 +56,13 @@ def record(case: Case, bars: PromotionConfig) -> BarResult:
     """Deflated Sharpe ratio of the walk-forward book and the sealed sessions together."""
     if case.holdout is None:
         return BarResult(RECORD, None, bars.min_dsr, False, "still sealed: another bar fails")
-    pooled = {**series(get(case.measured, "walk_forward")), **series(case.holdout)}
+    sealed = case.holdout.series.by_session if case.holdout.series else {}
+    pooled = {**case.measured.walk_forward.series.by_session, **sealed}
     net = np.array([pooled[day] for day in sorted(pooled)])
     found = None
-    if series(case.holdout) and float(np.ptp(net)) > 0.0 and not is_ruined(net):
+    if sealed and float(np.ptp(net)) > 0.0 and not is_ruined(net):
         moments = worth(net)
-        found = deflated_sharpe(case, {name: getattr(moments, name) for name in vars(moments)})
+        found = deflated_sharpe(case, moments)
     if found is None:
         return BarResult(RECORD, None, bars.min_dsr, False, "no evidence")
     told = f"of {len(net)} sessions, the opened ones included: annual net Sharpe ratio {moments.annual_sharpe:.2f}"

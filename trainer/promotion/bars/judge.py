@@ -35,4 +35,4 @@ def judge(case: Case, bars: PromotionConfig) -> PromotionVerdict:
 
 def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:
     """Whether every bar but the holdout's two passes and there is a holdout to open."""
-    return case.evidence.get("holdout") is not None and all(row(case, bars).passed for row in BARS)
+    return case.evidence.holdout is not None and all(row(case, bars).passed for row in BARS)

@@ -10,13 +10,11 @@ held to a level of 1/m of it (Bonferroni).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from trainer.promotion.bars.case import BarResult, Case, get, number, series
+from trainer.promotion.bars.case import BarResult, Case
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.measured import Word
 from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
 
 REASONS = ("age", "cost", "data")
@@ -29,8 +27,8 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
     bar = "champion"
     if case.champion is None:
         return BarResult(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")
-    version, count = case.champion.get("version"), number(case.champion, "challengers")
-    theirs, ours = series(case.champion), series(get(case.measured, "walk_forward"))
+    version, count = case.champion.version, case.champion.challengers
+    theirs, ours = case.champion.series.by_session, case.measured.walk_forward.series.by_session
     common = sorted(theirs.keys() & ours.keys())
     if len(common) < bars.champion_sessions or count is None or count < 1:
         limit = f"{bars.champion_sessions} common sessions"
@@ -39,10 +37,10 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
     found = paired(np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED)
     if found is None:
         return BarResult(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
-    return _row(found, int(count), case.word, bars, str(version))
+    return _row(found, count, case.word, bars, version)
 
 
-def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: PromotionConfig, version: str) -> BarResult:
+def _row(found: Paired, count: int, word: Word | None, bars: PromotionConfig, version: str) -> BarResult:
     level, margin_level = bars.champion_level / count, bars.champion_margin_level / count
     better, not_worse = found.lower_bound(level), found.lower_bound(margin_level)
     told = (
@@ -57,19 +55,14 @@ def _row(found: Paired, count: int, word: Mapping[str, Any] | None, bars: Promot
     return BarResult("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
 
 
-def _is_given(word: Mapping[str, Any] | None) -> bool:
-    return word is not None and word.get("reason") in REASONS and all(_text(word, key) for key in ("text", "by"))
+def _is_given(word: Word | None) -> bool:
+    return word is not None and word.reason in REASONS and bool(word.text.strip() and word.by.strip())
 
 
-def _said(word: Mapping[str, Any] | None) -> str:
+def _said(word: Word | None) -> str:
     if word is None or not _is_given(word):
         return "not proven better, and nobody gave a reason to replace it (--replace-for, --word, --by)"
-    return f"replaced for {word['reason']} by the word of {_text(word, 'by')}: {_text(word, 'text')}"
-
-
-def _text(word: Mapping[str, Any], key: str) -> str:
-    value = word.get(key)
-    return value.strip() if isinstance(value, str) else ""
+    return f"replaced for {word.reason} by the word of {word.by.strip()}: {word.text.strip()}"
 
 
 def _power(found: Paired, level: float, margin_level: float, bars: PromotionConfig) -> str:

@@ -10,34 +10,38 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.promotion.bars.case import BarResult, Case, at_most, get, number
+from trainer.backtest.figures import Worth
+from trainer.promotion.bars.case import BarResult, Case, at_most, finite
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.search.judgement import known_hurdles
+from trainer.runs.trials import BestOfAll
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance.dsr import Hurdle, SharpeMoments, deflation_benchmark, sessions_needed, strictest
 from trainer.validation.significance.power import deflated_rates, rates, sharpe_error
 
 
-def moments_of(case: Case, net: object = None) -> SharpeMoments | None:
+def moments_of(case: Case, net: Worth | None = None) -> SharpeMoments | None:
     """Moments of the net walk-forward returns, or of others that are stored as `net`; None where a part is missing."""
-    stored = get(case.measured, "walk_forward", "net") if net is None else net
-    found = [number(stored, name) for name in ("sharpe", "skewness", "kurtosis", "sessions")]
-    known = [value for value in found if value is not None]
-    return SharpeMoments(known[0], known[1], known[2], int(known[3])) if len(known) == len(found) else None
+    found = net or case.measured.walk_forward.net
+    if found is None:
+        return None
+    sharpe, skewness, kurtosis = finite(found.sharpe), finite(found.skewness), finite(found.kurtosis)
+    if sharpe is None or skewness is None or kurtosis is None:
+        return None
+    return SharpeMoments(sharpe, skewness, kurtosis, found.sessions)
 
 
-def deflated_sharpe(case: Case, net: object = None) -> float | None:
+def deflated_sharpe(case: Case, net: Worth | None = None) -> float | None:
     """DSR of the net walk-forward returns, or of others with moments `net`, over every trial, by the stricter hurdle.
 
     None where a part of it is missing.
     """
-    moments, hurdles = moments_of(case, net), known_hurdles(case.trials)
+    moments, hurdles = moments_of(case, net), case.trials.known_hurdles
     return strictest(moments, hurdles) if moments and hurdles else None
 
 
 def dsr(case: Case, bars: PromotionConfig) -> BarResult:
     """Deflated Sharpe ratio of the book over every trial; a refusal says how long a record this ratio would need."""
-    value, moments, hurdles = deflated_sharpe(case), moments_of(case), known_hurdles(case.trials)
+    value, moments, hurdles = deflated_sharpe(case), moments_of(case), case.trials.known_hurdles
     if value is None or moments is None or not np.isfinite(value):
         return BarResult("DSR", None, bars.min_dsr, False, "no evidence")
     why = f"deflated Sharpe ratio over {_tried(hurdles)}"
@@ -51,14 +55,14 @@ def dsr(case: Case, bars: PromotionConfig) -> BarResult:
 
 def pbo(case: Case, bars: PromotionConfig) -> BarResult:
     """Probability of backtest overfitting; under ten clusters of trials that of a loss out of sample."""
-    found = get(case.trials, "pbo")
-    value = number(found, "value")
+    found = case.trials.pbo
+    value = found.value if found else None
     if value is not None:
         return at_most("PBO", value, bars.max_pbo, "probability of backtest overfitting")
-    reason = get(found, "reason") or "PBO does not apply"
+    reason = (found.reason if found else "") or "PBO does not apply"
     return at_most(
         "P(loss)",
-        number(found, "probability_of_loss"),
+        found.probability_of_loss if found else None,
         bars.max_probability_of_loss,
         f"out of sample; PBO is {reason}, and the best of all trials is asked for next to it",
     )
@@ -66,11 +70,11 @@ def pbo(case: Case, bars: PromotionConfig) -> BarResult:
 
 def best_of_all(case: Case, bars: PromotionConfig) -> BarResult:
     """p-value of the book's t as the largest of all trials', however these correlate."""
-    found = get(case.trials, "max_t")
-    t, critical = number(found, "t"), number(found, "critical_t")
+    found = case.trials.max_t or BestOfAll()
+    t, critical = finite(found.t), finite(found.critical_t)
     beside = f", t {t:.2f} where 5 % of the largest exceed {critical:.2f}" if t is not None and critical else ""
     why = f"p-value as the best of all trials (max-t by a session bootstrap){beside}"
-    row = at_most("best of all", number(found, "p"), bars.max_best_of_all_p, why)
+    row = at_most("best of all", found.p, bars.max_best_of_all_p, why)
     moments = moments_of(case)
     if row.value is None or critical is None or moments is None:
         return row

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from signals.market.manifest import Survivorship
 from trainer.promotion.bars import book, successor, trials
-from trainer.promotion.bars.case import BarResult, Case, Judge, at_least, get, number
+from trainer.promotion.bars.case import BarResult, Case, Judge, at_least
 from trainer.promotion.bars.config import PromotionConfig
 
 BAR = "universe"
 LIMIT = "point-in-time or reconstructed"
-UNPRICED = "unpriced_ends"
 JUDGED_AGAIN: tuple[Judge, ...] = (
     *(book.sessions, book.sharpe, book.drawdown),
     *(trials.dsr, trials.pbo),
@@ -27,33 +25,33 @@ WHY = {
 
 def universe(case: Case, bars: PromotionConfig) -> BarResult:
     """Whether names that died are in the data; where nobody shows it, a person may answer for it."""
-    found = get(case.evidence, "dataset", "survivorship")
+    found = case.evidence.dataset.survivorship
     if found not in list(Survivorship):
         return BarResult(BAR, None, LIMIT, False, "no evidence")
     if found == Survivorship.POINT_IN_TIME:
         return BarResult(BAR, found, LIMIT, True, "members are known at each date")
     if found == Survivorship.RECONSTRUCTED:
         return _reconstructed(case, bars)
-    why = str(get(case.evidence, "dataset", "universe_why") or "")
+    why = case.evidence.dataset.universe_why
     told = WHY[Survivorship(found)] + (f" ({why})" if why else "")
     return case.waived(BAR, BarResult(BAR, found, LIMIT, False, told))
 
 
 def _reconstructed(case: Case, bars: PromotionConfig) -> BarResult:
     """A rule at each date over all assets: names must end at a plausible rate, and the book must bear the ends."""
-    told = str(Survivorship.RECONSTRUCTED)
+    told, ends = str(Survivorship.RECONSTRUCTED), case.evidence.dataset.ends
     rate = at_least(
         BAR,
-        number(get(case.evidence, "dataset", "ends"), "yearly_end_rate"),
+        ends.yearly_end_rate if ends else None,
         bars.min_yearly_ends,
         "share of the names that end in a year: too few, so that those that died were not delivered",
     )
     if not rate.passed:
         return replace(rate, limit=f"{told}, {bars.min_yearly_ends:.1%} ends a year")
-    under = get(case.measured, UNPRICED)
-    if not isinstance(under, Mapping) or number(under, "cost") != bars.unpriced_end_cost:
+    under = case.measured.unpriced_ends
+    if under is None or under.cost != bars.unpriced_end_cost:
         return BarResult(BAR, told, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
-    stressed = replace(case, measured={**case.measured, **under})
+    stressed = replace(case, measured=replace(case.measured, walk_forward=under.walk_forward, paths=under.paths))
     rows = [row(stressed, bars) for row in JUDGED_AGAIN]
     failed = "; ".join(f"{row.bar}: {row.why}" for row in rows if not row.passed)
     cost = f"an end without a recorded price costs a long {bars.unpriced_end_cost:.0%}"

@@ -1,13 +1,11 @@
-"""Preconditions that several jobs share: a real session, a closed asof, and a stored record of the data decided on."""
+"""Which sessions a job may be asked for: real ones, and evening jobs only once asof has closed."""
 
 from __future__ import annotations
 
 from datetime import date
 
 from appliance.context import Deps
-from appliance.market.snapshot import DataSnapshot
-from appliance.market.vendor_record import store_snapshot
-from signals.errors import DataNotUsable, NotASession
+from signals.errors import NotASession
 from signals.text.wording import utc_words
 
 
@@ -34,18 +32,3 @@ def require_closed(session: date, deps: Deps) -> date:
             fix="Ask for an earlier session",
         )
     return asof
-
-
-def held_snapshot(asof: date, deps: Deps) -> DataSnapshot:
-    """Return what the market store holds up to `asof`, its document kept where sessions were completed here.
-
-    Raises
-    ------
-    DataNotUsable
-        The store is empty, or a session has no record of what was told of it.
-    """
-    snapshot = deps.market.snapshot(asof)
-    if snapshot is None:
-        raise DataNotUsable("the market store is empty", fix="Run `appliance pull`")
-    store_snapshot(deps.fs, deps.folder.completed, asof, snapshot)
-    return snapshot

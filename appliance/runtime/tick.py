@@ -1,14 +1,12 @@
-"""Runs jobs in this process: everything that is due now (`run-due`), or one whole session (`run-day`)."""
+"""What is due now, done once, in this process: what the daemon does job by job, for a person and for rehearsals."""
 
 from __future__ import annotations
-
-from datetime import date
 
 from appliance.jobs.runner import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend
-from appliance.safety.halt import halt, notify
+from appliance.safety.halt import halt, tell
 from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
@@ -59,32 +57,9 @@ def _act(device: Device, item: DueJob) -> JobReport:
     if item.decision is Decision.MISSED:
         report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:
-            notify(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
+            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
         return report
     try:
         return device.run(item.job, item.session)
     except DeviceHalted as error:
         return device.close(item.job, item.session, JobStatus.HALTED, str(error))
-
-
-def run_session(device: Device, session: date) -> list[JobReport]:
-    """Run every job of the session D and return their reports.
-
-    A latch that closes on the way ends what sends orders; the books are still reconciled and the report written.
-
-    Raises
-    ------
-    NotASession
-        D is none, or the hosted exchange has no bars of it.
-    DeviceHalted
-        The latch was closed before the session began.
-    """
-    device.require_held(session)
-    device.latch.require_armed()
-    reports: list[JobReport] = []
-    for name in (slot.job for slot in device.table):
-        try:
-            reports.append(device.run(name, session))
-        except DeviceHalted as error:
-            reports.append(device.close(name, session, JobStatus.HALTED, str(error)))
-    return reports

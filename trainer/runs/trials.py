@@ -1,0 +1,120 @@
+"""What was tried for one book and what that leaves of its Sharpe ratio: the figures that evidence and cases hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trainer.validation.significance.dsr import Hurdle
+
+
+@dataclass(frozen=True)
+class SharedBins:
+    """Annual Sharpe ratio of the chosen recipe in bins that trials shared, in bins of each split's own, and the gap."""
+
+    shared: float | None = None
+    per_split: float | None = None
+    gap: float | None = None
+
+
+@dataclass(frozen=True)
+class SharpeFigures:
+    """The book's Sharpe ratio per session and year, its sessions, and the moments of its returns."""
+
+    per_session: float
+    annual: float
+    sessions: int
+    skewness: float
+    kurtosis: float
+
+
+@dataclass(frozen=True)
+class Hurdles:
+    """Every trial that counts, and the clusters of those that differ."""
+
+    raw: Hurdle
+    effective: Hurdle
+
+
+@dataclass(frozen=True)
+class OverfittingFigures:
+    """Probability of backtest overfitting, and what takes its place where too few trials differ."""
+
+    value: float | None = None
+    applicable: bool = False
+    reason: str = ""
+    clusters: int = 0
+    complete_trials: int = 0
+    baselines: tuple[str, ...] = ()
+    blocks: int = 0
+    splits: int = 0
+    dropped_sessions: int = 0
+    probability_of_loss: float | None = None
+    degradation_slope: float | None = None
+    dominates_first: bool = False
+    dominates_second: bool = False
+    logits: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class BestOfAll:
+    """The book's t as the largest of all trials' (max-t)."""
+
+    p: float | None = None
+    t: float | None = None
+    critical_t: float | None = None
+    trials: int = 0
+    blind: int = 0
+    block_sessions: int = 0
+    draws: int = 0
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Figures of a book over every trial on record; without a Sharpe ratio to judge, all behind `sharpe` are None."""
+
+    n_trials: int | None = None
+    states: Mapping[str, int] = field(default_factory=dict)
+    blind: int = 0
+    retrained: int = 0
+    bins: SharedBins | None = None
+    sharpe: SharpeFigures | None = None
+    variance_of_sharpes: float | None = None
+    hurdles: Hurdles | None = None
+    benchmark_sharpe: float | None = None
+    psr: float | None = None
+    dsr: float | None = None
+    dsr_2025: float | None = None
+    min_trl_sessions: float | None = None
+    min_btl_years: float | None = None
+    min_btl_bound_years: float | None = None
+    years: float | None = None
+    pbo: OverfittingFigures | None = None
+    max_t: BestOfAll | None = None
+
+    @property
+    def known_hurdles(self) -> tuple[Hurdle, ...]:
+        """Both hurdles; of an older document the raw one alone, empty where there is none."""
+        if self.hurdles is not None:
+            return self.hurdles.raw, self.hurdles.effective
+        if self.n_trials is None or self.variance_of_sharpes is None:
+            return ()
+        return (Hurdle(self.n_trials, self.variance_of_sharpes),)
+
+
+@dataclass(frozen=True)
+class ChainEnd:
+    """The end of the record of trials as a training saw it."""
+
+    records: int = 0
+    head: str = ""
+
+
+@dataclass(frozen=True)
+class EvidenceTrials(Trials):
+    """The figures with their place on record: study, trial, the trial that was trained again, and the record's end."""
+
+    study: str | None = None
+    trial: str | None = None
+    lineage: str | None = None
+    chain: ChainEnd | None = None
