@@ -1,0 +1,59 @@
+"""Counts what the layout of the source costs a reader: `python -m benchmarks.house [FOLDER ...]`, one column a checkout.
+
+Import lines are the lines of import statements; mappings are `dict[str, Any]` and `Mapping[str, Any]` in product code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import sys
+from pathlib import Path
+
+PACKAGES = ("signals", "portfolio", "execution", "trainer", "appliance")
+TOPS = (*PACKAGES, "execution/exchange")
+
+
+def counted(root: Path) -> dict[str, str]:
+    """Return the figures of one checkout, by what they count."""
+    files = {path: path.read_text(encoding="utf-8") for package in PACKAGES for path in sorted((root / package).rglob("*.py"))}
+    lines = {path: text.count("\n") for path, text in files.items()}
+    imports = sum(
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for text in files.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+    everywhere = [
+        path.read_text(encoding="utf-8")
+        for folder in (*PACKAGES, "tests", "benchmarks", "ansible")
+        for path in (root / folder).rglob("*.py")
+    ]
+    total = sum(lines.values())
+    largest = max(lines, key=lambda path: lines[path])
+    return {
+        **{f"modules at the top of {top}": str(len([p for p in (root / top).glob("*.py") if not p.stem.startswith("__")])) for top in TOPS},
+        "files": str(len(files)),
+        "lines of product code": f"{total:,}",
+        "import lines": f"{imports:,} ({imports / total:.1%})",
+        "`# fmt: skip`": str(sum(text.count("# fmt: skip") for text in everywhere)),
+        "lines with a mapping to Any": str(
+            sum(len(re.findall(r"^.*(?:dict|Mapping)\[str, Any\].*$", t, flags=re.M)) for t in files.values())
+        ),
+        "median, largest file": f"{statistics.median(lines.values()):.0f}, {lines[largest]} ({largest.relative_to(root).as_posix()})",
+    }
+
+
+def main() -> None:
+    """Print one row a figure and one column a folder."""
+    folders = [Path(name) for name in sys.argv[1:]] or [Path(__file__).resolve().parents[1]]
+    columns = [counted(folder) for folder in folders]
+    print("| " + " | ".join(["", *(folder.resolve().name for folder in folders)]) + " |")
+    print("|---" * (len(folders) + 1) + "|")
+    for name in columns[0]:
+        print("| " + " | ".join([name, *(column[name] for column in columns)]) + " |")
+
+
+if __name__ == "__main__":
+    main()
