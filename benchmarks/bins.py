@@ -121,7 +121,8 @@ def main() -> None:
     for what in taken["once"][0]:
         anew, once = (statistics.median(run[what] for run in taken[name]) for name in SIDES)
         title = f"total, {what} trees" if what.isdigit() else what
-        print(f"  {title:17} anew {anew:8.2f}, once {once:8.2f}: {anew / once:5.2f}x")
+        ratio = f"{anew / once:5.2f}x" if once else "nothing to measure"
+        print(f"  {title:17} anew {anew:8.2f}, once {once:8.2f}: {ratio}")
     print(f"  test scores of {max(asked.trees)} trees correlate {alike:.4f}")
 
 

@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
+    if asked.seeds < 2:
+        parser.error("an error needs --seeds of at least 2")
     config = load(ROOT / "configs" / "sleeves" / "equities_xs.yml", RecipeConfig)
     material = prepare(RECIPES["equities_xs"], config, Range(asked.data, None, None, ()))
     rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)

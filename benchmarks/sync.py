@@ -59,9 +59,9 @@ begun = time.monotonic()
 from datetime import UTC, date, datetime
 from pathlib import Path
 from appliance.config import StoresConfig
-from appliance.market import Market
-from appliance.sources import Sources, published
-from appliance.sync import pull_data
+from appliance.market.store import Market
+from appliance.storage.published_sources import Sources, published
+from appliance.bundles.pull import pull_data
 place, endpoint, keys, state = sys.argv[1:5]
 store = Sources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data()
 manifest = published(store)
@@ -94,13 +94,13 @@ import sys, time
 begun = time.monotonic()
 from datetime import date
 from pathlib import Path
-from appliance.clock import SystemClock
-from appliance.completing import complete
+from appliance.system.clock import SystemClock
+from appliance.market.vendor_sessions import complete
 from appliance.config import StoresConfig
-from appliance.fs import DurableFs
-from appliance.market import Market
-from appliance.sources import Sources, published
-from appliance.sync import is_current
+from appliance.system.durable_files import DurableFs
+from appliance.market.store import Market
+from appliance.storage.published_sources import Sources, published
+from appliance.bundles.pull import is_current
 from execution.brokers.market_data import AlpacaData, Keys
 place, endpoint, keys, url, state, asof = sys.argv[1:]
 manifest = published(Sources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data())

@@ -171,3 +171,28 @@ def test_no_two_classes_of_the_stages_and_the_trainer_share_a_name() -> None:
     ]
     seen = [name for name, _ in names]
     assert sorted({name for name in seen if seen.count(name) > 1}) == []
+
+
+WRITTEN_IMPORT = re.compile(rf"^from ((?:{'|'.join(PACKAGES)})(?:\.\w+)*) import ([\w, ]+)$", re.MULTILINE)
+
+
+def missing_imports(text: str) -> list[str]:
+    """Every import of this project, written in a text, of a module that is not there or a name that it does not hold."""
+    found = []
+    for module, names in WRITTEN_IMPORT.findall(text):
+        place = ROOT.joinpath(*module.split("."))
+        file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.exists()), None)
+        for name in (word.split()[0] for word in names.split(",")):
+            is_module = (place / f"{name}.py").exists() or (place / name / "__init__.py").exists()
+            if file is None or not (is_module or re.search(rf"\b{name}\b", file.read_text(encoding="utf-8"))):
+                found.append(f"{module}.{name}")
+    return found
+
+
+def test_programs_that_tests_and_benchmarks_pass_to_a_child_import_what_is_there() -> None:
+    """They are text to every other check: a module that moves leaves them behind."""
+    files = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    guilty = {str(path.relative_to(ROOT)): missing_imports(path.read_text(encoding="utf-8")) for path in files}
+    assert {path: found for path, found in guilty.items() if found} == {}
+    gone = "import sys" + "\nfrom appliance.market import Market\nfrom signals.errors import TrademlError, Nothing\n"
+    assert missing_imports(gone) == ["appliance.market.Market", "signals.errors.Nothing"]
