@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portfolio.build import Mode, PortfolioConfig, build
+from portfolio.build import PortfolioConfig, build
+from portfolio.config import BookSides
 from portfolio.policy.target import TargetBook, candidates_of, target_book
 from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import RiskModel
@@ -211,7 +212,7 @@ def test_positions_are_worth_trading_at_the_accounts_size(equity: float, expecte
 def test_long_only_enters_at_the_top_quintile_and_leaves_below_the_40th_percentile() -> None:
     """Ten names, quantiles 0.05 .. 0.95: two enter; a holding at quantile 0.45 stays, one at 0.35 goes."""
     risk, values = risk_model(10), np.arange(10.0)
-    config = PortfolioConfig(mode=Mode.LONG_ONLY, name_cap=0.6, stepped_name_limit=0.9, fixed_ic=0.1)
+    config = PortfolioConfig(mode=BookSides.LONG_ONLY, name_cap=0.6, stepped_name_limit=0.9, fixed_ic=0.1)
     fresh = target_book(scores_of(values), risk, config, {}, 1e6)
     kept = target_book(scores_of(values), risk, config, {"S0004": 0.1, "S0003": 0.1}, 1e6)
     assert np.flatnonzero(fresh.weights).tolist() == [8, 9]
@@ -238,7 +239,7 @@ def situations(draw: st.DrawFn) -> tuple[int, int, PortfolioConfig, dict[str, fl
     n = draw(st.integers(4, 130))
     seed = draw(st.integers(0, 10_000))
     config = PortfolioConfig(
-        mode=draw(st.sampled_from(Mode)),
+        mode=draw(st.sampled_from(BookSides)),
         names_per_side=draw(st.integers(1, 60)),
         sector_limit=draw(st.sampled_from([None, 0.03])),
         fixed_ic=draw(st.sampled_from([None, 0.002, 0.03, 0.2, -0.1])),
@@ -260,7 +261,7 @@ def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, Portfolio
     assert np.abs(w).sum() <= 0.95 + 1e-9
     assert np.abs(w).max() <= 0.045 + 1e-9
     assert annual_volatility(w, risk.covariance, 5) <= 0.10 + 1e-9
-    if config.mode is Mode.LONG_ONLY:
+    if config.mode is BookSides.LONG_ONLY:
         assert w.min() >= 0
     else:
         assert abs(w.sum()) <= 0.02 + 1e-9
@@ -278,7 +279,7 @@ def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, Portfolio
     assert moved <= config.turnover_limit + 1e-9
     held_gross, held_net = sum(abs(v) for v in held.values()), abs(sum(held.values()))
     assert stepped.gross <= max(1.0, held_gross) + 1e-9
-    if config.mode is Mode.LONG_SHORT:
+    if config.mode is BookSides.LONG_SHORT:
         assert abs(stepped.net) <= max(0.03, held_net) + 1e-9
 
 
@@ -327,7 +328,7 @@ def test_a_better_ic_never_shrinks_the_book(n: int, seed: int, ic: float, more: 
 
 
 @PROPERTY
-@given(st.integers(10, 120), st.integers(0, 1000), st.sampled_from(Mode))
+@given(st.integers(10, 120), st.integers(0, 1000), st.sampled_from(BookSides))
 def test_a_book_at_its_target_is_not_traded(n: int, seed: int, mode: Mode) -> None:
     scores, risk = random_scores(n, seed), risk_model(n, seed)
     config = PortfolioConfig(mode=mode)
