@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,20 @@ def test_no_two_classes_of_the_stages_and_the_trainer_share_a_name() -> None:
 WRITTEN_IMPORT = re.compile(rf"^from ((?:{'|'.join(PACKAGES)})(?:\.\w+)*) import ([\w, ]+)$", re.MULTILINE)
 
 
+@cache
+def bound_names(file: Path) -> set[str]:
+    """Every name that a module defines, assigns or imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return found
+
+
 def missing_imports(text: str) -> list[str]:
     """Every import of this project, written in a text, of a module that is not there or a name that it does not hold."""
     found = []
@@ -184,7 +199,7 @@ def missing_imports(text: str) -> list[str]:
         file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.exists()), None)
         for name in (word.split()[0] for word in names.split(",")):
             is_module = (place / f"{name}.py").exists() or (place / name / "__init__.py").exists()
-            if file is None or not (is_module or re.search(rf"\b{name}\b", file.read_text(encoding="utf-8"))):
+            if file is None or not (is_module or name in bound_names(file)):
                 found.append(f"{module}.{name}")
     return found
 

@@ -329,7 +329,7 @@ def test_a_better_ic_never_shrinks_the_book(n: int, seed: int, ic: float, more: 
 
 @PROPERTY
 @given(st.integers(10, 120), st.integers(0, 1000), st.sampled_from(BookSides))
-def test_a_book_at_its_target_is_not_traded(n: int, seed: int, mode: Mode) -> None:
+def test_a_book_at_its_target_is_not_traded(n: int, seed: int, mode: BookSides) -> None:
     scores, risk = random_scores(n, seed), risk_model(n, seed)
     config = PortfolioConfig(mode=mode)
     book = target_book(scores, risk, config, {}, 1e6)
