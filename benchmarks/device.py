@@ -27,7 +27,7 @@ from pathlib import Path
 import yaml
 
 from appliance.schedule.timetable import TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.store import END, Published, publish_store
 from trainer.curation.generated.market import generate

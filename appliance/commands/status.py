@@ -27,7 +27,7 @@ from appliance.system.state_folder import StateFolder
 from signals.config import load
 from signals.errors import FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
-from signals.schedule.windows import Timetable, windows
+from signals.schedule.job_windows import Timetable, windows
 from signals.text.console import emit
 
 SHOWN = (
@@ -59,6 +59,7 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
     facts = _vitals(StateFolder(state), credentials)
     lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
+    lines += [f"{'next_job':<16} {text}" for text in facts.get("scheduled", ())[:1]]
     emit(facts, as_json=as_json, text="\n".join(lines))
     raise typer.Exit(int(Verdict[facts["verdict"].upper()]))
 

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -14,9 +13,6 @@ from typing import Annotated
 
 import structlog
 import typer
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from appliance.daemon import control_requests, log
 from appliance.daemon.child_process import ChildProcess, ProcessExit, ProcessLimits
@@ -31,9 +27,9 @@ from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder, only_daemon
 from appliance.system.time_sync import Instants, between, instants
 from signals.errors import LedgerUnusable, Locked
+from signals.schedule.wake_ups import WakeUps
 from signals.text.console import run
 
-LOOK = "look"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 END_SECONDS = 25.0
 STEP_SECONDS = 0.25
@@ -69,7 +65,7 @@ def daemon(
     folder.require()
     logger = log.configure(sys.stdout)
     pace = Pace(look=look_every, retry=retry_after, publish=min(60.0, 12 * look_every))
-    clock = SystemClock()
+    clock, wake_ups = SystemClock(), WakeUps(pace.look)
     for left in reversed(range(LOCK_ATTEMPTS)):
         try:
             with only_daemon(folder):
@@ -80,10 +76,11 @@ def daemon(
                     credentials=credentials,
                     real=clock,
                     gate=Gate(clock),
+                    wake_ups=wake_ups,
                     pace=pace,
                     log=logger,
                 )
-                Process(supervisor, folder, os.environ, pace, logger).run()
+                Process(supervisor, wake_ups, folder, os.environ, pace, logger).run()
                 return
         except Locked:
             if not left:
@@ -92,11 +89,12 @@ def daemon(
 
 
 class Process:
-    """The threads and signals around one `Supervisor`: the scheduler looks, the control socket answers, this one feeds.
+    """The threads and signals around one `Supervisor`: wake-ups look, the control socket answers, this one feeds the watchdog.
 
     Parameters
     ----------
     supervisor : Supervisor
+    wake_ups : WakeUps
     folder : StateFolder
     environment : mapping of str to str
         Names systemd's socket; of every child.
@@ -105,16 +103,18 @@ class Process:
     """
 
     def __init__(
-        self, supervisor: Supervisor, folder: StateFolder, environment: Mapping[str, str], pace: Pace, logger: structlog.stdlib.BoundLogger
+        self,
+        supervisor: Supervisor,
+        wake_ups: WakeUps,
+        folder: StateFolder,
+        environment: Mapping[str, str],
+        pace: Pace,
+        logger: structlog.stdlib.BoundLogger,
     ) -> None:
         self._supervisor, self._folder, self._pace, self._log = supervisor, folder, pace, logger
         self._environment, self._manager = environment, ServiceManager(environment)
         self._clock, self._stop, self._is_stopping = SystemClock(), Event(), False
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
+        self._wake_ups = wake_ups
 
     def run(self) -> None:
         """Live until stopped, then end what is at work as a reboot would."""
@@ -124,8 +124,7 @@ class Process:
         signal.signal(signal.SIGUSR1, self._on_halt_signal)
         self._log.info("begins", pid=pid, state=str(self._folder.root))
         self._write_note(lambda: self._supervisor.note_start(boot, pid))
-        self._scheduler.add_job(self._supervisor.look, IntervalTrigger(seconds=self._pace.look), id=LOOK)
-        self._scheduler.start()
+        self._wake_ups.start(self._supervisor.look)
         listener = Thread(target=self._listen, daemon=True)
         listener.start()
         try:
@@ -133,7 +132,7 @@ class Process:
         finally:
             self._manager.stopping()
             self._stop.set()
-            self._scheduler.shutdown(wait=False)
+            self._wake_ups.stop()
             self._end_work()
             listener.join(2 * STEP_SECONDS)  # it takes the socket's name away; a request at work goes on without it
             self._write_note(lambda: self._supervisor.note_end(boot, pid))
@@ -172,8 +171,8 @@ class Process:
         now = instants()
         jump = between(seen, now)
         self._supervisor.clock_guard.add_jump(jump)
-        if jump.set_by < -BACKWARDS_SECONDS:  # the scheduler waits by the wall clock: it would sleep through the gap
-            self._scheduler.reschedule_job(LOOK, trigger=IntervalTrigger(seconds=self._pace.look))
+        if jump.set_by < -BACKWARDS_SECONDS:  # looks wait by the wall clock: they would sleep through the gap
+            self._wake_ups.restart_looks()
         return now
 
     def _listen(self) -> None:
@@ -195,7 +194,7 @@ class Process:
 
     def _look_now(self) -> dict[str, object]:
         facts = self._supervisor.vitals().facts()
-        named = ("verdict", "reasons", "latch", "halt_id", "session", "jobs", "waits_for", "last_job")
+        named = ("verdict", "reasons", "latch", "halt_id", "session", "jobs", "scheduled", "waits_for", "last_job")
         return {name: facts[name] for name in named}
 
     def _run_command(self, arguments: Sequence[str], seconds: float) -> ProcessExit:

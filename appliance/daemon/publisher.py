@@ -40,6 +40,8 @@ class SupervisorState:
         Why the device does not do its work; empty when it does.
     tries_again : sequence of str
         Jobs that did not end by themselves and are tried again.
+    scheduled : sequence of str
+        The wake-ups ahead; none where a served exchange owns the time.
     working_on : str
         The process at work; empty when there is none.
     brief : Briefing or None
@@ -49,6 +51,7 @@ class SupervisorState:
 
     waits_for: Sequence[str]
     tries_again: Sequence[str]
+    scheduled: Sequence[str]
     working_on: str
     brief: Briefing | None
     venue_now: datetime
@@ -97,7 +100,7 @@ class Publisher:
     def vitals(self, ledger: Ledger, state: SupervisorState) -> Vitals:
         """Return the device's facts now, as the supervisor knows itself."""
         at = self._real.now()
-        said = own_facts(state.waits_for, state.tries_again, at)
+        said = own_facts(state.waits_for, state.tries_again, at, state.scheduled)
         if state.brief is None:
             return vitals(ledger, self._folder, at, said)
         latch, table = Latch(self._folder.root, DurableFs()).read(), table_of(state.brief.entering)
@@ -130,9 +133,9 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str
     _link(folder.health, runtime / HEALTH)
 
 
-def own_facts(waits_for: Sequence[str], tries_again: Sequence[str], at: datetime) -> DaemonFacts:
+def own_facts(waits_for: Sequence[str], tries_again: Sequence[str], at: datetime, scheduled: Sequence[str] = ()) -> DaemonFacts:
     """Return the daemon's facts as its own process knows them while it writes."""
-    said = {"waits_for": list(waits_for), "tries_again": list(tries_again)}
+    said = {"waits_for": list(waits_for), "tries_again": list(tries_again), "scheduled": list(scheduled)}
     return DaemonFacts(runs=True, is_expected=True, at=at, said=said)
 
 

@@ -1,6 +1,6 @@
 """The daemon's look and the process at work: poll it, else start the one thing that is needed next.
 
-Entry point: `Supervisor.look`, called every few seconds by a scheduler, and at the hour of each job; it never waits
+Entry point: `Supervisor.look`, called every few seconds and at the hour of each job ahead (`WakeUps`); it never waits
 for a job.
 
 In this order: how the process at work does; what happened to time; whether the device may be READY; halts and messages
@@ -54,7 +54,8 @@ from appliance.system.ports import Alert, Beat, Clock, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
 from signals.schedule.catch_up import catch_up, first_session
-from signals.schedule.due import Decision, DueJob
+from signals.schedule.due import Decision, DueJob, upcoming
+from signals.schedule.wake_ups import WakeUps
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 
@@ -81,6 +82,8 @@ class Supervisor:
         The machine's.
     gate : Gate
         Whether time may be believed.
+    wake_ups : WakeUps
+        Told which instants are ahead, so that a look comes at each.
     pace : Pace
     log : structlog logger
     """
@@ -94,6 +97,7 @@ class Supervisor:
         credentials: Path | None,
         real: Clock,
         gate: Gate,
+        wake_ups: WakeUps,
         pace: Pace,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
@@ -105,7 +109,7 @@ class Supervisor:
         self.clock_guard = ClockGuard(gate, self.notify, self.close_latch)
         self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
         self.liveness = Liveness(real.monotonic())
-        self._at_work, self._attempts = ProcessSlot(), Attempts()
+        self._at_work, self._attempts, self._wake_ups = ProcessSlot(), Attempts(), wake_ups
         self._brief: Briefing | None = None
         self._clock: Clock = real
         self._waits: tuple[str, ...] = ("the briefing",)
@@ -165,7 +169,12 @@ class Supervisor:
         at = self._clock.now()
         self.clock_guard.halt_if_clock_behind_ledger(at, self._ledger_view.newest(), brief, is_armed=self._latch.read().is_armed)
         since = first_session(self._ledger_view.sessions(), at, brief.calendar)
-        found = catch_up(at, self._ledger_view.ended(since), brief.calendar, since, table_of(brief.entering))
+        ended, table = self._ledger_view.ended(since), table_of(brief.entering)
+        # a served exchange moves its own time, which only looking finds out
+        ahead = () if brief.exchange else upcoming(at, ended, brief.calendar, table)
+        if self._wake_ups.replace([window for window in ahead if window.session >= since]):
+            self._publisher.hurry()
+        found = catch_up(at, ended, brief.calendar, since, table)
         if (reason := absence(found.unattended)) and self._latch.read().is_armed:
             self.close_latch(ABSENT, reason)
             return
@@ -360,7 +369,7 @@ class Supervisor:
         return self._at_work.words
 
     def _state(self) -> SupervisorState:
-        return SupervisorState(self.waits_for, self.tries_again, self.working_on, self._brief, self._venue_now())
+        return SupervisorState(self.waits_for, self.tries_again, self._wake_ups.words, self.working_on, self._brief, self._venue_now())
 
     def vitals(self) -> Vitals:
         """Return the facts as they are now, from a connection of its own: any thread may ask."""

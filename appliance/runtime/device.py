@@ -37,7 +37,7 @@ from signals.config import load
 from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
-from signals.schedule.windows import Timetable, windows
+from signals.schedule.job_windows import Timetable, windows
 from signals.text.wording import utc_words
 
 

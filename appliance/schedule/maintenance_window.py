@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 
 from appliance.schedule.timetable import CONFIRM, TRADE
 from signals.market.sessions import Calendar
-from signals.schedule.windows import Timetable, windows
+from signals.schedule.job_windows import Timetable, windows
 
 MARGIN = timedelta(minutes=15)
 

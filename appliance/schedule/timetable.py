@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import time
 
-from signals.schedule.windows import Anchor, Timetable, TimetableRow, When
+from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When
 
 EVENING = When(Anchor.EVENING_BEFORE, time(18, 30))
 PLAN_BY = When(Anchor.MORNING, time(9, 20))

@@ -14,7 +14,7 @@ from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, job_runs
 from appliance.system.ports import ADDRESSES
 from signals.market.sessions import Calendar
-from signals.schedule.windows import Timetable, windows
+from signals.schedule.job_windows import Timetable, windows
 
 DECIDING = ("plan", "trade")
 RECENT_SESSIONS = 5  # what was missed longer ago is history, and in the ledger

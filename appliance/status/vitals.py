@@ -134,6 +134,7 @@ class Vitals:
             "daemon": "runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
             "waits_for": list(self.daemon.said.get("waits_for", ())),
             "tries_again": list(self.daemon.said.get("tries_again", ())),
+            "scheduled": list(self.daemon.said.get("scheduled", ())) if self.daemon.runs else [],
         }
 
 

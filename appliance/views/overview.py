@@ -22,7 +22,7 @@ from appliance.views import runs, tripwire_checks
 from appliance.views.view import Row, View, fact, newest_session, percent
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, Calendar
-from signals.schedule.windows import Timetable, windows
+from signals.schedule.job_windows import Timetable, windows
 
 COLUMNS = ("section", "fact", "value")
 CURVE_SESSIONS = 90

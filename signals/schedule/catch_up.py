@@ -18,7 +18,7 @@ from datetime import date, datetime
 
 from signals.market.sessions import Calendar
 from signals.schedule.due import Decision, DueJob, due
-from signals.schedule.windows import Timetable, is_over
+from signals.schedule.job_windows import Timetable, is_over
 
 WHILE_OFF = "the machine was off"
 

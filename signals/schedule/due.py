@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from signals.market.sessions import Calendar
-from signals.schedule.windows import JobWindow, Timetable, is_over, windows
+from signals.schedule.job_windows import JobWindow, Timetable, is_over, windows
 
 LATE_AFTER = timedelta(minutes=10)
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from statistics import mean
 
 from appliance.schedule.timetable import JOBS, TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import bundles, steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import END, SYMBOLS, Published, publish_bundle, publish_data, recipe

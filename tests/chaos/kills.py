@@ -31,7 +31,7 @@ import apsw
 import requests
 
 from appliance.schedule.timetable import TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 

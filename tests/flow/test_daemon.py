@@ -20,7 +20,7 @@ import requests
 
 from appliance.daemon.control_socket import Command, ControlRequest, ask
 from appliance.schedule.timetable import JOBS, TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appliance.schedule.timetable import TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -21,7 +21,7 @@ from appliance.commands import halt_and_rearm
 from appliance.runtime.device import opened
 from appliance.schedule.timetable import TIMETABLE
 from signals.errors import Locked
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -21,7 +21,7 @@ from execution.exchange.protocol.faults import Fault, FaultKind
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from signals.market.dataset import load_actions, load_bars
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.schedule.timetable import TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching
 from tests.nspawn.bench import FAST, URL, Bench, Ears, build_release, release_of, serve_exchange

@@ -34,7 +34,7 @@ import apsw
 import requests
 
 from appliance.schedule.timetable import JOBS, TIMETABLE
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 from tests.fakes import steering
 from tests.fakes.store import Published, publish_store
 

@@ -16,7 +16,7 @@ from appliance.config import BackupConfig
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import TIMETABLE
 from signals.market.sessions import NEW_YORK, xnys
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = ROOT / "ansible"

@@ -15,7 +15,7 @@ from appliance.ledger import Ledger
 from appliance.schedule.maintenance_window import busy_until
 from appliance.schedule.timetable import TIMETABLE, Entering, table_of
 from signals.market.sessions import NEW_YORK, xnys
-from signals.schedule.windows import Timetable
+from signals.schedule.job_windows import Timetable
 
 CALENDAR = xnys(date(2025, 10, 20), date(2025, 12, 12))
 NORMAL, EARLY, THANKSGIVING = date(2025, 11, 12), date(2025, 11, 28), date(2025, 11, 27)

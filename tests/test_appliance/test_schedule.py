@@ -13,7 +13,7 @@ from execution.planning.entries import EntryConfig, EntryStyle
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, xnys
 from signals.schedule.due import Decision, due
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 
 CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
 D = date(2026, 3, 4)

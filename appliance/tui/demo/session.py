@@ -24,7 +24,7 @@ from appliance.tui.demo.state_files import DemoBundle
 from execution.brokers.base import Account, Position
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.sessions import Calendar
-from signals.schedule.windows import windows
+from signals.schedule.job_windows import windows
 
 ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"

@@ -1,4 +1,4 @@
-"""The threads around the daemon: a clock that is set back does not stop the looking (F32)."""
+"""The threads around the supervisor: a clock that is set back does not stop the looking (F32)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
 
-from appliance.daemon.__main__ import LOOK, Process
+from appliance.daemon.__main__ import Process
 from appliance.daemon.pace import Pace
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import instants
+from signals.schedule.wake_ups import LOOK, WakeUps
 
 
 class Looking:
-    """A daemon that counts its looks."""
+    """A supervisor that counts its looks."""
 
     def __init__(self) -> None:
         self.looks, self.jumps = 0, []
@@ -37,20 +39,19 @@ class Looking:
 
 def test_a_clock_that_is_set_back_by_an_hour_does_not_stop_the_looking(tmp_path: Path) -> None:
     """The scheduler waits by the wall clock: after such a step the next look would be an hour away."""
-    life = Looking()
-    process = Process(life, StateFolder(tmp_path), {}, Pace(look=0.05), structlog.get_logger())  # type: ignore[arg-type]
-    scheduler = process._scheduler
-    scheduler.add_job(life.look, "interval", seconds=0.05, id=LOOK)
-    scheduler.start()
+    supervisor, scheduler = Looking(), BackgroundScheduler(timezone=UTC)
+    wake_ups = WakeUps(0.05, scheduler)
+    process = Process(supervisor, wake_ups, StateFolder(tmp_path), {}, Pace(look=0.05), structlog.get_logger())  # type: ignore[arg-type]
+    wake_ups.start(supervisor.look)
     try:
-        assert life.seen.wait(10)
+        assert supervisor.seen.wait(10)
         scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC) + timedelta(hours=1))  # what the step does to it
         time.sleep(0.3)
-        life.seen.clear()
-        assert not life.seen.wait(0.3)
+        supervisor.seen.clear()
+        assert not supervisor.seen.wait(0.3)
         before = instants()
         process._watch_time(replace(before, wall=before.wall + 3_600))
-        assert life.seen.wait(10)
-        assert round(life.jumps[-1].set_by) == -3_600
+        assert supervisor.seen.wait(10)
+        assert round(supervisor.jumps[-1].set_by) == -3_600
     finally:
-        scheduler.shutdown(wait=True)
+        wake_ups.stop()

@@ -3,137 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time as real_time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Iterator
+from datetime import date, time, timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 
-from appliance.controls.latch import Latch, LatchRecord
-from appliance.daemon.briefing import Briefing
-from appliance.daemon.gate import Gate
-from appliance.daemon.pace import Pace
-from appliance.daemon.supervisor import MAX_CRASHES, Supervisor
+from appliance.daemon.supervisor import MAX_CRASHES
 from appliance.ledger import Ledger, Mode, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
-from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.state_folder import exclusive
 from appliance.system.time_sync import Jump
-from signals.market.sessions import xnys
+from tests.fakes.supervisor import CALENDAR, SYNCHRONISED, D, SupervisorBench
 
-CALENDAR = xnys(date(2026, 2, 2), date(2026, 4, 30))
-D = date(2026, 3, 4)
-MORNING = CALENDAR.session(D).at(time(8))
-SYNCHRONISED = ""
-
-
-class Hands(Supervisor):
-    """A daemon whose jobs are the test's: each command runs a line of Python."""
-
-    programs: dict[str, str]
-
-    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
-        """Return the program of the named command; an attendance finds nothing to do."""
-        name = arguments[1] if arguments[0] == "job" else arguments[0]
-        return (sys.executable, "-c", self.programs.get(name, "pass"))
-
-
-@dataclass
-class Bench:
-    """A state folder, a clock that is moved by hand, and a daemon."""
-
-    root: Path
-    sync: str = SYNCHRONISED
-    skew: float = 0.0
-    at: datetime = MORNING
-    mono: float = 0.0
-    programs: dict[str, str] = field(default_factory=dict)
-    started: list[Supervisor] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.folder = StateFolder(self.root)
-        Ledger(self.folder.ledger, Mode.WRITE).close()
-        brief = Briefing("", "http://broker", 5.0, CALENDAR)
-        DurableFs().write(self.folder.briefing, json.dumps(brief.to_json()).encode())
-        self.latch = Latch(self.root, DurableFs())
-        self.latch.arm(by="me", at=self.at)
-        self.daemon = self.start()
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.mono
-
-    def sleep(self, seconds: float) -> None:
-        self.mono += seconds
-
-    def start(self) -> Hands:
-        found = Hands(
-            self.folder,
-            self.root / "run",
-            environment=dict(os.environ),
-            credentials=None,
-            real=self,
-            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
-            pace=Pace(),
-            log=structlog.get_logger("appliance.daemon"),
-        )
-        found.programs = self.programs
-        self.started.append(found)
-        return found
-
-    def look(self, until: Callable[[], bool] = lambda: False, most: int = 60) -> None:
-        """Look, five seconds of the daemon's time apart, until the condition holds or nothing is at work any more."""
-        for _ in range(most):
-            self.daemon.look()
-            if until():
-                return
-            real_time.sleep(0.02)
-            if not self.daemon.working_on:
-                self.mono += 5.0
-        assert until() or until.__name__ == "<lambda>"
-
-    def ready(self) -> None:
-        self.look(lambda: self.daemon.is_ready)
-        assert self.daemon.is_ready
-
-    def row(self, job: str, session: date = D) -> job_runs.JobRun | None:
-        with Ledger(self.folder.ledger, Mode.READ) as ledger:
-            return job_runs.find(ledger, session, job)
-
-    def ends(self, *jobs: str, session: date = D) -> None:
-        """Write down that these jobs have ended well."""
-        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
-            for job in jobs:
-                job_runs.begin(ledger, session, job, self.at)
-                job_runs.finish(ledger, JobReport(job, session, JobStatus.DONE, "well"), self.at)
-
-    def told(self) -> list[tuple[str, str, str]]:
-        with Ledger(self.folder.ledger, Mode.READ) as ledger:
-            return [(r.alert.severity.value, r.alert.title, r.alert.body) for r in alerts.newest(ledger, 50)][::-1]
-
-    @property
-    def standing(self) -> LatchRecord:
-        return self.latch.read()
-
-
-Make = Callable[..., Bench]
+Make = Callable[..., SupervisorBench]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    made: list[Bench] = []
+    made: list[SupervisorBench] = []
 
-    def build(**more: str | float) -> Bench:
-        made.append(Bench(tmp_path, **more))  # type: ignore[arg-type]
+    def build(**more: str | float) -> SupervisorBench:
+        made.append(SupervisorBench(tmp_path, **more))  # type: ignore[arg-type]
         return made[-1]
 
     yield build
@@ -143,7 +37,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def bench(make: Make) -> Bench:
+def bench(make: Make) -> SupervisorBench:
     return make()
 
 
@@ -167,7 +61,7 @@ def test_a_clock_that_cannot_be_believed_keeps_the_device_from_beginning_and_is_
 
 
 @pytest.mark.parametrize("set_by", [90.0, -90.0, -3_600.0])
-def test_a_clock_that_jumps_halts(bench: Bench, set_by: float) -> None:
+def test_a_clock_that_jumps_halts(bench: SupervisorBench, set_by: float) -> None:
     """F32: the daemon's half; the jobs measure the rest."""
     bench.ready()
     bench.daemon.clock_guard.add_jump(Jump(set_by, 0.0))
@@ -175,7 +69,7 @@ def test_a_clock_that_jumps_halts(bench: Bench, set_by: float) -> None:
     assert bench.standing.name == "CLOCK" and f"by {set_by:+.1f} s" in bench.standing.reason
 
 
-def test_a_small_step_is_told_a_sleep_is_told_and_neither_halts(bench: Bench) -> None:
+def test_a_small_step_is_told_a_sleep_is_told_and_neither_halts(bench: SupervisorBench) -> None:
     bench.ready()
     bench.daemon.clock_guard.add_jump(Jump(3.0, 0.0))
     bench.daemon.clock_guard.add_jump(Jump(0.001, 7_200.0))
@@ -193,7 +87,7 @@ def test_a_clock_that_is_stepped_before_the_device_began_does_not_halt(make: Mak
 
 
 @pytest.mark.parametrize(("skew", "halts"), [(3.0, False), (6.0, True)])
-def test_the_broker_s_clock_is_asked_again_every_hour(bench: Bench, skew: float, halts: bool) -> None:
+def test_the_broker_s_clock_is_asked_again_every_hour(bench: SupervisorBench, skew: float, halts: bool) -> None:
     bench.ends(*JOBS)  # nothing is due: no job is at work when it looks
     bench.ready()
     bench.skew = skew
@@ -205,7 +99,7 @@ def test_the_broker_s_clock_is_asked_again_every_hour(bench: Bench, skew: float,
     assert [t for _, t, _ in bench.told()] == ["the clock is wrong"]
 
 
-def test_a_clock_behind_the_ledger_halts_and_nothing_runs_until_it_has_caught_up(bench: Bench) -> None:
+def test_a_clock_behind_the_ledger_halts_and_nothing_runs_until_it_has_caught_up(bench: SupervisorBench) -> None:
     bench.ends("pull", "score")
     bench.at -= timedelta(hours=1)
     bench.look(most=40)
@@ -216,7 +110,7 @@ def test_a_clock_behind_the_ledger_halts_and_nothing_runs_until_it_has_caught_up
     assert bench.daemon.waits_for == ()
 
 
-def test_what_was_missed_is_explained_once_and_told_once(bench: Bench) -> None:
+def test_what_was_missed_is_explained_once_and_told_once(bench: SupervisorBench) -> None:
     bench.at = CALENDAR.session(D).at(time(11))
     bench.ends(*JOBS, session=date(2026, 3, 3))
     bench.ends("pull", "score")
@@ -230,7 +124,7 @@ def test_what_was_missed_is_explained_once_and_told_once(bench: Bench) -> None:
     assert [t for _, t, _ in bench.told()] == [f"3 jobs of {D} were missed"]
 
 
-def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: Bench) -> None:
+def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: SupervisorBench) -> None:
     with Ledger(bench.folder.ledger, Mode.WRITE) as ledger:
         for job in ("pull", "score", "reconcile_morning", "plan"):
             job_runs.begin(ledger, D, job, bench.at)
@@ -242,7 +136,7 @@ def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: Bench) -> None:
     assert run is not None and "it began 2026-03-04 14:10:00 UTC and did not end" in run.summary
 
 
-def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(bench: Bench) -> None:
+def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(bench: SupervisorBench) -> None:
     bench.ends(*JOBS, session=D)
     back = date(2026, 3, 12)
     bench.at = CALENDAR.session(back).at(time(8, 30))
@@ -253,7 +147,7 @@ def test_away_for_too_long_halts_and_every_job_of_every_session_has_its_row(benc
         assert {run.status for run in runs if run} == {JobStatus.FAILED} and None not in runs
 
 
-def test_a_job_that_crashes_is_tried_again_ever_more_slowly_and_then_ends_in_words(bench: Bench) -> None:
+def test_a_job_that_crashes_is_tried_again_ever_more_slowly_and_then_ends_in_words(bench: SupervisorBench) -> None:
     """F57."""
     bench.ends("pull", "score")
     bench.programs["reconcile_morning"] = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
@@ -272,7 +166,7 @@ def test_a_job_that_crashes_is_tried_again_ever_more_slowly_and_then_ends_in_wor
     assert ("page", f"reconcile_morning of {D} failed") in [(s, t) for s, t, _ in bench.told()]
 
 
-def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its_words_are_kept(bench: Bench) -> None:
+def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its_words_are_kept(bench: SupervisorBench) -> None:
     bench.ends("pull", "score")
     bench.programs["reconcile_morning"] = "import sys; sys.stderr.write('no answer\\n'); sys.exit(5)"
     bench.ready()
@@ -292,7 +186,7 @@ def test_a_job_that_asks_for_another_attempt_is_tried_until_its_deadline_and_its
     assert bench.daemon.tries_again == ()
 
 
-def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: Bench) -> None:
+def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: SupervisorBench) -> None:
     bench.ends(*JOBS[: JOBS.index("trade")])
     bench.at = CALENDAR.session(D).at(time(9, 12))
     bench.programs["trade"] = "import sys; sys.stderr.write('HALTED by X\\n'); sys.exit(4)"
@@ -302,7 +196,7 @@ def test_a_job_that_finds_the_latch_closed_ends_as_halted(bench: Bench) -> None:
     assert run is not None and (run.status, run.summary) == (JobStatus.HALTED, "HALTED by X")
 
 
-def test_a_row_is_not_closed_under_a_person_s_hands(bench: Bench) -> None:
+def test_a_row_is_not_closed_under_a_person_s_hands(bench: SupervisorBench) -> None:
     bench.ends("pull", "score")
     bench.at = CALENDAR.session(D).at(time(11))
     with exclusive(bench.folder):
@@ -311,7 +205,7 @@ def test_a_row_is_not_closed_under_a_person_s_hands(bench: Bench) -> None:
     bench.look(lambda: bench.row("trade") is not None)
 
 
-def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_nothing(bench: Bench) -> None:
+def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_nothing(bench: SupervisorBench) -> None:
     bench.daemon.note_start("boot 1", 10)
     bench.start().note_start("boot 1", 11)
     bench.start().note_start("boot 2", 12)
@@ -321,7 +215,7 @@ def test_a_restart_says_that_the_one_before_did_not_end_and_an_orderly_one_says_
     assert titles == ["the daemon began again: its process was restarted", "the daemon began again: the machine was restarted"]
 
 
-def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Bench) -> None:
+def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: SupervisorBench) -> None:
     bench.programs["brief"] = "import sys; sys.stderr.write('no store\\n'); sys.exit(5)"
     bench.ready()
     bench.folder.briefing.unlink()
@@ -331,7 +225,7 @@ def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Be
 
 
 def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes_later(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: SupervisorBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D8: the idle daemon measures at every look; what it starts makes room or halts."""
     marks = bench.root / "marks"
