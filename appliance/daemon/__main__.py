@@ -15,12 +15,12 @@ import structlog
 import typer
 
 from appliance.daemon import control_requests, log
-from appliance.daemon.child_process import ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.child_process import TRY_AGAIN, ChildProcess, ProcessExit, ProcessLimits
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
 from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
-from appliance.daemon.supervisor import MANUAL, SMALL, TRY_AGAIN, Supervisor
+from appliance.daemon.supervisor import MANUAL, SMALL, Supervisor
 from appliance.daemon.systemd import ServiceManager
 from appliance.options import DEFAULT_STATE, Credentials, State
 from appliance.system.clock import SystemClock

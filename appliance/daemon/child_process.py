@@ -25,6 +25,7 @@ WORDS = 300
 MEGABYTE = 2**20
 DATA_PER_RESIDENT = 4  # room for what is reserved and never touched: thread stacks, arenas, a database's pool
 FIRST_TO_GO = b"900"
+TRY_AGAIN, HALTED_CODE = 5, 4  # exit codes of `appliance`: it could not be done now; the device is halted, or should be
 
 
 @dataclass(frozen=True)

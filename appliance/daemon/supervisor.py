@@ -9,11 +9,8 @@ that need an attendance; jobs that were missed, recorded; one job that is due, s
 Invariants
 ----------
 1. One process works at a time, and each job is a process of its own: the daemon loads none of their libraries.
-2. `job_runs` is the truth. The end that a job did not write itself, the daemon writes: once, in words.
-3. A job that asks for another attempt, or for a person, is tried again until its deadline; one that crashes is tried
-   `MAX_CRASHES` times, each after twice the wait of the one before: a full disk may have room again.
-4. No error in a look ends the daemon: it is reported, and the next look starts again.
-5. A job starts only because `due` names it, however the look came about.
+2. A job starts only because `due` names it, however the look came about.
+3. No error in a look ends the daemon: it is reported, and the next look starts again.
 """
 
 from __future__ import annotations
@@ -28,26 +25,25 @@ from threading import Thread
 import structlog
 
 from appliance.alerts.heartbeat import watcher
-from appliance.alerts.reminders import is_unheard, is_unsaid
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon import briefing
 from appliance.daemon.announcer import REPEAT_SECONDS, Announcer
-from appliance.daemon.attempts import Attempts, Place, job_key
+from appliance.daemon.attempts import Attempts, job_key
+from appliance.daemon.attendances import Attendances
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.child_process import ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
 from appliance.daemon.clock_guard import ClockGuard
 from appliance.daemon.gate import Gate
-from appliance.daemon.ledger_view import JobEnding, LedgerView
+from appliance.daemon.job_outcomes import JobOutcomes
+from appliance.daemon.ledger_view import LedgerView
 from appliance.daemon.liveness import Liveness
 from appliance.daemon.pace import Pace
 from appliance.daemon.process_slot import ProcessSlot, RunningProcess
 from appliance.daemon.publisher import Publisher, SupervisorState
-from appliance.ledger import halts
 from appliance.schedule.absence import ABSENT, absence
-from appliance.schedule.job import JobStatus
 from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
-from appliance.status.vitals import Vitals, is_filling
+from appliance.status.vitals import Vitals
 from appliance.system.clock import ExchangeTime
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Beat, Clock, Severity
@@ -59,10 +55,7 @@ from signals.schedule.wake_ups import WakeUps
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 
-MAX_CRASHES = 5
 MANUAL, DAMAGED = "MANUAL", "LEDGER_DAMAGED"
-TRY_AGAIN, HALTED_CODE = 5, 4
-KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may fix them
 SMALL = ProcessLimits(120.0, 512)
 LIMITS = {row.job: ProcessLimits(row.seconds, row.megabytes) for row in TIMETABLE}
 
@@ -110,11 +103,15 @@ class Supervisor:
         self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
         self.liveness = Liveness(real.monotonic())
         self._at_work, self._attempts, self._wake_ups = ProcessSlot(), Attempts(), wake_ups
+        self._attendances = Attendances(folder, self._latch, self._ledger_view, self._attempts, pace, self._venue_now)
+        self._outcomes = JobOutcomes(
+            self._ledger_view, self._latch, self._attempts, pace.retry, lambda: self._clock.now(), self.notify, log
+        )
         self._brief: Briefing | None = None
         self._clock: Clock = real
         self._waits: tuple[str, ...] = ("the briefing",)
         self.is_ready = False
-        self._trouble, self._is_urgent, self._failed_attendances = "", True, 0
+        self._trouble = ""
         self.socket_trouble = ""  # why the control socket cannot be heard
 
     def look(self) -> None:
@@ -150,9 +147,8 @@ class Supervisor:
             self._start("attend", ("attend",), SMALL, mono_s)
 
     def _next_step(self, mono_s: float) -> None:
-        if self._needs_attendance(mono_s):
-            self._is_urgent = False
-            self._attempts.wait_until("lost", mono_s + self._pace.lost)
+        if self._attendances.is_needed(mono_s):
+            self._attendances.started(mono_s)
             self._start("attend", ("attend",), SMALL, mono_s)
         elif self._attempts.is_due("brief", mono_s):
             self._attempts.wait_until("brief", mono_s + self._pace.retry)
@@ -179,7 +175,7 @@ class Supervisor:
             self.close_latch(ABSENT, reason)
             return
         if missed := [item for item in found.due if item.decision is Decision.MISSED]:
-            self._record_missed(missed, at, mono_s)
+            self._outcomes.record_missed(missed, at, mono_s)
             return
         for item in found.due:
             if self._attempts.is_due(job_key((item.session, item.job)), mono_s):
@@ -192,25 +188,6 @@ class Supervisor:
         self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
         arguments = ("job", item.job, "--session", str(item.session))
         self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), mono_s, item.session)
-
-    def _record_missed(self, missed: Sequence[DueJob], at: datetime, mono_s: float) -> None:
-        """Write one terminal row for each job that was missed, and notify of each session once."""
-        endings = []
-        for item in missed:
-            last = self._attempts.last_words((item.session, item.job))
-            words = f"missed: {item.reason}" + (f"; the last attempt said: {last}" if last else "")
-            endings.append(JobEnding(item.job, item.session, JobStatus.FAILED, words))
-        written = self._close_jobs(endings, at)
-        for session in sorted({item.session for item in written}):
-            jobs = [item for item in written if item.session == session]
-            title = f"{jobs[0].job} of {session} was missed" if len(jobs) == 1 else f"{len(jobs)} jobs of {session} were missed"
-            self.notify(Severity.WARN, f"missed-{session}", title, "; ".join(f"{i.job}: {i.words}" for i in jobs), mono_s)
-
-    def _close_jobs(self, endings: Sequence[JobEnding], at: datetime) -> tuple[JobEnding, ...]:
-        written = self._ledger_view.close_jobs(endings, at)
-        for item in endings:
-            self._attempts.ended((item.session, item.job))
-        return written
 
     def _start(self, name: str, arguments: Sequence[str], limits: ProcessLimits, mono_s: float, day: date | None = None) -> None:
         self._at_work.take(RunningProcess(name, ChildProcess(self.command(arguments), limits, self._environment, mono_s), day))
@@ -225,60 +202,23 @@ class Supervisor:
         process, ended = found
         self._publisher.hurry()
         if process.session is not None:
-            self._record_exit(process.name, process.session, ended, mono_s)
+            self._after_job(process.name, process.session, ended, mono_s)
         elif process.name == "brief":
             self._load_briefing(ended, mono_s)
         else:
             self._after_attendance(ended, mono_s)
 
     def _after_attendance(self, ended: ProcessExit, mono_s: float) -> None:
-        """Wait for the next attendance: longer after each that failed, for each may have notified a person."""
-        is_waiting = ended.code in (0, TRY_AGAIN)
-        self._failed_attendances = 0 if is_waiting else self._failed_attendances + 1
-        wait = min(self._pace.retry * 2 ** max(0, self._failed_attendances - 1), REPEAT_SECONDS)
-        self._attempts.wait_until("attend", mono_s + wait)
-        if halt_file.is_asked(DurableFs(), self._folder):
-            self._attempts.wait_until("HALT", mono_s + (self._pace.look if ended.code == TRY_AGAIN else wait))
+        self._attendances.ended(ended, mono_s)
         if ended.code != 0:
             self._log.warning("attendance failed", words=ended.words)
         if ended.code == HALTED_CODE:
             self._ledger_view.examine()  # is it the ledger?
 
-    def _record_exit(self, job: str, session: date, ended: ProcessExit, mono_s: float) -> None:
-        """Judge how a job's process ended by what the ledger says (invariants 2 and 3)."""
-        run, place = self._ledger_view.find(session, job), (session, job)
-        facts = {"job": job, "session": str(session), "seconds": round(ended.seconds, 1), "mb": ended.peak_megabytes}
+    def _after_job(self, job: str, session: date, ended: ProcessExit, mono_s: float) -> None:
         if job == TIMETABLE[0].job:
             self._attempts.wait_until("brief", mono_s)  # what it pulled may hold a longer calendar
-        if run is not None and run.status is not None:
-            self._log.info("job ended", status=run.status.value, summary=run.summary, **facts)
-            self._attempts.ended(place)
-            return
-        self._log.warning("job did not end", code=ended.code, words=ended.words, **facts)
-        self._attempts.failed(place, ended.words, mono_s + self._pace.retry)
-        if ended.code == HALTED_CODE and not self._latch.read().is_armed:
-            self._end_job(JobEnding(job, session, JobStatus.HALTED, ended.last_line), mono_s)
-        elif ended.code == HALTED_CODE:
-            self._ledger_view.examine()  # it asks for a halt and could not carry it out: is it the ledger?
-            self._record_crash(place, ended, mono_s)
-        elif ended.code not in KNOWN_CODES or ended.ended_for:
-            self._record_crash(place, ended, mono_s)
-        elif ended.code != TRY_AGAIN:
-            self.notify(Severity.WARN, f"open-{session}-{job}", f"{job} of {session} waits", ended.words, mono_s)
-
-    def _record_crash(self, place: Place, ended: ProcessExit, mono_s: float) -> None:
-        session, job = place
-        crashes = self._attempts.crashed(place)
-        self._attempts.wait_until(job_key(place), mono_s + self._pace.retry * 2 ** (crashes - 1))
-        if crashes >= MAX_CRASHES:
-            words = f"it was tried {MAX_CRASHES} times; the last time {ended.words}"
-            self._end_job(JobEnding(job, session, JobStatus.FAILED, words), mono_s)
-
-    def _end_job(self, ending: JobEnding, mono_s: float) -> None:
-        for item in self._close_jobs((ending,), self._clock.now()):
-            title = f"{item.job} of {item.session} {item.status.value}"
-            severity = Severity.PAGE if item.status is JobStatus.FAILED else Severity.WARN
-            self.notify(severity, f"ended-{item.session}-{item.job}", title, item.words, mono_s)
+        self._outcomes.record_exit(job, session, ended, mono_s)
 
     def _load_briefing(self, ended: ProcessExit, mono_s: float) -> None:
         if ended.code == 0:
@@ -307,7 +247,7 @@ class Supervisor:
         """Halt: the latch first, then a job at work stops and cancels; an attendance does what follows."""
         self._latch.halt(name, reason, self._real.now())
         self._at_work.halt()
-        self._is_urgent = True
+        self._attendances.hurry()
         self._log.critical("halted", name=name, reason=clean(reason))
 
     def close_latch_only(self) -> None:
@@ -317,24 +257,7 @@ class Supervisor:
     def notify(self, severity: Severity, key: str, title: str, body: str, mono_s: float) -> None:
         """Notify a person: in the log now, and through every channel at the next attendance."""
         if self.announcer.announce(Alert(severity, key, title, body, self._venue_now()), mono_s):
-            self._is_urgent = True
-
-    def _needs_attendance(self, mono_s: float) -> bool:
-        is_due = self._attempts.is_due
-        if halt_file.is_asked(DurableFs(), self._folder) and is_due("HALT", mono_s):
-            return True
-        if is_due("room", mono_s) and is_filling(self._folder):
-            self._attempts.wait_until("room", mono_s + self._pace.lost)
-            return True
-        if not self._is_urgent and not is_due("attend", mono_s):
-            return False
-        latch, ledger = self._latch.read(), self._ledger_view.reader()
-        if is_unheard(ledger, latch, self._venue_now()):
-            return True
-        if not latch.is_armed and not latch.is_fresh and halts.find(ledger, latch.halt_id) is None:
-            return True
-        is_urgent, self._is_urgent = self._is_urgent, False
-        return (is_urgent or is_due("lost", mono_s)) and is_unsaid(ledger, self._venue_now())
+            self._attendances.hurry()
 
     def _venue_now(self) -> datetime:
         """Return the venue's instant, or the machine's while the venue does not answer."""

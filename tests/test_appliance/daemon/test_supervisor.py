@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.supervisor import MAX_CRASHES
+from appliance.daemon.job_outcomes import MAX_CRASHES
 from appliance.ledger import Ledger, Mode, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
