@@ -296,7 +296,7 @@ def _unpack(vault: Vault, backup: Backup, work: Path) -> Path:
 
 
 def _counted(ledger: Ledger) -> dict[str, int]:
-    tables = [str(row["name"]) for row in ledger.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = ledger.read(str, "SELECT name FROM sqlite_master WHERE type = 'table'")
     return {table: int(str(ledger.value(f'SELECT count(*) FROM "{table}"'))) for table in tables}
 
 

@@ -11,7 +11,7 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from importlib import resources
@@ -21,6 +21,8 @@ from typing import TypeVar
 
 import apsw
 
+from appliance.ledger.rows import RowFactory
+from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
 
@@ -39,8 +41,8 @@ ALTER TABLE nav ADD COLUMN restatement TEXT NOT NULL DEFAULT '0';
 }
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
 USABLE_SINCE = 1
+RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
-Value = str | int | float | bytes | None
 T = TypeVar("T")
 
 
@@ -98,6 +100,7 @@ class Ledger:
 
     def _prepare(self, vfs: str | None) -> None:
         self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        self._connection.convert_binding = lambda cursor, number, value: stored(value)
         if vfs is not None:
             # a VFS written in Python has no shared memory: WAL then needs the file for itself
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -143,10 +146,8 @@ class Ledger:
                 found = SCHEMA_VERSION
             for version in range(found, SCHEMA_VERSION):
                 self._connection.execute(MIGRATIONS[version])
-            self.execute_many(
-                "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [("schema_version", str(SCHEMA_VERSION)), ("usable_since", str(USABLE_SINCE))],
-            )
+            for key, value in (("schema_version", SCHEMA_VERSION), ("usable_since", USABLE_SINCE)):
+                self.insert("meta", {"key": key, "value": str(value)}, conflict=RENEW_FACT)
 
     def _usable_since(self, schema: int) -> int:
         """Oldest program's schema that whoever migrated this ledger vouches for; the ledger's own where nobody did."""
@@ -200,35 +201,43 @@ class Ledger:
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
             raise LedgerUnusable("the ledger cannot be written", where=f"{self.path}: {reason_of(error)}", fix=MAKE_ROOM) from error
 
-    def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
+    def execute(self, statement: str, values: Sequence[Storable] = ()) -> int:
         """Run one writing statement inside a transaction; return the number of rows it changed."""
         if not self._connection.in_transaction:
             raise InvariantBroken("the ledger is written inside a transaction only")
         self._connection.execute(statement, tuple(values))
         return int(self._connection.changes())
 
-    def execute_many(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Run one writing statement for each row, inside a transaction."""
+    def insert(self, table: str, columns: Mapping[str, Storable], *, replace: bool = False, conflict: str = "") -> int:
+        """Add one row inside a transaction, in place of one with its key where `replace`; return the number of rows changed."""
+        return self.execute(f"{_inserting(table, columns, replace=replace)} {conflict}", tuple(columns.values()))
+
+    def insert_many(self, table: str, rows: Sequence[Mapping[str, Storable]]) -> None:
+        """Add rows of the same columns, inside a transaction."""
         if not self._connection.in_transaction:
             raise InvariantBroken("the ledger is written inside a transaction only")
-        self._connection.executemany(statement, [tuple(row) for row in rows])
+        if rows:
+            self._connection.executemany(_inserting(table, rows[0]), [tuple(row.values()) for row in rows])
 
-    def rows(self, query: str, values: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        """Answer a query as one dict per row, keyed by column name."""
-        found: list[dict[str, Value]] = []
+    def read(self, kind: type[T], query: str, values: Sequence[Storable] = ()) -> list[T]:
+        """Answer a query with one `kind` per row (`appliance/ledger/rows.py`): a dataclass, a tuple, or a plain type.
+
+        Raises
+        ------
+        LedgerUnusable
+            A column does not hold what its field's type says.
+        """
         with self._reading():
-            cursor = self._connection.execute(query, tuple(values))
-            for row in cursor:
-                names = [column[0] for column in cursor.get_description()]
-                found.append(dict(zip(names, row, strict=True)))
-        return found
+            cursor = self._connection.cursor()
+            cursor.row_trace = RowFactory(kind)
+            return list(cursor.execute(query, tuple(values)))
 
-    def row(self, query: str, values: Sequence[Value] = ()) -> dict[str, Value] | None:
+    def first(self, kind: type[T], query: str, values: Sequence[Storable] = ()) -> T | None:
         """Answer the query's first row, or None."""
-        found = self.rows(query, values)
+        found = self.read(kind, query, values)
         return found[0] if found else None
 
-    def value(self, query: str, values: Sequence[Value] = ()) -> Value:
+    def value(self, query: str, values: Sequence[Storable] = ()) -> Value:
         """Answer the first column of the query's first row, or None."""
         with self._reading():
             for row in self._connection.execute(query, tuple(values)):
@@ -270,6 +279,12 @@ class Ledger:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _inserting(table: str, columns: Iterable[str], *, replace: bool = False) -> str:
+    names = tuple(columns)
+    verb = "INSERT OR REPLACE" if replace else "INSERT"
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 def _corrupt(path: Path, error: apsw.Error) -> LedgerDamaged:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import Row
+from appliance.ledger.values import columns_of
 from execution.fills import Fill
-from execution.orders import Side
 from signals.errors import InvariantBroken
 
 
@@ -39,27 +37,12 @@ def add(ledger: Ledger, booked: Iterable[BookedFill]) -> int:
 
 
 def _insert(ledger: Ledger, item: BookedFill) -> None:
-    fill = item.fill
-    ledger.execute(
-        "INSERT INTO fills (id, order_id, client_order_id, session, symbol, side, quantity, price, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            fill.id,
-            fill.order_id,
-            item.client_order_id,
-            item.session.isoformat(),
-            fill.symbol,
-            fill.side.value,
-            values.amount(fill.quantity),
-            values.amount(fill.price),
-            values.stamp(fill.at),
-        ),
-    )
+    ledger.insert("fills", {**columns_of(item.fill), "session": item.session, "client_order_id": item.client_order_id})
 
 
 def find(ledger: Ledger, fill_id: str) -> BookedFill | None:
     """Return the fill of this activity id, or None."""
-    row = ledger.row("SELECT * FROM fills WHERE id = ?", (fill_id,))
-    return None if row is None else _booked(row)
+    return ledger.first(BookedFill, "SELECT * FROM fills WHERE id = ?", (fill_id,))
 
 
 def of_session(ledger: Ledger, session: date) -> tuple[BookedFill, ...]:
@@ -69,30 +52,13 @@ def of_session(ledger: Ledger, session: date) -> tuple[BookedFill, ...]:
 
 def since(ledger: Ledger, first: date, last: date) -> tuple[BookedFill, ...]:
     """Return the fills of the sessions in the closed interval, oldest first."""
-    found = ledger.rows("SELECT * FROM fills WHERE session BETWEEN ? AND ? ORDER BY session, at, id", (first.isoformat(), last.isoformat()))
-    return tuple(_booked(row) for row in found)
+    query = "SELECT * FROM fills WHERE session BETWEEN ? AND ? ORDER BY session, at, id"
+    return tuple(ledger.read(BookedFill, query, (first, last)))
 
 
 def quantity_by_order(ledger: Ledger) -> dict[str, Decimal]:
     """Return the booked shares of every broker order that has a fill."""
     total: dict[str, Decimal] = {}
-    for row in ledger.rows("SELECT order_id, quantity FROM fills"):
-        order_id = values.text(row, "order_id")
-        total[order_id] = total.get(order_id, Decimal(0)) + values.number(row, "quantity")
+    for order_id, quantity in ledger.read(tuple[str, Decimal], "SELECT order_id, quantity FROM fills"):
+        total[order_id] = total.get(order_id, Decimal(0)) + quantity
     return total
-
-
-def _booked(row: Row) -> BookedFill:
-    return BookedFill(
-        fill=Fill(
-            id=values.text(row, "id"),
-            order_id=values.text(row, "order_id"),
-            symbol=values.text(row, "symbol"),
-            side=Side(values.text(row, "side")),
-            quantity=values.number(row, "quantity"),
-            price=values.number(row, "price"),
-            at=values.instant(row, "at"),
-        ),
-        session=values.day(row, "session"),
-        client_order_id=values.text(row, "client_order_id"),
-    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from appliance.ledger import meta, values
+from appliance.ledger import meta
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of, stamp
 from signals.errors import InvariantBroken
 
 HALT, ARMED_AT = "halt", "armed_at"
+REARMING = ("rearmed_at", "rearmed_by", "reason")
 
 
 @dataclass(frozen=True)
@@ -35,38 +36,23 @@ class HaltRow:
 
 def add(ledger: Ledger, row: HaltRow) -> None:
     """Record a halt; the same id again is a no-op: the latch is written first and may be recorded after a crash."""
+    columns = {name: value for name, value in columns_of(row).items() if name not in REARMING}
     with ledger.transaction():
-        ledger.execute(
-            "INSERT INTO halts (id, at, name, measure, value, threshold, plan_digest, action, details)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            (
-                row.id,
-                values.stamp(row.at),
-                row.name,
-                row.measure,
-                row.value,
-                row.threshold,
-                row.plan_digest,
-                row.action,
-                json.dumps(dict(row.details), default=str, sort_keys=True),
-            ),
-        )
+        ledger.insert("halts", columns, conflict="ON CONFLICT (id) DO NOTHING")
 
 
 def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, Any]) -> None:
     """Add to a halt's record what its reactions came to: cancel and notifier results."""
     with ledger.transaction():
         standing = require(ledger, halt_id)
-        merged = json.dumps({**standing.details, **details}, default=str, sort_keys=True)
-        ledger.execute("UPDATE halts SET details = ? WHERE id = ?", (merged, halt_id))
+        ledger.execute("UPDATE halts SET details = ? WHERE id = ?", ({**standing.details, **details}, halt_id))
 
 
 def rearm(ledger: Ledger, halt_id: str, at: datetime, by: str, reason: str) -> None:
     """Record who opened the latch and why; raise `InvariantBroken` for an unknown halt or one already rearmed."""
     with ledger.transaction():
         changed = ledger.execute(
-            "UPDATE halts SET rearmed_at = ?, rearmed_by = ?, reason = ? WHERE id = ? AND rearmed_at IS NULL",
-            (values.stamp(at), by, reason, halt_id),
+            "UPDATE halts SET rearmed_at = ?, rearmed_by = ?, reason = ? WHERE id = ? AND rearmed_at IS NULL", (at, by, reason, halt_id)
         )
         if changed != 1:
             raise InvariantBroken("a halt is rearmed once, after it was recorded", where=halt_id)
@@ -74,38 +60,36 @@ def rearm(ledger: Ledger, halt_id: str, at: datetime, by: str, reason: str) -> N
 
 def require(ledger: Ledger, halt_id: str) -> HaltRow:
     """Return the halt of an id that must exist."""
-    row = ledger.row("SELECT * FROM halts WHERE id = ?", (halt_id,))
+    row = find(ledger, halt_id)
     if row is None:
         raise InvariantBroken("no such halt in the ledger", where=halt_id)
-    return _halt(row)
+    return row
 
 
 def find(ledger: Ledger, halt_id: str) -> HaltRow | None:
     """Return the halt of this id, or None."""
-    row = ledger.row("SELECT * FROM halts WHERE id = ?", (halt_id,))
-    return None if row is None else _halt(row)
+    return ledger.first(HaltRow, "SELECT * FROM halts WHERE id = ?", (halt_id,))
 
 
 def newest(ledger: Ledger, count: int) -> tuple[HaltRow, ...]:
     """Return the last `count` halts, newest first."""
-    return tuple(_halt(row) for row in ledger.rows("SELECT * FROM halts ORDER BY at DESC, id DESC LIMIT ?", (count,)))
+    return tuple(ledger.read(HaltRow, "SELECT * FROM halts ORDER BY at DESC, id DESC LIMIT ?", (count,)))
 
 
 def standing(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
     """Return what a person has not cleared yet of one action, oldest first."""
-    found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NULL ORDER BY at, id", (action,))
-    return tuple(_halt(row) for row in found)
+    return tuple(ledger.read(HaltRow, "SELECT * FROM halts WHERE action = ? AND rearmed_at IS NULL ORDER BY at, id", (action,)))
 
 
 def last_cleared(ledger: Ledger, action: str) -> datetime | None:
     """Return when a person last cleared one of this action, or None."""
-    found = ledger.rows("SELECT * FROM halts WHERE action = ? AND rearmed_at IS NOT NULL", (action,))
-    return max((row.rearmed_at for row in map(_halt, found) if row.rearmed_at is not None), default=None)
+    query = "SELECT rearmed_at FROM halts WHERE action = ? AND rearmed_at IS NOT NULL"
+    return max(ledger.read(datetime, query, (action,)), default=None)
 
 
 def note_armed(ledger: Ledger, at: datetime) -> None:
     """Record that a person opened the latch: from now on a latch that is missing is not a fresh device's."""
-    meta.write(ledger, ARMED_AT, values.stamp(at))
+    meta.write(ledger, ARMED_AT, stamp(at))
 
 
 def last_armed(ledger: Ledger) -> str | None:
@@ -114,22 +98,5 @@ def last_armed(ledger: Ledger) -> str | None:
         "SELECT value FROM meta WHERE key = ? UNION ALL SELECT max(rearmed_at) FROM halts WHERE action = ?"
         " UNION ALL SELECT min(updated_at) FROM intents WHERE posts > 0"
     )
-    found = [value for row in ledger.rows(query, (ARMED_AT, HALT)) for value in row.values() if isinstance(value, str)]
-    return max(found, default=None)
-
-
-def _halt(row: values.Row) -> HaltRow:
-    return HaltRow(
-        id=values.text(row, "id"),
-        at=values.instant(row, "at"),
-        name=values.text(row, "name"),
-        measure=values.text(row, "measure"),
-        value=values.text(row, "value"),
-        threshold=values.text(row, "threshold"),
-        plan_digest=values.optional_text(row, "plan_digest"),
-        action=values.text(row, "action"),
-        details=json.loads(values.text(row, "details")),
-        rearmed_at=values.optional_instant(row, "rearmed_at"),
-        rearmed_by=values.optional_text(row, "rearmed_by"),
-        reason=values.optional_text(row, "reason"),
-    )
+    found = ledger.read(tuple[str | None], query, (ARMED_AT, HALT))
+    return max((at for (at,) in found if at is not None), default=None)

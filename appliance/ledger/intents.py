@@ -8,12 +8,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from appliance.ledger import values
-from appliance.ledger.database import Ledger, Value
+from appliance.ledger.database import Ledger
 from appliance.ledger.states import FINISHED, MOVES, IntentState
-from appliance.ledger.values import Row
+from appliance.ledger.values import Storable, columns_of
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
+
+LEADER = ", ".join(f"leader.{part} AS waits_for_{part}" for part in ("account", "session", "book", "symbol", "slice", "attempt"))
+ENTRIES = (
+    f"SELECT intents.*, intents.tif AS time_in_force, {LEADER} FROM intents"
+    " LEFT JOIN intents AS leader ON leader.client_order_id = intents.waits_for"
+)
+BY_KEY = "ORDER BY " + ", ".join(f"intents.{part}" for part in ("account", "session", "book", "symbol", "slice", "attempt"))
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class JournalEntry:
         Requests sent, each counted on disk before it leaves; never more than two.
     filled_quantity : Decimal
         Shares, as the broker last reported.
+    refusal_status, refusal_code : int or None
+        HTTP status and code of a definitive refusal.
     """
 
     intent: Intent
@@ -36,13 +44,20 @@ class JournalEntry:
     posts: int
     filled_quantity: Decimal
     reason: str
-    refusal: tuple[int, int] | None
+    refusal_status: int | None
+    refusal_code: int | None
     updated_at: datetime
 
     @property
     def client_order_id(self) -> str:
         """The id under which the broker knows it, or would."""
         return self.intent.key.client_order_id
+
+    @property
+    def refusal(self) -> tuple[int, int] | None:
+        """Status and code of a definitive refusal, or None."""
+        both = self.refusal_status, self.refusal_code
+        return None if both[0] is None or both[1] is None else (both[0], both[1])
 
     @property
     def residual(self) -> Decimal:
@@ -52,12 +67,12 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class IntentEvent:
-    """One transition; `origin` is None for the first."""
+    """One transition; `from_state` is None for the first."""
 
     client_order_id: str
     at: datetime
-    origin: IntentState | None
-    to: IntentState
+    from_state: IntentState | None
+    to_state: IntentState
     reason: str
 
 
@@ -65,31 +80,24 @@ def add(ledger: Ledger, intent: Intent, at: datetime) -> None:
     """Record a new intent as PLANNED; raise `InvariantBroken` when its key is already taken."""
     key = intent.key
     with ledger.transaction():
-        if find(ledger, key.client_order_id) is not None:
+        if ledger.value("SELECT 1 FROM intents WHERE client_order_id = ?", (key.client_order_id,)):
             raise InvariantBroken("an intent of this key is already in the ledger", where=key.client_order_id)
-        ledger.execute(
-            "INSERT INTO intents (client_order_id, account, session, book, symbol, slice, attempt, side, quantity,"
-            " type, tif, reference_price, limit_price, reduces, waits_for, state, updated_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.client_order_id,
-                key.account,
-                key.session.isoformat(),
-                key.book,
-                key.symbol,
-                key.slice,
-                key.attempt,
-                intent.side.value,
-                values.amount(intent.quantity),
-                intent.type.value,
-                intent.time_in_force.value,
-                values.amount(intent.reference_price),
-                values.amount(intent.limit_price),
-                int(intent.reduces),
-                intent.waits_for.client_order_id if intent.waits_for else None,
-                IntentState.PLANNED.value,
-                values.stamp(at),
-            ),
+        ledger.insert(
+            "intents",
+            {
+                "client_order_id": key.client_order_id,
+                **columns_of(key),
+                "side": intent.side,
+                "quantity": intent.quantity,
+                "type": intent.type,
+                "tif": intent.time_in_force,
+                "reference_price": intent.reference_price,
+                "limit_price": intent.limit_price,
+                "reduces": intent.reduces,
+                "waits_for": intent.waits_for.client_order_id if intent.waits_for else None,
+                "state": IntentState.PLANNED,
+                "updated_at": at,
+            },
         )
         _record(ledger, key.client_order_id, None, IntentState.PLANNED, at, "")
 
@@ -141,7 +149,7 @@ def correct(
         entry = require(ledger, client_order_id)
         ledger.execute(
             "UPDATE intents SET state = ?, broker_order_id = ?, filled_quantity = ?, reason = ?, updated_at = ? WHERE client_order_id = ?",
-            (to.value, broker_order_id, values.amount(filled_quantity), reason, values.stamp(at), client_order_id),
+            (to, broker_order_id, filled_quantity, reason, at, client_order_id),
         )
         _record(ledger, client_order_id, entry.state, to, at, reason)
 
@@ -166,31 +174,17 @@ def _write(
     ledger.execute(
         "UPDATE intents SET state = ?, broker_order_id = ?, posts = ?, filled_quantity = ?, reason = ?,"
         " refusal_status = ?, refusal_code = ?, updated_at = ? WHERE client_order_id = ?",
-        (
-            to.value,
-            broker_order_id or entry.broker_order_id,
-            posts,
-            values.amount(filled),
-            reason,
-            status,
-            code,
-            values.stamp(at),
-            entry.client_order_id,
-        ),
+        (to, broker_order_id or entry.broker_order_id, posts, filled, reason, status, code, at, entry.client_order_id),
     )
 
 
 def _record(ledger: Ledger, client_order_id: str, origin: IntentState | None, to: IntentState, at: datetime, reason: str) -> None:
-    ledger.execute(
-        "INSERT INTO intent_events (client_order_id, at, from_state, to_state, reason) VALUES (?, ?, ?, ?, ?)",
-        (client_order_id, values.stamp(at), origin.value if origin else None, to.value, reason),
-    )
+    ledger.insert("intent_events", columns_of(IntentEvent(client_order_id, at, origin, to, reason)))
 
 
 def find(ledger: Ledger, client_order_id: str) -> JournalEntry | None:
     """Return the entry of `client_order_id`, or None."""
-    row = ledger.row("SELECT * FROM intents WHERE client_order_id = ?", (client_order_id,))
-    return None if row is None else _entry(ledger, row)
+    return ledger.first(JournalEntry, f"{ENTRIES} WHERE intents.client_order_id = ?", (client_order_id,))
 
 
 def require(ledger: Ledger, client_order_id: str) -> JournalEntry:
@@ -203,40 +197,29 @@ def require(ledger: Ledger, client_order_id: str) -> JournalEntry:
 
 def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:
     """Return the session's entries, follow-up attempts included, by key."""
-    found = ledger.rows(
-        "SELECT * FROM intents WHERE session = ? ORDER BY account, session, book, symbol, slice, attempt", (session.isoformat(),)
-    )
-    return tuple(_entry(ledger, row) for row in found)
+    return _entries(ledger, "WHERE intents.session = ?", session)
 
 
 def of_symbol(ledger: Ledger, session: date, symbol: str) -> tuple[JournalEntry, ...]:
     """Return the session's entries of one symbol, by key."""
-    found = ledger.rows(
-        "SELECT * FROM intents WHERE session = ? AND symbol = ? ORDER BY account, book, slice, attempt", (session.isoformat(), symbol)
-    )
-    return tuple(_entry(ledger, row) for row in found)
+    return _entries(ledger, "WHERE intents.session = ? AND intents.symbol = ?", session, symbol)
 
 
 def resent(ledger: Ledger, session: date) -> int:
     """Count the session's orders that were posted a second time."""
-    found = ledger.value("SELECT count(*) FROM intents WHERE session = ? AND posts > 1", (session.isoformat(),))
+    found = ledger.value("SELECT count(*) FROM intents WHERE session = ? AND posts > 1", (session,))
     return found if isinstance(found, int) else 0
 
 
 def since(ledger: Ledger, first: date) -> tuple[JournalEntry, ...]:
     """Return the entries of the sessions from `first` on, by key."""
-    found = ledger.rows(
-        "SELECT * FROM intents WHERE session >= ? ORDER BY account, session, book, symbol, slice, attempt", (first.isoformat(),)
-    )
-    return tuple(_entry(ledger, row) for row in found)
+    return _entries(ledger, "WHERE intents.session >= ?", first)
 
 
 def in_states(ledger: Ledger, states: Iterable[IntentState]) -> tuple[JournalEntry, ...]:
     """Return the entries of every session that stand in one of `states`, by key."""
-    wanted = sorted(state.value for state in states)
-    marks = ", ".join("?" for _ in wanted)
-    found = ledger.rows(f"SELECT * FROM intents WHERE state IN ({marks}) ORDER BY account, session, book, symbol, slice, attempt", wanted)
-    return tuple(_entry(ledger, row) for row in found)
+    wanted = sorted(states)
+    return _entries(ledger, f"WHERE intents.state IN ({', '.join('?' * len(wanted))})", *wanted)
 
 
 def unfinished(ledger: Ledger) -> tuple[JournalEntry, ...]:
@@ -246,58 +229,11 @@ def unfinished(ledger: Ledger) -> tuple[JournalEntry, ...]:
 
 def events(ledger: Ledger, client_order_id: str) -> tuple[IntentEvent, ...]:
     """Return the transitions of one intent, oldest first."""
-    found = ledger.rows("SELECT * FROM intent_events WHERE client_order_id = ? ORDER BY id", (client_order_id,))
-    return tuple(_event(row) for row in found)
+    return tuple(ledger.read(IntentEvent, "SELECT * FROM intent_events WHERE client_order_id = ? ORDER BY id", (client_order_id,)))
 
 
-def _event(row: Row) -> IntentEvent:
-    origin = values.optional_text(row, "from_state")
-    return IntentEvent(
-        client_order_id=values.text(row, "client_order_id"),
-        at=values.instant(row, "at"),
-        origin=IntentState(origin) if origin else None,
-        to=IntentState(values.text(row, "to_state")),
-        reason=values.text(row, "reason"),
-    )
-
-
-def _entry(ledger: Ledger, row: Row) -> JournalEntry:
-    waits_for = values.optional_text(row, "waits_for")
-    leader: Row | None = None
-    if waits_for:
-        leader = ledger.row("SELECT * FROM intents WHERE client_order_id = ?", (waits_for,))
-    code: Value = row["refusal_code"]
-    return JournalEntry(
-        intent=Intent(
-            key=_key(row),
-            side=Side(values.text(row, "side")),
-            quantity=values.number(row, "quantity"),
-            type=OrderType(values.text(row, "type")),
-            time_in_force=TimeInForce(values.text(row, "tif")),
-            reference_price=values.number(row, "reference_price"),
-            limit_price=values.optional_number(row, "limit_price"),
-            reduces=bool(values.integer(row, "reduces")),
-            waits_for=_key(leader) if leader else None,
-        ),
-        state=IntentState(values.text(row, "state")),
-        broker_order_id=values.optional_text(row, "broker_order_id"),
-        posts=values.integer(row, "posts"),
-        filled_quantity=values.number(row, "filled_quantity"),
-        reason=values.text(row, "reason"),
-        refusal=None if code is None else (values.integer(row, "refusal_status"), values.integer(row, "refusal_code")),
-        updated_at=values.instant(row, "updated_at"),
-    )
-
-
-def _key(row: Row) -> IntentKey:
-    return IntentKey(
-        account=values.text(row, "account"),
-        session=values.day(row, "session"),
-        book=values.text(row, "book"),
-        symbol=values.text(row, "symbol"),
-        slice=values.integer(row, "slice"),
-        attempt=values.integer(row, "attempt"),
-    )
+def _entries(ledger: Ledger, which: str, *values: Storable) -> tuple[JournalEntry, ...]:
+    return tuple(ledger.read(JournalEntry, f"{ENTRIES} {which} {BY_KEY}", values))
 
 
 def to_json(intent: Intent) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.ledger.database import Ledger
+from appliance.ledger.database import RENEW_FACT, Ledger
 
 
 def read(ledger: Ledger, key: str) -> str | None:
@@ -14,4 +14,4 @@ def read(ledger: Ledger, key: str) -> str | None:
 def write(ledger: Ledger, key: str, value: str) -> None:
     """Record the fact, replacing an earlier value."""
     with ledger.transaction():
-        ledger.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+        ledger.insert("meta", {"key": key, "value": value}, conflict=RENEW_FACT)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
 
 ZERO = Decimal(0)
 
@@ -50,52 +50,16 @@ class NavRow:
 
 def save(ledger: Ledger, row: NavRow) -> None:
     """Record a session's value, replacing an earlier one."""
-    money = (
-        row.paper_nav,
-        row.real_nav,
-        row.cash,
-        row.gross,
-        row.net,
-        row.dividends,
-        row.borrow,
-        row.fees,
-        row.impact,
-        row.late_dividends,
-        row.restatement,
-    )
     with ledger.transaction():
-        ledger.execute(
-            "INSERT OR REPLACE INTO nav (session, paper_nav, real_nav, cash, gross, net, dividends, borrow, fees,"
-            " impact, late_dividends, restatement, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (row.session.isoformat(), *(values.amount(figure) for figure in money), values.stamp(row.at)),
-        )
+        ledger.insert("nav", columns_of(row), replace=True)
 
 
 def history(ledger: Ledger, last: date, sessions: int) -> tuple[NavRow, ...]:
     """Return the values of the `sessions` recorded sessions up to and including `last`, oldest first."""
-    found = ledger.rows("SELECT * FROM nav WHERE session <= ? ORDER BY session DESC LIMIT ?", (last.isoformat(), sessions))
-    return tuple(_row(row) for row in reversed(found))
+    found = ledger.read(NavRow, "SELECT * FROM nav WHERE session <= ? ORDER BY session DESC LIMIT ?", (last, sessions))
+    return tuple(reversed(found))
 
 
 def find(ledger: Ledger, session: date) -> NavRow | None:
     """Return the session's value, or None."""
-    row = ledger.row("SELECT * FROM nav WHERE session = ?", (session.isoformat(),))
-    return None if row is None else _row(row)
-
-
-def _row(row: values.Row) -> NavRow:
-    return NavRow(
-        session=values.day(row, "session"),
-        paper_nav=values.number(row, "paper_nav"),
-        real_nav=values.number(row, "real_nav"),
-        cash=values.number(row, "cash"),
-        gross=values.number(row, "gross"),
-        net=values.number(row, "net"),
-        at=values.instant(row, "at"),
-        dividends=values.number(row, "dividends"),
-        borrow=values.number(row, "borrow"),
-        fees=values.number(row, "fees"),
-        impact=values.number(row, "impact"),
-        late_dividends=values.number(row, "late_dividends"),
-        restatement=values.number(row, "restatement"),
-    )
+    return ledger.first(NavRow, "SELECT * FROM nav WHERE session = ?", (session,))

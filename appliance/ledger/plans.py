@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from appliance.ledger import intents, values
+from appliance.ledger import intents
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
 from execution.orders import Plan, Provenance, Rounding
 from signals.errors import InvariantBroken, LedgerUnusable
+
+
+@dataclass(frozen=True)
+class _PlanRow:
+    session: date
+    asof: date
+    account: str
+    digest: str
+    equity: Decimal
+    provenance: Provenance
+    rounding_l1: float
+    body: Mapping[str, Any]
 
 
 def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
@@ -22,7 +37,6 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
         standing = load(ledger, plan.session)
         if standing is not None:
             return standing
-        source = plan.provenance
         body = {
             "intents": [intents.to_json(intent) for intent in plan.intents],
             "refusals": [list(refusal) for refusal in plan.refusals],
@@ -31,23 +45,19 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             "path": {symbol: str(shares) for symbol, shares in plan.path.items()},
             "rounding": vars(plan.rounding),
         }
-        ledger.execute(
-            "INSERT INTO plans (session, asof, account, digest, equity, bundle_sha256, snapshot_id, config_hash,"
-            " code_version, rounding_l1, body, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                plan.session.isoformat(),
-                plan.asof.isoformat(),
-                plan.account,
-                plan.digest,
-                values.amount(plan.equity),
-                source.bundle_sha256,
-                source.snapshot_id,
-                source.config_hash,
-                source.code_version,
-                plan.rounding.nearest_l1,
-                json.dumps(body, separators=(",", ":")),
-                values.stamp(at),
-            ),
+        ledger.insert(
+            "plans",
+            {
+                "session": plan.session,
+                "asof": plan.asof,
+                "account": plan.account,
+                "digest": plan.digest,
+                "equity": plan.equity,
+                **columns_of(plan.provenance),
+                "rounding_l1": plan.rounding.nearest_l1,
+                "body": json.dumps(body, separators=(",", ":")),
+                "committed_at": at,
+            },
         )
         for intent in plan.intents:
             intents.add(ledger, intent, at)
@@ -56,29 +66,24 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
 
 def load(ledger: Ledger, session: date) -> Plan | None:
     """Return the frozen plan of `session`, or None; raise `LedgerUnusable` when it no longer has its digest."""
-    row = ledger.row("SELECT * FROM plans WHERE session = ?", (session.isoformat(),))
+    row = ledger.first(_PlanRow, "SELECT * FROM plans WHERE session = ?", (session,))
     if row is None:
         return None
-    body: dict[str, Any] = json.loads(values.text(row, "body"))
+    body = row.body
     plan = Plan(
-        session=values.day(row, "session"),
-        asof=values.day(row, "asof"),
-        account=values.text(row, "account"),
-        equity=values.number(row, "equity"),
+        session=row.session,
+        asof=row.asof,
+        account=row.account,
+        equity=row.equity,
         intents=tuple(intents.from_json(item) for item in body["intents"]),
-        provenance=Provenance(
-            values.text(row, "bundle_sha256"),
-            values.text(row, "snapshot_id"),
-            values.text(row, "config_hash"),
-            values.text(row, "code_version"),
-        ),
+        provenance=row.provenance,
         refusals=tuple((str(symbol), str(check), str(reason)) for symbol, check, reason in body["refusals"]),
-        rounding=_rounding(body.get("rounding"), values.real(row, "rounding_l1")),
+        rounding=_rounding(body.get("rounding"), row.rounding_l1),
         references={symbol: Decimal(price) for symbol, price in body["references"].items()},
         adv_usd={symbol: Decimal(volume) for symbol, volume in body["adv_usd"].items()},
         path={symbol: Decimal(shares) for symbol, shares in body.get("path", {}).items()},
     )
-    if plan.digest != values.text(row, "digest"):
+    if plan.digest != row.digest:
         raise LedgerUnusable("the frozen plan does not have its digest", where=str(session), fix="Restore the last backup")
     return plan
 
@@ -92,8 +97,8 @@ def _rounding(stored: dict[str, Any] | None, l1: float) -> Rounding:
 
 def before(ledger: Ledger, session: date) -> Plan | None:
     """Return the newest frozen plan of an earlier session."""
-    row = ledger.row("SELECT max(session) AS session FROM plans WHERE session < ?", (session.isoformat(),))
-    return load(ledger, values.day(row, "session")) if row and row["session"] else None
+    found = ledger.first(date, "SELECT session FROM plans WHERE session < ? ORDER BY session DESC LIMIT 1", (session,))
+    return None if found is None else load(ledger, found)
 
 
 def require(ledger: Ledger, session: date) -> Plan:
@@ -106,5 +111,4 @@ def require(ledger: Ledger, session: date) -> Plan:
 
 def sessions(ledger: Ledger, first: date) -> tuple[date, ...]:
     """Return the sessions from `first` on that have a plan, oldest first."""
-    found = ledger.rows("SELECT session FROM plans WHERE session >= ? ORDER BY session", (first.isoformat(),))
-    return tuple(values.day(row, "session") for row in found)
+    return tuple(ledger.read(date, "SELECT session FROM plans WHERE session >= ? ORDER BY session", (first,)))

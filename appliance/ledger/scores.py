@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
 
 
 @dataclass(frozen=True)
@@ -26,28 +26,13 @@ class ScoreRow:
 def save(ledger: Ledger, asof: date, sleeve: str, rows: Sequence[ScoreRow]) -> None:
     """Record the scores of `asof`, replacing an earlier set: scoring again before the plan is frozen is allowed."""
     with ledger.transaction():
-        ledger.execute("DELETE FROM scores WHERE asof = ? AND sleeve = ?", (asof.isoformat(), sleeve))
-        ledger.execute_many(
-            "INSERT INTO scores (asof, sleeve, symbol, score, rank, z, source) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(asof.isoformat(), sleeve, r.symbol, r.score, r.rank, r.z, r.source) for r in rows],
-        )
+        ledger.execute("DELETE FROM scores WHERE asof = ? AND sleeve = ?", (asof, sleeve))
+        ledger.insert_many("scores", [{**columns_of(row), "asof": asof, "sleeve": sleeve} for row in rows])
 
 
 def load(ledger: Ledger, asof: date, sleeve: str) -> tuple[ScoreRow, ...]:
     """Return the scores of `asof`, best rank first; empty when nothing was scored."""
-    found = ledger.rows("SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof.isoformat(), sleeve))
-    return tuple(
-        ScoreRow(
-            asof=asof,
-            symbol=values.text(row, "symbol"),
-            sleeve=sleeve,
-            score=values.real(row, "score"),
-            rank=values.integer(row, "rank"),
-            z=values.real(row, "z"),
-            source=values.text(row, "source"),
-        )
-        for row in found
-    )
+    return tuple(ledger.read(ScoreRow, "SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof, sleeve)))
 
 
 def latest_asof(ledger: Ledger, sleeve: str) -> date | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import Row
+from appliance.ledger.values import Storable, columns_of
 from execution.brokers.base import Account, Position
+
+FIGURES = ("status", "cash", "equity", "last_equity", "buying_power", "multiplier")
 
 
 class Phase(StrEnum):
@@ -37,7 +38,7 @@ class Snapshot:
     last_equity: Decimal
     buying_power: Decimal
     multiplier: Decimal
-    positions: tuple[Position, ...]
+    positions: tuple[Position, ...] = ()
 
     @property
     def when(self) -> str:
@@ -53,36 +54,25 @@ class Snapshot:
 
 def save(ledger: Ledger, session: date, phase: Phase, account: Account, positions: Sequence[Position], at: datetime) -> None:
     """Record a snapshot, replacing an earlier one of the same session and phase."""
-    where = (session.isoformat(), phase.value)
+    where: dict[str, Storable] = {"session": session, "phase": phase}
+    figures = columns_of(account)
     with ledger.transaction():
-        ledger.execute("DELETE FROM positions WHERE session = ? AND phase = ?", where)
-        ledger.execute("DELETE FROM accounts WHERE session = ? AND phase = ?", where)
-        ledger.execute(
-            "INSERT INTO accounts (session, phase, account, account_id, status, cash, equity, last_equity,"
-            " buying_power, multiplier, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *where,
-                account.number,
-                account.id,
-                account.status,
-                values.amount(account.cash),
-                values.amount(account.equity),
-                values.amount(account.last_equity),
-                values.amount(account.buying_power),
-                values.amount(account.multiplier),
-                values.stamp(at),
-            ),
+        for table in ("positions", "accounts"):
+            ledger.execute(f"DELETE FROM {table} WHERE session = ? AND phase = ?", (session, phase))
+        ledger.insert(
+            "accounts",
+            {**where, "account": account.number, "account_id": account.id, "at": at, **{name: figures[name] for name in FIGURES}},
         )
-        ledger.execute_many(
-            "INSERT INTO positions (session, phase, symbol, quantity, average_price, current_price) VALUES (?, ?, ?, ?, ?, ?)",
+        ledger.insert_many(
+            "positions",
             [
-                (
-                    *where,
-                    held.symbol,
-                    values.amount(held.quantity),
-                    values.amount(held.average_entry_price),
-                    values.amount(held.current_price),
-                )
+                {
+                    **where,
+                    "symbol": held.symbol,
+                    "quantity": held.quantity,
+                    "average_price": held.average_entry_price,
+                    "current_price": held.current_price,
+                }
                 for held in positions
             ],
         )
@@ -90,44 +80,22 @@ def save(ledger: Ledger, session: date, phase: Phase, account: Account, position
 
 def latest(ledger: Ledger) -> Snapshot | None:
     """Return the newest snapshot, or None on a fresh ledger."""
-    row = ledger.row("SELECT * FROM accounts ORDER BY at DESC LIMIT 1")
-    return None if row is None else _snapshot(ledger, row)
+    return _first(ledger, "ORDER BY at DESC LIMIT 1")
 
 
 def find(ledger: Ledger, session: date, phase: Phase) -> Snapshot | None:
     """Return one snapshot, or None."""
-    row = ledger.row("SELECT * FROM accounts WHERE session = ? AND phase = ?", (session.isoformat(), phase.value))
-    return None if row is None else _snapshot(ledger, row)
+    return _first(ledger, "WHERE session = ? AND phase = ?", session, phase)
 
 
 def first(ledger: Ledger) -> Snapshot | None:
     """Return the oldest snapshot: where the ledger's book begins."""
-    row = ledger.row("SELECT * FROM accounts ORDER BY at LIMIT 1")
-    return None if row is None else _snapshot(ledger, row)
+    return _first(ledger, "ORDER BY at LIMIT 1")
 
 
-def _snapshot(ledger: Ledger, row: Row) -> Snapshot:
-    session, phase = values.day(row, "session"), Phase(values.text(row, "phase"))
-    held = ledger.rows("SELECT * FROM positions WHERE session = ? AND phase = ? ORDER BY symbol", (session.isoformat(), phase.value))
-    return Snapshot(
-        session=session,
-        phase=phase,
-        at=values.instant(row, "at"),
-        account=values.text(row, "account"),
-        account_id=values.text(row, "account_id"),
-        status=values.text(row, "status"),
-        cash=values.number(row, "cash"),
-        equity=values.number(row, "equity"),
-        last_equity=values.number(row, "last_equity"),
-        buying_power=values.number(row, "buying_power"),
-        multiplier=values.number(row, "multiplier"),
-        positions=tuple(
-            Position(
-                symbol=values.text(item, "symbol"),
-                quantity=values.number(item, "quantity"),
-                average_entry_price=values.number(item, "average_price"),
-                current_price=values.optional_number(item, "current_price"),
-            )
-            for item in held
-        ),
-    )
+def _first(ledger: Ledger, which: str, *values: Storable) -> Snapshot | None:
+    found = ledger.first(Snapshot, f"SELECT * FROM accounts {which}", values)
+    if found is None:
+        return None
+    query = "SELECT *, average_price AS average_entry_price FROM positions WHERE session = ? AND phase = ? ORDER BY symbol"
+    return replace(found, positions=tuple(ledger.read(Position, query, (found.session, found.phase))))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,10 @@ class TargetRow:
 def save(ledger: Ledger, session: date, rows: Sequence[TargetRow]) -> None:
     """Record the targets of `session`, replacing an earlier set: the frozen plan, not this, decides what is traded."""
     with ledger.transaction():
-        ledger.execute("DELETE FROM targets WHERE session = ?", (session.isoformat(),))
-        ledger.execute_many(
-            "INSERT INTO targets (session, symbol, weight, current_weight, z, sector) VALUES (?, ?, ?, ?, ?, ?)",
-            [(session.isoformat(), r.symbol, r.weight, r.current_weight, r.z, r.sector) for r in rows],
-        )
+        ledger.execute("DELETE FROM targets WHERE session = ?", (session,))
+        ledger.insert_many("targets", [{**columns_of(row), "session": session} for row in rows])
 
 
 def load(ledger: Ledger, session: date) -> tuple[TargetRow, ...]:
     """Return the targets of `session` by symbol; empty when there are none."""
-    found = ledger.rows("SELECT * FROM targets WHERE session = ? ORDER BY symbol", (session.isoformat(),))
-    return tuple(
-        TargetRow(
-            session=session,
-            symbol=values.text(row, "symbol"),
-            weight=values.real(row, "weight"),
-            current_weight=values.real(row, "current_weight"),
-            z=None if row["z"] is None else values.real(row, "z"),
-            sector=values.text(row, "sector"),
-        )
-        for row in found
-    )
+    return tuple(ledger.read(TargetRow, "SELECT * FROM targets WHERE session = ? ORDER BY symbol", (session,)))

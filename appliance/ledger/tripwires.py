@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from appliance.ledger import values
 from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
+
+CHECKS = 'SELECT *, limit_value AS "limit" FROM tripwires'
+RENEW = (
+    "ON CONFLICT (session, name) DO UPDATE SET value = excluded.value, limit_value = excluded.limit_value,"
+    " action = excluded.action, tripped = excluded.tripped, detail = excluded.detail, at = excluded.at"
+    " WHERE tripped <= excluded.tripped"
+)
 
 
 @dataclass(frozen=True)
@@ -25,44 +32,23 @@ class TripwireRow:
 
 def save(ledger: Ledger, row: TripwireRow) -> None:
     """Record the latest outcome of a check for its session; one that tripped stays tripped."""
+    columns = columns_of(row)
+    columns["limit_value"] = columns.pop("limit")
     with ledger.transaction():
-        ledger.execute(
-            "INSERT INTO tripwires (session, name, value, limit_value, action, tripped, detail, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, name) DO UPDATE SET value = excluded.value,"
-            " limit_value = excluded.limit_value, action = excluded.action, tripped = excluded.tripped,"
-            " detail = excluded.detail, at = excluded.at WHERE tripped <= excluded.tripped",
-            (row.session.isoformat(), row.name, row.value, row.limit, row.action, int(row.tripped), row.detail, values.stamp(row.at)),
-        )
+        ledger.insert("tripwires", columns, conflict=RENEW)
 
 
 def of_session(ledger: Ledger, session: date) -> tuple[TripwireRow, ...]:
     """Return the session's checks by name."""
-    found = ledger.rows("SELECT * FROM tripwires WHERE session = ? ORDER BY name", (session.isoformat(),))
-    return tuple(_row(item) for item in found)
+    return tuple(ledger.read(TripwireRow, f"{CHECKS} WHERE session = ? ORDER BY name", (session,)))
 
 
 def trips(ledger: Ledger, name: str, before: date, sessions: int) -> tuple[bool, ...]:
     """Return whether the check tripped in each of the last sessions before one that evaluated it, newest first."""
-    found = ledger.rows(
-        "SELECT * FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?", (name, before.isoformat(), sessions)
-    )
-    return tuple(_row(item).tripped for item in found)
+    query = "SELECT tripped FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?"
+    return tuple(ledger.read(bool, query, (name, before, sessions)))
 
 
 def last_trip(ledger: Ledger, name: str) -> TripwireRow | None:
     """Return the last time the check tripped, or None."""
-    found = ledger.row("SELECT * FROM tripwires WHERE name = ? AND tripped = 1 ORDER BY session DESC LIMIT 1", (name,))
-    return None if found is None else _row(found)
-
-
-def _row(row: values.Row) -> TripwireRow:
-    return TripwireRow(
-        session=values.day(row, "session"),
-        name=values.text(row, "name"),
-        value=values.optional_text(row, "value"),
-        limit=values.text(row, "limit_value"),
-        action=values.text(row, "action"),
-        tripped=bool(values.integer(row, "tripped")),
-        detail=values.text(row, "detail"),
-        at=values.instant(row, "at"),
-    )
+    return ledger.first(TripwireRow, f"{CHECKS} WHERE name = ? AND tripped = 1 ORDER BY session DESC LIMIT 1", (name,))

@@ -1,69 +1,46 @@
-"""What the ledger's text columns hold, read back as the values they were."""
+"""How the ledger writes what SQLite has no type for, instants, dates, decimals and JSON objects: as text, exactly."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from appliance.ledger.database import Value
-from signals.errors import InvariantBroken, LedgerUnusable
+from signals.errors import InvariantBroken
 from signals.text.wording import utc_words
 
-Row = dict[str, Value]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Value = str | int | float | bytes | None
+Storable = Value | Decimal | date | Mapping[str, Any]
 
 
-def text(row: Row, column: str) -> str:
-    """A NOT NULL text column."""
-    found = row[column]
-    if not isinstance(found, str):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not text", fix="Restore the last backup")
-    return found
+def stored(value: object) -> Value:
+    """What the ledger holds for a value that SQLite has no type for; raise `InvariantBroken` for any other."""
+    if isinstance(value, Decimal):
+        return amount(value)
+    if isinstance(value, datetime):
+        return stamp(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), default=str, sort_keys=True)
+    raise InvariantBroken("the ledger has no column for such a value", where=type(value).__name__)
 
 
-def integer(row: Row, column: str) -> int:
-    """A NOT NULL integer column."""
-    found = row[column]
-    if not isinstance(found, int):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not an integer", fix="Restore the last backup")
-    return found
+def columns_of(row: DataclassInstance) -> dict[str, Any]:
+    """The fields of a dataclass by name."""
+    return {name: getattr(row, name) for name in _names(type(row))}
 
 
-def real(row: Row, column: str) -> float:
-    """A NOT NULL real column."""
-    found = row[column]
-    if not isinstance(found, (int, float)):
-        raise LedgerUnusable(f"column {column} holds {found!r}, not a number", fix="Restore the last backup")
-    return float(found)
-
-
-def optional_text(row: Row, column: str) -> str | None:
-    """A text column that may be null."""
-    return None if row[column] is None else text(row, column)
-
-
-def number(row: Row, column: str) -> Decimal:
-    """A NOT NULL decimal column."""
-    return Decimal(text(row, column))
-
-
-def optional_number(row: Row, column: str) -> Decimal | None:
-    """A decimal column that may be null."""
-    return None if row[column] is None else number(row, column)
-
-
-def instant(row: Row, column: str) -> datetime:
-    """A NOT NULL instant, in UTC."""
-    return datetime.fromisoformat(text(row, column)).astimezone(UTC)
-
-
-def optional_instant(row: Row, column: str) -> datetime | None:
-    """An instant that may be null, in UTC."""
-    return None if row[column] is None else instant(row, column)
-
-
-def day(row: Row, column: str) -> date:
-    """A NOT NULL session or date."""
-    return date.fromisoformat(text(row, column))
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def stamp(at: datetime) -> str:
@@ -73,10 +50,8 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def amount(value: Decimal | None) -> str | None:
+def amount(value: Decimal) -> str:
     """A decimal as the ledger writes it, without an exponent; raise `InvariantBroken` for NaN or infinity."""
-    if value is None:
-        return None
     if not value.is_finite():
         raise InvariantBroken("a number in the ledger is finite", where=str(value))
     return format(value, "f")

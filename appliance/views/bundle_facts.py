@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from appliance.ledger import Ledger, job_runs, values
+from appliance.ledger import Ledger, job_runs
 from appliance.status.upkeep import keys_end
 from appliance.views.view import Row, View, fact
 from portfolio.risk.evidence import evidence_share
@@ -269,11 +269,9 @@ def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
         fact(slot, "IC", f"{_figure(ic.mean)}  t {_figure(ic.t)}"),
     ]
     name = f"{manifest.sleeve} {slot}" if slot == "shadow" else str(manifest.sleeve)
-    counted = "SELECT count(DISTINCT asof) AS evenings, max(asof) AS last FROM scores WHERE sleeve = ?"
-    scored = ledger.row(counted, (name,))
-    evenings = values.integer(scored, "evenings") if scored else 0
-    newest = f", last {values.text(scored, 'last')}" if scored and evenings else ""
-    return [*rows, fact(slot, "scored", f"{evenings} evenings{newest}")]
+    scored = ledger.read(date, "SELECT DISTINCT asof FROM scores WHERE sleeve = ?", (name,))
+    newest = f", last {max(scored)}" if scored else ""
+    return [*rows, fact(slot, "scored", f"{len(scored)} evenings{newest}")]
 
 
 def _training(manifest: ManifestFacts) -> list[Row]:

@@ -14,10 +14,8 @@ ABSENT = "absent"
 
 def data(ledger: Ledger, last: date, sessions: int) -> View:
     """Return one row per pull of the last `sessions` sessions up to D, the newest first."""
-    found = ledger.rows(
-        "SELECT session FROM job_runs WHERE job = 'pull' AND session <= ? ORDER BY session DESC LIMIT ?", (last.isoformat(), sessions)
-    )
-    days = [date.fromisoformat(str(row["session"])) for row in found]
+    query = "SELECT session FROM job_runs WHERE job = 'pull' AND session <= ? ORDER BY session DESC LIMIT ?"
+    days = ledger.read(date, query, (last, sessions))
     rows = tuple(_row(day, job_runs.find(ledger, day, "pull"), job_runs.find(ledger, day, "score")) for day in days)
     return View(COLUMNS, rows, "no data has been pulled yet", last)
 

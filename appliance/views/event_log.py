@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from appliance.ledger import Ledger, alerts, halts
 from appliance.schedule.job import JobStatus
@@ -78,15 +78,6 @@ def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
 
 
 def _of_jobs(ledger: Ledger, limit: int) -> list[Row]:
-    found = ledger.rows(
-        "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs ORDER BY at DESC LIMIT ?", (limit,)
-    )
-    return [
-        _line(
-            datetime.fromisoformat(str(row["at"])),
-            LEVELS.get(str(row["status"]), "page"),
-            str(row["job"]),
-            f"{row['session']!s} {row['status']!s}: {row['summary']!s}",
-        )
-        for row in found
-    ]
+    query = "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs ORDER BY at DESC LIMIT ?"
+    found = ledger.read(tuple[date, str, str, str, datetime], query, (limit,))
+    return [_line(at, LEVELS.get(status, "page"), job, f"{session} {status}: {summary}") for session, job, status, summary, at in found]

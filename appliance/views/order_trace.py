@@ -62,8 +62,8 @@ def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
         rows.append(fact("order", "at the broker", f"{order.status.value}, id {order.id}"))
     steps = intents.events(ledger, entry.client_order_id)
     for step in steps:
-        why = f"  {step.reason}" if step.reason and step.reason != step.to.value else ""
-        rows.append(fact("order", f"{step.at:%H:%M:%S}Z", f"{step.to.value}{why}"))
+        why = f"  {step.reason}" if step.reason and step.reason != step.to_state.value else ""
+        rows.append(fact("order", f"{step.at:%H:%M:%S}Z", f"{step.to_state.value}{why}"))
     return rows
 
 
@@ -94,16 +94,16 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]
 
 
 def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, scores.ScoreRow, int]]:
-    found = ledger.rows(
+    found = ledger.read(
+        tuple[str, int],
         "SELECT sleeve, (SELECT count(*) FROM scores AS s WHERE s.asof = scores.asof AND s.sleeve = scores.sleeve)"
         " AS total FROM scores WHERE asof = ? AND symbol = ? ORDER BY sleeve",
-        (asof.isoformat(), symbol),
+        (asof, symbol),
     )
     lines = []
-    for row in found:
-        sleeve = str(row["sleeve"])
+    for sleeve, total in found:
         mine = next(r for r in scores.load(ledger, asof, sleeve) if r.symbol == symbol)
-        lines.append((sleeve, mine, int(str(row["total"]))))
+        lines.append((sleeve, mine, total))
     return lines
 
 

@@ -18,11 +18,12 @@ LAST = "last_reconciliation"
 
 def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
     """Return the comparisons of the last `sessions` sessions up to D, newest first; facts hold the last differences."""
-    found = ledger.rows(
+    found = ledger.read(
+        tuple[date, str],
         "SELECT session, job FROM job_runs WHERE session <= ? AND job IN (?, ?) ORDER BY session DESC, started_at DESC LIMIT ?",
-        (last.isoformat(), *JOBS, 2 * sessions),
+        (last, *JOBS, 2 * sessions),
     )
-    runs = [job_runs.find(ledger, date.fromisoformat(str(row["session"])), str(row["job"])) for row in found]
+    runs = [job_runs.find(ledger, session, job) for session, job in found]
     rows = tuple(_row(run) for run in runs if run is not None)
     return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last(ledger)})
 

@@ -65,8 +65,7 @@ def is_well(status: str) -> bool:
 
 
 def _jobs_of(ledger: Ledger, session: date) -> list[str]:
-    found = ledger.rows("SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session.isoformat(),))
-    return [str(row["job"]) for row in found]
+    return ledger.read(str, "SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session,))
 
 
 def _step(job: str) -> tuple[int, str]:

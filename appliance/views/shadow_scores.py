@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
-from appliance.ledger import Ledger, values
+from appliance.ledger import Ledger
 from appliance.views.view import Row, View
 from signals.files import sha256_of
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
@@ -33,13 +34,12 @@ def shadow_log(ledger: Ledger, slot: Path, venue: str, *, is_rehearsal: bool) ->
     evenings = _evenings(ledger)
     if not evenings:
         return None
-    runs = ledger.row("SELECT min(session) AS first, max(session) AS last FROM job_runs WHERE job = 'score'")
-    ends = [values.day(runs, name) for name in ("first", "last")] if runs and runs["first"] else _ends(evenings)
+    runs = ledger.read(date, "SELECT session FROM job_runs WHERE job = 'score'") or [one.asof for one in evenings]
     return ShadowLog(
         venue=venue,
         is_rehearsal=is_rehearsal,
-        first_session=ends[0],
-        last_session=ends[1],
+        first_session=min(runs),
+        last_session=max(runs),
         evenings=evenings,
         manifests=_manifests(slot, {one.source for one in evenings}),
         faults=_faults(ledger),
@@ -61,14 +61,12 @@ def shadow(log: ShadowLog | None) -> View:
 
 
 def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
-    ended = {}
-    for row in ledger.rows("SELECT figures, finished_at FROM job_runs WHERE job = 'score' AND status = 'done'"):
-        ended[str(json.loads(values.text(row, "figures")).get("asof"))] = values.instant(row, "finished_at")
+    query = "SELECT figures, finished_at FROM job_runs WHERE job = 'score' AND status = 'done'"
+    ended = {str(figures.get("asof")): at for figures, at in ledger.read(tuple[Mapping[str, Any], datetime], query)}
     found: dict[tuple[str, str], dict[str, float]] = {}
     query = "SELECT asof, source, symbol, score FROM scores WHERE sleeve LIKE ? ORDER BY asof, source, symbol"
-    for row in ledger.rows(query, (SHADOW,)):
-        evening = found.setdefault((values.text(row, "asof"), values.text(row, "source")), {})
-        evening[values.text(row, "symbol")] = values.real(row, "score")
+    for asof, source, symbol, score in ledger.read(tuple[str, str, str, float], query, (SHADOW,)):
+        found.setdefault((asof, source), {})[symbol] = score
     return tuple(
         ShadowEvening(asof=date.fromisoformat(asof), source=source, recorded_at=ended.get(asof), scores=scores)
         for (asof, source), scores in found.items()
@@ -77,17 +75,13 @@ def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
 
 def _faults(ledger: Ledger) -> dict[date, str]:
     """What the job said of each trade session: that all scoring failed, or the shadow's alone."""
-    rows = ledger.rows("SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')")
-    found = {values.day(row, "session"): values.text(row, "summary") for row in rows}
-    for row in ledger.rows("SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):
-        found[date.fromisoformat(values.text(row, "key").removeprefix(ALERT))] = values.text(row, "body")
+    query = "SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')"
+    found = dict(ledger.read(tuple[date, str], query))
+    for key, body in ledger.read(tuple[str, str], "SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):
+        found[date.fromisoformat(key.removeprefix(ALERT))] = body
     return dict(sorted(found.items()))
 
 
 def _manifests(slot: Path, sources: set[str]) -> dict[str, str]:
     contents = [path.read_bytes() for path in sorted(slot.glob("*/manifest.json"))]
     return {sha256_of(content): content.decode() for content in contents if sha256_of(content) in sources}
-
-
-def _ends(evenings: tuple[ShadowEvening, ...]) -> list[date]:
-    return [evenings[0].asof, evenings[-1].asof]

@@ -53,12 +53,12 @@ def signals(ledger: Ledger, session: date) -> View:
 
 
 def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:
-    found = ledger.rows(
+    return ledger.read(
+        tuple[date, str],
         "SELECT asof, sleeve FROM scores WHERE asof = (SELECT max(asof) FROM scores WHERE asof < ?)"
         " AND sleeve NOT LIKE ? GROUP BY asof, sleeve ORDER BY sleeve",
-        (session.isoformat(), SHADOW),
+        (session, SHADOW),
     )
-    return [(date.fromisoformat(str(row["asof"])), str(row["sleeve"])) for row in found]
 
 
 def _z_before(ledger: Ledger, asof: date, sleeve: str) -> dict[str, float]:

@@ -54,18 +54,18 @@ def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> Row:
 
 
 def _last_trips(ledger: Ledger) -> dict[str, date]:
-    found = ledger.rows("SELECT name, max(session) AS session FROM tripwires WHERE tripped = 1 GROUP BY name")
-    return {str(row["name"]): date.fromisoformat(str(row["session"])) for row in found}
+    return dict(ledger.read(tuple[str, date], "SELECT name, max(session) FROM tripwires WHERE tripped = 1 GROUP BY name"))
 
 
 def _history(ledger: Ledger, session: date) -> dict[str, list[float | None]]:
     """Values of the last sessions up to D by check, oldest first."""
-    found = ledger.rows(
+    found = ledger.read(
+        tuple[str, str | None],
         "SELECT name, value FROM tripwires WHERE session <= ?1 AND session >= (SELECT min(session) FROM (SELECT session"
         " FROM job_runs WHERE session <= ?1 GROUP BY session ORDER BY session DESC LIMIT ?2)) ORDER BY name, session",
-        (session.isoformat(), HISTORY_SESSIONS),
+        (session, HISTORY_SESSIONS),
     )
     past: dict[str, list[float | None]] = {}
-    for row in found:
-        past.setdefault(str(row["name"]), []).append(None if row["value"] is None else float(str(row["value"])))
+    for name, value in found:
+        past.setdefault(name, []).append(None if value is None else float(value))
     return past

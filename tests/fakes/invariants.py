@@ -60,11 +60,12 @@ def beyond_limits(broker: FakeBroker, plan: Plan, limits: PretradeConfig) -> lis
 
 def without_provenance(broker: FakeBroker, deps: Deps) -> list[str]:
     """I4: every order at the broker joins to a plan that says which bundle, data, configuration and program made it."""
-    rows = deps.ledger.rows(
-        "SELECT i.client_order_id AS cid, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version, p.digest"
-        " FROM intents i JOIN plans p ON p.session = i.session"
+    rows = deps.ledger.read(
+        tuple[str, str, str, str, str, str],
+        "SELECT i.client_order_id, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version, p.digest"
+        " FROM intents i JOIN plans p ON p.session = i.session",
     )
-    joined = {str(row["cid"]): [row[key] for key in row if key != "cid"] for row in rows}
+    joined = {cid: found for cid, *found in rows}
     return [f"I4: {cid} has no provenance" for _, cid in broker.accepted if not all(joined.get(cid, [None]))]
 
 

@@ -286,7 +286,7 @@ def _witness(life: Rehearsal, deps: Deps, is_halted: bool) -> None:
         life.seen["flip"] += entry.intent.waits_for is not None
         for event in intents.events(deps.ledger, entry.client_order_id):
             life.seen["found by look-up"] += event.reason == "found by look-up"
-            life.seen["found SENDING"] += event.to is IntentState.UNKNOWN and event.reason.startswith("found SENDING")
+            life.seen["found SENDING"] += event.to_state is IntentState.UNKNOWN and event.reason.startswith("found SENDING")
 
 
 def intent_of(life: Rehearsal, order: BrokerOrder) -> Intent:

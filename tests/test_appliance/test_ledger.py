@@ -273,7 +273,7 @@ def test_nothing_is_written_outside_a_transaction(ledger: Ledger) -> None:
     with pytest.raises(InvariantBroken):
         ledger.execute("DELETE FROM meta")
     with pytest.raises(InvariantBroken):
-        ledger.execute_many("DELETE FROM meta WHERE key = ?", [("a",)])
+        ledger.insert_many("meta", [{"key": "a", "value": "b"}])
 
 
 class FailingVFS(apsw.VFS):
@@ -389,11 +389,12 @@ def test_the_plan_before_a_session_is_the_newest_of_an_earlier_one(ledger: Ledge
 
 def test_every_order_row_joins_to_where_it_came_from(ledger: Ledger) -> None:
     plans.save(ledger, PLAN, AT)
-    joined = ledger.rows(
-        "SELECT p.digest, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version FROM intents JOIN plans p USING (session)"
+    joined = ledger.read(
+        tuple[str, str, str, str, str],
+        "SELECT p.digest, p.bundle_sha256, p.snapshot_id, p.config_hash, p.code_version FROM intents JOIN plans p USING (session)",
     )
     assert len(joined) == 2
-    assert all(all(row.values()) for row in joined)
+    assert all(all(row) for row in joined)
     with pytest.raises(apsw.ConstraintError), ledger.transaction():
         ledger.execute("UPDATE intents SET session = '1999-01-01'")
 
@@ -548,9 +549,38 @@ def test_only_what_is_exact_goes_in_and_comes_out() -> None:
             values.amount(wrong)
     with pytest.raises(InvariantBroken):
         values.stamp(datetime(2024, 3, 12))
-    for read, row in ((values.text, {"c": 1}), (values.integer, {"c": "1"}), (values.real, {"c": "1"})):
-        with pytest.raises(LedgerUnusable):
-            read(row, "c")
+    with pytest.raises(InvariantBroken, match="no column"):
+        values.stored({1, 2})
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "what"),
+    [
+        (str, 1, "text"),
+        (str, None, "text"),
+        (int, "1", "an integer"),
+        (float, "1", "a number"),
+        (bool, 2, "0 or 1"),
+        (Decimal, "one", "a decimal number"),
+        (Decimal, "NaN", "a decimal number"),
+        (Decimal, 1.5, "a decimal number"),
+        (date, "2024-13-01", "a date"),
+        (datetime, "2024-03-12T13:00:00", "an instant"),
+        (dict, "[]", "a JSON object"),
+        (dict, "{", "a JSON object"),
+        (Side, "hold", "one of buy, sell"),
+    ],
+)
+def test_a_column_that_holds_something_else_is_named(ledger: Ledger, kind: type[object], held: object, what: str) -> None:
+    """Nothing is guessed: a ledger that another program wrote to is not read."""
+    with pytest.raises(LedgerUnusable, match=rf"column c holds .*, not {what}[.] Restore"):
+        ledger.read(kind, "SELECT ? AS c", (held,))  # type: ignore[arg-type]
+
+
+def test_a_query_that_lacks_a_column_is_refused(ledger: Ledger) -> None:
+    nav.save(ledger, nav.NavRow(D, *[Decimal(1)] * 5, AT))
+    with pytest.raises(InvariantBroken, match="paper_nav"):
+        ledger.read(nav.NavRow, "SELECT session FROM nav")
 
 
 # -- the machine ------------------------------------------------------------
@@ -609,8 +639,8 @@ class IntentMachine(RuleBasedStateMachine):
     @invariant()
     def the_record_is_the_walk(self) -> None:
         recorded = intents.events(self.ledger, CID)
-        assert [event.to for event in recorded] == self.walk
-        assert [event.origin for event in recorded] == [None, *self.walk[:-1]]
+        assert [event.to_state for event in recorded] == self.walk
+        assert [event.from_state for event in recorded] == [None, *self.walk[:-1]]
         entry = intents.require(self.ledger, CID)
         assert (entry.state, entry.posts) == (self.walk[-1], self.posts)
         unfinished = {e.client_order_id for e in intents.unfinished(self.ledger)}

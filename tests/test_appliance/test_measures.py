@@ -160,7 +160,7 @@ def test_an_account_is_active_unblocked_and_the_one_it_was(account: Account, fau
 
 def entry(of: Intent, state: IntentState = IntentState.FILLED, posts: int = 1, filled: int | None = None) -> JournalEntry:
     quantity = of.quantity if filled is None else Decimal(filled)
-    return JournalEntry(of, state, "order", posts, quantity, "", None, NOW)
+    return JournalEntry(of, state, "order", posts, quantity, "", None, None, NOW)
 
 
 def plan_of(*intents: Intent) -> Plan:

@@ -223,7 +223,7 @@ def test_the_checks_run_again_right_before_an_order_is_journaled(path: OrderPath
     life.broker.held["C"] = Decimal(0)
     entry = send_one(path, "C")
     assert (entry.state, entry.reason.split(":")[0]) == (S.DENIED, "REDUCE_ONLY")
-    assert [event.to for event in intents.events(path.ledger, entry.client_order_id)] == [S.PLANNED, S.DENIED]
+    assert [event.to_state for event in intents.events(path.ledger, entry.client_order_id)] == [S.PLANNED, S.DENIED]
 
 
 def test_an_order_that_has_left_is_not_submitted_again(path: OrderPath) -> None:
