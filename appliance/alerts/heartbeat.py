@@ -15,9 +15,9 @@ from __future__ import annotations
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urlsplit
 
+from appliance.alerts.deadline import within
 from appliance.system.ports import Beat, Heartbeat
 from signals.errors import BadConfig
 
@@ -51,12 +51,7 @@ class WebWatcher:
 
     def beat(self, beat: Beat, body: str = "") -> bool:
         """Post one beat; False when the watcher did not take it in time, whatever the cause."""
-        taken: list[bool] = []
-        # a peer that drips bytes outlives every time-out of a single read: only the thread's end is sure
-        sender = Thread(target=lambda: taken.append(self._post(beat, body)), daemon=True)
-        sender.start()
-        sender.join(TOTAL_SECONDS)
-        return taken == [True]
+        return within(TOTAL_SECONDS, lambda: self._post(beat, body))
 
     def _post(self, beat: Beat, body: str) -> bool:
         try:

@@ -11,14 +11,11 @@ Invariants
 from __future__ import annotations
 
 import logging
-import socket
-from pathlib import Path
-from threading import Thread
 
 import httpx
 
-from appliance.system.ports import ADDRESSES, Alert, Severity
-from signals.errors import BadConfig
+from appliance.alerts.deadline import within
+from appliance.system.ports import Alert, Severity
 from signals.text.plain_text import clean
 from signals.text.wording import utc_words
 
@@ -45,12 +42,7 @@ class WebhookNotifier:
 
     def notify(self, alert: Alert) -> bool:
         """Post one message; False when the other side did not take it in time, whatever the cause."""
-        taken: list[bool] = []
-        # a peer that drips bytes outlives every time-out of a single read: only the thread's end is sure
-        sender = Thread(target=lambda: taken.append(self._post(alert)), daemon=True)
-        sender.start()
-        sender.join(TOTAL_SECONDS)
-        return taken == [True]
+        return within(TOTAL_SECONDS, lambda: self._post(alert))
 
     def _post(self, alert: Alert) -> bool:
         title = headline(alert, self._device).encode("ascii", "replace").decode()
@@ -75,23 +67,3 @@ def message(alert: Alert, device: str = "") -> str:
     at = utc_words(alert.at)
     what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
     return f"{what}. `appliance status` and `appliance alerts` say more."
-
-
-def webhooks(credentials: Path | None) -> tuple[WebhookNotifier, ...]:
-    """Return a channel for each line of the file `alert-urls` among the credentials; none without the file.
-
-    Raises
-    ------
-    BadConfig
-        A line is no http(s) address; the line itself is not repeated.
-    """
-    if credentials is None or not (credentials / ADDRESSES).is_file():
-        return ()
-    lines = (credentials / ADDRESSES).read_text(encoding="utf-8").splitlines()
-    found = [line.strip() for line in lines if line.strip()]
-    wrong = [number for number, line in enumerate(found, start=1) if not line.startswith(("https://", "http://"))]
-    if wrong:
-        raise BadConfig(
-            f"address {wrong[0]} of {ADDRESSES} is no http(s) address", where=str(credentials / ADDRESSES), fix="Write one address a line"
-        )
-    return tuple(WebhookNotifier(line, device=socket.gethostname()) for line in found)

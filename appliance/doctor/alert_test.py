@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from appliance.alerts.webhook import webhooks
+from appliance.alerts.addresses import channels_of
 from appliance.doctor.finding import Finding, bad, fault, ok, warn
 from appliance.system.ports import ADDRESSES, Alert, Severity
 from signals.errors import BadConfig
@@ -26,7 +26,7 @@ def try_addresses(credentials: Path | None, at: datetime) -> Iterator[Finding]:
     """
     fix = f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line"
     try:
-        addresses = webhooks(credentials)
+        addresses = channels_of(credentials)
     except (BadConfig, OSError) as error:
         yield fault(CHECK, error, fix)
         return

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from appliance.alerts.addresses import channels_of
 from appliance.alerts.heartbeat import ADDRESS, watcher
-from appliance.alerts.webhook import webhooks
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import Patient
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
@@ -63,7 +63,7 @@ def credentials(patient: Patient) -> Iterator[Finding]:
     if any(is_s3(place) for place in (patient.config.stores.data, patient.config.stores.bundles)):
         read_keys(folder)
         yield ok("credentials", "the key pair of the object store is there")
-    reached, watched = len(webhooks(folder)), watcher(folder).is_set
+    reached, watched = len(channels_of(folder)), watcher(folder).is_set
     if reached < ENOUGH_CHANNELS:
         yield warn(
             "credentials",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, job_runs
-from appliance.system.ports import ADDRESSES
+from appliance.system.ports import ADDRESSES, SERVICES, WEB, scheme_of
 from signals.market.sessions import Calendar
 from signals.schedule.job_windows import Timetable, windows
 
@@ -65,7 +65,7 @@ def count_addresses(credentials: Path | None) -> int:
         lines = (credentials / ADDRESSES).read_text(encoding="utf-8").splitlines() if credentials else []
     except (OSError, ValueError):
         return 0
-    return sum(line.strip().startswith(("https://", "http://")) for line in lines)
+    return sum(scheme_of(line) in WEB | SERVICES for line in lines)
 
 
 def missed_reason(days: tuple[date, ...]) -> str:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:  # the screens and the idle daemon know the door and never ope
     from requests.adapters import BaseAdapter
 
 ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
+WEB = frozenset({"http", "https"})
+SERVICES = frozenset({"json", "jsons", "mailto", "mailtos", "ntfy", "ntfys", "slack", "tgram"})  # by the extra `alerts`
+
+
+def scheme_of(address: str) -> str:
+    """Return what stands before `://` of an address for alerts; empty where nothing does."""
+    scheme, mark, rest = address.strip().partition("://")
+    return scheme if mark and rest else ""
 
 
 class Clock(Protocol):

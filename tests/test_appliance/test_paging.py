@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from appliance.alerts import webhook
+from appliance.alerts.addresses import channels_of
 from appliance.alerts.channels import Channels
-from appliance.alerts.webhook import WebhookNotifier, headline, message, webhooks
+from appliance.alerts.webhook import WebhookNotifier, headline, message
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, alerts, halts
@@ -118,12 +119,12 @@ def test_the_address_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_addresses_come_from_the_credentials_one_a_line(tmp_path: Path) -> None:
-    assert webhooks(None) == () == webhooks(tmp_path)
+    assert channels_of(None) == () == channels_of(tmp_path)
     (tmp_path / "alert-urls").write_text(f"{SECRET}\n\n  https://other.example/x \n")
-    assert len(webhooks(tmp_path)) == 2
+    assert len(channels_of(tmp_path)) == 2
     (tmp_path / "alert-urls").write_text(f"{SECRET}\nftp://secret-place\n")
     with pytest.raises(BadConfig, match="address 2 of alert-urls") as told:
-        webhooks(tmp_path)
+        channels_of(tmp_path)
     assert "secret-place" not in str(told.value)
 
 

@@ -35,11 +35,12 @@ def has_told(program: str, unit: str) -> int | None:
 
 
 def addresses(credentials: str) -> list[str]:
-    """Every line of the credential."""
+    """Every http(s) address of the credential; those of other services need the release's own program."""
     try:
-        return (Path(credentials) / "alert-urls").read_text(encoding="utf-8").split()
+        lines = (Path(credentials) / "alert-urls").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return []
+    return [line for line in lines if line.startswith(("https://", "http://"))]
 
 
 def takes(address: str, unit: str) -> bool:

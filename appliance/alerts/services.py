@@ -1,0 +1,62 @@
+"""Alerts to Slack, Telegram, e-mail and ntfy through Apprise, the extra `alerts`.
+
+The invariants of `appliance/alerts/webhook.py` hold here too: it never raises, it ends in time, the same few words leave,
+and the address, which names the service (`slack://`, `mailtos://` ...), is neither logged nor shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+
+from appliance.alerts.deadline import within
+from appliance.alerts.webhook import headline, message
+from appliance.system.ports import Alert, Severity
+
+STEP_SECONDS, TOTAL_SECONDS = 4.0, 15.0  # a small device takes seconds to load the library
+SILENT = logging.CRITICAL + 1
+KINDS = {Severity.INFO: "info", Severity.WARN: "warning", Severity.PAGE: "failure"}
+
+
+def are_installed() -> bool:
+    """Whether the extra `alerts` is."""
+    try:
+        return find_spec("apprise") is not None
+    except ValueError:  # hidden from this process
+        return False
+
+
+class ServiceNotifier:
+    """Sends alerts to one address of Apprise's, each once.
+
+    Parameters
+    ----------
+    url : str
+    device : str
+        Name of the machine; empty leaves it out.
+    """
+
+    def __init__(self, url: str, *, device: str = "") -> None:
+        self._url, self._device = url, device
+
+    def notify(self, alert: Alert) -> bool:
+        """Send one message; False when the other side did not take it in time, whatever the cause."""
+        return within(TOTAL_SECONDS, lambda: self._send(alert))
+
+    def _send(self, alert: Alert) -> bool:
+        import apprise  # nine tenths of a second: only where an address asks for it
+
+        logging.getLogger("apprise").setLevel(SILENT)  # its warnings hold parts of the address
+        asset = apprise.AppriseAsset(async_mode=False, storage_mode=apprise.PersistentStoreMode.MEMORY, allow_templates=False)
+        asset.app_id = asset.app_desc = "trademl"
+        asset.app_url = asset.image_url_mask = asset.image_url_logo = ""  # nothing of anybody else's is named or fetched
+        asset.http_redirects = False
+        try:
+            service = apprise.Apprise.instantiate(self._url, asset=asset, suppress_exceptions=True)
+            if service is None:
+                return False
+            service.socket_connect_timeout = service.socket_read_timeout = STEP_SECONDS
+            title = headline(alert, self._device)
+            return bool(service.notify(body=message(alert, self._device), title=title, notify_type=KINDS[alert.severity]))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
+            return False
