@@ -11,13 +11,14 @@ import typer
 from signals.errors import NotASession
 
 State = Annotated[
-    Path, typer.Option("--state", envvar="STATE_DIRECTORY", help="The device's state folder; systemd sets it to /var/lib/appliance.")
+    Path,
+    typer.Option("--state", envvar=["TRADEML_STATE", "STATE_DIRECTORY"], help="The state folder; systemd sets it to /var/lib/appliance."),
 ]
 Credentials = Annotated[
     Path | None,
     typer.Option(
         "--credentials",
-        envvar="CREDENTIALS_DIRECTORY",
+        envvar=["TRADEML_CREDENTIALS", "CREDENTIALS_DIRECTORY"],
         help="Folder with alpaca-key-id and alpaca-secret-key; systemd sets it.",
         show_default=False,
     ),

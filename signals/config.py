@@ -58,11 +58,22 @@ def load_section(path: Path | None, section: str, model: type[C]) -> C:
     BadConfig
         The file is absent, is not YAML or no mapping, or the section has a key or value that `model` does not accept.
     """
-    content = _read(path) if path is not None else None
+    found = read_mapping(path).get(section) if path is not None else None
+    return parse(found if found is not None else {}, model, where=f"{path}: {section}")
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read the YAML file at `path` as a mapping; an empty file is an empty one.
+
+    Raises
+    ------
+    BadConfig
+        The file is absent, is not YAML, or no mapping.
+    """
+    content = _read(path)
     if not isinstance(content, Mapping | None):
         raise BadConfig("a configuration is a mapping of keys to values", where=str(path), fix="Correct the file")
-    found = (content or {}).get(section)
-    return parse(found if found is not None else {}, model, where=f"{path}: {section}")
+    return dict(content or {})
 
 
 def _read(path: Path) -> object:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from typing import Annotated
 
 import typer
 
 from signals.text.console import run
 from signals.text.version_option import version_option
 from trainer.commands import backtest, bundles, data, deliveries, frontier, lineage, promotion, scoring, search, stacking, training
+from trainer.settings import defaults, settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,9 +40,16 @@ UNLESS_SET = {
 
 
 @app.callback()
-def _environment(version: bool = version_option("trainer", "trainer")) -> None:
+def _environment(
+    context: typer.Context,
+    version: bool = version_option("trainer", "trainer"),
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; default: the settings'.", show_default=False)] = "",
+) -> None:
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)
+    found = settings()
+    logging.basicConfig(level=log_level or found.log_level, format="%(levelname)s %(message)s")
+    context.default_map = defaults(found, getattr(context.command, "commands", {}))
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
 from appliance.runtime.device import clock_start
 from appliance.runtime.venue import standing_at, time_addresses
+from appliance.settings import load_config
 from appliance.storage.published_sources import Sources
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
 from appliance.views.view import Row
 from signals.bundle import Bundle
-from signals.config import load
 from signals.errors import BundleRefused, FixInput
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
@@ -44,7 +44,7 @@ def verified(root: Path, credentials: Path | None, clock: Clock) -> list[Row]:
     """
     folder = StateFolder(root)
     folder.require()
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     manifest = Sources(config.stores, credentials).manifest(folder)
     asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
     own = BundleStore(folder.bundles, DurableFs())

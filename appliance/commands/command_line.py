@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Annotated
+
 import typer
 
 from appliance.commands import (
@@ -21,6 +24,7 @@ from appliance.commands import (
     tui,
     unit_failure,
 )
+from appliance.settings import device_settings
 from signals.text.version_option import version_option
 
 app = typer.Typer(
@@ -54,5 +58,8 @@ for family in FAMILIES:
 
 
 @app.callback()
-def _program(version: bool = version_option("appliance", "appliance")) -> None:
-    pass
+def _program(
+    version: bool = version_option("appliance", "appliance"),
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; default: TRADEML_LOG_LEVEL.", show_default=False)] = "",
+) -> None:
+    logging.getLogger().setLevel(log_level or device_settings().log_level)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from appliance.config import ApplianceConfig
 from appliance.context import Deps
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch, LatchRecord
@@ -24,12 +23,12 @@ from appliance.safety.escalation import acknowledge
 from appliance.safety.halt import CANCELLED, carry_out
 from appliance.safety.halt import cancel_all as cancel_all_of
 from appliance.safety.limit_changes import guarded, loosened
+from appliance.settings import load_config
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder
-from signals.config import load
 from signals.errors import FixInput, Locked, TrademlError
 from signals.text.console import emit
 from signals.text.plain_text import clean
@@ -136,7 +135,7 @@ def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     """Cancel every working order and change nothing else; the daemon's screens ask for it."""
     folder = StateFolder(state)
     folder.require()
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
         done = cancel_all_of(counterparty.broker)
     text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
@@ -174,7 +173,7 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
 def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
     """Send cancel-all from here too, where the venue is no part of the process that holds the lock."""
     try:
-        config = load(folder.config, ApplianceConfig)
+        config = load_config(folder.config)
         if config.venue.is_hosted:
             return ""
         with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:

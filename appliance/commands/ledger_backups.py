@@ -20,12 +20,12 @@ from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
+from appliance.settings import load_config
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, who
 from appliance.system.state_folder import StateFolder, exclusive, only_daemon
 from signals.code_version import code_version
-from signals.config import load
 from signals.errors import BadBackup, BadConfig, TrademlError
 from signals.text.console import emit
 
@@ -113,7 +113,7 @@ def restore(
 def _device(state: Path) -> tuple[StateFolder, ApplianceConfig]:
     folder = StateFolder(state)
     folder.require()
-    return folder, load(folder.config, ApplianceConfig)
+    return folder, load_config(folder.config)
 
 
 def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials: Path | None) -> Vault:

@@ -15,9 +15,9 @@ import typer
 
 from appliance.bundles.slots import Slot
 from appliance.commands.text_table import render
-from appliance.config import ApplianceConfig
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
+from appliance.settings import load_config
 from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder
 from appliance.tui.ledger_source import LedgerSource, Question
@@ -37,7 +37,6 @@ from appliance.views import (
 from appliance.views import blotter as orders
 from appliance.views import positions as holdings
 from appliance.views.view import newest_session
-from signals.config import load
 from signals.errors import BundleRefused, FixInput, LedgerUnusable
 from signals.files import write_atomic
 from signals.text.console import emit
@@ -161,7 +160,7 @@ def show_shadow(
     """
     folder = StateFolder(state)
     with open_ledger(state) as ledger:
-        venue = load(folder.config, ApplianceConfig).venue
+        venue = load_config(folder.config).venue
         place = folder.bundles / Slot.SHADOW
         log = shadow_scores.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:

@@ -17,10 +17,10 @@ from appliance.options import DEFAULT_STATE, AsJson, to_session
 from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
 from appliance.runtime.replay import Summary
 from appliance.runtime.replay import replay as run_replay
+from appliance.settings import load_config
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
-from signals.config import load
 from signals.text.console import emit
 
 HALTED = 4
@@ -88,7 +88,7 @@ def _settings(
         return config, root_key(trust or store / ROOT_KEY)
     folder = StateFolder(like)
     folder.require()
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     if fixed_ic is not None:
         config = config.model_copy(update={"portfolio": config.portfolio.model_copy(update={"fixed_ic": fixed_ic})})
     return config, BundleStore(folder.bundles, DurableFs()).roots()[0]

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-from appliance.config import ApplianceConfig
 from appliance.daemon.briefing import Briefing
 from appliance.jobs.disk_space import keep_room
 from appliance.jobs.registry import ENTRIES
@@ -24,10 +23,10 @@ from appliance.runtime.venue import time_addresses
 from appliance.safety.escalation import attend
 from appliance.schedule.job import EXIT_CODES, JobReport
 from appliance.schedule.timetable import JOBS
+from appliance.settings import load_config
 from appliance.storage.published_sources import Sources
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from signals.config import load
 from signals.errors import FixInput
 from signals.text.console import emit
 
@@ -129,7 +128,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
     """Write down what the daemon must know of settings and calendar, so that it need not load what reads them."""
     folder = StateFolder(state)
     folder.require()
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     if config.venue.is_hosted:
         raise FixInput(
             "a hosted exchange has no time of its own",

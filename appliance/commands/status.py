@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from appliance.commands.text_table import render
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import Venue
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, Mode
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
+from appliance.settings import load_config
 from appliance.status.health import Verdict
 from appliance.status.upkeep import concerns_of, count_addresses
 from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
@@ -24,7 +25,6 @@ from appliance.storage.published_sources import Sources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from signals.config import load
 from signals.errors import FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
 from signals.schedule.job_windows import Timetable, windows
@@ -97,7 +97,7 @@ def timetable(
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:
     if folder.config.is_file():
-        return Sources(load(folder.config, ApplianceConfig).stores).manifest(folder).calendar
+        return Sources(load_config(folder.config).stores).manifest(folder).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
 
@@ -105,7 +105,7 @@ def _calendar(folder: StateFolder, day: str) -> Calendar:
 def _venue_time(folder: StateFolder) -> datetime:
     if not folder.config.is_file():
         return SystemClock().now()
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     is_exchange = config.venue.broker is Venue.EXCHANGE
     if found := venue_time(folder.root, SystemClock(), is_exchange=is_exchange, url=config.venue.url):
         return found
@@ -114,7 +114,7 @@ def _venue_time(folder: StateFolder) -> datetime:
 
 
 def _table(folder: StateFolder) -> Timetable:
-    return table_of(load(folder.config, ApplianceConfig).entering) if folder.config.is_file() else TIMETABLE
+    return table_of(load_config(folder.config).entering) if folder.config.is_file() else TIMETABLE
 
 
 def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _looked_after(
     ledger: Ledger, folder: StateFolder, credentials: Path | None, daemon: DaemonFacts, at: datetime
 ) -> tuple[DaemonFacts, tuple[str, ...]]:
     """Judge what a rehearsal that moves its own time does not need: a daemon, addresses, every session served."""
-    config = load(folder.config, ApplianceConfig)
+    config = load_config(folder.config)
     latch = Latch(folder.root, DurableFs()).read()
     if config.venue.is_hosted or latch.is_fresh:
         return daemon, ()

@@ -10,14 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from appliance.commands.text_table import render
-from appliance.config import ApplianceConfig
 from appliance.controls.limits_backtest import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
 from appliance.controls.tripwires import TRIPWIRES, Figure, NotYet
 from appliance.ledger import Ledger, Mode, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.options import DEFAULT_STATE, AsJson
+from appliance.settings import load_config
 from appliance.system.state_folder import StateFolder
-from signals.config import load
 from signals.errors import FixInput
 from signals.text.console import emit
 
@@ -92,7 +91,7 @@ def _one(folder: StateFolder, attended: int) -> tuple[list[Past], tuple[RowHisto
         history = past_of(ledger)
     if not history:
         raise FixInput("no session of this state has a value yet", where=str(folder.root), fix="Replay a range first")
-    return history, backtest(history, load(folder.config, ApplianceConfig).limits(), attended)
+    return history, backtest(history, load_config(folder.config).limits(), attended)
 
 
 def _figure(row: TripwireRow) -> Figure:

@@ -41,7 +41,7 @@ Runtime = Annotated[
     Path | None,
     typer.Option(
         "--runtime",
-        envvar="RUNTIME_DIRECTORY",
+        envvar=["TRADEML_RUNTIME", "RUNTIME_DIRECTORY"],
         help="Folder of health.json and metrics.prom; default: the state folder. systemd sets it to /run/appliance.",
         show_default=False,
     ),

@@ -13,12 +13,12 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.runtime.device import clock_start
 from appliance.runtime.venue import standing_at, time_addresses
+from appliance.settings import load_config
 from appliance.storage.published_sources import Sources, published
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import skew_seconds, unsynchronised
 from execution.brokers.base import Account
-from signals.config import load
 from signals.market.manifest import Manifest
 
 
@@ -54,7 +54,7 @@ class Patient:
     def config(self) -> ApplianceConfig:
         """Its settings."""
         self.folder.require()
-        return load(self.folder.config, ApplianceConfig)
+        return load_config(self.folder.config)
 
     @property
     def is_paper(self) -> bool:

@@ -10,9 +10,9 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
+from appliance.alerts.addresses import channels_of
 from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
 from appliance.alerts.heartbeat import NoWatcher, watcher
-from appliance.alerts.webhook import webhooks
 from appliance.config import ApplianceConfig
 from appliance.context import Deps
 from appliance.controls import halt_file
@@ -27,13 +27,13 @@ from appliance.runtime.venue import Counterparty, standing_at
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
+from appliance.settings import load_config
 from appliance.storage.published_sources import Sources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.code_version import code_version
-from signals.config import load
 from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
@@ -233,7 +233,7 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
     folder = StateFolder(root)
     folder.require()
     with exclusive(folder):
-        config = load(folder.config, ApplianceConfig)
+        config = load_config(folder.config)
         manifest = Sources(config.stores, credentials).manifest(folder)
         start = clock_start(folder, manifest)
         with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
@@ -254,7 +254,7 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
 
 def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
     """The channels of this device: the log, a file beside the ledger, and every address among the credentials."""
-    return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=webhooks(credentials))
+    return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=channels_of(credentials))
 
 
 def clock_start(folder: StateFolder, manifest: Manifest) -> datetime:

@@ -66,7 +66,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "appliance tui", description=SAYS, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    state = Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE))
+    state = Path(os.environ.get("TRADEML_STATE") or os.environ.get("STATE_DIRECTORY") or DEFAULT_STATE)
     parser.add_argument("--state", type=Path, default=state, help="The device's state folder (%(default)s).")
     parser.add_argument("--demo", action="store_true", help="Show an invented device: no settings, network or keys.")
     parser.add_argument("--seed", type=int, default=7, help="Of the invented device (%(default)s).")

@@ -1,0 +1,86 @@
+"""Addresses and paths of the device: a flag beats a `TRADEML_` variable, a variable beats `config.yml`.
+
+Limits, venue, roles, portfolio, execution and whatever else can change an order come from `config.yml` alone, whose
+hash every order row carries; secrets come from the credentials folder alone. A variable that names one is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from appliance.config import ApplianceConfig
+from signals.config import Config, parse, read_mapping
+from signals.settings import settle
+
+SECRETS = ("alpaca_key_id", "alpaca_secret_key", "alert_urls", "heartbeat_url", "s3", "backup", "key", "secret", "token", "password")
+
+
+class ObjectStorePlace(Config):
+    """Where an object store is."""
+
+    endpoint: str | None = None
+
+
+class StorePlaces(Config):
+    """Where published things are read from."""
+
+    data: str | None = None
+    bundles: str | None = None
+    s3: ObjectStorePlace = ObjectStorePlace()
+
+
+class BackupPlace(Config):
+    """Where copies of the ledger go."""
+
+    to: str | None = None
+    s3: ObjectStorePlace = ObjectStorePlace()
+
+
+class DeviceSettings(Config):
+    """What a variable may say of a device; None leaves what the file says.
+
+    Attributes
+    ----------
+    state, credentials, runtime : Path or None
+        Defaults of the options of these names.
+    stores, backup : StorePlaces, BackupPlace
+    log_level : str
+    """
+
+    state: Path | None = None
+    credentials: Path | None = None
+    runtime: Path | None = None
+    stores: StorePlaces = StorePlaces()
+    backup: BackupPlace = BackupPlace()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+
+
+def device_settings() -> DeviceSettings:
+    """Return what the environment says; raise `BadConfig` for a variable that names nothing, or what it may not decide."""
+    by_file = {name: "config.yml" for name in ApplianceConfig.model_fields if name not in DeviceSettings.model_fields}
+    by_credentials = {name: "the credentials folder" for name in SECRETS if name not in DeviceSettings.model_fields}
+    return settle(DeviceSettings, {}, where="environment", decided_by=by_credentials | by_file)
+
+
+def load_config(path: Path) -> ApplianceConfig:
+    """Read `config.yml`, with the addresses that the environment gives in place of its own.
+
+    Raises
+    ------
+    BadConfig
+        The file or a variable has a key or value that is not accepted.
+    """
+    places = device_settings().model_dump(include={"stores", "backup"}, exclude_none=True)
+    return parse(_over(read_mapping(path), places), ApplianceConfig, where=str(path))
+
+
+def _over(file: dict[str, Any], places: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(file)
+    for name, value in places.items():
+        own = merged.get(name)
+        if not isinstance(value, dict):
+            merged[name] = value
+        elif value and isinstance(own, dict | None):
+            merged[name] = _over(own or {}, value)
+    return merged

@@ -1,0 +1,95 @@
+"""Addresses and paths of a device may come from its environment; what can change an order comes from `config.yml` alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from appliance.config import ApplianceConfig
+from appliance.settings import device_settings, load_config
+from signals.config import load
+from signals.errors import BadConfig
+
+FILE = {"stores": {"data": "/file/data", "bundles": "/file/bundles"}, "backup": {"to": "/file/copies", "daily": 3}}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(FILE))
+    return path
+
+
+def test_a_variable_beats_the_file_and_the_rest_of_the_section_stays(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEML_STORES__DATA", "s3://elsewhere/data")
+    monkeypatch.setenv("TRADEML_BACKUP__TO", "/mnt/stick")
+    monkeypatch.setenv("TRADEML_STORES__S3__ENDPOINT", "http://127.0.0.1:9000")
+    found = load_config(config)
+    assert (found.stores.data, found.stores.bundles) == ("s3://elsewhere/data", "/file/bundles")
+    assert (found.backup.to, found.backup.daily, found.stores.s3.endpoint) == ("/mnt/stick", 3, "http://127.0.0.1:9000")
+
+
+def test_places_do_not_change_what_the_orders_rows_are_hashed_with(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load(config, ApplianceConfig)
+    monkeypatch.setenv("TRADEML_STORES__BUNDLES", "/elsewhere")
+    assert load_config(config).decision_hash() == plain.decision_hash()
+    assert load_config(config) != plain
+
+
+def test_without_a_variable_the_file_stands_as_it_is(config: Path) -> None:
+    assert load_config(config) == load(config, ApplianceConfig)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TRADEML_TRIPWIRES__MAX_DRAWDOWN",
+        "TRADEML_VENUE__BROKER",
+        "TRADEML_VENUE__URL",
+        "TRADEML_PORTFOLIO__GROSS",
+        "TRADEML_EXECUTION",
+        "TRADEML_ROUTER__FIXED_IC",
+        "TRADEML_REQUIRE_GREEN",
+        "TRADEML_ACCEPT_UNPROVEN",
+        "TRADEML_SCORING",
+        "trademl_portfolio__gross",
+    ],
+)
+def test_a_variable_that_could_change_an_order_is_refused_in_words(config: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(BadConfig, match=r"TRADEML_\w+ is refused: config.yml alone decides"):
+        load_config(config)
+
+
+@pytest.mark.parametrize("variable", ["TRADEML_ALPACA_SECRET_KEY", "TRADEML_ALERT_URLS", "TRADEML_S3__SECRET"])
+def test_a_secret_comes_from_the_credentials_alone(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "whispered")
+    with pytest.raises(BadConfig, match="the credentials folder alone") as refused:
+        device_settings()
+    assert "whispered" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "variable", [f"TRADEML_{name}" for name in ("STATES", "STORES", "STORES__PREFER", "STORES__BARS", "BACKUP__DAILY")]
+)
+def test_a_variable_that_names_nothing_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """So is one of the stores that says more than where they are."""
+    monkeypatch.setenv(variable, "evaluation")
+    with pytest.raises(BadConfig, match=f"unknown setting {variable}.*TRADEML_STORES__DATA"):
+        load_config(config)
+
+
+def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEML_LOG_LEVEL", "LOUD")
+    with pytest.raises(BadConfig, match=r"log_level.*TRADEML_LOG_LEVEL"):
+        device_settings()
+
+
+@pytest.mark.parametrize("content", ["- a\n", "stores: 3\n", "stores: {data: a, bundles: b, other: c}\n"])
+def test_the_file_is_checked_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    (tmp_path / "config.yml").write_text(content)
+    monkeypatch.setenv("TRADEML_STORES__DATA", "/elsewhere")
+    with pytest.raises(BadConfig):
+        load_config(tmp_path / "config.yml")
