@@ -12,7 +12,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ types: $(VENV)/.dev ## mypy --strict on the five packages
 contracts: $(VENV)/.dev ## import-linter: the layers of ARCHITECTURE.md
 	$(BIN)/lint-imports
 
-test: lint types contracts ## Everything a change must pass
+dependencies: $(VENV)/.dev ## deptry: every declared dependency is imported, every import declared
+	$(BIN)/deptry .
+
+test: lint types contracts dependencies ## Everything a change must pass
 	$(BIN)/pytest -n 2 -m "not slow and not deep"
 
 test-device: ## The device alone: the base package without extras, its whole days and contracts; DEVICE_TESTS=tests for all
@@ -173,8 +176,8 @@ sbom: $(VENV)/.dev var/sbom/.installed ## What a release is made of, beside it: 
 		--packages $$(sed -n 's/^\([a-z0-9_.-]*\)==.*/\1/p' requirements/device.txt)
 	var/sbom/bin/pip-audit --disable-pip --require-hashes -r requirements/device.txt -f json -o var/releases/device.audit.json
 
-release: $(VENV)/.dev sbom ## A release of the device in one archive, for MACHINE=aarch64 and PI_PYTHON=3.13 if you like: var/releases
-	$(BIN)/python ansible/release.py --machine $(MACHINE) --python $(PI_PYTHON)
+release: $(VENV)/.dev sbom ## A release of the device in one archive, for MACHINE=aarch64, PI_PYTHON=3.13 and EXTRA=alerts if you like: var/releases
+	$(BIN)/python ansible/release.py --machine $(MACHINE) --python $(PI_PYTHON) $(if $(EXTRA),--extra $(EXTRA))
 
 var/ansible/.installed: requirements/ansible.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
@@ -230,8 +233,9 @@ live-paper-canary: $(VENV)/.dev ## By hand, with the keys of a paper account: on
 locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) pyproject.toml -o requirements/device.txt
 	$(COMPILE) --group test pyproject.toml -o requirements/device-test.txt
+	$(COMPILE) --extra alerts -c requirements/device.txt pyproject.toml -o requirements/device-alerts.txt
 	$(COMPILE) --extra trainer pyproject.toml -o requirements/trainer.txt
-	$(COMPILE) --extra trainer --group dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra trainer --extra alerts --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt requirements/deep.in -o requirements/deep.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) --group docs -o requirements/docs.txt

@@ -2,10 +2,10 @@
 
     python ansible/release.py --machine aarch64 --python 3.11 --to var/releases
 
-The archive `trademl-<id>-<machine>-py<version>.tar` holds the wheels of `requirements/device.txt` (downloaded by hash
-for that machine, none is ever compiled), the wheel of the device's own packages, the lock, units, settings and
-documents, and `release.json` with the SHA-256 of each. The id is the version and a digest of all that: the same sources
-give the same id.
+The archive `trademl-<id>-<machine>-py<version>.tar` holds the wheels of `requirements/device.txt`, or with
+`--extra alerts` of `requirements/device-alerts.txt` (downloaded by hash for that machine, none is ever compiled), the
+wheel of the device's own packages, the lock, units, settings and documents, and `release.json` with the SHA-256 of
+each. The id is the version and a digest of all that: the same sources give the same id.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=ROOT / "var/releases")
     parser.add_argument("--wheels", type=Path, default=ROOT / "var/wheels", help="cache of downloaded wheels")
     parser.add_argument("--sources", type=Path, default=ROOT, help="of the device's packages")
+    parser.add_argument("--extra", choices=("alerts",), help="what the device shall have besides")
     asked = parser.parse_args()
+    lock = f"requirements/device{f'-{asked.extra}' if asked.extra else ''}.txt"
     asked.to.mkdir(parents=True, exist_ok=True)
     cache = asked.wheels.resolve() / f"{asked.machine}-{asked.python}"
     cache.mkdir(parents=True, exist_ok=True)
-    download(asked.sources / "requirements/device.txt", cache, asked.machine, asked.python)
+    download(asked.sources / lock, cache, asked.machine, asked.python)
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
-        built = assemble(Path(folder), asked.sources, cache, asked.machine, asked.python)
+        built = assemble(Path(folder), asked.sources, cache, asked.machine, asked.python, lock)
         archive = asked.to / f"trademl-{built['id']}-{asked.machine}-py{asked.python}.tar"
         pack(Path(folder) / "release", archive)
     print(json.dumps({"archive": str(archive), "id": built["id"], "bytes": archive.stat().st_size}))
@@ -91,7 +93,9 @@ def download(lock: Path, to: Path, machine: str, python: str) -> None:
     )
 
 
-def assemble(scratch: Path, sources: Path, wheels: Path, machine: str, python: str) -> dict[str, object]:
+def assemble(
+    scratch: Path, sources: Path, wheels: Path, machine: str, python: str, lock_name: str = "requirements/device.txt"
+) -> dict[str, object]:
     """Lay the release out below `scratch/release` and return its manifest."""
     release = scratch / "release"
     for name, pattern in CARRIED.items():
@@ -101,7 +105,7 @@ def assemble(scratch: Path, sources: Path, wheels: Path, machine: str, python: s
     own = project_wheel(scratch / "project", sources)
     shutil.copytree(wheels, release / "wheelhouse")
     shutil.copy(own, release / "wheelhouse")
-    lock = (sources / "requirements/device.txt").read_text()
+    lock = (sources / lock_name).read_text()
     name, version = own.name.split("-")[:2]
     line = f"{name}=={version} --hash=sha256:{sha256(own)}\n"
     (release / "requirements.txt").write_text(lock.rstrip("\n") + "\n" + line)

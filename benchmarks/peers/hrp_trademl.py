@@ -10,9 +10,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import scipy.cluster.hierarchy  # loaded where it is used; the peers' are loaded by now too
-import scipy.spatial.distance  # noqa: F401
-
 from portfolio.risk.hrp import hrp_weights  # the checkout, wherever this was started
 
 source, target = sys.argv[1:]

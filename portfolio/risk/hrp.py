@@ -93,13 +93,41 @@ def column_distance(d: Floats) -> Floats:
 
 def quasi_diagonal_order(covariance: Floats) -> NDArray[np.intp]:
     """Leaf order of the single-linkage tree: similar assets are adjacent, shape (N,)."""
-    # Here rather than above: scipy's clustering costs the device memory that sizing never needs.
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
+    return single_linkage_leaves(column_distance(correlation_distance(covariance)))
 
-    between = column_distance(correlation_distance(covariance))
-    tree = linkage(squareform(between, checks=False), method="single")
-    return np.asarray(leaves_list(tree), dtype=np.intp)
+
+def single_linkage_leaves(distance: Floats) -> NDArray[np.intp]:
+    """Leaves of the single-linkage tree from left to right, as scipy's `leaves_list(linkage(d, "single"))` has them.
+
+    The tree's links are the edges of a minimum spanning tree (Prim), shortest first; equal ones keep the order in which
+    they were found. Of two clusters that are joined, the one that was made earlier is the left one.
+
+    Parameters
+    ----------
+    distance : float64, shape (N, N)
+        Symmetric, N at least 2.
+
+    Returns
+    -------
+    intp, shape (N,)
+    """
+    count = len(distance)
+    nearest, is_free = np.full(count, np.inf), np.ones(count, dtype=bool)
+    edges, at = [], 0
+    for _ in range(count - 1):
+        is_free[at] = False
+        nearest = np.where(is_free, np.minimum(nearest, distance[at]), np.inf)
+        then = int(nearest.argmin())
+        edges.append((float(nearest[then]), at, then))
+        at = then
+    cluster = list(range(count))  # of each name; a cluster's number says when it was made
+    members = {number: [number] for number in cluster}
+    for number, (_, a, b) in enumerate(sorted(edges, key=lambda edge: edge[0]), start=count):
+        left, right = sorted((cluster[a], cluster[b]))
+        members[number] = members.pop(left) + members.pop(right)
+        for name in members[number]:
+            cluster[name] = number
+    return np.array(members[2 * count - 2], dtype=np.intp)
 
 
 def bisect(covariance: Floats, order: NDArray[np.intp]) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from portfolio.risk.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order
+from portfolio.risk.hrp import column_distance, correlation_distance, hrp_weights, quasi_diagonal_order, single_linkage_leaves
 from signals.errors import InvariantBroken
 
 PAPER = [7.00, 7.59, 10.84, 19.03, 9.72, 10.19, 6.62, 9.10, 7.12, 12.79]
@@ -63,6 +63,14 @@ def test_the_order_is_that_of_exactly_summed_distances(names: int) -> None:
     loadings = rng.normal(size=(names, 5))
     covariance = loadings @ loadings.T * 1e-5 + np.diag(rng.uniform(1e-4, 9e-4, names))
     assert quasi_diagonal_order(covariance).tolist() == linked_by_exact_sums(covariance)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(2, 30), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_the_tree_is_scipys_also_where_distances_are_equal(names: int, values: int, seed: int) -> None:
+    d = np.triu(np.random.default_rng(seed).integers(0, values, (names, names)), 1).astype(np.float64)
+    d = d + d.T
+    assert single_linkage_leaves(d).tolist() == leaves_list(linkage(squareform(d, checks=False), method="single")).tolist()
 
 
 def test_names_that_lie_equally_far_are_linked_by_their_numbers_whatever_rounding_says() -> None:
