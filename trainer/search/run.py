@@ -107,8 +107,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan
         raise FixInput(f"search.{config.learner} names no values", fix="Name some, or train without a search")
     with store.held(plan.folder):
         name = _opened(config, arena, identity, plan, step)
-        study = _optuna_study(config, name, plan)
-        _reconcile(study, choices, config, plan, name)
+        study = _remember(_optuna_study(config, name, plan), choices, config, plan, name)
         rows = BinnedRows.of(arena.rows)
         while len(study.get_trials(deepcopy=False)) < plan.trials:
             _run_batch(study, choices, config, arena, rows, plan, name, step)
@@ -174,17 +173,15 @@ def _baselines(config: RecipeConfig, arena: Arena, plan: SearchPlan, step: Step)
     return found
 
 
+def _storage(plan: SearchPlan) -> str:
+    return plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}"
+
+
 def _optuna_study(config: RecipeConfig, name: str, plan: SearchPlan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=config.search.pruning_trials, n_warmup_steps=config.search.warmup_folds - 1)
     try:
-        return optuna.create_study(
-            storage=plan.storage or f"sqlite:///{plan.folder / 'optuna.db'}",
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=pruner,
-        )
+        return optuna.create_study(storage=_storage(plan), study_name=name, direction="maximize", load_if_exists=True, pruner=pruner)
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         raise FixInput(
             f"the sampler's storage cannot be opened: {reason_of(error).splitlines()[0]}",
@@ -193,29 +190,23 @@ def _optuna_study(config: RecipeConfig, name: str, plan: SearchPlan) -> optuna.S
         ) from None
 
 
-def _reconcile(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: SearchPlan, name: str) -> None:
-    """Settle what a killed process left open, rebuild what the sampler lacks, and refuse a record that holds less."""
-    record = plan.record
-    kept = {trial.number: trial for trial in store.read(record).studies[name].trials}
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state is TrialState.RUNNING:
-            if trial.number not in kept:
-                store.append(record, _started(config, plan, name, trial.number, trial.params))
-            if trial.number not in kept or kept[trial.number].state is TrialOutcome.INTERRUPTED:
-                gone = Trial(trial.number, TrialOutcome.INTERRUPTED, trial.params, np.zeros(0), "the process died")
-                store.append(record, {"study": name, **ended(gone)})
-            if trial.number in kept and kept[trial.number].state is TrialOutcome.COMPLETED:
-                study.tell(trial.number, kept[trial.number].sharpe)
-            else:
-                study.tell(trial.number, state=TrialState.FAIL)
-    kept = {trial.number: trial for trial in store.read(record).studies[name].trials}
-    sampled = {trial.number for trial in study.get_trials(deepcopy=False)}
-    for number in sorted(kept.keys() - sampled):
-        study.add_trial(_remembered(kept[number], choices))
-    sampled = {trial.number for trial in study.get_trials(deepcopy=False)}
-    if sampled != set(kept):
-        missing = sorted(sampled ^ set(kept))
-        raise FixInput(f"trials {missing} are missing from the record", where=str(record), fix=store.MEND)
+def _remember(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: SearchPlan, name: str) -> optuna.Study:
+    """Return a sampler that holds the trials on record and no others: rebuilt where a process died, or its storage is gone.
+
+    A record that lacks a trial which the sampler saw end is refused: it was cut, and its trials count.
+    """
+    kept = {trial.number: trial for trial in store.read(plan.record).studies[name].trials}
+    held = study.get_trials(deepcopy=False)
+    missing = sorted({trial.number for trial in held if trial.state.is_finished()} - set(kept))
+    if missing:
+        raise FixInput(f"trials {missing} are missing from the record", where=str(plan.record), fix=store.MEND)
+    whole = [_remembered(kept[number], choices) for number in sorted(kept)]
+    if [trial.state for trial in held] == [trial.state for trial in whole]:
+        return study
+    optuna.delete_study(study_name=name, storage=_storage(plan))
+    study = _optuna_study(config, name, plan)
+    study.add_trials(whole)
+    return study
 
 
 def _started(config: RecipeConfig, plan: SearchPlan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:
