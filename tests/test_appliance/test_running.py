@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from decimal import InvalidOperation
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.jobs.runner import Entry, honour_halt_request, run_job
 from appliance.ledger import Ledger, alerts, halts, job_runs
-from appliance.ledger.database import Value
+from appliance.ledger.values import Storable
 from appliance.safety.escalation import complete
 from appliance.safety.halt import NAMES, carry_out_without_ledger, halt, halt_name
 from appliance.safety.ramp import ramp_share
@@ -237,17 +237,20 @@ def test_a_halt_is_recorded_and_told_whatever_cancel_all_and_the_clock_do(bench:
     assert [alert.title for alert in bench.inbox.alerts] == ["HALTED by MANUAL"]
 
 
+T = TypeVar("T")
+
+
 class Losing(Ledger):
     """A ledger that is damaged, or full, in the rows of some tables from a moment on."""
 
     spoilt: tuple[str, ...] = ()
 
-    def rows(self, query: str, values: Sequence[Value] = ()) -> list[dict[str, Value]]:
+    def read(self, kind: type[T], query: str, values: Sequence[Storable] = ()) -> list[T]:
         if any(f"FROM {table} " in query for table in self.spoilt):
             raise LedgerDamaged("the ledger is corrupt")
-        return super().rows(query, values)
+        return super().read(kind, query, values)
 
-    def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
+    def execute(self, statement: str, values: Sequence[Storable] = ()) -> int:
         if any(f"INTO {table} " in statement for table in self.spoilt):
             raise LedgerUnusable("the ledger cannot be written")
         return super().execute(statement, values)
