@@ -7,11 +7,11 @@ hash every order row carries; secrets come from the credentials folder alone. A 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from appliance.config import ApplianceConfig
 from signals.config import Config, parse, read_mapping
-from signals.settings import settle
+from signals.settings import Level, settle
 
 SECRETS = ("alpaca_key_id", "alpaca_secret_key", "alert_urls", "heartbeat_url", "s3", "backup", "key", "secret", "token", "password")
 
@@ -53,7 +53,7 @@ class DeviceSettings(Config):
     runtime: Path | None = None
     stores: StorePlaces = StorePlaces()
     backup: BackupPlace = BackupPlace()
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    log_level: Level = "WARNING"
 
 
 def device_settings() -> DeviceSettings:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from signals.errors import BadConfig
 
 PREFIX, NESTED = "TRADEML_", "__"
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]  # of the log
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from signals.settings import Level
 from signals.text.console import run
 from signals.text.version_option import version_option
 from trainer.commands import backtest, bundles, data, deliveries, frontier, lineage, promotion, scoring, search, stacking, training
@@ -43,7 +44,7 @@ UNLESS_SET = {
 def _environment(
     context: typer.Context,
     version: bool = version_option("trainer", "trainer"),
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; default: the settings'.", show_default=False)] = "",
+    log_level: Annotated[Level | None, typer.Option(help="Of the log; default: that of the settings.", show_default=False)] = None,
 ) -> None:
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)

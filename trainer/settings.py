@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from signals.config import Config, read_mapping
-from signals.settings import settle
+from signals.settings import Level, settle
 
 FILE = Path("trainer.yml")
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class TrainerSettings(Config):

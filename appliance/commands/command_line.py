@@ -25,6 +25,7 @@ from appliance.commands import (
     unit_failure,
 )
 from appliance.settings import device_settings
+from signals.settings import Level
 from signals.text.version_option import version_option
 
 app = typer.Typer(
@@ -60,6 +61,6 @@ for family in FAMILIES:
 @app.callback()
 def _program(
     version: bool = version_option("appliance", "appliance"),
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; default: TRADEML_LOG_LEVEL.", show_default=False)] = "",
+    log_level: Annotated[Level | None, typer.Option(help="Of the log; default: that of the settings.", show_default=False)] = None,
 ) -> None:
     logging.getLogger().setLevel(log_level or device_settings().log_level)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from appliance.commands.command_line import app
 from appliance.config import ApplianceConfig
 from appliance.settings import device_settings, load_config
 from signals.config import load
@@ -85,6 +88,19 @@ def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADEML_LOG_LEVEL", "LOUD")
     with pytest.raises(BadConfig, match=r"log_level.*TRADEML_LOG_LEVEL"):
         device_settings()
+
+
+def test_a_flag_beats_the_variable_and_knows_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    monkeypatch.setenv("TRADEML_LOG_LEVEL", "ERROR")
+
+    def level_of(*words: str) -> tuple[int, int]:
+        code = CliRunner().invoke(app, [*words, "alerts", "--state", "/nowhere"]).exit_code
+        return code, logging.getLogger().level
+
+    assert level_of()[1] == logging.ERROR
+    assert level_of("--log-level", "INFO")[1] == logging.INFO
+    assert level_of("--log-level", "LOUD") == (2, logging.INFO)
 
 
 @pytest.mark.parametrize("content", ["- a\n", "stores: 3\n", "stores: {data: a, bundles: b, other: c}\n"])
