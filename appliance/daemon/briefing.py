@@ -1,8 +1,7 @@
-"""What the daemon must know of the device and of the exchange, told by a process that may load what that takes.
+"""The settings and the calendar that the daemon needs, read by a child process and passed on as one JSON document.
 
-Settings and calendar are read by the libraries of the jobs, which are larger than the whole idle daemon: a child reads
-them and prints one JSON document. The last good one is kept beside the ledger, so that a store that is down at boot
-does not keep the device from reconciling.
+The libraries that read them are larger than the whole idle daemon: hence the child. The last good document is kept next
+to the ledger, so that a store that is down at boot does not keep the device from reconciling.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FILE_NAME = "briefing.json"
 
 @dataclass(frozen=True)
 class Briefing:
-    """What the daemon was told.
+    """Settings and calendar as the daemon knows them.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@ Invariants
 ----------
 1. A child that outlives its time is interrupted first, as by a reboot, which never halts an armed device; it is killed
    `GRACE_SECONDS` later. One that holds more memory than it may is killed at once.
-2. The kernel is told to take a child before anything else when memory runs out, never the daemon.
+2. When memory runs out the kernel takes a child before anything else, never the daemon.
 3. Of what a child prints the last `TAIL_BYTES` are kept, in memory: it can fill no disk.
 """
 

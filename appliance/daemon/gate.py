@@ -1,4 +1,4 @@
-"""Whether time may be believed: before the device is READY, and once an hour after that.
+"""Whether the clock is synchronised and agrees with the broker's: asked before READY, and once an hour after that.
 
 A rehearsal at a served exchange has the exchange's time, which is right by definition; at a real broker the machine's
 own clock counts, and must be synchronised and agree with the broker's.

@@ -1,4 +1,4 @@
-"""What the daemon says on standard output: one JSON object a line, which journald keeps as it is."""
+"""The daemon's log on standard output: one JSON object a line, which journald keeps as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others see of the daemon: `health.json` and `metrics.prom`, each written whole, in a folder that may be memory.
+"""Writes the device's facts to `health.json` and `metrics.prom`, each of them whole, in a folder that may be memory.
 
 `health.json` of the state folder is a link where the runtime folder is another one: a card is not worn by a file that
 is written every minute, and readers find it where they always do.

@@ -11,7 +11,7 @@ SEND_SECONDS = 1.0
 
 
 class ServiceManager:
-    """What the process may tell systemd.
+    """The states that the process may report to systemd.
 
     Parameters
     ----------
@@ -56,4 +56,4 @@ class ServiceManager:
             try:
                 door.sendto(message.encode(), self._address)
             except OSError:
-                return  # a manager that is gone needs no telling, and one that does not read must not hold us up
+                return  # a manager that is gone needs no report, and one that does not read must not hold us up

@@ -1,1 +1,1 @@
-"""When jobs run: the timetable, catching up after an absence, and maintenance windows."""
+"""The device's timetable, job reports, absence, and maintenance windows."""

@@ -1,4 +1,4 @@
-"""What a job answers. A job is a function of (session, deps) in `appliance.jobs`."""
+"""The terminal statuses of a job and the report that it returns; jobs themselves are functions in `appliance.jobs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class JobStatus(StrEnum):
-    """How a job ended. Exactly one terminal status stands per (session, job)."""
+    """How a job ended. There is exactly one terminal status per (session, job)."""
 
     DONE = "done"
     SKIPPED = "skipped"
