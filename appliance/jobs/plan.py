@@ -37,7 +37,7 @@ from portfolio.weights import TargetWeights
 from signals.bundle import Bundle
 from signals.errors import DataNotUsable
 from signals.monitoring.expectation import policy_book_of
-from signals.scoring.scores import Scores, blend
+from signals.scoring.scores import Scores, blend, z_scores
 from signals.sleeves.risk import RISK
 
 
@@ -193,8 +193,7 @@ def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
 
 def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], seen: Morning) -> None:
     scores = seen.scores
-    spread = float(np.std(scores.values)) or 1.0
-    z = dict(zip(scores.symbols, ((scores.values - scores.values.mean()) / spread).tolist(), strict=True))
+    z = dict(zip(scores.symbols, np.nan_to_num(z_scores(scores.values)).tolist(), strict=True))
     sectors = dict(zip(seen.risk.symbols, seen.risk.sectors, strict=False))
     rows = [
         target_rows.TargetRow(targets.session, symbol, float(weight), current.get(symbol, 0.0), z.get(symbol), sectors.get(symbol, ""))

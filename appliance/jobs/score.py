@@ -30,7 +30,7 @@ from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRe
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.monitoring.drift import Drift
-from signals.scoring.scores import Scores
+from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
@@ -203,8 +203,7 @@ def _scores_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores
 def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
     """Scores with rank (1 is the highest, ties in symbol order) and z over the cross-section, best first."""
     values = scores.values
-    deviation = float(np.std(values))
-    z = (values - values.mean()) / deviation if deviation > 0 else np.zeros_like(values)
+    z = np.nan_to_num(z_scores(values))  # 0 where the scores rank nothing
     order = np.lexsort((np.arange(len(values)), -values))
     return tuple(
         score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source)

@@ -31,12 +31,12 @@ from appliance.market.snapshot import CompletedSession, Snapshot
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action
 from signals.market.audits import SessionAudit
-from signals.market.bars import GAP_FIELDS, Bars, Days, column_names, days_array
+from signals.market.bar_rows import FIELDS, PanelRows
+from signals.market.bars import Bars, Days, days_array
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
 
-FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
 MEMORY_LIMIT = "96MB"
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -374,12 +374,10 @@ class Market:
             " WHERE session BETWEEN ? AND ? GROUP BY security ORDER BY security",
             bounds,
         ).fetchall()
-        newest = np.searchsorted(days, days_array([last for _, _, last, _ in owners]))
-        names = column_names([symbol for _, symbol, _, _ in owners], newest, days)
-        order = sorted(range(len(names)), key=names.__getitem__)
-        place = {owners[position][0]: column for column, position in enumerate(order)}
         connection.execute("CREATE OR REPLACE TEMP TABLE places (security VARCHAR, place INTEGER)")
-        connection.execute("INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())])
+        connection.execute(
+            "INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [[row[0] for row in owners], list(range(len(owners)))]
+        )
         # RED sessions stay as rows without bars, so that look-backs count sessions rightly.
         rows: dict[str, np.ndarray[Any, Any]] = connection.execute(  # type: ignore[assignment]  # numpy, not pandas
             f"SELECT session, place, eligible, undecided, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
@@ -387,28 +385,17 @@ class Market:
             " (SELECT session FROM audits WHERE json_extract_string(body, '$.status') = 'RED')",
             bounds,
         ).fetchnumpy()
-        row = np.searchsorted(days, rows["session"].astype("datetime64[D]"))
-        column = rows["place"]
-        shape = (len(days), len(names))
-        eligible = np.zeros(shape, dtype=bool)
-        eligible[row, column] = rows["eligible"]
-        undecided = np.zeros(shape, dtype=bool)
-        undecided[row, column] = rows["undecided"]
-
-        def dense(field: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-            panel = np.full(shape, np.nan)
-            panel[row, column] = np.ma.filled(rows[field].astype(np.float64), np.nan)
-            return panel
-
-        return Bars(
-            sessions=days,
-            symbols=tuple(names[position] for position in order),
-            eligible=eligible,
-            sectors=tuple(owners[position][3] for position in order),
-            has_dollars=has_dollars,
-            undecided=undecided,
-            **{field: dense(field) for field in FIELDS},
-        )
+        return PanelRows(
+            days=days,
+            symbols=[symbol for _, symbol, _, _ in owners],
+            sectors=[sector for _, _, _, sector in owners],
+            newest=np.searchsorted(days, days_array([last for _, _, last, _ in owners])),
+            session=np.searchsorted(days, rows["session"].astype("datetime64[D]")),
+            security=rows["place"],
+            eligible=rows["eligible"],
+            undecided=rows["undecided"],
+            fields={field: np.ma.filled(rows[field].astype(np.float64), np.nan) for field in FIELDS},
+        ).dense(has_dollars=has_dollars)
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._readable():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
@@ -28,9 +27,7 @@ def signals(ledger: Ledger, session: date) -> View:
     rows: list[Row] = []
     for asof, sleeve in _scored(ledger, session):
         before = _z_before(ledger, asof, sleeve)
-        found = scores.load(ledger, asof, sleeve)
-        scale = math.sqrt((len(found) - 1) / len(found))  # from the recorded z (ddof 0) to that of the blend (ddof 1)
-        for row in found:
+        for row in scores.load(ledger, asof, sleeve):
             target = aimed.get(row.symbol)
             rows.append(
                 {
@@ -43,7 +40,7 @@ def signals(ledger: Ledger, session: date) -> View:
                     "target": percent(target.weight) if target else None,
                     "sector": target.sector if target else None,
                     "sleeve": row.sleeve,
-                    "contribution": round(float(shares[sleeve]) * row.z * scale, 3) if sleeve in shares else None,
+                    "contribution": round(float(shares[sleeve]) * row.z, 3) if sleeve in shares else None,
                     "asof": row.asof,
                     "source": row.source,
                     "client_order_id": sent.get(row.symbol),

@@ -7,7 +7,9 @@ different sessions differ in names and order. Whoever walks through history sess
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,59 @@ from signals.storage.arrow import codes, flags, floats
 from signals.storage.arrow import days as days_of
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class PanelRows:
+    """Rows of bars of one range of sessions, and the securities that they are of.
+
+    Attributes
+    ----------
+    days : datetime64[D], shape (T,)
+    symbols, sectors : list of str, length N
+        Of each security at its newest row, in any order.
+    newest : int, shape (N,)
+        Session of that row, as its position in `days`.
+    session, security : int, shape (R,)
+        Of each row, as positions in `days` and in `symbols`.
+    eligible, undecided : bool, shape (R,)
+    fields : mapping of name to float64, shape (R,)
+        Every one of `FIELDS`.
+    """
+
+    days: Days
+    symbols: list[str]
+    sectors: list[str]
+    newest: NDArray[np.int64]
+    session: NDArray[np.int64]
+    security: NDArray[np.int64]
+    eligible: Flags
+    undecided: Flags
+    fields: Mapping[str, Floats]
+
+    def dense(self, *, has_dollars: bool) -> Bars:
+        """Return the panel; what has no row is NaN, neither eligible nor undecided."""
+        names = column_names(self.symbols, self.newest, self.days)
+        order = sorted(range(len(names)), key=names.__getitem__)
+        place = np.empty(len(names), dtype=np.int64)
+        place[order] = np.arange(len(names))
+        cells = self.session, place[self.security]
+
+        def placed(values: NDArray[Any], absent: object) -> NDArray[Any]:
+            panel = np.full((len(self.days), len(names)), absent)
+            panel[cells] = values
+            return panel
+
+        return Bars(
+            sessions=self.days,
+            symbols=tuple(names[i] for i in order),
+            eligible=placed(self.eligible, absent=False),
+            sectors=tuple(self.sectors[i] for i in order),
+            has_dollars=has_dollars,
+            undecided=placed(self.undecided, absent=False),
+            **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},
+        )
 
 
 class BarRows:
@@ -56,41 +111,26 @@ class BarRows:
     def panel(self, first: date, last: date) -> Bars:
         """Return the panel of the sessions [first, last]; see `signals.market.dataset.load_bars`."""
         days, inside = self._range(first, last)
-        row = np.searchsorted(days, self._session[inside])
-        owners, column = np.unique(self._security[inside], return_inverse=True)
-        names, sectors = self._named(owners, column, row, days, inside)
-        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
-        place = np.empty(len(names), dtype=np.int64)
-        place[order] = np.arange(len(names))
-        red = np.isin(days, self._red)
-
-        def dense(name: str) -> Floats:
-            panel = np.full((len(days), len(names)), np.nan)
-            panel[row, place[column]] = self._fields[name][inside]
-            panel[red] = np.nan
-            return panel
-
-        eligible = np.zeros((len(days), len(names)), dtype=bool)
-        eligible[row, place[column]] = self._eligible[inside]
-        eligible[red] = False
-        undecided = np.zeros_like(eligible)
-        undecided[row, place[column]] = self._undecided[inside]
-        undecided[red] = False
-        return Bars(
-            sessions=days,
-            symbols=tuple(names[i] for i in order),
-            eligible=eligible,
-            sectors=tuple(sectors[i] for i in order),
-            has_dollars=self._basis.has_dollars,
-            undecided=undecided,
-            **{name: dense(name) for name in FIELDS},
-        )
+        red = np.isin(self._session[inside], self._red)
+        shown = inside.start + np.flatnonzero(~red) if red.any() else inside
+        owners, at = self._owned(inside)
+        return PanelRows(
+            days=days,
+            symbols=[self._names[code] for code in self._symbol[at]],
+            sectors=[self._sectors[code] for code in self._sector[at]],
+            newest=np.searchsorted(days, self._session[at]),
+            session=np.searchsorted(days, self._session[shown]),
+            security=np.searchsorted(owners, self._security[shown]),
+            eligible=self._eligible[shown],
+            undecided=self._undecided[shown],
+            fields={name: values[shown] for name, values in self._fields.items()},
+        ).dense(has_dollars=self._basis.has_dollars)
 
     def securities(self, first: date, last: date) -> Mapping[str, str]:
         """Name in the panel of [first, last] -> the security's stable id."""
         days, inside = self._range(first, last)
-        owners, column = np.unique(self._security[inside], return_inverse=True)
-        names, _ = self._named(owners, column, np.searchsorted(days, self._session[inside]), days, inside)
+        owners, at = self._owned(inside)
+        names = column_names([self._names[code] for code in self._symbol[at]], np.searchsorted(days, self._session[at]), days)
         return {name: self._owners[owner] for name, owner in zip(names, owners, strict=True)}
 
     def symbols_on(self, day: date) -> Mapping[str, str]:
@@ -120,18 +160,10 @@ class BarRows:
         begin = int(np.searchsorted(self._session, days[0])) if len(days) else 0
         return days, slice(begin, int(np.searchsorted(self._session, days[-1], side="right")) if len(days) else 0)
 
-    def _named(
-        self, owners: NDArray[np.int64], column: NDArray[np.int64], row: NDArray[np.int64], days: Days, inside: slice
-    ) -> tuple[list[str], list[str]]:
-        """Name and sector of each owner at its newest row."""
-        newest = np.full(len(owners), -1, dtype=np.int64)
-        np.maximum.at(newest, column, row)
-        at_newest = row == newest[column]
-        symbol, sector = np.empty(len(owners), dtype=np.int64), np.empty(len(owners), dtype=np.int64)
-        symbol[column[at_newest]] = self._symbol[inside][at_newest]
-        sector[column[at_newest]] = self._sector[inside][at_newest]
-        names = column_names([self._names[code] for code in symbol], newest, days)
-        return names, [self._sectors[code] for code in sector]
+    def _owned(self, inside: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Securities with a row in the range, ascending, and the newest row of each."""
+        owners, backwards = np.unique(self._security[inside][::-1], return_index=True)
+        return owners, inside.stop - 1 - backwards
 
 
 def _coded(table: pa.Table, name: str, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:

@@ -12,8 +12,6 @@ from signals.errors import InvariantBroken, ScoresInvalid
 from signals.files import sha256_of
 from signals.market.bars import Floats
 
-MAX_TIED_SHARE = 0.20
-
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -61,16 +59,34 @@ def tied_share(values: Floats) -> float:
 
 
 def standardised(values: Floats) -> Floats:
-    """Z-scores over one session: (s - mean) / standard deviation (ddof 1), shape (N,).
+    """Z-scores over one session, shape (N,); see `z_scores`.
 
     Raises
     ------
     ScoresInvalid
         Fewer than two scores, or all of them equal: they rank nothing.
     """
-    if values.size < 2 or float(np.ptp(values)) == 0.0:
+    z = z_scores(values)
+    if values.size < 2 or bool(np.isnan(z).any()):
         raise ScoresInvalid(f"{values.size} scores that are all equal rank nothing", fix="Look at the bundle")
-    z: Floats = (values - values.mean()) / values.std(ddof=1)
+    return z
+
+
+def z_scores(values: Floats) -> Floats:
+    """(s - mean) / standard deviation along the last axis, over the scores that are there; the shape of `values`.
+
+    The deviation has ddof 0: the session's names are all there are, not a sample. NaN where a score is missing, and
+    for all names of a session whose scores are equal.
+    """
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    mean = np.where(known, values, 0.0).sum(axis=-1, keepdims=True) / count
+    centred = np.where(known, values - mean, 0.0)
+    deviation = np.sqrt(np.square(centred).sum(axis=-1, keepdims=True) / count)
+    lowest = values.min(axis=-1, keepdims=True, initial=np.inf, where=known)
+    highest = values.max(axis=-1, keepdims=True, initial=-np.inf, where=known)
+    ranks = (highest > lowest) & (deviation > 0.0)  # equal scores may deviate from their mean by rounding
+    z: Floats = np.where(known & ranks, centred / np.where(ranks, deviation, 1.0), np.nan)
     return z
 
 

@@ -26,9 +26,10 @@ from trainer.forecasting.figures import DrawdownFigures, calibration_curve, vola
 from trainer.forecasting.proof import ewma_volatility, labelled, prove_volatility
 from trainer.forecasting.training import ForecastRequest, steps, train
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.learners.har import har, smearing
+from trainer.learners.har import smearing
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import har
 from trainer.recipes.base import CpcvConfig
 from trainer.recipes.risk import RiskConfig
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike

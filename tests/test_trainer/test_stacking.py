@@ -155,7 +155,7 @@ def test_the_weights_do_on_a_device_what_they_did_here() -> None:
     day = members.sessions[100].astype(object)
     raw = [member.out_of_fold[100] for member in members.members]
     on_device = blend([Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)], learned)
-    z = np.array([(v - v.mean()) / v.std(ddof=1) for v in raw])
+    z = np.array([(v - v.mean()) / v.std() for v in raw])
     here = proof.whole.combine(z[:, None, :])[0]
     np.testing.assert_allclose(on_device.values, here, rtol=1e-9)
 

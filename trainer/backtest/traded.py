@@ -9,13 +9,10 @@ from pathlib import Path
 
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Part
-from signals.errors import FixInput
-from signals.files import sha256_of_file
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.monitoring.expectation import policy_book_of
 from signals.text import strict_json
-from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.engine import BacktestPolicy
@@ -23,6 +20,7 @@ from trainer.backtest.scored import Evenings, scored
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 from trainer.runs.documents import parsed
 from trainer.runs.evidence import Evidence
+from trainer.runs.run_folder import file_hash
 from trainer.runs.trials import Trials
 
 
@@ -76,7 +74,7 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
             "trained_by": evidence.code_version,
             "is_trained_on": True,
         },
-        _hash(run / "model.onnx"),
+        file_hash(run / "model.onnx"),
     )
 
 
@@ -111,15 +109,6 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
         },
         manifest.of(Part.MODEL)[0].sha256,
     )
-
-
-def _hash(model: Path) -> str:
-    try:
-        return sha256_of_file(model)
-    except OSError as error:
-        raise FixInput(
-            f"{model.name} cannot be read: {reason_of(error)}", where=str(model.parent), fix="Name a run folder made by `trainer train`"
-        ) from None
 
 
 def _knows(data: Path, manifest: Manifest, snapshots: tuple[str, ...]) -> bool:

@@ -14,7 +14,7 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.console import emit
 from signals.text.documents import to_json
-from trainer.commands.training import BARS_HELP, DEVICE_HELP, LEARNER_HELP, day, device_named, overridden, progress, recipe_named
+from trainer.commands.training import BARS_HELP, DEVICE_HELP, LEARNER_HELP, day, device_named, names_in, overridden, progress, recipe_named
 
 if TYPE_CHECKING:
     from trainer.runs.trials import EvidenceTrials
@@ -188,11 +188,6 @@ def trials(
     anchor = history.anchor
     document = {"merged": came, "sleeves": rows, "records": anchor.records, "head": anchor.head}
     emit(document, as_json=as_json, text="\n".join(lines) or "Nothing has been tried yet.")
-
-
-def names_in(symbols: str) -> tuple[str, ...]:
-    """Split a comma-separated list; empty for an empty text."""
-    return tuple(name.strip() for name in symbols.split(",") if name.strip())
 
 
 def learners_named(text: str) -> tuple[Any, ...]:

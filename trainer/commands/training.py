@@ -99,7 +99,7 @@ def train(
             run,
             start=day(start, "--start"),
             end=day(end, "--end"),
-            symbols=_names(symbols),
+            symbols=names_in(symbols),
             config=config,
             seed=seed,
             workers=workers,
@@ -123,7 +123,7 @@ def train(
         run=run,
         start=day(start, "--start"),
         end=day(end, "--end"),
-        symbols=_names(symbols),
+        symbols=names_in(symbols),
         seed=seed,
         workers=workers,
         code_version=code_version("trainer"),
@@ -139,7 +139,8 @@ def train(
     emit({**to_json(known), "run": str(run)}, as_json=as_json, text=summary(known, run))
 
 
-def _names(symbols: str) -> tuple[str, ...]:
+def names_in(symbols: str) -> tuple[str, ...]:
+    """Split a comma-separated list; empty for an empty text."""
     return tuple(name.strip() for name in symbols.split(",") if name.strip())
 
 

@@ -17,8 +17,9 @@ from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.learners.har import ExpectedVariance, har
+from trainer.learners.har import ExpectedVariance
 from trainer.learners.lgbm import LightGbm
+from trainer.learners.table import har
 from trainer.recipes.risk import RiskConfig
 from trainer.samples.samples import Samples, samples, seal_holdout
 from trainer.validation.proof import Proof, prove

@@ -21,8 +21,8 @@ from trainer.forecasting.proof import DrawdownProof, VolatilityProof, fits, prov
 from trainer.forecasting.report import report_files
 from trainer.learners.base import Learner, Model
 from trainer.learners.export import Exported, export
-from trainer.learners.har import har
 from trainer.learners.lgbm import LightGbm
+from trainer.learners.table import har
 from trainer.recipes.risk import RiskConfig
 from trainer.runs import artefacts
 from trainer.runs.documents import canonical_json

@@ -18,8 +18,6 @@ import numpy as np
 
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
-from trainer.learners.linear import Ridge
-from trainer.learners.parameters import RidgeConfig
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,6 @@ class ExpectedVariance:
         first = self.learner.fit(features, target, weight, names, sessions)
         raised = target + smearing(target - first.predict(features), weight)
         return self.learner.fit(features, raised, weight, names, sessions)
-
-
-def har(config: RidgeConfig) -> ExpectedVariance:
-    """The HAR learner: least squares on logs with a small penalty, because its windows overlap."""
-    return ExpectedVariance(Ridge(config))
 
 
 def smearing(residuals: Floats, weight: Floats) -> float:

@@ -1,9 +1,8 @@
 r"""Linear learners: ridge regression, and logistic regression of a session's top against its bottom.
 
-    score = z . b + c,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
+    score = z . b + c,   z the standardised features (`standardise`)
 
-Mean and scale are those of the training rows only and are part of the model. A learner that does not beat these has
-found nothing that needs it.
+A learner that does not beat these has found nothing that needs it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
 from trainer.learners.objectives import extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
+from trainer.learners.standardise import CLIP, moments, standardised
 from trainer.learners.trees import IR_VERSION, OPSET
 
-CLIP = np.float32(5.0)
 MAX_ITERATIONS = 1000
 
 
@@ -117,25 +116,6 @@ def read_linear(text: str) -> LinearModel:
         coefficient=tuple(document["coefficient"]),
         intercept=float(document["intercept"]),
     )
-
-
-def moments(features: Matrix) -> tuple[Matrix, Matrix]:
-    """Mean and standard deviation of each column's numbers, float32 (F,); 0 and 1 of a column without, scale 1 if flat.
-
-    The deviation is that of the numbers: a column that is mostly NaN keeps unit variance where it is known.
-    """
-    known = np.isfinite(features)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, features, 0.0).sum(axis=0, dtype=np.float64) / count
-    deviation = np.sqrt(np.square(np.where(known, features - mean, 0.0)).sum(axis=0) / count)
-    flat = deviation <= np.abs(mean) * np.finfo(np.float32).eps
-    return mean.astype(np.float32), np.where(flat, 1.0, deviation).astype(np.float32)
-
-
-def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
-    """Standardised, clipped features, NaN as 0; in float32 throughout, step for step what the graph does."""
-    z = np.clip((features - mean) / scale, -CLIP, CLIP)
-    return np.where(np.isnan(z), np.float32(0.0), z)
 
 
 def _model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficient: Floats, intercept: float) -> LinearModel:

@@ -1,10 +1,9 @@
 r"""The multi-layer perceptron learner (torch).
 
-    score = W3 relu(W2 relu(W1 z + b1) + b2) + b3,   z = clip((x - mean) / scale, -5, 5), NaN -> 0
+    score = W3 relu(W2 relu(W1 z + b1) + b2) + b3,   z the standardised features (`standardise`)
 
-`mean` and `scale` are taken over the training rows only and are part of the model, so that nothing about a test row
-enters them. Loss: weighted squared error against the label; AdamW; a fixed number of epochs, because stopping early
-needs rows that would have to be hidden from the fold.
+Loss: weighted squared error against the label; AdamW; a fixed number of epochs, because stopping early needs rows that
+would have to be hidden from the fold.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from signals.errors import FixInput, InvariantBroken
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
 from trainer.learners.parameters import MlpConfig
+from trainer.learners.standardise import CLIP, moments
 
-CLIP = 5.0
 OPSET = 18
 
 
@@ -49,11 +48,16 @@ class Network(torch.nn.Module):
             torch.nn.Linear(second, 1),
         )
 
+    def standardise(self, features: Matrix) -> None:
+        """Take mean and scale from the training rows."""
+        for buffer, values in zip((self.mean, self.scale), moments(features), strict=True):
+            buffer.copy_(torch.from_numpy(values))
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Scores (n, 1) of rows (n, F)."""
         z = (features - self.mean) / self.scale
         z = torch.where(torch.isnan(z), 0.0, z)
-        score: torch.Tensor = self.layers(torch.clamp(z, -CLIP, CLIP))
+        score: torch.Tensor = self.layers(torch.clamp(z, -float(CLIP), float(CLIP)))
         return score
 
 
@@ -72,7 +76,7 @@ class Mlp:
         device = torch.device(self.device)
         with _repeatable(self.seed, self.threads, device):
             network = Network(features.shape[1], self.config.hidden, self.config.dropout)
-            _standardise(network, features)
+            network.standardise(features)
             network.to(device)
             _descend(network, features, target, weight, self, device)
             sensitivity = _sensitivity(network, features, device)
@@ -164,17 +168,6 @@ def _repeatable(seed: int, threads: int, device: torch.device) -> Iterator[None]
     finally:
         torch.set_num_threads(former_threads)
         torch.use_deterministic_algorithms(was_deterministic)
-
-
-def _standardise(network: Network, features: Matrix) -> None:
-    """Fill the first layer with the training rows' mean and deviation; a constant or empty column gets scale 1."""
-    known = np.isfinite(features)
-    counts = known.sum(axis=0)
-    safe = np.maximum(counts, 1)
-    mean = np.where(known, features, 0.0).sum(axis=0, dtype=np.float64) / safe
-    deviation = np.sqrt(np.square(np.where(known, features - mean, 0.0)).sum(axis=0) / safe)
-    network.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
-    network.scale.copy_(torch.from_numpy(np.where(deviation > 0.0, deviation, 1.0).astype(np.float32)))
 
 
 def _descend(network: Network, features: Matrix, target: Floats, weight: Floats, learner: Mlp, device: torch.device) -> None:

@@ -78,6 +78,14 @@ def _ridge(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     return Ridge(parameters.ridge, on_cpu_alone(device, "ridge"))
 
 
+def har(config: RidgeConfig) -> Learner:
+    """The HAR learner: least squares on logs with a small penalty, because its windows overlap."""
+    from trainer.learners.har import ExpectedVariance
+    from trainer.learners.linear import Ridge
+
+    return ExpectedVariance(Ridge(config))
+
+
 def _logistic(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
     from trainer.learners.linear import Logistic
 

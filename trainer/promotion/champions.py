@@ -26,7 +26,7 @@ from trainer.promotion.bars.case import Case, PromotionVerdict, finite
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent
-from trainer.promotion.measure import FOLDER, Step, challenger_id, file_hash, measured, model_hashes
+from trainer.promotion.measure import FOLDER, Step, challenger_id, measured, model_hashes
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
 from trainer.promotion.seal import open_holdout
 from trainer.promotion.shadow_record import SHADOW
@@ -34,6 +34,7 @@ from trainer.runs import looks
 from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.runs.documents import canonical_json, parsed, read_document, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence
+from trainer.runs.run_folder import file_hash
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
 
 PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"

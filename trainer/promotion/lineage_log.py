@@ -19,9 +19,10 @@ from signals.files import sha256_of, write_atomic
 from signals.text.documents import to_json
 from trainer.promotion import history
 from trainer.promotion.history import CHAMPIONS
-from trainer.promotion.measure import file_hash, model_hashes
+from trainer.promotion.measure import model_hashes
 from trainer.runs.chain import Record
 from trainer.runs.evidence import EVIDENCE, Evidence, read_evidence
+from trainer.runs.run_folder import file_hash
 from trainer.runs.settings import TRAINING
 
 LINEAGES, KEPT = "lineages.jsonl", "kept"

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from signals.errors import FixInput
-from signals.files import sha256_of_file, write_atomic
+from signals.files import write_atomic
 from signals.market.bars import Floats
-from signals.text.wording import reason_of
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
 from trainer.runs.documents import canonical_json, read_document
+from trainer.runs.run_folder import file_hash
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"
@@ -132,13 +132,3 @@ def _distribution(books: tuple[WeightPath, ...]) -> Paths:
         annual_sharpe=tuple(None if is_ruined(net) else annual_sharpe(net) for net in nets),
         max_drawdown=tuple(worth(net).max_drawdown for net in nets),
     )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file of a run folder; raise `FixInput` when it cannot be read."""
-    try:
-        return sha256_of_file(path)
-    except OSError as error:
-        raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
-        ) from None

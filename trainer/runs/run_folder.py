@@ -1,4 +1,4 @@
-"""Creates run folders: whole or absent, never overwritten."""
+"""Creates run folders: whole or absent, never overwritten; and hashes their files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from signals.errors import FixInput
-from signals.files import sync_folder, write_atomic
+from signals.files import sha256_of_file, sync_folder, write_atomic
+from signals.text.wording import reason_of
 
 
 def refuse_existing(folder: Path) -> None:
@@ -32,3 +33,13 @@ def write_run(folder: Path, files: Mapping[str, bytes]) -> None:
         write_atomic(unfinished / name, content)
     unfinished.rename(folder)
     sync_folder(folder.parent)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file of a run folder; raise `FixInput` when it cannot be read."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise FixInput(
+            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
+        ) from None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from signals.errors import FixInput
 from signals.market.bars import Days, Floats
+from signals.scoring.scores import z_scores
 from signals.text.wording import reason_of
 from trainer.runs.evidence import Evidence, Folds, read_evidence
 from trainer.validation.splits.cpcv import group_bounds, path_table
@@ -130,8 +131,8 @@ def read_members(runs: tuple[Path, ...]) -> Members:
             name,
             evidence.sleeve,
             evidence,
-            np.array([_z(_dense(columns, columns["path"] == path, "score", axes)) for path in range(folds.paths)]),
-            _z(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
+            np.array([z_scores(_dense(columns, columns["path"] == path, "score", axes)) for path in range(folds.paths)]),
+            z_scores(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
         )
         for name, evidence, columns, ahead in zip(_names(runs, evidences), evidences, oof, forward, strict=True)
     )
@@ -192,16 +193,6 @@ def _dense(columns: Mapping[str, np.ndarray], chosen: np.ndarray, name: str, axe
     rows = np.searchsorted(sessions, columns["session"][chosen])
     panel[rows, np.searchsorted(symbols, columns["symbol"][chosen])] = columns[name][chosen]
     return panel
-
-
-def _z(scores: Floats) -> Floats:
-    """Standardise each session (ddof 1); a session that ranks nothing has no scores."""
-    known = np.isfinite(scores)
-    count = known.sum(axis=1, keepdims=True)
-    mean = np.where(known, scores, 0.0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    centred = np.where(known, scores - mean, 0.0)
-    spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / np.maximum(count - 1, 1))
-    return np.where(known & (spread > 0), centred / np.where(spread > 0, spread, 1.0), np.nan)
 
 
 def _label(runs: tuple[Path, ...], oof: list[dict[str, np.ndarray]], axes: tuple[np.ndarray, ...]) -> Floats:

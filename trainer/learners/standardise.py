@@ -1,0 +1,33 @@
+r"""Standardisation of features by the mean and deviation of the training rows, for learners that need a common scale.
+
+    z = clip((x - mean) / scale, -5, 5), NaN -> 0
+
+Mean and scale are part of the model, so that nothing about a test row enters them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.learners.base import Matrix
+
+CLIP = np.float32(5.0)
+
+
+def moments(features: Matrix) -> tuple[Matrix, Matrix]:
+    """Mean and standard deviation of each column's numbers, float32 (F,); 0 and 1 of a column without, scale 1 if flat.
+
+    The deviation is that of the numbers: a column that is mostly NaN keeps unit variance where it is known.
+    """
+    known = np.isfinite(features)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, features, 0.0).sum(axis=0, dtype=np.float64) / count
+    deviation = np.sqrt(np.square(np.where(known, features - mean, 0.0)).sum(axis=0) / count)
+    flat = deviation <= np.abs(mean) * np.finfo(np.float32).eps  # what rounding leaves of a constant is no deviation
+    return mean.astype(np.float32), np.where(flat, 1.0, deviation).astype(np.float32)
+
+
+def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
+    """Standardised, clipped features, NaN as 0; in float32 throughout, step for step what the exported graphs do."""
+    z = np.clip((features - mean) / scale, -CLIP, CLIP)
+    return np.where(np.isnan(z), np.float32(0.0), z)
