@@ -62,7 +62,7 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--histories", type=int, default=400, help="of each simulation; 0 for none")
-    parser.add_argument("--books", type=int, default=240, help="without skill that every bar judges; 0 for none")
+    parser.add_argument("--books", type=int, default=720, help="without skill that every bar judges; 0 for none")
     given = parser.parse_args()
     seeds = range(given.histories)
     print("| bar | without skill | passes wrongly | with skill | refused wrongly |\n|---|---|---|---|---|")
@@ -254,8 +254,8 @@ def _ordered(one: History) -> bool:
 
 
 def whole_cases(seeds: range) -> list[Line]:
-    """Every bar alone and all together: noise, and a quarter as many books of the real files' and of a strong IC."""
-    few = seeds[: len(seeds) // 4]
+    """Every bar alone and all together: noise, and a twelfth as many books of the real files' and of a strong IC."""
+    few = seeds[: len(seeds) // 12]
     noise = [_verdict(0.0, seed) for seed in seeds]
     real, strong = ([_verdict(strength, seed) for seed in few] for strength in (REAL_IC, STRONG_IC))
     lines: list[Line] = []

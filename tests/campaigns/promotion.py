@@ -56,7 +56,7 @@ LEAKY, ROUTES = tuple(KINDS), ("route train", "route search", "route compare")
 SEEDS = {"noise": 20, "strong": 10, "reversal": 10, "honest": 10, **dict.fromkeys(LEAKY, 2), **dict.fromkeys(ROUTES, 1)}
 SIGNALS = ("strong", "reversal")
 SUITES = {"all": tuple(SEEDS), "leaks": (*SIGNALS, *LEAKY)}
-COLUMNS = {"noise": ("noise",), "leaks": LEAKY, "real strength": ("honest",), "strong": ("strong",)}
+COLUMNS = {"noise": ("noise",), "leaks": LEAKY, "real strength": ("honest",), "signals": SIGNALS}
 UNSIZED = figures_of(np.empty(0), np.empty(0), 0.0).model_dump(mode="json")
 UNSEALED = ("holdout", "DSR with the seal")
 TRIALS = 3  # of a route's search
@@ -144,6 +144,7 @@ def judged(place: Path, kind: str, seed: int) -> Judged:
     try:
         data, run = (by_route if kind in ROUTES else trained)(place, kind, seed)
     except DataNotUsable as error:
+        shutil.rmtree(place)
         return Judged(kind, seed, why=str(error)[:300], seconds=round(time.monotonic() - begun, 1))
     request = champions.PromotionRequest(run, data, place / "registry", BARS, SETTINGS, CODE, datetime(2026, 1, 2, tzinfo=UTC))
     outcome = champions.promote(request)
