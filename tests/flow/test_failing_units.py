@@ -137,6 +137,14 @@ def test_a_release_that_does_not_run_is_told_of_without_it(tmp_path: Path, broke
     assert heard.url not in done.stdout + done.stderr and "/topic" not in done.stdout + done.stderr
 
 
+def test_without_a_release_an_address_of_another_service_is_left_alone(tmp_path: Path) -> None:
+    """Its parts are tokens: posted to, they would be looked up as the name of a host."""
+    with wire(Say()) as heard, wire(Say()) as other:
+        place = credentials(tmp_path / "credentials", other.url.replace("http://", "slack://") + "/a/b/c", f"{heard.url}/topic")
+        assert last_resort(tmp_path / "no-release", place).returncode == 0
+    assert (len(heard.seen), other.seen) == (1, [])
+
+
 def test_an_address_with_a_name_and_a_password_takes_both_messages(make: Make, published: Published, tmp_path: Path) -> None:
     """The release's program and the last resort read one credential: what one of them can use, the other can."""
     with wire(Say()) as heard:

@@ -51,6 +51,13 @@ SEND_ANOTHER = """\
 """
 
 BUGS = (
+    Planted("link clusters in the order of their names", "portfolio/risk/hrp.py", "sorted((cluster[a], cluster[b]))",
+            "(cluster[a], cluster[b])",
+            "tests/test_portfolio/test_hrp.py::test_the_tree_is_scipys_also_where_distances_are_equal"),
+    Planted("take a ledger's instant without a zone", "appliance/ledger/rows.py", "if found.tzinfo is None:", "if False:",
+            "tests/test_appliance/test_ledger.py::test_a_column_that_holds_something_else_is_named"),
+    Planted("let a variable name a limit", "signals/settings.py", "if section in decided_by:", "if section in decided_by and False:",
+            "tests/test_appliance/test_settings.py::test_a_variable_that_could_change_an_order_is_refused_in_words"),
     Planted("post twice", SUBMISSION, "outcome = path.broker.submit(entry.intent)",
             "path.broker.submit(entry.intent); outcome = path.broker.submit(entry.intent)",
             f"{RECOVERY}::test_a_calm_session_trades_to_its_end"),

@@ -90,6 +90,12 @@ def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         device_settings()
 
 
+def test_every_command_refuses_such_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEML_TRIPWIRES__MAX_DRAWDOWN", "0.9")
+    refused = CliRunner().invoke(app, ["status", "--state", "/nowhere"]).exception
+    assert isinstance(refused, BadConfig) and "config.yml alone decides tripwires" in str(refused)
+
+
 def test_a_flag_beats_the_variable_and_knows_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
     monkeypatch.setenv("TRADEML_LOG_LEVEL", "ERROR")
