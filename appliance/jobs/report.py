@@ -20,7 +20,8 @@ from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.files import sha256_of
 
-CURVE, LIFE = "equity.png", "expectation.png"
+CURVE, LIFE = "equity.svg", "expectation.svg"
+BEFORE = ("equity.png", "expectation.png")  # what earlier releases drew; left there it would seem current
 
 
 def report(session: date, deps: Deps) -> JobReport:
@@ -45,6 +46,8 @@ def report(session: date, deps: Deps) -> JobReport:
     deps.fs.write(deps.folder.reports / CURVE, draw(nav.history(deps.ledger, session, 10_000)))
     if watched.picture:
         deps.fs.write(deps.folder.reports / LIFE, watched.picture)
+    for old in BEFORE:
+        deps.fs.remove(deps.folder.reports / old)
     at = deps.clock.now()
     reports.save(deps.ledger, reports.ReportRow(session, f"reports/{name}.json", sha256_of(body), at))
     said = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"

@@ -1,44 +1,25 @@
-"""The equity curve: paper beside real, drawn without a display, the same bytes for the same figures."""
+"""The equity curve: paper and real value by session, as SVG, the same bytes for the same figures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 from appliance.ledger.nav import NavRow
+from appliance.reports.svg import Band, Box, Chart, Line, drawn
 
-SIZE_INCHES, DOTS_PER_INCH = (9.0, 4.5), 100
+WIDTH, HEIGHT, FALL = 900, 450, 130
 PAPER, REAL = "#1f4e79", "#b4690e"
 
 
 def draw(rows: Sequence[NavRow]) -> bytes:
-    """Return a PNG of both values by session, with the drawdown of the real one below.
-
-    matplotlib is imported here: nothing else on the device needs it.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    value, fall = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    places = range(len(rows))
+    """Return an SVG document of both values by session, with the drawdown of the real one below."""
     paper, real = [float(row.paper_nav) for row in rows], [float(row.restated_nav) for row in rows]
-    value.plot(places, paper, color=PAPER, label="paper account")
-    value.plot(places, real, color=REAL, linestyle="--", label="with dividends, borrow, fees and impact")
-    value.set_ylabel("USD")
-    value.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
-    value.legend(loc="best", frameon=False)
-    value.set_title("Net asset value at the close")
-    fall.fill_between(places, [100 * d for d in drawdowns(real)], 0, color=REAL, alpha=0.4, linewidth=0)
-    fall.set_ylabel("drawdown, %")
-    labelled = _labelled(len(rows))
-    fall.set_xticks(labelled, [rows[i].session.isoformat() for i in labelled])
-    for axis in (value, fall):
-        axis.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    names = {place: rows[place].session.isoformat() for place in _labelled(len(rows))}
+    lines = (Line(paper, PAPER, "paper account"), Line(real, REAL, "with dividends, borrow, fees and impact", is_dashed=True))
+    fall = [100 * depth for depth in drawdowns(real)]
+    value = Chart("Net asset value at the close, USD", lines, form="{:,.0f}".format)
+    below = Chart("drawdown, %", (Line(fall, REAL),), (Band(fall, [0.0] * len(fall), REAL, 0.4),), names)
+    return drawn(((value, Box(0, 0, WIDTH, HEIGHT - FALL)), (below, Box(0, HEIGHT - FALL, WIDTH, FALL))), WIDTH, HEIGHT)
 
 
 def drawdowns(values: Sequence[float]) -> list[float]:

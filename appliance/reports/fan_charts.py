@@ -1,12 +1,13 @@
-"""The model's life inside the fans that its bundle promised: four panels, the same bytes for the same figures."""
+"""The model's life inside the fans that its bundle promised: four charts as SVG, the same bytes for the same figures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-SIZE_INCHES, DOTS_PER_INCH = (10.0, 6.0), 100
+from appliance.reports.svg import Band, Box, Chart, Line, drawn
+
+WIDTH, HEIGHT = 1_000, 600
 LIVE, FAN = "#b4690e", "#1f4e79"
 TITLES = {
     "ic": "mean rank IC so far",
@@ -25,24 +26,15 @@ class Panel:
 
 
 def fans(panels: Mapping[str, Panel]) -> bytes:
-    """Return a PNG; matplotlib is imported here, nothing else on the device needs it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2).ravel()
-    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
-        sessions = range(1, len(panel.bands) + 1)
+    """Return an SVG document."""
+    charts = []
+    for number, (name, panel) in enumerate(panels.items()):
         levels = list(zip(*panel.bands, strict=True))
-        for depth in range(len(levels) // 2):
-            axis.fill_between(sessions, levels[depth], levels[-1 - depth], color=FAN, alpha=0.18, linewidth=0)
-        axis.plot(sessions, levels[len(levels) // 2], color=FAN, linestyle="--", linewidth=1, label="promised median")
-        axis.plot(range(1, len(panel.live) + 1), panel.live, color=LIVE, marker=".", label="lived")
-        axis.set_title(TITLES[name], fontsize=10)
-        axis.grid(alpha=0.3)
-    axes[0].legend(loc="best", frameon=False, fontsize=8)
-    figure.supxlabel("sessions lived")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        bands = [Band(levels[depth], levels[-1 - depth], FAN, 0.18, first=1) for depth in range(len(levels) // 2)]
+        promised = Line(levels[len(levels) // 2], FAN, "promised median" if number == 0 else "", is_dashed=True, first=1)
+        live = Line(panel.live, LIVE, "realised" if number == 0 else "", first=1)
+        last = len(panel.bands)
+        names = {place: str(place) for place in sorted({1, (1 + last) // 2, last})}
+        box = Box(number % 2 * WIDTH / 2, number // 2 * HEIGHT / 2, WIDTH / 2, HEIGHT / 2)
+        charts.append((Chart(f"{TITLES[name]}, by session", (promised, live), bands, names), box))
+    return drawn(charts, WIDTH, HEIGHT)

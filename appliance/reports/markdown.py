@@ -76,7 +76,7 @@ def _value(content: Mapping[str, Any]) -> str:
             "",
             table(["part", "USD"], costs, numbers=(1,)),
             "",
-            "![equity](equity.png)",
+            "![equity](equity.svg)",
         ]
     )
 

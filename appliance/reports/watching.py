@@ -56,7 +56,7 @@ def expectation(content: Mapping[str, Any]) -> str:
             "",
             table(heads, rows, numbers=(1, 2, 3, 4, 5)),
             "",
-            "![expected and realised](expectation.png)",
+            "![expected and realised](expectation.svg)",
         ]
     )
 

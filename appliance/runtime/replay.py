@@ -151,5 +151,5 @@ def _summary(device: Device, done: Sequence[JobReport]) -> Summary:
         first_equity=start,
         paper_nav=values[-1].paper_nav if values else start,
         real_nav=values[-1].restated_nav if values else start,
-        curve=str(device.folder.reports / "equity.png"),
+        curve=str(device.folder.reports / "equity.svg"),
     )

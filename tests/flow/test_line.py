@@ -46,6 +46,9 @@ def test_a_fresh_device_is_halted_and_says_that_nothing_is_wrong(make: Make, pub
 def test_one_session_ends_in_a_blotter_that_the_exchange_agrees_with(make: Make, published: Published) -> None:
     day = published.sessions(1)[0]
     bench = armed(make, published, day)
+    old = bench.state / "reports" / "equity.png"
+    old.parent.mkdir(exist_ok=True)
+    old.write_bytes(b"as an earlier release drew it")
     done = bench("run-day", "--session", str(day), "--json")
     assert done.code == 0, done.out
     assert [job["status"] for job in done.json["jobs"]] == ["done"] * len(JOBS)
@@ -65,7 +68,7 @@ def test_one_session_ends_in_a_blotter_that_the_exchange_agrees_with(make: Make,
     assert all(abs(row["contribution"] - row["z"] * scale) < 0.002 for row in shown)
     report = json.loads((bench.state / "reports" / f"report_{day}.json").read_text())
     assert report["plan"]["orders"] == blotter["total"] == len(report["fills"])
-    assert (bench.state / "reports" / "equity.png").read_bytes().startswith(b"\x89PNG")
+    assert (bench.state / "reports" / "equity.svg").read_bytes().startswith(b"<svg") and not old.exists()
     text = (bench.state / "reports" / f"report_{day}.md").read_text()
     assert text.startswith(f"# Session {day}\n") and "Unproven bundle" in text
 

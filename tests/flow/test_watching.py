@@ -112,8 +112,8 @@ def test_the_model_s_life_stands_beside_its_promise_in_the_command_the_report_an
     told = json.loads((bench.state / "reports" / f"report_{days[-1]}.json").read_text())
     assert told["expectation"]["figures"] == shown["rows"]
     text = (bench.state / "reports" / f"report_{days[-1]}.md").read_text()
-    assert "## Expected and realised" in text and "![expected and realised](expectation.png)" in text
-    assert (bench.state / "reports" / "expectation.png").read_bytes().startswith(b"\x89PNG")
+    assert "## Expected and realised" in text and "![expected and realised](expectation.svg)" in text
+    assert (bench.state / "reports" / "expectation.svg").read_bytes().startswith(b"<svg")
     assert "nothing speaks against the model you promoted" in bench("expectation").out
 
 

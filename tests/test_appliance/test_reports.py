@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import nan
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +14,7 @@ from appliance.controls.measures import rounding_figures
 from appliance.ledger.nav import NavRow
 from appliance.reports.equity_curve import draw, drawdowns
 from appliance.reports.markdown import render
+from appliance.reports.svg import Box, Chart, Line, drawn
 from appliance.reports.tables import money, table
 from execution.orders import Rounding
 
@@ -181,5 +184,19 @@ def test_the_curve_is_a_picture_and_the_same_one_twice(count: int) -> None:
         for i in range(count)
     ]
     picture = draw(rows)
-    assert picture.startswith(b"\x89PNG") and len(picture) > 5_000
+    shapes = [shape for shape in ElementTree.fromstring(picture).iter() if shape.tag.endswith(("polyline", "circle"))]
+    assert len(shapes) == 3, "paper, real and drawdown"
     assert draw(rows) == picture
+
+
+def test_a_value_is_drawn_at_its_height_and_a_gap_stays_open() -> None:
+    """A plot of 100 by 100 pixels from (78, 28): 0 at its floor, 10 at its top, nothing over the missing value."""
+    chart = Chart("a < b", (Line([0.0, 10.0, nan, 5.0], "red"),))
+    text = drawn(((chart, Box(0, 0, 214, 152)),), 214, 152).decode()
+    assert "points='78.00,128.00 111.33,28.00'" in text
+    assert "<circle cx='178.00' cy='78.00'" in text and "a &lt; b" in text
+
+
+@pytest.mark.parametrize("values", [[], [nan], [3.0], [2.0, 2.0], [1e9, -1e-9], [-5.0, -5.0]])
+def test_any_figures_make_a_document(values: list[float]) -> None:
+    ElementTree.fromstring(drawn(((Chart("", (Line(values, "red", "x"),)), Box(0, 0, 300, 200)),), 300, 200))

@@ -1,0 +1,145 @@
+"""Line charts as SVG: axes with round ticks, lines, bands and a legend; the same bytes for the same figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+FONT = "font-family='sans-serif' font-size='11' fill='#333'"
+LEFT, RIGHT, TOP, BOTTOM = 78.0, 36.0, 28.0, 24.0  # of a chart, around its plot, in pixels
+MOST_TICKS = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values at places `first`, `first` + 1 ...; one that is no number leaves a gap."""
+
+    values: Sequence[float]
+    colour: str
+    label: str = ""
+    is_dashed: bool = False
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two lines."""
+
+    lower: Sequence[float]
+    upper: Sequence[float]
+    colour: str
+    opacity: float
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One plot; `names` are the words below its places, `form` writes a value of the vertical axis."""
+
+    title: str
+    lines: Sequence[Line] = ()
+    bands: Sequence[Band] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    form: Callable[[float], str] = "{:,.4g}".format
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a chart is, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def drawn(charts: Sequence[tuple[Chart, Box]], width: int, height: int) -> bytes:
+    """Return the charts as one SVG document."""
+    parts = [part for chart, box in charts for part in _chart(chart, box)]
+    head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}'>"
+    return "\n".join((head, f"<rect width='{width}' height='{height}' fill='white'/>", *parts, "</svg>", "")).encode()
+
+
+def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
+    """Round values in [low, high], a step of 1, 2 or 5 times a power of ten apart.
+
+    Examples
+    --------
+    >>> ticks(0.0, 10.0)
+    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    >>> ticks(-0.13, 0.0)
+    [-0.1, -0.05, 0.0]
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / (most - 1)))
+    step = next(scale * power for scale in (1, 2, 5, 10, 20) if (high - low) / (scale * power) <= most - 1)
+    return [round(number * step, 12) + 0.0 for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _chart(chart: Chart, box: Box) -> list[str]:
+    series = [(line.first, line.values) for line in chart.lines]
+    series += [(band.first, values) for band in chart.bands for values in (band.lower, band.upper)]
+    figures = [float(value) for _, values in series for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(figures), max(figures)
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        low, high = low - 0.5 * max(1.0, abs(low)), high + 0.5 * max(1.0, abs(high))
+    first = min((place for place, values in series if len(values)), default=0)
+    last = max((place + len(values) - 1 for place, values in series if len(values)), default=0)
+
+    def across(place: float) -> float:
+        share = 0.5 if last == first else (place - first) / (last - first)
+        return box.x + LEFT + share * (box.width - LEFT - RIGHT)
+
+    def down(value: float) -> float:
+        return box.y + TOP + (high - value) / (high - low) * (box.height - TOP - BOTTOM)
+
+    floor, right = box.y + box.height - BOTTOM, box.x + box.width - RIGHT
+    parts = [_text(box.x + LEFT, box.y + 17, chart.title, "start")]
+    for value in ticks(low, high):
+        parts.append(_rule(box.x + LEFT, down(value), right, down(value)))
+        parts.append(_text(box.x + LEFT - 6, down(value) + 4, chart.form(value), "end"))
+    for place in chart.names:
+        parts.append(_rule(across(place), box.y + TOP, across(place), floor))
+        parts.append(_text(across(place), floor + 16, chart.names[place], "middle"))
+    for band in chart.bands:
+        there = [(across(band.first + at), down(value)) for at, value in enumerate(band.lower)]
+        back = [(across(band.first + at), down(value)) for at, value in enumerate(band.upper)]
+        parts.append(f"<polygon points='{_points(there + back[::-1])}' fill='{band.colour}' fill-opacity='{band.opacity}'/>")
+    for line in chart.lines:
+        parts += _line(line, across, down)
+    named = [line for line in chart.lines if line.label]
+    return parts + [part for row, line in enumerate(named) for part in _label(line, box.x + LEFT + 10, box.y + TOP + 14 + 15 * row)]
+
+
+def _line(line: Line, across: Callable[[float], float], down: Callable[[float], float]) -> list[str]:
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for at, value in enumerate(line.values):
+        if math.isfinite(value):
+            stretches[-1].append((across(line.first + at), down(value)))
+        else:
+            stretches.append([])
+    parts = [f"<polyline points='{_points(one)}' fill='none' {_stroke(line)}/>" for one in stretches if len(one) > 1]
+    alone = [one[0] for one in stretches if len(one) == 1]
+    return parts + [f"<circle cx='{x:.2f}' cy='{y:.2f}' r='2' fill='{line.colour}'/>" for x, y in alone]
+
+
+def _label(line: Line, x: float, y: float) -> list[str]:
+    return [f"<path d='M{x:.2f} {y - 4:.2f}h22' {_stroke(line)}/>", _text(x + 28, y, line.label, "start")]
+
+
+def _stroke(line: Line) -> str:
+    dashes = " stroke-dasharray='5 3'" if line.is_dashed else ""
+    return f"stroke='{line.colour}' stroke-width='1.5'{dashes}"
+
+
+def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f"<path d='M{x1:.2f} {y1:.2f}L{x2:.2f} {y2:.2f}' stroke='#ccc' stroke-width='0.6'/>"
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return f"<text x='{x:.2f}' y='{y:.2f}' text-anchor='{anchor}' {FONT}>{escape(words)}</text>"
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
