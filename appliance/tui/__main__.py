@@ -14,8 +14,7 @@ from appliance.daemon.control_socket import SOCKET_NAME
 from appliance.system.clock import SystemClock
 from appliance.system.operator import who
 from appliance.tui import terminal
-from appliance.tui.app import ApplianceApp, Settings
-from appliance.tui.demo.source import InventedSource
+from appliance.tui.app import ApplianceApp, Settings, Source
 from appliance.tui.ledger_source import LedgerSource
 from signals.text.console import run
 
@@ -35,7 +34,7 @@ def main() -> None:
     temporary = tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True)
     with temporary as folder:
         clock = SystemClock()
-        source = InventedSource(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
+        source = _invented(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
         settings = Settings(
             exports=asked.exports,
             by=who(),
@@ -53,6 +52,12 @@ def main() -> None:
 
         runtime = os.environ.get("RUNTIME_DIRECTORY")
         web_server.serve(screens, asked.port, Path(runtime) if runtime else None)
+
+
+def _invented(root: Path, seed: int, clock: SystemClock) -> Source:
+    from appliance.tui.demo.source import InventedSource  # a device's default limits come by pydantic, 8 MB that the screens do without
+
+    return InventedSource(root, seed, clock)
 
 
 def keep_what_is_loaded() -> None:

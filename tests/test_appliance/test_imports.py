@@ -37,6 +37,13 @@ def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str
     assert "numpy" in found
 
 
+def test_the_screens_of_a_device_load_neither_numbers_nor_settings_libraries() -> None:
+    """Their memory is held to 80 MB: these would add 22."""
+    found = loaded("import appliance.tui.__main__, appliance.tui.screens, appliance.tui.ledger_source")
+    assert not found & {*LEARNERS, *FRAMES, "numpy", "pydantic", "typer", "duckdb"}
+    assert "textual" in found
+
+
 def test_the_clock_of_the_system_is_asked_in_one_place() -> None:
     guilty = [
         str(path) for path in (ROOT / "appliance").rglob("*.py") if path.name != "clock.py" and "SystemClock().now()" in path.read_text()
