@@ -57,7 +57,7 @@ SEEDS = {"noise": 20, "strong": 10, "reversal": 10, "honest": 10, **dict.fromkey
 SIGNALS = ("strong", "reversal")
 SUITES = {"all": tuple(SEEDS), "leaks": (*SIGNALS, *LEAKY)}
 COLUMNS = {"noise": ("noise",), "leaks": LEAKY, "real strength": ("honest",), "signals": SIGNALS}
-UNSIZED = figures_of(np.empty(0), np.empty(0), 0.0).model_dump(mode="json")
+UNSIZED = figures_of(np.empty(0), np.empty(0), 0.0)
 UNSEALED = ("holdout", "DSR with the seal")
 TRIALS = 3  # of a route's search
 RECIPE = RecipeConfig.model_validate(
