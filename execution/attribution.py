@@ -171,7 +171,7 @@ def departures(wish: IntendedOrder) -> dict[PnlPart, Decimal]:
 
     Examples
     --------
-    >>> found = departures(Wish(Decimal("10.4"), held=Decimal(0), planned=Decimal(10), unfilled=Decimal(3)))
+    >>> found = departures(IntendedOrder(Decimal("10.4"), held=Decimal(0), planned=Decimal(10), unfilled=Decimal(3)))
     >>> [str(found[cause]) for cause in CAUSES]
     ['-0.4', '-3', '0']
     """

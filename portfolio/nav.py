@@ -71,11 +71,6 @@ class Nav:
     ruined: int | None = None
 
 
-def free_of_cost(sessions: int) -> NavCosts:
-    """Costs of nothing, for a gross path."""
-    return NavCosts(np.zeros(()), np.zeros(()), np.zeros((sessions, 1)))
-
-
 def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Flags | None = None) -> Nav:
     """Run the recursion of the module's header.
 

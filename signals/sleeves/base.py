@@ -18,8 +18,6 @@ class Sleeve:
     Attributes
     ----------
     name : str
-    cadence : str
-        "daily": one score per symbol and session.
     inputs : tuple of str
         Datasets that must be usable at `asof`.
     table : tuple of Feature
@@ -29,7 +27,6 @@ class Sleeve:
     """
 
     name: str
-    cadence: str
     inputs: tuple[str, ...]
     table: tuple[Feature, ...]
     horizon_sessions: int

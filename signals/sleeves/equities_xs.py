@@ -50,4 +50,4 @@ TABLE = (
     Feature("drawdown_126", "ratio", 126, partial(drawdown, sessions=126)),
 )
 
-EQUITIES_XS = Sleeve("equities_xs", "daily", ("daily_bars",), TABLE, HORIZON_SESSIONS)
+EQUITIES_XS = Sleeve("equities_xs", ("daily_bars",), TABLE, HORIZON_SESSIONS)

@@ -41,4 +41,4 @@ TABLE = (
     _feature("log_traded_usd_20", "log USD", 20, partial(log_traded_usd, sessions=20)),
 )
 
-RISK = Sleeve("risk", "daily", ("daily_bars",), TABLE, HORIZON_SESSIONS)
+RISK = Sleeve("risk", ("daily_bars",), TABLE, HORIZON_SESSIONS)

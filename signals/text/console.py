@@ -36,7 +36,6 @@ OF_A_PERSON = frozenset(
         errno.EADDRNOTAVAIL,
     }
 )
-FAULT = InvariantBroken.exit_code
 
 
 def emit(result: Mapping[str, object], *, as_json: bool, text: str) -> None:

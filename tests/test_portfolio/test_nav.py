@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portfolio.nav import NavCosts, free_of_cost, net_asset_value
+from portfolio.nav import NavCosts, net_asset_value
 from signals.errors import InvariantBroken
 
 
@@ -15,7 +15,7 @@ def costs(half_spread: float = 0.0, impact: float = 0.0, borrow: list[float] | N
 
 def test_a_held_book_without_costs_compounds_by_hand() -> None:
     """Half in a name that gains 10 %: 1.05, drifted weight 0.55 / 1.05; back to 0.5 for nothing."""
-    path = net_asset_value(np.full((2, 1), 0.5), np.array([[0.0], [0.1]]), free_of_cost(2))
+    path = net_asset_value(np.full((2, 1), 0.5), np.array([[0.0], [0.1]]), costs(sessions=2))
     np.testing.assert_allclose(path.nav, [1.0, 1.05])
     np.testing.assert_allclose(path.turnover, [0.25, (0.55 / 1.05 - 0.5) / 2])
 
@@ -53,7 +53,7 @@ def test_each_short_pays_its_own_rate() -> None:
 def test_a_holding_that_waits_is_kept_whatever_the_target_and_falls_with_what_it_comes_back_with() -> None:
     """Half of equity, to be sold in session 1, which has no bar; back 59 % lower in session 2: 1 - 0.5 x 0.59."""
     waits = np.array([[False], [True], [False]])
-    path = net_asset_value(np.array([[0.5], [0.0], [0.0]]), np.array([[0.0], [0.0], [-0.59]]), free_of_cost(3), waits)
+    path = net_asset_value(np.array([[0.5], [0.0], [0.0]]), np.array([[0.0], [0.0], [-0.59]]), costs(sessions=3), waits)
     np.testing.assert_allclose(path.nav, [1.0, 1.0, 0.705])
     np.testing.assert_allclose(path.turnover[:2], [0.25, 0.0])
 
@@ -88,7 +88,7 @@ def test_more_cost_is_never_a_better_path() -> None:
 def test_a_short_that_goes_from_twelve_cents_to_27_dollars_costs_322_percent_of_equity() -> None:
     """225 times: 1.4375 % of equity held short loses 1.4375 % x 224 = 322 %, and the book ends at -2.22."""
     returns = np.array([[0.0], [27.0 / 0.12 - 1.0], [-0.5]])
-    path = net_asset_value(np.full((3, 1), -0.014375), returns, free_of_cost(3))
+    path = net_asset_value(np.full((3, 1), -0.014375), returns, costs(sessions=3))
     np.testing.assert_allclose(path.nav, [1.0, -2.22, -2.22])
     assert path.ruined == 1 and path.turnover[1:].tolist() == [0.0, 0.0]
 
@@ -100,8 +100,8 @@ def test_a_book_that_pays_all_it_has_to_trade_is_ruined() -> None:
 
 def test_nonsense_is_an_error() -> None:
     with pytest.raises(InvariantBroken, match="not finite"):
-        net_asset_value(np.array([[np.nan]]), np.zeros((1, 1)), free_of_cost(1))
+        net_asset_value(np.array([[np.nan]]), np.zeros((1, 1)), costs(sessions=1))
     with pytest.raises(InvariantBroken, match="not finite"):
-        net_asset_value(np.full((2, 1), 0.5), np.array([[np.nan], [np.nan]]), free_of_cost(2))
+        net_asset_value(np.full((2, 1), 0.5), np.array([[np.nan], [np.nan]]), costs(sessions=2))
     with pytest.raises(InvariantBroken, match="weights"):
-        net_asset_value(np.zeros((2, 1)), np.zeros((1, 1)), free_of_cost(2))
+        net_asset_value(np.zeros((2, 1)), np.zeros((1, 1)), costs(sessions=2))

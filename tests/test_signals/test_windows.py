@@ -11,21 +11,58 @@ from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
 from signals.features import folding
-from signals.features.windows import (
-    Observations,
-    needed,
-    window_count,
-    window_covariance,
-    window_max,
-    window_mean,
-    window_min,
-    window_sum,
-    window_variance,
-)
+from signals.features.windows import Observations, needed, per_degree_of_freedom
 
 NAN = np.nan
 TEN = np.array([2.0, 4.0, 4.0, NAN, 5.0, 5.0, 7.0, 9.0, 1.0, 1.0])[:, None]
 WIDTHS = (5, 20, 60, 126, 231)
+
+
+def _finite(x: np.ndarray) -> Observations:
+    return Observations(np.isfinite(x))
+
+
+def window_count(x: np.ndarray, width: int) -> np.ndarray:
+    """Finite values of `x`, shape (T, N), in the trailing window of `width` rows."""
+    return _finite(x).count(width)
+
+
+def window_sum(x: np.ndarray, width: int) -> np.ndarray:
+    """Sum over the trailing window of `width` rows; shape (T, N), NaN by the policy."""
+    observed = _finite(x)
+    return observed.policed(observed.sums(x).window(width)[0], width)
+
+
+def window_mean(x: np.ndarray, width: int) -> np.ndarray:
+    """Mean over the trailing window of `width` rows; shape (T, N), NaN by the policy."""
+    observed = _finite(x)
+    return observed.policed(observed.moments(x).window(width)[0], width)
+
+
+def window_variance(x: np.ndarray, width: int) -> np.ndarray:
+    """Sample variance (ddof 1) over the trailing window of `width` rows; shape (T, N), NaN by the policy."""
+    observed = _finite(x)
+    squares = observed.moments(x).window(width)[1]
+    return observed.policed(per_degree_of_freedom(squares, observed.count(width)), width)
+
+
+def window_covariance(x: np.ndarray, y: np.ndarray, width: int) -> np.ndarray:
+    """Sample covariance (ddof 1) of the rows where both are finite; shape (T, N), NaN by the policy."""
+    observed = Observations(np.isfinite(x) & np.isfinite(y))
+    products = observed.joint_moments(x, y).window(width)[4]
+    return observed.policed(per_degree_of_freedom(products, observed.count(width)), width)
+
+
+def window_max(x: np.ndarray, width: int) -> np.ndarray:
+    """Largest value in the trailing window of `width` rows; shape (T, N), NaN by the policy."""
+    observed = _finite(x)
+    return observed.policed(observed.extremes(x, largest=True).window(width)[0], width)
+
+
+def window_min(x: np.ndarray, width: int) -> np.ndarray:
+    """Smallest value in the trailing window of `width` rows; shape (T, N), NaN by the policy."""
+    observed = _finite(x)
+    return observed.policed(observed.extremes(x, largest=False).window(width)[0], width)
 
 
 def column(*values: float) -> np.ndarray:

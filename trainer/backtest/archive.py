@@ -140,9 +140,3 @@ def open_archive(folder: Path, snapshot_id: str = "") -> Archive:
         )
     rows = read_rows(folder, manifest, manifest.first, manifest.last)
     return Archive(folder, manifest, rows, load_actions(folder, manifest))
-
-
-def compounded(returns: Floats) -> Floats:
-    """Level of an index that starts at 1 before the first return; a missing return counts as none."""
-    level = np.cumprod(1.0 + np.nan_to_num(returns)).astype(np.float64)
-    return level

@@ -12,7 +12,6 @@ from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.config import load
-from signals.errors import NotASession
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
@@ -94,26 +93,6 @@ def settings_of(configs: Path | None, *, equity_usd: float, fixed_ic: float | No
     if fixed_ic is not None:
         portfolio = portfolio.model_copy(update={"fixed_ic": fixed_ic})
     return BookSettings(portfolio, execution, equity_usd, seed)
-
-
-def trade_sessions(archive: Archive, first: date | None, last: date | None, scored: tuple[date, ...]) -> list[date]:
-    """Consecutive trade sessions of scored evenings, inside [first, last] where those are given.
-
-    Raises
-    ------
-    NotASession
-        Nothing is scored there.
-    """
-    calendar = archive.manifest.calendar
-    days = [calendar.next(asof) for asof in scored if asof < archive.manifest.last]
-    days = [day for day in days if (first is None or day >= first) and (last is None or day <= last)]
-    if not days:
-        raise NotASession(
-            "no session of the range has scores that its model had not seen",
-            where=f"scored: {scored[0]} to {scored[-1]}" if scored else "",
-            fix="Choose a range inside it",
-        )
-    return list(calendar.between(days[0], days[-1]))
 
 
 def trade(

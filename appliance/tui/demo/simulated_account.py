@@ -1,4 +1,8 @@
-"""The invented market and book: prices, scores, targets, and whole-share orders towards them."""
+"""The invented market and book: prices, scores, targets, and whole-share orders towards them.
+
+Another market than `trainer generate` makes: a device has no trainer, nor a history to curate; it needs one session after
+another, whose prices follow the scores so that the book on the screens earns something.
+"""
 
 from __future__ import annotations
 

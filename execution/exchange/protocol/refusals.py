@@ -114,7 +114,6 @@ NOTHING_TO_REPLACE = ApiRefusal("nothing_to_replace", 422, 42210000, "order para
 QTY_BELOW_FILLED = ApiRefusal("qty_below_filled", 422, 42210000, "qty must be more than the filled qty {filled_qty}")
 POSITION_UNKNOWN = ApiRefusal("position_unknown", 404, 40410000, "position does not exist")
 ASSET_NOT_FOUND = ApiRefusal("asset_not_found", 404, 40410000, "asset not found for {_symbol}")
-ACTIVITY_TYPE_UNKNOWN = ApiRefusal("activity_type_unknown", 422, 42210000, "invalid activity type: {given}")
 CLOCK_BACKWARDS = ApiRefusal("clock_backwards", 422, 42210000, "the clock stands at {now} and never goes back")
 CALENDAR_ENDS = ApiRefusal("calendar_ends", 422, 42210000, "the calendar of the data ends with {last}")
 NOT_TO_CLOSE = ApiRefusal("not_to_close", 422, 42210000, "{day} is no session that has yet to open, or the last one")

@@ -22,7 +22,7 @@ returns are those of the delivery that spans both sessions and no factor held be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -92,10 +92,10 @@ def fold(deliveries: Sequence[KnownRows]) -> Known:
     """
     if len(deliveries) == 1:
         return Known(deliveries[0].frame.assign(revised=False), pd.DataFrame(columns=REVISION_COLUMNS))
-    axes = _Axes(deliveries)
+    axes = _Axes([delivery.frame for delivery in deliveries])
     held = _Held.empty(axes)
-    for told in deliveries:
-        held = held.after(told, axes)
+    for delivery in deliveries:
+        held = held.after(delivery, axes)
     frame = held.frame.assign(revised=held.revised).drop(columns=["known_at"])
     found = pd.concat(held.revisions) if held.revisions else pd.DataFrame(columns=REVISION_COLUMNS)
     order = ["date", "symbol", "revised_at", "field"]
@@ -105,9 +105,9 @@ def fold(deliveries: Sequence[KnownRows]) -> Known:
 class _Axes:
     """Numbers of every (symbol, date) that any delivery has."""
 
-    def __init__(self, deliveries: Sequence[KnownRows]) -> None:
-        self.symbols = pd.Index(np.unique(np.concatenate([t.frame["symbol"].unique() for t in deliveries]).astype(str)))
-        self.days = np.unique(np.concatenate([t.frame["date"].unique() for t in deliveries]))
+    def __init__(self, frames: Sequence[pd.DataFrame]) -> None:
+        self.symbols = pd.Index(np.unique(np.concatenate([frame["symbol"].unique() for frame in frames]).astype(str)))
+        self.days = np.unique(np.concatenate([frame["date"].unique() for frame in frames]))
 
     def keys(self, frame: pd.DataFrame) -> Rows:
         """Number of each row's cell, shape (R,); cells of one symbol are contiguous and in order of date."""
@@ -126,6 +126,71 @@ class _Axes:
 
 
 @dataclass(frozen=True, eq=False)
+class Match:
+    """A delivery next to the rows believed so far, with the pairs of rows that are on one cell.
+
+    Attributes
+    ----------
+    held, delivered : DataFrame, H and D rows
+    held_cells, cells : int64, shape (H,), (D,)
+        Cell of each of their rows, as `axes` numbers them.
+    old, new : int64, shape (M,)
+        Row in `held` and in `delivered` of each pair; the first where a side repeats a cell.
+    ratio : float64, shape (M,)
+        Delivered over held price where every price of the pair's symbol moved by that split's ratio, else 1.
+
+    Examples
+    --------
+    A closes at 48 and 50, then pays 1 and closes at 51. The delivery repeats the second session, adjusted to 49 for the
+    payment: the factor held there, 50 / 50, is 1 / 0.98 of the one delivered, and so is every factor spliced on.
+
+    >>> days = np.array(["2024-01-02", "2024-01-03", "2024-01-04"], dtype="datetime64[ns]")
+    >>> held = pd.DataFrame({"symbol": "A", "date": days[:2], "close": [48.0, 50.0], "adj_close": [48.0, 50.0]})
+    >>> delivered = pd.DataFrame({"symbol": "A", "date": days[1:], "close": [50.0, 51.0], "adj_close": [49.0, 51.0]})
+    >>> axes = _Axes([held, delivered])
+    >>> match = Match.of(held, axes.keys(held), delivered, axes.keys(delivered), axes)
+    >>> match.held_cells, match.cells, match.old, match.new, match.ratio
+    (array([0, 1]), array([1, 2]), array([1]), array([0]), array([1.]))
+    >>> spliced, scale = _spliced(match, np.array([np.nan]))
+    >>> spliced["adj_close"].round(4).tolist(), scale.round(4)
+    ([50.0, 52.0408], array([1.0204]))
+    """
+
+    held: pd.DataFrame
+    held_cells: Rows
+    delivered: pd.DataFrame
+    cells: Rows
+    old: Rows
+    new: Rows
+    ratio: Floats
+    axes: _Axes
+
+    @classmethod
+    def of(cls, held: pd.DataFrame, held_cells: Rows, delivered: pd.DataFrame, cells: Rows, axes: _Axes) -> Match:
+        """Pair the rows."""
+        place = np.full(axes.cells, -1, dtype=np.int64)
+        place[held_cells[::-1]] = np.arange(len(held_cells))[::-1]
+        first = np.zeros(len(cells), dtype=bool)
+        first[np.unique(cells, return_index=True)[1]] = True
+        new = np.flatnonzero(first & (place[cells] >= 0))
+        unmoved = cls(held, held_cells, delivered, cells, place[cells[new]], new, np.ones(len(new)), axes)
+        return replace(unmoved, ratio=_restatement(unmoved))
+
+    @property
+    def symbol(self) -> Rows:
+        """Number of each pair's symbol, shape (M,)."""
+        return self.axes.symbol_of(self.cells[self.new])
+
+    def was(self, name: str) -> Floats:
+        """Held figure of each pair, shape (M,); NaN without the column."""
+        return _column(self.held, name)[self.old]
+
+    def now(self, name: str) -> Floats:
+        """Delivered figure of each pair, shape (M,); NaN without the column."""
+        return _column(self.delivered, name)[self.new]
+
+
+@dataclass(frozen=True, eq=False)
 class _Held:
     """The rows believed so far, with their cells; `scale` is the last splice of each symbol, NaN before the first."""
 
@@ -140,26 +205,25 @@ class _Held:
         scale = np.full(len(axes.symbols), np.nan)
         return cls(pd.DataFrame(), np.zeros(0, np.int64), np.zeros(0, bool), scale, [])
 
-    def after(self, told: KnownRows, axes: _Axes) -> _Held:
-        frame = told.frame.drop(columns=["known_at"], errors="ignore").assign(known_at=told.known_at)
+    def after(self, delivery: KnownRows, axes: _Axes) -> _Held:
+        frame = delivery.frame.drop(columns=["known_at"], errors="ignore").assign(known_at=delivery.known_at)
         keys = axes.keys(frame)
         if not len(self.keys):
             scale = np.full(len(axes.symbols), np.nan)
             return _Held(frame.reset_index(drop=True), keys, np.zeros(len(frame), bool), scale, self.revisions)
-        old, new = _matched(self.keys, keys, axes.cells)
-        ratio = _restatement(self.frame, frame, old, new, axes.symbol_of(keys[new]), len(axes.symbols))
-        changed = _changed(self.frame, frame, old, new, ratio, told.basis)
-        revisions = [*self.revisions, *_told(self.frame, frame, old, new, changed, ratio)]
-        if told.scope is Scope.WHOLE:
-            return self._replaced(frame, keys, old, new, changed, revisions, axes)
-        _refuse_restated(told, self.frame, frame, old, new, ratio)
+        match = Match.of(self.frame, self.keys, frame, keys, axes)
+        changed = _changed(match, delivery.basis)
+        revisions = [*self.revisions, *_revisions(match, changed)]
+        if delivery.scope is Scope.WHOLE:
+            return self._replaced(match, changed, revisions)
+        _refuse_restated(match, delivery.basis)
         scale = self.scale
         if "adj_close" in frame or "adj_close" in self.frame:
-            frame, scale = _spliced(self.frame, frame, old, new, ratio, (self.keys, keys), scale, axes)
+            frame, scale = _spliced(match, scale)
         kept_new = np.ones(len(keys), dtype=bool)
-        repeated = np.bincount(keys, minlength=axes.cells)[keys[new]] > 1
-        same = (~np.logical_or.reduce(list(changed.values())) | (ratio != 1)) & ~repeated
-        kept_new[new[same]] = False  # nothing new is said of these cells
+        repeated = np.bincount(keys, minlength=axes.cells)[keys[match.new]] > 1
+        same = (~np.logical_or.reduce(list(changed.values())) | (match.ratio != 1)) & ~repeated
+        kept_new[match.new[same]] = False  # nothing new is said of these cells
         superseded = np.zeros(axes.cells, dtype=bool)
         superseded[keys[kept_new]] = True
         stays = ~superseded[self.keys]
@@ -169,34 +233,23 @@ class _Held:
         joined = pd.concat([self.frame[stays], frame[kept_new]], ignore_index=True)
         return _Held(joined, np.concatenate([self.keys[stays], keys[kept_new]]), revised, scale, revisions)
 
-    def _replaced(
-        self, frame: pd.DataFrame, keys: Rows, old: Rows, new: Rows, changed: dict[str, Flags], revisions: list[pd.DataFrame], axes: _Axes
-    ) -> _Held:
-        gone = ~np.isin(self.keys, keys)
+    def _replaced(self, match: Match, changed: dict[str, Flags], revisions: list[pd.DataFrame]) -> _Held:
+        frame = match.delivered
+        gone = ~np.isin(match.held_cells, match.cells)
         if gone.any():
-            lost = self.frame[gone]
+            lost = match.held[gone]
             revisions = [*revisions, _revision(lost, WITHDRAWN, lost["close"], np.nan, frame["known_at"].iloc[0])]
         revised = np.zeros(len(frame), dtype=bool)
         differs = np.logical_or.reduce(list(changed.values()))
-        revised[new] = differs | self.revised[old]
-        scale = np.full(len(axes.symbols), np.nan)
-        return _Held(frame.reset_index(drop=True), keys, revised, scale, revisions)
+        revised[match.new] = differs | self.revised[match.old]
+        scale = np.full(len(match.axes.symbols), np.nan)
+        return _Held(frame.reset_index(drop=True), match.cells, revised, scale, revisions)
 
 
-def _matched(held: Rows, told: Rows, cells: int) -> tuple[Rows, Rows]:
-    """Rows of both that are on one cell, the first of each where a side repeats it."""
-    place = np.full(cells, -1, dtype=np.int64)
-    place[held[::-1]] = np.arange(len(held))[::-1]
-    first = np.zeros(len(told), dtype=bool)
-    first[np.unique(told, return_index=True)[1]] = True
-    new = np.flatnonzero(first & (place[told] >= 0))
-    return place[told[new]], new
-
-
-def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, symbol: Rows, symbols: int) -> Floats:
-    """Return told over held price of each matched row where its symbol was restated for a split, else 1. Shape (M,)."""
+def _restatement(match: Match) -> Floats:
+    """Return delivered over held price of each pair where its symbol was restated for a split, else 1. Shape (M,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        moves = np.stack([_column(told, p)[new] / _column(held, p)[old] for p in PRICES])
+        moves = np.stack([match.now(price) / match.was(price) for price in PRICES])
         larger = np.maximum(moves, 1 / moves)
         place = np.clip(np.searchsorted(SPLIT_RATIOS, larger), 1, len(SPLIT_RATIOS) - 1)
         below, above = SPLIT_RATIOS[place - 1], SPLIT_RATIOS[place]
@@ -204,6 +257,7 @@ def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, s
         signed = np.where(moves > 1, nearest, 1 / nearest)
         agrees = (np.abs(larger / nearest - 1) <= RESTATEMENT).all(axis=0) & (signed == signed[0]).all(axis=0)
     ratio = np.where(agrees, signed[0], 1.0)
+    symbol, symbols = match.symbol, len(match.axes.symbols)
     lowest, highest = np.full(symbols, np.inf), np.full(symbols, -np.inf)
     np.minimum.at(lowest, symbol, ratio)
     np.maximum.at(highest, symbol, ratio)
@@ -211,32 +265,32 @@ def _restatement(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, s
     return result
 
 
-def _changed(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, basis: PriceBasis) -> dict[str, Flags]:
-    """Which figures of the matched rows differ by more than rounding, the restatement set aside.
+def _changed(match: Match, basis: PriceBasis) -> dict[str, Flags]:
+    """Which figures of the pairs differ by more than rounding, the restatement set aside.
 
     Total-return prices move as a whole with every dividend, so that a level that differs is no revision.
     """
     result: dict[str, Flags] = {}
     for name in ("volume",) if basis is PriceBasis.TOTAL_RETURN else COMPARED:
-        was, now = _column(held, name)[old], _column(told, name)[new]
-        was = was / ratio if name == "volume" else was * ratio
-        slack = np.where(ratio == 1, ROUNDING if name in PRICES else 0.0, RESTATEMENT) * np.abs(was)
+        was, now = match.was(name), match.now(name)
+        was = was / match.ratio if name == "volume" else was * match.ratio
+        slack = np.where(match.ratio == 1, ROUNDING if name in PRICES else 0.0, RESTATEMENT) * np.abs(was)
         result[name] = ~((np.abs(now - was) <= slack) | (np.isnan(now) & np.isnan(was)))
     return result
 
 
-def _told(held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, changed: dict[str, Flags], ratio: Floats) -> list[pd.DataFrame]:
-    """Revisions of the matched rows, one row a figure, and one `restated` row for each restated cell."""
-    found, at = [], told["known_at"].iloc[0]
+def _revisions(match: Match, changed: dict[str, Flags]) -> list[pd.DataFrame]:
+    """Revisions of the pairs, one row a figure, and one `restated` row for each restated symbol."""
+    found, at = [], match.delivered["known_at"].iloc[0]
     for name, differs in changed.items():
         if differs.any():
-            before = held.iloc[old[differs]]
-            found.append(_revision(before, name, before[name], _column(told, name)[new[differs]], at))
-    restated = ratio != 1
+            before = match.held.iloc[match.old[differs]]
+            found.append(_revision(before, name, before[name], match.now(name)[differs], at))
+    restated = match.ratio != 1
     if restated.any():
-        before = held.iloc[old[restated]]
-        rows = _revision(before, RESTATED, before["close"], _column(told, "close")[new[restated]], at)
-        # One row tells it: every older one was restated alike.
+        before = match.held.iloc[match.old[restated]]
+        rows = _revision(before, RESTATED, before["close"], match.now("close")[restated], at)
+        # One row says it: every older one was restated alike.
         found.append(rows.sort_values("date", kind="stable").drop_duplicates("symbol", keep="last"))
     return found
 
@@ -255,46 +309,44 @@ def _revision(before: pd.DataFrame, field: str, was: pd.Series, now: Floats | fl
     )
 
 
-def _refuse_restated(told: KnownRows, held: pd.DataFrame, frame: pd.DataFrame, old: Rows, new: Rows, ratio: Floats) -> None:
-    move = ratio
-    if told.basis is PriceBasis.TOTAL_RETURN:
-        level = _column(frame, "close")[new] / _column(held, "close")[old]
+def _refuse_restated(match: Match, basis: PriceBasis) -> None:
+    move = match.ratio
+    if basis is PriceBasis.TOTAL_RETURN:
+        level = match.now("close") / match.was("close")
         move = np.where(np.abs(level - 1) > LEVEL, level, 1.0)
     restated = np.flatnonzero(move != 1)
-    if told.basis is not PriceBasis.RAW and restated.size:
-        row = frame.iloc[new[restated[0]]]
+    if basis is not PriceBasis.RAW and restated.size:
+        row = match.delivered.iloc[match.new[restated[0]]]
         raise BadBars(
             f"{row['symbol']} was restated by {move[restated[0]]:g}, which rows delivered before it do not show",
-            where=f"{row['date']:%Y-%m-%d}, prices {told.basis}",
+            where=f"{row['date']:%Y-%m-%d}, prices {basis}",
             fix="Deliver its whole history, without --add, or raw prices",
         )
 
 
-def _spliced(
-    held: pd.DataFrame, told: pd.DataFrame, old: Rows, new: Rows, ratio: Floats, cells: tuple[Rows, Rows], scale: Floats, axes: _Axes
-) -> tuple[pd.DataFrame, Floats]:
+def _spliced(match: Match, scale: Floats) -> tuple[pd.DataFrame, Floats]:
     """Bring the delivery's adjusted closes to the level of those held; return it and the scale of each symbol.
 
-    `cells` are the cells of the held and of the delivered rows. A symbol that is held and shares no cell with the
-    delivery loses its adjusted closes at the seams: no return may cross a step that nobody knows.
+    A symbol that is held and shares no cell with the delivery loses its adjusted closes at the seams: no return may
+    cross a step that nobody knows.
     """
-    held_keys, keys = cells
+    keys, symbol_of = match.cells, match.axes.symbol_of
     # A restated row keeps the held close, so its factor is taken on that level.
-    close = np.where(ratio != 1, _column(held, "close")[old], _column(told, "close")[new])
+    close = np.where(match.ratio != 1, match.was("close"), match.now("close"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = (_column(held, "adj_close") / _column(held, "close"))[old] / (_column(told, "adj_close")[new] / close)
+        step = (match.was("adj_close") / match.was("close")) / (match.now("adj_close") / close)
     shared = np.flatnonzero(np.isfinite(step))
-    shared = shared[np.argsort(keys[new[shared]], kind="stable")]  # a symbol's newest shared cell is written last
+    shared = shared[np.argsort(keys[match.new[shared]], kind="stable")]  # a symbol's newest shared cell is written last
     fresh = np.full(len(scale), np.nan)
-    fresh[axes.symbol_of(keys[new[shared]])] = step[shared]
+    fresh[match.symbol[shared]] = step[shared]
     before = np.where(np.isnan(scale), 1.0, scale)
     fresh = np.where(np.abs(fresh / before - 1) <= FACTOR_TOLERANCE, before, fresh)  # rounding must not add up
     scale = np.where(np.isfinite(fresh), fresh, scale)
-    symbol = axes.symbol_of(keys)
-    adjusted = _column(told, "adj_close") * np.where(np.isnan(scale), 1.0, scale)[symbol]
+    symbol = symbol_of(keys)
+    adjusted = _column(match.delivered, "adj_close") * np.where(np.isnan(scale), 1.0, scale)[symbol]
     oldest, newest = np.full(len(scale), np.iinfo(np.int64).max), np.full(len(scale), -1)
-    np.minimum.at(oldest, axes.symbol_of(held_keys), held_keys)
-    np.maximum.at(newest, axes.symbol_of(held_keys), held_keys)
+    np.minimum.at(oldest, symbol_of(match.held_cells), match.held_cells)
+    np.maximum.at(newest, symbol_of(match.held_cells), match.held_cells)
     unspliced = (newest >= 0) & ~np.isfinite(fresh)
     for number in np.unique(symbol[unspliced[symbol]]):
         rows = np.flatnonzero(symbol == number)
@@ -303,7 +355,7 @@ def _spliced(
             adjusted[first] = np.nan
         if keys[last] < newest[number]:
             adjusted[last] = np.nan
-    return told.assign(adj_close=adjusted), scale
+    return match.delivered.assign(adj_close=adjusted), scale
 
 
 def _column(frame: pd.DataFrame, name: str) -> Floats:

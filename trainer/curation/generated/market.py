@@ -2,6 +2,10 @@
 
 Entry point: `generate`. Everything about it says that it is generated: the symbols begin with G, the Parquet file
 carries the vendor "generated" in its metadata, and a notice is next to it.
+
+The terminal's demo (`appliance.tui.demo.simulated_account`) draws another market: the hosts do not import each other,
+and that one moves one session at a time with the book that trades it, where this one is a whole history with splits,
+listings and defects for curation to find.
 """
 
 from __future__ import annotations
