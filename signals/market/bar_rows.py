@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.market.bars import GAP_FIELDS, Bars, Days, Floats, column_names, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar
-from signals.storage.arrow import codes, flags, floats
-from signals.storage.arrow import days as days_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
 Flags = NDArray[np.bool_]
@@ -91,13 +91,20 @@ class BarRows:
     """
 
     def __init__(self, table: pa.Table, calendar: Calendar, red: Sequence[date], basis: PriceBasis) -> None:
+        # here rather than above: Arrow is 100 MB, and a device that scores has its rows from its own store
+        from signals.storage.arrow import codes, days, flags, floats
+
+        def coded(name: str) -> tuple[NDArray[np.int64], list[str]]:
+            numbers, words = codes(table.column(name))
+            return numbers[order], words
+
         self._calendar, self._red, self._basis = calendar, days_array(list(red)), basis
-        self._session = days_of(table.column("session"))
+        self._session = days(table.column("session"))
         order = np.argsort(self._session, kind="stable")
         self._session = self._session[order]
-        self._security, self._owners = _coded(table, "security", order)
-        self._symbol, self._names = _coded(table, "symbol", order)
-        self._sector, self._sectors = _coded(table, "sector", order)
+        self._security, self._owners = coded("security")
+        self._symbol, self._names = coded("symbol")
+        self._sector, self._sectors = coded("sector")
         self._eligible = flags(table.column("eligible"))[order]
         told = set(table.column_names)
         self._undecided = np.zeros(len(order), dtype=bool)
@@ -164,8 +171,3 @@ class BarRows:
         """Securities with a row in the range, ascending, and the newest row of each."""
         owners, backwards = np.unique(self._security[inside][::-1], return_index=True)
         return owners, inside.stop - 1 - backwards
-
-
-def _coded(table: pa.Table, name: str, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
-    numbers, words = codes(table.column(name))
-    return numbers[order], words
