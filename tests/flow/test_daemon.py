@@ -148,7 +148,7 @@ def test_a_session_runs_by_itself_through_a_killed_job_a_killed_daemon_and_a_sec
     day, bench = rehearsal.published.sessions(1)[0], rehearsal.bench
     first = rehearsal.start()
     before = os.times()
-    second = subprocess.run(rehearsal.command("run"), capture_output=True, text=True, check=False, timeout=30)
+    second = subprocess.run(rehearsal.command("run"), capture_output=True, text=True, check=False, timeout=120)
     after = os.times()
     assert second.returncode != 0 and "a daemon already runs for this state folder" in second.stderr
     used = after.children_user + after.children_system - before.children_user - before.children_system
