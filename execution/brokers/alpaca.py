@@ -18,7 +18,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import requests
@@ -38,6 +38,7 @@ from execution.orders import BrokerOrder, Intent
 from signals.config import Config
 from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
 from signals.market.sessions import Session
+from signals.text.strict_json import Json
 from signals.text.wording import reason_of
 
 PAPER_URL = "https://paper-api.alpaca.markets"
@@ -330,7 +331,7 @@ def _refusal(error: APIError) -> Refused | Unknown:
     return Refused(status, code, str(told.get("message", "")))
 
 
-def _told(error: APIError) -> Mapping[str, Any] | None:
+def _told(error: APIError) -> Mapping[str, Json] | None:
     """Return Alpaca's own error body, or None for anything else that answered in its name (a proxy's page)."""
     try:
         content = error.response.json()

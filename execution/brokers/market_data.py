@@ -42,8 +42,10 @@ from execution.brokers.transport import GuardedTransport, is_permitted
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from signals.market.sessions import NEW_YORK, Calendar
 from signals.text import strict_json
+from signals.text.strict_json import Json
 from signals.text.wording import reason_of
 
+Row = Mapping[str, Json]
 DATA_URL = "https://data.alpaca.markets"
 FEED = "sip"
 DELAY = timedelta(minutes=16)  # what a key without real-time rights may see is 15 minutes old
@@ -186,9 +188,8 @@ class AlpacaData:
         self._clock, self._jitter = clock, random.Random(0)
         bucket = TokenBucket(REQUESTS_PER_MINUTE, BURST, clock)
         base = url.rstrip("/")
-        options: dict[str, Any] = {"raw_data": True, "url_override": base}
-        self._bars = _Bars(keys.key_id, keys.secret_key, **options)
-        self._actions = _Actions(keys.key_id, keys.secret_key, **options)
+        self._bars = _Bars(keys.key_id, keys.secret_key, raw_data=True, url_override=base)
+        self._actions = _Actions(keys.key_id, keys.secret_key, raw_data=True, url_override=base)
         for client in (self._bars, self._actions):
             _tame(client, GuardedTransport(bucket, adapter))
 
@@ -269,12 +270,12 @@ class AlpacaData:
     def _newest(self) -> datetime:
         return self._clock.now() - DELAY
 
-    def _read(self, request: Callable[[], Any]) -> Mapping[str, Any]:
+    def _read(self, request: Callable[[], Any]) -> Mapping[str, Json]:
         """Ask until a whole answer comes; the client pages, and a page that fails begins the request again."""
         wait, reason = FIRST_WAIT_SECONDS, ""
         for attempt in range(REPEATS + 1):
             try:
-                answer: Mapping[str, Any] = request()
+                answer: Mapping[str, Json] = request()
             except APIError as error:
                 status = error.status_code
                 if status not in AGAIN:
@@ -315,22 +316,23 @@ def _groups(symbols: Sequence[str]) -> list[list[str]]:
     return [names[at : at + SYMBOLS_PER_REQUEST] for at in range(0, len(names), SYMBOLS_PER_REQUEST)]
 
 
-def _bars_in(answer: Mapping[str, Any]) -> list[DailyBar]:
+def _bars_in(answer: Mapping[str, Json]) -> list[DailyBar]:
     try:
-        return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in bars]
+        return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in _rows(bars)]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", fix="Try later") from None
 
 
-def _trades_in(answer: Mapping[str, Any], today: date) -> dict[str, Decimal]:
+def _trades_in(answer: Mapping[str, Json], today: date) -> dict[str, Decimal]:
     try:
-        rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in answer.items() if row not in (None, [])]
+        known = [(symbol, _row(row)) for symbol, row in answer.items() if row not in (None, [])]
+        rows = [(symbol, _day_of(row), Decimal(str(row["p"]))) for symbol, row in known]
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of trades ({reason_of(error)})", where="alpaca", fix="Try later") from None
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 
-def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]:
+def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ToldAction], list[str]]:
     """Actions that we can represent, and the names of the others."""
     found: list[ToldAction] = []
     untold: list[str] = []
@@ -338,49 +340,49 @@ def _actions_in(answer: Mapping[str, Any]) -> tuple[list[ToldAction], list[str]]
         for family, rows in sorted(answer.items()):
             reader = ACTIONS.get(family)
             if reader is None:
-                untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in rows]
+                untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in _rows(rows)]
             else:
-                found += [reader(row) for row in rows]
+                found += [reader(row) for row in _rows(rows)]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of corporate actions ({reason_of(error)})", where="alpaca", fix="Try later") from None
     return found, untold
 
 
-def _bar(symbol: str, bar: Mapping[str, Any]) -> DailyBar:
+def _bar(symbol: str, bar: Row) -> DailyBar:
     return DailyBar(_day_of(bar), symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
 
 
-def _day_of(row: Mapping[str, Any]) -> date:
+def _day_of(row: Row) -> date:
     """New York's date of a row's instant."""
     return datetime.fromisoformat(str(row["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
 
 
-def _split(row: Mapping[str, Any]) -> ToldAction:
+def _split(row: Row) -> ToldAction:
     ratio = _number(row, "new_rate") / _number(row, "old_rate")
-    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=ratio)
+    return ToldAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=ratio)
 
 
-def _stock_dividend(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("split", row["symbol"], _day(row["ex_date"]), ratio=1.0 + _number(row, "rate"))
+def _stock_dividend(row: Row) -> ToldAction:
+    return ToldAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=1.0 + _number(row, "rate"))
 
 
-def _dividend(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("dividend", row["symbol"], _day(row["ex_date"]), cash=_number(row, "rate"))
+def _dividend(row: Row) -> ToldAction:
+    return ToldAction("dividend", _text(row, "symbol"), _day(row, "ex_date"), cash=_number(row, "rate"))
 
 
-def _name_change(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("symbol_change", row["old_symbol"], _day(row["process_date"]), new_symbol=row["new_symbol"])
+def _name_change(row: Row) -> ToldAction:
+    return ToldAction("symbol_change", _text(row, "old_symbol"), _day(row, "process_date"), new_symbol=_text(row, "new_symbol"))
 
 
-def _cash_merger(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("delisting", row["acquiree_symbol"], _day(row["effective_date"]), cash=_number(row, "rate"))
+def _cash_merger(row: Row) -> ToldAction:
+    return ToldAction("delisting", _text(row, "acquiree_symbol"), _day(row, "effective_date"), cash=_number(row, "rate"))
 
 
-def _removal(row: Mapping[str, Any]) -> ToldAction:
-    return ToldAction("delisting", row["symbol"], _day(row["process_date"]), cash=0.0)
+def _removal(row: Row) -> ToldAction:
+    return ToldAction("delisting", _text(row, "symbol"), _day(row, "process_date"), cash=0.0)
 
 
-ACTIONS: dict[str, Callable[[Mapping[str, Any]], ToldAction]] = {
+ACTIONS: dict[str, Callable[[Row], ToldAction]] = {
     "forward_splits": _split,
     "reverse_splits": _split,
     "stock_dividends": _stock_dividend,
@@ -391,13 +393,31 @@ ACTIONS: dict[str, Callable[[Mapping[str, Any]], ToldAction]] = {
 }
 
 
-def _number(row: Mapping[str, Any], key: str) -> float:
+def _number(row: Row, key: str) -> float:
     return float(strict_json.number(str(row[key])))
 
 
-def _day(text: str) -> date:
-    return date.fromisoformat(str(text))
+def _day(row: Row, key: str) -> date:
+    return date.fromisoformat(str(row[key]))
 
 
-def _names(row: Mapping[str, Any]) -> str:
+def _text(row: Row, key: str) -> str:
+    if not isinstance(value := row[key], str):
+        raise ValueError(f"{key} is no text")
+    return value
+
+
+def _row(value: Json) -> Row:
+    if not isinstance(value, Mapping):
+        raise TypeError("not an object")
+    return value
+
+
+def _rows(value: Json) -> list[Row]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return [_row(row) for row in value]
+
+
+def _names(row: Row) -> str:
     return ", ".join(str(value) for key, value in sorted(row.items()) if key.endswith("symbol") and value)

@@ -16,15 +16,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownBrokerState
 from signals.market.sessions import NEW_YORK, Session
 from signals.text import strict_json
+from signals.text.strict_json import Json
 
-Body = Mapping[str, Any]
+Body = Mapping[str, Json]
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 

@@ -13,17 +13,17 @@ Rules
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-JsonObject: TypeAlias = "dict[str, Json]"
+from signals.text.strict_json import JsonObject
+
 T = TypeVar("T")
 
 _KEPT, _ABSENT = "kept", "absent"
@@ -114,8 +114,8 @@ def _parts(kind: Any) -> dict[str, _Part]:
     return {one.name: _Part(one, kinds[one.name]) for one in fields(kind) if one.init}
 
 
-def _object(value: Any) -> dict[str, Any]:
-    document: dict[str, Any] = {}
+def _object(value: Any) -> JsonObject:
+    document: JsonObject = {}
     for name, part in _parts(value.__class__).items():
         found = getattr(value, name)
         if _KEPT in part.field.metadata:
@@ -182,7 +182,7 @@ def _tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[Any, ...]
 
 
 def _dataclass(kind: Any, document: Mapping[str, object], where: str) -> Any:
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     parts = _parts(kind)
     for name, part in parts.items():
         if _KEPT in part.field.metadata:

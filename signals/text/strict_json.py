@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeAlias
 
+Json: TypeAlias = "bool | int | float | Decimal | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = "dict[str, Json]"
 MAX_DEPTH = 64
 LARGEST = Decimal(sys.float_info.max)
 MAX_PLACES = 400  # the smallest float is 5e-324, and its digits go on a little
@@ -98,7 +100,7 @@ def _refuse(word: str) -> Any:
     raise BadJson(f"{word} is not JSON")
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, Json]]) -> JsonObject:
     content = dict(pairs)
     if len(content) != len(pairs):
         raise BadJson("a key occurs twice")

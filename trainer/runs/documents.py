@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from signals.errors import FixInput
 from signals.text import strict_json
-from signals.text.documents import BadDocument, JsonObject, from_json, to_json
+from signals.text.documents import BadDocument, from_json, to_json
+from signals.text.strict_json import JsonObject
 from signals.text.wording import reason_of
 
 T = TypeVar("T")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from execution.exchange.core.book import fixed_id
 from execution.exchange.core.wire import STAMP_FORMAT, bar_row, instant
@@ -19,6 +19,7 @@ from execution.fills import to_price
 from execution.orders import Side
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import NEW_YORK
+from signals.text.strict_json import JsonObject
 
 if TYPE_CHECKING:
     from execution.exchange.api.exchange import Exchange
@@ -32,7 +33,7 @@ ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
 def bars(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/bars: sorted by symbol, then time; the limit counts bars over all symbols."""
     rows, token = _bar_page(exchange, request, query.words(request, "symbols"))
-    grouped: dict[str, list[dict[str, Any]]] = {}
+    grouped: dict[str, list[JsonObject]] = {}
     for symbol, row in rows:
         grouped.setdefault(symbol, []).append(row)
     return answer({"bars": grouped, "next_page_token": token, "currency": "USD"})
@@ -44,7 +45,7 @@ def symbol_bars(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResp
     return answer({"bars": [row for _, row in rows], "symbol": symbol, "next_page_token": token, "currency": "USD"})
 
 
-def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...]) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...]) -> tuple[list[tuple[str, JsonObject]], str | None]:
     if not symbols:
         raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
     frame = Frame.read(request.query.get("timeframe", ""))
@@ -54,14 +55,14 @@ def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...])
     descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
     first = query.instant(request, "start") or midnight(exchange.now.astimezone(NEW_YORK).date())
     last = query.instant(request, "end") or exchange.now
-    mapping = _mapping(request)
+    meant = _meant(request)
     factor = _adjustment(exchange, request)
     resume = _read_token(request.query.get("page_token"))
-    page: list[tuple[str, dict[str, Any]]] = []
+    page: list[tuple[str, JsonObject]] = []
     for symbol in sorted(set(symbols)):
         if resume and symbol < resume[0]:
             continue
-        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), mapping, factor) if first <= bar.start <= last]
+        found = [bar for bar in _spans(exchange, symbol, frame, (first, last), meant, factor) if first <= bar.start <= last]
         for bar in reversed(found) if descending else found:
             if resume and symbol == resume[0] and not _beyond(bar.start, resume[1], descending):
                 continue
@@ -76,13 +77,14 @@ def _spans(
     symbol: str,
     frame: Frame,
     between: tuple[datetime, datetime],
-    mapping: Mapping[str, Any],
+    meant: tuple[date | None, bool],
     factor: Callable[[str, date], Decimal],
 ) -> list[Span]:
     """Return every bar of `frame` that begins in `between`, and perhaps some next to it; none ends after now."""
     market, now = exchange.venue.market, exchange.now
     begin, end = (at.astimezone(NEW_YORK).date() for at in between)
-    found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, **mapping)
+    asof, is_mapped = meant
+    found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, asof=asof, mapped=is_mapped)
     days = [restated(bar, factor(symbol, bar.day)) for bar in found]
     if frame.unit == "D":
         return days
@@ -97,11 +99,11 @@ def _spans(
     return list(hours(frame, days, market.calendar.session))
 
 
-def _mapping(request: ApiRequest) -> Mapping[str, Any]:
-    """Read `asof`: the day on which the symbols are meant, or `-` for the bare symbols."""
+def _meant(request: ApiRequest) -> tuple[date | None, bool]:
+    """Read `asof`: the day on which the symbols are meant; `-` for the bare symbols, which no name change maps."""
     if request.query.get("asof") == "-":
-        return {"mapped": False}
-    return {"asof": query.day(request, "asof")}
+        return None, False
+    return query.day(request, "asof"), True
 
 
 def _adjustment(exchange: Exchange, request: ApiRequest) -> Callable[[str, date], Decimal]:
@@ -118,7 +120,7 @@ def _beyond(start: datetime, mark: datetime, descending: bool) -> bool:
     return start < mark if descending else start > mark
 
 
-def _token(last: tuple[str, dict[str, Any]]) -> str:
+def _token(last: tuple[str, JsonObject]) -> str:
     return base64.urlsafe_b64encode(f"{last[0]}|{last[1]['t']}".encode()).decode()
 
 
@@ -132,7 +134,7 @@ def _read_token(token: str | None) -> tuple[str, datetime] | None:
         raise RefusedByVenue(BAD_QUERY, parameter="page_token", given=token) from None
 
 
-Teller = Callable[["Exchange", str], "dict[str, Any] | None"]
+Teller = Callable[["Exchange", str], "JsonObject | None"]
 
 
 def _of_many(tell: Teller, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
@@ -158,7 +160,7 @@ def latest_quote(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRes
     return _of_one(_quote, "quote", exchange, symbol)
 
 
-def _quote(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+def _quote(exchange: Exchange, symbol: str) -> JsonObject | None:
     venue = exchange.venue
     price = venue.market.last_price(symbol, venue.now)
     if price is None:
@@ -177,7 +179,7 @@ def latest_trade(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRes
     return _of_one(_trade, "trade", exchange, symbol)
 
 
-def _trade(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+def _trade(exchange: Exchange, symbol: str) -> JsonObject | None:
     venue = exchange.venue
     price = venue.market.last_price(symbol, venue.now)
     if price is None:
@@ -195,7 +197,7 @@ def latest_bar(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRespo
     return _of_one(_latest_bar, "bar", exchange, symbol)
 
 
-def _latest_bar(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+def _latest_bar(exchange: Exchange, symbol: str) -> JsonObject | None:
     found = exchange.venue.market.latest(symbol, exchange.now, 1)
     return bar_row(restated(found[0], RAW)) if found else None
 
@@ -210,7 +212,7 @@ def snapshot(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRespons
     return _of_one(_snapshot, "", exchange, symbol)
 
 
-def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
+def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
     """Return what is known now: while a session runs its day holds the opening print only."""
     venue, market, now = exchange.venue, exchange.venue.market, exchange.now
     quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
@@ -221,9 +223,9 @@ def _snapshot(exchange: Exchange, symbol: str) -> dict[str, Any] | None:
     price = None if running is None else market.opening(symbol, running.day, venue.now)
     if running is not None and price is not None:
         days, minutes = [*days, print_at(midnight(running.day), price)], [*minutes, print_at(running.open, price)]
-    rows = {"latestTrade": trade, "latestQuote": quote}
+    rows: JsonObject = {"latestTrade": trade, "latestQuote": quote}
     bars = {"minuteBar": minutes[-1:], "dailyBar": days[-1:], "prevDailyBar": days[-2:-1]}
-    return rows | {name: bar_row(found[0]) for name, found in bars.items() if found}
+    return {**rows, **{name: bar_row(found[0]) for name, found in bars.items() if found}}
 
 
 def corporate_actions(exchange: Exchange, request: ApiRequest) -> ApiResponse:
@@ -243,9 +245,9 @@ def corporate_actions(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     ]
     if descending:
         found.reverse()
-    start = _action_offset(request.query.get("page_token"), [row["id"] for _, row in found])
+    start = _action_offset(request.query.get("page_token"), [str(row["id"]) for _, row in found])
     page = found[start : start + limit]
-    grouped: dict[str, list[dict[str, Any]]] = {}
+    grouped: dict[str, list[JsonObject]] = {}
     for family, row in page:
         grouped.setdefault(family, []).append(row)
     token = page[-1][1]["id"] if start + limit < len(found) else None
@@ -260,27 +262,27 @@ def _action_offset(token: str | None, ids: list[str]) -> int:
     return ids.index(token) + 1
 
 
-def _action(action: Action) -> tuple[str, dict[str, Any]]:
+def _action(action: Action) -> tuple[str, JsonObject]:
     day = action.effective.isoformat()
-    row: dict[str, Any] = {"id": fixed_id("action", action.kind, action.symbol, day), "process_date": day}
-    dates = {"ex_date": day, "record_date": day, "payable_date": day}  # here everything happens on the effective day
+    row: JsonObject = {"id": fixed_id("action", action.kind, action.symbol, day), "process_date": day}
+    dates: JsonObject = {"ex_date": day, "record_date": day, "payable_date": day}  # here everything happens on the effective day
     cusip = fixed_id("cusip", action.symbol).replace("-", "")[:9].upper()
     if action.kind is ActionKind.SPLIT:
         assert action.ratio is not None
         new, old = action.ratio.as_integer_ratio()
-        rates = {"symbol": action.symbol, "new_rate": new, "old_rate": old, **dates}
+        rates: JsonObject = {"symbol": action.symbol, "new_rate": new, "old_rate": old, **dates}
         if new > old:
-            return "forward_splits", row | rates | {"cusip": cusip}
-        return "reverse_splits", row | rates | {"old_cusip": cusip, "new_cusip": cusip}
+            return "forward_splits", {**row, **rates, "cusip": cusip}
+        return "reverse_splits", {**row, **rates, "old_cusip": cusip, "new_cusip": cusip}
     if action.kind is ActionKind.DIVIDEND:
         assert action.cash is not None
-        told = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
-        return "cash_dividends", row | told | dates
+        told: JsonObject = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
+        return "cash_dividends", {**row, **told, **dates}
     if action.kind is ActionKind.SYMBOL_CHANGE:
-        names = {"old_symbol": action.symbol, "new_symbol": action.new_symbol}
-        return "name_changes", row | names | {"old_cusip": cusip, "new_cusip": cusip}
+        names: JsonObject = {"old_symbol": action.symbol, "new_symbol": action.new_symbol}
+        return "name_changes", {**row, **names, "old_cusip": cusip, "new_cusip": cusip}
     assert action.cash is not None
     if action.cash:
         told = {"acquiree_symbol": action.symbol, "acquiree_cusip": cusip, "rate": float(action.cash)}
-        return "cash_mergers", row | told | {"effective_date": day}
-    return "worthless_removals", row | {"symbol": action.symbol, "cusip": cusip}
+        return "cash_mergers", {**row, **told, "effective_date": day}
+    return "worthless_removals", {**row, "symbol": action.symbol, "cusip": cusip}

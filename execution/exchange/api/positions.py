@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from execution.exchange.core.assets import find
 from execution.exchange.core.book import ExchangePosition
@@ -15,6 +15,7 @@ from execution.exchange.protocol.draft import decimal_of, parse
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.query import flag
 from execution.exchange.protocol.refusals import RefusedByVenue
+from signals.text.strict_json import JsonObject
 
 if TYPE_CHECKING:
     from execution.exchange.api.exchange import Exchange
@@ -56,10 +57,10 @@ def close_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     if flag(request, "cancel_orders"):
         for order in venue.book.open_orders():
             cancel(venue, order)
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonObject] = []
     for held in sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol):
         try:
-            body: dict[str, Any] = order_row(_close(exchange, held, abs(held.quantity)))
+            body: JsonObject = order_row(_close(exchange, held, abs(held.quantity)))
             rows.append({"symbol": held.symbol, "status": 200, "body": body})
         except RefusedByVenue as refused:
             rows.append({"symbol": held.symbol, "status": refused.refusal.status, "body": refused.content})
@@ -68,7 +69,7 @@ def close_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 
 def _close(exchange: Exchange, held: ExchangePosition, quantity: Decimal) -> Order:
     side = "sell" if held.quantity > 0 else "buy"
-    asked = {"symbol": held.symbol, "qty": quantity, "side": side, "type": "market", "time_in_force": "day"}
+    asked: JsonObject = {"symbol": held.symbol, "qty": quantity, "side": side, "type": "market", "time_in_force": "day"}
     return place(exchange.venue, parse(asked))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.core.desk import touch
@@ -16,6 +16,7 @@ from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.config import parse
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
+from signals.text.strict_json import Json
 
 if TYPE_CHECKING:
     from execution.exchange.api.exchange import Exchange
@@ -123,14 +124,14 @@ def _is_ahead(exchange: Exchange, day: date) -> bool:
     return calendar.is_session(day) and exchange.now < calendar.session(day).open < calendar.sessions[-1].open
 
 
-def _symbol_and_flag(body: Mapping[str, Any], flag: str) -> tuple[str, bool]:
+def _symbol_and_flag(body: Mapping[str, Json], flag: str) -> tuple[str, bool]:
     symbol, value = body.get("symbol"), body.get(flag)
     if not isinstance(symbol, str) or not isinstance(value, bool):
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=f"symbol or {flag}", given=str(dict(body)))
     return symbol, value
 
 
-def _instant(body: Mapping[str, Any], name: str) -> datetime:
+def _instant(body: Mapping[str, Json], name: str) -> datetime:
     found = query.instant(ApiRequest("POST", "", {name: str(body.get(name) or "")}), name)
     if found is None:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given="")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
 
 from execution.exchange.core.accounts import settle
 from execution.exchange.core.assets import asset_id
@@ -27,6 +26,7 @@ from execution.exchange.protocol.refusals import RefusedByVenue
 from execution.fills import Fill
 from execution.orders import OrderStatus, TimeInForce
 from signals.market.sessions import NEW_YORK
+from signals.text.strict_json import Json
 
 S = OrderStatus
 GTC_LIFE = timedelta(days=90)
@@ -179,7 +179,7 @@ def cancel(venue: ExchangeVenue, order: Order) -> Order:
     return end(venue, order, S.CANCELED)
 
 
-def replace_order(venue: ExchangeVenue, order: Order, body: Mapping[str, Any]) -> Order:
+def replace_order(venue: ExchangeVenue, order: Order, body: Mapping[str, Json]) -> Order:
     """Replace `order` by a new one that differs in what `body` names, and return the new one.
 
     Raises

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
 
 from execution.exchange.core.accounts import Valuation, mark_of
 from execution.exchange.core.assets import Listing, asset_id
@@ -14,13 +13,13 @@ from execution.exchange.market.spans import Span
 from execution.exchange.orders.order import Order
 from execution.fills import CENT
 from signals.market.sessions import NEW_YORK, Calendar, Session
+from signals.text.strict_json import JsonObject
 
 RATIO = Decimal("0.000001")
 AVERAGE = Decimal("0.000001")
 VENUE = "NYSE"
 PRE_BEGINS, POST_ENDS, EARLY_POST_ENDS = time(4), time(20), time(17)
 STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-Json = dict[str, Any]
 
 
 def plain(number: Decimal) -> str:
@@ -44,7 +43,7 @@ def _optional(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
 
 
-def order_row(order: Order) -> Json:
+def order_row(order: Order) -> JsonObject:
     """Return all 35 keys of an order."""
     average = order.average_price
     return {
@@ -88,7 +87,7 @@ def order_row(order: Order) -> Json:
     }
 
 
-def account_row(book: AccountBook, worth: Valuation, last_equity: Decimal, balance_day: str) -> Json:
+def account_row(book: AccountBook, worth: Valuation, last_equity: Decimal, balance_day: str) -> JsonObject:
     """Return the account; the pattern-day-trader fields left Alpaca's responses in 2026 and are absent here."""
     id_ = account_id(book)
     regt = money(worth.buying_power)
@@ -141,7 +140,7 @@ def account_number(book: AccountBook) -> str:
     return "PA" + account_id(book).replace("-", "")[:10].upper()
 
 
-def position_row(holding: ExchangePosition, book: AccountBook, market: MarketData, now: datetime) -> Json:
+def position_row(holding: ExchangePosition, book: AccountBook, market: MarketData, now: datetime) -> JsonObject:
     """Return a position with its marks."""
     price = mark_of(holding, market, now)
     before = market.previous_close(holding.symbol, now) or holding.average_price
@@ -176,7 +175,7 @@ def _ratio(part: Decimal, whole: Decimal) -> str:
     return plain((part / whole).quantize(RATIO)) if whole else "0"
 
 
-def asset_row(asset: Listing) -> Json:
+def asset_row(asset: Listing) -> JsonObject:
     """Return an asset, the deprecated fields that the SDK still asks for included."""
     return {
         "id": asset.id,
@@ -198,7 +197,7 @@ def asset_row(asset: Listing) -> Json:
     }
 
 
-def entry_row(entry: ActivityRow, account: str) -> Json:
+def entry_row(entry: ActivityRow, account: str) -> JsonObject:
     """Return an activity: a trade, or what moved cash or shares without one."""
     if entry.kind == "FILL":
         assert entry.side is not None and entry.quantity is not None and entry.price is not None
@@ -217,7 +216,7 @@ def entry_row(entry: ActivityRow, account: str) -> Json:
             "cum_qty": plain(entry.cumulative),
             "order_status": entry.order_status,
         }
-    row = {
+    row: JsonObject = {
         "id": entry.id,
         "account_id": account,
         "activity_type": entry.kind,
@@ -231,10 +230,10 @@ def entry_row(entry: ActivityRow, account: str) -> Json:
     }
     extras = {"activity_sub_type": entry.sub_kind or None, "qty": _optional(entry.quantity)}
     extras |= {"price": _optional(entry.price), "per_share_amount": _optional(entry.per_share)}
-    return row | {name: value for name, value in extras.items() if value is not None}
+    return {**row, **{name: value for name, value in extras.items() if value is not None}}
 
 
-def clock_row(now: datetime, market: MarketData) -> Json:
+def clock_row(now: datetime, market: MarketData) -> JsonObject:
     """Return the venue's time, in New York's offset."""
     running = market.session_now(now)
     close = running.close if running else market.next_session(now).close
@@ -252,7 +251,7 @@ MARKETS = {
 }
 
 
-def market_clock_row(acronym: str, at: datetime, market: MarketData) -> Json:
+def market_clock_row(acronym: str, at: datetime, market: MarketData) -> JsonObject:
     """Return the clock of one market at `at`: the session's phase, and when it ends."""
     following = market.next_session(at)
     today = at.astimezone(NEW_YORK).date()
@@ -278,7 +277,7 @@ def _phases(session: Session) -> list[tuple[str, datetime]]:
     return [("closed", session.at(PRE_BEGINS)), ("pre", session.open), ("core", session.close), ("post", ends)]
 
 
-def market_day_row(session: Session, calendar: Calendar, zone: tzinfo) -> Json:
+def market_day_row(session: Session, calendar: Calendar, zone: tzinfo) -> JsonObject:
     """Return one day of a market's calendar, with the times of its phases."""
     (_, pre), (_, opened), (_, closed), (_, ends) = ((name, at.astimezone(zone).isoformat()) for name, at in _phases(session))
     return {
@@ -298,7 +297,7 @@ def _settles(session: Session, calendar: Calendar) -> str:
     return (session.day if last else calendar.next(session.day)).isoformat()
 
 
-def calendar_row(session: Session, calendar: Calendar) -> Json:
+def calendar_row(session: Session, calendar: Calendar) -> JsonObject:
     """Return one day of the calendar."""
     opened, closed = session.open.astimezone(NEW_YORK), session.close.astimezone(NEW_YORK)
     return {
@@ -311,7 +310,7 @@ def calendar_row(session: Session, calendar: Calendar) -> Json:
     }
 
 
-def bar_row(bar: Span) -> Json:
+def bar_row(bar: Span) -> JsonObject:
     """Return a bar, stamped with its beginning."""
     o, h, l, c = (float(price) for price in (bar.open, bar.high, bar.low, bar.close))  # noqa: E741
     typical = (h + l + c) / 3  # daily bars hold no trades to weight by
@@ -328,6 +327,6 @@ def bar_row(bar: Span) -> Json:
     }
 
 
-def settings_row(settings: AccountSettings) -> Json:
+def settings_row(settings: AccountSettings) -> JsonObject:
     """Return the account configurations."""
     return {name: getattr(settings, name) for name in AccountSettings.__dataclass_fields__}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -17,6 +16,7 @@ from execution.exchange.core.venue import Update
 from execution.exchange.core.wire import instant, order_row, plain
 from execution.exchange.protocol.faults import Fault, FaultKind
 from signals.text import strict_json
+from signals.text.strict_json import JsonObject
 
 GOING_AWAY = 1001
 UNREADABLE = 1007
@@ -110,14 +110,14 @@ async def _tell(socket: WebSocket, exchange: Exchange, woken: asyncio.Event) -> 
         told = exchange.venue.updates.count
 
 
-def _messages(update: Update, fault: Fault | None, kept: Update | None) -> list[dict[str, Any]]:
+def _messages(update: Update, fault: Fault | None, kept: Update | None) -> list[JsonObject]:
     rows = [update, update] if fault is not None and fault.kind is FaultKind.STREAM_TWICE else [update]
     return [{"stream": UPDATES, "data": update_row(row)} for row in (*rows, *([kept] if kept else []))]
 
 
-def update_row(update: Update) -> dict[str, Any]:
+def update_row(update: Update) -> JsonObject:
     """Return one event as Alpaca writes it."""
-    row: dict[str, Any] = {"event": update.event, "timestamp": instant(update.at), "order": order_row(update.order)}
+    row: JsonObject = {"event": update.event, "timestamp": instant(update.at), "order": order_row(update.order)}
     entry = update.entry
     if entry is not None and entry.price is not None and entry.quantity is not None:
         row |= {
@@ -129,7 +129,7 @@ def update_row(update: Update) -> dict[str, Any]:
     return row
 
 
-async def _receive(socket: WebSocket) -> dict[str, Any]:
+async def _receive(socket: WebSocket) -> JsonObject:
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", GOING_AWAY))
@@ -140,9 +140,9 @@ async def _receive(socket: WebSocket) -> dict[str, Any]:
         raise WebSocketDisconnect(UNREADABLE) from None
 
 
-def _object(content: object) -> dict[str, Any]:
+def _object(content: object) -> JsonObject:
     return content if isinstance(content, dict) else {}
 
 
-async def _send(socket: WebSocket, content: dict[str, Any]) -> None:
+async def _send(socket: WebSocket, content: JsonObject) -> None:
     await socket.send_bytes(json.dumps(content).encode())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import LEG_FIELDS, Draft, client_order_id, parse, refuse_unserved
 from execution.exchange.protocol.refusals import RefusedByVenue
+from signals.text.strict_json import Json, JsonObject
 
 FIXED = (
     "symbol",
@@ -27,7 +27,7 @@ FIXED = (
 CHANGEABLE = ("qty", "limit_price", "stop_price", "time_in_force")
 
 
-def changed(order: Order, body: Mapping[str, Any]) -> Draft:
+def changed(order: Order, body: Mapping[str, Json]) -> Draft:
     """Return the draft of `order` with the changes of `body`; its quantity is what would still be to fill.
 
     Raises
@@ -42,7 +42,7 @@ def changed(order: Order, body: Mapping[str, Any]) -> Draft:
     if not wanted and not client_order_id(body):
         raise RefusedByVenue(refusals.NOTHING_TO_REPLACE)
     trail = "trail_percent" if order.trail_percent is not None else "trail_price"
-    fields: dict[str, Any] = {
+    fields: JsonObject = {
         "symbol": order.symbol,
         "side": order.side,
         "type": order.type,

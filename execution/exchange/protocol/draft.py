@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.refusals import RefusedByVenue
 from execution.orders import OrderType, Side, TimeInForce
+from signals.text.strict_json import Json
 
 CLIENT_ORDER_ID_MAX = 128
 QUANTITY_PLACES = 9
@@ -56,7 +57,7 @@ class Draft:
         return self.notional is not None or (self.quantity is not None and self.quantity % 1 != 0)
 
 
-def parse(body: Mapping[str, Any]) -> Draft:
+def parse(body: Mapping[str, Json]) -> Draft:
     """Read an order from a request's body.
 
     Raises
@@ -87,7 +88,7 @@ def parse(body: Mapping[str, Any]) -> Draft:
     return draft
 
 
-def client_order_id(body: Mapping[str, Any]) -> str:
+def client_order_id(body: Mapping[str, Json]) -> str:
     """Return the client's own id, empty when it gave none."""
     given = body.get("client_order_id") or ""
     if not isinstance(given, str):
@@ -97,7 +98,7 @@ def client_order_id(body: Mapping[str, Any]) -> str:
     return given
 
 
-def decimal_of(value: Any, field: str) -> Decimal:
+def decimal_of(value: object, field: str) -> Decimal:
     """Read a number or a numeral exactly; refuse what is neither, not finite, or absurdly large or small."""
     try:
         number = Decimal(str(value))
@@ -125,35 +126,35 @@ def check_increment(price: Decimal, field: str) -> None:
         raise RefusedByVenue(refusals.SUB_PENNY, field=field, price=str(price))
 
 
-def refuse_unserved(body: Mapping[str, Any], *fields: str) -> None:
+def refuse_unserved(body: Mapping[str, Json], *fields: str) -> None:
     """Refuse an order that says what this exchange would have to drop without a word."""
     for field in fields:
         if body.get(field) is not None:
             raise RefusedByVenue(refusals.FIELD_NOT_SERVED, field=field)
 
 
-def _flag(body: Mapping[str, Any], field: str) -> bool:
+def _flag(body: Mapping[str, Json], field: str) -> bool:
     value = body.get(field)
     if value is not None and not isinstance(value, bool):
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value))
     return value is True
 
 
-def _word(body: Mapping[str, Any], field: str, allowed: Collection[str]) -> str:
+def _word(body: Mapping[str, Json], field: str, allowed: Collection[str]) -> str:
     value = body.get(field) or ""
     if not isinstance(value, str) or value not in allowed:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=str(value))
     return value
 
 
-def _text(body: Mapping[str, Any], field: str) -> str:
+def _text(body: Mapping[str, Json], field: str) -> str:
     value = body.get(field)
     if not isinstance(value, str) or not value:
         raise RefusedByVenue(refusals.MISSING_FIELD, field=field)
     return value
 
 
-def _positive(body: Mapping[str, Any], field: str, places: int | None = None) -> Decimal | None:
+def _positive(body: Mapping[str, Json], field: str, places: int | None = None) -> Decimal | None:
     if body.get(field) is None:
         return None
     number = decimal_of(body[field], field)

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from execution.exchange.protocol.refusals import BODY_NOT_JSON, BODY_NOT_OBJECT, RefusedByVenue
-from signals.text.strict_json import loads
+from signals.text.strict_json import Json, loads
 
 JSON = "application/json; charset=UTF-8"
 
@@ -35,7 +34,7 @@ class ApiRequest:
     body: bytes = b""
     received_at: datetime | None = None
 
-    def json(self) -> Mapping[str, Any]:
+    def json(self) -> Mapping[str, Json]:
         """Return the body as an object, every non-integer number as an exact Decimal; refuse anything else."""
         try:
             content = loads(self.body or b"{}")

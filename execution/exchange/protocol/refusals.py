@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from signals.text.strict_json import JsonObject
+
 
 @dataclass(frozen=True)
 class ApiRefusal:
@@ -30,7 +32,7 @@ class RefusedByVenue(Exception):
         self.refusal, self.facts = refusal, facts
 
     @property
-    def content(self) -> dict[str, object]:
+    def content(self) -> JsonObject:
         """The body of the answer: code, message, and the facts whose names do not begin with an underscore."""
         told = {name: value for name, value in self.facts.items() if not name.startswith("_")}
         message = self.refusal.message.format(**self.facts)
