@@ -30,7 +30,7 @@ class Config(BaseModel):
         return self.hash_of(self.model_dump(mode="json"))
 
     @staticmethod
-    def hash_of(document: Mapping[str, Any]) -> str:
+    def hash_of(document: Mapping[str, object]) -> str:
         """SHA-256 over the canonical JSON of a configuration's values."""
         return sha256_of(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
@@ -111,7 +111,7 @@ def _known_keys(model: type[Any], path: tuple[str | int, ...]) -> str:
     return f"Known keys: {', '.join(sorted(_fields(at)))}"
 
 
-def _fields(section: type[Any]) -> dict[str, Any]:
+def _fields(section: type[Any]) -> dict[str, object]:
     """Type of each key of a section: a model, or a dataclass where readers without pydantic share it."""
     if is_dataclass(section):
         return get_type_hints(section)

@@ -23,7 +23,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from appliance.system.ports import Fs
 from signals.errors import FixInput, InvariantBroken
@@ -128,7 +127,7 @@ def keep(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
     return {"file": record.file_name, "sha256": sha256_of(content)}
 
 
-def kept(folder: Path, said: Mapping[str, Any]) -> FeatureRecord:
+def kept(folder: Path, said: Mapping[str, object]) -> FeatureRecord:
     """Read the record that a score job's row names.
 
     Raises

@@ -31,6 +31,7 @@ from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, Locked, TrademlError
 from signals.text.console import emit
+from signals.text.documents import from_json
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 
@@ -201,7 +202,7 @@ def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
 def _refuse_loosened(deps: Deps, halt_id: str) -> None:
     """Raise `FixInput` when a limit is looser than the halt's own record says it was."""
     row = halts.find(deps.ledger, halt_id)
-    before = row.details.get("limits", {}) if row else {}
+    before = from_json(dict[str, float], row.details.get("limits") or {}) if row else {}
     if found := loosened(before, guarded(deps.config)):
         raise FixInput(
             "limits were loosened while the device was halted",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 import typer
 
@@ -53,7 +52,7 @@ def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit
     of_session(state, session, model_monitoring.drift, limit, as_json)
 
 
-def sentence(test: Mapping[str, Any]) -> str:
+def sentence(test: Mapping[str, object]) -> str:
     """The sequential test in one line."""
     return (
         f"{test['sessions']} sessions: {test['says']}; evidence against it {test['wealth']:.2f}, "

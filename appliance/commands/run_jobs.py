@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -163,7 +162,7 @@ def require_hosted(device: Device) -> None:
         )
 
 
-def as_row(found: JobReport) -> dict[str, Any]:
+def as_row(found: JobReport) -> dict[str, object]:
     """A report as JSON fields."""
     return {"job": found.job, "session": found.session, "status": found.status.value, "summary": found.summary, "figures": found.figures}
 

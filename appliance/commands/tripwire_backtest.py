@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -103,7 +103,7 @@ def _figure(row: TripwireRow) -> Figure:
 
 def _described(place: str, history: list[Past], rows: tuple[RowHistory, ...]) -> str:
     head = f"{place}: {len(history)} sessions, {history[0].session} to {history[-1].session}"
-    shown: list[dict[str, Any]] = [
+    shown: list[dict[str, object]] = [
         {
             "limit": row.name,
             "action": row.action.value,

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 import apsw
 
@@ -149,9 +148,9 @@ class LedgerView:
             for alert in messages:
                 alerts.add(ledger, alert, delivered=delivered)
 
-    def note_start(self, boot: str, pid: int, at: datetime) -> dict[str, Any] | None:
+    def note_start(self, boot: str, pid: int, at: datetime) -> dict[str, object] | None:
         """Record that this process is the daemon; return what the one before recorded, if it did not end by itself."""
-        before: dict[str, Any] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
+        before: dict[str, object] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
         self._write_process(boot, pid, at, ended=False)
         return before if before and not before.get("ended") else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
@@ -202,7 +201,7 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     target_rows.save(deps.ledger, targets.session, rows)
 
 
-def _report(frozen: Plan, figures: dict[str, Any]) -> JobReport:
+def _report(frozen: Plan, figures: dict[str, object]) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
     return JobReport(
         "plan",
@@ -222,9 +221,15 @@ def _report(frozen: Plan, figures: dict[str, Any]) -> JobReport:
     )
 
 
-def _why(frozen: Plan, figures: Mapping[str, Any]) -> str:
+def _flat(decisions: object) -> str:
+    """Why the book is flat, among the decisions that are recorded as pairs; empty where it is not."""
+    pairs = decisions if isinstance(decisions, list) else []
+    return next((str(outcome) for what, outcome in pairs if what == "flat"), "")
+
+
+def _why(frozen: Plan, figures: Mapping[str, object]) -> str:
     """Say what sized the book, where that was no evidence, and why it is flat or stays."""
-    sized, flat = str(figures.get("sized_by", "")), dict(figures.get("decisions") or ()).get("flat")
+    sized, flat = str(figures.get("sized_by", "")), _flat(figures.get("decisions"))
     parts = [sized] if sized.startswith(NOT_BY_EVIDENCE) else []
     if flat:
         parts.append(f"flat: {flat}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from appliance.ledger import meta
 from appliance.ledger.database import Ledger
@@ -28,7 +27,7 @@ class HaltRow:
     threshold: str
     plan_digest: str | None
     action: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     rearmed_at: datetime | None = None
     rearmed_by: str | None = None
     reason: str | None = None
@@ -41,7 +40,7 @@ def add(ledger: Ledger, row: HaltRow) -> None:
         ledger.insert("halts", columns, conflict="ON CONFLICT (id) DO NOTHING")
 
 
-def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, Any]) -> None:
+def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, object]) -> None:
     """Add to a halt's record what its reactions came to: cancel and notifier results."""
     with ledger.transaction():
         standing = require(ledger, halt_id)

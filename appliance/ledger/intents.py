@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from appliance.ledger.database import Ledger
 from appliance.ledger.states import FINISHED, MOVES, IntentState
@@ -20,6 +19,7 @@ ENTRIES = (
     " LEFT JOIN intents AS leader ON leader.client_order_id = intents.waits_for"
 )
 BY_KEY = "ORDER BY " + ", ".join(f"intents.{part}" for part in ("account", "session", "book", "symbol", "slice", "attempt"))
+StoredKey = tuple[str, date, str, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -236,40 +236,50 @@ def _entries(ledger: Ledger, which: str, *values: Storable) -> tuple[JournalEntr
     return tuple(ledger.read(JournalEntry, f"{ENTRIES} {which} {BY_KEY}", values))
 
 
-def to_json(intent: Intent) -> dict[str, Any]:
-    """The intent as the plan's body keeps it."""
-    return {
-        "key": _key_to_json(intent.key),
-        "side": intent.side.value,
-        "quantity": str(intent.quantity),
-        "type": intent.type.value,
-        "tif": intent.time_in_force.value,
-        "reference_price": str(intent.reference_price),
-        "limit_price": None if intent.limit_price is None else str(intent.limit_price),
-        "reduces": intent.reduces,
-        "waits_for": None if intent.waits_for is None else _key_to_json(intent.waits_for),
-    }
+@dataclass(frozen=True)
+class StoredIntent:
+    """An intent as the plan's body keeps it; keys are account, session, book, symbol, slice and attempt."""
+
+    key: StoredKey
+    side: Side
+    quantity: Decimal
+    type: OrderType
+    tif: TimeInForce
+    reference_price: Decimal
+    limit_price: Decimal | None
+    reduces: bool
+    waits_for: StoredKey | None
+
+    @classmethod
+    def of(cls, intent: Intent) -> StoredIntent:
+        """Return how an intent is kept."""
+        return cls(
+            key=_stored_key(intent.key),
+            side=intent.side,
+            quantity=intent.quantity,
+            type=intent.type,
+            tif=intent.time_in_force,
+            reference_price=intent.reference_price,
+            limit_price=intent.limit_price,
+            reduces=intent.reduces,
+            waits_for=None if intent.waits_for is None else _stored_key(intent.waits_for),
+        )
+
+    @property
+    def intent(self) -> Intent:
+        """The intent that is kept."""
+        return Intent(
+            key=IntentKey(*self.key),
+            side=self.side,
+            quantity=self.quantity,
+            type=self.type,
+            time_in_force=self.tif,
+            reference_price=self.reference_price,
+            limit_price=self.limit_price,
+            reduces=self.reduces,
+            waits_for=None if self.waits_for is None else IntentKey(*self.waits_for),
+        )
 
 
-def from_json(item: dict[str, Any]) -> Intent:
-    """Read back what `to_json` wrote."""
-    return Intent(
-        key=_key_from_json(item["key"]),
-        side=Side(item["side"]),
-        quantity=Decimal(item["quantity"]),
-        type=OrderType(item["type"]),
-        time_in_force=TimeInForce(item["tif"]),
-        reference_price=Decimal(item["reference_price"]),
-        limit_price=None if item["limit_price"] is None else Decimal(item["limit_price"]),
-        reduces=item["reduces"],
-        waits_for=None if item["waits_for"] is None else _key_from_json(item["waits_for"]),
-    )
-
-
-def _key_to_json(key: IntentKey) -> list[Any]:
-    return [key.account, key.session.isoformat(), key.book, key.symbol, key.slice, key.attempt]
-
-
-def _key_from_json(parts: list[Any]) -> IntentKey:
-    account, session, book, symbol, order_slice, attempt = parts
-    return IntentKey(account, date.fromisoformat(session), book, symbol, order_slice, attempt)
+def _stored_key(key: IntentKey) -> StoredKey:
+    return key.account, key.session, key.book, key.symbol, key.slice, key.attempt

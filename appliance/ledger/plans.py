@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from appliance.ledger import intents
 from appliance.ledger.database import Ledger
+from appliance.ledger.intents import StoredIntent
 from appliance.ledger.values import columns_of
 from execution.orders import Plan, Provenance, Rounding
 from signals.errors import InvariantBroken, LedgerUnusable
+from signals.text.documents import BadDocument, from_json, to_json
+
+
+@dataclass(frozen=True)
+class PlanBody:
+    """What a frozen plan holds besides its columns; one of an earlier release has no path and no rounding."""
+
+    intents: tuple[StoredIntent, ...]
+    refusals: tuple[tuple[str, str, str], ...]
+    references: Mapping[str, Decimal]
+    adv_usd: Mapping[str, Decimal]
+    path: Mapping[str, Decimal] = field(default_factory=dict)
+    rounding: Rounding | None = None
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,7 @@ class _PlanRow:
     equity: Decimal
     provenance: Provenance
     rounding_l1: float
-    body: Mapping[str, Any]
+    body: Mapping[str, object]
 
 
 def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
@@ -37,14 +50,14 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
         standing = load(ledger, plan.session)
         if standing is not None:
             return standing
-        body = {
-            "intents": [intents.to_json(intent) for intent in plan.intents],
-            "refusals": [list(refusal) for refusal in plan.refusals],
-            "references": {symbol: str(price) for symbol, price in plan.references.items()},
-            "adv_usd": {symbol: str(volume) for symbol, volume in plan.adv_usd.items()},
-            "path": {symbol: str(shares) for symbol, shares in plan.path.items()},
-            "rounding": vars(plan.rounding),
-        }
+        body = PlanBody(
+            intents=tuple(StoredIntent.of(intent) for intent in plan.intents),
+            refusals=plan.refusals,
+            references=plan.references,
+            adv_usd=plan.adv_usd,
+            path=plan.path,
+            rounding=plan.rounding,
+        )
         ledger.insert(
             "plans",
             {
@@ -55,7 +68,7 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
                 "equity": plan.equity,
                 **columns_of(plan.provenance),
                 "rounding_l1": plan.rounding.nearest_l1,
-                "body": json.dumps(body, separators=(",", ":")),
+                "body": json.dumps(to_json(body), separators=(",", ":")),
                 "committed_at": at,
             },
         )
@@ -69,30 +82,26 @@ def load(ledger: Ledger, session: date) -> Plan | None:
     row = ledger.first(_PlanRow, "SELECT * FROM plans WHERE session = ?", (session,))
     if row is None:
         return None
-    body = row.body
+    try:
+        body = from_json(PlanBody, row.body)
+    except BadDocument as error:
+        raise LedgerUnusable(f"the frozen plan cannot be read: {error}", where=str(session), fix="Restore the last backup") from None
     plan = Plan(
         session=row.session,
         asof=row.asof,
         account=row.account,
         equity=row.equity,
-        intents=tuple(intents.from_json(item) for item in body["intents"]),
+        intents=tuple(stored.intent for stored in body.intents),
         provenance=row.provenance,
-        refusals=tuple((str(symbol), str(check), str(reason)) for symbol, check, reason in body["refusals"]),
-        rounding=_rounding(body.get("rounding"), row.rounding_l1),
-        references={symbol: Decimal(price) for symbol, price in body["references"].items()},
-        adv_usd={symbol: Decimal(volume) for symbol, volume in body["adv_usd"].items()},
-        path={symbol: Decimal(shares) for symbol, shares in body.get("path", {}).items()},
+        refusals=body.refusals,
+        rounding=body.rounding or Rounding(nearest_l1=row.rounding_l1),
+        references=body.references,
+        adv_usd=body.adv_usd,
+        path=body.path,
     )
     if plan.digest != row.digest:
         raise LedgerUnusable("the frozen plan does not have its digest", where=str(session), fix="Restore the last backup")
     return plan
-
-
-def _rounding(stored: dict[str, Any] | None, l1: float) -> Rounding:
-    """Read what whole shares cost a plan; a plan of an earlier release kept one figure, and no path."""
-    if stored is None:
-        return Rounding(nearest_l1=l1)
-    return Rounding(**{**stored, "never_held": tuple(stored["never_held"])})
 
 
 def before(ledger: Ledger, session: date) -> Plan | None:

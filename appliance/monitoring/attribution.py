@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
@@ -121,13 +120,13 @@ def pending(asof: date, deps: Deps) -> tuple[date, ...]:
     return tuple(row.session for row in rows if row.session.isoformat() not in done)
 
 
-def documents(run: JobRun) -> list[dict[str, Any]]:
+def documents(run: JobRun) -> list[dict[str, object]]:
     """Attributions that a report recorded, each as a document."""
-    found: list[dict[str, Any]] = run.figures.get(FIGURE) or []
+    found: list[dict[str, object]] = run.figures.get(FIGURE) or []
     return found
 
 
-def document(session: date, found: Attribution, deps: Deps) -> dict[str, Any]:
+def document(session: date, found: Attribution, deps: Deps) -> dict[str, object]:
     """Plain data: USD as text, to the cent."""
     ranked = sorted(found.selection.items(), key=lambda item: (item[1], item[0]))
     audit = deps.market.audit(session)

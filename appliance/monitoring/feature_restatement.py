@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ class Restatement:
             f" ({', '.join(self.changed[:NAMED])}{more}): {', '.join(self.features[:NAMED]) or 'names have gone'}"
         )
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """For the job's row."""
         return {"asof": self.asof, "names": self.names, "changed": len(self.changed), "features": self.features[:NAMED]}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from appliance.context import Deps
 from appliance.controls.latch import LatchRecord
@@ -125,7 +124,7 @@ def _body(record: LatchRecord, reason: str, cancelled: str, known: str) -> str:
 def _record(deps: Deps, session: date | None, record: LatchRecord, name: str, reason: str, measure: str, cancelled: str) -> None:
     if halts.find(deps.ledger, record.halt_id) is not None:
         return
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "cancel": cancelled,
         "session": session,
         "limits": guarded(deps.config),
@@ -188,7 +187,7 @@ def _threshold(deps: Deps, session: date | None, name: str) -> str:
     return next((row.limit for row in rows if row.name == name), "")
 
 
-def _circumstances(deps: Deps, session: date | None) -> dict[str, Any]:
+def _circumstances(deps: Deps, session: date | None) -> dict[str, object]:
     """What was measured, held and on its way when the latch closed; the hash names the day's figures as recorded."""
     rows = tripwires.of_session(deps.ledger, session) if session is not None else ()
     measured = {row.name: row.value for row in rows}

@@ -7,7 +7,7 @@ one. What the table does not name is listed here with its direction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from appliance.config import ApplianceConfig
 from appliance.controls.tripwires import TRIPWIRES
@@ -52,7 +52,7 @@ def guarded(config: ApplianceConfig) -> dict[str, float]:
     return {name: float(found[name]) for name in LOOSER_BELOW}
 
 
-def loosened(before: Mapping[str, Any], now: Mapping[str, float]) -> tuple[str, ...]:
+def loosened(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, ...]:
     """Return a clause for every limit that is looser now than `before`; a limit that was not recorded is passed over.
 
     Parameters
@@ -63,7 +63,7 @@ def loosened(before: Mapping[str, Any], now: Mapping[str, float]) -> tuple[str, 
     return tuple(
         f"{name} from {before[name]:g} to {now[name]:g}"
         for name, is_looser_below in LOOSER_BELOW.items()
-        if name in before and name in now and _is_past(now[name], float(before[name]), is_looser_below)
+        if name in before and name in now and _is_past(now[name], before[name], is_looser_below)
     )
 
 

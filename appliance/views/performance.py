@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
 from appliance.ledger.nav import NavRow
@@ -58,7 +57,7 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
         peak = max(peak, row.paper_nav)
         rows.append(_row(row, before, peak))
         before = row.paper_nav
-    facts: dict[str, Any] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
+    facts: dict[str, object] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
     if found := fan(ledger, history, annual_at_gross_1):
         facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)

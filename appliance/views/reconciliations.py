@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from typing import Any
 
 from appliance.ledger import Ledger, job_runs, meta
 from appliance.ledger.job_runs import JobRun
@@ -42,7 +41,7 @@ def _row(run: JobRun) -> Row:
     }
 
 
-def _last(ledger: Ledger) -> dict[str, Any]:
+def _last(ledger: Ledger) -> dict[str, object]:
     content = meta.read(ledger, LAST)
-    found: dict[str, Any] = json.loads(content) if content else {}
+    found: dict[str, object] = json.loads(content) if content else {}
     return found

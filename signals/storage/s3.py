@@ -172,7 +172,7 @@ class Objects:
             The store did not take it, or what is there is no longer `instead_of`.
         """
         condition = {} if instead_of == "" else {"IfNoneMatch": "*"} if instead_of is None else {"IfMatch": instead_of}
-        options: dict[str, Any] = {"Metadata": {SHA256: sha256}} if sha256 else {}
+        options: dict[str, object] = {"Metadata": {SHA256: sha256}} if sha256 else {}
         self._translated(name, lambda: self._ask(name, "put_object", {"Body": content, **condition, **options}))
 
     def remove(self, name: str) -> None:
@@ -189,7 +189,7 @@ class Objects:
 
         return self._translated(prefix, listed)
 
-    def _ask(self, name: str, call: str, options: Mapping[str, Any] | None = None, *, refused_is_absent: bool = False) -> Any:
+    def _ask(self, name: str, call: str, options: Mapping[str, object] | None = None, *, refused_is_absent: bool = False) -> Any:
         """Make one call; None where there is no such object."""
         from botocore.exceptions import ClientError
 

@@ -48,7 +48,7 @@ class Benchmark:
                 fix="Give its close in every session of the range, and in the one before",
             )
 
-    def document(self, net: Floats, index: Floats) -> dict[str, Any]:
+    def document(self, net: Floats, index: Floats) -> dict[str, object]:
         """Figures of its returns `index`, and of net returns next to them, both of shape (T,)."""
         compared: Beside = beside(net, index)
         return {"name": self.name, **asdict(worth(index)), **asdict(compared)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,13 +142,13 @@ def sharpe_interval(net: Floats) -> tuple[float, float]:
     return sharpe - half, sharpe + half
 
 
-def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, Any]]:
+def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, object]]:
     """Figures of each calendar year with at least two sessions."""
     years = np.array([day.year for day in sessions])
     return {str(year): _short(net[years == year]) for year in np.unique(years) if (years == year).sum() > 1}
 
 
-def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
+def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, object]]:
     """Figures of the sessions of each regime; regimes of fewer than two sessions are left out."""
     names = [str(name) for name in np.unique(regimes)]
     return {name: _short(net[regimes == name]) for name in names if (regimes == name).sum() > 1}
@@ -174,7 +173,7 @@ def regimes_before(index: Floats) -> NDArray[np.str_]:
     return found
 
 
-def _short(net: Floats) -> dict[str, Any]:
+def _short(net: Floats) -> dict[str, object]:
     found = worth(net)
     return {
         "sessions": found.sessions,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -85,7 +85,7 @@ def backtest(
     width = max(len(what) for what, _ in lines)
     text = [f"{what:<{width}}  {figure}" for what, figure in lines]
     text += ["", *(f"WARNING: {warning}" for warning in found.figures["warnings"]), f"Report: {to / 'report.html'}"]
-    told: dict[str, Any] = {**found.figures, "to": str(to)}
+    told: dict[str, object] = {**found.figures, "to": str(to)}
     emit(told, as_json=as_json, text="\n".join(text))
 
 

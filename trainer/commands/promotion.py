@@ -218,14 +218,16 @@ def history(
     known = histories.read(registry / histories.CHAMPIONS)
     opened = histories.read(registry / histories.OPENINGS)
     text: list[str] = []
-    document: dict[str, Any] = {"records": [r for r in known.records if sleeve in ("", r["sleeve"])]}
+    records = [r for r in known.records if sleeve in ("", r["sleeve"])]
+    document: dict[str, object] = {"records": records}
     if at:
         then = _instant(at)
-        names = sorted({str(r["sleeve"]) for r in document["records"]})
-        document = {"at": then, "champions": {name: histories.champion(known, name, then) for name in names}}
-        text = [f"{name}: {_named(record)}" for name, record in document["champions"].items()]
+        names = sorted({str(r["sleeve"]) for r in records})
+        champions_then = {name: histories.champion(known, name, then) for name in names}
+        document = {"at": then, "champions": champions_then}
+        text = [f"{name}: {_named(record)}" for name, record in champions_then.items()]
     else:
-        text = [_line(record) for record in document["records"]]
+        text = [_line(record) for record in records]
         again = [r for r in histories.read(registry / LINEAGES).records if sleeve in ("", r["sleeve"])]
         document["lineages"] = again
         text += [
@@ -236,13 +238,13 @@ def history(
     document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
     if verify:
         found = champions.audit(registry)
-        document["verified"] = {
+        verified: dict[str, object] = {
             "records": found.records.records,
             "head": found.records.head,
             "openings": found.openings.records,
             "earlier_rules": list(found.earlier),
         }
-        document["verified"]["lineages"] = lineages_verified(registry)
+        document["verified"] = verified | {"lineages": lineages_verified(registry)}
         text.append(_verified(found))
     emit(document, as_json=as_json, text="\n".join(text) or "Nothing has been judged yet.")
 

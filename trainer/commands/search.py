@@ -168,12 +168,11 @@ def trials(
     the data, or on another machine, is merged: each trial once.
     """
     from trainer.search import store
-    from trainer.search.counting import counting
+    from trainer.search.counting import counting, sleeves_of
 
     came = {str(folder): store.merge(data, folder) for folder in merge or ()}
     history = store.known(data)
-    named = [study.identity.get("sleeves") or [study.identity.get("sleeve")] for study in history.studies.values()]
-    sleeves = sorted({str(sleeve) for names in named for sleeve in names})
+    sleeves = sorted({sleeve for study in history.studies.values() for sleeve in sleeves_of(study.identity)})
     counts = {sleeve: counting(history, (sleeve,), "0000", "9999") for sleeve in sleeves}
     rows = {
         sleeve: {"trials": found.tries, "blind": found.blind, "retrained": found.retrained, "states": found.states}

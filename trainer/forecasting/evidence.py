@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ def evidence(
     seed: int,
     code_version: str,
     entry: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Assemble the document; `rows` and `proof` are those of the horizon that devices use."""
     own = next(figures for figures in volatility if figures.horizon == RISK.horizon_sessions)
     manifest = source.manifest
@@ -98,7 +97,7 @@ def _missed(what: str, share: Mean, wanted: float) -> list[str]:
     return [f"{what} holds {share.mean:.1%} of outcomes, not {wanted:.0%}"]
 
 
-def _volatility(figures: VolatilityFigures) -> dict[str, Any]:
+def _volatility(figures: VolatilityFigures) -> dict[str, object]:
     return {**asdict(figures), "calibration": [list(point) for point in figures.calibration]}
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from trainer.recipes.base import CpcvConfig
 from trainer.runs import chain
@@ -66,5 +65,5 @@ def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]
     )
 
 
-def _is_same(known: Mapping[str, Any], look: Look) -> bool:
+def _is_same(known: Mapping[str, object], look: Look) -> bool:
     return all(known.get(name) == value for name, value in asdict(look).items())

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -90,9 +89,15 @@ def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: 
     )
 
 
-def _is_in(identity: Mapping[str, Any], sleeves: Collection[str], first: str, last: str) -> bool:
+def sleeves_of(identity: Mapping[str, object]) -> tuple[str, ...]:
+    """Sleeves that a study is of; none where it does not say."""
+    several, one = identity.get("sleeves"), identity.get("sleeve")
+    return tuple(map(str, several)) if isinstance(several, list | tuple) else (str(one),)
+
+
+def _is_in(identity: Mapping[str, object], sleeves: Collection[str], first: str, last: str) -> bool:
     """Whether the sleeve is one of them and the sessions overlap; what does not say counts."""
-    theirs = identity.get("sleeves") or [identity.get("sleeve")]
+    theirs = sleeves_of(identity)
     meets = str(identity.get("first") or first) <= last and str(identity.get("last") or last) >= first
     return meets and any(sleeve in sleeves for sleeve in theirs)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,9 +43,10 @@ class Series:
 class OneTrial:
     """One trial outside a search: what was asked, and the key and recipe of the trial (`Trial`)."""
 
-    identity: Mapping[str, Any]
+    identity: Mapping[str, object]
     key: str
     recipe: str = ""
+    lineage: str = ""
 
     @property
     def study(self) -> str:
@@ -74,10 +74,10 @@ def asked(
     data = data_of(recipe, source, open_rows)
     key, of_recipe = trial_key(data, config, seed, device), recipe_hash(data, config, seed)
     more = {"lineage": lineage} if lineage else {}
-    return OneTrial({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe)
+    return OneTrial({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe, lineage)
 
 
-def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[str, Any]:
+def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[str, object]:
     """Return what a trial learns from and is judged on, as far as it names a trial."""
     return {
         "sleeve": recipe.sleeve.name,
@@ -89,13 +89,13 @@ def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[st
     }
 
 
-def trial_key(data: Mapping[str, Any], config: RecipeConfig, seed: int, device: FitDevice) -> str:
+def trial_key(data: Mapping[str, object], config: RecipeConfig, seed: int, device: FitDevice) -> str:
     """Key of a trial of `config` on `data` (`data_of`)."""
     known = {name: data.get(name) for name in DATA}
     return trial_hash({**known, "recipe": recipe_hash(data, config, seed), "device": str(device)})
 
 
-def recipe_hash(data: Mapping[str, Any], config: RecipeConfig, seed: int) -> str:
+def recipe_hash(data: Mapping[str, object], config: RecipeConfig, seed: int) -> str:
     """Hash of features, recipe and seed, without the data."""
     chosen = config.model_dump(mode="json")
     for section in ("search", "study", *(str(kind) for kind in LearnerKind if kind is not config.learner)):
@@ -122,7 +122,7 @@ def end(data: Path, question: OneTrial, series: Series) -> None:
     store.append(data, *begun, {"study": question.study, **outcome})
 
 
-def _started(question: OneTrial, number: int) -> dict[str, Any]:
+def _started(question: OneTrial, number: int) -> dict[str, object]:
     return {
         "kind": "started",
         "study": question.study,
@@ -137,6 +137,6 @@ def _is_same(trial: Trial, series: Series) -> bool:
     return bool(np.array_equal(trial.net, series.net) and np.array_equal(trial.days, series.days))
 
 
-def trial_hash(document: Mapping[str, Any]) -> str:
+def trial_hash(document: Mapping[str, object]) -> str:
     """Return the short hash by which studies, trials and recipes are named."""
     return sha256_of(canonical_json(document))[:NAME_DIGITS]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -92,7 +91,7 @@ def steps(config: RecipeConfig, trials: int) -> int:
     return trials + 2 * (config.cpcv.groups - 1)
 
 
-def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: SearchPlan, step: Step) -> Found:
+def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], plan: SearchPlan, step: Step) -> Found:
     """Run the study until it has `plan.trials` trials, counting those it has, and return the best.
 
     Raises
@@ -132,7 +131,7 @@ def with_parameters(config: RecipeConfig, parameters: Parameters) -> RecipeConfi
     return config.model_copy(update={str(config.learner): chosen})
 
 
-def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, Any], plan: SearchPlan, step: Step) -> str:
+def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], plan: SearchPlan, step: Step) -> str:
     """Name of the study, which is written with its baselines if it is new."""
     document = {
         **identity,
@@ -209,7 +208,7 @@ def _remember(study: optuna.Study, choices: Choices, config: RecipeConfig, plan:
     return study
 
 
-def _started(config: RecipeConfig, plan: SearchPlan, name: str, number: int, parameters: Parameters) -> dict[str, Any]:
+def _started(config: RecipeConfig, plan: SearchPlan, name: str, number: int, parameters: Parameters) -> dict[str, object]:
     """The record of a trial that starts, with the key by which a training of the same parameters is known."""
     data, chosen = store.read(plan.record).studies[name].identity, with_parameters(config, parameters)
     device = _learner(chosen, config.learner, plan).device

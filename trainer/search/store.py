@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,7 @@ class Study:
     `identity` says what was asked; `sessions` are the ISO dates of a search's returns.
     """
 
-    identity: Mapping[str, Any]
+    identity: Mapping[str, object]
     sessions: tuple[str, ...]
     trials: tuple[Trial, ...]
     baselines: Mapping[str, Floats]

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def unpacked_days(text: str) -> Days:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<i4").astype("datetime64[D]")
 
 
-def ended(trial: Trial) -> dict[str, Any]:
+def ended(trial: Trial) -> dict[str, object]:
     """The record of an ended trial; its sessions are the study's unless it has its own."""
     own = {"days": packed_days(trial.days)} if len(trial.days) else {}
     shown = {"reported": {str(fold): value for fold, value in trial.reported.items()}} if trial.reported else {}

@@ -87,7 +87,7 @@ def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, stud
         **vars(judge(SearchEvidence(chosen, counted, shared))),
         study=study or None,
         trial=question.key,
-        lineage=question.identity.get("lineage"),
+        lineage=question.lineage or None,
         chain=ChainEnd(history.anchor.records, history.anchor.head),
     )
     return Tried(document, np.array([sharpe_of(one.net) for one in counted.series], dtype=np.float64))

@@ -25,7 +25,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
-from trainer.search.counting import counting
+from trainer.search.counting import counting, sleeves_of
 from trainer.search.question import STACK as COMMAND
 from trainer.search.question import OneTrial, Series, begin, end, trial_hash
 from trainer.stacking.combiners import Boosted, RidgeCombiner, Trees, Weights
@@ -146,8 +146,8 @@ def _question(request: StackRequest, members: Members) -> OneTrial:
 
 def _counts(data: Path, members: Members, question: OneTrial) -> dict[str, int]:
     """Trials on record for each member's sleeve, and for all of them together."""
-    history, sleeves = store.known(data), question.identity["sleeves"]
-    first, last = question.identity["first"], question.identity["last"]
+    history, sleeves = store.known(data), sleeves_of(question.identity)
+    first, last = str(question.identity["first"]), str(question.identity["last"])
     own = {m.name: counting(history, (m.sleeve,), first, last).tries for m in members.members}
     return {**own, STACK: counting(history, sleeves, first, last).tries}
 

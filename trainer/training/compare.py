@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -95,7 +94,7 @@ def compare(
     return tuple(rows)
 
 
-def document(rows: tuple[ComparisonRow, ...], config: RecipeConfig, identity: Mapping[str, Any]) -> dict[str, Any]:
+def document(rows: tuple[ComparisonRow, ...], config: RecipeConfig, identity: Mapping[str, object]) -> dict[str, object]:
     """Return the comparison as a JSON document."""
     return {
         **identity,

@@ -8,7 +8,6 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from appliance.bundles.feature_record import FeatureRecord
 from appliance.tui.demo.simulated_account import CENT, Book
@@ -64,10 +63,10 @@ class Watched:
 
     rng: Random
     ics: list[float] = field(default_factory=list)
-    pending: dict[str, Any] | None = None
+    pending: dict[str, object] | None = None
     first: str = ""
 
-    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
+    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, object]:
         """What the report of `session` measured: the session before it attributed, the life so far, drift."""
         ic = self.rng.gauss(PROMISED_IC, 0.09)
         self.ics.append(ic)
@@ -86,7 +85,7 @@ class Watched:
         self.pending = self._parts(session, gained, traded, book)
         return {"attribution": done, "live": [live], "expectation": self._life(asof), "drift": self._drift()}
 
-    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, Any]:
+    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, object]:
         def share(width: float) -> Decimal:
             return Decimal(repr(float(abs(gained) + 200) * self.rng.gauss(0, width))).quantize(CENT)
 
@@ -121,7 +120,7 @@ class Watched:
             "worst": [[symbol, f"-{amount}"] for symbol, amount in named[NAMED:]],
         }
 
-    def _life(self, asof: date) -> dict[str, Any]:
+    def _life(self, asof: date) -> dict[str, object]:
         count = len(self.ics)
         half = 1.6449 * 0.09 / count**0.5
         figures = [
@@ -147,7 +146,7 @@ class Watched:
         }
         return {"lineage": LINEAGE, "since": self.first, "until": asof.isoformat(), "figures": figures, "fans": fans, "test": test}
 
-    def _drift(self) -> dict[str, Any]:
+    def _drift(self) -> dict[str, object]:
         rows = []
         for name in ("score", *(name for name, _, _ in FEATURES)):
             limit = 0.11
@@ -161,7 +160,7 @@ def _band(middle: float, half: float) -> list[float]:
     return [middle - half, middle, middle + half]
 
 
-def _figure(name: str, sessions: int, live: float, middle: float, half: float) -> dict[str, Any]:
+def _figure(name: str, sessions: int, live: float, middle: float, half: float) -> dict[str, object]:
     low, high = middle - half, middle + half
     word = "BELOW" if live < low else "ABOVE" if live > high else "INSIDE"
     return {"figure": name, "sessions": sessions, "live": live, "low": low, "median": middle, "high": high, "verdict": word}

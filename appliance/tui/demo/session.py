@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from appliance.controls.limits import Limits
 from appliance.controls.tripwires import TRIPWIRES
@@ -202,7 +201,7 @@ def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
         {"phase": phase.value, "positions": len(held), "cash": str(book.cash), "equity": str(equity), "notes": []},
     )
     if day.is_last:
-        last: dict[str, Any] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
+        last: dict[str, object] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
         meta.write(life.ledger, "last_reconciliation", json.dumps(last))
 
 
@@ -272,7 +271,7 @@ def _alert(life: Life, at: datetime, severity: Severity, title: str, body: str) 
 
 
 def _job(
-    life: Life, day: Day, job: str, at: datetime, seconds: int, summary: str, figures: dict[str, Any], status: JobStatus = JobStatus.DONE
+    life: Life, day: Day, job: str, at: datetime, seconds: int, summary: str, figures: dict[str, object], status: JobStatus = JobStatus.DONE
 ) -> None:
     job_runs.begin(life.ledger, day.session, job, at)
     job_runs.finish(life.ledger, JobReport(job, day.session, status, summary, figures), at + timedelta(seconds=seconds))

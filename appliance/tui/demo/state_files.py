@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -121,7 +120,7 @@ def write_bundle(
     ).encode()
     features = [{"name": n, "units": u, "lookback_sessions": s, "dtype": "float32"} for n, u, s in FEATURES]
     spec = sha256_of(json.dumps(features).encode())
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "format": "trademl-bundle/1",
         "seq": seq,
         "created": created.isoformat(),

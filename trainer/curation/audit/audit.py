@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -110,7 +109,7 @@ class AuditReport:
         """Whether any date of the range is RED."""
         return self.counts[SessionStatus.RED] > 0
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Return the report as JSON values."""
         return {
             "dataset": self.manifest.name,

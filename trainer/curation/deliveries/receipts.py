@@ -15,15 +15,15 @@ Invariants
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from signals.errors import BadBars, BadDataset
 from signals.files import append_line, sha256_of, write_atomic
 from signals.market.manifest import PriceBasis
+from signals.text.documents import from_json, to_json
 from signals.text.wording import reason_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.vendors.mapping import Mapping
@@ -84,19 +84,18 @@ class Receipt:
     known_from: date
     known_until: date
     files: tuple[RawFile, ...]
-    mapping: dict[str, Any]
-    config: dict[str, Any]
+    mapping: dict[str, object]
+    config: dict[str, object]
     name: str
 
     def says_what(self, other: Receipt) -> bool:
         """Whether the two deliver the same bytes, to be read in the same way; when does not matter."""
-        ours, theirs = _document(self), _document(other)
-        for document in (ours, theirs):
-            del document["known_from"], document["known_until"]
-            # A receipt of an earlier version lacks what has been given a default since.
-            document["mapping"] = Mapping.model_validate(document["mapping"])
-            document["config"] = CurationConfig.model_validate(document["config"])
-        return ours == theirs
+        return self._as_read() == replace(other, known_from=self.known_from, known_until=self.known_until)._as_read()
+
+    def _as_read(self) -> tuple[Receipt, Mapping, CurationConfig]:
+        # A receipt of an earlier version lacks what has been given a default since.
+        settings = Mapping.model_validate(self.mapping), CurationConfig.model_validate(self.config)
+        return replace(self, mapping={}, config={}), *settings
 
     def of_part(self, part: DeliveryPart) -> RawFile | None:
         """Return the file that holds `part`, or None."""
@@ -120,7 +119,7 @@ def read_receipts(folder: Path) -> tuple[Receipt, ...]:
         try:
             document = json.loads(line)
             said = document.pop("previous")
-            receipt = _parse(document)
+            receipt = from_json(Receipt, document)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadDataset(f"not a receipt ({reason_of(error)})", where=f"{path}, line {number}", fix=RESTORE) from None
         if said != previous:
@@ -181,7 +180,7 @@ def append_receipt(folder: Path, receipt: Receipt, contents: dict[str, bytes]) -
     ledger = folder / FILE
     lines = ledger.read_bytes().split(b"\n")[:-1] if ledger.exists() else []
     previous = sha256_of(lines[-1]) if lines else FIRST
-    append_line(ledger, _canonical({**_document(receipt), "previous": previous}))
+    append_line(ledger, _canonical({**to_json(receipt), "previous": previous}))
 
 
 def read_raw(folder: Path, file: RawFile) -> bytes:
@@ -195,35 +194,5 @@ def read_raw(folder: Path, file: RawFile) -> bytes:
     return content
 
 
-def _canonical(document: dict[str, Any]) -> bytes:
+def _canonical(document: dict[str, object]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _document(receipt: Receipt) -> dict[str, Any]:
-    return {
-        "scope": str(receipt.scope),
-        "vendor": receipt.vendor,
-        "basis": str(receipt.basis),
-        "name": receipt.name,
-        "known_from": receipt.known_from.isoformat(),
-        "known_until": receipt.known_until.isoformat(),
-        "mapping": receipt.mapping,
-        "config": receipt.config,
-        "files": [
-            {"part": str(f.part), "name": f.name, "path": f.path, "sha256": f.sha256, "size": f.size, "rows": f.rows} for f in receipt.files
-        ],
-    }
-
-
-def _parse(document: dict[str, Any]) -> Receipt:
-    return Receipt(
-        scope=Scope(document["scope"]),
-        vendor=str(document["vendor"]),
-        basis=PriceBasis(document["basis"]),
-        known_from=date.fromisoformat(document["known_from"]),
-        known_until=date.fromisoformat(document["known_until"]),
-        files=tuple(RawFile(**{**row, "part": DeliveryPart(row["part"])}) for row in document["files"]),
-        mapping=dict(document["mapping"]),
-        config=dict(document["config"]),
-        name=str(document["name"]),
-    )
