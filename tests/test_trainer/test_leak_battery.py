@@ -107,9 +107,9 @@ def test_a_file_that_is_dated_early_as_a_whole_shows_nothing_but_beside_a_second
     early = panel(KINDS["file_early"](honest))
     assert early_moves(early).sentences() == []
     fair, figures = second_vendor(panel(honest), panel(other_vendor(honest)), LeakConfig(), seed=1)
-    assert fair.passed and figures["closes"]["lag_+0"] > 0.97 and figures["closes"]["lag_+1"] < 0.2
+    assert fair.passed and figures.closes[1] > 0.97 and figures.closes[2] < 0.2
     check, figures = second_vendor(early, panel(other_vendor(honest)), LeakConfig(), seed=1)
-    assert not check.passed and figures["closes"]["lag_+1"] > 0.97 and figures["closes"]["lag_+0"] < 0.2
+    assert not check.passed and figures.closes[2] > 0.97 and figures.closes[1] < 0.2
 
 
 @pytest.mark.parametrize("kind", ["closes_blended", "volume_of_next_return", "volume_of_label", "volumes_early"])
