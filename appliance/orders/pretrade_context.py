@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT
 from appliance.orders.conservation import exposed
 from appliance.orders.order_path import OrderPath
-from execution.brokers.base import Account, Asset, Position
 from execution.orders import Intent, IntentKey, Plan
 from execution.planning.pretrade import Circumstances, Pending
-from execution.planning.sending import circumstances
+from execution.planning.sending import BatchReports, circumstances
 from signals.errors import TripwireHalt, TripwireSkip
 
 ACTIVE = "ACTIVE"
 
 
-@dataclass(frozen=True)
-class Desk:
-    """The broker's reports, fetched together before a batch of orders.
-
-    Attributes
-    ----------
-    plan : Plan
-    account : Account
-    positions : tuple of Position
-    assets : mapping of symbol to Asset
-    latest : mapping of symbol to USD, or None
-        The newest prices of the plan's names; None where nobody is asked for them.
-    """
-
-    plan: Plan
-    account: Account
-    positions: tuple[Position, ...]
-    assets: Mapping[str, Asset]
-    latest: Mapping[str, Decimal] | None = None
+class Desk(BatchReports):
+    """The broker's reports before a batch of orders, next to the journal."""
 
     def circumstances(
         self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal, sent: Collection[IntentKey] = ()
@@ -56,7 +37,7 @@ class Desk:
         aside = {leaving.key, leaving.waits_for}
         others = [entry for entry in entries if entry.intent.key not in aside]
         pending = (p for entry in others for p in _pending(entry, is_new=entry.intent.key in sent))
-        return circumstances(self.plan, self.account, self.positions, self.assets, pending, leaving, spent, self.latest)
+        return circumstances(self, pending, leaving, spent)
 
 
 def open_desk(path: OrderPath, plan: Plan) -> Desk:

@@ -5,7 +5,8 @@ The device's order path and the backtest ask the same questions here; how an ans
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from execution.brokers.base import Account, Asset, Position
@@ -17,33 +18,40 @@ from execution.planning.pretrade import Circumstances, Pending
 ZERO = Decimal(0)
 
 
-def circumstances(
-    plan: Plan,
-    account: Account,
-    positions: Sequence[Position],
-    assets: Mapping[str, Asset],
-    pending: Iterable[Pending],
-    leaving: Intent,
-    spent: Decimal,
-    latest: Mapping[str, Decimal] | None = None,
-) -> Circumstances:
+@dataclass(frozen=True)
+class BatchReports:
+    """A plan, and the broker's reports fetched together before a batch of its orders.
+
+    Attributes
+    ----------
+    plan : Plan
+    account : Account
+    positions : tuple of Position
+    assets : mapping of symbol to Asset
+    latest : mapping of symbol to USD, or None
+        The newest prices of the plan's names; None where nobody is asked for them, as in a backtest.
+    """
+
+    plan: Plan
+    account: Account
+    positions: tuple[Position, ...]
+    assets: Mapping[str, Asset]
+    latest: Mapping[str, Decimal] | None = None
+
+
+def circumstances(reports: BatchReports, pending: Iterable[Pending], leaving: Intent, spent: Decimal) -> Circumstances:
     """Return what `leaving` is judged in right before it leaves.
 
     Parameters
     ----------
-    plan : Plan
-    account : Account
-    positions : sequence of Position
-    assets : mapping of symbol to Asset
-        As the broker reported them before the batch.
+    reports : BatchReports
     pending : iterable of Pending
         Shares that every other order of the session may still fill; neither its own nor those of what it waits for.
     leaving : Intent
     spent : Decimal
         USD of buying power that orders took since the account was asked.
-    latest : mapping of symbol to USD, optional
-        The newest trades that the broker's data have of the plan's names; a backtest has none.
     """
+    plan, account, positions, latest = reports.plan, reports.account, reports.positions, reports.latest
     marks = {p.symbol: p.current_price for p in positions if p.current_price is not None}
     return Circumstances(
         equity=account.equity,
@@ -56,7 +64,7 @@ def circumstances(
         market=marks if leaving.time_in_force is TimeInForce.DAY else {},
         latest={} if latest is None else {**latest, **marks},
         adv_usd=plan.adv_usd,
-        assets=assets,
+        assets=reports.assets,
     )
 
 

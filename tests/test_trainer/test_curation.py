@@ -20,7 +20,7 @@ from signals.market.manifest import PriceBasis
 from signals.market.securities import identities
 from signals.market.sessions import Calendar, xnys
 from trainer.curation.config import CurationConfig
-from trainer.curation.curate import curate
+from trainer.curation.curate import DeliveredHistory, curate
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA, DatasetContent, parquet_bytes
 
 CALENDAR = xnys(date(2023, 1, 1), date(2027, 12, 31))
@@ -51,7 +51,7 @@ def curated(
     config: CurationConfig = SMALL,
     calendar: Calendar = CALENDAR,
 ) -> DatasetContent:
-    return curate(frame, actions, universe, calendar, name="t", vendor="v", basis=basis, config=config)
+    return curate(DeliveredHistory(frame, actions, universe, calendar, basis), config, name="t", vendor="v")
 
 
 def column(content: DatasetContent, security: str, name: str) -> list[object]:

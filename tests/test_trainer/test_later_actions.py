@@ -25,7 +25,7 @@ from signals.market.sessions import xnys
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from trainer.curation.config import CurationConfig
-from trainer.curation.curate import curate
+from trainer.curation.curate import DeliveredHistory, curate
 
 SESSIONS, NAMES = 300, 14
 CALENDAR = xnys(date(2020, 1, 2), date(2022, 1, 3))
@@ -61,9 +61,8 @@ def delivered(basis: PriceBasis) -> pd.DataFrame:
 
 
 def bars_of(frame: pd.DataFrame, basis: PriceBasis) -> Bars:
-    content = curate(
-        frame.reset_index(drop=True), (), None, CALENDAR, name="t", vendor="v", basis=basis, config=CurationConfig(min_history=5)
-    )
+    history = DeliveredHistory(frame.reset_index(drop=True), (), None, CALENDAR, basis)
+    content = curate(history, CurationConfig(min_history=5), name="t", vendor="v")
     return BarRows(content.bars, CALENDAR, (), basis).panel(DAYS[0], DAYS[-1])
 
 

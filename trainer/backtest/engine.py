@@ -35,7 +35,7 @@ from execution.planning.entries import EntryStyle
 from execution.planning.plan import sending_order
 from execution.planning.pretrade import Pending, refusal, reserved
 from execution.planning.restating import new_names
-from execution.planning.sending import circumstances, follow_up, is_filled
+from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
@@ -160,10 +160,10 @@ class OrderBatch:
     def send(self, batch: Iterable[Intent]) -> None:
         """Judge each order with all the others pending, and send those that remain; what lowers risk leaves first."""
         batch = sending_order(list(batch))
-        account, positions, assets = self.broker.account(), self.broker.positions(), self.broker.assets()
+        reports = BatchReports(self.plan, self.broker.account(), self.broker.positions(), self.broker.assets())
         spent = ZERO
         for leaving in batch:
-            now = circumstances(self.plan, account, positions, assets, self._pending(leaving), leaving, spent)
+            now = circumstances(reports, self._pending(leaving), leaving, spent)
             found = refusal(leaving, now, self.execution.pretrade)
             if found is not None:
                 self._end(leaving, "denied", f"{found.check}: {found.reason}")

@@ -32,6 +32,8 @@ from trainer.curation.mortality import unpriced_ends
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 
+RAMP_SESSIONS = 5  # as a device ramps by default (`tripwires.ramp_sessions`)
+
 
 @dataclass(frozen=True, eq=False)
 class WeightPath:
@@ -62,7 +64,6 @@ def weight_paths(
     horizon: int,
     *,
     equity_usd: float,
-    ramp_sessions: int = 5,
     unpriced: float | None = None,
 ) -> tuple[WeightPath, ...]:
     """Run every set of scores through the policy.
@@ -87,7 +88,7 @@ def weight_paths(
     following = next_opens(bars, archive.actions)
     earned, fixed = np.nan_to_num(following.earned), following.waits | waits(bars)
     weights = np.zeros((len(values), last - first + 1, len(bars.symbols)))
-    books = [_Book(portfolio, bars, ramp_sessions, equity_usd) for _ in values]
+    books = [_Book(portfolio, bars, equity_usd) for _ in values]
     for row in range(first, last + 1):
         risk = _risk(bars, row, horizon, ic)
         for path, book in enumerate(books):
@@ -123,9 +124,9 @@ def _shifted(weights: Floats) -> Floats:
 class _Book:
     """Weights that drift with returns and move by the policy's steps."""
 
-    def __init__(self, portfolio: PortfolioConfig, bars: Bars, ramp_sessions: int, equity_usd: float) -> None:
+    def __init__(self, portfolio: PortfolioConfig, bars: Bars, equity_usd: float) -> None:
         self._portfolio, self._bars = portfolio, bars
-        self._ramp_sessions, self._equity_usd = ramp_sessions, equity_usd
+        self._equity_usd = equity_usd
         self._plans = 0
         self._is_ruined = False
         self.held: Floats = np.zeros(len(bars.symbols))
@@ -144,7 +145,7 @@ class _Book:
         asof, session = (day.astype(object) for day in self._bars.sessions[row : row + 2])
         told = Scores(asof, "path", tuple(names[c] for c in chosen), scores[chosen], "path")
         current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
-        ramp = min(1.0, (self._plans + 1) / self._ramp_sessions)
+        ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
             targets = build(told, risk, self._portfolio, current, session, ramp=ramp, equity_usd=self._equity_usd)
         except SkipSession:

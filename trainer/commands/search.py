@@ -70,7 +70,7 @@ def search(
     from trainer.runs import looks
     from trainer.samples.prepare import Range, prepare
     from trainer.search.run import steps
-    from trainer.search.tried import SearchRequest, per_split, searched, tried
+    from trainer.search.tried import SearchRequest, TrialRun, per_split, searched, tried
     from trainer.validation.book import next_opens
 
     recipe = recipe_named(sleeve)
@@ -79,34 +79,10 @@ def search(
     )
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
-    place, fixed = device_named(device), read_bars(bars).fingerprint()
+    run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
     with connected(cluster), progress(steps(chosen, trials) + chosen.cpcv.groups - 1, shown=not as_json) as step:
-        found, shared = searched(
-            recipe,
-            chosen,
-            material.source,
-            material.rows,
-            following,
-            SearchRequest(to, trials, storage, fixed),
-            data=data,
-            seed=seed,
-            device=place,
-            workers=workers,
-            step=step,
-        )
-        question, net = per_split(
-            recipe,
-            found.config,
-            material.source,
-            material.rows,
-            following,
-            data=data,
-            seed=seed,
-            device=place,
-            workers=workers,
-            bars_hash=fixed,
-            step=step,
-        )
+        found, shared = searched(recipe, chosen, material, following, SearchRequest(to, trials, storage, fixed), run, step)
+        question, net = per_split(recipe, found.config, material, following, run, bars_hash=fixed, step=step)
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
     looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
@@ -140,6 +116,7 @@ def compare(
     from trainer.runs.documents import canonical_json
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
+    from trainer.search.tried import TrialRun
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table
 
@@ -148,7 +125,7 @@ def compare(
     chosen = load(config, RecipeConfig) if config else recipe.config
     material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
     with connected(cluster), progress(steps(chosen, kinds), shown=not as_json) as step:
-        rows = compared(recipe, chosen, material, kinds, data=data, seed=seed, device=device_named(device), workers=workers, step=step)
+        rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
     content = canonical_json(document(rows, chosen, identity))

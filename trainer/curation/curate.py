@@ -52,35 +52,44 @@ def calendar_for(frame: pd.DataFrame) -> Calendar:
     return xnys(first, min(last, date.max - ahead) + ahead)
 
 
-def curate(
-    frame: pd.DataFrame,
-    actions: Sequence[Action],
-    universe: pa.Table | None,
-    calendar: Calendar,
-    *,
-    name: str,
-    vendor: str,
-    basis: PriceBasis,
-    config: CurationConfig,
-    revisions: pd.DataFrame | None = None,
-    spreads: pa.Table | None = None,
-) -> DatasetContent:
-    """Audit the delivered bars, join histories, compute returns and eligibility, and give each session its status.
+@dataclass(frozen=True, eq=False)
+class DeliveredHistory:
+    """All that was delivered of a dataset.
 
-    Parameters
+    Attributes
     ----------
     frame : DataFrame
         As `read_bars` or `fold` returns it.
-    actions, universe, calendar
-        Recorded actions; what `read_universe` and `calendar_for` return.
-    revisions, spreads : optional
+    actions : sequence of Action
+        As recorded.
+    universe : Table or None
+        As `read_universe` returns it.
+    calendar : Calendar
+        As `calendar_for` returns it.
+    basis : PriceBasis
+    revisions, spreads : DataFrame, Table, optional
         What `fold` and `read_minutes` return; kept next to the bars.
+    """
+
+    frame: pd.DataFrame
+    actions: Sequence[Action]
+    universe: pa.Table | None
+    calendar: Calendar
+    basis: PriceBasis
+    revisions: pd.DataFrame | None = None
+    spreads: pa.Table | None = None
+
+
+def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, vendor: str) -> DatasetContent:
+    """Audit the delivered bars, join histories, compute returns and eligibility, and give each session its status.
 
     Raises
     ------
     BadBars
         No row is on a session, or there are fewer symbols than `min_symbols`.
     """
+    frame, actions, universe, calendar = delivered.frame, delivered.actions, delivered.universe, delivered.calendar
+    revisions, basis = delivered.revisions, delivered.basis
     days = _checked_days(frame, calendar, config)
     first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
     whole = _prepared(frame, actions, first_days, days, basis, config)
@@ -138,7 +147,7 @@ def curate(
         eligibility=config.eligibility,
         is_price_known=price is not None,
         revisions=None if revisions is None or revisions.empty else revisions_table(revisions),
-        spreads=spreads,
+        spreads=delivered.spreads,
     )
 
 

@@ -19,7 +19,7 @@ from signals.market.manifest import Manifest, PriceBasis, Survivorship
 from signals.market.sessions import Calendar
 from trainer.curation.audit.twins import ONE_OF_THEM, twins
 from trainer.curation.config import CurationConfig
-from trainer.curation.curate import calendar_for, curate
+from trainer.curation.curate import DeliveredHistory, calendar_for, curate
 from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, bars_of
 from trainer.curation.deliveries.receipts import (
     DeliveryPart,
@@ -254,18 +254,16 @@ def _content(deliveries: Deliveries, known_at: date | None) -> DatasetContent:
 def content_of(knowledge: Knowledge) -> DatasetContent:
     """Curate what is known, as the newest whole delivery was told to."""
     first = knowledge.receipts[0]
-    return curate(
+    history = DeliveredHistory(
         knowledge.known.frame,
         knowledge.actions,
         knowledge.universe,
         knowledge.calendar,
-        name=first.name,
-        vendor=knowledge.vendor,
-        basis=knowledge.basis,
-        config=CurationConfig.model_validate(first.config),
-        revisions=knowledge.known.revisions,
-        spreads=knowledge.spreads,
+        knowledge.basis,
+        knowledge.known.revisions,
+        knowledge.spreads,
     )
+    return curate(history, CurationConfig.model_validate(first.config), name=first.name, vendor=knowledge.vendor)
 
 
 def unmatched(knowledge: Knowledge) -> list[str]:

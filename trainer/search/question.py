@@ -55,23 +55,13 @@ class OneTrial:
 
 
 def asked(
-    command: str,
-    recipe: Recipe,
-    config: RecipeConfig,
-    source: TrainingBars,
-    open_rows: Samples,
-    *,
-    seed: int,
-    device: FitDevice,
-    bars_hash: str = "",
-    lineage: str = "",
+    command: str, data: Mapping[str, object], config: RecipeConfig, *, seed: int, device: FitDevice, bars_hash: str = "", lineage: str = ""
 ) -> OneTrial:
-    """Return the question that `command` asks by one training on the open rows.
+    """Return the question that `command` asks by one training on `data` (`data_of`).
 
     `lineage` is the key of the trial whose recipe is trained again on later data: such a training is recorded and
     counts as no further trial where that ancestor is on record with the same recipe and seed (`counting`).
     """
-    data = data_of(recipe, source, open_rows)
     key, of_recipe = trial_key(data, config, seed, device), recipe_hash(data, config, seed)
     more = {"lineage": lineage} if lineage else {}
     return OneTrial({"command": command, **data, "trial": key, BARS_KEY: bars_hash, **more}, key, of_recipe, lineage)

@@ -12,8 +12,8 @@ from signals.market.holding import Opens
 from trainer.learners.base import FitDevice
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of
 from trainer.runs.trials import ChainEnd, EvidenceTrials
+from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.samples.source import TrainingBars
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
@@ -37,6 +37,16 @@ class SearchRequest:
     bars_hash: str = ""
 
 
+@dataclass(frozen=True)
+class TrialRun:
+    """How trials are fitted, and the dataset whose record they are written to."""
+
+    data: Path
+    seed: int
+    device: FitDevice
+    workers: int
+
+
 @dataclass(frozen=True, eq=False)
 class Tried:
     """What was tried before one book: the figures for its evidence, and the Sharpe ratios of the trials that count."""
@@ -46,28 +56,17 @@ class Tried:
 
 
 def searched(
-    recipe: Recipe,
-    config: RecipeConfig,
-    source: TrainingBars,
-    rows: Samples,
-    following: Opens,
-    request: SearchRequest,
-    *,
-    data: Path,
-    seed: int,
-    device: FitDevice,
-    workers: int,
-    step: Step,
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: SearchRequest, run: TrialRun, step: Step
 ) -> tuple[Found, Floats | None]:
     """Search on the open rows; return the best recipe, and its returns in the bins that the trials shared, if they did.
 
     A folder of an older version that holds trials of its own gives them to the record of `data` first.
     """
-    if (request.folder / store.FILE).exists() and request.folder.resolve() != data.resolve():
-        store.merge(data, request.folder)
-    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    identity = {**data_of(recipe, source, open_rows), BARS_KEY: request.bars_hash}
-    plan = SearchPlan(data, request.folder, request.trials, seed, device, workers, request.storage)
+    if (request.folder / store.FILE).exists() and request.folder.resolve() != run.data.resolve():
+        store.merge(run.data, request.folder)
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    identity = {**data_of(recipe, material.source, open_rows), BARS_KEY: request.bars_hash}
+    plan = SearchPlan(run.data, request.folder, request.trials, run.seed, run.device, run.workers, request.storage)
     found = search(config, Arena(open_rows, following, config.label.k), identity, plan, step)
     is_shared = found.history.studies[found.study].identity["bins"]
     return found, found.best.net if is_shared else None
@@ -94,28 +93,18 @@ def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, stud
 
 
 def per_split(
-    recipe: Recipe,
-    config: RecipeConfig,
-    source: TrainingBars,
-    rows: Samples,
-    following: Opens,
-    *,
-    data: Path,
-    seed: int,
-    device: FitDevice,
-    workers: int,
-    bars_hash: str,
-    step: Step,
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, run: TrialRun, *, bars_hash: str, step: Step
 ) -> tuple[OneTrial, Series]:
     """Record and return the net returns of a recipe's walk-forward decile book on the open rows.
 
     Each split's features are in bins of its own, as in a training of the recipe: it is the same trial.
     """
-    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    learner = learner_of(config, seed, device)
-    question = asked(PROVED, recipe, config, source, open_rows, seed=seed, device=learner.device, bars_hash=bars_hash)
-    begin(data, question)
-    scores = walk_forward(open_rows, learner, groups=config.cpcv.groups, workers=workers, step=step)
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    learner = learner_of(config, run.seed, run.device)
+    data = data_of(recipe, material.source, open_rows)
+    question = asked(PROVED, data, config, seed=run.seed, device=learner.device, bars_hash=bars_hash)
+    begin(run.data, question)
+    scores = walk_forward(open_rows, learner, groups=config.cpcv.groups, workers=run.workers, step=step)
     found = Arena(open_rows, following, config.label.k).series(scores)
-    end(data, question, found)
+    end(run.data, question, found)
     return question, found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.prepare import Material
 from trainer.samples.samples import seal_holdout
 from trainer.search import store
-from trainer.search.question import COMPARE, Series, asked, begin, end
+from trainer.search.question import COMPARE, Series, asked, begin, data_of, end
 from trainer.search.trial import sharpe_of
+from trainer.search.tried import TrialRun
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
@@ -60,35 +60,26 @@ def steps(config: RecipeConfig, learners: tuple[LearnerKind, ...]) -> int:
 
 
 def compare(
-    recipe: Recipe,
-    config: RecipeConfig,
-    material: Material,
-    learners: tuple[LearnerKind, ...],
-    *,
-    data: Path,
-    seed: int,
-    device: FitDevice,
-    workers: int,
-    step: Step,
+    recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[LearnerKind, ...], run: TrialRun, step: Step
 ) -> tuple[ComparisonRow, ...]:
-    """Prove each learner on the material's open rows; each is a trial on the record of the dataset `data`."""
-    store.known(data).require(config.study)
+    """Prove each learner on the material's open rows; each is a trial on record."""
+    store.known(run.data).require(config.study)
     following = next_opens(material.source.bars, material.source.actions)
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     rows = []
     for kind in learners:
-        learner = LEARNERS[kind](config, seed, device)
+        learner = LEARNERS[kind](config, run.seed, run.device)
         chosen = config.model_copy(update={"learner": kind})
-        question = asked(COMPARE, recipe, chosen, material.source, open_rows, seed=seed, device=learner.device)
-        begin(data, question)
-        proof = prove(material.rows, learner, config.cpcv, workers=workers, step=step)
+        question = asked(COMPARE, data_of(recipe, material.source, open_rows), chosen, seed=run.seed, device=learner.device)
+        begin(run.data, question)
+        proof = prove(material.rows, learner, config.cpcv, workers=run.workers, step=step)
         worth = figures(proof, material.source.bars, config.label.k)
         model = fit(proof.rows, learner, np.arange(len(proof.rows)))
         step(f"{kind} in sample")
         own = rank_ic(proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label))
         train = overlapping_mean(own, config.label.k)
         book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
-        end(data, question, Series(proof.rows.sessions[book.rows], book.net))
+        end(run.data, question, Series(proof.rows.sessions[book.rows], book.net))
         sharpe = sharpe_of(book.net) * float(np.sqrt(SESSIONS_PER_YEAR))
         rows.append(ComparisonRow(kind, learner.device, train, worth, sharpe))
     return tuple(rows)

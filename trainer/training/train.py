@@ -36,9 +36,9 @@ from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.samples.source import TrainingBars
 from trainer.search import store
-from trainer.search.question import TRAIN, Series, asked, begin, end
+from trainer.search.question import TRAIN, Series, asked, begin, data_of, end
 from trainer.search.run import steps as search_steps
-from trainer.search.tried import SearchRequest, searched, tried
+from trainer.search.tried import SearchRequest, TrialRun, searched, tried
 from trainer.training.evidence import Proven, evidence
 from trainer.training.expectation import expectation
 from trainer.training.regime_figures import by_regime
@@ -149,10 +149,8 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     question = asked(
         TRAIN,
-        recipe,
+        data_of(recipe, source, open_rows),
         config,
-        source,
-        open_rows,
         seed=request.seed,
         device=learner.device,
         bars_hash=request.bars_hash,
@@ -206,7 +204,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
         code_version=request.code_version,
         bars_hash=request.bars_hash,
     )
-    files = _files(recipe, config, source, panel, rows, proof, fitted, known, chosen_range)
+    files = _files(recipe, config, material, proof, fitted, known, chosen_range)
     model = sha256_of(fitted.exported.onnx)
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
     shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, known_trials.sharpes)
@@ -221,17 +219,7 @@ def _chosen(
     if request.search is None:
         return config, None
     found, shared = searched(
-        recipe,
-        config,
-        material.source,
-        material.rows,
-        following,
-        request.search,
-        data=request.data,
-        seed=request.seed,
-        device=request.device,
-        workers=request.workers,
-        step=step,
+        recipe, config, material, following, request.search, TrialRun(request.data, request.seed, request.device, request.workers), step
     )
     return found.config, shared
 
@@ -273,15 +261,7 @@ def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
 
 
 def _files(
-    recipe: Recipe,
-    config: RecipeConfig,
-    source: TrainingBars,
-    panel: FeaturePanel,
-    rows: Samples,
-    proof: Proof,
-    fitted: Fitted,
-    known: Evidence,
-    chosen: Range,
+    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitted: Fitted, known: Evidence, chosen: Range
 ) -> Mapping[str, bytes]:
     training_cfg = TrainingSettings(
         sleeve=recipe.sleeve.name,
@@ -292,10 +272,10 @@ def _files(
         config_hash=known.config_hash,
         code_version=known.code_version,
         snapshot_id=known.snapshot_id,
-        dataset_version=source.manifest.version,
+        dataset_version=material.source.manifest.version,
         first_training_session=known.first_training_session,
         last_label_session=known.last_label_session,
-        symbols=rows.symbols,
+        symbols=material.rows.symbols,
         range=TrainedRange(chosen.start, chosen.end, chosen.symbols),
     )
     return {
@@ -307,9 +287,9 @@ def _files(
         "training_cfg.json": canonical_json(training_cfg),
         "oof.parquet": artefacts.oof_parquet(proof.rows, proof.oof),
         "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
-        "golden.npz": artefacts.golden(rows.features, fitted.exported.onnx),
+        "golden.npz": artefacts.golden(material.rows.features, fitted.exported.onnx),
         "drift_reference.json": canonical_json(
-            reference(*artefacts.unseen_history(panel, rows, proof.rows, proof.oof.scores[0], config.cpcv.groups))
+            reference(*artefacts.unseen_history(material.panel, material.rows, proof.rows, proof.oof.scores[0], config.cpcv.groups))
         ),
         "evidence.json": canonical_json(known),
     }

@@ -201,7 +201,7 @@ def generate(
     prices = draw_prices(rng, traits, returns, halted)
     plan = plan_defects(rng, alive, *(() if with_defects else (0.0,)))
     actions = tuple(sorted(_actions(rng, prices, lives, days), key=lambda a: (a.effective, a.symbol, a.kind)))
-    truth = _truth(days, lives, alive, prices, returns, kappa, plan, traits.is_etf)
+    truth = _truth(days, lives, prices, returns, kappa, plan, traits.is_etf)
     return GeneratedMarket(seed, _bars(prices, lives, traits, alive, days, plan), actions, truth, lives)
 
 
@@ -240,15 +240,9 @@ def _actions(rng: np.random.Generator, prices: Prices, lives: Lives, days: tuple
 
 
 def _truth(
-    days: tuple[date, ...],
-    lives: Lives,
-    alive: NDArray[np.bool_],
-    prices: Prices,
-    returns: Returns,
-    kappa: float,
-    plan: DefectPlan,
-    is_etf: NDArray[np.bool_],
+    days: tuple[date, ...], lives: Lives, prices: Prices, returns: Returns, kappa: float, plan: DefectPlan, is_etf: NDArray[np.bool_]
 ) -> Truth:
+    alive = lives.alive(len(days))
     total = np.full(alive.shape, np.nan)
     total[1:] = prices.ratio[1:] * (prices.close[1:] + prices.cash[1:]) / prices.close[:-1] - 1
     total[1:][~(alive[1:] & alive[:-1])] = np.nan
