@@ -54,12 +54,12 @@ def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(make:
     evidence["walk_forward"] = {"ic": {"mean": 0.03, "standard_error": 0.01, "t": 3.0, "sessions": 400}}
     write_atomic(run / "evidence.json", json.dumps(evidence).encode())
     config = {"config": RecipeConfig().model_dump(mode="json")}
-    write_atomic(run / "training_cfg.json", json.dumps(config).encode())
+    write_atomic(run / "training_cfg.json", json.dumps({"sleeve": "equities_xs", "seed": 1, **config}).encode())
     settings = BookSettings(PortfolioConfig(), ExecutionConfig())
     found = shadow(subject_of(run, data), data, settings, 0.9, tmp_path / "log.json")
     assert (found.sessions, found.faults, found.reasons) == (SESSIONS, 0, ())
-    assert found.recorded is not None and found.recorded["venues"] == ["exchange"]
-    assert found.recorded["is_rehearsal"], "a replay's own time is nobody's evidence"
-    assert found.recorded["lowest_agreement"] > 1 - 1e-9
+    assert found.recorded is not None and found.recorded.venues == ("exchange",)
+    assert found.recorded.is_rehearsal, "a replay's own time is nobody's evidence"
+    assert (found.recorded.lowest_agreement or 0.0) > 1 - 1e-9
     asked = shadow(subject_of(run, data), data, settings, 0.9)
     assert asked.recorded is None and asked.sessions > SESSIONS
