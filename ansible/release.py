@@ -63,7 +63,7 @@ def run(*command: str, **settings: str) -> None:
 
 
 def platforms(machine: str, python: str) -> list[str]:
-    """Every tag that a device of this kind can run; pip takes them by name alone."""
+    """Every tag that a device of this kind can run; pip takes them by name only."""
     return [*(f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC[python], OLDEST_GLIBC - 1, -1)), f"manylinux2014_{machine}"]
 
 

@@ -1,4 +1,4 @@
-"""`appliance`: the commands of the device. `appliance.commands.command_line` wires them."""
+"""Entry point of the `appliance` command; `appliance.commands.command_line` assembles it."""
 
 from __future__ import annotations
 

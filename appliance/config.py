@@ -1,4 +1,4 @@
-"""Every setting of one device, as `config.yml` in its state folder spells it."""
+"""The device's configuration, read from one file, config.yml; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from appliance.controls.limits import Limits
+from appliance.controls.limits import TripwireLimits
 from appliance.schedule.timetable import Entering
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
@@ -20,7 +20,7 @@ from signals.storage.s3 import S3Config
 
 
 class Venue(StrEnum):
-    """What the broker's client talks to; written by `init` and never switched by the program."""
+    """The venue of the broker's client; written by `init` and never switched by the program."""
 
     EXCHANGE = "exchange"
     ALPACA_PAPER = "alpaca-paper"
@@ -66,7 +66,7 @@ PlaceText = Annotated[str, BeforeValidator(_place)]
 
 
 class BarsFrom(StrEnum):
-    """Who tells the bars of the sessions that the published dataset does not hold yet."""
+    """The source of bars of the sessions that the published dataset does not hold yet."""
 
     PUBLISHED = "published"
     ALPACA = "alpaca"
@@ -108,7 +108,7 @@ class StoresConfig(Config):
     bundles : str
         Folder of published bundles, or `s3://bucket/prefix`.
     s3 : S3Config
-        How an object store is reached; its key pair lies among the credentials.
+        How an object store is reached; its key pair is among the credentials.
     bars : BarsFrom
         `alpaca`: the published dataset gives history and calendar, Alpaca the sessions after it.
     alpaca : AlpacaBarsConfig
@@ -133,11 +133,11 @@ class BackupConfig(Config):
     to : str
         A folder, best on another disk, or `s3://bucket/prefix`; empty keeps none, and `appliance doctor` says so.
     s3 : S3Config
-        How an object store is reached; its key pair lies among the credentials.
+        How an object store is reached; its key pair is among the credentials.
     daily : int
         The newest that stay.
     monthly : int
-        The newest of each of so many months stay besides.
+        In addition, the newest of each of so many months stay.
     """
 
     to: str = ""
@@ -157,7 +157,7 @@ class ApplianceConfig(Config):
     router : RouterConfig
     portfolio : PortfolioConfig
     execution : ExecutionConfig
-    tripwires : Limits
+    tripwires : TripwireLimits
     require_green : bool
         Trade on GREEN sessions only; AMBER is enough otherwise.
     accept_unproven : bool
@@ -173,7 +173,7 @@ class ApplianceConfig(Config):
     router: RouterConfig = RouterConfig()
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
-    tripwires: Limits = Limits()
+    tripwires: TripwireLimits = TripwireLimits()
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
@@ -206,7 +206,7 @@ class ApplianceConfig(Config):
         }
 
     def decision_hash(self) -> str:
-        """SHA-256 over every setting that can change an order; where files lie is not among them."""
+        """SHA-256 over every setting that can change an order; the places of files are not among them."""
         return _WithoutPlaces(**{name: getattr(self, name) for name in _WithoutPlaces.model_fields}).fingerprint()
 
 
@@ -215,6 +215,6 @@ class _WithoutPlaces(Config):
     router: RouterConfig
     portfolio: PortfolioConfig
     execution: ExecutionConfig
-    tripwires: Limits
+    tripwires: TripwireLimits
     require_green: bool
     accept_unproven: bool

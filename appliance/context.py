@@ -1,4 +1,4 @@
-"""Everything a job may touch, as one frozen value made by a composition root and passed down."""
+"""The dependencies that a job receives: ledger, broker, clock, stores, notifier and configuration."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance.alerts.heartbeat import NoWatcher
+from appliance.alerts.heartbeat import NoHeartbeat
 from appliance.config import ApplianceConfig
 from appliance.controls.latch import Latch
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.ledger import Ledger, choices
-from appliance.market.store import Market
-from appliance.market.vendor import MarketData, PriceSource
-from appliance.storage.published_sources import Sources
+from appliance.market.store import MarketStore
+from appliance.market.vendor_record import PriceSource, VendorMarketData
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.ports import Clock, Fs, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Broker
@@ -44,7 +44,7 @@ class Deps:
         Called once, when a job first asks: an evening job never imports the broker's client, and a job that sends
         orders never opens the market store.
     machine : Machine
-        What is asked for disk, temperature and power; a replay asks none.
+        Source of disk, temperature and power readings; a replay reads none.
     heartbeat : Heartbeat
         The watcher outside; a replay has none.
     credentials : Path or None
@@ -62,12 +62,12 @@ class Deps:
     notifier: Notifier
     fs: Fs
     code_version: str
-    open_market: Callable[[], Market]
+    open_market: Callable[[], MarketStore]
     open_broker: Callable[[], Broker]
     machine: Machine = field(default_factory=ThisMachine)
-    heartbeat: Heartbeat = field(default_factory=NoWatcher)
+    heartbeat: Heartbeat = field(default_factory=NoHeartbeat)
     credentials: Path | None = None
-    open_bars: Callable[[], MarketData] | None = None
+    open_bars: Callable[[], VendorMarketData] | None = None
 
     @property
     def state(self) -> Path:
@@ -75,12 +75,12 @@ class Deps:
         return self.folder.root
 
     @cached_property
-    def sources(self) -> Sources:
+    def sources(self) -> PublishedSources:
         """Where published things are read from."""
-        return Sources(self.config.stores, self.credentials)
+        return PublishedSources(self.config.stores, self.credentials)
 
     @cached_property
-    def market(self) -> Market:
+    def market(self) -> MarketStore:
         """The market store, opened now if it was not."""
         return self.open_market()
 

@@ -181,13 +181,13 @@ async def drawn(state: Path, figures: Figures) -> None:
     """Look at every screen, refresh the largest table and scroll through it."""
     from appliance.system.clock import SystemClock
     from appliance.tui.__main__ import keep_what_is_loaded
-    from appliance.tui.app import ApplianceApp, Settings
+    from appliance.tui.app import ApplianceApp, TuiSettings
     from appliance.tui.ledger_source import LedgerSource
     from appliance.tui.screens import BY_NAME
 
     callbacks = Callbacks()
     callbacks.watch()
-    app = ApplianceApp(LedgerSource(state, SystemClock()), Settings(refresh_seconds=0))
+    app = ApplianceApp(LedgerSource(state, SystemClock()), TuiSettings(refresh_seconds=0))
     keep_what_is_loaded()
     async with app.run_test(size=(120, 40)) as pilot:
 

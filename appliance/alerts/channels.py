@@ -1,4 +1,4 @@
-"""Telling a person. A channel that fails is a result, never an exception in the trading path."""
+"""Alert channels on this machine: the log, an append-only file, and all configured channels in turn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LogNotifier:
 
 
 class FileNotifier:
-    """Appends alerts to a JSON-lines file beside the ledger, so that none is lost while no one listens."""
+    """Appends alerts to a JSON-lines file next to the ledger, so that none is lost while nobody reads them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

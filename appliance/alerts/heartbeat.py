@@ -1,4 +1,4 @@
-"""The dead-man's switch: a watcher outside that pages when it hears nothing, told once at the start and end of a day.
+"""The dead-man's switch: pings an external watcher at the start and end of a day, which pages when a ping is missing.
 
 The address is that of one check at a service such as healthchecks: POST to it means success, to `/start` that the day
 has begun, to `/fail` that something is wrong, with words in the body.
@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.alerts.deadline import within
-from appliance.system.ports import Beat, Heartbeat
+from appliance.system.ports import Heartbeat, HeartbeatSignal
 from signals.errors import BadConfig
 
 ADDRESS = "heartbeat-url"
@@ -26,17 +26,17 @@ STEP_SECONDS, TOTAL_SECONDS = 5.0, 10.0
 MAX_BODY = 4_000
 
 
-class NoWatcher:
+class NoHeartbeat:
     """Nobody outside watches this device."""
 
     is_set = False
 
-    def beat(self, beat: Beat, body: str = "") -> bool:
+    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
         """Take nothing."""
         return False
 
 
-class WebWatcher:
+class HttpHeartbeat:
     """A watcher at an HTTP address.
 
     Parameters
@@ -49,11 +49,11 @@ class WebWatcher:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
 
-    def beat(self, beat: Beat, body: str = "") -> bool:
+    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
         """Post one beat; False when the watcher did not take it in time, whatever the cause."""
         return within(TOTAL_SECONDS, lambda: self._post(beat, body))
 
-    def _post(self, beat: Beat, body: str) -> bool:
+    def _post(self, beat: HeartbeatSignal, body: str) -> bool:
         try:
             address = urlsplit(self._url + beat.value)
             kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
@@ -64,7 +64,7 @@ class WebWatcher:
             return False
 
 
-def watcher(credentials: Path | None) -> Heartbeat:
+def configured_heartbeat(credentials: Path | None) -> Heartbeat:
     """Return the watcher whose address is among the credentials, or none without the file.
 
     Raises
@@ -73,7 +73,7 @@ def watcher(credentials: Path | None) -> Heartbeat:
         The file does not hold one http(s) address; the address is not repeated.
     """
     if credentials is None or not (credentials / ADDRESS).is_file():
-        return NoWatcher()
+        return NoHeartbeat()
     url = (credentials / ADDRESS).read_text(encoding="utf-8").strip()
     if not url.startswith(("https://", "http://")) or len(url.split()) != 1:
         raise BadConfig(
@@ -81,4 +81,4 @@ def watcher(credentials: Path | None) -> Heartbeat:
             where=str(credentials / ADDRESS),
             fix="Write the address of the check, nothing else",
         )
-    return WebWatcher(url)
+    return HttpHeartbeat(url)

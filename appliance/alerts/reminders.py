@@ -1,4 +1,4 @@
-"""When something must be told again: a halt every hour until somebody has heard, an alert until one was reached."""
+"""When an alert is sent again: an unacknowledged halt every hour, an undelivered alert until it is delivered."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ LOST_FOR = timedelta(days=1)
 ACKNOWLEDGED = "acknowledged_at"
 
 
-def is_unheard(ledger: Ledger, standing: LatchRecord, now: datetime) -> bool:
-    """Whether a halt stands that nobody acknowledged and that was last told an hour ago, or never.
+def is_reminder_due(ledger: Ledger, halt: LatchRecord, now: datetime) -> bool:
+    """Whether an unacknowledged halt was last notified an hour ago, or never.
 
     A fresh device is halted too, and nothing is wrong with it: it stays silent.
     """
-    if standing.is_armed or standing.is_fresh or is_acknowledged(ledger, standing.halt_id):
+    if halt.is_armed or halt.is_fresh or is_acknowledged(ledger, halt.halt_id):
         return False
-    last = alerts.last_of(ledger, key_of(standing))
+    last = alerts.last_of(ledger, key_of(halt))
     return last is None or now - last.alert.at >= EVERY
 
 
-def is_unsaid(ledger: Ledger, now: datetime) -> bool:
+def has_undelivered(ledger: Ledger, now: datetime) -> bool:
     """Whether an alert of the last day has reached nobody yet."""
     return bool(alerts.undelivered(ledger, now - LOST_FOR))
 
@@ -34,6 +34,6 @@ def is_acknowledged(ledger: Ledger, halt_id: str) -> bool:
     return row is not None and ACKNOWLEDGED in row.details
 
 
-def key_of(standing: LatchRecord) -> str:
+def key_of(halt: LatchRecord) -> str:
     """The key under which every message about this halt goes out."""
-    return f"halt-{standing.halt_id}"
+    return f"halt-{halt.halt_id}"

@@ -1,4 +1,4 @@
-"""Telling a person away from the machine: one HTTP POST to an address that they chose, such as a topic of ntfy.
+"""Alerts by webhook: one HTTP POST to each configured address, such as a topic of ntfy.
 
 Invariants
 ----------

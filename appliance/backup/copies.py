@@ -1,7 +1,7 @@
-"""Copies of the ledger: taken while it is in use, read back before they count, and put back only by a person.
+"""Backup copies of the ledger: taken while it is in use, verified by reading them back, and thinned out by retention.
 
 A backup is a folder of the vault, `ledger/<UTC stamp>/`, with the compressed copy and its record. Entry points: `take`,
-`kept` (pure: what retention keeps), `listed`, `fetch`.
+`retained` (pure: what retention keeps), `listed`, `fetch`.
 
 Invariants
 ----------
@@ -123,7 +123,7 @@ def take(ledger: Ledger, vault: Vault, scratch: Path, *, at: datetime, code_vers
     StoreUnreachable
         The vault did not take it, or does not give it back.
     BadBackup
-        What came back is not what was sent; it is removed, and earlier backups are as they were.
+        The copy read back differs from what was sent; it is removed, and earlier backups are as they were.
     """
     vault.names(PREFIX)  # a vault that is not there costs no copy
     before = _counted(ledger)
@@ -165,7 +165,7 @@ def listed(vault: Vault) -> tuple[Backup, ...]:
     return tuple(found for _, found in sorted(_records(vault).items()) if found is not None)
 
 
-def kept(backups: Sequence[Backup], config: BackupConfig) -> tuple[Backup, ...]:
+def retained(backups: Sequence[Backup], config: BackupConfig) -> tuple[Backup, ...]:
     """Return those that stay: the newest `daily`, and the newest of each of the last `monthly` months."""
     ordered = sorted(backups, key=lambda backup: backup.name)
     by_month = {backup.at.strftime("%Y-%m"): backup for backup in ordered}
@@ -196,7 +196,7 @@ def retire(vault: Vault, newest: Backup, config: BackupConfig) -> tuple[str, ...
     backups = [one for one in records.values() if one is not None]
     if shorter(newest, backups) is not None:
         return ()
-    stay = {backup.name for backup in kept(backups, config)}
+    stay = {backup.name for backup in retained(backups, config)}
     stay |= {name for name, record in records.items() if record is None}  # a person looks at what cannot be read
     names: dict[str, list[str]] = {}
     for name in vault.names(PREFIX):
@@ -224,14 +224,14 @@ def fetch(vault: Vault, backup: Backup, scratch: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Examined:
-    """What a copy of a ledger holds."""
+class LedgerContents:
+    """Contents of a copy of a ledger."""
 
     rows: Mapping[str, int]
     schema: int
 
 
-def examine(path: Path) -> Examined:
+def examine(path: Path) -> LedgerContents:
     """Check a copy thoroughly and count its rows; raise `BadBackup` when it is no whole ledger."""
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -240,7 +240,7 @@ def examine(path: Path) -> Examined:
             if verdict != "ok":
                 raise BadBackup("a copy of the ledger fails its check", where=verdict, fix=TAKE_ANOTHER)
             rows = _count(connection)
-            return Examined(rows, int(_value(connection, "SELECT value FROM meta WHERE key = 'schema_version'")))
+            return LedgerContents(rows, int(_value(connection, "SELECT value FROM meta WHERE key = 'schema_version'")))
         finally:
             connection.close()
     except (apsw.Error, TypeError, ValueError) as error:
@@ -324,7 +324,7 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(GZIP)
     for piece in pieces:
         yield unpacker.decompress(piece, PIECE)
-        while unpacker.unconsumed_tail:  # a small piece may stand for gigabytes: never more than this is in memory
+        while unpacker.unconsumed_tail:  # a small piece may unpack to gigabytes: never more than this is in memory
             yield unpacker.decompress(unpacker.unconsumed_tail, PIECE)
     if not unpacker.eof:
         raise zlib.error("it ends too early")

@@ -1,9 +1,9 @@
-"""Putting a backup of the ledger back: by a person, over nothing, and with the latch closed before anything moves.
+"""Restores a backup of the ledger: started by a person only, with the latch closed before a file moves.
 
 Invariants
 ----------
 1. The latch closes first, durably; the device is HALTED whatever happens next.
-2. The ledger that was there is kept beside the new one, with its journal, under a name that says when.
+2. The ledger that was there is kept next to the new one, with its journal, under a name with the time.
 3. Whenever it is cut off, the ledger's name holds the old ledger, or nothing, or the whole backup; it can be run again.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from appliance.backup.copies import STAMP, Backup
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.ledger import Ledger, Mode, meta
+from appliance.ledger import AccessMode, Ledger
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, LedgerUnusable, Locked
 from signals.files import read_pieces, sync_folder, write_pieces
@@ -31,7 +31,7 @@ def require_free(folder: StateFolder, *, replace: bool) -> None:
         raise FixInput(
             "there is a ledger; a backup is never put over it unasked",
             where=str(folder.ledger),
-            fix="Add --replace: the ledger that is there is kept beside the restored one",
+            fix="Add --replace: the ledger that is there is kept next to the restored one",
         )
 
 
@@ -41,7 +41,7 @@ def words(backup: Backup) -> str:
 
 
 def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at: datetime) -> LatchRecord:
-    """Put the unpacked and checked ledger `plain` in place; return the halt that stands.
+    """Put the unpacked and checked ledger `plain` in place; return the halt in force.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
     _set_aside(folder.ledger, at)
     arrived.replace(folder.ledger)
     sync_folder(folder.root)
-    with Ledger(folder.ledger, Mode.WRITE) as ledger:  # an older schema is led forward here
-        meta.write(ledger, RESTORED_FROM, f"{backup.name} at {at.isoformat(timespec='seconds')}")
+    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:  # an older schema is led forward here
+        ledger.write_meta(RESTORED_FROM, f"{backup.name} at {at.isoformat(timespec='seconds')}")
     return record
 
 
@@ -70,7 +70,7 @@ def _set_aside(ledger: Path, at: datetime) -> None:
             ledger.with_name(ledger.name + journal).unlink(missing_ok=True)
         return
     with suppress(LedgerUnusable, Locked):  # it may be damaged: that is why there is a restore
-        Ledger(ledger, Mode.WRITE).close()  # a sound one takes its journal in
+        Ledger(ledger, AccessMode.WRITE).close()  # a sound one takes its journal in
     for journal in JOURNALS:
         path = ledger.with_name(ledger.name + journal)
         if path.exists():

@@ -1,4 +1,4 @@
-"""Where backups are kept: a place that takes objects, gives them back and lets them go."""
+"""Where backups are stored: a folder or a bucket with put, get, list and delete."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.config import BackupConfig
-from appliance.storage.published_bucket import S3Store
-from appliance.storage.published_store import FolderStore, Store
+from appliance.storage.published_bucket import PublishedBucket
+from appliance.storage.published_store import PublishedFolder, PublishedStore
 from signals.errors import BadConfig, StoreUnreachable
 from signals.files import read_pieces, sha256_of_file, sync_folder, write_pieces
 from signals.storage.places import Place, is_s3
@@ -17,7 +17,7 @@ PRIVATE = 0o600
 KEY_FILE, SECRET_FILE = "backup-key-id", "backup-secret-key"
 
 
-class Vault(Store, Protocol):
+class Vault(PublishedStore, Protocol):
     """A store that can be written. What it holds is read back before it is believed."""
 
     def put(self, name: str, path: Path) -> None:
@@ -30,7 +30,7 @@ class Vault(Store, Protocol):
         """Names of the objects below `prefix`, sorted; empty when there is none."""
 
 
-class FolderVault(FolderStore):
+class FolderVault(PublishedFolder):
     """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made.
 
     Parameters
@@ -83,7 +83,7 @@ class FolderVault(FolderStore):
             )
 
 
-class ObjectVault(S3Store):
+class ObjectVault(PublishedBucket):
     """A prefix of a bucket, with a key pair that may write, read, list and remove there.
 
     Parameters
@@ -109,7 +109,7 @@ class ObjectVault(S3Store):
 
 
 def vault_at(config: BackupConfig, state: Path, credentials: Path | None = None) -> Vault:
-    """Return the vault that `backup.to` names; a relative folder lies below the state folder.
+    """Return the vault that `backup.to` names; a relative folder is below the state folder.
 
     Raises
     ------

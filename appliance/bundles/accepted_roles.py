@@ -1,4 +1,4 @@
-"""What this device accepts as a bundle today."""
+"""Which roles of bundle this device accepts (champion, evaluation, shadow), by its configuration and venue."""
 
 from __future__ import annotations
 

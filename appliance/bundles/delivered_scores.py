@@ -1,4 +1,4 @@
-"""Scores from the store instead of the device's own: fetched, verified, and never older than what was accepted before.
+"""Scores computed by the trainer: fetched, verified, and never older than the last accepted ones.
 
 The bundle in force is verified all the same: sizing, age and role come from it, and only scores that name it count.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from appliance.bundles.store import KEYSET_FILE, BundleStore
-from appliance.ledger import Ledger, meta
-from appliance.storage.published_store import Store
+from appliance.ledger import Ledger
+from appliance.storage.published_store import PublishedStore
 from signals.bundle import Bundle, Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of
@@ -32,13 +32,21 @@ class Delivery:
 
 
 def fetch(
-    store: Store, bundles: BundleStore, ledger: Ledger, bundle: Bundle, asof: date, snapshot_id: str, calendar: str, *, name: str = ""
+    store: PublishedStore,
+    bundles: BundleStore,
+    ledger: Ledger,
+    bundle: Bundle,
+    asof: date,
+    snapshot_id: str,
+    calendar: str,
+    *,
+    name: str = "",
 ) -> Delivery:
     """Fetch the delivered scores of `asof` and check them; nothing is recorded yet.
 
     Parameters
     ----------
-    store : Store
+    store : PublishedStore
         Of published bundles.
     bundles : BundleStore
         Whose key set counts.
@@ -74,7 +82,7 @@ def fetch(
     return Delivery(given, found.scored(), found.revision, digest)
 
 
-def _keyset(store: Store, bundles: BundleStore) -> Keyset:
+def _keyset(store: PublishedStore, bundles: BundleStore) -> Keyset:
     """Return the store's newest key set: a key that was revoked since the last bundle counts no more tonight."""
     try:
         return bundles.install_keyset(store.read(KEYSET_FILE))
@@ -82,15 +90,15 @@ def _keyset(store: Store, bundles: BundleStore) -> Keyset:
         raise ScoresRefused(error.what, where=error.where or KEYSET_FILE, fix=error.fix) from None
 
 
-def remember(ledger: Ledger, delivery: Delivery) -> None:
+def record_accepted(ledger: Ledger, delivery: Delivery) -> None:
     """Record that this document was accepted: nothing older ever is again."""
     row = {"asof": delivery.scores.asof.isoformat(), "revision": delivery.revision, "sha256": delivery.sha256}
-    meta.write(ledger, f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
+    ledger.write_meta(f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
 
 
 def accepted(ledger: Ledger, name: str) -> Seen | None:
     """Return the newest document accepted under a name, or None."""
-    text = meta.read(ledger, f"{ACCEPTED} {name}")
+    text = ledger.read_meta(f"{ACCEPTED} {name}")
     if text is None:
         return None
     row = json.loads(text)

@@ -1,9 +1,9 @@
-"""What the model read in one evening: the features of every scored name, in a file beside the ledger.
+"""The feature values that the model scored one evening, stored in a file per evening for later explanation.
 
 `features/<asof>_<sleeve>.json` holds the model's own float32 inputs; the row of the score job names the file and its
 SHA-256.
 
-Entry points: `FeatureRecord` (to and from bytes), `keep` (the score job), `kept` (a reader).
+Entry points: `FeatureRecord` (to and from bytes), `store_features` (the score job), `read_features` (a reader).
 
 Invariants
 ----------
@@ -34,7 +34,7 @@ FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Reading:
+class FeatureValue:
     """One feature of one name; `z` is standardised over the cross-section, both None where there is no value."""
 
     name: str
@@ -74,7 +74,7 @@ class FeatureRecord:
 
     @property
     def file_name(self) -> str:
-        """What its file is called."""
+        """Name of its file."""
         return f"{self.asof}_{self.sleeve}.json"
 
     def to_bytes(self) -> bytes:
@@ -110,7 +110,7 @@ class FeatureRecord:
         except (ValueError, KeyError, TypeError, binascii.Error, InvariantBroken) as error:
             raise FixInput("recorded features cannot be read", where=reason_of(error)) from None
 
-    def of(self, symbol: str) -> tuple[Reading, ...]:
+    def of(self, symbol: str) -> tuple[FeatureValue, ...]:
         """Return what the model read of one name, in the model's order; empty for a name that was not scored."""
         if symbol not in self.symbols:
             return ()
@@ -120,14 +120,14 @@ class FeatureRecord:
         return tuple(_reading(name, cells[place * width + i], cells[i::width]) for i, name in enumerate(self.names))
 
 
-def keep(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
+def store_features(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
     """Write the record below `folder`; return what the job's row says of it."""
     content = record.to_bytes()
     fs.write(folder / record.file_name, content)
     return {"file": record.file_name, "sha256": sha256_of(content)}
 
 
-def kept(folder: Path, said: Mapping[str, object]) -> FeatureRecord:
+def read_features(folder: Path, figures: Mapping[str, object]) -> FeatureRecord:
     """Read the record that a score job's row names.
 
     Raises
@@ -135,22 +135,22 @@ def kept(folder: Path, said: Mapping[str, object]) -> FeatureRecord:
     FixInput
         The row names none, the file is gone, or it is not what was written.
     """
-    name = str(said.get("file") or "")
+    name = str(figures.get("file") or "")
     if not name or Path(name).name != name:
         raise FixInput("no features were recorded that evening")
     try:
         content = (folder / name).read_bytes()
     except OSError:
         raise FixInput("the evening's features are no longer kept", where=name) from None
-    if sha256_of(content) != said.get("sha256"):
+    if sha256_of(content) != figures.get("sha256"):
         raise FixInput("the evening's features are not what was recorded", where=name)
     return FeatureRecord.from_bytes(content)
 
 
-def _reading(name: str, value: float, column: tuple[float, ...]) -> Reading:
+def _reading(name: str, value: float, column: tuple[float, ...]) -> FeatureValue:
     if not math.isfinite(value):
-        return Reading(name, None, None)
+        return FeatureValue(name, None, None)
     found = [cell for cell in column if math.isfinite(cell)]
     mean = math.fsum(found) / len(found)
     deviation = math.sqrt(math.fsum((cell - mean) ** 2 for cell in found) / len(found))
-    return Reading(name, value, (value - mean) / deviation if deviation > 0 else None)
+    return FeatureValue(name, value, (value - mean) / deviation if deviation > 0 else None)

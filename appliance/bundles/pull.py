@@ -1,9 +1,9 @@
-"""Published things to this device: verified before they are used, gated by the device's clock, all or nothing.
+"""Pulls published data, key sets and bundles: verified before use, and put in force completely or not at all.
 
 Entry points: `pull_keyset` (always first), `pull_data`, `pull_bundle`.
 
 What was transferred and verified when a pull breaks off stays in the scratch folder under its content's name, and the
-next pull goes on from there; whatever else lies in it is thrown away.
+next pull goes on from there; whatever else is in it is deleted.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.bundles.store import BundleStore
-from appliance.market.store import Delivered, Market
+from appliance.market.store import BarsFile, MarketStore
 from appliance.storage.download import PART, bring
-from appliance.storage.published_store import Store
+from appliance.storage.published_store import PublishedStore
 from signals.bundle import BundleManifest, Policy, Role
 from signals.bundle.layout import TRADED, find_latest, latest_of, places_of
 from signals.bundle.manifest import MANIFEST_NAME
@@ -32,7 +32,7 @@ PUBLISH_AGAIN = "Publish the dataset again on the trainer"
 
 @dataclass(frozen=True)
 class DataPull:
-    """What a pull did.
+    """The outcome of a pull.
 
     Attributes
     ----------
@@ -57,21 +57,21 @@ class DataPull:
     changed_sessions: int = 0
 
 
-def is_current(market: Market, manifest: Manifest, through: date) -> bool:
+def is_current(market: MarketStore, manifest: Manifest, through: date) -> bool:
     """Whether the market store already holds what `manifest` says up to `through`."""
     held = market.dataset()
     is_same = held is not None and held.manifest_id == manifest.snapshot_id and held.through >= through
     return is_same and not market.pending(manifest, through)
 
 
-def pull_data(store: Store, market: Market, manifest: Manifest, through: date, incoming: Path, at: datetime) -> DataPull:
+def pull_data(store: PublishedStore, market: MarketStore, manifest: Manifest, through: date, incoming: Path, at: datetime) -> DataPull:
     """Bring the market store up to the session `through`.
 
     Parameters
     ----------
-    store : Store
+    store : PublishedStore
         A published dataset.
-    market : Market
+    market : MarketStore
     manifest : Manifest
         As the store publishes it now: signed, and no older than what was taken over before.
     through : date
@@ -103,7 +103,7 @@ def pull_data(store: Store, market: Market, manifest: Manifest, through: date, i
 
 @dataclass(frozen=True)
 class BundlePull:
-    """What became of the newest published bundle.
+    """The outcome of pulling the newest published bundle.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class BundlePull:
 
 
 def pull_bundle(
-    store: Store, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
+    store: PublishedStore, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
 ) -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
@@ -132,7 +132,7 @@ def pull_bundle(
 
     Parameters
     ----------
-    store : Store
+    store : PublishedStore
     bundles : BundleStore
     policy : Policy
     incoming : Path
@@ -148,13 +148,13 @@ def pull_bundle(
     StoreUnreachable
         The store could not be read, or nothing is published.
     """
-    standing = bundles.current()
+    current = bundles.current()
     shutil.rmtree(incoming, ignore_errors=True)
     try:
         latest = find_latest(store.find, sleeves, roles)
         if latest is None:
             raise StoreUnreachable("no bundle is published", where=", ".join(sleeves), fix="Run `trainer publish`")
-        if standing is not None and standing.folder == latest.folder and standing.grant is None:
+        if current is not None and current.folder == latest.folder and current.grant is None:
             bundles.load(policy)
             return BundlePull(latest.folder, is_new=False)
         for name in latest.files:
@@ -163,9 +163,9 @@ def pull_bundle(
         done = bundles.activate(incoming / latest.folder, policy)
         return BundlePull(f"{done.bundle.manifest.seq}-{done.bundle.manifest.bundle_id}", done.is_new)
     except BundleRefused as error:
-        if standing is None:
+        if current is None:
             raise
-        return BundlePull(standing.folder, is_new=False, refusal=str(error))
+        return BundlePull(current.folder, is_new=False, refusal=str(error))
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
@@ -184,7 +184,7 @@ def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role
         )
 
 
-def pull_keyset(store: Store, bundles: BundleStore) -> str:
+def pull_keyset(store: PublishedStore, bundles: BundleStore) -> str:
     """Bring the newest key set, before anything that it judges; return why the published one was refused, if it was.
 
     A refused one leaves the kept one in force.
@@ -204,7 +204,7 @@ def pull_keyset(store: Store, bundles: BundleStore) -> str:
     return ""
 
 
-def fetch_bundle(store: Store, folder: str, to: Path, *, sleeves: Sequence[str]) -> bool:
+def fetch_bundle(store: PublishedStore, folder: str, to: Path, *, sleeves: Sequence[str]) -> bool:
     """Copy a bundle that is no longer the newest, by what its own manifest lists; False where there is none.
 
     Raises
@@ -236,14 +236,14 @@ def _keep_only(incoming: Path, wanted: list[str]) -> None:
             path.rmdir()
 
 
-def _bring(store: Store, record: FileRecord, incoming: Path) -> int:
+def _bring(store: PublishedStore, record: FileRecord, incoming: Path) -> int:
     return bring(store, record.path, incoming / record.path, sha256=record.sha256, size=record.size)
 
 
-def _delivered(record: FileRecord, incoming: Path) -> Delivered:
+def _delivered(record: FileRecord, incoming: Path) -> BarsFile:
     if record.first is None or record.last is None:
         raise BadDataset("a bars file without its range of sessions", where=record.path, fix=PUBLISH_AGAIN)
-    return Delivered(record.path, record.sha256, incoming / record.path, record.first, record.last)
+    return BarsFile(record.path, record.sha256, incoming / record.path, record.first, record.last)
 
 
 def _actions(incoming: Path, manifest: Manifest) -> tuple[Action, ...]:

@@ -1,4 +1,4 @@
-"""Bundles beside the one in force: the risk forecasts that the book is scaled by, and the shadow that only looks on.
+"""Auxiliary bundles: risk forecasts that scale the book, and a shadow model that is scored and never traded.
 
 Each slot is a bundle store of its own below `state/bundles`, with its own sequence and high-water, under the device's
 root key and key set. A slot never stops the day: without its bundle the book is scaled by the window's volatilities,
@@ -15,7 +15,7 @@ from appliance.bundles.accepted_roles import accepted_roles, bundle_policy
 from appliance.bundles.pull import pull_bundle
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
-from appliance.storage.published_store import Store
+from appliance.storage.published_store import PublishedStore
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle, Policy, Role
@@ -26,8 +26,8 @@ from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
 
 
-class Slot(StrEnum):
-    """What a bundle beside the one in force is for."""
+class BundleSlot(StrEnum):
+    """The purpose of an auxiliary bundle."""
 
     RISK = "risk"
     SHADOW = "shadow"
@@ -35,41 +35,43 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True)
 class SlotPull:
-    """What became of a slot's newest published bundle; `name` is empty where the slot is empty."""
+    """The outcome of pulling a slot's newest published bundle; `name` is empty where the slot is empty."""
 
-    slot: Slot
+    slot: BundleSlot
     name: str = ""
     is_new: bool = False
     refusal: str = ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The slot's state in a few words; empty for an empty slot of which nothing was refused."""
         if self.refusal:
             return f"{self.slot} bundle refused: {self.refusal}"
         return f"{self.slot} bundle {self.name}{' is new' if self.is_new else ''}" if self.name else ""
 
 
-def slot_store(slot: Slot, folder: StateFolder, fs: Fs) -> BundleStore:
+def slot_store(slot: BundleSlot, folder: StateFolder, fs: Fs) -> BundleStore:
     """Return the slot's bundles."""
     return BundleStore(folder.bundles / slot, fs, keys=folder.bundles)
 
 
-def recorded_as(slot: Slot, sleeve: str) -> str:
+def recorded_as(slot: BundleSlot, sleeve: str) -> str:
     """Name under which the slot's scores of `sleeve` are recorded: never that of the scores that are traded on."""
-    return sleeve if slot is Slot.RISK else f"{sleeve} {slot}"
+    return sleeve if slot is BundleSlot.RISK else f"{sleeve} {slot}"
 
 
-def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
-    """What the slot accepts at `asof`: risk forecasts in the roles of the venue, shadows as shadows alone."""
-    if slot is Slot.SHADOW:
+def slot_policy(slot: BundleSlot, asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
+    """Return what the slot accepts at `asof`: risk forecasts in the roles of the venue, shadows in the role shadow only."""
+    if slot is BundleSlot.SHADOW:
         sleeves = bundle_policy(asof, config, calendar).sleeves
         return Policy(asof, calendar, sleeves, frozenset({Role.SHADOW}), release())
     sleeves = {slot.value: SLEEVES[slot.value].spec}
     return Policy(asof, calendar, sleeves, accepted_roles(config), release())
 
 
-def pull_slot(slot: Slot, store: Store, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> SlotPull:
+def pull_slot(
+    slot: BundleSlot, store: PublishedStore, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar
+) -> SlotPull:
     """Put the slot's newest published bundle in force if it passes every check; the old one, or none, stays otherwise.
 
     Raises
@@ -78,18 +80,18 @@ def pull_slot(slot: Slot, store: Store, folder: StateFolder, fs: Fs, asof: date,
         The store could not be read.
     """
     bundles, policy = slot_store(slot, folder, fs), slot_policy(slot, asof, config, calendar)
-    roles = (Role.SHADOW,) if slot is Slot.SHADOW else TRADED
+    roles = (Role.SHADOW,) if slot is BundleSlot.SHADOW else TRADED
     try:
         if find_latest(store.find, tuple(policy.sleeves), roles) is None:
-            standing = bundles.current()
-            return SlotPull(slot, standing.folder if standing else "")
+            current = bundles.current()
+            return SlotPull(slot, current.folder if current else "")
         done = pull_bundle(store, bundles, policy, folder.incoming, sleeves=tuple(policy.sleeves), roles=roles)
     except BundleRefused as error:
         return SlotPull(slot, refusal=str(error))
     return SlotPull(slot, done.in_force, done.is_new, done.refusal)
 
 
-def load_slot(slot: Slot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> Bundle | None:
+def load_slot(slot: BundleSlot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> Bundle | None:
     """Return the slot's bundle, verified again and not expired; None for an empty slot.
 
     Raises

@@ -1,4 +1,4 @@
-"""The bundles of one device: what is in force, the newest sequence ever seen, and the switch between bundles.
+"""The device's bundle store: the bundle in force, the highest sequence ever seen, and the switch between bundles.
 
 Files, all below `state/bundles`:
     root.pub              the offline root's public key, given once when the device is initialised
@@ -76,7 +76,7 @@ class StoredHighWater(Document):
 
 @dataclass(frozen=True)
 class Activation:
-    """What `activate` did: the verified bundle, and whether it is a change."""
+    """The outcome of `activate`: the verified bundle, and whether it is a change."""
 
     bundle: Bundle
     is_new: bool
@@ -90,7 +90,7 @@ class BundleStore:
     folder : Path
         `state/bundles`.
     keys : Path, optional
-        Where the root key and the key set lie; `folder` itself unless given. Stores beside one another share them, so
+        Folder of the root key and the key set; `folder` itself unless given. Neighbouring stores share them, so
         that a revoked key is revoked for all.
     fs : Fs
         Every write is durable, whole or not at all.
@@ -104,8 +104,8 @@ class BundleStore:
 
     def trust(self, root: PublicKey) -> None:
         """Write the root key that this device trusts; raise `FixInput` when it already trusts another one."""
-        standing = self._fs.read(self._keys / ROOT_FILE)
-        if standing is not None and PublicKey.from_text(standing.decode()) != root:
+        current = self._fs.read(self._keys / ROOT_FILE)
+        if current is not None and PublicKey.from_text(current.decode()) != root:
             raise FixInput(
                 "this device already trusts another root key",
                 where=str(self._keys / ROOT_FILE),
@@ -124,10 +124,10 @@ class BundleStore:
 
     def install_keyset(self, content: bytes) -> Keyset:
         """Check a delivered `keyset.json` and keep it; an older version than the one kept is refused."""
-        standing = self._fs.read(self._keys / KEYSET_FILE)
-        minimum = read_keyset(standing, self.roots()).version if standing is not None else 0
+        current = self._fs.read(self._keys / KEYSET_FILE)
+        minimum = read_keyset(current, self.roots()).version if current is not None else 0
         keyset = read_keyset(content, self.roots(), minimum_version=minimum)
-        if content != standing:
+        if content != current:
             self._fs.write(self._keys / KEYSET_FILE, content)
         return keyset
 
@@ -172,8 +172,8 @@ class BundleStore:
         OSError
             The disk is full or failing; the bundle in force stays in force.
         """
-        mark, standing = self.high_water(), self.current()
-        if standing and standing.grant:  # a person went back: only something newer ends that, not the one left behind
+        mark, current = self.high_water(), self.current()
+        if current and current.grant:  # a person went back: only something newer ends that, not the one left behind
             mark = HighWater(mark.seq)
         bundle = verify(incoming, self.keyset(), replace(policy, high_water=mark, grant=None), reproduce=self._prove)
         return self._switch(bundle, mark, None)
@@ -210,7 +210,7 @@ class BundleStore:
         return bundle
 
     def _switch(self, bundle: Bundle, mark: HighWater, grant: str | None) -> Activation:
-        manifest, standing = bundle.manifest, self.current()
+        manifest, current = bundle.manifest, self.current()
         name = f"{manifest.seq}-{manifest.bundle_id}"
         pointer = Pointer(seq=manifest.seq, bundle_id=manifest.bundle_id, folder=name, sha256=bundle.sha256, grant=grant)
         for file, content in bundle.contents.files.items():
@@ -219,9 +219,9 @@ class BundleStore:
         if manifest.seq > mark.seq:
             stored = StoredHighWater(seq=manifest.seq, bundle_id=manifest.bundle_id)
             self._fs.write(self._folder / HIGH_WATER_FILE, stored.to_bytes())
-        if pointer != standing:
+        if pointer != current:
             self._fs.write(self._folder / CURRENT_FILE, pointer.to_bytes())
-        return Activation(bundle, is_new=standing is None or standing.sha256 != bundle.sha256)
+        return Activation(bundle, is_new=current is None or current.sha256 != bundle.sha256)
 
     def _read_grant(self, content: bytes) -> RollbackGrant:
         return read_grant(content, self.roots())

@@ -1,1 +1,1 @@
-"""The commands, one file a family; `line` puts them on one command line."""
+"""The commands, one file a family; `command_line` registers them."""

@@ -1,4 +1,4 @@
-"""What a person decides about the books.
+"""Commands that settle the account's book: `adopt`, `keep`, `accept` and `rebuild`.
 
 `adopt` or `keep` what the account held before this device, `accept` a break that is understood, `rebuild` a ledger that
 was lost.
@@ -15,7 +15,7 @@ import typer
 
 from appliance.commands.text_table import render
 from appliance.context import Deps
-from appliance.ledger import choices, meta, snapshots
+from appliance.ledger import choices, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orders import OrderPath
@@ -105,7 +105,7 @@ def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path
 
 
 def _liquidation(position: Position) -> dict[str, Any]:
-    """What a person sees of a position before they decide: what selling it, or buying it back, comes to."""
+    """Show a position before the decision: the proceeds of selling it, or the cost of buying it back."""
     if position.current_price is None:
         raise TryAgain("the broker names no price of a position", where=position.symbol)
     value = (position.quantity * position.current_price).quantize(Decimal("0.01"))
@@ -137,11 +137,11 @@ def accept(
     with opened(state, credentials=credentials) as device, device.deps() as deps:
         day = to_session(session)
         device.calendar.index(day)
-        standing = device.latch.read()
-        if standing.is_armed or standing.is_fresh:
+        latch = device.latch.read()
+        if latch.is_armed or latch.is_fresh:
             raise FixInput(
                 "a break is accepted on a halted device only",
-                where=standing.sentence(),
+                where=latch.sentence(),
                 fix="Run `appliance reconcile` first: it halts on a break",
             )
         path = OrderPath.of(deps)
@@ -155,13 +155,13 @@ def accept(
         confirm_typed("ACCEPT", f"take the broker's books as right: {shown}", yes=yes)
         with deps.ledger.transaction():
             left = accept_break(path, day, _phase(deps, day), reports)
-            meta.write(deps.ledger, f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
+            deps.ledger.write_meta(f"{ACCEPTED}_{deps.clock.now().isoformat()}", f"{who()}: {reason}")
     known = [difference.sentence() for difference in left]
     also = "".join(f"\nKnown from now on: {sentence}." for sentence in known)
     emit(
         {"session": session, "by": who(), "positions": len(reports.positions), "cash": str(reports.account.cash), "known": known},
         as_json=as_json,
-        text=f"Accepted: {shown}.{also}\n{standing.sentence()}",
+        text=f"Accepted: {shown}.{also}\n{latch.sentence()}",
     )
 
 

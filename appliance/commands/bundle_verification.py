@@ -1,4 +1,4 @@
-"""Every bundle of this device, proven now: signature, files, static checks and golden vectors, in the loading order."""
+"""Verifies every bundle of this device now: signature, files, static checks and golden vectors."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.slots import Slot, slot_policy, slot_store
+from appliance.bundles.slots import BundleSlot, slot_policy, slot_store
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
-from appliance.runtime.device import clock_start
-from appliance.runtime.venue import standing_at, time_addresses
+from appliance.runtime.device import hosted_clock_start
+from appliance.runtime.venue import opened_venue, time_addresses
 from appliance.settings import load_config
-from appliance.storage.published_sources import Sources
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
-from appliance.views.view import Row
+from appliance.views.view import ViewRow
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, FixInput
 from signals.market.manifest import Manifest
@@ -27,8 +27,8 @@ HOLDS, REFUSED, EMPTY = "HOLDS", "REFUSED", "empty"
 IN_FORCE = "in force"
 
 
-def verified(root: Path, credentials: Path | None, clock: Clock) -> list[Row]:
-    """Verify the bundle in force and those beside it as the scoring job would; nothing is changed.
+def verified(root: Path, credentials: Path | None, clock: Clock) -> list[ViewRow]:
+    """Verify the bundle in force and the auxiliary ones as the scoring job would; nothing is changed.
 
     Returns
     -------
@@ -45,35 +45,35 @@ def verified(root: Path, credentials: Path | None, clock: Clock) -> list[Row]:
     folder = StateFolder(root)
     folder.require()
     config = load_config(folder.config)
-    manifest = Sources(config.stores, credentials).manifest(folder)
+    manifest = PublishedSources(config.stores, credentials).manifest(folder)
     asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
     own = BundleStore(folder.bundles, DurableFs())
     rows = [_row(IN_FORCE, own, lambda: own.load(bundle_policy(asof, config, manifest.calendar)))]
-    return rows + [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in Slot]
+    return rows + [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in BundleSlot]
 
 
-def is_sound(rows: Sequence[Row]) -> bool:
-    """Whether the bundle in force holds and none beside it is refused; a slot may be empty."""
+def is_sound(rows: Sequence[ViewRow]) -> bool:
+    """Whether the bundle in force is valid and no auxiliary one is refused; a slot may be empty."""
     return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and row["place"] != IN_FORCE) for row in rows)
 
 
 def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
-    """By the clock that the device goes by."""
+    """By the device's clock."""
     if config.venue.is_hosted:
-        return clock_start(folder, manifest)
+        return hosted_clock_start(folder, manifest)
     real = clock.now()
     if not time_addresses(config)[0]:
         return real
-    with standing_at(config, folder, credentials=credentials, start=real) as counterparty:
+    with opened_venue(config, folder, credentials=credentials, start=real) as counterparty:
         return counterparty.clock.now()
 
 
-def _of_slot(slot: Slot, folder: StateFolder, asof: date, config: ApplianceConfig, calendar: Calendar) -> Row:
+def _of_slot(slot: BundleSlot, folder: StateFolder, asof: date, config: ApplianceConfig, calendar: Calendar) -> ViewRow:
     store = slot_store(slot, folder, DurableFs())
     return _row(slot.value, store, lambda: store.load(slot_policy(slot, asof, config, calendar)))
 
 
-def _row(place: str, store: BundleStore, proven: Callable[[], Bundle]) -> Row:
+def _row(place: str, store: BundleStore, proven: Callable[[], Bundle]) -> ViewRow:
     try:
         pointer = store.current()
         if pointer is None:

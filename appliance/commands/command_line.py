@@ -1,4 +1,4 @@
-"""Every family of commands on one command line. This file only wires them."""
+"""Registers every family of commands on one typer application; it contains no logic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the device, and how to fix it: `doctor`."""
+"""The command `doctor`: checks everything that the device needs and prints how to fix each fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.doctor import Finding, Patient, State, examine, try_addresses, worst
+from appliance.doctor import DeviceProbe, Finding, FindingState, examine, try_addresses, worst
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
 from appliance.system.clock import SystemClock
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     state: StateOption = DEFAULT_STATE,
     credentials: Credentials = None,
-    alert: Annotated[bool, typer.Option("--alert", help="Also send a message to every address that is told of halts.")] = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also send a message to every address that is notified of halts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at everything that the device needs, and say how to fix what is wrong. Nothing is changed.
@@ -32,7 +32,7 @@ def doctor(
     cannot work like this.
     """
     clock = SystemClock()
-    found = examine(Patient(StateFolder(state), credentials, clock.now(), clock.now))
+    found = examine(DeviceProbe(StateFolder(state), credentials, clock.now(), clock.now))
     found += tuple(try_addresses(credentials, clock.now())) if alert else ()
     verdict = worst(found)
     rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.fix} for f in found]
@@ -42,4 +42,4 @@ def doctor(
 
 def _line(finding: Finding) -> str:
     line = f"{finding.state.word:<5} {finding.check:<12} {finding.says}"
-    return line if finding.state is State.OK else f"{line}\n{'':<19}-> {finding.fix}"
+    return line if finding.state is FindingState.OK else f"{line}\n{'':<19}-> {finding.fix}"

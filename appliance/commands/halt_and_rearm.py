@@ -1,4 +1,4 @@
-"""The kill switch, who heard of it, and the only way back: `halt`, `acknowledge` and `rearm`."""
+"""The commands `halt`, `acknowledge` and `rearm`: the kill switch, and the only way to open the latch again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from appliance.controls import halt_file
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
-from appliance.ledger import Ledger, Mode, halts
+from appliance.ledger import AccessMode, Ledger, halts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import Device, channels, opened
-from appliance.runtime.venue import standing_at
+from appliance.runtime.venue import opened_venue
 from appliance.safety import reductions
 from appliance.safety.escalation import acknowledge
 from appliance.safety.halt import CANCELLED, carry_out
@@ -68,7 +68,7 @@ def halt(
 
 
 def rearm(
-    halt_id: Annotated[str, typer.Option("--halt-id", help="Of the halt that stands; `appliance status` shows it.")],
+    halt_id: Annotated[str, typer.Option("--halt-id", help="Of the halt in force; `appliance status` shows it.")],
     reason: Annotated[str, typer.Option("--reason", help="What was wrong, and why it is over.")],
     state: State = DEFAULT_STATE,
     credentials: Credentials = None,
@@ -78,7 +78,7 @@ def rearm(
 ) -> None:
     """Open the latch after a halt, or end a lasting REDUCE: the id, a reason, a typed word and a clean reconcile now.
 
-    Opening the latch ends every REDUCE that stands with it. Refused while a limit of config.yml is looser than it was
+    Opening the latch also ends every REDUCE in force. Refused while a limit of config.yml is looser than it was
     when the halt came.
     """
     person, reason = clean(by or who()), clean(reason)
@@ -86,14 +86,14 @@ def rearm(
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
         with device.deps() as deps:
-            reduced = reductions.standing(deps.ledger)
+            reduced = reductions.in_force(deps.ledger)
         if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
             ended = [row for row in reduced if row.id == halt_id]
         else:
             device.latch.require_halt(halt_id)
             ended = list(reduced)
-        if halt_file.is_asked(device.fs, device.folder):
-            words = halt_file.words(device.fs, device.folder)
+        if halt_file.is_requested(device.fs, device.folder):
+            words = halt_file.stated_reason(device.fs, device.folder)
             raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
         with device.deps() as deps:
             _refuse_loosened(deps, halt_id)
@@ -104,32 +104,32 @@ def rearm(
             )
             confirm_typed("REARM", f"{what}; {agreed.summary}", yes=yes)
             if not device.latch.read().is_armed:
-                at, standing = device.clock.now(), device.latch.read()
+                at, latch = device.clock.now(), device.latch.read()
                 record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
-                halts.note_armed(deps.ledger, at)
-                _record(deps, standing, record)
+                halts.record_armed(deps.ledger, at)
+                _record(deps, latch, record)
             for row in ended:
                 halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
             record = device.latch.read()
-    told = [f"The REDUCE by {row.name} has ended." for row in ended]
+    notice = [f"The REDUCE by {row.name} has ended." for row in ended]
     emit(
         {"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
         as_json=as_json,
-        text="\n".join([agreed.summary, *told, record.sentence()]),
+        text="\n".join([agreed.summary, *notice, record.sentence()]),
     )
 
 
 def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:
-    """Say that you know of the standing halt, so that it is not told again every hour. The device stays halted."""
+    """Acknowledge the halt in force: no more hourly reminders. The device stays halted."""
     folder = StateFolder(state)
     folder.require()
-    standing = Latch(state, DurableFs()).read()
-    if standing.is_armed or standing.is_fresh:
-        raise FixInput("no halt stands; there is nothing to acknowledge", where=standing.sentence())
+    latch = Latch(state, DurableFs()).read()
+    if latch.is_armed or latch.is_fresh:
+        raise FixInput("the device is not halted; there is nothing to acknowledge", where=latch.sentence())
     person = by or who()
-    with Ledger(folder.ledger, Mode.WRITE) as ledger:
-        acknowledge(ledger, standing, person, SystemClock().now())
-    emit({"halt_id": standing.halt_id, "by": person}, as_json=as_json, text=f"Acknowledged by {person}. {standing.sentence()}")
+    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
+        acknowledge(ledger, latch, person, SystemClock().now())
+    emit({"halt_id": latch.halt_id, "by": person}, as_json=as_json, text=f"Acknowledged by {person}. {latch.sentence()}")
 
 
 def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) -> None:
@@ -137,35 +137,35 @@ def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     folder = StateFolder(state)
     folder.require()
     config = load_config(folder.config)
-    with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+    with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
         done = cancel_all_of(counterparty.broker)
     text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
     emit({"cancelled": done == CANCELLED}, as_json=False, text=text)
 
 
 def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, credentials: Path | None) -> str:
-    fs, is_told = DurableFs(), False
+    fs, is_notified = DurableFs(), False
     try:
         with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
-            is_told = True  # whatever carrying it out ends with
+            is_notified = True  # whatever carrying it out ends with
             cancelled = carry_out(deps, None, record, MANUAL, reason, "halt_requests")
     except Locked:
-        is_asked = halt_file.ask(fs, folder, reason)
-        told = _cancel_past_the_lock(folder, credentials)
+        is_asked = halt_file.request(fs, folder, reason)
+        notice = _cancel_past_the_lock(folder, credentials)
         if not is_asked:
-            return f"Another process is at work, and can send no new orders.{told}"
-        _see_it_taken(folder, credentials)
-        return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{told}"
+            return f"Another process is at work, and can send no new orders.{notice}"
+        _await_cancellation(folder, credentials)
+        return f"Another process is at work: it was asked to cancel its orders, and can send no new ones.{notice}"
     except (TrademlError, OSError) as error:
-        halt_file.ask(fs, folder, reason)
-        told = _cancel_past_the_lock(folder, credentials)
-        if not is_told:
-            body = f"{record.sentence()}.{told} It is not in the ledger: {reason_of(error)}"
+        halt_file.request(fs, folder, reason)
+        notice = _cancel_past_the_lock(folder, credentials)
+        if not is_notified:
+            body = f"{record.sentence()}.{notice} It is not in the ledger: {reason_of(error)}"
             at = SystemClock().now()
             alert = Alert(Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {MANUAL}", clean(body), at)
             with suppress(TrademlError, OSError):  # an address that cannot be read is said by every other command
                 channels(folder, credentials).notify(alert)
-        return f"The latch is closed. The halt is not recorded yet: {reason_of(error)}.{told}"
+        return f"The latch is closed. The halt is not recorded yet: {reason_of(error)}.{notice}"
     if cancelled != CANCELLED:
         return f"The halt is recorded. Working orders: {cancelled}."
     return "Working orders were cancelled and the halt is recorded."
@@ -177,18 +177,18 @@ def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
         config = load_config(folder.config)
         if config.venue.is_hosted:
             return ""
-        with standing_at(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+        with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
             done = cancel_all_of(counterparty.broker)
     except (TrademlError, OSError) as error:
         done = f"not cancelled: {reason_of(error)}"
     return " Cancel-all was sent from here too." if done == CANCELLED else f" Cancel-all from here: {done}."
 
 
-def _see_it_taken(folder: StateFolder, credentials: Path | None) -> None:
+def _await_cancellation(folder: StateFolder, credentials: Path | None) -> None:
     """Wait until the file HALT is gone; when the other process ended without seeing it, do here what it asks."""
     clock = SystemClock()
     until = clock.monotonic() + TAKEN_SECONDS
-    while halt_file.is_asked(DurableFs(), folder) and clock.monotonic() < until:
+    while halt_file.is_requested(DurableFs(), folder) and clock.monotonic() < until:
         try:
             with opened(folder.root, credentials=credentials) as device, device.deps() as deps:
                 honour_halt_request(deps, None)
@@ -215,11 +215,11 @@ def _current_session(device: Device) -> date:
     return device.calendar.next(device.calendar.last_closed(device.clock.now()))
 
 
-def _record(deps: Deps, standing: LatchRecord, record: LatchRecord) -> None:
+def _record(deps: Deps, latch: LatchRecord, record: LatchRecord) -> None:
     """Record who opened the latch, for every halt that the ledger holds open."""
     at = deps.clock.now()
-    if halts.find(deps.ledger, standing.halt_id) is None:  # a crash came between the latch and the ledger
-        name, reason = standing.name, standing.reason
-        halts.add(deps.ledger, halts.HaltRow(standing.halt_id, at, name, name, reason, "", None, halts.HALT))
-    for row in halts.standing(deps.ledger, halts.HALT):
+    if halts.find(deps.ledger, latch.halt_id) is None:  # a crash came between the latch and the ledger
+        name, reason = latch.name, latch.reason
+        halts.add(deps.ledger, halts.HaltRow(latch.halt_id, at, name, name, reason, "", None, halts.HALT))
+    for row in halts.open_halts(deps.ledger, halts.HALT):
         halts.rearm(deps.ledger, row.id, at, record.by, record.reason)

@@ -1,4 +1,4 @@
-"""Copies of the ledger: `backup`, `backups` and `restore`."""
+"""The commands `backup`, `backups` and `restore`: copies of the ledger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appliance.backup.vault import Vault, vault_at
 from appliance.commands.text_table import render
 from appliance.config import ApplianceConfig
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.ledger import Ledger, Mode
+from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
@@ -64,13 +64,13 @@ def backup(
             text=f"The newest backup is of {newest:%Y-%m-%d %H:%M} UTC: none is needed.",
         )
         return
-    with Ledger(folder.ledger, Mode.READ) as ledger:
+    with Ledger(folder.ledger, AccessMode.READ) as ledger:
         done = take(ledger, vault, folder.copies, at=at, code_version=code_version("appliance"))
     gone = retire(vault, done, config.backup)
     emit(
         {"taken": _row(done), "gone": list(gone)},
         as_json=as_json,
-        text=f"Backup {done.name}: {sum(done.rows.values())} rows, {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones let go.",
+        text=f"Backup {done.name}: {sum(done.rows.values())} rows, {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones deleted.",
     )
 
 
@@ -93,7 +93,7 @@ def restore(
     """Put a backup of the ledger back. The device ends HALTED: reconcile, then `appliance rearm`.
 
     The backup is unpacked and checked before anything changes. A ledger that is there is replaced only with --replace,
-    and kept beside the new one. Refused while a daemon runs (exit code 5).
+    and kept next to the new one. Refused while a daemon runs (exit code 5).
     """
     folder, config = _device(state)
     require_free(folder, replace=replace)
@@ -102,11 +102,11 @@ def restore(
     with _nobody_else(folder), fetch(vault, chosen, folder.copies) as plain:
         confirm_typed("RESTORE", f"go back to the ledger of {chosen.at:%Y-%m-%d %H:%M} UTC", yes=yes)
         record = put_back(folder, plain, chosen, Latch(folder.root, DurableFs()), SystemClock().now())
-    told = _react(folder, record, words(chosen), credentials)
+    reactions = _react(folder, record, words(chosen), credentials)
     emit(
-        {"restored": _row(chosen), "halt_id": record.halt_id, "by": who(), "reactions": told},
+        {"restored": _row(chosen), "halt_id": record.halt_id, "by": who(), "reactions": reactions},
         as_json=as_json,
-        text=f"The ledger is that of {chosen.at:%Y-%m-%d %H:%M} UTC, session {chosen.session or 'none'}.\n{told}\n{record.sentence()}",
+        text=f"The ledger is that of {chosen.at:%Y-%m-%d %H:%M} UTC, session {chosen.session or 'none'}.\n{reactions}\n{record.sentence()}",
     )
 
 

@@ -1,7 +1,7 @@
-"""The ledger's tables for a person or a program; the screens of `appliance tui` show the very same rows.
+"""Commands that print the ledger's tables; the screens of `appliance tui` show the same rows.
 
 Every command reads the ledger read-only and without the lock: it disturbs nothing and works while jobs run. `shadow`
-alone can write, a file outside the state folder for the trainer.
+only can write, a file outside the state folder for the trainer.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles.slots import Slot
+from appliance.bundles.slots import BundleSlot
 from appliance.commands.text_table import render
-from appliance.ledger import Ledger, Mode
+from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
 from appliance.settings import load_config
 from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder
-from appliance.tui.ledger_source import LedgerSource, Question
+from appliance.tui.ledger_source import LedgerSource, ScreenQuery
 from appliance.views import (
     View,
     bundle_facts,
-    data,
     event_log,
+    monitoring,
     order_trace,
     performance,
     reconciliations,
@@ -68,7 +68,7 @@ def register(app: typer.Typer) -> None:
 def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Show everything one look must answer: mode, what to look at, account, data, bundle, next job."""
     source = LedgerSource(state, SystemClock())
-    answer = source.read(Question())
+    answer = source.read(ScreenQuery())
     source.close()
     if answer.overview is None:
         what, fix = (answer.trouble.what, answer.trouble.fix) if answer.trouble else ("nothing could be read", "")
@@ -100,7 +100,7 @@ def show_signals(session: Session = "", state: State = DEFAULT_STATE, limit: Lim
 
 
 def positions(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
-    """Show what is held, as it was last agreed with the broker, beside what is aimed at."""
+    """Show what is held, as it was last agreed with the broker, with its target."""
     with open_ledger(state) as ledger:
         found = holdings.positions(ledger, to_session(session) if session else None)
     show(found, limit, as_json)
@@ -123,7 +123,7 @@ def show_runs(session: Session = "", state: State = DEFAULT_STATE, sessions: Ses
 
 def show_data(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
     """Show the data of the last sessions up to D: GREEN, AMBER or RED, and why."""
-    of_session(state, session, lambda ledger, day: data.data(ledger, day, sessions), sessions, as_json)
+    of_session(state, session, lambda ledger, day: monitoring.data(ledger, day, sessions), sessions, as_json)
 
 
 def show_bundle(
@@ -132,7 +132,7 @@ def show_bundle(
     credentials: Credentials = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the bundle in force and those beside it: provenance, evidence, and whether the files are what was activated.
+    """Show the bundle in force and the auxiliary ones: provenance, evidence, and whether the files are what was activated.
 
     With --verify each is proven as before it scores. Exit code 6: one is refused, or none is in force.
     """
@@ -153,7 +153,7 @@ def show_shadow(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the shadow bundle scored beside the one in force, newest first, and why where it did not.
+    """Show the shadow bundle's scores, newest first, and why where there are none.
 
     With --to every recorded score goes into one file, with the manifests of the bundles that gave them: the trainer
     joins it with what became of the names, and judges a challenger by it.
@@ -161,7 +161,7 @@ def show_shadow(
     folder = StateFolder(state)
     with open_ledger(state) as ledger:
         venue = load_config(folder.config).venue
-        place = folder.bundles / Slot.SHADOW
+        place = folder.bundles / BundleSlot.SHADOW
         log = shadow_scores.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:
         if log is None:
@@ -193,7 +193,7 @@ def show_halts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson 
 
 
 def show_alerts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Show what a person was told, newest first, and whether it reached anybody."""
+    """Show the alerts that were sent, newest first, and whether they were delivered."""
     with open_ledger(state) as ledger:
         show(event_log.alerts_view(ledger, limit), limit, as_json)
 
@@ -208,7 +208,7 @@ def open_ledger(state: Path) -> Ledger:
     """Open the ledger of a state folder for reading."""
     folder = StateFolder(state)
     folder.require()
-    return Ledger(folder.ledger, Mode.READ)
+    return Ledger(folder.ledger, AccessMode.READ)
 
 
 def of_session(state: Path, text: str, query: Callable[[Ledger, date], View], limit: int, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Whether the program may be replaced now: `may-update`, asked by whatever installs releases."""
+"""The command `may-update`: whether a new release may be installed now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import typer
 
 from appliance.daemon import briefing
-from appliance.ledger import Ledger, Mode, job_runs
+from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.options import DEFAULT_STATE, AsJson, State
 from appliance.schedule.maintenance_window import busy_until
 from appliance.schedule.timetable import table_of
@@ -45,6 +45,6 @@ def _busy_until(folder: StateFolder) -> datetime | None:
         return None  # no daemon has ever been briefed here: nothing sends orders by the hour
     brief = briefing.read(content)
     now = (ExchangeTime(brief.exchange) if brief.exchange else SystemClock()).now()
-    with Ledger(folder.ledger, Mode.READ) as ledger:
+    with Ledger(folder.ledger, AccessMode.READ) as ledger:
         ended = job_runs.ended(ledger, now.date() - timedelta(days=7))
     return busy_until(now, brief.calendar, table_of(brief.entering), ended)

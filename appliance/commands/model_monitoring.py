@@ -1,4 +1,4 @@
-"""Whether things go as expected: `attribution`, `expectation` and `drift`, as the reports have measured them."""
+"""The commands `attribution`, `expectation` and `drift`: model monitoring as the reports measured it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from appliance.commands.ledger_queries import Session, Sessions, of_session, open_ledger
 from appliance.commands.text_table import render
 from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
-from appliance.views import attribution, model_monitoring
+from appliance.views import monitoring
 from signals.text.console import emit
 
 
@@ -26,7 +26,7 @@ def show_attribution(session: Session = "", state: State = DEFAULT_STATE, sessio
 
     A session is attributed by the report of the next one, when its bars are here; each row sums to its total.
     """
-    of_session(state, session, lambda ledger, day: attribution.attribution(ledger, day, sessions), sessions, as_json)
+    of_session(state, session, lambda ledger, day: monitoring.attribution(ledger, day, sessions), sessions, as_json)
 
 
 def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -36,20 +36,20 @@ def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_jso
     promised. Exit code 1: the sequential test says that it is no longer the model you promoted.
     """
     with open_ledger(state) as ledger:
-        found = model_monitoring.expectation(ledger, to_session(session) if session else date.max)
+        found = monitoring.expectation(ledger, to_session(session) if session else date.max)
     test = found.facts.get("test")
-    said = f"\n{sentence(test)}" if test else ""
+    test_text = f"\n{sentence(test)}" if test else ""
     emit(
         {"session": found.session if found.rows else None, "rows": found.rows, **found.facts},
         as_json=as_json,
-        text=render(found.rows, found.columns, empty=found.empty) + said,
+        text=render(found.rows, found.columns, empty=found.empty) + test_text,
     )
     raise typer.Exit(int(bool(test and test["alarmed_on"])))
 
 
 def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show how far features and scores have drifted from the training history, against the limits in the bundle."""
-    of_session(state, session, model_monitoring.drift, limit, as_json)
+    of_session(state, session, monitoring.drift, limit, as_json)
 
 
 def sentence(test: Mapping[str, object]) -> str:

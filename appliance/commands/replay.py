@@ -1,4 +1,4 @@
-"""History through the device: `replay`."""
+"""The command `replay`: runs a range of past sessions through the device's jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
 from appliance.options import DEFAULT_STATE, AsJson, to_session
 from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
-from appliance.runtime.replay import Summary
+from appliance.runtime.replay import ReplaySummary
 from appliance.runtime.replay import replay as run_replay
 from appliance.settings import load_config
 from appliance.system.durable_files import DurableFs
@@ -66,7 +66,7 @@ def replay(
     raise typer.Exit(HALTED if summary.halted else 0)
 
 
-def described(summary: Summary) -> str:
+def described(summary: ReplaySummary) -> str:
     """Return a replay's summary for a person."""
     change = summary.paper_nav - summary.first_equity
     lines = [

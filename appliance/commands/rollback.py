@@ -1,4 +1,4 @@
-"""The ways back, for a person who holds a grant that the root key signed: `rollback-bundle`, `rollback-data`."""
+"""The commands `rollback-bundle` and `rollback-data`, for a person who holds a grant signed by the root key."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from appliance.bundles.store import BundleStore
 from appliance.market.dataset_mark import DatasetMark
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import Device, opened
-from appliance.safety.halt import tell
-from appliance.storage.published_sources import Sources
+from appliance.safety.halt import notify
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Severity
 from signals.bundle import RollbackGrant, read_data_grant, read_grant
@@ -56,7 +56,7 @@ def rollback_bundle(
         manifest = done.bundle.manifest
         name = f"{manifest.seq}-{manifest.bundle_id}"
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
+            notify(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
     emit(
         {"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason},
         as_json=as_json,
@@ -83,7 +83,7 @@ def rollback_data(
         today = device.calendar.last_closed(device.clock.now())
         mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
         with device.deps() as deps:
-            tell(
+            notify(
                 deps,
                 Severity.WARN,
                 f"rollback-data-{named.high_water}",
@@ -111,7 +111,7 @@ def _source(device: Device, named: RollbackGrant) -> Path:
     if kept.is_dir():
         return kept
     shutil.rmtree(device.folder.incoming, ignore_errors=True)
-    store = Sources(device.config.stores, device.credentials).bundles()
+    store = PublishedSources(device.config.stores, device.credentials).bundles()
     sleeves = [sleeve for sleeve in device.config.router.weights if sleeve in SLEEVES]
     if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=sleeves):
         raise FixInput(f"bundle {name} is neither on this device nor in the store", fix="Publish it again")

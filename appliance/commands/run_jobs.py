@@ -1,4 +1,4 @@
-"""The jobs of a session as commands, whole sessions: `run-day`, and the daemon: `run`."""
+"""Commands that run jobs: each job by its name, `run-day`, `run-due`, and the daemon `run`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from pathlib import Path
 import typer
 
 from appliance.daemon.briefing import Briefing
-from appliance.jobs.disk_space import keep_room
+from appliance.jobs.disk_space import free_disk_space
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
-from appliance.runtime.day import run_session
 from appliance.runtime.device import Device, opened
 from appliance.runtime.kill_switch import killable
-from appliance.runtime.tick import tick
+from appliance.runtime.session import run_session, tick
 from appliance.runtime.venue import time_addresses
 from appliance.safety.escalation import attend
 from appliance.schedule.job import EXIT_CODES, JobReport
 from appliance.schedule.timetable import JOBS
 from appliance.settings import load_config
-from appliance.storage.published_sources import Sources
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput
@@ -80,7 +79,7 @@ def reconcile(session: SessionText, state: State = DEFAULT_STATE, credentials: C
         day = to_session(session)
         morning_ended = device.has_ended("reconcile_morning", day)
         found = device.run("reconcile_close" if morning_ended else "reconcile_morning", day)
-    _tell(found, as_json)
+    _print(found, as_json)
 
 
 def report(session: SessionText, state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
@@ -111,7 +110,7 @@ def run_day(session: SessionText, state: State = DEFAULT_STATE, as_json: AsJson 
 
 
 def run(context: typer.Context) -> None:
-    """Be the device: start every job at its hour, watch over it and tell how it is, until told to stop."""
+    """Run the daemon: start every job at its time, supervise it and report its state, until it is stopped."""
     os.execv(sys.executable, [sys.executable, "-m", "appliance.daemon", *context.args])
 
 
@@ -119,7 +118,7 @@ def attend_now(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     """Do what halts and messages lack, and what a filling disk needs; the daemon asks for it between jobs."""
     with opened(state, credentials=credentials) as device, killable(device), device.deps() as deps:
         honour_halt_request(deps, None)
-        keep_room(deps, None)
+        free_disk_space(deps, None)
         attend(deps)
 
 
@@ -135,7 +134,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
             fix="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )
     exchange, broker = time_addresses(config)
-    calendar = Sources(config.stores).manifest(folder).calendar
+    calendar = PublishedSources(config.stores).manifest(folder).calendar
     found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
     DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 
@@ -170,9 +169,9 @@ def as_row(found: JobReport) -> dict[str, object]:
 def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:
     with opened(state, credentials=credentials) as device, killable(device):
         found = device.run(name, to_session(session))
-    _tell(found, as_json)
+    _print(found, as_json)
 
 
-def _tell(found: JobReport, as_json: bool) -> None:
+def _print(found: JobReport, as_json: bool) -> None:
     emit(as_row(found), as_json=as_json, text=f"{found.job} {found.session}: {found.status.value}: {found.summary}")
     raise typer.Exit(EXIT_CODES[found.status])

@@ -1,4 +1,4 @@
-"""From nothing to an armed device: `init` and `arm`."""
+"""The commands `init` and `arm`: from an empty folder to a device that may send orders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from appliance.config import BarsFrom, Venue
 from appliance.controls.latch import Latch
-from appliance.ledger import Ledger, Mode, halts, plans
+from appliance.ledger import AccessMode, Ledger, halts, plans
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import require_decided
@@ -47,7 +47,7 @@ def init(
     ] = None,
     endpoint: Annotated[str, typer.Option("--endpoint", help="Of an object store that is not Amazon's: MinIO, SeaweedFS.")] = "",
     bars: Annotated[
-        BarsFrom, typer.Option("--bars", help="Who tells the sessions that the published dataset does not hold yet.")
+        BarsFrom, typer.Option("--bars", help="Source of the sessions that the published dataset does not hold yet.")
     ] = BarsFrom.PUBLISHED,
     credentials: Credentials = None,
     as_json: AsJson = False,
@@ -78,7 +78,7 @@ def arm(
     """Let a device that was never armed send orders, after showing what it would send.
 
     With --session the jobs up to the frozen plan run first and the plan is shown: nothing of it is sent by this
-    command. A device that halted for a reason is opened by `appliance rearm` alone. While the account holds positions
+    command. A device that halted for a reason is opened by `appliance rearm` only. While the account holds positions
     that nobody has decided about (`appliance adopt`, `appliance keep`), or an order works in it, nothing is armed.
     """
     with opened(state, credentials=credentials) as device:
@@ -93,13 +93,13 @@ def arm(
             raise FixInput(
                 f"{failed[0].job} did not end well, so the device stays halted",
                 where=failed[0].summary,
-                fix="Mend it, or arm for another session",
+                fix="Fix it, or arm for another session",
             )
         confirm_typed("ARM", "send this device's orders", yes=yes)
         at = device.clock.now()
         record = device.latch.arm(by=who(), at=at)
-        with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
-            halts.note_armed(ledger, at)
+        with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
+            halts.record_armed(ledger, at)
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json, text=record.sentence())
 
 
@@ -118,7 +118,7 @@ def _rehearse(device: Device, session: str) -> list[JobReport]:
 
 def _shown(device: Device, session: str, rehearsed: list[JobReport]) -> str:
     lines = [f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in rehearsed]
-    with Ledger(device.folder.ledger, Mode.WRITE) as ledger:
+    with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
         plan = plans.load(ledger, to_session(session)) if session else None
     venue = device.config.venue
     lines.append(f"Venue: {venue.broker.value}{' (hosted here, virtual time)' if venue.is_hosted else ''}")

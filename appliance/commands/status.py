@@ -1,4 +1,4 @@
-"""How the device is, and when it does what: `status` and `timetable`."""
+"""The commands `status` and `timetable`: the device's health, and the times of its jobs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import typer
 from appliance.commands.text_table import render
 from appliance.config import Venue
 from appliance.controls.latch import Latch
-from appliance.ledger import Ledger, Mode
+from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
 from appliance.settings import load_config
-from appliance.status.health import Verdict
+from appliance.status.health import HealthStatus
 from appliance.status.upkeep import concerns_of, count_addresses
 from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
-from appliance.storage.published_sources import Sources
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -61,7 +61,7 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
     lines += [f"{'next_job':<16} {text}" for text in facts.get("scheduled", ())[:1]]
     emit(facts, as_json=as_json, text="\n".join(lines))
-    raise typer.Exit(int(Verdict[facts["verdict"].upper()]))
+    raise typer.Exit(int(HealthStatus[facts["verdict"].upper()]))
 
 
 def timetable(
@@ -97,7 +97,7 @@ def timetable(
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:
     if folder.config.is_file():
-        return Sources(load_config(folder.config).stores).manifest(folder).calendar
+        return PublishedSources(load_config(folder.config).stores).manifest(folder).calendar
     middle = to_session(day) if day else SystemClock().now().date()
     return xnys(middle - timedelta(days=10), middle + timedelta(days=10))
 
@@ -109,7 +109,7 @@ def _venue_time(folder: StateFolder) -> datetime:
     is_exchange = config.venue.broker is Venue.EXCHANGE
     if found := venue_time(folder.root, SystemClock(), is_exchange=is_exchange, url=config.venue.url):
         return found
-    manifest = Sources(config.stores).manifest(folder)
+    manifest = PublishedSources(config.stores).manifest(folder)
     return manifest.calendar.session(manifest.first).close  # a hosted clock begins here
 
 
@@ -121,12 +121,12 @@ def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
     at = SystemClock().now()
     try:
         folder.require()
-        with Ledger(folder.ledger, Mode.READ) as ledger:
+        with Ledger(folder.ledger, AccessMode.READ) as ledger:
             daemon, concerns = _looked_after(ledger, folder, credentials, daemon_facts(folder), at)
             found = vitals(ledger, folder, at, daemon, concerns)
-            reduced = [reductions.sentence(row) for row in reductions.standing(ledger)]
+            reduced = [reductions.sentence(row) for row in reductions.in_force(ledger)]
     except (FixInput, LedgerUnusable) as error:
-        return {"verdict": Verdict.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+        return {"verdict": HealthStatus.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
     report = folder.reports / f"report_{found.session}.md"
     return {
         **found.facts(),
@@ -145,11 +145,11 @@ def _looked_after(
     if config.venue.is_hosted or latch.is_fresh:
         return daemon, ()
     published = daemon.said.get("process") or {}
-    told = count_addresses(credentials) if credentials else published.get("alert_addresses", 0)
+    addresses = count_addresses(credentials) if credentials else published.get("alert_addresses", 0)
     try:
         exchange = time_addresses(config)[0]
         now = ExchangeTime(exchange).now() if exchange else at
-        found = concerns_of(ledger, folder.bundles, latch, now, told, _calendar(folder, ""), _table(folder))
+        found = concerns_of(ledger, folder.bundles, latch, now, addresses, _calendar(folder, ""), _table(folder))
     except TrademlError as error:
         found = (str(error),)
     return replace(daemon, is_expected=True), found

@@ -1,4 +1,4 @@
-"""Rows for a person: aligned columns, numbers to the right, nothing wrapped."""
+"""Formats rows as a plain-text table: aligned columns, numbers right-aligned, no wrapping."""
 
 from __future__ import annotations
 

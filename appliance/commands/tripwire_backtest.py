@@ -1,4 +1,4 @@
-"""The limits over a history: `tripwire-backtest`."""
+"""The command `tripwire-backtest`: applies every configured limit to recorded history."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from appliance.commands.text_table import render
-from appliance.controls.limits_backtest import ATTENDED_SESSIONS, Past, RowHistory, backtest, offending
+from appliance.controls.limits_backtest import ATTENDED_SESSIONS, RowHistory, SessionFigures, backtest, offending
 from appliance.controls.tripwires import TRIPWIRES, Figure, NotYet
-from appliance.ledger import Ledger, Mode, nav, snapshots, tripwires
+from appliance.ledger import AccessMode, Ledger, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.options import DEFAULT_STATE, AsJson
 from appliance.settings import load_config
@@ -69,14 +69,14 @@ def tripwire_backtest(
     raise typer.Exit(1 if guilty else 0)
 
 
-def past_of(ledger: Ledger) -> list[Past]:
+def past_of(ledger: Ledger) -> list[SessionFigures]:
     """Read a ledger's history: every session with a value, what was measured on it, and its result."""
     values = nav.history(ledger, date.max, 1_000_000)
     first = snapshots.first(ledger)
     start = first.last_equity if first else (values[0].paper_nav if values else None)
     before = [start, *(row.paper_nav for row in values[:-1])] if values else []
     return [
-        Past(
+        SessionFigures(
             row.session,
             {MEASURES[t.name]: _figure(t) for t in tripwires.of_session(ledger, row.session) if t.name in MEASURES},
             float(row.paper_nav / base - 1) if base else 0.0,
@@ -85,9 +85,9 @@ def past_of(ledger: Ledger) -> list[Past]:
     ]
 
 
-def _one(folder: StateFolder, attended: int) -> tuple[list[Past], tuple[RowHistory, ...]]:
+def _one(folder: StateFolder, attended: int) -> tuple[list[SessionFigures], tuple[RowHistory, ...]]:
     folder.require()
-    with Ledger(folder.ledger, Mode.READ) as ledger:
+    with Ledger(folder.ledger, AccessMode.READ) as ledger:
         history = past_of(ledger)
     if not history:
         raise FixInput("no session of this state has a value yet", where=str(folder.root), fix="Replay a range first")
@@ -101,7 +101,7 @@ def _figure(row: TripwireRow) -> Figure:
     return declared[0] if declared else None
 
 
-def _described(place: str, history: list[Past], rows: tuple[RowHistory, ...]) -> str:
+def _described(place: str, history: list[SessionFigures], rows: tuple[RowHistory, ...]) -> str:
     head = f"{place}: {len(history)} sessions, {history[0].session} to {history[-1].session}"
     shown: list[dict[str, object]] = [
         {

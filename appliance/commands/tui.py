@@ -1,4 +1,4 @@
-"""`tui`: the screens, in a process of their own that holds none of the libraries that jobs need."""
+"""The command `tui`: starts the screens in a process of their own, without the libraries that jobs need."""
 
 from __future__ import annotations
 

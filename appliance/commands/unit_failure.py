@@ -1,4 +1,4 @@
-"""What systemd has seen of a unit of this device, told to a person: `tell-unit`."""
+"""The command `tell-unit`: notifies a person that a systemd unit of this device failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.ledger import Ledger, Mode, alerts
+from appliance.ledger import AccessMode, Ledger, alerts
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import channels
 from appliance.system.clock import SystemClock
@@ -46,23 +46,23 @@ def tell_unit(
     credentials: Credentials = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell a person how a unit of this device ended. systemd asks for it; each run is one message, never left out.
+    """Notify a person how a systemd unit of this device ended; systemd runs it. Each failure is one message, never suppressed.
 
-    What no channel took stays among the alerts: `status` is degraded, and the daemon sends it again. Exit code 0: told;
+    What no channel took stays among the alerts: `status` is degraded, and the daemon sends it again. Exit code 0: notified;
     5: nobody was reached.
     """
-    alert, folder = told_of(unit, result, status, invocation, SystemClock().now()), StateFolder(state)
+    alert, folder = message_of(unit, result, status, invocation, SystemClock().now()), StateFolder(state)
     delivered = channels(folder, credentials).notify(alert)
     recorded = _record(folder, alert, delivered=delivered)
     emit(
         {"title": alert.title, "delivered": delivered, "recorded": recorded},
         as_json=as_json,
-        text=f"{alert.title}: {'told' if delivered else 'nobody was reached'}",
+        text=f"{alert.title}: {'notified' if delivered else 'nobody was reached'}",
     )
     raise typer.Exit(0 if delivered else NOBODY)
 
 
-def told_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
+def message_of(unit: str, result: str, status: str, invocation: str, at: datetime) -> Alert:
     """Return the message; its key is that of one run of the unit, so that no failure hides behind the one before."""
     severity, words = MESSAGES.get(unit, UNKNOWN)
     ended = " ".join(part for part in (result, status) if part) or "no more is known"
@@ -80,7 +80,7 @@ def _record(folder: StateFolder, alert: Alert, *, delivered: bool) -> bool:
     if not folder.ledger.exists():
         return False
     try:
-        with Ledger(folder.ledger, Mode.WRITE) as ledger:
+        with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
             alerts.add(ledger, alert, delivered=delivered)
     except (LedgerUnusable, Locked):
         return False

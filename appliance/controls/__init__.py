@@ -1,1 +1,1 @@
-"""Limits and the figures they judge, pure: tripwires, measures, the halt latch."""
+"""Limits, the figures they are compared with, and the halt latch."""

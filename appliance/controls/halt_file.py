@@ -1,4 +1,4 @@
-"""The file HALT in the state folder: the kill switch for a person with nothing but a shell.
+"""The file HALT in the state folder: its presence is a request to halt, for a person with only a shell.
 
 Its name alone halts. Whatever it is (a folder, a link to nothing, what the service may not read, what never ends) its
 words are a courtesy to the record.
@@ -17,12 +17,12 @@ from signals.text.wording import reason_of
 WORDS = 200
 
 
-def is_asked(fs: Fs, folder: StateFolder) -> bool:
+def is_requested(fs: Fs, folder: StateFolder) -> bool:
     """Whether a person asks for a halt."""
     return fs.exists(folder.halt_request)
 
 
-def words(fs: Fs, folder: StateFolder) -> str:
+def stated_reason(fs: Fs, folder: StateFolder) -> str:
     """Return what the file says, for the record; never raises."""
     try:
         said = fs.head(folder.halt_request, 4 * WORDS)
@@ -31,16 +31,16 @@ def words(fs: Fs, folder: StateFolder) -> str:
     return said.decode(errors="replace").strip()[:WORDS] or "no reason given"
 
 
-def ask(fs: Fs, folder: StateFolder, reason: str) -> bool:
+def request(fs: Fs, folder: StateFolder, reason: str) -> bool:
     """Ask the process at work to cancel its orders; False when the disk does not even take an empty file."""
     try:
-        fs.write(folder.halt_request, clean(reason).encode())
+        fs.write(folder.halt_request, clean(stated_reason).encode())
     except OSError:
         return _touched(folder.halt_request)
     return True
 
 
-def take_away(fs: Fs, folder: StateFolder) -> bool:
+def remove(fs: Fs, folder: StateFolder) -> bool:
     """Remove the file; False when it stays, as a folder with something in it does."""
     try:
         fs.remove(folder.halt_request)

@@ -1,13 +1,13 @@
-"""The halt latch: one small durable file that says whether this device may send orders.
+"""The halt latch: a small durable file that says whether this device may send orders.
 
-It stands beside the ledger and outside it, so that a lost, corrupt or restored ledger cannot arm a device.
-Beside an open latch lies a closed one, written when it was opened: closing is one rename, which needs no reading, no
+It is a file next to the ledger, not in it, so that a lost, corrupt or restored ledger cannot arm a device.
+Next to an open latch there is a closed one, written when it was opened: closing is one rename, which needs no reading, no
 room on the disk and no words. What is known of the halt is written afterwards, where it can be.
 
 Invariants
 ----------
-1. Absent, unreadable or unknown content means HALTED. Where the file is absent the ledger is asked: a halt that stands
-   there stands here, and a device that was armed once is halted for an unknown cause; only one that never was is fresh.
+1. Absent, unreadable or unknown content means HALTED. Where the file is absent the ledger is asked: a halt in force
+   there is in force here, and a device that was armed once is halted for an unknown cause; only one that never was is fresh.
 2. `close` is durable when it returns and never raises; `halt` closes first and adds what is known.
 3. A halt keeps its id and reason until a person re-arms; later halts are added to it, never over it.
 4. Only `arm` (a device that never halted for a reason) and `rearm` (naming the halt) open the latch; both are called
@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from appliance.ledger import Ledger, Mode, halts
+from appliance.ledger import AccessMode, Ledger, halts
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.errors import DeviceHalted, FixInput, LedgerUnusable, Locked
@@ -52,7 +52,7 @@ class LatchState(StrEnum):
 
 @dataclass(frozen=True)
 class LatchRecord:
-    """What the latch says.
+    """The content of the latch.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class LatchRecord:
     by : str
         Who re-armed or armed; empty on a halt.
     later : tuple of str
-        Further halts while this one stood.
+        Further halts while this one was in force.
     """
 
     state: LatchState
@@ -138,23 +138,23 @@ class Latch:
         return _decoded(content)
 
     def _absent(self) -> LatchRecord:
-        """What a latch that is not there means, by the ledger beside it."""
+        """The meaning of an absent latch, by the ledger next to it."""
         if not self._ledger.exists():
             return FRESH
         try:
-            with Ledger(self._ledger, Mode.READ) as ledger:
-                standing, last = halts.standing(ledger, halts.HALT), halts.last_armed(ledger)
+            with Ledger(self._ledger, AccessMode.READ) as ledger:
+                current, last = halts.open_halts(ledger, halts.HALT), halts.last_armed(ledger)
         except (LedgerUnusable, Locked):
             return LatchRecord(LatchState.HALTED, _identity(MISSING.encode()), MISSING, UNASKED_WORDS)
-        if standing:
-            row = standing[-1]
+        if current:
+            row = current[-1]
             return LatchRecord(LatchState.HALTED, row.id, row.name, row.value, row.at.isoformat())
         if last is None:
             return FRESH
         return LatchRecord(LatchState.HALTED, _identity(f"{MISSING}|{last}".encode()), MISSING, MISSING_WORDS)
 
     def prepare(self) -> None:
-        """Lay a closed latch beside an open one that has none, and take away the one beside a closed latch.
+        """Write a closed latch next to an open one that has none, and remove the one next to a closed latch.
 
         A disk that does not take it is no reason not to go on: `close` has another way.
         """
@@ -165,7 +165,7 @@ class Latch:
                     return
                 self._fs.write(self._prepared, _encoded(_closed(content)))
                 if self._is_open():
-                    return  # and not closed meanwhile by another process, over whose words this one must not lie
+                    return  # and not closed meanwhile by another process, whose record this one must not replace
             self._fs.remove(self._prepared)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class Latch:
             self._fs.write(self._path, _encoded(_closed(b"")))
             return
         with suppress(OSError):
-            self._fs.remove(self._path)  # absent beside a ledger that was armed is halted
+            self._fs.remove(self._path)  # absent, with a ledger that was armed, means halted
 
     def _is_open(self) -> bool:
         try:
@@ -200,23 +200,23 @@ class Latch:
             raise DeviceHalted(record.sentence(), fix=fix)
 
     def halt(self, name: str, reason: str, at: datetime) -> LatchRecord:
-        """Close the latch durably, add what is known, and return the halt that stands (invariants 2 and 3).
+        """Close the latch durably, add what is known, and return the halt in force (invariants 2 and 3).
 
         Where the disk takes nothing at all, this object says halted for as long as the file says what it says now.
         """
         self.close()
-        standing, words = self.read(), clean(reason)
-        if standing.name == CLOSED:
-            record = replace(standing, name=name, reason=words, at=at.isoformat())
-        elif standing.is_armed or standing.is_fresh:
+        current, words = self.read(), clean(reason)
+        if current.name == CLOSED:
+            record = replace(current, name=name, reason=words, at=at.isoformat())
+        elif current.is_armed or current.is_fresh:
             halt_id = _identity(f"{name}|{words}|{at.isoformat()}".encode())
             record = LatchRecord(LatchState.HALTED, halt_id, name, words, at.isoformat())
         else:
-            record = replace(standing, later=(*standing.later, f"{utc_words(at)} {name}: {words}"))
+            record = replace(current, later=(*current.later, f"{utc_words(at)} {name}: {words}"))
         with suppress(OSError):
             self._fs.write(self._path, _encoded(record))
             return record
-        if standing.is_armed and (content := self._fs.read(self._path)) is not None:
+        if current.is_armed and (content := self._fs.read(self._path)) is not None:
             record = replace(record, reason=f"{words}; {REFUSED_WORDS}")
             self._refused = content, record
         return record
@@ -227,47 +227,47 @@ class Latch:
         return self._refused is not None and self.read() is self._refused[1]
 
     def require_armable(self) -> None:
-        """Raise `FixInput` when a halt stands that the first arming must not clear."""
-        standing = self.read()
-        if not standing.is_armed and not standing.is_fresh:
+        """Raise `FixInput` when a halt is in force that the first arming must not clear."""
+        current = self.read()
+        if not current.is_armed and not current.is_fresh:
             raise FixInput(
-                "a halt stands; the first arming does not clear it",
-                where=standing.sentence(),
-                fix=f"Run `appliance rearm --halt-id {standing.halt_id} --reason TEXT`",
+                "a halt is in force; the first arming does not clear it",
+                where=current.sentence(),
+                fix=f"Run `appliance rearm --halt-id {current.halt_id} --reason TEXT`",
             )
 
     def require_halt(self, halt_id: str) -> None:
-        """Raise `FixInput` unless the halt `halt_id` stands."""
-        standing = self.read()
-        if standing.is_armed:
+        """Raise `FixInput` unless the halt `halt_id` is in force."""
+        current = self.read()
+        if current.is_armed:
             raise FixInput("the device is armed; there is nothing to clear")
-        if standing.is_fresh:
+        if current.is_fresh:
             raise FixInput("this device was never armed", fix="Run `appliance arm`")
-        if halt_id != standing.halt_id:
-            raise FixInput(f"halt {halt_id} does not stand", where=standing.sentence(), fix=f"Use --halt-id {standing.halt_id}")
+        if halt_id != current.halt_id:
+            raise FixInput(f"halt {halt_id} is not in force", where=current.sentence(), fix=f"Use --halt-id {current.halt_id}")
 
     def arm(self, *, by: str, at: datetime) -> LatchRecord:
-        """Open the latch of a device that was never armed; raise `FixInput` when a halt stands."""
+        """Open the latch of a device that was never armed; raise `FixInput` when a halt is in force."""
         self.require_armable()
-        standing = self.read()
-        if standing.is_armed:
-            return standing
+        current = self.read()
+        if current.is_armed:
+            return current
         record = LatchRecord(LatchState.ARMED, name="ARM", reason="armed for the first time", at=at.isoformat(), by=by)
-        return self._open(record, standing)
+        return self._open(record, current)
 
     def rearm(self, *, halt_id: str, reason: str, by: str, at: datetime) -> LatchRecord:
-        """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, stands."""
+        """Open the latch after the halt `halt_id`; raise `FixInput` when another halt, or none, is in force."""
         self.require_halt(halt_id)
         if not reason.strip():
             raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
         record = LatchRecord(LatchState.ARMED, name="REARM", reason=clean(reason), at=at.isoformat(), by=by)
         return self._open(record, self.read())
 
-    def _open(self, record: LatchRecord, standing: LatchRecord) -> LatchRecord:
+    def _open(self, record: LatchRecord, current: LatchRecord) -> LatchRecord:
         """Write what closes the latch, then the open latch; who closes it meanwhile has taken the former away."""
         content = _encoded(record)
         try:
-            self._fs.write(self._prepared, _encoded(_closed(standing.halt_id.encode() + content)))
+            self._fs.write(self._prepared, _encoded(_closed(current.halt_id.encode() + content)))
             self._fs.write(self._path, content)
         except OSError as error:
             raise FixInput(

@@ -1,11 +1,11 @@
-"""How far the figures of the tripwires may go: what a device's configuration says of them."""
+"""Configurable limits of the tripwires."""
 
 from __future__ import annotations
 
 from signals.config import Config
 
 
-class Limits(Config):
+class TripwireLimits(Config):
     """The table's limits that belong to no other configuration; fractions of equity unless the name says otherwise.
 
     Attributes

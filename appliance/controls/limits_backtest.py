@@ -1,4 +1,4 @@
-"""What every limit would have done to a history: the stops it makes, how many were for nothing, what they saved. Pure.
+"""Backtest of the stopping limits over recorded sessions: stops, false stops, and losses avoided. Pure.
 
 A stop is a run of sessions in which a row whose action is SKIP, REDUCE or HALT trips. A stop that waits for a person is
 over `attended_sessions` after it began, one that does not when the row no longer trips. What it saved is what the book
@@ -15,22 +15,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.controls.tripwires import TRIPWIRES, Action, Figure, Figures, Rearm, Tripwire, check
+from appliance.controls.tripwires import TRIPWIRES, Figure, Rearm, Tripwire, TripwireAction, TripwireFigures, check
 
 SESSIONS_A_YEAR = 252
 ATTENDED_SESSIONS = 5
-STOPPING = (Action.SKIP, Action.REDUCE, Action.HALT)
+STOPPING = (TripwireAction.SKIP, TripwireAction.REDUCE, TripwireAction.HALT)
 
 
 @dataclass(frozen=True)
-class Past:
+class SessionFigures:
     """One session of a history.
 
     Attributes
     ----------
     session : date
     figures : mapping of measure to figure
-        What was measured for the tripwires that day; a measure that is not in it was not looked at.
+        Figures measured for the tripwires that day; a measure that is absent was not evaluated.
     result : float
         Profit or loss of the session, as a fraction of the value before it.
     """
@@ -41,14 +41,14 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Stop:
+class SimulatedStop:
     """One stop.
 
     Attributes
     ----------
     first, last : date
     saved : float
-        What the book lost meanwhile, as a fraction of its value; a gain is negative.
+        Loss of the book meanwhile, as a fraction of its value; a gain is negative.
     is_for_a_fault : bool
         Its row counts faults and tolerates none.
     """
@@ -71,35 +71,37 @@ class RowHistory:
     Attributes
     ----------
     name : str
-    action : Action
+    action : TripwireAction
     limit : float
     looked : int
         Sessions in which its figure was looked at.
     highest : float or None
         The figure nearest to the limit, or furthest past it.
-    stops : tuple of Stop
+    stops : tuple of SimulatedStop
     false_a_year : float
     saved : float
         Sum over its stops, as fractions of the book's value.
     """
 
     name: str
-    action: Action
+    action: TripwireAction
     limit: float
     looked: int
     highest: float | None
-    stops: tuple[Stop, ...]
+    stops: tuple[SimulatedStop, ...]
     false_a_year: float
     saved: float
 
 
-def backtest(history: Sequence[Past], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS) -> tuple[RowHistory, ...]:
-    """Run every stopping row of the table over the history, each as if it alone could stop the device."""
+def backtest(
+    history: Sequence[SessionFigures], limits: Mapping[str, float], attended_sessions: int = ATTENDED_SESSIONS
+) -> tuple[RowHistory, ...]:
+    """Run every stopping row of the table over the history, each as if it were the only one."""
     years = max(1.0, len(history) / SESSIONS_A_YEAR)
     return tuple(_row(row, history, limits, attended_sessions, years) for row in TRIPWIRES if row.action in STOPPING)
 
 
-def _row(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int, years: float) -> RowHistory:
+def _row(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str, float], attended: int, years: float) -> RowHistory:
     limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
     seen = [item.figures[row.measure] for item in history if row.measure in item.figures]
     numbers = [value for value in seen if isinstance(value, float)]
@@ -117,8 +119,8 @@ def _row(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], at
     )
 
 
-def _stops(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], attended: int) -> tuple[Stop, ...]:
-    found: list[Stop] = []
+def _stops(row: Tripwire, history: Sequence[SessionFigures], limits: Mapping[str, float], attended: int) -> tuple[SimulatedStop, ...]:
+    found: list[SimulatedStop] = []
     at = 0
     while at < len(history):
         if not _trips(row, history[at], limits):
@@ -128,15 +130,15 @@ def _stops(row: Tripwire, history: Sequence[Past], limits: Mapping[str, float], 
         while end < len(history) and (_trips(row, history[end], limits) or (row.rearm is Rearm.HUMAN and end - at < attended)):
             end += 1
         saved = -sum(past.result for past in history[at:end])
-        found.append(Stop(history[at].session, history[end - 1].session, saved, row.limit == 0.0))
+        found.append(SimulatedStop(history[at].session, history[end - 1].session, saved, row.limit == 0.0))
         at = end
     return tuple(found)
 
 
-def _trips(row: Tripwire, past: Past, limits: Mapping[str, float]) -> bool:
+def _trips(row: Tripwire, past: SessionFigures, limits: Mapping[str, float]) -> bool:
     if row.measure not in past.figures:
         return False
-    figures = Figures(**{row.measure: past.figures[row.measure]})
+    figures = TripwireFigures(**{row.measure: past.figures[row.measure]})
     return next(item for item in check(row.stage, figures, limits) if item.name == row.name).is_tripped
 
 

@@ -1,4 +1,4 @@
-"""What the machine itself says of its disk, its temperature and its power; injected, so that a replay asks no machine.
+"""Readings of the machine: free disk, temperature and power supply; injected, so that a replay reads no hardware.
 
 A sensor that this machine does not have is a declared state; one that it has and that cannot be read is missing, which
 counts as tripped.
@@ -42,7 +42,7 @@ class Machine(Protocol):
 
     @property
     def source(self) -> str:
-        """What the readings are, in words for the report."""
+        """The kind of readings, in words for the report."""
 
     def read(self, state: Path) -> MachineReading:
         """Look at the machine that holds the folder `state`."""

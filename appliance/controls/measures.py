@@ -1,4 +1,4 @@
-"""How each figure that a tripwire looks at is measured: pure functions of the day's values."""
+"""How each figure of a tripwire is measured: pure functions of the day's values."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def rejected_share(refused: int, sent: int) -> Figure:
 
 
 def rounding_figures(rounding: Rounding) -> dict[str, object]:
-    """What whole shares make of the target book and of the plan, as the plan job and the report state it."""
+    """Return the effect of whole shares on the target book and the plan, as the plan job and the report state it."""
     return {**vars(rounding), "never_held": list(rounding.never_held), "share": rounding.share, "ratio": rounding.ratio}
 
 

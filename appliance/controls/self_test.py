@@ -1,4 +1,4 @@
-"""A dry run of every control, each day: each row must fire just past its limit, and when its figure is missing.
+"""The daily self-test of the tripwires: each row must trip just past its limit and when its figure is missing.
 
 It runs the very function that the jobs run, on the device's own limits, and touches nothing. A limit that is not a
 number, or so large that nothing is past it, switches a control off without a sound: here it is heard.
@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.controls.tripwires import TRIPWIRES, Evaluation, Figure, Figures, Tripwire, check
+from appliance.controls.tripwires import TRIPWIRES, Evaluation, Figure, Tripwire, TripwireFigures, check
 
 
 @dataclass(frozen=True)
-class Exercise:
-    """What a dry run came to.
+class SelfTestResult:
+    """The outcome of a self-test.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class Exercise:
         return f"{fired}: {'; '.join(self.dead)}" if self.dead else fired
 
 
-def exercise(limits: Mapping[str, float], rows: tuple[Tripwire, ...] = TRIPWIRES) -> Exercise:
+def run_self_test(limits: Mapping[str, float], rows: tuple[Tripwire, ...] = TRIPWIRES) -> SelfTestResult:
     """Fire every row in a dry run against the device's limits by name."""
     faults = [(row.name, _fault(row, limits)) for row in rows]
-    return Exercise(len(rows), tuple(f"{name} {fault}" for name, fault in faults if fault))
+    return SelfTestResult(len(rows), tuple(f"{name} {fault}" for name, fault in faults if fault))
 
 
 def _fault(row: Tripwire, limits: Mapping[str, float]) -> str:
@@ -59,5 +59,5 @@ def _fault(row: Tripwire, limits: Mapping[str, float]) -> str:
 
 
 def _evaluated(row: Tripwire, figure: Figure, limits: Mapping[str, float]) -> Evaluation | None:
-    figures = Figures(**{row.measure: figure})
+    figures = TripwireFigures(**{row.measure: figure})
     return next((item for item in check(row.stage, figures, limits) if item.name == row.name), None)

@@ -1,4 +1,4 @@
-"""What the fills of the last sessions cost against the open that they met, in multiples of what the cost model says.
+"""Slippage of recent fills against the session's open, as a multiple of the cost model's estimate.
 
     slippage = max(0, sum of side * (price - open) * shares) / sum of modelled half spreads and impact      (USD / USD)
 

@@ -1,4 +1,4 @@
-"""The tripwires of a device's day: a table of frozen rows, each a figure, a limit and what happens past it.
+"""The tripwires: a table of limits, each with a measured figure, a threshold and an action. Pure.
 
 Entry points: `TRIPWIRES` (the table), `check` (the rows of one stage against the day's figures), `worst` (what a job
 does about them).
@@ -21,10 +21,10 @@ from enum import StrEnum
 from typing import Final
 
 
-class Action(StrEnum):
-    """What a tripped row asks for, mildest first."""
+class TripwireAction(StrEnum):
+    """The action of a tripped row, mildest first."""
 
-    WARN = "warn"  # tell a person, change nothing
+    WARN = "warn"  # notify a person, change nothing
     REFUSE = "refuse"  # drop the orders that break the limit, go on
     REDUCE = "reduce"  # only orders that lower an absolute position
     SKIP = "skip"  # no new orders this session
@@ -66,7 +66,7 @@ Figure = float | NotYet | None
 
 
 @dataclass(frozen=True)
-class Figures:
+class TripwireFigures:
     """The day's measured figures; None where one could not be measured. Shares are fractions, not per cent."""
 
     red_datasets: Figure = None
@@ -116,14 +116,14 @@ class Tripwire:
     ----------
     name : str
     measure : str
-        The field of `Figures` that it looks at.
+        The field of `TripwireFigures` that it looks at.
     limit : str or float
         Its name among the device's limits, or a number that no configuration may move.
-    action : Action
+    action : TripwireAction
     rearm : Rearm
     stage : Stage
     says : str
-        What the figure is, for the report.
+        Description of the figure, for the report.
     trips_below : bool
         Trips under its limit instead of above it.
     """
@@ -131,98 +131,98 @@ class Tripwire:
     name: str
     measure: str
     limit: str | float
-    action: Action
+    action: TripwireAction
     rearm: Rearm
     stage: Stage
     says: str
     trips_below: bool = False
 
 
-# What is never configurable stands here as a number: none of it has a tolerable amount.
+# Limits that are never configurable are numbers here: no amount of them is tolerable.
 TRIPWIRES: tuple[Tripwire, ...] = (
-    Tripwire("DATA_NOT_USABLE", "red_datasets", 0.0, Action.SKIP, Rearm.AUTO, Stage.DATA,
+    Tripwire("DATA_NOT_USABLE", "red_datasets", 0.0, TripwireAction.SKIP, Rearm.AUTO, Stage.DATA,
              "required datasets that are RED or absent at asof"),
-    Tripwire("DATA_STALE", "stale_sessions", 0.0, Action.SKIP, Rearm.AUTO, Stage.DATA,
+    Tripwire("DATA_STALE", "stale_sessions", 0.0, TripwireAction.SKIP, Rearm.AUTO, Stage.DATA,
              "sessions between the newest bar and asof"),
-    Tripwire("COVERAGE", "coverage", "min_coverage", Action.SKIP, Rearm.AUTO, Stage.SCORES,
+    Tripwire("COVERAGE", "coverage", "min_coverage", TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
              "scored / eligible names", trips_below=True),
-    Tripwire("SCORES_INVALID", "invalid_scores", "max_invalid_scores", Action.SKIP, Rearm.AUTO, Stage.SCORES,
+    Tripwire("SCORES_INVALID", "invalid_scores", "max_invalid_scores", TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
              "share of tied scores; 1 when constant or not finite"),
-    Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, Action.WARN, Rearm.AUTO, Stage.REVIEW,
+    Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, TripwireAction.WARN, Rearm.AUTO, Stage.REVIEW,
              "worst feature PSI / its limit from the training history"),
-    Tripwire("DRIFT_PSI", "score_drift", 1.0, Action.SKIP, Rearm.AUTO, Stage.SCORES,
+    Tripwire("DRIFT_PSI", "score_drift", 1.0, TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
              "score PSI / its limit from the training history"),
-    Tripwire("SECOND_OPINION", "disputed_names", "max_disputed_names", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+    Tripwire("SECOND_OPINION", "disputed_names", "max_disputed_names", TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,
              "compared names whose price or corporate actions the broker does not confirm"),
-    Tripwire("SECOND_OPINION_GROSS", "disputed_gross", "max_disputed_gross", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+    Tripwire("SECOND_OPINION_GROSS", "disputed_gross", "max_disputed_gross", TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,
              "gross exposure, held or wanted, in names that the broker does not confirm"),
-    Tripwire("EQUITY_JUMP", "unexplained_equity", "max_unexplained_equity", Action.SKIP, Rearm.AUTO, Stage.OPINION,
+    Tripwire("EQUITY_JUMP", "unexplained_equity", "max_unexplained_equity", TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,
              "equity that the agreed cash and holdings do not explain"),
-    Tripwire("POSITIONS_JUMP", "moved_positions", 0.0, Action.SKIP, Rearm.AUTO, Stage.OPINION,
+    Tripwire("POSITIONS_JUMP", "moved_positions", 0.0, TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,
              "holdings that changed since the morning's reconcile"),
-    Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", Action.WARN, Rearm.NEW_BUNDLE, Stage.TARGETS,
+    Tripwire("BUNDLE_AGEING", "bundle_age", "warn_bundle_age", TripwireAction.WARN, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
-    Tripwire("BUNDLE", "bundle_age", "max_bundle_age", Action.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,
+    Tripwire("BUNDLE", "bundle_age", "max_bundle_age", TripwireAction.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
-    Tripwire("TURNOVER", "turnover", "max_turnover", Action.SKIP, Rearm.AUTO, Stage.TARGETS,
+    Tripwire("TURNOVER", "turnover", "max_turnover", TripwireAction.SKIP, Rearm.AUTO, Stage.TARGETS,
              "one-sided turnover of the plan"),
-    Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", Action.SKIP, Rearm.AUTO, Stage.TARGETS,
+    Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", TripwireAction.SKIP, Rearm.AUTO, Stage.TARGETS,
              "turnover / median of the last 20 plans"),
-    Tripwire("GROSS", "planned_gross", "max_planned_gross", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+    Tripwire("GROSS", "planned_gross", "max_planned_gross", TripwireAction.REFUSE, Rearm.AUTO, Stage.PLAN,
              "gross exposure with every planned order filled"),
-    Tripwire("NET", "planned_net", "max_net", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+    Tripwire("NET", "planned_net", "max_net", TripwireAction.REFUSE, Rearm.AUTO, Stage.PLAN,
              "absolute net exposure with every planned order filled"),
-    Tripwire("NAME", "planned_name", "max_name", Action.REFUSE, Rearm.AUTO, Stage.PLAN,
+    Tripwire("NAME", "planned_name", "max_name", TripwireAction.REFUSE, Rearm.AUTO, Stage.PLAN,
              "largest absolute position with every planned order filled"),
-    Tripwire("ROUNDING", "rounding", "max_rounding", Action.REDUCE, Rearm.AUTO, Stage.PLAN,
+    Tripwire("ROUNDING", "rounding", "max_rounding", TripwireAction.REDUCE, Rearm.AUTO, Stage.PLAN,
              "share of the target book that its nearest whole shares miss"),
-    Tripwire("GROSS_HELD", "held_gross", "max_held_gross", Action.REDUCE, Rearm.AUTO, Stage.ACCOUNT,
+    Tripwire("GROSS_HELD", "held_gross", "max_held_gross", TripwireAction.REDUCE, Rearm.AUTO, Stage.ACCOUNT,
              "gross exposure held"),
-    Tripwire("DAILY_LOSS", "daily_loss", "reduce_daily_loss", Action.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("DAILY_LOSS", "daily_loss", "reduce_daily_loss", TripwireAction.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
              "loss against the last session's equity"),
-    Tripwire("DAILY_LOSS_HALT", "daily_loss", "halt_daily_loss", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("DAILY_LOSS_HALT", "daily_loss", "halt_daily_loss", TripwireAction.HALT, Rearm.HUMAN, Stage.ACCOUNT,
              "loss against the last session's equity"),
-    Tripwire("DRAWDOWN", "drawdown", "reduce_drawdown", Action.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("DRAWDOWN", "drawdown", "reduce_drawdown", TripwireAction.REDUCE, Rearm.HUMAN, Stage.ACCOUNT,
              "loss against the highest equity seen"),
-    Tripwire("DRAWDOWN_HALT", "drawdown", "halt_drawdown", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("DRAWDOWN_HALT", "drawdown", "halt_drawdown", TripwireAction.HALT, Rearm.HUMAN, Stage.ACCOUNT,
              "loss against the highest equity seen"),
-    Tripwire("ACCOUNT", "account_faults", 0.0, Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("ACCOUNT", "account_faults", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ACCOUNT,
              "account not active, blocked, or not the one of yesterday"),
-    Tripwire("RECON_BREAK", "recon_breaks", 0.0, Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("RECON_BREAK", "recon_breaks", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ACCOUNT,
              "differences between ledger and broker that nothing explains"),
-    Tripwire("MANUAL", "halt_requests", 0.0, Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+    Tripwire("MANUAL", "halt_requests", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.MACHINE,
              "a person's request to halt"),
-    Tripwire("ORDER_COUNT", "excess_orders", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("ORDER_COUNT", "excess_orders", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders beyond the plan's intents and permitted attempts"),
-    Tripwire("RESENDS", "resends", "max_resends", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("RESENDS", "resends", "max_resends", TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders sent twice today"),
-    Tripwire("PLAN_CONSERVATION", "excess_plan", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("PLAN_CONSERVATION", "excess_plan", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders whose side or quantity is not the plan's"),
-    Tripwire("DUPLICATE", "duplicates", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("DUPLICATE", "duplicates", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "live orders that share a key"),
-    Tripwire("REJECT_RATE", "rejected", "max_rejected", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("REJECT_RATE", "rejected", "max_rejected", TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "refused / sent orders, from five sent on"),
-    Tripwire("UNKNOWN_ORDER", "unknown_orders", 0.0, Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("UNKNOWN_ORDER", "unknown_orders", 0.0, TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders whose outcome could not be proven"),
-    Tripwire("ORDER_NOTIONAL", "oversized_orders", 0.0, Action.REFUSE, Rearm.AUTO, Stage.ORDERS,
+    Tripwire("ORDER_NOTIONAL", "oversized_orders", 0.0, TripwireAction.REFUSE, Rearm.AUTO, Stage.ORDERS,
              "orders refused for their size against equity and volume"),
-    Tripwire("PRICE_COLLAR", "collar_refusals", "max_collar_refusals", Action.HALT, Rearm.HUMAN, Stage.ORDERS,
+    Tripwire("PRICE_COLLAR", "collar_refusals", "max_collar_refusals", TripwireAction.HALT, Rearm.HUMAN, Stage.ORDERS,
              "orders refused for a price too far from the market's"),
-    Tripwire("SLIPPAGE", "slippage", "warn_slippage", Action.WARN, Rearm.AUTO, Stage.ACCOUNT,
+    Tripwire("SLIPPAGE", "slippage", "warn_slippage", TripwireAction.WARN, Rearm.AUTO, Stage.ACCOUNT,
              "cost of 20 sessions' fills against their opens / the cost model's"),
-    Tripwire("SLIPPAGE_HALT", "slippage_sessions", "max_slippage_sessions", Action.HALT, Rearm.HUMAN, Stage.ACCOUNT,
+    Tripwire("SLIPPAGE_HALT", "slippage_sessions", "max_slippage_sessions", TripwireAction.HALT, Rearm.HUMAN, Stage.ACCOUNT,
              "sessions in a row with SLIPPAGE over its limit"),
-    Tripwire("CLOCK_SKEW", "clock_skew_seconds", "warn_skew_seconds", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+    Tripwire("CLOCK_SKEW", "clock_skew_seconds", "warn_skew_seconds", TripwireAction.WARN, Rearm.AUTO, Stage.MACHINE,
              "seconds between the device's and the broker's clock"),
-    Tripwire("CLOCK", "clock_skew_seconds", "halt_skew_seconds", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+    Tripwire("CLOCK", "clock_skew_seconds", "halt_skew_seconds", TripwireAction.HALT, Rearm.HUMAN, Stage.MACHINE,
              "seconds between the device's and the broker's clock"),
-    Tripwire("DISK_LOW", "free_disk", "warn_free_disk", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+    Tripwire("DISK_LOW", "free_disk", "warn_free_disk", TripwireAction.WARN, Rearm.AUTO, Stage.MACHINE,
              "free share of the disk", trips_below=True),
-    Tripwire("DISK", "free_disk", "halt_free_disk", Action.HALT, Rearm.HUMAN, Stage.MACHINE,
+    Tripwire("DISK", "free_disk", "halt_free_disk", TripwireAction.HALT, Rearm.HUMAN, Stage.MACHINE,
              "free share of the disk", trips_below=True),
-    Tripwire("TEMP", "temperature_celsius", "warn_temperature_celsius", Action.WARN, Rearm.AUTO, Stage.MACHINE,
+    Tripwire("TEMP", "temperature_celsius", "warn_temperature_celsius", TripwireAction.WARN, Rearm.AUTO, Stage.MACHINE,
              "hottest part of the machine, in degrees Celsius"),
-    Tripwire("POWER", "under_voltage", 0.0, Action.WARN, Rearm.AUTO, Stage.MACHINE,
+    Tripwire("POWER", "under_voltage", 0.0, TripwireAction.WARN, Rearm.AUTO, Stage.MACHINE,
              "under-voltage alarm of the power supply"),
 )  # fmt: skip
 
@@ -242,24 +242,24 @@ class Evaluation:
     name: str
     value: float | None
     limit: float
-    action: Action
+    action: TripwireAction
     is_tripped: bool
     detail: str
 
 
-def check(stage: Stage, figures: Figures, limits: Mapping[str, float]) -> tuple[Evaluation, ...]:
+def check(stage: Stage, figures: TripwireFigures, limits: Mapping[str, float]) -> tuple[Evaluation, ...]:
     """Evaluate every row of `stage`, in the table's order, against the device's limits by name."""
     return tuple(_evaluate(row, figures, limits) for row in TRIPWIRES if row.stage is stage)
 
 
 def worst(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     """Return the tripped row with the most severe action, the first of equals; None when nothing tripped."""
-    severity = list(Action)
+    severity = list(TripwireAction)
     tripped = [evaluation for evaluation in evaluations if evaluation.is_tripped]
     return max(tripped, key=lambda evaluation: severity.index(evaluation.action), default=None)
 
 
-def _evaluate(row: Tripwire, figures: Figures, limits: Mapping[str, float]) -> Evaluation:
+def _evaluate(row: Tripwire, figures: TripwireFigures, limits: Mapping[str, float]) -> Evaluation:
     figure: Figure = getattr(figures, row.measure)
     limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
     if isinstance(figure, NotYet):

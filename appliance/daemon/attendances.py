@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from appliance.alerts.reminders import is_unheard, is_unsaid
+from appliance.alerts.reminders import has_undelivered, is_reminder_due
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon.announcer import REPEAT_SECONDS
@@ -55,12 +55,12 @@ class Attendances:
         if not self._is_urgent and not is_due("attend", mono_s):
             return False
         latch, ledger = self._latch.read(), self._ledger_view.reader()
-        if is_unheard(ledger, latch, self._venue_now()):
+        if is_reminder_due(ledger, latch, self._venue_now()):
             return True
         if not latch.is_armed and not latch.is_fresh and halts.find(ledger, latch.halt_id) is None:
             return True
         is_urgent, self._is_urgent = self._is_urgent, False
-        return (is_urgent or is_due("lost", mono_s)) and is_unsaid(ledger, self._venue_now())
+        return (is_urgent or is_due("lost", mono_s)) and has_undelivered(ledger, self._venue_now())
 
     def started(self, mono_s: float) -> None:
         """Record that one was started."""
@@ -76,4 +76,4 @@ class Attendances:
             self._attempts.wait_until("HALT", mono_s + (self._pace.look if ended.code == TRY_AGAIN else wait))
 
     def _is_halt_asked(self) -> bool:
-        return halt_file.is_asked(DurableFs(), self._folder)
+        return halt_file.is_requested(DurableFs(), self._folder)

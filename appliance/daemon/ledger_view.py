@@ -17,7 +17,7 @@ from datetime import date, datetime
 
 import apsw
 
-from appliance.ledger import Ledger, Mode, alerts, job_runs, meta
+from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.ledger.database import RESTORE
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobReport, JobStatus
@@ -65,7 +65,7 @@ class LedgerView:
         try:
             self._require_same()
             if self._reader is None:
-                self._reader = Ledger(self._folder.ledger, Mode.READ)
+                self._reader = Ledger(self._folder.ledger, AccessMode.READ)
             self._reader.value("SELECT count(*) FROM meta")
         except apsw.Error as error:
             self.close()
@@ -100,7 +100,7 @@ class LedgerView:
     @contextmanager
     def _writer(self) -> Iterator[Ledger]:
         self._require_same()
-        with Ledger(self._folder.ledger, Mode.WRITE) as ledger:
+        with Ledger(self._folder.ledger, AccessMode.WRITE) as ledger:
             yield ledger
 
     def sessions(self) -> tuple[date, ...]:
@@ -150,7 +150,7 @@ class LedgerView:
 
     def note_start(self, boot: str, pid: int, at: datetime) -> dict[str, object] | None:
         """Record that this process is the daemon; return what the one before recorded, if it did not end by itself."""
-        before: dict[str, object] = json.loads(meta.read(self.reader(), DAEMON) or "{}")
+        before: dict[str, object] = json.loads(self.reader().read_meta(DAEMON) or "{}")
         self._write_process(boot, pid, at, ended=False)
         return before if before and not before.get("ended") else None
 
@@ -161,7 +161,7 @@ class LedgerView:
     def _write_process(self, boot: str, pid: int, at: datetime, *, ended: bool) -> None:
         row = {"boot": boot, "pid": pid, "at": at.isoformat(timespec="seconds"), "ended": ended}
         with self._writer() as ledger:
-            meta.write(ledger, DAEMON, json.dumps(row, sort_keys=True))
+            ledger.write_meta(DAEMON, json.dumps(row, sort_keys=True))
 
     def close(self) -> None:
         """Close the file."""

@@ -24,7 +24,7 @@ from threading import Thread
 
 import structlog
 
-from appliance.alerts.heartbeat import watcher
+from appliance.alerts.heartbeat import configured_heartbeat
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon import briefing
@@ -46,7 +46,7 @@ from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
 from appliance.status.vitals import Vitals
 from appliance.system.clock import ExchangeTime
 from appliance.system.durable_files import DurableFs
-from appliance.system.ports import Alert, Beat, Clock, Severity
+from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
 from signals.schedule.catch_up import catch_up, first_session
@@ -97,7 +97,7 @@ class Supervisor:
         self._folder, self._environment = folder, environment
         self._real, self._pace, self._log = real, pace, log
         self._ledger_view, self._latch = LedgerView(folder), Latch(folder.root, DurableFs())
-        self._watcher = watcher(credentials)
+        self._watcher = configured_heartbeat(credentials)
         self.announcer = Announcer(self._ledger_view, log)
         self.clock_guard = ClockGuard(gate, self.notify, self.close_latch)
         self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
@@ -117,7 +117,7 @@ class Supervisor:
     def look(self) -> None:
         """Go round once (see the module)."""
         mono_s = self._real.monotonic()
-        if halt_file.is_asked(DurableFs(), self._folder):
+        if halt_file.is_requested(DurableFs(), self._folder):
             self._latch.close()  # an attendance, or the process at work, does the rest
         try:
             self._ledger_view.reader()
@@ -184,7 +184,7 @@ class Supervisor:
 
     def _start_job(self, item: DueJob, mono_s: float) -> None:
         if item.job == TIMETABLE[0].job and self._watcher.is_set:
-            Thread(target=self._watcher.beat, args=(Beat.START,), daemon=True).start()
+            Thread(target=self._watcher.beat, args=(HeartbeatSignal.START,), daemon=True).start()
         self._log.info("job starts", job=item.job, session=str(item.session), decision=item.decision.value)
         arguments = ("job", item.job, "--session", str(item.session))
         self._start(item.job, arguments, LIMITS.get(item.job, LIMITS[TRADE]), mono_s, item.session)

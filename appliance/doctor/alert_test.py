@@ -1,4 +1,4 @@
-"""A message for each address that is told of halts, to see which of them takes one. Nothing on the device changes."""
+"""Sends a test message to every alert address and reports which of them accept it."""
 
 from __future__ import annotations
 

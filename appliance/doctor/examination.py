@@ -1,15 +1,15 @@
-"""The table of checks, in the order in which a person mends things: what the later ones need is looked at first."""
+"""The table of health checks, ordered by dependency: later checks need the earlier ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from appliance.doctor import host_checks, state_checks
-from appliance.doctor.finding import Finding, State, fault, warn
-from appliance.doctor.probe import Patient
+from appliance.doctor.finding import Finding, FindingState, fault, warn
+from appliance.doctor.probe import DeviceProbe
 from signals.errors import Locked, TrademlError
 
-Check = Callable[[Patient], Iterable[Finding]]
+Check = Callable[[DeviceProbe], Iterable[Finding]]
 
 MEND_SETTINGS = "Correct config.yml of the state folder or run `appliance init --state DIR --venue VENUE --store STORE`"
 CHECKS: dict[str, tuple[Check, str]] = {
@@ -28,11 +28,11 @@ CHECKS: dict[str, tuple[Check, str]] = {
 }
 
 
-def examine(patient: Patient) -> tuple[Finding, ...]:
+def examine(patient: DeviceProbe) -> tuple[Finding, ...]:
     """Run every check; what a check cannot look at is a finding too. Checks that need settings wait for good ones."""
     found: list[Finding] = []
     for name, (check, fix) in CHECKS.items():
-        if name != "config" and found[0].state is State.BAD:
+        if name != "config" and found[0].state is FindingState.BAD:
             break
         try:
             found += check(patient)

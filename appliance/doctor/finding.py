@@ -1,4 +1,4 @@
-"""What a check says: well, worth a look, or wrong, and what to do about it."""
+"""The result of one health check: ok, warning or error, with the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signals.errors import TrademlError
 from signals.text.wording import reason_of
 
 
-class State(IntEnum):
+class FindingState(IntEnum):
     """How bad it is; the worst of all is the exit code."""
 
     OK = 0
@@ -30,32 +30,32 @@ class Finding:
     Attributes
     ----------
     check : str
-    state : State
+    state : FindingState
     says : str
-        What was found.
+        The observation.
     fix : str
         The next step for a person; empty where nothing is wrong.
     """
 
     check: str
-    state: State
+    state: FindingState
     says: str
     fix: str = ""
 
 
 def ok(check: str, says: str) -> Finding:
     """Nothing is wrong."""
-    return Finding(check, State.OK, says)
+    return Finding(check, FindingState.OK, says)
 
 
 def warn(check: str, says: str, fix: str) -> Finding:
     """Something is worth a look."""
-    return Finding(check, State.WARN, says, fix)
+    return Finding(check, FindingState.WARN, says, fix)
 
 
 def bad(check: str, says: str, fix: str) -> Finding:
     """The device cannot work like this."""
-    return Finding(check, State.BAD, says, fix)
+    return Finding(check, FindingState.BAD, says, fix)
 
 
 def fault(check: str, error: TrademlError | OSError, fix: str) -> Finding:
@@ -66,6 +66,6 @@ def fault(check: str, error: TrademlError | OSError, fix: str) -> Finding:
     return bad(check, f"{error.filename or ''} {reason_of(error)}".strip(), fix)
 
 
-def worst(findings: Iterable[Finding]) -> State:
+def worst(findings: Iterable[Finding]) -> FindingState:
     """Return the worst state among them."""
-    return max((finding.state for finding in findings), default=State.OK)
+    return max((finding.state for finding in findings), default=FindingState.OK)

@@ -1,4 +1,4 @@
-"""Checks of what a device stands in: settings, disk, credentials, time, network and calendar."""
+"""Health checks of the host and its surroundings: settings, disk, credentials, clock, network and calendar."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from appliance.alerts.addresses import channels_of
-from appliance.alerts.heartbeat import ADDRESS, watcher
+from appliance.alerts.heartbeat import ADDRESS, configured_heartbeat
 from appliance.doctor.finding import Finding, bad, ok, warn
-from appliance.doctor.probe import Patient
+from appliance.doctor.probe import DeviceProbe
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
 from appliance.system.ports import ADDRESSES
 from appliance.system.time_sync import MAX_SKEW_SECONDS
@@ -23,7 +23,7 @@ ENOUGH_CHANNELS = 2
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def config(patient: Patient) -> Iterator[Finding]:
+def config(patient: DeviceProbe) -> Iterator[Finding]:
     """Settings that can be read, in a folder that is the device's own."""
     settings = patient.config
     mode = patient.folder.root.stat().st_mode
@@ -32,7 +32,7 @@ def config(patient: Patient) -> Iterator[Finding]:
     yield ok("config", f"venue {settings.venue.broker.value}, decisions {settings.decision_hash()[:12]}")
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
+def disk(patient: DeviceProbe) -> Iterator[Finding]:
     """Room on the disk, the machine's temperature and its power supply."""
     limits, seen = patient.config.tripwires, patient.machine.read(patient.folder.root)
     make_room = "Free space on the disk with the state folder, or replace it with a larger one"
@@ -55,7 +55,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
         yield warn("disk", "the power supply sags", "Use the supply that the board's maker names, and a short cable")
 
 
-def credentials(patient: Patient) -> Iterator[Finding]:
+def credentials(patient: DeviceProbe) -> Iterator[Finding]:
     """Key files that the venue, the stores and the channels need; what is in them is never shown."""
     folder = patient.credentials
     if patient.is_paper:
@@ -63,11 +63,11 @@ def credentials(patient: Patient) -> Iterator[Finding]:
     if any(is_s3(place) for place in (patient.config.stores.data, patient.config.stores.bundles)):
         read_keys(folder)
         yield ok("credentials", "the key pair of the object store is there")
-    reached, watched = len(channels_of(folder)), watcher(folder).is_set
+    reached, watched = len(channels_of(folder)), configured_heartbeat(folder).is_set
     if reached < ENOUGH_CHANNELS:
         yield warn(
             "credentials",
-            f"{reached} addresses are told of a halt",
+            f"{reached} addresses are notified of a halt",
             f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line",
         )
     if not watched:
@@ -77,7 +77,7 @@ def credentials(patient: Patient) -> Iterator[Finding]:
             f"Write the address of a dead-man's check to the credential {ADDRESS}",
         )
     if reached >= ENOUGH_CHANNELS and watched:
-        yield ok("credentials", f"{reached} addresses are told, and a watcher outside listens")
+        yield ok("credentials", f"{reached} addresses are notified, and an external watcher listens")
 
 
 def _key_files(folder: Path | None) -> Iterator[Finding]:
@@ -95,7 +95,7 @@ def _key_files(folder: Path | None) -> Iterator[Finding]:
             yield ok("credentials", f"{name} is there")
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(patient: DeviceProbe) -> Iterator[Finding]:
     """A clock that is synchronised and agrees with the broker's; an exchange of our own brings its time along."""
     exchange, broker = patient.addresses
     if not patient.is_paper:
@@ -111,7 +111,7 @@ def clock(patient: Patient) -> Iterator[Finding]:
         yield ok("clock", "synchronised, and agrees with the broker's")
 
 
-def network(patient: Patient) -> Iterator[Finding]:
+def network(patient: DeviceProbe) -> Iterator[Finding]:
     """The published dataset, and the account behind the credentials."""
     yield ok("network", f"{patient.published.name} is published to {patient.published.last}")
     if patient.config.venue.is_hosted:
@@ -128,11 +128,11 @@ def network(patient: Patient) -> Iterator[Finding]:
         yield ok("network", f"the broker answers, equity {account.equity:,.2f} USD")
 
 
-def calendar(patient: Patient) -> Iterator[Finding]:
+def calendar(patient: DeviceProbe) -> Iterator[Finding]:
     """A calendar that reaches far enough."""
     known, now = patient.manifest.calendar, patient.now
     left = sum(session.open > now for session in known.sessions)
-    fix = "Publish the dataset anew: its calendar reaches three years past its last session"
+    fix = "Publish the dataset again: its calendar reaches three years past its last session"
     if left < FEWEST_SESSIONS:
         yield bad("calendar", f"it ends in {left} sessions, on {known.sessions[-1].day}", fix)
     elif left < FEW_SESSIONS:

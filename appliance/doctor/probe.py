@@ -1,4 +1,4 @@
-"""A device as it lies there: what checks may look at, each thing opened when it is first asked for."""
+"""Read access to one device for the health checks; each resource is opened on first use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from appliance.config import ApplianceConfig, Venue
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
-from appliance.runtime.device import clock_start
-from appliance.runtime.venue import standing_at, time_addresses
+from appliance.runtime.device import hosted_clock_start
+from appliance.runtime.venue import opened_venue, time_addresses
 from appliance.settings import load_config
-from appliance.storage.published_sources import Sources, published
+from appliance.storage.published_sources import PublishedSources, unverified_manifest
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import skew_seconds, unsynchronised
@@ -23,7 +23,7 @@ from signals.market.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class Patient:
+class DeviceProbe:
     """One device.
 
     Attributes
@@ -63,13 +63,13 @@ class Patient:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Of the dataset, as the device goes by it."""
-        return Sources(self.config.stores, self.credentials).manifest(self.folder)
+        """The dataset's manifest that the device uses."""
+        return PublishedSources(self.config.stores, self.credentials).manifest(self.folder)
 
     @cached_property
     def published(self) -> Manifest:
-        """Of the dataset, as its store publishes it now."""
-        return published(Sources(self.config.stores, self.credentials).data())
+        """The dataset's manifest that its store publishes now."""
+        return unverified_manifest(PublishedSources(self.config.stores, self.credentials).data())
 
     @cached_property
     def addresses(self) -> tuple[str, str]:
@@ -78,20 +78,20 @@ class Patient:
 
     @cached_property
     def now(self) -> datetime:
-        """UTC, by the clock that the device goes by; a hosted one stands where its last process left it."""
+        """UTC, by the device's clock; a hosted one is where its last process left it."""
         if self.config.venue.is_hosted:
-            return clock_start(self.folder, self.manifest)
+            return hosted_clock_start(self.folder, self.manifest)
         if self.addresses[0]:
-            with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+            with opened_venue(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
                 return counterparty.clock.now()
         return self.real
 
     @property
     def latch(self) -> LatchRecord:
-        """What the latch says."""
+        """The content of the latch."""
         return Latch(self.folder.root, DurableFs()).read()
 
     def account(self) -> Account:
         """Ask the broker for the account; a hosted exchange has none to be asked from here."""
-        with standing_at(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
+        with opened_venue(self.config, self.folder, credentials=self.credentials, start=self.real) as counterparty:
             return counterparty.broker().account()

@@ -1,4 +1,4 @@
-"""Checks of what a device holds: bundle, data, ledger, latch, backups and daemon."""
+"""Health checks of the device's state: bundle, data, ledger, latch, backups and daemon."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from appliance.backup.vault import vault_at
 from appliance.bundles.accepted_roles import bundle_policy
 from appliance.bundles.store import BundleStore
 from appliance.doctor.finding import Finding, bad, ok, warn
-from appliance.doctor.probe import Patient
-from appliance.ledger import Ledger, Mode, alerts, intents, job_runs
+from appliance.doctor.probe import DeviceProbe
+from appliance.ledger import AccessMode, Ledger, alerts, intents, job_runs
 from appliance.status.upkeep import keys_reason
 from appliance.status.vitals import RECENT_ALERTS, daemon_facts
 from appliance.system.durable_files import DurableFs
@@ -22,7 +22,7 @@ PULL = "pull"
 OLD_BACKUP = timedelta(days=4)  # a long weekend has no session
 
 
-def bundle(patient: Patient) -> Iterator[Finding]:
+def bundle(patient: DeviceProbe) -> Iterator[Finding]:
     """The bundle in force, verified again from its signature to its golden vectors."""
     calendar = patient.manifest.calendar
     policy = bundle_policy(calendar.last_closed(patient.now), patient.config, calendar)
@@ -41,7 +41,7 @@ def bundle(patient: Patient) -> Iterator[Finding]:
         yield warn("bundle", says, advice[:1].upper() + advice[1:])
 
 
-def data(patient: Patient) -> Iterator[Finding]:
+def data(patient: DeviceProbe) -> Iterator[Finding]:
     """The newest session that was taken over, against the newest that has closed."""
     closed = patient.manifest.calendar.last_closed(patient.now)
     if patient.manifest.last < closed:
@@ -51,7 +51,7 @@ def data(patient: Patient) -> Iterator[Finding]:
             f"what is published ends {patient.manifest.last}, {len(behind) - 1} sessions ago",
             "Publish the dataset: `trainer publish-data --data FOLDER --to STORE --keys FOLDER`",
         )
-    with Ledger(patient.folder.ledger, Mode.READ) as ledger:
+    with Ledger(patient.folder.ledger, AccessMode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
     pulls = [run for run in runs if run is not None and "asof" in run.figures]
     fix = "Run `appliance pull --session D`; `trainer audit --data FOLDER` says what is wrong with a session"
@@ -67,9 +67,9 @@ def data(patient: Patient) -> Iterator[Finding]:
         yield ok("data", f"bars to {asof}, which is {status}")
 
 
-def ledger(patient: Patient) -> Iterator[Finding]:
+def ledger(patient: DeviceProbe) -> Iterator[Finding]:
     """The thorough check, and what in it waits for somebody."""
-    with Ledger(patient.folder.ledger, Mode.READ) as found:
+    with Ledger(patient.folder.ledger, AccessMode.READ) as found:
         verdict = found.integrity()
         unfinished = len(intents.unfinished(found))
         lost = sum(not row.delivered for row in alerts.newest(found, RECENT_ALERTS))
@@ -82,18 +82,20 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     yield ok("ledger", f"whole, {size:.1f} MB, {unfinished} orders unfinished")
 
 
-def latch(patient: Patient) -> Iterator[Finding]:
+def latch(patient: DeviceProbe) -> Iterator[Finding]:
     """Whether orders may be sent."""
-    said = patient.latch
-    if said.is_armed:
-        yield ok("latch", said.sentence())
-    elif said.is_fresh:
-        yield warn("latch", said.sentence(), "Run `appliance arm --session D`: it shows the plan first")
+    latch_record = patient.latch
+    if latch_record.is_armed:
+        yield ok("latch", latch_record.sentence())
+    elif latch_record.is_fresh:
+        yield warn("latch", latch_record.sentence(), "Run `appliance arm --session D`: it shows the plan first")
     else:
-        yield bad("latch", said.sentence(), f"Find the cause, then run `appliance rearm --halt-id {said.halt_id} --reason TEXT`")
+        yield bad(
+            "latch", latch_record.sentence(), f"Find the cause, then run `appliance rearm --halt-id {latch_record.halt_id} --reason TEXT`"
+        )
 
 
-def backup(patient: Patient) -> Iterator[Finding]:
+def backup(patient: DeviceProbe) -> Iterator[Finding]:
     """A place for copies of the ledger, on another disk, with a young one in it."""
     place, root = patient.config.backup.to, patient.folder.root
     if not place:
@@ -120,7 +122,7 @@ def backup(patient: Patient) -> Iterator[Finding]:
         yield ok("backup", says)
 
 
-def daemon(patient: Patient) -> Iterator[Finding]:
+def daemon(patient: DeviceProbe) -> Iterator[Finding]:
     """The process that starts the jobs."""
     facts = daemon_facts(patient.folder)
     if not facts.is_expected:

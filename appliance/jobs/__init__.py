@@ -1,1 +1,1 @@
-"""One file a job; each is a function of (session, deps) that answers with a `JobReport`."""
+"""The jobs of a session, one file each: a function of (session, deps) that returns a `JobReport`."""

@@ -1,4 +1,4 @@
-"""After an auction or the last step of D: what was filled, the rest of what was not, and the orders that waited."""
+"""Job after an auction or a step: records fills, follows up unfilled orders, and sends those that waited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.ledger import plans
 from appliance.ledger.intents import JournalEntry
 from appliance.orders import OrderPath
 from appliance.orders.recovery import recover
-from appliance.orders.send_sequence import send_in_turn
+from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import add_follow_ups, settle_live
 from appliance.safety.enforce import enforce
 from appliance.safety.order_measures import order_figures
@@ -37,7 +37,7 @@ def confirm(session: date, deps: Deps) -> JobReport:
     recover(path)
     if deps.latch.read().is_armed:
         add_follow_ups(path, session)
-        send_in_turn(path, plan, _waits)
+        send_closings_first(path, plan, _waits)
     entries = settle_live(path, session)
     enforce(deps, session, Stage.ORDERS, order_figures(deps, session))
     return _report(session, entries)
@@ -50,5 +50,5 @@ def _waits(entry: JournalEntry) -> bool:
 
 def _report(session: date, entries: Sequence[JournalEntry]) -> JobReport:
     counts = Counter(entry.state.value for entry in entries)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no orders"
-    return JobReport("confirm", session, JobStatus.DONE, told, dict(sorted(counts.items())))
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no orders"
+    return JobReport("confirm", session, JobStatus.DONE, summary, dict(sorted(counts.items())))

@@ -1,8 +1,8 @@
-"""Before any job: a disk that fills loses its caches first, and only then does the device halt.
+"""Disk space before every job: below one limit caches are deleted, below another the device halts.
 
 | free | what happens |
 |---|---|
-| under `warn_free_disk` (10 %) | caches go, and all bundles but the one in force and the newest; a person is told |
+| under `warn_free_disk` (10 %) | caches go, and all bundles but the one in force and the newest; a person is notified |
 | still under `halt_free_disk` (3 %) | HALT by DISK: a device that cannot write its journal must not trade |
 
 The ledger, the latch, reports and backups are never touched, and neither is the market store: it could be fetched
@@ -15,14 +15,14 @@ from datetime import date
 
 from appliance.context import Deps
 from appliance.jobs.prune import sweep
-from appliance.safety.halt import halt, tell
+from appliance.safety.halt import halt, notify
 from appliance.system.ports import Severity
 
 BUNDLES_KEPT_IN_NEED = 1
 DISK, MEASURE = "DISK", "free_disk"
 
 
-def keep_room(deps: Deps, session: date | None) -> None:
+def free_disk_space(deps: Deps, session: date | None) -> None:
     """Look at the disk that holds the state folder and do what it needs.
 
     A disk that cannot be measured is left to the tripwires, which count it as tripped.
@@ -38,7 +38,7 @@ def keep_room(deps: Deps, session: date | None) -> None:
     if is_full and deps.latch.read().is_armed:
         halt(deps, session, DISK, f"{words}, {limits.halt_free_disk:.0%} must be", measure=MEASURE)
         return
-    tell(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
+    notify(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
 
 
 def _share(free: object) -> str:

@@ -1,4 +1,4 @@
-"""After the report: tell the watcher outside whether the day's invariants hold; nothing waits for it."""
+"""Job after the report: pings the external watcher with success or failure of the day's invariants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appliance.context import Deps
 from appliance.ledger import alerts, intents, job_runs, reports
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.system.ports import Beat
+from appliance.system.ports import HeartbeatSignal
 
 HEARTBEAT = "heartbeat"
 RECENT_ALERTS = 50
@@ -19,12 +19,14 @@ def heartbeat(session: date, deps: Deps) -> JobReport:
     found = broken(session, deps)
     figures = {"broken": list(found), "watched": deps.heartbeat.is_set}
     if not deps.heartbeat.is_set:
-        told = "nobody outside watches"
-    elif deps.heartbeat.beat(Beat.FAIL if found else Beat.SUCCESS, "; ".join(found) or f"{session} went as it should"):
-        told = "the watcher was told of a failure" if found else "the watcher was told of success"
+        outcome = "nobody outside watches"
+    elif deps.heartbeat.beat(
+        HeartbeatSignal.FAIL if found else HeartbeatSignal.SUCCESS, "; ".join(found) or f"{session} went as it should"
+    ):
+        outcome = "a failure was reported to the watcher" if found else "success was reported to the watcher"
     else:
-        told = "the watcher did not answer"
-    summary = f"{told}; {'; '.join(found) or 'every invariant of the day holds'}"
+        outcome = "the watcher did not answer"
+    summary = f"{outcome}; {'; '.join(found) or 'every invariant of the day holds'}"
     return JobReport(HEARTBEAT, session, JobStatus.DONE, summary, figures)
 
 
@@ -42,9 +44,9 @@ def broken(session: date, deps: Deps) -> tuple[str, ...]:
             found.append(f"{job} has not ended")
         elif run.status is not JobStatus.DONE:
             found.append(f"{job} {run.status.value}")
-    standing = deps.latch.read()
-    if not standing.is_armed:
-        found.append("not armed" if standing.is_fresh else f"halted by {standing.name}")
+    latch = deps.latch.read()
+    if not latch.is_armed:
+        found.append("not armed" if latch.is_fresh else f"halted by {latch.name}")
     if intents.unfinished(deps.ledger):
         found.append("an order has not ended")
     if reports.find(deps.ledger, session) is None:

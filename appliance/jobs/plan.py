@@ -1,4 +1,4 @@
-"""Morning of D: the targets, and the frozen orders that lead to them."""
+"""Morning job of D: builds the target weights and freezes the orders that lead to them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from appliance.bundles.accepted_roles import bundle_policy, is_rehearsal
 from appliance.bundles.store import BundleStore
 from appliance.context import Deps
 from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
-from appliance.controls.tripwires import Figures, Stage
-from appliance.jobs.gate import require_closed
-from appliance.jobs.snapshot import held_snapshot
+from appliance.controls.tripwires import Stage, TripwireFigures
+from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
-from appliance.market.snapshot import Snapshot
+from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
 from appliance.safety.account_measures import account_figures, machine_figures
 from appliance.safety.enforce import asks_to_reduce, enforce
-from appliance.safety.halt import tell
+from appliance.safety.halt import notify
 from appliance.safety.ramp import plan_turnovers, ramp_share
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
@@ -50,28 +49,28 @@ def plan(session: date, deps: Deps) -> JobReport:
     TripwireHalt
         Losses, the account or the machine.
     """
-    standing = plans.load(deps.ledger, session)
-    if standing is not None:
-        return _report(standing, {})
+    existing = plans.load(deps.ledger, session)
+    if existing is not None:
+        return _report(existing, {})
     asof = require_closed(session, deps)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     account, positions = deps.broker.account(), deps.broker.positions()
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, account, positions))
-    held_back = reductions.standing(deps.ledger)
+    held_back = reductions.in_force(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = broker_cross_check.left_out(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    seen = broker_cross_check.without_disputed(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle)
     path = morning.path_since(
         plans.before(deps.ledger, session), account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
     )
     decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    opinion = broker_cross_check.ask(deps, session, seen, snapshot.basis, decided, account, positions)
+    opinion = broker_cross_check.cross_check(deps, session, seen, snapshot.basis, decided, account, positions)
     if opinion.reasons:
-        tell(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
+        notify(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
     if opinion.reasons:
-        seen = broker_cross_check.left_out(seen, opinion.reasons)
+        seen = broker_cross_check.without_disputed(seen, opinion.reasons)
         decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
     targets, current = decided.targets, decided.current
     _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
@@ -82,7 +81,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             deps,
             session,
             Stage.TARGETS,
-            Figures(
+            TripwireFigures(
                 bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions,
                 turnover=moved,
                 turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
@@ -99,14 +98,14 @@ def plan(session: date, deps: Deps) -> JobReport:
         deps.config.execution,
         reduce_only=asks_to_reduce(found) or bool(held_back),
     )
-    frozen = broker_cross_check.recorded(frozen, opinion.reasons)
+    frozen = broker_cross_check.with_refusals(frozen, opinion.reasons)
     priced = {**morning.marks_of(positions), **seen.prices}
     gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
     enforce(
         deps,
         session,
         Stage.PLAN,
-        Figures(
+        TripwireFigures(
             planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name, rounding=frozen.rounding.share
         ),
     )
@@ -139,7 +138,7 @@ def _kept(deps: Deps) -> dict[str, str]:
     return dict.fromkeys(choices.chosen(deps.ledger, choices.Choice.KEPT), "kept by a person")
 
 
-def _morning(session: date, asof: date, bundle: Bundle, snapshot: Snapshot, deps: Deps) -> Morning:
+def _morning(session: date, asof: date, bundle: Bundle, snapshot: DataSnapshot, deps: Deps) -> Morning:
     book, known = policy_book_of(bundle), bundle.manifest.ic
     ic = SizingCoefficient(known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config))
     evening = Evening(

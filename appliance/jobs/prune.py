@@ -1,12 +1,12 @@
-"""After the day: remove what can be fetched again and what nobody will read, never the ledger or a report.
+"""Job after the close: deletes what can be fetched again and expired files, never the ledger or a report.
 
 | what | kept |
 |---|---|
 | downloads that were not verified (`incoming/`) | nothing: every pull begins with an empty folder |
 | what a backup that was cut off left (`copies/`) | nothing |
-| bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle anew |
+| bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle again |
 | what the model read (`features/`) | the newest `EVENINGS_KEPT` files: a year of traces |
-| what a vendor told (`completed/`) | of the newest `EVENINGS_KEPT` sessions, and what these stood on |
+| vendor records (`completed/`) | of the newest `EVENINGS_KEPT` sessions, and those that these depend on |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
 
@@ -34,8 +34,8 @@ CURRENT_FILE = "current.json"
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What was removed.
+class Removed:
+    """The removed files.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def prune(session: date, deps: Deps) -> JobReport:
     return JobReport("prune", session, JobStatus.DONE, summary, figures)
 
 
-def sweep(deps: Deps, bundles_kept: int) -> Swept:
+def sweep(deps: Deps, bundles_kept: int) -> Removed:
     """Remove caches and old copies, and nothing else, whatever of it there is."""
     names = deps.folder
     caches = (names.incoming, names.copies, names.bundles, names.features, names.completed)
@@ -70,7 +70,7 @@ def sweep(deps: Deps, bundles_kept: int) -> Swept:
     stores = (deps.folder.bundles, *_folders(deps.folder.bundles))
     removed = [name for store in stores for name in _old_bundles(store, bundles_kept)]
     _forget_evenings(deps)
-    return Swept(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
+    return Removed(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))
 
 
 def _old_bundles(store: Path, kept: int) -> list[str]:
@@ -78,7 +78,7 @@ def _old_bundles(store: Path, kept: int) -> list[str]:
     try:
         in_force = str(json.loads((store / CURRENT_FILE).read_bytes())["folder"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # nothing is in force, or it cannot be told what: nothing is old
+        return []  # nothing is in force, or that cannot be read: nothing is old
     found = [(int(match[1]), path) for path in _folders(store) if (match := BUNDLE.fullmatch(path.name))]
     old = [path for _, path in sorted(found)[:-kept] if path.name != in_force]
     for path in old:
@@ -90,16 +90,16 @@ def _forget_evenings(deps: Deps) -> None:
     folder = deps.folder.features
     for path in sorted(folder.glob("*.json"))[:-EVENINGS_KEPT]:
         deps.fs.remove(path)
-    told = sorted(deps.folder.completed.glob("*.json"))
-    days = sorted({path.name[:ISO_DATE] for path in told})[-EVENINGS_KEPT:]
-    kept = [path for path in told if path.name[:ISO_DATE] >= days[0]]
-    needed = min((_stands_on(path, deps) for path in kept), default="")
-    for path in told:
+    records = sorted(deps.folder.completed.glob("*.json"))
+    days = sorted({path.name[:ISO_DATE] for path in records})[-EVENINGS_KEPT:]
+    kept = [path for path in records if path.name[:ISO_DATE] >= days[0]]
+    needed = min((_first_needed(path, deps) for path in kept), default="")
+    for path in records:
         if path not in kept and (is_snapshot(path) or path.name[:ISO_DATE] < needed):
             deps.fs.remove(path)
 
 
-def _stands_on(path: Path, deps: Deps) -> str:
+def _first_needed(path: Path, deps: Deps) -> str:
     """First session whose record an evening that is kept needs."""
     day = path.name[:ISO_DATE]
     content = deps.fs.read(path) if is_snapshot(path) else None

@@ -1,4 +1,4 @@
-"""Evening of asof: refresh the market store and the active bundle from what is published."""
+"""Evening job of asof: updates the market store and the bundles from the published stores."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from datetime import date
 
 from appliance.bundles.accepted_roles import bundle_policy, sought_roles
 from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
-from appliance.bundles.slots import Slot, SlotPull, pull_slot
+from appliance.bundles.slots import BundleSlot, SlotPull, pull_slot
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
-from appliance.jobs.gate import require_closed
+from appliance.jobs.preconditions import require_closed
 from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
-from appliance.market.vendor_sessions import Completed, complete
-from appliance.safety.halt import tell
+from appliance.market.vendor_sessions import CompletionResult, complete
+from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.storage.published_sources import signed
+from appliance.storage.published_sources import verified_manifest
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
@@ -34,16 +34,16 @@ def pull(session: date, deps: Deps) -> JobReport:
     BrokerUnreachable, BadBars
         Bars are asked of Alpaca, and it does not answer, or not in the shape of bars.
     BadDataset
-        What is published is not signed by the data keys, or not what its manifest vouches for; the market store stays
+        The published dataset is not signed by the data keys, or not what its manifest vouches for; the market store stays
         as it was.
     """
     asof = require_closed(session, deps)
     bundles, own = deps.sources.bundles(), BundleStore(deps.folder.bundles, deps.fs)
     # First, so that a revocation arrives whatever else is published, missing or garbage.
     if refusal := pull_keyset(bundles, own):
-        tell(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
+        notify(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
     store = deps.sources.data()
-    manifest = signed(store, own.keyset(), asof, deps.config.stores.data)
+    manifest = verified_manifest(store, own.keyset(), asof, deps.config.stores.data)
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
     if manifest.last < asof and not is_completed:
         raise StoreUnreachable(
@@ -53,12 +53,12 @@ def pull(session: date, deps: Deps) -> JobReport:
         )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():
-        tell(
+        notify(
             deps,
             Severity.WARN,
             f"market-{session}",
             "the market store was damaged",
-            "It is built anew from what is published; the damaged file is kept beside it.",
+            "It is rebuilt from the published dataset; the damaged file is kept next to it.",
         )
     mark = DatasetMark(deps.folder.bundles, deps.fs)
     mark.require_successor(manifest, deps.market.dataset())
@@ -69,44 +69,44 @@ def pull(session: date, deps: Deps) -> JobReport:
     mark.advance(manifest)
     deps.sources.remember(manifest, deps.folder)
     _tell_differences(session, deps)
-    added = _completed(manifest, asof, deps) if is_completed else Completed()
+    added = _completed(manifest, asof, deps) if is_completed else CompletionResult()
     if refusal:  # nothing new is put in force under a key set that may be behind
         bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
         return _report(session, asof, deps, done, added, bundle, [])
     policy = bundle_policy(asof, deps.config, deps.calendar)
     bundle = pull_bundle(bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config))
     if bundle.refusal:
-        tell(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
-    beside = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in Slot]
-    for one in beside:
+        notify(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
+    slots = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in BundleSlot]
+    for one in slots:
         if one.refusal:
-            tell(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
-    return _report(session, asof, deps, done, added, bundle, beside)
+            notify(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
+    return _report(session, asof, deps, done, added, bundle, slots)
 
 
 def _in_force(own: BundleStore, refusal: str) -> str:
-    standing = own.current()
-    if standing is None:
+    current = own.current()
+    if current is None:
         raise BundleRefused(f"no bundle is in force, and the published key set is refused: {refusal}")
-    return standing.folder
+    return current.folder
 
 
 def _report(
-    session: date, asof: date, deps: Deps, done: DataPull, added: Completed, bundle: BundlePull, beside: list[SlotPull]
+    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, bundle: BundlePull, slots: list[SlotPull]
 ) -> JobReport:
     """Say what came of it."""
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
-    told = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
+    clauses = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
     if added.derived:
-        told.append(f"{len(added.derived)} of this device's own derived again over the newer dataset")
+        clauses.append(f"{len(added.derived)} of this device's own derived again over the newer dataset")
     snapshot = deps.market.snapshot(asof)
     if snapshot and snapshot.completed:
-        told.append(f"{len(snapshot.completed)} sessions are this device's own, unsigned")
-    told.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
+        clauses.append(f"{len(snapshot.completed)} sessions are this device's own, unsigned")
+    clauses.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
     if bundle.refusal:
-        told.append(f"refused: {bundle.refusal}")
-    told += [one.told for one in beside if one.told]
+        clauses.append(f"refused: {bundle.refusal}")
+    clauses += [one.summary for one in slots if one.summary]
     figures = {
         **vars(done),
         **vars(added),
@@ -117,9 +117,9 @@ def _report(
         "reasons": list(audit.reasons) if audit else [],
         "bundle": bundle.in_force,
         "bundle_refusal": bundle.refusal,
-        **{f"{one.slot}_bundle": one.name for one in beside if one.name},
+        **{f"{one.slot}_bundle": one.name for one in slots if one.name},
     }
-    return JobReport("pull", session, JobStatus.DONE, "; ".join(told), figures)
+    return JobReport("pull", session, JobStatus.DONE, "; ".join(clauses), figures)
 
 
 def _tell_differences(session: date, deps: Deps) -> None:
@@ -127,7 +127,7 @@ def _tell_differences(session: date, deps: Deps) -> None:
     connection = deps.market.connection()
     found = publication_differences.differences(connection)
     if found:
-        tell(
+        notify(
             deps,
             Severity.WARN,
             f"published-{session}",
@@ -135,13 +135,13 @@ def _tell_differences(session: date, deps: Deps) -> None:
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
             " were decided on the others, which `appliance trace` names.",
         )
-        publication_differences.forget(connection)
+        publication_differences.drop_differences(connection)
 
 
-def _completed(manifest: Manifest, asof: date, deps: Deps) -> Completed:
+def _completed(manifest: Manifest, asof: date, deps: Deps) -> CompletionResult:
     if deps.open_bars is None:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
     added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
-    if added.untold:
-        tell(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.untold))
+    if added.unsupported:
+        notify(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.unsupported))
     return added

@@ -1,4 +1,4 @@
-"""Morning and close of D: the ledger and the broker agree to the last share and cent, or the device halts."""
+"""Morning and closing job of D: the ledger and the broker agree to the last share and cent, or the device halts."""
 
 from __future__ import annotations
 

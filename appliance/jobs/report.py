@@ -1,4 +1,4 @@
-"""After the close: the session's value, what it would have cost outside the paper world, and the report."""
+"""Job after the close: values the session, on paper and with real-world costs, and writes the report."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from datetime import date
 
 from appliance.context import Deps
-from appliance.controls.self_test import exercise
+from appliance.controls.self_test import run_self_test
 from appliance.controls.tripwires import Stage
 from appliance.jobs import session_value
 from appliance.ledger import nav, reports
-from appliance.monitoring.session_monitoring import tell_if_gone, watch
+from appliance.monitoring.session_monitoring import measure, notify_if_decayed
 from appliance.reports.equity_curve import draw
 from appliance.reports.markdown import render
 from appliance.reports.session_data import gather
 from appliance.safety.enforce import enforce
-from appliance.safety.halt import tell
+from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.files import sha256_of
@@ -31,12 +31,12 @@ def report(session: date, deps: Deps) -> JobReport:
     happened since.
     """
     session_value.restate(session, deps)
-    watched = watch(session, deps)
+    watched = measure(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
-    tell_if_gone(session, deps, watched.content["expectation"])
-    controls = exercise(deps.config.limits())
+    notify_if_decayed(session, deps, watched.content["expectation"])
+    controls = run_self_test(deps.config.limits())
     if controls.dead:
-        tell(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
+        notify(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = session_value.record(session, deps)
     content = {**gather(session, deps), **watched.content, "controls": controls.sentence(), "machine": deps.machine.source}
     body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
@@ -50,12 +50,12 @@ def report(session: date, deps: Deps) -> JobReport:
         deps.fs.remove(deps.folder.reports / old)
     at = deps.clock.now()
     reports.save(deps.ledger, reports.ReportRow(session, f"reports/{name}.json", sha256_of(body), at))
-    said = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
+    value = f"paper NAV {row.paper_nav:,.2f} USD, real NAV {row.real_nav:,.2f} USD" if row else "no value is known"
     return JobReport(
         "report",
         session,
         JobStatus.DONE,
-        f"{said}; reports/{name}.md",
+        f"{value}; reports/{name}.md",
         {
             **watched.content,
             "path": f"reports/{name}.json",

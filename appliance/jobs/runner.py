@@ -1,10 +1,10 @@
-"""How every job is run: once per session, after what it depends on, with exactly one recorded end.
+"""Runs a job: once per session, after the jobs it depends on, with exactly one recorded outcome.
 
 Invariants
 ----------
 1. A job that has ended for a session is not run again; asking for it answers what happened.
 2. A job whose predecessor was skipped or halted is skipped; one whose predecessor has not ended does not start.
-3. `SkipSession` ends the job as skipped and tells a person; `HaltDevice` closes the latch before anything else; a
+3. `SkipSession` ends the job as skipped and notifies a person; `HaltDevice` closes the latch before anything else; a
    fault that may pass (`TryAgain`), a mistake of the caller (`FixInput`) and a crash leave the job open.
 4. A person's request to halt, a file named HALT in the state folder, is honoured before any job.
 5. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
@@ -18,10 +18,10 @@ from datetime import date
 
 from appliance.context import Deps
 from appliance.controls import halt_file
-from appliance.jobs.disk_space import keep_room
-from appliance.ledger import job_runs, meta, snapshots
+from appliance.jobs.disk_space import free_disk_space
+from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
-from appliance.safety.halt import halt, halt_name, tell
+from appliance.safety.halt import halt, halt_name, notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
@@ -32,7 +32,7 @@ Job = Callable[[date, Deps], JobReport]
 
 
 @dataclass(frozen=True)
-class Entry:
+class JobSpec:
     """One row of the table of jobs.
 
     Attributes
@@ -52,7 +52,7 @@ class Entry:
     needs_armed: bool = False
 
 
-def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
+def run_job(entry: JobSpec, session: date, deps: Deps) -> JobReport:
     """Run one job of the session D to its recorded end and return its report.
 
     Raises
@@ -64,11 +64,11 @@ def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
     TryAgain
         Nothing was changed; the job stays open.
     """
-    standing = job_runs.find(deps.ledger, session, entry.name)
-    if standing is not None and standing.status is not None:
-        return JobReport(entry.name, session, standing.status, _again(standing), dict(standing.figures))
+    earlier = job_runs.find(deps.ledger, session, entry.name)
+    if earlier is not None and earlier.status is not None:
+        return JobReport(entry.name, session, earlier.status, _again(earlier), dict(earlier.figures))
     honour_halt_request(deps, session)
-    keep_room(deps, session)
+    free_disk_space(deps, session)
     blocker = _blocker(entry, session, deps)
     if blocker is None and entry.needs_armed:
         deps.latch.require_armed()
@@ -81,26 +81,26 @@ def run_job(entry: Entry, session: date, deps: Deps) -> JobReport:
 
 
 def honour_halt_request(deps: Deps, session: date | None) -> None:
-    """Close the latch when the file HALT lies in the state folder, then remove the file: the latch remembers.
+    """Close the latch when the file HALT is in the state folder, then remove the file: the latch remembers.
 
-    One that cannot be removed is carried out once, and a person is told to take it away.
+    One that cannot be removed is carried out once, and a person is asked to remove it.
     """
-    if not halt_file.is_asked(deps.fs, deps.folder):
+    if not halt_file.is_requested(deps.fs, deps.folder):
         return
     deps.latch.close()
-    if (kept := meta.read(deps.ledger, KEPT)) and kept == halt_file.identity(deps.folder):
-        halt_file.take_away(deps.fs, deps.folder)
+    if (kept := deps.ledger.read_meta(KEPT)) and kept == halt_file.identity(deps.folder):
+        halt_file.remove(deps.fs, deps.folder)
         return
-    words = halt_file.words(deps.fs, deps.folder)
+    words = halt_file.stated_reason(deps.fs, deps.folder)
     halt(deps, session, "MANUAL", f"the file HALT was found: {words}", measure="halt_requests")
     take_halt_file_away(deps)
 
 
 def take_halt_file_away(deps: Deps) -> None:
-    """Remove the file HALT once it was carried out, or tell a person to and remember that it was."""
-    if not halt_file.take_away(deps.fs, deps.folder):
-        meta.write(deps.ledger, KEPT, halt_file.identity(deps.folder))
-        tell(
+    """Remove the file HALT once it was carried out, or ask a person to, and remember that it was."""
+    if not halt_file.remove(deps.fs, deps.folder):
+        deps.ledger.write_meta(KEPT, halt_file.identity(deps.folder))
+        notify(
             deps,
             Severity.WARN,
             "halt-file",
@@ -109,11 +109,11 @@ def take_halt_file_away(deps: Deps) -> None:
         )
 
 
-def _outcome(entry: Entry, session: date, deps: Deps) -> JobReport:
+def _outcome(entry: JobSpec, session: date, deps: Deps) -> JobReport:
     try:
         return replace(entry.job(session, deps), job=entry.name, session=session)
     except SkipSession as error:
-        tell(deps, Severity.WARN, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
+        notify(deps, Severity.WARN, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
         return JobReport(entry.name, session, JobStatus.SKIPPED, str(error), {"error": type(error).__name__})
     except (HaltDevice, OutcomeUnknown) as error:
         record = halt(deps, session, halt_name(error), str(error))
@@ -121,7 +121,7 @@ def _outcome(entry: Entry, session: date, deps: Deps) -> JobReport:
         return JobReport(entry.name, session, JobStatus.HALTED, str(error), figures)
 
 
-def _blocker(entry: Entry, session: date, deps: Deps) -> JobRun | None:
+def _blocker(entry: JobSpec, session: date, deps: Deps) -> JobRun | None:
     for name in entry.after:
         run = job_runs.find(deps.ledger, session, name)
         if run is None or run.status is None:
@@ -134,7 +134,7 @@ def _blocker(entry: Entry, session: date, deps: Deps) -> JobRun | None:
     return None
 
 
-def _skipped_by(entry: Entry, session: date, blocker: JobRun) -> JobReport:
+def _skipped_by(entry: JobSpec, session: date, blocker: JobRun) -> JobReport:
     status = blocker.status.value if blocker.status else "open"
     return JobReport(entry.name, session, JobStatus.SKIPPED, f"{blocker.job} was {status}: {blocker.summary}", {"because_of": blocker.job})
 

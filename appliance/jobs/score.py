@@ -1,4 +1,4 @@
-"""Evening of asof: the newest row of features scored by the bundle in force, or its scores as they were delivered."""
+"""Evening job of asof: scores every eligible name with the bundle in force, or fetches delivered scores."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from datetime import date
 import numpy as np
 
 from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.delivered_scores import Delivery, fetch, remember
-from appliance.bundles.feature_record import FeatureRecord, keep
-from appliance.bundles.slots import Slot, load_slot, recorded_as, slot_store
+from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
+from appliance.bundles.feature_record import FeatureRecord, store_features
+from appliance.bundles.slots import BundleSlot, load_slot, recorded_as, slot_store
 from appliance.bundles.store import BundleStore
 from appliance.config import Scoring
 from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
-from appliance.controls.tripwires import Action, Evaluation, Figures, Stage
-from appliance.jobs.gate import require_closed
-from appliance.jobs.snapshot import held_snapshot
+from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
+from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
-from appliance.monitoring.feature_restatement import look_back
+from appliance.monitoring.feature_restatement import compare_previous
 from appliance.safety.enforce import enforce, record
-from appliance.safety.halt import tell
+from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
@@ -49,14 +48,14 @@ def score(session: date, deps: Deps) -> JobReport:
     StoreUnreachable
         Scores are to be delivered and are not there yet.
     ScoresRefused
-        What was delivered fails verification; the job stays open for a better delivery.
+        The delivered scores fail verification; the job stays open for a better delivery.
     """
     asof = require_closed(session, deps)
     enforce(
         deps,
         session,
         Stage.DATA,
-        Figures(
+        TripwireFigures(
             red_datasets=red_datasets([deps.market.audit(asof)], require_green=deps.config.require_green),
             stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
         ),
@@ -70,22 +69,24 @@ def score(session: date, deps: Deps) -> JobReport:
         deps,
         session,
         Stage.SCORES,
-        Figures(coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)),
+        TripwireFigures(
+            coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)
+        ),
     )
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
-        remember(deps.ledger, given.delivery)
-    beside = [_score_beside(slot, session, asof, deps) for slot in Slot]
+        record_accepted(deps.ledger, given.delivery)
+    slot_summaries = [_score_beside(slot, session, asof, deps) for slot in BundleSlot]
     how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
-    past = look_back(deps, asof)
+    past = compare_previous(deps, asof)
     if past is not None and past.changed:
-        tell(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
-    told = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in beside if said)])
+        notify(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
+    summary = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in slot_summaries if said)])
     return JobReport(
         "score",
         session,
         JobStatus.DONE,
-        told,
+        summary,
         {
             "asof": asof,
             "sleeve": scores.sleeve,
@@ -106,8 +107,8 @@ def score(session: date, deps: Deps) -> JobReport:
 
 
 @dataclass(frozen=True)
-class Given:
-    """The scores of the evening, how they stand to the training history, and what they came from.
+class ScoredEvening:
+    """The scores of one evening, their drift from the training history, and their source.
 
     Attributes
     ----------
@@ -125,7 +126,7 @@ class Given:
     features: dict[str, str] | None = None
 
 
-def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
+def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
     sleeve = SLEEVES[bundle.manifest.sleeve]
     features = sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof)
     try:
@@ -134,11 +135,11 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
         _record_invalid(session, deps, error)
         raise
     drift = score_drift(deps, bundle, features, scores).score
-    return Given(scores, drift, features=_kept(asof, bundle, features, deps))
+    return ScoredEvening(scores, drift, features=_kept(asof, bundle, features, deps))
 
 
 def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
-    """Keep what the model read beside the ledger, for whoever asks why an order was sent."""
+    """Store the features that the model read, to explain later why an order was sent."""
     symbols, values = features.at(asof)
     snapshot = held_snapshot(asof, deps)
     record = FeatureRecord(
@@ -150,20 +151,20 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dic
         symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
     )
-    return keep(deps.fs, deps.folder.features, record)
+    return store_features(deps.fs, deps.folder.features, record)
 
 
-def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> Given:
+def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
     bundles = BundleStore(deps.folder.bundles, deps.fs)
     try:
         found = _fetched(asof, bundle, bundles, deps)
     except ScoresRefused as error:
-        tell(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
+        notify(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
         raise
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    return Given(found.scores, delivered_drift(deps, bundle, found.scores), found)
+    return ScoredEvening(found.scores, delivered_drift(deps, bundle, found.scores), found)
 
 
 def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:
@@ -174,27 +175,27 @@ def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name:
 
 def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     limit = deps.config.tripwires.max_invalid_scores
-    record(deps, session, [Evaluation("SCORES_INVALID", None, limit, Action.SKIP, True, str(error))])
+    record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
-def _score_beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
-    """Score the slot's bundle, if there is one, and say so; what goes wrong with it is told and stops nothing."""
+def _score_beside(slot: BundleSlot, session: date, asof: date, deps: Deps) -> str:
+    """Score the slot's bundle, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         if bundle is None:
             return ""
         scores = _scores_beside(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable) as error:
-        tell(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
+        notify(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
         return f"{slot}: {error}"
     score_rows.save(deps.ledger, asof, recorded_as(slot, scores.sleeve), ranked(scores))
     return f"{len(scores.symbols)} {slot} scores"
 
 
-def _scores_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+def _scores_beside(slot: BundleSlot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
     if deps.config.scoring is Scoring.PULLED:
         found = _fetched(asof, bundle, slot_store(slot, deps.folder, deps.fs), deps, slot.value)
-        remember(deps.ledger, found)
+        record_accepted(deps.ledger, found)
         return found.scores
     sleeve = SLEEVES[bundle.manifest.sleeve]
     return score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))

@@ -1,4 +1,4 @@
-"""The value of each session: on paper, as it was reported outside the paper world, and restated by what came later.
+"""Values each session: paper NAV, NAV with real-world costs, and NAV restated for late dividends.
 
     reported_t = restated_{t-1} + (paper_t - paper_{t-1}) + costs_t              costs: `execution.costs.real`
     restated_t = restated_{t-1} + (paper_t - paper_{t-1}) + costs_t + late_t
@@ -16,11 +16,11 @@ from datetime import date
 from decimal import Decimal
 
 from appliance.context import Deps
-from appliance.jobs.gate import asof_of
+from appliance.jobs.preconditions import asof_of
 from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, snapshots
 from appliance.ledger.nav import ZERO, NavRow
-from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.snapshots import AccountSnapshot, Phase
 from execution.costs.real import Liquidity, RealCosts, dividends_due, liquidity_of, real_costs
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
@@ -103,7 +103,7 @@ def _liquidity(asof: date, deps: Deps) -> dict[str, Liquidity]:
     return liquidity_of(bars, volumes, spreads, deps.market.closes(asof) if is_raw else {})
 
 
-def _costs(session: date, closing: Snapshot, deps: Deps) -> RealCosts:
+def _costs(session: date, closing: AccountSnapshot, deps: Deps) -> RealCosts:
     asof = asof_of(session, deps)
     actions = deps.market.actions(session, session)
     renamed = new_names(actions)

@@ -1,4 +1,4 @@
-"""The plan's orders for an auction, or of one step through the session, each sent exactly once."""
+"""Sends the plan's orders for an auction or for one step of the session, each exactly once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
-from appliance.orders.batch import Sent, send
-from appliance.orders.pretrade_context import open_desk
+from appliance.orders.batch import SentBatch, send
+from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.recovery import recover
-from appliance.orders.send_sequence import send_in_turn
+from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import renew
 from appliance.safety.account_measures import machine_figures
 from appliance.safety.enforce import enforce
@@ -54,9 +54,9 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
     is_stepped = any(intent.step for intent in plan.intents)
     if is_stepped:
         renew(path, plan, step)
-        sent = send_in_turn(path, plan, lambda entry: _leaves(entry, step))
+        sent = send_closings_first(path, plan, lambda entry: _leaves(entry, step))
     else:
-        sent = send(path, open_desk(path, plan), auction)
+        sent = send(path, fetch_context(path, plan), auction)
     enforce(deps, session, Stage.ORDERS, order_figures(deps, session))
     what = f"orders of step {step}" if is_stepped else "auction orders"
     return _report(session, sent, len(plan.intents) - len(sent.entries), what)
@@ -68,7 +68,7 @@ def _leaves(entry: JournalEntry, step: int) -> bool:
     return own == step or (0 < own < step and entry.intent.key.attempt > 0)
 
 
-def _report(session: date, sent: Sent, waiting: int, what: str) -> JobReport:
+def _report(session: date, sent: SentBatch, waiting: int, what: str) -> JobReport:
     counts = {
         "orders": len(sent.entries),
         "at_broker": sent.at_broker,

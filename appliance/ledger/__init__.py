@@ -1,5 +1,5 @@
 """The ledger: SQLite through apsw, one file of small typed functions per noun."""
 
-from appliance.ledger.database import Ledger, Mode
+from appliance.ledger.database import AccessMode, Ledger
 
-__all__ = ["Ledger", "Mode"]
+__all__ = ["AccessMode", "Ledger"]

@@ -1,4 +1,4 @@
-"""Activities: what the broker booked on the account, each counted once whatever is read again."""
+"""The ledger's account activities from the broker, each recorded once by its id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts: what a person was told, and whether any channel took it."""
+"""The ledger's alerts: what was sent to a person, and whether a channel delivered it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broker orders: the broker's latest report of each order, ours and foreign."""
+"""The ledger's copy of broker orders: the latest report of each order, ours and foreign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person decided about names that the account held before this device: adopted into its book, or kept out."""
+"""A person's decisions about positions that predate the device: adopted into its book, or kept out of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from appliance.ledger import meta
 from appliance.ledger.database import Ledger
 
 KEY = "foreign_positions"
 
 
 class Choice(StrEnum):
-    """What becomes of a name."""
+    """The decision on a name."""
 
     ADOPTED = "adopted"
     KEPT = "kept"
@@ -23,7 +22,7 @@ class Choice(StrEnum):
 def decide(ledger: Ledger, symbols: Iterable[str], choice: Choice, by: str, at: datetime) -> None:
     """Record the choice for each symbol, in place of an earlier one."""
     rows = _rows(ledger) | {s: {"choice": choice.value, "by": by, "at": at.isoformat()} for s in symbols}
-    meta.write(ledger, KEY, json.dumps(rows, sort_keys=True))
+    ledger.write_meta(KEY, json.dumps(rows, sort_keys=True))
 
 
 def chosen(ledger: Ledger, choice: Choice) -> frozenset[str]:
@@ -32,5 +31,5 @@ def chosen(ledger: Ledger, choice: Choice) -> frozenset[str]:
 
 
 def _rows(ledger: Ledger) -> dict[str, dict[str, str]]:
-    content = meta.read(ledger, KEY)
+    content = ledger.read_meta(KEY)
     return json.loads(content) if content else {}

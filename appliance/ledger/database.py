@@ -1,4 +1,4 @@
-"""The ledger's file: opening, checking, migrating, and transactions that are on disk when they return.
+"""The ledger's database file: opening, checking, migrating, and durable transactions.
 
 Invariants
 ----------
@@ -6,7 +6,7 @@ Invariants
 2. Nothing is written outside an explicit transaction; one that raises leaves no trace.
 3. A ledger that fails its check is never opened; nor is one that a newer program has migrated, unless it says that
    this one can use it: then it is used as it is and never migrated backward.
-4. A reader (`Mode.READ`) cannot write and never blocks the writer.
+4. A reader (`AccessMode.READ`) cannot write and never blocks the writer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 T = TypeVar("T")
 
 
-class Mode(Enum):
+class AccessMode(Enum):
     """How the ledger is opened."""
 
     WRITE = "rw"
@@ -59,8 +59,8 @@ class Ledger:
     Parameters
     ----------
     path : Path
-        The database file; created with its folder in `Mode.WRITE`.
-    mode : Mode
+        The database file; created with its folder in `AccessMode.WRITE`.
+    mode : AccessMode
     vfs : str or None
         Name of a registered apsw VFS, for tests that drop, reorder or tear unsynced writes.
 
@@ -69,14 +69,14 @@ class Ledger:
     LedgerDamaged
         The file is no database, or fails quick_check.
     LedgerUnusable
-        It is of a newer schema, absent in `Mode.READ`, or on a disk that is full or failing.
+        It is of a newer schema, absent in `AccessMode.READ`, or on a disk that is full or failing.
     Locked
         Another process kept the file to itself for longer than the busy time-out.
     """
 
-    def __init__(self, path: Path, mode: Mode = Mode.WRITE, *, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, mode: AccessMode = AccessMode.WRITE, *, vfs: str | None = None) -> None:
         self.path, self.mode = path, mode
-        if mode is Mode.WRITE:
+        if mode is AccessMode.WRITE:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         else:
@@ -104,7 +104,7 @@ class Ledger:
         if vfs is not None:
             # a VFS written in Python has no shared memory: WAL then needs the file for itself
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        if self.mode is Mode.WRITE:
+        if self.mode is AccessMode.WRITE:
             mode = self.value("PRAGMA journal_mode=WAL")
             if mode != "wal":
                 raise LedgerUnusable(
@@ -129,7 +129,7 @@ class Ledger:
                 where=str(self.path),
                 fix="Install the newer release again; ledgers are never migrated backward",
             )
-        if self.mode is Mode.READ:
+        if self.mode is AccessMode.READ:
             if found < SCHEMA_VERSION:
                 raise LedgerUnusable(
                     f"the ledger is of schema {found}, a reader needs {SCHEMA_VERSION}",
@@ -178,7 +178,7 @@ class Ledger:
         LedgerUnusable
             The disk is full, read-only or failing; nothing of the block was written.
         """
-        if self.mode is Mode.READ:
+        if self.mode is AccessMode.READ:
             raise InvariantBroken("a reader of the ledger may not write", where=str(self.path))
         if self._connection.in_transaction:
             with self._connection:
@@ -244,6 +244,15 @@ class Ledger:
                 answer: Value = row[0]
                 return answer
         return None
+
+    def read_meta(self, key: str) -> str | None:
+        """Return a fact about the ledger itself, or a cursor of what was read; None where there is none."""
+        return self.first(str, "SELECT value FROM meta WHERE key = ?", (key,))
+
+    def write_meta(self, key: str, value: str) -> None:
+        """Record the fact, replacing an earlier value."""
+        with self.transaction():
+            self.insert("meta", {"key": key, "value": value}, conflict=RENEW_FACT)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Fills: executions, keyed by the broker's activity id so that replaying them changes nothing."""
+"""The ledger's fills, keyed by the broker's activity id so that replaying them changes nothing."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def add(ledger: Ledger, booked: Iterable[BookedFill]) -> int:
     added = 0
     with ledger.transaction():
         for item in booked:
-            standing = find(ledger, item.fill.id)
-            if standing is None:
+            existing = find(ledger, item.fill.id)
+            if existing is None:
                 _insert(ledger, item)
                 added += 1
-            elif standing.fill != item.fill:
+            elif existing.fill != item.fill:
                 raise InvariantBroken("a fill changed after it was booked", where=item.fill.id)
     return added
 

@@ -1,4 +1,4 @@
-"""Halts: every closing of the latch and every lasting REDUCE, what measured it, and who ended it."""
+"""The ledger's halts and lasting reductions: cause, measured figure, and who ended each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.ledger import meta
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import columns_of, stamp
 from signals.errors import InvariantBroken
@@ -43,8 +42,8 @@ def add(ledger: Ledger, row: HaltRow) -> None:
 def add_details(ledger: Ledger, halt_id: str, details: Mapping[str, object]) -> None:
     """Add to a halt's record what its reactions came to: cancel and notifier results."""
     with ledger.transaction():
-        standing = require(ledger, halt_id)
-        ledger.execute("UPDATE halts SET details = ? WHERE id = ?", ({**standing.details, **details}, halt_id))
+        open_halts = require(ledger, halt_id)
+        ledger.execute("UPDATE halts SET details = ? WHERE id = ?", ({**open_halts.details, **details}, halt_id))
 
 
 def rearm(ledger: Ledger, halt_id: str, at: datetime, by: str, reason: str) -> None:
@@ -75,7 +74,7 @@ def newest(ledger: Ledger, count: int) -> tuple[HaltRow, ...]:
     return tuple(ledger.read(HaltRow, "SELECT * FROM halts ORDER BY at DESC, id DESC LIMIT ?", (count,)))
 
 
-def standing(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
+def open_halts(ledger: Ledger, action: str) -> tuple[HaltRow, ...]:
     """Return what a person has not cleared yet of one action, oldest first."""
     return tuple(ledger.read(HaltRow, "SELECT * FROM halts WHERE action = ? AND rearmed_at IS NULL ORDER BY at, id", (action,)))
 
@@ -86,9 +85,9 @@ def last_cleared(ledger: Ledger, action: str) -> datetime | None:
     return max(ledger.read(datetime, query, (action,)), default=None)
 
 
-def note_armed(ledger: Ledger, at: datetime) -> None:
+def record_armed(ledger: Ledger, at: datetime) -> None:
     """Record that a person opened the latch: from now on a latch that is missing is not a fresh device's."""
-    meta.write(ledger, ARMED_AT, stamp(at))
+    ledger.write_meta(ARMED_AT, stamp(at))
 
 
 def last_armed(ledger: Ledger) -> str | None:

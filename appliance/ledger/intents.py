@@ -1,4 +1,4 @@
-"""Intents: one order that we mean to send, its state, and every transition that led there."""
+"""The ledger's order intents: one order that we mean to send, its state, and every state transition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ StoredKey = tuple[str, date, str, str, int, int]
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """An intent with where it stands.
+    """An intent with its state.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def move(
     filled_quantity: Decimal | None = None,
     refusal: tuple[int, int] | None = None,
 ) -> JournalEntry:
-    """Take one step of the state machine, durably, and return the entry as it now stands.
+    """Take one step of the state machine, durably, and return the entry in its new state.
 
     A step to SENDING counts one more post. Raise `InvariantBroken` for a step that the machine does not have, a third
     post, or a fall in the filled quantity.
@@ -127,7 +127,7 @@ def move(
         return require(ledger, client_order_id)
 
 
-def note_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal, at: datetime) -> None:
+def record_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal, at: datetime) -> None:
     """Record a larger filled quantity of an intent that stays in its state."""
     with ledger.transaction():
         entry = require(ledger, client_order_id)
@@ -217,7 +217,7 @@ def since(ledger: Ledger, first: date) -> tuple[JournalEntry, ...]:
 
 
 def in_states(ledger: Ledger, states: Iterable[IntentState]) -> tuple[JournalEntry, ...]:
-    """Return the entries of every session that stand in one of `states`, by key."""
+    """Return the entries of every session that are in one of `states`, by key."""
     wanted = sorted(states)
     return _entries(ledger, f"WHERE intents.state IN ({', '.join('?' * len(wanted))})", *wanted)
 

@@ -1,4 +1,4 @@
-"""Job runs: what ran for which session, and the one way it ended."""
+"""The ledger's job runs: which job ran for which session, and its one outcome."""
 
 from __future__ import annotations
 

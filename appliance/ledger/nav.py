@@ -1,4 +1,4 @@
-"""Net asset value at each close: as the paper account says, and as it would be outside it."""
+"""The ledger's net asset value at each close: paper, and with real-world costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NavRow:
     late_dividends : Decimal
         Of this ex-date, learned after its report.
     restatement : Decimal
-        What all that was learned since the report adds to `real_nav`.
+        Sum of what was learned since the report, to be added to `real_nav`.
     """
 
     session: date

@@ -1,4 +1,4 @@
-"""Plans: the frozen orders of one session, written once with their intents and loaded ever after."""
+"""The ledger's frozen plans: the orders of one session, written once together with their intents."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class _PlanRow:
 def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
     """Freeze `plan` with its intents PLANNED; return the plan in force: the first one saved for the session.
 
-    A second plan of the session, equal or not, is not written: what was frozen stands.
+    A second plan of the session, equal or not, is not written: the frozen one remains.
     """
     with ledger.transaction():
-        standing = load(ledger, plan.session)
-        if standing is not None:
-            return standing
+        existing = load(ledger, plan.session)
+        if existing is not None:
+            return existing
         body = PlanBody(
             intents=tuple(StoredIntent.of(intent) for intent in plan.intents),
             refusals=plan.refusals,

@@ -1,4 +1,4 @@
-"""Reports: where each session's report is, and what it was when it was written."""
+"""The ledger's index of reports: path and hash of each session's report."""
 
 from __future__ import annotations
 

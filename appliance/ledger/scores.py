@@ -1,4 +1,4 @@
-"""Scores: what a sleeve said about each symbol, as it left the scoring job."""
+"""The ledger's scores: each sleeve's score per symbol, as the scoring job produced it."""
 
 from __future__ import annotations
 

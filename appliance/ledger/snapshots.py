@@ -1,4 +1,4 @@
-"""Snapshots: account and positions as agreed with the broker; the latest is what the next reconcile starts from."""
+"""The ledger's account snapshots: cash and positions as agreed with the broker, one per session and phase."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class AccountSnapshot:
     """Account figures and holdings at one instant, both sides agreed."""
 
     session: date
@@ -47,7 +47,7 @@ class Snapshot:
 
     @property
     def values(self) -> tuple[Decimal, ...] | None:
-        """What each holding is worth in USD, negative for a short one; None when a price is missing."""
+        """Value of each holding in USD, negative for a short one; None when a price is missing."""
         priced = [held.quantity * held.current_price for held in self.positions if held.current_price is not None]
         return tuple(priced) if len(priced) == len(self.positions) else None
 
@@ -78,23 +78,23 @@ def save(ledger: Ledger, session: date, phase: Phase, account: Account, position
         )
 
 
-def latest(ledger: Ledger) -> Snapshot | None:
+def latest(ledger: Ledger) -> AccountSnapshot | None:
     """Return the newest snapshot, or None on a fresh ledger."""
     return _first(ledger, "ORDER BY at DESC LIMIT 1")
 
 
-def find(ledger: Ledger, session: date, phase: Phase) -> Snapshot | None:
+def find(ledger: Ledger, session: date, phase: Phase) -> AccountSnapshot | None:
     """Return one snapshot, or None."""
     return _first(ledger, "WHERE session = ? AND phase = ?", session, phase)
 
 
-def first(ledger: Ledger) -> Snapshot | None:
+def first(ledger: Ledger) -> AccountSnapshot | None:
     """Return the oldest snapshot: where the ledger's book begins."""
     return _first(ledger, "ORDER BY at LIMIT 1")
 
 
-def _first(ledger: Ledger, which: str, *values: Storable) -> Snapshot | None:
-    found = ledger.first(Snapshot, f"SELECT * FROM accounts {which}", values)
+def _first(ledger: Ledger, which: str, *values: Storable) -> AccountSnapshot | None:
+    found = ledger.first(AccountSnapshot, f"SELECT * FROM accounts {which}", values)
     if found is None:
         return None
     query = "SELECT *, average_price AS average_entry_price FROM positions WHERE session = ? AND phase = ? ORDER BY symbol"

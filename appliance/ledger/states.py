@@ -1,4 +1,4 @@
-"""The life of an intent: its states, and the only ways from one to another.
+"""The state machine of an order intent: its states and the permitted transitions.
 
     PLANNED -> JOURNALED -> SENDING -> ACKED -> WORKING -> PARTIAL -> FILLED, CANCELED, EXPIRED, REPLACED
                                |                                      or VENUE_REJECTED
@@ -7,7 +7,7 @@
     PLANNED or JOURNALED -> DENIED: a pre-trade check dropped it, or its window closed before it was sent
 
 An order that turns up at the broker for an intent that never left, by our record, is adopted (-> ACKED): the broker's
-book is the truth, and the halt that goes with it tells a person.
+book is the truth, and the halt that goes with it notifies a person.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from execution.orders import OrderStatus
 
 
 class IntentState(StrEnum):
-    """Where an intent stands."""
+    """The state of an intent."""
 
     PLANNED = "planned"
     JOURNALED = "journaled"

@@ -1,4 +1,4 @@
-"""Targets: what the book should hold at the open of a session."""
+"""The ledger's target weights: what the book should hold at the open of a session."""
 
 from __future__ import annotations
 

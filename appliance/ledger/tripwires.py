@@ -1,4 +1,4 @@
-"""Tripwires: every check of the day with its value, tripped or not."""
+"""The ledger's tripwire evaluations: every check of the day with its value, tripped or not."""
 
 from __future__ import annotations
 

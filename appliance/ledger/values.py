@@ -1,4 +1,4 @@
-"""How the ledger writes what SQLite has no type for, instants, dates, decimals and JSON objects: as text, exactly."""
+"""Conversion between the ledger's column text and typed values."""
 
 from __future__ import annotations
 

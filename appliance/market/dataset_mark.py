@@ -1,6 +1,6 @@
-"""The newest version of the published dataset that this device has taken over: nothing older is taken over again.
+"""The highest dataset version that this device has accepted: older versions are refused.
 
-It lies in `state/bundles/dataset.json` and not in the market store, which is a cache. A version never goes back, and a
+It is stored in `state/bundles/dataset.json` and not in the market store, which is a cache. A version never goes back, and a
 dataset of another name never takes its place, except by a grant that the offline root signed.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from appliance.market.snapshot import Snapshot
+from appliance.market.snapshot import DataSnapshot
 from appliance.system.ports import Fs
 from signals.bundle import DataGrant
 from signals.bundle.seal import Document, parse
@@ -22,7 +22,7 @@ MARK_FILE = "dataset.json"
 GRANT = "or have `trainer grant-data` signed and run `appliance rollback-data`"
 
 
-class Mark(Document):
+class DatasetHighWater(Document):
     """The content of the file.
 
     Attributes
@@ -56,12 +56,12 @@ class DatasetMark:
     def __init__(self, folder: Path, fs: Fs) -> None:
         self._path, self._fs = folder / MARK_FILE, fs
 
-    def read(self) -> Mark | None:
+    def read(self) -> DatasetHighWater | None:
         """Return it; None before the first pull."""
         content = self._fs.read(self._path)
-        return None if content is None else parse(content, Mark, MARK_FILE)
+        return None if content is None else parse(content, DatasetHighWater, MARK_FILE)
 
-    def require_successor(self, manifest: Manifest, held: Snapshot | None) -> None:
+    def require_successor(self, manifest: Manifest, held: DataSnapshot | None) -> None:
         """Refuse to go back; `held`, what the market store holds, counts on a device that has no mark yet.
 
         Raises
@@ -73,7 +73,7 @@ class DatasetMark:
         """
         mark = self.read()
         if mark is None and held is not None:
-            mark = Mark(name=held.name, version=held.version)
+            mark = DatasetHighWater(name=held.name, version=held.version)
         if mark is None:
             return
         if manifest.name != mark.name:
@@ -101,13 +101,13 @@ class DatasetMark:
     def advance(self, manifest: Manifest) -> None:
         """Record what was taken over."""
         mark = self.read()
-        after = Mark(
+        after = DatasetHighWater(
             name=manifest.name, version=manifest.version, snapshot_id=manifest.snapshot_id, withdrawn=mark.withdrawn if mark else ()
         )
         if after != mark:
             self._fs.write(self._path, after.to_bytes())
 
-    def go_back(self, grant: DataGrant, today: date) -> Mark:
+    def go_back(self, grant: DataGrant, today: date) -> DatasetHighWater:
         """Accept `grant.version` and what follows it from now on.
 
         Raises
@@ -124,6 +124,6 @@ class DatasetMark:
         if today > grant.valid_until:
             raise BundleRefused(f"the grant ended on {grant.valid_until}", fix="Have a new one signed")
         gone = (mark.snapshot_id,) if mark and mark.snapshot_id else ()
-        after = Mark(name=grant.name, version=grant.version, withdrawn=((*mark.withdrawn, *gone) if mark else ()))
+        after = DatasetHighWater(name=grant.name, version=grant.version, withdrawn=((*mark.withdrawn, *gone) if mark else ()))
         self._fs.write(self._path, after.to_bytes())
         return after

@@ -1,12 +1,12 @@
-"""A newly published dataset against the sessions that this device had completed itself, inside one transaction.
+"""Differences between a newly published dataset and the sessions that the device had completed itself.
 
-Entry points: `set_aside` (before the published rows come), `note_differences` (after), `differences`, `forget`.
+Entry points: `set_aside` (before the published rows come), `record_differences` (after), `differences`, `drop_differences`.
 
 Invariants
 ----------
-1. A session that the new dataset holds is the dataset's alone: no row that the device completed stays in it.
-2. A session after the dataset's last one is derived again from what the vendor told of it, over the new dataset.
-3. What differs is noted with the rows that make it so, and stays noted until it has been told.
+1. A session that the new dataset holds comes from the dataset only: no row that the device completed stays in it.
+2. A session after the dataset's last one is rebuilt from its vendor record, over the new dataset.
+3. Differences are recorded with the rows that cause them, until they have been reported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NAMED = 5
-# `completed`: whose record each session after the published ones was derived from. `differences`: not told yet.
+# `completed`: the record from which each session after the published ones was built. `differences`: not reported yet.
 TABLES = """
 CREATE TABLE IF NOT EXISTS completed (session DATE, sha256 VARCHAR, status VARCHAR);
 CREATE TABLE IF NOT EXISTS differences (session DATE, symbol VARCHAR);
@@ -34,14 +34,14 @@ SELECT DISTINCT session, symbol FROM ((FROM ours EXCEPT FROM theirs) UNION ALL (
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A session of which the published dataset says otherwise than this device did.
+class PublishedDifference:
+    """A session in which the published dataset differs from what this device had completed.
 
     Attributes
     ----------
     session : date
     symbols : tuple of str
-        Names with another row, or a row on one side alone; sorted.
+        Names with another row, or a row on one side only; sorted.
     """
 
     session: date
@@ -61,19 +61,19 @@ def set_aside(connection: DuckDBPyConnection) -> None:
     connection.execute(f"DELETE FROM audits WHERE {OWN}")
 
 
-def note_differences(connection: DuckDBPyConnection, columns: str, through: date) -> None:
-    """Compare what was set aside with the rows published up to `through`, and let go of the records of those."""
+def record_differences(connection: DuckDBPyConnection, columns: str, through: date) -> None:
+    """Compare what was set aside with the rows published up to `through`, and drop the records of those."""
     connection.execute("DELETE FROM differences WHERE session IN (SELECT session FROM owned)")
     connection.execute(DIFFERENT.format(columns=columns), [through, through])
     connection.execute("DELETE FROM completed WHERE session <= ?", [through])
 
 
-def differences(connection: DuckDBPyConnection) -> tuple[Difference, ...]:
-    """Return what was noted and not told yet, oldest first."""
+def differences(connection: DuckDBPyConnection) -> tuple[PublishedDifference, ...]:
+    """Return the differences that were not reported yet, oldest first."""
     rows = connection.execute("SELECT session, list(symbol ORDER BY symbol) FROM differences GROUP BY session ORDER BY session").fetchall()
-    return tuple(Difference(session, tuple(symbols)) for session, symbols in rows)
+    return tuple(PublishedDifference(session, tuple(symbols)) for session, symbols in rows)
 
 
-def forget(connection: DuckDBPyConnection) -> None:
-    """Let go of the differences: they have been told."""
+def drop_differences(connection: DuckDBPyConnection) -> None:
+    """Drop the differences: they have been reported."""
     connection.execute("DELETE FROM differences")

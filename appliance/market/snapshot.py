@@ -1,6 +1,6 @@
-"""Which bytes the device's bars are: a published dataset, and what a vendor told of every later session.
+"""Identity of the device's data: the published dataset's hash, and the hashes of sessions completed after it.
 
-Entry points: `Snapshot` (of the market store), `parts_of` (back from its document).
+Entry points: `DataSnapshot` (of the market store), `parts_of` (back from its document).
 
 Invariants
 ----------
@@ -27,15 +27,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class CompletedSession:
-    """One session that is not published yet, and the SHA-256 of the record of what a vendor told of it."""
+    """One session that is not published yet, and the SHA-256 of its vendor record."""
 
     session: date
     sha256: str
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """What the market store holds, up to some session.
+class DataSnapshot:
+    """Identity of the market store's content up to some session.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Snapshot:
 
     @property
     def id(self) -> str:
-        """What an order's provenance names."""
+        """The id that an order's provenance names."""
         return sha256_of(self.to_bytes()) if self.completed else self.manifest_id
 
     def to_bytes(self) -> bytes:
@@ -76,7 +76,7 @@ def document(row: dict[str, object]) -> bytes:
 
 
 def parts_of(content: bytes) -> tuple[str, Sequence[CompletedSession]]:
-    """Read back what `Snapshot.to_bytes` wrote: the manifest's id, and the completed sessions.
+    """Read back what `DataSnapshot.to_bytes` wrote: the manifest's id, and the completed sessions.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The device's own copy of the curated bars: one DuckDB file, a cache that can be rebuilt at any time.
+"""The market store: a DuckDB copy of the curated bars, which can be rebuilt at any time.
 
-Entry points: `Market.ingest` (the pull job), `Market.bars`, `Market.closes`, `Market.audit`, `Market.actions`.
+Entry points: `MarketStore.ingest` (the pull job), `MarketStore.bars`, `MarketStore.closes`, `MarketStore.audit`, `MarketStore.actions`.
 
 Invariants
 ----------
@@ -25,9 +25,8 @@ import duckdb
 import numpy as np
 
 from appliance.market import publication_differences
-from appliance.market.bar_columns import COLUMNS, columns_in
-from appliance.market.rows import action_of, action_row, audit_body, audit_of
-from appliance.market.snapshot import CompletedSession, Snapshot
+from appliance.market.rows import COLUMNS, action_of, action_row, audit_body, audit_of, columns_in
+from appliance.market.snapshot import CompletedSession, DataSnapshot
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action
 from signals.market.audits import SessionAudit
@@ -82,7 +81,7 @@ WHERE fresh.n IS DISTINCT FROM held.n OR fresh.h IS DISTINCT FROM held.h
 
 
 @dataclass(frozen=True)
-class Delivered:
+class BarsFile:
     """One verified bars file on this disk, ready to be read."""
 
     name: str
@@ -92,7 +91,7 @@ class Delivered:
     last: date
 
 
-class Market:
+class MarketStore:
     """The market store of one device.
 
     Parameters
@@ -106,7 +105,7 @@ class Market:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -159,7 +158,7 @@ class Market:
                 found.append(record.path)
         return tuple(found)
 
-    def ingest(self, manifest: Manifest, delivered: Sequence[Delivered], actions: Iterable[Action], through: date, at: datetime) -> int:
+    def ingest(self, manifest: Manifest, delivered: Sequence[BarsFile], actions: Iterable[Action], through: date, at: datetime) -> int:
         """Take over what `manifest` vouches for up to and including `through`; return the sessions that changed.
 
         Raises
@@ -177,7 +176,7 @@ class Market:
                     connection.execute("DELETE FROM spreads")
                 changed = sum(self._take(connection, f, through, is_quotes=f.name in quotes) for f in delivered)
                 if is_other:
-                    publication_differences.note_differences(connection, COLUMNS, through)
+                    publication_differences.record_differences(connection, COLUMNS, through)
                 self._describe(connection, manifest, actions, through, at)
         except (duckdb.BinderException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise BadDataset(
@@ -193,9 +192,9 @@ class Market:
         return str(row[0]) if row else ""
 
     @staticmethod
-    def _take(connection: duckdb.DuckDBPyConnection, file: Delivered, through: date, *, is_quotes: bool) -> int:
+    def _take(connection: duckdb.DuckDBPyConnection, file: BarsFile, through: date, *, is_quotes: bool) -> int:
         until = min(file.last, through)
-        if is_quotes:  # a small table, read anew each time
+        if is_quotes:  # a small table, read again each time
             connection.execute(SPREADS, [str(file.path), until])
             connection.execute("DELETE FROM files WHERE path = ?", [file.name])
             connection.execute("INSERT INTO files VALUES (?, ?, ?)", [file.name, file.sha256, until])
@@ -226,7 +225,7 @@ class Market:
         audits = [audit for audit in manifest.audits if audit.session <= through]
         known = [action for action in actions if action.known_at <= through]
         before = connection.execute("SELECT through FROM snapshot WHERE id = ?", [manifest.snapshot_id]).fetchone()
-        if before is not None:  # the very same manifest: earlier sessions stand as they are
+        if before is not None:  # the same manifest: earlier sessions stay as they are
             audits = [audit for audit in audits if audit.session > before[0]]
         else:
             connection.execute("DELETE FROM audits")
@@ -254,21 +253,21 @@ class Market:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def dataset(self) -> Snapshot | None:
+    def dataset(self) -> DataSnapshot | None:
         """Return what was taken over last, without the sessions completed after it, or None before the first pull."""
         rows = self._rows("SELECT id, name, version, basis, survivorship, through FROM snapshot")
         if not rows:
             return None
         identity, name, version, basis, survivorship, through = rows[0]
-        return Snapshot(identity, name, version, PriceBasis(basis), survivorship, through)
+        return DataSnapshot(identity, name, version, PriceBasis(basis), survivorship, through)
 
-    def snapshot(self, asof: date = date.max) -> Snapshot | None:
+    def snapshot(self, asof: date = date.max) -> DataSnapshot | None:
         """Return what the store holds up to `asof`, or None before the first pull.
 
         Raises
         ------
         DataNotUsable
-            A session after the published ones has no record of what was told of it.
+            A session after the published ones has no vendor record.
         """
         dataset = self.dataset()
         return None if dataset is None else replace(dataset, completed=self._completed(dataset.through, asof))

@@ -1,6 +1,6 @@
-"""Curation on the device: what a vendor told of new sessions, audited and completed over the bars that are held.
+"""Curation of a vendor's new bars on the device: audit, identities, returns and eligibility, as on the trainer.
 
-Entry points: `held_since` (reads the store), `fresh_actions`, `curated` (values in, values out).
+Entry points: `stored_since` (reads the store), `fresh_actions`, `curated` (values in, values out).
 
 Invariants
 ----------
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.market.rows import action_of
-from appliance.market.vendor_record import ToldBar
+from appliance.market.vendor_record import VendorBar
 from signals.audit.defects import DefectConfig, Rows, find_defects
 from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
@@ -45,8 +45,8 @@ HELD += " WHERE session >= ?"
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """What the store holds of the last sessions, and of every security in all.
+class StoredBars:
+    """Stored bars of the last sessions, and the history of every security.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def _after(action: Action, day: np.datetime64 | None) -> bool:
     return day is not None and bool(np.datetime64(action.effective, "D") > day)
 
 
-def held_since(connection: DuckDBPyConnection, first: date) -> Held:
+def stored_since(connection: DuckDBPyConnection, first: date) -> StoredBars:
     """Read the bars from the session `first` on, and of all bars what identities and ages need."""
     rows: dict[str, NDArray[Any]] = connection.execute(f"{HELD} ORDER BY security, session", [first]).fetchnumpy()  # type: ignore[assignment]  # numpy, not pandas
     rows = {name: np.ma.getdata(column) for name, column in rows.items()}
@@ -106,14 +106,14 @@ def held_since(connection: DuckDBPyConnection, first: date) -> Held:
     usable = connection.execute("SELECT security, count(*) FROM bars GROUP BY security").fetchall()
     days = connection.execute("SELECT symbol, min(session) FROM bars GROUP BY symbol").fetchall()
     actions = connection.execute("SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions").fetchall()
-    return Held(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
+    return StoredBars(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
 
 
-def fresh_actions(told: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
+def fresh_actions(reported: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
     """Actions that are not recorded yet; as in curation, one is known on the eve of its effective session."""
     days = days_array(calendar.days)
     found = {}
-    for row in told:
+    for row in reported:
         place = int(np.searchsorted(days, np.datetime64(row.effective, "D")))
         effective, kind = calendar.days[place], ActionKind(row.kind)
         eve = calendar.days[max(0, place - 1)]
@@ -135,15 +135,15 @@ def _decimal(figure: float | None) -> Decimal | None:
 
 
 def curated(
-    held: Held, told: Sequence[ToldBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
+    held: StoredBars, reported: Sequence[VendorBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
 ) -> Curated:
-    """Audit and complete the bars told of `days`.
+    """Audit and complete the vendor's bars of `days`.
 
     Parameters
     ----------
-    held : Held
-    told : sequence of ToldBar
-        Of `days` alone.
+    held : StoredBars
+    reported : sequence of VendorBar
+        Of `days` only.
     actions : sequence of Action
         Not among the held ones.
     days : sequence of date
@@ -154,9 +154,9 @@ def curated(
         Of the published dataset.
     """
     every = (*held.actions, *actions)
-    first_days = {**{row.symbol: row.day for row in sorted(told, reverse=True)}, **held.first_days}
+    first_days = {**{row.symbol: row.day for row in sorted(reported, reverse=True)}, **held.first_days}
     names = identities(every, first_days)
-    data, is_new, was_eligible, was_undecided = _together(held, told, names, sessions)
+    data, is_new, was_eligible, was_undecided = _together(held, reported, names, sessions)
     recent = [action for action in every if np.datetime64(action.effective, "D") >= sessions[0]]
     recorded = events(data, recent, names, sessions, PriceBasis.RAW)
     defects = find_defects(data.rows, sessions, recorded.ratio, DefectConfig())
@@ -169,8 +169,8 @@ def curated(
     audits, _ = audit_rows(data, defects, eligible, ended, sessions, CoverageConfig())
     fresh = tuple(audit for audit in audits if audit.session in set(days))
     # The status of a held session is the one that was published: its quarantined rows are not here to be audited.
-    standing = [_with_status(audit, held.red) for audit in audits[: len(audits) - len(fresh)]]
-    figures = fixed_returns(data, usable, [*standing, *fresh], recorded)
+    earlier = [_with_status(audit, held.red) for audit in audits[: len(audits) - len(fresh)]]
+    figures = fixed_returns(data, usable, [*earlier, *fresh], recorded)
     return Curated(fresh, _columns(data, is_new & usable, figures, eligible, waits.undecided))
 
 
@@ -180,11 +180,11 @@ def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
 
 
 def _together(
-    held: Held, told: Sequence[ToldBar], names: Identities, sessions: Days
+    held: StoredBars, reported: Sequence[VendorBar], names: Identities, sessions: Days
 ) -> tuple[DeliveredRows, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Held and told rows in one order, which of them are new, and which held ones were eligible, and undecided."""
-    day = np.array([row.day for row in told], dtype="datetime64[D]")
-    symbol = np.array([row.symbol for row in told], dtype=object)
+    """Return stored and reported rows in one order, which of them are new, and which stored ones were eligible, and undecided."""
+    day = np.array([row.day for row in reported], dtype="datetime64[D]")
+    symbol = np.array([row.symbol for row in reported], dtype=object)
     security = np.concatenate([held.rows["security"], names.of_rows(symbol, day)]).astype(object)
     securities, codes = np.unique(security.astype(str), return_inverse=True)
     last = np.flatnonzero(np.append(held.rows["security"][1:] != held.rows["security"][:-1], True))
@@ -193,7 +193,7 @@ def _together(
     kind = np.array([*held.rows["kind"], *(words["kind"].get(name, STOCK) for name in fresh)], dtype=object)
     sector = np.array([*held.rows["sector"], *(words["sector"].get(name, "") for name in fresh)], dtype=object)
     figures = {
-        name: np.concatenate([held.rows[name], np.array([getattr(row, name) for row in told], dtype=np.float64)]) for name in FIGURES
+        name: np.concatenate([held.rows[name], np.array([getattr(row, name) for row in reported], dtype=np.float64)]) for name in FIGURES
     }
     when = np.concatenate([held.rows["session"], day])
     order = np.lexsort((*reversed(list(figures.values())), when, codes))
@@ -207,7 +207,7 @@ def _together(
     symbols = np.concatenate([held.rows["symbol"], symbol])[order]
     is_new = order >= len(held.rows["session"])
     was, doubt = (
-        np.concatenate([held.rows[name].astype(bool), np.zeros(len(told), dtype=bool)])[order] for name in ("eligible", "undecided")
+        np.concatenate([held.rows[name].astype(bool), np.zeros(len(reported), dtype=bool)])[order] for name in ("eligible", "undecided")
     )
     data = DeliveredRows(
         rows,
@@ -234,10 +234,10 @@ def _eligible(
     New ones among them must be dear and traded enough by the dataset's own rule; raw closes are prices as traded.
     """
     code = data.rows.security
-    standing = np.zeros(len(data.securities), dtype=bool)
+    earlier = np.zeros(len(data.securities), dtype=bool)
     held = np.flatnonzero(~is_new)
-    standing[code[held]] = was[held]  # rows are in order: the last one of each security decides
-    result = np.where(is_new, usable & standing[code], was)
+    earlier[code[held]] = was[held]  # rows are in order: the last one of each security decides
+    result = np.where(is_new, usable & earlier[code], was)
     if not manifest.of_role(FileRole.UNIVERSE):
         fresh = np.cumsum(usable & is_new)
         first = np.searchsorted(code, code)

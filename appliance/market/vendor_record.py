@@ -1,14 +1,15 @@
-"""What a vendor told of one session, kept to the byte: the completed sessions' part of what an order was decided on.
+"""The vendor's raw bars and corporate actions for one session, stored byte-exact so that an order can be traced to its inputs.
 
 `completed/<session>_told_<sha12>.json` holds every row of the session, those too that the audit then refused, and the
 corporate actions effective on it or known with it; `completed/<asof>_snapshot_<sha12>.json` names the dataset and
 these files.
 
-Entry points: `keep`, `read` (of one session), `keep_snapshot`, `kept_snapshot`, `standing` (is it all still there?).
+Entry points: `store_record`, `read_record` (one session), `store_snapshot`, `read_snapshot`, `damaged_records`; `BarSource`
+and `PriceSource` are the interfaces to a vendor.
 
 Invariants
 ----------
-1. A file is named by its content and never changed; one that is not what its name or its reader says is not believed.
+1. A file is named by its content and never changed; one that differs from its name or its recorded hash is refused.
 2. The same rows in any order make the same bytes.
 3. Reading needs none of the libraries that asking a vendor needs.
 """
@@ -20,23 +21,28 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from appliance.market.rows import action_of, action_row
-from appliance.market.snapshot import CompletedSession, Snapshot, document, parts_of
+from appliance.market.snapshot import CompletedSession, DataSnapshot, document, parts_of
 from appliance.system.ports import Fs
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
 from signals.market.actions import Action
+from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
+
+if TYPE_CHECKING:  # alpaca-py brings pandas: only a job that asks loads it
+    from execution.brokers.market_data import DailyBar, ToldAction
 
 FORMAT = 1
 DIGITS = 12
 
 
-class ToldBar(NamedTuple):
-    """One raw daily bar as a vendor told it: USD and shares; NaN where it named no finite figure."""
+class VendorBar(NamedTuple):
+    """One raw daily bar as a vendor reported it: USD and shares; NaN where it gave no finite figure."""
 
     day: date
     symbol: str
@@ -48,20 +54,20 @@ class ToldBar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What was told of one session.
+class VendorRecord:
+    """The vendor's report of one session.
 
     Attributes
     ----------
     session : date
-    bars : tuple of ToldBar
+    bars : tuple of VendorBar
         All of this session.
     actions : tuple of Action
         Effective on it, or known with it.
     """
 
     session: date
-    bars: tuple[ToldBar, ...]
+    bars: tuple[VendorBar, ...]
     actions: tuple[Action, ...]
 
     def __post_init__(self) -> None:
@@ -75,7 +81,7 @@ class Told:
         return document({"format": FORMAT, "session": self.session.isoformat(), "bars": bars, "actions": actions})
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Told:
+    def from_bytes(cls, content: bytes) -> VendorRecord:
         """Read a file; raise `FixInput` for anything that is none."""
         try:
             row = json.loads(content)
@@ -88,26 +94,26 @@ class Told:
             raise FixInput("the record of a session cannot be read", where=reason_of(error)) from None
 
 
-def keep(fs: Fs, folder: Path, told: Told) -> CompletedSession:
+def store_record(fs: Fs, folder: Path, record: VendorRecord) -> CompletedSession:
     """Write the record of a session below `folder`; return what a snapshot says of it."""
-    content = told.to_bytes()
-    part = CompletedSession(told.session, sha256_of(content))
-    fs.write(folder / _told_name(part), content)
+    content = record.to_bytes()
+    part = CompletedSession(record.session, sha256_of(content))
+    fs.write(folder / _record_name(part), content)
     return part
 
 
-def read(folder: Path, part: CompletedSession) -> Told:
+def read_record(folder: Path, part: CompletedSession) -> VendorRecord:
     """Read the record of a session; raise `FixInput` where it is gone or not what was written."""
-    return Told.from_bytes(_content(folder / _told_name(part), part.sha256))
+    return VendorRecord.from_bytes(_content(folder / _record_name(part), part.sha256))
 
 
-def keep_snapshot(fs: Fs, folder: Path, asof: date, snapshot: Snapshot) -> None:
+def store_snapshot(fs: Fs, folder: Path, asof: date, snapshot: DataSnapshot) -> None:
     """Write the document behind the snapshot's id; a published dataset has its manifest and needs none."""
     if snapshot.completed:
         fs.write(folder / _snapshot_name(asof, snapshot.id), snapshot.to_bytes())
 
 
-def kept_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequence[CompletedSession]] | None:
+def read_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequence[CompletedSession]] | None:
     """Return the manifest's id and the completed sessions behind a snapshot's id; None where no document is kept.
 
     Raises
@@ -119,12 +125,12 @@ def kept_snapshot(folder: Path, asof: date, identity: str) -> tuple[str, Sequenc
     return parts_of(_content(path, identity)) if path.is_file() else None
 
 
-def standing(folder: Path, parts: Iterable[CompletedSession]) -> tuple[str, ...]:
-    """Hash every record of a session anew; return a sentence for each that is gone or is not what was written."""
+def damaged_records(folder: Path, parts: Iterable[CompletedSession]) -> tuple[str, ...]:
+    """Hash every record again; return a sentence for each that is missing or was changed."""
     faults = []
     for part in parts:
         try:
-            read(folder, part)
+            read_record(folder, part)
         except FixInput as error:
             faults.append(str(error))
     return tuple(faults)
@@ -145,7 +151,7 @@ def _content(path: Path, digest: str) -> bytes:
     return content
 
 
-def _told_name(part: CompletedSession) -> str:
+def _record_name(part: CompletedSession) -> str:
     return f"{part.session}_told_{part.sha256[:DIGITS]}.json"
 
 
@@ -157,8 +163,8 @@ def _known(figure: float) -> float | None:
     return figure if math.isfinite(figure) else None
 
 
-def _bar(day: date, symbol: str, *figures: float | None) -> ToldBar:
-    return ToldBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
+def _bar(day: date, symbol: str, *figures: float | None) -> VendorBar:
+    return VendorBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
 
 
 def _text(cell: object) -> object:
@@ -168,3 +174,33 @@ def _text(cell: object) -> object:
 def _action(row: list[Any]) -> Action:
     kind, symbol, effective, known_at, *rest = row
     return action_of((kind, symbol, date.fromisoformat(effective), date.fromisoformat(known_at), *rest))
+
+
+class BarSource(Protocol):
+    """A vendor of raw daily bars; every call may raise `BrokerUnreachable` or `BadBars`."""
+
+    def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
+        """Sessions in [first, last] whose bars may be asked for now, oldest first."""
+
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+        """Return the bars of the final sessions in [first, last], as they traded."""
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+        """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
+
+
+class PriceSource(Protocol):
+    """The broker's prices and actions of a few names; every call may raise `BrokerUnreachable` or `BadBars`."""
+
+    def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
+        """Return the closes of `day` in shares of now; a symbol without a bar is absent."""
+
+    def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        """Return the newest prices that may be seen; a symbol without one is absent."""
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+        """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
+
+
+class VendorMarketData(BarSource, PriceSource, Protocol):
+    """Both interfaces in one, as a venue opens them."""

@@ -1,19 +1,19 @@
-"""Sessions that the published dataset does not hold yet: a vendor's bars, audited on this device, then stored.
+"""Completes sessions that the published dataset does not hold yet, from a vendor's bars audited on the device.
 
 Entry point: `complete`. The published dataset gives the history, the calendar, the names and who is eligible; the
 vendor gives raw bars and corporate actions of the sessions after it. When a newer dataset is published, its sessions
-take the place of these, and those after its last one are derived again over it from what the vendor had told.
+take the place of these, and those after its last one are rebuilt over it from their vendor records.
 
 Invariants
 ----------
 1. Audit, identities, returns and eligibility are those of curation: what is stored equals, to the bit, what the
    trainer makes of the same rows. (Where the dataset has a table of members, a name stays the member that it was.)
-2. A session is stored whole, with its audit and the SHA-256 of the record of what was told of it, in one transaction,
+2. A session is stored whole, with its audit and the SHA-256 of its vendor record, in one transaction,
    or not at all; the record is on disk before.
 3. asof is not stored while it is RED: the evening asks again until its deadline. An earlier RED session stays RED.
 4. A row that the audit quarantines is counted in its session's reasons and never stored.
 5. A session whose record is gone or changed, or which is RED or worse than it was over the newer dataset, is not
-   derived again: the vendor is asked for it and for all after it.
+   rebuilt: the vendor is asked for it and for all after it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.market.bar_columns import COLUMNS
-from appliance.market.rows import action_row, audit_body
+from appliance.market.rows import COLUMNS, action_row, audit_body
 from appliance.market.snapshot import CompletedSession
-from appliance.market.store import Market
-from appliance.market.vendor_curation import FIGURES, Curated, curated, fresh_actions, held_since, unrecorded
-from appliance.market.vendor_record import Told, ToldBar, keep, read
+from appliance.market.store import MarketStore
+from appliance.market.vendor_curation import FIGURES, Curated, curated, fresh_actions, stored_since, unrecorded
+from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
 from appliance.system.ports import Fs
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
 from signals.market.actions import Action
@@ -40,7 +39,7 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
 
 if TYPE_CHECKING:
-    from appliance.market.vendor import BarSource
+    from appliance.market.vendor_record import BarSource
     from execution.brokers.market_data import DailyBar
 
 WINDOW_SESSIONS = 60  # of held bars, for the audit's comparisons: three times its longest
@@ -58,18 +57,18 @@ SELECT min(session) FROM audits ANTI JOIN completed USING (session) WHERE sessio
 
 
 @dataclass(frozen=True)
-class Completed:
-    """What was added to the published sessions.
+class CompletionResult:
+    """The sessions added to the published ones.
 
     Attributes
     ----------
     sessions : tuple of date
         Asked for and stored now, oldest first.
     derived : tuple of date
-        Derived again over a newer dataset from what had been told of them, oldest first.
+        Rebuilt over a newer dataset from their vendor records, oldest first.
     rows, quarantined : int
-        Bars of `sessions` stored, and bars told but not believed.
-    untold : tuple of str
+        Bars of `sessions` stored, and reported bars that the audit refused.
+    unsupported : tuple of str
         Corporate actions that we cannot represent, for a person.
     """
 
@@ -77,15 +76,17 @@ class Completed:
     derived: tuple[date, ...] = ()
     rows: int = 0
     quarantined: int = 0
-    untold: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
 
 
-def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path) -> Completed:
+def complete(
+    market: MarketStore, source: BarSource, manifest: Manifest, calendar: Calendar, asof: date, fs: Fs, folder: Path
+) -> CompletionResult:
     """Bring the market store from its newest session up to `asof`.
 
     Parameters
     ----------
-    market : Market
+    market : MarketStore
         Holds the published dataset.
     source : BarSource
     manifest : Manifest
@@ -95,24 +96,24 @@ def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Ca
         A session that has closed.
     fs : Fs
     folder : Path
-        Of the records of what was told.
+        Of the vendor records.
 
     Raises
     ------
     BadConfig
         The dataset's prices are not raw, as the vendor's are.
     StoreUnreachable
-        The vendor cannot be asked for asof yet, or what it tells of it is RED; sessions before it are stored.
+        The vendor cannot be asked for asof yet, or its data of asof are RED; sessions before it are stored.
     BrokerUnreachable, BadBars
-        The vendor does not answer, or not in the shape of bars; what was told before stands.
+        The vendor does not answer, or not in the shape of bars; earlier records remain.
     """
     _require_raw(manifest)
-    _let_go_of_unvouched(market)
-    derived = _derive_again(market, manifest, calendar, folder)
+    _drop_unverified_sessions(market)
+    derived = _rebuild_from_records(market, manifest, calendar, folder)
     newest = _newest(market)
     days = calendar.between(calendar.next(newest), asof) if newest < asof else ()
     if not days:
-        return Completed(derived=derived)
+        return CompletionResult(derived=derived)
     if asof not in source.final(days[0], asof, calendar):
         raise StoreUnreachable(
             f"the bars of {asof} are not final yet",
@@ -120,10 +121,10 @@ def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Ca
             fix="They are 16 minutes after the close; pull tries again until its deadline",
         )
     window = _window(calendar, newest)
-    held = held_since(market.connection(), window)
+    held = stored_since(market.connection(), window)
     symbols = tuple(sorted(held.newest_symbols()))
-    told, untold = source.actions(symbols, newest, calendar.next(asof))
-    actions = fresh_actions(told, held.actions, calendar, asof)
+    reported, unsupported = source.actions(symbols, newest, calendar.next(asof))
+    actions = fresh_actions(reported, held.actions, calendar, asof)
     renamed = {a.new_symbol for a in (*held.actions, *actions) if a.new_symbol and a.effective > newest}
     asked, wanted = {*symbols, *renamed}, set(days)
     rows = [_bar(row) for row in source.bars(sorted(asked), days[0], asof, calendar) if row.symbol in asked and row.day in wanted]
@@ -131,17 +132,17 @@ def complete(market: Market, source: BarSource, manifest: Manifest, calendar: Ca
     is_red = found.audits[-1].status is SessionStatus.RED
     kept = found.audits[:-1] if is_red else found.audits
     if kept:
-        told_of = _told(rows, actions, held.actions, [audit.session for audit in kept])
-        parts = [keep(fs, folder, one) for one in told_of]
+        told_of = _vendor_records(rows, actions, held.actions, [audit.session for audit in kept])
+        parts = [store_record(fs, folder, one) for one in told_of]
         _store(market, found, kept, actions, parts)
     if is_red:
         raise _red(found.audits[-1])
-    return Completed(
+    return CompletionResult(
         tuple(audit.session for audit in kept),
         derived,
         sum(audit.usable for audit in kept),
         sum(audit.quarantined for audit in kept),
-        tuple(untold),
+        tuple(unsupported),
     )
 
 
@@ -154,8 +155,8 @@ def _require_raw(manifest: Manifest) -> None:
         )
 
 
-def _let_go_of_unvouched(market: Market) -> None:
-    """Take out what nothing says what it was made of, and all after it, with every action that was known with it."""
+def _drop_unverified_sessions(market: MarketStore) -> None:
+    """Drop the first session without an intact record, and all after it, with every action that was known with it."""
     connection = market.connection()
     row = connection.execute(UNVOUCHED).fetchone()
     if row is None or row[0] is None:
@@ -166,7 +167,7 @@ def _let_go_of_unvouched(market: Market) -> None:
         connection.execute("DELETE FROM actions WHERE known_at >= ?", [row[0]])
 
 
-def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
+def _rebuild_from_records(market: MarketStore, manifest: Manifest, calendar: Calendar, folder: Path) -> tuple[date, ...]:
     """Store the sessions that follow the newest one from their records, one by one, as far as that goes."""
     newest, done = _newest(market), []
     recorded = (
@@ -177,14 +178,14 @@ def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder
             break
         part = CompletedSession(session, digest)
         try:
-            told = read(folder, part)
+            reported = read_record(folder, part)
         except FixInput:
             break
         window = _window(calendar, newest)
-        held = held_since(market.connection(), window)
-        actions = unrecorded(told.actions, held.actions)
+        held = stored_since(market.connection(), window)
+        actions = unrecorded(reported.actions, held.actions)
         sessions = days_array(calendar.between(window, session))
-        found = curated(held, told.bars, actions, (session,), sessions, manifest)
+        found = curated(held, reported.bars, actions, (session,), sessions, manifest)
         if _is_worse(found.audits[-1].status, SessionStatus(status)):
             break
         _store(market, found, found.audits, actions, [part])
@@ -195,7 +196,7 @@ def _derive_again(market: Market, manifest: Manifest, calendar: Calendar, folder
     return tuple(done)
 
 
-def _newest(market: Market) -> date:
+def _newest(market: MarketStore) -> date:
     newest = market.connection().execute("SELECT max(session) FROM audits").fetchone()
     if newest is None or newest[0] is None:
         raise InvariantBroken("a market store is completed after what is published was taken over")
@@ -211,15 +212,15 @@ def _is_worse(status: SessionStatus, was: SessionStatus) -> bool:
     return status is SessionStatus.RED or WORSE.index(status) > WORSE.index(was)
 
 
-def _bar(row: DailyBar) -> ToldBar:
+def _bar(row: DailyBar) -> VendorBar:
     figures = (getattr(row, name) for name in FIGURES)
-    return ToldBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
+    return VendorBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
 
 
-def _told(rows: Sequence[ToldBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]) -> list[Told]:
-    """Split what was told by session, each with every action that its bars and its morning after were made of."""
+def _vendor_records(rows: Sequence[VendorBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]) -> list[VendorRecord]:
+    """Split the vendor's answer by session, each with every action that its bars and the next morning depend on."""
     return [
-        Told(
+        VendorRecord(
             day,
             tuple(row for row in rows if row.day == day),
             (
@@ -232,7 +233,7 @@ def _told(rows: Sequence[ToldBar], fresh: Sequence[Action], held: Sequence[Actio
 
 
 def _store(
-    market: Market, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action], parts: Sequence[CompletedSession]
+    market: MarketStore, found: Curated, kept: Sequence[SessionAudit], actions: Sequence[Action], parts: Sequence[CompletedSession]
 ) -> None:
     last = kept[-1].session
     many = sum(day <= last for day in found.columns[0])
@@ -251,7 +252,7 @@ def _store(
 
 def _red(audit: SessionAudit) -> StoreUnreachable:
     return StoreUnreachable(
-        f"what the vendor tells of {audit.session} is RED: {'; '.join(audit.reasons)}",
+        f"the vendor's data of {audit.session} are RED: {'; '.join(audit.reasons)}",
         where="stores.bars: alpaca",
         fix="pull asks again until its deadline; the session is skipped where it stays so",
     )

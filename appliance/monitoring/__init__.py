@@ -1,1 +1,1 @@
-"""Whether a model in use is still the one that was proven: drift, attribution, expected against realised."""
+"""Monitoring of the model in use: drift, attribution, realised against expected results."""

@@ -1,9 +1,9 @@
-"""Attribution of sessions whose bars this device has by now: ledger and market store become `execution.attribution`.
+"""Inputs of performance attribution: ledger and market store become the values that `execution.attribution` needs.
 
 A session is attributed on the session after it: its closing bars arrive in its evening. What is compared are two closes
 that were agreed with the broker; a session that was never agreed belongs to the next one that is.
 
-What a session wanted are its targets, exact, at the equity and the reference prices of its plan. On a session without a
+A session's wanted shares are its targets, exact, at the equity and the reference prices of its plan. On a session without a
 plan it is what was wanted last: the targets of that session where the plan job came so far, else the newest before it.
 """
 
@@ -23,7 +23,7 @@ from appliance.ledger import fills as fill_rows
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.job_runs import JobRun
 from appliance.ledger.nav import NavRow
-from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.ledger.states import IntentState
 from execution.attribution import (
     CAUSES,
@@ -57,8 +57,8 @@ ByName = dict[str, Decimal]
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Two agreed closes and what lies between.
+class AttributedInterval:
+    """Two agreed closes and the interval between them.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Stretch:
     cash_before, value_before, real_before : Decimal
         Cash, account value and restated real value at the first close.
     held_before : tuple of Position
-    closing : Snapshot
+    closing : AccountSnapshot
     row : NavRow
         Of `session`.
     """
@@ -79,7 +79,7 @@ class Stretch:
     value_before: Decimal
     real_before: Decimal
     held_before: tuple[Position, ...]
-    closing: Snapshot
+    closing: AccountSnapshot
     row: NavRow
 
 
@@ -181,7 +181,7 @@ def prices_of(bars: Bars, row: int, field: str) -> ByName:
     return {name: Decimal(repr(float(panel[i]))) for i, name in enumerate(bars.symbols) if np.isfinite(panel[i])}
 
 
-def _stretch(session: date, deps: Deps) -> Stretch | None:
+def _stretch(session: date, deps: Deps) -> AttributedInterval | None:
     row, closing = nav.find(deps.ledger, session), snapshots.find(deps.ledger, session, Phase.CLOSE)
     if row is None or closing is None or session == deps.calendar.days[0]:
         return None
@@ -197,7 +197,7 @@ def _stretch(session: date, deps: Deps) -> Stretch | None:
             return None
         value, real, first = opened.last_equity, opened.last_equity, opened.session
     days = deps.calendar.between(first, session)
-    return Stretch(session, tuple(days), opened.cash, value, real, opened.positions, closing, row)
+    return AttributedInterval(session, tuple(days), opened.cash, value, real, opened.positions, closing, row)
 
 
 def _is_at_close(plan: Plan | None, deps: Deps) -> bool:
@@ -206,8 +206,8 @@ def _is_at_close(plan: Plan | None, deps: Deps) -> bool:
     return deps.config.execution.entry.kind is EntryStyle.CLS
 
 
-def _missing_at_last_close(stretch: Stretch, deps: Deps, bars: Bars) -> dict[PnlPart, ByName]:
-    """What was held beyond what was wanted over the last agreed close."""
+def _missing_at_last_close(stretch: AttributedInterval, deps: Deps, bars: Bars) -> dict[PnlPart, ByName]:
+    """Shares held in excess of the wanted ones over the last agreed close."""
     first = stretch.days[0]
     if first == deps.calendar.days[0]:
         return {cause: {} for cause in CAUSES}
@@ -222,7 +222,7 @@ def _restated_closes(bars: Bars) -> ByName:
 
 
 def _wanted(
-    session: date, plan: Plan | None, opening: Snapshot | None, closes: Mapping[str, Decimal], deps: Deps
+    session: date, plan: Plan | None, opening: AccountSnapshot | None, closes: Mapping[str, Decimal], deps: Deps
 ) -> dict[str, Decimal | None]:
     """Exact shares that the session wanted; None for a name whose price is not known."""
     day = session if plan else _newest_targets(session, deps)
@@ -262,8 +262,10 @@ def _orders(plan: Plan | None, journal: Sequence[JournalEntry]) -> tuple[ByName,
     return (planned, lacking, {}) if is_silent else (planned, {}, lacking)
 
 
-def _holdings(stretch: Stretch, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]) -> dict[str, AttributedHolding]:
-    """What each name was worth at both closes, and what happened to it between, under the names of the session."""
+def _holdings(
+    stretch: AttributedInterval, deps: Deps, arrival: Mapping[str, Decimal], renamed: Mapping[str, str]
+) -> dict[str, AttributedHolding]:
+    """Value of each name at both closes, and what happened to it between, under the names of the session."""
     first = stretch.days[0]
     fills = [booked.fill for booked in fill_rows.since(deps.ledger, first, stretch.session)]
     opening = snapshots.find(deps.ledger, stretch.session, Phase.OPEN)
@@ -315,7 +317,7 @@ def _slippage(fill: Fill, arrival: Mapping[str, Decimal]) -> Decimal:
     return -fill.side.sign * fill.quantity * (fill.price - known)
 
 
-def _dividends(stretch: Stretch, held: Mapping[str, Decimal], deps: Deps) -> ByName:
+def _dividends(stretch: AttributedInterval, held: Mapping[str, Decimal], deps: Deps) -> ByName:
     """Credits of the session's ex-dates by name, as the restated value counts them."""
     dataset = deps.market.dataset()
     if dataset is None or dataset.basis is PriceBasis.TOTAL_RETURN or not _credited(stretch.row):
@@ -334,7 +336,7 @@ def _credited(row: NavRow) -> Decimal:
     return row.dividends + row.late_dividends
 
 
-def _charges(stretch: Stretch, holdings: Mapping[str, AttributedHolding]) -> Charges:
+def _charges(stretch: AttributedInterval, holdings: Mapping[str, AttributedHolding]) -> Charges:
     row = stretch.row
     named = sum((h.after - h.before + h.cash for h in holdings.values()), ZERO)
     credited = sum((h.dividend for h in holdings.values()), ZERO)

@@ -1,4 +1,4 @@
-"""Drift as this device sees it: recent scores and features against the bundle's reference."""
+"""Drift of recent scores and features against the bundle's reference distributions (PSI)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expected against realised: a model's life so far inside the fan that its bundle promised, and whether it still is it.
+"""Realised IC, turnover, cost and drawdown against the bundle's predicted range, and a test for model decay.
 
 A session's scores are judged once the open two sessions later is known, by `execution.yardstick`, the very function
 that the promise was made with. The account's own costs are set against the promised ones. Each observation is recorded
@@ -35,18 +35,18 @@ BPS = 1e4
 GONE = "no longer the model you promoted"
 STANDS = "nothing speaks against the model you promoted"
 FIGURES = ("ic", "turnover", "cost", "drawdown")
-Row = dict[str, Any]
+ObservationRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Life:
+class ModelHistory:
     """The observations of one model, oldest first, and what its account paid for trading, newest bundle's promise."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ObservationRow, ...]
     paid: tuple[tuple[str, float], ...]
 
 
-def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
+def observed(asof: date, deps: Deps, bundle: Bundle) -> list[ObservationRow]:
     """Judge the scores that can be judged by now and have not been, oldest first."""
     calendar, sleeve = deps.calendar, bundle.manifest.sleeve
     if calendar.index(asof) < KNOWN_AFTER_SESSIONS + BACKLOG_SESSIONS:
@@ -71,7 +71,9 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> list[Row]:
     ]
 
 
-def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs: Sequence[Row]) -> Row | None:
+def verdict(
+    asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[ObservationRow], costs: Sequence[ObservationRow]
+) -> ObservationRow | None:
     """Set the life of the bundle's model, `fresh` observations included, against its promise.
 
     Parameters
@@ -87,7 +89,7 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
         JSON-able. None where the bundle promises nothing, or nothing has been observed yet.
     """
     expected = expected_of(bundle)
-    life = _life(bundle.manifest.lineage, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
+    life = _current_run(bundle.manifest.lineage, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
     if expected is None or not life.rows:
         return None
     value = nav.history(deps.ledger, asof, 1)
@@ -115,7 +117,7 @@ def verdict(asof: date, deps: Deps, bundle: Bundle, fresh: Sequence[Row], costs:
     }
 
 
-def series_of(life: Life) -> dict[str, list[float]]:
+def series_of(life: ModelHistory) -> dict[str, list[float]]:
     """The four figures after each observation: means so far, the cost in basis points, the deepest drawdown."""
     net = [row["net"] or 0.0 for row in life.rows]
     return {
@@ -145,12 +147,12 @@ def _fans(expected: Expectation, equity: float) -> dict[str, list[list[float]]]:
     return found
 
 
-def life_of(name: str, deps: Deps, fresh: Sequence[Row], costs: Sequence[Row]) -> Life:
+def history_of(name: str, deps: Deps, fresh: Sequence[ObservationRow], costs: Sequence[ObservationRow]) -> ModelHistory:
     """Everything recorded of one model, with what this report adds."""
-    return _life(name, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
+    return _current_run(name, [*_recorded(deps, LIVE), *fresh], [*_recorded(deps, COSTS), *costs])
 
 
-def _row(day: date, place: int, seen: Any, source: str, promise: Mapping[str, Any]) -> Row:
+def _row(day: date, place: int, seen: Any, source: str, promise: Mapping[str, Any]) -> ObservationRow:
     return {
         "session": day.isoformat(),
         "bundle": source,
@@ -179,8 +181,8 @@ def _scores(bars: Bars, sleeve: str, deps: Deps) -> tuple[Floats, dict[date, str
     return found, sources
 
 
-def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
-    """What each bundle promised: the one in force by its own evidence, earlier ones by what was recorded of them."""
+def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[ObservationRow]) -> dict[str, Mapping[str, Any]]:
+    """Prediction of each bundle: the one in force by its own evidence, earlier ones as recorded."""
     found: dict[str, Mapping[str, Any]] = {row["bundle"]: row for row in past if row["lineage"]}
     own = {"lineage": bundle.manifest.lineage}
     if expected is not None:
@@ -188,12 +190,12 @@ def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Row])
     return {**found, bundle.sha256: own}
 
 
-def _recorded(deps: Deps, name: str) -> list[Row]:
+def _recorded(deps: Deps, name: str) -> list[ObservationRow]:
     runs = job_runs.newest(deps.ledger, REPORT, date.max, LIFE_SESSIONS)
     return [row for run in runs for row in run.figures.get(name) or []]
 
 
-def _life(name: str, rows: Sequence[Row], costs: Sequence[Row]) -> Life:
+def _current_run(name: str, rows: Sequence[ObservationRow], costs: Sequence[ObservationRow]) -> ModelHistory:
     """The newest unbroken run of observations of one model that were promised something."""
     ordered = sorted(rows, key=lambda row: row["session"])
     begin = max((i + 1 for i, row in enumerate(ordered) if row["lineage"] != name), default=0)
@@ -204,10 +206,10 @@ def _life(name: str, rows: Sequence[Row], costs: Sequence[Row]) -> Life:
         for row in sorted(costs, key=lambda row: row["session"])
         if own and row["session"] >= since and (bps := paid_bps(row["costs"], row["traded"])) is not None
     ]
-    return Life(tuple(own), tuple(paid))
+    return ModelHistory(tuple(own), tuple(paid))
 
 
-def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> Row:
+def _figure(name: str, series: Sequence[float], expected: Expectation, equity: float) -> ObservationRow:
     if not series:
         return {"figure": name, "sessions": 0, "live": None, "low": None, "median": None, "high": None, "verdict": "NOT YET"}
     band = bands(expected, name, len(series), equity)[-1]

@@ -1,7 +1,7 @@
-"""Whether the past was rewritten: the features of the evening before, computed again from the store as it is now.
+"""Recomputes the previous evening's features from today's data, to detect that history was revised.
 
-What was scored then was decided on other inputs than a backtest would see today; a person has to know how much of the
-history still moves. Entry points: `look_back` (the score job), `compare` (pure).
+The earlier scores used other inputs than a backtest would see today; a person has to know how much of the
+history still moves. Entry points: `compare_previous` (the score job), `compare` (pure).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles.feature_record import FeatureRecord, kept
+from appliance.bundles.feature_record import FeatureRecord, read_features
 from appliance.context import Deps
 from appliance.ledger import job_runs
 from signals.errors import DataNotUsable, FixInput
@@ -27,7 +27,7 @@ ROUNDING, NOTHING = 1e-6, 1e-9
 
 @dataclass(frozen=True)
 class Restatement:
-    """What differs.
+    """The differences.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
     return Restatement(record.asof, len(record.symbols), tuple(changed), tuple(ordered))
 
 
-def look_back(deps: Deps, asof: date) -> Restatement | None:
+def compare_previous(deps: Deps, asof: date) -> Restatement | None:
     """Compare the evening before `asof`; None where its features were not kept, or cannot be computed any more."""
     if asof == deps.calendar.days[0]:
         return None
@@ -103,7 +103,7 @@ def look_back(deps: Deps, asof: date) -> Restatement | None:
     if run is None:
         return None
     try:
-        record = kept(deps.folder.features, run.figures.get("features") or {})
+        record = read_features(deps.folder.features, run.figures.get("features") or {})
         sleeve = SLEEVES[record.sleeve]
         return compare(record, sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof))
     except (FixInput, DataNotUsable, KeyError):

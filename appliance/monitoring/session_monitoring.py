@@ -1,4 +1,4 @@
-"""What every report watches: drift, where the results came from, and whether the model lives as it promised."""
+"""The report's monitoring step: drift, attribution, and expected against realised results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from appliance.bundles.accepted_roles import bundle_policy
 from appliance.bundles.store import BundleStore
 from appliance.context import Deps
-from appliance.controls.tripwires import Figures
+from appliance.controls.tripwires import TripwireFigures
 from appliance.ledger import job_runs, nav
 from appliance.monitoring.attribution import attributed, document, pending
 from appliance.monitoring.drift import document as drift_document
 from appliance.monitoring.drift import feature_drift, worst_feature
-from appliance.monitoring.expectation import GONE, Row, bands, life_of, observed, series_of, verdict
-from appliance.reports.fan_charts import Panel, fans
-from appliance.safety.halt import tell
+from appliance.monitoring.expectation import GONE, ObservationRow, bands, history_of, observed, series_of, verdict
+from appliance.reports.fan_charts import FanPanel, fans
+from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, InvariantBroken
@@ -29,15 +29,15 @@ PICTURED_SESSIONS = 60
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What this report has measured of the sessions up to asof, and the picture of the model's life."""
+class MonitoringResult:
+    """Measurements of the sessions up to asof, and the chart of realised against expected results."""
 
-    figures: Figures
+    figures: TripwireFigures
     content: dict[str, Any]
     picture: bytes = b""
 
 
-def watch(session: date, deps: Deps) -> Watched:
+def measure(session: date, deps: Deps) -> MonitoringResult:
     """Measure drift, attribution and the model's life where there is a bundle and a store to measure them with."""
     asof = deps.calendar.previous(session)
     costs = _attributed(asof, deps)
@@ -49,50 +49,50 @@ def watch(session: date, deps: Deps) -> Watched:
         expected = verdict(asof, deps, bundle, live, costs)
         picture = _picture(asof, deps, bundle, live, costs)
     except (BundleRefused, DataNotUsable):
-        return Watched(Figures(feature_drift=None), content)
+        return MonitoringResult(TripwireFigures(feature_drift=None), content)
     content |= {"live": live, "expectation": expected, "drift": drift_document(drift)}
-    return Watched(Figures(feature_drift=worst_feature(drift)[1]), content, picture)
+    return MonitoringResult(TripwireFigures(feature_drift=worst_feature(drift)[1]), content, picture)
 
 
-def _attributed(asof: date, deps: Deps) -> list[Row]:
-    """Attribute what can be; a session whose parts do not sum is told of and never shown."""
+def _attributed(asof: date, deps: Deps) -> list[ObservationRow]:
+    """Attribute what can be; a session whose parts do not sum is notified and never shown."""
     found = []
     for day in pending(asof, deps):
         try:
             one = attributed(day, deps)
         except InvariantBroken as error:
-            tell(deps, Severity.WARN, f"attribution-{day}", f"the result of {day} cannot be attributed", str(error))
+            notify(deps, Severity.WARN, f"attribution-{day}", f"the result of {day} cannot be attributed", str(error))
             continue
         if one is not None:
             found.append(document(day, one, deps))
     return found
 
 
-def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Row], costs: Sequence[Row]) -> bytes:
+def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[ObservationRow], costs: Sequence[ObservationRow]) -> bytes:
     """The life inside its fans; nothing where there is no promise or no life yet."""
-    expected, life = expected_of(bundle), life_of(bundle.manifest.lineage, deps, live, costs)
+    expected, life = expected_of(bundle), history_of(bundle.manifest.lineage, deps, live, costs)
     if expected is None or not life.rows:
         return b""
     value = nav.history(deps.ledger, asof, 1)
     equity, series = float(value[-1].paper_nav) if value else 0.0, series_of(life)
-    return fans({name: Panel(series[name], bands(expected, name, max(len(series[name]), PICTURED_SESSIONS), equity)) for name in series})
+    return fans({name: FanPanel(series[name], bands(expected, name, max(len(series[name]), PICTURED_SESSIONS), equity)) for name in series})
 
 
-def tell_if_gone(session: date, deps: Deps, expected: Row | None) -> None:
-    """Tell a person once that the model is not what was promoted; the report says it from then on."""
+def notify_if_decayed(session: date, deps: Deps, expected: ObservationRow | None) -> None:
+    """Notify a person once that the model has decayed; the report says it from then on."""
     before = job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), 1)
-    told = (before[-1].figures.get("expectation") or {}) if before else {}
+    previous = (before[-1].figures.get("expectation") or {}) if before else {}
     if expected is None or expected["test"]["alarmed_on"] is None:
         return
-    if told.get("lineage") == expected["lineage"] and told["test"]["alarmed_on"] is not None:
+    if previous.get("lineage") == expected["lineage"] and previous["test"]["alarmed_on"] is not None:
         return
     test = expected["test"]
-    tell(
+    notify(
         deps,
         Severity.WARN,
         f"expectation-{session}",
         GONE,
         f"Over {test['sessions']} sessions its rank IC stayed below what was promised; the evidence of "
         f"{test['highest']:.0f} is beyond {test['alarm_at']:.0f}, which a sound model reaches once in "
-        f"{1 / ALPHA:.0f} lives. Look at `appliance expectation`; train and promote anew, or halt.",
+        f"{1 / ALPHA:.0f} lives. Look at `appliance expectation`; train and promote again, or halt.",
     )

@@ -1,4 +1,4 @@
-"""The order path: journal, send once, prove the outcome, recover. The part that must never be wrong."""
+"""The order path: journal, send once, prove the outcome, recover."""
 
 from appliance.orders.order_path import OrderPath
 

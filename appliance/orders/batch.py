@@ -1,4 +1,4 @@
-"""Sending a batch of a session's orders in order, each judged with all the others, and what became of them."""
+"""Sends a batch of a session's orders in order, each checked together with all the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders.order_path import OrderPath
-from appliance.orders.pretrade_context import Desk
+from appliance.orders.pretrade_context import PretradeContext
 from appliance.orders.submission import COLLAR, submit
 from execution.orders import IntentKey
 from execution.planning.plan import sending_order
@@ -19,13 +19,13 @@ from signals.errors import TripwireHalt
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A batch after it was sent: its entries as they stand."""
+class SentBatch:
+    """A batch after it was sent: its entries in their new states."""
 
     entries: tuple[JournalEntry, ...]
 
     def count(self, *states: IntentState) -> int:
-        """Number of entries that stand in one of `states`."""
+        """Number of entries that are in one of `states`."""
         return sum(entry.state in states for entry in self.entries)
 
     @property
@@ -34,7 +34,7 @@ class Sent:
         return sum(entry.state.is_at_broker for entry in self.entries)
 
 
-def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
+def send(path: OrderPath, desk: PretradeContext, batch: Iterable[JournalEntry]) -> SentBatch:
     """Send what of `batch` has not been sent, what lowers risk first.
 
     Raises
@@ -43,21 +43,21 @@ def send(path: OrderPath, desk: Desk, batch: Iterable[JournalEntry]) -> Sent:
         More orders were refused for their price than a job may refuse; or as `submit` raises.
     """
     by_key = {entry.intent.key: entry for entry in batch}
-    standing = {entry.intent.key: entry for entry in intents.of_session(path.ledger, desk.plan.session)}
+    entries = {entry.intent.key: entry for entry in intents.of_session(path.ledger, desk.plan.session)}
     spent = Decimal(0)
     sent: set[IntentKey] = set()
     done: list[JournalEntry] = []
     for intent in sending_order([entry.intent for entry in by_key.values()]):
         entry = by_key[intent.key]
         if entry.state in UNSENT:
-            now = desk.circumstances(standing.values(), intent, spent, sent)
-            entry = standing[intent.key] = submit(path, desk.plan, entry, now)
+            now = desk.circumstances(entries.values(), intent, spent, sent)
+            entry = entries[intent.key] = submit(path, desk.plan, entry, now)
             sent.add(intent.key)
             if entry.state.is_at_broker:
                 spent += reserved(intent, now.held(intent.key.symbol), path.config.pretrade)
         done.append(entry)
         _limit_collar(path, done)
-    return Sent(tuple(done))
+    return SentBatch(tuple(done))
 
 
 def _limit_collar(path: OrderPath, done: list[JournalEntry]) -> None:

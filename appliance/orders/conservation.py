@@ -1,4 +1,4 @@
-"""Orders leaving never exceed the frozen plan: by name, side, price, count and quantity. Pure.
+"""Orders sent never exceed the frozen plan: by name, side, price, count and quantity. Pure.
 
 Invariants
 ----------
@@ -33,7 +33,7 @@ def conserve(plan: Plan, entries: Iterable[JournalEntry], leaving: Intent) -> No
     key = leaving.key
     planned = [i for i in plan.intents if (i.key.symbol, i.key.slice) == (key.symbol, key.slice)]
     if len(planned) != 1 or (plan.account, plan.session) != (key.account, key.session):
-        raise _excess("no planned order stands behind it", leaving)
+        raise _excess("it belongs to no planned order", leaving)
     origin = planned[0]
     if (leaving.side, leaving.reference_price, leaving.type) != (origin.side, origin.reference_price, origin.type):
         raise _excess("its side, type or price is not the planned order's", leaving)

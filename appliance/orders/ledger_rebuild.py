@@ -1,6 +1,6 @@
-"""A ledger that was lost with its backups, begun again from what the broker still knows. It ends HALTED.
+"""Rebuilds a lost ledger from the broker's records; the device ends HALTED.
 
-What the broker keeps comes back: holdings, cash, orders, fills, other activities. What only the ledger knew does not:
+Restored from the broker: holdings, cash, orders, fills, other activities. Lost, since only the ledger had them:
 plans, scores, targets, who asked for what. The orders are therefore on record as not ours, for a person to look at.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.ledger import meta, snapshots
+from appliance.ledger import snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.orders.order_path import OrderPath
 from appliance.orders.reconciliation import Agreement, accept, fetch
@@ -38,5 +38,5 @@ def rebuild(path: OrderPath, session: date, phase: Phase, since: date) -> Agreem
     reports = fetch(path, since)
     with path.ledger.transaction():
         accept(path, session, phase, reports)
-        meta.write(path.ledger, REBUILT, path.clock.now().isoformat())
+        path.ledger.write_meta(REBUILT, path.clock.now().isoformat())
     return Agreement(reports.account, reports.positions, ())

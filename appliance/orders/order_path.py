@@ -1,4 +1,4 @@
-"""What the order path works with, and where its clock and book stand."""
+"""The dependencies of the order path: ledger, broker, clock, latch and calendar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger
-from appliance.market.vendor import PriceSource
+from appliance.market.vendor_record import PriceSource
 from appliance.system.ports import Clock
 from execution.brokers.base import Broker
 from execution.config import ExecutionConfig

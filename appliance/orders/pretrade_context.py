@@ -1,4 +1,4 @@
-"""What an order is judged in, right before it leaves: the broker's reports of now and the plan's frozen prices."""
+"""The inputs of pre-trade checks: the broker's current reports and the plan's frozen prices."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from signals.errors import TripwireHalt, TripwireSkip
 ACTIVE = "ACTIVE"
 
 
-class Desk(BatchReports):
+class PretradeContext(BatchReports):
     """The broker's reports before a batch of orders, next to the journal."""
 
     def circumstances(
         self, entries: Iterable[JournalEntry], leaving: Intent, spent: Decimal, sent: Collection[IntentKey] = ()
     ) -> Circumstances:
-        """Return what `leaving` is judged in.
+        """Return the inputs of the checks of `leaving`.
 
         Parameters
         ----------
         entries : iterable of JournalEntry
-            Every intent of the session as it stands now.
+            Every intent of the session in its present state.
         spent : Decimal
             USD of buying power that orders took since the account was asked.
         sent : collection of IntentKey
-            What left since the positions were asked: those do not hold yet what such an order has filled.
+            Orders sent since the positions were asked: those do not include yet what such an order has filled.
         """
         aside = {leaving.key, leaving.waits_for}
         others = [entry for entry in entries if entry.intent.key not in aside]
@@ -40,8 +40,8 @@ class Desk(BatchReports):
         return circumstances(self, pending, leaving, spent)
 
 
-def open_desk(path: OrderPath, plan: Plan) -> Desk:
-    """Fetch what a batch of orders is judged in.
+def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
+    """Fetch the inputs of the checks of a batch of orders.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def open_desk(path: OrderPath, plan: Plan) -> Desk:
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()
     latest = None if prices is None else prices.latest(names)
-    return Desk(plan, account, path.broker.positions(), path.broker.assets(), latest)
+    return PretradeContext(plan, account, path.broker.positions(), path.broker.assets(), latest)
 
 
 def _pending(entry: JournalEntry, *, is_new: bool) -> tuple[Pending, ...]:

@@ -1,4 +1,4 @@
-"""Agreeing with the broker: fetch everything, take over what moved on, compare, and record the agreement or the break.
+"""Reconciles the ledger with the broker: fetch, update, compare, and record the agreement or the break.
 
 Invariants
 ----------
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import activities, broker_orders, choices, fills, intents, meta, snapshots
+from appliance.ledger import activities, broker_orders, choices, fills, intents, snapshots
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath, another_device
 from appliance.orders.tracking import adopt, differs, track
@@ -91,10 +91,10 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
     _adopt_strangers(path, reports, result)
     foreign = [d.subject for d in result.breaks if d.cause is Cause.FOREIGN_ORDER]
     _require_alone(reports.account, foreign)
-    told = "; ".join(difference.sentence() for difference in result.breaks[:NAMED_IN_ERROR])
+    shown = "; ".join(difference.sentence() for difference in result.breaks[:NAMED_IN_ERROR])
     more = len(result.breaks) - NAMED_IN_ERROR
     raise ReconBreak(
-        f"the ledger and the broker disagree: {told}" + (f"; and {more} more" if more > 0 else ""),
+        f"the ledger and the broker disagree: {shown}" + (f"; and {more} more" if more > 0 else ""),
         where=f"{session} {phase}",
         fix="Compare both, then re-arm with the reason",
     )
@@ -149,7 +149,7 @@ def require_decided(path: OrderPath, positions: Sequence[Position], working: Seq
         raise FixInput(
             f"the account holds {len(found)} positions that are not this device's",
             where=", ".join(f"{p.symbol} {p.quantity}" for p in found[:NAMED_IN_ERROR]),
-            fix="`appliance adopt` lets it trade them to its target, `appliance keep` leaves them alone for good; both list them first",
+            fix="`appliance adopt` lets it trade them to its target, `appliance keep` never touches them; both list them first",
         )
 
 
@@ -180,7 +180,7 @@ def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None
         snapshots.save(path.ledger, session, phase, reports.account, reports.positions, at)
 
 
-def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports, Reconciliation]:
+def _settled(path: OrderPath, session: date, before: AccountSnapshot) -> tuple[Reports, Reconciliation]:
     """Compare, and compare again after each wait while something differs (invariant 3)."""
     since = oldest(path, min(before.session, session))
     waits = iter(path.config.submission.settle_seconds)
@@ -203,7 +203,7 @@ def _settled(path: OrderPath, session: date, before: Snapshot) -> tuple[Reports,
 def accept_break(path: OrderPath, session: date, phase: Phase, reports: Reports) -> tuple[Difference, ...]:
     """Record the broker's books as agreed, its orders among them; return what contradicts itself there all the same.
 
-    For a person who decides so on a halted device. An order of ours stands as the broker reports it, under the id that
+    For a person who decides so on a halted device. An order of ours is recorded as the broker reports it, under the id that
     it has there; a live one that the broker does not list is over. Nothing follows either. What still differs, an order
     against its fills say, is known from now on: the same difference is a note, any other is a break.
     """
@@ -222,7 +222,7 @@ def accept_break(path: OrderPath, session: date, phase: Phase, reports: Reports)
         for entry in intents.in_states(path.ledger, {IntentState.EXPIRED}):
             if entry.client_order_id in {difference.subject for difference in left}:
                 _correct(path, entry, IntentState.CANCELED, entry.broker_order_id, entry.filled_quantity)
-        meta.write(path.ledger, ACCEPTED, json.dumps([vars(difference) for difference in left]))
+        path.ledger.write_meta(ACCEPTED, json.dumps([vars(difference) for difference in left]))
     return left
 
 
@@ -246,7 +246,7 @@ def _accepted_state(order: BrokerOrder) -> IntentState:
 
 
 def _accepted(path: OrderPath) -> list[Difference]:
-    rows = json.loads(meta.read(path.ledger, ACCEPTED) or "[]")
+    rows = json.loads(path.ledger.read_meta(ACCEPTED) or "[]")
     return [Difference(Cause(row["cause"]), row["subject"], row["ours"], row["theirs"], Remedy(row["remedy"])) for row in rows]
 
 
@@ -255,7 +255,7 @@ def oldest(path: OrderPath, session: date) -> date:
     return min([session, *(entry.intent.key.session for entry in intents.unfinished(path.ledger))])
 
 
-def compare(path: OrderPath, before: Snapshot, reports: Reports) -> Reconciliation:
+def compare(path: OrderPath, before: AccountSnapshot, reports: Reports) -> Reconciliation:
     """Compare the ledger, which agreed on `before` last, with the broker's reports."""
     since = reports.listed_from
     return reconcile(_ours(path, before, since), _theirs(path, reports, since), cash_tolerance=path.config.reconcile.cash_tolerance_usd)
@@ -282,19 +282,19 @@ def _take_over(path: OrderPath, reports: Reports) -> None:
             track(path, entry, order)
 
 
-def _ours(path: OrderPath, before: Snapshot, since: date) -> Ours:
+def _ours(path: OrderPath, before: AccountSnapshot, since: date) -> Ours:
     entries = intents.since(path.ledger, since)
     filled = {e.broker_order_id: Decimal(0) for e in entries if e.broker_order_id is not None}
     return Ours(
         book=AgreedBook(before.cash, {p.symbol: p.quantity for p in before.positions if p.quantity != 0}),
         booked=activities.booked_ids(path.ledger, date.min),
-        orders=tuple(OwnOrder(e.client_order_id, _standing(e), e.intent.quantity, e.filled_quantity) for e in entries),
+        orders=tuple(OwnOrder(e.client_order_id, _intent_states(e), e.intent.quantity, e.filled_quantity) for e in entries),
         known_foreign=frozenset(order.id for order in broker_orders.foreign(path.ledger)),
         filled={**filled, **fills.quantity_by_order(path.ledger)},
     )
 
 
-def _standing(entry: JournalEntry) -> OrderState:
+def _intent_states(entry: JournalEntry) -> OrderState:
     if entry.state in LIVE_AT_BROKER:
         return OrderState.LIVE
     return OrderState.ENDED if entry.state.is_at_broker else OrderState.UNSENT
@@ -349,4 +349,4 @@ def _adopt_strangers(path: OrderPath, reports: Reports, result: Reconciliation) 
 def _remember(path: OrderPath, session: date, phase: Phase, result: Reconciliation) -> None:
     rows = [{**vars(d), "is_break": d.is_break} for d in result.differences]
     content = {"session": session, "phase": phase, "at": path.clock.now().isoformat(), "differences": rows}
-    meta.write(path.ledger, LAST, json.dumps(content, default=str, sort_keys=True))
+    path.ledger.write_meta(LAST, json.dumps(content, default=str, sort_keys=True))

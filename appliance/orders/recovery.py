@@ -1,9 +1,9 @@
-"""What every job does first: bring each unfinished intent to where the broker proves it to be.
+"""Recovery at the start of every job: brings each unfinished intent to the state that the broker proves.
 
 Invariants
 ----------
 1. Running it again changes nothing.
-2. After it no intent is in doubt, and every intent that the broker has stands as the broker last reported it.
+2. After it no intent is in doubt, and every intent that the broker has is in the state that the broker last reported.
 3. An intent that was never sent and whose window has closed is denied; the past is never traded.
 4. What a cancelled step left unfilled and no attempt asked for has a denied row of its own once its window has closed.
 """
@@ -16,8 +16,8 @@ from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
 from appliance.orders.order_path import OrderPath
-from appliance.orders.remainders import record_lost
-from appliance.orders.resolution import seek
+from appliance.orders.remainders import record_lapsed
+from appliance.orders.resolution import find_at_broker
 from appliance.orders.submission import deny, is_past, settle
 from appliance.orders.tracking import track
 from execution.orders import BrokerOrder
@@ -39,7 +39,7 @@ def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
     after = [_recovered(path, entry) for entry in before if entry.state not in LIVE_AT_BROKER]
     known = set(before)
     changed = tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
-    return (*changed, *record_lost(path))
+    return (*changed, *record_lapsed(path))
 
 
 def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:
@@ -65,7 +65,7 @@ def refreshed(path: OrderPath, live: Sequence[JournalEntry]) -> tuple[JournalEnt
 
 
 def _sought(path: OrderPath, entry: JournalEntry) -> BrokerOrder:
-    order = seek(path, entry)
+    order = find_at_broker(path, entry)
     if order is None:
         raise UnknownOrder(
             "the broker no longer knows an order that it acknowledged",

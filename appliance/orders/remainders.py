@@ -1,4 +1,4 @@
-"""What is left of a step whose order we cancelled: on record until it is attempted again or has a row that says no.
+"""Unfilled remainders of orders that we cancelled between steps: recorded until attempted again or denied.
 
 Invariants
 ----------
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import intents, meta, plans
+from appliance.ledger import intents, plans
 from appliance.ledger.database import Ledger
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
@@ -31,7 +31,7 @@ ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
-class Rests:
+class Remainders:
     """The rests that are wanted, and the attempts that were made of earlier ones.
 
     Attributes
@@ -46,29 +46,29 @@ class Rests:
     leaving: Mapping[str, int]
 
     @classmethod
-    def read(cls, ledger: Ledger) -> Rests:
+    def read(cls, ledger: Ledger) -> Remainders:
         """Read the record."""
-        body = json.loads(meta.read(ledger, KEY) or "{}")
+        body = json.loads(ledger.read_meta(KEY) or "{}")
         return cls(dict(body.get("wanted", {})), dict(body.get("leaving", {})))
 
     def write(self, ledger: Ledger) -> None:
         """Make the record durable."""
-        meta.write(ledger, KEY, json.dumps({"wanted": self.wanted, "leaving": self.leaving}, sort_keys=True))
+        ledger.write_meta(KEY, json.dumps({"wanted": self.wanted, "leaving": self.leaving}, sort_keys=True))
 
-    def of_session(self, ledger: Ledger, session: date) -> Rests:
+    def of_session(self, ledger: Ledger, session: date) -> Remainders:
         """Return the record without the attempts of earlier sessions; what is still wanted of those stays on it."""
         own = {cid: n for cid, n in self.leaving.items() if intents.require(ledger, cid).intent.key.session == session}
         return replace(self, leaving=own)
 
-    def wanting(self, client_order_ids: Iterable[str], step: int) -> Rests:
+    def wanting(self, client_order_ids: Iterable[str], step: int) -> Remainders:
         """Return the record in which the rests of these attempts are wanted, too."""
         return replace(self, wanted={**self.wanted, **dict.fromkeys(client_order_ids, step)})
 
-    def without(self, client_order_id: str) -> Rests:
+    def without(self, client_order_id: str) -> Remainders:
         """Return the record in which the rest of this attempt is wanted no more."""
         return replace(self, wanted={cid: step for cid, step in self.wanted.items() if cid != client_order_id})
 
-    def made(self, following: str, step: int) -> Rests:
+    def made(self, following: str, step: int) -> Remainders:
         """Return the record with a new attempt that leaves with `step`."""
         return replace(self, leaving={**self.leaving, following: step})
 
@@ -77,7 +77,7 @@ class Rests:
         return self.leaving.get(entry.client_order_id, entry.intent.step)
 
 
-def rest_of(plan: Plan, attempts: Iterable[JournalEntry], intent: Intent) -> Decimal:
+def remainder_of(plan: Plan, attempts: Iterable[JournalEntry], intent: Intent) -> Decimal:
     """Shares of the planned order behind `intent` that none of its attempts has filled or may still fill."""
     place = (intent.key.symbol, intent.key.slice)
     planned = sum((i.quantity for i in plan.intents if (i.key.symbol, i.key.slice) == place), ZERO)
@@ -85,7 +85,7 @@ def rest_of(plan: Plan, attempts: Iterable[JournalEntry], intent: Intent) -> Dec
     return planned - sum((exposed(entry) for entry in own), ZERO)
 
 
-def taken(rests: Rests, attempts: Iterable[JournalEntry], step: int) -> Decimal:
+def quantity_at_step(rests: Remainders, attempts: Iterable[JournalEntry], step: int) -> Decimal:
     """Shares of a name's new attempts that leave with `step`, or have yet to leave."""
     return sum(
         (
@@ -97,9 +97,9 @@ def taken(rests: Rests, attempts: Iterable[JournalEntry], step: int) -> Decimal:
     )
 
 
-def record_lost(path: OrderPath) -> tuple[JournalEntry, ...]:
+def record_lapsed(path: OrderPath) -> tuple[JournalEntry, ...]:
     """Journal and deny what was never attempted of the rests whose window has closed; return those rows."""
-    rests = Rests.read(path.ledger)
+    rests = Remainders.read(path.ledger)
     rows = [intents.require(path.ledger, cid) for cid in rests.wanted]
     over = [entry for entry in rows if entry.state.is_terminal and is_past(path, entry.intent)]
     lost: list[JournalEntry] = []
@@ -107,16 +107,16 @@ def record_lost(path: OrderPath) -> tuple[JournalEntry, ...]:
         rests = rests.without(last.client_order_id)
         with path.ledger.transaction():
             rests.write(path.ledger)
-            shares = _never_attempted(path, last)
+            shares = _unattempted(path, last)
             if shares * last.intent.reference_price >= path.config.submission.min_residual_usd:
                 lost.append(_denied(path, last, shares))
     return tuple(lost)
 
 
-def _never_attempted(path: OrderPath, last: JournalEntry) -> Decimal:
+def _unattempted(path: OrderPath, last: JournalEntry) -> Decimal:
     """Shares of the rest that no attempt has asked for; what an attempt asked for has that attempt's row."""
     key = last.intent.key
-    rest = rest_of(plans.require(path.ledger, key.session), intents.of_symbol(path.ledger, key.session, key.symbol), last.intent)
+    rest = remainder_of(plans.require(path.ledger, key.session), intents.of_symbol(path.ledger, key.session, key.symbol), last.intent)
     return rest if last.state in ENDED else rest - last.residual
 
 

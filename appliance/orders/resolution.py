@@ -1,4 +1,4 @@
-"""Proving what became of a request whose answer did not arrive. Proof or halt; never a guess, never a blind resend.
+"""Determines the outcome of an order request whose response was lost: proof or halt, never a blind resend.
 
 Invariants
 ----------
@@ -33,7 +33,7 @@ def resolve(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         The outcome could not be proven; the intent stays UNKNOWN.
     """
     cid = entry.client_order_id
-    order = seek(path, entry)
+    order = find_at_broker(path, entry)
     if order is not None:
         return adopt(path, entry, order, "found by look-up")
     if entry.state is IntentState.ABSENT:
@@ -41,7 +41,7 @@ def resolve(path: OrderPath, entry: JournalEntry) -> JournalEntry:
     return intents.move(path.ledger, cid, IntentState.ABSENT, path.clock.now(), "no look-up and no list holds it")
 
 
-def seek(path: OrderPath, entry: JournalEntry) -> BrokerOrder | None:
+def find_at_broker(path: OrderPath, entry: JournalEntry) -> BrokerOrder | None:
     """Return the broker's order for the entry, or None once every look-up and the list have proven that it has none.
 
     Raises

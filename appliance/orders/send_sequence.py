@@ -1,4 +1,4 @@
-"""Orders in turn: what lowers risk first, and what depends on it once that is filled."""
+"""Sends closing orders first, and opening orders that depend on them once those are filled."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import UNSENT, IntentState
-from appliance.orders.batch import Sent, send
+from appliance.orders.batch import SentBatch, send
 from appliance.orders.order_path import OrderPath
-from appliance.orders.pretrade_context import open_desk
+from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.submission import deny
 from appliance.orders.tracking import confirm_filled
 from appliance.orders.unfilled_orders import settle_live
@@ -19,7 +19,7 @@ from execution.planning.sending import is_filled
 Chosen = Callable[[JournalEntry], bool]
 
 
-def send_in_turn(path: OrderPath, plan: Plan, chosen: Chosen) -> Sent:
+def send_closings_first(path: OrderPath, plan: Plan, chosen: Chosen) -> SentBatch:
     """Send the unsent orders that are `chosen`: closings, and once those are filled the openings.
 
     The account is asked again between the two: what the closings freed is there for the openings. An opening half
@@ -28,18 +28,18 @@ def send_in_turn(path: OrderPath, plan: Plan, chosen: Chosen) -> Sent:
     Raises
     ------
     HaltDevice
-        As `open_desk` and `send` raise.
+        As `fetch_context` and `send` raise.
     """
     done: list[JournalEntry] = []
     closings = [entry for entry in _unsent(path, plan, chosen) if entry.intent.reduces]
     if closings:
-        done += send(path, open_desk(path, plan), closings).entries
+        done += send(path, fetch_context(path, plan), closings).entries
         settle_live(path, plan.session)
     openings = [entry for entry in _unsent(path, plan, chosen) if not entry.intent.reduces]
     ready = [entry for entry in openings if _may_follow(path, plan, entry)]
     if ready:
-        done += send(path, open_desk(path, plan), ready).entries
-    return Sent(tuple(intents.require(path.ledger, entry.client_order_id) for entry in done))
+        done += send(path, fetch_context(path, plan), ready).entries
+    return SentBatch(tuple(intents.require(path.ledger, entry.client_order_id) for entry in done))
 
 
 def _unsent(path: OrderPath, plan: Plan, chosen: Chosen) -> list[JournalEntry]:

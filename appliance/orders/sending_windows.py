@@ -1,4 +1,4 @@
-"""When an order may be posted: pure, and closed outside its session."""
+"""When an order may be posted, by its time in force. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One order on its way: judged, journaled, sent once, its outcome proven.
+"""Submits one order: checked, journaled, sent once, its outcome proven.
 
 Invariants
 ----------
@@ -20,7 +20,7 @@ from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders import sending_windows
 from appliance.orders.conservation import conserve
 from appliance.orders.order_path import OrderPath, another_device
-from appliance.orders.resolution import resolve, seek
+from appliance.orders.resolution import find_at_broker, resolve
 from appliance.orders.tracking import adopt
 from execution.brokers.base import Acked, Refused
 from execution.orders import Intent, Plan
@@ -31,7 +31,7 @@ COLLAR = "PRICE_COLLAR"
 
 
 def submit(path: OrderPath, plan: Plan, entry: JournalEntry, now: Circumstances) -> JournalEntry:
-    """Take one planned order as far as it can be taken, and return where it stands.
+    """Take one planned order as far as it can be taken, and return its new state.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def submit(path: OrderPath, plan: Plan, entry: JournalEntry, now: Circumstances)
     entry : JournalEntry
         PLANNED or JOURNALED.
     now : Circumstances
-        What the order is judged in, with every other open and unsent order pending.
+        Inputs of its checks, with every other open and unsent order pending.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def _refuse_anothers(path: OrderPath, entry: JournalEntry) -> None:
 
     A person who re-arms nevertheless has seen it: it is looked up then like any other in doubt.
     """
-    order = seek(path, entry)
+    order = find_at_broker(path, entry)
     if order is None or broker_orders.of_client(path.ledger, entry.client_order_id):
         return
     broker_orders.save(path.ledger, order, path.clock.now())

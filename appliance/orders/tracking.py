@@ -1,4 +1,4 @@
-"""The broker's reports of our orders, taken over into the journal.
+"""Applies the broker's reports of our orders to the journal.
 
 Invariants
 ----------
@@ -72,7 +72,7 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
     broker_orders.save(path.ledger, order, at)
     if order.id != entry.broker_order_id:
         raise UnknownOrder(
-            "two broker orders stand under one id of ours",
+            "two broker orders have one id of ours",
             where=f"{cid}: {entry.broker_order_id} and {order.id}",
             fix="Cancel the newest and look at the account",
         )
@@ -87,7 +87,7 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
         return intents.require(path.ledger, cid)
     if to is entry.state:
         if entry.state in LIVE_AT_BROKER and order.filled_quantity > entry.filled_quantity:
-            intents.note_filled(path.ledger, cid, order.filled_quantity, at)
+            intents.record_filled(path.ledger, cid, order.filled_quantity, at)
         elif order.filled_quantity != entry.filled_quantity:
             raise _break(f"an order that had ended filled on, to {order.filled_quantity} shares", cid)
         return intents.require(path.ledger, cid)

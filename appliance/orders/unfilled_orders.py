@@ -1,4 +1,4 @@
-"""What an auction or a step left unfilled: what expired is followed up, what was cancelled is attempted again."""
+"""Follows up unfilled orders: expired auction orders as day orders, cancelled step orders as new attempts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath
 from appliance.orders.recovery import refreshed
-from appliance.orders.remainders import ENDED, Rests, rest_of, taken
+from appliance.orders.remainders import ENDED, Remainders, quantity_at_step, remainder_of
 from execution.orders import Plan
 from execution.planning.sending import follow_up, room
 
@@ -41,10 +41,10 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
     The answer to a cancel request proves nothing: the order itself is asked until it has ended, and only the rest of
     one that is cancelled at the broker is attempted again, as far as this step's own orders leave room below the
     participation cap; what finds no room waits for the next step. A crash anywhere in between changes nothing. What
-    does not end in time is left alone, and so is what somebody else cancelled.
+    does not end in time is left as it is, and so is what somebody else cancelled.
     """
     session = plan.session
-    rests = Rests.read(path.ledger).of_session(path.ledger, session)
+    rests = Remainders.read(path.ledger).of_session(path.ledger, session)
     stale = [
         entry for entry in intents.of_session(path.ledger, session) if entry.state in LIVE_AT_BROKER and 0 < rests.step_of(entry) < step
     ]
@@ -60,12 +60,12 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
             rests = _attempt_again(path, plan, step, last, rests)
 
 
-def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Rests) -> Rests:
+def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Remainders) -> Remainders:
     """Journal one more attempt of a planned order's rest, as large as there is room; return what is wanted then."""
     key, price, least = last.intent.key, last.intent.reference_price, path.config.submission.min_residual_usd
     attempts = intents.of_symbol(path.ledger, key.session, key.symbol)
-    rest = rest_of(plan, attempts, last.intent)
-    room_left = room(plan, path.config.entry, last.intent, step) - taken(rests, attempts, step)
+    rest = remainder_of(plan, attempts, last.intent)
+    room_left = room(plan, path.config.entry, last.intent, step) - quantity_at_step(rests, attempts, step)
     shares = min(rest, room_left)
     with path.ledger.transaction():
         if rest * price < least:

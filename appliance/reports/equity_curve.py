@@ -1,4 +1,4 @@
-"""The equity curve: paper and real value by session, as SVG, the same bytes for the same figures."""
+"""The equity curve as SVG: paper and real NAV with drawdown, byte-identical for the same figures."""
 
 from __future__ import annotations
 

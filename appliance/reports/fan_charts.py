@@ -1,4 +1,4 @@
-"""The model's life inside the fans that its bundle promised: four charts as SVG, the same bytes for the same figures."""
+"""Fan charts as SVG: realised figures inside the ranges that the bundle predicted, in four panels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Panel:
+class FanPanel:
     """One figure: what was lived, and the promised quantiles after 1, 2, ... sessions, lowest level first."""
 
     live: Sequence[float]
     bands: Sequence[Sequence[float]]
 
 
-def fans(panels: Mapping[str, Panel]) -> bytes:
+def fans(panels: Mapping[str, FanPanel]) -> bytes:
     """Return an SVG document."""
     charts = []
     for number, (name, panel) in enumerate(panels.items()):

@@ -1,4 +1,4 @@
-"""The report for a person: what happened first, then why, then every figure behind it."""
+"""The session report as Markdown: outcome first, then reasons, then every figure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from appliance.reports import watching
-from appliance.reports.tables import money, table
 from signals.text.plain_text import markdown
 
 LARGEST = 15
+FAN = ("live", "low", "median", "high")
+DRIFTING = 8
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
 
 
@@ -18,14 +18,14 @@ def render(content: Mapping[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = (
         _head(content),
-        watching.warning(content),
+        decay_warning(content),
         _value(content),
-        watching.attribution(content),
-        watching.expectation(content),
+        attributions(content),
+        expectation(content),
         _book(content),
         _orders(content),
         _tripwires(content),
-        watching.drift(content),
+        drift(content),
         _alerts(content),
         _provenance(content),
     )
@@ -83,14 +83,14 @@ def _value(content: Mapping[str, Any]) -> str:
 
 def _book(content: Mapping[str, Any]) -> str:
     decisions = content["decisions"]
-    told = [[str(what), str(outcome)] for what, outcome in decisions["decisions"] or []]
+    chosen = [[str(what), str(outcome)] for what, outcome in decisions["decisions"] or []]
     moves = sorted(content["targets"], key=lambda row: (-abs(row["weight"] - row["current"]), row["symbol"]))
     rows = [
         [row["symbol"], _percent(row["current"]), _percent(row["weight"]), "" if row["z"] is None else f"{row['z']:+.2f}", row["sector"]]
         for row in moves[:LARGEST]
     ]
     lines = ["## Targets", ""]
-    lines += [table(["decision", "outcome"], told), ""] if told else []
+    lines += [table(["decision", "outcome"], chosen), ""] if chosen else []
     if not rows:
         return "\n".join([*lines, "No targets: the book stays as it is."])
     lines += _rounding(content)
@@ -161,8 +161,8 @@ def _tripwires(content: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return "## Tripwires\n\nNone was evaluated."
-    told = f"Controls exercised in a dry run: {markdown(content['controls'])}.\n\n"
-    return f"## Tripwires\n\n{told}" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
+    intro = f"Controls exercised in a dry run: {markdown(content['controls'])}.\n\n"
+    return f"## Tripwires\n\n{intro}" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
 
 
 def _alerts(content: Mapping[str, Any]) -> str:
@@ -198,3 +198,95 @@ def _average_prices(fills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:+.2%}"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    """Return a Markdown table; the columns in `numbers` are aligned to the right."""
+    rule = ["---:" if i in numbers else "---" for i in range(len(heads))]
+    lines = [heads, rule, *([markdown(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def money(text: str, *, signed: bool = False) -> str:
+    """Return USD with thousands separated, to the cent."""
+    value = Decimal(text)
+    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
+
+
+def attributions(content: Mapping[str, Any]) -> str:
+    """Return the sections of the sessions attributed since the last report; empty when there is none."""
+    return "\n\n".join(_attribution(row) for row in content.get("attribution", ()))
+
+
+def _attribution(row: Mapping[str, Any]) -> str:
+    lines = [[part, money(amount, signed=True)] for part, amount in row["parts"].items()]
+    lines.append(["sum", money(row["total"], signed=True)])
+    costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row["costs"].items())
+    text = [f"## Where the result of {row['session']} came from", "", table(["part", "USD"], lines, numbers=(1,)), "", f"Costs: {costs}."]
+    if row["data"] == "RED":
+        text.append("The bars of this session are RED: what the market and sectors did is in the selection.")
+    text += [f"Selection, {word}: {_amounts(row[word])}." for word in ("best", "worst") if row[word]]
+    return "\n".join(text)
+
+
+def _amounts(amounts: Sequence[Sequence[str]]) -> str:
+    return ", ".join(f"{markdown(symbol)} {money(amount, signed=True)}" for symbol, amount in amounts)
+
+
+def expectation(content: Mapping[str, Any]) -> str:
+    """Return the section on realised against expected results."""
+    found = content.get("expectation")
+    if not found:
+        return ""
+    test = found["test"]
+    rows = [
+        [row["figure"], str(row["sessions"]), *(_live_figure(row["figure"], row[key]) for key in FAN), row["verdict"]]
+        for row in found["figures"]
+    ]
+    text = (
+        f"Lived since {found['since']}: {markdown(test['says'])}. Evidence against it {test['wealth']:.2f} now, "
+        f"at most {test['highest']:.2f}; from {test['alarm_at']:.0f} on it is gone. "
+        "Chance of a false alarm over its life: 5 %."
+    )
+    heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
+    return "\n".join(
+        [
+            "## Expected and realised",
+            "",
+            text,
+            "",
+            table(heads, rows, numbers=(1, 2, 3, 4, 5)),
+            "",
+            "![expected and realised](expectation.svg)",
+        ]
+    )
+
+
+def decay_warning(content: Mapping[str, Any]) -> str:
+    """Return the banner of a model that is no longer what was promoted; empty while it is."""
+    found = content.get("expectation")
+    if not found or found["test"]["alarmed_on"] is None:
+        return ""
+    return f"> **This is {markdown(found['test']['says'])}**: so since {found['test']['alarmed_on']}."
+
+
+def drift(content: Mapping[str, Any]) -> str:
+    """Return the section on drift: what uses most of its limit."""
+    found = content.get("drift")
+    if not found:
+        return ""
+    rows = [[row["name"], *(_plain(row[key]) for key in ("psi", "limit", "used")), row["verdict"]] for row in found["rows"][:DRIFTING]]
+    drifted = sum(row["verdict"] == "DRIFTED" for row in found["rows"])
+    text = f"{drifted} of {len(found['rows'])} figures drifted, over {found['window_sessions']} sessions."
+    lines = ["## Drift", "", text, "", table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3))]
+    return "\n".join(lines)
+
+
+def _live_figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if name == "ic" else f"{value:.2f}" if name == "cost" else f"{value:.2%}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""One session as plain data: everything that the ledger and the market store know about it."""
+"""The session report as plain data, gathered from the ledger and the market store."""
 
 from __future__ import annotations
 

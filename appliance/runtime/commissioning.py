@@ -1,4 +1,4 @@
-"""Making a device: settings, trusted root key and an empty ledger in a folder that had none."""
+"""Creates a new device: settings, trusted root key and an empty ledger in an empty folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import yaml
 
 from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.config import ApplianceConfig, BarsFrom, Venue
-from appliance.ledger import Ledger, Mode
-from appliance.storage.published_sources import Sources, signed
+from appliance.ledger import AccessMode, Ledger
+from appliance.storage.published_sources import PublishedSources, verified_manifest
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset
@@ -51,17 +51,17 @@ def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey
     """
     if folder.config.exists() or folder.ledger.exists():
         raise FixInput("this folder already holds a device", where=str(folder.root), fix="Choose another --state")
-    sources = Sources(config.stores, credentials)
+    sources = PublishedSources(config.stores, credentials)
     if config.venue.is_hosted:
         sources.require_folder()  # refused now rather than by the first command
     keyset = sources.bundles().read(KEYSET_FILE)
-    manifest = signed(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
+    manifest = verified_manifest(sources.data(), read_keyset(keyset, [root_key]), date.min, config.stores.data)
     fs = DurableFs()
     with exclusive(folder):
         bundles = BundleStore(folder.bundles, fs)
         bundles.trust(root_key)
         bundles.install_keyset(keyset)
-        with Ledger(folder.ledger, Mode.WRITE):
+        with Ledger(folder.ledger, AccessMode.WRITE):
             pass  # opening creates the schema
         sources.remember(manifest, folder)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -95,7 +95,7 @@ def settings(
     endpoint : str
         Address of an object store that is not Amazon's.
     bars : BarsFrom
-        Who tells the sessions that the published dataset does not hold yet.
+        Source of the sessions that the published dataset does not hold yet.
     """
     content: dict[str, Any] = _sections(configs) if configs else {}
     exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{equity:.2f}"}

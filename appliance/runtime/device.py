@@ -1,4 +1,4 @@
-"""The composition root: a state folder becomes dependencies, and jobs are run with fresh ones each time."""
+"""The composition root: opens a state folder as a device and runs its jobs with fresh dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.alerts.addresses import channels_of
 from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
-from appliance.alerts.heartbeat import NoWatcher, watcher
+from appliance.alerts.heartbeat import NoHeartbeat, configured_heartbeat
 from appliance.config import ApplianceConfig
 from appliance.context import Deps
 from appliance.controls import halt_file
@@ -20,15 +20,15 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request, run_job
-from appliance.ledger import Ledger, Mode, job_runs
+from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.ledger.database import RESTORE
-from appliance.market.store import Market
-from appliance.runtime.venue import Counterparty, standing_at
+from appliance.market.store import MarketStore
+from appliance.runtime.venue import Counterparty, opened_venue
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
 from appliance.settings import load_config
-from appliance.storage.published_sources import Sources
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
@@ -67,7 +67,7 @@ class Device:
     notifier: Notifier
     fs: DurableFs = field(default_factory=DurableFs)
     machine: Machine = field(default_factory=ThisMachine)
-    heartbeat: Heartbeat = field(default_factory=NoWatcher)
+    heartbeat: Heartbeat = field(default_factory=NoHeartbeat)
     credentials: Path | None = None
 
     @property
@@ -92,18 +92,18 @@ class Device:
 
     @contextmanager
     def deps(self) -> Iterator[Deps]:
-        """Fresh dependencies: every object is opened anew and dropped at the end, as a process of its own would."""
+        """Fresh dependencies: every object is opened afresh and closed at the end, as a process of its own would."""
         deps = Deps(
             config=self.config,
             folder=self.folder,
             clock=self.clock,
             calendar=self.calendar,
-            ledger=Ledger(self.folder.ledger, Mode.WRITE),
+            ledger=Ledger(self.folder.ledger, AccessMode.WRITE),
             latch=self.latch,
             notifier=self.notifier,
             fs=self.fs,
             code_version=self.code,
-            open_market=lambda: Market(self.folder.market, self.calendar),
+            open_market=lambda: MarketStore(self.folder.market, self.calendar),
             open_broker=self.counterparty.broker,
             machine=self.machine,
             heartbeat=self.heartbeat,
@@ -139,28 +139,28 @@ class Device:
         Raises
         ------
         DeviceHalted
-            There is no ledger to be had: the latch is closed, cancel-all was sent and a person told.
+            There is no usable ledger: the latch is closed, cancel-all was sent and a person notified.
         """
-        if not halt_file.is_asked(self.fs, self.folder):
+        if not halt_file.is_requested(self.fs, self.folder):
             return
         self.latch.close()
         with ExitStack() as stack:
             try:
                 deps = stack.enter_context(self.deps())
             except (LedgerUnusable, Locked) as error:
-                words = f"the file HALT was found: {halt_file.words(self.fs, self.folder)}"
+                words = f"the file HALT was found: {halt_file.stated_reason(self.fs, self.folder)}"
                 record = self.latch.halt("MANUAL", words, instant(self.clock))
                 self.tell_without_ledger(record, error)
                 raise DeviceHalted(record.sentence(), fix=str(error)) from error
             honour_halt_request(deps, session)
 
     def require_ledger(self) -> None:
-        """Raise `LedgerDamaged` where a device may send orders and its ledger is not there: it is never begun anew."""
+        """Raise `LedgerDamaged` where a device may send orders and its ledger is missing: it is never started afresh."""
         if self.latch.read().is_armed and not self.folder.ledger.exists():
             raise LedgerDamaged("the ledger of an armed device is gone", where=str(self.folder.ledger), fix=RESTORE)
 
     def tell_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
-        """Cancel what works and tell a person of a halt that the ledger does not hold."""
+        """Cancel working orders and notify a person of a halt that the ledger does not hold."""
         carry_out_without_ledger(self.counterparty.broker, self.notifier, record, instant(self.clock), error)
 
     def close(self, job: str, session: date, status: JobStatus, reason: str) -> JobReport:
@@ -176,7 +176,7 @@ class Device:
         self.calendar.index(session)
         if session > self.manifest.last:
             raise NotASession(
-                f"{session} lies in the future",
+                f"{session} is in the future",
                 where=f"{self.manifest.name} ends {self.manifest.last}",
                 fix="The embedded exchange trades sessions that the dataset holds",
             )
@@ -200,7 +200,7 @@ class Device:
 
     def has_ended(self, job: str, session: date) -> bool:
         """Whether the ledger knows how this job of the session ended."""
-        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
+        with Ledger(self.folder.ledger, AccessMode.WRITE) as ledger:
             run = job_runs.find(ledger, session, job)
         return run is not None and run.status is not None
 
@@ -211,7 +211,7 @@ class Device:
             self.clock.advance(first)
 
     def remember_clock(self) -> None:
-        """Write down where a hosted clock stands, so that the next process goes on from there."""
+        """Store the time of a hosted clock, so that the next process continues from there."""
         if isinstance(self.clock, VirtualClock):
             row = {"now": self.clock.now().isoformat()}
             self.fs.write(self.folder.root / CLOCK_FILE, json.dumps(row).encode())
@@ -234,18 +234,18 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
     folder.require()
     with exclusive(folder):
         config = load_config(folder.config)
-        manifest = Sources(config.stores, credentials).manifest(folder)
-        start = clock_start(folder, manifest)
-        with standing_at(config, folder, credentials=credentials, start=start) as counterparty:
-            told = channels(folder, credentials)
+        manifest = PublishedSources(config.stores, credentials).manifest(folder)
+        start = hosted_clock_start(folder, manifest)
+        with opened_venue(config, folder, credentials=credentials, start=start) as counterparty:
+            notifier = channels(folder, credentials)
             device = Device(
                 folder,
                 config,
                 manifest,
                 counterparty,
-                told,
+                notifier,
                 machine=machine or ThisMachine(),
-                heartbeat=watcher(credentials),
+                heartbeat=configured_heartbeat(credentials),
                 credentials=credentials,
             )
             yield device
@@ -253,10 +253,10 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
 
 
 def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
-    """The channels of this device: the log, a file beside the ledger, and every address among the credentials."""
+    """The channels of this device: the log, a file next to the ledger, and every address among the credentials."""
     return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=channels_of(credentials))
 
 
-def clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
-    """Where a hosted clock stands: where the last process left it, or where the dataset begins."""
+def hosted_clock_start(folder: StateFolder, manifest: Manifest) -> datetime:
+    """Return the start of a hosted clock: where the last process left it, or where the dataset begins."""
     return hosted_time(folder.root) or manifest.calendar.session(manifest.first).close

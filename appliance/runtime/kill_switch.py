@@ -1,13 +1,13 @@
-"""The kill switch of a process that is at work: a signal, or the file HALT, ends what it does and cancels its orders.
+"""The kill switch of a running process: a signal or the file HALT stops the work and cancels its orders.
 
 Entry point: `killable`, around everything that may send an order.
 
 Invariants
 ----------
 1. The latch is closed, durably, inside the signal's handler, before anything else; from there on no order is posted.
-   Nothing that the disk, the file HALT or its words do there stands in the way, and nothing raised there but `Killed`
+   No fault of the disk or of the file HALT gets in the way, and nothing raised there but `Killed`
    reaches the work: an error of the disk is never taken for one of the broker's.
-2. The work is then broken off wherever it stands, as a crash would: waits and requests on their way included.
+2. The work is then broken off wherever it is, as a crash would: waits and requests on their way included.
    Cancel-all is the very next request. A hosted exchange lives in this process and is not broken off: the work there
    takes no time, and stops by itself at the next order.
 3. An order whose request was on its way is looked up afterwards, and cancelled if it arrived after the cancel-all.
@@ -48,7 +48,7 @@ class Killed(BaseException):
 
 
 class KillSwitch:
-    """What the signals do: close the latch once, break the work off.
+    """The handler of the signals: close the latch once, break the work off.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def killable(device: Device) -> Iterator[None]:
     DeviceHalted
         It was killed: the latch is closed and cancel-all was sent.
     LedgerDamaged
-        The latch is closed, cancel-all was sent and a person told.
+        The latch is closed, cancel-all was sent and a person notified.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
         yield
@@ -118,16 +118,16 @@ def killable(device: Device) -> Iterator[None]:
 def _watch(device: Device, stop: threading.Event) -> None:
     """Turn the appearance of the file HALT into the signal."""
     while not stop.wait(LOOK_SECONDS):
-        if halt_file.is_asked(device.fs, device.folder):
+        if halt_file.is_requested(device.fs, device.folder):
             os.kill(os.getpid(), signal.SIGUSR1)
             return
 
 
 def _react(device: Device, by: str) -> None:
-    """Say why in the latch, cancel, record, tell: after the work was broken off, each where it can be done."""
-    reason, is_asked = by, halt_file.is_asked(device.fs, device.folder)
+    """Write the reason to the latch, cancel, record, notify: after the work was broken off, each where it can be done."""
+    reason, is_asked = by, halt_file.is_requested(device.fs, device.folder)
     if is_asked:
-        reason = f"the file HALT was found: {halt_file.words(device.fs, device.folder)}"
+        reason = f"the file HALT was found: {halt_file.stated_reason(device.fs, device.folder)}"
     record = device.latch.halt(MANUAL, reason, SystemClock().now())
     try:
         with ExitStack() as stack:
@@ -139,13 +139,13 @@ def _react(device: Device, by: str) -> None:
             carry_out(deps, None, record, MANUAL, reason, "halt_requests")
             if is_asked:
                 take_halt_file_away(deps)
-            _cancel_what_arrived_late(deps)
+            _cancel_late_orders(deps)
     except (LedgerUnusable, Locked):  # an attendance records the halt; what arrived late cannot be looked up here
         SystemClock().sleep(LATE_SECONDS)
         cancel_all(device.counterparty.broker)
 
 
-def _cancel_what_arrived_late(deps: Deps) -> None:
+def _cancel_late_orders(deps: Deps) -> None:
     """Invariant 3; what cannot be proven now is resolved by the next reconcile, before anything else."""
     try:
         recover(OrderPath.of(deps))

@@ -1,4 +1,4 @@
-"""A range of past sessions through the very jobs of the device, in virtual time, against a hosted exchange.
+"""Replays a range of past sessions through the device's jobs, in virtual time against a hosted exchange.
 
 Invariants
 ----------
@@ -18,11 +18,11 @@ from decimal import Decimal
 
 from appliance.config import ApplianceConfig, BackupConfig
 from appliance.controls.machine import FixedMachine
-from appliance.ledger import Ledger, Mode, activities, fills, intents, nav, snapshots
+from appliance.ledger import AccessMode, Ledger, activities, fills, intents, nav, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.runtime.commissioning import commission
-from appliance.runtime.day import run_session
 from appliance.runtime.device import Device, opened
+from appliance.runtime.session import run_session
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
@@ -34,8 +34,8 @@ Progress = Callable[[date, int, int], None]
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a replay came to.
+class ReplaySummary:
+    """The outcome of a replay.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Summary:
     curve: str
 
 
-def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, start: date, end: date, progress: Progress) -> Summary:
+def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, start: date, end: date, progress: Progress) -> ReplaySummary:
     """Run every session of [start, end] and return what came of it.
 
     Raises
@@ -80,7 +80,7 @@ def replay(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, st
     """
     if not config.venue.is_hosted:
         raise FixInput("a replay runs against a hosted exchange", where="venue", fix="Use --venue exchange without --url")
-    config = config.model_copy(update={"backup": BackupConfig()})  # its copies have no place beside the real ones
+    config = config.model_copy(update={"backup": BackupConfig()})  # its copies do not belong among the real ones
     manifest = commission(folder, config, root_key)
     days = manifest.calendar.between(start, end)
     if not days or days[-1] > manifest.last or days[0] <= manifest.first:
@@ -107,7 +107,7 @@ def check_agreement(device: Device, session: date) -> None:
     broker = device.counterparty.broker()
     account = broker.account()
     held = {position.symbol: position.quantity for position in broker.positions() if position.quantity != 0}
-    with Ledger(device.folder.ledger, Mode.READ) as ledger:
+    with Ledger(device.folder.ledger, AccessMode.READ) as ledger:
         closing = snapshots.find(ledger, session, Phase.CLOSE)
         if closing is None:
             if device.latch.read().is_armed:
@@ -132,16 +132,16 @@ def cash_from_fills(ledger: Ledger, start: Decimal) -> Decimal:
     return start + traded + other
 
 
-def _summary(device: Device, done: Sequence[JobReport]) -> Summary:
+def _summary(device: Device, done: Sequence[JobReport]) -> ReplaySummary:
     plans = [item for item in done if item.job == "plan"]
     sessions = {item.session for item in done}
-    with Ledger(device.folder.ledger, Mode.READ) as ledger:
+    with Ledger(device.folder.ledger, AccessMode.READ) as ledger:
         values = nav.history(ledger, date.max, 1)
         journal = [entry for day in sessions for entry in intents.of_session(ledger, day)]
         filled = fills.since(ledger, date.min, date.max)
     latch = device.latch.read()
     start = device.config.starting_equity
-    return Summary(
+    return ReplaySummary(
         sessions=len(sessions),
         plans=sum(item.status is JobStatus.DONE for item in plans),
         orders=len(journal),

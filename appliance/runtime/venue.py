@@ -1,4 +1,4 @@
-"""The three venues a device can stand at, and the clock that each of them brings."""
+"""Opens the configured venue: embedded exchange, served exchange or Alpaca paper, with broker, data and clock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
-from appliance.market.vendor import MarketData
-from appliance.storage.published_sources import Sources
+from appliance.market.vendor_record import VendorMarketData
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.ports import Clock, Net
 from appliance.system.state_folder import StateFolder
@@ -26,7 +26,7 @@ KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
 
 @dataclass(frozen=True)
 class Counterparty:
-    """What a device trades with, opened for the life of one process.
+    """The broker, data and clock of a venue, opened for the life of one process.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Counterparty:
             self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed), adapter=self.net.adapter()
         )
 
-    def bars(self) -> MarketData:
+    def bars(self) -> VendorMarketData:
         """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
         from execution.brokers.market_data import DATA_URL, AlpacaData, Keys
         from execution.brokers.transport import PAPER_HOSTS
@@ -81,7 +81,7 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
 
 
 @contextmanager
-def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
+def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: Path | None, start: datetime) -> Iterator[Counterparty]:
     """Open the configured venue for the length of the block.
 
     Parameters
@@ -91,7 +91,7 @@ def standing_at(config: ApplianceConfig, folder: StateFolder, *, credentials: Pa
     credentials : Path or None
         Folder with the key files of a paper account.
     start : datetime
-        Where the clock of a hosted exchange stands, unless its state is later.
+        Time of a hosted exchange's clock, unless its state is later.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        MarketData.from_dataset(Sources(config.stores).require_folder()),
+        MarketData.from_dataset(PublishedSources(config.stores).require_folder()),
         clock,
         seed=config.venue.seed,
         state=folder.exchange,

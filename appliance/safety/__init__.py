@@ -1,1 +1,1 @@
-"""What a tripped limit does: halting, reducing, ramping, escalating."""
+"""Actions of tripped limits: halting, reducing, ramping, escalating."""

@@ -1,4 +1,4 @@
-"""The account and the machine as figures for the tripwires."""
+"""Measures the account and the machine for the tripwires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 from appliance.context import Deps
 from appliance.controls.measures import loss
 from appliance.controls.slippage import SLIPPAGE_SESSIONS, opens_of, sessions_in_a_row, slippage
-from appliance.controls.tripwires import NOT_YET, Action, Figure, Figures
+from appliance.controls.tripwires import NOT_YET, Figure, TripwireAction, TripwireFigures
 from appliance.ledger import fills, halts, job_runs, nav, snapshots, tripwires
 from appliance.schedule.job import JobStatus
 from execution.brokers.base import Account, Position
@@ -19,7 +19,7 @@ ACTIVE = "ACTIVE"
 NAV_SESSIONS = 2520
 
 
-def account_figures(deps: Deps, session: date, account: Account, positions: Sequence[Position]) -> Figures:
+def account_figures(deps: Deps, session: date, account: Account, positions: Sequence[Position]) -> TripwireFigures:
     """Measure exposure, losses and identity of the account on the morning of D.
 
     The daily loss is the worse of two: since the broker's last close, and over the whole of asof, so that a bad day is
@@ -30,7 +30,7 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
     limits = deps.config.tripwires
     asof = deps.calendar.previous(session)
     before = snapshots.find(deps.ledger, deps.calendar.previous(asof), snapshots.Phase.CLOSE)
-    return Figures(
+    return TripwireFigures(
         held_gross=held_gross(positions, account.equity),
         daily_loss=_worse(loss(equity, float(account.last_equity)), loss(equity, float(before.equity) if before else None)),
         drawdown=loss(equity, _high_water(deps)),
@@ -43,11 +43,11 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
     )
 
 
-def machine_figures(deps: Deps) -> Figures:
+def machine_figures(deps: Deps) -> TripwireFigures:
     """Measure what the machine itself could get wrong."""
     skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())
     seen = deps.machine.read(deps.state)
-    return Figures(
+    return TripwireFigures(
         halt_requests=float(deps.fs.exists(deps.folder.halt_request)),
         clock_skew_seconds=skew,
         free_disk=seen.free_disk,
@@ -63,8 +63,8 @@ def held_gross(positions: Sequence[Position], equity: Decimal) -> Figure:
     return float(sum((abs(p.quantity * p.current_price) for p in positions if p.current_price), Decimal(0)) / equity)
 
 
-def account_faults(account: Account, first: snapshots.Snapshot | None) -> float:
-    """Count what is wrong with the account's identity and standing; `first` is how it was when it was first agreed."""
+def account_faults(account: Account, first: snapshots.AccountSnapshot | None) -> float:
+    """Count faults of the account's identity and status; `first` is the account when it was first agreed."""
     faults = [account.status != ACTIVE, account.is_blocked, account.multiplier <= 0]
     if first is not None:
         faults += [account.id != first.account_id, account.multiplier != first.multiplier]
@@ -80,7 +80,7 @@ def _high_water(deps: Deps) -> float | None:
     """Highest equity at a close since a person last armed the device or ended a REDUCE; None before the first close."""
     armed = deps.latch.read().at
     since = [datetime.fromisoformat(armed).astimezone(UTC)] if armed else []
-    if cleared := halts.last_cleared(deps.ledger, Action.REDUCE.value):
+    if cleared := halts.last_cleared(deps.ledger, TripwireAction.REDUCE.value):
         since.append(cleared)
     rows = nav.history(deps.ledger, date.max, NAV_SESSIONS)
     values = [float(row.paper_nav) for row in rows if all(row.at >= instant for instant in since)]

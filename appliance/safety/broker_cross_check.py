@@ -1,7 +1,7 @@
-"""The broker is asked about everything that a plan's sizes are made of, and what it does not confirm is left out.
+"""Cross-checks the plan's prices, positions and actions with the broker; disputed names are left out of the plan.
 
-Entry points: `ask` (before the targets are final), `left_out` (what is known of the morning without the disputed
-names) and `recorded` (the plan with its reasons). What is compared, and how, is `execution.planning.opinions`.
+Entry points: `cross_check` (before the targets are final), `without_disputed` (what is known of the morning without the disputed
+names) and `with_refusals` (the plan with its reasons). What is compared, and how, is `execution.planning.opinions`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from appliance.context import Deps
-from appliance.controls.tripwires import Figures
+from appliance.controls.tripwires import TripwireFigures
 from appliance.ledger import activities, snapshots
 from appliance.ledger.snapshots import Phase
-from appliance.market.vendor import PriceSource
 from appliance.market.vendor_curation import fresh_actions
+from appliance.market.vendor_record import PriceSource
 from execution.brokers.base import Account, Position
 from execution.morning import Morning, MorningTargets
 from execution.orders import Plan
@@ -31,33 +31,33 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What came of asking.
+class CrossCheck:
+    """The outcome of the cross-check.
 
     Attributes
     ----------
     reasons : mapping of symbol at D to str
         Why each disputed name is left out.
-    figures : Figures
+    figures : TripwireFigures
         For the tripwires.
     compared : int
         Names.
     """
 
     reasons: Mapping[str, str]
-    figures: Figures
+    figures: TripwireFigures
     compared: int
 
     def sentence(self) -> str:
         """In words, for a person."""
-        told = [f"{symbol}: {reason}" for symbol, reason in sorted(self.reasons.items())]
-        more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
-        return f"{len(told)} of {self.compared} names are left out of the plan: {'; '.join(told[:NAMED])}{more}"
+        reported = [f"{symbol}: {reason}" for symbol, reason in sorted(self.reasons.items())]
+        more = f"; and {len(reported) - NAMED} more" if len(reported) > NAMED else ""
+        return f"{len(reported)} of {self.compared} names are left out of the plan: {'; '.join(reported[:NAMED])}{more}"
 
 
-def ask(
+def cross_check(
     deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: MorningTargets, account: Account, positions: Sequence[Position]
-) -> Opinion:
+) -> CrossCheck:
     """Compare every name that the plan may trade, and the account, with what the broker says of them.
 
     Raises
@@ -81,17 +81,17 @@ def ask(
     stated = {renamed.get(symbol, symbol): reason for symbol, reason in others.items()}
     reasons |= {symbol: reason for symbol, reason in stated.items() if symbol in prices}
     believed = {symbol: price for symbol, price in prices.items() if symbol not in reasons}
-    return Opinion(reasons, _figures(deps, session, reasons, believed, decided, account, positions), len(prices))
+    return CrossCheck(reasons, _figures(deps, session, reasons, believed, decided, account, positions), len(prices))
 
 
-def left_out(seen: Morning, reasons: Mapping[str, str]) -> Morning:
+def without_disputed(seen: Morning, reasons: Mapping[str, str]) -> Morning:
     """Return the morning without the disputed names: no target, no price; what is held of them stays as it is."""
     kept = [place for place, symbol in enumerate(seen.scores.symbols) if symbol not in reasons]
     scores = replace(seen.scores, symbols=tuple(seen.scores.symbols[place] for place in kept), values=seen.scores.values[kept])
     return replace(seen, scores=scores, prices={s: price for s, price in seen.prices.items() if s not in reasons})
 
 
-def recorded(plan: Plan, reasons: Mapping[str, str]) -> Plan:
+def with_refusals(plan: Plan, reasons: Mapping[str, str]) -> Plan:
     """Return the plan with the reason of every disputed name among its refusals."""
     others = tuple(row for row in plan.refusals if row[0] not in reasons or row[1] != NO_PRICE)
     return replace(plan, refusals=(*others, *((symbol, CHECK, reason) for symbol, reason in sorted(reasons.items()))))
@@ -105,14 +105,14 @@ def _figures(
     decided: MorningTargets,
     account: Account,
     positions: Sequence[Position],
-) -> Figures:
+) -> TripwireFigures:
     names, gross = shares_disputed(reasons, len(reasons) + len(believed), _exposure(decided))
     # a reconcile that ran after the open has named its agreement by the close
     agreed = snapshots.find(deps.ledger, session, Phase.OPEN) or snapshots.find(deps.ledger, session, Phase.CLOSE)
     if agreed is None:  # a reconcile that left nothing behind confirms nothing
-        return Figures(disputed_names=names, disputed_gross=gross)
+        return TripwireFigures(disputed_names=names, disputed_gross=gross)
     gap = deps.config.execution.pretrade.gap_collar
-    return Figures(
+    return TripwireFigures(
         disputed_names=names,
         disputed_gross=gross,
         moved_positions=float(len(moved(agreed.positions, positions))),
@@ -135,8 +135,8 @@ def _closes(deps: Deps, asof: date, names: Sequence[str], before: Mapping[str, s
 
 def _reported(deps: Deps, session: date, asof: date, names: Sequence[str]) -> list[Action]:
     """The corporate actions effective on D by the broker's data."""
-    told, _ = _source(deps).actions(names, asof + timedelta(days=1), session)
-    return [action for action in fresh_actions(told, (), deps.calendar, asof) if action.effective == session]
+    reported, _ = _source(deps).actions(names, asof + timedelta(days=1), session)
+    return [action for action in fresh_actions(reported, (), deps.calendar, asof) if action.effective == session]
 
 
 def _source(deps: Deps) -> PriceSource:

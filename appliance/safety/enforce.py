@@ -1,4 +1,4 @@
-"""What the tripwires said: into the ledger, and into what the job does next."""
+"""Evaluates the tripwires of a stage, records every evaluation, and carries out the most severe action."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 
 from appliance.context import Deps
-from appliance.controls.tripwires import Action, Evaluation, Figures, Stage, check, worst
+from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures, check, worst
 from appliance.ledger import tripwires as rows
 from appliance.safety import reductions
-from appliance.safety.halt import tell
+from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from signals.errors import TripwireHalt, TripwireSkip
 
 
-def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[Evaluation, ...]:
+def enforce(deps: Deps, session: date, stage: Stage, figures: TripwireFigures) -> tuple[Evaluation, ...]:
     """Evaluate and record every row of `stage`, then act on the worst.
 
     Returns
@@ -33,14 +33,14 @@ def enforce(deps: Deps, session: date, stage: Stage, figures: Figures) -> tuple[
     if tripped is None:
         return found
     sentence = f"{tripped.name}: {tripped.detail} ({figure(tripped.value)} against {tripped.limit:g})"
-    if tripped.action is Action.HALT:
+    if tripped.action is TripwireAction.HALT:
         raise TripwireHalt(sentence, where=tripped.name, fix="Find the cause before you re-arm")
     for row in reductions.hold(deps, session, found):
-        tell(deps, Severity.PAGE, f"reduce-{row.id}", f"REDUCE by {row.name}", reductions.sentence(row))
-    if tripped.action is Action.SKIP:
+        notify(deps, Severity.PAGE, f"reduce-{row.id}", f"REDUCE by {row.name}", reductions.sentence(row))
+    if tripped.action is TripwireAction.SKIP:
         raise TripwireSkip(sentence, where=tripped.name, fix="The next session tries again by itself")
-    severity = Severity.INFO if tripped.action is Action.REFUSE else Severity.WARN
-    tell(deps, severity, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
+    severity = Severity.INFO if tripped.action is TripwireAction.REFUSE else Severity.WARN
+    notify(deps, severity, f"{tripped.name}-{session}", f"{tripped.name}: {tripped.action}", sentence)
     return found
 
 
@@ -70,4 +70,4 @@ def figure(value: float | None) -> str:
 
 def asks_to_reduce(evaluations: Sequence[Evaluation]) -> bool:
     """Whether only orders that lower an absolute position may leave."""
-    return any(item.is_tripped and item.action is Action.REDUCE for item in evaluations)
+    return any(item.is_tripped and item.action is TripwireAction.REDUCE for item in evaluations)

@@ -1,4 +1,4 @@
-"""A halt that nobody has acknowledged is told again every hour, through every channel.
+"""Sends reminders of unacknowledged halts every hour, and resends undelivered alerts.
 
 Acknowledging says that a person knows; it opens nothing. Both are in the halt's own record.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.alerts.reminders import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_unheard, key_of
+from appliance.alerts.reminders import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_reminder_due, key_of
 from appliance.context import Deps
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
-from appliance.safety.halt import carry_out, tell
+from appliance.safety.halt import carry_out, notify
 from appliance.system.ports import Severity
 
 LOST_AT_ONCE = 20
@@ -20,30 +20,30 @@ LOST_AT_ONCE = 20
 def attend(deps: Deps) -> None:
     """Do what halts and messages lack: reactions that a crash cut off, hourly repeats, and what nobody heard."""
     complete(deps)
-    repeat(deps)
+    send_reminder(deps)
     send_again(deps)
 
 
 def complete(deps: Deps) -> bool:
     """Carry out a halt that closed the latch and got no further; return whether there was one."""
-    standing = deps.latch.read()
-    if standing.is_armed or standing.is_fresh or halts.find(deps.ledger, standing.halt_id) is not None:
+    latch = deps.latch.read()
+    if latch.is_armed or latch.is_fresh or halts.find(deps.ledger, latch.halt_id) is not None:
         return False
-    carry_out(deps, None, standing, standing.name, standing.reason)
+    carry_out(deps, None, latch, latch.name, latch.reason)
     return True
 
 
-def repeat(deps: Deps) -> bool:
-    """Tell of an unacknowledged halt again when it was last told an hour ago; return whether it was."""
-    standing = deps.latch.read()
-    if not is_unheard(deps.ledger, standing, deps.clock.now()):
+def send_reminder(deps: Deps) -> bool:
+    """Send a reminder of an unacknowledged halt when it was last notified an hour ago; return whether it was sent."""
+    latch = deps.latch.read()
+    if not is_reminder_due(deps.ledger, latch, deps.clock.now()):
         return False
-    tell(
+    notify(
         deps,
         Severity.PAGE,
-        key_of(standing),
-        f"STILL HALTED by {standing.name}",
-        f"{standing.sentence()}. To stop these messages: appliance acknowledge",
+        key_of(latch),
+        f"STILL HALTED by {latch.name}",
+        f"{latch.sentence()}. To stop these messages: appliance acknowledge",
     )
     return True
 
@@ -60,9 +60,9 @@ def send_again(deps: Deps) -> int:
     return taken
 
 
-def acknowledge(ledger: Ledger, standing: LatchRecord, by: str, at: datetime) -> None:
-    """Record that a person knows of the standing halt; the same again keeps the first."""
-    if halts.find(ledger, standing.halt_id) is None:  # a crash came between the latch and the ledger
-        halts.add(ledger, halts.HaltRow(standing.halt_id, at, standing.name, "", standing.reason, "", None, "halt"))
-    if not is_acknowledged(ledger, standing.halt_id):
-        halts.add_details(ledger, standing.halt_id, {ACKNOWLEDGED: at.isoformat(), "acknowledged_by": by})
+def acknowledge(ledger: Ledger, latch: LatchRecord, by: str, at: datetime) -> None:
+    """Record that a person knows of the halt in force; acknowledging again keeps the first record."""
+    if halts.find(ledger, latch.halt_id) is None:  # a crash came between the latch and the ledger
+        halts.add(ledger, halts.HaltRow(latch.halt_id, at, latch.name, "", latch.reason, "", None, "halt"))
+    if not is_acknowledged(ledger, latch.halt_id):
+        halts.add_details(ledger, latch.halt_id, {ACKNOWLEDGED: at.isoformat(), "acknowledged_by": by})

@@ -1,7 +1,7 @@
-"""How a halt is carried out, in the one order that survives a crash at any point.
+"""Carries out a halt in the one order that survives a crash at any point: latch, cancel, record, notify.
 
-The latch first, durably; then working orders are cancelled; then the ledger and a person are told what became of it,
-whatever that was: no answer of the broker, no clock and no ledger stands between a halt and the page.
+The latch first, durably; then working orders are cancelled; then the outcome is recorded in the ledger and a person is notified,
+whatever that was: no answer of the broker, no clock and no ledger can keep a halt from the page.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def halt_name(error: HaltDevice | OutcomeUnknown) -> str:
 
 
 def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: str = "") -> LatchRecord:
-    """Close the latch, cancel every working order, record and tell; return the halt that stands.
+    """Close the latch, cancel every working order, record and notify; return the halt in force.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: s
     reason : str
         For a person.
     measure : str
-        What was measured, where a tripwire measured it.
+        The measured figure, where a tripwire measured it.
 
     Raises
     ------
@@ -79,33 +79,35 @@ def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: s
 
 
 def carry_out(deps: Deps, session: date | None, record: LatchRecord, name: str, reason: str, measure: str = "") -> str:
-    """Do what follows once the latch is closed: cancel working orders, record, tell; return what became of the orders.
+    """Do what follows once the latch is closed: cancel working orders, record, notify; return the outcome of the orders.
 
     Raises
     ------
     LedgerUnusable, Locked
-        A person was told, and the halt is not on record: the next attendance records it.
+        A person was notified, and the halt is not on record: the next attendance records it.
     """
     reason, cancelled = clean(reason), cancel_all(lambda: deps.broker)
     try:
         _record(deps, session, record, name, reason, measure, cancelled)
     finally:
-        told = tell(deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}", _body(record, reason, cancelled, _held(deps)))
-    halts.add_details(deps.ledger, record.halt_id, {"notified": told})
+        delivered = notify(
+            deps, Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {name}", _body(record, reason, cancelled, _held(deps))
+        )
+    halts.add_details(deps.ledger, record.halt_id, {"notified": delivered})
     return cancelled
 
 
 def carry_out_without_ledger(
     open_broker: Callable[[], Broker], notifier: Notifier, record: LatchRecord, at: datetime, error: TrademlError
 ) -> str:
-    """Cancel working orders and tell a person, where there is no ledger to be had; return what became of the orders.
+    """Cancel working orders and notify a person, where there is no usable ledger; return the outcome of the orders.
 
     Parameters
     ----------
     open_broker : callable
     notifier : Notifier
     record : LatchRecord
-        The halt that stands.
+        The halt in force.
     at : datetime
         UTC.
     error : TrademlError
@@ -142,8 +144,8 @@ def _record(deps: Deps, session: date | None, record: LatchRecord, name: str, re
     halts.add(deps.ledger, row)
 
 
-def tell(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
-    """Tell a person through every channel and record whether it reached one.
+def notify(deps: Deps, severity: Severity, key: str, title: str, body: str) -> bool:
+    """Notify a person through every channel and record whether it reached one.
 
     The same words under the same key, once they have reached a person, are not said again within the hour.
     """
@@ -170,7 +172,7 @@ def cancel_all(open_broker: Callable[[], Broker]) -> str:
     """Ask the broker once to cancel every order, and return what became of it in words, whatever that was."""
     try:
         return CANCELLED if open_broker().cancel_all() else "the broker did not take the cancellation"
-    except Exception as error:  # noqa: BLE001 - no answer, however spoilt, may keep a halt from being recorded and told
+    except Exception as error:  # noqa: BLE001 - no answer, however spoilt, may keep a halt from being recorded and notified
         return clean(f"not cancelled: {reason_of(error)}")
 
 
@@ -188,7 +190,7 @@ def _threshold(deps: Deps, session: date | None, name: str) -> str:
 
 
 def _circumstances(deps: Deps, session: date | None) -> dict[str, object]:
-    """What was measured, held and on its way when the latch closed; the hash names the day's figures as recorded."""
+    """Figures, positions and open orders when the latch closed; the hash names the day's figures as recorded."""
     rows = tripwires.of_session(deps.ledger, session) if session is not None else ()
     measured = {row.name: row.value for row in rows}
     held = snapshots.latest(deps.ledger)
@@ -201,7 +203,7 @@ def _circumstances(deps: Deps, session: date | None) -> dict[str, object]:
 
 
 def _holdings(deps: Deps) -> str:
-    standing = snapshots.latest(deps.ledger)
-    if standing is None:
+    held = snapshots.latest(deps.ledger)
+    if held is None:
         return "no holdings are recorded"
-    return f"{len(standing.positions)} positions are held, equity {standing.equity} USD at the last agreement"
+    return f"{len(held.positions)} positions are held, equity {held.equity} USD at the last agreement"

@@ -1,4 +1,4 @@
-"""What left for the broker in a session, measured against the frozen plan."""
+"""Measures the orders sent in a session against the frozen plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from appliance.context import Deps
 from appliance.controls.measures import rejected_share
-from appliance.controls.tripwires import Figures
+from appliance.controls.tripwires import TripwireFigures
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState
@@ -18,12 +18,12 @@ from execution.orders import Intent, IntentKey, Plan
 REFUSED = (IntentState.REFUSED, IntentState.VENUE_REJECTED)
 
 
-def order_figures(deps: Deps, session: date) -> Figures:
+def order_figures(deps: Deps, session: date) -> TripwireFigures:
     """Measure the session's journal."""
     return figures_of(plans.load(deps.ledger, session), intents.of_session(deps.ledger, session))
 
 
-def figures_of(plan: Plan | None, journal: Sequence[JournalEntry]) -> Figures:
+def figures_of(plan: Plan | None, journal: Sequence[JournalEntry]) -> TripwireFigures:
     """Count what a plan did not ask for.
 
     A follow-up attempt of a planned intent is permitted, with the planned side and at most the planned quantity;
@@ -40,7 +40,7 @@ def figures_of(plan: Plan | None, journal: Sequence[JournalEntry]) -> Figures:
     ]
     overfilled = _overfilled(sent, planned)
     live = Counter(_place(e.intent.key) for e in sent if e.state.is_at_broker and not e.state.is_terminal)
-    return Figures(
+    return TripwireFigures(
         excess_orders=float(len(strangers)),
         excess_plan=float(len(widened) + overfilled),
         duplicates=float(sum(count - 1 for count in live.values())),

@@ -1,6 +1,6 @@
-"""The ramp: a first funding, a resumption or a new model is stepped into over a few sessions.
+"""The ramp: position sizes grow over several sessions after a first funding, a resumption or a new model.
 
-A model that is only trained anew is no new one: the ramp counts by lineage (`BundleManifest.lineage`).
+A model that is only retrained is no new one: the ramp counts by lineage (`BundleManifest.lineage`).
 """
 
 from __future__ import annotations

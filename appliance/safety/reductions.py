@@ -1,4 +1,4 @@
-"""A REDUCE that only a person ends: from the trip on only orders that lower a position leave, whatever the figure says.
+"""A lasting REDUCE: only orders that lower a position are sent until a person ends it.
 
 It is a row of the ledger's halts with the action `reduce`: written when the row trips, before the session is planned,
 and in force until `appliance rearm` names it or opens the latch.
@@ -11,20 +11,20 @@ from datetime import date
 from typing import Final
 
 from appliance.context import Deps
-from appliance.controls.tripwires import TRIPWIRES, Action, Evaluation, Rearm
+from appliance.controls.tripwires import TRIPWIRES, Evaluation, Rearm, TripwireAction
 from appliance.ledger import Ledger, halts
 from appliance.ledger.halts import HaltRow
 from appliance.safety.limit_changes import guarded
 from signals.files import sha256_of
 from signals.text.wording import utc_words
 
-LASTING: Final = frozenset(r.name for r in TRIPWIRES if r.action is Action.REDUCE and r.rearm is Rearm.HUMAN)
+LASTING: Final = frozenset(r.name for r in TRIPWIRES if r.action is TripwireAction.REDUCE and r.rearm is Rearm.HUMAN)
 ID_LENGTH = 8
 
 
 def hold(deps: Deps, session: date, evaluations: Iterable[Evaluation]) -> tuple[HaltRow, ...]:
-    """Record every lasting REDUCE among the evaluations that does not stand yet; return the new ones."""
-    known = {row.name for row in standing(deps.ledger)}
+    """Record every lasting REDUCE among the evaluations that is not in force yet; return the new ones."""
+    known = {row.name for row in in_force(deps.ledger)}
     fresh = tuple(
         HaltRow(
             id=sha256_of(f"{item.name}|{session}|{deps.clock.now().isoformat()}".encode())[:ID_LENGTH],
@@ -34,7 +34,7 @@ def hold(deps: Deps, session: date, evaluations: Iterable[Evaluation]) -> tuple[
             value="missing" if item.value is None else f"{item.value:.6g}",
             threshold=f"{item.limit:g}",
             plan_digest=None,
-            action=Action.REDUCE.value,
+            action=TripwireAction.REDUCE.value,
             details={"session": session, "limits": guarded(deps.config)},
         )
         for item in evaluations
@@ -45,9 +45,9 @@ def hold(deps: Deps, session: date, evaluations: Iterable[Evaluation]) -> tuple[
     return fresh
 
 
-def standing(ledger: Ledger) -> tuple[HaltRow, ...]:
+def in_force(ledger: Ledger) -> tuple[HaltRow, ...]:
     """Return the reductions in force, oldest first."""
-    return halts.standing(ledger, Action.REDUCE.value)
+    return halts.open_halts(ledger, TripwireAction.REDUCE.value)
 
 
 def sentence(row: HaltRow) -> str:

@@ -1,1 +1,1 @@
-"""How the device is: health and its reasons, vitals, attendance."""
+"""The state of the device: health and its reasons, vitals, upkeep."""

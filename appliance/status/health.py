@@ -1,4 +1,4 @@
-"""Whether a device is well: facts in, one verdict with its reasons out."""
+"""The verdict on a device's health: facts in, status and reasons out. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
 
 
-class Verdict(IntEnum):
+class HealthStatus(IntEnum):
     """The exit code of `appliance status`."""
 
     OK = 0
@@ -25,7 +25,7 @@ class Verdict(IntEnum):
 class Health:
     """A verdict and the sentences behind it, worst first."""
 
-    verdict: Verdict
+    verdict: HealthStatus
     reasons: tuple[str, ...]
 
 
@@ -38,21 +38,21 @@ def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bun
     runs : sequence of JobRun
         Of the newest session that has any, in any order.
     undelivered : int
-        Alerts of late that no channel took.
+        Recent alerts that no channel delivered.
     has_bundle : bool
         Whether a bundle is in force.
     reduced_by : sequence of str
-        Tripwires whose REDUCE stands until a person ends it.
+        Tripwires whose REDUCE is in force until a person ends it.
     """
     if not latch.is_armed:
-        return Health(Verdict.HALTED, (latch.sentence(),))
+        return Health(HealthStatus.HALTED, (latch.sentence(),))
     reasons = [f"{run.job} of {run.session} {_word(run.status)}: {run.summary}" for run in runs if run.status is not JobStatus.DONE]
     reasons += [f"{name} lets only orders leave that lower a position, until you end it" for name in reduced_by]
     if undelivered:
         reasons.append(f"{undelivered} alerts reached nobody")
     if not has_bundle:
         reasons.append("no bundle is in force")
-    return Health(Verdict.DEGRADED if reasons else Verdict.OK, tuple(reasons))
+    return Health(HealthStatus.DEGRADED if reasons else HealthStatus.OK, tuple(reasons))
 
 
 def newest_session(runs: Sequence[JobRun]) -> date | None:

@@ -1,4 +1,4 @@
-"""Whether a device is looked after: sessions that no job served, addresses for alerts, and keys that soon expire.
+"""Signs of a neglected device: missed sessions, missing alert addresses, keys about to expire.
 
 Everything is read, nothing believed: the key set is verified where it is used, here only its dates are shown.
 """
@@ -50,7 +50,7 @@ def missed_sessions(
     served : iterable of (date, str)
         Session and job of each run, ended or not; a job that was recorded as skipped counts.
     armed_at, now : datetime
-        By the clock that the device goes by.
+        By the device's clock.
     calendar : Calendar
     table : Timetable
     """
@@ -60,7 +60,7 @@ def missed_sessions(
 
 
 def count_addresses(credentials: Path | None) -> int:
-    """Return how many addresses for alerts lie among the credentials; none where they cannot be read."""
+    """Return how many addresses for alerts are among the credentials; none where they cannot be read."""
     try:
         lines = (credentials / ADDRESSES).read_text(encoding="utf-8").splitlines() if credentials else []
     except (OSError, ValueError):
@@ -94,7 +94,7 @@ def keys_end(keys: Path) -> date | None:
 
 
 def keys_reason(keys: Path, today: date) -> str:
-    """Return one sentence from `EARLY_DAYS` before the keys end; empty earlier, and where no key set lies."""
+    """Return one sentence from `EARLY_DAYS` before the keys end; empty earlier, and where there is no key set."""
     ends = keys_end(keys)
     left = (ends - today).days if ends else EARLY_DAYS + 1
     if left > EARLY_DAYS:

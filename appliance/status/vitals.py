@@ -1,4 +1,4 @@
-"""How a device is, from its state folder alone: the same facts for `status`, for `health.json` and for the metrics.
+"""The facts of a device read from its state folder, for `status`, `health.json` and the Prometheus metrics.
 
 Entry points: `vitals` (ledger, latch and daemon), `metrics` (pure: the facts as a Prometheus text).
 Reading disturbs nothing and loads none of the jobs' libraries: the idle daemon does it every minute.
@@ -19,7 +19,7 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
-from appliance.status.health import Health, Verdict, assess, newest_session
+from appliance.status.health import Health, HealthStatus, assess, newest_session
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 
@@ -32,7 +32,7 @@ PREFIX = "trademl_appliance_"
 
 @dataclass(frozen=True)
 class DaemonFacts:
-    """What is known of the process that runs the jobs.
+    """Facts about the process that runs the jobs.
 
     Attributes
     ----------
@@ -51,16 +51,16 @@ class DaemonFacts:
     at: datetime | None = None
     said: dict[str, Any] = field(default_factory=dict)
 
-    def reasons(self, now: datetime) -> tuple[Verdict, tuple[str, ...]]:
+    def reasons(self, now: datetime) -> tuple[HealthStatus, tuple[str, ...]]:
         """Judge it at the instant `now` of the machine's clock."""
         if not self.is_expected:
-            return Verdict.OK, ()
+            return HealthStatus.OK, ()
         if not self.runs:
-            return Verdict.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
+            return HealthStatus.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
-            return Verdict.DOWN, ("the daemon has been silent for more than two minutes",)
+            return HealthStatus.DOWN, ("the daemon has been silent for more than two minutes",)
         waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
-        return (Verdict.DEGRADED if waits else Verdict.OK), waits
+        return (HealthStatus.DEGRADED if waits else HealthStatus.OK), waits
 
 
 @dataclass(frozen=True)
@@ -150,19 +150,19 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
         The machine's clock.
     daemon : DaemonFacts
     concerns : sequence of str
-        What else degrades it, in sentences.
+        Other reasons why it is degraded, in sentences.
     """
     latch = Latch(folder.root, DurableFs()).read()
     recent = job_runs.since(ledger, min(job_runs.sessions(ledger), default=date.min))
     session = newest_session(recent)
     runs = tuple(run for run in recent if run.session == session)
-    reduced = halts.standing(ledger, REDUCE)
+    reduced = halts.open_halts(ledger, REDUCE)
     undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
     checks = tripwires.of_session(ledger, session) if session else ()
     bundle = _bundle(folder)
     base = assess(latch, runs, undelivered, bundle is not None, [row.name for row in reduced])
     verdict, reasons = daemon.reasons(now)
-    worst = max(base.verdict, verdict, Verdict.DEGRADED if concerns else Verdict.OK)
+    worst = max(base.verdict, verdict, HealthStatus.DEGRADED if concerns else HealthStatus.OK)
     value = nav.history(ledger, date.max, 1)
     held = snapshots.latest(ledger)
     return Vitals(
@@ -212,10 +212,10 @@ def metrics(facts: dict[str, Any], now: datetime) -> str:
     lines = [
         _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts["verdict"]], "0 ok, 1 degraded, 2 halted, 3 down"),
         _gauge("armed", facts["armed"], "1 while orders may be sent"),
-        _gauge("halted", bool(facts["halt_id"]), "1 while a halt stands"),
-        _gauge("reductions", len(facts["reductions"]), "reductions that stand until a person ends them"),
+        _gauge("halted", bool(facts["halt_id"]), "1 while a halt is in force"),
+        _gauge("reductions", len(facts["reductions"]), "reductions in force until a person ends them"),
         _gauge("tripwires_tripped", len(facts["tripped"]), "checks of the newest session that tripped"),
-        _gauge("alerts_undelivered", facts["undelivered"], "alerts of late that reached nobody"),
+        _gauge("alerts_undelivered", facts["undelivered"], "recent alerts that reached nobody"),
         _gauge("orders_unfinished", facts["unfinished_orders"], "orders that have not ended"),
         _gauge("equity_usd", _number(facts["equity"]), "of the account as last agreed"),
         _gauge("real_nav_usd", _number(facts["real_nav"]), "what the book would be worth outside a paper account"),

@@ -1,4 +1,4 @@
-"""Copying an object from a store onto this disk: gone on with where it broke off, hashed, then named.
+"""Resumable download of an object: continued where it broke off, hashed, then renamed into place.
 
 Entry points: `bring` (something vouches for the object), `fetched` (nothing does yet).
 
@@ -22,14 +22,14 @@ from signals.errors import BadDataset, StoreUnreachable
 from signals.files import extend, settle, sha256_of_file
 
 if TYPE_CHECKING:
-    from appliance.storage.published_store import Store
+    from appliance.storage.published_store import PublishedStore
 
 MOST_REQUESTS = 8
 MOST_FETCHED = 256 * 2**20  # more than any file that is published: an answer without an end must not fill the disk
 PART = ".part"
 
 
-def bring(store: Store, name: str, to: Path, *, sha256: str, size: int) -> int:
+def bring(store: PublishedStore, name: str, to: Path, *, sha256: str, size: int) -> int:
     """Make `to` the object that is vouched for, and return the bytes that had to be transferred.
 
     Raises
@@ -58,7 +58,7 @@ def bring(store: Store, name: str, to: Path, *, sha256: str, size: int) -> int:
     return came
 
 
-def fetched(store: Store, name: str, to: Path) -> str:
+def fetched(store: PublishedStore, name: str, to: Path) -> str:
     """Make `to` whatever the store holds under this name, and return its SHA-256.
 
     Raises
@@ -79,7 +79,7 @@ def fetched(store: Store, name: str, to: Path) -> str:
     return digest
 
 
-def _go_on(store: Store, name: str, part: Path, size: int | None) -> int:
+def _go_on(store: PublishedStore, name: str, part: Path, size: int | None) -> int:
     """Ask for what `part` lacks until it has `size` bytes, or ends by itself where the size is not known."""
     before = held = _held(part)
     for request in range(MOST_REQUESTS):

@@ -1,4 +1,4 @@
-"""Published things in an object store, read with a key that may do nothing else."""
+"""Published data and bundles in an object store (S3), read with a read-only key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signals.errors import StoreUnreachable
 from signals.storage.s3 import Objects
 
 
-class S3Store:
+class PublishedBucket:
     """A prefix of a bucket.
 
     Parameters

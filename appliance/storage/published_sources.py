@@ -1,4 +1,4 @@
-"""Where this device reads published things: the stores of its settings, opened, and the dataset's manifest kept here.
+"""Opens the configured stores of published data and bundles, and caches the dataset's manifest.
 
 Only a pull needs the store. Every other job reads the manifest that the last pull, or `init`, verified and left in the
 state folder: a store that is down stops no order and no report, no other process loads a client, and nobody who can
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.config import StoresConfig
-from appliance.storage.published_store import MANIFEST, FolderStore, Store
+from appliance.storage.published_store import MANIFEST, PublishedFolder, PublishedStore
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Keyset
 from signals.bundle.dataset import open_dataset, signature_name
@@ -24,12 +24,12 @@ from signals.storage.places import Place, is_s3
 from signals.storage.s3 import Objects, read_keys
 
 
-def published(store: Store) -> Manifest:
+def unverified_manifest(store: PublishedStore) -> Manifest:
     """Return the manifest that the store publishes now, whoever wrote it: to be shown, never to be taken over."""
     return Manifest.from_bytes(store.read(MANIFEST), where=f"{MANIFEST} of the data store")
 
 
-def signed(store: Store, keyset: Keyset, today: date, place: str) -> Manifest:
+def verified_manifest(store: PublishedStore, keyset: Keyset, today: date, place: str) -> Manifest:
     """Return the manifest that the store publishes now, signed by data keys that count on the session `today`.
 
     Raises
@@ -44,7 +44,7 @@ def signed(store: Store, keyset: Keyset, today: date, place: str) -> Manifest:
 
 
 @dataclass(frozen=True)
-class Sources:
+class PublishedSources:
     """The stores of one device.
 
     Attributes
@@ -57,16 +57,16 @@ class Sources:
     config: StoresConfig
     credentials: Path | None = None
 
-    def data(self) -> Store:
+    def data(self) -> PublishedStore:
         """Open the store of the curated dataset; raise `BadConfig` where its key pair is missing."""
         return self._open(self.config.data)
 
-    def bundles(self) -> Store:
+    def bundles(self) -> PublishedStore:
         """Open the store of published bundles; raise `BadConfig` where its key pair is missing."""
         return self._open(self.config.bundles)
 
     def manifest(self, folder: StateFolder) -> Manifest:
-        """Return the dataset's manifest as the device goes by it; see the module's first lines.
+        """Return the dataset's manifest that the device uses; see the module's first lines.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Sources:
         """
         if folder.manifest.is_file():
             return Manifest.from_bytes(folder.manifest.read_bytes(), where=str(folder.manifest))
-        return published(self.data())
+        return unverified_manifest(self.data())
 
     def remember(self, manifest: Manifest, folder: StateFolder) -> None:
         """Keep the manifest that was pulled."""
@@ -98,12 +98,12 @@ class Sources:
             )
         return folder
 
-    def _open(self, place: str) -> Store:
+    def _open(self, place: str) -> PublishedStore:
         if not is_s3(place):
-            return FolderStore(Path(place))
-        from appliance.storage.published_bucket import S3Store
+            return PublishedFolder(Path(place))
+        from appliance.storage.published_bucket import PublishedBucket
 
-        return S3Store(self._objects.at(Place.parse(place)))
+        return PublishedBucket(self._objects.at(Place.parse(place)))
 
     @cached_property
     def _objects(self) -> Objects:

@@ -1,4 +1,4 @@
-"""Readers of published data and bundles: a folder here, or an object store by the same calls (`storage.s3`)."""
+"""The read interface to published data and bundles, and its implementation for a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANIFEST = "manifest.json"  # of the curated dataset, in its store
 PIECE = 2**18
 
 
-class Store(Protocol):
+class PublishedStore(Protocol):
     """A read-only tree of named objects. Nothing that it delivers is believed before its hash is checked."""
 
     def read(self, name: str) -> bytes:
@@ -30,7 +30,7 @@ class Store(Protocol):
         """Copy an object to the file `to`, whole or not at all, and return the SHA-256 of what was written."""
 
 
-class FolderStore:
+class PublishedFolder:
     """A local or mounted folder.
 
     Parameters

@@ -1,1 +1,1 @@
-"""The machine under the device: clocks, durable files, the state folder, HTTP, the operator."""
+"""The operating system's side: clocks, durable files, the state folder, HTTP, the operator."""

@@ -1,4 +1,4 @@
-"""The clocks a device can run on: the machine's own, an exchange's, or one that a rehearsal moves by hand."""
+"""Clocks: the machine's, a served exchange's, and a virtual one that a replay advances."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that moves only when told to: history passes as fast as the work allows.
+    """A clock that moves only when it is advanced: history passes as fast as the work allows.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class ExchangeTime:
             return _instant(get(self._url, CLOCK_PATH, self._patience)[1])
         except (OSError, HTTPException, ValueError) as error:
             raise BrokerUnreachable(
-                "the exchange does not tell the time",
+                "the exchange does not report its time",
                 where=f"{self._url}: {reason_of(error)}",
                 fix="Start it with `paper-exchange serve` or correct venue.url in config.yml",
             ) from None
@@ -121,7 +121,7 @@ class ExchangeTime:
 
 
 def hosted_time(root: Path) -> datetime | None:
-    """Where the clock of an exchange hosted in the state folder `root` stands; None before it was first moved.
+    """Return the time of an exchange hosted in the state folder `root`; None before it was first moved.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def hosted_time(root: Path) -> datetime | None:
 
 
 def venue_time(root: Path, real: Clock, *, is_exchange: bool, url: str) -> datetime | None:
-    """What time it is where the device trades, for whoever only looks; None before a hosted clock was first moved.
+    """Return the venue's time for a reader; None before a hosted clock was first moved.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Side files of the device, durable: whole or absent after a power cut, and reported only once on disk."""
+"""Durable file writes: a file is whole or absent after a power cut, and a write returns only once it is on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The person at the keyboard: who it is, and what they must type before something that matters."""
+"""The person at the terminal: login name, and typed confirmation of dangerous commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def confirm_typed(word: str, what: str, *, yes: bool) -> None:
     """Ask for `word` unless `yes`; raise `FixInput` when something else is typed."""
     if yes:
         return
-    import typer  # only commands that ask need it; the screens, which want the name alone, stay light
+    import typer  # only commands that ask need it; the screens, which want only the name, stay light
 
     typed = typer.prompt(f"Type {word} to {what}", default="", show_default=False)
     if typed.strip() != word:

@@ -1,4 +1,4 @@
-"""Interfaces of the device to the outside world: clock, network, side files, alerts and heartbeat.
+"""Interfaces of the device to the outside world: clock, network, files, alerts and heartbeat.
 
 The composition root passes the real ones, replay and simulation pass virtual ones, and every job runs the same code.
 """
@@ -68,7 +68,7 @@ class Fs(Protocol):
 
 
 class Severity(StrEnum):
-    """How loudly a person is told."""
+    """How loudly a person is notified."""
 
     INFO = "info"
     WARN = "warn"
@@ -87,14 +87,14 @@ class Alert:
 
 
 class Notifier(Protocol):
-    """How a person is told. Never raises into trading; a failure to deliver is a result."""
+    """How a person is notified. Never raises into trading; a failure to deliver is a result."""
 
     def notify(self, alert: Alert) -> bool:
         """Return whether at least one channel took the alert."""
 
 
-class Beat(StrEnum):
-    """What the watcher outside is told; the value is what is added to its address."""
+class HeartbeatSignal(StrEnum):
+    """The kinds of ping to the external watcher; the value is added to its address."""
 
     START = "/start"
     SUCCESS = ""
@@ -102,11 +102,11 @@ class Beat(StrEnum):
 
 
 class Heartbeat(Protocol):
-    """How a watcher outside, which pages when it hears nothing, is told that the device is alive."""
+    """How an external watcher, which pages when pings stop, learns that the device is alive."""
 
     @property
     def is_set(self) -> bool:
         """Whether there is a watcher."""
 
-    def beat(self, beat: Beat, body: str = "") -> bool:
+    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
         """Return whether the watcher took it; never raises and never takes long."""

@@ -1,4 +1,4 @@
-"""The state folder: where each thing of one device lives, and the lock that keeps a second writer out."""
+"""The state folder: the path of every file of a device, and the lock that permits only one writer."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class StateFolder:
 
     @property
     def features(self) -> Path:
-        """What the model read, a file an evening."""
+        """The features that the model read, a file an evening."""
         return self.root / "features"
 
     @property
     def completed(self) -> Path:
-        """What a vendor told of sessions that were not published, and which of it each evening stood on."""
+        """Vendor records of sessions that were not published, and which of them each evening used."""
         return self.root / "completed"
 
     @property
@@ -95,12 +95,12 @@ class StateFolder:
 
     @property
     def health(self) -> Path:
-        """What the daemon last wrote of itself; a link where a runtime folder holds the file."""
+        """The daemon's last report on itself; a link where a runtime folder holds the file."""
         return self.root / "health.json"
 
     @property
     def briefing(self) -> Path:
-        """What the daemon last knew of settings and calendar."""
+        """The daemon's last copy of settings and calendar."""
         return self.root / "briefing.json"
 
     def require(self) -> None:

@@ -1,9 +1,9 @@
-"""Time as the daemon needs it: whether the machine's clock may be believed, and whether it jumped or slept.
+"""Clock synchronisation: whether the machine's clock is trustworthy, and whether it jumped or was suspended.
 
 Invariants
 ----------
 1. Nothing here sets a clock, and nothing waits longer than `ASK_SECONDS`.
-2. What cannot be told counts as wrong: a clock of which nobody says that it is synchronised is not.
+2. Unknown counts as wrong: a clock that nobody reports as synchronised is not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from signals.errors import BrokerUnreachable
 from signals.text.wording import reason_of
 
 MAX_SKEW_SECONDS = 2.0
-DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant lies in the second after it
+DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant is in the second after it
 STA_UNSYNC = 0x40
 TIME_ERROR = 5
 CHRONY = ("chronyc", "-n", "-h", "127.0.0.1", "-c", "tracking")
@@ -59,14 +59,14 @@ def kernel_says(adjtimex: Callable[[], tuple[int, int] | None]) -> str | None:
 
 def unsynchronised() -> str:
     """Why this machine's clock is not to be believed, asking chrony first and then the kernel; empty when it is."""
-    said = chrony_says(_output)
-    if said is None:
-        said = kernel_says(_adjtimex)
-    return f"{UNSYNCHRONISED}: neither chrony nor the kernel says that it is" if said is None else said
+    reason = chrony_says(_output)
+    if reason is None:
+        reason = kernel_says(_adjtimex)
+    return f"{UNSYNCHRONISED}: neither chrony nor the kernel says that it is" if reason is None else reason
 
 
 def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
-    """How far the clock is from the Date header of `url`, at least, in seconds; zero within what the header can tell.
+    """How far the clock is from the Date header of `url`, at least, in seconds; zero within the header's resolution.
 
     Raises
     ------
@@ -76,12 +76,12 @@ def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
     before = now()
     try:
         dated, _ = get(url, "/v2/clock")
-        told = parsedate_to_datetime(dated).astimezone(UTC)
+        reported = parsedate_to_datetime(dated).astimezone(UTC)
     except (OSError, HTTPException, ValueError, TypeError) as error:
-        raise BrokerUnreachable("the broker does not tell the date", where=reason_of(error)) from None
+        raise BrokerUnreachable("the broker does not report the date", where=reason_of(error)) from None
     after = now()
     middle = before + (after - before) / 2
-    off = (middle - told).total_seconds() - DATE_HALF_SECOND
+    off = (middle - reported).total_seconds() - DATE_HALF_SECOND
     unsure = DATE_HALF_SECOND + (after - before).total_seconds() / 2
     return max(0.0, abs(off) - unsure)
 
@@ -97,7 +97,7 @@ class Instants:
 
 @dataclass(frozen=True)
 class Jump:
-    """What happened to time between two looks.
+    """A change of the clocks between two readings.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Jump:
 
 
 def between(earlier: Instants, later: Instants) -> Jump:
-    """Tell setting a clock and sleeping apart: the boot clock goes on in a suspended machine."""
+    """Distinguish a set clock from a suspended machine: the boot clock goes on in a suspended machine."""
     passed = later.boottime - earlier.boottime
     return Jump(later.wall - earlier.wall - passed, passed - (later.monotonic - earlier.monotonic))
 

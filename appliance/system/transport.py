@@ -1,4 +1,4 @@
-"""How HTTP leaves the device: with time-outs on every call, and never twice."""
+"""HTTP transports: time-outs on every call, no automatic retry, or an in-process exchange."""
 
 from __future__ import annotations
 

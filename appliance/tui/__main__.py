@@ -1,4 +1,4 @@
-"""`python -m appliance.tui`: the screens in a process of their own, without the jobs' libraries; wired here only."""
+"""Entry point of the screens as a process of their own (`python -m appliance.tui`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appliance.daemon.control_socket import SOCKET_NAME
 from appliance.system.clock import SystemClock
 from appliance.system.operator import who
 from appliance.tui import terminal
-from appliance.tui.app import ApplianceApp, Settings, Source
+from appliance.tui.app import AnswerSource, ApplianceApp, TuiSettings
 from appliance.tui.ledger_source import LedgerSource
 from signals.text.console import run
 
@@ -35,7 +35,7 @@ def main() -> None:
     with temporary as folder:
         clock = SystemClock()
         source = _invented(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
-        settings = Settings(
+        settings = TuiSettings(
             exports=asked.exports,
             by=who(),
             note=DEMO_NOTE if asked.demo else "",
@@ -54,14 +54,14 @@ def main() -> None:
         web_server.serve(screens, asked.port, Path(runtime) if runtime else None)
 
 
-def _invented(root: Path, seed: int, clock: SystemClock) -> Source:
-    from appliance.tui.demo.source import InventedSource  # a device's default limits come by pydantic, 8 MB that the screens do without
+def _invented(root: Path, seed: int, clock: SystemClock) -> AnswerSource:
+    from appliance.tui.demo.source import DemoSource  # a device's default limits come by pydantic, 8 MB that the screens do without
 
-    return InventedSource(root, seed, clock)
+    return DemoSource(root, seed, clock)
 
 
 def keep_what_is_loaded() -> None:
-    """Tell the collector that what is loaded is no garbage: looking through it all would hold a key up for 60 ms."""
+    """Exempt what is loaded from garbage collection: looking through it all would hold a key up for 60 ms."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""The application: it asks the source in a worker, hands each answer down, and turns keys into questions.
+"""The Textual application: reads in a worker, passes each answer to the widgets, and maps keys to actions.
 
 Invariants
 ----------
@@ -26,15 +26,15 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
 from appliance.daemon import control_socket
-from appliance.tui import exporting, plot
-from appliance.tui.banner import Banner, Notice, Standing, standing
+from appliance.tui import plot, row_export
+from appliance.tui.banner import Banner, BannerState, Notice, banner_state
 from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
 from appliance.tui.grid_pane import GridPane
-from appliance.tui.ledger_source import Answer, Question
+from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery
 from appliance.tui.menu_bars import KeyBar, ScreenBar
-from appliance.tui.overview_pane import LookPane
-from appliance.tui.prompt_line import Ask
+from appliance.tui.overview_pane import OverviewPane
+from appliance.tui.prompt_line import PromptLine
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
 from signals.errors import TrademlError
 from signals.text.plain_text import clean_lines
@@ -43,18 +43,18 @@ from signals.text.wording import reason_of
 DARK, LIGHT = "textual-dark", "textual-light"
 
 
-class Source(Protocol):
+class AnswerSource(Protocol):
     """Where answers come from."""
 
-    def read(self, question: Question) -> Answer:
+    def read(self, question: ScreenQuery) -> ScreenAnswer:
         """Answer one question; may block."""
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class TuiSettings:
     """How the screens run.
 
     Attributes
@@ -70,7 +70,7 @@ class Settings:
     is_remote : bool
         Shown in a browser: nothing may be asked of the daemon, written to a file, or ended from there.
     note : str
-        A line under the banner when nothing more urgent stands there.
+        A line under the banner when nothing more urgent is there.
     start : str
         Name of the first screen.
     """
@@ -114,14 +114,14 @@ class ApplianceApp(App[None]):
         *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in (*SCREENS, *DEEPER) if screen is not TRACE),
     ]
 
-    def __init__(self, source: Source, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: AnswerSource, settings: TuiSettings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._source, self._settings, self._monotonic = source, settings, monotonic
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self.is_reading = self._asks_again = False
         self._read_at: float | None = None
         self._started = monotonic()
-        self.answer: Answer | None = None
+        self.answer: ScreenAnswer | None = None
         self.front: Screen = BY_NAME[settings.start]
         self.session: date | None = None
         self.order, self._asked_on = "", TRACE.above
@@ -132,7 +132,7 @@ class ApplianceApp(App[None]):
         yield Notice()
         yield ScreenBar()
         yield Container(id="panes")
-        yield Ask(id="ask")
+        yield PromptLine(id="ask")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -164,18 +164,18 @@ class ApplianceApp(App[None]):
         try:
             while True:
                 self._asks_again = False
-                self._take(await self._answered(Question(self.front.query, self.session, self.order)))
+                self._take(await self._answered(ScreenQuery(self.front.query, self.session, self.order)))
                 if not self._asks_again:
                     return
         finally:
             self.is_reading = False
 
-    async def _answered(self, question: Question) -> Answer:
+    async def _answered(self, question: ScreenQuery) -> ScreenAnswer:
         if self.front.charts:
             self._reader.submit(plot.load)  # by the time of the answer there is what draws it
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._source.read, question)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: ScreenAnswer) -> None:
         if answer.overview is not None:
             self._read_at = self._monotonic()
         if answer.overview is None and self.answer is not None and self.answer.overview is not None:
@@ -184,18 +184,18 @@ class ApplianceApp(App[None]):
             self._tell()
             return
         self.answer = answer
-        if answer.question == Question(self.front.query, self.session, self.order):
+        if answer.question == ScreenQuery(self.front.query, self.session, self.order):
             self._pane(self.front).answer = answer
         self._tell()
 
     def _tell(self) -> None:
         age = self._monotonic() - (self._read_at if self._read_at is not None else self._started)
         is_known = self.answer is None or self.answer.overview is not None
-        said: Standing = standing(self.answer, age if is_known else 0.0, self._settings.note)
-        self.query_one(Banner).standing = said
-        self.query_one(Notice).standing = said
+        state: BannerState = banner_state(self.answer, age if is_known else 0.0, self._settings.note)
+        self.query_one(Banner).banner_state = state
+        self.query_one(Notice).banner_state = state
         panes = self.query_one("#panes")
-        panes.set_class(said.is_old, "-old")
+        panes.set_class(state.is_old, "-old")
         panes.display = self.answer is None or self.answer.overview is not None
 
     # -- screens ------------------------------------------------------------------------------------------------------
@@ -212,14 +212,14 @@ class ApplianceApp(App[None]):
         self.call_after_refresh(self._focus_grid)
         self.action_refresh_now()
 
-    def _pane(self, screen: Screen) -> GridPane | LookPane:
+    def _pane(self, screen: Screen) -> GridPane | OverviewPane:
         """The screen's pane, made when it is first needed."""
         found = [pane for pane in self.query(".pane") if pane.id == screen.name]
         if found:
             pane = found[0]
-            assert isinstance(pane, (GridPane, LookPane))
+            assert isinstance(pane, (GridPane, OverviewPane))
             return pane
-        made: GridPane | LookPane = LookPane() if screen is OVERVIEW else GridPane(screen)
+        made: GridPane | OverviewPane = OverviewPane() if screen is OVERVIEW else GridPane(screen)
         self.query_one("#panes").mount(made)
         return made
 
@@ -244,7 +244,7 @@ class ApplianceApp(App[None]):
         self.action_refresh_now()
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
-        """Enter on a row: the trace of its order; a name without one in the shown session is said to have none."""
+        """Enter on a row: the trace of its order; a name without one in the shown session is state to have none."""
         if order := event.row.get("client_order_id"):
             self.order, self._asked_on = str(order), self.front.name
             self.action_show(TRACE.name)
@@ -253,7 +253,7 @@ class ApplianceApp(App[None]):
 
     async def action_back(self) -> None:
         """Close the line, clear the filter, or go back to the screen that this one belongs to."""
-        ask = self.query_one(Ask)
+        ask = self.query_one(PromptLine)
         if ask.is_open:
             ask.close()
         elif self.pane is not None and self.pane.arrangement.words:
@@ -286,14 +286,14 @@ class ApplianceApp(App[None]):
         """Open the line for a filter or a symbol."""
         if self.pane is not None:
             start = self.pane.arrangement.words if what == "filter" else ""
-            self.query_one(Ask).open(what, start)
+            self.query_one(PromptLine).open(what, start)
 
-    def on_ask_changed(self, event: Ask.Changed) -> None:
+    def on_prompt_line_changed(self, event: PromptLine.Changed) -> None:
         """Filter while it is typed."""
         if event.what == "filter" and self.pane is not None:
             self.pane.arrangement = replace(self.pane.arrangement, words=event.text)
 
-    def on_ask_done(self, event: Ask.Done) -> None:
+    def on_prompt_line_done(self, event: PromptLine.Done) -> None:
         """Go to the symbol that was typed, or keep the filter."""
         if event.what == "symbol":
             self._go_to(event.text)
@@ -308,7 +308,7 @@ class ApplianceApp(App[None]):
         row = self.pane.grid.row if self.pane is not None else None
         if row is None:
             return
-        self.copy_to_clipboard(exporting.as_json([row]) if form == "json" else exporting.as_csv([row]))
+        self.copy_to_clipboard(row_export.as_json([row]) if form == "json" else row_export.as_csv([row]))
         self.notify(f"copied one row as {form.upper()}")
 
     @work(thread=True, group="exporting", exit_on_error=False)
@@ -320,7 +320,7 @@ class ApplianceApp(App[None]):
         rows = pane.grid.content.rows
         name = f"{pane.spec.command}_{self.answer.session if self.answer else 'none'}.{form}"
         try:
-            path = exporting.write(self._settings.exports / name, rows, form)
+            path = row_export.write(self._settings.exports / name, rows, form)
         except OSError as error:
             self.call_from_thread(self.notify, f"not exported: {reason_of(error)}", severity="error")
             return
@@ -329,7 +329,7 @@ class ApplianceApp(App[None]):
     def notify(
         self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None, markup: bool = False
     ) -> None:
-        """Show a message for a moment, cleaned: what the daemon or a person said is never markup."""
+        """Show a message for a moment, cleaned: what the daemon or a person state is never markup."""
         super().notify(clean_lines(message), title=title, severity=severity, timeout=timeout, markup=markup)
 
     # -- the rest -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is said above a grid about the whole table, and below it about the row under the cursor: text from values."""
+"""Captions of the grids: a summary above the table, and details of the selected row below it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from decimal import Decimal
 from appliance.schedule.timetable import JOBS
 from appliance.tui import formatting
 from appliance.tui.columns import Tone
-from appliance.tui.ledger_source import Answer
-from appliance.tui.said import Said
+from appliance.tui.formatting import TonedText
+from appliance.tui.ledger_source import ScreenAnswer
 from appliance.views import View
 from appliance.views.tripwire_checks import NEAR
-from appliance.views.view import Row
+from appliance.views.view import ViewRow
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DATA_LETTERS = {"GREEN": "G", "AMBER": "A", "RED": "R"}
@@ -21,25 +21,25 @@ JOB_LETTERS = {"done": "✔", "failed": "✘", "halted": "■", "skipped": "–"
 
 WIDE = 100  # columns from which there is room for what is nice to know
 
-Head = Callable[[Answer, int], Said]
-Detail = Callable[[Row], Said]
+Head = Callable[[ScreenAnswer, int], TonedText]
+Detail = Callable[[ViewRow], TonedText]
 
 
-def no_head(_answer: Answer, _width: int) -> Said:
+def no_head(_answer: ScreenAnswer, _width: int) -> TonedText:
     """Nothing."""
-    return Said()
+    return TonedText()
 
 
-def no_detail(_row: Row) -> Said:
+def no_detail(_row: ViewRow) -> TonedText:
     """Nothing."""
-    return Said()
+    return TonedText()
 
 
-def positions(answer: Answer, _width: int) -> Said:
+def positions(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many are held on each side, and when both books agreed on it."""
     view = _view(answer, "positions")
     sides = Counter(row["side"] for row in view.rows)
-    text = Said(f"{sides['LONG']} long, {sides['SHORT']} short")
+    text = TonedText(f"{sides['LONG']} long, {sides['SHORT']} short")
     if sides["FLAT"]:
         text.append(f", {sides['FLAT']} aimed at and not held", Tone.WARN)
     if view.facts:
@@ -48,18 +48,18 @@ def positions(answer: Answer, _width: int) -> Said:
     return text
 
 
-def position(row: Row) -> Said:
+def position(row: ViewRow) -> TonedText:
     """The holding in one line."""
     prices = f"at {row['entry'] or '-'}, now {row['price'] or '-'}"
-    return Said(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
+    return TonedText(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
 
 
-def blotter(answer: Answer, _width: int) -> Said:
-    """How the orders stand."""
+def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
+    """The orders by state."""
     view = _view(answer, "blotter")
     states = Counter(str(row["state"]) for row in view.rows)
     worth = sum((abs(Decimal(row["notional_usd"])) for row in view.rows), start=Decimal(0))
-    text = Said(f"{len(view.rows)} orders for {worth:,.0f} USD:")
+    text = TonedText(f"{len(view.rows)} orders for {worth:,.0f} USD:")
     for state, count in states.most_common():
         text.append(f" {count} ")
         text.append(formatting.marked(state), formatting.tone_of_word(state))
@@ -68,47 +68,47 @@ def blotter(answer: Answer, _width: int) -> Said:
     return text
 
 
-def order(row: Row) -> Said:
+def order(row: ViewRow) -> TonedText:
     """The order's id, its reason, and where to go on."""
-    text = Said(f"{row['client_order_id']}   ", Tone.DIM)
+    text = TonedText(f"{row['client_order_id']}   ", Tone.DIM)
     text.append("enter", is_bold=True).append(": why this order?")
     if row["reason"]:
         text.append(f"\n{row['reason']}")
     return text
 
 
-def signals(answer: Answer, _width: int) -> Said:
+def signals(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whose scores, of when."""
     view = _view(answer, "signals")
     sleeves = Counter((str(row["sleeve"]), str(row["asof"]), str(row["source"])) for row in view.rows)
     parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}" for (sleeve, asof, source), count in sleeves.items()]
-    return Said("; ".join(parts))
+    return TonedText("; ".join(parts))
 
 
-def signal(row: Row) -> Said:
-    """What the sleeve says of the name, and what that counts in the blend."""
-    text = Said(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
+def signal(row: ViewRow) -> TonedText:
+    """The sleeve's score of the name, and its share in the blend."""
+    text = TonedText(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
     if row["contribution"] is not None:
         text.append(f"; adds {row['contribution']:+.2f} to the blended score")
     return text
 
 
-def risk(answer: Answer, _width: int) -> Said:
+def risk(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many checks tripped or come near, and the last halt."""
     rows = _view(answer, "tripwires").rows
     tripped = sum(row["tripped"] != "ok" for row in rows)
     near = sum(row["tripped"] == "ok" and (row["used"] or 0) >= NEAR for row in rows)
     tone = Tone.BAD if tripped else Tone.WARN if near else Tone.GOOD
-    text = Said(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
+    text = TonedText(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
     text.append(f" of {len(rows)} checks")
     if halts := _view(answer, "halts").rows:
         text.append(f"   last halt {str(halts[0]['at'])[:10]}: {halts[0]['name']}")
     return text
 
 
-def check(row: Row) -> Said:
-    """What the check looks at, and its history as a line of blocks."""
-    text = Said(f"{row['detail']}\n")
+def check(row: ViewRow) -> TonedText:
+    """The check's figure, and its history as a line of blocks."""
+    text = TonedText(f"{row['detail']}\n")
     past = [value for value in row["history"] if value is not None]
     text.append(f"last {len(row['history'])} sessions ", Tone.DIM).append(blocks(past))
     if past:
@@ -126,10 +126,10 @@ def blocks(values: list[float]) -> str:
     return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
 
 
-def jobs(answer: Answer, width: int) -> Said:
+def jobs(answer: ScreenAnswer, width: int) -> TonedText:
     """The calendar of runs: a column per session, a line per job."""
     done = [row["status"] == "done" for row in _view(answer, "jobs").rows]
-    text = Said(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
+    text = TonedText(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
     text.append("   ✔ done – skipped ✘ failed ■ halted", Tone.DIM)
     calendar = _view(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
     if not calendar:
@@ -144,20 +144,20 @@ def jobs(answer: Answer, width: int) -> Said:
     return text
 
 
-def job(row: Row) -> Said:
-    """What the job said, in full."""
-    return Said(f"{row['job']}: {row['summary']}")
+def job(row: ViewRow) -> TonedText:
+    """The job's summary, in full."""
+    return TonedText(f"{row['job']}: {row['summary']}")
 
 
-def data(answer: Answer, width: int) -> Said:
+def data(answer: ScreenAnswer, width: int) -> TonedText:
     """The grid of sessions, one letter each: Green, Amber, Red."""
     rows = _view(answer, "data").rows[::-1]
     counts = Counter(str(row["status"]) for row in rows)
-    text = Said()
+    text = TonedText()
     for status in ("GREEN", "AMBER", "RED", "absent"):
         if counts[status] or status == "GREEN":
             text.append(f"{counts[status]} {formatting.marked(status)}   ", formatting.tone_of_word(status))
-    months: dict[str, list[Row]] = {}
+    months: dict[str, list[ViewRow]] = {}
     for row in rows:
         months.setdefault(str(row["asof"] or row["session"])[:7], []).append(row)
     step = 2 if width < WIDE else 3
@@ -169,65 +169,65 @@ def data(answer: Answer, width: int) -> Said:
     return text
 
 
-def bundle(answer: Answer, _width: int) -> Said:
+def bundle(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether the files are what was activated, and whether the bundle is proven."""
     facts = _view(answer, "bundle").facts
     if not facts:
-        return Said()
+        return TonedText()
     if facts["faults"]:
-        return Said("✘ the bundle's files are not what was activated", Tone.BAD)
-    text = Said("✔ every file is what was activated", Tone.GOOD)
+        return TonedText("✘ the bundle's files are not what was activated", Tone.BAD)
+    text = TonedText("✔ every file is what was activated", Tone.GOOD)
     if facts["role"] != "champion":
         text.append(f"   ! {str(facts['role']).upper()}: not proven, not promoted", Tone.WARN)
     return text
 
 
-def fact_in_full(row: Row) -> Said:
+def fact_in_full(row: ViewRow) -> TonedText:
     """A fact whose value the column cut off."""
-    return Said(f"{row['fact']}: {row['value']}")
+    return TonedText(f"{row['fact']}: {row['value']}")
 
 
-def logs(answer: Answer, _width: int) -> Said:
+def logs(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many lines of each level."""
     levels = Counter(str(row["level"]) for row in _view(answer, "logs").rows)
-    text = Said("newest first:")
+    text = TonedText("newest first:")
     for level in ("page", "warn", "info"):
         text.append(f" {levels[level]} ").append(formatting.marked(level), formatting.tone_of_word(level))
     return text
 
 
-def log_line(row: Row) -> Said:
+def log_line(row: ViewRow) -> TonedText:
     """The line in full."""
-    return Said(f"{row['at']} {row['level']} {row['source']}\n{row['text']}")
+    return TonedText(f"{row['at']} {row['level']} {row['source']}\n{row['text']}")
 
 
-def reconciliation(answer: Answer, _width: int) -> Said:
-    """What the last comparison found."""
+def reconciliation(answer: ScreenAnswer, _width: int) -> TonedText:
+    """The result of the last comparison."""
     last = _view(answer, "reconciliation").facts.get("last") or {}
     if not last:
-        return Said("no comparison is recorded", Tone.WARN)
+        return TonedText("no comparison is recorded", Tone.WARN)
     found = last.get("differences", [])
     breaks = [row for row in found if row.get("is_break")]
     tone = Tone.BAD if breaks else Tone.WARN if found else Tone.GOOD
     verdict = "both books agree" if not found else f"{len(found)} differences, {len(breaks)} unexplained"
-    text = Said(f"{formatting.MARKS[tone]} {verdict}", tone)
+    text = TonedText(f"{formatting.MARKS[tone]} {verdict}", tone)
     text.append(f"   last compared at {last.get('phase')} of {last.get('session')}")
     for row in found[:4]:
         text.append(f"\n  {row.get('cause')} {row.get('subject')}: ours {row.get('ours')}, theirs {row.get('theirs')}")
     return text
 
 
-def notes(row: Row) -> Said:
+def notes(row: ViewRow) -> TonedText:
     """The differences of one comparison, in full."""
-    return Said(str(row["notes"] or "no difference"))
+    return TonedText(str(row["notes"] or "no difference"))
 
 
-def performance(answer: Answer, width: int) -> Said:
-    """Where the live return lies in its expected range, what reality would have cost, and which side gained."""
+def performance(answer: ScreenAnswer, width: int) -> TonedText:
+    """The live return within its expected range, the real-world costs, and the result of each side."""
     view = _view(answer, "performance")
     if not view.rows:
-        return Said()
-    text = Said()
+        return TonedText()
+    text = TonedText()
     if fan := view.facts.get("fan"):
         tone = formatting.tone_of_word(fan["verdict"])
         text.append(f"{formatting.MARKS[tone]} {fan['verdict']}", tone)
@@ -247,34 +247,34 @@ def performance(answer: Answer, width: int) -> Said:
     return text
 
 
-def attribution(answer: Answer, _width: int) -> Said:
-    """What the newest attributed session was made of."""
+def attribution(answer: ScreenAnswer, _width: int) -> TonedText:
+    """The parts of the newest attributed session."""
     rows = _view(answer, "attribution").rows
     if not rows:
-        return Said()
+        return TonedText()
     costs = rows[0].get("of costs") or {}
-    said = "  ".join(f"{name} {formatting.gain(value)}" for name, value in costs.items())
-    return Said(f"{rows[0]['session']}: {formatting.gain(rows[0]['total'])} USD; each row sums to its total\n").append(
-        f"its costs: {said or 'none'}", Tone.DIM
+    parts = "  ".join(f"{name} {formatting.gain(value)}" for name, value in costs.items())
+    return TonedText(f"{rows[0]['session']}: {formatting.gain(rows[0]['total'])} USD; each row sums to its total\n").append(
+        f"its costs: {parts or 'none'}", Tone.DIM
     )
 
 
-def attributed(row: Row) -> Said:
+def attributed(row: ViewRow) -> TonedText:
     """Which names made the session's selection, and which unmade it."""
-    text = Said(f"{row['session']}: ")
+    text = TonedText(f"{row['session']}: ")
     for word, tone in (("best", Tone.GOOD), ("worst", Tone.BAD)):
         named = ", ".join(f"{symbol} {formatting.gain(amount)}" for symbol, amount in row.get(word) or ())
         text.append(f"{word} ", Tone.DIM).append(named or "none", tone).append("   ")
     return text
 
 
-def life(answer: Answer, _width: int) -> Said:
+def life(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether it still is the model that was promoted."""
     facts = _view(answer, "expectation").facts
     if not (test := facts.get("test")):
-        return Said()
+        return TonedText()
     tone = Tone.GOOD if test["alarmed_on"] is None else Tone.BAD
-    text = Said(f"{formatting.MARKS[tone]} {test['says']}", tone)
+    text = TonedText(f"{formatting.MARKS[tone]} {test['says']}", tone)
     return text.append(
         f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
         f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}",
@@ -282,24 +282,24 @@ def life(answer: Answer, _width: int) -> Said:
     )
 
 
-def drift(answer: Answer, _width: int) -> Said:
+def drift(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many figures have drifted."""
     view = _view(answer, "drift")
     drifted = sum((row["used"] or 0) > 1 for row in view.rows)
     if not view.rows:
-        return Said()
+        return TonedText()
     tone = Tone.BAD if drifted else Tone.GOOD
-    text = Said(f"{formatting.MARKS[tone]} {drifted} of {len(view.rows)} figures drifted", tone)
+    text = TonedText(f"{formatting.MARKS[tone]} {drifted} of {len(view.rows)} figures drifted", tone)
     return text.append(f" over {view.facts.get('window_sessions')} sessions, up to {view.session}")
 
 
-def trace(answer: Answer, _width: int) -> Said:
+def trace(answer: ScreenAnswer, _width: int) -> TonedText:
     """Which order."""
     facts = _view(answer, "trace").facts
     symbol, order_id = facts.get("symbol", ""), facts.get("client_order_id", answer.question.order)
-    return Said(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
+    return TonedText(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
 
 
-def _view(answer: Answer, name: str) -> View:
+def _view(answer: ScreenAnswer, name: str) -> View:
     found = (answer.views or {}).get(name)
     return found if found is not None else View((), (), "")

@@ -1,4 +1,4 @@
-"""What is drawn on the screens: charts from the rows of an answer's views."""
+"""The charts of the screens, built from the rows of views."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from appliance.tui.columns import Tone
-from appliance.tui.ledger_source import Answer
-from appliance.tui.plot import Chart, Line, Stroke
-from appliance.views.view import Row
+from appliance.tui.ledger_source import ScreenAnswer
+from appliance.tui.plot import Chart, ChartLine, Stroke
+from appliance.views.view import ViewRow
 
 
-def value(answer: Answer) -> Chart:
+def value(answer: ScreenAnswer) -> Chart:
     """The account on paper and with real costs, inside the range that was expected of it."""
     rows = _rows(answer, "performance")
     view = (answer.views or {}).get("performance")
     path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
     expected = [path.get(row["session"], {}) for row in rows]
-    lines = [Line("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED), Line("paper", _numbers(rows, "paper_nav"), Tone.GOOD)]
+    lines = [
+        ChartLine("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED),
+        ChartLine("paper", _numbers(rows, "paper_nav"), Tone.GOOD),
+    ]
     if path:
         lines = [
-            Line("90 % expected", _numbers(expected, "lower"), Tone.DIM, Stroke.DOTTED),
-            Line("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED),
+            ChartLine("90 % expected", _numbers(expected, "lower"), Tone.DIM, Stroke.DOTTED),
+            ChartLine("", _numbers(expected, "upper"), Tone.DIM, Stroke.DOTTED),
             *lines,
         ]
     return Chart("NAV USD", tuple(lines), empty="one session more, and there is a curve", span=_span(rows))
 
 
-def drawdown(answer: Answer) -> Chart:
+def drawdown(answer: ScreenAnswer) -> Chart:
     """How far the account lay below its highest value."""
     rows = _rows(answer, "performance")
     below = tuple(None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows)
-    return Chart("below the top, %", (Line("", below, Tone.BAD),), "{:.1f}", span=_span(rows))
+    return Chart("below the top, %", (ChartLine("", below, Tone.BAD),), "{:.1f}", span=_span(rows))
 
 
-def parts(answer: Answer) -> Chart:
-    """What the result is made of, summed up session by session."""
+def parts(answer: ScreenAnswer) -> Chart:
+    """The cumulative parts of the result."""
     rows = _rows(answer, "attribution")
     chosen = (
         ("total", Tone.PLAIN, Stroke.SOLID),
@@ -44,21 +47,21 @@ def parts(answer: Answer) -> Chart:
         ("market", Tone.WARN, Stroke.DOTTED),
         ("costs", Tone.BAD, Stroke.DASH_DOT),
     )
-    lines = tuple(Line(name, _summed(rows, name), tone, stroke) for name, tone, stroke in chosen)
+    lines = tuple(ChartLine(name, _summed(rows, name), tone, stroke) for name, tone, stroke in chosen)
     return Chart("summed up, USD", lines, span=_span(rows))
 
 
-def rank_ic(answer: Answer) -> Chart:
-    """The mean rank IC so far inside the fan that was promised."""
+def rank_ic(answer: ScreenAnswer) -> Chart:
+    """Mean rank IC so far within the predicted range."""
     return _lived(answer, "ic", "mean rank IC", "{:+.3f}")
 
 
-def cost(answer: Answer) -> Chart:
-    """What trading has cost so far inside the fan that was promised."""
+def cost(answer: ScreenAnswer) -> Chart:
+    """Mean trading cost so far within the predicted range."""
     return _lived(answer, "cost", "cost of trading, bps", "{:.1f}")
 
 
-def _lived(answer: Answer, figure: str, title: str, unit: str) -> Chart:
+def _lived(answer: ScreenAnswer, figure: str, title: str, unit: str) -> Chart:
     view = (answer.views or {}).get("expectation")
     lived = list((view.facts.get("lived") or {}).get(figure) or ()) if view else []
     fans = (view.facts.get("fans") or {}) if view else {}
@@ -69,10 +72,10 @@ def _lived(answer: Answer, figure: str, title: str, unit: str) -> Chart:
         for place in (0, len(bands[0]) // 2 if bands else 0, -1)
     )
     lines = (
-        Line("promised 90 %", low, Tone.DIM, Stroke.DOTTED),
-        Line("", high, Tone.DIM, Stroke.DOTTED),
-        Line("", middle, Tone.DIM, Stroke.DASHED),
-        Line("lived", tuple(lived), Tone.GOOD),
+        ChartLine("promised 90 %", low, Tone.DIM, Stroke.DOTTED),
+        ChartLine("", high, Tone.DIM, Stroke.DOTTED),
+        ChartLine("", middle, Tone.DIM, Stroke.DASHED),
+        ChartLine("lived", tuple(lived), Tone.GOOD),
     )
     since = str(view.facts.get("since", "")) if view else ""
     return Chart(title, lines, unit, span=(since, f"{count} sessions"))
@@ -87,21 +90,21 @@ def _between(after: Sequence[int], values: Sequence[float], sessions: int) -> fl
     return None
 
 
-def _rows(answer: Answer, name: str) -> list[Row]:
+def _rows(answer: ScreenAnswer, name: str) -> list[ViewRow]:
     view = (answer.views or {}).get(name)
     return list(view.rows[::-1]) if view else []
 
 
-def _span(rows: Sequence[Row]) -> tuple[str, str]:
+def _span(rows: Sequence[ViewRow]) -> tuple[str, str]:
     """The first and the last session."""
     return (str(rows[0]["session"]), str(rows[-1]["session"])) if rows else ("", "")
 
 
-def _numbers(rows: Iterable[Row], key: str) -> tuple[float | None, ...]:
+def _numbers(rows: Iterable[ViewRow], key: str) -> tuple[float | None, ...]:
     return tuple(None if row.get(key) is None else float(row[key]) for row in rows)
 
 
-def _summed(rows: Iterable[Row], key: str) -> tuple[float | None, ...]:
+def _summed(rows: Iterable[ViewRow], key: str) -> tuple[float | None, ...]:
     total, found = 0.0, []
     for row in rows:
         total += float(row[key])

@@ -1,6 +1,6 @@
-"""Columns of a grid: what a cell says, how it is toned, and which columns fit a width.
+"""Column definitions of a grid: text and tone of a cell, and which columns fit a width.
 
-A tone never carries a meaning alone: the words, signs and symbols of a cell say the same without colour.
+A tone never carries a meaning by itself: the words, signs and symbols of a cell say the same without colour.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.views.view import Cell, Row
+from appliance.views.view import Cell, ViewRow
 from signals.text.plain_text import clean
 
 GAP = 2
@@ -56,7 +56,7 @@ class Column:
     fills : bool
         Takes the width that is left.
     text, tone : callable
-        What the cell says, and how it is toned.
+        Text and tone of the cell.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Column:
     text: Callable[[Cell], str] = as_text
     tone: Callable[[Cell], Tone] = plain
 
-    def cell(self, row: Row) -> Cell:
+    def cell(self, row: ViewRow) -> Cell:
         """The row's value in this column."""
         value: Cell = row.get(self.key)
         return value

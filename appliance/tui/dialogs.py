@@ -1,4 +1,4 @@
-"""What stands over the screens for a moment: the keys, and the words to type before something that matters."""
+"""Modal dialogs: the help page, and the typed confirmation of a dangerous request."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class TypedScreen(ModalScreen[Typed | None]):
         self._command, self._halt_id = command, halt_id
 
     def compose(self) -> ComposeResult:
-        """What happens, the reason, the word."""
+        """The consequence, the reason, the word."""
         word = WORDS[self._command]
         with Vertical(classes="dialog") as box:
             box.border_title = f"{word}: asked of the daemon; escape leaves everything as it is"
             yield Static(EFFECTS[self._command], markup=False)
             if self._command == "rearm":
-                yield Static(f"halt id: {self._halt_id or 'no halt stands'}", markup=False)
+                yield Static(f"halt id: {self._halt_id or 'not halted'}", markup=False)
             yield Input(placeholder="why, in words, for the record", id="reason")
             yield Input(placeholder=f"type {word}", id="word")
             yield Static("", id="fault", markup=False)

@@ -1,12 +1,15 @@
-"""How values are said on a screen: marks beside words, grouped digits, bars, durations."""
+"""How the screens format values: status marks, grouped digits, bars, durations, and text assembled in tones."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
+from textual.content import Content
+
 from appliance.tui.columns import Tone, as_text
 from appliance.views.view import Cell
+from signals.text.plain_text import clean_lines
 
 GOOD_WORDS = frozenset({"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "within", "working", "acked"})
 BAD_WORDS = frozenset(
@@ -30,6 +33,7 @@ WARN_WORDS = frozenset(
     }
 )
 MARKS = {Tone.GOOD: "✔", Tone.BAD: "✘", Tone.WARN: "!", Tone.DIM: "·", Tone.PLAIN: "·"}
+STYLES = {Tone.GOOD: "$text-success", Tone.BAD: "bold $text-error", Tone.WARN: "$text-warning", Tone.DIM: "$foreground 65%", Tone.PLAIN: ""}
 BAR_WIDTH = 10
 EIGHTHS = "▏▎▍▌▋▊▉█"
 
@@ -63,7 +67,7 @@ def dim(_value: Cell) -> Tone:
 
 
 def marked(value: Cell) -> str:
-    """A status word with its mark: the word alone would do, the mark is for the eye."""
+    """A status word with its mark: the word is enough, the mark is for the eye."""
     return f"{MARKS[tone_of_word(value)]} {as_text(value)}"
 
 
@@ -152,7 +156,7 @@ def short_hash(value: Cell) -> str:
     return as_text(value)[:12]
 
 
-def in_words(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
     """A time to come or gone, in the two largest units."""
     seconds = int(abs(span).total_seconds())
     days, seconds = divmod(seconds, 86_400)
@@ -163,3 +167,25 @@ def in_words(span: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+class TonedText:
+    """A growing text."""
+
+    def __init__(self, text: str = "", tone: Tone = Tone.PLAIN) -> None:
+        self._parts: list[tuple[str, str]] = [(clean_lines(text), STYLES[tone])]
+
+    def append(self, text: str, tone: Tone = Tone.PLAIN, *, is_bold: bool = False) -> TonedText:
+        """Add a piece and return the whole."""
+        self._parts.append((clean_lines(text), f"bold {STYLES[tone]}".strip() if is_bold else STYLES[tone]))
+        return self
+
+    @property
+    def plain(self) -> str:
+        """The text without tones."""
+        return "".join(text for text, _ in self._parts)
+
+    @property
+    def content(self) -> Content:
+        """The content for a widget."""
+        return Content.assemble(*(part for part in self._parts if part[0]))

@@ -1,4 +1,4 @@
-"""A table that draws only the lines that are seen: a thousand rows cost what thirty do."""
+"""A virtual table widget: only visible lines are drawn, so that a thousand rows cost no more than thirty."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
-from appliance.views.view import Row
+from appliance.views.view import ViewRow
 from signals.text.plain_text import clean
 
 HEADER_LINES = 1
@@ -41,7 +41,7 @@ class Content:
     """
 
     columns: tuple[Column, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ViewRow, ...] = ()
     empty: str = ""
     sort: str = ""
     descending: bool = False
@@ -75,17 +75,17 @@ class Grid(ScrollView, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another row, or the row under it changed."""
+        """The cursor moved to another row, or the row under it changed."""
 
         grid: Grid
-        row: Row | None
+        row: ViewRow | None
 
     @dataclass
     class Chosen(Message):
         """A person pressed enter on a row."""
 
         grid: Grid
-        row: Row
+        row: ViewRow
 
     @dataclass
     class HeaderClicked(Message):
@@ -95,7 +95,7 @@ class Grid(ScrollView, can_focus=True):
         key: str
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> ViewRow | None:
         """The row under the cursor."""
         rows = self.content.rows
         return rows[self.cursor] if 0 <= self.cursor < len(rows) else None
@@ -188,7 +188,7 @@ class Grid(ScrollView, can_focus=True):
         self.cursor = len(self.content.rows) - 1 if index < 0 else index
 
     def action_choose(self) -> None:
-        """Ask for what lies behind the row under the cursor."""
+        """Ask for the details of the row under the cursor."""
         if (row := self.row) is not None:
             self.post_message(self.Chosen(self, row))
 

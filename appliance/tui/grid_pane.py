@@ -1,4 +1,4 @@
-"""The pane of a screen: lines above, a grid, lines below; its one input is `answer`."""
+"""The pane of a screen with a grid: caption, charts, filter line, table and details."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from appliance.tui.grid import Content, Grid
-from appliance.tui.ledger_source import Answer
+from appliance.tui.ledger_source import ScreenAnswer
 from appliance.tui.plot import Plot
 from appliance.tui.row_filter import Arrangement, arrange, find_symbol
 from appliance.tui.screens import Screen
@@ -18,7 +18,7 @@ from appliance.views import View
 class GridPane(Vertical):
     """A screen with a grid."""
 
-    answer: reactive[Answer | None] = reactive(None)
+    answer: reactive[ScreenAnswer | None] = reactive(None)
     arrangement: reactive[Arrangement] = reactive(Arrangement())
 
     def __init__(self, screen: Screen) -> None:
@@ -51,7 +51,7 @@ class GridPane(Vertical):
         """The grid."""
         return self.query_one(Grid)
 
-    def watch_answer(self, answer: Answer | None) -> None:
+    def watch_answer(self, answer: ScreenAnswer | None) -> None:
         """Show the rows of the answer."""
         if not self._is_composed:
             return
@@ -74,7 +74,7 @@ class GridPane(Vertical):
             self.grid.cursor, self._place = self._place, 0
 
     def rest(self) -> None:
-        """Let go of the rows while another screen is in front, and remember the place: a thousand rows weigh."""
+        """Drop the rows while another screen is in front, and remember the place: a thousand rows use memory."""
         if self.answer is None or not self._is_composed:
             return
         self._place = self.grid.cursor
@@ -99,10 +99,10 @@ class GridPane(Vertical):
     def on_grid_moved(self, event: Grid.Moved) -> None:
         """Say more about the row under the cursor."""
         detail = self.query_one(".detail", Static)
-        said = self.spec.detail(event.row) if event.row else None
-        detail.display = bool(said and said.plain)
-        if said is not None:
-            detail.update(said.content)
+        text = self.spec.detail(event.row) if event.row else None
+        detail.display = bool(text and text.plain)
+        if text is not None:
+            detail.update(text.content)
 
     def on_grid_header_clicked(self, event: Grid.HeaderClicked) -> None:
         """Sort by the clicked column; a second click turns the order."""

@@ -1,11 +1,11 @@
-"""Where the screens read: one thread that owns the open ledger and answers questions; trouble is an answer too.
+"""Reads the ledger for the screens in one thread; errors are returned as answers.
 
 Invariants
 ----------
 1. Nothing here writes, and nothing here is called by the thread that draws: `read` may block as long as it likes.
 2. A missing, empty, locked, corrupt or newer ledger, and a state folder that is none, are answers with what is wrong
    and the next step for a person; they are never raised.
-3. The ledger stays open between questions (its check runs once), and is opened anew when the file was replaced.
+3. The ledger stays open between questions (its check runs once), and is opened again when the file was replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 import yaml
 
-from appliance.ledger import Ledger, Mode
+from appliance.ledger import AccessMode, Ledger
 from appliance.schedule.timetable import AT_THE_OPEN, Entering
 from appliance.storage.published_store import MANIFEST
 from appliance.system.clock import venue_time
@@ -34,8 +34,8 @@ from signals.storage.places import is_s3
 from signals.text.wording import reason_of
 
 
-class Condition(StrEnum):
-    """What is wrong with what we read."""
+class SourceCondition(StrEnum):
+    """The kind of fault of a reading."""
 
     MISSING = "NO DEVICE HERE"
     EMPTY = "NOTHING HAS RUN YET"
@@ -48,14 +48,14 @@ class Condition(StrEnum):
 class Trouble:
     """A condition in one breath: what is wrong, and the next step for a person."""
 
-    condition: Condition
+    condition: SourceCondition
     what: str
     fix: str
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a screen's query may use besides the ledger."""
+class QueryContext:
+    """Inputs of a screen's query other than the ledger."""
 
     folder: StateFolder
     session: date
@@ -63,13 +63,13 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the screens want to know.
+class ScreenQuery:
+    """A query of the screens.
 
     Attributes
     ----------
     query : callable or None
-        Of the screen in front; None asks for the overview alone.
+        Of the screen in front; None asks for the overview only.
     session : date or None
         D; None is the newest one.
     order : str
@@ -82,13 +82,13 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a reading came to; `views` are empty and `overview` is None when there is trouble.
+class ScreenAnswer:
+    """The result of a reading; `views` are empty and `overview` is None when there is trouble.
 
-    `now` is the time where the device trades; None where that cannot be told. `read_at` is the machine's.
+    `now` is the time where the device trades; None where that is not known. `read_at` is the machine's.
     """
 
-    question: Question
+    question: ScreenQuery
     now: datetime | None
     read_at: datetime
     overview: Overview | None = None
@@ -99,7 +99,7 @@ class Answer:
     trouble: Trouble | None = None
 
 
-Query = Callable[[Ledger, Context], Mapping[str, View]]
+Query = Callable[[Ledger, QueryContext], Mapping[str, View]]
 
 
 class LedgerSource:
@@ -122,26 +122,26 @@ class LedgerSource:
         self._now: datetime | None = None
         self._no_time = ""
 
-    def read(self, question: Question) -> Answer:
+    def read(self, question: ScreenQuery) -> ScreenAnswer:
         """Answer one question; blocks for as long as the disk and other processes make it."""
         self._now, self._no_time = None, ""
         try:
             return self._answer(question)
         except LedgerUnusable as error:
-            trouble = Trouble(Condition.UNUSABLE, _sentence(error), error.fix)
+            trouble = Trouble(SourceCondition.UNUSABLE, _sentence(error), error.fix)
         except FixInput as error:
-            trouble = Trouble(Condition.MISSING, _sentence(error), error.fix)
+            trouble = Trouble(SourceCondition.MISSING, _sentence(error), error.fix)
         except (apsw.BusyError, apsw.LockedError, Locked):
             trouble = Trouble(
-                Condition.LOCKED,
+                SourceCondition.LOCKED,
                 "another process keeps the ledger locked",
                 "Wait; if it lasts for minutes, look at what runs: `systemctl status appliance`",
             )
         except (apsw.Error, OSError, TrademlError, ValueError, KeyError) as error:
             fix = "Look at the file and its disk; if the file is damaged, stop the device and restore the last backup"
-            trouble = Trouble(Condition.UNREADABLE, f"{reason_of(error)}", fix)
+            trouble = Trouble(SourceCondition.UNREADABLE, f"{reason_of(error)}", fix)
         self.close()
-        return Answer(question, self._now, self._clock.now(), trouble=trouble)
+        return ScreenAnswer(question, self._now, self._clock.now(), trouble=trouble)
 
     def close(self) -> None:
         """Close the ledger; the next question opens it again."""
@@ -149,7 +149,7 @@ class LedgerSource:
             self._ledger.close()
         self._ledger, self._identity = None, None
 
-    def _answer(self, question: Question) -> Answer:
+    def _answer(self, question: ScreenQuery) -> ScreenAnswer:
         self.folder.require()
         venue = _venue(self.folder.config)
         self._look_at_the_clock(venue)
@@ -174,23 +174,23 @@ class LedgerSource:
         )
         if newest is None:
             trouble = Trouble(
-                Condition.EMPTY,
+                SourceCondition.EMPTY,
                 "the ledger is sound and empty: no job has run",
                 "Wait for the evening's pull, or run a session: `appliance run-day --session D`",
             )
-            return Answer(question, now, real, found, {}, trouble=trouble)
+            return ScreenAnswer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
-        context = Context(self.folder, session, question.order)
+        context = QueryContext(self.folder, session, question.order)
         views = question.query(ledger, context) if question.query else {}
         before, after = neighbours(ledger, session)
-        return Answer(question, now, real, found, views, session, before, after)
+        return ScreenAnswer(question, now, real, found, views, session, before, after)
 
     def _opened(self) -> Ledger:
         found = self.folder.ledger.stat()
         identity = (found.st_dev, found.st_ino)
         if self._ledger is None or identity != self._identity:
             self.close()
-            self._ledger, self._identity = Ledger(self.folder.ledger, Mode.READ), identity
+            self._ledger, self._identity = Ledger(self.folder.ledger, AccessMode.READ), identity
         return self._ledger
 
     def _look_at_the_clock(self, venue: _Venue) -> None:

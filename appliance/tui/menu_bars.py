@@ -1,4 +1,4 @@
-"""The bar of screens at the top and the bar of keys at the bottom: one widget each, drawn anew and never rebuilt."""
+"""The bar of screen names at the top, and the bar of keys at the bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts in the terminal, drawn by plotext: lines told apart by their stroke as well as by their tone.
+"""Line charts in the terminal, drawn with plotext; lines differ in stroke as well as in tone.
 
 A dot of a later line wins the tone of the character that it shares with an earlier one; none is ever erased.
 """
@@ -17,12 +17,12 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from appliance.tui.columns import Tone
-from appliance.tui.said import Said
+from appliance.tui.formatting import TonedText
 
 if TYPE_CHECKING:
     import plotext
 
-# What the library paints each tone with; only told apart here, the theme gives the colours that are seen.
+# The library's colour of each tone; only distinct here, the theme gives the colours that are seen.
 INKS = {tone: (0, 0, i) for i, tone in enumerate(Tone, start=1)}
 TONES = {ink: tone for tone, ink in INKS.items()}
 DOTS_ACROSS = 2  # of a braille character
@@ -44,7 +44,7 @@ class Stroke(StrEnum):
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One line: values at equal steps, None where there is none; what is not finite is none."""
 
     name: str
@@ -64,18 +64,18 @@ class Chart:
     Attributes
     ----------
     title : str
-        Stands above, with the legend.
-    lines : tuple of Line
+        Shown above, with the legend.
+    lines : tuple of ChartLine
     unit : str
         Format of a value of the axis.
     empty : str
         Said while there are no two values.
     span : tuple of str
-        What stands under the first and the last value: their sessions.
+        Shown under the first and the last value: their sessions.
     """
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     unit: str = "{:,.0f}"
     empty: str = "nothing to draw yet"
     span: tuple[str, str] = ("", "")
@@ -86,7 +86,7 @@ def load() -> None:
     importlib.import_module("plotext")
 
 
-def drawn(chart: Chart, width: int, height: int) -> Said:
+def rendered(chart: Chart, width: int, height: int) -> TonedText:
     """Draw the chart into `width` x `height` characters: a title with the legend, then the lines inside their axes.
 
     Returns
@@ -96,7 +96,7 @@ def drawn(chart: Chart, width: int, height: int) -> Said:
     """
     known = [value for line in chart.lines for value in line.values if value is not None]
     if len(known) < 2 or height < 2 or width < 1:
-        return Said(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
+        return TonedText(chart.title, Tone.DIM).append(f"\n{chart.empty}", Tone.DIM)
     text = _titled(chart, width)
     canvas = _canvas(chart, min(known), max(known), width, height)
     for row, cells in enumerate(canvas.string(colorless=True).splitlines()):
@@ -107,18 +107,18 @@ def drawn(chart: Chart, width: int, height: int) -> Said:
     return text
 
 
-def _titled(chart: Chart, width: int) -> Said:
+def _titled(chart: Chart, width: int) -> TonedText:
     """The title, and as much of the legend as there is room for."""
-    text = Said(chart.title[:width], Tone.DIM)
+    text = TonedText(chart.title[:width], Tone.DIM)
     for line in chart.lines:
-        said = f"  {line.stroke.sample} {line.name}"
-        if line.name and len(text.plain) + len(said) <= width:
-            text.append(said, line.tone)
+        label = f"  {line.stroke.sample} {line.name}"
+        if line.name and len(text.plain) + len(label) <= width:
+            text.append(label, line.tone)
     return text
 
 
 def _canvas(chart: Chart, low: float, high: float, width: int, height: int) -> plotext.matrix:
-    """What stands below the title, as the library draws it."""
+    """The part below the title, as the library draws it."""
     import plotext
 
     figure = plotext.figure
@@ -138,7 +138,7 @@ def _canvas(chart: Chart, low: float, high: float, width: int, height: int) -> p
     return figure.build()
 
 
-def _signal(line: Line, dots: int) -> object:
+def _signal(line: ChartLine, dots: int) -> object:
     """The line's points, joined where they are neighbours."""
     import plotext
 
@@ -153,7 +153,7 @@ def _signal(line: Line, dots: int) -> object:
     return signal
 
 
-def stroked(line: Line, dots: int) -> Iterator[tuple[float, float | None]]:
+def stroked(line: ChartLine, dots: int) -> Iterator[tuple[float, float | None]]:
     """Walk along the line in `dots` equal steps: its place among the values, and its value, None where it is not drawn.
 
     >>> [y for _, y in stroked(Line("", (0.0, 7.0), stroke=Stroke.DASHED), 8)]
@@ -189,4 +189,4 @@ class Plot(Static):
 
     def _draw_now(self) -> None:
         if self.chart is not None and self.size.width > 0:
-            self.update(drawn(self.chart, self.size.width, self.size.height).content)
+            self.update(rendered(self.chart, self.size.width, self.size.height).content)

@@ -1,4 +1,4 @@
-"""The line at the bottom on which a person types a filter or a symbol."""
+"""The input line at the bottom for a filter or a symbol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLES = {"filter": "filter", "symbol": "go to symbol"}
 HINTS = {"filter": "words that a row must hold; -word must not; enter keeps it, escape clears it", "symbol": "a symbol or its beginning"}
 
 
-class Ask(Horizontal):
+class PromptLine(Horizontal):
     """A label and an input; hidden until it is opened."""
 
     @dataclass
@@ -58,13 +58,13 @@ class Ask(Horizontal):
         self.remove_class("-open")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell what is typed so far."""
+        """Report the text typed so far."""
         event.stop()
         if self.is_open:
             self.post_message(self.Changed(self.what, event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Tell what was typed and hide the line."""
+        """Report the text that was typed and hide the line."""
         event.stop()
         self.close()
         self.post_message(self.Done(self.what, event.value))

@@ -1,4 +1,4 @@
-"""Which rows a grid shows, and in what order: a filter and a sort, both pure."""
+"""Filters and sorts the rows of a grid. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.tui.columns import Column
-from appliance.views.view import Cell, Row
+from appliance.views.view import Cell, ViewRow
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """What a person asked of a table.
+    """The filter and sort order of a table.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Arrangement:
     descending: bool = False
 
 
-def arrange(rows: Sequence[Row], columns: Sequence[Column], how: Arrangement) -> tuple[Row, ...]:
+def arrange(rows: Sequence[ViewRow], columns: Sequence[Column], how: Arrangement) -> tuple[ViewRow, ...]:
     """Return the rows that match, sorted as asked; rows without a value in the sort column come last."""
     found = [row for row in rows if matches(row, columns, how.words)]
     if not how.sort:
@@ -38,7 +38,7 @@ def arrange(rows: Sequence[Row], columns: Sequence[Column], how: Arrangement) ->
     return (*known, *unknown)
 
 
-def matches(row: Row, columns: Sequence[Column], words: str) -> bool:
+def matches(row: ViewRow, columns: Sequence[Column], words: str) -> bool:
     """Whether every word of the filter holds for the row."""
     text = " ".join(column.text(column.cell(row)) for column in columns).casefold()
     return all((word[1:] not in text) if word.startswith("-") and len(word) > 1 else (word in text) for word in words.casefold().split())
@@ -55,7 +55,7 @@ def sort_key(value: Cell) -> tuple[int, float, str]:
         return (1, 0.0, text.casefold())
 
 
-def find_symbol(rows: Sequence[Row], text: str) -> int | None:
+def find_symbol(rows: Sequence[ViewRow], text: str) -> int | None:
     """Index of the row of a symbol, else of the first symbol that begins with `text`; None when there is none."""
     wanted = text.strip().upper()
     symbols = [str(row.get("symbol", "")) for row in rows]

@@ -1,4 +1,4 @@
-"""The screens as a table: each row is a key, a name, its columns, its query and what is said above and below it.
+"""The table of all screens: key, name, columns, query and captions of each.
 
 Every grid here shows the rows of one command of `appliance`; `Screen.command` names it.
 """
@@ -12,16 +12,14 @@ from appliance.ledger import Ledger
 from appliance.tui import captions, charts, formatting
 from appliance.tui.captions import Detail, Head, no_detail, no_head
 from appliance.tui.columns import Column
-from appliance.tui.ledger_source import Answer, Context, Query
+from appliance.tui.ledger_source import Query, QueryContext, ScreenAnswer
 from appliance.tui.plot import Chart
 from appliance.views import (
     View,
-    attribution,
     blotter,
     bundle_facts,
-    data,
     event_log,
-    model_monitoring,
+    monitoring,
     order_trace,
     performance,
     reconciliations,
@@ -74,65 +72,65 @@ class Screen:
     head: Head = no_head
     detail: Detail = no_detail
     group: str = ""
-    charts: tuple[Callable[[Answer], Chart], ...] = ()
+    charts: tuple[Callable[[ScreenAnswer], Chart], ...] = ()
     above: str = ""
 
 
-def _positions(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _positions(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"positions": holdings.positions(ledger, context.session)}
 
 
-def _blotter(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _blotter(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"blotter": blotter.blotter(ledger, context.session)}
 
 
-def _signals(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _signals(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"signals": signal_table.signals(ledger, context.session)}
 
 
-def _risk(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _risk(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"tripwires": tripwire_checks.checks(ledger, context.session), "halts": event_log.halts_view(ledger, 5)}
 
 
-def _jobs(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _jobs(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"jobs": runs.jobs(ledger, context.session), "runs": runs.calendar(ledger, context.session, CALENDAR_SESSIONS)}
 
 
-def _data(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"data": data.data(ledger, context.session, SESSIONS)}
+def _data(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"data": monitoring.data(ledger, context.session, SESSIONS)}
 
 
-def _bundle(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _bundle(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"bundle": bundle_facts.bundle(context.folder.bundles, bundle_facts.last_use(ledger), ledger)}
 
 
-def _logs(ledger: Ledger, _context: Context) -> Mapping[str, View]:
+def _logs(ledger: Ledger, _context: QueryContext) -> Mapping[str, View]:
     return {"logs": event_log.logs(ledger, LOG_LINES)}
 
 
-def _reconciliation(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _reconciliation(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"reconciliation": reconciliations.reconciliation(ledger, context.session, CALENDAR_SESSIONS)}
 
 
-def _performance(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _performance(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     facts = bundle_facts.read(context.folder.bundles)
     expected = facts.annual_at_gross_1 if facts else None
     return {"performance": performance.performance(ledger, context.session, SESSIONS, expected)}
 
 
-def _attribution(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"attribution": attribution.attribution(ledger, context.session, ATTRIBUTED_SESSIONS)}
+def _attribution(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"attribution": monitoring.attribution(ledger, context.session, ATTRIBUTED_SESSIONS)}
 
 
-def _life(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"expectation": model_monitoring.expectation(ledger, context.session)}
+def _life(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"expectation": monitoring.expectation(ledger, context.session)}
 
 
-def _drift(ledger: Ledger, context: Context) -> Mapping[str, View]:
-    return {"drift": model_monitoring.drift(ledger, context.session)}
+def _drift(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"drift": monitoring.drift(ledger, context.session)}
 
 
-def _trace(ledger: Ledger, context: Context) -> Mapping[str, View]:
+def _trace(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"trace": order_trace.trace(ledger, context.folder, context.order)}
 
 

@@ -1,4 +1,4 @@
-"""The terminal that the screens are drawn in: there is one at the start, and they end when it goes away.
+"""Checks for a terminal at the start, and ends the screens when it is closed.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""The screens in a browser on this machine: pictures out, keys in, nothing that could change the device.
+"""Serves the screens to a browser on this machine, read-only.
 
 The application that is served is made with `Settings.is_remote`: it cannot ask the daemon, write a file or be quit.
 One application runs without a terminal; a page asks for its picture again and again and sends the keys that are
@@ -6,11 +6,11 @@ pressed.
 
 Invariants
 ----------
-1. Only whoever started it sees anything: every path begins with a token of this one run, which stands in the address
+1. Only whoever started it sees anything: every path begins with a token of this one run, which is part of the address
    that is printed to them. Other users of this machine reach the port and are refused.
 2. Only 127.0.0.1 is bound, and only requests that name it are answered: another site's page in the same browser cannot
    reach it under a name of its own. Keys need a header that no foreign page may set.
-3. Where systemd gives a runtime folder, the address is a file in it for its owner alone, and stands in no log.
+3. Where systemd gives a runtime folder, the address is a file in it for its owner only, and appears in no log.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ fetch("key/"+encodeURIComponent(key),{method:"POST",headers:{"x-screens-key":"1"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def door(app: ApplianceApp, token: str) -> Starlette:
+def web_app(app: ApplianceApp, token: str) -> Starlette:
     """Return the web application around the screens `app`, which runs for as long as it does.
 
     Parameters
@@ -97,7 +97,7 @@ def door(app: ApplianceApp, token: str) -> Starlette:
     token : str
         First part of every path that is answered.
     """
-    inside: list[Context] = []  # the running application's context, in which alone it can be drawn
+    inside: list[Context] = []  # the running application's context, the only one in which it can be drawn
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(PAGE, headers=PAGE_HEADERS)
@@ -167,7 +167,7 @@ def serve(app: ApplianceApp, port: int, runtime: Path | None) -> None:
         ) from None
     with listener:
         _announce(f"http://{HOST}:{port}/{token}/", runtime)
-        uvicorn.Server(uvicorn.Config(door(app, token), log_level="warning")).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(web_app(app, token), log_level="warning")).run(sockets=[listener])
 
 
 def _of_the_owner(endpoint: Endpoint, token: str) -> Endpoint:

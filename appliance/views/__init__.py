@@ -1,4 +1,4 @@
-"""What a person reads in the ledger, one file of queries a subject: the commands and the screens show the same rows."""
+"""Queries of the ledger, one file a subject; the commands and the screens show the same rows."""
 
 from appliance.views.view import View
 

@@ -1,4 +1,4 @@
-"""The blotter: what was meant, what became of it, at what price."""
+"""The blotter: the orders of a session, their outcome and average fill price."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from appliance.ledger import Ledger, fills, intents, plans
 from appliance.ledger.intents import JournalEntry
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 
 COLUMNS = ("symbol", "side", "quantity", "when", "reference", "filled", "price", "state", "reason")
 BPS = 10_000
@@ -48,7 +48,7 @@ def _largest_first(ledger: Ledger, session: date) -> list[JournalEntry]:
     return sorted(intents.of_session(ledger, session), key=lambda e: (-abs(e.intent.notional), e.client_order_id))
 
 
-def _row(entry: JournalEntry, price: Decimal | None) -> Row:
+def _row(entry: JournalEntry, price: Decimal | None) -> ViewRow:
     intent = entry.intent
     against = None if price is None else intent.side.sign * (price / intent.reference_price - 1) * BPS
     return {

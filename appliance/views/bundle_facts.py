@@ -1,4 +1,4 @@
-"""The bundle in force as its own files describe it: provenance, evidence, and whether the files are what was activated.
+"""Provenance, evidence and integrity of the bundle in force, read from its own files.
 
 Reading it believes nothing: each file is hashed now and compared with the manifest, and the manifest with the pointer
 that activation wrote. Signature and golden vectors are proven when a bundle is activated and each time it is loaded,
@@ -17,14 +17,14 @@ from typing import TypeVar
 
 from appliance.ledger import Ledger, job_runs
 from appliance.status.upkeep import keys_end
-from appliance.views.view import Row, View, fact
+from appliance.views.view import View, ViewRow, fact
 from portfolio.risk.evidence import evidence_share
 from signals.files import sha256_of
 from signals.scoring.evidence import BundleEvidence, Mean
 from signals.text import strict_json
 from signals.text.documents import from_json
 
-BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.Slot`, whose module brings in what verifies and scores
+BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.BundleSlot`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
@@ -127,7 +127,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class BundleFacts:
-    """What is in force, parsed but not verified; `faults` are the sentences of what does not match."""
+    """Facts of the bundle in force, parsed but not verified; `faults` are sentences on what does not match."""
 
     pointer: Pointer
     manifest: ManifestFacts
@@ -184,7 +184,7 @@ class LastUse:
 
 
 def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
-    """Return the facts about the bundle in force and those beside it, by section."""
+    """Return the facts about the bundle in force and the auxiliary ones, by section."""
     found = read(folder)
     if found is None:
         return View(COLUMNS, (), NONE_IN_FORCE)
@@ -192,7 +192,7 @@ def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
     rows = _identity(found, last.age_sessions) + _proof(found, folder, last) + _training(manifest)
     rows += _evidence(found.evidence)
     for slot in BESIDE:
-        rows += _beside(slot, folder, ledger)
+        rows += _slot_rows(slot, folder, ledger)
     facts = {"sha256": found.pointer.sha256, "faults": list(found.faults), "role": manifest.role, "features": features_of(manifest)}
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
@@ -207,12 +207,12 @@ def last_use(ledger: Ledger) -> LastUse:
     return LastUse(run.session, age if isinstance(age, int) else None, str(run.figures.get("bundle_sha256", "")))
 
 
-def features_of(manifest: ManifestFacts) -> list[Row]:
+def features_of(manifest: ManifestFacts) -> list[ViewRow]:
     """The ordered features that the model reads."""
     return [{"number": i, **vars(feature)} for i, feature in enumerate(manifest.features, start=1)]
 
 
-def _identity(found: BundleFacts, age: int | None) -> list[Row]:
+def _identity(found: BundleFacts, age: int | None) -> list[ViewRow]:
     manifest = found.manifest
     expiry = manifest.expiry_sessions
     return [
@@ -225,7 +225,7 @@ def _identity(found: BundleFacts, age: int | None) -> list[Row]:
     ]
 
 
-def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[Row]:
+def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[ViewRow]:
     matching = f"all {len(found.manifest.files)} match their SHA-256"
     tolerance = found.manifest.golden_tolerance_sd
     is_proven = last.session is not None and last.sha256 == found.pointer.sha256
@@ -256,7 +256,7 @@ def _signed(home: Path, keys: Path) -> str:
     return "by " + ", ".join(f"{keyid[:16]} ({words[known.get(keyid)]})" for keyid in named)
 
 
-def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
+def _slot_rows(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
     """The bundle of a slot and what it scored; one line for an empty slot."""
     found = read(folder / slot)
     if found is None:
@@ -274,7 +274,7 @@ def _beside(slot: str, folder: Path, ledger: Ledger) -> list[Row]:
     return [*rows, fact(slot, "scored", f"{len(scored)} evenings{newest}")]
 
 
-def _training(manifest: ManifestFacts) -> list[Row]:
+def _training(manifest: ManifestFacts) -> list[ViewRow]:
     trainer, ic = manifest.trainer, manifest.ic
     first, last = manifest.first_training_session, manifest.last_training_session
     label = f"{manifest.horizon_sessions} sessions from the open ({manifest.entry})"
@@ -292,7 +292,7 @@ def _training(manifest: ManifestFacts) -> list[Row]:
     ]
 
 
-def _evidence(evidence: BundleEvidence) -> list[Row]:
+def _evidence(evidence: BundleEvidence) -> list[ViewRow]:
     rows = _size(evidence)
     if capacity := evidence.capacity:
         rows.append(
@@ -312,15 +312,15 @@ def _evidence(evidence: BundleEvidence) -> list[Row]:
     return rows
 
 
-def _size(evidence: BundleEvidence) -> list[Row]:
-    """What the policy's own book earned walking forward, and how large a book that supports."""
+def _size(evidence: BundleEvidence) -> list[ViewRow]:
+    """The walk-forward return of the policy's own book, and the size of book that it supports."""
     book = evidence.policy_book
-    told, share = "unknown: made by an older trainer", 0.0
+    text, share = "unknown: made by an older trainer", 0.0
     if book:
-        told = f"{_share(book.annual_return)} a year, t {_figure(book.t)}, gross {_share(book.gross)}"
+        text = f"{_share(book.annual_return)} a year, t {_figure(book.t)}, gross {_share(book.gross)}"
         share = evidence_share(book.t)
     return [
-        fact("evidence", "net walk-forward book", told),
+        fact("evidence", "net walk-forward book", text),
         fact("evidence", "supports", f"{share:.2f} of the book that Kelly and the caps allow"),
     ]
 

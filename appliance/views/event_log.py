@@ -1,4 +1,4 @@
-"""The device's log as the ledger keeps it: alerts, halts, re-armings and what jobs said, newest first."""
+"""The event log from the ledger: alerts, halts, re-armings and job summaries, newest first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from appliance.ledger import Ledger, alerts, halts
 from appliance.schedule.job import JobStatus
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 
 COLUMNS = ("at", "level", "source", "text")
 HALT_COLUMNS = ("id", "at", "name", "value", "rearmed_by", "reason")
@@ -23,7 +23,7 @@ def logs(ledger: Ledger, limit: int) -> View:
 
 def halts_view(ledger: Ledger, limit: int) -> View:
     """Return the latest halts, why, and who opened the latch again."""
-    rows: tuple[Row, ...] = tuple(
+    rows: tuple[ViewRow, ...] = tuple(
         {
             "id": h.id,
             "at": h.at.isoformat(timespec="seconds"),
@@ -38,8 +38,8 @@ def halts_view(ledger: Ledger, limit: int) -> View:
 
 
 def alerts_view(ledger: Ledger, limit: int) -> View:
-    """Return what a person was told, newest first, and whether it reached anybody."""
-    rows: tuple[Row, ...] = tuple(
+    """Return the alerts that were sent, newest first, and whether they were delivered."""
+    rows: tuple[ViewRow, ...] = tuple(
         {
             "at": r.alert.at.isoformat(timespec="seconds"),
             "severity": r.alert.severity.value,
@@ -52,11 +52,11 @@ def alerts_view(ledger: Ledger, limit: int) -> View:
     return View(ALERT_COLUMNS, rows, "no alert was ever sent")
 
 
-def _line(at: datetime, level: str, source: str, text: str) -> Row:
+def _line(at: datetime, level: str, source: str, text: str) -> ViewRow:
     return {"at": at.isoformat(timespec="seconds"), "level": level, "source": source, "text": text}
 
 
-def _of_alerts(ledger: Ledger, limit: int) -> list[Row]:
+def _of_alerts(ledger: Ledger, limit: int) -> list[ViewRow]:
     return [
         _line(
             row.alert.at,
@@ -68,7 +68,7 @@ def _of_alerts(ledger: Ledger, limit: int) -> list[Row]:
     ]
 
 
-def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
+def _of_halts(ledger: Ledger, limit: int) -> list[ViewRow]:
     lines = []
     for halt in halts.newest(ledger, limit):
         lines.append(_line(halt.at, "page", "latch", f"HALTED by {halt.name}, halt id {halt.id}: {halt.value}"))
@@ -77,7 +77,7 @@ def _of_halts(ledger: Ledger, limit: int) -> list[Row]:
     return lines
 
 
-def _of_jobs(ledger: Ledger, limit: int) -> list[Row]:
+def _of_jobs(ledger: Ledger, limit: int) -> list[ViewRow]:
     query = "SELECT session, job, status, summary, coalesce(finished_at, started_at) AS at FROM job_runs ORDER BY at DESC LIMIT ?"
     found = ledger.read(tuple[date, str, str, str, datetime], query, (limit,))
     return [_line(at, LEVELS.get(status, "page"), job, f"{session} {status}: {summary}") for session, job, status, summary, at in found]

@@ -1,17 +1,17 @@
-"""Why this order? From the order back through its signal, features and data to the bundle, every link by its hash."""
+"""The provenance of one order: signal, features, data snapshot and bundle, each link verified by its hash."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from appliance.bundles.feature_record import FeatureRecord, Reading, kept
+from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
 from appliance.ledger.intents import JournalEntry
-from appliance.market.vendor_record import kept_snapshot, standing
+from appliance.market.vendor_record import damaged_records, read_snapshot
 from appliance.system.state_folder import StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views.blotter import average_prices
-from appliance.views.view import Row, View, fact, percent
+from appliance.views.view import View, ViewRow, fact, percent
 from execution.orders import Plan
 from signals.errors import FixInput
 
@@ -43,7 +43,7 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     return View(COLUMNS, tuple(rows), "", session, facts)
 
 
-def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
+def _order(ledger: Ledger, entry: JournalEntry) -> list[ViewRow]:
     intent = entry.intent
     price = average_prices(ledger, intent.key.session).get(entry.client_order_id)
     filled = f"{entry.filled_quantity} of {intent.quantity}" + ("" if price is None else f" at {price:.4f} USD")
@@ -67,9 +67,9 @@ def _order(ledger: Ledger, entry: JournalEntry) -> list[Row]:
     return rows
 
 
-def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]:
+def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[ViewRow]:
     key = entry.intent.key
-    rows: list[Row] = []
+    rows: list[ViewRow] = []
     aimed = {row.symbol: row for row in targets.load(ledger, key.session)}.get(key.symbol)
     if aimed is not None:
         rows.append(
@@ -86,8 +86,8 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[Row]
     if len(rows) <= 2 and not any(row["fact"] not in ("weight", "sector") for row in rows):
         rows.append(fact("signal", "score", "none: the name was not scored, its holding is closed or carried"))
     planned = job_runs.find(ledger, key.session, "plan")
-    said = dict(planned.figures.get("decisions") or ()) if planned else {}
-    chosen = [f"{name} {said[name]}" for name in ("scale", "step", "turnover") if name in said]
+    decisions = dict(planned.figures.get("decisions") or ()) if planned else {}
+    chosen = [f"{name} {decisions[name]}" for name in ("scale", "step", "turnover") if name in decisions]
     if chosen:
         rows.append(fact("signal", "book", ", ".join(chosen)))
     return rows
@@ -107,11 +107,11 @@ def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, score
     return lines
 
 
-def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[Row]:
-    """What the model read of the name at asof, what stands out most first."""
+def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[ViewRow]:
+    """Features of the name at asof, the most extreme first."""
     scored = job_runs.find(ledger, plan.session, "score")
     try:
-        record = kept(folder.features, (scored.figures.get("features") if scored else None) or {})
+        record = read_features(folder.features, (scored.figures.get("features") if scored else None) or {})
     except FixInput as error:
         return [fact("features", "values", str(error))]
     readings = record.of(symbol)
@@ -126,7 +126,7 @@ def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> l
     return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
 
 
-def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
+def _sources(record: FeatureRecord, plan: Plan) -> list[ViewRow]:
     """A warning for each source that is not the plan's: nothing when both are."""
     source = plan.provenance
     return [
@@ -139,13 +139,13 @@ def _sources(record: FeatureRecord, plan: Plan) -> list[Row]:
     ]
 
 
-def _said(reading: Reading) -> str:
+def _said(reading: FeatureValue) -> str:
     if reading.value is None:
         return f"{'unknown':>12}"
     return f"{reading.value:>12.5g}   z {'-':>6}" if reading.z is None else f"{reading.value:>12.5g}   z {reading.z:>+6.2f}"
 
 
-def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
+def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
     pulled = job_runs.find(ledger, plan.session, "pull")
     figures = pulled.figures if pulled else {}
     return [
@@ -155,28 +155,28 @@ def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
     ]
 
 
-def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[Row]:
-    """What the snapshot is made of where the device completed sessions itself, each record hashed anew."""
+def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
+    """Parts of the snapshot where the device completed sessions itself, each record hashed again."""
     try:
-        kept = kept_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
+        read_features = read_snapshot(folder.completed, plan.asof, plan.provenance.snapshot_id)
     except FixInput as error:
         return [fact("data", "completed", str(error))]
-    if kept is None:
+    if read_features is None:
         planned = job_runs.find(ledger, plan.session, "plan")
         count = int(planned.figures.get("completed") or 0) if planned else 0
         return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
-    manifest, parts = kept
-    faults = standing(folder.completed, parts)
-    said = f"{len(parts)} sessions, {parts[0].session} to {parts[-1].session}; the snapshot's hash is theirs"
+    manifest, parts = read_features
+    faults = damaged_records(folder.completed, parts)
+    decisions = f"{len(parts)} sessions, {parts[0].session} to {parts[-1].session}; the snapshot's hash is theirs"
     return [
         fact("data", "dataset", manifest),
-        fact("data", "completed", f"{said}, and every record holds" if not faults else said),
+        fact("data", "completed", f"{decisions}, and every record holds" if not faults else decisions),
         *(fact("data", "told", f"{part.session} {part.sha256}") for part in parts),
         *(fact("data", "not proven", fault) for fault in faults),
     ]
 
 
-def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[Row]:
+def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[ViewRow]:
     source = plan.provenance
     rows = [fact("bundle", "sha256", source.bundle_sha256)]
     if found is not None and found.pointer.sha256 == source.bundle_sha256:

@@ -1,4 +1,4 @@
-"""One look: may the device trade, is all well, what is the account worth, and what happens next."""
+"""The overview of a device: mode, concerns, account, data, bundle and next job."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from decimal import Decimal
 from enum import StrEnum
 
 from appliance.controls.latch import Latch, LatchRecord
-from appliance.controls.tripwires import Action
+from appliance.controls.tripwires import TripwireAction
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
-from appliance.ledger.snapshots import Snapshot
+from appliance.ledger.snapshots import AccountSnapshot
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
-from appliance.status.health import Verdict, assess
+from appliance.status.health import HealthStatus, assess
 from appliance.status.upkeep import keys_reason
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views import runs, tripwire_checks
-from appliance.views.view import Row, View, fact, newest_session, percent
+from appliance.views.view import View, ViewRow, fact, newest_session, percent
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, Calendar
 from signals.schedule.job_windows import Timetable, windows
@@ -31,8 +31,8 @@ TOP_CHECKS = 8
 SILENT_AFTER_SECONDS = 120.0
 
 
-class Mode(StrEnum):
-    """What the device may do."""
+class TradingMode(StrEnum):
+    """The trading mode of the device."""
 
     ARMED = "ARMED"
     REDUCE = "REDUCE"
@@ -59,7 +59,7 @@ class NextJob:
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountFigures:
     """The account at one agreement with the broker; all of it of the same session and phase.
 
     Attributes
@@ -84,33 +84,33 @@ class Account:
 
 @dataclass(frozen=True)
 class Overview:
-    """What one look must answer.
+    """The facts of the overview.
 
     Attributes
     ----------
-    mode : Mode
+    mode : TradingMode
     concerns : tuple of str
         Why a person should look, worst first; empty when all is well.
     halt_id : str
-        Of the halt that stands; empty while armed or on a fresh device.
+        Of the halt in force; empty while armed or on a fresh device.
     session : date or None
         Newest session with a job.
-    account : Account
+    account : AccountFigures
     real_nav_of : date or None
         The session at whose close the real NAV was taken.
     curve : tuple of float
         Paper NAV of the last sessions in USD, oldest first.
     behind_sessions : int or None
-        Sessions that the newest scored data lies behind the last closed one; None without a calendar.
+        Sessions by which the newest scored data trails the last closed one; None without a calendar.
     near : tuple of dict
         The checks that tripped, then those that use most of their limit.
     """
 
-    mode: Mode
+    mode: TradingMode
     concerns: tuple[str, ...]
     latch: LatchRecord
     session: date | None
-    account: Account
+    account: AccountFigures
     real_nav: Decimal | None
     real_nav_of: date | None
     curve: tuple[float, ...]
@@ -123,13 +123,13 @@ class Overview:
     next_job: NextJob | None
     daemon: DaemonState
     daemon_at: datetime | None
-    near: tuple[Row, ...]
-    jobs: tuple[Row, ...]
+    near: tuple[ViewRow, ...]
+    jobs: tuple[ViewRow, ...]
     agreed: str
 
     @property
     def halt_id(self) -> str:
-        """Id of the halt that stands."""
+        """Id of the halt in force."""
         return self.latch.halt_id
 
     @property
@@ -186,7 +186,7 @@ def overview(
     ledger : Ledger
     folder : StateFolder
     now : datetime or None
-        What time it is where the device trades, UTC; None where that is not known: nothing is called late then.
+        The venue's time, UTC; None where that is not known: nothing is called late then.
     calendar : Calendar or None
         The frozen sessions of the published dataset, where they could be read.
     is_hosted : bool
@@ -208,7 +208,7 @@ def overview(
     daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, real)
     asof, status = _data(ledger)
     behind = _behind(asof, now, calendar)
-    concerns = [*health.reasons] if health.verdict is not Verdict.OK else []
+    concerns = [*health.reasons] if health.verdict is not HealthStatus.OK else []
     concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
     concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
     if no_time:
@@ -246,14 +246,14 @@ def overview(
     )
 
 
-def _account(held: Snapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> Account:
+def _account(held: AccountSnapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> AccountFigures:
     """Everything from one agreement with the broker, against the close before it."""
     if held is None:
-        return Account()
+        return AccountFigures()
     before = next((row.paper_nav for row in reversed(values) if row.session < held.session), first)
     worth, equity = held.values, held.equity
     is_priced = worth is not None and equity > 0
-    return Account(
+    return AccountFigures(
         of=held.when,
         session=held.session,
         equity=equity,
@@ -299,10 +299,10 @@ def _new_york(at: datetime) -> str:
     return f"{at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"
 
 
-def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> Mode:
+def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> TradingMode:
     if not latch.is_armed:
-        return Mode.HALTED
-    return Mode.REDUCE if any(row.action == Action.REDUCE.value for row in tripped) else Mode.ARMED
+        return TradingMode.HALTED
+    return TradingMode.REDUCE if any(row.action == TripwireAction.REDUCE.value for row in tripped) else TradingMode.ARMED
 
 
 def _data(ledger: Ledger) -> tuple[date | None, str | None]:

@@ -1,4 +1,4 @@
-"""The account's value session by session, where it came from, and whether it lies where it was expected to.
+"""The account's value by session, its sources, and its position in the expected range.
 
 The expected fan is a normal one around what the policy's own book earned on walk-forward scores, after all costs:
 
@@ -19,7 +19,7 @@ from decimal import Decimal
 
 from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
 from appliance.ledger.nav import NavRow
-from appliance.views.view import Row, View, percent
+from appliance.views.view import View, ViewRow, percent
 
 COLUMNS = ("session", "paper_nav", "real_nav", "restated_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
 SESSIONS_A_YEAR = 252
@@ -38,15 +38,15 @@ class Fan:
 
     @property
     def verdict(self) -> str:
-        """INSIDE, or which side of the fan the live return lies on."""
+        """INSIDE, or the side of the fan on which the live return is."""
         return "BELOW" if self.live < self.lower else "ABOVE" if self.live > self.upper else "INSIDE"
 
 
 def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: float | None = None) -> View:
     """Return the value of each session up to `last`, newest first.
 
-    `real_nav` is what that session's report said, `restated_nav` adds the dividends that were learned since. Facts hold
-    attribution, costs, the fan, and `path`: its bounds in USD session by session.
+    `real_nav` is what that session's report decisions, `restated_nav` adds the dividends that were learned since. Facts hold
+    attribution, costs, the fan, and `fan_path`: its bounds in USD session by session.
     """
     history = nav.history(ledger, last, sessions + 1)
     first = snapshots.first(ledger)
@@ -59,12 +59,12 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
         before = row.paper_nav
     facts: dict[str, object] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
     if found := fan(ledger, history, annual_at_gross_1):
-        facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": path(found, history[-sessions:], start)}
+        facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": fan_path(found, history[-sessions:], start)}
     return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
 
 
 def fan(ledger: Ledger, history: Sequence[NavRow], annual_at_gross_1: float | None) -> Fan | None:
-    """Return where the live return lies in its expected range; None without history, evidence or a forecast."""
+    """Return the live return within its expected range; None without history, evidence or a forecast."""
     first = snapshots.first(ledger)
     planned = _planned(ledger, history[-1].session) if history else None
     if first is None or annual_at_gross_1 is None or planned is None or first.last_equity <= 0:
@@ -77,7 +77,7 @@ def fan(ledger: Ledger, history: Sequence[NavRow], annual_at_gross_1: float | No
     return Fan(t, float(history[-1].paper_nav / first.last_equity - 1), mean - width, mean + width)
 
 
-def path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[Row]:
+def fan_path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[ViewRow]:
     """The fan's bounds in USD at each session of `history`, as they follow from those at its last."""
     mean, half = (last.lower + last.upper) / 2, (last.upper - last.lower) / 2
     rows = []
@@ -89,7 +89,7 @@ def path(last: Fan, history: Sequence[NavRow], start: Decimal) -> list[Row]:
     return rows[::-1]
 
 
-def attribution(ledger: Ledger, last: date) -> list[Row]:
+def attribution(ledger: Ledger, last: date) -> list[ViewRow]:
     """Unrealised gain of the newest holdings up to `last`, in USD, by side and by sector."""
     day = ledger.value("SELECT max(session) FROM accounts WHERE session <= ?", (last.isoformat(),))
     if not isinstance(day, str):
@@ -114,9 +114,9 @@ def _planned(ledger: Ledger, session: date) -> tuple[float, float] | None:
     """Forecast volatility at gross 1 and target gross of the newest planned book up to `session`."""
     day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?", (session.isoformat(),))
     run = job_runs.find(ledger, date.fromisoformat(day), "plan") if isinstance(day, str) else None
-    said = dict(run.figures.get("decisions") or ()) if run else {}
+    decisions = dict(run.figures.get("decisions") or ()) if run else {}
     try:
-        return float(said[FORECAST]), float(said[GROSS])
+        return float(decisions[FORECAST]), float(decisions[GROSS])
     except (KeyError, ValueError):
         return None
 
@@ -128,7 +128,7 @@ def _costs(history: Sequence[NavRow]) -> dict[str, str]:
     return {name: f"{amount:+.2f}" for name, amount in sums.items()}
 
 
-def _row(row: NavRow, before: Decimal, peak: Decimal) -> Row:
+def _row(row: NavRow, before: Decimal, peak: Decimal) -> ViewRow:
     return {
         "session": row.session.isoformat(),
         "paper_nav": str(row.paper_nav),

@@ -1,4 +1,4 @@
-"""What is held, as last agreed with the broker, beside what the book aims at."""
+"""Current positions as last agreed with the broker, with their targets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import date
 from decimal import Decimal
 
 from appliance.ledger import Ledger, snapshots, targets
-from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.ledger.targets import TargetRow
 from appliance.views import blotter
-from appliance.views.view import Row, View, percent
+from appliance.views.view import View, ViewRow, percent
 from execution.brokers.base import Position
 
 COLUMNS = ("symbol", "side", "quantity", "entry", "price", "value", "pnl", "weight", "target", "drift")
@@ -41,14 +41,14 @@ def side_of(quantity: Decimal) -> str:
     return "LONG" if quantity > 0 else "SHORT" if quantity < 0 else "FLAT"
 
 
-def _newest_of(ledger: Ledger, session: date) -> Snapshot | None:
+def _newest_of(ledger: Ledger, session: date) -> AccountSnapshot | None:
     for phase in (Phase.CLOSE, Phase.CONFIRM, Phase.OPEN):
         if found := snapshots.find(ledger, session, phase):
             return found
     return None
 
 
-def _row(name: str, held: Position | None, aimed: TargetRow | None, has_targets: bool, equity: Decimal) -> Row:
+def _row(name: str, held: Position | None, aimed: TargetRow | None, has_targets: bool, equity: Decimal) -> ViewRow:
     quantity = held.quantity if held else Decimal(0)
     price = held.current_price if held else None
     value = None if price is None else quantity * price

@@ -1,14 +1,14 @@
-"""The reconciliations: when both books were compared, and what differed."""
+"""The reconciliations with the broker: when each took place, and the differences."""
 
 from __future__ import annotations
 
 import json
 from datetime import date
 
-from appliance.ledger import Ledger, job_runs, meta
+from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
 from appliance.views.runs import status_of
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 
 COLUMNS = ("session", "job", "status", "positions", "cash", "equity", "notes")
 JOBS = ("reconcile_morning", "reconcile_close")
@@ -24,10 +24,10 @@ def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
     )
     runs = [job_runs.find(ledger, session, job) for session, job in found]
     rows = tuple(_row(run) for run in runs if run is not None)
-    return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last(ledger)})
+    return View(COLUMNS, rows, "both books have not been compared yet", last, {"last": _last_comparison(ledger)})
 
 
-def _row(run: JobRun) -> Row:
+def _row(run: JobRun) -> ViewRow:
     notes = run.figures.get("notes") or ([] if "positions" in run.figures else [run.summary])  # a break has only words
     return {
         "session": run.session.isoformat(),
@@ -41,7 +41,7 @@ def _row(run: JobRun) -> Row:
     }
 
 
-def _last(ledger: Ledger) -> dict[str, object]:
-    content = meta.read(ledger, LAST)
+def _last_comparison(ledger: Ledger) -> dict[str, object]:
+    content = ledger.read_meta(LAST)
     found: dict[str, object] = json.loads(content) if content else {}
     return found

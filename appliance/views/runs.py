@@ -1,4 +1,4 @@
-"""How the jobs of a session ended, and the calendar of all of them."""
+"""The outcome of each job of a session, and a calendar of all job runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
 from appliance.schedule.timetable import JOBS
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 
 COLUMNS = ("job", "status", "started", "seconds", "attempts", "summary")
 NOT_ENDED = "not ended"
@@ -17,7 +17,7 @@ NOT_ENDED = "not ended"
 def jobs(ledger: Ledger, session: date) -> View:
     """Return how each job of the session D ended, in the timetable's order."""
     found = sorted(of_session(ledger, session), key=lambda run: (_place(run), run.started_at))
-    rows: tuple[Row, ...] = tuple(
+    rows: tuple[ViewRow, ...] = tuple(
         {
             "job": run.job,
             "status": status_of(run),
@@ -37,7 +37,7 @@ def calendar(ledger: Ledger, last: date, sessions: int) -> View:
         "SELECT min(session) FROM (SELECT session FROM job_runs WHERE session <= ? GROUP BY session ORDER BY session DESC LIMIT ?)",
         (last.isoformat(), sessions),
     )
-    by_session: dict[date, Row] = {}
+    by_session: dict[date, ViewRow] = {}
     if isinstance(first, str):
         for run in job_runs.since(ledger, date.fromisoformat(first)):
             if run.session <= last:

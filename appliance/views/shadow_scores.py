@@ -1,4 +1,4 @@
-"""What was recorded of the shadow bundle: for a person as a table, for the trainer as a log."""
+"""The shadow bundle's recorded scores: a table for a person, a log for the trainer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.ledger import Ledger
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 from signals.files import sha256_of
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
@@ -51,7 +51,7 @@ def shadow(log: ShadowLog | None) -> View:
     if log is None:
         return View(COLUMNS, (), NOTHING)
     names = {digest: f"{bundle.seq}-{bundle.bundle_id}" for digest, bundle in log.bundles().items()}
-    rows: list[Row] = [
+    rows: list[ViewRow] = [
         {"session": None, "asof": str(one.asof), "names": len(one.scores), "bundle": names.get(one.source, one.source), "what": "scored"}
         for one in log.evenings
     ]
@@ -74,7 +74,7 @@ def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
 
 
 def _faults(ledger: Ledger) -> dict[date, str]:
-    """What the job said of each trade session: that all scoring failed, or the shadow's alone."""
+    """The job's report on each trade session: that all scoring failed, or the shadow's only."""
     query = "SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')"
     found = dict(ledger.read(tuple[date, str], query))
     for key, body in ledger.read(tuple[str, str], "SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):

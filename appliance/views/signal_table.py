@@ -1,4 +1,4 @@
-"""The scores behind a session, best first, and what the book does with them."""
+"""The scores behind a session, best first, with current and target weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
 from appliance.views import blotter
-from appliance.views.view import Row, View, percent
+from appliance.views.view import View, ViewRow, percent
 
 SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
@@ -24,7 +24,7 @@ def signals(ledger: Ledger, session: date) -> View:
     shares = (plan.figures.get("sleeves") or {}) if plan else {}
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
     sent = blotter.by_symbol(ledger, session)
-    rows: list[Row] = []
+    rows: list[ViewRow] = []
     for asof, sleeve in _scored(ledger, session):
         before = _z_before(ledger, asof, sleeve)
         for row in scores.load(ledger, asof, sleeve):

@@ -1,4 +1,4 @@
-"""Every check of a session: its value, its limit, how much of the limit is used, and when it last tripped."""
+"""The tripwire checks of a session: value, limit, share used, and last trip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, tripwires
 from appliance.ledger.tripwires import TripwireRow
-from appliance.views.view import Row, View
+from appliance.views.view import View, ViewRow
 
 COLUMNS = ("name", "tripped", "value", "limit", "used", "action", "last_trip", "detail")
 HISTORY_SESSIONS = 60
@@ -38,7 +38,7 @@ def used_share(row: TripwireRow) -> float | None:
     return None if limit <= 0 else max(0.0, value / limit)
 
 
-def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> Row:
+def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> ViewRow:
     used = used_share(row)
     return {
         "name": row.name,

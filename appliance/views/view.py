@@ -1,4 +1,4 @@
-"""The one shape in which every reading leaves the ledger: rows of plain cells with what to say when there are none."""
+"""The common result of every ledger query: rows of plain cells, and the text for an empty table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from appliance.ledger import Ledger
 
 Cell = str | int | float | None
-Row = dict[str, Any]
+ViewRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class View:
     rows : tuple of dict
         One per line. Money and quantities are text, exactly as recorded; shares of equity are text in per cent.
     empty : str
-        What an empty table means.
+        Text for an empty table.
     session : date or None
         D, where the table belongs to one.
     facts : mapping
-        What is said once about the whole table.
+        Facts about the whole table.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ViewRow, ...]
     empty: str
     session: date | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +57,6 @@ def percent(share: float) -> str:
     return f"{share:+.2%}"
 
 
-def fact(section: str, name: str, value: object) -> Row:
+def fact(section: str, name: str, value: object) -> ViewRow:
     """One line of a table that lists facts by section."""
     return {"section": section, "fact": name, "value": "" if value is None else str(value)}

@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime
 from day_workload import calendar_of, finished
 
-from appliance.market.store import Market
+from appliance.market.store import MarketStore
 from signals.inference import predict
 from signals.sleeves import SLEEVES
 
 calendar = calendar_of(sys.argv[1])
 sleeve = SLEEVES["equities_xs"]
-market = Market(Path(sys.argv[1]), calendar)
+market = MarketStore(Path(sys.argv[1]), calendar)
 asof = calendar.days[-1]
 panel = sleeve.features(market.bars(asof, sleeve.lookback_sessions), asof)
 market.close()

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from features_workload import finished
 
-from appliance.market.store import Market
+from appliance.market.store import MarketStore
 from signals.market.sessions import Calendar, Session
 from signals.sleeves import SLEEVES
 
@@ -18,7 +18,7 @@ days = np.load(sys.argv[2]).astype("datetime64[D]").tolist()
 hours = ((datetime.combine(day, time(14, 30), UTC), datetime.combine(day, time(21), UTC)) for day in days)
 calendar = Calendar("XNYS", tuple(Session(day, *pair) for day, pair in zip(days, hours, strict=True)))
 sleeve = SLEEVES["equities_xs"]
-market = Market(Path(sys.argv[1]), calendar)
+market = MarketStore(Path(sys.argv[1]), calendar)
 bars = market.bars(days[-1], sleeve.lookback_sessions)
 panel = sleeve.features(bars, days[-1])
 market.close()

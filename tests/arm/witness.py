@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.tui.plot import Chart, Line, drawn
+from appliance.tui.plot import Chart, ChartLine, rendered
 from signals.bundle import Golden, Part
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.proof import reproduce_in_child
@@ -42,7 +42,7 @@ def main() -> None:
     golden = Golden.from_bytes(place.read_bytes(), str(place))
     again = (predict if asked.alone else reproduce_in_child)(models, golden.inputs)
     golden.check(again, MAX_TOLERANCE_SD, str(place))
-    chart = drawn(Chart("golden", (Line("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)
+    chart = rendered(Chart("golden", (ChartLine("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)
     np.savez(
         asked.to,
         names=np.array(panel.names),

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from appliance.views.attribution import PARTS
+from appliance.views.monitoring import ATTRIBUTION_PARTS
 from signals.market.actions import ActionKind
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
@@ -104,7 +104,7 @@ def judged(bench: Workbench, sessions: int) -> tuple[list[str], Decimal]:
     most = Decimal(0)
     for row in rows:
         change = Decimal(after[row["session"]]) - Decimal(before[row["session"]])
-        if sum(Decimal(row[part]) for part in PARTS) != change or Decimal(row["total"]) != change:
+        if sum(Decimal(row[part]) for part in ATTRIBUTION_PARTS) != change or Decimal(row["total"]) != change:
             wrong.append(f"{row['session']}: the parts are not {change}")
         most = max(most, abs(Decimal(row["of costs"]["other"])))
     return wrong, most

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.app import ApplianceApp, TuiSettings
 from appliance.tui.ledger_source import LedgerSource
 from appliance.tui.screens import BY_NAME
 from tests.fakes.screens import ORDER, STATES, StoppedClock, build_devices
@@ -78,7 +78,7 @@ async def exported(devices: Path, shot: Shot) -> str:
     """What the screen shows, as Textual exports it."""
     with contextlib.chdir(devices / shot.state), _monochrome(shot.is_monochrome):
         source = LedgerSource(Path("device"), StoppedClock())
-        app = ApplianceApp(source, Settings(refresh_seconds=0.0, start=shot.screen), monotonic=lambda: 0.0)
+        app = ApplianceApp(source, TuiSettings(refresh_seconds=0.0, start=shot.screen), monotonic=lambda: 0.0)
         app.order = ORDER
         async with app.run_test(size=shot.size) as pilot:
             for key in (None, *shot.keys):

@@ -24,7 +24,7 @@ import trainer.lineage.retrain as retraining
 import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.storage.published_store import FolderStore
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.inference import predict
@@ -179,7 +179,7 @@ class World:
         """The device's evening; its high-water never goes down."""
         self.device.install_keyset((self.store / "keyset.json").read_bytes())
         policy = self.policy(session, *roles)
-        found = pull_bundle(FolderStore(self.store), self.device, policy, self.root / "incoming", sleeves=(SLEEVE,))
+        found = pull_bundle(PublishedFolder(self.store), self.device, policy, self.root / "incoming", sleeves=(SLEEVE,))
         self.seqs.append(self.device.high_water().seq)
         assert self.seqs == sorted(self.seqs)
         return found

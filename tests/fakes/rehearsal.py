@@ -16,7 +16,7 @@ from appliance.context import Deps
 from appliance.controls.latch import FILE_NAME, Latch
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
-from appliance.jobs.runner import Entry, run_job
+from appliance.jobs.runner import JobSpec, run_job
 from appliance.jobs.trade import trade
 from appliance.ledger import choices, intents, plans, snapshots
 from appliance.ledger.snapshots import Phase
@@ -42,10 +42,10 @@ MARGIN = timedelta(minutes=ExecutionConfig().submission.send_until_minutes)
 ENTRIES = {
     entry.name: entry
     for entry in (
-        Entry("reconcile_morning", reconcile),
-        Entry("trade", trade, after=("reconcile_morning",), needs_armed=True),
-        Entry("confirm", confirm, after=("trade",)),
-        Entry("reconcile_close", reconcile),
+        JobSpec("reconcile_morning", reconcile),
+        JobSpec("trade", trade, after=("reconcile_morning",), needs_armed=True),
+        JobSpec("confirm", confirm, after=("trade",)),
+        JobSpec("reconcile_close", reconcile),
     )
 }
 PROVENANCE = Provenance("b" * 64, "s" * 64, "c" * 64, "test")

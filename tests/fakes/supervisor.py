@@ -18,7 +18,7 @@ from appliance.daemon.briefing import Briefing
 from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
 from appliance.daemon.supervisor import Supervisor
-from appliance.ledger import Ledger, Mode, alerts, job_runs
+from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -58,7 +58,7 @@ class SupervisorBench:
 
     def __post_init__(self) -> None:
         self.folder = StateFolder(self.root)
-        Ledger(self.folder.ledger, Mode.WRITE).close()
+        Ledger(self.folder.ledger, AccessMode.WRITE).close()
         brief = Briefing(self.exchange, "http://broker", 5.0, CALENDAR)
         DurableFs().write(self.folder.briefing, json.dumps(brief.to_json()).encode())
         self.latch = Latch(self.root, DurableFs())
@@ -109,18 +109,18 @@ class SupervisorBench:
         assert self.daemon.is_ready
 
     def row(self, job: str, session: date = D) -> job_runs.JobRun | None:
-        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
             return job_runs.find(ledger, session, job)
 
     def ends(self, *jobs: str, session: date = D) -> None:
         """Write down that these jobs have ended well."""
-        with Ledger(self.folder.ledger, Mode.WRITE) as ledger:
+        with Ledger(self.folder.ledger, AccessMode.WRITE) as ledger:
             for job in jobs:
                 job_runs.begin(ledger, session, job, self.at)
                 job_runs.finish(ledger, JobReport(job, session, JobStatus.DONE, "well"), self.at)
 
     def told(self) -> list[tuple[str, str, str]]:
-        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
             return [(r.alert.severity.value, r.alert.title, r.alert.body) for r in alerts.newest(ledger, 50)][::-1]
 
     @property

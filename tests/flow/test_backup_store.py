@@ -11,7 +11,7 @@ import pytest
 from appliance.backup.copies import fetch, listed, retire, take
 from appliance.backup.vault import vault_at
 from appliance.config import BackupConfig
-from appliance.ledger import Ledger, meta
+from appliance.ledger import Ledger
 from signals.errors import BadConfig, StoreUnreachable
 from signals.storage.s3 import S3Config
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Server, serving
@@ -43,15 +43,15 @@ def test_a_ledger_goes_to_a_bucket_is_read_back_and_comes_home(server: Server, t
     keys(found, READER, "s3")  # the stores' own pair may only read, and is not asked
     vault = vault_at(config, tmp_path, found)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        meta.write(ledger, "said", "first")
+        ledger.write_meta("said", "first")
         one = take(ledger, vault, tmp_path / "copies", at=AT, code_version="test")
-        meta.write(ledger, "said", "second")
+        ledger.write_meta("said", "second")
         two = take(ledger, vault, tmp_path / "copies", at=AT + timedelta(days=1), code_version="test")
     assert listed(vault) == (one, two)
     assert retire(vault, two, config) == (one.name,) and listed(vault) == (two,)
     assert len(vault.names("ledger")) == 2
     with fetch(vault, two, tmp_path / "copies") as plain, Ledger(plain) as copy:
-        assert meta.read(copy, "said") == "second"
+        assert copy.read_meta("said") == "second"
 
 
 def test_a_key_that_may_only_read_a_store_that_is_gone_and_no_key(server: Server, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def bench(make: Make, own_store: Published) -> Workbench:
     ("session", "words"),
     [
         ("2025-06-07", ("2025-06-07 is not a session", "2025-06-09")),
-        ("2025-07-02", ("lies in the future", "ends 2025-06-30")),
+        ("2025-07-02", ("is in the future", "ends 2025-06-30")),
         ("2040-01-03", ("past the end of the calendar")),
         ("soon", ("'soon' is not a date", "YYYY-MM-DD")),
     ],

@@ -145,12 +145,12 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
     ):
         said.append(spoken(bench(*command)))
     from appliance.daemon.publisher import own_facts, publish
-    from appliance.ledger import Ledger, Mode
+    from appliance.ledger import AccessMode, Ledger
     from appliance.status.vitals import vitals
     from appliance.system.state_folder import StateFolder
     from tests.flow.test_doctor import NOW
 
-    with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
+    with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
         folder = StateFolder(bench.state)
         publish(tmp_path / "run", folder, vitals(ledger, folder, NOW, own_facts((), (), NOW)), {}, NOW)
     assert {CANARIES[name] in path for name in ADDRESSES for path in outside.paths} == {True, False}

@@ -17,7 +17,7 @@ import yaml
 from appliance.config import Venue
 from appliance.controls.machine import MachineReading
 from appliance.controls.tripwires import NO_SENSOR, Figure
-from appliance.doctor import CHECKS, Finding, Patient, State, examine, try_addresses, worst
+from appliance.doctor import CHECKS, DeviceProbe, Finding, FindingState, examine, try_addresses, worst
 from appliance.doctor.examination import Check
 from appliance.ledger import Ledger, alerts
 from appliance.system.ports import Alert, Severity
@@ -45,7 +45,7 @@ class Still:
         return self._reading
 
 
-class OnPaper(Patient):
+class OnPaper(DeviceProbe):
     """The same device at a broker that others run; what that broker answers is given."""
 
     answer: Account | Exception = ACTIVE
@@ -95,17 +95,17 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture
-def patient(well: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+def patient(well: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceProbe:
     """A copy that a test may spoil."""
     shutil.copytree(well, tmp_path / "well")
     path = tmp_path / "well/device/config.yml"
     path.write_text(path.read_text().replace(str(well), str(tmp_path / "well")))
     monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: hash(folder.name))
-    found = Patient(StateFolder(tmp_path / "well/device"), tmp_path / "well/credentials", NOW, lambda: NOW)
+    found = DeviceProbe(StateFolder(tmp_path / "well/device"), tmp_path / "well/credentials", NOW, lambda: NOW)
     return replace(found, machine=Still(), unsynchronised=lambda: "", skew=lambda *_: 0.0)
 
 
-def on_paper(patient: Patient, answer: Account | Exception = ACTIVE, **changes: object) -> OnPaper:
+def on_paper(patient: DeviceProbe, answer: Account | Exception = ACTIVE, **changes: object) -> OnPaper:
     found = OnPaper(**{**{name: getattr(patient, name) for name in patient.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
     object.__setattr__(found, "answer", answer)
     object.__setattr__(
@@ -114,37 +114,37 @@ def on_paper(patient: Patient, answer: Account | Exception = ACTIVE, **changes: 
     return found
 
 
-def look(name: str, patient: Patient) -> tuple[State, str]:
+def look(name: str, patient: DeviceProbe) -> tuple[FindingState, str]:
     """Run one check alone, as the examination does."""
     check: Check = CHECKS[name][0]
     found = [one for one in examine(patient) if one.check == name] if name == "config" else list(check(patient))
     text = "\n".join(f"{one.says} -> {one.fix}" for one in found)
-    assert all(bool(one.fix) == (one.state is not State.OK) for one in found), text
+    assert all(bool(one.fix) == (one.state is not FindingState.OK) for one in found), text
     return worst(found), text
 
 
-def edit(patient: Patient, **sections: object) -> Patient:
+def edit(patient: DeviceProbe, **sections: object) -> DeviceProbe:
     """The same device with other settings."""
     path = patient.folder.config
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections))
     return replace(patient)
 
 
-def test_a_well_device_passes_every_check(patient: Patient) -> None:
+def test_a_well_device_passes_every_check(patient: DeviceProbe) -> None:
     found = examine(patient)
-    assert {one.state for one in found} == {State.OK}, found
+    assert {one.state for one in found} == {FindingState.OK}, found
     assert {one.check for one in found} == set(CHECKS)
     assert examine(replace(patient)) == found  # looking changes nothing
 
 
-def test_settings(patient: Patient, tmp_path: Path) -> None:
-    assert look("config", patient)[0] is State.OK
+def test_settings(patient: DeviceProbe, tmp_path: Path) -> None:
+    assert look("config", patient)[0] is FindingState.OK
     patient.folder.root.chmod(0o755)
-    assert look("config", patient) == (State.WARN, look("config", patient)[1])
+    assert look("config", patient) == (FindingState.WARN, look("config", patient)[1])
     assert "chmod 700" in look("config", patient)[1]
     wrong = edit(patient, surprise=1)
     state, text = look("config", wrong)
-    assert state is State.BAD and "surprise" in text
+    assert state is FindingState.BAD and "surprise" in text
     assert [one.check for one in examine(wrong)] == ["config"]  # nothing else can be said
     assert "appliance init" in look("config", replace(patient, folder=StateFolder(tmp_path / "nowhere")))[1]
 
@@ -152,88 +152,89 @@ def test_settings(patient: Patient, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("machine", "state", "words"),
     [
-        (Still(0.10), State.OK, "10% is free"),
-        (Still(0.0999), State.WARN, "10.0% is free -> Free space"),
-        (Still(0.0299), State.BAD, "halts under 3%"),
-        (Still(None), State.BAD, "cannot be measured"),
-        (Still(heat=80.0), State.OK, "50% is free"),
-        (Still(heat=81.0), State.WARN, "81 degrees"),
-        (Still(heat=None), State.WARN, "a sensor"),
-        (Still(power=1.0), State.WARN, "power supply sags"),
+        (Still(0.10), FindingState.OK, "10% is free"),
+        (Still(0.0999), FindingState.WARN, "10.0% is free -> Free space"),
+        (Still(0.0299), FindingState.BAD, "halts under 3%"),
+        (Still(None), FindingState.BAD, "cannot be measured"),
+        (Still(heat=80.0), FindingState.OK, "50% is free"),
+        (Still(heat=81.0), FindingState.WARN, "81 degrees"),
+        (Still(heat=None), FindingState.WARN, "a sensor"),
+        (Still(power=1.0), FindingState.WARN, "power supply sags"),
     ],
 )
-def test_the_machine(patient: Patient, machine: Still, state: State, words: str) -> None:
+def test_the_machine(patient: DeviceProbe, machine: Still, state: FindingState, words: str) -> None:
     found, text = look("disk", replace(patient, machine=machine))
     assert found is state and words in text
 
 
-def test_credentials(patient: Patient) -> None:
+def test_credentials(patient: DeviceProbe) -> None:
     assert patient.credentials is not None
     paper = on_paper(patient)
-    assert look("credentials", paper)[0] is State.OK
+    assert look("credentials", paper)[0] is FindingState.OK
     (patient.credentials / "alpaca-secret-key").chmod(0o644)
-    assert look("credentials", paper)[0] is State.WARN
+    assert look("credentials", paper)[0] is FindingState.WARN
     (patient.credentials / "alpaca-secret-key").write_text("  \n")
-    assert look("credentials", paper)[0] is State.BAD
-    assert look("credentials", patient)[0] is State.OK  # the embedded exchange needs none
-    assert look("credentials", replace(paper, credentials=None))[0] is State.BAD
+    assert look("credentials", paper)[0] is FindingState.BAD
+    assert look("credentials", patient)[0] is FindingState.OK  # the embedded exchange needs none
+    assert look("credentials", replace(paper, credentials=None))[0] is FindingState.BAD
     (patient.credentials / "alert-urls").write_text("https://a.example/x\n")
-    assert "1 addresses are told" in look("credentials", patient)[1]
+    assert "1 addresses are notified" in look("credentials", patient)[1]
     (patient.credentials / "heartbeat-url").unlink()
     assert "dead-man" in look("credentials", patient)[1]
     (patient.credentials / "alert-urls").write_text("not an address, and secret\n")
     found = [one for one in examine(patient) if one.check == "credentials"]
-    assert [one.state for one in found] == [State.BAD] and "secret" not in str(found)
+    assert [one.state for one in found] == [FindingState.BAD] and "secret" not in str(found)
 
 
 @pytest.mark.parametrize(
-    ("reason", "skew", "state"), [("", 2.0, State.OK), ("", 2.1, State.BAD), ("the clock is not synchronised", 0.0, State.BAD)]
+    ("reason", "skew", "state"),
+    [("", 2.0, FindingState.OK), ("", 2.1, FindingState.BAD), ("the clock is not synchronised", 0.0, FindingState.BAD)],
 )
-def test_the_clock(patient: Patient, reason: str, skew: float, state: State) -> None:
+def test_the_clock(patient: DeviceProbe, reason: str, skew: float, state: FindingState) -> None:
     paper = on_paper(patient, unsynchronised=lambda: reason, skew=lambda *_: skew)
     assert look("clock", paper)[0] is state
-    assert look("clock", replace(patient, unsynchronised=lambda: "never asked"))[0] is State.OK
+    assert look("clock", replace(patient, unsynchronised=lambda: "never asked"))[0] is FindingState.OK
 
 
-def test_the_network(patient: Patient) -> None:
-    assert look("network", on_paper(patient))[0] is State.OK
+def test_the_network(patient: DeviceProbe) -> None:
+    assert look("network", on_paper(patient))[0] is FindingState.OK
     blocked = replace(ACTIVE, is_blocked=True)
-    assert look("network", on_paper(patient, blocked))[0] is State.BAD
-    assert look("network", on_paper(patient, replace(ACTIVE, status="CLOSED")))[0] is State.BAD
+    assert look("network", on_paper(patient, blocked))[0] is FindingState.BAD
+    assert look("network", on_paper(patient, replace(ACTIVE, status="CLOSED")))[0] is FindingState.BAD
     silent = on_paper(patient, BrokerUnreachable("the broker does not answer", where="https://paper"))
-    assert by_name(silent)["network"].state is State.BAD
+    assert by_name(silent)["network"].state is FindingState.BAD
     gone = edit(patient, stores={"data": "/nowhere", "bundles": "/nowhere"})
     found = by_name(gone)
-    assert found["network"].state is State.BAD and found["calendar"].state is State.OK  # by what the last pull left
+    assert found["network"].state is FindingState.BAD and found["calendar"].state is FindingState.OK  # by what the last pull left
 
 
-def by_name(patient: Patient) -> dict[str, Finding]:
+def by_name(patient: DeviceProbe) -> dict[str, Finding]:
     """The worst finding of each check."""
     return {one.check: one for one in sorted(examine(patient), key=lambda one: one.state)}
 
 
-@pytest.mark.parametrize(("left", "state"), [(60, State.OK), (59, State.WARN), (6, State.WARN), (5, State.BAD)])
-def test_the_calendar(patient: Patient, left: int, state: State) -> None:
+@pytest.mark.parametrize(("left", "state"), [(60, FindingState.OK), (59, FindingState.WARN), (6, FindingState.WARN), (5, FindingState.BAD)])
+def test_the_calendar(patient: DeviceProbe, left: int, state: FindingState) -> None:
     sessions = patient.manifest.calendar.sessions
     at = sessions[-left].open - timedelta(seconds=1)
     object.__setattr__(patient, "now", at)
     assert look("calendar", patient)[0] is state
 
 
-def test_the_bundle(patient: Patient) -> None:
+def test_the_bundle(patient: DeviceProbe) -> None:
     assert "signature and golden vectors hold" in look("bundle", patient)[1]
     limits = patient.config.tripwires.model_dump()
-    for changed, state in (({"warn_bundle_age": 0.01}, State.WARN), ({"max_bundle_age": 0.01}, State.BAD)):
+    for changed, state in (({"warn_bundle_age": 0.01}, FindingState.WARN), ({"max_bundle_age": 0.01}, FindingState.BAD)):
         assert look("bundle", edit(patient, tripwires=limits | changed))[0] is state
     (model,) = patient.folder.bundles.glob("1-*/*.onnx")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     spoilt = by_name(patient)["bundle"]
-    assert spoilt.state is State.BAD and spoilt.fix
+    assert spoilt.state is FindingState.BAD and spoilt.fix
 
 
-def test_the_data(patient: Patient, published_once: Published) -> None:
+def test_the_data(patient: DeviceProbe, published_once: Published) -> None:
     assert "is GREEN" in look("data", patient)[1]
-    for status, state in (("RED", State.BAD), ("absent", State.BAD), ("AMBER", State.WARN)):
+    for status, state in (("RED", FindingState.BAD), ("absent", FindingState.BAD), ("AMBER", FindingState.WARN)):
         figures = json.dumps({"asof": "2025-06-02", "status": status, "reasons": ["a gap"]})
         with Ledger(patient.folder.ledger) as ledger, ledger.transaction():
             ledger.execute("DELETE FROM job_runs WHERE job = 'pull'")
@@ -251,32 +252,32 @@ def test_the_data(patient: Patient, published_once: Published) -> None:
     assert "nothing has been pulled" in look("data", patient)[1]
 
 
-def test_the_ledger(patient: Patient) -> None:
-    assert look("ledger", patient)[0] is State.OK
+def test_the_ledger(patient: DeviceProbe) -> None:
+    assert look("ledger", patient)[0] is FindingState.OK
     with Ledger(patient.folder.ledger) as ledger:
         alerts.add(ledger, Alert(Severity.WARN, "key", "title", "body", NOW), delivered=False)
-    assert look("ledger", patient)[0] is State.WARN
+    assert look("ledger", patient)[0] is FindingState.WARN
     content = bytearray(patient.folder.ledger.read_bytes())
     content[4096 * 3 : 4096 * 9] = bytes(4096 * 6)
     patient.folder.ledger.write_bytes(content)
     found = by_name(patient)["ledger"]
-    assert found.state is State.BAD and "restore" in found.fix
+    assert found.state is FindingState.BAD and "restore" in found.fix
     patient.folder.ledger.unlink()
-    assert by_name(patient)["ledger"].state is State.BAD
+    assert by_name(patient)["ledger"].state is FindingState.BAD
 
 
-def test_the_latch(patient: Patient) -> None:
-    assert look("latch", patient)[0] is State.OK
+def test_the_latch(patient: DeviceProbe) -> None:
+    assert look("latch", patient)[0] is FindingState.OK
     Workbench(patient.folder.root)("halt", "--reason", "a test")
     state, text = look("latch", patient)
-    assert state is State.BAD and "rearm --halt-id" in text
+    assert state is FindingState.BAD and "rearm --halt-id" in text
     (patient.folder.root / "latch.json").unlink()
-    assert look("latch", patient)[0] is State.BAD, "the ledger still holds the halt"
+    assert look("latch", patient)[0] is FindingState.BAD, "the ledger still holds the halt"
 
 
-def test_the_backups(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look("backup", patient)[0] is State.OK
-    assert look("backup", edit(patient, backup={"to": ""}))[0] is State.WARN
+def test_the_backups(patient: DeviceProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("backup", patient)[0] is FindingState.OK
+    assert look("backup", edit(patient, backup={"to": ""}))[0] is FindingState.WARN
     place = patient.folder.root.parent / "elsewhere"
     good = edit(patient, backup={"to": str(place)})
     monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: 1)
@@ -284,7 +285,7 @@ def test_the_backups(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.doctor.state_checks._disk", lambda folder: hash(folder.name))
     paper = on_paper(good, real=NOW)
     object.__setattr__(paper, "config", paper.config.model_copy(update={"backup": good.config.backup}))
-    assert look("backup", paper)[0] is State.WARN  # months old, by the machine's clock
+    assert look("backup", paper)[0] is FindingState.WARN  # months old, by the machine's clock
     (record,) = place.glob("ledger/*/backup.json")
     row = json.loads(record.read_text())
     (record.parent.parent / "20990101T000000Z").mkdir()
@@ -294,27 +295,27 @@ def test_the_backups(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(place / "ledger")
     assert "none yet" in look("backup", good)[1]
     place.rmdir()
-    assert by_name(good)["backup"].state is State.BAD
+    assert by_name(good)["backup"].state is FindingState.BAD
 
 
-def test_the_daemon(patient: Patient) -> None:
+def test_the_daemon(patient: DeviceProbe) -> None:
     assert "by hand" in look("daemon", patient)[1]
     with only_daemon(patient.folder):
-        assert look("daemon", patient)[0] is State.WARN  # it has never said anything
+        assert look("daemon", patient)[0] is FindingState.WARN  # it has never said anything
         said = {"at": NOW.isoformat(), "waits_for": [], "tries_again": []}
         patient.folder.health.write_text(json.dumps(said))
-        assert look("daemon", patient)[0] is State.OK
+        assert look("daemon", patient)[0] is FindingState.OK
         patient.folder.health.write_text(json.dumps({**said, "waits_for": ["the briefing"]}))
         assert "the briefing" in look("daemon", patient)[1]
-    assert look("daemon", patient)[0] is State.BAD
+    assert look("daemon", patient)[0] is FindingState.BAD
 
 
-def test_a_job_at_work_and_a_locked_folder_are_no_fault_and_no_wait(patient: Patient) -> None:
+def test_a_job_at_work_and_a_locked_folder_are_no_fault_and_no_wait(patient: DeviceProbe) -> None:
     with exclusive(patient.folder):
-        assert worst(examine(patient)) is State.OK
+        assert worst(examine(patient)) is FindingState.OK
 
 
-def test_the_command_prints_a_line_a_finding_and_ends_with_the_worst(patient: Patient) -> None:
+def test_the_command_prints_a_line_a_finding_and_ends_with_the_worst(patient: DeviceProbe) -> None:
     bench = Workbench(patient.folder.root)
     done = bench("doctor", "--credentials", str(patient.credentials), "--json")
     states = {row["state"] for row in done.json["findings"]}
@@ -327,35 +328,35 @@ def test_the_command_prints_a_line_a_finding_and_ends_with_the_worst(patient: Pa
     assert empty("doctor").code == 2  # type: ignore[attr-defined]
 
 
-def told(patient: Patient, *addresses: str) -> list[Finding]:
+def told(patient: DeviceProbe, *addresses: str) -> list[Finding]:
     assert patient.credentials is not None
     (patient.credentials / "alert-urls").write_text("\n".join(addresses) + "\n")
     return list(try_addresses(patient.credentials, NOW))
 
 
-def test_a_message_is_sent_to_every_address_when_a_person_asks_for_it(patient: Patient) -> None:
+def test_a_message_is_sent_to_every_address_when_a_person_asks_for_it(patient: DeviceProbe) -> None:
     """As loud as a halt; an address is named by its line, and never shown."""
     with wire(Say()) as heard, wire(Say(410)) as deaf:
         well = told(patient, heard.url, f"{heard.url}/second")
         half = told(patient, heard.url, f"{deaf.url}/secret")
         lost = told(patient, f"{deaf.url}/secret")
-    assert [one.state for one in well] == [State.OK, State.OK]
-    assert [(one.state, one.says[:14]) for one in half] == [(State.OK, "address 1 of 2"), (State.WARN, "address 2 of 2")]
-    assert [one.state for one in lost] == [State.BAD]
-    assert all(bool(one.fix) == (one.state is not State.OK) for one in (*well, *half, *lost))
+    assert [one.state for one in well] == [FindingState.OK, FindingState.OK]
+    assert [(one.state, one.says[:14]) for one in half] == [(FindingState.OK, "address 1 of 2"), (FindingState.WARN, "address 2 of 2")]
+    assert [one.state for one in lost] == [FindingState.BAD]
+    assert all(bool(one.fix) == (one.state is not FindingState.OK) for one in (*well, *half, *lost))
     assert "secret" not in f"{half}{lost}" and "127.0.0.1" not in f"{half}{lost}"
     assert [seen.path for seen in heard.seen] == ["/", "/second", "/"] and len(deaf.seen) == 2
     assert {seen.headers["Priority"] for seen in heard.seen} == {"urgent"}
     assert all(seen.headers["Title"].startswith("TEST: nothing is wrong") for seen in heard.seen)
 
 
-def test_a_device_that_could_tell_nobody_says_so(patient: Patient) -> None:
-    assert [one.state for one in try_addresses(None, NOW)] == [State.BAD]
+def test_a_device_that_could_tell_nobody_says_so(patient: DeviceProbe) -> None:
+    assert [one.state for one in try_addresses(None, NOW)] == [FindingState.BAD]
     (found,) = told(patient, "not an address, and secret")
-    assert found.state is State.BAD and "secret" not in str(found)
+    assert found.state is FindingState.BAD and "secret" not in str(found)
 
 
-def test_the_command_sends_nothing_unless_it_is_asked_to(patient: Patient) -> None:
+def test_the_command_sends_nothing_unless_it_is_asked_to(patient: DeviceProbe) -> None:
     """And changes nothing on the device when it is."""
     bench = Workbench(patient.folder.root)
     assert patient.credentials is not None

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from appliance.bundles.pull import pull_data
-from appliance.market.store import Market
+from appliance.market.store import MarketStore
 from appliance.schedule.timetable import JOBS
-from appliance.storage.published_store import FolderStore
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.clock import VirtualClock
 from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
@@ -165,10 +165,10 @@ def publish_data_into(store: Published, market: GeneratedMarket) -> None:
     publish_data(store.root / "data", market)
 
 
-def pulled(store: Published, path: Path, through: date) -> Market:
-    market = Market(path / "market.duckdb", store.manifest.calendar)
+def pulled(store: Published, path: Path, through: date) -> MarketStore:
+    market = MarketStore(path / "market.duckdb", store.manifest.calendar)
     at = store.manifest.calendar.session(through).close
-    pull_data(FolderStore(store.root / "data"), market, store.manifest, through, path / "incoming", at)
+    pull_data(PublishedFolder(store.root / "data"), market, store.manifest, through, path / "incoming", at)
     return market
 
 

@@ -24,8 +24,8 @@ from appliance.jobs.pull import pull
 from appliance.runtime.device import opened
 from appliance.schedule.job import JobReport
 from appliance.storage.download import PART, bring
-from appliance.storage.published_bucket import S3Store
-from appliance.storage.published_store import FolderStore
+from appliance.storage.published_bucket import PublishedBucket
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
 from signals.bundle.dataset import signature_name
@@ -304,7 +304,7 @@ def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Serve
         with pytest.raises(StoreUnreachable, match="refuses this key"):
             forbidden()
     # Where a key may not list, a refusal is how some servers say that there is nothing.
-    assert S3Store(outside).find("there") is None
+    assert PublishedBucket(outside).find("there") is None
     with pytest.raises(StoreUnreachable, match="refuses this key"):
         objects(server, "store/one", (READER[0], "wrong")).get("data/manifest.json")
 
@@ -451,7 +451,7 @@ def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(device: Device, p
 def test_f51_an_answer_without_an_end_does_not_fill_the_disk(server: Server, stored: None, tmp_path: Path) -> None:
     """One byte more than was vouched for is enough to know."""
 
-    class Endless(FolderStore):
+    class Endless(PublishedFolder):
         def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
             while True:
                 yield b"x" * 1000

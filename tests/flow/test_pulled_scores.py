@@ -194,12 +194,12 @@ def test_an_older_revision_is_never_accepted_after_a_newer_one(evening: tuple[Wo
     assert bench("score", "--session", str(day)).code == 0
     path.write_bytes(first)
     from appliance.bundles.delivered_scores import accepted
-    from appliance.ledger import Ledger, Mode
+    from appliance.ledger import AccessMode, Ledger
     from signals.errors import ScoresRefused
     from signals.files import sha256_of
     from signals.scoring.evening_scores import require_news
 
-    with Ledger(bench.state / "ledger.sqlite", Mode.READ) as ledger:
+    with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
         seen = accepted(ledger, "equities_xs")
     with pytest.raises(ScoresRefused, match="revision 1 after revision 2 was accepted"):
         require_news(payload(path), sha256_of(first), seen, "here")

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.backup.vault import FolderVault
 from appliance.bundles.pull import pull_bundle
-from appliance.storage.published_store import FolderStore
+from appliance.storage.published_store import PublishedFolder
 from signals.errors import BundleRefused, StoreUnreachable
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -55,7 +55,7 @@ def test_a_pointer_that_leads_astray_is_followed_nowhere(pointer: bytes, tmp_pat
     (published / PLACE).mkdir(parents=True)
     (published / PLACE / "latest.json").write_bytes(pointer)
     before = device.snapshot()
-    done = pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "scratch" / "incoming", sleeves=SLEEVES)
+    done = pull_bundle(PublishedFolder(published), device.store, policy(), tmp_path / "scratch" / "incoming", sleeves=SLEEVES)
     assert not done.is_new and POINTERS[pointer] in done.refusal
     assert device.snapshot() == before and not list((tmp_path / "scratch").glob("*"))
 
@@ -66,7 +66,7 @@ def test_a_device_without_a_bundle_says_so_instead(tmp_path: Path) -> None:
     (published / PLACE).mkdir(parents=True)
     (published / PLACE / "latest.json").write_bytes(b"[]")
     with pytest.raises(BundleRefused, match="no folder of a bundle"):
-        pull_bundle(FolderStore(published), device.store, policy(), tmp_path / "incoming", sleeves=SLEEVES)
+        pull_bundle(PublishedFolder(published), device.store, policy(), tmp_path / "incoming", sleeves=SLEEVES)
 
 
 @pytest.mark.parametrize(

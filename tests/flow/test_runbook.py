@@ -12,7 +12,7 @@ import yaml
 
 from appliance.backup.restore import HALT_NAME as RESTORED
 from appliance.commands.command_line import app
-from appliance.controls.tripwires import TRIPWIRES, Action
+from appliance.controls.tripwires import TRIPWIRES, TripwireAction
 from appliance.daemon.clock_guard import CLOCK
 from appliance.jobs.disk_space import DISK
 from appliance.orders.ledger_rebuild import HALT_NAME as REBUILT
@@ -53,7 +53,7 @@ def test_every_halt_has_its_item() -> None:
     halted = RUNBOOK[RUNBOOK.index("## When the device is halted") :]
     items = re.findall(r"^\* \*\*(.+?)\*\*\n((?:    .*\n)+)", halted, flags=re.M)
     named = {name for title, text in items if "\n    * before you re-arm: " in f"\n{text}" for name in re.findall(r"[A-Z][A-Z_]+", title)}
-    halts = {row.name for row in TRIPWIRES if row.action is Action.HALT} | set(NAMES.values())
+    halts = {row.name for row in TRIPWIRES if row.action is TripwireAction.HALT} | set(NAMES.values())
     halts |= {"MANUAL", "SKIPS_IN_A_ROW", ABSENT, CLOCK, DISK, REBUILT, RESTORED}
     assert sorted(halts - named) == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from textual.widgets import Input
 
 from appliance.system.clock import SystemClock
-from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.app import ApplianceApp, TuiSettings
 from appliance.tui.banner import Banner
 from appliance.tui.dialogs import TypedScreen
 from appliance.tui.ledger_source import LedgerSource
@@ -36,7 +36,7 @@ def test_a_person_halts_and_rearms_at_the_screens_of_a_running_device(rehearsal:
 
 async def _at_the_screens(state: Path) -> None:
     source = LedgerSource(state, SystemClock())
-    app = ApplianceApp(source, Settings(refresh_seconds=0.0, socket=state / "control.sock", by="ana"))
+    app = ApplianceApp(source, TuiSettings(refresh_seconds=0.0, socket=state / "control.sock", by="ana"))
     async with app.run_test(size=(80, 24)) as pilot:
 
         async def until(word: str) -> None:

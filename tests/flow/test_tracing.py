@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles.slots import Slot
+from appliance.bundles.slots import BundleSlot
 from appliance.views.bundle_facts import BESIDE
 from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
@@ -40,7 +40,7 @@ def test_an_order_is_explained_by_the_values_that_the_model_read(own_store: Publ
 
 
 def test_every_slot_is_shown_with_the_bundle() -> None:
-    assert set(BESIDE) == {slot.value for slot in Slot}
+    assert set(BESIDE) == {slot.value for slot in BundleSlot}
 
 
 def _features(bench: Workbench, order: str) -> dict[str, str]:

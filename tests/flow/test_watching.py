@@ -12,7 +12,7 @@ import pytest
 
 from appliance.ledger import Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.views.attribution import PARTS
+from appliance.views.monitoring import ATTRIBUTION_PARTS
 from signals.bundle import Part
 from signals.market.audits import SessionStatus
 from tests.fakes import bundles
@@ -52,7 +52,7 @@ def test_every_session_is_attributed_to_the_cent_of_its_change_in_real_value(rep
     values = {day: Decimal(usd) for day, usd in bench.rows("SELECT session, real_nav FROM nav ORDER BY session")}
     before = Decimal(1_000_000)
     for row in shown[::-1]:
-        parts = [Decimal(row[part]) for part in PARTS]
+        parts = [Decimal(row[part]) for part in ATTRIBUTION_PARTS]
         assert sum(parts) == Decimal(row["total"]) == values[row["session"]] - before
         assert sum(Decimal(usd) for usd in row["of costs"].values()) == Decimal(row["costs"])
         before = values[row["session"]]

@@ -167,7 +167,7 @@ BUGS = (
             "        rests.write(path.ledger)\n        for order_id", "        for order_id",
             f"{STEPS}::test_killed_with_a_cancellation_confirmed_the_rest_leaves_all_the_same"),
     Planted("attempt a rest again without counting what leaves already", "appliance/orders/unfilled_orders.py",
-            " - taken(rests, attempts, step)", "",
+            " - quantity_at_step(rests, attempts, step)", "",
             f"{STEPS}::test_rests_of_two_steps_together_stay_below_the_participation_cap"),
     Planted("say nothing of a rest that was lost", "appliance/orders/remainders.py",
             "                lost.append(_denied(path, last, shares))\n", "                pass\n",
@@ -227,7 +227,7 @@ BUGS = (
             "except InvalidSignature:\n            return True\n",
             f"{ATTACKS}::test_a_tampered_folder_is_refused_and_changes_nothing"),
     Planted("plan names that the broker does not confirm", "appliance/jobs/plan.py",
-            "seen = second_opinion.left_out(seen, opinion.reasons)", "pass",
+            "seen = broker_cross_check.without_disputed(seen, opinion.reasons)", "pass",
             "tests/flow/test_second_opinion.py::"
             "test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other"),
     Planted("compare a price with itself", "execution/planning/opinions.py", "distance = abs(ours / theirs - 1)",
@@ -285,7 +285,7 @@ BUGS = (
             "    if entry.state in UNSENT:\n", "    if False:\n",
             f"{ORDERPATH}::test_an_attempt_that_never_left_takes_no_shares_from_its_plan"),
     Planted("leave an order that arrived after the cancel-all", "appliance/runtime/kill_switch.py",
-            "            _cancel_what_arrived_late(deps)\n", "",
+            "            _cancel_late_orders(deps)\n", "",
             "tests/test_appliance/test_killing.py::"
             "test_an_order_that_arrives_after_the_cancel_all_is_looked_up_and_cancelled_as_well"),
     Planted("take a page without rows for a market without bars", "execution/brokers/market_data.py",

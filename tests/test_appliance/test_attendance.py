@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from appliance.controls.latch import Latch
-from appliance.ledger import Ledger, Mode, job_runs
+from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.status.upkeep import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
@@ -82,7 +82,7 @@ def bench(tmp_path: Path) -> Workbench:
     (folder.bundles / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
     now = datetime.now(UTC)
     keyset(folder.bundles, "2999-01-01", ("2999-01-01", False))
-    with Ledger(folder.ledger, Mode.WRITE) as ledger:
+    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
         job_runs.begin(ledger, now.date(), "pull", now)
         job_runs.finish(ledger, JobReport("pull", now.date(), JobStatus.DONE, "well"), now)
     Latch(folder.root, DurableFs()).arm(by="me", at=now)

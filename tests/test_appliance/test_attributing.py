@@ -20,7 +20,7 @@ from appliance.ledger.states import IntentState
 from appliance.ledger.targets import TargetRow
 from appliance.monitoring.attribution import attributed, document, missing_shares, pending
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.views import attribution
+from appliance.views import monitoring
 from execution.attribution import PnlPart
 from execution.brokers.base import Account, Position
 from execution.fills import Fill
@@ -121,7 +121,7 @@ def ledger(tmp_path: Path) -> Ledger:
     cid = plan.intents[0].key.client_order_id
     for state in (IntentState.JOURNALED, IntentState.SENDING, IntentState.ACKED):
         intents.move(found, cid, state, AT)
-    intents.note_filled(found, cid, D(7), AT)
+    intents.record_filled(found, cid, D(7), AT)
     fills.add(found, [BookedFill(Fill("f1", "o1", "AAA", Side.BUY, D(7), D("10.25"), AT), DAY, cid)])
     return found
 
@@ -261,10 +261,10 @@ def test_a_session_is_attributed_once_and_a_missed_report_is_made_up_for(ledger:
     rows = [document(DAY, found, one)]
     job_runs.finish(ledger, JobReport("report", after, JobStatus.DONE, "", {"attribution": rows}), AT)
     assert pending(DAY, one) == (ASOF,)
-    view = attribution.attribution(ledger, DAY, 5)
+    view = monitoring.attribution(ledger, DAY, 5)
     assert [row["session"] for row in view.rows] == ["2023-03-14"]
-    assert sum(D(view.rows[0][part]) for part in attribution.PARTS) == D(view.rows[0]["total"]) == D("73.07")
-    assert set(attribution.PARTS) == {part.value for part in PnlPart}
+    assert sum(D(view.rows[0][part]) for part in monitoring.ATTRIBUTION_PARTS) == D(view.rows[0]["total"]) == D("73.07")
+    assert set(monitoring.ATTRIBUTION_PARTS) == {part.value for part in PnlPart}
 
 
 def test_cash_that_belongs_to_no_name_is_a_cost(ledger: Ledger, tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backup.copies import COPY, PREFIX, RECORD, Backup, examine, fetch, kept, listed, retire, shorter, take
+from appliance.backup.copies import COPY, PREFIX, RECORD, Backup, examine, fetch, listed, retained, retire, shorter, take
 from appliance.backup.restore import put_back, require_free
 from appliance.backup.vault import FolderVault
 from appliance.config import BackupConfig
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.jobs.backup import backup
-from appliance.ledger import Ledger, Mode, meta
+from appliance.ledger import AccessMode, Ledger
 from appliance.ledger.database import SCHEMA_VERSION
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
@@ -85,7 +85,7 @@ def vault(tmp_path: Path) -> Fragile:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger(tmp_path / "ledger.sqlite") as found:
-        meta.write(found, "said", "first")
+        found.write_meta("said", "first")
         yield found
 
 
@@ -95,12 +95,12 @@ def taken(ledger: Ledger, vault: FolderVault, tmp_path: Path, at: datetime = AT)
 
 def said(vault: FolderVault, one: Backup, tmp_path: Path) -> str:
     with fetch(vault, one, tmp_path / "copies") as plain, Ledger(plain) as copy:
-        return meta.read(copy, "said") or ""
+        return copy.read_meta("said") or ""
 
 
 def test_a_backup_is_the_ledger_of_its_moment_with_what_its_journal_still_held(ledger: Ledger, vault: Fragile, tmp_path: Path) -> None:
     one = taken(ledger, vault, tmp_path)
-    meta.write(ledger, "said", "second")
+    ledger.write_meta("said", "second")
     two = taken(ledger, vault, tmp_path, AT + timedelta(days=1))
     assert listed(vault) == (one, two)
     assert (said(vault, one, tmp_path), said(vault, two, tmp_path)) == ("first", "second")
@@ -114,7 +114,7 @@ def test_a_backup_is_the_ledger_of_its_moment_with_what_its_journal_still_held(l
 
 def test_a_backup_is_taken_while_another_process_writes(ledger: Ledger, vault: Fragile, tmp_path: Path) -> None:
     with Ledger(ledger.path) as other, other.transaction():
-        meta.write(other, "said", "not committed")
+        other.write_meta("said", "not committed")
         assert said(vault, taken(ledger, vault, tmp_path), tmp_path) == "first"
 
 
@@ -124,7 +124,7 @@ def test_killed_in_mid_backup_the_earlier_one_is_whole_and_the_next_run_tidies_u
 ) -> None:
     """F12: at every call of the vault, a half-written object under its own name included."""
     earlier = taken(ledger, vault, tmp_path)
-    meta.write(ledger, "said", "second")
+    ledger.write_meta("said", "second")
     keep = BackupConfig(to="elsewhere", daily=1, monthly=0)
     vault.dies_at = call
     try:
@@ -246,9 +246,9 @@ def record_of(day: date) -> Backup:
 
 def test_retention_keeps_days_and_the_last_of_each_month_worked_by_hand() -> None:
     days = [date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 2), date(2026, 2, 27), date(2026, 3, 2), date(2026, 3, 3)]
-    found = kept([record_of(day) for day in days], BackupConfig(to="x", daily=1, monthly=2))
+    found = retained([record_of(day) for day in days], BackupConfig(to="x", daily=1, monthly=2))
     assert [one.at.date() for one in found] == [date(2026, 2, 27), date(2026, 3, 3)]
-    assert [one.at.date() for one in kept([record_of(d) for d in days], BackupConfig(to="x", daily=2, monthly=0))] == days[-2:]
+    assert [one.at.date() for one in retained([record_of(d) for d in days], BackupConfig(to="x", daily=2, monthly=0))] == days[-2:]
 
 
 @given(
@@ -257,9 +257,9 @@ def test_retention_keeps_days_and_the_last_of_each_month_worked_by_hand() -> Non
     monthly=st.integers(0, 15),
 )
 def test_the_newest_always_stays_and_what_stays_is_bounded(days: list[date], daily: int, monthly: int) -> None:
-    found = kept([record_of(day) for day in days], BackupConfig(to="x", daily=daily, monthly=monthly))
+    found = retained([record_of(day) for day in days], BackupConfig(to="x", daily=daily, monthly=monthly))
     assert found[-1].at.date() == max(days) and len(found) <= daily + monthly
-    assert kept(found, BackupConfig(to="x", daily=daily, monthly=monthly)) == found
+    assert retained(found, BackupConfig(to="x", daily=daily, monthly=monthly)) == found
 
 
 def test_a_ledger_that_lost_its_past_retires_nothing(vault: Fragile, tmp_path: Path, ledger: Ledger) -> None:
@@ -294,7 +294,7 @@ def test_the_job_says_what_it_kept_and_lets_old_ones_go(deps: Deps, vault: Fragi
     done = backup(D, deps)
     left = listed(vault)
     assert left[-1].name == done.figures["name"] and left[-1].at == deps.clock.now()
-    assert len(left) == 15 and "4 old ones let go" in done.summary  # fourteen nights, and the last of January
+    assert len(left) == 15 and "4 old ones deleted" in done.summary  # fourteen nights, and the last of January
     assert left[0].at.date() == date(2026, 1, 23)
 
 
@@ -314,17 +314,17 @@ def test_a_place_that_is_gone_leaves_the_job_open_for_another_attempt(deps: Deps
 def test_a_restored_ledger_replaces_nothing_unasked_and_ends_halted(ledger: Ledger, vault: Fragile, tmp_path: Path) -> None:
     one, folder, latch = taken(ledger, vault, tmp_path), StateFolder(tmp_path), Latch(tmp_path, DurableFs())
     latch.arm(by="ana", at=AT)
-    meta.write(ledger, "said", "after the backup")  # in the journal alone, as after a power cut
+    ledger.write_meta("said", "after the backup")  # in the journal alone, as after a power cut
     with pytest.raises(FixInput, match="never put over it unasked"):
         require_free(folder, replace=False)
     with fetch(vault, one, folder.copies) as plain:
         record = put_back(folder, plain, one, latch, AT + timedelta(hours=1))
     assert not latch.read().is_armed and record.name == "RESTORED"
-    with Ledger(folder.ledger, Mode.READ) as back:
-        assert meta.read(back, "said") == "first" and (meta.read(back, "restored_from") or "").startswith(one.name)
+    with Ledger(folder.ledger, AccessMode.READ) as back:
+        assert back.read_meta("said") == "first" and (back.read_meta("restored_from") or "").startswith(one.name)
     (aside,) = [path for path in tmp_path.glob("ledger.sqlite.replaced-*") if not path.name.endswith(("-wal", "-shm"))]
     with Ledger(aside) as old:
-        assert meta.read(old, "said") == "after the backup"
+        assert old.read_meta("said") == "after the backup"
 
 
 @pytest.mark.parametrize("damage", ["gone", "torn", "no journal"])
@@ -332,7 +332,7 @@ def test_a_lost_or_damaged_ledger_is_restored_and_no_stale_journal_meets_the_new
     ledger: Ledger, vault: Fragile, tmp_path: Path, damage: str
 ) -> None:
     one, folder = taken(ledger, vault, tmp_path), StateFolder(tmp_path)
-    meta.write(ledger, "said", "after the backup")
+    ledger.write_meta("said", "after the backup")
     wal = tmp_path / "ledger.sqlite-wal"
     journal = wal.read_bytes()
     ledger.close()
@@ -345,4 +345,4 @@ def test_a_lost_or_damaged_ledger_is_restored_and_no_stale_journal_meets_the_new
     with fetch(vault, one, folder.copies) as plain:
         put_back(folder, plain, one, Latch(tmp_path, DurableFs()), AT)
     with Ledger(folder.ledger) as back:
-        assert meta.read(back, "said") == "first" and back.integrity() == "ok"
+        assert back.read_meta("said") == "first" and back.integrity() == "ok"

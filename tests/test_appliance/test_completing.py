@@ -14,10 +14,10 @@ import pytest
 
 from appliance.bundles.pull import is_current, pull_data
 from appliance.config import StoresConfig
-from appliance.market.store import Market
-from appliance.market.vendor_sessions import Completed, complete
-from appliance.storage.published_sources import published
-from appliance.storage.published_store import FolderStore
+from appliance.market.store import MarketStore
+from appliance.market.vendor_sessions import CompletionResult, complete
+from appliance.storage.published_sources import unverified_manifest
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import AlpacaData, DailyBar, Keys
 from execution.exchange.api.exchange import Exchange
@@ -46,11 +46,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def market(world: World, tmp_path: Path) -> Market:
-    found = Market(tmp_path / "market.duckdb", world.calendar)
-    store = FolderStore(world.root / "base" / "data")
+def market(world: World, tmp_path: Path) -> MarketStore:
+    found = MarketStore(tmp_path / "market.duckdb", world.calendar)
+    store = PublishedFolder(world.root / "base" / "data")
     at = world.calendar.session(world.known).close
-    pull_data(store, found, published(store), world.known, tmp_path / "incoming", at)
+    pull_data(store, found, unverified_manifest(store), world.known, tmp_path / "incoming", at)
     return found
 
 
@@ -59,7 +59,7 @@ def served(world: World) -> Exchange:
     return serving(world)
 
 
-def stored(market: Market, after: date) -> list[tuple[object, ...]]:
+def stored(market: MarketStore, after: date) -> list[tuple[object, ...]]:
     return market.connection().execute(ROWS.format(source="bars"), [after]).fetchall()
 
 
@@ -71,7 +71,7 @@ def as_curated(folder: Path, after: date) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("step", [NEW, 7, 1])
 def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
-    world: World, market: Market, served: Exchange, tmp_path: Path, step: int
+    world: World, market: MarketStore, served: Exchange, tmp_path: Path, step: int
 ) -> None:
     """After a month off, after a week, and every evening: bars, returns, eligibility, audits and actions to the bit."""
     days = world.calendar.between(world.calendar.next(world.known), world.whole.last)
@@ -79,7 +79,7 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
     for asof in days[step - 1 :: step]:
         one = source(served, evening(world, asof))
         done = complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path)
-        assert done.sessions[-1] == asof and not done.untold
+        assert done.sessions[-1] == asof and not done.unsupported
         told += one.told
     last = done.sessions[-1]
     theirs = curated_as_told(world, told, last, tmp_path / "theirs")
@@ -97,18 +97,18 @@ def test_what_the_device_stores_is_what_the_trainer_curates_from_the_same_rows(
     assert market.bars(last, 260).symbols  # the panel reads it like any other session
 
 
-def test_doing_it_twice_changes_nothing(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
+def test_doing_it_twice_changes_nothing(world: World, market: MarketStore, served: Exchange, tmp_path: Path) -> None:
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
     assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path).sessions == (asof,)
     before = stored(market, world.known)
-    assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path) == Completed()
+    assert complete(market, one, world.base, world.calendar, asof, DurableFs(), tmp_path) == CompletionResult()
     assert stored(market, world.known) == before
     assert is_current(market, world.base, world.known)
 
 
 def test_a_session_is_not_asked_for_before_16_minutes_after_its_close(
-    world: World, market: Market, served: Exchange, tmp_path: Path
+    world: World, market: MarketStore, served: Exchange, tmp_path: Path
 ) -> None:
     asof = world.calendar.next(world.known)
     early = source(served, evening(world, asof) - timedelta(seconds=1))
@@ -156,7 +156,7 @@ def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
     ],
 )
 def test_a_red_answer_is_asked_for_again_and_never_stored(
-    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str, tmp_path: Path
+    world: World, market: MarketStore, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str, tmp_path: Path
 ) -> None:
     """One of the few names that the rule lets in is more than 2 %; the next answer, being whole, is taken."""
     asof = world.calendar.next(world.known)
@@ -174,7 +174,7 @@ def test_a_red_answer_is_asked_for_again_and_never_stored(
 
 @pytest.mark.parametrize("spoil", [negative, upside_down, twice_apart])
 def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
-    world: World, market: Market, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], tmp_path: Path
+    world: World, market: MarketStore, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], tmp_path: Path
 ) -> None:
     """Of a name that nobody expects, so that the session is AMBER and no worse."""
     asof = world.calendar.next(world.known)
@@ -188,7 +188,7 @@ def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
     assert etf not in {row[1] for row in stored(market, world.known)}
 
 
-def test_names_that_nobody_asked_for_are_not_taken(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
+def test_names_that_nobody_asked_for_are_not_taken(world: World, market: MarketStore, served: Exchange, tmp_path: Path) -> None:
     asof = world.calendar.next(world.known)
     one = source(served, evening(world, asof))
     one.spoil = lambda rows: [*rows, rows[0]._replace(symbol="INTRUDER")]
@@ -196,22 +196,24 @@ def test_names_that_nobody_asked_for_are_not_taken(world: World, market: Market,
     assert "INTRUDER" not in {row[1] for row in stored(market, world.known)}
 
 
-def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
+def test_a_newer_dataset_takes_the_place_of_what_the_vendor_told(
+    world: World, market: MarketStore, served: Exchange, tmp_path: Path
+) -> None:
     asof = world.calendar.offset(world.known, 2)
     complete(market, source(served, evening(world, asof)), world.base, world.calendar, asof, DurableFs(), tmp_path)
-    store = FolderStore(world.root / "whole" / "data")
-    pull_data(store, market, published(store), asof, tmp_path / "incoming", evening(world, asof))
+    store = PublishedFolder(world.root / "whole" / "data")
+    pull_data(store, market, unverified_manifest(store), asof, tmp_path / "incoming", evening(world, asof))
     assert stored(market, date.min) == [row for row in as_curated(world.root / "whole", date.min) if row[0] <= asof]  # type: ignore[operator]
 
 
-def test_bars_on_another_basis_are_not_continued(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
+def test_bars_on_another_basis_are_not_continued(world: World, market: MarketStore, served: Exchange, tmp_path: Path) -> None:
     adjusted = replace(world.base, basis=PriceBasis.SPLIT_ADJUSTED)
     asof = world.calendar.next(world.known)
     with pytest.raises(BadConfig, match="do not continue split_adjusted"):
         complete(market, source(served, evening(world, asof)), adjusted, world.calendar, asof, DurableFs(), tmp_path)
 
 
-def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: Market, served: Exchange, tmp_path: Path) -> None:
+def test_a_vendor_that_is_away_leaves_the_store_as_it_was(world: World, market: MarketStore, served: Exchange, tmp_path: Path) -> None:
     class Away(InProcessAdapter):
         def send(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
             raise ConnectionError("refused")

@@ -13,14 +13,14 @@ from typing import ClassVar
 import pytest
 
 from appliance.alerts import heartbeat as deadman
-from appliance.alerts.heartbeat import NoWatcher, WebWatcher, watcher
+from appliance.alerts.heartbeat import HttpHeartbeat, NoHeartbeat, configured_heartbeat
 from appliance.context import Deps
 from appliance.jobs.heartbeat import broken, heartbeat
 from appliance.ledger import Ledger, alerts, job_runs, reports
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
 from appliance.system.clock import VirtualClock
-from appliance.system.ports import Alert, Beat, Severity
+from appliance.system.ports import Alert, HeartbeatSignal, Severity
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -34,10 +34,10 @@ class Watcher:
     is_set = True
 
     def __init__(self, takes: bool = True) -> None:
-        self.heard: list[tuple[Beat, str]] = []
+        self.heard: list[tuple[HeartbeatSignal, str]] = []
         self._takes = takes
 
-    def beat(self, beat: Beat, body: str = "") -> bool:
+    def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
         self.heard.append((beat, body))
         return self._takes
 
@@ -67,7 +67,7 @@ def test_a_good_day_is_a_success(deps: Deps) -> None:
     a_good_day(deps)
     found = Watcher()
     report = heartbeat(D, replace(deps, heartbeat=found))
-    assert found.heard == [(Beat.SUCCESS, f"{D} went as it should")]
+    assert found.heard == [(HeartbeatSignal.SUCCESS, f"{D} went as it should")]
     assert (report.status, report.figures["broken"]) == (JobStatus.DONE, [])
 
 
@@ -84,7 +84,7 @@ def test_a_job_that_did_not_end_well_is_a_failure_in_words_without_figures(deps:
     a_good_day(deps, but)
     found = Watcher()
     heartbeat(D, replace(deps, heartbeat=found))
-    assert found.heard == [(Beat.FAIL, told)]
+    assert found.heard == [(HeartbeatSignal.FAIL, told)]
 
 
 def test_a_halt_a_missing_report_and_an_unheard_alert_are_failures(deps: Deps) -> None:
@@ -130,27 +130,27 @@ def address() -> Iterator[str]:
 
 
 def test_start_success_and_failure_have_addresses_of_their_own(address: str) -> None:
-    found = WebWatcher(address + "/")
-    assert [found.beat(beat, "words") for beat in (Beat.START, Beat.SUCCESS, Beat.FAIL)] == [True] * 3
+    found = HttpHeartbeat(address + "/")
+    assert [found.beat(beat, "words") for beat in (HeartbeatSignal.START, HeartbeatSignal.SUCCESS, HeartbeatSignal.FAIL)] == [True] * 3
     assert [path for path, _ in Check.heard] == [f"/ping/secret-uuid{end}" for end in ("/start", "", "/fail")]
     Check.status = 404
-    assert found.beat(Beat.SUCCESS) is False
+    assert found.beat(HeartbeatSignal.SUCCESS) is False
 
 
 def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WebWatcher("http://127.0.0.1:1/x").beat(Beat.START) is False
-    assert WebWatcher("http://[bad/x").beat(Beat.START) is False
+    assert HttpHeartbeat("http://127.0.0.1:1/x").beat(HeartbeatSignal.START) is False
+    assert HttpHeartbeat("http://[bad/x").beat(HeartbeatSignal.START) is False
     monkeypatch.setattr(deadman, "TOTAL_SECONDS", 0.2)
     Check.wait.clear()
-    assert WebWatcher(address).beat(Beat.START) is False
+    assert HttpHeartbeat(address).beat(HeartbeatSignal.START) is False
 
 
 def test_the_address_is_a_credential_and_never_repeated(tmp_path: Path) -> None:
-    assert isinstance(watcher(None), NoWatcher) and isinstance(watcher(tmp_path), NoWatcher)
+    assert isinstance(configured_heartbeat(None), NoHeartbeat) and isinstance(configured_heartbeat(tmp_path), NoHeartbeat)
     (tmp_path / "heartbeat-url").write_text("https://hc.example/secret-uuid\n")
-    assert watcher(tmp_path).is_set
+    assert configured_heartbeat(tmp_path).is_set
     for wrong in ("secret-uuid", "https://a/secret-uuid https://b/secret-uuid"):
         (tmp_path / "heartbeat-url").write_text(wrong)
         with pytest.raises(BadConfig) as told:
-            watcher(tmp_path)
+            configured_heartbeat(tmp_path)
         assert "secret-uuid" not in str(told.value)

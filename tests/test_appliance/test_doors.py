@@ -16,7 +16,7 @@ from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
 from appliance.controls.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import EXIT_CODES, JobStatus
-from appliance.status.health import Verdict, assess
+from appliance.status.health import HealthStatus, assess
 from appliance.system.clock import SystemClock, VirtualClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
@@ -142,8 +142,8 @@ def test_health_is_halted_before_degraded_before_ok() -> None:
     good = JobRun(D, "plan", JobStatus.DONE, 1, AT, AT, "10 orders")
     bad = JobRun(D, "plan", JobStatus.SKIPPED, 1, AT, AT, "RED data")
     running = JobRun(D, "plan", None, 1, AT, None, "")
-    assert assess(armed, [good], 0, True).verdict is Verdict.OK
-    assert assess(FRESH, [good], 0, True).verdict is Verdict.HALTED
+    assert assess(armed, [good], 0, True).verdict is HealthStatus.OK
+    assert assess(FRESH, [good], 0, True).verdict is HealthStatus.HALTED
     for runs, undelivered, bundle, word in (
         ([bad], 0, True, "ended as skipped: RED data"),
         ([running], 0, True, "has not ended"),
@@ -151,5 +151,5 @@ def test_health_is_halted_before_degraded_before_ok() -> None:
         ([good], 0, False, "no bundle is in force"),
     ):
         health = assess(armed, runs, undelivered, bundle)
-        assert health.verdict is Verdict.DEGRADED and word in health.reasons[0]
-    assert [int(verdict) for verdict in Verdict] == [0, 1, 2, 3]
+        assert health.verdict is HealthStatus.DEGRADED and word in health.reasons[0]
+    assert [int(verdict) for verdict in HealthStatus] == [0, 1, 2, 3]

@@ -19,11 +19,11 @@ from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
 from appliance.monitoring import session_monitoring
 from appliance.monitoring.drift import document
-from appliance.monitoring.expectation import GONE, STANDS, bands, life_of, observed, series_of, verdict
-from appliance.reports import watching as parts
-from appliance.reports.fan_charts import Panel, fans
+from appliance.monitoring.expectation import GONE, STANDS, bands, history_of, observed, series_of, verdict
+from appliance.reports import markdown as parts
+from appliance.reports.fan_charts import FanPanel, fans
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.views import model_monitoring as views
+from appliance.views import monitoring as views
 from execution.yardstick import lived
 from signals.bundle import Role
 from signals.errors import BundleRefused
@@ -158,9 +158,9 @@ def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: An
     days = DAYS.days[100:110]
     rows = [live(day, 0.1, config="9" * 64) for day in days[:4]] + [live(day, 0.05) for day in days[4:]]
     record(deps, days[-1], live=rows)
-    life = life_of(LINEAGE, deps, [], [])
+    life = history_of(LINEAGE, deps, [], [])
     assert [row["session"] for row in life.rows] == [str(day) for day in days[4:]]
-    assert life_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
+    assert history_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
 
 
 def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
@@ -175,7 +175,7 @@ def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(dep
         {"session": str(DAYS.days[99]), "traded": "10", "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
         {"session": str(days[1]), "traded": "0", "costs": {}},
     ]
-    life = life_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
+    life = history_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
     found = series_of(life)
     assert found["ic"] == [0.10, 0.10]
     assert found["turnover"] == [0.1, 0.1]
@@ -212,18 +212,18 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
 @contextmanager
 def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     told: list[str] = []
-    monkeypatch.setattr(session_monitoring, "tell", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
+    monkeypatch.setattr(session_monitoring, "notify", lambda deps, severity, key, title, body: told.append(f"{title}: {body}"))
     yield told
 
 
 def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     with telling(monkeypatch) as told:
-        session_monitoring.tell_if_gone(DAYS.days[301], deps, None)
-        session_monitoring.tell_if_gone(DAYS.days[301], deps, gone)
+        session_monitoring.notify_if_decayed(DAYS.days[301], deps, None)
+        session_monitoring.notify_if_decayed(DAYS.days[301], deps, gone)
         assert len(told) == 1 and told[0].startswith(GONE)
         record(deps, DAYS.days[301], expectation=gone)
-        session_monitoring.tell_if_gone(DAYS.days[302], deps, gone)
+        session_monitoring.notify_if_decayed(DAYS.days[302], deps, gone)
         assert len(told) == 1
 
 
@@ -249,7 +249,7 @@ def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
 def test_the_picture_is_the_same_twice() -> None:
     expected = expected_of(bundle())
     assert expected is not None
-    panels = {name: Panel([0.01, 0.02], bands(expected, name, 20, 1e6)) for name in ("ic", "turnover", "cost", "drawdown")}
+    panels = {name: FanPanel([0.01, 0.02], bands(expected, name, 20, 1e6)) for name in ("ic", "turnover", "cost", "drawdown")}
     picture = fans(panels)
     assert picture.startswith(b"<svg") and picture.count(b"<polygon") == 4 * (len(panels["ic"].bands[0]) // 2)
     assert fans(panels) == picture
@@ -258,13 +258,13 @@ def test_the_picture_is_the_same_twice() -> None:
 def test_the_report_says_it_first_and_shows_the_figures_against_their_fans(deps: Any) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     assert gone is not None
-    banner = parts.warning({"expectation": gone})
+    banner = parts.decay_warning({"expectation": gone})
     assert banner == f"> **This is {GONE}**: so since {gone['test']['alarmed_on']}."
     text = parts.expectation({"expectation": gone})
     assert f"Lived since {DAYS.days[100]}: {GONE}." in text
     assert "| ic | 50 | -0.2000 | -0.0500 | 0.0200 | 0.0600 | BELOW |" in text
     assert "| cost | 0 | - | - | - | - | NOT YET |" in text
-    assert parts.warning({"expectation": None}) == parts.expectation({}) == parts.warning({}) == ""
+    assert parts.decay_warning({"expectation": None}) == parts.expectation({}) == parts.decay_warning({}) == ""
 
 
 def test_the_report_lists_what_uses_most_of_its_limit() -> None:

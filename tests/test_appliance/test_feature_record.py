@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.bundles.feature_record import FeatureRecord, Reading, keep, kept
+from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features, store_features
 from appliance.system.durable_files import DurableFs
 from signals.errors import FixInput, InvariantBroken
 
@@ -34,12 +34,12 @@ def test_a_value_stands_with_its_z_over_the_names_that_have_one() -> None:
     momentum, beta, flat = RECORD.of("AAA")
     assert (momentum.name, momentum.value) == ("momentum", 1.0)
     assert momentum.z == pytest.approx(-2 / math.sqrt(14 / 3))
-    assert beta == Reading("beta", 0.5, -1.0)
-    assert flat == Reading("flat", 7.0, None)
+    assert beta == FeatureValue("beta", 0.5, -1.0)
+    assert flat == FeatureValue("flat", 7.0, None)
 
 
 def test_what_is_unknown_is_not_invented() -> None:
-    assert RECORD.of("BBB")[1] == Reading("beta", None, None)
+    assert RECORD.of("BBB")[1] == FeatureValue("beta", None, None)
     assert RECORD.of("ZZZ") == ()
 
 
@@ -55,9 +55,9 @@ def test_every_bit_that_the_model_was_given_comes_back(values: list[float]) -> N
 
 
 def test_a_kept_record_is_read_by_the_row_that_names_it(tmp_path: Path) -> None:
-    said = keep(DurableFs(), tmp_path, RECORD)
+    said = store_features(DurableFs(), tmp_path, RECORD)
     assert said["file"] == "2026-03-11_equities_xs.json"
-    assert kept(tmp_path, said) == RECORD
+    assert read_features(tmp_path, said) == RECORD
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_kept_record_is_read_by_the_row_that_names_it(tmp_path: Path) -> None:
     ids=["changed", "gone", "elsewhere", "unnamed"],
 )
 def test_what_is_not_what_was_written_is_refused(tmp_path: Path, spoil: object, told: str) -> None:
-    said = keep(DurableFs(), tmp_path, RECORD)
+    said = store_features(DurableFs(), tmp_path, RECORD)
     spoil(tmp_path / said["file"], said)  # type: ignore[operator]
     with pytest.raises(FixInput, match=told):
-        kept(tmp_path, said)
+        read_features(tmp_path, said)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', RECORD.to_bytes().replace(b'"CCC"', b'"C", "D"')])

@@ -22,7 +22,7 @@ from requests.adapters import BaseAdapter
 from appliance.config import ApplianceConfig, StoresConfig, Venue, VenueConfig
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
-from appliance.ledger import Ledger, Mode, halts, intents, plans
+from appliance.ledger import AccessMode, Ledger, halts, intents, plans
 from appliance.ledger.states import IntentState
 from appliance.runtime.device import Device
 from appliance.runtime.kill_switch import Killed, KillSwitch, killable
@@ -87,7 +87,7 @@ class Bench:
             self.broker.submit(wanted(attempt))
 
     def rows(self) -> list[str]:
-        with Ledger(self.folder.ledger, Mode.READ) as ledger:
+        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
             return [row.name for row in halts.newest(ledger, 5)]
 
 
@@ -186,10 +186,10 @@ def test_a_request_to_halt_is_left_even_by_a_disk_that_takes_no_words(tmp_path: 
             raise OSError(28, "No space left on device")
 
     folder = StateFolder(tmp_path)
-    assert halt_file.ask(Full(), folder, "stop") and folder.halt_request.read_bytes() == b""
-    assert halt_file.ask(DurableFs(), folder, "arr\udceat") and folder.halt_request.read_text() == "arr\\udceat"
+    assert halt_file.request(Full(), folder, "stop") and folder.halt_request.read_bytes() == b""
+    assert halt_file.request(DurableFs(), folder, "arr\udceat") and folder.halt_request.read_text() == "arr\\udceat"
     gone = StateFolder(tmp_path / "none")
-    assert not halt_file.ask(Full(), gone, "stop") and not gone.root.exists()
+    assert not halt_file.request(Full(), gone, "stop") and not gone.root.exists()
 
 
 def test_a_file_halt_is_carried_out_before_the_work_though_there_is_no_ledger(bench: Bench) -> None:
@@ -253,7 +253,7 @@ def on_its_way(bench: Bench) -> Late:
 
 
 def stands(bench: Bench) -> IntentState:
-    with Ledger(bench.folder.ledger, Mode.READ) as ledger:
+    with Ledger(bench.folder.ledger, AccessMode.READ) as ledger:
         return intents.require(ledger, wanted().key.client_order_id).state
 
 

@@ -71,14 +71,14 @@ def test_a_later_halt_is_added_and_never_written_over_the_first(latch: Latch) ->
 
 def test_a_halt_on_a_fresh_device_needs_rearm_not_arm(latch: Latch) -> None:
     latch.halt("MANUAL", "stop", AT)
-    with pytest.raises(FixInput, match="a halt stands"):
+    with pytest.raises(FixInput, match="a halt is in force"):
         latch.arm(by="me", at=LATER)
 
 
 def test_only_the_standing_halt_with_a_reason_is_rearmed(latch: Latch) -> None:
     latch.arm(by="me", at=AT)
     halt = latch.halt("MANUAL", "stop", AT)
-    with pytest.raises(FixInput, match="does not stand"):
+    with pytest.raises(FixInput, match="is not in force"):
         latch.rearm(halt_id="00000000", reason="fine", by="me", at=LATER)
     with pytest.raises(FixInput, match="reason"):
         latch.rearm(halt_id=halt.halt_id, reason="  ", by="me", at=LATER)
@@ -180,7 +180,7 @@ def test_a_device_that_an_older_release_armed_is_closed_by_other_means(
     latch.arm(by="me", at=AT)
     (tmp_path / PREPARED_NAME).unlink()
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        halts.note_armed(ledger, AT)
+        halts.record_armed(ledger, AT)
     Latch(tmp_path, Stubborn(*refused)).close()
     assert latch.read().name == name
 
@@ -257,7 +257,7 @@ def test_a_latch_that_is_lost_while_halted_is_the_halt_that_the_ledger_holds(lat
         halts.add(ledger, halts.HaltRow(halt.halt_id, AT, "DRAWDOWN", "drawdown", "too deep", "0.1", None, "halt"))
     (tmp_path / FILE_NAME).unlink()
     assert latch.read() == replace(halt)
-    with pytest.raises(FixInput, match="a halt stands"):
+    with pytest.raises(FixInput, match="a halt is in force"):
         latch.arm(by="me", at=LATER)
     assert latch.rearm(halt_id=halt.halt_id, reason="it is over", by="me", at=LATER).is_armed
 
@@ -266,10 +266,10 @@ def test_a_latch_that_is_lost_beside_a_ledger_that_was_armed_is_a_halt_of_unknow
     Ledger(tmp_path / "ledger.sqlite").close()
     assert latch.read().is_fresh, "a ledger that was never armed is a fresh device's"
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        halts.note_armed(ledger, AT)
+        halts.record_armed(ledger, AT)
     found = latch.read()
     assert found.name == "LATCH_MISSING" and not found.is_armed and not found.is_fresh
-    with pytest.raises(FixInput, match="a halt stands"):
+    with pytest.raises(FixInput, match="a halt is in force"):
         latch.arm(by="me", at=LATER)
     with pytest.raises(DeviceHalted, match="rearm --halt-id"):
         latch.require_armed()

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from appliance.ledger import (
+    AccessMode,
     Ledger,
-    Mode,
     activities,
     alerts,
     broker_orders,
@@ -27,7 +27,6 @@ from appliance.ledger import (
     halts,
     intents,
     job_runs,
-    meta,
     nav,
     plans,
     reports,
@@ -96,15 +95,15 @@ def test_a_new_ledger_is_durable_checked_and_of_the_current_schema(ledger: Ledge
 
 
 def test_a_newer_ledger_is_refused_in_words(ledger: Ledger) -> None:
-    meta.write(ledger, "schema_version", "99")
-    meta.write(ledger, "usable_since", "98")
-    for mode in Mode:
+    ledger.write_meta("schema_version", "99")
+    ledger.write_meta("usable_since", "98")
+    for mode in AccessMode:
         with pytest.raises(LedgerUnusable, match=f"schema 99, this program knows {NOW}"):
             Ledger(ledger.path, mode)
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_what_is_no_ledger_is_refused(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", list(AccessMode))
+def test_what_is_no_ledger_is_refused(tmp_path: Path, mode: AccessMode) -> None:
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"no database at all" * 300)
     with pytest.raises(LedgerUnusable, match="corrupt"):
@@ -120,7 +119,7 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path, mode: Mode) -> None:
 
 
 def test_a_ledger_that_does_not_name_its_schema_is_refused(ledger: Ledger) -> None:
-    meta.write(ledger, "schema_version", "one")
+    ledger.write_meta("schema_version", "one")
     with pytest.raises(LedgerUnusable, match="does not name"):
         Ledger(ledger.path)
 
@@ -160,27 +159,27 @@ def test_a_row_that_breaks_its_own_table_is_found(ledger: Ledger) -> None:
 
 def test_a_reader_needs_a_ledger_and_cannot_write(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(LedgerUnusable, match="cannot be opened"):
-        Ledger(tmp_path / "absent", Mode.READ)
+        Ledger(tmp_path / "absent", AccessMode.READ)
     (tmp_path / "empty").touch()
     with pytest.raises(LedgerUnusable, match=f"schema 0, a reader needs {NOW}"):
-        Ledger(tmp_path / "empty", Mode.READ)
-    with Ledger(ledger.path, Mode.READ) as reader, pytest.raises(InvariantBroken, match="may not write"):
-        meta.write(reader, "key", "value")
+        Ledger(tmp_path / "empty", AccessMode.READ)
+    with Ledger(ledger.path, AccessMode.READ) as reader, pytest.raises(InvariantBroken, match="may not write"):
+        reader.write_meta("key", "value")
 
 
 def test_a_reader_sees_the_last_commit_while_a_writer_is_busy(ledger: Ledger) -> None:
-    meta.write(ledger, "key", "before")
-    with Ledger(ledger.path, Mode.READ) as reader, ledger.transaction():
+    ledger.write_meta("key", "before")
+    with Ledger(ledger.path, AccessMode.READ) as reader, ledger.transaction():
         ledger.execute("UPDATE meta SET value = 'after' WHERE key = 'key'")
-        assert meta.read(reader, "key") == "before"
-    with Ledger(ledger.path, Mode.READ) as reader:
-        assert meta.read(reader, "key") == "after"
+        assert reader.read_meta("key") == "before"
+    with Ledger(ledger.path, AccessMode.READ) as reader:
+        assert reader.read_meta("key") == "after"
 
 
 def test_a_second_writer_is_told_that_it_is_locked_out(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 20)
     with Ledger(ledger.path) as second, ledger.transaction(), pytest.raises(Locked):
-        meta.write(second, "key", "value")
+        second.write_meta("key", "value")
 
 
 def test_migrations_run_forward_once_in_order(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,9 +201,9 @@ def test_the_release_before_goes_on_with_a_ledger_that_the_next_one_migrated(led
         with Ledger(ledger.path) as migrated:
             assert migrated.schema_version() == NOW + 1
     with Ledger(ledger.path) as older:
-        meta.write(older, "key", "written by the release before")
+        older.write_meta("key", "written by the release before")
         assert older.schema_version() == NOW + 1
-    with Ledger(ledger.path, Mode.READ) as reader:
+    with Ledger(ledger.path, AccessMode.READ) as reader:
         assert reader.value("SELECT note FROM meta WHERE key = 'key'") == "added"
     with monkeypatch.context() as newest:
         newest.setattr(database, "SCHEMA_VERSION", NOW + 2)
@@ -255,18 +254,18 @@ def test_a_backup_is_a_whole_ledger(ledger: Ledger, tmp_path: Path) -> None:
 
 def test_a_block_that_raises_leaves_no_trace(ledger: Ledger) -> None:
     with pytest.raises(KeyError), ledger.transaction():
-        meta.write(ledger, "key", "value")
+        ledger.write_meta("key", "value")
         raise KeyError
-    assert meta.read(ledger, "key") is None
+    assert ledger.read_meta("key") is None
 
 
 def test_an_inner_block_that_fails_is_undone_while_the_outer_goes_on(ledger: Ledger) -> None:
     with ledger.transaction():
-        meta.write(ledger, "outer", "kept")
+        ledger.write_meta("outer", "kept")
         with pytest.raises(KeyError), ledger.transaction():
-            meta.write(ledger, "inner", "lost")
+            ledger.write_meta("inner", "lost")
             raise KeyError
-    assert (meta.read(ledger, "outer"), meta.read(ledger, "inner")) == ("kept", None)
+    assert (ledger.read_meta("outer"), ledger.read_meta("inner")) == ("kept", None)
 
 
 def test_nothing_is_written_outside_a_transaction(ledger: Ledger) -> None:
@@ -305,7 +304,7 @@ def test_a_disk_that_takes_no_more_is_a_halt_and_nothing_half_written(tmp_path: 
     vfs = FailingVFS()
     try:
         with Ledger(tmp_path / "ledger", vfs=vfs.name) as opened:
-            meta.write(opened, "key", "before")
+            opened.write_meta("key", "before")
             vfs.error = error
             with pytest.raises(LedgerUnusable, match="cannot be written"):
                 plans.save(opened, PLAN, AT)
@@ -315,7 +314,7 @@ def test_a_disk_that_takes_no_more_is_a_halt_and_nothing_half_written(tmp_path: 
     finally:
         vfs.unregister()
     with Ledger(tmp_path / "ledger") as again:
-        assert (plans.load(again, D), meta.read(again, "key")) == (PLAN, "before")
+        assert (plans.load(again, D), again.read_meta("key")) == (PLAN, "before")
 
 
 def test_a_write_that_meets_a_damaged_page_says_that_the_ledger_is_damaged(tmp_path: Path) -> None:
@@ -324,14 +323,16 @@ def test_a_write_that_meets_a_damaged_page_says_that_the_ledger_is_damaged(tmp_p
         with Ledger(tmp_path / "ledger", vfs=vfs.name) as opened:
             vfs.error = apsw.CorruptError
             with pytest.raises(LedgerDamaged, match="corrupt"):
-                meta.write(opened, "key", "value")
+                opened.write_meta("key", "value")
             vfs.error = None
     finally:
         vfs.unregister()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_a_ledger_that_another_process_keeps_to_itself_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", list(AccessMode))
+def test_a_ledger_that_another_process_keeps_to_itself_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: AccessMode
+) -> None:
     Ledger(tmp_path / "ledger").close()
     other = apsw.Connection(str(tmp_path / "ledger"))
     assert other.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall() == [("exclusive",)]
@@ -596,9 +597,9 @@ def test_a_third_post_a_falling_fill_and_a_taken_key_are_refused(ledger: Ledger)
     with pytest.raises(InvariantBroken, match="at most twice"):
         intents.move(ledger, CID, S.SENDING, AT)
     intents.move(ledger, CID, S.ACKED, AT, broker_order_id="b1", filled_quantity=Decimal(5))
-    intents.note_filled(ledger, CID, Decimal(6), AT)
+    intents.record_filled(ledger, CID, Decimal(6), AT)
     with pytest.raises(InvariantBroken, match="fell"):
-        intents.note_filled(ledger, CID, Decimal(4), AT)
+        intents.record_filled(ledger, CID, Decimal(4), AT)
     with pytest.raises(InvariantBroken, match="no such intent"):
         intents.require(ledger, "tm1-none")
     entry = intents.require(ledger, CID)

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pytest
 
 from appliance.bundles.pull import DataPull, pull_data
-from appliance.market.store import Market
-from appliance.storage.published_sources import published
-from appliance.storage.published_store import FolderStore
+from appliance.market.store import MarketStore
+from appliance.storage.published_sources import unverified_manifest
+from appliance.storage.published_store import PublishedFolder
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action
@@ -48,18 +48,18 @@ def data(delivered: GeneratedMarket, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def manifest(data: Path) -> Manifest:
-    return published(FolderStore(data))
+    return unverified_manifest(PublishedFolder(data))
 
 
-def pull(data: Path, market: Market, through: date, tmp_path: Path) -> DataPull:
-    manifest = published(FolderStore(data))
+def pull(data: Path, market: MarketStore, through: date, tmp_path: Path) -> DataPull:
+    manifest = unverified_manifest(PublishedFolder(data))
     at = manifest.calendar.session(through).close
-    return pull_data(FolderStore(data), market, manifest, through, tmp_path / "incoming", at)
+    return pull_data(PublishedFolder(data), market, manifest, through, tmp_path / "incoming", at)
 
 
 @pytest.fixture
-def market(manifest: Manifest, tmp_path: Path) -> Market:
-    return Market(tmp_path / "market.duckdb", manifest.calendar)
+def market(manifest: Manifest, tmp_path: Path) -> MarketStore:
+    return MarketStore(tmp_path / "market.duckdb", manifest.calendar)
 
 
 def dump(tmp_path: Path) -> list[tuple[object, ...]]:
@@ -69,7 +69,7 @@ def dump(tmp_path: Path) -> list[tuple[object, ...]]:
     return rows
 
 
-def same(market: Market, data: Path, manifest: Manifest, asof: date, sessions: int) -> None:
+def same(market: MarketStore, data: Path, manifest: Manifest, asof: date, sessions: int) -> None:
     first = manifest.calendar.offset(asof, -(sessions - 1))
     theirs, ours = load_bars(data, manifest, first, asof), market.bars(asof, sessions)
     assert (ours.symbols, ours.sectors, ours.has_dollars) == (theirs.symbols, theirs.sectors, theirs.has_dollars)
@@ -80,7 +80,7 @@ def same(market: Market, data: Path, manifest: Manifest, asof: date, sessions: i
 @pytest.mark.parametrize("back", [0, 1, 17, 40])
 @pytest.mark.parametrize("sessions", [1, 21, 252])
 def test_a_panel_is_the_trainer_s_to_the_bit(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path, back: int, sessions: int
+    market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path, back: int, sessions: int
 ) -> None:
     """Symbol changes, delistings, gaps and all: the generated market has every one of them."""
     asof = manifest.calendar.offset(manifest.last, -back)
@@ -118,7 +118,7 @@ def test_a_dataset_and_a_store_from_before_returns_across_gaps_are_read_and_none
             " close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN,"
             " kind VARCHAR, sector VARCHAR)"
         )
-    market = Market(path, older.calendar)
+    market = MarketStore(path, older.calendar)
     pull(folder, market, older.last, tmp_path)
     same(market, folder, older, older.last, 252)
     panel = market.bars(older.last, 252)
@@ -132,7 +132,7 @@ def test_a_dataset_and_a_store_from_before_returns_across_gaps_are_read_and_none
 
 
 def test_a_panel_of_total_return_prices_has_no_dollars_on_either_host(
-    market: Market, data: Path, manifest: Manifest, tmp_path: Path
+    market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     pull(data, market, manifest.last, tmp_path)
     assert market.bars(manifest.last, 5).has_dollars
@@ -147,7 +147,7 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     days = xnys(date(2025, 6, 2), date(2025, 6, 30)).days[:3]
     names = ["X", "X", "X"]
     owners = ["one", "two", "two"]
-    market = Market(tmp_path / "market.duckdb", xnys(days[0], date(2025, 6, 30)))
+    market = MarketStore(tmp_path / "market.duckdb", xnys(days[0], date(2025, 6, 30)))
     store = market._open()
     for day, symbol, owner in zip(days, names, owners, strict=True):
         store.execute(
@@ -157,7 +157,7 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     assert market.bars(days[0], 1).symbols == ("X",)
 
 
-def test_nothing_after_the_clock_is_stored(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_nothing_after_the_clock_is_stored(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     through = manifest.calendar.offset(manifest.last, -30)
     pull(data, market, through, tmp_path)
     assert market.newest(manifest.last) == through
@@ -167,23 +167,23 @@ def test_nothing_after_the_clock_is_stored(market: Market, data: Path, manifest:
     for action in everything:
         assert action not in market.actions(action.effective, manifest.last)
     with pytest.raises(DataNotUsable):
-        Market(tmp_path / "empty.duckdb", manifest.calendar).bars(through, 5)
+        MarketStore(tmp_path / "empty.duckdb", manifest.calendar).bars(through, 5)
 
 
-def test_session_by_session_is_the_same_store_as_all_at_once(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_session_by_session_is_the_same_store_as_all_at_once(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     days = manifest.calendar.between(manifest.calendar.offset(manifest.last, -12), manifest.last)
     pull(data, market, days[0], tmp_path)
     assert [pull(data, market, day, tmp_path).changed_sessions for day in days[1:]] == [1] * (len(days) - 1)
     market.close()
     stepwise = dump(tmp_path)
     other = tmp_path / "other"
-    whole = Market(other / "market.duckdb", manifest.calendar)
+    whole = MarketStore(other / "market.duckdb", manifest.calendar)
     pull(data, whole, days[-1], other)
     whole.close()
     assert dump(other) == stepwise
 
 
-def test_pulling_again_changes_nothing_and_transfers_nothing(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_pulling_again_changes_nothing_and_transfers_nothing(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     before = market.snapshot()
     again = pull(data, market, manifest.last, tmp_path)
@@ -196,7 +196,7 @@ def test_a_restated_session_is_replaced_and_the_others_are_left_alone(delivered:
     """A new version of the dataset with one corrected bar: one session is written again."""
     folder = tmp_path / "data"
     old = publish_data(folder, delivered)
-    market = Market(tmp_path / "market.duckdb", old.calendar)
+    market = MarketStore(tmp_path / "market.duckdb", old.calendar)
     pull(folder, market, old.last, tmp_path)
     day = old.calendar.offset(old.last, -20)
     table = delivered.bars
@@ -225,7 +225,7 @@ def test_red_sessions_stay_in_the_panel_as_rows_without_bars(delivered: Generate
     spoiled = replace(old, audits=audits, version=2)
     for name in ("manifest.json", "manifests/2.json"):
         write_atomic(folder / name, spoiled.to_bytes())
-    market = Market(tmp_path / "market.duckdb", old.calendar)
+    market = MarketStore(tmp_path / "market.duckdb", old.calendar)
     pull(folder, market, old.last, tmp_path)
     same(market, folder, spoiled, old.last, 10)
     panel = market.bars(old.last, 10)
@@ -235,7 +235,7 @@ def test_red_sessions_stay_in_the_panel_as_rows_without_bars(delivered: Generate
 def test_a_changed_file_is_refused_and_the_store_stays_as_it_was(delivered: GeneratedMarket, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     manifest = publish_data(folder, delivered)
-    market = Market(tmp_path / "market.duckdb", manifest.calendar)
+    market = MarketStore(tmp_path / "market.duckdb", manifest.calendar)
     through = manifest.calendar.offset(manifest.last, -5)
     pull(folder, market, through, tmp_path)
     before = market.snapshot()
@@ -248,18 +248,18 @@ def test_a_changed_file_is_refused_and_the_store_stays_as_it_was(delivered: Gene
 
 def test_a_store_that_cannot_be_read_is_tried_again_later(tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachable, match=r"manifest\.json"):
-        published(FolderStore(tmp_path / "nowhere"))
+        unverified_manifest(PublishedFolder(tmp_path / "nowhere"))
 
 
-def test_one_process_at_a_time(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_one_process_at_a_time(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     import subprocess
     import sys
 
     pull(data, market, manifest.last, tmp_path)
     program = (
-        "import sys, datetime; from pathlib import Path; from appliance.market.store import Market\n"
+        "import sys, datetime; from pathlib import Path; from appliance.market.store import MarketStore\n"
         "from tests.fakes.bundles import weekdays; from signals.errors import Locked\n"
-        "try:\n    Market(Path(sys.argv[1]), weekdays()).snapshot()\nexcept Locked:\n    sys.exit(5)\n"
+        "try:\n    MarketStore(Path(sys.argv[1]), weekdays()).snapshot()\nexcept Locked:\n    sys.exit(5)\n"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "market.duckdb")], cwd=root, check=False)
@@ -270,10 +270,10 @@ def test_a_corrupt_store_says_that_it_can_be_rebuilt(manifest: Manifest, tmp_pat
     """F43."""
     (tmp_path / "market.duckdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(DataNotUsable, match="will be rebuilt"):
-        Market(tmp_path / "market.duckdb", manifest.calendar).snapshot()
+        MarketStore(tmp_path / "market.duckdb", manifest.calendar).snapshot()
 
 
-def test_closes_and_volumes_are_those_of_the_bars(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_closes_and_volumes_are_those_of_the_bars(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     bars = load_bars(data, manifest, manifest.calendar.offset(manifest.last, -19), manifest.last)
     expected = {s: c for s, c in zip(bars.symbols, bars.close[-1], strict=True) if np.isfinite(c)}
@@ -285,7 +285,7 @@ def test_closes_and_volumes_are_those_of_the_bars(market: Market, data: Path, ma
         assert float(volumes[symbol]) == pytest.approx(dollars, rel=1e-12)
 
 
-def test_actions_keep_their_figures_to_the_digit(market: Market, data: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_actions_keep_their_figures_to_the_digit(market: MarketStore, data: Path, manifest: Manifest, tmp_path: Path) -> None:
     pull(data, market, manifest.last, tmp_path)
     wanted: list[Action] = [a for a in load_actions(data, manifest) if a.known_at <= manifest.last]
     found = [a for day in sorted({a.effective for a in wanted}) for a in market.actions(day, manifest.last)]

@@ -22,7 +22,7 @@ from appliance.controls.measures import (
 )
 from appliance.controls.tripwires import NOT_YET
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.snapshots import Phase, Snapshot
+from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.ledger.states import IntentState
 from appliance.safety.account_measures import account_faults, held_gross
 from appliance.safety.order_measures import figures_of
@@ -140,7 +140,7 @@ def test_gross_held_is_missing_when_a_price_is() -> None:
 
 ACCOUNT = Account("id", "ACC", "ACTIVE", Decimal(100), Decimal(100), Decimal(100), Decimal(200), Decimal(2), False, True)
 HUNDRED = Decimal(100)
-FIRST = Snapshot(ASOF, Phase.CLOSE, NOW, "ACC", "id", "ACTIVE", HUNDRED, HUNDRED, HUNDRED, Decimal(200), Decimal(2), ())
+FIRST = AccountSnapshot(ASOF, Phase.CLOSE, NOW, "ACC", "id", "ACTIVE", HUNDRED, HUNDRED, HUNDRED, Decimal(200), Decimal(2), ())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from appliance.context import Deps
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
-from appliance.ledger import broker_orders, choices, fills, intents, meta, plans, snapshots
+from appliance.ledger import broker_orders, choices, fills, intents, plans, snapshots
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.ledger.states import UNSENT, IntentState
@@ -24,7 +24,7 @@ from appliance.orders import OrderPath, reconciliation, sending_windows
 from appliance.orders.batch import send
 from appliance.orders.conservation import conserve, exposed
 from appliance.orders.ledger_rebuild import rebuild
-from appliance.orders.pretrade_context import open_desk
+from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.reconciliation import LAST, accept, agree, begin
 from appliance.orders.recovery import recover
 from appliance.orders.submission import settle, submit
@@ -81,7 +81,7 @@ def entry_of(path: OrderPath, symbol: str, order_slice: int = 0, attempt: int = 
 
 def send_one(path: OrderPath, symbol: str) -> JournalEntry:
     entry = entry_of(path, symbol)
-    desk = open_desk(path, plans.require(path.ledger, D))
+    desk = fetch_context(path, plans.require(path.ledger, D))
     now = desk.circumstances(intents.of_session(path.ledger, D), entry.intent, Decimal(0))
     return submit(path, desk.plan, entry, now)
 
@@ -275,7 +275,7 @@ def test_an_unknown_status_is_recorded_and_halts(path: OrderPath, life: Rehearsa
 def test_a_look_up_that_is_not_answered_proves_nothing(path: OrderPath, life: Rehearsal, number: int) -> None:
     """Even one silence among six look-ups and the list: UNKNOWN, halted, nothing sent again until it is proven."""
     life.broker.fault = lambda post: Fault.DROP_BEFORE if post == 0 else Fault.NONE
-    desk = open_desk(path, plans.require(path.ledger, D))
+    desk = fetch_context(path, plans.require(path.ledger, D))
     silent = life.broker.reads + number
     life.broker.unreachable = lambda read: read == silent
     entry = entry_of(path, "B")
@@ -432,7 +432,7 @@ def test_nothing_leaves_for_an_account_or_a_session_that_is_not_as_planned(
 def test_a_plan_of_another_account_is_not_sent(path: OrderPath, life: Rehearsal) -> None:
     other = replace(plans.require(path.ledger, D), account="PA9", intents=())
     with pytest.raises(TripwireHalt, match="PA9"):
-        open_desk(path, other)
+        fetch_context(path, other)
 
 
 def test_a_session_without_a_plan_trades_nothing(deps: Deps) -> None:
@@ -471,7 +471,7 @@ def test_more_than_three_collar_refusals_halt(path: OrderPath, life: Rehearsal) 
     life.broker.held = {"A": Decimal(40), "C": Decimal(-30), "B": Decimal(1), "D": Decimal(1)}
     plan = plans.require(path.ledger, D)
     moved = replace(plan, references={symbol: price * 2 for symbol, price in plan.references.items()})
-    desk = replace(open_desk(path, plan), plan=moved)
+    desk = replace(fetch_context(path, plan), plan=moved)
     batch = [e for e in intents.of_session(path.ledger, D) if e.intent.waits_for is None]
     with pytest.raises(TripwireHalt) as error:
         send(path, desk, batch)
@@ -495,7 +495,7 @@ def test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_wit
     plan = plans.require(path.ledger, D)
     path = replace(path, prices=lambda: prices)
     batch = [e for e in intents.of_session(path.ledger, D) if e.intent.waits_for is None]
-    sent = send(path, open_desk(path, plan), batch)
+    sent = send(path, fetch_context(path, plan), batch)
     denied = {e.intent.key.symbol: e.reason for e in sent.entries if e.state is S.DENIED}
     assert denied == {"B": "PRICE_COLLAR: 50 is 90.00% from the market's 500, limit 30%"}
     assert {intent.key.symbol for _, intent in life.broker.posts} == {"A", "C", "D"}
@@ -508,7 +508,7 @@ def test_newest_prices_that_do_not_come_leave_nothing_sent(path: OrderPath, life
 
     prices: Any = Silent()
     with pytest.raises(BrokerUnreachable):
-        open_desk(replace(path, prices=lambda: prices), plans.require(path.ledger, D))
+        fetch_context(replace(path, prices=lambda: prices), plans.require(path.ledger, D))
     assert life.broker.posts == []
 
 
@@ -595,7 +595,7 @@ def test_a_corporate_action_overnight_is_explained_and_told(path: OrderPath, lif
     life.broker.held["A"] += 1
     with pytest.raises(ReconBreak, match="quantity A: ours 80, the broker's 81"):
         agree(path, D, Phase.OPEN)
-    assert '"is_break": true' in (meta.read(path.ledger, LAST) or "")
+    assert '"is_break": true' in (path.ledger.read_meta(LAST) or "")
 
 
 def test_an_order_by_hand_breaks_once_and_is_then_on_record(path: OrderPath, life: Rehearsal) -> None:
@@ -710,7 +710,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_broker_and_the_device_ends_halted(lif
     assert {p.symbol: p.quantity for p in held.positions} == {s: q for s, q in life.broker.held.items() if q}
     assert held.cash == life.broker.cash
     assert len(fills.of_session(path.ledger, D)) == len(broker_orders.foreign(path.ledger)) == 4
-    assert meta.read(path.ledger, "rebuilt_at") == life.clock.now().isoformat()
+    assert path.ledger.read_meta("rebuilt_at") == life.clock.now().isoformat()
     assert life.latch.read().name == "LEDGER_REBUILT"
     assert agree(path, D, Phase.CLOSE).notes == ()
     with pytest.raises(FixInput, match="not empty"):

@@ -18,12 +18,12 @@ import pytest
 
 from appliance.bundles.pull import is_current, pull_data
 from appliance.market import publication_differences
-from appliance.market.snapshot import CompletedSession, Snapshot
-from appliance.market.store import Market
-from appliance.market.vendor_record import Told, ToldBar, keep, read
-from appliance.market.vendor_sessions import Completed, complete
-from appliance.storage.published_sources import published
-from appliance.storage.published_store import FolderStore
+from appliance.market.snapshot import CompletedSession, DataSnapshot
+from appliance.market.store import MarketStore
+from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
+from appliance.market.vendor_sessions import CompletionResult, complete
+from appliance.storage.published_sources import unverified_manifest
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from execution.brokers.market_data import DailyBar
 from execution.exchange.api.exchange import Exchange
@@ -88,23 +88,25 @@ def completed(world: World, served: Exchange, folder: Path, step: int) -> Month:
 
 
 @contextmanager
-def opened(world: World, folder: Path) -> Iterator[Market]:
-    market = Market(folder / "market.duckdb", world.calendar)
+def opened(world: World, folder: Path) -> Iterator[MarketStore]:
+    market = MarketStore(folder / "market.duckdb", world.calendar)
     try:
         yield market
     finally:
         market.close()
 
 
-def take(market: Market, data: Path, folder: Path) -> Manifest:
+def take(market: MarketStore, data: Path, folder: Path) -> Manifest:
     """Take over a published dataset, whole."""
-    manifest = published(FolderStore(data))
+    manifest = unverified_manifest(PublishedFolder(data))
     at = manifest.calendar.session(manifest.last).close
-    pull_data(FolderStore(data), market, manifest, manifest.last, folder / "incoming", at)
+    pull_data(PublishedFolder(data), market, manifest, manifest.last, folder / "incoming", at)
     return manifest
 
 
-def fill(market: Market, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None) -> Completed:
+def fill(
+    market: MarketStore, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None
+) -> CompletionResult:
     return complete(market, one, manifest, world.calendar, asof or world.whole.last, DurableFs(), folder / "completed")
 
 
@@ -117,7 +119,7 @@ class Silent:
     bars = actions = final  # type: ignore[assignment]
 
 
-def rows_of(market: Market, after: date) -> list[tuple[object, ...]]:
+def rows_of(market: MarketStore, after: date) -> list[tuple[object, ...]]:
     return market.connection().execute(ROWS, [after]).fetchall()
 
 
@@ -152,10 +154,10 @@ def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_t
     store.close()
 
 
-BAR = ToldBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
+BAR = VendorBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
 DIVIDEND = Action(ActionKind.DIVIDEND, "AAA", date(2025, 6, 3), date(2025, 6, 2), cash=Decimal("0.25"))
-TOLD = Told(BAR.day, (BAR, BAR._replace(symbol="BBB")), (DIVIDEND,))
-BASE = Snapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 30))
+TOLD = VendorRecord(BAR.day, (BAR, BAR._replace(symbol="BBB")), (DIVIDEND,))
+BASE = DataSnapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 30))
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,8 @@ BASE = Snapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 
         replace(TOLD, actions=(replace(DIVIDEND, effective=date(2025, 6, 2)),)),
     ],
 )
-def test_one_changed_row_is_another_snapshot(other: Told, tmp_path: Path) -> None:
-    one, two = (replace(BASE, completed=(keep(DurableFs(), tmp_path, told),)) for told in (TOLD, other))
+def test_one_changed_row_is_another_snapshot(other: VendorRecord, tmp_path: Path) -> None:
+    one, two = (replace(BASE, completed=(store_record(DurableFs(), tmp_path, told),)) for told in (TOLD, other))
     assert one.id != two.id
     assert one.id != replace(one, manifest_id="b" * 64).id != BASE.id
 
@@ -182,16 +184,16 @@ def test_the_order_in_which_rows_came_is_no_part_of_the_id() -> None:
 
 def test_what_was_told_is_read_back_to_the_bit_and_nothing_else_is_believed(tmp_path: Path) -> None:
     odd = replace(TOLD, bars=(BAR._replace(open=math.nan, close=0.1 + 0.2), TOLD.bars[1]))
-    part = keep(DurableFs(), tmp_path, odd)
-    found = read(tmp_path, part)
+    part = store_record(DurableFs(), tmp_path, odd)
+    found = read_record(tmp_path, part)
     assert math.isnan(found.bars[0].open) and found.bars[0][3:] == odd.bars[0][3:] and found.actions == odd.actions
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes().replace(b"AAA", b"AAB"))
     with pytest.raises(FixInput, match="not what was written"):
-        read(tmp_path, part)
+        read_record(tmp_path, part)
     path.unlink()
     with pytest.raises(FixInput, match="no longer kept"):
-        read(tmp_path, part)
+        read_record(tmp_path, part)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "session": "2025-06-02"}'])
@@ -199,7 +201,7 @@ def test_a_file_of_another_shape_is_refused_in_words(content: bytes, tmp_path: P
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / f"2025-06-02_told_{digest[:12]}.json").write_bytes(content)
     with pytest.raises(FixInput, match="record of a session"):
-        read(tmp_path, CompletedSession(BAR.day, digest))
+        read_record(tmp_path, CompletedSession(BAR.day, digest))
 
 
 def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_again(
@@ -262,7 +264,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
         old = market.snapshot()
         manifest = take(market, tmp_path / "newer" / "data", folder)
         done = fill(market, Silent(), manifest, world, folder)
-        assert done == Completed(derived=world.calendar.between(event, world.whole.last))
+        assert done == CompletionResult(derived=world.calendar.between(event, world.whole.last))
         assert rows_of(market, world.known) == before
         assert [market.audit(day) for day in done.derived] == audits
         assert _actions(market, eve, world.whole.last) == acts and any(str(event) in str(act[2]) for act in acts)
@@ -313,7 +315,7 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
         take(market, tmp_path / "newer" / "data", folder)
     with opened(world, folder) as market:
         assert [one.session for one in publication_differences.differences(market.connection())] == [last]
-        publication_differences.forget(market.connection())
+        publication_differences.drop_differences(market.connection())
     with opened(world, folder) as market:
         assert publication_differences.differences(market.connection()) == ()
 
@@ -321,7 +323,7 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
 # -- killed, spoilt, refused ------------------------------------------------------------------------------------
 
 
-class Dying(Market):
+class Dying(MarketStore):
     """Ends in the middle of a transaction, after as many whole ones as it is given, as if the plug had been pulled."""
 
     survives = 0
@@ -456,7 +458,7 @@ def test_a_row_that_the_audit_refused_stays_refused_and_stays_in_the_record(
         assert fill(market, Silent(), manifest, world, folder).derived == (asof,)
         assert market.audit(asof) == audit and audit is not None and audit.status is SessionStatus.AMBER
         assert (asof, etf) not in {(row[0], row[1]) for row in rows_of(market, last)}
-    assert [bar.low for bar in read(folder / "completed", part).bars if bar.symbol == etf] == [-1.0]
+    assert [bar.low for bar in read_record(folder / "completed", part).bars if bar.symbol == etf] == [-1.0]
 
 
 def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evening_s(world: World, month: Month, tmp_path: Path) -> None:
@@ -472,10 +474,10 @@ def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evenin
         assert market.audit(world.whole.last) is None and market.newest(world.whole.last) == last
 
 
-def _record(folder: Path, day: date, spoil: Callable[[tuple[ToldBar, ...]], tuple[ToldBar, ...]]) -> CompletedSession:
+def _record(folder: Path, day: date, spoil: Callable[[tuple[VendorBar, ...]], tuple[VendorBar, ...]]) -> CompletedSession:
     (path,) = (folder / "completed").glob(f"{day}_told_*")
-    told = Told.from_bytes(path.read_bytes())
-    return keep(DurableFs(), folder / "completed", replace(told, bars=spoil(told.bars)))
+    told = VendorRecord.from_bytes(path.read_bytes())
+    return store_record(DurableFs(), folder / "completed", replace(told, bars=spoil(told.bars)))
 
 
 def _scaled(row: DailyBar, factors: dict[str, float]) -> DailyBar:
@@ -483,13 +485,13 @@ def _scaled(row: DailyBar, factors: dict[str, float]) -> DailyBar:
     return scaled._replace(high=max(scaled.high, scaled.close))
 
 
-def _id(market: Market, asof: date) -> str:
+def _id(market: MarketStore, asof: date) -> str:
     found = market.snapshot(asof)
     assert found is not None
     return found.id
 
 
-def _actions(market: Market, after: date, until: date) -> list[tuple[object, ...]]:
+def _actions(market: MarketStore, after: date, until: date) -> list[tuple[object, ...]]:
     return market.connection().execute(ACTIONS, [after, until]).fetchall()
 
 

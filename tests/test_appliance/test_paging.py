@@ -19,8 +19,8 @@ from appliance.alerts.webhook import WebhookNotifier, headline, message
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, alerts, halts
-from appliance.safety.escalation import acknowledge, attend, repeat, send_again
-from appliance.safety.halt import halt, tell
+from appliance.safety.escalation import acknowledge, attend, send_again, send_reminder
+from appliance.safety.halt import halt, notify
 from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert, Severity
 from signals.errors import BadConfig
@@ -159,44 +159,44 @@ def test_a_halt_is_told_every_hour_until_somebody_has_heard(deps: tuple[Deps, Vi
     device.latch.arm(by="me", at=clock.now())
     record = halt(device, D, "DRAWDOWN_HALT", "too deep")
     clock.sleep(3_599)
-    assert repeat(device) is False
+    assert send_reminder(device) is False
     clock.sleep(1)
-    assert [repeat(device), repeat(device)] == [True, False]
+    assert [send_reminder(device), send_reminder(device)] == [True, False]
     clock.sleep(3_600)
-    assert repeat(device) is True
+    assert send_reminder(device) is True
     assert [a.title for a in inbox.alerts] == ["HALTED by DRAWDOWN_HALT", *["STILL HALTED by DRAWDOWN_HALT"] * 2]
     assert {(a.severity, a.key) for a in inbox.alerts} == {(Severity.PAGE, f"halt-{record.halt_id}")}
     acknowledge(device.ledger, device.latch.read(), "ann", clock.now())
     clock.sleep(36_000)
-    assert repeat(device) is False and not device.latch.read().is_armed
+    assert send_reminder(device) is False and not device.latch.read().is_armed
 
 
 def test_a_halt_that_the_ledger_missed_is_told_and_can_be_acknowledged(deps: tuple[Deps, VirtualClock, Inbox], tmp_path: Path) -> None:
     device, clock, inbox = deps
     Latch(tmp_path, device.fs).halt("MANUAL", "a crash came right after", clock.now())
-    assert repeat(device) is True and len(inbox.alerts) == 1
+    assert send_reminder(device) is True and len(inbox.alerts) == 1
     acknowledge(device.ledger, device.latch.read(), "ann", clock.now())
     clock.sleep(7_200)
-    assert repeat(device) is False
+    assert send_reminder(device) is False
 
 
 def test_a_fresh_and_an_armed_device_stay_silent(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
     device, clock, inbox = deps
-    assert repeat(device) is False
+    assert send_reminder(device) is False
     device.latch.arm(by="me", at=clock.now())
-    assert repeat(device) is False and inbox.alerts == []
+    assert send_reminder(device) is False and inbox.alerts == []
 
 
 def test_the_same_words_are_not_said_twice_within_the_hour_but_undelivered_ones_are(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
     device, clock, inbox = deps
     for body in ("x", "x", "y"):
-        tell(device, Severity.WARN, "key", "title", body)
+        notify(device, Severity.WARN, "key", "title", body)
     clock.sleep(timedelta(hours=1).total_seconds())
-    tell(device, Severity.WARN, "key", "title", "y")
+    notify(device, Severity.WARN, "key", "title", "y")
     assert [a.body for a in inbox.alerts] == ["x", "y", "y"]
     lost = Alert(Severity.WARN, "lost", "title", "z", clock.now())
     alerts.add(device.ledger, lost, delivered=False)
-    tell(device, Severity.WARN, "lost", "title", "z")
+    notify(device, Severity.WARN, "lost", "title", "z")
     assert inbox.alerts[-1].body == "z"
     assert json.dumps(inbox.alerts[-1].key) == '"lost"'
 

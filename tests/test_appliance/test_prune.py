@@ -13,8 +13,8 @@ import pytest
 from appliance.context import Deps
 from appliance.jobs.prune import BUNDLES_KEPT, EVENINGS_KEPT, LINES_KEPT, prune
 from appliance.ledger import Ledger
-from appliance.market.snapshot import Snapshot
-from appliance.market.vendor_record import Told, keep, keep_snapshot, kept_snapshot, standing
+from appliance.market.snapshot import DataSnapshot
+from appliance.market.vendor_record import VendorRecord, damaged_records, read_snapshot, store_record, store_snapshot
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
 from signals.market.manifest import PriceBasis
@@ -78,16 +78,16 @@ def test_a_record_stays_as_long_as_an_evening_that_stood_on_it(deps: Deps) -> No
     """Each evening stood on the ten sessions up to it: the oldest evening kept needs nine sessions before its own."""
     folder = deps.folder.completed
     days = [date.fromordinal(738_000 + i) for i in range(EVENINGS_KEPT + 20)]
-    told = [keep(deps.fs, folder, Told(day, (), ())) for day in days]
-    base = Snapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", days[0])
+    told = [store_record(deps.fs, folder, VendorRecord(day, (), ())) for day in days]
+    base = DataSnapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", days[0])
     stood_on = [replace(base, completed=tuple(told[max(0, at - 9) : at + 1])) for at in range(len(days))]
     for day, snapshot in zip(days, stood_on, strict=True):
-        keep_snapshot(deps.fs, folder, day, snapshot)
+        store_snapshot(deps.fs, folder, day, snapshot)
     prune(D, deps)
-    assert kept_snapshot(folder, days[19], stood_on[19].id) is None
-    assert kept_snapshot(folder, days[20], stood_on[20].id) == ("a" * 64, list(stood_on[20].completed))
-    assert standing(folder, stood_on[20].completed) == ()
-    assert len(standing(folder, told)) == 11  # what nobody stands on any more is gone
+    assert read_snapshot(folder, days[19], stood_on[19].id) is None
+    assert read_snapshot(folder, days[20], stood_on[20].id) == ("a" * 64, list(stood_on[20].completed))
+    assert damaged_records(folder, stood_on[20].completed) == ()
+    assert len(damaged_records(folder, told)) == 11  # what nobody stands on any more is gone
 
 
 def test_where_nothing_says_what_is_in_force_nothing_is_old(deps: Deps) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from appliance.bundles.pull import DataPull, pull_data
-from appliance.market.store import Market
-from appliance.storage.published_store import FolderStore
+from appliance.market.store import MarketStore
+from appliance.storage.published_store import PublishedFolder
 from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.dataset import load_actions, read_manifest
@@ -36,10 +36,10 @@ def data(generated: GeneratedMarket, tmp_path: Path) -> Path:
     return tmp_path / "published" / "data"
 
 
-def pull(data: Path, market: Market, through: date) -> DataPull:
+def pull(data: Path, market: MarketStore, through: date) -> DataPull:
     manifest = read_manifest(data)
     at = manifest.calendar.session(through).close
-    return pull_data(FolderStore(data), market, manifest, through, data.parent / "incoming", at)
+    return pull_data(PublishedFolder(data), market, manifest, through, data.parent / "incoming", at)
 
 
 def renaming(data: Path) -> Action:
@@ -56,7 +56,7 @@ def test_the_spread_is_the_lower_median_of_the_trailing_sessions_in_both_hosts(d
     rows += [(calendar.offset(asof, -20), one, 99.0), (calendar.next(asof), one, 99.0)]
     rows += [(calendar.offset(change.effective, -3), change.symbol, 11.25), (asof, "NOBODY", 3.0)]
     manifest = quote(data, rows)
-    market = Market(data.parent / "market.duckdb", calendar)
+    market = MarketStore(data.parent / "market.duckdb", calendar)
     pull(data, market, manifest.last)
     assert change.new_symbol is not None
     worked = {one: Decimal("4.0"), change.new_symbol: Decimal("11.25")}
@@ -69,7 +69,7 @@ def test_nothing_after_the_clock_is_stored_and_a_pull_goes_on(data: Path) -> Non
     days = manifest.calendar.between(manifest.calendar.offset(manifest.last, -2), manifest.last)
     name = min(open_archive(data).rows.closes(days[0]))
     quote(data, [(days[0], name, 3.0), (days[1], name, 5.0), (days[2], name, 7.0)])
-    market = Market(data.parent / "market.duckdb", manifest.calendar)
+    market = MarketStore(data.parent / "market.duckdb", manifest.calendar)
     pull(data, market, days[0])
     assert market._rows("SELECT session, spread_bps FROM spreads") == [(days[0], 3.0)]
     assert pull(data, market, days[2]).files == 2  # the year's bars, and the quotes
@@ -81,7 +81,7 @@ def test_what_is_published_now_counts_even_where_it_was_published_before(data: P
     """Quotes A, then B, then A again, then none; the bars stay as they are."""
     manifest = read_manifest(data)
     name = min(open_archive(data).rows.closes(manifest.last))
-    market = Market(data.parent / "market.duckdb", manifest.calendar)
+    market = MarketStore(data.parent / "market.duckdb", manifest.calendar)
     for bps in (3.0, 9.0, 3.0):
         quote(data, [(manifest.last, name, bps)])
         pull(data, market, manifest.last)

@@ -204,7 +204,7 @@ def a_silent_look_up_means_absent(patch: Patch) -> None:
     def seek(path: OrderPath, entry: JournalEntry) -> None:
         return None
 
-    patch.setattr(resolution, "seek", seek)
+    patch.setattr(resolution, "find_at_broker", seek)
 
 
 def a_crash_means_it_was_never_sent(patch: Patch) -> None:
@@ -286,7 +286,7 @@ def adopt_whatever_is_found(patch: Patch) -> None:
         listed = path.broker.orders(open_only=False)
         return listed[0] if listed else None
 
-    patch.setattr(resolution, "seek", seek)
+    patch.setattr(resolution, "find_at_broker", seek)
 
 
 def use_up_buying_power_that_is_there(patch: Patch) -> None:

@@ -13,9 +13,8 @@ import pytest
 from appliance.controls.measures import rounding_figures
 from appliance.ledger.nav import NavRow
 from appliance.reports.equity_curve import draw, drawdowns
-from appliance.reports.markdown import render
+from appliance.reports.markdown import money, render, table
 from appliance.reports.svg import Box, Chart, Line, drawn
-from appliance.reports.tables import money, table
 from execution.orders import Rounding
 
 DAY: dict[str, Any] = {

@@ -16,7 +16,7 @@ import pytest
 from appliance.context import Deps
 from appliance.controls.machine import MachineReading, ThisMachine
 from appliance.controls.tripwires import NO_SENSOR, Figure
-from appliance.jobs.disk_space import keep_room
+from appliance.jobs.disk_space import free_disk_space
 from appliance.ledger import Ledger, alerts, halts
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
@@ -80,13 +80,13 @@ def left(root: Path) -> set[str]:
 
 def test_with_room_nothing_is_touched_and_nobody_is_told(deps: Deps, tmp_path: Path) -> None:
     before = left(tmp_path)
-    keep_room(replace(deps, machine=Disk([0.10])), D)  # type: ignore[arg-type]
+    free_disk_space(replace(deps, machine=Disk([0.10])), D)  # type: ignore[arg-type]
     assert left(tmp_path) == before and alerts.newest(deps.ledger, 10) == ()
     assert deps.latch.read().is_armed
 
 
 def test_a_filling_disk_loses_its_caches_and_the_device_goes_on(deps: Deps, tmp_path: Path) -> None:
-    keep_room(replace(deps, machine=Disk([0.099, 0.03])), D)  # type: ignore[arg-type]
+    free_disk_space(replace(deps, machine=Disk([0.099, 0.03])), D)  # type: ignore[arg-type]
     found = left(tmp_path)
     assert found >= set(KEPT) and not [name for name in found if name.startswith(("incoming", "copies"))]
     assert sorted(name for name in found if name.endswith("model.onnx")) == sorted(KEPT[-2:])
@@ -98,18 +98,18 @@ def test_a_filling_disk_loses_its_caches_and_the_device_goes_on(deps: Deps, tmp_
 @pytest.mark.parametrize("after", [0.0299, 0.0, None])
 def test_a_disk_that_stays_full_without_its_caches_halts_once(deps: Deps, tmp_path: Path, after: float | None) -> None:
     full = replace(deps, machine=Disk([0.02, after, 0.02, after]))  # type: ignore[arg-type]
-    keep_room(full, D)
+    free_disk_space(full, D)
     standing = deps.latch.read()
     assert not standing.is_armed and standing.name == "DISK" and "of caches were removed" in standing.reason
     row = halts.find(deps.ledger, standing.halt_id)
     assert row is not None and row.measure == "free_disk"
     assert left(tmp_path) >= set(KEPT)
-    keep_room(full, D)
+    free_disk_space(full, D)
     assert deps.latch.read().later == ()
 
 
 def test_a_disk_that_cannot_be_measured_is_left_to_the_tripwires(deps: Deps) -> None:
-    keep_room(replace(deps, machine=Disk([None])), D)  # type: ignore[arg-type]
+    free_disk_space(replace(deps, machine=Disk([None])), D)  # type: ignore[arg-type]
     assert deps.latch.read().is_armed
 
 
@@ -135,10 +135,10 @@ def test_a_real_card_that_fills_is_swept_and_then_halts_the_device(card: Path) -
         deps.latch.arm(by="ana", at=clock.now())
         furnish(card)
         fill(card, 0.05)
-        keep_room(deps, D)  # ten megabytes of caches are a third of this card
+        free_disk_space(deps, D)  # ten megabytes of caches are a third of this card
         assert deps.latch.read().is_armed and ThisMachine().read(card).free_disk > 0.3  # type: ignore[operator]
         fill(card, 0.02)
-        keep_room(deps, D)
+        free_disk_space(deps, D)
         assert deps.latch.read().name == "DISK" and broker.cancelled == [clock.now()]
     assert left(card) >= set(KEPT)
 

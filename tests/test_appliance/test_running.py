@@ -15,7 +15,7 @@ import pytest
 
 from appliance.context import Deps
 from appliance.controls.latch import Latch
-from appliance.jobs.runner import Entry, honour_halt_request, run_job
+from appliance.jobs.runner import JobSpec, honour_halt_request, run_job
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ledger.values import Storable
 from appliance.safety.escalation import complete
@@ -59,7 +59,7 @@ class Bench:
         return deps_of(self.root, self.broker, self.clock, CALENDAR, self.fs, ledger, self.inbox)
 
     def run(self, job: Callable[[date, Deps], JobReport], name: str = "plan", day: date = D, **more: object) -> JobReport:
-        return run_job(Entry(name, job, **more), day, self.deps)  # type: ignore[arg-type]
+        return run_job(JobSpec(name, job, **more), day, self.deps)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ class Silent(VirtualClock):
     """The clock of an exchange that does not answer."""
 
     def now(self) -> datetime:
-        raise BrokerUnreachable("the exchange does not tell the time")
+        raise BrokerUnreachable("the exchange does not report its time")
 
 
 @pytest.mark.parametrize("error", [InvalidOperation(), RecursionError("too deep"), KeyError("id"), FixInput("no key")])

@@ -8,26 +8,27 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
-from appliance.controls.limits_backtest import Past, RowHistory, backtest, offending
-from appliance.controls.tripwires import NOT_YET, TRIPWIRES, Action, Figure
+from appliance.controls.limits_backtest import RowHistory, SessionFigures, backtest, offending
+from appliance.controls.tripwires import NOT_YET, TRIPWIRES, Figure, TripwireAction
 
 LIMITS = ApplianceConfig(stores=StoresConfig(data=Path("d"), bundles=Path("b"))).limits()
 FIRST = date(2024, 1, 1)
 
 
-def history(measure: str, figures: list[Figure], results: list[float]) -> list[Past]:
+def history(measure: str, figures: list[Figure], results: list[float]) -> list[SessionFigures]:
     return [
-        Past(FIRST + timedelta(days=n), {measure: figure}, result) for n, (figure, result) in enumerate(zip(figures, results, strict=True))
+        SessionFigures(FIRST + timedelta(days=n), {measure: figure}, result)
+        for n, (figure, result) in enumerate(zip(figures, results, strict=True))
     ]
 
 
-def of(name: str, past: list[Past], attended: int = 2) -> RowHistory:
+def of(name: str, past: list[SessionFigures], attended: int = 2) -> RowHistory:
     return next(row for row in backtest(past, LIMITS, attended) if row.name == name)
 
 
 def test_only_rows_that_stop_are_judged() -> None:
     judged = {row.name for row in backtest([], LIMITS)}
-    assert judged == {r.name for r in TRIPWIRES if r.action in (Action.SKIP, Action.REDUCE, Action.HALT)}
+    assert judged == {r.name for r in TRIPWIRES if r.action in (TripwireAction.SKIP, TripwireAction.REDUCE, TripwireAction.HALT)}
 
 
 def test_a_stop_that_clears_itself_lasts_while_the_figure_is_past_the_limit() -> None:
@@ -52,7 +53,7 @@ def test_a_missing_figure_stops_and_one_that_is_declared_does_not() -> None:
 
 
 def test_a_figure_that_was_not_looked_at_stops_nothing() -> None:
-    found = of("TURNOVER", [Past(FIRST, {}, 0.0)])
+    found = of("TURNOVER", [SessionFigures(FIRST, {}, 0.0)])
     assert (found.looked, found.highest, found.stops) == (0, None, ())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.ledger import Ledger, Mode, nav, snapshots, targets, tripwires
+from appliance.ledger import AccessMode, Ledger, nav, snapshots, targets, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
@@ -162,7 +162,7 @@ def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -
 
 def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
     """SQLite itself, asked another way, gives the same prices and the same number of orders."""
-    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+    with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
         rows = blotter.blotter(ledger, D).rows
     other = sqlite3.connect(f"file:{device / 'ledger.sqlite'}?mode=ro", uri=True)
     expected = dict(
@@ -179,7 +179,7 @@ def test_prices_of_orders_are_the_average_of_their_fills(device: Path) -> None:
 
 
 def test_the_calendar_of_runs_has_a_row_per_session_newest_first(device: Path) -> None:
-    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+    with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
         rows = runs.calendar(ledger, D, 5).rows
     assert [row["session"] for row in rows] == ["2026-03-12", "2026-03-11", "2026-03-10", "2026-03-09", "2026-03-06"]
     assert {row["plan"] for row in rows} == {"done"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from appliance.controls.latch import Latch
-from appliance.ledger import Ledger, Mode, alerts, job_runs
+from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.status.health import Verdict
+from appliance.status.health import HealthStatus
 from appliance.status.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
@@ -31,7 +31,7 @@ LIVE = DaemonFacts(runs=True, is_expected=True, at=NOW)
 def folder(tmp_path: Path) -> StateFolder:
     """An armed device with a bundle and one good job."""
     found = StateFolder(tmp_path)
-    with Ledger(found.ledger, Mode.WRITE) as ledger:
+    with Ledger(found.ledger, AccessMode.WRITE) as ledger:
         job_runs.begin(ledger, D, "pull", NOW)
         job_runs.finish(ledger, JobReport("pull", D, JobStatus.DONE, "well"), NOW)
     found.bundles.mkdir()
@@ -41,25 +41,25 @@ def folder(tmp_path: Path) -> StateFolder:
 
 
 def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
-    with Ledger(folder.ledger, Mode.READ) as ledger:
+    with Ledger(folder.ledger, AccessMode.READ) as ledger:
         return vitals(ledger, folder, NOW, daemon)
 
 
 @pytest.mark.parametrize(
     ("daemon", "verdict", "told"),
     [
-        (NONE, Verdict.OK, ()),
-        (LIVE, Verdict.OK, ()),
-        (DaemonFacts(True, True, NOW - timedelta(seconds=150)), Verdict.OK, ()),
-        (DaemonFacts(True, True, NOW - timedelta(seconds=151)), Verdict.DOWN, SILENT),
-        (DaemonFacts(True, True, None), Verdict.DOWN, SILENT),
-        (DaemonFacts(False, True, NOW), Verdict.DOWN, ABSENT),
-        (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), Verdict.DEGRADED, ("the clock",)),
-        (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), Verdict.DEGRADED, ("plan",)),
+        (NONE, HealthStatus.OK, ()),
+        (LIVE, HealthStatus.OK, ()),
+        (DaemonFacts(True, True, NOW - timedelta(seconds=150)), HealthStatus.OK, ()),
+        (DaemonFacts(True, True, NOW - timedelta(seconds=151)), HealthStatus.DOWN, SILENT),
+        (DaemonFacts(True, True, None), HealthStatus.DOWN, SILENT),
+        (DaemonFacts(False, True, NOW), HealthStatus.DOWN, ABSENT),
+        (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), HealthStatus.DEGRADED, ("the clock",)),
+        (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), HealthStatus.DEGRADED, ("plan",)),
     ],
 )
 def test_a_daemon_that_should_run_and_does_not_is_down(
-    folder: StateFolder, daemon: DaemonFacts, verdict: Verdict, told: tuple[str, ...]
+    folder: StateFolder, daemon: DaemonFacts, verdict: HealthStatus, told: tuple[str, ...]
 ) -> None:
     found = look(folder, daemon)
     assert (found.health.verdict, found.health.reasons) == (verdict, told)
@@ -67,8 +67,8 @@ def test_a_daemon_that_should_run_and_does_not_is_down(
 
 def test_the_worst_of_device_and_daemon_counts(folder: StateFolder) -> None:
     Latch(folder.root, DurableFs()).halt("MANUAL", "stop", NOW)
-    assert look(folder).health.verdict is Verdict.HALTED
-    assert look(folder, DaemonFacts(False, True, NOW)).health.verdict is Verdict.DOWN
+    assert look(folder).health.verdict is HealthStatus.HALTED
+    assert look(folder, DaemonFacts(False, True, NOW)).health.verdict is HealthStatus.DOWN
     assert "HALTED by MANUAL" in look(folder).health.reasons[-1]
 
 
@@ -86,7 +86,7 @@ def test_a_daemon_is_known_by_the_lock_it_holds_and_by_what_it_wrote(folder: Sta
 
 
 def test_every_figure_a_collector_reads_is_one_of_the_facts(folder: StateFolder) -> None:
-    with Ledger(folder.ledger, Mode.WRITE) as ledger:
+    with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
         alerts.add(ledger, Alert(Severity.WARN, "k", "t", "b", NOW), delivered=False)
     facts = {**look(folder).facts(), "process": {"resident_bytes": 4_000_000, "started_at": 1.5}}
     text = metrics(facts, NOW)

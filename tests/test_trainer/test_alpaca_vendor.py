@@ -181,7 +181,7 @@ def test_an_action_that_we_cannot_represent_is_named_for_a_person() -> None:
     source = vendor(fake.exchange("2021-12-03 18:00"), Canned(body))
     found = source.actions(["AAA", "BBB", "CCC"], date(2021, 11, 19), date(2021, 12, 3))
     assert found[["kind", "symbol", "ratio"]].to_numpy().tolist() == [["split", "CCC", 1.05]]
-    assert source.untold == ["stock_mergers: BBB, AAA 2021-11-24"]
+    assert source.unsupported == ["stock_mergers: BBB, AAA 2021-11-24"]
 
 
 class Pages(BaseAdapter):
@@ -254,7 +254,7 @@ def test_null_bars_are_no_bars(told: bytes) -> None:
 def test_null_actions_are_no_actions(told: bytes) -> None:
     source = vendor(fake.exchange(EVENING), Canned(told))
     assert source.actions(["CCC"], date(2021, 11, 19), date(2021, 12, 3)).empty
-    assert source.untold == []
+    assert source.unsupported == []
 
 
 @pytest.mark.parametrize("told", [b"", b"[]", b"null", b'"bars"', b"{}", b"<html>"])

@@ -13,7 +13,7 @@ import pytest
 import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, fetch_bundle, pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.storage.published_store import FolderStore
+from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence
@@ -66,7 +66,7 @@ class World:
 
     def pull(self, roles: Sequence[Role] = TRADED) -> BundlePull:
         self.device.install_keyset((self.store / "keyset.json").read_bytes())
-        where = FolderStore(self.store), self.device, policy()
+        where = PublishedFolder(self.store), self.device, policy()
         return pull_bundle(*where, self.root / "incoming", sleeves=SLEEVES, roles=roles)
 
     def as_before(self) -> None:
@@ -143,7 +143,7 @@ def test_a_store_of_before_is_read_and_its_champion_brought_over(world: World) -
     assert world.pull().in_force == champion.folder.name
     evaluation = world.publish(Role.EVALUATION)
     assert evaluation.seq == champion.seq + 1
-    latest = find_latest(FolderStore(world.store).find, SLEEVES, TRADED)
+    latest = find_latest(PublishedFolder(world.store).find, SLEEVES, TRADED)
     assert latest is not None and (latest.place, latest.folder) == (f"{SLEEVE}/champion", champion.folder.name)
     assert world.pull() == BundlePull(champion.folder.name, is_new=False)
     assert world.read_as_before() == (Role.CHAMPION, champion.seq)
@@ -183,7 +183,7 @@ def test_a_publication_that_stops_at_any_write_leaves_a_whole_bundle_and_uses_no
             break
         except OSError:
             count += 1
-        latest = find_latest(FolderStore(world.store).find, SLEEVES, TRADED)
+        latest = find_latest(PublishedFolder(world.store).find, SLEEVES, TRADED)
         assert latest is not None and latest.folder == first.folder.name
         assert all((world.store / latest.path(name)).exists() for name in latest.files)
         assert world.read_as_before()[0] is Role.CHAMPION
@@ -212,6 +212,6 @@ def test_a_grant_s_older_bundle_is_found_in_either_layout(world: World, tmp_path
     granted: RollbackGrant = grant_of(world.store, models, FAR, "worse")
     assert (granted.seq, granted.high_water_seq) == (old.seq, new.seq)
     to = tmp_path / "fetched" / old.folder.name
-    assert fetch_bundle(FolderStore(world.store), old.folder.name, to, sleeves=SLEEVES)
+    assert fetch_bundle(PublishedFolder(world.store), old.folder.name, to, sleeves=SLEEVES)
     done = world.device.roll_back(to, policy(), sign.grant_rollback(world.keys, granted))
     assert done.bundle.manifest.seq == old.seq and world.device.high_water().seq == new.seq

@@ -172,11 +172,11 @@ def fetch(
         "actions": str(to / "actions.csv"),
         "rows": len(bars),
         "absent": absent,
-        "untold": source.untold,
+        "untold": source.unsupported,
     }
     lines = [f"{to}: {len(bars):,} bars of {bars['symbol'].nunique():,} symbols, {len(actions):,} corporate actions"]
     lines += [f"no bars: {', '.join(absent)}"] * bool(absent)
-    lines += [f"not representable, look at it: {row}" for row in source.untold]
+    lines += [f"not representable, look at it: {row}" for row in source.unsupported]
     emit(result, as_json=as_json, text="\n".join(lines))
 
 

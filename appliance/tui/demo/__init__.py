@@ -1,4 +1,4 @@
-"""An invented device, the same for the same seed: what the screens show without settings, network or keys."""
+"""A generated demo device, reproducible by seed: the screens without settings, network or keys."""
 
 from appliance.tui.demo.build import Built, build
 

@@ -1,4 +1,4 @@
-"""Ninety invented sessions in a ledger of their own, written through the ledger's own functions in one transaction."""
+"""Builds the demo device: ninety generated sessions in a ledger of their own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from appliance.ledger import Ledger, Mode
+from appliance.ledger import AccessMode, Ledger
 from appliance.system.state_folder import StateFolder
-from appliance.tui.demo.model_history import Watched
-from appliance.tui.demo.session import Day, Life, live
+from appliance.tui.demo.model_history import DemoModelHistory
+from appliance.tui.demo.session import DemoDay, DemoDevice, simulate_session
 from appliance.tui.demo.simulated_account import opened
 from appliance.tui.demo.state_files import audit, calendar, write_bundle, write_keyset, write_latch, write_manifest, write_settings
 from signals.market.audits import SessionAudit, SessionStatus
@@ -33,7 +33,7 @@ class Built:
     folder : Path
         Its state folder.
     now : datetime
-        Where its clock stands: the afternoon of its last session.
+        Time of its clock: the afternoon of its last session.
     """
 
     folder: Path
@@ -70,13 +70,15 @@ def build(root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders:
     write_settings(folder, now)
     write_latch(folder.root, table.session(days[1]).open)
     book = opened(Random(seed), names, max(1, names // 3), CASH)
-    with Ledger(folder.ledger, Mode.WRITE) as ledger, ledger.transaction():
-        life = Life(ledger, book, table, bundle, shadow, snapshot, folder.features, Random(seed + 1), Watched(Random(seed + 2)))
+    with Ledger(folder.ledger, AccessMode.WRITE) as ledger, ledger.transaction():
+        life = DemoDevice(
+            ledger, book, table, bundle, shadow, snapshot, folder.features, Random(seed + 1), DemoModelHistory(Random(seed + 2))
+        )
         for i, session in enumerate(days[1:]):
             back = sessions - 1 - i
-            live(
+            simulate_session(
                 life,
-                Day(
+                DemoDay(
                     session=session,
                     asof=days[i],
                     audit=audits[i],

@@ -1,4 +1,4 @@
-"""What is invented about the model: what it read of each name, and how its life compares with its promise."""
+"""Generated model monitoring of the demo device: features, expected and realised results, drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from appliance.bundles.feature_record import FeatureRecord
-from appliance.tui.demo.simulated_account import CENT, Book
+from appliance.tui.demo.simulated_account import CENT, DemoBook
 from appliance.tui.demo.state_files import FEATURES, DemoBundle
 from signals.files import sha256_of, write_atomic
 
@@ -37,7 +37,7 @@ SHAPES = (
 )
 
 
-def write_features(folder: Path, asof: date, sleeve: str, book: Book, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
+def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
     """Write what the model read of each name that evening; return what the score job's row says of it."""
     rng = Random(asof.toordinal())
     cells = [
@@ -58,7 +58,7 @@ def write_features(folder: Path, asof: date, sleeve: str, book: Book, bundle: De
 
 
 @dataclass
-class Watched:
+class DemoModelHistory:
     """The model's invented life, session by session."""
 
     rng: Random
@@ -66,8 +66,8 @@ class Watched:
     pending: dict[str, object] | None = None
     first: str = ""
 
-    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, object]:
-        """What the report of `session` measured: the session before it attributed, the life so far, drift."""
+    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, object]:
+        """Measurements of the report of `session`: the session before it attributed, results so far, drift."""
         ic = self.rng.gauss(PROMISED_IC, 0.09)
         self.ics.append(ic)
         self.first = self.first or asof.isoformat()
@@ -85,7 +85,7 @@ class Watched:
         self.pending = self._parts(session, gained, traded, book)
         return {"attribution": done, "live": [live], "expectation": self._life(asof), "drift": self._drift()}
 
-    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: Book) -> dict[str, object]:
+    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, object]:
         def share(width: float) -> Decimal:
             return Decimal(repr(float(abs(gained) + 200) * self.rng.gauss(0, width))).quantize(CENT)
 

@@ -1,4 +1,4 @@
-"""The invented plan of a session and what became of each order, through every state that a real one passes."""
+"""Generated plans of the demo device and the outcome of each order, through every state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from random import Random
 from appliance.ledger import Ledger, broker_orders, fills, intents, plans
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.states import IntentState
-from appliance.tui.demo.simulated_account import Book, Wish
+from appliance.tui.demo.simulated_account import DemoBook, DemoOrder
 from execution.fills import Fill
 from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.files import sha256_of
@@ -21,8 +21,8 @@ EXPIRES = 0.03  # share of orders that the opening auction leaves
 
 
 @dataclass(frozen=True)
-class Morning:
-    """What the plan of a session stands on, and when it is acted on."""
+class DemoMorning:
+    """The inputs of a session's plan, and when it is acted on."""
 
     session: date
     asof: date
@@ -35,7 +35,7 @@ class Morning:
     confirmed_at: datetime
 
 
-def plan_of(ledger: Ledger, morning: Morning, wishes: Sequence[Wish]) -> Plan:
+def plan_of(ledger: Ledger, morning: DemoMorning, wishes: Sequence[DemoOrder]) -> Plan:
     """Freeze the wishes as the session's plan."""
     source = Provenance(morning.bundle_sha256, morning.snapshot_id, sha256_of(b"demo settings"), "0.1.0+demo")
     made = Plan(
@@ -49,7 +49,9 @@ def plan_of(ledger: Ledger, morning: Morning, wishes: Sequence[Wish]) -> Plan:
     return plans.save(ledger, made, morning.planned_at)
 
 
-def trade(ledger: Ledger, morning: Morning, book: Book, wishes: Sequence[Wish], opening: Mapping[str, Decimal], rng: Random) -> str:
+def trade(
+    ledger: Ledger, morning: DemoMorning, book: DemoBook, wishes: Sequence[DemoOrder], opening: Mapping[str, Decimal], rng: Random
+) -> str:
     """Send and fill the orders at the opening prices; return what the confirming job says."""
     outcomes: Counter[str] = Counter()
     booked: list[BookedFill] = []
@@ -94,7 +96,7 @@ def trade(ledger: Ledger, morning: Morning, book: Book, wishes: Sequence[Wish], 
     return ", ".join(f"{count} {state}" for state, count in sorted(outcomes.items(), reverse=True)) or "no orders"
 
 
-def _intent(morning: Morning, wish: Wish) -> Intent:
+def _intent(morning: DemoMorning, wish: DemoOrder) -> Intent:
     side = Side.BUY if wish.quantity > 0 else Side.SELL
     return Intent(
         IntentKey(morning.account, morning.session, "main", wish.name.symbol),

@@ -1,4 +1,4 @@
-"""One invented session, written as the jobs of a real one would leave it."""
+"""One generated session of the demo device, recorded as real jobs would record it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from appliance.controls.limits import Limits
+from appliance.controls.limits import TripwireLimits
 from appliance.controls.tripwires import TRIPWIRES
-from appliance.ledger import Ledger, alerts, halts, job_runs, meta, nav, scores, snapshots, targets, tripwires
+from appliance.ledger import Ledger, alerts, halts, job_runs, nav, scores, snapshots, targets, tripwires
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.system.ports import Alert, Severity
-from appliance.tui.demo.model_history import Watched, write_features
-from appliance.tui.demo.order_flow import Morning, plan_of, trade
-from appliance.tui.demo.simulated_account import CENT, Book
+from appliance.tui.demo.model_history import DemoModelHistory, write_features
+from appliance.tui.demo.order_flow import DemoMorning, plan_of, trade
+from appliance.tui.demo.simulated_account import CENT, DemoBook
 from appliance.tui.demo.state_files import DemoBundle
 from execution.brokers.base import Account, Position
 from signals.market.audits import SessionAudit, SessionStatus
@@ -43,26 +43,26 @@ BORROW, FEES, IMPACT = Decimal("0.0000016"), Decimal("0.000002"), Decimal("0.000
 
 
 @dataclass
-class Life:
-    """What lasts from session to session."""
+class DemoDevice:
+    """State that lasts from session to session."""
 
     ledger: Ledger
-    book: Book
+    book: DemoBook
     table: Calendar
     bundle: DemoBundle
     shadow: DemoBundle
     snapshot_id: str
     features: Path
     rng: Random
-    watched: Watched
+    watched: DemoModelHistory
     real_nav: Decimal = Decimal(0)
     top: Decimal = Decimal(0)
     yesterday: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
-class Day:
-    """What is special about one session."""
+class DemoDay:
+    """Peculiarities of one session."""
 
     session: date
     asof: date
@@ -74,7 +74,7 @@ class Day:
     is_last: bool
 
 
-def live(life: Life, day: Day) -> None:
+def simulate_session(life: DemoDevice, day: DemoDay) -> None:
     """Live one session: pull, score, reconcile, plan, trade, confirm, reconcile, report."""
     at = {row.job: row.at for row in windows(day.session, life.table, TIMETABLE)}
     book = life.book
@@ -116,14 +116,14 @@ def live(life: Life, day: Day) -> None:
         _halt(life, day, at["confirm"])
 
 
-def _score(life: Life, day: Day, at: datetime) -> None:
+def _score(life: DemoDevice, day: DemoDay, at: datetime) -> None:
     life.book.score()
     rows = [scores.ScoreRow(day.asof, n.symbol, SLEEVE, n.score, n.rank, n.z, life.bundle.sha256) for n in life.book.names]
     scores.save(life.ledger, day.asof, SLEEVE, rows)
     read: dict[str, str] = {}
     if day.is_recent:
-        beside = [replace(row, sleeve=f"{SLEEVE} shadow", source=life.shadow.sha256) for row in rows]
-        scores.save(life.ledger, day.asof, f"{SLEEVE} shadow", beside)
+        shadow_rows = [replace(row, sleeve=f"{SLEEVE} shadow", source=life.shadow.sha256) for row in rows]
+        scores.save(life.ledger, day.asof, f"{SLEEVE} shadow", shadow_rows)
         read = write_features(life.features, day.asof, SLEEVE, life.book, life.bundle, life.snapshot_id)
     _job(
         life,
@@ -144,7 +144,7 @@ def _score(life: Life, day: Day, at: datetime) -> None:
     )
 
 
-def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Decimal]:
+def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[float, Decimal]:
     equity = life.book.equity
     wishes = life.book.plan(day.orders, 0.5)
     rows = [
@@ -164,7 +164,9 @@ def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Deci
         ["step", "1/2 of the way"],
         ["turnover", f"{float(worth / equity) / 2:.4f}"],
     ]
-    morning = Morning(day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"])
+    morning = DemoMorning(
+        day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"]
+    )
     plan_of(life.ledger, morning, wishes)
     _job(
         life,
@@ -182,7 +184,7 @@ def _trading(life: Life, day: Day, at: dict[str, datetime]) -> tuple[float, Deci
     return float(worth / equity) / 2, worth
 
 
-def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
+def _snapshot(life: DemoDevice, day: DemoDay, phase: Phase, at: datetime) -> None:
     book = life.book
     held = [Position(n.symbol, Decimal(n.quantity), n.entry, n.price) for n in book.names if n.quantity]
     equity = book.equity
@@ -202,10 +204,10 @@ def _snapshot(life: Life, day: Day, phase: Phase, at: datetime) -> None:
     )
     if day.is_last:
         last: dict[str, object] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
-        meta.write(life.ledger, "last_reconciliation", json.dumps(last))
+        life.ledger.write_meta("last_reconciliation", json.dumps(last))
 
 
-def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) -> None:
+def _nav(life: DemoDevice, day: DemoDay, at: datetime, before: Decimal, planned: Decimal) -> None:
     book = life.book
     equity = book.equity
     dividends = (book.gross * Decimal("0.00002")).quantize(CENT) if life.rng.random() < 0.3 else Decimal("0.00")
@@ -226,7 +228,7 @@ def _nav(life: Life, day: Day, at: datetime, before: Decimal, planned: Decimal) 
     )
 
 
-def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
+def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> None:
     equity = float(life.book.equity)
     figures: dict[str, float] = {
         "coverage": 1.0,
@@ -247,31 +249,39 @@ def _checks(life: Life, day: Day, at: datetime, turnover: float) -> None:
         "red_datasets": float(day.audit.status is SessionStatus.RED),
         "unknown_orders": float(day.is_halted),
     }
-    limits = LIMITS | {name: float(value) for name, value in Limits().model_dump().items()}
+    limits = LIMITS | {name: float(value) for name, value in TripwireLimits().model_dump().items()}
     for row in TRIPWIRES:
         value = figures.get(row.measure, 0.0)
         limit = row.limit if isinstance(row.limit, float) else limits[row.limit]
         is_tripped = value < limit if row.trips_below else value > limit
-        said = f"{row.says}: {'past' if is_tripped else 'within'} the limit"
+        reason = f"{row.says}: {'past' if is_tripped else 'within'} the limit"
         tripwires.save(
-            life.ledger, tripwires.TripwireRow(day.session, row.name, f"{value:.6g}", f"{limit:g}", row.action.value, is_tripped, said, at)
+            life.ledger,
+            tripwires.TripwireRow(day.session, row.name, f"{value:.6g}", f"{limit:g}", row.action.value, is_tripped, reason, at),
         )
 
 
-def _halt(life: Life, day: Day, at: datetime) -> None:
+def _halt(life: DemoDevice, day: DemoDay, at: datetime) -> None:
     halt_id = "5f0c2d11"
-    said = "the outcome of one order could not be proven in time"
-    halts.add(life.ledger, halts.HaltRow(halt_id, at, "UNKNOWN_ORDER", "unknown_orders", said, "0", None, "halt"))
-    _alert(life, at, Severity.PAGE, "HALTED by UNKNOWN_ORDER", said)
+    reason = "the outcome of one order could not be proven in time"
+    halts.add(life.ledger, halts.HaltRow(halt_id, at, "UNKNOWN_ORDER", "unknown_orders", reason, "0", None, "halt"))
+    _alert(life, at, Severity.PAGE, "HALTED by UNKNOWN_ORDER", reason)
     halts.rearm(life.ledger, halt_id, at + timedelta(hours=2), "ana", "the broker found and cancelled it; both books agree")
 
 
-def _alert(life: Life, at: datetime, severity: Severity, title: str, body: str) -> None:
+def _alert(life: DemoDevice, at: datetime, severity: Severity, title: str, body: str) -> None:
     alerts.add(life.ledger, Alert(severity, title, title, body, at), delivered=True)
 
 
 def _job(
-    life: Life, day: Day, job: str, at: datetime, seconds: int, summary: str, figures: dict[str, object], status: JobStatus = JobStatus.DONE
+    life: DemoDevice,
+    day: DemoDay,
+    job: str,
+    at: datetime,
+    seconds: int,
+    summary: str,
+    figures: dict[str, object],
+    status: JobStatus = JobStatus.DONE,
 ) -> None:
     job_runs.begin(life.ledger, day.session, job, at)
     job_runs.finish(life.ledger, JobReport(job, day.session, status, summary, figures), at + timedelta(seconds=seconds))

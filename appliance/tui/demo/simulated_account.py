@@ -1,4 +1,4 @@
-"""The invented market and book: prices, scores, targets, and whole-share orders towards them.
+"""The demo device's simulated market and account: prices, scores, targets and whole-share orders.
 
 Another market than `trainer generate` makes: a device has no trainer, nor a history to curate; it needs one session after
 another, whose prices follow the scores so that the book on the screens earns something.
@@ -19,8 +19,8 @@ SCORE_MEMORY = 0.9
 
 
 @dataclass
-class Name:
-    """One invented symbol, as it stands after the last session lived."""
+class DemoSymbol:
+    """One invented symbol, as it is after the last generated session."""
 
     symbol: str
     sector: str
@@ -34,10 +34,10 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Wish:
+class DemoOrder:
     """One order that the plan asks for; `quantity` is signed."""
 
-    name: Name
+    name: DemoSymbol
     quantity: int
     reference: Decimal
     weight: float
@@ -45,11 +45,11 @@ class Wish:
 
 
 @dataclass
-class Book:
+class DemoBook:
     """The invented account and its market."""
 
     rng: Random
-    names: list[Name]
+    names: list[DemoSymbol]
     cash: Decimal
     sides: int
     targets: dict[str, float] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Book:
         for rank, name in enumerate(sorted(self.names, key=lambda n: (-n.z, n.symbol)), start=1):
             name.rank = rank
 
-    def plan(self, orders: int, step: float = 1.0) -> list[Wish]:
+    def plan(self, orders: int, step: float = 1.0) -> list[DemoOrder]:
         """Aim at the best and worst names; return the orders that move most, in symbol order."""
         ordered = sorted(self.names, key=lambda n: n.rank)
         each = GROSS / (2 * self.sides)
@@ -92,7 +92,7 @@ class Book:
             if name.quantity and (name.quantity + shares) * name.quantity < 0:
                 shares = -name.quantity  # a flip closes first
             if abs(shares) * float(name.price) >= 25:
-                wishes.append(Wish(name, shares, name.price, weight, weight + shares * float(name.price) / equity))
+                wishes.append(DemoOrder(name, shares, name.price, weight, weight + shares * float(name.price) / equity))
         wishes.sort(key=lambda w: -abs(w.quantity * w.reference))
         chosen = sorted(wishes[:orders], key=lambda w: w.name.symbol)
         self.targets = {n.symbol: n.quantity * float(n.price) / equity for n in self.names if n.quantity}
@@ -106,7 +106,7 @@ class Book:
             self._move(name, name.beta * market + self.rng.gauss(0, NAME_DAY / 3))
         return {name.symbol: name.price for name in self.names}
 
-    def fill(self, name: Name, quantity: int, price: Decimal) -> None:
+    def fill(self, name: DemoSymbol, quantity: int, price: Decimal) -> None:
         """Book a fill of signed shares."""
         held = name.quantity
         if held * quantity >= 0:
@@ -123,11 +123,11 @@ class Book:
         for name in self.names:
             self._move(name, name.beta * market + DRIFT * name.z + self.rng.gauss(0, NAME_DAY))
 
-    def _move(self, name: Name, change: float) -> None:
+    def _move(self, name: DemoSymbol, change: float) -> None:
         name.price = max(CENT, (name.price * Decimal(repr(math.exp(change)))).quantize(CENT))
 
 
-def opened(rng: Random, names: int, sides: int, cash: Decimal) -> Book:
+def opened(rng: Random, names: int, sides: int, cash: Decimal) -> DemoBook:
     """Return a book of invented names that holds nothing but cash."""
     symbols: list[str] = []
     while len(symbols) < names:
@@ -135,7 +135,9 @@ def opened(rng: Random, names: int, sides: int, cash: Decimal) -> Book:
         if symbol not in symbols:
             symbols.append(symbol)
     made = [
-        Name(symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))), rng.uniform(0.6, 1.4), rng.gauss(0, 1))
+        DemoSymbol(
+            symbol, rng.choice(SECTORS), Decimal(repr(round(math.exp(rng.uniform(2.3, 5.4)), 2))), rng.uniform(0.6, 1.4), rng.gauss(0, 1)
+        )
         for symbol in sorted(symbols)
     ]
-    return Book(rng, made, cash, sides)
+    return DemoBook(rng, made, cash, sides)

@@ -1,14 +1,14 @@
-"""Reads an invented device, which is invented when it is first asked for: the screens are there before it is."""
+"""Screen source of the demo device, which is built on the first query."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from appliance.system.ports import Clock
-from appliance.tui.ledger_source import Answer, LedgerSource, Question
+from appliance.tui.ledger_source import LedgerSource, ScreenAnswer, ScreenQuery
 
 
-class InventedSource:
+class DemoSource:
     """A source of answers about an invented device.
 
     Parameters
@@ -17,14 +17,14 @@ class InventedSource:
         An empty folder, which becomes the device's.
     seed : int
     clock : Clock
-        The machine's; the device has a clock of its own beside its ledger.
+        The machine's; the device has a clock of its own next to its ledger.
     """
 
     def __init__(self, root: Path, seed: int, clock: Clock) -> None:
         self._root, self._seed, self._clock = root, seed, clock
         self._source: LedgerSource | None = None
 
-    def read(self, question: Question) -> Answer:
+    def read(self, question: ScreenQuery) -> ScreenAnswer:
         """Answer one question; the first one waits for the device to be made."""
         if self._source is None:
             from appliance.tui.demo import build  # brings in numpy, which the screens of a device do without

@@ -1,4 +1,4 @@
-"""What stands beside the invented ledger: calendar, dataset manifest, bundle, latch, clock and settings."""
+"""The demo device's files next to its ledger: calendar, manifest, bundle, latch, clock and settings."""
 
 from __future__ import annotations
 

@@ -82,9 +82,9 @@ def test_the_skew_is_what_a_date_in_whole_seconds_can_prove(broker: str, off: fl
 
 def test_a_broker_without_a_date_or_without_an_answer_is_unreachable(broker: str) -> None:
     Dated.date = ""
-    with pytest.raises(BrokerUnreachable, match="does not tell the date"):
+    with pytest.raises(BrokerUnreachable, match="does not report the date"):
         skew_seconds(broker, lambda: NOW)
-    with pytest.raises(BrokerUnreachable, match="does not tell the time"):
+    with pytest.raises(BrokerUnreachable, match="does not report its time"):
         ExchangeTime(broker).now()
     with pytest.raises(BrokerUnreachable):
         skew_seconds("http://127.0.0.1:1", lambda: NOW)
@@ -111,7 +111,7 @@ def gate(clock: VirtualClock, sync: str, skew: Callable[..., float]) -> Gate:
 
 
 def refusing(*arguments: object) -> float:
-    raise BrokerUnreachable("the broker does not tell the date")
+    raise BrokerUnreachable("the broker does not report the date")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def refusing(*arguments: object) -> float:
         ("", lambda *a: 2.0, ()),
         ("", lambda *a: 2.1, ("the clock is 2.1 s or more off the broker's",)),
         ("the clock is not synchronised", lambda *a: 0.0, ("the clock is not synchronised",)),
-        ("", refusing, ("the broker does not tell the date",)),
+        ("", refusing, ("the broker does not report the date",)),
     ],
 )
 def test_the_gate_opens_for_a_synchronised_clock_that_agrees_with_the_broker(

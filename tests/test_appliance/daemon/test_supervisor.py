@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.daemon.job_outcomes import MAX_CRASHES
-from appliance.ledger import Ledger, Mode, alerts, job_runs
+from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
 from appliance.system.ports import Alert, Severity
@@ -125,7 +125,7 @@ def test_what_was_missed_is_explained_once_and_told_once(bench: SupervisorBench)
 
 
 def test_a_job_that_was_cut_off_and_is_too_late_says_so(bench: SupervisorBench) -> None:
-    with Ledger(bench.folder.ledger, Mode.WRITE) as ledger:
+    with Ledger(bench.folder.ledger, AccessMode.WRITE) as ledger:
         for job in ("pull", "score", "reconcile_morning", "plan"):
             job_runs.begin(ledger, D, job, bench.at)
             job_runs.finish(ledger, JobReport(job, D, JobStatus.DONE, "well"), bench.at)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from appliance.tui.app import ApplianceApp, Settings
+from appliance.tui.app import ApplianceApp, TuiSettings
 from appliance.tui.ledger_source import LedgerSource
 from tests.fakes.screens import StoppedClock, build_devices
 
@@ -34,7 +34,7 @@ def screens(devices: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
     def make(state: str = "normal", **settings: object) -> ApplianceApp:
         monkeypatch.chdir(devices / state)
         source = LedgerSource(Path("device"), StoppedClock())
-        return ApplianceApp(source, Settings(**({"refresh_seconds": 0.0} | settings)), monotonic=lambda: 0.0)
+        return ApplianceApp(source, TuiSettings(**({"refresh_seconds": 0.0} | settings)), monotonic=lambda: 0.0)
 
     return make
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
-from appliance.tui.formatting import bar, in_words, tone_of_sign, used, z
+from appliance.tui.formatting import bar, duration, tone_of_sign, used, z
 from appliance.tui.row_filter import Arrangement, arrange, find_symbol
 
 COLUMNS = (Column("symbol", "symbol", 6), Column("side", "side", 5), Column("weight", "weight", 7, right=True))
@@ -80,7 +80,7 @@ def test_a_bar_is_full_at_the_limit_and_a_quarter_at_a_quarter() -> None:
     ("seconds", "said"), [(9, "9 s"), (61, "1 min 01 s"), (7_500, "2 h 05 min"), (266_400, "3 d 2 h"), (-61, "1 min 01 s")]
 )
 def test_a_time_to_come_is_said_in_its_two_largest_units(seconds: int, said: str) -> None:
-    assert in_words(timedelta(seconds=seconds)) == said
+    assert duration(timedelta(seconds=seconds)) == said
 
 
 def test_zero_is_neither_good_nor_bad() -> None:

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import pytest
 from textual.pilot import Pilot
 
-from appliance.tui import exporting
-from appliance.tui.app import ApplianceApp, Settings
-from appliance.tui.ledger_source import Answer, Condition, LedgerSource, Question, Trouble
+from appliance.tui import row_export
+from appliance.tui.app import ApplianceApp, TuiSettings
+from appliance.tui.ledger_source import LedgerSource, ScreenAnswer, ScreenQuery, SourceCondition, Trouble
 from appliance.tui.screens import DEEPER, SCREENS
 from appliance.views.view import View
 from tests.fakes.screens import StoppedClock
@@ -40,7 +40,7 @@ def poisoned(value: Any) -> Any:
 class HostileSource(LedgerSource):
     """A device whose every text comes from somebody else."""
 
-    def read(self, question: Question) -> Answer:
+    def read(self, question: ScreenQuery) -> ScreenAnswer:
         """Answer as the ledger does, with hostile text in every row."""
         answer = super().read(question)
         assert answer.overview is not None
@@ -49,7 +49,7 @@ class HostileSource(LedgerSource):
             for name, view in (answer.views or {}).items()
         }
         shown = replace(answer.overview, concerns=(HOSTILE, *answer.overview.concerns), agreed=HOSTILE)
-        return replace(answer, views=views, overview=shown, trouble=Trouble(Condition.LOCKED, HOSTILE, HOSTILE))
+        return replace(answer, views=views, overview=shown, trouble=Trouble(SourceCondition.LOCKED, HOSTILE, HOSTILE))
 
 
 def _symbols(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def hostile(devices: Path, monkeypatch: pytest.MonkeyPatch) -> ApplianceApp:
     """The screens on such a device."""
     monkeypatch.chdir(devices / "normal")
     source = HostileSource(Path("device"), StoppedClock())
-    return ApplianceApp(source, Settings(refresh_seconds=0.0), monotonic=lambda: 0.0)
+    return ApplianceApp(source, TuiSettings(refresh_seconds=0.0), monotonic=lambda: 0.0)
 
 
 async def test_every_screen_shows_hostile_text_letter_by_letter(
@@ -94,8 +94,8 @@ async def test_a_message_of_the_daemon_is_never_markup(hostile: ApplianceApp) ->
 
 def test_an_exported_cell_is_never_a_formula(tmp_path: Path) -> None:
     rows = [{"symbol": "=1+1", "reason": HOSTILE, "gain": "-1.25%", "filled": 3}]
-    path = exporting.write(tmp_path / "rows.csv", rows, "csv")
+    path = row_export.write(tmp_path / "rows.csv", rows, "csv")
     with path.open(encoding="utf-8", newline="") as stream:
         [row] = list(csv.DictReader(stream))
     assert row == {"symbol": "'=1+1", "reason": SHOWN, "gain": "-1.25%", "filled": "3"}
-    assert exporting.write(tmp_path / "rows.json", rows, "json").read_text(encoding="utf-8").isascii()
+    assert row_export.write(tmp_path / "rows.json", rows, "json").read_text(encoding="utf-8").isascii()

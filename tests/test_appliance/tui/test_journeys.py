@@ -19,7 +19,7 @@ from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.dialogs import HelpScreen, TypedScreen
 from appliance.tui.menu_bars import ScreenBar
-from appliance.views.attribution import PARTS
+from appliance.views.monitoring import ATTRIBUTION_PARTS
 
 Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
@@ -54,7 +54,7 @@ async def test_one_look_says_whether_all_is_well(screens: Screens, settled: Sett
         app = screens(state)
         async with app.run_test(size=SIZE) as pilot:
             await settled(pilot)
-            found = app.query_one(Banner).standing
+            found = app.query_one(Banner).banner_state
         assert (found.symbol, found.word, found.sentence) == (symbol, word, sentence)
 
 
@@ -143,7 +143,7 @@ async def test_from_the_result_one_key_leads_to_what_it_was_made_of_and_back(scr
             await press(pilot, settled, "escape")
             assert app.front.name == "performance"
     for row in found["attribution"]:
-        assert sum(Decimal(row[part]) for part in PARTS) == Decimal(row["total"])
+        assert sum(Decimal(row[part]) for part in ATTRIBUTION_PARTS) == Decimal(row["total"])
     assert [row["figure"] for row in found["life"]] == ["ic", "turnover", "cost", "drawdown"]
     assert len(found["drift"]) > 10
 
@@ -299,7 +299,7 @@ async def test_stale_data_is_told_and_drawn_dim(screens: Screens, settled: Settl
     app = screens("stale")
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        assert "3 sessions behind" in app.query_one(Notice).standing.notice
+        assert "3 sessions behind" in app.query_one(Notice).banner_state.notice
         assert app.query_one("#panes").has_class("-old")
 
 

@@ -20,11 +20,11 @@ from appliance.tui import plot
 from appliance.tui.app import ApplianceApp
 from appliance.tui.charts import _between
 from appliance.tui.columns import Tone
-from appliance.tui.ledger_source import LedgerSource, Question
-from appliance.tui.plot import Chart, Line, Stroke, drawn, stroked
-from appliance.tui.said import STYLES
+from appliance.tui.formatting import STYLES
+from appliance.tui.ledger_source import LedgerSource, ScreenQuery
+from appliance.tui.plot import Chart, ChartLine, Stroke, rendered, stroked
 from appliance.tui.screens import BY_NAME
-from appliance.views.performance import Fan, path
+from appliance.views.performance import Fan, fan_path
 from tests.fakes.screens import StoppedClock
 
 # The dots of a braille character by their bit: (column from the left, row from the top), Unicode chart U2800.
@@ -33,11 +33,11 @@ MARGIN = 2  # characters of "0 "
 
 
 def rows(chart: Chart, width: int, height: int) -> list[str]:
-    return drawn(chart, width, height).plain.split("\n")
+    return rendered(chart, width, height).plain.split("\n")
 
 
 def one(*values: float | None, stroke: Stroke = Stroke.SOLID) -> Chart:
-    return Chart("t", (Line("", values, stroke=stroke),), "{:.0f}")
+    return Chart("t", (ChartLine("", values, stroke=stroke),), "{:.0f}")
 
 
 def dots(chart: Chart, width: int, height: int) -> set[tuple[int, int]]:
@@ -62,7 +62,7 @@ def test_a_rising_line_climbs_from_the_lowest_dot_to_the_highest() -> None:
 def test_a_higher_value_is_never_drawn_below_a_lower_one(values: list[float]) -> None:
     """Alone in its column of dots, each value's height is its share of the range, to half a dot."""
     low, high = min(values), max(values)
-    drawn_at = dots(Chart("t", (Line("", tuple(values)),), "0"), MARGIN + len(values), 9)
+    drawn_at = dots(Chart("t", (ChartLine("", tuple(values)),), "0"), MARGIN + len(values), 9)
     assert len({x for x, _ in drawn_at}) >= len(values)
     if high - low < 1e-6 * max(1.0, abs(high)):
         return
@@ -74,15 +74,15 @@ def test_a_higher_value_is_never_drawn_below_a_lower_one(values: list[float]) ->
 
 
 def test_the_axis_says_the_highest_and_the_lowest_value_in_the_charts_unit() -> None:
-    found = rows(Chart("NAV", (Line("", (900.0, 1_250.0, 1_000.0)),)), 20, 5)
+    found = rows(Chart("NAV", (ChartLine("", (900.0, 1_250.0, 1_000.0)),)), 20, 5)
     assert len(found) == 5
     assert found[1].startswith("1,250 ") and found[4].startswith("  900 ")
     assert [line[:6].strip() for line in found[2:4]] == ["", ""]
-    assert rows(Chart("IC", (Line("", (-0.5, 0.25)),), "{:+.2f}"), 20, 4)[3].startswith("-0.50 ")
+    assert rows(Chart("IC", (ChartLine("", (-0.5, 0.25)),), "{:+.2f}"), 20, 4)[3].startswith("-0.50 ")
 
 
 def test_the_first_and_the_last_session_stand_under_the_first_and_the_last_value() -> None:
-    chart = Chart("t", (Line("", (1.0, 2.0, 3.0)),), "{:.0f}", span=("2026-01-02", "2026-03-12"))
+    chart = Chart("t", (ChartLine("", (1.0, 2.0, 3.0)),), "{:.0f}", span=("2026-01-02", "2026-03-12"))
     assert rows(chart, 40, 6)[-1] == f"  2026-01-02{'':18}2026-03-12"
     assert rows(chart, 16, 6)[-1].split() == ["2026-01-02"]  # there is no room for both
     assert "2026" not in "".join(rows(chart, 40, 4))  # nor for a line of them
@@ -103,7 +103,7 @@ def test_a_value_between_two_gaps_is_a_dot() -> None:
 
 @pytest.mark.parametrize("values", [(), (1.0,), (None, None)])
 def test_fewer_than_two_values_are_words_and_no_line(values: tuple[float | None, ...]) -> None:
-    assert rows(Chart("t", (Line("", values),), empty="soon"), 20, 5) == ["t", "soon"]
+    assert rows(Chart("t", (ChartLine("", values),), empty="soon"), 20, 5) == ["t", "soon"]
 
 
 def test_a_level_line_is_drawn_in_the_middle_beside_its_value() -> None:
@@ -132,7 +132,7 @@ def test_strokes_are_told_apart_without_colour() -> None:
 def test_no_two_named_lines_of_a_chart_share_their_stroke(devices: Path) -> None:
     """Every chart of every screen, drawn from the invented device."""
     source = LedgerSource(devices / "normal" / "device", StoppedClock())
-    shown = [draw(source.read(Question(screen.query))) for screen in BY_NAME.values() for draw in screen.charts]
+    shown = [draw(source.read(ScreenQuery(screen.query))) for screen in BY_NAME.values() for draw in screen.charts]
     source.close()
     assert len(shown) == 5
     for chart in shown:
@@ -143,13 +143,13 @@ def test_no_two_named_lines_of_a_chart_share_their_stroke(devices: Path) -> None
 
 def test_a_shared_character_keeps_the_dots_of_both_lines() -> None:
     """A rising and a falling line cross; every dot of either is drawn."""
-    up, down = Line("", (0.0, 3.0), Tone.GOOD), Line("", (3.0, 0.0), Tone.BAD)
+    up, down = ChartLine("", (0.0, 3.0), Tone.GOOD), ChartLine("", (3.0, 0.0), Tone.BAD)
     both = dots(Chart("t", (up, down), "{:.0f}"), MARGIN + 10, 4)
     assert both == dots(Chart("t", (up,), "{:.0f}"), MARGIN + 10, 4) | dots(Chart("t", (down,), "{:.0f}"), MARGIN + 10, 4)
 
 
 def test_a_line_has_its_tone_and_its_axis_is_dim() -> None:
-    content = drawn(Chart("t", (Line("x", (0.0, 3.0), Tone.BAD),), "{:.0f}"), 20, 4).content
+    content = rendered(Chart("t", (ChartLine("x", (0.0, 3.0), Tone.BAD),), "{:.0f}"), 20, 4).content
     styles = {content.plain[span.start : span.end].strip(): span.style for span in content.spans}
     assert {styles["0"], styles["3"], styles["t"]} == {STYLES[Tone.DIM]}
     drawing = [style for text, style in styles.items() if any("\u2801" <= cell <= "\u28ff" for cell in text)]
@@ -164,7 +164,7 @@ def test_a_line_has_its_tone_and_its_axis_is_dim() -> None:
 )
 def test_any_room_is_filled_and_never_left(width: int, height: int, values: list[float | None], stroke: Stroke) -> None:
     """However small the room, a drawing has its height and no line is wider than it."""
-    chart = Chart("title", (Line("name", tuple(values), stroke=stroke),), span=("2026-01-02", "2026-03-12"))
+    chart = Chart("title", (ChartLine("name", tuple(values), stroke=stroke),), span=("2026-01-02", "2026-03-12"))
     found = rows(chart, width, height)
     known = sum(value is not None and math.isfinite(value) for value in values)
     if known < 2 or height < 2 or width < 1:
@@ -175,14 +175,14 @@ def test_any_room_is_filled_and_never_left(width: int, height: int, values: list
 
 
 def test_the_legend_gives_way_to_the_width() -> None:
-    chart = Chart("mean rank IC", (Line("promised", (1.0, 2.0)), Line("lived", (2.0, 1.0))))
+    chart = Chart("mean rank IC", (ChartLine("promised", (1.0, 2.0)), ChartLine("lived", (2.0, 1.0))))
     assert rows(chart, 60, 3)[0] == "mean rank IC  ── promised  ── lived"
     assert rows(chart, 24, 3)[0] == "mean rank IC  ── lived"
 
 
 def test_walking_along_a_line_stays_on_it() -> None:
     """Between the values 0 and 8 at places 0 and 1 every drawn step lies on the straight piece."""
-    walked = list(stroked(Line("", (0.0, 8.0, None), stroke=Stroke.DOTTED), 17))
+    walked = list(stroked(ChartLine("", (0.0, 8.0, None), stroke=Stroke.DOTTED), 17))
     assert [y for _, y in walked if y is not None] == [0.0, 4.0]
     assert all(y == 8 * x for x, y in walked if y is not None)
 
@@ -190,10 +190,10 @@ def test_walking_along_a_line_stays_on_it() -> None:
 def test_a_chart_as_large_as_a_full_screen_is_drawn_in_less_than_50_ms() -> None:
     """H3: four lines of a year of sessions, of the processor's time."""
     values = tuple(math.sin(i / 9) for i in range(252))
-    lines = tuple(Line(stroke.name, values, stroke=stroke) for stroke in Stroke)
-    drawn(Chart("t", lines), 190, 18)
+    lines = tuple(ChartLine(stroke.name, values, stroke=stroke) for stroke in Stroke)
+    rendered(Chart("t", lines), 190, 18)
     began = time.process_time()
-    drawn(Chart("t", lines), 190, 18)
+    rendered(Chart("t", lines), 190, 18)
     assert time.process_time() - began < 0.05
 
 
@@ -223,7 +223,7 @@ def test_a_promise_is_read_between_its_stated_points_by_the_logarithm_of_session
 def test_the_expected_range_opens_with_the_root_of_time_and_ends_where_the_fan_says() -> None:
     """After 4 of 16 sessions a quarter of the mean and half of the width: 1 % -+ 2 %, of 1,000,000 USD."""
     history = [NavRow(date(2026, 3, day), *[Decimal(1_000_000)] * 5, datetime(2026, 3, day, tzinfo=UTC)) for day in range(1, 17)]
-    found = path(Fan(16, 0.0, 0.04 - 0.04, 0.04 + 0.04), history, Decimal(1_000_000))
+    found = fan_path(Fan(16, 0.0, 0.04 - 0.04, 0.04 + 0.04), history, Decimal(1_000_000))
     assert len(found) == 16
     assert (found[3]["lower"], found[3]["upper"]) == (990_000.0, 1_030_000.0)
     assert (found[15]["lower"], found[15]["upper"]) == (1_000_000.0, 1_080_000.0)

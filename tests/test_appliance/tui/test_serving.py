@@ -28,7 +28,7 @@ Screens = Callable[..., ApplianceApp]
 
 @asynccontextmanager
 async def browser(app: ApplianceApp, address: str = HERE) -> AsyncIterator[httpx.AsyncClient]:
-    door = web_server.door(app, TOKEN)
+    door = web_server.web_app(app, TOKEN)
     async with (
         door.router.lifespan_context(door),
         httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url=f"{address}/{TOKEN}") as client,

@@ -16,14 +16,14 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from appliance.ledger import Ledger, Mode, nav, snapshots
+from appliance.ledger import AccessMode, Ledger, nav, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.status.vitals import DaemonFacts, vitals
 from appliance.system.state_folder import StateFolder
-from appliance.tui.app import ApplianceApp, Settings
-from appliance.tui.banner import Banner, Level, Notice, standing
-from appliance.tui.ledger_source import Answer, Condition, LedgerSource, Question
-from appliance.tui.overview_pane import coming
+from appliance.tui.app import ApplianceApp, TuiSettings
+from appliance.tui.banner import Banner, Level, Notice, banner_state
+from appliance.tui.ledger_source import LedgerSource, ScreenAnswer, ScreenQuery, SourceCondition
+from appliance.tui.overview_pane import next_job_panel
 from appliance.tui.screens import BY_NAME
 from appliance.views.overview import DaemonState
 from execution.brokers.base import Account, Position
@@ -50,31 +50,31 @@ def device(devices: Path, tmp_path: Path) -> Path:
     return tmp_path / "device"
 
 
-def read(root: Path) -> Answer:
+def read(root: Path) -> ScreenAnswer:
     source = LedgerSource(root, Clock())
     try:
-        return source.read(Question())
+        return source.read(ScreenQuery())
     finally:
         source.close()
 
 
 def test_a_folder_that_is_no_device_says_how_to_make_one(tmp_path: Path) -> None:
     trouble = read(tmp_path).trouble
-    assert trouble is not None and trouble.condition is Condition.MISSING
+    assert trouble is not None and trouble.condition is SourceCondition.MISSING
     assert "appliance init" in trouble.fix
 
 
 def test_a_device_without_a_ledger_says_so(device: Path) -> None:
     (device / "ledger.sqlite").unlink()
     trouble = read(device).trouble
-    assert trouble is not None and trouble.condition is Condition.MISSING and "no ledger yet" in trouble.what
+    assert trouble is not None and trouble.condition is SourceCondition.MISSING and "no ledger yet" in trouble.what
 
 
 def test_an_empty_ledger_is_sound_and_empty(device: Path) -> None:
     (device / "ledger.sqlite").unlink()
     Ledger(device / "ledger.sqlite").close()
     answer = read(device)
-    assert answer.trouble is not None and answer.trouble.condition is Condition.EMPTY
+    assert answer.trouble is not None and answer.trouble.condition is SourceCondition.EMPTY
     assert answer.overview is not None and answer.overview.session is None
 
 
@@ -82,7 +82,7 @@ def test_a_corrupt_ledger_is_never_shown(device: Path) -> None:
     (device / "ledger.sqlite").write_bytes(b"garbage!" * 4_096)
     answer = read(device)
     assert answer.overview is None and answer.trouble is not None
-    assert answer.trouble.condition is Condition.UNUSABLE and "backup" in answer.trouble.fix
+    assert answer.trouble.condition is SourceCondition.UNUSABLE and "backup" in answer.trouble.fix
 
 
 def test_a_newer_ledger_asks_for_the_newer_release(device: Path) -> None:
@@ -102,12 +102,12 @@ def test_settings_that_are_no_yaml_are_told(device: Path) -> None:
 def test_a_ledger_replaced_by_another_file_is_opened_anew(device: Path) -> None:
     """A restored backup is a new file: the next reading shows it, not the one that was open."""
     source = LedgerSource(device, Clock())
-    assert source.read(Question()).trouble is None
+    assert source.read(ScreenQuery()).trouble is None
     (device / "ledger.sqlite").rename(device / "old.sqlite")
     Ledger(device / "ledger.sqlite").close()
-    answer = source.read(Question())
+    answer = source.read(ScreenQuery())
     source.close()
-    assert answer.trouble is not None and answer.trouble.condition is Condition.EMPTY
+    assert answer.trouble is not None and answer.trouble.condition is SourceCondition.EMPTY
 
 
 def test_a_reading_changes_nothing(device: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_reading_changes_nothing(device: Path) -> None:
     before = {path: path.read_bytes() for path in device.rglob("*") if path.is_file()}
     source = LedgerSource(device, Clock())
     for screen in BY_NAME.values():
-        source.read(Question(screen.query, None, "none"))
+        source.read(ScreenQuery(screen.query, None, "none"))
     source.close()
     assert {path: path.read_bytes() for path in before} == before
 
@@ -124,7 +124,7 @@ def test_a_reading_changes_nothing(device: Path) -> None:
 async def test_a_locked_ledger_never_blocks_the_screen(device: Path, settled: Settled) -> None:
     """While another process keeps the ledger for five seconds, the loop that draws is never late by 50 ms."""
     source = LedgerSource(device, Clock())
-    app = ApplianceApp(source, Settings(refresh_seconds=0.0))
+    app = ApplianceApp(source, TuiSettings(refresh_seconds=0.0))
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("3")
@@ -138,7 +138,7 @@ async def test_a_locked_ledger_never_blocks_the_screen(device: Path, settled: Se
             await asyncio.sleep(0.005)
             worst = max(worst, time.monotonic() - start - 0.005)
         assert app.is_reading, "the reading must be waiting for the lock"
-        assert app.query_one(Banner).standing.word == "ARMED"
+        assert app.query_one(Banner).banner_state.word == "ARMED"
         await asyncio.to_thread(held.close)
         await settled(pilot)
         assert app.answer is not None and app.answer.overview is not None
@@ -149,7 +149,7 @@ async def test_a_locked_ledger_never_blocks_the_screen(device: Path, settled: Se
 async def test_a_lock_that_lasts_is_told_and_what_was_read_stays_in_sight(device: Path, settled: Settled) -> None:
     now = [0.0]
     source = LedgerSource(device, Clock())
-    app = ApplianceApp(source, Settings(refresh_seconds=0.0), monotonic=lambda: now[0])
+    app = ApplianceApp(source, TuiSettings(refresh_seconds=0.0), monotonic=lambda: now[0])
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         source.close()
@@ -157,7 +157,7 @@ async def test_a_lock_that_lasts_is_told_and_what_was_read_stays_in_sight(device
         app.action_refresh_now()
         now[0] = 12.0
         await settled(pilot)
-        notice = app.query_one(Notice).standing.notice
+        notice = app.query_one(Notice).banner_state.notice
         assert notice.startswith("STALE: last read 12 s ago") and "LEDGER LOCKED" in notice
         assert app.query_one("#panes").display
         held.close()
@@ -166,8 +166,8 @@ async def test_a_lock_that_lasts_is_told_and_what_was_read_stays_in_sight(device
 def test_an_old_reading_is_called_stale(device: Path) -> None:
     """Ten seconds without an answer: the line says for how long, whatever was well before."""
     answer = read(device)
-    assert standing(answer, 3.0).notice == "" and standing(answer, 3.0).level is Level.GOOD
-    old = standing(answer, 11.0)
+    assert banner_state(answer, 3.0).notice == "" and banner_state(answer, 3.0).level is Level.GOOD
+    old = banner_state(answer, 11.0)
     assert old.is_old and old.notice.startswith("STALE: last read 11 s ago")
 
 
@@ -181,11 +181,11 @@ def _venue(device: Path, broker: str, url: str = "") -> None:
     (device / "config.yml").write_text(yaml.safe_dump(settings))
 
 
-def _read_later(device: Path) -> Answer:
+def _read_later(device: Path) -> ScreenAnswer:
     """What is answered while the machine's clock is five days past the newest session."""
     source = LedgerSource(device, StoppedClock(DAYS_LATER))
     try:
-        return source.read(Question())
+        return source.read(ScreenQuery())
     finally:
         source.close()
 
@@ -207,7 +207,7 @@ def test_a_served_exchange_is_asked_for_its_time(device: Path) -> None:
     assert answer.overview is not None and answer.overview.behind_sessions is None  # in 2021 it has no session
     assert not [text for text in answer.overview.concerns if "behind" in text or "time" in text]
     assert answer.overview.daemon is DaemonState.ALIVE
-    assert standing(answer, 0.0).right.endswith("08:00 NY")
+    assert banner_state(answer, 0.0).right.endswith("08:00 NY")
 
 
 @pytest.mark.parametrize("why", ["no exchange", "hosted, unreadable"])
@@ -221,11 +221,11 @@ def test_where_the_venue_does_not_tell_the_time_nothing_is_called_late(device: P
     assert answer.trouble is None and answer.now is None
     shown = answer.overview
     assert shown is not None and (shown.behind_sessions, shown.next_job) == (None, None)
-    reason = "does not tell the time" if why == "no exchange" else "clock's file cannot be read"
+    reason = "does not report its time" if why == "no exchange" else "clock's file cannot be read"
     [concern] = [text for text in shown.concerns if reason in text]
     assert concern.endswith("neither the next job nor whether the data are late is known")
-    assert "NY" not in standing(answer, 0.0).right
-    assert "unknown: so is the venue's time" in coming(shown, answer).plain
+    assert "NY" not in banner_state(answer, 0.0).right
+    assert "unknown: so is the venue's time" in next_job_panel(shown, answer).plain
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_equity_and_positions_are_of_one_agreement_which_is_named(device: Path) 
     facts = {row["fact"]: row["value"] for row in shown.view().rows if row["section"] == "account"}
     assert (facts["of"], facts["equity"], facts["positions"]) == ("open of 2026-03-13", "1000", "2")
     assert facts["real NAV of"] == f"close of {closed.session}"
-    with Ledger(device / "ledger.sqlite", Mode.READ) as ledger:
+    with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
         status = vitals(ledger, StateFolder(device), NOW, DaemonFacts(False, False)).facts()
     assert (status["account_of"], status["equity"], status["positions"]) == ("open of 2026-03-13", "1000", 2)
     assert status["real_nav_of"] == f"close of {closed.session}"
@@ -289,9 +289,9 @@ def _lock(path: Path) -> apsw.Connection:
 )
 def test_a_daemon_that_should_run_and_does_not_is_a_full_line(device: Path, health: str | None, notice: str) -> None:
     """A device whose venue has time of its own needs a daemon; a hosted exchange, moved by commands, needs none."""
-    assert standing(read(device), 0.0).notice == ""
+    assert banner_state(read(device), 0.0).notice == ""
     settings = (device / "config.yml").read_text()
     (device / "config.yml").write_text(settings.replace("broker: exchange", "broker: alpaca-paper"))
     if health is not None:
         (device / "health.json").write_text(health)
-    assert standing(read(device), 0.0).notice == notice
+    assert banner_state(read(device), 0.0).notice == notice

@@ -24,7 +24,7 @@ class AlpacaVendor:
 
     def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter)
-        self.untold: list[str] = []
+        self.unsupported: list[str] = []
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return raw daily bars of the closed sessions in [first, last]; no row for what Alpaca does not have."""
@@ -36,6 +36,6 @@ class AlpacaVendor:
 
     def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return the corporate actions effective in [first, last]; those that we cannot represent go to `untold`."""
-        found, self.untold = self._data.actions(symbols, first, last)
+        found, self.unsupported = self._data.actions(symbols, first, last)
         frame = pd.DataFrame(found, columns=list(ToldAction._fields))
         return frame.sort_values(["effective", "symbol", "kind"], kind="stable", ignore_index=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Tell a person how a unit of this device ended: by the release's own program, and without it where it does not run.
+"""Notify a person how a unit of this device ended: by the release's own program, and without it where it does not run.
 
     appliance-alert UNIT     run by appliance-alert@UNIT.service, which OnFailure= of the unit starts
 
@@ -21,17 +21,17 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PROGRAM = "/opt/appliance/current/bin/appliance"
-TOLD, NOBODY = 0, 5  # of `appliance tell-unit`: either way it has done its part
+NOTIFIED, NOBODY = 0, 5  # of `appliance tell-unit`: either way it has done its part
 PROGRAM_SECONDS, STEP_SECONDS = 60.0, 5.0
 
 
 def has_told(program: str, unit: str) -> int | None:
-    """Let the release's program tell it; None when it did not get to its end."""
+    """Let the release's program send the message; None when it did not get to its end."""
     try:
         code = subprocess.run([program, "tell-unit", "--unit", unit], check=False, timeout=PROGRAM_SECONDS).returncode
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return code if code in (TOLD, NOBODY) else None
+    return code if code in (NOTIFIED, NOBODY) else None
 
 
 def addresses(credentials: str) -> list[str]:
@@ -71,7 +71,7 @@ def main() -> int:
     code = has_told(asked.program, asked.unit)
     if code is not None:
         return code
-    print(f"the release's program does not run; {asked.unit} is told of without it", file=sys.stderr)
+    print(f"the release's program does not run; the message about {asked.unit} is sent without it", file=sys.stderr)
     if any([takes(address, asked.unit) for address in addresses(os.environ.get("CREDENTIALS_DIRECTORY", ""))]):
         return 0
     print("nobody was reached", file=sys.stderr)

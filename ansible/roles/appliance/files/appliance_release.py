@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""The releases of one device: installed side by side, switched in one rename, gone back from by themselves.
+"""Manages the releases of one device: installed side by side, switched in one rename, rolled back automatically.
 
     appliance-release install FOLDER     build a release from its wheelhouse; nothing is switched
     appliance-release activate ID        switch to it, and back again unless it is well within --gate seconds
     appliance-release rollback           switch to the release that was in force before
-    appliance-release restart            start the service anew, where and when that is harmless
+    appliance-release restart            restart the service, where and when that is harmless
     appliance-release settle             at boot: go back from a switch that nobody saw the end of
     appliance-release list               every release, and which one is in force
     appliance-release prune              remove the releases beyond the newest --keep; never one that may be needed
@@ -14,7 +14,7 @@ It needs the system's Python and nothing else: it has to work when every release
 Invariants
 ----------
 1. `current` always names a complete release: it is a symbolic link that is replaced by one rename.
-2. A switch is written down (`pending`) before it is made and struck out after its verdict: whoever finds it standing
+2. A switch is written down (`pending`) before it is made and struck out after its verdict: whoever finds it there
    goes back to the release that it names.
 3. A release is complete only once its marker is on disk; an incomplete one is built again from nothing.
 4. Nothing is switched while orders are near: the device is asked, and where it cannot answer, the hours from 08:45 to
@@ -81,7 +81,7 @@ class Service:
     health: Path = HEALTH
 
     def restart(self) -> None:
-        """Read the units again and start anew; what comes of it is `is_well`'s to say."""
+        """Read the units again and restart; `is_well` judges the result."""
         for words in (("daemon-reload",), ("reset-failed", self.unit), ("restart", "--no-block", self.unit)):
             subprocess.run(["systemctl", *words], check=False, capture_output=True, timeout=90)
 
@@ -229,7 +229,7 @@ class Releases:
         return self.activate(before, gate=gate, whenever=whenever)
 
     def restart(self, *, gate: float, whenever: bool = False) -> str:
-        """Start the release in force anew, so that it reads its settings and credentials again."""
+        """Restart the release in force, so that it reads its settings and credentials again."""
         if not whenever and (words := self._near()):
             raise Refused(words, NOT_NOW)
         self._restart()
@@ -364,7 +364,7 @@ def options() -> argparse.Namespace:
         command.add_argument("--whenever", action="store_true", help="even while orders are near")
         if name == "activate":
             command.add_argument("release")
-    commands.add_parser("settle").add_argument("--restart", action="store_true", help="start the service anew, too")
+    commands.add_parser("settle").add_argument("--restart", action="store_true", help="restart the service, too")
     commands.add_parser("list")
     commands.add_parser("prune").add_argument("--keep", type=int, default=2)
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Drift and the model's life as the reports measured them."""
+"""Data quality, attribution, expected and realised results, and drift: as tables, read from job records."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from datetime import date
 from typing import Any
 
 from appliance.ledger import Ledger, job_runs
-from appliance.views.view import View
+from appliance.ledger.job_runs import JobRun
+from appliance.views.view import View, ViewRow
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 
 REPORT = "report"
+ATTRIBUTION_PARTS = ("market", "sector", "style", "selection", "costs", "rounding", "refused orders", "skips")
+ATTRIBUTION_COLUMNS = ("session", "total", *ATTRIBUTION_PARTS)
+DATA_COLUMNS = ("asof", "status", "names", "expected", "version", "snapshot", "reasons")
+ABSENT = "absent"
 DRIFT_COLUMNS = ("name", "psi", "limit", "used", "verdict")
 LIFE_COLUMNS = ("figure", "sessions", "live", "low", "median", "high", "verdict")
 LIFE_SESSIONS = 400
@@ -25,7 +30,7 @@ def drift(ledger: Ledger, session: date) -> View:
 
 
 def expectation(ledger: Ledger, session: date) -> View:
-    """Return the model's life beside its promise, and what draws it.
+    """Return realised against expected results, and the data of their charts.
 
     Facts hold the sequential test, every observation, the figures after each of them (`lived`), and the promised fans:
     lowest, middle and highest quantile after the numbers of sessions in `after`.
@@ -70,3 +75,52 @@ def _lived(life: list[dict[str, Any]], runs: list[job_runs.JobRun]) -> dict[str,
 
 def _newest_first(ledger: Ledger, session: date) -> list[job_runs.JobRun]:
     return list(reversed(job_runs.newest(ledger, REPORT, session, LIFE_SESSIONS)))
+
+
+def attribution(ledger: Ledger, last: date, sessions: int) -> View:
+    """Return the parts of each session's result up to `last` in USD, newest first; every row sums to its total, to the cent.
+
+    A session is attributed by the report of the next one.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for run in job_runs.newest(ledger, REPORT, date.max, 2 * sessions + 1):
+        found.update({row["session"]: row for row in run.figures.get("attribution") or []})
+    days = sorted((day for day in found if date.fromisoformat(day) <= last), reverse=True)[:sessions]
+    rows = tuple(
+        {
+            "session": day,
+            "total": found[day]["total"],
+            **found[day]["parts"],
+            "of costs": found[day]["costs"],
+            "data": found[day]["data"],
+            "best": found[day]["best"],
+            "worst": found[day]["worst"],
+        }
+        for day in days
+    )
+    empty = "no session has been attributed yet: its bars arrive in its evening, the next report attributes it"
+    return View(ATTRIBUTION_COLUMNS, rows, empty, last)
+
+
+def data(ledger: Ledger, last: date, sessions: int) -> View:
+    """Return one row per pull of the last `sessions` sessions up to D, the newest first."""
+    query = "SELECT session FROM job_runs WHERE job = 'pull' AND session <= ? ORDER BY session DESC LIMIT ?"
+    days = ledger.read(date, query, (last, sessions))
+    rows = tuple(_row(day, job_runs.find(ledger, day, "pull"), job_runs.find(ledger, day, "score")) for day in days)
+    return View(DATA_COLUMNS, rows, "no data has been pulled yet", last)
+
+
+def _row(session: date, pull: JobRun | None, score: JobRun | None) -> ViewRow:
+    pulled = pull.figures if pull else {}
+    scored = score.figures if score else {}
+    reasons = pulled.get("reasons") or ([] if pulled.get("status") else [pull.summary if pull else ""])
+    return {
+        "asof": str(pulled.get("asof", "")) or None,
+        "session": session.isoformat(),
+        "status": str(pulled.get("status", ABSENT)),
+        "names": scored.get("names"),
+        "expected": scored.get("expected"),
+        "version": pulled.get("version"),
+        "snapshot": str(pulled.get("snapshot_id", "")) or None,
+        "reasons": "; ".join(str(reason) for reason in reasons),
+    }

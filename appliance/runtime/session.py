@@ -1,12 +1,14 @@
-"""What is due now, done once, in this process: what the daemon does job by job, for a person and for rehearsals."""
+"""Runs jobs in this process: everything that is due now (`run-due`), or one whole session (`run-day`)."""
 
 from __future__ import annotations
+
+from datetime import date
 
 from appliance.jobs.runner import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend
-from appliance.safety.halt import halt, tell
+from appliance.safety.halt import halt, notify
 from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
@@ -23,7 +25,7 @@ def tick(device: Device) -> list[JobReport]:
     Raises
     ------
     FixInput
-        The exchange is hosted in this process: its time moves with `run-day` and `replay` alone.
+        The exchange is hosted in this process: its time moves with `run-day` and `replay` only.
     """
     if device.config.venue.is_hosted:
         raise FixInput(
@@ -31,7 +33,7 @@ def tick(device: Device) -> list[JobReport]:
             where="venue.url is empty",
             fix="Use `appliance run-day`, or serve the exchange with `paper-exchange serve`",
         )
-    with device.deps() as deps:  # a kill and an unheard page come before any job
+    with device.deps() as deps:  # a request to halt and an undelivered page come before any job
         honour_halt_request(deps, None)
         attend(deps)
     done: list[JobReport] = []
@@ -57,9 +59,32 @@ def _act(device: Device, item: DueJob) -> JobReport:
     if item.decision is Decision.MISSED:
         report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:
-            tell(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
+            notify(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
         return report
     try:
         return device.run(item.job, item.session)
     except DeviceHalted as error:
         return device.close(item.job, item.session, JobStatus.HALTED, str(error))
+
+
+def run_session(device: Device, session: date) -> list[JobReport]:
+    """Run every job of the session D and return their reports.
+
+    A latch that closes on the way ends what sends orders; the books are still reconciled and the report written.
+
+    Raises
+    ------
+    NotASession
+        D is none, or the hosted exchange has no bars of it.
+    DeviceHalted
+        The latch was closed before the session began.
+    """
+    device.require_held(session)
+    device.latch.require_armed()
+    reports: list[JobReport] = []
+    for name in (slot.job for slot in device.table):
+        try:
+            reports.append(device.run(name, session))
+        except DeviceHalted as error:
+            reports.append(device.close(name, session, JobStatus.HALTED, str(error)))
+    return reports

@@ -1,4 +1,4 @@
-"""Rows as they leave the screens: JSON or CSV, to the clipboard or to a file that is whole or absent."""
+"""Exports table rows as JSON or CSV, to the clipboard or to a file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.views.view import Row
+from appliance.views.view import ViewRow
 from signals.files import write_atomic
 from signals.text.plain_text import csv_cell
 
 
-def as_json(rows: Sequence[Row]) -> str:
+def as_json(rows: Sequence[ViewRow]) -> str:
     """One object for one row, else a list."""
     return json.dumps(rows[0] if len(rows) == 1 else list(rows), default=str, sort_keys=True)
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[ViewRow]) -> str:
     """A header and one line a row, no cell of which a spreadsheet computes; empty for no rows."""
     if not rows:
         return ""
@@ -29,7 +29,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-def write(path: Path, rows: Sequence[Row], form: str) -> Path:
+def write(path: Path, rows: Sequence[ViewRow], form: str) -> Path:
     """Write the rows to `path`; raise `OSError` when the disk does not take them."""
     text = json.dumps(list(rows), default=str, sort_keys=True) + "\n" if form == "json" else as_csv(rows)
     write_atomic(path, text.encode())
