@@ -5,8 +5,8 @@ does about them).
 
 Invariants
 ----------
-1. A missing or non-finite figure trips: fail closed. `NOT_YET` (too little history) and `NO_SENSOR` (the machine has
-   none) are declared by the measure, said in words, and do not trip.
+1. A missing or non-finite figure trips: fail closed. `NOT_YET` (too little history), `NO_SENSOR` (the machine has
+   none) and `NOT_JUDGED` (no limit, or not computed here) are declared by the measure, said in words, and do not trip.
 2. A figure exactly at its limit does not trip.
 3. Every row of a stage is evaluated and recorded, tripped or not.
 4. A check reads its figure and its limit and nothing else: no clock, no disk, no network.
@@ -58,10 +58,12 @@ class NotYet(StrEnum):
 
     TOO_LITTLE_HISTORY = "too little history yet"
     NO_SENSOR = "this machine has no such sensor"
+    NOT_JUDGED = "not judged: the bundle carries no such limits, or the features are not computed here"
 
 
 NOT_YET: Final = NotYet.TOO_LITTLE_HISTORY
 NO_SENSOR: Final = NotYet.NO_SENSOR
+NOT_JUDGED: Final = NotYet.NOT_JUDGED
 Figure = float | NotYet | None
 
 
@@ -75,6 +77,9 @@ class TripwireFigures:
     invalid_scores: Figure = None
     feature_drift: Figure = None
     score_drift: Figure = None
+    evening_step: Figure = None
+    feature_relations: Figure = None
+    recomputed_features: Figure = None
     bundle_age: Figure = None
     turnover: Figure = None
     turnover_jump: Figure = None
@@ -150,8 +155,14 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "share of tied scores; 1 when constant or not finite"),
     Tripwire("DRIFT_FEATURES", "feature_drift", 1.0, TripwireAction.WARN, Rearm.AUTO, Stage.REVIEW,
              "worst feature PSI / its limit from the training history"),
-    Tripwire("DRIFT_PSI", "score_drift", 1.0, TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
+    Tripwire("DRIFT_PSI", "score_drift", 1.0, TripwireAction.WARN, Rearm.AUTO, Stage.SCORES,
              "score PSI / its limit from the training history"),
+    Tripwire("DRIFT_STEP", "evening_step", 1.0, TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
+             "worst change of names' order, scale or presence since the accepted evening before / its limit"),
+    Tripwire("DRIFT_RELATIONS", "feature_relations", 1.0, TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
+             "worst rank correlation between features, as a distance from training / its limit"),
+    Tripwire("DRIFT_RECOMPUTED", "recomputed_features", 1.0, TripwireAction.SKIP, Rearm.AUTO, Stage.SCORES,
+             "worst difference of the accepted evening's features, computed anew, from their record / its limit"),
     Tripwire("SECOND_OPINION", "disputed_names", "max_disputed_names", TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,
              "compared names whose price or corporate actions the broker does not confirm"),
     Tripwire("SECOND_OPINION_GROSS", "disputed_gross", "max_disputed_gross", TripwireAction.SKIP, Rearm.AUTO, Stage.OPINION,

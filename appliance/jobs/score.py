@@ -18,14 +18,15 @@ from appliance.controls.measures import coverage, invalid_scores, red_datasets, 
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import scores as score_rows
+from appliance.monitoring.continuity import Accepted, Continuity, accepted, judge, judge_delivered
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
-from appliance.monitoring.feature_restatement import compare_previous
+from appliance.monitoring.feature_restatement import Restatement, compare
 from appliance.safety.enforce import enforce, record
 from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
-from signals.errors import BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable
+from signals.errors import BundleRefused, DataNotUsable, FixInput, ScoresInvalid, ScoresRefused, StoreUnreachable
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.monitoring.drift import Drift
@@ -63,14 +64,21 @@ def score(session: date, deps: Deps) -> JobReport:
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     is_pulled = deps.config.scoring is Scoring.PULLED
     given = (_delivered if is_pulled else _own)(session, asof, bundle, deps)
-    scores, drift = given.scores, given.drift
+    scores, drift, goes_on = given.scores, given.drift, given.continuity
+    if goes_on.beyond:
+        notify(deps, Severity.WARN, f"continuity-{session}", "this evening does not go on from the one before", goes_on.beyond)
     expected = _expected(deps.market.bars(asof, 2))
     enforce(
         deps,
         session,
         Stage.SCORES,
         TripwireFigures(
-            coverage=coverage(len(scores.symbols), expected), invalid_scores=invalid_scores(scores.values), score_drift=ratio(drift)
+            coverage=coverage(len(scores.symbols), expected),
+            invalid_scores=invalid_scores(scores.values),
+            score_drift=ratio(drift),
+            evening_step=goes_on.step,
+            feature_relations=goes_on.relations,
+            recomputed_features=goes_on.recomputed,
         ),
     )
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
@@ -78,10 +86,11 @@ def score(session: date, deps: Deps) -> JobReport:
         record_accepted(deps.ledger, given.delivery)
     slot_summaries = [_score_beside(slot, session, asof, deps) for slot in BundleSlot]
     how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
-    past = compare_previous(deps, asof)
+    past = given.past
     if past is not None and past.changed:
         notify(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
-    summary = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in slot_summaries if said)])
+    unjudged = "continuity is not judged: this bundle carries no limits of it" if goes_on == Continuity() else ""
+    summary = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in (*slot_summaries, unjudged) if said)])
     return JobReport(
         "score",
         session,
@@ -114,16 +123,21 @@ class ScoredEvening:
     ----------
     scores : Scores
     drift : Drift
+    continuity : Continuity
     delivery : Delivery or None
         The document that delivered scores came in.
     features : dict or None
         File and hash of what the model read, for scores of our own.
+    past : Restatement or None
+        How the accepted evening before reads now.
     """
 
     scores: Scores
     drift: Drift
+    continuity: Continuity
     delivery: Delivery | None = None
     features: dict[str, str] | None = None
+    past: Restatement | None = None
 
 
 def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
@@ -134,8 +148,23 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    drift = score_drift(deps, bundle, features, scores).score
-    return ScoredEvening(scores, drift, features=_kept(asof, bundle, features, deps))
+    before = accepted(deps, asof)
+    return ScoredEvening(
+        scores,
+        score_drift(deps, bundle, features, scores).score,
+        judge(deps, bundle, features, scores, before),
+        features=_kept(asof, bundle, features, deps),
+        past=_restated(before),
+    )
+
+
+def _restated(before: Accepted | None) -> Restatement | None:
+    if before is None or before.again is None:
+        return None
+    try:
+        return compare(before.record, before.again)
+    except FixInput:
+        return None
 
 
 def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
@@ -164,7 +193,8 @@ def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredE
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    return ScoredEvening(found.scores, delivered_drift(deps, bundle, found.scores), found)
+    drift = delivered_drift(deps, bundle, found.scores)
+    return ScoredEvening(found.scores, drift, judge_delivered(deps, bundle, found.scores), found)
 
 
 def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:

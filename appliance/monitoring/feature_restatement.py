@@ -1,7 +1,7 @@
 """Recomputes the previous evening's features from today's data, to detect that history was revised.
 
 The earlier scores used other inputs than a backtest would see today; a person has to know how much of the
-history still moves. Entry points: `compare_previous` (the score job), `compare` (pure).
+history still moves. Entry point: `compare`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles.feature_record import FeatureRecord, read_features
-from appliance.context import Deps
-from appliance.ledger import job_runs
-from signals.errors import DataNotUsable, FixInput
+from appliance.bundles.feature_record import FeatureRecord
+from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
-from signals.sleeves import SLEEVES
 
-SCORE = "score"
 NAMED = 5
 ROUNDING, NOTHING = 1e-6, 1e-9
 """Share of a figure, and figure, that are rounding: prices delivered on another base move a feature's last bit."""
@@ -93,18 +89,3 @@ def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
             counts.update(name for name, is_other in zip(record.names, differs, strict=True) if is_other)
     ordered = sorted(counts, key=lambda name: (-counts[name], name))
     return Restatement(record.asof, len(record.symbols), tuple(changed), tuple(ordered))
-
-
-def compare_previous(deps: Deps, asof: date) -> Restatement | None:
-    """Compare the evening before `asof`; None where its features were not kept, or cannot be computed any more."""
-    if asof == deps.calendar.days[0]:
-        return None
-    run = job_runs.find(deps.ledger, asof, SCORE)  # the job of session D scored the session before D
-    if run is None:
-        return None
-    try:
-        record = read_features(deps.folder.features, run.figures.get("features") or {})
-        sleeve = SLEEVES[record.sleeve]
-        return compare(record, sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof))
-    except (FixInput, DataNotUsable, KeyError):
-        return None

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.controls.limits import TripwireLimits
-from appliance.controls.tripwires import NO_SENSOR, NOT_YET, TRIPWIRES, Rearm, Tripwire, TripwireAction, TripwireFigures, check, worst
+from appliance.controls.tripwires import NO_SENSOR, NOT_JUDGED, NOT_YET, TRIPWIRES, Rearm, Tripwire, TripwireAction, TripwireFigures, check, worst
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 LIMITS = CONFIG.limits()
@@ -23,7 +23,10 @@ RULES = {
     "COVERAGE": (0.95, TripwireAction.SKIP, Rearm.AUTO),
     "SCORES_INVALID": (0.20, TripwireAction.SKIP, Rearm.AUTO),
     "DRIFT_FEATURES": (1.0, TripwireAction.WARN, Rearm.AUTO),
-    "DRIFT_PSI": (1.0, TripwireAction.SKIP, Rearm.AUTO),
+    "DRIFT_PSI": (1.0, TripwireAction.WARN, Rearm.AUTO),
+    "DRIFT_STEP": (1.0, TripwireAction.SKIP, Rearm.AUTO),
+    "DRIFT_RELATIONS": (1.0, TripwireAction.SKIP, Rearm.AUTO),
+    "DRIFT_RECOMPUTED": (1.0, TripwireAction.SKIP, Rearm.AUTO),
     "SECOND_OPINION": (0.05, TripwireAction.SKIP, Rearm.AUTO),
     "SECOND_OPINION_GROSS": (0.10, TripwireAction.SKIP, Rearm.AUTO),
     "EQUITY_JUMP": (0.03, TripwireAction.SKIP, Rearm.AUTO),
@@ -100,6 +103,12 @@ def test_a_sensor_that_a_machine_does_not_have_is_said_and_does_not_trip(row: Tr
 def test_too_little_history_is_said_and_does_not_trip(row: Tripwire) -> None:
     tripped, value, detail = outcome(row, NOT_YET)
     assert not tripped and value is None and detail.endswith("too little history yet")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_a_bundle_carries_no_limits_for_is_said_and_does_not_trip(row: Tripwire) -> None:
+    tripped, value, detail = outcome(row, NOT_JUDGED)
+    assert not tripped and value is None and "not judged: the bundle carries no such limits" in detail
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -242,6 +242,8 @@ def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> No
         "feature_drift": 0.3 + 0.55 * life.rng.random(),
         "bundle_age": day.age_sessions / 70,
         "free_disk": 0.61,
+        "evening_step": 0.31,
+        "feature_relations": 0.18,
         "turnover_jump": 0.8 + 0.5 * life.rng.random(),
         "clock_skew_seconds": 0.02 + 0.1 * life.rng.random(),
         "daily_loss": max(0.0, 1 - equity / float(life.yesterday)),

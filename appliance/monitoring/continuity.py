@@ -1,0 +1,162 @@
+"""Whether an evening goes on from the accepted one before it, as this device recorded it.
+
+An evening is accepted when its score job was done. A skipped one is never compared with, so that a fault which lasts is
+seen again the next evening, and the third in a row halts the device. After a longer pause there is nothing to compare
+with: a person has started the device again, and the evening counts as the first.
+
+Entry points: `accepted`, `judge`, `judge_delivered`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from appliance.bundles.feature_record import FeatureRecord, kept
+from appliance.context import Deps
+from appliance.controls.tripwires import NOT_JUDGED, NOT_YET, Figure
+from appliance.ledger import job_runs
+from appliance.ledger import scores as score_rows
+from appliance.schedule.job import JobStatus
+from signals.bundle import Bundle
+from signals.errors import BundleRefused, DataNotUsable, FixInput
+from signals.features.panel import FeaturePanel
+from signals.monitoring import continuity
+from signals.monitoring.continuity import LAGS, SCORE, Evening, Worst
+from signals.monitoring.drift import continuity_limits
+from signals.scoring.scores import Scores
+from signals.sleeves import SLEEVES
+
+SCORE_JOB = "score"
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """The newest accepted evening.
+
+    Attributes
+    ----------
+    record : FeatureRecord
+    lag : int
+        Sessions from it to the evening that is judged.
+    again : FeaturePanel or None
+        Its features computed anew from the store as it is; None where the store does not reach back so far.
+    """
+
+    record: FeatureRecord
+    lag: int
+    again: FeaturePanel | None
+
+
+@dataclass(frozen=True)
+class Continuity:
+    """The figures of the tripwires, and in words what uses most of a limit; empty while all are within."""
+
+    step: Figure = NOT_JUDGED
+    relations: Figure = NOT_JUDGED
+    recomputed: Figure = NOT_JUDGED
+    beyond: str = ""
+
+
+def accepted(deps: Deps, asof: date) -> Accepted | None:
+    """Return the newest accepted evening at most three sessions before `asof` whose features were kept."""
+    day = asof  # the job of session D scored the session before D
+    for lag in LAGS:
+        if day == deps.calendar.days[0]:
+            return None
+        run = job_runs.find(deps.ledger, day, SCORE_JOB)
+        if run is not None and run.status is JobStatus.DONE:
+            try:
+                record = kept(deps.folder.features, run.figures.get("features") or {})
+            except FixInput:
+                return None
+            return Accepted(record, lag, _again(record, deps))
+        day = deps.calendar.previous(day)
+    return None
+
+
+def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, before: Accepted | None) -> Continuity:
+    """Judge the evening of `scores` by the limits that the bundle carries.
+
+    Raises
+    ------
+    BundleRefused
+        The limits cannot be read, or watch a feature that is not computed here.
+    """
+    table = continuity_limits(bundle.drift_reference)
+    if table is None:
+        return Continuity()
+    now = _evening(table, *features.at(scores.asof), features.names, dict(zip(scores.symbols, scores.values, strict=True)))
+    found: list[Worst] = [continuity.relations(table, now)]
+    if before is None or before.record.names != tuple(features.names):
+        return Continuity(NOT_YET, found[0].ratio, NOT_YET, _beyond(found))
+    record = before.record
+    values = np.frombuffer(record.values, dtype="<f4").reshape(len(record.symbols), len(record.names))
+    then = _evening(table, record.symbols, values, record.names, _said(deps, bundle, record.asof))
+    found.append(continuity.step(table, then, now, before.lag))
+    recomputed: Figure = NOT_YET
+    if before.again is not None:
+        again = _evening(table, *before.again.at(record.asof), before.again.names, {})
+        found.append(continuity.recomputed(_evening(table, record.symbols, values, record.names, {}), again))
+        recomputed = found[-1].ratio
+    return Continuity(found[1].ratio, found[0].ratio, recomputed, _beyond(found))
+
+
+def judge_delivered(deps: Deps, bundle: Bundle, scores: Scores) -> Continuity:
+    """Judge the order of delivered scores alone; their features are not here."""
+    table = continuity_limits(bundle.drift_reference)
+    if table is None:
+        return Continuity()
+    day = scores.asof
+    for lag in LAGS:
+        if day == deps.calendar.days[0]:
+            break
+        day = deps.calendar.previous(day)
+        said = _said(deps, bundle, day)
+        if said:
+            now = dict(zip(scores.symbols, scores.values, strict=True))
+            found = continuity.step(table, _scores_alone(said), _scores_alone(now), lag)
+            return Continuity(step=found.ratio, beyond=_beyond([found]))
+    return Continuity(step=NOT_YET)
+
+
+def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
+    sleeve = SLEEVES.get(record.sleeve)
+    if sleeve is None:
+        return None
+    try:
+        return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
+    except DataNotUsable:
+        return None
+
+
+def _said(deps: Deps, bundle: Bundle, asof: date) -> dict[str, float]:
+    """Scores of `asof` that this very bundle gave; empty where there are none."""
+    rows = score_rows.load(deps.ledger, asof, bundle.manifest.sleeve)
+    return {row.symbol: row.score for row in rows if row.source == bundle.sha256}
+
+
+def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]) -> Evening:
+    """What the limits watch of one evening: its features, and its scores where there are any."""
+    try:
+        features = tuple(str(name) for name in table["columns"] if name != SCORE)
+    except (KeyError, TypeError):
+        raise BundleRefused("the limits of continuity name no columns", mend="Publish another bundle") from None
+    if lost := [name for name in features if name not in names]:
+        raise BundleRefused(f"the limits of continuity watch {lost[0]!r}, which is not computed here")
+    watched = values[:, [names.index(name) for name in features]]
+    if not scores:
+        return Evening(symbols, features, watched)
+    said = np.array([scores.get(symbol, np.nan) for symbol in symbols], dtype=np.float32)
+    return Evening(symbols, (*features, SCORE), np.column_stack([watched, said]))
+
+
+def _scores_alone(scores: dict[str, float]) -> Evening:
+    return Evening(tuple(scores), (SCORE,), np.array(list(scores.values()), dtype=np.float32)[:, None])
+
+
+def _beyond(found: list[Worst]) -> str:
+    return "; ".join(f"{one.name} at {one.ratio:.3g} times its limit" for one in found if one.ratio > 1)
