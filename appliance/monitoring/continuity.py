@@ -144,7 +144,7 @@ def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tu
     try:
         features = tuple(str(name) for name in table["columns"] if name != SCORE)
     except (KeyError, TypeError):
-        raise BundleRefused("the limits of continuity name no columns", mend="Publish another bundle") from None
+        raise BundleRefused("the limits of continuity name no columns", fix="Publish another bundle") from None
     if lost := [name for name in features if name not in names]:
         raise BundleRefused(f"the limits of continuity watch {lost[0]!r}, which is not computed here")
     watched = values[:, [names.index(name) for name in features]]

@@ -236,7 +236,7 @@ def _ratio(value: float, limit: float) -> float:
 
 def _unreadable(error: Exception) -> BundleRefused:
     return BundleRefused(
-        f"the limits of continuity cannot be read: {reason_of(error)}", mend="Publish another bundle"
+        f"the limits of continuity cannot be read: {reason_of(error)}", fix="Publish another bundle"
     )  # fmt: skip
 
 
