@@ -25,7 +25,7 @@ from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput
 from signals.features.panel import FeaturePanel
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, Evening, Worst
+from signals.monitoring.continuity import LAGS, SCORE, CrossSection, Worst
 from signals.monitoring.drift import continuity_limits
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
@@ -139,7 +139,7 @@ def _said(deps: Deps, bundle: Bundle, asof: date) -> dict[str, float]:
     return {row.symbol: row.score for row in rows if row.source == bundle.sha256}
 
 
-def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]) -> Evening:
+def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]) -> CrossSection:
     """What the limits watch of one evening: its features, and its scores where there are any."""
     try:
         features = tuple(str(name) for name in table["columns"] if name != SCORE)
@@ -149,13 +149,13 @@ def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tu
         raise BundleRefused(f"the limits of continuity watch {lost[0]!r}, which is not computed here")
     watched = values[:, [names.index(name) for name in features]]
     if not scores:
-        return Evening(symbols, features, watched)
+        return CrossSection(symbols, features, watched)
     said = np.array([scores.get(symbol, np.nan) for symbol in symbols], dtype=np.float32)
-    return Evening(symbols, (*features, SCORE), np.column_stack([watched, said]))
+    return CrossSection(symbols, (*features, SCORE), np.column_stack([watched, said]))
 
 
-def _scores_alone(scores: dict[str, float]) -> Evening:
-    return Evening(tuple(scores), (SCORE,), np.array(list(scores.values()), dtype=np.float32)[:, None])
+def _scores_alone(scores: dict[str, float]) -> CrossSection:
+    return CrossSection(tuple(scores), (SCORE,), np.array(list(scores.values()), dtype=np.float32)[:, None])
 
 
 def _beyond(found: list[Worst]) -> str:

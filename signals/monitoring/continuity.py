@@ -81,7 +81,7 @@ class Worst:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class SessionChange:
     """The statistics between two sessions: `order`, `scale` and `lost` of shape (F,)."""
 
     order: Floats
@@ -90,7 +90,7 @@ class Step:
     repeated: float
 
     @classmethod
-    def between(cls, columns: tuple[str, ...], before: tuple[Cells, Cells], now: tuple[Cells, Cells]) -> Step:
+    def between(cls, columns: tuple[str, ...], before: tuple[Cells, Cells], now: tuple[Cells, Cells]) -> SessionChange:
         """Compare values and ranks, (N, F) each, of the same names."""
         (x_a, u_a), (x_b, u_b) = before, now
         features = [name != SCORE for name in columns]
@@ -98,7 +98,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Evening:
+class CrossSection:
     """Features and scores of one session.
 
     Attributes
@@ -136,14 +136,14 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
         and limit.
     """
     earlier: deque[tuple[Cells, Cells]] = deque(maxlen=max(LAGS))
-    steps: dict[int, list[Step]] = {lag: [] for lag in LAGS}
+    steps: dict[int, list[SessionChange]] = {lag: [] for lag in LAGS}
     related = []
     for values in sessions:
         ranks = _ranks(values)
         for lag in LAGS:
             if lag <= len(earlier):
                 before, ranks_before = earlier[-lag]
-                steps[lag].append(Step.between(columns, (before, ranks_before), (values, ranks)))
+                steps[lag].append(SessionChange.between(columns, (before, ranks_before), (values, ranks)))
         related.append(_correlations(ranks))
         earlier.append((values, ranks))
     return {
@@ -153,14 +153,14 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
     }  # fmt: skip
 
 
-def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
+def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Worst:
     """Compare an evening with an accepted one `lag` sessions earlier, over the names of both.
 
     Parameters
     ----------
     table : mapping
         What `limits` returned, from the bundle.
-    before, now : Evening
+    before, now : CrossSection
         Columns that either lacks are not compared: scores of another bundle, say.
     lag : int, one of `LAGS`
 
@@ -172,7 +172,7 @@ def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
     columns = tuple(name for name in before.columns if name in now.columns)
     a, b = _aligned(before, now)
     x_a, x_b = _take(before, columns), _take(now, columns)
-    found = Step.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
+    found = SessionChange.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
     try:
         rows = table["steps"][str(lag)]
         judged = [
@@ -188,7 +188,7 @@ def step(table: Table, before: Evening, now: Evening, lag: int) -> Worst:
         raise _unreadable(error) from None
 
 
-def relations(table: Table, now: Evening) -> Worst:
+def relations(table: Table, now: CrossSection) -> Worst:
     """Compare the rank correlations between an evening's columns with those of training; raises as `step`."""
     found = _correlations(_ranks(now.values))
     place = {name: i for i, name in enumerate(now.columns)}
@@ -203,7 +203,7 @@ def relations(table: Table, now: Evening) -> Worst:
         raise _unreadable(error) from None
 
 
-def recomputed(then: Evening, again: Evening) -> Worst:
+def recomputed(then: CrossSection, again: CrossSection) -> Worst:
     """Compare what was recorded of a session with the same session computed anew, over the names of both.
 
     A column that has fewer than 10 values on both sides was undefined then and is now, and agrees.
@@ -240,12 +240,12 @@ def _unreadable(error: Exception) -> BundleRefused:
     )  # fmt: skip
 
 
-def _take(evening: Evening, columns: tuple[str, ...]) -> Cells:
+def _take(evening: CrossSection, columns: tuple[str, ...]) -> Cells:
     found: Cells = evening.values[:, [evening.columns.index(name) for name in columns]]
     return found
 
 
-def _aligned(one: Evening, other: Evening) -> tuple[list[int], list[int]]:
+def _aligned(one: CrossSection, other: CrossSection) -> tuple[list[int], list[int]]:
     """Rows of the names that stand in both."""
     place = {symbol: i for i, symbol in enumerate(other.symbols)}
     rows = [i for i, symbol in enumerate(one.symbols) if symbol in place]
@@ -329,7 +329,7 @@ def _correlations(ranks: Cells) -> Floats:
     return found
 
 
-def _step_limits(columns: tuple[str, ...], found: list[Step]) -> dict[str, Any]:
+def _step_limits(columns: tuple[str, ...], found: list[SessionChange]) -> dict[str, Any]:
     limited: dict[str, Any] = {}
     for word, (least, fault) in BY_COLUMN.items():
         history = np.array([getattr(one, word) for one in found]).reshape(len(found), len(columns))

@@ -36,7 +36,7 @@ from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import PriceBasis
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, Evening
+from signals.monitoring.continuity import LAGS, SCORE, CrossSection
 from signals.monitoring.drift import WINDOW_SESSIONS, continuity_limits, reference, trailing_score_psi
 from signals.sleeves import SLEEVES
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
@@ -114,7 +114,7 @@ class World:
     rows: range
     reference: dict[str, Any]
     model: Model
-    known: dict[int, Evening] = field(default_factory=dict)
+    known: dict[int, CrossSection] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> Any:
@@ -124,20 +124,20 @@ class World:
     def columns(self) -> list[int]:
         return [self.panel.names.index(name) for name in self.table["columns"] if name != SCORE]
 
-    def evening(self, row: int, values: np.ndarray, sign: float = 1.0) -> Evening:
+    def evening(self, row: int, values: np.ndarray, sign: float = 1.0) -> CrossSection:
         """What was read and said at a session, of the eligible names."""
         chosen = np.flatnonzero(self.panel.eligible[row])
         read = values[chosen]
         scores = sign * self.model.predict(np.ascontiguousarray(read)).astype(np.float32)
         names = tuple(self.table["columns"])
-        return Evening(tuple(self.panel.symbols[c] for c in chosen), names, np.column_stack([read[:, self.columns], scores]))
+        return CrossSection(tuple(self.panel.symbols[c] for c in chosen), names, np.column_stack([read[:, self.columns], scores]))
 
-    def honest(self, row: int) -> Evening:
+    def honest(self, row: int) -> CrossSection:
         if row not in self.known:
             self.known[row] = self.evening(row, self.panel.values[row])
         return self.known[row]
 
-    def judge(self, before: tuple[int, Evening] | None, row: int, now: Evening, again: Evening) -> dict[str, float]:
+    def judge(self, before: tuple[int, CrossSection] | None, row: int, now: CrossSection, again: CrossSection) -> dict[str, float]:
         """The rules' ratios; `again` is the accepted evening as it is computed anew."""
         ratios = {"DRIFT_RELATIONS": continuity.relations(self.table, now).ratio}
         if before is not None and row - before[0] in LAGS:
@@ -146,8 +146,8 @@ class World:
         return ratios
 
 
-def features_of(evening: Evening) -> Evening:
-    return Evening(evening.symbols, evening.columns[:-1], evening.values[:, :-1])
+def features_of(evening: CrossSection) -> CrossSection:
+    return CrossSection(evening.symbols, evening.columns[:-1], evening.values[:, :-1])
 
 
 def worlds(history: History) -> Iterator[World]:
@@ -196,7 +196,7 @@ class Lived:
 
 def live(world: World, rule: str, lived: Lived) -> None:
     """Judge every honest evening of a year by one rule, or by `all` of them, as a device does."""
-    accepted: tuple[int, Evening] | None = None
+    accepted: tuple[int, CrossSection] | None = None
     in_a_row, said = 0, []
     for row in world.rows:
         now = world.honest(row)
@@ -215,14 +215,14 @@ def live(world: World, rule: str, lived: Lived) -> None:
             accepted, in_a_row = None, 0
 
 
-def named(world: World, accepted: tuple[int, Evening] | None, row: int, now: Evening) -> str:
+def named(world: World, accepted: tuple[int, CrossSection] | None, row: int, now: CrossSection) -> str:
     found = continuity.relations(world.table, now)
     if accepted is not None and row - accepted[0] in LAGS:
         found = max(found, continuity.step(world.table, accepted[1], now, row - accepted[0]), key=lambda one: one.ratio)
     return f"{found.name} {found.ratio:.2f}"
 
 
-def psi_of(world: World, said: list[np.ndarray], now: Evening) -> dict[str, float]:
+def psi_of(world: World, said: list[np.ndarray], now: CrossSection) -> dict[str, float]:
     window = [*said[-(WINDOW_SESSIONS - 1) :], now.values[:, -1].astype(np.float64)]
     return {SCORE_PSI: trailing_score_psi(world.reference, window).ratio}
 
@@ -234,7 +234,7 @@ def plant(world: World, kind: Corruption, begun: int) -> dict[str, bool]:
     sign = -1.0 if kind.turns_scores else 1.0
 
     @cache
-    def read(row: int) -> Evening:
+    def read(row: int) -> CrossSection:
         if bars is not None:
             day = world.panel.sessions[row].astype(object)
             newest = SLEEVE.features(bars, day)
@@ -291,7 +291,7 @@ def delivered() -> dict[str, Any]:
         symbols = tuple(panel.symbols[c] for c in chosen)
         read = SLEEVE.features(evening, last.sessions[row].astype(object)).values[0]
         found = continuity.recomputed(
-            Evening(symbols, FEATURES, read[np.ix_(chosen, names)]), Evening(symbols, FEATURES, panel.values[row][np.ix_(chosen, names)])
+            CrossSection(symbols, FEATURES, read[np.ix_(chosen, names)]), CrossSection(symbols, FEATURES, panel.values[row][np.ix_(chosen, names)])
         )
         worst.append((found.ratio, f"{last.sessions[row]} {found.name}"))
     worst.sort(reverse=True)

@@ -11,17 +11,17 @@ import pytest
 
 from signals.errors import BundleRefused
 from signals.monitoring import continuity
-from signals.monitoring.continuity import Evening, limits, recomputed, relations, step
+from signals.monitoring.continuity import CrossSection, limits, recomputed, relations, step
 
 COLUMNS = ("slow", "sister", "log_size", "fast", "score")
 TEN = np.arange(1, 11, dtype=np.float32)
 
 
-def evening(values: np.ndarray, columns: tuple[str, ...] = COLUMNS) -> Evening:
-    return Evening(tuple(f"S{i:02d}" for i in range(len(values))), columns, values.astype(np.float32))
+def evening(values: np.ndarray, columns: tuple[str, ...] = COLUMNS) -> CrossSection:
+    return CrossSection(tuple(f"S{i:02d}" for i in range(len(values))), columns, values.astype(np.float32))
 
 
-def one(values: np.ndarray, name: str = "x") -> Evening:
+def one(values: np.ndarray, name: str = "x") -> CrossSection:
     return evening(np.asarray(values)[:, None], (name,))
 
 
@@ -79,7 +79,7 @@ def test_a_feature_in_logarithms_is_scaled_by_what_is_added() -> None:
 
 def test_names_that_only_one_evening_has_are_left_out() -> None:
     downwards = -np.arange(21, dtype=np.float32)[:, None]
-    before, now = one(TEN), Evening(tuple(f"S{i:02d}" for i in range(20, -1, -1)), ("x",), downwards)
+    before, now = one(TEN), CrossSection(tuple(f"S{i:02d}" for i in range(20, -1, -1)), ("x",), downwards)
     assert step(only("order", 0.5), before, now, 1).ratio == pytest.approx(0.0, abs=1e-6)
 
 
