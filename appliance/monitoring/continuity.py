@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.bundles.feature_record import FeatureRecord, kept
+from appliance.bundles.feature_record import FeatureRecord, read_features
 from appliance.context import Deps
 from appliance.controls.tripwires import NOT_JUDGED, NOT_YET, Figure
 from appliance.ledger import job_runs
@@ -70,7 +70,7 @@ def accepted(deps: Deps, asof: date) -> Accepted | None:
         run = job_runs.find(deps.ledger, day, SCORE_JOB)
         if run is not None and run.status is JobStatus.DONE:
             try:
-                record = kept(deps.folder.features, run.figures.get("features") or {})
+                record = read_features(deps.folder.features, run.figures.get("features") or {})
             except FixInput:
                 return None
             return Accepted(record, lag, _again(record, deps))

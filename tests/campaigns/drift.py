@@ -42,7 +42,7 @@ from signals.sleeves import SLEEVES
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import generate
-from trainer.curation.ingest import Sources, ingest
+from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.base import Model
@@ -81,7 +81,7 @@ def curated(file: str, basis: PriceBasis) -> Callable[[], Bars]:
     def read() -> Bars:
         folder = KEPT / file
         manifest = ingest(
-            Sources(DATA / f"{file}.parquet"), folder, mapping=Mapping(), basis=basis, config=CurationConfig()
+            DeliveryFiles(DATA / f"{file}.parquet"), folder, mapping=Mapping(), basis=basis, config=CurationConfig()
         )  # fmt: skip
         return load_bars(folder, manifest, manifest.first, manifest.last)
 
@@ -91,7 +91,7 @@ def curated(file: str, basis: PriceBasis) -> Callable[[], Bars]:
 def generated() -> Bars:
     folder = KEPT / "generated"
     bars, actions = generate(31, 120, 1_650, date(2023, 12, 29)).write(folder / "vendor")
-    manifest = ingest(Sources(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    manifest = ingest(DeliveryFiles(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
     return load_bars(folder / "curated", manifest, manifest.first, manifest.last)
 
 
@@ -289,10 +289,10 @@ def delivered() -> dict[str, Any]:
         evening = replace(last, **{name: spliced(getattr(last, name), getattr(first, name), row) for name in DAILY})
         chosen = np.flatnonzero(panel.eligible[row])
         symbols = tuple(panel.symbols[c] for c in chosen)
+        cells = np.ix_(chosen, names)
         read = SLEEVE.features(evening, last.sessions[row].astype(object)).values[0]
-        found = continuity.recomputed(
-            CrossSection(symbols, FEATURES, read[np.ix_(chosen, names)]), CrossSection(symbols, FEATURES, panel.values[row][np.ix_(chosen, names)])
-        )
+        again = CrossSection(symbols, FEATURES, panel.values[row][cells])
+        found = continuity.recomputed(CrossSection(symbols, FEATURES, read[cells]), again)
         worst.append((found.ratio, f"{last.sessions[row]} {found.name}"))
     worst.sort(reverse=True)
     return {"sessions": len(worst), "skips": sum(not ratio <= 1.0 for ratio, _ in worst),

@@ -10,7 +10,18 @@ import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.controls.limits import TripwireLimits
-from appliance.controls.tripwires import NO_SENSOR, NOT_JUDGED, NOT_YET, TRIPWIRES, Rearm, Tripwire, TripwireAction, TripwireFigures, check, worst
+from appliance.controls.tripwires import (
+    NO_SENSOR,
+    NOT_JUDGED,
+    NOT_YET,
+    TRIPWIRES,
+    Rearm,
+    Tripwire,
+    TripwireAction,
+    TripwireFigures,
+    check,
+    worst,
+)
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 LIMITS = CONFIG.limits()
