@@ -1,27 +1,15 @@
-"""How audits, corporate actions and bars are written as rows of the market store; reading them loads no arrays."""
+"""How audits and corporate actions are written as rows of the market store; reading them loads no arrays."""
 
 from __future__ import annotations
 
 import json
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.bars import GAP_FIELDS
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-COLUMNS = (
-    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector,"
-    " gap_return, gap_overnight, undecided"
-)
-# What a bars file from before these columns has in their place: nothing is made up.
-LATER = {**{name: f"NULL::DOUBLE AS {name}" for name in GAP_FIELDS}, "undecided": "false AS undecided"}
 
 
 def audit_body(audit: SessionAudit) -> str:
@@ -72,10 +60,3 @@ def action_of(row: tuple[Any, ...]) -> Action:
         new_symbol,
         bool(inferred),
     )
-
-
-def columns_in(connection: DuckDBPyConnection, path: Path) -> str:
-    """Return what to select of a bars file: one from before returns across gaps has none, and none are made up."""
-    present = {name for (name,) in connection.execute("SELECT name FROM parquet_schema(?)", [str(path)]).fetchall()}
-    columns = [name if name in present else LATER.get(name, name) for name in COLUMNS.split(", ")]
-    return ", ".join(["session::DATE AS session", *columns[1:]])
