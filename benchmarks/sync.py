@@ -59,13 +59,13 @@ begun = time.monotonic()
 from datetime import UTC, date, datetime
 from pathlib import Path
 from appliance.config import StoresConfig
-from appliance.market.store import Market
-from appliance.storage.published_sources import Sources, published
+from appliance.market.store import MarketStore
+from appliance.storage.published_sources import PublishedSources, unverified_manifest
 from appliance.bundles.pull import pull_data
 place, endpoint, keys, state = sys.argv[1:5]
-store = Sources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data()
-manifest = published(store)
-market = Market(Path(state) / 'market.duckdb', manifest.calendar)
+store = PublishedSources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data()
+manifest = unverified_manifest(store)
+market = MarketStore(Path(state) / 'market.duckdb', manifest.calendar)
 done = pull_data(store, market, manifest, manifest.last, Path(state) / 'incoming', datetime(2026, 1, 1, tzinfo=UTC))
 market.close()
 found = {'files': done.files, 'bytes': done.transferred, 'sessions': done.changed_sessions}
@@ -98,13 +98,13 @@ from appliance.system.clock import SystemClock
 from appliance.market.vendor_sessions import complete
 from appliance.config import StoresConfig
 from appliance.system.durable_files import DurableFs
-from appliance.market.store import Market
-from appliance.storage.published_sources import Sources, published
+from appliance.market.store import MarketStore
+from appliance.storage.published_sources import PublishedSources, unverified_manifest
 from appliance.bundles.pull import is_current
 from execution.brokers.market_data import AlpacaData, Keys
 place, endpoint, keys, url, state, asof = sys.argv[1:]
-manifest = published(Sources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data())
-market = Market(Path(state) / 'market.duckdb', manifest.calendar)
+manifest = unverified_manifest(PublishedSources(StoresConfig(data=place, bundles=place, s3={'endpoint': endpoint}), Path(keys)).data())
+market = MarketStore(Path(state) / 'market.duckdb', manifest.calendar)
 assert is_current(market, manifest, manifest.last)
 source = AlpacaData(url, Keys('k', 's'), SystemClock())
 done = complete(market, source, manifest, manifest.calendar, date.fromisoformat(asof), DurableFs(),

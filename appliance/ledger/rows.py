@@ -81,7 +81,7 @@ def _dataclass(kind: Any, prefix: str) -> Build:
             if column in columns:
                 found[name] = read(column, columns[column])
             elif not has_default:
-                raise InvariantBroken(f"the query lacks a column of {kind.__name__}", where=column)
+                raise InvariantBroken("the query lacks a column of its row", where=column)
         for name, column, whole in nested:
             found[name] = None if column and columns[column] is None else whole(**columns)
         return kind(**found)

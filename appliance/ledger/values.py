@@ -30,7 +30,7 @@ def stored(value: object) -> Value:
         return value.isoformat()
     if isinstance(value, Mapping):
         return json.dumps(dict(value), default=str, sort_keys=True)
-    raise InvariantBroken("the ledger has no column for such a value", where=type(value).__name__)
+    raise InvariantBroken("the ledger has no column for such a value", where=str(value)[:80])
 
 
 def columns_of(row: DataclassInstance) -> dict[str, Any]:

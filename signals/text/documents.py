@@ -23,6 +23,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from signals.text.strict_json import JsonObject
+from signals.text.wording import reason_of
 
 T = TypeVar("T")
 
@@ -208,7 +209,7 @@ def _converted(make: Any, found: object, where: str) -> Any:
     except BadDocument:
         raise
     except (ValueError, InvalidOperation) as error:
-        raise BadDocument(f"{where}: {str(error) or f'{found!r} does not fit'}".removeprefix(": ")) from None
+        raise BadDocument(f"{where}: {reason_of(error)}".removeprefix(": ")) from None
 
 
 def _refuse(found: object, why: str, where: str) -> Any:

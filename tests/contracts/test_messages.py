@@ -13,6 +13,7 @@ PACKAGES = ("signals", "portfolio", "execution", "appliance", "trainer")
 OURS = {node.name for node in ast.walk(ast.parse((ROOT / "signals/errors.py").read_text())) if isinstance(node, ast.ClassDef)} | {
     "RefusedByVenue",
     "NoDaemon",
+    "BadDocument",
 }  # an error of ours says itself
 FOR_A_PROGRAM = {
     "signals/text/console.py": "the key `error` of the JSON document names the class",

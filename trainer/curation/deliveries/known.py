@@ -126,7 +126,7 @@ class _Axes:
 
 
 @dataclass(frozen=True, eq=False)
-class Match:
+class MatchedRows:
     """A delivery next to the rows believed so far, with the pairs of rows that are on one cell.
 
     Attributes
@@ -166,7 +166,7 @@ class Match:
     axes: _Axes
 
     @classmethod
-    def of(cls, held: pd.DataFrame, held_cells: Rows, delivered: pd.DataFrame, cells: Rows, axes: _Axes) -> Match:
+    def of(cls, held: pd.DataFrame, held_cells: Rows, delivered: pd.DataFrame, cells: Rows, axes: _Axes) -> MatchedRows:
         """Pair the rows."""
         place = np.full(axes.cells, -1, dtype=np.int64)
         place[held_cells[::-1]] = np.arange(len(held_cells))[::-1]
@@ -211,7 +211,7 @@ class _Held:
         if not len(self.keys):
             scale = np.full(len(axes.symbols), np.nan)
             return _Held(frame.reset_index(drop=True), keys, np.zeros(len(frame), bool), scale, self.revisions)
-        match = Match.of(self.frame, self.keys, frame, keys, axes)
+        match = MatchedRows.of(self.frame, self.keys, frame, keys, axes)
         changed = _changed(match, delivery.basis)
         revisions = [*self.revisions, *_revisions(match, changed)]
         if delivery.scope is Scope.WHOLE:
@@ -233,7 +233,7 @@ class _Held:
         joined = pd.concat([self.frame[stays], frame[kept_new]], ignore_index=True)
         return _Held(joined, np.concatenate([self.keys[stays], keys[kept_new]]), revised, scale, revisions)
 
-    def _replaced(self, match: Match, changed: dict[str, Flags], revisions: list[pd.DataFrame]) -> _Held:
+    def _replaced(self, match: MatchedRows, changed: dict[str, Flags], revisions: list[pd.DataFrame]) -> _Held:
         frame = match.delivered
         gone = ~np.isin(match.held_cells, match.cells)
         if gone.any():
@@ -246,7 +246,7 @@ class _Held:
         return _Held(frame.reset_index(drop=True), match.cells, revised, scale, revisions)
 
 
-def _restatement(match: Match) -> Floats:
+def _restatement(match: MatchedRows) -> Floats:
     """Return delivered over held price of each pair where its symbol was restated for a split, else 1. Shape (M,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = np.stack([match.now(price) / match.was(price) for price in PRICES])
@@ -265,7 +265,7 @@ def _restatement(match: Match) -> Floats:
     return result
 
 
-def _changed(match: Match, basis: PriceBasis) -> dict[str, Flags]:
+def _changed(match: MatchedRows, basis: PriceBasis) -> dict[str, Flags]:
     """Which figures of the pairs differ by more than rounding, the restatement set aside.
 
     Total-return prices move as a whole with every dividend, so that a level that differs is no revision.
@@ -279,7 +279,7 @@ def _changed(match: Match, basis: PriceBasis) -> dict[str, Flags]:
     return result
 
 
-def _revisions(match: Match, changed: dict[str, Flags]) -> list[pd.DataFrame]:
+def _revisions(match: MatchedRows, changed: dict[str, Flags]) -> list[pd.DataFrame]:
     """Revisions of the pairs, one row a figure, and one `restated` row for each restated symbol."""
     found, at = [], match.delivered["known_at"].iloc[0]
     for name, differs in changed.items():
@@ -309,7 +309,7 @@ def _revision(before: pd.DataFrame, field: str, was: pd.Series, now: Floats | fl
     )
 
 
-def _refuse_restated(match: Match, basis: PriceBasis) -> None:
+def _refuse_restated(match: MatchedRows, basis: PriceBasis) -> None:
     move = match.ratio
     if basis is PriceBasis.TOTAL_RETURN:
         level = match.now("close") / match.was("close")
@@ -324,7 +324,7 @@ def _refuse_restated(match: Match, basis: PriceBasis) -> None:
         )
 
 
-def _spliced(match: Match, scale: Floats) -> tuple[pd.DataFrame, Floats]:
+def _spliced(match: MatchedRows, scale: Floats) -> tuple[pd.DataFrame, Floats]:
     """Bring the delivery's adjusted closes to the level of those held; return it and the scale of each symbol.
 
     A symbol that is held and shares no cell with the delivery loses its adjusted closes at the seams: no return may
