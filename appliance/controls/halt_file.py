@@ -34,7 +34,7 @@ def stated_reason(fs: Fs, folder: StateFolder) -> str:
 def request(fs: Fs, folder: StateFolder, reason: str) -> bool:
     """Ask the process at work to cancel its orders; False when the disk does not even take an empty file."""
     try:
-        fs.write(folder.halt_request, clean(stated_reason).encode())
+        fs.write(folder.halt_request, clean(reason).encode())
     except OSError:
         return _touched(folder.halt_request)
     return True

@@ -36,7 +36,6 @@ from pydantic import Field, StringConstraints, field_validator
 
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from signals.config import Config
-from signals.text.strict_json import JsonObject
 from signals.text.wording import reason_of
 
 PATH_MAX = 1000
@@ -90,7 +89,7 @@ class Fault(Config):
     seconds: float = Field(default=0.0, allow_inf_nan=False, ge=-SECONDS_MAX, le=SECONDS_MAX)
     status: int = Field(default=500, ge=200, le=599)
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
-    set: JsonObject = Field(default_factory=dict)
+    set: dict[str, object] = Field(default_factory=dict)
 
     @field_validator("path")
     @classmethod
