@@ -148,7 +148,7 @@ class MatchedRows:
     >>> held = pd.DataFrame({"symbol": "A", "date": days[:2], "close": [48.0, 50.0], "adj_close": [48.0, 50.0]})
     >>> delivered = pd.DataFrame({"symbol": "A", "date": days[1:], "close": [50.0, 51.0], "adj_close": [49.0, 51.0]})
     >>> axes = _Axes([held, delivered])
-    >>> match = Match.of(held, axes.keys(held), delivered, axes.keys(delivered), axes)
+    >>> match = MatchedRows.of(held, axes.keys(held), delivered, axes.keys(delivered), axes)
     >>> match.held_cells, match.cells, match.old, match.new, match.ratio
     (array([0, 1]), array([1, 2]), array([1]), array([0]), array([1.]))
     >>> spliced, scale = _spliced(match, np.array([np.nan]))
