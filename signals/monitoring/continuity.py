@@ -147,10 +147,12 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
         related.append(_correlations(ranks))
         earlier.append((values, ranks))
     return {
-        "quantile": QUANTILE, "margin": MARGIN, "columns": list(columns),
+        "quantile": QUANTILE,
+        "margin": MARGIN,
+        "columns": list(columns),
         "steps": {str(lag): _step_limits(columns, steps[lag]) for lag in LAGS},
         "relations": _relation_limits(columns, np.array(related)),
-    }  # fmt: skip
+    }
 
 
 def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Worst:
@@ -193,12 +195,13 @@ def relations(table: Table, now: CrossSection) -> Worst:
     found = _correlations(_ranks(now.values))
     place = {name: i for i, name in enumerate(now.columns)}
     try:
-        return _worst([
-            (f"relation of {name} to {row['partner']}",
-             1.0 - row["sign"] * found[place[name], place[row["partner"]]], row["limit"])
-            for name, row in table["relations"].items()
-            if name in place and row["partner"] in place
-        ])  # fmt: skip
+        return _worst(
+            [
+                (f"relation of {name} to {row['partner']}", 1.0 - row["sign"] * found[place[name], place[row["partner"]]], row["limit"])
+                for name, row in table["relations"].items()
+                if name in place and row["partner"] in place
+            ]
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(error) from None
 
@@ -215,11 +218,13 @@ def recomputed(then: CrossSection, again: CrossSection) -> Worst:
     known = np.array(few) | alike.all(axis=0)
     order, scale = _order(_ranks(x_a), _ranks(x_b)), _scale(then.columns, x_a, x_b)
     scale[np.isinf(scale)] = 0.0  # a median of 0 has no scale; the order says whether the names are the same
-    return _worst([
-        (f"{word} of {name}", 0.0 if same else value, RECOMPUTED)
-        for word, values in (("order", order), ("scale", scale))
-        for name, value, same in zip(then.columns, values, known, strict=True)
-    ])  # fmt: skip
+    return _worst(
+        [
+            (f"{word} of {name}", 0.0 if same else value, RECOMPUTED)
+            for word, values in (("order", order), ("scale", scale))
+            for name, value, same in zip(then.columns, values, known, strict=True)
+        ]
+    )
 
 
 def _worst(found: list[tuple[str, float, float]]) -> Worst:
@@ -235,9 +240,7 @@ def _ratio(value: float, limit: float) -> float:
 
 
 def _unreadable(error: Exception) -> BundleRefused:
-    return BundleRefused(
-        f"the limits of continuity cannot be read: {reason_of(error)}", fix="Publish another bundle"
-    )  # fmt: skip
+    return BundleRefused(f"the limits of continuity cannot be read: {reason_of(error)}", fix="Publish another bundle")
 
 
 def _take(evening: CrossSection, columns: tuple[str, ...]) -> Cells:

@@ -30,8 +30,7 @@ NAMES_EXCHANGED = """
 
 def started(root: Path, published: Published) -> Workbench:
     bench = Workbench(root / "state")
-    done = bench("init", "--venue", "exchange", "--store", str(published.root), "--trust", str(published.trust),
-                 "--fixed-ic", "0.05")  # fmt: skip
+    done = bench("init", "--venue", "exchange", "--store", str(published.root), "--trust", str(published.trust), "--fixed-ic", "0.05")
     assert done.code == 0, done.err
     return bench
 
