@@ -16,12 +16,13 @@ A distance of 0 says that nothing changed, 1 is a shuffle, 2 a flipped sign (Spe
 of association between two things"); a doubling is ln 2 of scale. The partner of f is the column whose correlation with
 it was strongest in the worst hundredth of the training sessions.
 
-A limit is three times the 99.9th percentile of the same statistic over the training history (twice for the scale of
+A limit is three times the 99th percentile of the same statistic over the training history (twice for the scale of
 logarithms, which average many sessions), separately for a one, two and three sessions before t, and at least half a
-shuffle, half a doubling or a quarter of the values. A statistic whose limit would be beyond three quarters of one could
-not tell a fault from an honest session and is left out; the bundle states what is judged. `recomputed` compares what
-was recorded on an evening with the same session computed anew: honest values agree, whatever the feature, and its limit
-is a constant.
+shuffle, half a doubling or a quarter of the values. A higher percentile would be the maximum of the history, and one
+session with a hole in it would switch its statistic off. A statistic whose limit would be beyond three quarters of a
+fault could not tell one from an honest session and is left out; the bundle states what is judged. A column that the
+accepted evening lacks is not compared. `recomputed` compares what was recorded on an evening with the same session
+computed anew: honest values agree, whatever the feature, and its limit is a constant.
 
 Entry points: `limits` on the trainer; `step`, `relations` and `recomputed` on the device.
 """
@@ -45,7 +46,7 @@ from signals.text.wording import reason_of
 
 LAGS = (1, 2, 3)
 """Sessions from an accepted evening to the one that is judged: the third skip in a row halts the device."""
-QUANTILE, MARGIN, LOG_MARGIN = 0.999, 3.0, 2.0
+QUANTILE, MARGIN, LOG_MARGIN = 0.99, 3.0, 2.0
 PARTNER_QUANTILE = 0.01
 HALF, QUARTER, MOST_OF = 0.5, 0.25, 0.75
 DOUBLED = math.log(2.0)
@@ -175,13 +176,14 @@ def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Wor
     a, b = _aligned(before, now)
     x_a, x_b = _take(before, columns), _take(now, columns)
     found = SessionChange.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
+    had = np.isfinite(x_a[a]).sum(axis=0) >= MIN_NAMES
     try:
         rows = table["steps"][str(lag)]
         judged = [
             (f"{word} of {name}", value, rows[word][name])
             for word in BY_COLUMN
-            for name, value in zip(columns, getattr(found, word), strict=True)
-            if name in rows[word]
+            for name, value, is_there in zip(columns, getattr(found, word), had, strict=True)
+            if name in rows[word] and is_there
         ]
         if rows["repeated"] is not None and columns != (SCORE,):
             judged.append(("repeated values", found.repeated, rows["repeated"]))

@@ -31,14 +31,16 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from signals.features.panel import FeaturePanel
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
+from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars
-from signals.market.manifest import PriceBasis
+from signals.market.manifest import Manifest, PriceBasis
 from signals.monitoring import continuity
 from signals.monitoring.continuity import LAGS, SCORE, CrossSection
 from signals.monitoring.drift import WINDOW_SESSIONS, continuity_limits, reference, trailing_score_psi
 from signals.sleeves import SLEEVES
+from tests.fakes import corruptions
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import generate
@@ -57,10 +59,22 @@ SLEEVE = SLEEVES["equities_xs"]
 YEAR, PAST_YEARS, NEXT_YEARS, GROUPS = 252, 5, 4, 5
 LEARNED_EACH, PURGED = 5, 10  # sessions: labels of five overlap
 START_EACH, SESSIONS_TO_CATCH = 40, 3
-STORMS = tuple(date.fromisoformat(day) for day in (
-    "2008-09-29", "2008-10-10", "2010-05-07", "2011-08-08", "2015-08-24", "2016-06-24", "2018-02-05", "2020-03-09",
-    "2020-03-12", "2020-03-16",
-))  # fmt: skip
+AFTER_RED, MARKET_SESSIONS = 5, 60
+STORMS = tuple(
+    date.fromisoformat(day)
+    for day in (
+        "2008-09-29",
+        "2008-10-10",
+        "2010-05-07",
+        "2011-08-08",
+        "2015-08-24",
+        "2016-06-24",
+        "2018-02-05",
+        "2020-03-09",
+        "2020-03-12",
+        "2020-03-16",
+    )
+)
 MOST_SKIPS, MOST_HALTS, LEAST_CAUGHT, LEAST_SHARE = 0.5, 0.1, 9, 0.95
 RULES = ("DRIFT_STEP", "DRIFT_RELATIONS", "DRIFT_RECOMPUTED")
 SCORE_PSI = "DRIFT_PSI"
@@ -70,38 +84,39 @@ DAILY = ("open", "high", "low", "close", "volume", "total_return", "overnight_re
 
 @dataclass(frozen=True)
 class History:
-    """A file of bars, and the years of it that are judged."""
+    """A file of bars with its RED sessions, and the years of it that are judged."""
 
     name: str
     years: tuple[int, ...]
-    bars: Callable[[], Bars]
+    read: Callable[[], tuple[Bars, frozenset[date]]]
 
 
-def curated(file: str, basis: PriceBasis) -> Callable[[], Bars]:
-    def read() -> Bars:
+def curated(file: str, basis: PriceBasis) -> Callable[[], tuple[Bars, frozenset[date]]]:
+    def read() -> tuple[Bars, frozenset[date]]:
         folder = KEPT / file
-        manifest = ingest(
-            DeliveryFiles(DATA / f"{file}.parquet"), folder, mapping=Mapping(), basis=basis, config=CurationConfig()
-        )  # fmt: skip
-        return load_bars(folder, manifest, manifest.first, manifest.last)
+        manifest = ingest(DeliveryFiles(DATA / f"{file}.parquet"), folder, mapping=Mapping(), basis=basis, config=CurationConfig())
+        return with_red(folder, manifest)
 
     return read
 
 
-def generated() -> Bars:
+def generated() -> tuple[Bars, frozenset[date]]:
     folder = KEPT / "generated"
     bars, actions = generate(31, 120, 1_650, date(2023, 12, 29)).write(folder / "vendor")
     manifest = ingest(DeliveryFiles(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
-    return load_bars(folder / "curated", manifest, manifest.first, manifest.last)
+    return with_red(folder / "curated", manifest)
+
+
+def with_red(folder: Path, manifest: Manifest) -> tuple[Bars, frozenset[date]]:
+    red = frozenset(audit.session for audit in manifest.audits if audit.status is SessionStatus.RED)
+    return load_bars(folder, manifest, manifest.first, manifest.last), red
 
 
 HISTORIES = (
-    History("2008-2014", tuple(range(2008, 2015)),
-            curated("us_daily_2007_2014_cc0_open", PriceBasis.TOTAL_RETURN)),
-    History("2015-2021", tuple(range(2015, 2022)),
-            curated("us_daily_2013_2023_yf_open", PriceBasis.SPLIT_ADJUSTED)),
+    History("2008-2014", tuple(range(2008, 2015)), curated("us_daily_2007_2014_cc0_open", PriceBasis.TOTAL_RETURN)),
+    History("2015-2021", tuple(range(2015, 2022)), curated("us_daily_2013_2023_yf_open", PriceBasis.SPLIT_ADJUSTED)),
     History("2022-2023, generated", (2022, 2023), generated),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +129,17 @@ class World:
     rows: range
     reference: dict[str, Any]
     model: Model
+    red: frozenset[int] = frozenset()
     known: dict[int, CrossSection] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> Any:
         return continuity_limits(self.reference)
+
+    @cached_property
+    def hurt(self) -> frozenset[int]:
+        """The sessions just after a RED one, whose short windows lack its bars: a stop there is for a fault."""
+        return frozenset(row + after for row in self.red for after in range(AFTER_RED + 1))
 
     @cached_property
     def columns(self) -> list[int]:
@@ -152,11 +173,13 @@ def features_of(evening: CrossSection) -> CrossSection:
 
 def worlds(history: History) -> Iterator[World]:
     """Every judged year of a history, with what the years before it say."""
-    bars = history.bars()
+    bars, red = history.read()
     panel = SLEEVE.panel(bars)
     rows = samples(panel, horizon_labels(bars, SLEEVE.horizon_sessions))
     years = panel.sessions.astype("datetime64[Y]").astype(np.int64) + 1970
     scored = panel.eligible.sum(axis=1) >= continuity.MIN_NAMES
+    scored[: np.argmax(scored) + MARKET_SESSIONS] = False  # the market's own return is known of eligible names alone
+    holes = frozenset(int(np.searchsorted(panel.sessions, np.datetime64(day, "D"))) for day in red)
     for year in history.years:
         learned = scored & (years < year) & (years >= year - PAST_YEARS)
         if learned.sum() < YEAR:
@@ -164,7 +187,7 @@ def worlds(history: History) -> Iterator[World]:
         judged = np.flatnonzero(scored & (years == year))
         if judged.size:
             model, made = calibrate(panel, rows.where(learned[rows.t0]))
-            yield World(year, bars, panel, range(int(judged[0]), int(judged[-1]) + 1), made, model)
+            yield World(year, bars, panel, range(int(judged[0]), int(judged[-1]) + 1), made, model, holes)
 
 
 def calibrate(panel: FeaturePanel, rows: Samples) -> tuple[Model, dict[str, Any]]:
@@ -191,6 +214,7 @@ class Lived:
     sessions: int = 0
     skips: Counter[str] = field(default_factory=Counter)
     halts: Counter[str] = field(default_factory=Counter)
+    after_red: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
 
 
@@ -199,19 +223,22 @@ def live(world: World, rule: str, lived: Lived) -> None:
     accepted: tuple[int, CrossSection] | None = None
     in_a_row, said = 0, []
     for row in world.rows:
+        if row in world.red:
+            continue  # DATA_NOT_USABLE: nothing is scored
         now = world.honest(row)
-        ratios = psi_of(world, said, now) if rule == SCORE_PSI else world.judge(accepted, row, now, *(
-            (accepted[1],) if accepted else (now,)))  # fmt: skip
+        ratios = (
+            psi_of(world, said, now) if rule == SCORE_PSI else world.judge(accepted, row, now, *((accepted[1],) if accepted else (now,)))
+        )
         said.append(now.values[:, -1].astype(np.float64))
         past = {name: ratio for name, ratio in ratios.items() if not ratio <= 1.0 and rule in (name, "all")}
         if not past:
             accepted, in_a_row = (row, now), 0
             continue
-        lived.skips[rule] += 1
         in_a_row += 1
+        (lived.after_red if row in world.hurt else lived.skips)[rule] += 1
         lived.told.append(f"{rule} {world.panel.sessions[row]} {world.table and named(world, accepted, row, now)}")
         if in_a_row == 3:
-            lived.halts[rule] += 1
+            lived.halts[rule] += row not in world.hurt
             accepted, in_a_row = None, 0
 
 
@@ -267,16 +294,26 @@ def rehearse(history: History) -> dict[str, Any]:
         open_rows = world.rows[5:-SESSIONS_TO_CATCH]
         storms = {row for row in open_rows if days[row].astype(object) in STORMS}
         starts = {*open_rows[::START_EACH], *storms}
+        starts = {row for row in starts if not world.hurt & set(range(row - 1, row + SESSIONS_TO_CATCH))}
         for kind in CORRUPTIONS:
             if kind.name == "volume x 10" and not world.bars.has_dollars:
                 continue
             for begun in sorted(starts):
                 planted[kind.name]["planted"] += 1
                 planted[kind.name].update(rule for rule, stops in plant(world, kind, begun).items() if stops)
-        print(f"{world.year}: {len(world.rows)} sessions, {len(starts)} starts, skips so far {dict(lived.skips)},"
-              f" {time.process_time() - began:.0f} s", flush=True)  # fmt: skip
-    return {"sessions": lived.sessions, "skips": lived.skips, "halts": lived.halts, "told": lived.told,
-            "planted": planted}  # fmt: skip
+        print(
+            f"{world.year}: {len(world.rows)} sessions, {len(starts)} starts, skips so far {dict(lived.skips)},"
+            f" {time.process_time() - began:.0f} s",
+            flush=True,
+        )
+    return {
+        "sessions": lived.sessions,
+        "skips": lived.skips,
+        "halts": lived.halts,
+        "after_red": lived.after_red,
+        "told": lived.told,
+        "planted": planted,
+    }
 
 
 def delivered() -> dict[str, Any]:
@@ -295,8 +332,12 @@ def delivered() -> dict[str, Any]:
         found = continuity.recomputed(CrossSection(symbols, FEATURES, read[cells]), again)
         worst.append((found.ratio, f"{last.sessions[row]} {found.name}"))
     worst.sort(reverse=True)
-    return {"sessions": len(worst), "skips": sum(not ratio <= 1.0 for ratio, _ in worst),
-            "changed": sum(ratio > 0 for ratio, _ in worst), "worst": worst[:5]}  # fmt: skip
+    return {
+        "sessions": len(worst),
+        "skips": sum(not ratio <= 1.0 for ratio, _ in worst),
+        "changed": sum(ratio > 0 for ratio, _ in worst),
+        "worst": worst[:5],
+    }
 
 
 def deliveries() -> tuple[Bars, Bars]:
@@ -312,8 +353,7 @@ def deliveries() -> tuple[Bars, Bars]:
 
 
 def bars_of(rows: Any, days: np.ndarray, symbols: np.ndarray) -> Bars:
-    place = (np.searchsorted(days, rows["date"].to_numpy().astype("datetime64[D]")),
-             np.searchsorted(symbols, rows["symbol"].to_numpy()))  # fmt: skip
+    place = (np.searchsorted(days, rows["date"].to_numpy().astype("datetime64[D]")), np.searchsorted(symbols, rows["symbol"].to_numpy()))
     dense = {}
     for name in ("open", "high", "low", "close", "volume"):
         dense[name] = np.full((len(days), len(symbols)), np.nan)
@@ -334,8 +374,7 @@ def table(parts: dict[str, dict[str, Any]]) -> tuple[list[str], bool]:
     """Both sides of each rule: what it costs on honest history, and the share of each corruption that it stops."""
     histories = [parts[history.name] for history in HISTORIES]
     years = sum(part["sessions"] for part in histories) / YEAR
-    planted = {kind.name: sum((Counter(part["planted"][kind.name]) for part in histories), Counter())
-               for kind in CORRUPTIONS}  # fmt: skip
+    planted = {kind.name: sum((Counter(part["planted"][kind.name]) for part in histories), Counter()) for kind in CORRUPTIONS}
     lines = [f"{number}: {name} ({counts['planted']} times)" for number, (name, counts) in enumerate(planted.items(), 1)]
     numbers = " | ".join(str(n + 1) for n in range(len(planted)))
     lines += ["", f"| rule | skips a year | halts a year | {numbers} |", "|---|---|---|" + "---|" * len(planted)]
@@ -347,11 +386,16 @@ def table(parts: dict[str, dict[str, Any]]) -> tuple[list[str], bool]:
         if rule == "all":
             caught = sum(share >= LEAST_SHARE for share in shares)
             is_good = skips <= MOST_SKIPS and halts <= MOST_HALTS and caught >= LEAST_CAUGHT
+    after_red = sum(part["after_red"].get("all", 0) for part in histories)
     found = parts["deliveries"]
-    lines += ["", f"{years:.1f} years; {caught} of {len(planted)} kinds stopped within {SESSIONS_TO_CATCH} sessions at"
-              f" {LEAST_SHARE:.0%} of the places or more",
-              f"corrected deliveries: {found['skips']} of {found['sessions']} evenings would be skipped,"
-              f" {found['changed']} were corrected; nearest to the limit {found['worst'][0]}"]  # fmt: skip
+    lines += [
+        "",
+        f"{years:.1f} years, beside {after_red} sessions stopped in the {AFTER_RED} after a RED one, whose bars are missing;"
+        f" {caught} of {len(planted)} kinds stopped within {SESSIONS_TO_CATCH} sessions at"
+        f" {LEAST_SHARE:.0%} of the places or more",
+        f"corrected deliveries: {found['skips']} of {found['sessions']} evenings would be skipped,"
+        f" {found['changed']} were corrected; nearest to the limit {found['worst'][0]}",
+    ]
     lines += [f"honest session stopped: {told}" for part in histories for told in part["told"] if "PSI" not in told]
     return lines, is_good and found["skips"] / max(1, found["sessions"]) * YEAR <= MOST_SKIPS
 
@@ -363,8 +407,10 @@ def main() -> int:
         return 1
     KEPT.mkdir(parents=True, exist_ok=True)
     parts: dict[str, dict[str, Any]] = {}
+    judged_by = (Path(continuity.__file__), Path(corruptions.__file__), Path(__file__))
+    version = sha256_of(b"".join(path.read_bytes() for path in judged_by))[:8]  # what other rules found is not kept
     for name, run in {**{h.name: partial(rehearse, h) for h in HISTORIES}, "deliveries": delivered}.items():
-        kept = KEPT / f"{name.replace(', ', '-')}.json"
+        kept = KEPT / f"{name.replace(', ', '-')}-{version}.json"
         if not kept.exists():
             write_atomic(kept, json.dumps(run()).encode())
         parts[name] = json.loads(kept.read_bytes())

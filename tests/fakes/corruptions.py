@@ -56,9 +56,10 @@ def ranked(values: Values, names: tuple[str, ...], eligible: Values) -> Values:
     return values
 
 
-def base(names: tuple[str, ...]) -> list[int]:
-    """Columns of the features of their own, neither ranks nor the calendar's."""
-    return [i for i, name in enumerate(names) if not name.startswith((RANK, CALENDAR))]
+def base(panel: FeaturePanel, begun: int) -> list[int]:
+    """Columns of the features that have values, neither ranks nor the calendar's."""
+    known = np.isfinite(panel.values[begun][panel.eligible[begun]]).any(axis=0)
+    return [i for i, name in enumerate(panel.names) if known[i] and not name.startswith((RANK, CALENDAR))]
 
 
 def _scaled(word: str, factor: float) -> Planted:
@@ -83,15 +84,15 @@ def _one_off(panel: FeaturePanel, _begun: int, row: int, _rng: np.random.Generat
     return values
 
 
-def _lost(panel: FeaturePanel, _begun: int, row: int, rng: np.random.Generator) -> Values:
+def _lost(panel: FeaturePanel, begun: int, row: int, rng: np.random.Generator) -> Values:
     values = np.array(panel.values[row])
-    values[:, rng.choice(base(panel.names))] = np.nan
+    values[:, rng.choice(base(panel, begun))] = np.nan
     return values
 
 
-def _exchanged(panel: FeaturePanel, _begun: int, row: int, rng: np.random.Generator) -> Values:
+def _exchanged(panel: FeaturePanel, begun: int, row: int, rng: np.random.Generator) -> Values:
     values = np.array(panel.values[row])
-    one, other = rng.choice(base(panel.names), size=2, replace=False)
+    one, other = rng.choice(base(panel, begun), size=2, replace=False)
     values[:, [one, other]] = values[:, [other, one]]
     return values
 
