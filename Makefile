@@ -143,7 +143,7 @@ bar-rates: $(VENV)/.dev ## By hand, ten minutes: how often each bar of a promoti
 opinions-campaign: $(VENV)/.dev ## By hand, half a minute: how often honest data would be stopped by the second opinion, on real bars of several vendors
 	$(BIN)/python -m tests.campaigns.opinions
 
-drift-rehearsal: $(VENV)/.dev ## By hand, a quarter of an hour (it goes on where it ended): drift rules on honest history and on eleven planted corruptions
+drift-rehearsal: $(VENV)/.dev ## By hand, ten minutes (it goes on where it ended): drift rules on honest history and on eleven planted corruptions
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.drift
 
 small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at the shipped settings, every session traded, none skipped
