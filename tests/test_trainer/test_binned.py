@@ -193,7 +193,7 @@ def test_a_proof_never_takes_rows_out_of_shared_bins(rows: Samples, monkeypatch:
 
 def test_only_a_search_can_reach_shared_bins() -> None:
     """Every name by which they can be had, wherever it stands in the program."""
-    doors, allowed = {"Bins", "BinnedRows", "SharesBins", "fit_binned"}, {"trainer/models", "trainer/search"}
+    doors, allowed = {"Bins", "BinnedRows", "SharesBins", "fit_binned"}, {"trainer/learners", "trainer/search"}
     users = {
         path.parent.relative_to(ROOT).as_posix()
         for package in ("signals", "portfolio", "execution", "appliance", "trainer")
