@@ -42,11 +42,11 @@ async def _at_the_screens(state: Path) -> None:
         async def until(word: str) -> None:
             for _ in range(600):
                 await pilot.pause(0.05)
-                if app.query_one(Banner).standing.word == word:
+                if app.query_one(Banner).banner_state.word == word:
                     return
                 if not app.is_reading:
                     app.action_refresh_now()
-            raise AssertionError(f"never {word}: {app.query_one(Banner).standing}")
+            raise AssertionError(f"never {word}: {app.query_one(Banner).banner_state}")
 
         async def typed(key: str, reason: str, word: str) -> None:
             await pilot.press(key, *reason, "enter", *word, "enter")

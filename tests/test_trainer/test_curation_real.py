@@ -141,9 +141,8 @@ def dirty() -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
         frame["date"] = pd.to_datetime(frame["date"]).astype("datetime64[s]")
         frame["symbol"] = frame["symbol"].astype(object)
         frame = frame.drop(columns="adj_close") if frame["adj_close"].isna().all() else frame
-        content = curate(
-            frame, (), None, calendar_for(frame), name="dirty", vendor="v", basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()
-        )
+        delivered = DeliveredHistory(frame, (), None, calendar_for(frame), PriceBasis.SPLIT_ADJUSTED)
+        content = curate(delivered, CurationConfig(), name="dirty", vendor="v")
         result[str(source)] = (part, content.findings.to_pandas(), content.quarantine.to_pandas())
     return result
 

@@ -31,11 +31,11 @@ def test_the_yearly_table_counts_ends_and_those_without_a_price() -> None:
     gone = Action(ActionKind.DELISTING, bars.symbols[1], bars.sessions[101].astype(object), date(2020, 1, 2), cash=Decimal(4))
     assert unpriced_ends(bars, (gone,)).tolist() == [-1, -1, 399, *[-1] * 7]
     found = document(bars, (gone,))
-    assert [(y["year"], y["ends"], y["unpriced"]) for y in found["years"]] == [(2020, 1, 0), (2021, 1, 1)]
+    assert [(y.year, y.ends, y.unpriced) for y in found.years] == [(2020, 1, 0), (2021, 1, 1)]
     name_years = (520 * 10 - 420 - 120 - 3) / 252
-    assert found["yearly_end_rate"] == pytest.approx(2 / name_years) and found["unpriced_ends"] == 1
+    assert found.yearly_end_rate == pytest.approx(2 / name_years) and found.unpriced_ends == 1
 
 
 def test_a_panel_in_which_nobody_ends_has_a_rate_of_nothing() -> None:
     found = document(ending({}), ())
-    assert found["yearly_end_rate"] == 0.0 and found["unpriced_ends"] == 0
+    assert found.yearly_end_rate == 0.0 and found.unpriced_ends == 0
