@@ -16,7 +16,7 @@ from signals.market.bars import Bars
 from signals.market.dataset import FileRole, Manifest, PriceBasis, SessionStatus, load_actions, load_bars, read_table
 from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
-from trainer.curation.curate import calendar_for, curate
+from trainer.curation.curate import DeliveredHistory, calendar_for, curate
 from trainer.curation.ingest import DeliveryFiles, ingest
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
