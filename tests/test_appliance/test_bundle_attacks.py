@@ -266,7 +266,7 @@ POLICIES: dict[str, tuple[Recipe, Policy, str]] = {
     "same sequence, other bundle": (BASE.but(seq=5, refusal="another"), policy(), "sequence 5 is not newer than 5"),
     "expired": (BASE, policy(today=date(2024, 5, 9)), "expired: 71 sessions old, 70 are allowed"),
     "older than the device allows": (BASE, policy(max_age_sessions=21), "expired: 22 sessions old, 21"),
-    "trained in the future": (BASE.but(last=date(2024, 3, 4)), policy(), "lies in the future"),
+    "trained in the future": (BASE.but(last=date(2024, 3, 4)), policy(), "is in the future"),
     "trained on a day that is no session": (BASE.but(last=date(2024, 1, 28)), policy(), "age cannot be counted"),
     "past the calendar's end": (BASE, policy(today=date(2026, 3, 2)), "age cannot be counted"),
     "other calendar": (BASE.but(calendar="XLON"), policy(), "XLON"),
