@@ -241,6 +241,15 @@ def test_a_ledger_of_schema_one_is_read_with_its_values_as_they_were(tmp_path: P
             assert (row.real_nav, row.restated_nav, row.late_dividends) == (Decimal("990.5"), Decimal("990.5"), 0)
 
 
+def test_a_frozen_plan_of_another_shape_cannot_be_read(ledger: Ledger) -> None:
+    plans.save(ledger, PLAN, AT)
+    with ledger.transaction():
+        ledger.execute("DROP TRIGGER IF EXISTS plans_are_frozen")
+        ledger.execute("UPDATE plans SET body = '{}'")
+    with pytest.raises(LedgerUnusable, match="the frozen plan cannot be read"):
+        plans.load(ledger, D)
+
+
 def test_a_backup_is_a_whole_ledger(ledger: Ledger, tmp_path: Path) -> None:
     plans.save(ledger, PLAN, AT)
     ledger.backup_to(tmp_path / "backup")

@@ -148,6 +148,19 @@ def test_actions_that_the_books_can_hold_come_with_their_figures_and_the_others_
         source.actions(["AAA"], DAY, date(2025, 6, 4))
 
 
+@pytest.mark.parametrize(
+    "families",
+    [
+        {"name_changes": [{"old_symbol": 7, "new_symbol": "DDX", "process_date": "2025-06-03"}]},  # no text
+        {"name_changes": ["DDD to DDX"]},  # no object
+    ],
+)
+def test_an_action_of_another_shape_is_refused(families: dict[str, object]) -> None:
+    source, _, _ = data((200, {"corporate_actions": families, "next_page_token": None}))
+    with pytest.raises(BadBars, match="not in the shape of corporate actions"):
+        source.actions(["AAA"], DAY, date(2025, 6, 4))
+
+
 def test_one_venue_s_bars_and_other_hosts_are_refused() -> None:
     with pytest.raises(BadConfig, match="no bars of the whole market"):
         AlpacaData("http://127.0.0.1:9", Keys("k", "s"), Standing(), feed="iex")
