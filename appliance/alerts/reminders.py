@@ -1,4 +1,4 @@
-"""When an alert is sent again: an unacknowledged halt every hour, an undelivered alert until it is delivered."""
+"""Reminder rules: an unacknowledged halt every hour, an undelivered alert until it is delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where backups are stored: a folder or a bucket with put, get, list and delete."""
+"""Backup storage: a folder or a bucket with put, get, list and delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which roles of bundle this device accepts (champion, evaluation, shadow), by its configuration and venue."""
+"""The bundle roles (champion, evaluation, shadow) that this device accepts, by configuration and venue."""
 
 from __future__ import annotations
 

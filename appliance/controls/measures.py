@@ -1,4 +1,4 @@
-"""How each figure of a tripwire is measured: pure functions of the day's values."""
+"""Measures of the tripwires: each figure as a pure function of the day's values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When each thing may be tried again, how often a job crashed, and the last words of jobs that did not end.
+"""Retry times, crash counts and last error messages of the daemon's jobs.
 
 In memory only: after a restart of the daemon every job may be tried at once, and the ledger says what has ended.
 """

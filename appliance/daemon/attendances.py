@@ -1,4 +1,4 @@
-"""When an attendance is needed: the short process that cancels orders, records halts, delivers alerts and makes room."""
+"""Schedules the attendance, a short process that cancels orders, records halts, delivers alerts and frees disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the clock is synchronised and agrees with the broker's: asked before READY, and once an hour after that.
+"""The clock check: synchronised and in agreement with the broker's, before READY and hourly after that.
 
 A rehearsal at a served exchange has the exchange's time, which is right by definition; at a real broker the machine's
 own clock counts, and must be synchronised and agree with the broker's.

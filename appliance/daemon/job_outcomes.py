@@ -1,4 +1,4 @@
-"""How a job's process ended, judged by the ledger; and the terminal rows that no job wrote itself.
+"""Outcomes of job processes, read from the ledger, and the terminal rows of jobs that wrote none.
 
 Invariants
 ----------

@@ -1,4 +1,4 @@
-"""Whether the daemon lives: its look went round, and the ledger answered in it, within the last half minute.
+"""The daemon's liveness for the watchdog: a completed look and a ledger read within the last half minute.
 
 The watchdog is fed from another thread than the one that looks, and only while this says so: a look that hangs, or a
 ledger that no longer answers, starves the watchdog, and the service manager starts the device again.

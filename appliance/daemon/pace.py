@@ -1,4 +1,4 @@
-"""How often the daemon does what: slow enough for a year on a card, faster in a rehearsal."""
+"""Intervals of the daemon's periodic work, slow for the card's sake, faster in a rehearsal."""
 
 from __future__ import annotations
 

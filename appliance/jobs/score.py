@@ -84,7 +84,7 @@ def score(session: date, deps: Deps) -> JobReport:
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
         record_accepted(deps.ledger, given.delivery)
-    slot_summaries = [_score_beside(slot, session, asof, deps) for slot in BundleSlot]
+    slot_summaries = [_score_slot(slot, session, asof, deps) for slot in BundleSlot]
     how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
     past = given.past
     if past is not None and past.changed:
@@ -208,13 +208,13 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
-def _score_beside(slot: BundleSlot, session: date, asof: date, deps: Deps) -> str:
+def _score_slot(slot: BundleSlot, session: date, asof: date, deps: Deps) -> str:
     """Score the slot's bundle, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         if bundle is None:
             return ""
-        scores = _scores_beside(slot, asof, bundle, deps)
+        scores = _slot_scores(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable) as error:
         notify(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
         return f"{slot}: {error}"
@@ -222,7 +222,7 @@ def _score_beside(slot: BundleSlot, session: date, asof: date, deps: Deps) -> st
     return f"{len(scores.symbols)} {slot} scores"
 
 
-def _scores_beside(slot: BundleSlot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+def _slot_scores(slot: BundleSlot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
     if deps.config.scoring is Scoring.PULLED:
         found = _fetched(asof, bundle, slot_store(slot, deps.folder, deps.fs), deps, slot.value)
         record_accepted(deps.ledger, found)

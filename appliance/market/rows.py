@@ -1,4 +1,4 @@
-"""How audits and corporate actions are written as rows of the market store; reading them loads no arrays."""
+"""Encodes audits and corporate actions as rows of the market store, without loading arrays."""
 
 from __future__ import annotations
 

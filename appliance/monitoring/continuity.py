@@ -1,4 +1,4 @@
-"""Whether an evening goes on from the accepted one before it, as this device recorded it.
+"""Checks an evening's features and scores for continuity with the last accepted evening in this device's records.
 
 An evening is accepted when its score job was done. A skipped one is never compared with, so that a fault which lasts is
 seen again the next evening, and the third in a row halts the device. After a longer pause there is nothing to compare

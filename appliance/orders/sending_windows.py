@@ -1,4 +1,4 @@
-"""When an order may be posted, by its time in force. Pure."""
+"""Time windows in which an order may be posted, by its time in force. Pure."""
 
 from __future__ import annotations
 

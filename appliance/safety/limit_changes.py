@@ -1,4 +1,4 @@
-"""Which limits a changed configuration loosens, which is refused while the device is halted. Pure.
+"""Detects limits that a changed configuration loosens; these are refused while the device is halted. Pure.
 
 The direction comes from the table: a row that trips below its limit is loosened by a lower one, any other by a higher
 one. What the table does not name is listed here with its direction.

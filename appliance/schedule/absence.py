@@ -1,4 +1,4 @@
-"""When a device was away for longer than its forecasts reach, so that a person decides before it trades again."""
+"""Detects an absence longer than the forecasts' horizon, after which a person decides before trading resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a device may be changed: never from a quarter of an hour before its orders leave to a quarter of an hour after.
+"""The maintenance window: no update from 15 minutes before orders leave to 15 minutes after.
 
 Entry point: `busy_until`, a pure function of the instant, the calendar, the timetable and what has ended.
 

@@ -1,4 +1,4 @@
-"""How the screens format values: status marks, grouped digits, bars, durations, and text assembled in tones."""
+"""Formats values for the screens: status marks, grouped digits, bars, durations and toned text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a frozen plan is sent: batches, dependencies and follow-up orders. Pure.
+"""The sending order of a frozen plan: batches, dependencies and follow-up orders. Pure.
 
 The device's order path and the backtest ask the same questions here; how an answer is journaled is the device's affair.
 """

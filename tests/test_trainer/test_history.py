@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signals.errors import FixInput, Locked
-from trainer.promotion.history import CHAMPIONS, append, champion, held, next_version, read
+from trainer.promotion.history import CHAMPIONS, append, champion, next_version, read
 from trainer.runs import chain
 from trainer.runs.chain import FIRST, ChainAnchor
+from trainer.runs.lock import exclusive
 
 AT = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 8)]
 SPEC = {"spec_hash": "s", "horizon": 5, "config_hash": "c"}
@@ -143,7 +144,7 @@ def test_two_processes_that_append_at_once_lose_no_record(tmp_path: Path) -> Non
 
 
 def test_two_promotions_at_once_are_refused(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(Locked, match="another promotion"), held(tmp_path):
+    with exclusive(tmp_path, "promotion"), pytest.raises(Locked, match="another promotion"), exclusive(tmp_path, "promotion"):
         pass
 
 

@@ -20,6 +20,7 @@ from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
+from trainer.runs.lock import exclusive
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, SearchPlan, search, steps
@@ -225,7 +226,7 @@ def test_a_line_that_a_crash_cut_short_is_no_record_and_gets_out_of_the_way(copy
 
 
 def test_two_searches_do_not_share_a_folder(arena: Arena, tmp_path: Path) -> None:
-    with store.held(tmp_path), pytest.raises(Locked, match="another search"):
+    with exclusive(tmp_path, "search"), pytest.raises(Locked, match="another search"):
         run(arena, tmp_path)
 
 

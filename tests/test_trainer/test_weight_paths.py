@@ -17,7 +17,7 @@ from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import BacktestPolicy, Course
-from trainer.backtest.figures import annual_sharpe, beside, drawdown, regimes_before, worth
+from trainer.backtest.figures import against_benchmark, annual_sharpe, drawdown, regimes_before, worth
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
@@ -141,14 +141,14 @@ def test_figures_of_four_returns_worked_by_hand() -> None:
 def test_a_book_beside_an_index_worked_by_hand() -> None:
     """Index +1, -1, +1, -1 %; book 2, 0, 2, 0 %: beta 1, and 1 % a session more."""
     index = np.array([0.01, -0.01, 0.01, -0.01])
-    found = beside(index + 0.01, index)
+    found = against_benchmark(index + 0.01, index)
     assert found.beta == pytest.approx(1.0) and found.correlation == pytest.approx(1.0)
     assert found.tracking_error == pytest.approx(0.0, abs=1e-12)
     assert found.tracking_difference == pytest.approx(1.02**126 - (1.01 * 0.99) ** 126)
-    doubled = beside(2.0 * index, index)
+    doubled = against_benchmark(2.0 * index, index)
     assert doubled.beta == pytest.approx(2.0)
     assert doubled.tracking_error == pytest.approx(0.01 * (4 / 3) ** 0.5 * 252**0.5)
-    still = beside(index, np.zeros(4))
+    still = against_benchmark(index, np.zeros(4))
     assert still.beta is None and still.correlation is None
 
 

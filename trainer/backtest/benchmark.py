@@ -20,7 +20,7 @@ from signals.storage.arrow import days as days_of
 from signals.storage.arrow import floats, read_parquet
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
-from trainer.backtest.figures import Beside, beside, worth
+from trainer.backtest.figures import BenchmarkComparison, against_benchmark, worth
 
 UNIVERSE = "equal-weight universe"
 FILES = (".csv", ".parquet")
@@ -50,7 +50,7 @@ class Benchmark:
 
     def document(self, net: Floats, index: Floats) -> dict[str, object]:
         """Figures of its returns `index`, and of net returns next to them, both of shape (T,)."""
-        compared: Beside = beside(net, index)
+        compared: BenchmarkComparison = against_benchmark(net, index)
         return {"name": self.name, **asdict(worth(index)), **asdict(compared)}
 
 

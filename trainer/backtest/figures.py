@@ -82,7 +82,7 @@ def is_ruined(net: Floats) -> bool:
 
 
 @dataclass(frozen=True)
-class Beside:
+class BenchmarkComparison:
     """Net returns next to those of a benchmark.
 
     Attributes
@@ -102,12 +102,12 @@ class Beside:
     tracking_error: float
 
 
-def beside(net: Floats, index: Floats) -> Beside:
+def against_benchmark(net: Floats, index: Floats) -> BenchmarkComparison:
     """Compare returns of the same sessions, both of shape (T,), no NaN, two sessions at least."""
     covariance = np.cov(net, index, ddof=1)
     varies = bool(covariance[1, 1] > 0.0)
     both = varies and bool(covariance[0, 0] > 0.0)
-    return Beside(
+    return BenchmarkComparison(
         beta=float(covariance[0, 1] / covariance[1, 1]) if varies else None,
         correlation=float(np.corrcoef(net, index)[0, 1]) if both else None,
         tracking_difference=worth(net).annual_return - worth(index).annual_return,

@@ -119,9 +119,9 @@ def publish_command(
 def _remember(registry: Path, run: Path, role: Role, accept: str, done: Publication) -> None:
     """Let a lineage begin with what was accepted, and note the bundle of each of its models."""
     from trainer.promotion import lineage_log
-    from trainer.promotion.history import held
+    from trainer.runs.lock import exclusive
 
-    with held(registry):
+    with exclusive(registry, "promotion"):
         if not is_retraining(run) and role is not Role.CHAMPION:
             lineage_log.begin(registry, run, role, accept or "a challenger", now())
         lineage_log.note_published(registry, run, role, done.sha256, now())

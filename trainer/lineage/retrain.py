@@ -33,10 +33,11 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs.chain import Record
 from trainer.runs.documents import canonical_json, parsed
 from trainer.runs.evidence import Retraining, read_evidence
+from trainer.runs.lock import exclusive
 from trainer.runs.run_folder import refuse_existing
 from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.training import train as training
-from trainer.validation.likeness import Likeness, SeedNull, beside
+from trainer.validation.likeness import Likeness, SeedNull, likeness_to_predecessor
 from trainer.validation.splits.oof import Step
 
 VERDICT = "lineage.json"
@@ -151,7 +152,7 @@ def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome
     seen: list[Likeness] = []
 
     def compare(panel: FeaturePanel, model: bytes) -> Retraining:
-        seen[:] = beside(model, panel, *older)
+        seen[:] = likeness_to_predecessor(model, panel, *older)
         return Retraining(found.id, len(found.retrained) + 1, str(request.role), *seen)
 
     make(request, accepted, compare)
@@ -178,7 +179,7 @@ def _accepted(request: RetrainRequest, found: Lineage) -> TrainingSettings:
 def _recorded(request: RetrainRequest, found: Lineage, facts: Facts, rows: tuple[BarResult, ...], made: Record) -> RetrainOutcome:
     """Record the verdict, unless the lineage went on meanwhile."""
     failed = [row for row in rows if not row.passed]
-    with history.held(request.registry):
+    with exclusive(request.registry, "promotion"):
         if lineage_log.newest(request.registry, request.sleeve, request.role).head != found.head:
             raise FixInput("the lineage went on while this was trained", where=str(request.registry), fix="Train it again")
         if made and not failed:

@@ -34,6 +34,7 @@ from trainer.runs import looks
 from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.runs.documents import canonical_json, parsed, read_document, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence
+from trainer.runs.lock import exclusive
 from trainer.runs.run_folder import file_hash
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
 
@@ -91,7 +92,7 @@ def promote(request: PromotionRequest, step: Step = lambda name: None) -> Promot
     Locked
         Another promotion holds the registry.
     """
-    with history.held(request.registry):
+    with exclusive(request.registry, "promotion"):
         known = history.read(request.registry / CHAMPIONS)
         subject = subject_of(request.run, request.data)
         now = history.champion(known, subject.evidence.sleeve)
@@ -126,7 +127,7 @@ def rollback(registry: Path, sleeve: str, version: str, reason: str, at: datetim
     FixInput
         The sleeve never had that version, or it is champion now.
     """
-    with history.held(registry):
+    with exclusive(registry, "promotion"):
         known = history.read(registry / CHAMPIONS)
         now, earlier = history.champion(known, sleeve), former(known, sleeve, version)
         if now is None or now["version"] == version:

@@ -6,14 +6,10 @@ rollback is one more record.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from signals.errors import Locked
 from trainer.runs import chain
 from trainer.runs.chain import Chain, ChainAnchor, Record
 
@@ -40,20 +36,6 @@ def append(path: Path, record: Record) -> ChainAnchor:
     The caller holds the folder (`held`), so that nobody writes in between.
     """
     return chain.append(path, {**record, "number": len(read(path).records) + 1}, fix=MEND)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for one decision; raise `Locked` when another one is being made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
-    lock.touch()
-    with lock.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked("another promotion is at work", where=str(folder), fix="Wait for it") from None
-        yield
 
 
 def champion(known: Chain, sleeve: str, at: datetime | None = None) -> Record | None:

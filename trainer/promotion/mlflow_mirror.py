@@ -29,6 +29,7 @@ from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS, ChampionEvent
 from trainer.runs.chain import Record
 from trainer.runs.documents import read_object
+from trainer.runs.lock import exclusive
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -68,7 +69,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
     records = [(record, digest) for record, digest in zip(known.records, known.hashes, strict=True) if record["sleeve"] == sleeve]
     if not records:
         return
-    with history.held(registry), _answering(mlflow.tracking_uri):
+    with exclusive(registry, "promotion"), _answering(mlflow.tracking_uri):
         experiment = _experiment(mlflow, registry, sleeve)
         versions = _versions(mlflow, sleeve)
         for record, digest in records:

@@ -1,4 +1,4 @@
-"""What was tried for one book and what that leaves of its Sharpe ratio: the figures that evidence and cases hold."""
+"""The number of trials behind one book, and the deflated Sharpe ratio, PBO and max-t figures that follow."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from trainer.learners.table import LEARNERS, LearnerKind
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
 from trainer.runs.documents import canonical_json
+from trainer.runs.lock import exclusive
 from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows
@@ -104,7 +105,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], p
     choices: Choices = getattr(config.search, config.learner)
     if not choices:
         raise FixInput(f"search.{config.learner} names no values", fix="Name some, or train without a search")
-    with store.held(plan.folder):
+    with exclusive(plan.folder, "search"):
         name = _opened(config, arena, identity, plan, step)
         study = _remember(_optuna_study(config, name, plan), choices, config, plan, name)
         rows = BinnedRows.of(arena.rows)

@@ -11,16 +11,14 @@ r"""The trial log of a dataset, `trials.jsonl`: append-only and hash-chained.
 
 from __future__ import annotations
 
-import fcntl
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from signals.errors import FixInput, Locked
+from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.bars import Days, Floats
 from signals.market.dataset import manifest_path
@@ -148,20 +146,6 @@ def merge(folder: Path, theirs: Path) -> int:
     return sum(record["kind"] != MERGED for record in new)
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a sampler's folder for one search; raise `Locked` when another one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
-    lock.touch()
-    with lock.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked("another search is at work", where=str(folder), fix="Wait for it") from None
-        yield
-
-
 def _chain(path: Path) -> Chain:
     return chain.read(path, fix=MEND)
 
@@ -224,4 +208,4 @@ def _study(name: str, opening: Record, records: Sequence[Record]) -> Study:
     return Study(opening["identity"], sessions, ordered, baselines)
 
 
-__all__ = ["FILE", "FIRST", "ChainAnchor", "Study", "TrialHistory", "append", "held", "known", "merge", "places", "read"]
+__all__ = ["FILE", "FIRST", "ChainAnchor", "Study", "TrialHistory", "append", "known", "merge", "places", "read"]

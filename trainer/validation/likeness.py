@@ -131,7 +131,7 @@ def scores_of(onnx: bytes, panel: FeaturePanel) -> Floats:
     return scores
 
 
-def beside(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> tuple[Likeness, Likeness]:
+def likeness_to_predecessor(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> tuple[Likeness, Likeness]:
     """Compare a retrained model with both that it descends from, on the newest sessions of the panel."""
     recent = newest(panel)
     own = scores_of(new, recent)
