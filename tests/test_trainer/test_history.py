@@ -131,6 +131,19 @@ APPEND = "import sys; from pathlib import Path; from trainer.runs import chain\n
 APPEND += "for n in range(25): chain.append(Path(sys.argv[1]), {'by': sys.argv[2], 'n': n}, fix='')"
 
 
+def test_a_reader_that_finds_no_file_while_another_begins_it_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "new.jsonl", chain.unanchored
+
+    def overtaken(at: Path, *, fix: str) -> chain.Chain:
+        found = seen(at, fix=fix)
+        monkeypatch.setattr(chain, "unanchored", seen)
+        chain.extend(path, ({"n": 0}, {"n": 1}), fix=fix)  # between the file and its anchor
+        return found
+
+    monkeypatch.setattr(chain, "unanchored", overtaken)
+    assert [record["n"] for record in chain.read(path, fix="").records] == [0, 1]
+
+
 def test_two_processes_that_append_at_once_lose_no_record(tmp_path: Path) -> None:
     path = tmp_path / "both.jsonl"
     writers = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "ab"]

@@ -60,6 +60,13 @@ def read(path: Path, *, fix: str) -> Chain:
     FixInput
         The chain is broken, its end was cut off, or its anchor is gone; `fix` says what to do about it.
     """
+    if not path.exists():
+        try:
+            return _verified(path, fix)
+        except FixInput:
+            if not path.exists():
+                raise
+            # it began between the look at the file and the look at its anchor: read again, holding it
     with _held(path, fcntl.LOCK_SH):
         return _verified(path, fix)
 
@@ -100,7 +107,7 @@ def unanchored(path: Path, *, fix: str) -> Chain:
 
 
 def anchor_path(path: Path) -> Path:
-    """Return where the anchor of the file at `path` lies."""
+    """Return where the anchor of the file at `path` is."""
     return path.with_suffix(path.suffix + ".head")
 
 
