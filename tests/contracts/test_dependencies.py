@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("deptry", reason="a device checks no dependencies")
+
 PROJECT = """
 [project]
 name = "planted"

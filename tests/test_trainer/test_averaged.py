@@ -13,9 +13,10 @@ from signals.errors import InvariantBroken
 from signals.inference import predict
 from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
-from trainer.learners.averaged import AveragedModel, mean_graph, seeds_of
+from trainer.learners.averaged import AveragedModel, seeds_of
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import export
+from trainer.learners.mean_graph import mean_graph
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
 from trainer.learners.table import LearnerKind
 from trainer.recipes.base import RecipeConfig, learner_of
