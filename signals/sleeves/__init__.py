@@ -1,6 +1,8 @@
 """Sleeves, the scoring half: what each alpha source reads and computes. `SLEEVES` is the register."""
 
+from signals.plugins import PluginTable
+from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
 
-SLEEVES = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK)}
+SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK)})

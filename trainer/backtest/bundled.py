@@ -119,10 +119,7 @@ def store_of(place: Path) -> Path | None:
     return next((path for path in (place, place.parent.parent, place.parent.parent.parent) if (path / KEYSET).is_file()), None)
 
 
-SCORES = tuple(name for name in SLEEVES if name != RISK.name)
-
-
-def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tuple[str, ...] = SCORES) -> Bundle:
+def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tuple[str, ...] = ()) -> Bundle:
     """Verify the bundle in `place`, or the newest one of `sleeves` of the store `place`.
 
     Parameters
@@ -132,6 +129,8 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     trust : Path, optional
         The root's public key; the store's own `root.pub` where it is not given.
     calendar : Calendar
+    sleeves : tuple of str
+        All that score returns unless given.
 
     Raises
     ------
@@ -140,6 +139,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     BundleRefused
         A device would refuse it.
     """
+    sleeves = sleeves or tuple(name for name in SLEEVES if name != RISK.name)
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
     store = store_of(folder)
     if store is None:

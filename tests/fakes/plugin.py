@@ -1,0 +1,38 @@
+"""A package in a folder: a module and the entry points by which it offers parts, as an installer would leave them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REVERSAL = """
+from functools import partial
+
+from signals.features.momentum import momentum
+from signals.features.panel import Feature
+from signals.features.price import overnight_return, zscore
+from signals.sleeves.base import Sleeve
+
+TABLE = (
+    Feature("momentum_5", "ratio", 5, partial(momentum, sessions=5)),
+    Feature("momentum_20", "ratio", 20, partial(momentum, sessions=20)),
+    Feature("zscore_20", "z", 20, partial(zscore, sessions=20)),
+    Feature("overnight_return", "ratio", 1, overnight_return),
+)
+REVERSAL = Sleeve("reversal", ("daily_bars",), TABLE, horizon_sessions=5)
+"""
+
+
+def write_plugin(folder: Path, module: str, source: str, group: str, **parts: str) -> Path:
+    """Write a package that offers `parts`, attribute by name, and return the folder to put on the path."""
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    rows = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in parts.items())
+    (info / "entry_points.txt").write_text(f"[{group}]\n{rows}")
+    return folder
+
+
+def write_reversal(folder: Path) -> Path:
+    """Write the package of a second daily sleeve, `reversal`."""
+    return write_plugin(folder, "reversal_sleeve", REVERSAL, "trademl.sleeves", reversal="REVERSAL")
