@@ -1,0 +1,22 @@
+"""Views: how one sample of a feature panel looks to a model. `VIEWS` is the register.
+
+A view gathers rows lazily, so that windows over a whole history never exist as one array. The trainer gathers the rows
+that it learns from and a device gathers its newest row with the same function.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from signals.views.image import ImageView
+from signals.views.table import TableView
+from signals.views.windows import SeveralWindowsView, WindowsView
+
+View = Annotated[TableView | WindowsView | SeveralWindowsView | ImageView, Field(discriminator="kind")]
+"""Any view; as a field of a document, `kind` says which."""
+
+VIEWS = {view.kind: view for view in (TableView, WindowsView, SeveralWindowsView, ImageView)}
+
+__all__ = ["VIEWS", "ImageView", "SeveralWindowsView", "TableView", "View", "WindowsView"]
