@@ -141,7 +141,13 @@ def audit(
     start: Annotated[str | None, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = None,
     end: Annotated[str | None, typer.Option(help="Last session, YYYY-MM-DD; the dataset's last if absent.")] = None,
     propose: Annotated[
-        Path | None, typer.Option(help="Write splits that the bars suggest and nothing records, as an actions file (.csv) to check.")
+        Path | None,
+        typer.Option(
+            help="Write splits that the bars suggest and nothing records, and a second vendor's words, as an actions file (.csv) to check."
+        ),
+    ] = None,
+    second_vendor: Annotated[
+        Path | None, typer.Option(help="Dataset of another vendor: asked about extreme returns that nothing explains.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,10 +159,11 @@ def audit(
     never applied until a person ingests it with --actions.
 
     Example: trainer audit --data var/data/us --start 2021-01-04 --end 2021-12-31
+    Example: trainer audit --data var/data/us --second-vendor var/data/alpaca --propose words.csv
     """
-    report = audit_dataset(data, _day(start, "--start"), _day(end, "--end"))
+    report = audit_dataset(data, _day(start, "--start"), _day(end, "--end"), second_vendor)
     if propose is not None:
-        write_atomic(propose, to_csv(report.proposals))
+        write_atomic(propose, to_csv(report.proposals, report.words))
     emit(report.document(), as_json=as_json, text=render(report))
     if report.is_red:
         raise typer.Exit(RED_EXIT)
