@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
-from typing import Protocol
 
 from signals.config import load
 from signals.errors import FixInput
-from signals.text.console import emit
+from signals.text.console import aligned, emit
+from signals.text.progress import progress
 
 SLEEVE = "risk"
-
-
-class Progress(Protocol):
-    """Draws how far a training is."""
-
-    def __call__(self, total: int, *, shown: bool) -> AbstractContextManager[Callable[[str], None]]:
-        """Return a context that is told each finished step."""
-        ...
 
 
 def train_risk(
@@ -36,7 +26,6 @@ def train_risk(
     cluster: str,
     as_json: bool,
     foreign: dict[str, object],
-    progress: Progress,
 ) -> None:
     """Train the sleeve `risk`; `foreign` are options that only a sleeve of scores has, and must be unset.
 
@@ -62,10 +51,7 @@ def train_risk(
     request = ForecastRequest(
         data=data, run=run, start=start, end=end, symbols=symbols, seed=seed, workers=workers, code_version=code_version("trainer")
     )
-    with connected(cluster), progress(steps(chosen), shown=not as_json) as step:
+    with connected(cluster), progress("training", steps(chosen), as_json=as_json) as step:
         known = train(chosen, request, step)
-    lines = rows_of(known)
-    width = max(len(what) for what, _ in lines)
-    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    text += ["", *(f"WARNING: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
+    text = [*aligned(rows_of(known)), "", *(f"WARNING: {warning}" for warning in known["warnings"]), "", f"Report: {run / 'report.html'}"]
     emit({**known, "run": str(run)}, as_json=as_json, text="\n".join(text))

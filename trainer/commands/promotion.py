@@ -11,8 +11,26 @@ import typer
 from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.documents import to_json
+from signals.text.progress import progress
 from trainer.clock import now
-from trainer.commands.training import day, progress
+from trainer.commands.defaults import workspace_of
+from trainer.commands.options import (
+    OURS,
+    PROMOTION,
+    REFUSED_EXIT,
+    VAR,
+    WORKSPACE,
+    AsJson,
+    Bars,
+    Data,
+    Equity,
+    Portfolio,
+    Registry,
+    Run,
+    Sleeve,
+    Tracking,
+    dated,
+)
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import BookSettings
@@ -21,36 +39,24 @@ if TYPE_CHECKING:
     from trainer.promotion.measured import BarWaiver, Shadow, Word
     from trainer.runs.chain import Record
 
-PANEL = "Promotion"
-REFUSED_EXIT = 1
 MEASURING_STEPS = 1
 
-Run = Annotated[Path, typer.Option(help="Run folder of `trainer train`.")]
-Data = Annotated[Path, typer.Option(help="Dataset folder that the run was trained on.")]
-Registry = Annotated[Path, typer.Option(help="Folder that remembers every verdict, champion and opening.")]
-Bars = Annotated[Path | None, typer.Option(help="YAML whose section `promotion` holds the bars: configs/trainer.yml.")]
-Portfolio = Annotated[Path | None, typer.Option(help="The policy that holds the book: configs/portfolio.yml.")]
-Equity = Annotated[float, typer.Option(min=1.0, help="USD at which market impact is priced.")]
-Tracking = Annotated[str, typer.Option(help="MLflow: a server or a SQLAlchemy URL; SQLite in --registry where empty.")]
 WAIVE_HELP = (
     "'BAR: REASON', why a bar that fails is accepted, for leak, universe or long embargo; a reason alone is for the "
     "universe. May be given several times; needs --by."
 )
 WAIVABLE = ("leak", "universe", "long embargo")
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-
-VAR = Path("var/registry")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for command in (promote, shadow, rollback, history):
-        app.command(rich_help_panel=PANEL)(command)
+        app.command(rich_help_panel=PROMOTION)(command)
 
 
 def promote(
-    run: Run,
-    data: Data,
+    data: Data = OURS,
+    run: Run = OURS,
     registry: Registry = VAR,
     bars: Bars = None,
     portfolio: Portfolio = None,
@@ -68,6 +74,7 @@ def promote(
     The verdict, bar by bar, and all that it was given on stay in the registry. Exit status 1: refused; the run can
     still be published as an evaluation.
 
+    Example: trainer promote
     Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
     """
     from signals.code_version import code_version
@@ -78,7 +85,7 @@ def promote(
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
-    with progress(MEASURING_STEPS, shown=not as_json) as step:
+    with progress("judging", MEASURING_STEPS, as_json=as_json) as step:
         request = PromotionRequest(
             run,
             data,
@@ -98,8 +105,8 @@ def promote(
 
 
 def shadow(
-    run: Run,
-    data: Annotated[Path, typer.Option(help="The dataset of the run, with the sessions delivered since.")],
+    data: Data = OURS,
+    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.", show_default="the only one")] = OURS,
     recorded: Annotated[Path | None, typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder.")] = None,
     registry: Registry = VAR,
     bars: Bars = None,
@@ -119,7 +126,8 @@ def shadow(
     from trainer.promotion.shadow_record import shadow as measured
 
     band = read_bars(bars).shadow_band
-    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
+    with progress("comparing", as_json=as_json):
+        found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
     profit = found.profit
     if found.recorded is None:
         origin = "Asked now, recorded by no device: it does not clear the bar."
@@ -160,20 +168,21 @@ def _at_all_times(found: Shadow) -> str:
 
 
 def rollback(
-    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
+    context: typer.Context,
+    sleeve: Sleeve,
     version: Annotated[str, typer.Option(help="The earlier champion, as `trainer history` names it.")],
     reason: Annotated[str, typer.Option(help="For whoever reads the history.")],
     registry: Registry = VAR,
-    keys: Annotated[Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Store folder that the champions were published to.")] = None,
-    valid_until: Annotated[str, typer.Option(help="Last day on which devices may use the grant.")] = "",
+    keys: Annotated[Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.", show_default=WORKSPACE)] = None,
+    store: Annotated[Path | None, typer.Option(help="Store folder that the champions were published to.", show_default=WORKSPACE)] = None,
+    valid_until: Annotated[date | None, dated("Last day on which devices may use the grant.", show_default=False)] = None,
     to: Annotated[Path | None, typer.Option(help="File to write the signed grant to.")] = None,
     tracking: Tracking = "",
     as_json: AsJson = False,
 ) -> None:
     """Make an earlier champion the champion again, and sign the grant by which devices may return to its bundle.
 
-    Without --keys, --store, --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
+    Without --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
     """
     from signals.files import write_atomic
     from trainer.promotion import champions, lineage_log
@@ -184,15 +193,18 @@ def rollback(
 
     if not reason.strip():
         raise FixInput("a rollback needs a reason", where="--reason", fix="Say why, for whoever reads the history")
+    if valid_until or to:
+        places = workspace_of(context).places
+        keys, store = keys or places.keys, store or (Path(places.store) if places.store else None)
     given = [bool(keys), bool(store), bool(valid_until), bool(to)]
     if any(given) and not all(given):
         raise FixInput("a grant needs all of --keys, --store, --valid-until and --to", fix="Give all four, or none")
     mlflow = _mlflow(tracking, registry)
     signed = b""
-    if keys and store and to:
+    if keys and store and valid_until and to:
         known = histories.read(registry / histories.CHAMPIONS)
         models = lineage_log.returnable(registry, champions.former(known, sleeve, version))
-        signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
+        signed = sign.grant_rollback(keys, way_back.grant_of(store, models, valid_until, reason.strip()))
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
         write_atomic(to, signed)
@@ -364,10 +376,3 @@ def _instant(text: str) -> datetime:
     if len(text) == len("YYYY-MM-DD"):
         found = found.replace(hour=23, minute=59, second=59)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _last_day(text: str) -> date:
-    found = day(text, "--valid-until")
-    if found is None:
-        raise FixInput("a grant needs its last day", where="--valid-until", fix="Write it as YYYY-MM-DD")
-    return found
