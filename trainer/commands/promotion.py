@@ -13,24 +13,8 @@ from signals.text.console import emit
 from signals.text.documents import to_json
 from signals.text.progress import progress
 from trainer.clock import now
+from trainer.commands import options
 from trainer.commands.defaults import workspace_of
-from trainer.commands.options import (
-    OURS,
-    PROMOTION,
-    REFUSED_EXIT,
-    VAR,
-    WORKSPACE,
-    AsJson,
-    Bars,
-    Data,
-    Equity,
-    Portfolio,
-    Registry,
-    Run,
-    Sleeve,
-    Tracking,
-    dated,
-)
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import BookSettings
@@ -51,22 +35,22 @@ WAIVABLE = ("leak", "universe", "long embargo")
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for command in (promote, shadow, rollback, history):
-        app.command(rich_help_panel=PROMOTION)(command)
+        app.command(rich_help_panel=options.PROMOTION)(command)
 
 
 def promote(
-    data: Data = OURS,
-    run: Run = OURS,
-    registry: Registry = VAR,
-    bars: Bars = None,
-    portfolio: Portfolio = None,
-    equity: Equity = 1_000_000.0,
+    data: options.Data = options.OURS,
+    run: options.Run = options.OURS,
+    registry: options.Registry = options.VAR,
+    bars: options.Bars = None,
+    portfolio: options.Portfolio = None,
+    equity: options.Equity = 1_000_000.0,
     waive: Annotated[list[str] | None, typer.Option(help=WAIVE_HELP)] = None,
     replace_for: Annotated[str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")] = "",
     word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; is kept in the record.")] = "",
     by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; is kept in the record.")] = "",
-    tracking: Tracking = "",
-    as_json: AsJson = False,
+    tracking: options.Tracking = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Judge a challenger by the bars that its training recorded, and make it champion if it clears every one.
 
@@ -101,18 +85,18 @@ def promote(
     emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new))
     mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is told, whatever becomes of a mirror
     if not found.verdict.is_promoted:
-        raise typer.Exit(REFUSED_EXIT)
+        raise typer.Exit(options.REFUSED_EXIT)
 
 
 def shadow(
-    data: Data = OURS,
-    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.", show_default="the only one")] = OURS,
+    data: options.Data = options.OURS,
+    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.", show_default="the only one")] = options.OURS,
     recorded: Annotated[Path | None, typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder.")] = None,
-    registry: Registry = VAR,
-    bars: Bars = None,
-    portfolio: Portfolio = None,
-    equity: Equity = 1_000_000.0,
-    as_json: AsJson = False,
+    registry: options.Registry = options.VAR,
+    bars: options.Bars = None,
+    portfolio: options.Portfolio = None,
+    equity: options.Equity = 1_000_000.0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Hold what a device scored since the training against the model's own scores and against what was promised.
 
@@ -169,16 +153,20 @@ def _at_all_times(found: Shadow) -> str:
 
 def rollback(
     context: typer.Context,
-    sleeve: Sleeve,
+    sleeve: options.Sleeve,
     version: Annotated[str, typer.Option(help="The earlier champion, as `trainer history` names it.")],
     reason: Annotated[str, typer.Option(help="For whoever reads the history.")],
-    registry: Registry = VAR,
-    keys: Annotated[Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.", show_default=WORKSPACE)] = None,
-    store: Annotated[Path | None, typer.Option(help="Store folder that the champions were published to.", show_default=WORKSPACE)] = None,
-    valid_until: Annotated[date | None, dated("Last day on which devices may use the grant.", show_default=False)] = None,
+    registry: options.Registry = options.VAR,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.", show_default=options.WORKSPACE)
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store folder that the champions were published to.", show_default=options.WORKSPACE)
+    ] = None,
+    valid_until: Annotated[date | None, options.dated("Last day on which devices may use the grant.", show_default=False)] = None,
     to: Annotated[Path | None, typer.Option(help="File to write the signed grant to.")] = None,
-    tracking: Tracking = "",
-    as_json: AsJson = False,
+    tracking: options.Tracking = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Make an earlier champion the champion again, and sign the grant by which devices may return to its bundle.
 
@@ -215,11 +203,11 @@ def rollback(
 
 
 def history(
-    registry: Registry = VAR,
+    registry: options.Registry = options.VAR,
     sleeve: Annotated[str, typer.Option(help="Only this sleeve.")] = "",
     at: Annotated[str, typer.Option(help="Who was champion then: YYYY-MM-DD or an ISO time, UTC.")] = "",
     verify: Annotated[bool, typer.Option(help="Also check every stored case, and judge it again.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
     from trainer.lineage.retrain import audit as lineages_verified

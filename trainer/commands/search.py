@@ -15,27 +15,8 @@ from signals.files import write_atomic
 from signals.text.console import aligned, emit
 from signals.text.documents import to_json
 from signals.text.progress import progress
+from trainer.commands import options
 from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
-from trainer.commands.options import (
-    OURS,
-    TRAINING,
-    AsJson,
-    Bars,
-    Cluster,
-    Data,
-    Device,
-    End,
-    Learner,
-    NewRun,
-    RecipeFile,
-    Seed,
-    Sleeve,
-    Start,
-    Storage,
-    Symbols,
-    Workers,
-    names_in,
-)
 from trainer.commands.training import device_named, overridden, recipe_named
 
 if TYPE_CHECKING:
@@ -45,15 +26,15 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command(rich_help_panel=TRAINING)(search)
-    app.command(rich_help_panel=TRAINING)(compare)
-    app.command(rich_help_panel=TRAINING)(trials)
+    app.command(rich_help_panel=options.TRAINING)(search)
+    app.command(rich_help_panel=options.TRAINING)(compare)
+    app.command(rich_help_panel=options.TRAINING)(trials)
 
 
 def search(
     context: typer.Context,
-    sleeve: Sleeve,
-    data: Data = OURS,
+    sleeve: options.Sleeve,
+    data: options.Data = options.OURS,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -61,18 +42,18 @@ def search(
         ),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials that the study shall have, those it has included.")] = 20,
-    storage: Storage = "",
-    bars: Bars = None,
-    start: Start = None,
-    end: End = None,
-    symbols: Symbols = "",
-    learner: Learner = None,
-    device: Device = "auto",
-    config: RecipeFile = None,
-    seed: Seed = 1,
-    workers: Workers = 2,
-    cluster: Cluster = "",
-    as_json: AsJson = False,
+    storage: options.Storage = "",
+    bars: options.Bars = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
+    learner: options.Learner = None,
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
+    workers: options.Workers = 2,
+    cluster: options.Cluster = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Search for a learner's parameters; stop and resume at will.
 
@@ -97,7 +78,7 @@ def search(
     chosen = overridden(
         load(config, RecipeConfig) if config else recipe.config, label=None, k=None, groups=None, embargo_sessions=None, learner=learner
     )
-    material = prepare(recipe, chosen, Range(data, start, end, names_in(symbols)))
+    material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
     with connected(cluster), progress("searching", steps(chosen, trials) + chosen.cpcv.groups - 1, as_json=as_json) as step:
@@ -113,19 +94,19 @@ def search(
 
 def compare(
     context: typer.Context,
-    sleeve: Sleeve,
+    sleeve: options.Sleeve,
     learners: Annotated[str, typer.Option(help="Comma-separated: lightgbm, catboost, ridge, logistic, mlp.")],
-    data: Data = OURS,
-    to: NewRun = None,
-    start: Start = None,
-    end: End = None,
-    symbols: Symbols = "",
-    device: Device = "auto",
-    config: RecipeFile = None,
-    seed: Seed = 1,
-    workers: Workers = 2,
-    cluster: Cluster = "",
-    as_json: AsJson = False,
+    data: options.Data = options.OURS,
+    to: options.NewRun = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
+    workers: options.Workers = 2,
+    cluster: options.Cluster = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Prove several learners on the same rows, splits and seed, and print one table.
 
@@ -147,7 +128,7 @@ def compare(
     to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
     chosen = load(config, RecipeConfig) if config else recipe.config
-    material = prepare(recipe, chosen, Range(data, start, end, names_in(symbols)))
+    material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
@@ -159,11 +140,11 @@ def compare(
 
 
 def trials(
-    data: Data = OURS,
+    data: options.Data = options.OURS,
     merge: Annotated[
         list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.", show_default=False)
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what is on a dataset's record of trials, and merge the record of another folder into it.
 
@@ -196,7 +177,7 @@ def learners_named(text: str) -> tuple[Any, ...]:
     """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
     from trainer.learners.table import LearnerKind
 
-    names = names_in(text)
+    names = options.names_in(text)
     unknown = [name for name in names if name not in list(LearnerKind)]
     if unknown or not names:
         raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", fix=f"Choose from: {', '.join(LearnerKind)}")

@@ -12,27 +12,8 @@ from signals.errors import FixInput
 from signals.text.console import aligned, emit
 from signals.text.documents import to_json
 from signals.text.progress import progress
+from trainer.commands import options
 from trainer.commands.defaults import new_folder, recipe_of
-from trainer.commands.options import (
-    OURS,
-    TRAINING,
-    AsJson,
-    Bars,
-    Cluster,
-    Data,
-    Device,
-    End,
-    Learner,
-    NewRun,
-    RecipeFile,
-    Seed,
-    Sleeve,
-    Start,
-    Storage,
-    Symbols,
-    Workers,
-    names_in,
-)
 
 if TYPE_CHECKING:
     from trainer.learners.base import FitDevice
@@ -43,36 +24,36 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the training commands to `app`."""
-    app.command(rich_help_panel=TRAINING)(train)
+    app.command(rich_help_panel=options.TRAINING)(train)
 
 
 def train(
     context: typer.Context,
-    sleeve: Sleeve,
-    data: Data = OURS,
-    run: NewRun = None,
-    start: Start = None,
-    end: End = None,
-    symbols: Symbols = "",
+    sleeve: options.Sleeve,
+    data: options.Data = options.OURS,
+    run: options.NewRun = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
     label: Annotated[str | None, typer.Option(help="What is learned: horizon.", show_default="the recipe's")] = None,
     k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's")] = None,
     folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation.", show_default="the recipe's")] = None,
     embargo: Annotated[int | None, typer.Option(help="Embargo in sessions.", show_default="the recipe's")] = None,
-    learner: Learner = None,
-    device: Device = "auto",
-    config: RecipeFile = None,
-    seed: Seed = 1,
+    learner: options.Learner = None,
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Models with seeds of their own to average.", show_default="the recipe's")
     ] = None,
-    workers: Workers = 2,
+    workers: options.Workers = 2,
     trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
     search: Annotated[
         Path | None, typer.Option(help="Folder of the sampler's memory.", show_default="search-<sleeve> next to the run folder")
     ] = None,
-    storage: Storage = "",
-    bars: Bars = None,
-    cluster: Cluster = "",
+    storage: options.Storage = "",
+    bars: options.Bars = None,
+    cluster: options.Cluster = "",
     second_vendor: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +61,7 @@ def train(
         ),
     ] = None,
     importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a sleeve and prove it out of fold.
 
@@ -122,7 +103,7 @@ def train(
             run or new_folder(context, "--run", sleeve),
             start=start,
             end=end,
-            symbols=names_in(symbols),
+            symbols=options.names_in(symbols),
             config=config,
             seed=seed,
             workers=workers,
@@ -146,7 +127,7 @@ def train(
         run=run,
         start=start,
         end=end,
-        symbols=names_in(symbols),
+        symbols=options.names_in(symbols),
         seed=seed,
         workers=workers,
         code_version=code_version("trainer"),
