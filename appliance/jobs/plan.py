@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,12 +12,13 @@ import numpy as np
 from appliance.bundles.accepted_roles import bundle_policy, is_rehearsal
 from appliance.bundles.store import BundleStore
 from appliance.context import Deps
-from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
+from appliance.controls.measures import planned_book, turnover, turnover_jump
 from appliance.controls.tripwires import Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
+from appliance.ledger.figures import PlanFigures, RoundingFigures
 from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
 from appliance.safety.account_measures import account_figures, machine_figures
@@ -51,7 +53,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     """
     existing = plans.load(deps.ledger, session)
     if existing is not None:
-        return _report(existing, {})
+        return _report(existing, PlanFigures())
     asof = require_closed(session, deps)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     account, positions = deps.broker.account(), deps.broker.positions()
@@ -112,24 +114,26 @@ def plan(session: date, deps: Deps) -> JobReport:
     frozen = plans.save(deps.ledger, frozen, deps.clock.now())
     return _report(
         frozen,
-        {
-            "turnover": moved,
-            "ramp": ramp,
-            "lineage": bundle.manifest.lineage,
-            "gross": targets.gross,
-            "net": targets.net,
-            "decisions": [list(pair) for pair in targets.decisions],
-            "sized_by": dict(targets.decisions)[SIZED_BY],
-            "reduce_only": asks_to_reduce(found) or bool(held_back),
-            "reductions": [reductions.sentence(row) for row in held_back],
-            "role": bundle.manifest.role.value,
-            "refusal": bundle.manifest.refusal,
-            "sleeves": _shares(asof, deps),
-            "compared": opinion.compared,
-            "left_out": dict(opinion.reasons),
-            "manifest_id": snapshot.manifest_id,
-            "completed": len(snapshot.completed),
-        },
+        PlanFigures(
+            decisions=targets.decisions,
+            sized_by=dict(targets.decisions)[SIZED_BY],
+            ramp=ramp,
+            turnover=moved,
+            gross=targets.gross,
+            net=targets.net,
+            reduce_only=asks_to_reduce(found) or bool(held_back),
+            lineage=bundle.manifest.lineage,
+            sleeves=_shares(asof, deps),
+            completed=len(snapshot.completed),
+            others={
+                "reductions": [reductions.sentence(row) for row in held_back],
+                "role": bundle.manifest.role.value,
+                "refusal": bundle.manifest.refusal,
+                "compared": opinion.compared,
+                "left_out": opinion.reasons,
+                "manifest_id": snapshot.manifest_id,
+            },
+        ),
     )
 
 
@@ -200,35 +204,32 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     target_rows.save(deps.ledger, targets.session, rows)
 
 
-def _report(frozen: Plan, figures: dict[str, object]) -> JobReport:
+def _report(frozen: Plan, figures: PlanFigures) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
     return JobReport(
         "plan",
         frozen.session,
         JobStatus.DONE,
         f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{_why(frozen, figures)}",
-        {
-            **figures,
-            "orders": len(frozen.intents),
-            "refused": len(frozen.refusals),
-            "notional_usd": str(notional),
-            "equity": str(frozen.equity),
-            "digest": frozen.digest,
-            "rounding_l1": frozen.rounding.nearest_l1,
-            "rounding": rounding_figures(frozen.rounding),
-        },
+        replace(
+            figures,
+            others={
+                **figures.others,
+                "orders": len(frozen.intents),
+                "refused": len(frozen.refusals),
+                "notional_usd": notional,
+                "equity": frozen.equity,
+                "digest": frozen.digest,
+                "rounding_l1": frozen.rounding.nearest_l1,
+                "rounding": RoundingFigures.of(frozen.rounding),
+            },
+        ),
     )
 
 
-def _flat(decisions: object) -> str:
-    """Why the book is flat, among the decisions that are recorded as pairs; empty where it is not."""
-    pairs = decisions if isinstance(decisions, list) else []
-    return next((str(outcome) for what, outcome in pairs if what == "flat"), "")
-
-
-def _why(frozen: Plan, figures: Mapping[str, object]) -> str:
+def _why(frozen: Plan, figures: PlanFigures) -> str:
     """Say what sized the book, where that was no evidence, and why it is flat or stays."""
-    sized, flat = str(figures.get("sized_by", "")), _flat(figures.get("decisions"))
+    sized, flat = figures.sized_by or "", figures.by_name.get("flat", "")
     parts = [sized] if sized.startswith(NOT_BY_EVIDENCE) else []
     if flat:
         parts.append(f"flat: {flat}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +19,13 @@ from appliance.context import Deps
 from appliance.controls.tripwires import NOT_JUDGED, NOT_YET, Figure
 from appliance.ledger import job_runs
 from appliance.ledger import scores as score_rows
+from appliance.ledger.figures import ScoreFigures
 from appliance.schedule.job import JobStatus
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput
 from signals.features.panel import FeaturePanel
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, CrossSection, Worst
+from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection, Worst
 from signals.monitoring.drift import continuity_limits
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
@@ -70,7 +70,7 @@ def accepted(deps: Deps, asof: date) -> Accepted | None:
         run = job_runs.find(deps.ledger, day, SCORE_JOB)
         if run is not None and run.status is JobStatus.DONE:
             try:
-                record = read_features(deps.folder.features, run.figures.get("features") or {})
+                record = read_features(deps.folder.features, run.read(ScoreFigures).features)
             except FixInput:
                 return None
             return Accepted(record, lag, _again(record, deps))
@@ -139,12 +139,13 @@ def _said(deps: Deps, bundle: Bundle, asof: date) -> dict[str, float]:
     return {row.symbol: row.score for row in rows if row.source == bundle.sha256}
 
 
-def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]) -> CrossSection:
+def _evening(
+    table: ContinuityLimits, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]
+) -> CrossSection:
     """What the limits watch of one evening: its features, and its scores where there are any."""
-    try:
-        features = tuple(str(name) for name in table["columns"] if name != SCORE)
-    except (KeyError, TypeError):
-        raise BundleRefused("the limits of continuity name no columns", fix="Publish another bundle") from None
+    if not table.columns:
+        raise BundleRefused("the limits of continuity name no columns", fix="Publish another bundle")
+    features = tuple(name for name in table.columns if name != SCORE)
     if lost := [name for name in features if name not in names]:
         raise BundleRefused(f"the limits of continuity watch {lost[0]!r}, which is not computed here")
     watched = values[:, [names.index(name) for name in features]]

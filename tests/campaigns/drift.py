@@ -37,8 +37,8 @@ from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, CrossSection
-from signals.monitoring.drift import WINDOW_SESSIONS, continuity_limits, reference, trailing_score_psi
+from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection
+from signals.monitoring.drift import WINDOW_SESSIONS, DriftReference, reference, trailing_score_psi
 from signals.sleeves import SLEEVES
 from tests.fakes import corruptions
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
@@ -127,14 +127,15 @@ class World:
     bars: Bars
     panel: FeaturePanel
     rows: range
-    reference: dict[str, Any]
+    reference: DriftReference
     model: Model
     red: frozenset[int] = frozenset()
     known: dict[int, CrossSection] = field(default_factory=dict)
 
     @cached_property
-    def table(self) -> Any:
-        return continuity_limits(self.reference)
+    def table(self) -> ContinuityLimits:
+        assert self.reference.continuity is not None
+        return self.reference.continuity
 
     @cached_property
     def hurt(self) -> frozenset[int]:
@@ -143,14 +144,14 @@ class World:
 
     @cached_property
     def columns(self) -> list[int]:
-        return [self.panel.names.index(name) for name in self.table["columns"] if name != SCORE]
+        return [self.panel.names.index(name) for name in self.table.columns if name != SCORE]
 
     def evening(self, row: int, values: np.ndarray, sign: float = 1.0) -> CrossSection:
         """What was read and said at a session, of the eligible names."""
         chosen = np.flatnonzero(self.panel.eligible[row])
         read = values[chosen]
         scores = sign * self.model.predict(np.ascontiguousarray(read)).astype(np.float32)
-        names = tuple(self.table["columns"])
+        names = tuple(self.table.columns)
         return CrossSection(tuple(self.panel.symbols[c] for c in chosen), names, np.column_stack([read[:, self.columns], scores]))
 
     def honest(self, row: int) -> CrossSection:

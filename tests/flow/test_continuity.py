@@ -91,6 +91,6 @@ def test_limits_that_watch_a_feature_that_is_not_computed_here_are_refused() -> 
     symbols, rows = features.at(market.asof)
     scores = Scores(market.asof, "equities_xs", symbols, np.arange(len(rows), dtype=np.float64), "b")
     for columns in (["elsewhere", "score"], None):
-        bundle = SimpleNamespace(drift_reference={"continuity": {"columns": columns, "relations": {}}})
+        bundle = SimpleNamespace(drift_reference={"continuity": {"columns": columns, "steps": {}, "relations": {}}})
         with pytest.raises(BundleRefused, match=r"'elsewhere', which is not computed here|name no columns"):
             judge(None, bundle, features, scores, None)

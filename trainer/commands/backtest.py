@@ -64,6 +64,7 @@ def backtest(
     Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
     """
     from signals.code_version import code_version
+    from signals.text.documents import to_json
     from trainer.backtest.run import BacktestRequest
     from trainer.backtest.run import backtest as run_backtest
     from trainer.backtest.subject import settings_of
@@ -83,9 +84,8 @@ def backtest(
         found = run_backtest(request, step)
     _write(to, {**found.files, **report_files(found.figures, found.nav)})
     text = [*aligned(rows_of(found.figures)), ""]
-    text += [*(f"WARNING: {warning}" for warning in found.figures["warnings"]), f"Report: {to / 'report.html'}"]
-    told: dict[str, object] = {**found.figures, "to": str(to)}
-    emit(told, as_json=as_json, text="\n".join(text))
+    text += [*(f"WARNING: {warning}" for warning in found.figures.warnings), f"Report: {to / 'report.html'}"]
+    emit({**to_json(found.figures), "to": str(to)}, as_json=as_json, text="\n".join(text))
 
 
 def _write(to: Path, files: Mapping[str, bytes]) -> None:
