@@ -24,10 +24,12 @@ from appliance.schedule.job import JobStatus
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput
 from signals.features.panel import FeaturePanel
+from signals.market.bars import days_array
 from signals.monitoring import continuity
 from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection, Worst
 from signals.monitoring.drift import continuity_limits
 from signals.scoring.scores import Scores
+from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 
 SCORE_JOB = "score"
@@ -99,8 +101,8 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
     found.append(continuity.step(table, then, now, before.lag))
     recomputed: Figure = NOT_YET
     if before.again is not None:
-        again = _evening(table, *before.again.at(record.asof), before.again.names, {})
-        found.append(continuity.recomputed(_evening(table, record.symbols, values, record.names, {}), again))
+        again = _evening(table, *before.again.at(record.asof), before.again.names, _rescored(bundle, record, values))
+        found.append(continuity.recomputed(then, again))
         recomputed = found[-1].ratio
     return Continuity(found[1].ratio, found[0].ratio, recomputed, _beyond(found))
 
@@ -131,6 +133,13 @@ def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
         return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
     except DataNotUsable:
         return None
+
+
+def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:
+    """Scores that this program gives now to the values that were read then: another sign or order is another program."""
+    panel = FeaturePanel(days_array((record.asof,)), record.symbols, record.names, values[None], np.ones((1, len(values)), dtype=bool))
+    scores = score(bundle, panel)
+    return dict(zip(scores.symbols, scores.values, strict=True))
 
 
 def _said(deps: Deps, bundle: Bundle, asof: date) -> dict[str, float]:

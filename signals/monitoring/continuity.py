@@ -22,7 +22,8 @@ shuffle, half a doubling or a quarter of the values. A higher percentile would b
 session with a hole in it would switch its statistic off. A statistic whose limit would be beyond three quarters of a
 fault could not tell one from an honest session and is left out; the bundle states what is judged. A column that the
 accepted evening lacks is not compared. `recomputed` compares what was recorded on an evening with the same session
-computed anew: honest values agree, whatever the feature, and its limit is a constant.
+computed anew, and the scores with those that the model gives now to the recorded features: honest values agree,
+whatever the feature, and its limit is a constant.
 
 Entry points: `limits` on the trainer; `step`, `relations` and `recomputed` on the device.
 """

@@ -164,12 +164,13 @@ class World:
         ratios = {"DRIFT_RELATIONS": continuity.relations(self.table, now).ratio}
         if before is not None and row - before[0] in LAGS:
             ratios["DRIFT_STEP"] = continuity.step(self.table, before[1], now, row - before[0]).ratio
-            ratios["DRIFT_RECOMPUTED"] = continuity.recomputed(features_of(before[1]), features_of(again)).ratio
+            ratios["DRIFT_RECOMPUTED"] = continuity.recomputed(before[1], again).ratio
         return ratios
 
 
-def features_of(evening: CrossSection) -> CrossSection:
-    return CrossSection(evening.symbols, evening.columns[:-1], evening.values[:, :-1])
+def anew(features: CrossSection, record: CrossSection, sign: float) -> CrossSection:
+    """A recorded evening as a device computes it anew: the features, and scores of the recorded ones."""
+    return CrossSection(features.symbols, features.columns, np.column_stack([features.values[:, :-1], sign * record.values[:, -1]]))
 
 
 def worlds(history: History) -> Iterator[World]:
@@ -274,7 +275,8 @@ def plant(world: World, kind: Corruption, begun: int) -> dict[str, bool]:
         accepted = (begun - 1, world.honest(begun - 1))
         for row in range(begun, begun + SESSIONS_TO_CATCH):
             now = read(row)
-            again = read(accepted[0]) if kind.is_in_program else accepted[1]
+            turned = sign if accepted[0] < begun else 1.0
+            again = anew(read(accepted[0]), accepted[1], turned) if kind.is_in_program else accepted[1]
             past = {name for name, ratio in world.judge(accepted, row, now, again).items() if not ratio <= 1.0}
             if past & ({rule} if rule != "all" else set(RULES)):
                 stopped[rule] = True
