@@ -22,13 +22,13 @@ from signals.config import load  # noqa: E402
 from trainer.learners.base import FitDevice  # noqa: E402
 from trainer.learners.fanout import RowSet  # noqa: E402
 from trainer.learners.table import LEARNERS  # noqa: E402
-from trainer.recipes import RECIPES  # noqa: E402
 from trainer.recipes.base import RecipeConfig  # noqa: E402
 from trainer.samples.prepare import Range, prepare  # noqa: E402
 from trainer.samples.samples import seal_holdout  # noqa: E402
 from trainer.search.binned import BinnedRows  # noqa: E402
 from trainer.search.run import Arena  # noqa: E402
 from trainer.search.trial import sharpe_of  # noqa: E402
+from trainer.tasks.recipes import RECIPES  # noqa: E402
 from trainer.validation.book import next_opens  # noqa: E402
 from trainer.validation.ic import rank_ic  # noqa: E402
 from trainer.validation.splits.oof import score_unseen  # noqa: E402

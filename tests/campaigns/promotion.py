@@ -43,9 +43,9 @@ from trainer.promotion import champions
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.measure import FOLDER
 from trainer.promotion.seal import HOLDOUT
-from trainer.recipes import RECIPES
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.documents import read_object
+from trainer.tasks.recipes import RECIPES
 from trainer.training.train import TrainingRequest, train
 
 SLEEVE, CODE = "equities_xs", "campaign"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tests.fakes.labelled import samples_of
 from trainer.samples.samples import Samples
 from trainer.validation.deciles import decile_curve, decile_of
 from trainer.validation.ic import rank_ic
@@ -54,7 +55,7 @@ def honest(strength: float, seed: int, sessions: int = SESSIONS, names: int = NA
     label = np.array([returns[day + 1 : day + 1 + K].sum(axis=0) for day in range(sessions)])
     target = label - np.median(label, axis=1, keepdims=True)
     t0 = np.repeat(np.arange(sessions), names)
-    rows = Samples(
+    rows = samples_of(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions + K + 2), roll="forward"),
         symbols=tuple(f"N{i:02d}" for i in range(names)),
         names=("f",),

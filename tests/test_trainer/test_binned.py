@@ -14,7 +14,7 @@ import pytest
 from dask.tokenize import tokenize
 
 from signals.market.bars import Floats
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, with_features
 from trainer.learners.base import SharesBins
 from trainer.learners.bins import Bins
 from trainer.learners.fanout import RowSet
@@ -108,7 +108,7 @@ def test_shared_bins_see_the_quantiles_of_tested_features_and_a_fit_of_its_own_d
     train, test = halves(rows)
     moved = rows.features.copy()
     moved[test] += 1000.0
-    learner, there = LightGbm(CONFIG, seed=1), replace(rows, features=moved)
+    learner, there = LightGbm(CONFIG, seed=1), with_features(rows, moved)
     alone, alone_there = (learner.fit(r.features[train], r.target[train], r.weight[train], r.names) for r in (rows, there))
     assert alone.text == alone_there.text
     binned, binned_there = (fitted_in(learner.bins(r.features, r.names), learner, r, train) for r in (rows, there))

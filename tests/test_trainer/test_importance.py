@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, with_features
 from trainer.learners.base import FitDevice
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
@@ -40,7 +38,7 @@ def test_twins_hide_each_other_and_their_cluster_does_not() -> None:
     """With two copies of the feature, permuting one loses a fraction; permuting both loses it all."""
     rows, _ = market(1, strength=0.3)
     twin = rows.features[:, :1] + np.float32(0.05) * np.random.default_rng(0).normal(size=(len(rows), 1))
-    doubled = replace(rows, features=np.hstack([rows.features, twin.astype(np.float32)]), names=(*rows.names, "twin"))
+    doubled = with_features(rows, np.hstack([rows.features, twin.astype(np.float32)]), (*rows.names, "twin"))
     found = explained(doubled)
     single = {loss.features[0]: loss.loss.mean for loss in found.by_feature}
     joined = {loss.features: loss.loss.mean for loss in found.by_cluster}

@@ -15,7 +15,7 @@ from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 from tests.campaigns.leaks import HIDDEN, KINDS, Delivery, as_it_is, delivered, market_of, other_vendor, reversal
 from tests.fakes.bars import synthetic_bars
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, with_features
 from trainer.curation.audit.audit import audit, render
 from trainer.curation.audit.early import early_moves
 from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
@@ -190,7 +190,7 @@ def test_an_honest_reversal_may_lose_what_a_rule_of_prices_loses(case: Case) -> 
     short = 0.2 * standard(case.ahead(case.bars.total_return)) + case.noise(5)
     features = case.rows.features.copy()
     features[:, 0] = -(0.2 * standard(case.ahead(case.bars.total_return)) + case.noise(6))
-    known = replace(case.rows, features=features)
+    known = with_features(case.rows, features)
     assert failed(entry_profile(case.subject(short, known), CONFIG)) == []
     assert failed(entry_profile(case.subject(short), CONFIG)) != []
 
@@ -200,7 +200,7 @@ def test_features_one_session_old_lose_what_only_the_next_session_held(case: Cas
     """It is a leak, unless a rule of prices, here the first feature, loses as much: then it is an honest reversal."""
     features = case.rows.features.copy()
     features[:, column] = 0.5 * standard(case.ahead(case.bars.total_return)) + case.noise(7)
-    leaked = replace(case.rows, features=features)
+    leaked = with_features(case.rows, features)
     forward = walk_forward(leaked, LEARNER, groups=4, workers=1, step=lambda name: None)
     found = lagged_features(case.subject(forward, leaked), FITTING, CONFIG)
     lost = float(found.why.split("lose, ")[1].split(",")[0])
@@ -214,7 +214,7 @@ def test_a_model_of_other_names_labels_knows_nothing_unless_a_feature_holds_them
     dense = np.roll(case.rows.dense(case.rows.label), len(case.rows.symbols) // 2, axis=1)
     features = case.rows.features.copy()
     features[:, 1] = np.nan_to_num(dense)[case.rows.t0, case.rows.column]
-    found = shifted_labels(case.subject(case.noise(8), replace(case.rows, features=features)), FITTING, CONFIG)
+    found = shifted_labels(case.subject(case.noise(8), with_features(case.rows, features)), FITTING, CONFIG)
     assert not found.passed and (found.value or 0) > 10
 
 

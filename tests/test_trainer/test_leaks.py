@@ -10,13 +10,13 @@ import pytest
 from signals.errors import InvariantBroken
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, with_features
 from trainer.learners.base import FitDevice
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.training.evidence import LEAK_IC, warnings
+from trainer.tasks.rank_return.evidence import LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.proof import figures, prove
 from trainer.validation.splits.cpcv import leaks, splits
@@ -69,7 +69,7 @@ def test_a_feature_shifted_into_its_label_raises_the_alarm() -> None:
     ahead[:-1] = bars.total_return[1:]
     features = rows.features.copy()
     features[:, 1] = ahead[rows.t0, rows.column]
-    leaked = replace(rows, features=features)
+    leaked = with_features(rows, features)
     config = RecipeConfig(cpcv=CPCV)
     for case, is_alarm in ((rows, False), (leaked, True)):
         proof = prove(case, LEARNER, CPCV, workers=1, step=no_step)
@@ -102,7 +102,7 @@ def depends_on_test_rows(make, rows) -> bool:  # type: ignore[no-untyped-def]
     train, test = folds(rows.t0, rows.t1, 4)[0]
     changed = rows.features.copy()
     changed[test] = changed[test] * 3.0 + 1.0
-    other = replace(rows, features=changed)
+    other = with_features(rows, changed)
     asked = rows.features[train[:200]]
     one, two = (scored(fit(case, make(case), train), asked) for case in (rows, other))
     return not np.array_equal(one, two)

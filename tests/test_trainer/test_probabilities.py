@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from tests.fakes.labelled import samples_of
 from tests.fakes.score_histories import honest, planted
 from trainer.samples.samples import Samples
 from trainer.validation.calibration import Platt, fit_platt
@@ -25,7 +26,7 @@ def rows_of(signal: float, seed: int = 0, sessions: int = 300, names: int = 40) 
     score = rng.normal(size=len(t0))
     beats = rng.random(len(t0)) < 1 / (1 + np.exp(-signal * score))
     target = np.where(beats, 1.0, -1.0) * rng.uniform(0.1, 1.0, len(t0))
-    return Samples(
+    return samples_of(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions + K + 2), roll="forward"),
         symbols=tuple(f"N{i:02d}" for i in range(names)),
         names=("f",),

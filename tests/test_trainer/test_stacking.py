@@ -23,7 +23,6 @@ from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.runs.evidence import Evidence
 from trainer.runs.trials import EvidenceTrials
@@ -32,6 +31,7 @@ from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import StackLearner, StackRequest, stack
 from trainer.stacking.verdict import ScoreRecord, records, rows_of
+from trainer.tasks.recipes import RECIPES
 from trainer.training.train import TrainingRequest as TrainRequest
 from trainer.training.train import train
 from trainer.validation.ic import Mean

@@ -27,9 +27,9 @@ from trainer.__main__ import app
 from trainer.commands.training import overridden
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes import RECIPES
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs.run_folder import write_run
+from trainer.tasks.recipes import RECIPES, read_config
 from trainer.training.train import TrainingRequest, steps, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,7 +296,7 @@ def test_a_run_that_fails_while_writing_leaves_no_folder(tmp_path: Path) -> None
 
 
 def test_the_shipped_recipe_is_the_built_in_one() -> None:
-    assert load(ROOT / "configs" / "sleeves" / "equities_xs.yml", RecipeConfig) == RECIPE.config
+    assert read_config(ROOT / "configs" / "sleeves" / "equities_xs.yml", RECIPE) == RECIPE.config
 
 
 def test_an_unknown_key_of_a_recipe_is_refused(tmp_path: Path) -> None:

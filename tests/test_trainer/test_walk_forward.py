@@ -10,13 +10,13 @@ import pytest
 from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
 from tests.fakes.bars import synthetic_bars
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, with_features
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.samples.samples import Samples, samples, seal_holdout
-from trainer.training.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
+from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.proof import figures, prove
 from trainer.validation.splits.oof import cross_validate
@@ -88,8 +88,8 @@ def test_nothing_in_the_holdout_or_its_gap_changes_a_score_or_a_figure() -> None
         rows,
         label=np.where(hidden, rng.normal(size=len(rows)), rows.label),
         target=np.where(hidden, rng.normal(size=len(rows)), rows.target),
-        features=np.where(hidden[:, None], rng.normal(size=rows.features.shape), rows.features).astype(np.float32),
     )
+    forged = with_features(forged, np.where(hidden[:, None], rng.normal(size=rows.features.shape), rows.features).astype(np.float32))
     proof, found = worth(rows, bars)
     forged_proof, forged_found = worth(forged, bars)
     np.testing.assert_array_equal(proof.oof.scores, forged_proof.oof.scores)
@@ -146,7 +146,7 @@ class Oracle:
 
 def test_a_learner_that_memorises_rows_scores_nothing_out_of_fold() -> None:
     rows, _ = market(10)
-    rows = replace(rows, features=np.arange(len(rows), dtype=np.float32)[:, None], names=("row",))
+    rows = with_features(rows, np.arange(len(rows), dtype=np.float32)[:, None], ("row",))
     oof = cross_validate(rows, Oracle(), groups=4, test_groups=2, embargo=5, workers=1, step=no_step)
     assert (oof.scores == 0.0).all()
     assert np.isnan(rank_ic(rows.dense(oof.scores[0]), rows.dense(rows.label))).all()

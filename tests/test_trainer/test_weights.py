@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from signals.errors import InvariantBroken, TooLittleHistory
-from tests.fakes.labelled import market
+from tests.fakes.labelled import market, samples_of
 from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
 from trainer.labels.weights import WeightConfig, reweighted, time_decay, uniqueness_by_symbol
@@ -65,7 +65,7 @@ def masked(weights: dict[Regime, float], spoiled: bool = False) -> tuple[Samples
     if spoiled:
         target = np.where(wild, -5.0 * features[:, 0], target)
     config = WeightConfig(regimes=weights)
-    rows = Samples(
+    rows = samples_of(
         sessions=np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions), roll="forward"),
         symbols=tuple(f"N{i:02d}" for i in range(names)),
         names=("a", "b"),

@@ -32,12 +32,18 @@ class Labels:
     ends : int64, shape (T, N)
         Row of the session at which the label is known (t1); -1 where there is no label. t0 is the row itself: the
         features' session, one before the entry, so that a closed interval [t0, t1] covers all that was looked at.
+    target : float64, shape (T, N), optional
+        What is learned of each; None learns the rank of the value within its session.
+    quality : float64, shape (T, N), optional
+        Weight of each, with mean 1 in every session; None weighs all alike.
     """
 
     sessions: Days
     symbols: tuple[str, ...]
     values: Floats
     ends: Rows
+    target: Floats | None = None
+    quality: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.sessions), len(self.symbols))
@@ -46,6 +52,9 @@ class Labels:
         labelled = self.ends >= 0
         if not np.array_equal(np.isfinite(self.values), labelled):
             raise InvariantBroken("a label has an end and an end has a label")
+        for beside in (self.target, self.quality):
+            if beside is not None and (beside.shape != shape or not bool(np.isfinite(beside[labelled]).all())):
+                raise InvariantBroken("a label has a finite target and quality")
         starts = np.arange(shape[0])[:, None]
         if bool(np.any(labelled & (self.ends <= starts))) or bool(np.any(self.ends >= shape[0])):
             raise InvariantBroken("a label ends after its features and inside the panel")

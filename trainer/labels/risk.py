@@ -70,4 +70,5 @@ def _labels(bars: Bars, k: int, values: Floats) -> Labels:
     has_end[:-k] = np.isfinite(bars.close[k:])
     known = bars.eligible & np.isfinite(values) & has_end
     ends = np.arange(len(bars.sessions))[:, None] + k
-    return Labels(bars.sessions, bars.symbols, np.where(known, values, np.nan), np.where(known, ends, -1))
+    values = np.where(known, values, np.nan)
+    return Labels(bars.sessions, bars.symbols, values, np.where(known, ends, -1), target=values)  # sizes are learned, not ranks

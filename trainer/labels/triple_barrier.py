@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
@@ -52,10 +53,17 @@ class BarrierLabels:
         Return of the trade, and the session at which it ended.
     side : int8, shape (T, N)
         1 profit, -1 stop, 0 end of patience or no label.
+    quality : float64, shape (T, N)
+        Weight of each label, with mean 1 in its session: 1/2 for the worst outcome to 3/2 for the best, by rank of
+
+            0.4 (1 - life / patience) + 0.4 (1 - adverse move / other barrier) + 0.2 favourable move / own barrier
+
+        where the moves are the largest during the life of the trade, seen from the side on which it ended.
     """
 
     labels: Labels
     side: NDArray[np.int8]
+    quality: Floats
 
 
 def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterable[Action] = ()) -> BarrierLabels:
@@ -77,12 +85,13 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     shape = bars.close.shape
     opens, highs, lows, closes, last_price = _comparable(bars)
     unknown = np.isnan(bridged(bars)[0])
-    sigma = _volatility(bars.total_return, barriers.window)
+    sigma = trailing_volatility(bars.total_return, barriers.window)
     entry = np.full(shape, np.nan)
     entry[:-1] = opens[1:]
     upper, lower = entry * (1.0 + barriers.profit * sigma), entry * (1.0 - barriers.stop * sigma)
     waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0)
     value, side, ends = np.full(shape, np.nan), np.zeros(shape, dtype=np.int8), np.full(shape, -1, dtype=np.int64)
+    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
     leaving = {gone.column: gone for gone in departures(bars, delistings)}
     last_step = barriers.max_sessions + EXIT_SESSIONS
     for step in range(1, min(last_step, shape[0] - 1) + 1):
@@ -90,6 +99,9 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
         is_late, has = step > barriers.max_sessions, np.isfinite(closes[ahead])
         if step > 1:
             waiting[now] &= ~unknown[ahead]
+        seen = waiting[now] & has
+        lowest[now] = np.where(seen, np.minimum(lowest[now], lows[ahead]), lowest[now])
+        highest[now] = np.where(seen, np.maximum(highest[now], highs[ahead]), highest[now])
         touched, level, hit = _touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
         touched &= not is_late
         done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
@@ -107,7 +119,21 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
                 ends[row, column], waiting[row, column] = gone.effective, False
         if not waiting.any():
             break
-    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        up, down = ((highest - entry) / (upper - entry)).clip(0.0, 1.0), ((entry - lowest) / (entry - lower)).clip(0.0, 1.0)
+    is_up = np.where(side == 0, value > 0.0, side > 0)
+    life = np.minimum(ends - np.arange(shape[0])[:, None], barriers.max_sessions) / barriers.max_sessions
+    quality = 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
+    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side, _by_rank(np.where(ends >= 0, quality, np.nan)))
+
+
+def _by_rank(values: Floats) -> Floats:
+    """Weights of 1/2 to 3/2 by rank within each row, NaN where there is no value; 1 for a lone one."""
+    weights = np.full(values.shape, np.nan)
+    for row, out in zip(values, weights, strict=True):
+        known = np.flatnonzero(np.isfinite(row))
+        out[known] = 0.5 + (rankdata(row[known]) - 1.0) / (len(known) - 1) if len(known) > 1 else 1.0
+    return weights
 
 
 def _touch(
@@ -132,7 +158,7 @@ def _comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close, level
 
 
-def _volatility(returns: Floats, window: int) -> Floats:
+def trailing_volatility(returns: Floats, window: int) -> Floats:
     """Standard deviation (ddof 1) of the last `window` returns; NaN where one is missing."""
     sigma = np.full(returns.shape, np.nan)
     if len(returns) >= window:

@@ -80,7 +80,7 @@ def lagged_features(subject: LeakSubject, fitting: Fitting, config: LeakConfig) 
     rows = subject.rows
     before = np.full_like(subject.panel.values, np.nan)
     before[1:] = subject.panel.values[:-1]
-    old = replace(rows, features=before[rows.t0, rows.column])
+    old = replace(rows, panel=replace(subject.panel, values=before))
     scores = walk_forward(old, fitting.learner, groups=subject.groups, workers=fitting.workers, step=lambda name: None)
     fitting.step("features lagged")
     labels = rows.dense(rows.label)

@@ -18,6 +18,23 @@ Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
+class Inputs(Protocol):
+    """Samples as a model sees them, float32 (n, *shape): an array, or what is gathered when it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, and the shape of one."""
+        ...
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        ...
+
+    def __getitem__(self, rows: slice | Rows, /) -> Matrix:
+        """Return the samples numbered `rows`."""
+        ...
+
+
 class FitDevice(StrEnum):
     """Where to fit: `auto` takes CUDA when the learner and this machine have it."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.inference import predict
-from trainer.learners.base import Matrix, Model
+from trainer.learners.base import Inputs, Model
 
 TOLERANCE = 2e-5
 CHUNK_ROWS = 131_072
@@ -32,7 +32,7 @@ class Exported:
     parity: Parity
 
 
-def export(model: Model, features: Matrix, *, tolerance: float = TOLERANCE) -> Exported:
+def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> Exported:
     """Convert `model` and compare both on all rows of `features`, the ONNX side with the device's own code.
 
     Raises
@@ -45,7 +45,7 @@ def export(model: Model, features: Matrix, *, tolerance: float = TOLERANCE) -> E
     for start in range(0, len(features), CHUNK_ROWS):
         rows = features[start : start + CHUNK_ROWS]
         difference = np.abs(model.predict(rows) - predict([content], rows))
-        with_nan += int(np.isnan(rows).any(axis=1).sum())
+        with_nan += int(np.isnan(rows).reshape(len(rows), -1).any(axis=1).sum())
         worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
         if not worst <= tolerance:
             raise InvariantBroken(

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from signals.config import Config
 from signals.errors import FixInput
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
+from trainer.learners.capabilities import Capabilities
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, MlpConfig, RidgeConfig
 
 
@@ -36,12 +37,16 @@ class Parameters(Config):
     mlp: MlpConfig = MlpConfig()
 
 
+TABLES = Capabilities()
+
+
 @dataclass(frozen=True)
 class LearnerRow:
     """How one kind of learner is made, and how its written model is read."""
 
     make: Callable[[Parameters, int, FitDevice], Learner]
     read: Callable[[str, tuple[str, ...]], Model]
+    capabilities: Capabilities = TABLES
 
     def __call__(self, parameters: Parameters, seed: int, device: FitDevice = FitDevice.AUTO) -> Learner:
         """Return the learner."""
@@ -112,10 +117,12 @@ def _read_mlp(text: str, names: tuple[str, ...]) -> Model:
     return read_mlp(text, names)
 
 
+BOTH = frozenset({FitDevice.CPU, FitDevice.CUDA})
+IMPUTES = Capabilities(takes_missing=False)
 LEARNERS: Mapping[LearnerKind, LearnerRow] = {
     LearnerKind.LIGHTGBM: LearnerRow(_lightgbm, _read_lightgbm),
-    LearnerKind.CATBOOST: LearnerRow(_catboost, _read_catboost),
-    LearnerKind.RIDGE: LearnerRow(_ridge, _read_linear),
-    LearnerKind.LOGISTIC: LearnerRow(_logistic, _read_linear),
-    LearnerKind.MLP: LearnerRow(_mlp, _read_mlp),
+    LearnerKind.CATBOOST: LearnerRow(_catboost, _read_catboost, Capabilities(devices=BOTH)),
+    LearnerKind.RIDGE: LearnerRow(_ridge, _read_linear, IMPUTES),
+    LearnerKind.LOGISTIC: LearnerRow(_logistic, _read_linear, IMPUTES),
+    LearnerKind.MLP: LearnerRow(_mlp, _read_mlp, Capabilities(takes_missing=False, devices=BOTH)),
 }

@@ -28,14 +28,13 @@ from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import BarResult
 from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
-from trainer.recipes import RECIPES
-from trainer.recipes.base import RecipeConfig
 from trainer.runs.chain import Record
 from trainer.runs.documents import canonical_json, parsed
 from trainer.runs.evidence import Retraining, read_evidence
 from trainer.runs.lock import exclusive
 from trainer.runs.run_folder import refuse_existing
 from trainer.runs.settings import TRAINING, TrainingSettings
+from trainer.tasks.recipes import config_of, recipe_named
 from trainer.training import train as training
 from trainer.validation.likeness import Likeness, SeedNull, likeness_to_predecessor
 from trainer.validation.splits.oof import Step
@@ -97,8 +96,8 @@ def train_again(request: RetrainRequest, accepted: TrainingSettings, compare: Co
     if (asked := accepted.range) is None:
         raise FixInput("the accepted training does not say what range it read", fix="Promote a run of this version")
     training.train(
-        RECIPES[accepted.sleeve],
-        parse(accepted.config, RecipeConfig, where="the accepted recipe"),
+        recipe_named(accepted.sleeve),
+        config_of(accepted.config, where="the accepted recipe"),
         training.TrainingRequest(
             data=request.data,
             run=request.run,
@@ -119,7 +118,7 @@ def train_again(request: RetrainRequest, accepted: TrainingSettings, compare: Co
 def steps(request: RetrainRequest) -> int:
     """How often a real training calls its step at most."""
     found = lineage_log.newest(request.registry, request.sleeve, request.role)
-    return training.steps(parse(_accepted(request, found).config, RecipeConfig, where="the accepted recipe"))
+    return training.steps(config_of(_accepted(request, found).config, where="the accepted recipe"))
 
 
 def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome:

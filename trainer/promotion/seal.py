@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from signals.config import parse
 from signals.errors import FixInput
 from signals.files import write_atomic
 from trainer.backtest.figures import annual_sharpe, worth
@@ -18,13 +17,12 @@ from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.learners.base import FitDevice
 from trainer.promotion.measure import BEFORE_HOLDOUT, FOLDER, begun, held
 from trainer.promotion.measured import SealedBook, SessionReturns
-from trainer.recipes import RECIPES
-from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.runs import artefacts
 from trainer.runs.documents import read_document
 from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.samples.prepare import Range, prepare
 from trainer.samples.samples import Samples, Seal, seal_holdout
+from trainer.tasks.recipes import config_of, recipe_named
 from trainer.validation.ic import rank_ic
 from trainer.validation.splits.oof import fit_all, scored
 
@@ -59,14 +57,14 @@ def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -
 def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
     where = subject.run / TRAINING
     training = read_document(where, TrainingSettings)
-    recipe = RECIPES[subject.evidence.sleeve]
-    config = parse(training.config, RecipeConfig, where=str(where))
+    config = config_of(training.config, where=str(where))
+    recipe = recipe_named(subject.evidence.sleeve, config)
     rows = prepare(recipe, config, _range(subject, data, training)).rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
     device = FitDevice(subject.evidence.learner.device)
-    learner = learner_of(config, training.seed, device)
+    learner = recipe.task.learner(config, training.seed, device)
     model = fit_all(open_rows, learner)
     if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
         raise FixInput(
@@ -76,7 +74,7 @@ def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.nda
         )
     sealed = rows.t0 >= seal.first
     values = np.full(len(rows), np.nan)
-    values[sealed] = scored(model, rows.features[sealed])
+    values[sealed] = scored(model, rows.inputs(np.flatnonzero(sealed)))
     return rows, seal, values
 
 

@@ -22,7 +22,6 @@ from scipy.stats import norm, spearmanr
 
 from execution.yardstick import levels
 from signals.bundle import Role
-from signals.config import parse
 from signals.errors import FixInput, SkipSession
 from signals.files import write_atomic
 from signals.inference import predict
@@ -36,11 +35,11 @@ from trainer.promotion import lineage_log
 from trainer.promotion.measure import FOLDER, begun, held, model_hashes
 from trainer.promotion.measured import MeanInterval, Profit, RecordedBy, Shadow
 from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
-from trainer.recipes.base import LABELS, RecipeConfig
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.looks import Look
 from trainer.runs.settings import TRAINING, TrainingSettings
+from trainer.tasks.recipes import config_of, task_of
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic
 from trainer.validation.significance.anytime import interval_at_all_times
@@ -102,8 +101,8 @@ def shadow(
             continue
         evenings.append(evening)
         values[archive.whole.index(asof), [columns[owner] for owner in evening.scores]] = [*evening.scores.values()]
-    config = parse(read_document(subject.run / TRAINING, TrainingSettings).config, RecipeConfig, where=str(subject.run))
-    labels = LABELS[config.label.kind](archive.whole, config.label, archive.actions)
+    config = config_of(read_document(subject.run / TRAINING, TrainingSettings).config, where=str(subject.run))
+    labels = task_of(config).labels(archive.whole, config, archive.actions)
     ic = rank_ic(values, labels.values)
     predicted, low, high = predicted_band(subject, int(np.isfinite(ic).sum()), band)
     found_shadow = Shadow(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from signals.config import Config
-from signals.market.actions import Action
-from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
-from trainer.labels.horizon import EntryPrice, horizon_labels
-from trainer.labels.panel import Labels
+from signals.views import TableView, View
+from trainer.labels.horizon import EntryPrice
 from trainer.labels.weights import WeightConfig
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.parameters import Objective
@@ -21,23 +20,28 @@ from trainer.learners.table import LEARNERS, LearnerKind, Parameters
 from trainer.recipes.leak_limits import LeakConfig
 from trainer.recipes.space import SearchConfig
 
+if TYPE_CHECKING:
+    from trainer.tasks.base import Task
+
 WITHOUT_CHANCE = frozenset({LearnerKind.RIDGE, LearnerKind.LOGISTIC})
+HORIZON = "horizon"
+TABLE = TableView()
+VIEW: TypeAdapter[View] = TypeAdapter(View)
 
 
-class LabelKind(StrEnum):
-    """What is learned."""
-
-    HORIZON = "horizon"
+def _of_document(view: object) -> object:
+    """Read a view's document as JSON, which its strict fields ask for."""
+    return VIEW.validate_json(json.dumps(view)) if isinstance(view, Mapping) else view
 
 
 class LabelConfig(Config):
-    """The label: its kind, k, the sessions from entry to exit, and where in a session both happen.
+    """The label: its kind, which chooses the task, k, the sessions from entry to exit, and where in a session both happen.
 
     The device refuses a bundle whose entry is not that of its own schedule (`execution.entry`): `opg` for the opening
     auction, `cls` for the closing one, `day` for steps through the session.
     """
 
-    kind: LabelKind = LabelKind.HORIZON
+    kind: str = HORIZON
     k: int = Field(default=5, ge=1, le=252)
     entry: EntryPrice = EntryPrice.OPG
 
@@ -74,6 +78,8 @@ class RecipeConfig(Parameters):
 
     `seeds` models are fitted wherever one is, each with a seed of its own, and averaged; a search's trials and learners
     without chance (ridge, logistic) fit one.
+    `sleeve` is the one that the recipe is for, empty where whoever reads it says so; it changes no fingerprint either, for a
+    trial names its sleeve by itself. `view` is how a sample looks to the learner.
     `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
     learned, so it changes no fingerprint; a training asks that the study be on record.
     """
@@ -85,10 +91,16 @@ class RecipeConfig(Parameters):
     cpcv: CpcvConfig = CpcvConfig()
     search: SearchConfig = SearchConfig()
     study: str = ""
+    sleeve: str = Field(default="", exclude=True)
+    view: Annotated[View, BeforeValidator(_of_document)] = TABLE
 
     def fingerprint(self) -> str:
-        """SHA-256 over the canonical JSON of every value but the study."""
-        return RecipeConfig.hash_of(self.model_dump(mode="json", exclude={"study"}))
+        """SHA-256 over the canonical JSON of `identity`."""
+        return RecipeConfig.hash_of(self.identity())
+
+    def identity(self) -> dict[str, object]:
+        """Return every value but the study, and the view where it is not the table: recipes from before views keep their hash."""
+        return self.model_dump(mode="json", exclude={"study", *(["view"] if self.view == TABLE else [])})
 
     @model_validator(mode="after")
     def _searches_what_learners_have(self) -> RecipeConfig:
@@ -127,6 +139,7 @@ class Recipe:
     Attributes
     ----------
     sleeve : Sleeve
+    task : Task
     config : RecipeConfig
         Used where no file overrides it.
     leaks : LeakConfig
@@ -134,14 +147,9 @@ class Recipe:
     """
 
     sleeve: Sleeve
+    task: Task
     config: RecipeConfig
     leaks: LeakConfig = field(default_factory=LeakConfig)
 
 
-def _horizon(bars: Bars, config: LabelConfig, actions: tuple[Action, ...]) -> Labels:
-    return horizon_labels(bars, config.k, delistings=actions, entry=config.entry)
-
-
-LABELS: Mapping[LabelKind, Callable[[Bars, LabelConfig, tuple[Action, ...]], Labels]] = {LabelKind.HORIZON: _horizon}
-
-__all__ = ["LABELS", "LEARNERS", "CpcvConfig", "LabelConfig", "LabelKind", "LearnerKind", "Recipe", "RecipeConfig", "learner_of"]
+__all__ = ["LEARNERS", "CpcvConfig", "LabelConfig", "LearnerKind", "Recipe", "RecipeConfig", "learner_of"]

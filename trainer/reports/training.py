@@ -74,7 +74,7 @@ def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
 
 def rows_of(known: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *_provenance(known)]
+    return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *provenance(known)]
 
 
 def markdown(known: Evidence) -> str:
@@ -212,7 +212,8 @@ def _calibration(known: Evidence) -> list[tuple[str, str]]:
     ]
 
 
-def _provenance(known: Evidence) -> list[tuple[str, str]]:
+def provenance(known: Evidence) -> list[tuple[str, str]]:
+    """Lines about rows, folds, seal, data and program, which every training has."""
     parity, cpcv, holdout, data, training = known.parity, known.cpcv, known.holdout, known.dataset, known.training
     first, last = known.first_training_session, known.last_training_session
     if parity is None or cpcv is None:

@@ -10,7 +10,7 @@ from signals.audit.extremes import unsettled
 from signals.features.market import market_return
 from signals.features.panel import FeaturePanel
 from trainer.labels.weights import reweighted
-from trainer.recipes.base import LABELS, Recipe, RecipeConfig
+from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.samples import Samples, samples
 from trainer.samples.source import TrainingBars, read_source
 
@@ -52,8 +52,10 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
         version=chosen.version,
     )
     panel = recipe.sleeve.panel(source.bars)
-    labels = LABELS[config.label.kind](source.bars, config.label, source.actions)
-    rows = samples(panel, labels, first=source.first_row, doubted=unsettled(source.bars))
+    task = recipe.task
+    labels = task.labels(source.bars, config, source.actions)
+    doubted = unsettled(source.bars) if task.leaves_doubted_out else None
+    rows = samples(panel, labels, first=source.first_row, doubted=doubted, min_names=task.min_names, view=config.view)
     market = market_return(source.bars.total_return, source.bars.eligible)
     weight = reweighted(rows.weight, rows.t0, rows.t1, rows.column, config.weighting, market)
     return Material(source, panel, replace(rows, weight=weight))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,58 +11,104 @@ from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Days, Floats
 from signals.market.holding import Flags
+from signals.views import TableView, View
 from trainer.labels.panel import MIN_NAMES, Labels, Rows, normal_ranks
-from trainer.learners.base import Matrix
+from trainer.learners.base import Inputs, Matrix
 
-AXES = ("sessions", "symbols", "names")
+BY_ROW = ("t0", "t1", "column", "label", "target", "weight")
+DEFAULT_VIEW = TableView()
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Inputs that are gathered when they are asked for, so that windows of a whole history never exist as one array."""
+
+    panel: FeaturePanel
+    view: View
+    t: Rows
+    column: Rows
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def __getitem__(self, rows: slice | Rows) -> Matrix:
+        """Return the samples numbered `rows`, float32 (n, *shape)."""
+        return self.view.rows(self.panel, self.t[rows], self.column[rows])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that all samples together would have."""
+        return (len(self), *self.view.shape(len(self.panel.names)))
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Long rows over a panel's axes, ordered by session and symbol.
+    """An index over a feature panel: long rows, ordered by session and symbol; what a model sees is gathered.
 
     Attributes
     ----------
-    sessions : datetime64[D], shape (T,)
-    symbols : tuple of str, length N
-    names : tuple of str, length F
-        Feature names in the model's order.
+    panel : FeaturePanel
     t0, t1 : int64, shape (n,), rows of `sessions`
         Features' session, and the session at which the label is known.
     column : int64, shape (n,)
         Which symbol.
-    features : float32, shape (n, F); NaN where undefined
     label : float64, shape (n,), fraction
         Total return, finite.
     target : float64, shape (n,)
-        Per-session inverse-normal rank of the label, over the names that have one to learn from; 0 for the others.
+        What is learned: the label's own target, else its inverse-normal rank within its session over the names that have one
+        to learn from; 0 for the others.
     weight : float64, shape (n,)
         Every session weighs the same, however many names it has; the mean weight is 1. 0 is never learned from.
+    view : View
+        How a sample looks to a model.
     """
 
-    sessions: Days
-    symbols: tuple[str, ...]
-    names: tuple[str, ...]
+    panel: FeaturePanel
     t0: Rows
     t1: Rows
     column: Rows
-    features: Matrix
     label: Floats
     target: Floats
     weight: Floats
+    view: View = DEFAULT_VIEW
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name not in AXES and len(getattr(self, field.name)) != len(self.t0):
-                raise InvariantBroken(f"samples.{field.name} and samples.t0 differ in length")
+        for name in BY_ROW:
+            if len(getattr(self, name)) != len(self.t0):
+                raise InvariantBroken(f"samples.{name} and samples.t0 differ in length")
+
+    @property
+    def sessions(self) -> Days:
+        """Sessions of the panel, datetime64[D] (T,)."""
+        return self.panel.sessions
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the panel."""
+        return self.panel.symbols
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in the model's order."""
+        return self.panel.names
+
+    @property
+    def features(self) -> Matrix:
+        """Features of every row's own session, float32 (n, F), gathered anew each time; NaN where undefined."""
+        return TableView().rows(self.panel, self.t0, self.column)
+
+    def inputs(self, rows: Rows | None = None) -> Inputs:
+        """What a model sees of the rows numbered `rows`, of all where it is None: a table, or what is gathered when asked for."""
+        t, column = (self.t0, self.column) if rows is None else (self.t0[rows], self.column[rows])
+        gathered = Gathered(self.panel, self.view, t, column)
+        return gathered[:] if isinstance(self.view, TableView) else gathered
 
     def __len__(self) -> int:
         return len(self.t0)
 
     def where(self, chosen: NDArray[np.bool_]) -> Samples:
         """Return the rows that are `chosen`; the axes stay."""
-        rows = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in AXES}
-        return Samples(self.sessions, self.symbols, self.names, **rows)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in BY_ROW})
 
     def dense(self, values: Floats) -> Floats:
         """Spread one number per row over [session, symbol]; NaN elsewhere."""
@@ -71,10 +117,18 @@ class Samples:
         return panel
 
 
-def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Flags | None = None) -> Samples:
+def samples(
+    panel: FeaturePanel,
+    labels: Labels,
+    *,
+    first: int = 0,
+    doubted: Flags | None = None,
+    min_names: int = MIN_NAMES,
+    view: View = DEFAULT_VIEW,
+) -> Samples:
     """Join features and labels, from row `first` of the panel on.
 
-    A session with fewer than `MIN_NAMES` labelled names ranks nothing and gives no rows. Labels over a return that is
+    A session with fewer than `min_names` labelled names gives no rows: it ranks nothing. Labels over a return that is
     `doubted`, bool (T, N), are judged like all others and never learned from: they weigh nothing, and other names'
     targets are ranked without them.
 
@@ -87,28 +141,28 @@ def samples(panel: FeaturePanel, labels: Labels, *, first: int = 0, doubted: Fla
         raise InvariantBroken("features and labels are on different axes")
     usable = panel.eligible & (labels.ends >= 0)
     usable[:first] = False
-    usable &= (usable.sum(axis=1) >= MIN_NAMES)[:, None]
+    usable &= (usable.sum(axis=1) >= min_names)[:, None]
     t0, column = np.nonzero(usable)
     if t0.size == 0:
         raise TooLittleHistory(
-            f"no session has {MIN_NAMES} eligible names with features and a label",
+            f"no session has {min_names} eligible name{'s' * (min_names > 1)} with features and a label",
             where=f"{panel.sessions[first]} to {panel.sessions[-1]}",
             fix="Use a longer range or more symbols",
         )
     taught = usable if doubted is None else usable & ~_holds_one(doubted, labels.ends)
     weight = np.where(taught[usable], 1.0 / np.maximum(taught.sum(axis=1), 1)[t0], 0.0)
-    target = normal_ranks(np.where(taught, labels.values, np.nan))[usable]
+    if labels.quality is not None:
+        weight = weight * labels.quality[usable]
+    target = (normal_ranks(np.where(taught, labels.values, np.nan)) if labels.target is None else labels.target)[usable]
     return Samples(
-        sessions=panel.sessions,
-        symbols=panel.symbols,
-        names=panel.names,
+        panel=panel,
         t0=t0,
         t1=labels.ends[usable],
         column=column,
-        features=panel.values[usable],
         label=labels.values[usable],
         target=np.where(taught[usable], target, 0.0),
         weight=weight / weight.mean(),
+        view=view,
     )
 
 

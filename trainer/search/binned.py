@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ import numpy as np
 from signals.market.bars import Floats
 from trainer.learners.base import Learner, SharesBins
 from trainer.learners.fanout import RowSet
-from trainer.samples.samples import AXES, Samples
+from trainer.samples.samples import BY_ROW, Samples
 from trainer.validation.splits.oof import learned_from, score_unseen, scored
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ class BinnedRows:
     def of(cls, rows: Samples) -> BinnedRows:
         """Nothing is binned before it is asked for."""
         digest = hashlib.sha256(repr((rows.symbols, rows.names)).encode())
-        for part in fields(rows):
-            if part.name not in AXES or part.name == "sessions":
-                digest.update(np.ascontiguousarray(getattr(rows, part.name)).view(np.uint8).data)
+        for part in (rows.sessions, rows.panel.values, *(getattr(rows, name) for name in BY_ROW)):
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
         return cls(rows, digest.hexdigest())
 
     def score(self, learner: Learner, train: RowSet, test: RowSet) -> Floats:
@@ -54,7 +53,7 @@ class BinnedRows:
             return score_unseen(rows, learner, train, test)
         chosen = learned_from(rows, train.numbers)
         model = learner.fit_binned(self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
-        return scored(model, rows.features[test.numbers])
+        return scored(model, rows.inputs(test.numbers))
 
     def _of(self, learner: SharesBins) -> Bins:
         with self._lock:

@@ -87,8 +87,8 @@ def trial_key(data: Mapping[str, object], config: RecipeConfig, seed: int, devic
 
 def recipe_hash(data: Mapping[str, object], config: RecipeConfig, seed: int) -> str:
     """Hash of features, recipe and seed, without the data."""
-    chosen = config.model_dump(mode="json")
-    for section in ("search", "study", *(str(kind) for kind in LearnerKind if kind is not config.learner)):
+    chosen = config.identity()
+    for section in ("search", *(str(kind) for kind in LearnerKind if kind is not config.learner)):
         chosen.pop(section, None)
     return trial_hash({"spec_hash": data.get("spec_hash"), "config": chosen, "seed": seed})
 

@@ -17,7 +17,7 @@ from trainer.search.trial import sharpe_of
 from trainer.stacking.combiners import Mask
 from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
-from trainer.training.evidence import FOLD_DEPENDENCE
+from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE
 from trainer.validation.book import book_returns
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic

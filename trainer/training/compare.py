@@ -76,7 +76,7 @@ def compare(
         worth = figures(proof, material.source.bars, config.label.k)
         model = fit(proof.rows, learner, np.arange(len(proof.rows)))
         step(f"{kind} in sample")
-        own = rank_ic(proof.rows.dense(scored(model, proof.rows.features)), proof.rows.dense(proof.rows.label))
+        own = rank_ic(proof.rows.dense(scored(model, proof.rows.inputs())), proof.rows.dense(proof.rows.label))
         train = overlapping_mean(own, config.label.k)
         book = book_returns(proof.rows.dense(proof.walk_forward), following, config.label.k)
         end(run.data, question, Series(proof.rows.sessions[book.rows], book.net))

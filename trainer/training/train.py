@@ -8,47 +8,35 @@ sealed holdout. The other (`model_before_holdout.txt`) stops at the seal; it is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
+from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.market.bars import Floats
-from signals.market.dataset import load_bars, read_manifest
-from signals.market.holding import Opens
 from signals.monitoring.drift import reference
-from trainer.backtest.policy_book import policy_book
-from trainer.leaks import battery
-from trainer.leaks.checks import Fitting, LeakSubject
-from trainer.learners.base import FitDevice, Learner, Model
-from trainer.learners.export import Exported, export
-from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
-from trainer.reports.training import ReportSubject as Reported
-from trainer.reports.training import report_files
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.export import export
+from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import artefacts, looks
 from trainer.runs.documents import canonical_json
-from trainer.runs.evidence import Evidence, LeakFindings, LearnerUsed, Retraining
+from trainer.runs.evidence import Evidence, Retraining
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.runs.settings import TrainedRange, TrainingSettings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.samples.source import TrainingBars
 from trainer.search import store
-from trainer.search.question import TRAIN, Series, asked, begin, data_of, end
+from trainer.search.question import TRAIN, asked, begin, data_of
 from trainer.search.run import steps as search_steps
-from trainer.search.tried import SearchRequest, TrialRun, searched, tried
-from trainer.training.evidence import Proven, evidence
-from trainer.training.expectation import expectation
-from trainer.training.regime_figures import by_regime
-from trainer.validation.book import BookReturns, book_returns, next_opens
-from trainer.validation.deciles import trading_conditions
-from trainer.validation.importance import Importance, importance
-from trainer.validation.likeness import null_of
-from trainer.validation.probabilities import calibrate
-from trainer.validation.proof import Proof, ProofFigures, figures, fits, prove
-from trainer.validation.splits.oof import Step, fit_all, scored
+from trainer.search.tried import SearchRequest, TrialRun, searched
+from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
+from trainer.tasks.recipes import require_agreement, task_of
+from trainer.training.evidence import evidence
+from trainer.validation.book import next_opens
+from trainer.validation.proof import fits, prove
+from trainer.validation.splits.oof import Step, fit_all
 
 FINAL_FITS = 2
 
@@ -102,54 +90,47 @@ class TrainingRequest:
     lineage: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """The model that is published, its exact export, and the model that never saw the holdout."""
-
-    model: Model
-    exported: Exported
-    before_holdout: Model
-
-
 def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) -> int:
     """How often `train` calls `step` at most."""
     searching = search_steps(config, trials) if trials else 0
-    return fits(config.cpcv) + FINAL_FITS + battery.FITS + searching + (config.cpcv.groups if is_explained else 0)
+    return fits(config.cpcv) + FINAL_FITS + task_of(config).steps(config) + searching + (config.cpcv.groups if is_explained else 0)
 
 
 def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: Step) -> Evidence:
     """Train `recipe`, write the run folder and return its evidence.
 
-    The trial is on the dataset's record before anything of it is known, with its returns before they are judged.
+    The trial is on the dataset's record before anything of it is known, with its series before that is judged.
 
     Parameters
     ----------
     recipe : Recipe
     config : RecipeConfig
-        The recipe's own, or a person's.
+        The recipe's own, or a person's; its label chooses the task.
     request : TrainingRequest
     step : callable
         Told the name of each model when it is fitted.
 
     Raises
     ------
+    BadConfig
+        The parts of the recipe disagree.
     FixInput, DataNotUsable
         The run folder exists, the range is no range of the dataset, too short, or holds a RED session.
     InvariantBroken
         A leak certificate is not 0, or the export is not exact. Nothing was written.
     """
     refuse_existing(request.run)
-    chosen_range = Range(request.data, request.start, request.end, request.symbols)
-    material = prepare(recipe, config, chosen_range)
-    source, panel, rows = material.source, material.panel, material.rows
-    following = next_opens(source.bars, source.actions)
+    recipe = replace(recipe, task=task_of(config), config=config)
+    require_agreement(recipe, request.device)
+    _require_wishes(recipe, request)
+    material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
     store.known(request.data).require(config.study)
-    config, shared = _chosen(recipe, config, material, following, request, step)
-    learner = learner_of(config, request.seed, request.device)
-    open_rows, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    config, shared = _chosen(recipe, config, material, request, step)
+    learner = recipe.task.learner(config, request.seed, request.device)
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     question = asked(
         TRAIN,
-        data_of(recipe, source, open_rows),
+        data_of(recipe, material.source, open_rows),
         config,
         seed=request.seed,
         device=learner.device,
@@ -157,165 +138,73 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
         lineage=request.lineage,
     )
     begin(request.data, question)
-
-    proof = prove(rows, learner, config.cpcv, workers=request.workers, step=step)
-    worth = figures(proof, source.bars, config.label.k)
-    forward = proof.rows.dense(proof.walk_forward)
-    book = book_returns(forward, following, config.label.k)
-    expected = expectation(forward, following, trading_conditions(source.bars), config.label.k, request.seed)
-    owned = policy_book(request.data, source, forward, worth.ic_walk_forward, config.label.k)
-    series = Series(proof.rows.sessions[book.rows], book.net)
-    end(request.data, question, series)
-    known_trials = tried(request.data, question, rows, series, study=config.study, shared=shared)
-    drivers = _importance(proof.rows, learner, config, request, step)
-    suspected = _leaks(recipe, config, material, proof, Fitting(learner, request.workers, step), request)
-
-    fitted = _fit(rows, proof.rows, learner, step)
-    # One path's scores, each of one model as the published one is: the paths' mean has a smaller scale than any model.
-    calibration = calibrate(
-        proof.rows,
-        proof.oof.scores[0],
-        scored(fitted.model, proof.rows.features),
-        k=config.label.k,
-        model_sha256=(sha256_of(fitted.exported.onnx),),
-        is_log_odds=scores_log_odds(config),
-    )
-    known = evidence(
-        Proven(
-            recipe=recipe,
-            config=config,
-            source=source,
-            rows=rows,
-            proof=proof,
-            worth=worth,
-            learner=LearnerUsed(str(config.learner), str(learner.device)),
-            parity=fitted.exported.parity,
-            trials=known_trials.document,
-            importance=drivers,
-            calibration=calibration,
-            regimes=by_regime(source.bars, worth, config.label.k),
-            expectation=expected,
-            policy_book=owned,
-            leaks=suspected,
-            seed_null=null_of(fitted.model, panel),
-            lineage=None if request.compare is None else request.compare(panel, fitted.exported.onnx),
-        ),
-        seed=request.seed,
-        code_version=request.code_version,
-        bars_hash=request.bars_hash,
-    )
-    files = _files(recipe, config, material, proof, fitted, known, chosen_range)
-    model = sha256_of(fitted.exported.onnx)
-    looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, model, rows, config.cpcv))
-    shown = _report(recipe, source, panel, proof, worth, fitted.model, known, book, known_trials.sharpes)
-    write_run(request.run, {**files, **shown})
+    proof = prove(material.rows, learner, config.cpcv, workers=request.workers, step=step)
+    fitted = _fit(material.rows, proof.rows, learner, step)
+    case = TrainingCase(recipe, config, request, material, learner, proof, fitted, question, step, shared)
+    found = recipe.task.judge(case)
+    known = evidence(case, found)
+    files = {**_files(case, found, known), **found.files, **found.report(known)}
+    looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv))
+    write_run(request.run, files)
     return known
 
 
+def _require_wishes(recipe: Recipe, request: TrainingRequest) -> None:
+    """Raise `FixInput` where something is asked for that only a task whose scores are traded has."""
+    wishes = {"--trials": request.search, "--importance": request.importance, "--second-vendor": request.second}
+    given = [option for option, wish in wishes.items() if wish]
+    if given and not recipe.task.is_traded:
+        raise FixInput(f"the task {recipe.task.name} has no {', '.join(given)}", where=given[0], fix="Leave it out")
+
+
 def _chosen(
-    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: TrainingRequest, step: Step
+    recipe: Recipe, config: RecipeConfig, material: Material, request: TrainingRequest, step: Step
 ) -> tuple[RecipeConfig, Floats | None]:
     """Return the recipe that a search found, with its returns in shared bins, or the one that was given."""
     if request.search is None:
         return config, None
-    found, shared = searched(
-        recipe, config, material, following, request.search, TrialRun(request.data, request.seed, request.device, request.workers), step
-    )
+    following = next_opens(material.source.bars, material.source.actions)
+    run = TrialRun(request.data, request.seed, request.device, request.workers)
+    found, shared = searched(recipe, config, material, following, request.search, run, step)
     return found.config, shared
 
 
-def _leaks(
-    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitting: Fitting, request: TrainingRequest
-) -> LeakFindings:
-    """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
-    subject = LeakSubject(
-        rows=proof.rows,
-        scores=proof.oof.scores.mean(axis=0),
-        forward=proof.walk_forward,
-        panel=material.panel,
-        bars=material.source.bars,
-        k=config.label.k,
-        groups=config.cpcv.groups,
-    )
-    second = None
-    if request.second is not None:
-        manifest = read_manifest(request.second)
-        second = load_bars(request.second, manifest, manifest.first, manifest.last)
-    return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
-
-
-def _importance(open_rows: Samples, learner: Learner, config: RecipeConfig, request: TrainingRequest, step: Step) -> Importance | None:
-    if not request.importance:
-        return None
-    return importance(
-        open_rows, learner, groups=config.cpcv.groups, embargo=config.cpcv.embargo_sessions, k=config.label.k, seed=request.seed, step=step
-    )
-
-
-def _fit(rows: Samples, open_rows: Samples, learner: Any, step: Step) -> Fitted:
+def _fit(rows: Samples, open_rows: Samples, learner: Learner, step: Step) -> Fitted:
     before = fit_all(open_rows, learner)
     step("model before the holdout")
     model = fit_all(rows, learner)
     step("model")
-    return Fitted(model, export(model, rows.features), before)
+    return Fitted(model, export(model, rows.inputs()), before)
 
 
-def _files(
-    recipe: Recipe, config: RecipeConfig, material: Material, proof: Proof, fitted: Fitted, known: Evidence, chosen: Range
-) -> Mapping[str, bytes]:
+def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[str, bytes]:
     training_cfg = TrainingSettings(
-        sleeve=recipe.sleeve.name,
+        sleeve=case.recipe.sleeve.name,
         seed=known.seed or 0,
         trial=known.trials.trial,
-        config=config.model_dump(mode="json"),
+        config=case.config.model_dump(mode="json"),
         device=known.learner.device,
         config_hash=known.config_hash,
         code_version=known.code_version,
         snapshot_id=known.snapshot_id,
-        dataset_version=material.source.manifest.version,
+        dataset_version=case.material.source.manifest.version,
         first_training_session=known.first_training_session,
         last_label_session=known.last_label_session,
-        symbols=material.rows.symbols,
-        range=TrainedRange(chosen.start, chosen.end, chosen.symbols),
+        symbols=case.material.rows.symbols,
+        range=TrainedRange(case.request.start, case.request.end, case.request.symbols),
     )
+    groups = case.config.cpcv.groups
+    history = artefacts.unseen_history(case.material.panel, case.material.rows, case.proof.rows, found.unseen, groups)
     return {
-        "model.onnx": fitted.exported.onnx,
-        "model.txt": fitted.model.to_text().encode(),
-        "model.pkl": artefacts.pickled(fitted.model),
-        "model_before_holdout.txt": fitted.before_holdout.to_text().encode(),
-        "feature_list.json": artefacts.feature_list(recipe.sleeve),
+        "model.onnx": case.fitted.exported.onnx,
+        "model.txt": case.fitted.model.to_text().encode(),
+        "model.pkl": artefacts.pickled(case.fitted.model),
+        "model_before_holdout.txt": case.fitted.before_holdout.to_text().encode(),
+        "feature_list.json": artefacts.feature_list(case.recipe.sleeve),
         "training_cfg.json": canonical_json(training_cfg),
-        "oof.parquet": artefacts.oof_parquet(proof.rows, proof.oof),
-        "walk_forward.parquet": artefacts.walk_forward_parquet(proof.rows, proof.walk_forward),
-        "golden.npz": artefacts.golden(material.rows.features, fitted.exported.onnx),
-        "drift_reference.json": canonical_json(
-            reference(*artefacts.unseen_history(material.panel, material.rows, proof.rows, proof.oof.scores[0], config.cpcv.groups))
-        ),
+        "oof.parquet": artefacts.oof_parquet(case.proof.rows, case.proof.oof),
+        "walk_forward.parquet": artefacts.walk_forward_parquet(case.proof.rows, case.proof.walk_forward),
+        "golden.npz": artefacts.golden(case.material.rows.features, case.fitted.exported.onnx),
+        "drift_reference.json": canonical_json(reference(*history)),
         "evidence.json": canonical_json(known),
     }
-
-
-def _report(
-    recipe: Recipe,
-    source: TrainingBars,
-    panel: FeaturePanel,
-    proof: Proof,
-    worth: ProofFigures,
-    model: Model,
-    known: Evidence,
-    book: BookReturns,
-    sharpes: Floats,
-) -> Mapping[str, bytes]:
-    subject = Reported(
-        known=known,
-        sessions=source.bars.sessions,
-        names=recipe.sleeve.names,
-        importance=model.importance(),
-        series=worth.ic_series,
-        forward=worth.walk_forward_series,
-        eligible=panel.eligible.sum(axis=1),
-        labelled=proof.rows.dense(proof.rows.label),
-        book=book,
-        trial_sharpes=sharpes,
-    )
-    return report_files(subject)

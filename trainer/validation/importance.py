@@ -77,7 +77,7 @@ def importance(rows: Samples, learner: Learner, *, groups: int, embargo: int, k:
     divisions = splits(rows.t0, rows.t1, groups=groups, test_groups=1, embargo=embargo)
     for split in divisions:
         model = fit(rows, learner, split.train)
-        features, t0 = rows.features[split.test], rows.t0[split.test]
+        features, t0 = rows.inputs(split.test)[:], rows.t0[split.test]
         plain[split.test] = scored(model, features)
         for number, columns in enumerate(sets):
             order = permutation_within(t0, np.random.default_rng([seed, split.number, number]))
@@ -103,7 +103,7 @@ def with_permuted(features: Matrix, columns: tuple[int, ...], order: NDArray[np.
     """Copy of `features` whose `columns` come from the rows `order`; together, so that they still agree."""
     changed = features.copy()
     for column in columns:
-        changed[:, column] = features[order, column]
+        changed[..., column] = features[order][..., column]
     return changed
 
 

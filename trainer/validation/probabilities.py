@@ -137,11 +137,11 @@ class Calibration:
     judged: Judged
     fitted_for: FittedFor
 
-    def document(self) -> CalibrationDocument:
-        """Return the calibration as evidence and bundle carry it."""
+    def document(self, event: str = EVENT) -> CalibrationDocument:
+        """Return the calibration as evidence and bundle carry it; `event` is what a target above 0 is."""
         steps = IsotonicSteps(tuple(self.isotonic.knots.tolist()), tuple(self.isotonic.levels.tolist()))
         temperature = None if self.temperature is None else self.temperature.temperature
-        return CalibrationDocument(EVENT, self.platt, steps, temperature, self.figures, self.groups, self.judged, self.fitted_for)
+        return CalibrationDocument(event, self.platt, steps, temperature, self.figures, self.groups, self.judged, self.fitted_for)
 
 
 def calibrate(
@@ -175,7 +175,7 @@ def calibrate(
         return None
     stretch = fitted_for.score_deviation / fitted_for.unseen_deviation
     scores = (unseen - unseen.mean()) * stretch + published.mean()
-    half = _halves(rows)
+    half = halves(rows)
     if min(int(side.sum()) for side in half) < MIN_ROWS:
         return None
     taught, later = half
@@ -201,7 +201,7 @@ def calibrate(
 
 def judged(rows: Samples, scores: Floats, outcomes: Floats, k: int) -> Judged:
     """Judge Platt's map of the earlier half on the later half."""
-    taught, later = _halves(rows)
+    taught, later = halves(rows)
     learned = slope_of(scores[taught], outcomes[taught], rows.t0[taught], k)
     said = fit_platt(scores[taught], outcomes[taught]).probability(scores[later])
     base_rate = float(outcomes[taught].mean())
@@ -236,7 +236,7 @@ def _relative(learned: Slope) -> float:
     return float(abs(learned.standard_error / learned.slope)) if learned.slope else float("inf")
 
 
-def _halves(rows: Samples) -> tuple[np.ndarray, np.ndarray]:
+def halves(rows: Samples) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the earlier half whose labels ended in it, and rows of the later half of the sessions."""
     sessions = np.unique(rows.t0)
     middle = sessions[len(sessions) // 2]

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.market.bars import Floats
-from trainer.learners.base import Learner, Matrix, Model
+from trainer.learners.base import Inputs, Learner, Matrix, Model
 from trainer.learners.fanout import RowSet, side_by_side
 from trainer.samples.samples import Samples
 from trainer.validation.splits.cpcv import Split, leaks, path_table, splits
 
 Step = Callable[[str], None]
+CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def cross_validate(rows: Samples, learner: Learner, *, groups: int, test_groups:
 
 def score_unseen(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -> Floats:
     """Fit on the rows `train` and score the rows `test`, rounded to float32 as a device's scores are."""
-    return scored(fit(rows, learner, train.numbers), rows.features[test.numbers])
+    return scored(fit(rows, learner, train.numbers), rows.inputs(test.numbers))
 
 
 def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
@@ -86,7 +88,8 @@ def fit(rows: Samples, learner: Learner, chosen: NDArray[np.int64]) -> Model:
         None of them weighs anything.
     """
     chosen = learned_from(rows, chosen)
-    return learner.fit(rows.features[chosen], rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
+    inputs = cast("Matrix", rows.inputs(chosen))  # gathered ones reach the learners whose capabilities name their view
+    return learner.fit(inputs, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])
 
 
 def learned_from(rows: Samples, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -106,9 +109,11 @@ def fit_all(rows: Samples, learner: Learner) -> Model:
     return fit(rows, learner, np.arange(len(rows)))
 
 
-def scored(model: Model, features: Matrix) -> Floats:
-    """Scores of `features`, rounded to float32 as a device's are."""
-    return model.predict(features).astype(np.float32).astype(np.float64)
+def scored(model: Model, inputs: Inputs) -> Floats:
+    """Scores of `inputs`, rounded to float32 as a device's are; what is gathered is gathered chunk by chunk."""
+    chunk = max(1, len(inputs) if isinstance(inputs, np.ndarray) else CHUNK_ROWS)
+    parts = [model.predict(inputs[start : start + chunk]) for start in range(0, len(inputs), chunk)]
+    return np.concatenate(parts or [np.zeros(0)]).astype(np.float32).astype(np.float64)
 
 
 def _hand_to_paths(split: Split, predicted: Floats, table: NDArray[np.int64], scores: Floats) -> None:

@@ -1,4 +1,4 @@
-"""Plots of a training of the sleeve `risk`."""
+"""Plots of forecasts of volatility."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trainer.validation.forecasts import session_mean
 QUARTER_SESSIONS = 63
 
 
-def qlike(losses: Mapping[str, Mapping[str, float]]) -> bytes:
-    """Mean loss of each forecaster with two standard errors, the best on top."""
+def qlike(losses: Mapping[str, Mapping[str, float]], own: str = "HAR") -> bytes:
+    """Mean loss of each forecaster with two standard errors, the best on top; `own` is the recipe's."""
     order = sorted(losses, key=lambda name: -losses[name]["mean"])
     axes = new_axes("How far forecasts were from what came (QLIKE)", "mean QLIKE, lower is better", "", height=2.8)
     axes.barh(
@@ -25,7 +25,7 @@ def qlike(losses: Mapping[str, Mapping[str, float]]) -> bytes:
         height=0.6,
         xerr=[2.0 * losses[name]["standard_error"] for name in order],
         error_kw={"ecolor": INK, "elinewidth": 1.0},
-        color=[ACCENT if name == "HAR" else "#9db7c9" for name in order],
+        color=[ACCENT if name == own else "#9db7c9" for name in order],
     )
     axes.grid(axis="y", visible=False)
     return png(axes)
@@ -63,10 +63,10 @@ def coverage(sessions: Days, inside: Floats, interval: float, below: Floats, lev
     return png(axes)
 
 
-def through_time(sessions: Days, forecast: Floats, realised: Floats, horizon: int) -> bytes:
+def through_time(sessions: Days, forecast: Floats, realised: Floats, horizon: int, own: str = "HAR") -> bytes:
     """Median forecast and median outcome of each session."""
     axes = new_axes(f"The median name's volatility over {horizon} sessions", "", "% a year")
-    for panel, colour, width, name in ((realised, "#b0b0b0", 1.0, "came"), (forecast, ACCENT, 1.4, "HAR, known before")):
+    for panel, colour, width, name in ((realised, "#b0b0b0", 1.0, "came"), (forecast, ACCENT, 1.4, f"{own}, known before")):
         known = np.isfinite(panel).any(axis=1)
         axes.plot(sessions[known], 100.0 * np.nanmedian(panel[known], axis=1), color=colour, linewidth=width, label=name)
     axes.set_ylim(bottom=0)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.market.bars import Floats
-from trainer.forecasting.proof import DrawdownProof, VolatilityProof, common
-from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
+from signals.market.bars import Days, Floats
+from trainer.search.question import Series
+from trainer.tasks.volatility.proof import HAR, DrawdownProof, VolatilityProof, common
+from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike, session_mean
 from trainer.validation.ic import Mean, persistent_mean, rank_ic
 
-LEARNED = ("har", "trees")
+BASELINE, TREES = "ewma", "trees"
 BINS = 20
 
 
@@ -24,17 +25,17 @@ class VolatilityFigures:
     qlike : mapping of forecaster to Mean
         On the cells that every forecaster has.
     advantage : mapping of baseline to Mean
-        QLIKE of the baseline minus HAR's: positive when HAR is better.
+        QLIKE of the baseline minus the recipe's own: positive when its own is better.
     trees_advantage : Mean
-        QLIKE of HAR minus the trees': positive when the trees are better.
+        QLIKE of the recipe's own minus the trees': positive when the trees are better.
     qlike_by_path : tuple of float
-        HAR's, on each path of the cross-validation.
+        Of the recipe's own, on each path of the cross-validation.
     bias : float
         Realised over forecast variance, both averaged over everything: 1 is unbiased.
     coverage, below, above : Mean
         Share of outcomes inside the trees' band, under it, over it.
     ic : Mean
-        Rank correlation of HAR's forecast with what came.
+        Rank correlation of the recipe's own forecast with what came.
     calibration : tuple of (forecast, realised)
         Root mean variances of twenty equal groups by forecast.
     """
@@ -50,6 +51,7 @@ class VolatilityFigures:
     above: Mean
     ic: Mean
     calibration: tuple[tuple[float, float], ...]
+    own: str = HAR
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,28 @@ def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:
     k, realised = proof.horizon, proof.realised
     shared = common(iter([realised, *proof.forecasts.values()]))
     losses = {name: qlike(realised, forecast) * shared for name, forecast in proof.forecasts.items()}
-    har = proof.forecasts["har"]
+    own, best = proof.own, proof.forecasts[proof.own]
     return VolatilityFigures(
         horizon=k,
         qlike={name: mean_loss(loss, k) for name, loss in losses.items()},
-        advantage={name: advantage(losses["har"], loss, k) for name, loss in losses.items() if name not in LEARNED},
-        trees_advantage=advantage(losses["trees"], losses["har"], k),
-        qlike_by_path=tuple(float(np.nanmean(qlike(realised, proof.har.rows.dense(np.exp(path))))) for path in proof.har.oof.scores),
-        bias=float(np.nansum(np.square(realised) * shared) / np.nansum(np.square(har) * shared)),
+        advantage={name: advantage(losses[own], loss, k) for name, loss in losses.items() if name not in (own, TREES)},
+        trees_advantage=advantage(losses[TREES], losses[own], k),
+        qlike_by_path=tuple(float(np.nanmean(qlike(realised, proof.proof.rows.dense(np.exp(path))))) for path in proof.proof.oof.scores),
+        bias=float(np.nansum(np.square(realised) * shared) / np.nansum(np.square(best) * shared)),
         coverage=coverage(realised, proof.low, proof.high, k),
         below=coverage(realised, _edge(proof.low, -np.inf), _under(proof.low), k),
         above=coverage(realised, _over(proof.high), _edge(proof.high, np.inf), k),
-        ic=persistent_mean(rank_ic(har, realised), 2 * (k - 1)),
-        calibration=calibration_curve(har * shared, realised * shared),
+        ic=persistent_mean(rank_ic(best, realised), 2 * (k - 1)),
+        calibration=calibration_curve(best * shared, realised * shared),
+        own=own,
     )
+
+
+def gains(realised: Floats, forecast: Floats, baseline: Floats, sessions: Days) -> Series:
+    """QLIKE that the forecast saves against the baseline, by session: what trials and seals are judged by."""
+    gain = session_mean(qlike(realised, baseline) - qlike(realised, forecast))
+    known = np.isfinite(gain)
+    return Series(sessions[known], gain[known])
 
 
 def drawdown_figures(proof: DrawdownProof, k: int, level: float) -> DrawdownFigures:

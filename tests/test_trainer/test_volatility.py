@@ -1,4 +1,4 @@
-"""The sleeve `risk`: what its labels are, what its figures say, and what its training writes."""
+"""The task `volatility`: what its labels are, what its figures say, and what its training writes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from signals.config import load
 from signals.errors import FixInput
 from signals.inference import predict
 from signals.market.bars import Bars
@@ -21,24 +21,25 @@ from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.__main__ import app
-from trainer.forecasting.evidence import warnings
-from trainer.forecasting.figures import DrawdownFigures, calibration_curve, volatility_figures
-from trainer.forecasting.proof import ewma_volatility, labelled, prove_volatility
-from trainer.forecasting.training import ForecastRequest, steps, train
 from trainer.labels.risk import drawdown_labels, volatility_labels
 from trainer.learners.har import smearing
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.learners.table import har
+from trainer.learners.table import LearnerKind, har
 from trainer.recipes.base import CpcvConfig
-from trainer.recipes.risk import RiskConfig
+from trainer.samples.samples import samples
+from trainer.tasks.recipes import RECIPES, config_of
+from trainer.tasks.volatility.config import VolatilityLabel, VolatilityRecipe
+from trainer.tasks.volatility.figures import DrawdownFigures, calibration_curve, volatility_figures
+from trainer.tasks.volatility.proof import Forecasting, VolatilityProof, ewma_volatility, prove_volatility
+from trainer.tasks.volatility.task import warnings
+from trainer.training.train import TrainingRequest, steps, train
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
 from trainer.validation.ic import Mean
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = RiskConfig(
-    horizons=(5, 10),
-    drawdown_sessions=10,
+CONFIG = VolatilityRecipe(
+    label=VolatilityLabel(horizons=(5, 10), drawdown_sessions=10),
     lightgbm=LightGbmConfig(trees=15, num_leaves=7, min_data_in_leaf=50, learning_rate=0.2),
     cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=40),
 )
@@ -48,6 +49,8 @@ FILES = {
     "model.pkl",
     "feature_list.json",
     "training_cfg.json",
+    "model_before_holdout.txt",
+    "oof.parquet",
     "walk_forward.parquet",
     "evidence.json",
     "golden.npz",
@@ -180,7 +183,7 @@ def test_the_smearing_term_makes_har_unbiased_in_variance() -> None:
     features = rng.normal(size=(20_000, 2)).astype(np.float32)
     target = 0.5 * features[:, 0] - 1.0 + rng.normal(0, 0.5, 20_000)
     weight = np.ones(20_000)
-    model = har(CONFIG.har).fit(features, target, weight, ("a", "b"))
+    model = har(CONFIG.ridge).fit(features, target, weight, ("a", "b"))
     ratio = np.exp(2 * target).mean() / np.exp(2 * model.predict(features)).mean()
     assert ratio == pytest.approx(1.0, abs=0.03)
     assert smearing(rng.normal(0, 0.5, 400_000), np.ones(400_000)) == pytest.approx(0.5**2, rel=0.02)
@@ -193,19 +196,23 @@ def test_groups_of_the_calibration_curve_hold_every_forecast_once() -> None:
     np.testing.assert_allclose([came / expected for expected, came in points], 2.0)
 
 
+def proven(bars: Bars, first: int, config: VolatilityRecipe = CONFIG) -> VolatilityProof:
+    return prove_volatility(Forecasting(bars, RISK.panel(bars), config, first, seed=1, workers=1, step=lambda _: None), 5)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return curate(tmp_path_factory.mktemp("market"))
 
 
-def request(data: Path, run: Path) -> ForecastRequest:
-    return ForecastRequest(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="0.1.0+test")
+def request(data: Path, run: Path) -> TrainingRequest:
+    return TrainingRequest(data=data, run=run, start=None, end=None, symbols=(), seed=1, workers=2, code_version="0.1.0+test")
 
 
 @pytest.fixture(scope="module")
 def run(data: Path) -> Path:
     folder, told = data.parent / "run", []
-    train(CONFIG, request(data, folder), told.append)
+    train(RECIPES["risk"], CONFIG, request(data, folder), told.append)
     assert len(told) == steps(CONFIG)
     return folder
 
@@ -217,7 +224,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_run_holds_every_file_and_the_same_bytes_twice(data: Path, run: Path) -> None:
     assert set(contents(run)) == FILES
     again = data.parent / "again"
-    train(CONFIG, request(data, again), lambda _: None)
+    train(RECIPES["risk"], CONFIG, request(data, again), lambda _: None)
     assert contents(again) == contents(run)
 
 
@@ -249,7 +256,7 @@ def test_walking_forward_har_beats_what_needs_no_learning_on_a_market_whose_vola
     returns = 0.015 * np.exp(state) * rng.normal(size=state.shape)
     bars = synthetic_bars(1, sessions=sessions, symbols=names)
     bars = Bars(**{**vars(bars), "total_return": returns, "eligible": np.isfinite(bars.close)})
-    proof = prove_volatility(bars, RISK.panel(bars), CONFIG, 5, first=260, seed=1, workers=1, step=lambda _: None)
+    proof = proven(bars, 260)
     figures = volatility_figures(proof)
     assert all(gain.mean > 0 and gain.t > 2 for gain in figures.advantage.values())
     assert figures.bias == pytest.approx(1.0, abs=0.15)
@@ -262,7 +269,7 @@ def test_the_band_of_pure_noise_holds_its_share() -> None:
     rng = np.random.default_rng(6)
     features, target = rng.normal(size=(6000, 3)).astype(np.float32), rng.normal(size=6000)
     names, half = ("a", "b", "c"), 3000
-    models = [LightGbm(CONFIG.quantile(q), 1).fit(features[:half], target[:half], np.ones(half), names) for q in CONFIG.band]
+    models = [LightGbm(CONFIG.quantile(q), 1).fit(features[:half], target[:half], np.ones(half), names) for q in CONFIG.label.band]
     edges = [model.predict(features[half:]) for model in models]
     inside = (target[half:] >= edges[0]) & (target[half:] <= edges[1])
     assert inside.mean() == pytest.approx(0.9, abs=0.05)
@@ -271,7 +278,7 @@ def test_the_band_of_pure_noise_holds_its_share() -> None:
 def test_a_forecast_no_better_than_a_trailing_window_is_a_warning() -> None:
     """Equal forecasts: no advantage, t undefined, and the report must say so for each baseline."""
     bars = synthetic_bars(8, sessions=420, symbols=20)
-    proof = prove_volatility(bars, RISK.panel(bars), CONFIG, 5, first=253, seed=1, workers=1, step=lambda _: None)
+    proof = proven(bars, 253)
     proof.forecasts["har"] = proof.forecasts["trailing_22"]
     figures = volatility_figures(proof)
     said = warnings(CONFIG, (figures,), _certain_drawdown(), "point-in-time")
@@ -284,24 +291,40 @@ def _certain_drawdown() -> DrawdownFigures:
 
 def test_targets_are_sizes_not_ranks() -> None:
     bars = synthetic_bars(4, sessions=320, symbols=15)
-    rows = labelled(RISK.panel(bars), volatility_labels(bars, 5), 253)
+    rows = samples(RISK.panel(bars), volatility_labels(bars, 5), first=253)
     np.testing.assert_array_equal(rows.target, rows.label)
 
 
 def test_the_configuration_file_is_the_default() -> None:
-    assert load(ROOT / "configs" / "sleeves" / "risk.yml", RiskConfig) == RiskConfig()
+    document = yaml.safe_load((ROOT / "configs" / "sleeves" / "risk.yml").read_text())
+    assert config_of(document, where="the file").identity() == RECIPES["risk"].config.identity() == VolatilityRecipe().identity()
+
+
+def test_a_file_of_the_form_before_is_read_as_the_same_recipe() -> None:
+    """Horizons, band and drawdown at the top, and the penalty of HAR under its own name."""
+    before = {"horizons": [5, 10], "drawdown_sessions": 10, "interval": 0.8, "har": {"alpha": 0.5}, "label": {"kind": "volatility"}}
+    now = {"label": {"kind": "volatility", "horizons": [5, 10], "drawdown_sessions": 10, "interval": 0.8}, "ridge": {"alpha": 0.5}}
+    assert config_of(before, where="the file") == config_of(now, where="the file")
+
+
+def test_another_learner_is_judged_against_har_too(data: Path) -> None:
+    bars = synthetic_bars(8, sessions=420, symbols=20)
+    found = proven(bars, 253, CONFIG.model_copy(update={"learner": LearnerKind.LIGHTGBM}))
+    figures = volatility_figures(found)
+    assert figures.own == "lightgbm" and set(figures.advantage) == {"har", "trailing_22", "trailing_252", "ewma"}
+    np.testing.assert_array_equal(found.forecasts["har"], proven(bars, 253).forecasts["har"])
 
 
 @pytest.mark.parametrize("horizons", [(10, 21), (5, 5), (5, 0)])
 def test_horizons_that_devices_cannot_use_are_refused(horizons: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="horizon"):
-        RiskConfig(horizons=horizons)
+        VolatilityLabel(horizons=horizons)
 
 
-def test_options_of_a_score_are_refused_by_name(data: Path, tmp_path: Path) -> None:
+def test_what_only_a_ranking_of_returns_has_is_refused_by_name(data: Path, tmp_path: Path) -> None:
     answer = CliRunner().invoke(
-        app, ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--k", "7", "--trials", "3"]
+        app, ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--importance", "--trials", "3"]
     )
     assert isinstance(answer.exception, FixInput)
-    assert "--k, --trials" in str(answer.exception)
+    assert "--trials, --importance" in str(answer.exception)
     assert not (tmp_path / "r").exists()

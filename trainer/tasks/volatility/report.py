@@ -1,4 +1,4 @@
-"""The report of a training of the sleeve `risk`: one page of figures and four plots."""
+"""The report of forecasts of volatility: one page of figures and four plots."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from signals.market.bars import Days
-from trainer.forecasting import plots
-from trainer.forecasting.proof import DrawdownProof, VolatilityProof
 from trainer.reports import page
+from trainer.reports.training import provenance
+from trainer.runs.evidence import Evidence
+from trainer.tasks.volatility.proof import DrawdownProof, VolatilityProof
 
 CAPTIONS = {
     "qlike.png": "QLIKE of each forecaster, walking forward: lower is better; bars are two standard errors.",
@@ -27,16 +28,19 @@ NAMES = {
 }
 
 
-def report_files(known: Mapping[str, Any], sessions: Days, own: VolatilityProof, drawdown: DrawdownProof) -> dict[str, bytes]:
+def report_files(evidence: Evidence, sessions: Days, own: VolatilityProof, drawdown: DrawdownProof) -> dict[str, bytes]:
     """Render everything: relative path -> content."""
-    shown = page.Page("Training of risk", tuple(rows_of(known)), tuple(known["warnings"]), CAPTIONS)
-    figures = next(row for row in known["volatility"] if row["horizon"] == known["horizon"])
-    interval, level = known["config"]["interval"], known["drawdown"]["level"]
+    from trainer.tasks.volatility import plots  # matplotlib takes a second to load
+
+    shown = page.Page(f"Training of {evidence.sleeve}", tuple(rows_of(evidence)), evidence.warnings, CAPTIONS)
+    known: Mapping[str, Any] = evidence.others
+    figures = next(row for row in known["volatility"] if row["horizon"] == evidence.horizon)
+    interval, level = known["interval"], known["drawdown"]["level"]
     pictures = {
-        "qlike.png": plots.qlike({NAMES[name]: mean for name, mean in figures["qlike"].items()}),
-        "calibration.png": plots.calibration(figures["calibration"], known["horizon"]),
+        "qlike.png": plots.qlike({_named(name): mean for name, mean in figures["qlike"].items()}, _named(own.own)),
+        "calibration.png": plots.calibration(figures["calibration"], evidence.horizon),
         "coverage.png": plots.coverage(sessions, _inside(own), interval, _below(drawdown), level),
-        "through_time.png": plots.through_time(sessions, own.forecasts["har"], own.realised, known["horizon"]),
+        "through_time.png": plots.through_time(sessions, own.forecasts[own.own], own.realised, evidence.horizon, _named(own.own)),
     }
     return {
         "report.md": page.markdown(shown).encode(),
@@ -45,42 +49,34 @@ def report_files(known: Mapping[str, Any], sessions: Days, own: VolatilityProof,
     }
 
 
-def rows_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows_of(evidence: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    lines = []
-    for figures in known["volatility"]:
-        lines += _volatility(figures, known["config"]["interval"])
-    falls, data = known["drawdown"], known["dataset"]
-    holdout, training = known["holdout"], known["training"]
+    known: Mapping[str, Any] = evidence.others
+    falls = known["drawdown"]
     return [
-        *lines,
+        *(line for figures in known["volatility"] for line in _volatility(figures, known["interval"])),
         (
             f"Drawdown within {falls['sessions']} sessions: below its {falls['level']:.0%} quantile",
             f"{falls['coverage']['mean']:.1%} ± {falls['coverage']['standard_error']:.1%} of outcomes",
         ),
         ("Drawdown quantile against a constant", _gain(falls["advantage"], "pinball loss")),
-        ("Rank correlation of forecast and outcome", f"{known['ic']['mean']:+.3f} (t {known['ic']['t_newey_west']:.1f})"),
-        ("Leak certificate", f"{known['leak_certificate']['total']} training rows"),
-        ("ONNX against native", f"at most {known['parity']['max_difference']:.1e} apart"),
-        ("Training rows", f"{training['rows']:,} of {training['symbols']} names"),
-        ("Sealed holdout", f"{holdout['first']} to {holdout['last']}, unopened" if holdout else "none"),
-        ("Data", f"{data['name']} version {data['version']} ({data['vendor']}), {known['snapshot_id'][:12]}"),
-        ("Universe", data["survivorship"]),
-        ("Program and seed", f"{known['code_version']}, seed {known['seed']}"),
+        ("Rank correlation of forecast and outcome", f"{evidence.ic.mean:+.3f} (t {evidence.ic.t_newey_west:.1f})"),
+        ("Trials that count", str(evidence.trials.n_trials)),
+        *provenance(evidence),
     ]
 
 
 def _volatility(figures: Mapping[str, Any], interval: float) -> list[tuple[str, str]]:
-    k = figures["horizon"]
+    k, own = figures["horizon"], _named(figures["own"])
     paths = figures["qlike_by_path"]
     return [
         (
             f"QLIKE over {k} sessions, walking forward",
-            ", ".join(f"{NAMES[name]} {mean['mean']:.4f}" for name, mean in figures["qlike"].items()),
+            ", ".join(f"{_named(name)} {mean['mean']:.4f}" for name, mean in figures["qlike"].items()),
         ),
-        *((f"HAR against {NAMES[name]}, {k} sessions", _gain(gain, "QLIKE")) for name, gain in figures["advantage"].items()),
-        (f"Trees against HAR, {k} sessions", _gain(figures["trees_advantage"], "QLIKE")),
-        (f"HAR's QLIKE by path, {k} sessions", f"{min(paths):.4f} to {max(paths):.4f}"),
+        *((f"{own} against {_named(name)}, {k} sessions", _gain(gain, "QLIKE")) for name, gain in figures["advantage"].items()),
+        (f"Trees against {own}, {k} sessions", _gain(figures["trees_advantage"], "QLIKE")),
+        (f"QLIKE of {own} by path, {k} sessions", f"{min(paths):.4f} to {max(paths):.4f}"),
         (f"Realised over forecast variance, {k} sessions", f"{figures['bias']:.3f}"),
         (
             f"Inside the {interval:.0%} band, {k} sessions",
@@ -88,6 +84,10 @@ def _volatility(figures: Mapping[str, Any], interval: float) -> list[tuple[str, 
             f"{figures['below']['mean']:.1%} below, {figures['above']['mean']:.1%} above",
         ),
     ]
+
+
+def _named(forecaster: str) -> str:
+    return NAMES.get(forecaster, forecaster)
 
 
 def _gain(mean: Mapping[str, float], what: str) -> str:

@@ -1,4 +1,4 @@
-"""Out-of-sample risk forecasts: HAR by cross-validation, all models by walk-forward.
+"""Out-of-sample forecasts of volatility: the recipe's learner by cross-validation, all models by walk-forward.
 
 The sealed holdout stays sealed here as in every training.
 """
@@ -6,8 +6,7 @@ The sealed holdout stays sealed here as in every training.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import comb
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,19 +14,21 @@ from signals.features.limits import limited
 from signals.features.panel import FeaturePanel
 from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats
-from trainer.labels.panel import Labels
 from trainer.labels.risk import drawdown_labels, volatility_labels
+from trainer.learners.base import FitDevice, Learner
 from trainer.learners.har import ExpectedVariance
 from trainer.learners.lgbm import LightGbm
-from trainer.learners.table import har
-from trainer.recipes.risk import RiskConfig
+from trainer.learners.table import LearnerKind, har
+from trainer.recipes.base import learner_of
 from trainer.samples.samples import Samples, samples, seal_holdout
-from trainer.validation.proof import Proof, prove
+from trainer.tasks.volatility.config import VolatilityRecipe
+from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step
 from trainer.validation.splits.walk_forward import folds, walk_forward
 
 EWMA_DECAY = 0.94
 MEDIAN = 0.5
+HAR = "har"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +40,21 @@ class VolatilityProof:
     horizon : int, sessions
     rows : Samples
         All labelled rows; targets are log volatilities.
-    har : Proof
-        Of the HAR learner, over the open rows.
+    own : str
+        Name of the recipe's own forecaster: `har`, or another learner's.
+    proof : Proof
+        Of the recipe's learner, over the open rows.
     realised : float64 (T, N)
     forecasts : mapping of forecaster to float64 (T, N)
-        `har` and `trees` walk forward; `trailing_22`, `trailing_252` and `ewma` need no learning.
+        The recipe's own, `har` and `trees` walk forward; `trailing_22`, `trailing_252` and `ewma` need no learning.
     low, high : float64 (T, N)
         The trees' band.
     """
 
     horizon: int
     rows: Samples
-    har: Proof
+    own: str
+    proof: Proof
     realised: Floats
     forecasts: dict[str, Floats]
     low: Floats
@@ -70,56 +74,71 @@ class DrawdownProof:
     constant: Floats
 
 
-def fits(config: RiskConfig) -> int:
-    """How many steps the proofs take."""
-    forward = config.cpcv.groups - 1
-    return len(config.horizons) * (comb(config.cpcv.groups, config.cpcv.test_groups) + 4 * forward) + forward
+@dataclass(frozen=True, eq=False)
+class Forecasting:
+    """What all forecasts of a training share: bars, features, the first row that is learned from, and how models are fitted."""
+
+    bars: Bars
+    panel: FeaturePanel
+    config: VolatilityRecipe
+    first: int
+    seed: int
+    workers: int
+    step: Step
+    device: FitDevice = FitDevice.CPU
 
 
-def prove_volatility(
-    bars: Bars, panel: FeaturePanel, config: RiskConfig, horizon: int, *, first: int, seed: int, workers: int, step: Step
-) -> VolatilityProof:
-    """Prove the forecasts of one horizon."""
-    rows = labelled(panel, volatility_labels(bars, horizon), first)
-    proof = prove(rows, har(config.har), config.cpcv, workers=workers, step=step)
-    opened = proof.rows
+def own_learner(config: VolatilityRecipe, seed: int, device: FitDevice) -> Learner:
+    """Return the recipe's learner, restated to the expected variance."""
+    return ExpectedVariance(learner_of(config, seed, device))
 
-    def forward(learner: LightGbm | ExpectedVariance) -> Floats:
+
+def steps(config: VolatilityRecipe) -> int:
+    """How many models all proofs but that of the recipe's own horizon fit, those of the quantiles included."""
+    others, forward = len(config.label.horizons) - 1, config.cpcv.groups - 1
+    beside = 3 + (config.learner is not LearnerKind.RIDGE)
+    return others * fits(config.cpcv) + len(config.label.horizons) * beside * forward + forward
+
+
+def prove_volatility(given: Forecasting, horizon: int, known: tuple[Samples, Proof] | None = None) -> VolatilityProof:
+    """Prove the forecasts of one horizon; rows and proof of the recipe's own learner are taken as `known` where they are."""
+    config, seed, workers, step, panel = given.config, given.seed, given.workers, given.step, given.panel
+    if known is None:
+        rows = samples(panel, volatility_labels(given.bars, horizon), first=given.first)
+        known = rows, prove(rows, own_learner(config, seed, given.device), config.cpcv, workers=workers, step=step)
+    rows, proof = known
+    opened, own = proof.rows, HAR if config.learner is LearnerKind.RIDGE else str(config.learner)
+
+    def forward(learner: Learner) -> Floats:
         scores = walk_forward(opened, learner, groups=config.cpcv.groups, workers=workers, step=step)
         return opened.dense(np.exp(scores))
 
-    low, high = (forward(LightGbm(config.quantile(q), seed)) for q in config.band)
+    low, high = (forward(LightGbm(config.quantile(q), seed)) for q in config.label.band)
     forecasts = {
-        "har": opened.dense(np.exp(proof.walk_forward)),
+        own: opened.dense(np.exp(proof.walk_forward)),
+        **({} if own == HAR else {HAR: forward(har(config.ridge))}),
         "trees": forward(ExpectedVariance(LightGbm(config.quantile(MEDIAN), seed))),
         "trailing_22": np.exp(_column(panel, "log_volatility_22")),
         "trailing_252": np.exp(_column(panel, "log_volatility_252")),
-        "ewma": ewma_volatility(bars.total_return),
+        "ewma": ewma_volatility(given.bars.total_return),
     }
     # The two edges are fitted apart and may cross where the trees are unsure: the band is what is between them.
     return VolatilityProof(
-        horizon, rows, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high), np.maximum(low, high)
+        horizon, rows, own, proof, opened.dense(np.exp(opened.label)), forecasts, np.minimum(low, high), np.maximum(low, high)
     )
 
 
-def prove_drawdown(
-    bars: Bars, panel: FeaturePanel, config: RiskConfig, *, first: int, seed: int, workers: int, step: Step
-) -> DrawdownProof:
+def prove_drawdown(given: Forecasting) -> DrawdownProof:
     """Prove the drawdown quantile on the open rows."""
-    rows = labelled(panel, drawdown_labels(bars, config.drawdown_sessions), first)
+    config, level = given.config, given.config.label.drawdown_level
+    rows = samples(given.panel, drawdown_labels(given.bars, config.label.drawdown_sessions), first=given.first)
     opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    learner = LightGbm(config.quantile(config.drawdown_level), seed)
-    scores = walk_forward(opened, learner, groups=config.cpcv.groups, workers=workers, step=step)
+    learner = LightGbm(config.quantile(level), given.seed)
+    scores = walk_forward(opened, learner, groups=config.cpcv.groups, workers=given.workers, step=given.step)
     constant = np.full(len(opened), np.nan)
     for train, test in folds(opened.t0, opened.t1, config.cpcv.groups):
-        constant[test] = np.quantile(opened.label[train], config.drawdown_level)
+        constant[test] = np.quantile(opened.label[train], level)
     return DrawdownProof(rows, opened.dense(opened.label), opened.dense(scores), opened.dense(constant))
-
-
-def labelled(panel: FeaturePanel, labels: Labels, first: int) -> Samples:
-    """Rows whose target is the label itself: sizes matter here, not ranks."""
-    rows = samples(panel, labels, first=first)
-    return replace(rows, target=rows.label)
 
 
 def ewma_volatility(returns: Floats) -> Floats:

@@ -1,1 +1,0 @@
-"""Training of the sleeve `risk`: volatility and drawdown forecasts, and what they are worth."""

@@ -1,0 +1,27 @@
+"""What a learner can take: views, heads, missing values and devices; recipes are held against it before data are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.learners.base import FitDevice
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a learner can take.
+
+    Attributes
+    ----------
+    views, heads : frozenset of str
+        Kinds (`signals.views.VIEWS`, `signals.heads.HEADS`).
+    takes_missing : bool
+        Whether a missing feature means something to it; one that does not imputes the mean.
+    devices : frozenset of FitDevice
+        Where it can fit.
+    """
+
+    views: frozenset[str] = frozenset({"table"})
+    heads: frozenset[str] = frozenset({"score"})
+    takes_missing: bool = True
+    devices: frozenset[FitDevice] = frozenset({FitDevice.CPU})

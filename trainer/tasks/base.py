@@ -1,0 +1,155 @@
+"""The definition of a task: labels, head, evaluator and promotion bars of what is learned.
+
+A task is a folder of `trainer/tasks`; the pipeline (`trainer/training/train.py`) is one for all of them. A task knows what its
+label is, what is learned of it, and what a model's scores of it are worth; nothing else does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from signals.heads import Head, ScoreHead
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from trainer.labels.panel import MIN_NAMES, Labels
+from trainer.learners.base import FitDevice, Learner, Model
+from trainer.learners.export import Exported
+from trainer.recipes.base import Recipe, RecipeConfig, learner_of
+from trainer.samples.prepare import Material
+from trainer.search.question import OneTrial, Series, end
+from trainer.search.tried import Tried, tried
+from trainer.validation.proof import Proof
+from trainer.validation.splits.oof import Step
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Judge
+    from trainer.runs.evidence import Evidence
+    from trainer.training.train import TrainingRequest
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The model that is published, its exact export, and the model that never saw the holdout."""
+
+    model: Model
+    exported: Exported
+    before_holdout: Model
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCase:
+    """Everything that a task judges: what was asked, the rows, the scores of rows unseen, and the fitted models.
+
+    `shared` are a search's returns of the recipe in shared bins; None without a search.
+    """
+
+    recipe: Recipe
+    config: RecipeConfig
+    request: TrainingRequest
+    material: Material
+    learner: Learner
+    proof: Proof
+    fitted: Fitted
+    question: OneTrial
+    step: Step
+    shared: Floats | None = None
+
+    def recorded(self, series: Series) -> Tried:
+        """Put the series by which the training is judged on record, before it is, and return all that was tried."""
+        end(self.request.data, self.question, series)
+        return tried(self.request.data, self.question, self.material.rows, series, study=self.config.study, shared=self.shared)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskFindings:
+    """What a task found out about a training.
+
+    Attributes
+    ----------
+    fields : mapping
+        Fields of `Evidence` beyond those of every training.
+    warnings : tuple of str
+        What a reader must not overlook.
+    report : callable
+        Evidence to the files of the report: relative path -> content.
+    unseen : float64, shape (n,)
+        Scores of the open rows by models that had not seen them, by which drift is measured; NaN where there is none.
+    files : mapping of relative path to content
+        Further files of the run.
+    """
+
+    fields: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    report: Callable[[Evidence], Mapping[str, bytes]]
+    unseen: Floats
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """What is learned, and how it is judged.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder, or of the plug-in's entry point.
+    kind : str
+        Of the label, which chooses the task in a recipe.
+    config : type of RecipeConfig
+        With the task's own label section and defaults.
+    head : Head
+        What the outputs of a model mean.
+    needs : tuple of str
+        Features that the sleeve must have.
+    min_names : int
+        Labelled names without which a session gives no rows.
+    leaves_doubted_out : bool
+        Whether labels over returns that nobody settled are judged and never learned from.
+    is_traded : bool
+        Whether scores rank names for a book: only then are there a search, a comparison, and the bars on books.
+    bars : tuple of Judge, optional
+        The bars of a promotion that are the task's own; None for those on a book.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    config: ClassVar[type[RecipeConfig]] = RecipeConfig
+    head: ClassVar[Head] = ScoreHead()
+    needs: ClassVar[tuple[str, ...]] = ()
+    min_names: ClassVar[int] = MIN_NAMES
+    leaves_doubted_out: ClassVar[bool] = True
+    is_traded: ClassVar[bool] = True
+    bars: ClassVar[tuple[Judge, ...] | None] = None
+
+    @abstractmethod
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label every session and name."""
+
+    @abstractmethod
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Say what the scores are worth; the training's series is put on record before (`TrainingCase.recorded`)."""
+
+    @abstractmethod
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report, which the command prints too."""
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
+        """Return what is fitted."""
+        return learner_of(config, seed, device)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """How often `judge` calls `step`."""
+        return 0
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return what the sealed sessions show of scores, shape (n,), NaN where a row is not sealed; of tasks without a book."""
+        raise NotImplementedError(self.name)
+
+
+def without_ratios(found: Tried) -> dict[str, Any]:
+    """Return the trials of a task without a book: how many there were, and the test of the best of them; no Sharpe ratios."""
+    kept = ("n_trials", "states", "blind", "retrained", "max_t", "study", "trial", "lineage", "chain")
+    blank = type(found.document)()
+    return {"trials": replace(blank, **{name: getattr(found.document, name) for name in kept})}

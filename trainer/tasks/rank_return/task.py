@@ -1,0 +1,142 @@
+"""Labels, evaluator and report of the task `rank_return`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from signals.files import sha256_of
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.market.dataset import load_bars, read_manifest
+from signals.scoring.evidence import Deciles
+from trainer.backtest.policy_book import policy_book
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import Labels
+from trainer.leaks import battery
+from trainer.leaks.checks import Fitting, LeakSubject
+from trainer.recipes.base import HORIZON, RecipeConfig, scores_log_odds
+from trainer.reports.training import ReportSubject, report_files, rows_of
+from trainer.runs.evidence import Evidence, ImportanceFigures, LeakFindings, WalkForward
+from trainer.search.question import Series
+from trainer.tasks.base import Task, TaskFindings, TrainingCase
+from trainer.tasks.rank_return.evidence import embargoes_of, ic_of, importance_of, warnings
+from trainer.tasks.rank_return.expectation import expectation
+from trainer.tasks.rank_return.regime_figures import by_regime
+from trainer.validation.book import BookReturns, book_returns, next_opens
+from trainer.validation.deciles import trading_conditions
+from trainer.validation.importance import importance
+from trainer.validation.likeness import null_of
+from trainer.validation.probabilities import EVENT, calibrate
+from trainer.validation.proof import ProofFigures, figures
+from trainer.validation.splits.oof import scored
+
+
+class RankReturn(Task):
+    """The rank, within its session, of the total return from the entry to the exit k sessions later."""
+
+    name = "rank_return"
+    kind = HORIZON
+    event = EVENT
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label by the return over k sessions."""
+        return horizon_labels(bars, config.label.k, delistings=actions, entry=config.label.entry)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """How often the leak battery calls `step`."""
+        return battery.FITS
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        return rows_of(known)
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge by IC, deciles, the decile book and the policy's own, the leak battery and calibrated probabilities."""
+        config, proof, source, request = case.config, case.proof, case.material.source, case.request
+        k, following = config.label.k, next_opens(source.bars, source.actions)
+        worth = figures(proof, source.bars, k)
+        forward = proof.rows.dense(proof.walk_forward)
+        book = book_returns(forward, following, k)
+        trials = case.recorded(Series(proof.rows.sessions[book.rows], book.net))
+        leaks = _leaks(case)
+        fields: dict[str, Any] = {
+            "ic": ic_of(worth, embargoes_of(case.recipe, config, proof)),
+            "walk_forward": WalkForward(worth.ic_walk_forward, config.cpcv.groups - 1),
+            "deciles": Deciles(tuple(worth.curve.tolist()), worth.spread, worth.extreme_labels),
+            "turnover": worth.turnover,
+            "capacity": worth.capacity,
+            "trials": trials.document,
+            "regimes": by_regime(source.bars, worth, k),
+            "expectation": expectation(forward, following, trading_conditions(source.bars), k, request.seed),
+            "policy_book": policy_book(request.data, source, forward, worth.ic_walk_forward, k),
+            "importance": _importance(case),
+            "leaks": leaks,
+            "seed_null": null_of(case.fitted.model, case.material.panel),
+            "calibration": _calibration(case, self.event),
+        }
+        told = warnings(worth, proof, config, str(source.manifest.universe_state))
+        told += [f"LEAK SUSPECTED: {sentence}" for sentence in leaks.failures]
+        report = partial(_report, case=case, worth=worth, book=book, sharpes=trials.sharpes)
+        return TaskFindings(fields, tuple(told), report, proof.oof.scores[0])
+
+
+def _calibration(case: TrainingCase, event: str) -> Any:
+    """Fit the maps on one path's scores, each of one model as the published one is: the paths' mean has a smaller scale."""
+    rows, fitted = case.proof.rows, case.fitted
+    found = calibrate(
+        rows,
+        case.proof.oof.scores[0],
+        scored(fitted.model, rows.inputs()),
+        k=case.config.label.k,
+        model_sha256=(sha256_of(fitted.exported.onnx),),
+        is_log_odds=scores_log_odds(case.config),
+    )
+    return None if found is None else found.document(event)
+
+
+def _leaks(case: TrainingCase) -> LeakFindings:
+    """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
+    proof, request, recipe = case.proof, case.request, case.recipe
+    subject = LeakSubject(
+        rows=proof.rows,
+        scores=proof.oof.scores.mean(axis=0),
+        forward=proof.walk_forward,
+        panel=case.material.panel,
+        bars=case.material.source.bars,
+        k=case.config.label.k,
+        groups=case.config.cpcv.groups,
+    )
+    second = None
+    if request.second is not None:
+        manifest = read_manifest(request.second)
+        second = load_bars(request.second, manifest, manifest.first, manifest.last)
+    fitting = Fitting(case.learner, request.workers, case.step)
+    return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
+
+
+def _importance(case: TrainingCase) -> ImportanceFigures | None:
+    if not case.request.importance:
+        return None
+    rows, cpcv = case.proof.rows, case.config.cpcv
+    shape = {"groups": cpcv.groups, "embargo": cpcv.embargo_sessions, "k": case.config.label.k, "seed": case.request.seed}
+    return importance_of(importance(rows, case.learner, **shape, step=case.step), rows.names)
+
+
+def _report(known: Evidence, *, case: TrainingCase, worth: ProofFigures, book: BookReturns, sharpes: Floats) -> Any:
+    subject = ReportSubject(
+        known=known,
+        sessions=case.material.source.bars.sessions,
+        names=case.recipe.sleeve.names,
+        importance=case.fitted.model.importance(),
+        series=worth.ic_series,
+        forward=worth.walk_forward_series,
+        eligible=case.material.panel.eligible.sum(axis=1),
+        labelled=case.proof.rows.dense(case.proof.rows.label),
+        book=book,
+        trial_sharpes=sharpes,
+    )
+    return report_files(subject)
+
+
+RANK_RETURN = RankReturn()

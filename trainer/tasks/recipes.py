@@ -1,0 +1,105 @@
+"""Reads recipes: the YAML of a sleeve, a person's file, or what a run stored; the label's kind chooses the task.
+
+A recipe whose parts disagree is refused here, in one sentence, before any data are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from signals.config import parse, read_mapping
+from signals.errors import BadConfig, FixInput
+from signals.sleeves import SLEEVES
+from trainer.learners.base import FitDevice
+from trainer.learners.table import LEARNERS
+from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
+from trainer.tasks import TASKS
+from trainer.tasks.base import Task
+
+
+class Recipes(Mapping[str, Recipe]):
+    """The recipe of every sleeve: its own file in `trainer/recipes`, else the rank of the return over the sleeve's horizon."""
+
+    def __getitem__(self, sleeve: str) -> Recipe:
+        """Return the recipe; `KeyError` where there is no such sleeve."""
+        known = SLEEVES[sleeve]
+        own = files("trainer.recipes").joinpath(f"{sleeve}.yml")
+        plain = {"label": {"kind": HORIZON, "k": known.horizon_sessions}}
+        document = yaml.safe_load(own.read_text()) if own.is_file() else plain
+        config = config_of(document, where=f"the recipe of {sleeve}")
+        return Recipe(known, task_of(config), config)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the sleeves."""
+        return iter(SLEEVES)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(SLEEVES)
+
+
+RECIPES = Recipes()
+
+
+def recipe_named(sleeve: str, config: RecipeConfig | None = None) -> Recipe:
+    """Return the recipe of `sleeve`, with `config` in the place of its own; raise `FixInput` when there is no such sleeve."""
+    if sleeve not in RECIPES:
+        raise FixInput(f"no sleeve {sleeve!r}", where="--sleeve", fix=f"Choose one of: {', '.join(RECIPES)}")
+    own = RECIPES[sleeve]
+    return own if config is None else Recipe(own.sleeve, task_of(config), config, own.leaks)
+
+
+def task_of(config: RecipeConfig) -> Task:
+    """Return the task of a recipe."""
+    return _task(config.label.kind, "label.kind")
+
+
+def config_of(document: object, *, where: str) -> RecipeConfig:
+    """Check a recipe's document (parsed YAML or JSON) against the settings of its task; raise `BadConfig` for a wrong key or value."""
+    label = document.get("label") if isinstance(document, Mapping) else None
+    kind = label.get("kind", HORIZON) if isinstance(label, Mapping) else HORIZON
+    return parse(document, _task(kind, where).config, where=where)
+
+
+def read_config(path: Path, own: Recipe) -> RecipeConfig:
+    """Read a person's recipe; a file that names no kind of label is of the task of the sleeve's `own` recipe."""
+    document = read_mapping(path)
+    label = document.get("label")
+    if label is None or (isinstance(label, Mapping) and "kind" not in label):
+        document["label"] = {**(label or {}), "kind": own.config.label.kind}
+    return config_of(document, where=str(path))
+
+
+def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> None:
+    """Raise `BadConfig` unless sleeve, task, view, head, learner and device of a recipe go together; no data are read."""
+    config, task, sleeve = recipe.config, recipe.task, recipe.sleeve
+    can, learner = LEARNERS[config.learner].capabilities, config.learner
+    lacking = [name for name in task.needs if name not in sleeve.names]
+    faults = (
+        (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
+        (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
+        (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),
+        (
+            task.head.kind not in can.heads,
+            f"the task {task.name} has a head of {task.head.kind}, the learner {learner} of {_list(can.heads)}",
+        ),
+        (device not in (FitDevice.AUTO, *can.devices), f"{learner} has no {device.upper()} device here, only {_list(can.devices)}"),
+    )
+    for is_fault, sentence in faults:
+        if is_fault:
+            raise BadConfig(sentence, where="the recipe", fix="Change one of the two")
+
+
+def _task(kind: object, where: str) -> Task:
+    kinds = {task.kind: task for task in TASKS.values()}
+    if kind not in kinds:
+        raise BadConfig(f"label.kind: there is no label {kind!r}", where=where, fix=f"Choose one of: {', '.join(kinds)}")
+    return kinds[str(kind)]
+
+
+def _list(names: frozenset[str] | frozenset[FitDevice]) -> str:
+    return " or ".join(sorted(names))

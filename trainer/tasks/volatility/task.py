@@ -1,0 +1,157 @@
+"""Labels, evaluator and forecasts of the task `volatility`.
+
+The model that is published forecasts the volatility over k sessions; the other horizons, the bands and the drawdown quantile
+are next to it under `forecasts/`, each an exact export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import cast
+
+import numpy as np
+
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from trainer.labels.panel import Labels
+from trainer.labels.risk import volatility_labels
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.export import export
+from trainer.learners.lgbm import LightGbm
+from trainer.recipes.base import RecipeConfig
+from trainer.runs.evidence import Evidence, OutOfFoldIc
+from trainer.samples.prepare import Material
+from trainer.samples.samples import Samples
+from trainer.search.question import Series
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.volatility.config import VolatilityRecipe
+from trainer.tasks.volatility.figures import BASELINE, DrawdownFigures, VolatilityFigures, drawdown_figures, gains, volatility_figures
+from trainer.tasks.volatility.proof import (
+    DrawdownProof,
+    Forecasting,
+    VolatilityProof,
+    ewma_volatility,
+    own_learner,
+    prove_drawdown,
+    prove_volatility,
+    steps,
+)
+from trainer.tasks.volatility.report import report_files, rows_of
+from trainer.validation.ic import Mean
+from trainer.validation.splits.oof import fit_all
+
+SURE_T = 2.0
+MATERIAL_MISS = 0.05  # of outcomes: a 90 % band that holds 85 % is another band
+
+
+class Volatility(Task):
+    """The log of each name's annualised volatility over k sessions, its bands, and the quantile of its drawdown."""
+
+    name = "volatility"
+    kind = "volatility"
+    config = VolatilityRecipe
+    needs = ("log_volatility_22", "log_volatility_252")
+    leaves_doubted_out = False  # returns are limited to +-50 % in label and features alike
+    is_traded = False
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label by the log volatility over k sessions."""
+        return volatility_labels(bars, config.label.k)
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
+        """Return the recipe's learner, restated to the expected variance: HAR where it is ridge."""
+        return own_learner(cast(VolatilityRecipe, config), seed, device)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """How often the proofs of further forecasts, and their final fits, call `step`."""
+        own = cast(VolatilityRecipe, config)
+        return steps(own) + 3 * len(own.label.horizons)
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        return rows_of(known)
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge by QLIKE against what needs no learning, coverage of bands and of the drawdown quantile."""
+        config, source, request = cast(VolatilityRecipe, case.config), case.material.source, case.request
+        label, rows = config.label, case.material.rows
+        given = Forecasting(
+            source.bars, case.material.panel, config, source.first_row, request.seed, request.workers, case.step, case.learner.device
+        )
+        proofs = {k: prove_volatility(given, k, (rows, case.proof) if k == label.k else None) for k in label.horizons}
+        falls = prove_drawdown(given)
+        own = proofs[label.k]
+        tried = case.recorded(gains(own.realised, own.forecasts[own.own], own.forecasts[BASELINE], source.bars.sessions))
+        figures = tuple(volatility_figures(proof) for proof in proofs.values())
+        drawdown = drawdown_figures(falls, label.drawdown_sessions, label.drawdown_level)
+        ic = next(one.ic for one in figures if one.horizon == label.k)
+        fields = {
+            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
+            **without_ratios(tried),
+            "others": {
+                "volatility": [asdict(one) for one in figures],
+                "drawdown": {"sessions": label.drawdown_sessions, "level": label.drawdown_level, **asdict(drawdown)},
+                "interval": label.interval,
+            },
+        }
+        return TaskFindings(
+            fields,
+            tuple(warnings(config, figures, drawdown, str(source.manifest.universe_state))),
+            partial(report_files, sessions=source.bars.sessions, own=own, drawdown=falls),
+            case.proof.walk_forward,
+            _forecasts(case, given, proofs, falls),
+        )
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return the QLIKE that the sealed sessions' forecasts save against RiskMetrics' volatility."""
+        rows, bars = material.rows, material.source.bars
+        return gains(rows.dense(np.exp(rows.label)), rows.dense(np.exp(scores)), ewma_volatility(bars.total_return), bars.sessions)
+
+
+def warnings(
+    config: VolatilityRecipe, volatility: tuple[VolatilityFigures, ...], drawdown: DrawdownFigures, survivorship: str
+) -> list[str]:
+    """Say where a forecast is not better than no forecast, and where a band is not what it says."""
+    found = []
+    for figures in volatility:
+        for name, gain in figures.advantage.items():
+            if not gain.t >= SURE_T:
+                found.append(
+                    f"over {figures.horizon} sessions the forecast's QLIKE is not better than {name}'s: "
+                    f"advantage {gain.mean:+.4f}, t {gain.t:.2f}"
+                )
+        found += _missed(f"the {figures.horizon}-session band", figures.coverage, config.label.interval)
+    found += _missed("the drawdown quantile", drawdown.coverage, config.label.drawdown_level)
+    if not drawdown.advantage.t >= SURE_T:
+        found.append(f"the drawdown quantile is not better than a constant: t {drawdown.advantage.t:.2f}")
+    if survivorship != "point-in-time":
+        found.append(f"universe: {survivorship}; names that died may be missing, and they fell furthest")
+    return found
+
+
+def _missed(what: str, share: Mean, wanted: float) -> list[str]:
+    if abs(share.mean - wanted) <= MATERIAL_MISS:
+        return []
+    return [f"{what} holds {share.mean:.1%} of outcomes, not {wanted:.0%}"]
+
+
+def _forecasts(case: TrainingCase, given: Forecasting, proofs: dict[int, VolatilityProof], falls: DrawdownProof) -> dict[str, bytes]:
+    """Fit every forecast but the published one on all rows; return their exports."""
+    config, label = given.config, given.config.label
+    low, high = label.band
+    asked: dict[str, tuple[Samples, Learner]] = {}
+    for k, proof in proofs.items():
+        if k != label.k:
+            asked[f"volatility_{k}"] = proof.rows, case.learner
+        asked[f"volatility_{k}_low"] = proof.rows, LightGbm(config.quantile(low), given.seed)
+        asked[f"volatility_{k}_high"] = proof.rows, LightGbm(config.quantile(high), given.seed)
+    asked[f"drawdown_{label.drawdown_sessions}"] = falls.rows, LightGbm(config.quantile(label.drawdown_level), given.seed)
+    files = {}
+    for name, (rows, learner) in asked.items():
+        files[f"forecasts/{name}.onnx"] = export(fit_all(rows, learner), rows.inputs()).onnx
+        case.step(f"model {name}")
+    return files
+
+
+VOLATILITY = Volatility()
