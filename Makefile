@@ -60,7 +60,7 @@ dependencies: $(VENV)/.dev ## deptry: every declared dependency is imported, eve
 	$(BIN)/deptry .
 
 test: lint types contracts dependencies ## Everything a change must pass
-	$(BIN)/pytest -n 2 -m "not slow and not deep"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not deep"
 
 test-device: ## The device alone: the base package without extras, its whole days and contracts; DEVICE_TESTS=tests for all
 	@$(MAKE) --no-print-directory VENV=.venv-device .venv-device/.device-test

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 
 from execution.brokers.base import Account, Asset, Position
 from execution.config import ExecutionConfig
 from execution.orders import Plan, Provenance
 from execution.planning import plan as planning
+from execution.planning.plan import PlanInputs
 from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
 from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import build
@@ -84,6 +86,28 @@ class Morning:
 
 
 @dataclass(frozen=True, eq=False)
+class AccountReport:
+    """The account and its positions as the broker reports them on the morning of D."""
+
+    account: Account
+    positions: Sequence[Position]
+
+    @cached_property
+    def shares(self) -> dict[str, Decimal]:
+        """Signed shares by symbol."""
+        return {position.symbol: position.quantity for position in self.positions}
+
+    @cached_property
+    def marks(self) -> dict[str, Decimal]:
+        """The broker's own prices, for holdings that had no bar at asof."""
+        return {p.symbol: p.current_price for p in self.positions if p.current_price is not None and p.current_price > 0}
+
+    def priced(self, prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """The prices of D, and the broker's own where there is none."""
+        return {**self.marks, **prices}
+
+
+@dataclass(frozen=True, eq=False)
 class MorningTargets:
     """The targets of D, what is held, and the unrounded weights that the step began at."""
 
@@ -139,14 +163,7 @@ def path_since(last: Plan | None, account: Account, session: date, calendar: Cal
 
 
 def wanted(
-    morning: Morning,
-    account: Account,
-    positions: Sequence[Position],
-    limits: PortfolioConfig,
-    session: date,
-    *,
-    path: Mapping[str, Exact],
-    ramp: float = 1.0,
+    morning: Morning, reported: AccountReport, limits: PortfolioConfig, session: date, *, path: Mapping[str, Exact], ramp: float = 1.0
 ) -> MorningTargets:
     """Build the targets of D; each name's step begins at its unrounded path, or at what is held where that was left.
 
@@ -155,9 +172,8 @@ def wanted(
     ScoresInvalid, NoFeasibleBook
         No new orders this session.
     """
-    priced = {**marks_of(positions), **morning.prices}
-    held = held_of(positions)
-    begun = weights_held(followed(path, held), priced, account.equity)
+    held, priced, equity = reported.shares, reported.priced(morning.prices), reported.account.equity
+    begun = weights_held(followed(path, held), priced, equity)
     targets = build(
         morning.scores,
         morning.risk,
@@ -165,17 +181,16 @@ def wanted(
         begun,
         session,
         ramp=ramp,
-        equity_usd=float(account.equity),
+        equity_usd=float(equity),
         prices={symbol: float(price) for symbol, price in morning.prices.items()},
     )
-    return MorningTargets(targets, weights_held(held, priced, account.equity), begun)
+    return MorningTargets(targets, weights_held(held, priced, equity), begun)
 
 
 def orders(
     morning: Morning,
     targets: TargetWeights,
-    account: Account,
-    positions: Sequence[Position],
+    reported: AccountReport,
     assets: Mapping[str, Asset],
     provenance: Provenance,
     config: ExecutionConfig,
@@ -189,30 +204,8 @@ def orders(
     TripwireSkip
         Equity is not positive.
     """
-    plan = planning.plan(
-        targets,
-        held_of(positions),
-        morning.prices,
-        account,
-        provenance,
-        config.planning,
-        config.pretrade,
-        assets=assets,
-        adv_usd=morning.adv_usd,
-        marks=marks_of(positions),
-        reduce_only=reduce_only,
-        entry=config.entry,
-    )
+    inputs = PlanInputs(reported.account, reported.shares, morning.prices, assets, morning.adv_usd, reported.marks)
+    plan = planning.plan(targets, inputs, provenance, config.planning, config.pretrade, reduce_only=reduce_only, entry=config.entry)
     # A name that waits and is not held is named all the same: the wait is reported until somebody ends it.
     others = tuple(row for row in plan.refusals if row[0] not in morning.waiting or row[1] != "NO_PRICE")
     return replace(plan, refusals=(*others, *((symbol, UNDECIDED, WAITS) for symbol in morning.waiting)))
-
-
-def held_of(positions: Sequence[Position]) -> dict[str, Decimal]:
-    """Signed shares by symbol."""
-    return {position.symbol: position.quantity for position in positions}
-
-
-def marks_of(positions: Sequence[Position]) -> dict[str, Decimal]:
-    """The broker's own prices, for holdings that had no bar at asof."""
-    return {p.symbol: p.current_price for p in positions if p.current_price is not None and p.current_price > 0}

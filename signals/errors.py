@@ -48,13 +48,15 @@ class TrademlError(Exception):
         File, row, symbol, session or key; empty when `what` says it.
     fix : str
         The next step for a person, as an imperative clause.
+    also : str
+        Another way to go on; a program prints it on a line of its own.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", fix: str = "", also: str = "") -> None:
         super().__init__(what, where, fix)
-        self.what, self.where, self.fix = what, where, fix
+        self.what, self.where, self.fix, self.also = what, where, fix, also
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from signals.errors import BadConfig
 
 PREFIX, NESTED = "TRADEML_", "__"
+HOME = f"{PREFIX}HOME"  # the folder of the training host's workspace, which no file can say
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]  # of the log
 M = TypeVar("M", bound=BaseModel)
 
@@ -80,7 +81,7 @@ def _with_environment(model: type[M]) -> type[M]:
 
 def _require_known(given: Sequence[str], known: Sequence[str], decided_by: Mapping[str, str]) -> None:
     for variable in given:
-        if variable in known:
+        if variable in known or variable == HOME:
             continue
         section = variable.removeprefix(PREFIX).split(NESTED)[0].lower()
         if section in decided_by:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from signals.settings import Level
+from signals.settings import HOME, Level
 from signals.text.console import run
 from signals.text.version_option import version_option
-from trainer.commands import backtest, bundles, data, deliveries, frontier, lineage, promotion, scoring, search, stacking, training
-from trainer.settings import defaults, settings
+from trainer.commands import backtest, bundles, data, deliveries, frontier, init, lineage, promotion, scoring, search, stacking, training
+from trainer.commands.defaults import defaults
+from trainer.workspace import Places, Workspace, read
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
 )
+init.register(app)
 data.register(app)
 deliveries.register(app)
 bundles.register(app)
@@ -44,13 +47,14 @@ UNLESS_SET = {
 def _environment(
     context: typer.Context,
     version: bool = version_option("trainer", "trainer"),
-    log_level: Annotated[Level | None, typer.Option(help="Of the log; default: that of the settings.", show_default=False)] = None,
+    log_level: Annotated[Level | None, typer.Option(help="Of the log.", show_default="the workspace's")] = None,
 ) -> None:
     for name, value in UNLESS_SET.items():
         os.environ.setdefault(name, value)
-    found = settings()
-    logging.basicConfig(level=log_level or found.log_level, format="%(levelname)s %(message)s")
-    context.default_map = defaults(found, getattr(context.command, "commands", {}))
+    is_new = context.invoked_subcommand == "init"  # which is asked where nothing is yet, or inside another one
+    found = Workspace(Places()) if is_new else read(Path.cwd(), os.environ.get(HOME, ""))
+    logging.basicConfig(level=log_level or found.places.log_level, format="%(levelname)s %(message)s")
+    context.obj, context.default_map = found, defaults(found, getattr(context.command, "commands", {}))
 
 
 def main() -> None:

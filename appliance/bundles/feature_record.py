@@ -19,11 +19,11 @@ import binascii
 import json
 import math
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from appliance.ledger.figures import FeatureFile
 from appliance.system.ports import Fs
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
@@ -120,14 +120,14 @@ class FeatureRecord:
         return tuple(_reading(name, cells[place * width + i], cells[i::width]) for i, name in enumerate(self.names))
 
 
-def store_features(fs: Fs, folder: Path, record: FeatureRecord) -> dict[str, str]:
+def store_features(fs: Fs, folder: Path, record: FeatureRecord) -> FeatureFile:
     """Write the record below `folder`; return what the job's row says of it."""
     content = record.to_bytes()
     fs.write(folder / record.file_name, content)
-    return {"file": record.file_name, "sha256": sha256_of(content)}
+    return FeatureFile(record.file_name, sha256_of(content))
 
 
-def read_features(folder: Path, figures: Mapping[str, object]) -> FeatureRecord:
+def read_features(folder: Path, recorded: FeatureFile | None) -> FeatureRecord:
     """Read the record that a score job's row names.
 
     Raises
@@ -135,14 +135,14 @@ def read_features(folder: Path, figures: Mapping[str, object]) -> FeatureRecord:
     FixInput
         The row names none, the file is gone, or it is not what was written.
     """
-    name = str(figures.get("file") or "")
-    if not name or Path(name).name != name:
+    name = recorded.file if recorded else ""
+    if recorded is None or not name or Path(name).name != name:
         raise FixInput("no features were recorded that evening")
     try:
         content = (folder / name).read_bytes()
     except OSError:
         raise FixInput("the evening's features are no longer kept", where=name) from None
-    if sha256_of(content) != figures.get("sha256"):
+    if sha256_of(content) != recorded.sha256:
         raise FixInput("the evening's features are not what was recorded", where=name)
     return FeatureRecord.from_bytes(content)
 

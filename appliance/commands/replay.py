@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
@@ -22,6 +18,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
 from signals.text.console import emit
+from signals.text.progress import progress
 
 HALTED = 4
 
@@ -50,18 +47,10 @@ def replay(
     tripwire halted it.
     """
     config, key = _settings(like, store, trust, configs, equity, fixed_ic)
-    console = Console(file=sys.stderr)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=as_json
-    )
-    with bar:
-        task = bar.add_task("starting", total=None)
-
-        def progress(session: date, number: int, total: int) -> None:
-            bar.update(task, description=str(session), total=total, completed=number - 1)
-
-        summary = run_replay(StateFolder(state), config, key, to_session(start), to_session(end), progress)
-        bar.update(task, completed=summary.sessions)
+    with progress("replay", as_json=as_json) as step:
+        summary = run_replay(
+            StateFolder(state), config, key, to_session(start), to_session(end), lambda day, number, of: step(day, number - 1, of)
+        )
     emit(vars(summary), as_json=as_json, text=described(summary))
     raise typer.Exit(HALTED if summary.halted else 0)
 

@@ -27,6 +27,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput
 from signals.text.console import emit
+from signals.text.documents import to_json
 
 
 def register(app: typer.Typer) -> None:
@@ -163,7 +164,13 @@ def require_hosted(device: Device) -> None:
 
 def as_row(found: JobReport) -> dict[str, object]:
     """A report as JSON fields."""
-    return {"job": found.job, "session": found.session, "status": found.status.value, "summary": found.summary, "figures": found.figures}
+    return {
+        "job": found.job,
+        "session": found.session,
+        "status": found.status.value,
+        "summary": found.summary,
+        "figures": to_json(found.figures),
+    }
 
 
 def _one(name: str, session: str, state: Path, credentials: Path | None, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from appliance.controls.tripwires import NOT_YET, Figure
-from execution.orders import Intent, Rounding
+from execution.orders import Intent
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Floats
 from signals.market.sessions import Calendar
@@ -70,11 +70,6 @@ def loss(equity: float, reference: float | None) -> Figure:
 def rejected_share(refused: int, sent: int) -> Figure:
     """Refused / sent orders; not defined under five sent ones."""
     return refused / sent if sent >= MIN_SENT_FOR_A_RATE else NOT_YET
-
-
-def rounding_figures(rounding: Rounding) -> dict[str, object]:
-    """Return the effect of whole shares on the target book and the plan, as the plan job and the report state it."""
-    return {**vars(rounding), "never_held": list(rounding.never_held), "share": rounding.share, "ratio": rounding.ratio}
 
 
 def planned_book(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from appliance.backup.copies import listed, shorter
@@ -13,6 +13,7 @@ from appliance.bundles.store import BundleStore
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import DeviceProbe
 from appliance.ledger import AccessMode, Ledger, alerts, intents, job_runs
+from appliance.ledger.figures import PullFigures
 from appliance.status.upkeep import keys_reason
 from appliance.status.vitals import RECENT_ALERTS, daemon_facts
 from appliance.system.durable_files import DurableFs
@@ -53,16 +54,17 @@ def data(patient: DeviceProbe) -> Iterator[Finding]:
         )
     with Ledger(patient.folder.ledger, AccessMode.READ) as ledger:
         runs = [job_runs.find(ledger, day, PULL) for day in job_runs.sessions(ledger)]
-    pulls = [run for run in runs if run is not None and "asof" in run.figures]
+    read = [run.read(PullFigures) for run in runs if run is not None]
+    pulls = [found for found in read if found.asof is not None]
     fix = "Run `appliance pull --session D`; `trainer audit --data FOLDER` says what is wrong with a session"
     if not pulls:
         yield warn("data", "nothing has been pulled yet", "Run `appliance pull --session D`")
         return
-    asof, status = date.fromisoformat(str(pulls[-1].figures["asof"])), str(pulls[-1].figures.get("status"))
+    asof, status = pulls[-1].asof, pulls[-1].status
     if status not in (SessionStatus.GREEN.value, SessionStatus.AMBER.value):
         yield bad("data", f"{asof} is {status}", fix)
     elif status == SessionStatus.AMBER.value:
-        yield warn("data", f"{asof} is {status}: {'; '.join(map(str, pulls[-1].figures.get('reasons', ())))}", fix)
+        yield warn("data", f"{asof} is {status}: {'; '.join(pulls[-1].reasons)}", fix)
     else:
         yield ok("data", f"bars to {asof}, which is {status}")
 

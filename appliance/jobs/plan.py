@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,22 +12,24 @@ import numpy as np
 from appliance.bundles.accepted_roles import bundle_policy, is_rehearsal
 from appliance.bundles.store import BundleStore
 from appliance.context import Deps
-from appliance.controls.measures import planned_book, rounding_figures, turnover, turnover_jump
-from appliance.controls.tripwires import Stage, TripwireFigures
+from appliance.controls.measures import planned_book, turnover, turnover_jump
+from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
+from appliance.ledger.figures import PlanFigures, RoundingFigures
 from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
 from appliance.safety.account_measures import account_figures, machine_figures
+from appliance.safety.broker_cross_check import CrossCheck
 from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.halt import notify
 from appliance.safety.ramp import plan_turnovers, ramp_share
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from execution import morning
-from execution.morning import ADV_SESSIONS, Evening, Morning
+from execution.morning import ADV_SESSIONS, AccountReport, Evening, Morning, MorningTargets
 from execution.orders import Plan, Provenance
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY
 from portfolio.risk.kelly import SizingCoefficient
@@ -51,86 +54,92 @@ def plan(session: date, deps: Deps) -> JobReport:
     """
     existing = plans.load(deps.ledger, session)
     if existing is not None:
-        return _report(existing, {})
+        return _report(existing, PlanFigures())
     asof = require_closed(session, deps)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
-    account, positions = deps.broker.account(), deps.broker.positions()
-    found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, account, positions))
+    reported = AccountReport(deps.broker.account(), deps.broker.positions())
+    found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, reported.account, reported.positions))
     held_back = reductions.in_force(deps.ledger)
     bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
     snapshot = held_snapshot(asof, deps)
-    seen = broker_cross_check.without_disputed(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
     ramp = ramp_share(deps, session, bundle)
-    path = morning.path_since(
-        plans.before(deps.ledger, session), account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
+    book = _decide(session, bundle, snapshot, reported, ramp, deps)
+    opinion, targets = book.opinion, book.decided.targets
+    _save_targets(deps, targets, book.decided.current, book.seen)  # before anything skips: what was wanted is known then all the same
+    moved = _turnover(targets, book.decided.path)
+    figures = TripwireFigures(
+        bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions,
+        turnover=moved,
+        turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )
-    decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    opinion = broker_cross_check.cross_check(deps, session, seen, snapshot.basis, decided, account, positions)
-    if opinion.reasons:
-        notify(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
-    found = (*found, *enforce(deps, session, Stage.OPINION, opinion.figures))
-    if opinion.reasons:
-        seen = broker_cross_check.without_disputed(seen, opinion.reasons)
-        decided = morning.wanted(seen, account, positions, deps.config.portfolio, session, path=path, ramp=ramp)
-    targets, current = decided.targets, decided.current
-    _save_targets(deps, targets, current, seen)  # before anything skips: what was wanted is known then all the same
-    moved = _turnover(targets, decided.path)
-    found = (
-        *found,
-        *enforce(
-            deps,
-            session,
-            Stage.TARGETS,
-            TripwireFigures(
-                bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions,
-                turnover=moved,
-                turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
-            ),
-        ),
-    )
-    frozen = morning.orders(
-        seen,
-        targets,
-        account,
-        positions,
-        deps.broker.assets(),
-        _provenance(bundle, seen, deps),
-        deps.config.execution,
-        reduce_only=asks_to_reduce(found) or bool(held_back),
-    )
-    frozen = broker_cross_check.with_refusals(frozen, opinion.reasons)
-    priced = {**morning.marks_of(positions), **seen.prices}
-    gross, net, name = planned_book(frozen.intents, morning.held_of(positions), priced, account.equity)
-    enforce(
-        deps,
-        session,
-        Stage.PLAN,
-        TripwireFigures(
-            planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name, rounding=frozen.rounding.share
-        ),
-    )
-    frozen = plans.save(deps.ledger, frozen, deps.clock.now())
+    found = (*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))
+    reduce_only = asks_to_reduce(found) or bool(held_back)
+    frozen = _freeze(book, reported, _provenance(bundle, book.seen, deps), deps, reduce_only=reduce_only)
     return _report(
         frozen,
-        {
-            "turnover": moved,
-            "ramp": ramp,
-            "lineage": bundle.manifest.lineage,
-            "gross": targets.gross,
-            "net": targets.net,
-            "decisions": [list(pair) for pair in targets.decisions],
-            "sized_by": dict(targets.decisions)[SIZED_BY],
-            "reduce_only": asks_to_reduce(found) or bool(held_back),
-            "reductions": [reductions.sentence(row) for row in held_back],
-            "role": bundle.manifest.role.value,
-            "refusal": bundle.manifest.refusal,
-            "sleeves": _shares(asof, deps),
-            "compared": opinion.compared,
-            "left_out": dict(opinion.reasons),
-            "manifest_id": snapshot.manifest_id,
-            "completed": len(snapshot.completed),
-        },
+        PlanFigures(
+            decisions=targets.decisions,
+            sized_by=dict(targets.decisions)[SIZED_BY],
+            ramp=ramp,
+            turnover=moved,
+            gross=targets.gross,
+            net=targets.net,
+            reduce_only=reduce_only,
+            lineage=bundle.manifest.lineage,
+            sleeves=_shares(asof, deps),
+            completed=len(snapshot.completed),
+            others={
+                "reductions": [reductions.sentence(row) for row in held_back],
+                "role": bundle.manifest.role.value,
+                "refusal": bundle.manifest.refusal,
+                "compared": opinion.compared,
+                "left_out": opinion.reasons,
+                "manifest_id": snapshot.manifest_id,
+            },
+        ),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class DecidedBook:
+    """The targets, what they were decided on, the broker's word on it, and the checks of that word."""
+
+    seen: Morning
+    decided: MorningTargets
+    opinion: CrossCheck
+    checks: tuple[Evaluation, ...]
+
+
+def _decide(session: date, bundle: Bundle, snapshot: DataSnapshot, reported: AccountReport, ramp: float, deps: Deps) -> DecidedBook:
+    """Decide the targets, and again without the names that the broker does not confirm."""
+    asof = deps.calendar.previous(session)
+    seen = broker_cross_check.without_disputed(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    path = morning.path_since(
+        plans.before(deps.ledger, session), reported.account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
+    )
+    decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp)
+    opinion = broker_cross_check.cross_check(deps, session, seen, snapshot.basis, decided, reported)
+    if opinion.reasons:
+        notify(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
+    checks = enforce(deps, session, Stage.OPINION, opinion.figures)
+    if opinion.reasons:
+        seen = broker_cross_check.without_disputed(seen, opinion.reasons)
+        decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp)
+    return DecidedBook(seen, decided, opinion, checks)
+
+
+def _freeze(book: DecidedBook, reported: AccountReport, provenance: Provenance, deps: Deps, *, reduce_only: bool) -> Plan:
+    """Plan the orders, check the book that they lead to, and commit the plan."""
+    config, targets = deps.config.execution, book.decided.targets
+    frozen = morning.orders(book.seen, targets, reported, deps.broker.assets(), provenance, config, reduce_only=reduce_only)
+    frozen = broker_cross_check.with_refusals(frozen, book.opinion.reasons)
+    priced, equity = reported.priced(book.seen.prices), reported.account.equity
+    gross, net, name = planned_book(frozen.intents, reported.shares, priced, equity)
+    figures = TripwireFigures(
+        planned_gross=gross, planned_net=abs(net) if isinstance(net, float) else None, planned_name=name, rounding=frozen.rounding.share
+    )
+    enforce(deps, targets.session, Stage.PLAN, figures)
+    return plans.save(deps.ledger, frozen, deps.clock.now())
 
 
 def _kept(deps: Deps) -> dict[str, str]:
@@ -200,35 +209,32 @@ def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, floa
     target_rows.save(deps.ledger, targets.session, rows)
 
 
-def _report(frozen: Plan, figures: dict[str, object]) -> JobReport:
+def _report(frozen: Plan, figures: PlanFigures) -> JobReport:
     notional = sum((abs(intent.notional) for intent in frozen.intents), start=Decimal(0))
     return JobReport(
         "plan",
         frozen.session,
         JobStatus.DONE,
         f"{len(frozen.intents)} orders for {notional:,.0f} USD, {len(frozen.refusals)} refused{_why(frozen, figures)}",
-        {
-            **figures,
-            "orders": len(frozen.intents),
-            "refused": len(frozen.refusals),
-            "notional_usd": str(notional),
-            "equity": str(frozen.equity),
-            "digest": frozen.digest,
-            "rounding_l1": frozen.rounding.nearest_l1,
-            "rounding": rounding_figures(frozen.rounding),
-        },
+        replace(
+            figures,
+            others={
+                **figures.others,
+                "orders": len(frozen.intents),
+                "refused": len(frozen.refusals),
+                "notional_usd": notional,
+                "equity": frozen.equity,
+                "digest": frozen.digest,
+                "rounding_l1": frozen.rounding.nearest_l1,
+                "rounding": RoundingFigures.of(frozen.rounding),
+            },
+        ),
     )
 
 
-def _flat(decisions: object) -> str:
-    """Why the book is flat, among the decisions that are recorded as pairs; empty where it is not."""
-    pairs = decisions if isinstance(decisions, list) else []
-    return next((str(outcome) for what, outcome in pairs if what == "flat"), "")
-
-
-def _why(frozen: Plan, figures: Mapping[str, object]) -> str:
+def _why(frozen: Plan, figures: PlanFigures) -> str:
     """Say what sized the book, where that was no evidence, and why it is flat or stays."""
-    sized, flat = str(figures.get("sized_by", "")), _flat(figures.get("decisions"))
+    sized, flat = figures.sized_by or "", figures.by_name.get("flat", "")
     parts = [sized] if sized.startswith(NOT_BY_EVIDENCE) else []
     if flat:
         parts.append(f"flat: {flat}")

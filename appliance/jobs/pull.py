@@ -11,6 +11,7 @@ from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
 from appliance.jobs.preconditions import require_closed
+from appliance.ledger.figures import PullFigures
 from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
 from appliance.market.vendor_sessions import CompletionResult, complete
@@ -107,18 +108,21 @@ def _report(
     if bundle.refusal:
         clauses.append(f"refused: {bundle.refusal}")
     clauses += [one.summary for one in slots if one.summary]
-    figures = {
-        **vars(done),
-        **vars(added),
-        "snapshot_id": snapshot.id if snapshot else None,
-        "completed": len(snapshot.completed) if snapshot else 0,
-        "asof": asof,
-        "status": status,
-        "reasons": list(audit.reasons) if audit else [],
-        "bundle": bundle.in_force,
-        "bundle_refusal": bundle.refusal,
-        **{f"{one.slot}_bundle": one.name for one in slots if one.name},
-    }
+    figures = PullFigures(
+        asof=asof,
+        status=status,
+        reasons=tuple(audit.reasons) if audit else (),
+        version=done.version,
+        snapshot_id=snapshot.id if snapshot else None,
+        completed=len(snapshot.completed) if snapshot else 0,
+        others={
+            **vars(done),
+            **vars(added),
+            "bundle": bundle.in_force,
+            "bundle_refusal": bundle.refusal,
+            **{f"{one.slot}_bundle": one.name for one in slots if one.name},
+        },
+    )
     return JobReport("pull", session, JobStatus.DONE, "; ".join(clauses), figures)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.context import Deps
+from appliance.ledger.figures import ReconcileFigures
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import agree
@@ -35,12 +36,11 @@ def reconcile(session: date, deps: Deps) -> JobReport:
         JobStatus.DONE,
         f"both books agree: {len(agreement.positions)} positions, cash {agreement.account.cash} USD"
         + (f", {explained} explained differences" if explained else ""),
-        {
-            "phase": phase.value,
-            "positions": len(agreement.positions),
-            "cash": str(agreement.account.cash),
-            "equity": str(agreement.account.equity),
-            "resolved": len(changed),
-            "notes": [note.sentence() for note in agreement.notes],
-        },
+        ReconcileFigures(
+            positions=len(agreement.positions),
+            cash=agreement.account.cash,
+            equity=agreement.account.equity,
+            notes=tuple(note.sentence() for note in agreement.notes),
+            others={"phase": phase.value, "resolved": len(changed)},
+        ),
     )

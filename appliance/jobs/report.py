@@ -10,6 +10,7 @@ from appliance.controls.self_test import run_self_test
 from appliance.controls.tripwires import Stage
 from appliance.jobs import session_value
 from appliance.ledger import nav, reports
+from appliance.ledger.figures import ReportFigures
 from appliance.monitoring.session_monitoring import measure, notify_if_decayed
 from appliance.reports.equity_curve import draw
 from appliance.reports.markdown import render
@@ -19,6 +20,7 @@ from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.files import sha256_of
+from signals.text.documents import to_json
 
 CURVE, LIFE = "equity.svg", "expectation.svg"
 BEFORE = ("equity.png", "expectation.png")  # what earlier releases drew; left there it would seem current
@@ -33,13 +35,13 @@ def report(session: date, deps: Deps) -> JobReport:
     session_value.restate(session, deps)
     watched = measure(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
-    notify_if_decayed(session, deps, watched.content["expectation"])
+    notify_if_decayed(session, deps, watched.content.expectation)
     controls = run_self_test(deps.config.limits())
     if controls.dead:
         notify(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())
     row = session_value.record(session, deps)
-    content = {**gather(session, deps), **watched.content, "controls": controls.sentence(), "machine": deps.machine.source}
-    body = (json.dumps(content, indent=1, sort_keys=True, default=str) + "\n").encode()
+    content = gather(session, deps, watched.content, controls.sentence())
+    body = (json.dumps(to_json(content), indent=1, sort_keys=True) + "\n").encode()
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
     deps.fs.write(deps.folder.reports / f"{name}.md", render(content).encode())
@@ -56,10 +58,10 @@ def report(session: date, deps: Deps) -> JobReport:
         session,
         JobStatus.DONE,
         f"{value}; reports/{name}.md",
-        {
-            **watched.content,
-            "path": f"reports/{name}.json",
-            "paper_nav": str(row.paper_nav) if row else None,
-            "real_nav": str(row.real_nav) if row else None,
-        },
+        ReportFigures(
+            **vars(watched.content),
+            path=f"reports/{name}.json",
+            paper_nav=row.paper_nav if row else None,
+            real_nav=row.real_nav if row else None,
+        ),
     )

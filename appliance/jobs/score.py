@@ -18,6 +18,7 @@ from appliance.controls.measures import coverage, invalid_scores, red_datasets, 
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.ledger import scores as score_rows
+from appliance.ledger.figures import FeatureFile, ScoreFigures
 from appliance.monitoring.continuity import Accepted, Continuity, accepted, judge, judge_delivered
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
 from appliance.monitoring.feature_restatement import Restatement, compare
@@ -96,22 +97,24 @@ def score(session: date, deps: Deps) -> JobReport:
         session,
         JobStatus.DONE,
         summary,
-        {
-            "asof": asof,
-            "sleeve": scores.sleeve,
-            "names": len(scores.symbols),
-            "expected": expected,
-            "bundle_sha256": bundle.sha256,
-            "bundle_id": bundle.manifest.bundle_id,
-            "role": bundle.manifest.role.value,
-            "refusal": bundle.manifest.refusal,
-            "bundle_age_sessions": bundle.age_sessions,
-            "score_drift": drift.state.value,
-            "scoring": deps.config.scoring.value,
-            "delivered_sha256": given.delivery.sha256 if given.delivery else None,
-            "features": given.features,
-            "restated": past.figures() if past else None,
-        },
+        ScoreFigures(
+            asof=asof,
+            names=len(scores.symbols),
+            expected=expected,
+            bundle_sha256=bundle.sha256,
+            bundle_id=bundle.manifest.bundle_id,
+            role=bundle.manifest.role.value,
+            refusal=bundle.manifest.refusal,
+            bundle_age_sessions=bundle.age_sessions,
+            features=given.features,
+            others={
+                "sleeve": scores.sleeve,
+                "score_drift": drift.state.value,
+                "scoring": deps.config.scoring.value,
+                "delivered_sha256": given.delivery.sha256 if given.delivery else None,
+                "restated": past.figures() if past else None,
+            },
+        ),
     )
 
 
@@ -126,7 +129,7 @@ class ScoredEvening:
     continuity : Continuity
     delivery : Delivery or None
         The document that delivered scores came in.
-    features : dict or None
+    features : FeatureFile or None
         File and hash of what the model read, for scores of our own.
     past : Restatement or None
         How the accepted evening before reads now.
@@ -136,7 +139,7 @@ class ScoredEvening:
     drift: Drift
     continuity: Continuity
     delivery: Delivery | None = None
-    features: dict[str, str] | None = None
+    features: FeatureFile | None = None
     past: Restatement | None = None
 
 
@@ -167,7 +170,7 @@ def _restated(before: Accepted | None) -> Restatement | None:
         return None
 
 
-def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> dict[str, str]:
+def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> FeatureFile:
     """Store the features that the model read, to explain later why an order was sent."""
     symbols, values = features.at(asof)
     snapshot = held_snapshot(asof, deps)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import TypeVar
 
 from appliance.ledger.database import Ledger
 from appliance.schedule.job import JobReport, JobStatus
-from signals.errors import InvariantBroken
+from signals.errors import InvariantBroken, LedgerUnusable
+from signals.text.documents import BadDocument, from_json, to_json
 
+Figures = TypeVar("Figures")
 RUNS = "SELECT *, nullif(status, 'running') AS status FROM job_runs"  # of two columns of one name the last is read
 
 
@@ -25,7 +27,15 @@ class JobRun:
     started_at: datetime
     finished_at: datetime | None
     summary: str
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    def read(self, kind: type[Figures]) -> Figures:
+        """The recorded figures as one of the types of `appliance.ledger.figures`; raise `LedgerUnusable` for any other."""
+        try:
+            return from_json(kind, self.figures)
+        except BadDocument as error:
+            where = f"{self.job} of {self.session}"
+            raise LedgerUnusable(f"recorded figures cannot be read: {error}", where=where, fix="Restore the last backup") from None
 
 
 def begin(ledger: Ledger, session: date, job: str, at: datetime) -> bool:
@@ -48,7 +58,7 @@ def finish(ledger: Ledger, report: JobReport, at: datetime) -> None:
         changed = ledger.execute(
             "UPDATE job_runs SET status = ?, finished_at = ?, summary = ?, figures = ?"
             " WHERE session = ? AND job = ? AND status = 'running'",
-            (report.status, at, report.summary, report.figures, report.session, report.job),
+            (report.status, at, report.summary, to_json(report.figures), report.session, report.job),
         )
         if changed != 1:
             raise InvariantBroken("a job ends once, after it began", where=f"{report.session} {report.job}")

@@ -20,8 +20,8 @@ from appliance.context import Deps
 from appliance.controls.slippage import LARGEST_MOVE
 from appliance.ledger import activities, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger import fills as fill_rows
+from appliance.ledger.figures import AttributedSession, SessionFigures
 from appliance.ledger.intents import JournalEntry
-from appliance.ledger.job_runs import JobRun
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.ledger.states import IntentState
@@ -50,7 +50,7 @@ from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
 
 FILL = "FILL"
-REPORT, FIGURE = "report", "attribution"
+REPORT = "report"
 BACKLOG_SESSIONS, KEPT = 10, 20
 NAMED = 5
 ByName = dict[str, Decimal]
@@ -115,32 +115,26 @@ def attributed(session: date, deps: Deps) -> Attribution | None:
 
 def pending(asof: date, deps: Deps) -> tuple[date, ...]:
     """Sessions up to `asof` with an agreed value that no report has attributed yet, oldest first; a fortnight's."""
-    done = {row["session"] for run in job_runs.newest(deps.ledger, REPORT, date.max, KEPT) for row in documents(run)}
+    done = {row.session for run in job_runs.newest(deps.ledger, REPORT, date.max, KEPT) for row in run.read(SessionFigures).attribution}
     rows = nav.history(deps.ledger, asof, BACKLOG_SESSIONS)
-    return tuple(row.session for row in rows if row.session.isoformat() not in done)
+    return tuple(row.session for row in rows if row.session not in done)
 
 
-def documents(run: JobRun) -> list[dict[str, object]]:
-    """Attributions that a report recorded, each as a document."""
-    found: list[dict[str, object]] = run.figures.get(FIGURE) or []
-    return found
-
-
-def document(session: date, found: Attribution, deps: Deps) -> dict[str, object]:
-    """Plain data: USD as text, to the cent."""
+def document(session: date, found: Attribution, deps: Deps) -> AttributedSession:
+    """Return what the report records of an attributed session, to the cent."""
     ranked = sorted(found.selection.items(), key=lambda item: (item[1], item[0]))
     audit = deps.market.audit(session)
     traded = sum((b.fill.quantity * b.fill.price for b in fill_rows.of_session(deps.ledger, session)), ZERO)
-    return {
-        "session": session.isoformat(),
-        "traded": str(traded),
-        "data": audit.status.value if audit else "absent",
-        "total": str(found.total),
-        "parts": {part.value: str(amount) for part, amount in found.parts.items()},
-        "costs": {name: str(amount) for name, amount in found.costs.items()},
-        "worst": [[symbol, str(amount)] for symbol, amount in ranked[:NAMED] if amount < 0],
-        "best": [[symbol, str(amount)] for symbol, amount in ranked[: -NAMED - 1 : -1] if amount > 0],
-    }
+    return AttributedSession(
+        session=session,
+        total=found.total,
+        traded=traded,
+        data=audit.status.value if audit else "absent",
+        parts={part.value: amount for part, amount in found.parts.items()},
+        costs=found.costs,
+        best=tuple((symbol, amount) for symbol, amount in ranked[: -NAMED - 1 : -1] if amount > 0),
+        worst=tuple((symbol, amount) for symbol, amount in ranked[:NAMED] if amount < 0),
+    )
 
 
 def missing_shares(session: date, deps: Deps, closes: Mapping[str, Decimal]) -> dict[PnlPart, ByName]:

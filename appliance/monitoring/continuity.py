@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -20,14 +19,17 @@ from appliance.context import Deps
 from appliance.controls.tripwires import NOT_JUDGED, NOT_YET, Figure
 from appliance.ledger import job_runs
 from appliance.ledger import scores as score_rows
+from appliance.ledger.figures import ScoreFigures
 from appliance.schedule.job import JobStatus
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput
 from signals.features.panel import FeaturePanel
+from signals.market.bars import days_array
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, CrossSection, Worst
+from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection, Worst
 from signals.monitoring.drift import continuity_limits
 from signals.scoring.scores import Scores
+from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 
 SCORE_JOB = "score"
@@ -70,7 +72,7 @@ def accepted(deps: Deps, asof: date) -> Accepted | None:
         run = job_runs.find(deps.ledger, day, SCORE_JOB)
         if run is not None and run.status is JobStatus.DONE:
             try:
-                record = read_features(deps.folder.features, run.figures.get("features") or {})
+                record = read_features(deps.folder.features, run.read(ScoreFigures).features)
             except FixInput:
                 return None
             return Accepted(record, lag, _again(record, deps))
@@ -99,8 +101,8 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
     found.append(continuity.step(table, then, now, before.lag))
     recomputed: Figure = NOT_YET
     if before.again is not None:
-        again = _evening(table, *before.again.at(record.asof), before.again.names, {})
-        found.append(continuity.recomputed(_evening(table, record.symbols, values, record.names, {}), again))
+        again = _evening(table, *before.again.at(record.asof), before.again.names, _rescored(bundle, record, values))
+        found.append(continuity.recomputed(then, again))
         recomputed = found[-1].ratio
     return Continuity(found[1].ratio, found[0].ratio, recomputed, _beyond(found))
 
@@ -133,18 +135,26 @@ def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
         return None
 
 
+def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:
+    """Scores that this program gives now to the values that were read then: another sign or order is another program."""
+    panel = FeaturePanel(days_array((record.asof,)), record.symbols, record.names, values[None], np.ones((1, len(values)), dtype=bool))
+    scores = score(bundle, panel)
+    return dict(zip(scores.symbols, scores.values, strict=True))
+
+
 def _said(deps: Deps, bundle: Bundle, asof: date) -> dict[str, float]:
     """Scores of `asof` that this very bundle gave; empty where there are none."""
     rows = score_rows.load(deps.ledger, asof, bundle.manifest.sleeve)
     return {row.symbol: row.score for row in rows if row.source == bundle.sha256}
 
 
-def _evening(table: Any, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]) -> CrossSection:
+def _evening(
+    table: ContinuityLimits, symbols: tuple[str, ...], values: np.ndarray, names: tuple[str, ...], scores: dict[str, float]
+) -> CrossSection:
     """What the limits watch of one evening: its features, and its scores where there are any."""
-    try:
-        features = tuple(str(name) for name in table["columns"] if name != SCORE)
-    except (KeyError, TypeError):
-        raise BundleRefused("the limits of continuity name no columns", fix="Publish another bundle") from None
+    if not table.columns:
+        raise BundleRefused("the limits of continuity name no columns", fix="Publish another bundle")
+    features = tuple(name for name in table.columns if name != SCORE)
     if lost := [name for name in features if name not in names]:
         raise BundleRefused(f"the limits of continuity watch {lost[0]!r}, which is not computed here")
     watched = values[:, [names.index(name) for name in features]]

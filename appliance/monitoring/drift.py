@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 import numpy as np
 
 from appliance.context import Deps
 from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
+from appliance.ledger.figures import DriftRow, DriftTable
 from signals.bundle import Bundle
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
-from signals.monitoring.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, trailing_psi, trailing_score_psi
+from signals.monitoring.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, read_reference, trailing_psi, trailing_score_psi
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 
@@ -21,20 +21,20 @@ from signals.sleeves import SLEEVES
 def score_drift(deps: Deps, bundle: Bundle, newest: FeaturePanel, scores: Scores) -> TrailingDrift:
     """Compare this session's scores and the recorded ones of the sessions before it with the reference."""
     earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
-    return trailing_psi(bundle.drift_reference, newest, [*earlier, scores.values])
+    return trailing_psi(read_reference(bundle.drift_reference), newest, [*earlier, scores.values])
 
 
 def delivered_drift(deps: Deps, bundle: Bundle, scores: Scores) -> Drift:
     """Compare delivered scores and the recorded ones before them with the reference; no feature is looked at."""
     earlier = recorded_scores(deps, bundle, deps.calendar.previous(scores.asof), WINDOW_SESSIONS - 1)
-    return trailing_score_psi(bundle.drift_reference, [*earlier, scores.values])
+    return trailing_score_psi(read_reference(bundle.drift_reference), [*earlier, scores.values])
 
 
 def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     """Compare the features of the trailing window with the reference."""
     sleeve = SLEEVES[bundle.manifest.sleeve]
     bars = deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1)
-    return trailing_psi(bundle.drift_reference, sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
+    return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
 
 
 def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> list[Floats]:
@@ -66,20 +66,16 @@ def worst_feature(drift: TrailingDrift) -> tuple[str, Figure]:
     return worst.name, None if np.isnan(worst.ratio) else worst.ratio
 
 
-def document(found: TrailingDrift) -> dict[str, Any]:
-    """Plain data: every watched figure against its limit, those that use most of it first."""
-    rows: list[dict[str, Any]] = [
-        {
-            "name": item.name,
-            "psi": _known(item.value),
-            "limit": item.limit,
-            "used": _known(item.ratio),
-            "verdict": item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded else "within",
-        }
-        for item in (found.score, *found.features)
-    ]
-    rows.sort(key=lambda row: (-(float("inf") if row["used"] is None else row["used"]), row["name"]))
-    return {"window_sessions": WINDOW_SESSIONS, "rows": rows}
+def document(found: TrailingDrift) -> DriftTable:
+    """Return what the report records: every watched figure against its limit, those that use most of it first."""
+    rows = [_row(item) for item in (found.score, *found.features)]
+    rows.sort(key=lambda row: (-(float("inf") if row.used is None else row.used), row.name))
+    return DriftTable(WINDOW_SESSIONS, tuple(rows))
+
+
+def _row(item: Drift) -> DriftRow:
+    verdict = item.state.value if item.state is not DriftState.MEASURED else "DRIFTED" if item.is_exceeded else "within"
+    return DriftRow(item.name, _known(item.value), item.limit, _known(item.ratio), verdict)
 
 
 def _known(value: float) -> float | None:

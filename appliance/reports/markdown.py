@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
+from appliance.ledger.figures import AttributedSession, MonitoringFigures
+from appliance.reports.session_data import FillRow, SessionReport
 from signals.text.plain_text import markdown
 
 LARGEST = 15
@@ -14,7 +15,7 @@ DRIFTING = 8
 WORDS = {"done": "done", "skipped": "SKIPPED", "halted": "HALTED", "failed": "FAILED", "running": "not ended"}
 
 
-def render(content: Mapping[str, Any]) -> str:
+def render(content: SessionReport) -> str:
     """Return the report as Markdown."""
     parts = (
         _head(content),
@@ -32,40 +33,33 @@ def render(content: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(content: Mapping[str, Any]) -> str:
-    lines = [f"# Session {content['session']}", "", f"Scored at {content['asof']}, venue {content['venue']}. {markdown(content['latch'])}."]
-    bundle = content["bundle"]
-    if bundle["role"] == "evaluation":
-        lines += ["", f"> **Unproven bundle** (role `evaluation`): {markdown(bundle['refusal'])}"]
-    sized = str(content["decisions"].get("sized_by") or "")
+def _head(content: SessionReport) -> str:
+    lines = [f"# Session {content.session}", "", f"Scored at {content.asof}, venue {content.venue}. {markdown(content.latch)}."]
+    bundle = content.bundle
+    if bundle.role == "evaluation":
+        lines += ["", f"> **Unproven bundle** (role `evaluation`): {markdown(bundle.refusal)}"]
+    sized = content.decisions.sized_by or ""
     if sized.startswith("not"):
         lines += ["", f"> **{sized[0].upper()}{sized[1:]}.** The size of this book says nothing about its model."]
-    rows = [[job["job"], WORDS[job["status"]], job["summary"]] for job in content["jobs"]]
+    rows = [[job.job, WORDS[job.status], job.summary] for job in content.jobs]
     return "\n".join([*lines, "", table(["job", "end", "what happened"], rows)])
 
 
-def _value(content: Mapping[str, Any]) -> str:
-    value = content["value"]
+def _value(content: SessionReport) -> str:
+    value = content.value
     if value is None:
         return "## Value\n\nNo value was agreed with the broker for this session."
     rows = [
-        ["paper NAV", money(value["paper_nav"]), money(value["paper_pnl"], signed=True)],
-        ["real NAV", money(value["real_nav"]), money(value["real_pnl"], signed=True)],
-        ["cash", money(value["cash"]), ""],
-        ["gross exposure", money(value["gross_usd"]), _percent(value["gross"])],
-        ["net exposure", money(value["net_usd"]), _percent(value["net"])],
+        ["paper NAV", money(value.paper_nav), money(value.paper_pnl, signed=True)],
+        ["real NAV", money(value.real_nav), money(value.real_pnl, signed=True)],
+        ["cash", money(value.cash), ""],
+        ["gross exposure", money(value.gross_usd), _percent(value.gross)],
+        ["net exposure", money(value.net_usd), _percent(value.net)],
     ]
-    if restated := value.get("restated"):
-        change = str(Decimal(restated["restated"]) - Decimal(restated["reported"]))
-        rows.insert(
-            2,
-            [
-                f"real NAV of {restated['session']}, restated by dividends learned since",
-                money(restated["restated"]),
-                money(change, signed=True),
-            ],
-        )
-    costs = [[name, money(value[name], signed=True)] for name in ("dividends", "borrow", "fees", "impact")]
+    if restated := value.restated:
+        what = f"real NAV of {restated.session}, restated by dividends learned since"
+        rows.insert(2, [what, money(restated.restated), money(restated.restated - restated.reported, signed=True)])
+    costs = [[name, money(getattr(value, name), signed=True)] for name in ("dividends", "borrow", "fees", "impact")]
     return "\n".join(
         [
             "## Value",
@@ -81,12 +75,11 @@ def _value(content: Mapping[str, Any]) -> str:
     )
 
 
-def _book(content: Mapping[str, Any]) -> str:
-    decisions = content["decisions"]
-    chosen = [[str(what), str(outcome)] for what, outcome in decisions["decisions"] or []]
-    moves = sorted(content["targets"], key=lambda row: (-abs(row["weight"] - row["current"]), row["symbol"]))
+def _book(content: SessionReport) -> str:
+    chosen = content.decisions.decisions or ()
+    moves = sorted(content.targets, key=lambda row: (-abs(row.weight - row.current), row.symbol))
     rows = [
-        [row["symbol"], _percent(row["current"]), _percent(row["weight"]), "" if row["z"] is None else f"{row['z']:+.2f}", row["sector"]]
+        [row.symbol, _percent(row.current), _percent(row.weight), "" if row.z is None else f"{row.z:+.2f}", row.sector]
         for row in moves[:LARGEST]
     ]
     lines = ["## Targets", ""]
@@ -98,47 +91,38 @@ def _book(content: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", table(["symbol", "held", "target", "z", "sector"], rows, numbers=(1, 2, 3))])
 
 
-def _rounding(content: Mapping[str, Any]) -> list[str]:
+def _rounding(content: SessionReport) -> list[str]:
     """How far whole shares are from the target book; nothing where no plan was made or nothing is targeted."""
-    found = (content["plan"] or {}).get("rounding")
-    if not found or not found["target_gross"]:
+    found = content.plan.rounding if content.plan else None
+    if not found or not found.target_gross:
         return []
-    ratio = "" if found["ratio"] is None else f", {found['ratio']:.2f} times as far"
-    never = found["never_held"]
+    ratio = "" if found.ratio is None else f", {found.ratio:.2f} times as far"
+    never = found.never_held
     names = ", ".join(map(markdown, never[:LARGEST]))
     named = f" {len(never)} names round to no share and are not held: {names}." if never else ""
     return [
-        f"The nearest whole shares are {found['nearest_l1']:.2%} of equity from the target book "
-        f"({found['share']:.1%} of its gross). With every planned order filled the book is {found['planned_l1']:.2%} "
-        f"from it{ratio}, its gross {found['planned_gross']:.2%} of {found['target_gross']:.2%}.{named}",
+        f"The nearest whole shares are {found.nearest_l1:.2%} of equity from the target book "
+        f"({found.share:.1%} of its gross). With every planned order filled the book is {found.planned_l1:.2%} "
+        f"from it{ratio}, its gross {found.planned_gross:.2%} of {found.target_gross:.2%}.{named}",
         "",
     ]
 
 
-def _orders(content: Mapping[str, Any]) -> str:
-    orders, fills = content["orders"], content["fills"]
+def _orders(content: SessionReport) -> str:
+    orders, fills = content.orders, content.fills
     refused = _refusals(content)
     if not orders:
         return "\n".join(["## Orders", "", "None.", *refused])
     states: dict[str, int] = {}
     for order in orders:
-        states[order["state"]] = states.get(order["state"], 0) + 1
-    traded = sum((abs(Decimal(fill["cash"])) for fill in fills), Decimal(0))
+        states[order.state] = states.get(order.state, 0) + 1
+    traded = sum((abs(fill.cash) for fill in fills), Decimal(0))
     summary = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     lines = ["## Orders", "", f"{len(orders)} orders: {summary}. {len(fills)} fills, {traded:,.2f} USD traded."]
-    largest = sorted(orders, key=lambda o: (-Decimal(o["quantity"]) * Decimal(o["reference_price"]), o["client_order_id"]))
+    largest = sorted(orders, key=lambda o: (-o.quantity * o.reference_price, o.client_order_id))
     prices = _average_prices(fills)
     rows = [
-        [
-            o["symbol"],
-            o["side"],
-            o["quantity"],
-            o["time_in_force"],
-            o["reference_price"],
-            prices.get(o["client_order_id"], ""),
-            o["state"],
-            o["reason"],
-        ]
+        [o.symbol, o.side, str(o.quantity), o.time_in_force, str(o.reference_price), prices.get(o.client_order_id, ""), o.state, o.reason]
         for o in largest[:LARGEST]
     ]
     heads = ["symbol", "side", "shares", "when", "reference", "filled at", "state", "reason"]
@@ -146,53 +130,52 @@ def _orders(content: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *refused])
 
 
-def _refusals(content: Mapping[str, Any]) -> list[str]:
-    refusals = (content["plan"] or {}).get("refusals", [])
+def _refusals(content: SessionReport) -> list[str]:
+    refusals = content.plan.refusals if content.plan else ()
     if not refusals:
         return []
-    rows = [[r["symbol"], r["check"], r["reason"]] for r in refusals[:LARGEST]]
+    rows = [[r.symbol, r.check, r.reason] for r in refusals[:LARGEST]]
     return ["", f"{len(refusals)} orders were not planned:", "", table(["symbol", "check", "reason"], rows)]
 
 
-def _tripwires(content: Mapping[str, Any]) -> str:
+def _tripwires(content: SessionReport) -> str:
     rows = [
-        [row["name"], "TRIPPED" if row["tripped"] else "ok", row["value"] or "-", row["limit"], row["action"], row["detail"]]
-        for row in sorted(content["tripwires"], key=lambda row: (not row["tripped"], row["name"]))
+        [row.name, "TRIPPED" if row.tripped else "ok", row.value or "-", row.limit, row.action, row.detail]
+        for row in sorted(content.tripwires, key=lambda row: (not row.tripped, row.name))
     ]
     if not rows:
         return "## Tripwires\n\nNone was evaluated."
-    intro = f"Controls exercised in a dry run: {markdown(content['controls'])}.\n\n"
+    intro = f"Controls exercised in a dry run: {markdown(content.controls)}.\n\n"
     return f"## Tripwires\n\n{intro}" + table(["name", "", "value", "limit", "action", "what it is"], rows, numbers=(2, 3))
 
 
-def _alerts(content: Mapping[str, Any]) -> str:
-    rows = [[a["severity"], a["title"], a["body"]] for a in content["alerts"]]
+def _alerts(content: SessionReport) -> str:
+    rows = [[a.severity, a.title, a.body] for a in content.alerts]
     return "## Alerts\n\n" + table(["how loud", "title", "what"], rows) if rows else ""
 
 
-def _provenance(content: Mapping[str, Any]) -> str:
-    data, bundle, plan = content["data"], content["bundle"], content["plan"] or {}
-    source = plan.get("provenance", {})
+def _provenance(content: SessionReport) -> str:
+    data, bundle, plan = content.data, content.bundle, content.plan
+    source = plan.provenance if plan else {}
     rows = [
-        ["data of asof", f"{data['status']}, {data['eligible']} eligible names; {'; '.join(data['reasons']) or 'no remark'}"],
-        ["dataset", f"{data['dataset']} version {data['version']}, survivorship: {data['survivorship']}"],
-        ["snapshot", data["snapshot_id"] or "-"],
-        ["bundle", f"{bundle['bundle_id'] or '-'}, {bundle['bundle_age_sessions']} sessions after training"],
-        ["bundle sha256", bundle["bundle_sha256"] or "-"],
+        ["data of asof", f"{data.status}, {data.eligible} eligible names; {'; '.join(data.reasons) or 'no remark'}"],
+        ["dataset", f"{data.dataset} version {data.version}, survivorship: {data.survivorship}"],
+        ["snapshot", data.snapshot_id or "-"],
+        ["bundle", f"{bundle.bundle_id or '-'}, {bundle.bundle_age_sessions} sessions after training"],
+        ["bundle sha256", bundle.bundle_sha256 or "-"],
         ["configuration", source.get("config_hash", "-")],
         ["program", source.get("code_version", "-")],
-        ["plan digest", plan.get("digest", "-")],
-        ["machine", content["machine"]],
+        ["plan digest", plan.digest if plan else "-"],
+        ["machine", content.machine],
     ]
     return "## Where it came from\n\n" + table(["what", "identity"], rows)
 
 
-def _average_prices(fills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _average_prices(fills: Sequence[FillRow]) -> dict[str, str]:
     totals: dict[str, tuple[Decimal, Decimal]] = {}
     for fill in fills:
-        quantity, value = totals.get(fill["client_order_id"], (Decimal(0), Decimal(0)))
-        shares = Decimal(fill["quantity"])
-        totals[fill["client_order_id"]] = quantity + shares, value + shares * Decimal(fill["price"])
+        quantity, value = totals.get(fill.client_order_id, (Decimal(0), Decimal(0)))
+        totals[fill.client_order_id] = quantity + fill.quantity, value + fill.quantity * fill.price
     return {key: f"{value / quantity:.4f}" for key, (quantity, value) in totals.items() if quantity}
 
 
@@ -207,45 +190,43 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def money(text: str, *, signed: bool = False) -> str:
+def money(value: Decimal, *, signed: bool = False) -> str:
     """Return USD with thousands separated, to the cent."""
-    value = Decimal(text)
     return f"{value:+,.2f}" if signed else f"{value:,.2f}"
 
 
-def attributions(content: Mapping[str, Any]) -> str:
+def attributions(content: MonitoringFigures) -> str:
     """Return the sections of the sessions attributed since the last report; empty when there is none."""
-    return "\n\n".join(_attribution(row) for row in content.get("attribution", ()))
+    return "\n\n".join(_attribution(row) for row in content.attribution)
 
 
-def _attribution(row: Mapping[str, Any]) -> str:
-    lines = [[part, money(amount, signed=True)] for part, amount in row["parts"].items()]
-    lines.append(["sum", money(row["total"], signed=True)])
-    costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row["costs"].items())
-    text = [f"## Where the result of {row['session']} came from", "", table(["part", "USD"], lines, numbers=(1,)), "", f"Costs: {costs}."]
-    if row["data"] == "RED":
+def _attribution(row: AttributedSession) -> str:
+    lines = [[part, money(amount, signed=True)] for part, amount in row.parts.items()]
+    lines.append(["sum", money(row.total, signed=True)])
+    costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row.costs.items())
+    text = [f"## Where the result of {row.session} came from", "", table(["part", "USD"], lines, numbers=(1,)), "", f"Costs: {costs}."]
+    if row.data == "RED":
         text.append("The bars of this session are RED: what the market and sectors did is in the selection.")
-    text += [f"Selection, {word}: {_amounts(row[word])}." for word in ("best", "worst") if row[word]]
+    text += [f"Selection, {word}: {_amounts(named)}." for word, named in (("best", row.best), ("worst", row.worst)) if named]
     return "\n".join(text)
 
 
-def _amounts(amounts: Sequence[Sequence[str]]) -> str:
+def _amounts(amounts: Sequence[tuple[str, Decimal]]) -> str:
     return ", ".join(f"{markdown(symbol)} {money(amount, signed=True)}" for symbol, amount in amounts)
 
 
-def expectation(content: Mapping[str, Any]) -> str:
+def expectation(content: MonitoringFigures) -> str:
     """Return the section on realised against expected results."""
-    found = content.get("expectation")
+    found = content.expectation
     if not found:
         return ""
-    test = found["test"]
+    test = found.test
     rows = [
-        [row["figure"], str(row["sessions"]), *(_live_figure(row["figure"], row[key]) for key in FAN), row["verdict"]]
-        for row in found["figures"]
+        [row.figure, str(row.sessions), *(_live_figure(row.figure, getattr(row, key)) for key in FAN), row.verdict] for row in found.figures
     ]
     text = (
-        f"Lived since {found['since']}: {markdown(test['says'])}. Evidence against it {test['wealth']:.2f} now, "
-        f"at most {test['highest']:.2f}; from {test['alarm_at']:.0f} on it is gone. "
+        f"Lived since {found.since}: {markdown(test.says)}. Evidence against it {test.wealth:.2f} now, "
+        f"at most {test.highest:.2f}; from {test.alarm_at:.0f} on it is gone. "
         "Chance of a false alarm over its life: 5 %."
     )
     heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
@@ -262,22 +243,22 @@ def expectation(content: Mapping[str, Any]) -> str:
     )
 
 
-def decay_warning(content: Mapping[str, Any]) -> str:
+def decay_warning(content: MonitoringFigures) -> str:
     """Return the banner of a model that is no longer what was promoted; empty while it is."""
-    found = content.get("expectation")
-    if not found or found["test"]["alarmed_on"] is None:
+    found = content.expectation
+    if not found or found.test.alarmed_on is None:
         return ""
-    return f"> **This is {markdown(found['test']['says'])}**: so since {found['test']['alarmed_on']}."
+    return f"> **This is {markdown(found.test.says)}**: so since {found.test.alarmed_on}."
 
 
-def drift(content: Mapping[str, Any]) -> str:
+def drift(content: MonitoringFigures) -> str:
     """Return the section on drift: what uses most of its limit."""
-    found = content.get("drift")
+    found = content.drift
     if not found:
         return ""
-    rows = [[row["name"], *(_plain(row[key]) for key in ("psi", "limit", "used")), row["verdict"]] for row in found["rows"][:DRIFTING]]
-    drifted = sum(row["verdict"] == "DRIFTED" for row in found["rows"])
-    text = f"{drifted} of {len(found['rows'])} figures drifted, over {found['window_sessions']} sessions."
+    rows = [[row.name, _plain(row.psi), _plain(row.limit), _plain(row.used), row.verdict] for row in found.rows[:DRIFTING]]
+    drifted = sum(row.is_drifted for row in found.rows)
+    text = f"{drifted} of {len(found.rows)} figures drifted, over {found.window_sessions} sessions."
     lines = ["## Drift", "", text, "", table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3))]
     return "\n".join(lines)
 

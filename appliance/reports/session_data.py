@@ -1,15 +1,18 @@
-"""The session report as plain data, gathered from the ledger and the market store."""
+"""The session report as a frozen document, gathered from the ledger and the market store.
+
+Money and quantities are Decimals, exactly as recorded. `report_<D>.json` is this document.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from appliance.context import Deps
-from appliance.controls.measures import rounding_figures
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
+from appliance.ledger.figures import MonitoringFigures, PlanFigures, RoundingFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.timetable import JOBS
@@ -20,72 +23,255 @@ FORMAT = "trademl-report/1"
 ALERTS = 200
 
 
-def gather(session: date, deps: Deps) -> dict[str, Any]:
-    """Return the report of the session D; money and quantities as text, exactly as recorded."""
+@dataclass(frozen=True)
+class JobEnd:
+    """How one job of the session ended."""
+
+    job: str
+    status: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The bars of asof and the dataset that they are from."""
+
+    status: str
+    reasons: tuple[str, ...] = ()
+    eligible: int | None = None
+    dataset: str | None = None
+    version: int | None = None
+    snapshot_id: str | None = None
+    survivorship: str | None = None
+
+
+@dataclass(frozen=True)
+class BundleUsed:
+    """The bundle that scored; None where nothing was scored."""
+
+    bundle_id: str | None = None
+    bundle_sha256: str | None = None
+    role: str | None = None
+    refusal: str | None = None
+    bundle_age_sessions: int | None = None
+
+
+@dataclass(frozen=True)
+class BookDecisions:
+    """The decisions that made the target book; None where nothing was planned."""
+
+    decisions: tuple[tuple[str, str], ...] | None = None
+    sized_by: str | None = None
+    ramp: float | None = None
+    turnover: float | None = None
+    gross: float | None = None
+    net: float | None = None
+    reduce_only: bool | None = None
+
+
+@dataclass(frozen=True)
+class RefusedOrder:
+    """An order that was not planned, the check that refused it, and why."""
+
+    symbol: str
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FrozenPlan:
+    """The plan, and what it was made from; a plan of an earlier release has no rounding."""
+
+    digest: str
+    equity: Decimal
+    orders: int
+    rounding_l1: float
+    refusals: tuple[RefusedOrder, ...]
+    provenance: Mapping[str, str]
+    rounding: RoundingFigures | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Weight aimed at and held, and the blended score that it is from."""
+
+    symbol: str
+    weight: float
+    current: float
+    z: float | None
+    sector: str
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """One order and its outcome."""
+
+    client_order_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    time_in_force: str
+    reference_price: Decimal
+    state: str
+    filled: Decimal
+    reason: str
+
+
+@dataclass(frozen=True)
+class FillRow:
+    """One fill; `cash` is its effect on the account in USD."""
+
+    client_order_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    cash: Decimal
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PositionRow:
+    """One holding at the close; no value without a price."""
+
+    symbol: str
+    quantity: Decimal
+    average_price: Decimal
+    price: Decimal | None
+    value: Decimal | None
+
+
+@dataclass(frozen=True)
+class RestatedValue:
+    """The real value of the session before, with the dividends learned since."""
+
+    session: date
+    reported: Decimal
+    restated: Decimal
+    late_dividends: Decimal
+
+
+@dataclass(frozen=True)
+class SessionValue:
+    """The account's value at the close in USD, on paper and with real-world costs; `gross` and `net` are shares of it."""
+
+    paper_nav: Decimal
+    real_nav: Decimal
+    cash: Decimal
+    gross_usd: Decimal
+    net_usd: Decimal
+    gross: float | None
+    net: float | None
+    paper_pnl: Decimal
+    real_pnl: Decimal
+    dividends: Decimal
+    borrow: Decimal
+    fees: Decimal
+    impact: Decimal
+    restated: RestatedValue | None = None
+
+
+@dataclass(frozen=True)
+class TripwireCheck:
+    """One check against its limit."""
+
+    name: str
+    value: str | None
+    limit: str
+    action: str
+    tripped: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class SentAlert:
+    """One alert, and whether it reached somebody."""
+
+    severity: str
+    title: str
+    body: str
+    delivered: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionReport(MonitoringFigures):
+    """Everything that is reported of the session D; `controls` and `machine` are sentences."""
+
+    session: date
+    asof: date
+    latch: str
+    venue: str
+    controls: str
+    machine: str
+    jobs: tuple[JobEnd, ...]
+    data: DataSource
+    bundle: BundleUsed
+    decisions: BookDecisions
+    plan: FrozenPlan | None
+    targets: tuple[Target, ...] = ()
+    orders: tuple[OrderRow, ...] = ()
+    fills: tuple[FillRow, ...] = ()
+    positions: tuple[PositionRow, ...] = ()
+    value: SessionValue | None = None
+    tripwires: tuple[TripwireCheck, ...] = ()
+    alerts: tuple[SentAlert, ...] = ()
+    format: str = FORMAT
+
+
+def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str) -> SessionReport:
+    """Return the report of the session D; `measured` and the sentence on its controls are the report job's own."""
     asof = deps.calendar.previous(session)
     plan = plans.load(deps.ledger, session)
     runs = {run.job: run for run in job_runs.since(deps.ledger, session) if run.session == session}
-    return {
-        "format": FORMAT,
-        "session": session.isoformat(),
-        "asof": asof.isoformat(),
-        "latch": deps.latch.read().sentence(),
-        "venue": deps.config.venue.broker.value,
-        "jobs": [
-            {"job": run.job, "status": run.status.value if run.status else "running", "summary": run.summary}
-            for run in sorted(runs.values(), key=_place)
-            if run.status is not None
-        ],
-        "data": _data(asof, deps),
-        "bundle": _chosen(runs, "score", ("bundle_id", "bundle_sha256", "role", "refusal", "bundle_age_sessions")),
-        "decisions": _chosen(runs, "plan", ("decisions", "sized_by", "ramp", "turnover", "gross", "net", "reduce_only")),
-        "plan": _plan(plan),
-        "targets": [
-            {"symbol": row.symbol, "weight": row.weight, "current": row.current_weight, "z": row.z, "sector": row.sector}
-            for row in targets.load(deps.ledger, session)
-        ],
-        "orders": [_order(entry) for entry in intents.of_session(deps.ledger, session)],
-        "fills": [
-            {
-                "symbol": b.fill.symbol,
-                "side": b.fill.side.value,
-                "quantity": str(b.fill.quantity),
-                "price": str(b.fill.price),
-                "cash": str(b.fill.cash),
-                "at": b.fill.at.isoformat(),
-                "client_order_id": b.client_order_id,
-            }
-            for b in fills.of_session(deps.ledger, session)
-        ],
-        "positions": _positions(session, deps),
-        "value": _value(session, deps),
-        "tripwires": [
-            {"name": row.name, "value": row.value, "limit": row.limit, "action": row.action, "tripped": row.tripped, "detail": row.detail}
+    scored = runs["score"].read(ScoreFigures) if "score" in runs else ScoreFigures()
+    planned = runs["plan"].read(PlanFigures) if "plan" in runs else PlanFigures()
+    return SessionReport(
+        **vars(measured),
+        session=session,
+        asof=asof,
+        latch=deps.latch.read().sentence(),
+        venue=deps.config.venue.broker.value,
+        controls=controls,
+        machine=deps.machine.source,
+        jobs=tuple(JobEnd(run.job, run.status.value, run.summary) for run in sorted(runs.values(), key=_place) if run.status is not None),
+        data=_data(asof, deps),
+        bundle=BundleUsed(scored.bundle_id, scored.bundle_sha256, scored.role, scored.refusal, scored.bundle_age_sessions),
+        decisions=BookDecisions(
+            planned.decisions, planned.sized_by, planned.ramp, planned.turnover, planned.gross, planned.net, planned.reduce_only
+        ),
+        plan=_plan(plan),
+        targets=tuple(Target(row.symbol, row.weight, row.current_weight, row.z, row.sector) for row in targets.load(deps.ledger, session)),
+        orders=tuple(_order(entry) for entry in intents.of_session(deps.ledger, session)),
+        fills=tuple(_fill(booked) for booked in fills.of_session(deps.ledger, session)),
+        positions=_positions(session, deps),
+        value=_value(session, deps),
+        tripwires=tuple(
+            TripwireCheck(row.name, row.value, row.limit, row.action, row.tripped, row.detail)
             for row in tripwires.of_session(deps.ledger, session)
-        ],
-        "alerts": [
-            {"severity": row.alert.severity.value, "title": row.alert.title, "body": row.alert.body, "delivered": row.delivered}
+        ),
+        alerts=tuple(
+            SentAlert(row.alert.severity.value, row.alert.title, row.alert.body, row.delivered)
             for row in reversed(alerts.newest(deps.ledger, ALERTS))
             if _belongs(row.alert.at, asof, session, deps)
-        ],
-    }
+        ),
+    )
 
 
 def _place(run: job_runs.JobRun) -> int:
     return JOBS.index(run.job) if run.job in JOBS else len(JOBS)
 
 
-def _data(asof: date, deps: Deps) -> dict[str, Any]:
+def _data(asof: date, deps: Deps) -> DataSource:
     audit, dataset = deps.market.audit(asof), deps.market.dataset()
-    return {
-        "status": audit.status.value if audit else "absent",
-        "reasons": list(audit.reasons) if audit else [],
-        "eligible": audit.eligible if audit else None,
-        "dataset": dataset.name if dataset else None,
-        "version": dataset.version if dataset else None,
-        "snapshot_id": _snapshot_id(asof, deps),
-        "survivorship": dataset.survivorship if dataset else None,
-    }
+    return DataSource(
+        status=audit.status.value if audit else "absent",
+        reasons=tuple(audit.reasons) if audit else (),
+        eligible=audit.eligible if audit else None,
+        dataset=dataset.name if dataset else None,
+        version=dataset.version if dataset else None,
+        snapshot_id=_snapshot_id(asof, deps),
+        survivorship=dataset.survivorship if dataset else None,
+    )
 
 
 def _snapshot_id(asof: date, deps: Deps) -> str | None:
@@ -96,59 +282,51 @@ def _snapshot_id(asof: date, deps: Deps) -> str | None:
     return snapshot.id if snapshot else None
 
 
-def _chosen(runs: dict[str, job_runs.JobRun], job: str, names: Sequence[str]) -> dict[str, Any]:
-    figures = runs[job].figures if job in runs else {}
-    return {name: figures.get(name) for name in names}
-
-
-def _plan(plan: Plan | None) -> dict[str, Any] | None:
+def _plan(plan: Plan | None) -> FrozenPlan | None:
     if plan is None:
         return None
-    return {
-        "digest": plan.digest,
-        "equity": str(plan.equity),
-        "orders": len(plan.intents),
-        "rounding_l1": plan.rounding.nearest_l1,
-        "rounding": rounding_figures(plan.rounding),
-        "refusals": [{"symbol": s, "check": c, "reason": r} for s, c, r in plan.refusals],
-        "provenance": vars(plan.provenance),
-    }
-
-
-def _order(entry: JournalEntry) -> dict[str, Any]:
-    intent = entry.intent
-    return {
-        "client_order_id": entry.client_order_id,
-        "symbol": intent.key.symbol,
-        "side": intent.side.value,
-        "quantity": str(intent.quantity),
-        "time_in_force": intent.time_in_force.value,
-        "reference_price": str(intent.reference_price),
-        "state": entry.state.value,
-        "filled": str(entry.filled_quantity),
-        "reason": "" if entry.reason == entry.state.value else entry.reason,
-    }
-
-
-def _positions(session: date, deps: Deps) -> list[dict[str, Any]]:
-    closing = snapshots.find(deps.ledger, session, Phase.CLOSE)
-    return (
-        []
-        if closing is None
-        else [
-            {
-                "symbol": p.symbol,
-                "quantity": str(p.quantity),
-                "average_price": str(p.average_entry_price),
-                "price": None if p.current_price is None else str(p.current_price),
-                "value": None if p.current_price is None else str(p.quantity * p.current_price),
-            }
-            for p in closing.positions
-        ]
+    return FrozenPlan(
+        digest=plan.digest,
+        equity=plan.equity,
+        orders=len(plan.intents),
+        rounding_l1=plan.rounding.nearest_l1,
+        refusals=tuple(RefusedOrder(*refusal) for refusal in plan.refusals),
+        provenance=vars(plan.provenance),
+        rounding=RoundingFigures.of(plan.rounding),
     )
 
 
-def _value(session: date, deps: Deps) -> dict[str, Any] | None:
+def _order(entry: JournalEntry) -> OrderRow:
+    intent = entry.intent
+    return OrderRow(
+        client_order_id=entry.client_order_id,
+        symbol=intent.key.symbol,
+        side=intent.side.value,
+        quantity=intent.quantity,
+        time_in_force=intent.time_in_force.value,
+        reference_price=intent.reference_price,
+        state=entry.state.value,
+        filled=entry.filled_quantity,
+        reason="" if entry.reason == entry.state.value else entry.reason,
+    )
+
+
+def _fill(booked: fills.BookedFill) -> FillRow:
+    fill = booked.fill
+    return FillRow(booked.client_order_id, fill.symbol, fill.side.value, fill.quantity, fill.price, fill.cash, fill.at)
+
+
+def _positions(session: date, deps: Deps) -> tuple[PositionRow, ...]:
+    closing = snapshots.find(deps.ledger, session, Phase.CLOSE)
+    return tuple(
+        PositionRow(
+            p.symbol, p.quantity, p.average_entry_price, p.current_price, None if p.current_price is None else p.quantity * p.current_price
+        )
+        for p in (closing.positions if closing else ())
+    )
+
+
+def _value(session: date, deps: Deps) -> SessionValue | None:
     rows = nav.history(deps.ledger, session, 2)
     if not rows or rows[-1].session != session:
         return None
@@ -156,29 +334,26 @@ def _value(session: date, deps: Deps) -> dict[str, Any] | None:
     first = snapshots.first(deps.ledger)
     before = rows[0].paper_nav if len(rows) == 2 else (first.last_equity if first else row.paper_nav)
     real_before = rows[0].restated_nav if len(rows) == 2 else before
-    return {
-        "paper_nav": str(row.paper_nav),
-        "real_nav": str(row.real_nav),
-        "cash": str(row.cash),
-        "gross_usd": str(row.gross),
-        "net_usd": str(row.net),
-        "gross": _share(row.gross, row.paper_nav),
-        "net": _share(row.net, row.paper_nav),
-        "paper_pnl": str(row.paper_nav - before),
-        "real_pnl": str(row.real_nav - real_before),
-        "restated": None
-        if len(rows) < 2 or not rows[0].restatement
-        else {
-            "session": rows[0].session.isoformat(),
-            "reported": str(rows[0].real_nav),
-            "restated": str(rows[0].restated_nav),
-            "late_dividends": str(rows[0].late_dividends),
-        },
-        "dividends": str(row.dividends),
-        "borrow": str(row.borrow),
-        "fees": str(row.fees),
-        "impact": str(row.impact),
-    }
+    return SessionValue(
+        paper_nav=row.paper_nav,
+        real_nav=row.real_nav,
+        cash=row.cash,
+        gross_usd=row.gross,
+        net_usd=row.net,
+        gross=_share(row.gross, row.paper_nav),
+        net=_share(row.net, row.paper_nav),
+        paper_pnl=row.paper_nav - before,
+        real_pnl=row.real_nav - real_before,
+        dividends=row.dividends,
+        borrow=row.borrow,
+        fees=row.fees,
+        impact=row.impact,
+        restated=_restated(rows[0]) if len(rows) == 2 else None,
+    )
+
+
+def _restated(row: nav.NavRow) -> RestatedValue | None:
+    return RestatedValue(row.session, row.real_nav, row.restated_nav, row.late_dividends) if row.restatement else None
 
 
 def _share(value: Decimal, equity: Decimal) -> float | None:

@@ -17,8 +17,8 @@ from appliance.ledger import activities, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.market.vendor_curation import fresh_actions
 from appliance.market.vendor_record import PriceSource
-from execution.brokers.base import Account, Position
-from execution.morning import Morning, MorningTargets
+from execution.brokers.base import Position
+from execution.morning import AccountReport, Morning, MorningTargets
 from execution.orders import Plan
 from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
 from execution.planning.restating import new_names
@@ -56,7 +56,7 @@ class CrossCheck:
 
 
 def cross_check(
-    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: MorningTargets, account: Account, positions: Sequence[Position]
+    deps: Deps, session: date, seen: Morning, basis: PriceBasis, decided: MorningTargets, reported: AccountReport
 ) -> CrossCheck:
     """Compare every name that the plan may trade, and the account, with what the broker says of them.
 
@@ -67,11 +67,11 @@ def cross_check(
     """
     asof, config = deps.calendar.previous(session), deps.config.execution
     actions = deps.market.actions(session, asof)
-    names = {*seen.scores.symbols, *(p.symbol for p in positions if p.quantity != 0)}
+    names = {*seen.scores.symbols, *(p.symbol for p in reported.positions if p.quantity != 0)}
     prices = {symbol: price for symbol, price in seen.prices.items() if symbol in names}
     before = {new: old for old, new in new_names(actions).items()}
     at_asof = sorted(before.get(symbol, symbol) for symbol in names)
-    theirs = in_shares_of_d(_closes(deps, asof, at_asof, before, positions), actions, basis)
+    theirs = in_shares_of_d(_closes(deps, asof, at_asof, before, reported.positions), actions, basis)
     reasons = disputed(prices, theirs, config.opinions)
     others = {
         **unlike_actions(actions, _reported(deps, session, asof, at_asof), config.opinions),
@@ -81,7 +81,7 @@ def cross_check(
     stated = {renamed.get(symbol, symbol): reason for symbol, reason in others.items()}
     reasons |= {symbol: reason for symbol, reason in stated.items() if symbol in prices}
     believed = {symbol: price for symbol, price in prices.items() if symbol not in reasons}
-    return CrossCheck(reasons, _figures(deps, session, reasons, believed, decided, account, positions), len(prices))
+    return CrossCheck(reasons, _figures(deps, session, reasons, believed, decided, reported), len(prices))
 
 
 def without_disputed(seen: Morning, reasons: Mapping[str, str]) -> Morning:
@@ -98,13 +98,7 @@ def with_refusals(plan: Plan, reasons: Mapping[str, str]) -> Plan:
 
 
 def _figures(
-    deps: Deps,
-    session: date,
-    reasons: Mapping[str, str],
-    believed: Mapping[str, Decimal],
-    decided: MorningTargets,
-    account: Account,
-    positions: Sequence[Position],
+    deps: Deps, session: date, reasons: Mapping[str, str], believed: Mapping[str, Decimal], decided: MorningTargets, reported: AccountReport
 ) -> TripwireFigures:
     names, gross = shares_disputed(reasons, len(reasons) + len(believed), _exposure(decided))
     # a reconcile that ran after the open has named its agreement by the close
@@ -115,8 +109,8 @@ def _figures(
     return TripwireFigures(
         disputed_names=names,
         disputed_gross=gross,
-        moved_positions=float(len(moved(agreed.positions, positions))),
-        unexplained_equity=unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap),
+        moved_positions=float(len(moved(agreed.positions, reported.positions))),
+        unexplained_equity=unexplained(agreed.cash, agreed.positions, reported.positions, reported.account.equity, believed, gap),
     )
 
 

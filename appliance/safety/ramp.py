@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from appliance.context import Deps
 from appliance.ledger import job_runs, plans
+from appliance.ledger.figures import PlanFigures
 from appliance.schedule.job import JobStatus
 from signals.bundle import Bundle
 
@@ -19,7 +20,7 @@ def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
     n counts the sessions before D with a plan of this bundle's lineage that could be traded after the device was last
     armed. A plan of an earlier release, which names no lineage, counts where this very bundle made it.
     """
-    planned = {run.session: run.figures for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
+    lineages = {run.session: run.read(PlanFigures).lineage for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
     armed_at = deps.latch.read().at
     since = datetime.fromisoformat(armed_at) if armed_at else None
     count = 0
@@ -28,7 +29,7 @@ def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
             continue
         before_arming = since is None or deps.calendar.session(day).open < since
         same = plans.require(deps.ledger, day).provenance.bundle_sha256 == bundle.sha256
-        same = same or planned.get(day, {}).get("lineage") == bundle.manifest.lineage
+        same = same or lineages.get(day) == bundle.manifest.lineage
         if before_arming or not same:
             break
         count += 1
@@ -40,8 +41,5 @@ def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
 def plan_turnovers(deps: Deps, session: date) -> list[float]:
     """One-sided turnovers of the plans before D, oldest first."""
     runs = sorted(job_runs.since(deps.ledger, date.min), key=lambda run: run.session)
-    return [
-        float(run.figures["turnover"])
-        for run in runs
-        if run.job == "plan" and run.status is JobStatus.DONE and run.session < session and "turnover" in run.figures
-    ]
+    plans_before = (run for run in runs if run.job == "plan" and run.status is JobStatus.DONE and run.session < session)
+    return [moved for run in plans_before if (moved := run.read(PlanFigures).turnover) is not None]

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class JobStatus(StrEnum):
@@ -24,6 +28,7 @@ EXIT_CODES = {JobStatus.DONE: 0, JobStatus.FAILED: 1, JobStatus.SKIPPED: 3, JobS
 class JobReport:
     """The one answer of a job: a status, one sentence for a person, figures for a program.
 
+    The figures that anything reads again have a type in `appliance.ledger.figures`.
     `session` is D for trade jobs and for the evening jobs of `asof` the D that follows it.
     """
 
@@ -31,4 +36,4 @@ class JobReport:
     session: date
     status: JobStatus
     summary: str
-    figures: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[str, object] | DataclassInstance = field(default_factory=dict)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.ledger import Ledger, job_runs
+from appliance.ledger.figures import ScoreFigures
 from appliance.status.upkeep import keys_end
 from appliance.views.view import View, ViewRow, fact
 from portfolio.risk.evidence import evidence_share
@@ -203,8 +204,8 @@ def last_use(ledger: Ledger) -> LastUse:
     run = job_runs.find(ledger, date.fromisoformat(day), "score") if isinstance(day, str) else None
     if run is None:
         return LastUse()
-    age = run.figures.get("bundle_age_sessions")
-    return LastUse(run.session, age if isinstance(age, int) else None, str(run.figures.get("bundle_sha256", "")))
+    scored = run.read(ScoreFigures)
+    return LastUse(run.session, scored.bundle_age_sessions, scored.bundle_sha256 or "")
 
 
 def features_of(manifest: ManifestFacts) -> list[ViewRow]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 from appliance.ledger import Ledger, job_runs
+from appliance.ledger.figures import AttributedSession, MonitoringFigures, Observation, PullFigures, ScoreFigures, SessionFigures
 from appliance.ledger.job_runs import JobRun
 from appliance.views.view import View, ViewRow
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
+from signals.text.documents import to_json
 
 REPORT = "report"
 ATTRIBUTION_PARTS = ("market", "sector", "style", "selection", "costs", "rounding", "refused orders", "skips")
@@ -25,7 +26,7 @@ def drift(ledger: Ledger, session: date) -> View:
     run = next((r for r in _newest_first(ledger, session) if r.figures.get("drift")), None)
     if run is None:
         return View(DRIFT_COLUMNS, (), "no report has measured drift yet", session)
-    found = run.figures["drift"]
+    found = to_json(run.read(MonitoringFigures).drift)
     return View(DRIFT_COLUMNS, tuple(found["rows"]), "", run.session, {"window_sessions": found["window_sessions"]})
 
 
@@ -37,39 +38,31 @@ def expectation(ledger: Ledger, session: date) -> View:
     """
     runs = _newest_first(ledger, session)
     run = next((r for r in runs if r.figures.get("expectation")), None)
+    found = run.read(MonitoringFigures).expectation if run else None
     empty = "nothing to set against a promise yet: scores are judged two sessions later, and the bundle must promise"
-    if run is None:
+    if run is None or found is None:
         return View(LIFE_COLUMNS, (), empty, session)
-    found = run.figures["expectation"]
-    rows: dict[str, dict[str, Any]] = {}
-    for each in runs:
-        rows |= {row["session"]: row for row in each.figures.get("live") or [] if row["lineage"] == found["lineage"]}
-    life = [rows[day] for day in sorted(rows) if found["since"] <= day <= found["until"]]
-    facts = {
-        "lineage": found["lineage"],
-        "since": found["since"],
-        "until": found["until"],
-        "test": found["test"],
-        "life": life,
-        "lived": _lived(life, runs),
-        "fans": found["fans"],
-    }
-    return View(LIFE_COLUMNS, tuple(found["figures"]), empty, run.session, facts)
+    recorded = [each.read(SessionFigures) for each in runs]
+    rows = {row.session: row for each in recorded for row in each.live if row.lineage == found.lineage}
+    life = [rows[day] for day in sorted(rows) if found.since <= day <= found.until]
+    facts = to_json(found)
+    figures = facts.pop("figures")
+    return View(LIFE_COLUMNS, tuple(figures), empty, run.session, {**facts, "life": to_json(life), "lived": _lived(life, recorded)})
 
 
-def _lived(life: list[dict[str, Any]], runs: list[job_runs.JobRun]) -> dict[str, list[float]]:
-    costs = {row["session"]: row for run in runs for row in run.figures.get("attribution") or []}
+def _lived(life: list[Observation], recorded: list[SessionFigures]) -> dict[str, list[float]]:
+    costs = {row.session: row for each in recorded for row in each.attribution}
     paid = [
         bps
         for day in sorted(costs)
-        if life and day >= life[0]["session"]
-        if (bps := paid_bps(costs[day]["costs"], costs[day]["traded"])) is not None
+        if life and day >= life[0].session
+        if (bps := paid_bps(costs[day].costs, costs[day].traded)) is not None
     ]
     return {
-        "ic": running_mean([row["ic"] for row in life]),
-        "turnover": running_mean([row["turnover"] for row in life]),
+        "ic": running_mean([row.ic for row in life]),
+        "turnover": running_mean([row.turnover for row in life]),
         "cost": running_mean(paid),
-        "drawdown": deepest_falls([row["net"] or 0.0 for row in life]),
+        "drawdown": deepest_falls([row.net or 0.0 for row in life]),
     }
 
 
@@ -82,24 +75,17 @@ def attribution(ledger: Ledger, last: date, sessions: int) -> View:
 
     A session is attributed by the report of the next one.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for run in job_runs.newest(ledger, REPORT, date.max, 2 * sessions + 1):
-        found.update({row["session"]: row for row in run.figures.get("attribution") or []})
-    days = sorted((day for day in found if date.fromisoformat(day) <= last), reverse=True)[:sessions]
-    rows = tuple(
-        {
-            "session": day,
-            "total": found[day]["total"],
-            **found[day]["parts"],
-            "of costs": found[day]["costs"],
-            "data": found[day]["data"],
-            "best": found[day]["best"],
-            "worst": found[day]["worst"],
-        }
-        for day in days
-    )
+    reports = job_runs.newest(ledger, REPORT, date.max, 2 * sessions + 1)
+    found = {row.session: row for run in reports for row in run.read(SessionFigures).attribution}
+    rows = tuple(_attributed(found[day]) for day in sorted((day for day in found if day <= last), reverse=True)[:sessions])
     empty = "no session has been attributed yet: its bars arrive in its evening, the next report attributes it"
     return View(ATTRIBUTION_COLUMNS, rows, empty, last)
+
+
+def _attributed(row: AttributedSession) -> ViewRow:
+    shown = to_json(row)
+    ordered = {"session": shown["session"], "total": shown["total"], **shown["parts"], "of costs": shown["costs"]}
+    return {**ordered, "data": shown["data"], "best": shown["best"], "worst": shown["worst"]}
 
 
 def data(ledger: Ledger, last: date, sessions: int) -> View:
@@ -111,16 +97,16 @@ def data(ledger: Ledger, last: date, sessions: int) -> View:
 
 
 def _row(session: date, pull: JobRun | None, score: JobRun | None) -> ViewRow:
-    pulled = pull.figures if pull else {}
-    scored = score.figures if score else {}
-    reasons = pulled.get("reasons") or ([] if pulled.get("status") else [pull.summary if pull else ""])
+    pulled = pull.read(PullFigures) if pull else PullFigures()
+    scored = score.read(ScoreFigures) if score else ScoreFigures()
+    reasons = pulled.reasons or (() if pulled.status else (pull.summary if pull else "",))
     return {
-        "asof": str(pulled.get("asof", "")) or None,
+        "asof": None if pulled.asof is None else pulled.asof.isoformat(),
         "session": session.isoformat(),
-        "status": str(pulled.get("status", ABSENT)),
-        "names": scored.get("names"),
-        "expected": scored.get("expected"),
-        "version": pulled.get("version"),
-        "snapshot": str(pulled.get("snapshot_id", "")) or None,
-        "reasons": "; ".join(str(reason) for reason in reasons),
+        "status": pulled.status or ABSENT,
+        "names": scored.names,
+        "expected": scored.expected,
+        "version": pulled.version,
+        "snapshot": pulled.snapshot_id or None,
+        "reasons": "; ".join(reasons),
     }

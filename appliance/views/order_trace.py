@@ -6,6 +6,7 @@ from datetime import date
 
 from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
+from appliance.ledger.figures import PlanFigures, PullFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.market.vendor_record import damaged_records, read_snapshot
 from appliance.system.state_folder import StateFolder
@@ -86,7 +87,7 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[View
     if len(rows) <= 2 and not any(row["fact"] not in ("weight", "sector") for row in rows):
         rows.append(fact("signal", "score", "none: the name was not scored, its holding is closed or carried"))
     planned = job_runs.find(ledger, key.session, "plan")
-    decisions = dict(planned.figures.get("decisions") or ()) if planned else {}
+    decisions = planned.read(PlanFigures).by_name if planned else {}
     chosen = [f"{name} {decisions[name]}" for name in ("scale", "step", "turnover") if name in decisions]
     if chosen:
         rows.append(fact("signal", "book", ", ".join(chosen)))
@@ -111,7 +112,7 @@ def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> l
     """Features of the name at asof, the most extreme first."""
     scored = job_runs.find(ledger, plan.session, "score")
     try:
-        record = read_features(folder.features, (scored.figures.get("features") if scored else None) or {})
+        record = read_features(folder.features, scored.read(ScoreFigures).features if scored else None)
     except FixInput as error:
         return [fact("features", "values", str(error))]
     readings = record.of(symbol)
@@ -147,9 +148,9 @@ def _said(reading: FeatureValue) -> str:
 
 def _data(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]:
     pulled = job_runs.find(ledger, plan.session, "pull")
-    figures = pulled.figures if pulled else {}
+    status = pulled.read(PullFigures).status if pulled else ""
     return [
-        fact("data", "asof", f"{plan.asof} is {figures.get('status', 'of unknown status')}"),
+        fact("data", "asof", f"{plan.asof} is {status or 'of unknown status'}"),
         fact("data", "snapshot", plan.provenance.snapshot_id),
         *_completed(ledger, folder, plan),
     ]
@@ -163,7 +164,7 @@ def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]
         return [fact("data", "completed", str(error))]
     if read_features is None:
         planned = job_runs.find(ledger, plan.session, "plan")
-        count = int(planned.figures.get("completed") or 0) if planned else 0
+        count = planned.read(PlanFigures).completed if planned else 0
         return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
     manifest, parts = read_features
     faults = damaged_records(folder.completed, parts)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.tripwires import TripwireAction
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
+from appliance.ledger.figures import PullFigures
 from appliance.ledger.snapshots import AccountSnapshot
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
 from appliance.status.health import HealthStatus, assess
@@ -309,7 +310,7 @@ def _data(ledger: Ledger) -> tuple[date | None, str | None]:
     newest = ledger.value("SELECT max(asof) FROM scores")
     day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'pull' AND status = 'done'")
     run = job_runs.find(ledger, date.fromisoformat(day), "pull") if isinstance(day, str) else None
-    status = str(run.figures.get("status")) if run else None
+    status = run.read(PullFigures).status if run else None
     return (date.fromisoformat(newest) if isinstance(newest, str) else None), status
 
 

@@ -18,6 +18,7 @@ from datetime import date
 from decimal import Decimal
 
 from appliance.ledger import Ledger, job_runs, nav, snapshots, targets
+from appliance.ledger.figures import PlanFigures
 from appliance.ledger.nav import NavRow
 from appliance.views.view import View, ViewRow, percent
 
@@ -114,7 +115,7 @@ def _planned(ledger: Ledger, session: date) -> tuple[float, float] | None:
     """Forecast volatility at gross 1 and target gross of the newest planned book up to `session`."""
     day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'plan' AND status = 'done' AND session <= ?", (session.isoformat(),))
     run = job_runs.find(ledger, date.fromisoformat(day), "plan") if isinstance(day, str) else None
-    decisions = dict(run.figures.get("decisions") or ()) if run else {}
+    decisions = run.read(PlanFigures).by_name if run else {}
     try:
         return float(decisions[FORECAST]), float(decisions[GROSS])
     except (KeyError, ValueError):

@@ -6,6 +6,7 @@ import json
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs
+from appliance.ledger.figures import ReconcileFigures
 from appliance.ledger.job_runs import JobRun
 from appliance.views.runs import status_of
 from appliance.views.view import View, ViewRow
@@ -28,16 +29,17 @@ def reconciliation(ledger: Ledger, last: date, sessions: int) -> View:
 
 
 def _row(run: JobRun) -> ViewRow:
-    notes = run.figures.get("notes") or ([] if "positions" in run.figures else [run.summary])  # a break has only words
+    found = run.read(ReconcileFigures)
+    notes = found.notes or (() if found.positions is not None else (run.summary,))  # a break has only words
     return {
         "session": run.session.isoformat(),
         "job": run.job,
         "status": status_of(run),
         "at": (run.finished_at or run.started_at).isoformat(timespec="seconds"),
-        "positions": run.figures.get("positions"),
-        "cash": run.figures.get("cash"),
-        "equity": run.figures.get("equity"),
-        "notes": "; ".join(str(note) for note in notes),
+        "positions": found.positions,
+        "cash": None if found.cash is None else str(found.cash),
+        "equity": None if found.equity is None else str(found.equity),
+        "notes": "; ".join(notes),
     }
 
 

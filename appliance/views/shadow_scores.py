@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 from appliance.ledger import Ledger
 from appliance.views.view import View, ViewRow
@@ -62,7 +61,7 @@ def shadow(log: ShadowLog | None) -> View:
 
 def _evenings(ledger: Ledger) -> tuple[ShadowEvening, ...]:
     query = "SELECT figures, finished_at FROM job_runs WHERE job = 'score' AND status = 'done'"
-    ended = {str(figures.get("asof")): at for figures, at in ledger.read(tuple[Mapping[str, Any], datetime], query)}
+    ended = {str(figures.get("asof")): at for figures, at in ledger.read(tuple[Mapping[str, object], datetime], query)}
     found: dict[tuple[str, str], dict[str, float]] = {}
     query = "SELECT asof, source, symbol, score FROM scores WHERE sleeve LIKE ? ORDER BY asof, source, symbol"
     for asof, source, symbol, score in ledger.read(tuple[str, str, str, float], query, (SHADOW,)):

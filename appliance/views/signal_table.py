@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
+from appliance.ledger.figures import PlanFigures
 from appliance.views import blotter
 from appliance.views.view import View, ViewRow, percent
 
@@ -21,7 +22,7 @@ def signals(ledger: Ledger, session: date) -> View:
     score; None before the plan. `client_order_id` is the name's order of D, None where there was none.
     """
     plan = job_runs.find(ledger, session, "plan")
-    shares = (plan.figures.get("sleeves") or {}) if plan else {}
+    shares = (plan.read(PlanFigures).sleeves or {}) if plan else {}
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
     sent = blotter.by_symbol(ledger, session)
     rows: list[ViewRow] = []
@@ -40,7 +41,7 @@ def signals(ledger: Ledger, session: date) -> View:
                     "target": percent(target.weight) if target else None,
                     "sector": target.sector if target else None,
                     "sleeve": row.sleeve,
-                    "contribution": round(float(shares[sleeve]) * row.z, 3) if sleeve in shares else None,
+                    "contribution": round(shares[sleeve] * row.z, 3) if sleeve in shares else None,
                     "asof": row.asof,
                     "source": row.source,
                     "client_order_id": sent.get(row.symbol),

@@ -20,8 +20,9 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from functools import cached_property
 from typing import TypeGuard
 
 import numpy as np
@@ -74,18 +75,59 @@ class Trade:
         return (self.held + self.shares) * self.held < 0
 
 
+@dataclass(frozen=True, eq=False)
+class PlanInputs:
+    """What is held and what it is worth on the morning of D, under the names of D.
+
+    Attributes
+    ----------
+    account : Account
+        Equity scales the weights; its buying power bounds the auction.
+    positions : mapping of symbol to signed shares
+        As the broker reports them, after its corporate actions.
+    prices : mapping of symbol to USD
+        Closes of `asof`, restated for actions effective on D.
+    assets : mapping of symbol to Asset
+    adv_usd : mapping of symbol to USD
+        Average dollar volume of 20 sessions.
+    marks : mapping of symbol to USD
+        The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
+    """
+
+    account: Account
+    positions: Mapping[str, Decimal]
+    prices: Mapping[str, Decimal]
+    assets: Mapping[str, Asset]
+    adv_usd: Mapping[str, Decimal]
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @cached_property
+    def references(self) -> dict[str, Decimal]:
+        """Reference prices, and the broker's own where there is none."""
+        return {**self.marks, **{symbol: price for symbol, price in self.prices.items() if _is_price(price)}}
+
+    def circumstances(self) -> Circumstances:
+        """What the pre-trade checks know before anything is sent."""
+        return Circumstances(
+            equity=self.account.equity,
+            buying_power=self.account.buying_power,
+            shorting_enabled=self.account.shorting_enabled,
+            positions={symbol: held for symbol, held in self.positions.items() if held != 0},
+            pending=(),
+            references=self.references,
+            market={},
+            adv_usd=self.adv_usd,
+            assets=self.assets,
+        )
+
+
 def plan(
     targets: TargetWeights,
-    positions: Mapping[str, Decimal],
-    prices: Mapping[str, Decimal],
-    account: Account,
+    inputs: PlanInputs,
     provenance: Provenance,
     config: PlanningConfig,
     limits: PretradeConfig,
     *,
-    assets: Mapping[str, Asset],
-    adv_usd: Mapping[str, Decimal],
-    marks: Mapping[str, Decimal] | None = None,
     reduce_only: bool = False,
     entry: EntryConfig | None = None,
 ) -> Plan:
@@ -95,16 +137,10 @@ def plan(
     ----------
     targets : TargetWeights
         Under the names of D.
-    positions : mapping of symbol to signed shares
-        As the broker reports them on the morning of D, after its corporate actions.
-    prices : mapping of symbol to USD
-        Closes of `asof`, restated for actions effective on D.
-    account : Account
-        Equity scales the weights; its buying power bounds the auction.
-    adv_usd : mapping of symbol to USD
-        Average dollar volume of 20 sessions.
-    marks : mapping of symbol to USD, optional
-        The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
+    inputs : PlanInputs
+    provenance : Provenance
+    config : PlanningConfig
+    limits : PretradeConfig
     reduce_only : bool
         Keep only what lowers an absolute position.
     entry : EntryConfig, optional
@@ -115,43 +151,26 @@ def plan(
     TripwireSkip
         Equity is not positive.
     """
+    account, now = inputs.account, inputs.circumstances()
     if not account.equity.is_finite() or account.equity <= 0:
         raise TripwireSkip(f"equity is {account.equity} USD", where="ACCOUNT", fix="Look at the account")
     wanted = _by_symbol(targets.symbols, targets.weights)
-    symbols = sorted({*wanted, *(symbol for symbol, held in positions.items() if held != 0)})
-    priced = {symbol: price for symbol in symbols if _is_price(price := prices.get(symbol))}
+    symbols = sorted({*wanted, *now.positions})
+    priced = {symbol: price for symbol in symbols if _is_price(price := inputs.prices.get(symbol))}
     aim = {s: weight for s, weight in _by_symbol(targets.symbols, targets.aim).items() if s in priced}
     rounding = of_target(aim, priced, account.equity, limits.max_name)
-    trades, refusals, path = _trades(symbols, wanted, positions, priced, account.equity, config, limits.max_name)
-    references = {**(marks or {}), **{s: p for s, p in prices.items() if _is_price(p)}}
-    now = Circumstances(
-        equity=account.equity,
-        buying_power=account.buying_power,
-        shorting_enabled=account.shorting_enabled,
-        positions={symbol: held for symbol, held in positions.items() if held != 0},
-        pending=(),
-        references=references,
-        market={},
-        adv_usd=adv_usd,
-        assets=assets,
-    )
-    entry = entry or EntryConfig()
-    made: list[Intent] = []
-    for trade in trades:
-        orders, left = _orders(trade, targets, account.number, entry, adv_usd)
-        made += orders
-        refusals += left
-    intents = _closings_first(made)
+    trades, unpriced, path = _trades(symbols, wanted, inputs.positions, priced, account.equity, config, limits.max_name)
+    orders = [_orders(trade, targets, account.number, entry or EntryConfig(), inputs.adv_usd) for trade in trades]
+    left = [refusal for _, refusals in orders for refusal in refusals]
+    intents = _closings_first([intent for made, _ in orders for intent in made])
+    held_back: list[PretradeRefusal] = []
     is_coarse = rounding.share > config.max_rounding
     if reduce_only or is_coarse:
-        refusals += [_only_reducing(intent, is_coarse) for intent in intents if not intent.reduces]
+        held_back = [_only_reducing(intent, is_coarse) for intent in intents if not intent.reduces]
         intents = [intent for intent in intents if intent.reduces]
     standing, refused = screen(intents, now, limits, PLAN_CHECKS)
     fitted, unfunded = _fitted(standing, now, limits)
-    planned = dict(positions)
-    for intent in fitted:
-        symbol = intent.key.symbol
-        planned[symbol] = planned.get(symbol, ZERO) + intent.side.sign * intent.quantity
+    refusals = (*unpriced, *left, *held_back, *refused, *unfunded)
     return Plan(
         session=targets.session,
         asof=targets.asof,
@@ -159,16 +178,25 @@ def plan(
         equity=account.equity,
         intents=tuple(sorted(fitted, key=lambda intent: intent.key)),
         provenance=provenance,
-        refusals=tuple((r.symbol, r.check, r.reason) for r in (*refusals, *refused, *unfunded)),
-        rounding=with_plan(rounding, planned, aim, priced, account.equity),
-        references={symbol: references[symbol] for symbol in symbols if symbol in references},
-        adv_usd={i.key.symbol: adv_usd[i.key.symbol] for i in standing if i.key.symbol in adv_usd},
+        refusals=tuple((r.symbol, r.check, r.reason) for r in refusals),
+        rounding=with_plan(rounding, _with_filled(inputs.positions, fitted), aim, priced, account.equity),
+        references={symbol: inputs.references[symbol] for symbol in symbols if symbol in inputs.references},
+        adv_usd={i.key.symbol: inputs.adv_usd[i.key.symbol] for i in standing if i.key.symbol in inputs.adv_usd},
         path=path,
     )
 
 
 def _by_symbol(symbols: Sequence[str], weights: Floats) -> dict[str, Decimal]:
     return {symbol: Decimal(repr(float(weight))) for symbol, weight in zip(symbols, weights, strict=True)}
+
+
+def _with_filled(positions: Mapping[str, Decimal], intents: Sequence[Intent]) -> dict[str, Decimal]:
+    """Positions with every intent filled."""
+    planned = dict(positions)
+    for intent in intents:
+        symbol = intent.key.symbol
+        planned[symbol] = planned.get(symbol, ZERO) + intent.side.sign * intent.quantity
+    return planned
 
 
 def _trades(

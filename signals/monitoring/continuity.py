@@ -22,7 +22,8 @@ shuffle, half a doubling or a quarter of the values. A higher percentile would b
 session with a hole in it would switch its statistic off. A statistic whose limit would be beyond three quarters of a
 fault could not tell one from an honest session and is left out; the bundle states what is judged. A column that the
 accepted evening lacks is not compared. `recomputed` compares what was recorded on an evening with the same session
-computed anew: honest values agree, whatever the feature, and its limit is a constant.
+computed anew, and the scores with those that the model gives now to the recorded features: honest values agree,
+whatever the feature, and its limit is a constant.
 
 Entry points: `limits` on the trainer; `step`, `relations` and `recomputed` on the device.
 """
@@ -33,7 +34,6 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from signals.errors import BundleRefused, InvariantBroken
 from signals.features.ranking import rank
 from signals.market.bars import Floats
 from signals.scoring.ic import MIN_NAMES
+from signals.text.documents import BadDocument, from_json
 from signals.text.wording import reason_of
 
 LAGS = (1, 2, 3)
@@ -62,7 +63,44 @@ BY_COLUMN = {"order": (HALF, 1.0), "scale": (HALF * DOUBLED, DOUBLED), "lost": (
 """Least limit of each statistic of one column, and what the fault that it looks for would be."""
 
 Cells = NDArray[np.float32]
-Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StepLimits:
+    """Limits of the statistics between two sessions, by column; a statistic that is not judged has none."""
+
+    order: Mapping[str, float]
+    scale: Mapping[str, float]
+    lost: Mapping[str, float]
+    repeated: float | None = None
+
+
+@dataclass(frozen=True)
+class RelationLimit:
+    """Limit of a column's relation to its partner."""
+
+    partner: str
+    sign: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class ContinuityLimits:
+    """Every limit, as a bundle carries them: `steps` by lag, `relations` by column."""
+
+    steps: Mapping[str, StepLimits]
+    relations: Mapping[str, RelationLimit]
+    columns: tuple[str, ...] = ()
+    quantile: float = QUANTILE
+    margin: float = MARGIN
+
+
+def read_limits(document: object) -> ContinuityLimits:
+    """Read the limits out of a bundle's JSON; raise `BundleRefused` where they cannot be read."""
+    try:
+        return from_json(ContinuityLimits, document)
+    except BadDocument as error:
+        raise _unreadable(error) from None
 
 
 @dataclass(frozen=True)
@@ -120,7 +158,7 @@ class CrossSection:
             raise InvariantBroken(f"an evening's values are {self.values.dtype} {self.values.shape}, not {expected}")
 
 
-def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any]:
+def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> ContinuityLimits:
     """Calibrate every limit on a training history.
 
     Parameters
@@ -132,9 +170,7 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
 
     Returns
     -------
-    dict
-        JSON-able: `columns`; `steps`: limits of `order`, `scale`, `lost`, `repeated` by lag; `relations`: partner, sign
-        and limit.
+    ContinuityLimits
     """
     earlier: deque[tuple[Cells, Cells]] = deque(maxlen=max(LAGS))
     steps: dict[int, list[SessionChange]] = {lag: [] for lag in LAGS}
@@ -147,22 +183,17 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> dict[str, Any
                 steps[lag].append(SessionChange.between(columns, (before, ranks_before), (values, ranks)))
         related.append(_correlations(ranks))
         earlier.append((values, ranks))
-    return {
-        "quantile": QUANTILE,
-        "margin": MARGIN,
-        "columns": list(columns),
-        "steps": {str(lag): _step_limits(columns, steps[lag]) for lag in LAGS},
-        "relations": _relation_limits(columns, np.array(related)),
-    }
+    by_lag = {str(lag): _step_limits(columns, steps[lag]) for lag in LAGS}
+    return ContinuityLimits(by_lag, _relation_limits(columns, np.array(related)), columns)
 
 
-def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Worst:
+def step(table: ContinuityLimits, before: CrossSection, now: CrossSection, lag: int) -> Worst:
     """Compare an evening with an accepted one `lag` sessions earlier, over the names of both.
 
     Parameters
     ----------
-    table : mapping
-        What `limits` returned, from the bundle.
+    table : ContinuityLimits
+        From the bundle.
     before, now : CrossSection
         Columns that either lacks are not compared: scores of another bundle, say.
     lag : int, one of `LAGS`
@@ -170,7 +201,7 @@ def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Wor
     Raises
     ------
     BundleRefused
-        The table cannot be read.
+        A limit is missing or no positive number.
     """
     columns = tuple(name for name in before.columns if name in now.columns)
     a, b = _aligned(before, now)
@@ -178,33 +209,33 @@ def step(table: Table, before: CrossSection, now: CrossSection, lag: int) -> Wor
     found = SessionChange.between(columns, (x_a[a], _ranks(x_a)[a]), (x_b[b], _ranks(x_b)[b]))
     had = np.isfinite(x_a[a]).sum(axis=0) >= MIN_NAMES
     try:
-        rows = table["steps"][str(lag)]
+        rows = table.steps[str(lag)]
         judged = [
-            (f"{word} of {name}", value, rows[word][name])
+            (f"{word} of {name}", value, getattr(rows, word)[name])
             for word in BY_COLUMN
             for name, value, is_there in zip(columns, getattr(found, word), had, strict=True)
-            if name in rows[word] and is_there
+            if name in getattr(rows, word) and is_there
         ]
-        if rows["repeated"] is not None and columns != (SCORE,):
-            judged.append(("repeated values", found.repeated, rows["repeated"]))
+        if rows.repeated is not None and columns != (SCORE,):
+            judged.append(("repeated values", found.repeated, rows.repeated))
         return _worst(judged)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise _unreadable(error) from None
 
 
-def relations(table: Table, now: CrossSection) -> Worst:
+def relations(table: ContinuityLimits, now: CrossSection) -> Worst:
     """Compare the rank correlations between an evening's columns with those of training; raises as `step`."""
     found = _correlations(_ranks(now.values))
     place = {name: i for i, name in enumerate(now.columns)}
     try:
         return _worst(
             [
-                (f"relation of {name} to {row['partner']}", 1.0 - row["sign"] * found[place[name], place[row["partner"]]], row["limit"])
-                for name, row in table["relations"].items()
-                if name in place and row["partner"] in place
+                (f"relation of {name} to {row.partner}", 1.0 - row.sign * found[place[name], place[row.partner]], row.limit)
+                for name, row in table.relations.items()
+                if name in place and row.partner in place
             ]
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise _unreadable(error) from None
 
 
@@ -334,8 +365,8 @@ def _correlations(ranks: Cells) -> Floats:
     return found
 
 
-def _step_limits(columns: tuple[str, ...], found: list[SessionChange]) -> dict[str, Any]:
-    limited: dict[str, Any] = {}
+def _step_limits(columns: tuple[str, ...], found: list[SessionChange]) -> StepLimits:
+    limited = {}
     for word, (least, fault) in BY_COLUMN.items():
         history = np.array([getattr(one, word) for one in found]).reshape(len(found), len(columns))
         rows = {
@@ -345,10 +376,10 @@ def _step_limits(columns: tuple[str, ...], found: list[SessionChange]) -> dict[s
             for i, name in enumerate(columns)
         }
         limited[word] = {name: limit for name, limit in rows.items() if limit is not None}
-    return {**limited, "repeated": _limit(np.array([one.repeated for one in found]), QUARTER, 1.0)}
+    return StepLimits(**limited, repeated=_limit(np.array([one.repeated for one in found]), QUARTER, 1.0))
 
 
-def _relation_limits(columns: tuple[str, ...], found: Floats) -> dict[str, Any]:
+def _relation_limits(columns: tuple[str, ...], found: Floats) -> dict[str, RelationLimit]:
     rows = {}
     for i, name in enumerate(columns):
         strongest: tuple[float, int, float] = (0.0, i, 1.0)
@@ -361,7 +392,7 @@ def _relation_limits(columns: tuple[str, ...], found: Floats) -> dict[str, Any]:
         _, partner, sign = strongest
         limit = _limit(1.0 - sign * found[:, i, partner], HALF, 1.0) if partner != i else None
         if limit is not None:
-            rows[name] = {"partner": columns[partner], "sign": sign, "limit": limit}
+            rows[name] = RelationLimit(columns[partner], sign, limit)
     return rows
 
 

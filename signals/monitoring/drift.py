@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -31,7 +30,8 @@ from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.monitoring import continuity
-from signals.text.wording import reason_of
+from signals.monitoring.continuity import ContinuityLimits
+from signals.text.documents import BadDocument, absent, from_json
 
 FORMAT = "trademl-drift/1"
 WINDOW_SESSIONS = 60
@@ -39,7 +39,6 @@ LIMIT_QUANTILE = 0.999
 DECILES = np.linspace(0.1, 0.9, 9)
 MIN_SHARE = 1e-4  # an empty bin counts as one in ten thousand, so that the logarithm exists
 RANK_PREFIX = "rank_"
-CONTINUITY = "continuity"
 
 Values = NDArray[np.float32] | Floats
 Counts = NDArray[np.int64]
@@ -93,6 +92,38 @@ class TrailingDrift:
     score: Drift
 
 
+@dataclass(frozen=True)
+class BinShares:
+    """Inner edges of a figure's bins, the reference's share in each (one more for missing values), and the limit."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    limit: float
+
+
+@dataclass(frozen=True)
+class DriftReference:
+    """The training history as a device compares with it; `continuity` is absent from a bundle of an earlier release."""
+
+    format: str
+    window_sessions: int
+    features: Mapping[str, BinShares]
+    score: BinShares
+    limit_quantile: float = LIMIT_QUANTILE
+    sessions: int | None = None
+    continuity: ContinuityLimits | None = absent()
+
+
+def read_reference(document: Mapping[str, object]) -> DriftReference:
+    """Read the reference out of a bundle's JSON; raise `BundleRefused` where it cannot be read."""
+    if document.get("format", FORMAT) != FORMAT:
+        raise BundleRefused(f"drift reference of format {document['format']!r}, not {FORMAT!r}")
+    try:
+        return from_json(DriftReference, document)
+    except BadDocument as error:
+        raise BundleRefused(f"the drift reference cannot be read: {error}", fix="Publish another bundle") from None
+
+
 def psi(expected: Floats, actual: Floats) -> Floats:
     """Population stability index of two distributions over the same bins.
 
@@ -127,7 +158,7 @@ def watched(panel: FeaturePanel) -> tuple[str, ...]:
     )
 
 
-def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
+def reference(panel: FeaturePanel, scores: Floats) -> DriftReference:
     """Describe the training history for a device to compare with.
 
     Parameters
@@ -139,9 +170,7 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        JSON-able: `edges`, `shares` and `limit` for every watched feature and for the score; the limits of
-        `signals.monitoring.continuity`.
+    DriftReference
 
     Raises
     ------
@@ -163,23 +192,20 @@ def reference(panel: FeaturePanel, scores: Floats) -> dict[str, Any]:
     scored = np.isfinite(scores)
     if not scored.any():
         raise TooLittleHistory("no training session has a score", fix="Train on a longer range")
-    return {
-        "format": FORMAT,
-        "window_sessions": WINDOW_SESSIONS,
-        "limit_quantile": LIMIT_QUANTILE,
-        "sessions": len(panel.sessions),
-        "features": features,
-        "score": _describe(scores[scored], np.nonzero(scored)[0], len(panel.sessions)),
-        CONTINUITY: continuity.limits((*features, continuity.SCORE), _evenings(panel, tuple(features), scores)),
-    }
+    return DriftReference(
+        FORMAT,
+        WINDOW_SESSIONS,
+        features,
+        _describe(scores[scored], np.nonzero(scored)[0], len(panel.sessions)),
+        sessions=len(panel.sessions),
+        continuity=continuity.limits((*features, continuity.SCORE), _evenings(panel, tuple(features), scores)),
+    )
 
 
-def continuity_limits(reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what `signals.monitoring.continuity` judges by; None from a bundle of before it was recorded."""
-    found = reference.get(CONTINUITY)
-    if found is not None and not isinstance(found, Mapping):
-        raise BundleRefused("the limits of continuity are no mapping", fix="Publish another bundle")
-    return found
+def continuity_limits(document: Mapping[str, object]) -> ContinuityLimits | None:
+    """Return the limits of continuity in a bundle's drift reference; None from a bundle of before they were recorded."""
+    found = document.get("continuity")
+    return None if found is None else continuity.read_limits(found)
 
 
 def _evenings(panel: FeaturePanel, names: tuple[str, ...], scores: Floats) -> Iterator[NDArray[np.float32]]:
@@ -190,13 +216,13 @@ def _evenings(panel: FeaturePanel, names: tuple[str, ...], scores: Floats) -> It
         yield np.where(eligible[:, None], values, np.float32(np.nan))
 
 
-def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequence[Floats]) -> TrailingDrift:
+def trailing_psi(reference: DriftReference, panel: FeaturePanel, scores: Sequence[Floats]) -> TrailingDrift:
     """Compare the newest 60 sessions with the reference.
 
     Parameters
     ----------
-    reference : mapping
-        What `reference` returned, from the bundle.
+    reference : DriftReference
+        From the bundle.
     panel : FeaturePanel
         Recent sessions, newest last; only eligible cells are read.
     scores : sequence of float64 arrays
@@ -210,54 +236,36 @@ def trailing_psi(reference: Mapping[str, Any], panel: FeaturePanel, scores: Sequ
     Raises
     ------
     BundleRefused
-        The reference is not one, or watches a feature that the panel lacks.
+        It watches a feature that the panel lacks, or its edges are in no order.
     """
-    try:
-        window = _window(reference)
-        names = list(reference["features"])
-        if lost := [name for name in names if name not in panel.names]:
-            raise BundleRefused(f"the drift reference watches {lost[0]!r}, which is not computed here")
-        recent = panel.eligible[-window:]
-        features = tuple(
-            _drift(name, row, panel.values[-window:, :, panel.names.index(name)][recent], len(recent) >= window)
-            for name, row in reference["features"].items()
-        )
-        return TrailingDrift(features, _score_drift(reference, window, scores))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", fix="Publish another bundle") from None
+    window = reference.window_sessions
+    if lost := [name for name in reference.features if name not in panel.names]:
+        raise BundleRefused(f"the drift reference watches {lost[0]!r}, which is not computed here")
+    recent = panel.eligible[-window:]
+    features = tuple(
+        _drift(name, row, panel.values[-window:, :, panel.names.index(name)][recent], len(recent) >= window)
+        for name, row in reference.features.items()
+    )
+    return TrailingDrift(features, trailing_score_psi(reference, scores))
 
 
-def trailing_score_psi(reference: Mapping[str, Any], scores: Sequence[Floats]) -> Drift:
+def trailing_score_psi(reference: DriftReference, scores: Sequence[Floats]) -> Drift:
     """Compare the scores of the newest 60 sessions alone with the reference; as `trailing_psi`."""
-    try:
-        return _score_drift(reference, _window(reference), scores)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"the drift reference cannot be read: {reason_of(error)}", fix="Publish another bundle") from None
+    pooled = np.concatenate([np.empty(0), *scores[-reference.window_sessions :]])
+    return _drift("score", reference.score, pooled, len(scores) >= reference.window_sessions)
 
 
-def _window(reference: Mapping[str, Any]) -> int:
-    if reference["format"] != FORMAT:
-        raise BundleRefused(f"drift reference of format {reference['format']!r}, not {FORMAT!r}")
-    return int(reference["window_sessions"])
-
-
-def _score_drift(reference: Mapping[str, Any], window: int, scores: Sequence[Floats]) -> Drift:
-    pooled = np.concatenate([np.empty(0), *scores[-window:]])
-    return _drift("score", reference["score"], pooled, len(scores) >= window)
-
-
-def _drift(name: str, row: Mapping[str, Any], values: Values, enough: bool) -> Drift:
-    limit = float(row["limit"])
+def _drift(name: str, row: BinShares, values: Values, enough: bool) -> Drift:
     if not enough:
-        return Drift(name, DriftState.TOO_LITTLE_HISTORY, float("nan"), limit)
-    expected = np.array(row["shares"], dtype=np.float64)
-    counts = np.bincount(_bins(np.array(row["edges"]), values), minlength=len(expected))
+        return Drift(name, DriftState.TOO_LITTLE_HISTORY, float("nan"), row.limit)
+    expected = np.array(row.shares, dtype=np.float64)
+    counts = np.bincount(_bins(np.array(row.edges), values), minlength=len(expected))
     if counts.sum() == 0:
-        return Drift(name, DriftState.MEASURED, float("nan"), limit)
-    return Drift(name, DriftState.MEASURED, float(psi(expected, counts / counts.sum())), limit)
+        return Drift(name, DriftState.MEASURED, float("nan"), row.limit)
+    return Drift(name, DriftState.MEASURED, float(psi(expected, counts / counts.sum())), row.limit)
 
 
-def _describe(values: Values, rows: Counts, sessions: int) -> dict[str, Any]:
+def _describe(values: Values, rows: Counts, sessions: int) -> BinShares:
     """Decile edges, shares and limit of values (n,) that are in `rows` (n,) of `sessions`."""
     present = values[~np.isnan(values)]
     edges = np.unique(np.quantile(present, DECILES).astype(values.dtype)) if present.size else np.empty(0, values.dtype)
@@ -265,11 +273,8 @@ def _describe(values: Values, rows: Counts, sessions: int) -> dict[str, Any]:
     cells = rows * width + _bins(edges, values)
     counts = np.bincount(cells, minlength=sessions * width).reshape(sessions, width)
     shares = counts.sum(axis=0) / counts.sum()
-    return {
-        "edges": [float(edge) for edge in edges],
-        "shares": [float(share) for share in shares],
-        "limit": float(np.quantile(_window_psi(counts, shares), LIMIT_QUANTILE)),
-    }
+    limit = float(np.quantile(_window_psi(counts, shares), LIMIT_QUANTILE))
+    return BinShares(tuple(map(float, edges)), tuple(map(float, shares)), limit)
 
 
 def _window_psi(counts: Counts, shares: Floats) -> Floats:

@@ -46,14 +46,14 @@ def deepest_falls(net: Sequence[float]) -> list[float]:
     return found
 
 
-def paid_bps(costs: Mapping[str, str], traded: str) -> float | None:
+def paid_bps(costs: Mapping[str, Decimal], traded: Decimal) -> float | None:
     """Spread, impact, fees and slippage of a session in basis points of the USD traded; None where nothing was.
 
     Examples
     --------
-    >>> paid_bps({"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35"}, "5000")
+    >>> paid_bps({"spread and impact": Decimal("-1.10"), "fees": Decimal("-0.05"), "slippage": Decimal("-0.35")}, Decimal(5000))
     3.0
     """
-    if Decimal(traded) <= 0:
+    if traded <= 0:
         return None
-    return float(-sum(Decimal(costs[name]) for name in PAID) / Decimal(traded) * BPS)
+    return float(-sum(costs[name] for name in PAID) / traded * BPS)

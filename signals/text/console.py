@@ -10,7 +10,7 @@ import errno
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from signals.errors import FixInput, InvariantBroken, MachineFailed, TrademlError
 from signals.text.plain_text import clean, clean_lines
@@ -44,6 +44,13 @@ def emit(result: Mapping[str, object], *, as_json: bool, text: str) -> None:
     sys.stdout.write(shown + "\n")
 
 
+def aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Return one line a row, the figures under one another."""
+    found = list(rows)
+    width = max((len(what) for what, _ in found), default=0)
+    return [f"{what:<{width}}  {figure}" for what, figure in found]
+
+
 def run(app: Callable[[], object]) -> None:
     """Run a command line; a known error is one line on standard error, and its code the exit code."""
     try:
@@ -72,5 +79,5 @@ def _end(error: TrademlError) -> None:
     if "--json" in sys.argv:  # for a program, which acts by the kind of error; a person reads the sentence
         kind = type(error).__name__
         sys.stdout.write(json.dumps({"error": kind, "what": error.what, "where": error.where, "mend": error.fix}) + "\n")
-    sys.stderr.write(f"{clean(error)}\n")
+    sys.stderr.write("".join(f"{clean(line)}\n" for line in (error, error.also) if str(line)))
     sys.exit(error.exit_code)

@@ -37,8 +37,8 @@ from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
 from signals.monitoring import continuity
-from signals.monitoring.continuity import LAGS, SCORE, CrossSection
-from signals.monitoring.drift import WINDOW_SESSIONS, continuity_limits, reference, trailing_score_psi
+from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection
+from signals.monitoring.drift import WINDOW_SESSIONS, DriftReference, reference, trailing_score_psi
 from signals.sleeves import SLEEVES
 from tests.fakes import corruptions
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
@@ -127,14 +127,15 @@ class World:
     bars: Bars
     panel: FeaturePanel
     rows: range
-    reference: dict[str, Any]
+    reference: DriftReference
     model: Model
     red: frozenset[int] = frozenset()
     known: dict[int, CrossSection] = field(default_factory=dict)
 
     @cached_property
-    def table(self) -> Any:
-        return continuity_limits(self.reference)
+    def table(self) -> ContinuityLimits:
+        assert self.reference.continuity is not None
+        return self.reference.continuity
 
     @cached_property
     def hurt(self) -> frozenset[int]:
@@ -143,14 +144,14 @@ class World:
 
     @cached_property
     def columns(self) -> list[int]:
-        return [self.panel.names.index(name) for name in self.table["columns"] if name != SCORE]
+        return [self.panel.names.index(name) for name in self.table.columns if name != SCORE]
 
     def evening(self, row: int, values: np.ndarray, sign: float = 1.0) -> CrossSection:
         """What was read and said at a session, of the eligible names."""
         chosen = np.flatnonzero(self.panel.eligible[row])
         read = values[chosen]
         scores = sign * self.model.predict(np.ascontiguousarray(read)).astype(np.float32)
-        names = tuple(self.table["columns"])
+        names = tuple(self.table.columns)
         return CrossSection(tuple(self.panel.symbols[c] for c in chosen), names, np.column_stack([read[:, self.columns], scores]))
 
     def honest(self, row: int) -> CrossSection:
@@ -163,12 +164,13 @@ class World:
         ratios = {"DRIFT_RELATIONS": continuity.relations(self.table, now).ratio}
         if before is not None and row - before[0] in LAGS:
             ratios["DRIFT_STEP"] = continuity.step(self.table, before[1], now, row - before[0]).ratio
-            ratios["DRIFT_RECOMPUTED"] = continuity.recomputed(features_of(before[1]), features_of(again)).ratio
+            ratios["DRIFT_RECOMPUTED"] = continuity.recomputed(before[1], again).ratio
         return ratios
 
 
-def features_of(evening: CrossSection) -> CrossSection:
-    return CrossSection(evening.symbols, evening.columns[:-1], evening.values[:, :-1])
+def anew(features: CrossSection, record: CrossSection, sign: float) -> CrossSection:
+    """A recorded evening as a device computes it anew: the features, and scores of the recorded ones."""
+    return CrossSection(features.symbols, features.columns, np.column_stack([features.values[:, :-1], sign * record.values[:, -1]]))
 
 
 def worlds(history: History) -> Iterator[World]:
@@ -273,7 +275,8 @@ def plant(world: World, kind: Corruption, begun: int) -> dict[str, bool]:
         accepted = (begun - 1, world.honest(begun - 1))
         for row in range(begun, begun + SESSIONS_TO_CATCH):
             now = read(row)
-            again = read(accepted[0]) if kind.is_in_program else accepted[1]
+            turned = sign if accepted[0] < begun else 1.0
+            again = anew(read(accepted[0]), accepted[1], turned) if kind.is_in_program else accepted[1]
             past = {name for name, ratio in world.judge(accepted, row, now, again).items() if not ratio <= 1.0}
             if past & ({rule} if rule != "all" else set(RULES)):
                 stopped[rule] = True

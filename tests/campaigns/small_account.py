@@ -9,7 +9,8 @@ pulls it and steps into it by its ramp.
 It fails when a session is skipped or halted, when a session whose path moves sends no order, when a position that
 followed its path lies further than half a share from it, or when the report of a session lacks the figures of rounding.
 
-Run it with `python -m tests.campaigns.small_account [--equity USD] [--sessions N]`.
+Run it with `python -m tests.campaigns.small_account [--equity USD] [--sessions N]`. With `--keep FOLDER` the device
+stays, so that `appliance tripwire-backtest --state FOLDER/device/state` can run every limit over its year.
 """
 
 from __future__ import annotations
@@ -162,9 +163,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--equity", type=int, default=100_000)
     parser.add_argument("--sessions", type=int, default=YEAR)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--keep", type=Path, help="An empty folder for market and device, which stays.")
     chosen = parser.parse_args(arguments)
     with TemporaryDirectory() as folder:
-        seen = year(Path(folder), chosen.equity, chosen.sessions, chosen.seed)
+        seen = year(chosen.keep or Path(folder), chosen.equity, chosen.sessions, chosen.seed)
     for line in (*seen.wrong, *(told(seen, chosen.equity) if seen.orders else ())):
         print(line)
     return 1 if seen.wrong else 0

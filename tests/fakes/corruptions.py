@@ -135,5 +135,5 @@ CORRUPTIONS = (
     Corruption("an evening served again", _again),
     Corruption("half of the names a session late", _half_late),
     Corruption("a split not applied to a third of the names", bars=_split_not_applied),
-    Corruption("scores turned upside down", turns_scores=True),
+    Corruption("scores turned upside down", turns_scores=True, is_in_program=True),
 )

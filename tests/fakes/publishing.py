@@ -11,6 +11,7 @@ import numpy as np
 from signals.features.panel import FeaturePanel, spec_hash
 from signals.inference import predict
 from signals.monitoring.drift import reference
+from signals.text.documents import to_json
 from tests.fakes.bundles import SPEC, policy_book
 from tests.fakes.onnx_models import stump_model
 
@@ -57,5 +58,5 @@ def run_folder(folder: Path, model: bytes | None = None) -> Path:
         },
     }
     for name, document in documents.items():
-        (folder / name).write_text(json.dumps(document))
+        (folder / name).write_text(json.dumps(to_json(document)))
     return folder

@@ -30,7 +30,7 @@ from appliance.system.clock import VirtualClock
 from execution.brokers.base import Account
 from execution.config import ExecutionConfig
 from execution.orders import BrokerOrder, Intent, Provenance
-from execution.planning.plan import plan
+from execution.planning.plan import PlanInputs, plan
 from portfolio.weights import TargetWeights
 from signals.errors import DeviceHalted, FixInput, HaltDevice, SkipSession, TryAgain
 from tests.fakes import invariants
@@ -106,14 +106,16 @@ class Rehearsal:
         targets = TargetWeights(D, CALENDAR.previous(D), symbols, np.array([weights[s] for s in symbols]))
         frozen = plan(
             targets,
-            dict(self.broker.held),
-            dict(self.broker.prices),
-            account,
+            PlanInputs(
+                account,
+                dict(self.broker.held),
+                dict(self.broker.prices),
+                self.broker.assets(),
+                {symbol: Decimal(10**9) for symbol in self.broker.prices},
+            ),
             PROVENANCE,
             deps.config.execution.planning,
             deps.config.execution.pretrade,
-            assets=self.broker.assets(),
-            adv_usd={symbol: Decimal(10**9) for symbol in self.broker.prices},
         )
         plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()

@@ -39,7 +39,7 @@ from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.faults import Fault
 from execution.orders import Plan, Provenance
-from execution.planning.plan import plan
+from execution.planning.plan import PlanInputs, plan
 from portfolio.weights import TargetWeights
 from tests.fakes import exchange as small
 from tests.fakes.broker import Inbox
@@ -116,14 +116,10 @@ class Standing:
         held = {position.symbol: position.quantity for position in deps.broker.positions()}
         frozen = plan(
             TargetWeights(self.session, small.calendar().previous(self.session), symbols, values),
-            held,
-            prices,
-            deps.broker.account(),
+            PlanInputs(deps.broker.account(), held, prices, deps.broker.assets(), {symbol: Decimal(10**9) for symbol in prices}),
             PROVENANCE,
             deps.config.execution.planning,
             deps.config.execution.pretrade,
-            assets=deps.broker.assets(),
-            adv_usd={symbol: Decimal(10**9) for symbol in prices},
         )
         saved = plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()

@@ -23,6 +23,7 @@ from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
 from signals.monitoring.drift import reference
 from signals.sleeves import SLEEVES
+from signals.text.documents import to_json
 from tests.fakes import bundles
 from tests.fakes.onnx_models import floats_attribute, int_attribute, ints_attribute, model, node, string_attribute, strings_attribute
 from trainer.curation.config import CurationConfig
@@ -128,7 +129,7 @@ def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = No
     files = {
         "model.onnx": (Part.MODEL, rank_model(weights)),
         "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights)).to_bytes()),
-        "drift.json": (Part.DRIFT, json.dumps(reference(panel, scores)).encode()),
+        "drift.json": (Part.DRIFT, json.dumps(to_json(reference(panel, scores))).encode()),
         "evidence.json": (Part.EVIDENCE, bundles.evidence_file()),
         "training.json": (Part.TRAINING, b"{}"),
     }

@@ -11,10 +11,14 @@ import duckdb
 import numpy as np
 import pytest
 
+from appliance.jobs import score as scoring_job
+from appliance.monitoring import continuity
 from appliance.monitoring.continuity import judge
-from signals.bundle import Part
+from signals.bundle import Bundle, Part
 from signals.errors import BundleRefused
+from signals.features.panel import FeaturePanel
 from signals.scoring.scores import Scores
+from signals.scoring.scoring import score
 from signals.sleeves import SLEEVES
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.device import Workbench
@@ -69,6 +73,24 @@ def test_honest_evenings_pass_and_a_corrupted_one_is_skipped_named_and_never_com
     assert evening(bench, fourth)[RECOMPUTED][1] == 1 and status(bench, fourth) == "skipped"
 
 
+def test_scores_that_another_program_turned_upside_down_are_skipped(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features are honest; the model gives to those of the evening before another order than it gave then."""
+    bench = started(tmp_path, published)
+    first, second, third = published.sessions(3)
+    evening(bench, first)
+    assert evening(bench, second)[RECOMPUTED][:2] == ("0", 0)
+
+    def turned(bundle: Bundle, features: FeaturePanel) -> Scores:
+        honest = score(bundle, features)
+        return Scores(honest.asof, honest.sleeve, honest.symbols, -honest.values, honest.source)
+
+    monkeypatch.setattr(scoring_job, "score_features", turned)
+    monkeypatch.setattr(continuity, "score", turned)
+    assert float(evening(bench, third)[RECOMPUTED][0] or 0) == pytest.approx(4.0) and status(bench, third) == "skipped"
+
+
 def test_a_bundle_of_before_the_limits_still_scores_and_it_is_said_that_nothing_is_judged(own_store: Published, tmp_path: Path) -> None:
     of = recipe(own_store.root / "data", own_store.last_training, seq=2)
     old = json.loads(of.files["drift.json"][1])
@@ -91,6 +113,6 @@ def test_limits_that_watch_a_feature_that_is_not_computed_here_are_refused() -> 
     symbols, rows = features.at(market.asof)
     scores = Scores(market.asof, "equities_xs", symbols, np.arange(len(rows), dtype=np.float64), "b")
     for columns in (["elsewhere", "score"], None):
-        bundle = SimpleNamespace(drift_reference={"continuity": {"columns": columns, "relations": {}}})
+        bundle = SimpleNamespace(drift_reference={"continuity": {"columns": columns, "steps": {}, "relations": {}}})
         with pytest.raises(BundleRefused, match=r"'elsewhere', which is not computed here|name no columns"):
             judge(None, bundle, features, scores, None)

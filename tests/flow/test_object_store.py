@@ -33,6 +33,7 @@ from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachabl
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.storage.places import Place
 from signals.storage.s3 import Objects, S3Config, S3Keys, read_keys
+from signals.text.documents import to_json
 from tests.fakes import bundles as fake_bundles
 from tests.fakes.device import Workbench
 from tests.fakes.publishing import CREATED, SPECS, run_folder
@@ -230,7 +231,7 @@ def test_a_device_pulls_with_a_key_that_may_only_read_and_never_lists(device: De
     """Only the new year's file, the actions, the pointers and the new bundle cross the line, by GET alone."""
     report = device.pull()
     assert device.sessions()[1] == publications.later.last
-    assert device.bundle().startswith("2-") and report.figures["files"] == 1
+    assert device.bundle().startswith("2-") and to_json(report.figures)["files"] == 1
     assert {method for method, _, _ in proxy.seen} == {"GET"}
     asked = [path for _, path, _ in proxy.seen]
     assert all(path.startswith(f"/{BUCKET}/store/two/") and "list-type" not in path for path in asked)
@@ -400,7 +401,7 @@ def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_wr
             with pytest.raises((BadDataset, StoreUnreachable)):
                 device.pull()
         else:
-            assert device.pull().figures["bundle_refusal"]
+            assert to_json(device.pull().figures)["bundle_refusal"]
         assert device.bundle() == bundle
         # A fault of the bundle leaves the bars that came before it; one of the data leaves everything.
         assert device.sessions() == bars if is_data else device.sessions()[1] == publications.later.last
@@ -418,7 +419,7 @@ def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_wr
 def test_f51_an_entity_tag_is_never_believed(device: Device, proxy: Proxy) -> None:
     """A wrong one changes nothing: contents are known by their SHA-256."""
     proxy.spoil("/", wrong_tag)
-    assert device.pull().figures["bundle_refusal"] == "" and device.bundle().startswith("2-")
+    assert to_json(device.pull().figures)["bundle_refusal"] == "" and device.bundle().startswith("2-")
 
 
 def test_f51_a_stale_manifest_is_told_from_a_new_one(device: Device, proxy: Proxy, publications: Publications) -> None:
@@ -445,7 +446,7 @@ def test_f51_a_stale_pointer_never_brings_an_older_bundle_back(device: Device, p
 
     proxy.spoil(f"/two/{PLACE}/", stale)
     report = device.pull()
-    assert "sequence" in report.figures["bundle_refusal"] and device.bundle() == new
+    assert "sequence" in to_json(report.figures)["bundle_refusal"] and device.bundle() == new
 
 
 def test_f51_an_answer_without_an_end_does_not_fill_the_disk(server: Server, stored: None, tmp_path: Path) -> None:
@@ -473,7 +474,7 @@ def test_a_broken_transfer_goes_on_where_it_broke_off(device: Device, proxy: Pro
     ranges = [asked for _, seen, asked in proxy.seen if path in seen]
     assert ranges == ["", *(f"bytes={k * (size // 4 + 1)}-" for k in (1, 2, 3))]
     actions = sum(record.size for record in publications.later.of_role(FileRole.ACTIONS))
-    assert report.figures["transferred"] == size + actions
+    assert to_json(report.figures)["transferred"] == size + actions
 
 
 def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(device: Device, proxy: Proxy, publications: Publications) -> None:
@@ -492,7 +493,7 @@ def test_a_later_process_goes_on_from_the_part_that_an_earlier_one_left(device: 
     proxy.heal()
     report = device.pull()
     assert [asked for _, seen, asked in proxy.seen if path in seen] == [f"bytes={size // 2}-"]
-    assert report.figures["transferred"] < size and device.kept() == []
+    assert to_json(report.figures)["transferred"] < size and device.kept() == []
 
 
 def test_a_part_of_something_else_is_thrown_away_and_fetched_whole(device: Device, proxy: Proxy, publications: Publications) -> None:

@@ -235,7 +235,7 @@ BUGS = (
             "tests/flow/test_second_opinion.py::"
             "test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planned"),
     Planted("believe any equity since reconcile", "appliance/safety/broker_cross_check.py",
-            "unexplained(agreed.cash, agreed.positions, positions, account.equity, believed, gap)", "0.0",
+            "unexplained(agreed.cash, agreed.positions, reported.positions, reported.account.equity, believed, gap)", "0.0",
             "tests/flow/test_second_opinion.py::"
             "test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for"),
     Planted("judge an auction order by its own plan", "appliance/orders/pretrade_context.py",

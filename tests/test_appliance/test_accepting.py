@@ -24,6 +24,7 @@ from execution.brokers.base import Acked, Submission
 from execution.orders import BrokerOrder, Intent, OrderStatus
 from execution.reconcile import Difference
 from signals.errors import HaltDevice, ReconBreak, UnknownOrder
+from signals.text.documents import to_json
 from tests.fakes.rehearsal import D, Rehearsal, calm
 
 IN_MEMORY = Path("/dev/shm")
@@ -126,7 +127,7 @@ def test_what_the_broker_contradicts_itself_in_is_known_until_it_changes(deps: D
     (left,) = accept_today(deps)
     assert (left.ours, left.theirs) == ("fills of 0", "7 filled")
     assert entry_of(deps, "B").state is IntentState.CANCELED, "what a person accepted is followed by nothing"
-    assert "fills of 0" in reconcile(D, deps).figures["notes"][0]
+    assert "fills of 0" in to_json(reconcile(D, deps).figures)["notes"][0]
     life.broker.rows[row.id] = replace(row, filled_quantity=Decimal(8))
     with pytest.raises(HaltDevice):
         reconcile(D, deps)

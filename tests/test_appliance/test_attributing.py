@@ -13,6 +13,7 @@ import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans, snapshots, targets
+from appliance.ledger.figures import MonitoringFigures
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
@@ -258,8 +259,8 @@ def test_a_session_is_attributed_once_and_a_missed_report_is_made_up_for(ledger:
     assert found is not None
     after = date(2023, 3, 15)
     job_runs.begin(ledger, after, "report", AT)
-    rows = [document(DAY, found, one)]
-    job_runs.finish(ledger, JobReport("report", after, JobStatus.DONE, "", {"attribution": rows}), AT)
+    rows = (document(DAY, found, one),)
+    job_runs.finish(ledger, JobReport("report", after, JobStatus.DONE, "", MonitoringFigures(rows)), AT)
     assert pending(DAY, one) == (ASOF,)
     view = monitoring.attribution(ledger, DAY, 5)
     assert [row["session"] for row in view.rows] == ["2023-03-14"]

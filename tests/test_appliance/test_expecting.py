@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from appliance.ledger import Ledger, job_runs, nav, scores
+from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
 from appliance.monitoring import session_monitoring
@@ -29,8 +31,9 @@ from signals.bundle import Role
 from signals.errors import BundleRefused
 from signals.market.bars import Bars
 from signals.market.holding import opens
-from signals.monitoring.drift import Drift, DriftState, TrailingDrift, trailing_score_psi
+from signals.monitoring.drift import Drift, DriftState, TrailingDrift, read_reference, trailing_score_psi
 from signals.monitoring.expectation import expected_of
+from signals.text.documents import from_json, to_json
 from tests.fakes.bundles import weekdays
 from tests.test_signals.test_expectation import PROMISE
 
@@ -101,22 +104,14 @@ def score(deps: Any, days: list[date], source: str = "b" * 64, seed: int = 1) ->
     return values
 
 
-def record(deps: Any, session: date, **figures: Any) -> None:
+def record(deps: Any, session: date, figures: MonitoringFigures) -> None:
     job_runs.begin(deps.ledger, session, "report", AT)
     job_runs.finish(deps.ledger, JobReport("report", session, JobStatus.DONE, "", figures), AT)
 
 
-def live(day: date, ic: float | None, *, config: str = "1" * 64, bound: float | None = 0.4) -> dict[str, Any]:
-    return {
-        "session": str(day),
-        "bundle": "b" * 64,
-        "lineage": f"{SLEEVE} evaluation {config[:12]}",
-        "ic": ic,
-        "turnover": 0.1,
-        "net": -0.01,
-        "promised": 0.02,
-        "bound": bound,
-    }
+def live(day: date, ic: float | None, *, config: str = "1" * 64, bound: float | None = 0.4) -> Observation:
+    lineage = f"{SLEEVE} evaluation {config[:12]}"
+    return Observation(day, "b" * 64, lineage, ic, turnover=0.1, net=-0.01, promised=0.02, bound=bound)
 
 
 def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(deps: Any) -> None:
@@ -124,57 +119,60 @@ def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(de
     days = list(DAYS.days[289:301])
     values = score(deps, days)
     found = observed(ASOF, deps, bundle())
-    assert [row["session"] for row in found] == [str(day) for day in days[5:10]]
+    assert [row.session for row in found] == days[5:10]
     bars = whole().until(ASOF, 12)
     expected = lived(values, opens(bars), 5)
-    assert [row["ic"] for row in found] == expected.ic[:5].tolist()
-    assert [row["turnover"] for row in found] == expected.turnover[:5].tolist()
-    assert {(row["promised"], row["bound"], row["lineage"]) for row in found} == {(0.01, 0.4, bundle().manifest.lineage)}
+    assert [row.ic for row in found] == expected.ic[:5].tolist()
+    assert [row.turnover for row in found] == expected.turnover[:5].tolist()
+    assert {(row.promised, row.bound, row.lineage) for row in found} == {(0.01, 0.4, bundle().manifest.lineage)}
 
 
 def test_what_a_report_has_judged_is_not_judged_again(deps: Any) -> None:
     score(deps, list(DAYS.days[289:301]))
     first = observed(ASOF, deps, bundle())
-    record(deps, DAYS.days[301], live=first)
-    assert observed(ASOF, deps, bundle()) == []
+    record(deps, DAYS.days[301], MonitoringFigures(live=first))
+    assert observed(ASOF, deps, bundle()) == ()
     score(deps, [DAYS.days[301]], seed=2)
-    assert [row["session"] for row in observed(DAYS.days[301], deps, bundle())] == [str(DAYS.days[299])]
+    assert [row.session for row in observed(DAYS.days[301], deps, bundle())] == [DAYS.days[299]]
 
 
 def test_scores_of_the_bundle_before_are_set_against_what_it_had_promised(deps: Any) -> None:
     """A new bundle came yesterday: scores of the old one are judged by the promise that was recorded for it."""
     score(deps, list(DAYS.days[289:300]), source="a" * 64)
     score(deps, [ASOF], source="b" * 64)
-    old = {**live(DAYS.days[280], 0.0), "bundle": "a" * 64, "promised": 0.033}
-    record(deps, DAYS.days[283], live=[old])
+    old = replace(live(DAYS.days[280], 0.0), bundle="a" * 64, promised=0.033)
+    record(deps, DAYS.days[283], MonitoringFigures(live=(old,)))
     found = observed(ASOF, deps, bundle())
-    assert {row["promised"] for row in found} == {0.033}
+    assert {row.promised for row in found} == {0.033}
     unknown = bundle(promise=None)
-    job = [row["bound"] for row in observed(ASOF, deps, unknown)]
+    job = [row.bound for row in observed(ASOF, deps, unknown)]
     assert job == [0.4] * len(job)
 
 
 def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: Any) -> None:
     days = DAYS.days[100:110]
     rows = [live(day, 0.1, config="9" * 64) for day in days[:4]] + [live(day, 0.05) for day in days[4:]]
-    record(deps, days[-1], live=rows)
+    record(deps, days[-1], MonitoringFigures(live=tuple(rows)))
     life = history_of(LINEAGE, deps, [], [])
-    assert [row["session"] for row in life.rows] == [str(day) for day in days[4:]]
+    assert [row.session for row in life.rows] == list(days[4:])
     assert history_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
 
 
 def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
     """Costs: (1.10 + 0.05 + 0.35) USD on 5,000 traded are 3 basis points. Falls: 0.99^2 - 1 = -1.99 %."""
     days = DAYS.days[100:102]
-    costs = [
-        {
-            "session": str(days[0]),
-            "traded": "5000",
-            "costs": {"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35", "borrow": "-9"},
-        },
-        {"session": str(DAYS.days[99]), "traded": "10", "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
-        {"session": str(days[1]), "traded": "0", "costs": {}},
-    ]
+    costs = from_json(
+        tuple[AttributedSession, ...],
+        [
+            {
+                "session": str(days[0]),
+                "traded": "5000",
+                "costs": {"spread and impact": "-1.10", "fees": "-0.05", "slippage": "-0.35", "borrow": "-9"},
+            },
+            {"session": str(DAYS.days[99]), "traded": "10", "costs": {"spread and impact": "-9", "fees": "0", "slippage": "0"}},
+            {"session": str(days[1]), "traded": "0", "costs": {}},
+        ],
+    )
     life = history_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
     found = series_of(life)
     assert found["ic"] == [0.10, 0.10]
@@ -189,9 +187,9 @@ def test_the_life_lies_inside_below_or_above_its_band(deps: Any) -> None:
     for ic, word in ((0.19, "INSIDE"), (-0.21, "BELOW"), (0.21, "ABOVE")):
         found = verdict(ASOF, deps, bundle(), [live(day, ic)], [])
         assert found is not None
-        assert [row["verdict"] for row in found["figures"] if row["figure"] == "ic"] == [word]
-    costs = next(row for row in found["figures"] if row["figure"] == "cost")
-    assert (costs["sessions"], costs["verdict"]) == (0, "NOT YET")
+        assert [row.verdict for row in found.figures if row.figure == "ic"] == [word]
+    costs = next(row for row in found.figures if row.figure == "cost")
+    assert (costs.sessions, costs.verdict) == (0, "NOT YET")
     expected = expected_of(bundle())
     assert expected is not None
     assert bands(expected, "cost", 1, 1e6)[0][-1] == pytest.approx(2.5 + 0.2 * 1000 * 1e4)
@@ -201,10 +199,10 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
     bad = [live(day, -0.2) for day in DAYS.days[100:150]]
     found = verdict(ASOF, deps, bundle(), bad, [])
     assert found is not None
-    assert found["test"]["says"] == GONE and found["test"]["p_value"] <= 0.05
-    assert found["test"]["alarmed_on"] in {row["session"] for row in bad}
+    assert found.test.says == GONE and found.test.p_value is not None and found.test.p_value <= 0.05
+    assert found.test.alarmed_on in {row.session for row in bad}
     good = verdict(ASOF, deps, bundle(), [live(day, 0.05) for day in DAYS.days[100:150]], [])
-    assert good is not None and good["test"]["says"] == STANDS and good["test"]["alarmed_on"] is None
+    assert good is not None and good.test.says == STANDS and good.test.alarmed_on is None
     assert verdict(ASOF, deps, bundle(promise=None), bad, []) is None
     assert verdict(ASOF, deps, bundle(), [], []) is None
 
@@ -222,7 +220,7 @@ def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> No
         session_monitoring.notify_if_decayed(DAYS.days[301], deps, None)
         session_monitoring.notify_if_decayed(DAYS.days[301], deps, gone)
         assert len(told) == 1 and told[0].startswith(GONE)
-        record(deps, DAYS.days[301], expectation=gone)
+        record(deps, DAYS.days[301], MonitoringFigures(expectation=gone))
         session_monitoring.notify_if_decayed(DAYS.days[302], deps, gone)
         assert len(told) == 1
 
@@ -231,17 +229,17 @@ def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
     days = DAYS.days[100:103]
     rows = [live(day, 0.05) for day in days]
     found = verdict(ASOF, deps, bundle(), rows, [])
-    row = {"name": "score", "psi": None, "limit": 1.0, "used": None, "verdict": "too little history yet"}
-    record(deps, DAYS.days[105], live=rows, expectation=found, drift={"window_sessions": 60, "rows": [row]})
-    record(deps, DAYS.days[106], live=[], expectation=None, drift=None)
+    row = DriftRow("score", None, 1.0, None, "too little history yet")
+    record(deps, DAYS.days[105], MonitoringFigures(live=tuple(rows), expectation=found, drift=DriftTable(60, (row,))))
+    record(deps, DAYS.days[106], MonitoringFigures())
     shown = views.expectation(deps.ledger, DAYS.days[106])
     assert [row["figure"] for row in shown.rows] == ["ic", "turnover", "cost", "drawdown"]
-    assert shown.facts["life"] == rows and shown.session == DAYS.days[105]
+    assert shown.facts["life"] == to_json(rows) and shown.session == DAYS.days[105]
     assert shown.facts["lived"]["ic"] == pytest.approx([0.05] * 3)
     assert shown.facts["lived"]["drawdown"] == pytest.approx([0.01, 1 - 0.99**2, 1 - 0.99**3])
     assert shown.facts["fans"]["after"] == PROMISE["after"]
     assert shown.facts["fans"]["ic"] == [[-0.2, 0.0, 0.2], [-0.1, 0.01, 0.1], [-0.05, 0.02, 0.06]]
-    assert views.drift(deps.ledger, DAYS.days[106]).rows == (row,)
+    assert views.drift(deps.ledger, DAYS.days[106]).rows == (to_json(row),)
     assert views.expectation(deps.ledger, DAYS.days[104]).rows == ()
     assert views.drift(deps.ledger, DAYS.days[104]).rows == ()
 
@@ -258,13 +256,13 @@ def test_the_picture_is_the_same_twice() -> None:
 def test_the_report_says_it_first_and_shows_the_figures_against_their_fans(deps: Any) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     assert gone is not None
-    banner = parts.decay_warning({"expectation": gone})
-    assert banner == f"> **This is {GONE}**: so since {gone['test']['alarmed_on']}."
-    text = parts.expectation({"expectation": gone})
+    banner = parts.decay_warning(MonitoringFigures(expectation=gone))
+    assert banner == f"> **This is {GONE}**: so since {gone.test.alarmed_on}."
+    text = parts.expectation(MonitoringFigures(expectation=gone))
     assert f"Lived since {DAYS.days[100]}: {GONE}." in text
     assert "| ic | 50 | -0.2000 | -0.0500 | 0.0200 | 0.0600 | BELOW |" in text
     assert "| cost | 0 | - | - | - | - | NOT YET |" in text
-    assert parts.decay_warning({"expectation": None}) == parts.expectation({}) == parts.decay_warning({}) == ""
+    assert parts.decay_warning(MonitoringFigures()) == parts.expectation(MonitoringFigures()) == ""
 
 
 def test_the_report_lists_what_uses_most_of_its_limit() -> None:
@@ -280,20 +278,19 @@ def test_the_report_lists_what_uses_most_of_its_limit() -> None:
             Drift("wild", DriftState.MEASURED, 1.0, 0.5),
             Drift("lost", DriftState.MEASURED, float("nan"), 0.5),
         ),
-        trailing_score_psi(reference, [np.zeros(3)]),
+        trailing_score_psi(read_reference(reference), [np.zeros(3)]),
     )
-    rows = document(measured)["rows"]
-    assert [(row["name"], row["used"], row["verdict"]) for row in rows] == [
+    assert [(row.name, row.used, row.verdict) for row in document(measured).rows] == [
         ("lost", None, "DRIFTED"),
         ("score", None, "too little history yet"),
         ("wild", 2.0, "DRIFTED"),
         ("calm", 0.2, "within"),
     ]
-    text = parts.drift({"drift": document(measured)})
+    text = parts.drift(MonitoringFigures(drift=document(measured)))
     assert "2 of 4 figures drifted, over 60 sessions." in text
     assert "| wild | 1.000 | 0.500 | 2.000 | DRIFTED |" in text
-    assert parts.drift({}) == ""
+    assert parts.drift(MonitoringFigures()) == ""
     with pytest.raises(BundleRefused, match="drift reference of format"):
-        trailing_score_psi({"format": "other"}, [])
+        read_reference({"format": "other"})
     with pytest.raises(BundleRefused, match="cannot be read"):
-        trailing_score_psi({"format": "trademl-drift/1"}, [])
+        read_reference({"format": "trademl-drift/1"})

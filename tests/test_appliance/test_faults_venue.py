@@ -16,6 +16,7 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.protocol.message import ApiRequest
 from execution.orders import OrderStatus
 from signals.market.actions import Action, ActionKind
+from signals.text.documents import to_json
 from tests.fakes import exchange as small
 from tests.fakes.standing import ORDERS, D, Standing, stand
 
@@ -210,7 +211,7 @@ def test_what_happens_to_a_holding_overnight_is_explained_and_trading_goes_on(tm
     assert device.holdings() == held, "the action did not happen"
     assert kind in {entry.kind for entry in device.served.venue.book.entries}
     assert report.status is JobStatus.DONE, report.summary
-    assert report.figures["notes"], "nothing is said of it"
+    assert to_json(report.figures)["notes"], "nothing is said of it"
     assert kind != "MA" or cash - device.served.venue.book.cash == 396 * Decimal("60.25")
     names = {symbol: 0.01 for symbol in held if symbol not in ("AAA", "BBB")} or {"AAA": 0.02}
     after.freeze({symbol: 0.0 for symbol in held} | names)

@@ -56,25 +56,25 @@ def test_every_bit_that_the_model_was_given_comes_back(values: list[float]) -> N
 
 def test_a_kept_record_is_read_by_the_row_that_names_it(tmp_path: Path) -> None:
     said = store_features(DurableFs(), tmp_path, RECORD)
-    assert said["file"] == "2026-03-11_equities_xs.json"
+    assert said.file == "2026-03-11_equities_xs.json"
     assert read_features(tmp_path, said) == RECORD
 
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda path, said: path.write_bytes(path.read_bytes() + b" "), "not what was recorded"),
-        (lambda path, said: path.unlink(), "no longer kept"),
-        (lambda path, said: said.update(file="../ledger.sqlite"), "no features were recorded"),
-        (lambda path, said: said.clear(), "no features were recorded"),
+        (lambda path, said: path.write_bytes(path.read_bytes() + b" ") and said, "not what was recorded"),
+        (lambda path, said: path.unlink() or said, "no longer kept"),
+        (lambda path, said: replace(said, file="../ledger.sqlite"), "no features were recorded"),
+        (lambda path, said: None, "no features were recorded"),
     ],
     ids=["changed", "gone", "elsewhere", "unnamed"],
 )
 def test_what_is_not_what_was_written_is_refused(tmp_path: Path, spoil: object, told: str) -> None:
     said = store_features(DurableFs(), tmp_path, RECORD)
-    spoil(tmp_path / said["file"], said)  # type: ignore[operator]
+    named = spoil(tmp_path / said.file, said)  # type: ignore[operator]
     with pytest.raises(FixInput, match=told):
-        read_features(tmp_path, said)
+        read_features(tmp_path, named)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 2}', RECORD.to_bytes().replace(b'"CCC"', b'"C", "D"')])

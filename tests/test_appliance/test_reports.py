@@ -10,12 +10,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from appliance.controls.measures import rounding_figures
+from appliance.ledger.figures import RoundingFigures
 from appliance.ledger.nav import NavRow
+from appliance.reports import markdown
 from appliance.reports.equity_curve import draw, drawdowns
-from appliance.reports.markdown import money, render, table
+from appliance.reports.markdown import money, table
+from appliance.reports.session_data import SessionReport
 from appliance.reports.svg import Box, Chart, Line, drawn
 from execution.orders import Rounding
+from signals.text.documents import from_json, to_json
 
 DAY: dict[str, Any] = {
     "session": "2024-03-12", "asof": "2024-03-11", "venue": "exchange", "latch": "ARMED since yesterday by me",
@@ -50,6 +53,17 @@ DAY: dict[str, Any] = {
 }  # fmt: skip
 
 
+def render(document: dict[str, Any]) -> str:
+    """The report of a day that is written as JSON, as `report_<D>.json` is."""
+    return markdown.render(from_json(SessionReport, document))
+
+
+def test_the_stored_report_is_read_back_as_it_was_written() -> None:
+    read = from_json(SessionReport, DAY)
+    assert from_json(SessionReport, to_json(read)) == read
+    assert to_json(read)["value"]["paper_nav"] == "1000123.40" and to_json(read)["orders"] == DAY["orders"]
+
+
 def test_a_person_reads_what_happened_before_why() -> None:
     text = render(DAY)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
@@ -81,9 +95,14 @@ def test_the_largest_changes_of_the_book_come_first() -> None:
     assert lines == ["| BBB | -5.00% | +0.00% |  |  |", "| AAA | +0.00% | +1.00% | +1.25 | Energy |"]
 
 
+def rounding_of(rounding: Rounding) -> dict[str, Any]:
+    found: dict[str, Any] = to_json(RoundingFigures.of(rounding))
+    return found
+
+
 def test_the_report_says_how_far_whole_shares_are_from_the_target_book() -> None:
     """Nothing of it before there was a plan, under a flat target, or in a plan of an earlier release."""
-    figures = rounding_figures(Rounding(0.95, 0.05, 0.06, 0.93, ("AAA", "BBB")))
+    figures = rounding_of(Rounding(0.95, 0.05, 0.06, 0.93, ("AAA", "BBB")))
     assert (figures["share"], figures["ratio"]) == (pytest.approx(0.05 / 0.95), pytest.approx(1.2))
     text = render({**DAY, "plan": {**DAY["plan"], "rounding": figures}})
     assert (
@@ -91,9 +110,9 @@ def test_the_report_says_how_far_whole_shares_are_from_the_target_book() -> None
         " order filled the book is 6.00% from it, 1.20 times as far, its gross 93.00% of 95.00%. 2 names"
         " round to no share and are not held: AAA, BBB." in text
     )
-    exact = rounding_figures(Rounding(0.95, 0.0, 0.06, 0.93))
+    exact = rounding_of(Rounding(0.95, 0.0, 0.06, 0.93))
     assert "the book is 6.00% from it, its gross" in render({**DAY, "plan": {**DAY["plan"], "rounding": exact}})
-    flat = rounding_figures(Rounding())
+    flat = rounding_of(Rounding())
     for plan in (None, DAY["plan"], {**DAY["plan"], "rounding": flat}):
         assert "whole shares" not in render({**DAY, "plan": plan})
 
@@ -110,7 +129,7 @@ SHOWN = r"=1+1 \\x1b\[2J\\u202e\[/x\]\<script\>\`x\`\|\*y\* # Fake \| a \| b \|"
 
 def test_text_from_outside_changes_nothing_of_the_report_s_form() -> None:
     """A person's reason, a bundle's words, symbols and verdicts, in a table or beside it, show as their characters."""
-    rounding = rounding_figures(Rounding(0.95, 0.05, 0.06, 0.93, (NASTY,)))
+    rounding = rounding_of(Rounding(0.95, 0.05, 0.06, 0.93, (NASTY,)))
     test = {"says": NASTY, "wealth": 1.0, "highest": 2.0, "alarm_at": 20.0, "alarmed_on": "2024-03-01"}
     drift = [{"name": NASTY, "psi": 0.1, "limit": 0.2, "used": 0.5, "verdict": NASTY}]
     part = {
@@ -135,7 +154,7 @@ def test_text_from_outside_changes_nothing_of_the_report_s_form() -> None:
                 "plan": {**DAY["plan"], "rounding": {**rounding, "never_held": [outside]}},
                 "controls": outside,
                 "alerts": [{"severity": "page", "title": outside, "body": outside}],
-                "expectation": {"since": "2024-02-01", "test": {**test, "says": outside}, "figures": []},
+                "expectation": {"lineage": "m", "since": "2024-02-01", "until": "2024-03-01", "test": {**test, "says": outside}},
                 "drift": {"window_sessions": 60, "rows": [{key: said(value) for key, value in drift[0].items()}]},
                 "attribution": [{**part, "best": [[outside, "2.00"]], "worst": [[outside, "-1.00"]]}],
             }
@@ -167,7 +186,7 @@ def test_the_same_day_gives_the_same_text() -> None:
 
 
 def test_money_and_tables() -> None:
-    assert (money("-1234.5"), money("1234.5", signed=True)) == ("-1,234.50", "+1,234.50")
+    assert (money(Decimal("-1234.5")), money(Decimal("1234.5"), signed=True)) == ("-1,234.50", "+1,234.50")
     assert table(["a", "b"], [["x", "1"]], numbers=(1,)) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 

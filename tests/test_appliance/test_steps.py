@@ -25,7 +25,7 @@ from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
 from execution.orders import Intent
 from execution.planning.entries import EntryConfig, EntryStyle
-from execution.planning.plan import plan
+from execution.planning.plan import PlanInputs, plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker
 from tests.fakes.rehearsal import CALENDAR, PROVENANCE, D, Rehearsal, at, broken_rules
@@ -73,14 +73,10 @@ def prepared(root: Path, adv: Decimal = Decimal(10**9), participation: float = 0
     targets = TargetWeights(D, CALENDAR.previous(D), ("A", "B"), np.array([-2000.5 / equity, wanted / equity]))
     frozen = plan(
         targets,
-        dict(life.broker.held),
-        PRICES,
-        account,
+        PlanInputs(account, dict(life.broker.held), PRICES, life.broker.assets(), dict.fromkeys(PRICES, adv)),
         PROVENANCE,
         deps.config.execution.planning,
         deps.config.execution.pretrade,
-        assets=life.broker.assets(),
-        adv_usd=dict.fromkeys(PRICES, adv),
         entry=entry,
     )
     plans.save(deps.ledger, frozen, clock.now())

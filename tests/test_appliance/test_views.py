@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.ledger import AccessMode, Ledger, nav, snapshots, targets, tripwires
+from appliance.ledger import AccessMode, Ledger, job_runs, nav, snapshots, targets, tripwires
+from appliance.ledger.figures import PlanFigures, PullFigures, ReconcileFigures, ReportFigures, ScoreFigures
 from appliance.ledger.tripwires import TripwireRow
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
-from appliance.views import blotter, bundle_facts, performance, positions, runs, signal_table, tripwire_checks
+from appliance.views import blotter, bundle_facts, monitoring, performance, positions, reconciliations, runs, signal_table, tripwire_checks
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
+from signals.errors import LedgerUnusable
 from signals.scoring.evidence import BundleEvidence
 from signals.scoring.scores import Scores, blend
-from signals.text.documents import from_json
+from signals.text.documents import from_json, to_json
 from tests.fakes import bundles
 
 D = date(2026, 3, 12)
@@ -74,9 +77,6 @@ def test_the_share_of_a_limit_that_is_used(name: str, value: str | None, limit: 
 
 
 def test_what_tripped_stands_first_and_remembers_when(ledger: Ledger) -> None:
-    from appliance.ledger import job_runs
-    from appliance.schedule.job import JobReport, JobStatus
-
     for day, tripped in ((date(2026, 3, 11), True), (D, False)):
         job_runs.begin(ledger, day, "plan", AT)
         job_runs.finish(ledger, JobReport("plan", day, JobStatus.DONE, ""), AT)
@@ -100,9 +100,6 @@ def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) 
 
 def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
     """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
-    from appliance.ledger import job_runs
-    from appliance.schedule.job import JobReport, JobStatus
-
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)
     said = {"decisions": [["forecast volatility at gross 1", "0.1000"], ["target gross", "1.5000"]]}
     job_runs.begin(ledger, D, "plan", AT)
@@ -132,8 +129,7 @@ def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hinds
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
     """Two sleeves, three to one, against the blend that the plan itself takes; a sleeve outside it adds nothing."""
-    from appliance.ledger import job_runs, scores
-    from appliance.schedule.job import JobReport, JobStatus
+    from appliance.ledger import scores
 
     values = {"equities_xs": (0.1, 0.4, -0.3), "other": (5.0, 1.0, 3.0), "risk": (1.0, 2.0, 3.0)}
     asof, symbols = date(2026, 3, 11), ("A", "B", "C")
@@ -224,3 +220,27 @@ def test_the_same_seed_makes_the_same_device(tmp_path: Path) -> None:
         rows.append(json.dumps(found))
         connection.close()
     assert rows[0] == rows[1]
+
+
+def test_what_an_earlier_release_recorded_of_its_jobs_is_shown(ledger: Ledger) -> None:
+    """The figures of one session as the release before wrote them, read by every view and written again without loss."""
+    stored = json.loads((Path(__file__).parent / "stored" / "job_figures.json").read_text())
+    kinds = {"pull": PullFigures, "score": ScoreFigures, "plan": PlanFigures, "reconcile_close": ReconcileFigures, "report": ReportFigures}
+    day = date(2025, 12, 31)
+    for job, kind in kinds.items():
+        job_runs.begin(ledger, day, job, AT)
+        job_runs.finish(ledger, JobReport(job, day, JobStatus.DONE, "", stored[job]), AT)
+        run = job_runs.find(ledger, day, job)
+        assert run is not None and to_json(run.read(kind)) == stored[job], job
+    shown = monitoring.attribution(ledger, day, 5).rows[0]
+    assert (shown["total"], shown["market"], shown["best"][0]) == ("-554.70", "111.75", ["GWQE", "189.93"])
+    assert monitoring.drift(ledger, day).rows[1]["name"] == "log_traded_usd_20"
+    assert monitoring.data(ledger, day, 5).rows[0]["status"] == "GREEN"
+    assert reconciliations.reconciliation(ledger, day, 5).rows[0]["cash"] == "1005024"
+
+
+def test_figures_of_another_shape_are_not_this_program_s(ledger: Ledger) -> None:
+    job_runs.begin(ledger, D, "report", AT)
+    job_runs.finish(ledger, JobReport("report", D, JobStatus.DONE, "", {"attribution": [{"session": "2026-03-11", "total": "much"}]}), AT)
+    with pytest.raises(LedgerUnusable, match=r"attribution\.0\.total"):
+        monitoring.attribution(ledger, D, 5)

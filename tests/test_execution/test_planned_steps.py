@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from execution.brokers.base import Account, Asset
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
 from execution.planning.entries import EntryConfig, EntryStyle
-from execution.planning.plan import PlanningConfig, plan
+from execution.planning.plan import PlanInputs, PlanningConfig, plan
 from execution.planning.pretrade import PretradeConfig, signed
 from execution.planning.sending import is_filled, room
 from portfolio.weights import TargetWeights
@@ -35,14 +35,16 @@ def planned(
     account = Account("id", "PA1", "ACTIVE", EQUITY, EQUITY, EQUITY, buying_power, Decimal(2), False, True)
     return plan(
         TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols])),
-        {s: Decimal(q) for s, q in held.items()},
-        dict.fromkeys({*weights, *held}, Decimal(100)),
-        account,
+        PlanInputs(
+            account,
+            {s: Decimal(q) for s, q in held.items()},
+            dict.fromkeys({*weights, *held}, Decimal(100)),
+            {s: Asset(s, True, True, True, True) for s in symbols},
+            dict.fromkeys(symbols, adv),
+        ),
         Provenance("b", "s", "c", "v"),
         PlanningConfig(max_rounding=1.0),
         WIDE,
-        assets={s: Asset(s, True, True, True, True) for s in symbols},
-        adv_usd=dict.fromkeys(symbols, adv),
         entry=entry,
     )
 

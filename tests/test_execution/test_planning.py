@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
 from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
-from execution.planning.plan import PlanningConfig, plan, sending_order
+from execution.planning.plan import PlanInputs, PlanningConfig, plan, sending_order
 from execution.planning.pretrade import PretradeConfig, signed
 from portfolio.weights import TargetWeights
 from signals.errors import TripwireSkip
@@ -42,21 +42,16 @@ def planned(
     aim = None if book is None else np.array([book[s] for s in symbols], dtype=np.float64)
     targets = TargetWeights(D, ASOF, symbols, np.array([weights[s] for s in symbols], dtype=np.float64), book=aim)
     given_prices = {name: "100" for name in NAMES} if prices is None else prices
-    arguments: dict[str, Any] = {
+    given: dict[str, Any] = {
+        "account": account(),
+        "positions": {s: Decimal(q) for s, q in (positions or {}).items()},
+        "prices": {s: Decimal(p) for s, p in given_prices.items()},
         "assets": {name: Asset(name, True, True, True, True) for name in NAMES},
         "adv_usd": {name: Decimal(10**9) for name in NAMES},
-        "account": account(),
-        "limits": WIDE,
-        "config": PlanningConfig(max_rounding=1.0),
-        **options,
     }
-    return plan(
-        targets,
-        {s: Decimal(q) for s, q in (positions or {}).items()},
-        {s: Decimal(p) for s, p in given_prices.items()},
-        provenance=PROVENANCE,
-        **arguments,
-    )
+    inputs = {name: options.pop(name) for name in ("account", "assets", "adv_usd", "marks") if name in options}
+    rules = {"limits": WIDE, "config": PlanningConfig(max_rounding=1.0), **options}
+    return plan(targets, PlanInputs(**given | inputs), provenance=PROVENANCE, **rules)
 
 
 def told(result: Plan) -> list[tuple[str, int, str, bool]]:

@@ -159,11 +159,11 @@ class Desk:
             self.plans[-1] if self.plans else None, account, self.session, CALENDAR, lambda day: self.actions.get(day, ())
         )
         ramp = min(1.0, (len(self.plans) + 1) / 5)
-        found = morning.wanted(known, account, positions, PortfolioConfig(), self.session, path=path, ramp=ramp)
+        found = morning.wanted(known, morning.AccountReport(account, positions), PortfolioConfig(), self.session, path=path, ramp=ramp)
         self.targets = found.targets
         assets = {s: Asset(s, True, True, True, True) for s in self.prices}
         provenance = Provenance("b", "s", "c", "v")
-        plan = morning.orders(known, found.targets, account, positions, assets, provenance, ExecutionConfig())
+        plan = morning.orders(known, found.targets, morning.AccountReport(account, positions), assets, provenance, ExecutionConfig())
         self.plans.append(plan)
         return plan
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from signals.errors import BundleRefused
 from signals.monitoring import continuity
-from signals.monitoring.continuity import CrossSection, limits, recomputed, relations, step
+from signals.monitoring.continuity import (
+    ContinuityLimits,
+    CrossSection,
+    RelationLimit,
+    StepLimits,
+    limits,
+    read_limits,
+    recomputed,
+    relations,
+    step,
+)
+from signals.text.documents import to_json
 
 COLUMNS = ("slow", "sister", "log_size", "fast", "score")
 TEN = np.arange(1, 11, dtype=np.float32)
@@ -25,10 +37,10 @@ def one(values: np.ndarray, name: str = "x") -> CrossSection:
     return evening(np.asarray(values)[:, None], (name,))
 
 
-def only(word: str, limit: float, name: str = "x") -> dict[str, object]:
+def only(word: str, limit: float, name: str = "x") -> ContinuityLimits:
     """A table that judges one statistic."""
-    row: dict[str, object] = {"order": {}, "scale": {}, "lost": {}, "repeated": None}
-    return {"steps": {"1": row | {word: limit if word == "repeated" else {name: limit}}}, "relations": {}}
+    row = replace(StepLimits({}, {}, {}), **{word: limit if word == "repeated" else {name: limit}})
+    return ContinuityLimits({"1": row}, {})
 
 
 def history(sessions: int = 400, names: int = 60, seed: int = 3) -> np.ndarray:
@@ -49,8 +61,12 @@ def market() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def table(market: np.ndarray) -> dict[str, object]:
-    return limits(COLUMNS, market[:300])
+def table(market: np.ndarray) -> ContinuityLimits:
+    """As a device reads it from a bundle."""
+    made = limits(COLUMNS, market[:300])
+    read = read_limits(json.loads(json.dumps(to_json(made), allow_nan=False)))
+    assert read == made
+    return read
 
 
 @pytest.mark.parametrize(
@@ -89,7 +105,7 @@ def test_fewer_than_ten_names_or_a_constant_cannot_be_measured_and_are_beyond_ev
 
 
 def test_a_relation_turns_with_the_sign() -> None:
-    table = {"steps": {}, "relations": {"x": {"partner": "y", "sign": -1.0, "limit": 0.5}}}
+    table = ContinuityLimits({}, {"x": RelationLimit("y", -1.0, 0.5)})
     both = np.column_stack([TEN, -TEN])
     assert relations(table, evening(both, ("x", "y"))).ratio == pytest.approx(0.0, abs=1e-6)
     assert relations(table, evening(-both * [1, -1], ("x", "y"))).ratio == pytest.approx(4.0)
@@ -109,18 +125,18 @@ def test_the_limit_is_three_times_the_99th_hundredth_but_at_least_half_a_fault(m
     """An independent oracle over every session of the history: scipy-free Spearman of the values' ranks."""
     found = limits(COLUMNS, market[:300])
     order = [1.0 - np.corrcoef(market[t, :, 4].argsort().argsort(), market[t - 1, :, 4].argsort().argsort())[0, 1] for t in range(1, 300)]
-    assert found["steps"]["1"]["order"]["score"] == pytest.approx(max(0.5, 3 * sorted(order)[296]))
-    assert found["steps"]["1"]["order"]["slow"] == 0.5
-    assert found["steps"]["1"]["scale"]["slow"] == pytest.approx(math.log(2.0) / 2)
-    assert found["relations"]["slow"]["partner"] == "sister"
+    assert found.steps["1"].order["score"] == pytest.approx(max(0.5, 3 * sorted(order)[296]))
+    assert found.steps["1"].order["slow"] == 0.5
+    assert found.steps["1"].scale["slow"] == pytest.approx(math.log(2.0) / 2)
+    assert found.relations["slow"].partner == "sister"
 
 
-def test_what_could_not_tell_a_shuffle_from_an_honest_session_is_left_out(table: dict[str, dict]) -> None:
-    assert "fast" not in table["steps"]["1"]["order"] and "fast" not in table["relations"]
-    assert "score" not in table["steps"]["1"]["scale"], "the median size of a score about 0 says nothing"
+def test_what_could_not_tell_a_shuffle_from_an_honest_session_is_left_out(table: ContinuityLimits) -> None:
+    assert "fast" not in table.steps["1"].order and "fast" not in table.relations
+    assert "score" not in table.steps["1"].scale, "the median size of a score about 0 says nothing"
 
 
-def test_honest_sessions_after_training_are_within_their_limits(market: np.ndarray, table: dict[str, object]) -> None:
+def test_honest_sessions_after_training_are_within_their_limits(market: np.ndarray, table: ContinuityLimits) -> None:
     for t in range(300, 400):
         for lag in continuity.LAGS:
             assert step(table, evening(market[t - lag]), evening(market[t]), lag).ratio < 1
@@ -143,49 +159,46 @@ FAULTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught_and_without_its_statistic_it_is_not(fault: str, market: np.ndarray, table: dict[str, dict]) -> None:
+def test_a_planted_fault_is_caught_and_without_its_statistic_it_is_not(fault: str, market: np.ndarray, table: ContinuityLimits) -> None:
     plant, word = FAULTS[fault]
     before, now = evening(market[300]), evening(plant(market[301]).astype(np.float32))
     found = step(table, before, now, 1)
     assert (found.ratio > 1 and word in found.name) or found.ratio == math.inf
-    blind = json.loads(json.dumps(table))
-    for switched_off in {word, "order"} if word == "lost" else {word}:
-        blind["steps"]["1"][switched_off] = {}
-    assert step(blind, before, now, 1).ratio <= 1, "no other statistic sees it"
+    off = {name: {} for name in ({word, "order"} if word == "lost" else {word})}
+    assert step(replace(table, steps={"1": replace(table.steps["1"], **off)}), before, now, 1).ratio <= 1, "no other statistic sees it"
 
 
-def test_an_evening_served_again_is_caught_by_repeated_values_alone(market: np.ndarray, table: dict[str, dict]) -> None:
+def test_an_evening_served_again_is_caught_by_repeated_values_alone(market: np.ndarray, table: ContinuityLimits) -> None:
     again = evening(market[300])
     assert step(table, again, again, 1).name == "repeated values"
     half = np.where(np.arange(60)[:, None] < 30, market[300], market[301])
     assert step(table, again, evening(half), 1).ratio > 1
-    blind = json.loads(json.dumps(table))
-    blind["steps"]["1"]["repeated"] = None
-    assert step(blind, again, again, 1).ratio < 1
+    assert step(replace(table, steps={"1": replace(table.steps["1"], repeated=None)}), again, again, 1).ratio < 1
 
 
-def test_features_that_no_longer_belong_together_are_seen_without_an_earlier_evening(market: np.ndarray, table: dict[str, dict]) -> None:
+def test_features_that_no_longer_belong_together_are_seen_without_an_earlier_evening(market: np.ndarray, table: ContinuityLimits) -> None:
     flipped = evening(turned(market[301], 1))
     assert relations(table, flipped).ratio > 1
-    assert relations(table | {"relations": {}}, flipped).ratio == 0.0
+    assert relations(replace(table, relations={}), flipped).ratio == 0.0
 
 
-def test_a_feature_that_the_accepted_evening_lacked_is_not_compared(market: np.ndarray, table: dict[str, object]) -> None:
+def test_a_feature_that_the_accepted_evening_lacked_is_not_compared(market: np.ndarray, table: ContinuityLimits) -> None:
     without = np.where(np.arange(5) == 0, np.nan, market[300]).astype(np.float32)
     assert step(table, evening(without), evening(market[301]), 1).ratio < 1
     assert step(table, evening(market[301]), evening(without), 1).ratio > 1
 
 
-def test_scores_of_another_bundle_are_not_compared(market: np.ndarray, table: dict[str, object]) -> None:
+def test_scores_of_another_bundle_are_not_compared(market: np.ndarray, table: ContinuityLimits) -> None:
     before = evening(market[300][:, :4], COLUMNS[:4])
     assert step(table, before, evening(turned(market[301], 4)), 1).ratio < 1
 
 
-def test_a_table_that_cannot_be_read_is_refused(market: np.ndarray, table: dict[str, dict]) -> None:
+def test_a_table_that_cannot_be_read_is_refused(market: np.ndarray, table: ContinuityLimits) -> None:
     now = evening(market[300])
-    for broken in ({}, {"steps": []}, only("order", math.nan, "slow"), only("order", 0.0, "slow")):
+    for broken in (ContinuityLimits({}, {}), only("order", math.nan, "slow"), only("order", 0.0, "slow")):
         with pytest.raises(BundleRefused, match="continuity"):
             step(broken, now, now, 1)
-    for broken in ({}, {"relations": {"slow": {"partner": "sister"}}}, {"relations": {"slow": {}}}):
+    half = {"slow": {"partner": "sister"}}
+    for document in (None, {}, {"steps": [], "relations": {}}, {"steps": {"1": {}}, "relations": {}}, {"steps": {}, "relations": half}):
         with pytest.raises(BundleRefused, match="continuity"):
-            relations(broken, now)
+            relations(read_limits(document), now)

@@ -11,7 +11,8 @@ import pytest
 
 from signals.errors import BundleRefused, InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
-from signals.monitoring.drift import DriftState, psi, reference, trailing_psi, watched
+from signals.monitoring.drift import DriftState, psi, read_reference, reference, trailing_psi, watched
+from signals.text.documents import to_json
 
 NAMES = ("dow_sin", "calm", "holes", "rank_calm")
 
@@ -62,14 +63,14 @@ def test_calendar_features_and_ranks_are_not_watched() -> None:
 def test_the_limit_is_the_999th_thousandth_of_the_same_statistic_over_every_window() -> None:
     """An independent, naive oracle: SQL counts of each window, deciles by sorting."""
     features, scores = panel(sessions=90, symbols=8)
-    made = reference(features, scores)["features"]["holes"]
+    made = reference(features, scores).features["holes"]
     cells = [(t, None if np.isnan(x) else float(x)) for t in range(90) for x in features.values[t, features.eligible[t], 2]]
     known = sorted(x for _, x in cells if x is not None)
-    assert made["edges"] == pytest.approx([np.percentile(known, p) for p in range(10, 100, 10)], rel=1e-6)
+    assert made.edges == pytest.approx([np.percentile(known, p) for p in range(10, 100, 10)], rel=1e-6)
     database = duckdb.connect()
     database.execute("create table cells (t int, x double)")
     database.executemany("insert into cells values (?, ?)", cells)
-    bins = " + ".join(f"(x > {edge!r})::int" for edge in made["edges"])
+    bins = " + ".join(f"(x > {edge!r})::int" for edge in made.edges)
 
     def shares(first: int, last: int) -> np.ndarray:
         found = database.execute(
@@ -81,12 +82,12 @@ def test_the_limit_is_the_999th_thousandth_of_the_same_statistic_over_every_wind
         return counts / counts.sum()
 
     pooled = shares(0, 89)
-    assert made["shares"] == pytest.approx(pooled.tolist())
+    assert made.shares == pytest.approx(pooled.tolist())
     windows = []
     for first in range(31):
         e, a = np.maximum(pooled, 1e-4), np.maximum(shares(first, first + 59), 1e-4)
         windows.append(float(((a - e) * np.log(a / e)).sum()))
-    assert made["limit"] == pytest.approx(np.percentile(windows, 99.9), rel=1e-9)
+    assert made.limit == pytest.approx(np.percentile(windows, 99.9), rel=1e-9)
 
 
 def test_on_the_training_history_under_one_session_in_a_hundred_is_beyond_its_limit() -> None:
@@ -138,7 +139,7 @@ def test_a_constant_feature_has_limit_zero_and_any_change_is_beyond_it() -> None
     everyone = np.ones_like(features.eligible)
     steady = FeaturePanel(features.sessions, features.symbols, features.names, values, everyone)
     made = reference(steady, scores)
-    assert made["features"]["calm"]["limit"] == pytest.approx(0.0, abs=1e-15)
+    assert made.features["calm"].limit == pytest.approx(0.0, abs=1e-15)
     moved = values.copy()
     moved[240:, :, 1] = 2.0
     later = FeaturePanel(features.sessions, features.symbols, features.names, moved, everyone)
@@ -148,9 +149,9 @@ def test_a_constant_feature_has_limit_zero_and_any_change_is_beyond_it() -> None
 def test_the_reference_survives_json() -> None:
     features, scores = panel()
     made = reference(features, scores)
-    again = json.loads(json.dumps(made, allow_nan=False))
+    again = read_reference(json.loads(json.dumps(to_json(made), allow_nan=False)))
     here, there = (trailing_psi(r, rows(features, 200, 260), by_session(scores[200:260])) for r in (made, again))
-    assert here == there
+    assert here == there and again == made
 
 
 def test_faults_are_told_apart() -> None:
@@ -161,10 +162,10 @@ def test_faults_are_told_apart() -> None:
         reference(features, np.full_like(scores, np.nan))
     with pytest.raises(InvariantBroken):
         reference(features, scores[:, :3])
-    made = reference(features, scores)
+    made = to_json(reference(features, scores))
     for broken in ({}, {**made, "format": "x"}, {**made, "features": {"gone": made["score"]}}, {**made, "score": {}}):
         with pytest.raises(BundleRefused):
-            trailing_psi(broken, features, by_session(scores))
+            trailing_psi(read_reference(broken), features, by_session(scores))
 
 
 def test_years_of_history_take_seconds() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from signals.features.panel import FeaturePanel
+from signals.monitoring.continuity import ContinuityLimits, StepLimits
 from signals.monitoring.drift import reference
 from tests.campaigns.drift import RULES, SLEEVE, Lived, World, live, plant
 from tests.fakes.bars import synthetic_bars
@@ -62,12 +65,10 @@ def test_what_arrives_wrong_is_seen_by_the_step_alone_and_another_program_by_the
 
 def test_without_its_limits_a_corruption_passes(world: World) -> None:
     """The rules switched off one after another: what is caught is caught by them."""
-    blind = World(2022, world.bars, world.panel, world.rows, {**world.reference, "continuity": without_limits(world)}, world.model)
+    blind = World(2022, world.bars, world.panel, world.rows, replace(world.reference, continuity=without_limits(world)), world.model)
     for kind in CORRUPTIONS:
         assert plant(blind, kind, BEGUN)["all"] == kind.is_in_program, kind.name
 
 
-def without_limits(world: World) -> dict[str, object]:
-    table = world.reference["continuity"]
-    nothing = {"order": {}, "scale": {}, "lost": {}, "repeated": None}
-    return {**table, "steps": dict.fromkeys(table["steps"], nothing), "relations": {}}
+def without_limits(world: World) -> ContinuityLimits:
+    return replace(world.table, steps=dict.fromkeys(world.table.steps, StepLimits({}, {}, {})), relations={})

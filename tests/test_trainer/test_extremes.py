@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
@@ -17,10 +18,13 @@ from signals.audit.extremes import waiting
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.market.eligibility_rule import ANY
+from signals.text import strict_json
+from signals.text.documents import from_json
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.benchmark import universe
+from trainer.backtest.document import BacktestFigures, BacktestProvenance
 from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import annual_sharpe, worth
 from trainer.backtest.run import certainty, origins, warnings_of
@@ -35,6 +39,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import normal_ranks
 from trainer.promotion.measure import book_figures
 from trainer.reports.backtest import report_files
+from trainer.runs.documents import canonical_json
 from trainer.runs.trials import Trials
 from trainer.samples.samples import samples
 
@@ -173,12 +178,12 @@ def test_both_books_are_ruined_by_the_same_event_on_the_same_session(course: Cou
 
 def test_a_ruined_backtest_ends_in_figures_that_say_so(course: Course, archive: Archive) -> None:
     found = summary(course, archive)
-    assert found["ruined"] == str(JUMPS_ON) and found["net"]["is_ruined"]
-    assert found["net"]["annual_sharpe"] is None and found["net"]["annual_return"] == -1.0
-    assert found["net"]["total_return"] == pytest.approx(float(course.days[-1].real_equity) / EQUITY - 1.0, rel=1e-9)
-    assert found["net"]["max_drawdown"] > 1.0
-    assert certainty(found["net"], {"n_trials": 3, "variance_of_sharpes": 0.001})["dsr"] is None
-    assert universe(archive).document(np.array([0.01, -2.0]), np.array([0.0, 0.01]))["beta"] is not None
+    assert found.ruined == JUMPS_ON and found.net.is_ruined
+    assert found.net.annual_sharpe is None and found.net.annual_return == -1.0
+    assert found.net.total_return == pytest.approx(float(course.days[-1].real_equity) / EQUITY - 1.0, rel=1e-9)
+    assert found.net.max_drawdown > 1.0
+    assert certainty(found.net, Trials()).dsr is None
+    assert universe(archive).document(np.array([0.01, -2.0]), np.array([0.0, 0.01])).beta is not None
 
 
 def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: Archive) -> None:
@@ -201,15 +206,16 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
         "code_version": "test",
         "eligibility": "at least 5 USD",
     }
-    figures = {
-        **told,
-        "certainty": certainty(told["net"], Trials()),
-        "provenance": provenance,
-        "left_out": 0,
-        "unknown_returns": 3,
-        "scores": origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
-    }
-    figures["warnings"] = warnings_of(figures)
+    figures = BacktestFigures(
+        **vars(told),
+        certainty=certainty(told.net, Trials()),
+        provenance=from_json(BacktestProvenance, provenance),
+        left_out=0,
+        unknown_returns=3,
+        scores=origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
+    )
+    figures = replace(figures, warnings=warnings_of(figures))
+    assert from_json(BacktestFigures, strict_json.loads(canonical_json(figures), decimals=float)) == figures, "backtest.json"
     nav = nav_table(course, TableContext(archive, evenings, universe(archive)))
     page = report_files(figures, nav)["report.md"].decode()
     assert page.splitlines()[0] == "# RUINED: Backtest of planted"

@@ -85,7 +85,7 @@ def test_a_sum_that_is_not_positive_falls_back_to_weights_that_are() -> None:
         assert np.isnan(nothing.t)
 
 
-@pytest.mark.parametrize(("sessions", "least", "most"), [(1_050, 0.021, 0.029), (252, 0.021, 0.032)])
+@pytest.mark.parametrize(("sessions", "least", "most"), [(2_500, 0.021, 0.029), (1_050, 0.021, 0.029), (252, 0.021, 0.032)])
 def test_noise_with_5_session_labels_is_called_skill_as_often_as_the_p_value_says(sessions: int, least: float, most: float) -> None:
     """10,000 histories of noise, both tails: how often p is below 2.5 % one-sided."""
     rng = np.random.default_rng(1)

@@ -82,14 +82,14 @@ def test_the_weight_level_book_stays_close_to_the_order_exact_one(course: Course
 def test_the_summary_of_a_course_adds_up(course: Course, archive: Archive) -> None:
     """Net is paper less every cost; years and regimes hold every session once; costs split without rest."""
     found = summary(course, archive)
-    assert found["sessions"] == 47 == sum(row["sessions"] for row in found["by_year"].values())
-    assert 47 - sum(row["sessions"] for row in found["by_regime"].values()) <= 4  # a regime of one session has no figures
+    assert found.sessions == 47 == sum(row.sessions for row in found.by_year.values())
+    assert 47 - sum(row.sessions for row in found.by_regime.values()) <= 4  # a regime of one session has no figures
     end = float(course.days[-1].real_equity)
-    assert found["net"]["total_return"] == pytest.approx(end / EQUITY - 1.0, rel=1e-9)
-    paid = sum(found["costs"]["usd"].values()) - found["costs"]["dividends_usd"]
+    assert found.net.total_return == pytest.approx(end / EQUITY - 1.0, rel=1e-9)
+    paid = sum(found.costs.usd.values()) - found.costs.dividends_usd
     assert end == pytest.approx(float(course.days[-1].equity) - paid, abs=0.01)
-    assert found["paper"]["total_return"] > found["net"]["total_return"]
-    counts = dict(found["orders"])
+    assert found.paper.total_return > found.net.total_return
+    counts = dict(found.orders)
     assert counts.pop("count") == sum(counts.values()) == len(course.orders)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from signals.storage.arrow import days as days_of
 from signals.storage.arrow import floats, read_parquet
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
-from trainer.backtest.figures import BenchmarkComparison, against_benchmark, worth
+from trainer.backtest.document import BenchmarkFigures
+from trainer.backtest.figures import against_benchmark, worth
 
 UNIVERSE = "equal-weight universe"
 FILES = (".csv", ".parquet")
@@ -48,10 +49,9 @@ class Benchmark:
                 fix="Give its close in every session of the range, and in the one before",
             )
 
-    def document(self, net: Floats, index: Floats) -> dict[str, object]:
+    def document(self, net: Floats, index: Floats) -> BenchmarkFigures:
         """Figures of its returns `index`, and of net returns next to them, both of shape (T,)."""
-        compared: BenchmarkComparison = against_benchmark(net, index)
-        return {"name": self.name, **asdict(worth(index)), **asdict(compared)}
+        return BenchmarkFigures(name=self.name, **vars(worth(index)), **vars(against_benchmark(net, index)))
 
 
 def universe(archive: Archive) -> Benchmark:

@@ -329,8 +329,9 @@ class Backtest:
             path = morning.path_since(
                 self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )
-            found = morning.wanted(known, account, held, policy.portfolio, session, path=path, ramp=ramp)
-            plan = morning.orders(known, found.targets, account, held, self._broker.assets(), provenance, policy.execution)
+            reported = morning.AccountReport(account, held)
+            found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp)
+            plan = morning.orders(known, found.targets, reported, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1

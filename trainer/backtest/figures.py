@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,18 +141,6 @@ def sharpe_interval(net: Floats) -> tuple[float, float]:
     return sharpe - half, sharpe + half
 
 
-def by_year(sessions: tuple[date, ...], net: Floats) -> dict[str, dict[str, object]]:
-    """Figures of each calendar year with at least two sessions."""
-    years = np.array([day.year for day in sessions])
-    return {str(year): _short(net[years == year]) for year in np.unique(years) if (years == year).sum() > 1}
-
-
-def by_regime(net: Floats, regimes: NDArray[np.str_]) -> dict[str, dict[str, object]]:
-    """Figures of the sessions of each regime; regimes of fewer than two sessions are left out."""
-    names = [str(name) for name in np.unique(regimes)]
-    return {name: _short(net[regimes == name]) for name in names if (regimes == name).sum() > 1}
-
-
 def regimes_before(index: Floats) -> NDArray[np.str_]:
     """Regime of every session as it was known at the close before it (`trainer.labels.regimes`).
 
@@ -171,14 +158,3 @@ def regimes_before(index: Floats) -> NDArray[np.str_]:
     found = np.full(len(known), Regime.UNKNOWN.value, dtype=known.dtype)
     found[1:] = known[:-1]
     return found
-
-
-def _short(net: Floats) -> dict[str, object]:
-    found = worth(net)
-    return {
-        "sessions": found.sessions,
-        "total_return": found.total_return,
-        "annual_sharpe": found.annual_sharpe,
-        "annual_volatility": found.annual_volatility,
-        "max_drawdown": found.max_drawdown,
-    }

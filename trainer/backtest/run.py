@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -24,7 +24,9 @@ from signals.market.holding import unknown_returns
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
+from trainer.backtest.document import BacktestFigures, BacktestProvenance, ScoreStretch, SharpeCertainty, SizingEvidence
 from trainer.backtest.engine import Progress
+from trainer.backtest.figures import Worth
 from trainer.backtest.scored import Evenings, Origin, tradable
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
@@ -37,7 +39,6 @@ from trainer.runs.trials import Trials
 from trainer.samples.source import UNKNOWN
 from trainer.validation.significance import dsr
 
-UNCERTAIN: dict[str, float | int | None] = {"psr": None, "dsr": None, "trials": None}
 ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", "backtest.json"
 
 
@@ -81,7 +82,7 @@ class BacktestRequest:
 class Result:
     """What came of it: the figures, the daily table and the files but for the report's."""
 
-    figures: dict[str, Any]
+    figures: BacktestFigures
     nav: pa.Table
     files: Mapping[str, bytes]
 
@@ -105,24 +106,23 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     benchmark = benchmark_of(archive, request.benchmark)
     days = tradable(evenings, request.first, request.last, traded.horizon)
     benchmark.require(archive, days)
-    sleeve, ends = str(traded.provenance["sleeve"]), (str(days[0]), str(days[-1]))
+    sleeve, ends = traded.source.sleeve, (str(days[0]), str(days[-1]))
     looks.record(request.data, Look("backtest", sleeve, traded.model, *ends))
     policy = traded.policy(request.settings, request.code_version)
     risk = _risk(request, archive)
     volatility_on = risk.on if risk else lambda asof: {}
     course = trade(archive, policy, request.settings, list(days), evenings.on, step, volatility_on)
     nav = nav_table(course, TableContext(archive, evenings, benchmark))
-    told = summary(course, archive, benchmark)
-    figures = {
-        **told,
-        "certainty": UNCERTAIN if request.is_told_in_sample else certainty(told["net"], traded.trials),
-        "scores": origins(evenings, [day.session for day in course.days]),
-        "unknown_returns": unknown_returns(archive.whole),
-        "left_out": _left_out(archive, request, days),
-        "provenance": {**_provenance(traded, request), "risk": risk.document() if risk else None},
-        "warnings": [],
-    }
-    figures["warnings"] = warnings_of(figures)
+    trading = summary(course, archive, benchmark)
+    figures = BacktestFigures(
+        **vars(trading),
+        certainty=SharpeCertainty() if request.is_told_in_sample else certainty(trading.net, traded.trials),
+        scores=origins(evenings, [day.session for day in course.days]),
+        unknown_returns=unknown_returns(archive.whole),
+        left_out=_left_out(archive, request, days),
+        provenance=_provenance(traded, request, risk),
+    )
+    figures = replace(figures, warnings=warnings_of(figures))
     files = {
         ORDERS: parquet(orders_table(course)),
         FILLS: parquet(fills_table(course)),
@@ -132,77 +132,70 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     return Result(figures, nav, files)
 
 
-def certainty(net: Mapping[str, Any], trials: Trials) -> dict[str, float | int | None]:
+def certainty(net: Worth, trials: Trials) -> SharpeCertainty:
     """PSR of the net returns, and their DSR over the trials of the run where those were counted."""
-    if net["sharpe"] is None:
-        return UNCERTAIN
-    moments = {"skewness": net["skewness"], "kurtosis": net["kurtosis"]}
-    psr = dsr.probabilistic_sharpe_ratio(net["sharpe"], net["sessions"], **moments)
+    if net.sharpe is None or net.skewness is None or net.kurtosis is None:
+        return SharpeCertainty()
+    psr = dsr.probabilistic_sharpe_ratio(net.sharpe, net.sessions, skewness=net.skewness, kurtosis=net.kurtosis)
     hurdles = trials.known_hurdles
     if not hurdles:
-        return {"psr": psr, "dsr": None, "trials": None}
-    known = dsr.SharpeMoments(net["sharpe"], net["skewness"], net["kurtosis"], net["sessions"])
-    return {"psr": psr, "dsr": dsr.strictest(known, hurdles), "trials": hurdles[0].trials}
+        return SharpeCertainty(psr)
+    known = dsr.SharpeMoments(net.sharpe, net.skewness, net.kurtosis, net.sessions)
+    return SharpeCertainty(psr, dsr.strictest(known, hurdles), hurdles[0].trials)
 
 
-def origins(unseen: Evenings, days: Sequence[date]) -> list[dict[str, Any]]:
+def origins(unseen: Evenings, days: Sequence[date]) -> tuple[ScoreStretch, ...]:
     """Stretches of trade sessions by who scored them, oldest first."""
     calendar = unseen.archive.manifest.calendar
-    found: list[dict[str, Any]] = []
-    for day in days:
-        origin = unseen.origin(calendar.previous(day)).value
-        if not found or found[-1]["origin"] != origin:
-            found.append({"origin": origin, "first": str(day), "last": str(day), "sessions": 0})
-        found[-1]["last"] = str(day)
-        found[-1]["sessions"] += 1
-    return found
+    stretches = groupby(days, key=lambda day: unseen.origin(calendar.previous(day)).value)
+    named = [(origin, list(members)) for origin, members in stretches]
+    return tuple(ScoreStretch(origin, members[0], members[-1], len(members)) for origin, members in named)
 
 
-def warnings_of(figures: Mapping[str, Any]) -> list[str]:
+def warnings_of(figures: BacktestFigures) -> tuple[str, ...]:
     """What a reader must know before believing the figures."""
-    known = figures["provenance"]
+    known = figures.provenance
     found = []
-    if figures["ruined"]:
+    if figures.ruined:
         found.append(
-            f"RUINED: on {figures['ruined']} nothing was left of the book, "
-            f"{float(figures['end_equity_usd']):,.2f} USD after all costs. It ends there, and has no Sharpe ratio."
+            f"RUINED: on {figures.ruined} nothing was left of the book, "
+            f"{float(figures.end_equity_usd):,.2f} USD after all costs. It ends there, and has no Sharpe ratio."
         )
-    learned = sum(row["sessions"] for row in figures["scores"] if row["origin"] == Origin.IN_SAMPLE)
+    learned = sum(row.sessions for row in figures.scores if row.origin == Origin.IN_SAMPLE)
     if learned:
         found.append(
-            f"IN-SAMPLE: in {learned} of {figures['sessions']} sessions the model trades what it learned from. "
+            f"IN-SAMPLE: in {learned} of {figures.sessions} sessions the model trades what it learned from. "
             "No figure here says anything about what it can earn."
         )
-    if not known["is_trained_on"]:
+    if not known.is_trained_on:
         found.append("No version of this dataset is one that the bundle was trained on.")
-    if known["fixed_ic"] is not None:
-        found.append(f"The book is sized by a fixed IC of {known['fixed_ic']:g}, a rehearsal: no evidence stands behind it.")
+    if known.fixed_ic is not None:
+        found.append(f"The book is sized by a fixed IC of {known.fixed_ic:g}, a rehearsal: no evidence stands behind it.")
     else:
         found.append(
-            f"Sized by the walk-forward evidence of the whole range ({known['ic']['evidence']:.2f} of the book that "
+            f"Sized by the walk-forward evidence of the whole range ({known.ic.evidence:.2f} of the book that "
             "Kelly and the caps allow): the book's size knows the range, its ranking not."
         )
-    risk = known.get("risk")
-    if risk and str(figures["first"]) <= risk["from"]:
+    risk = known.risk
+    if risk and str(figures.first) <= risk["from"]:
         found.append(
             f"Volatilities are forecast from the evening of {risk['from']} on; before it the window's scale the book, "
             "because the risk bundle had learned from what it would forecast."
         )
-    if figures["left_out"]:
-        found.append(f"{figures['left_out']} sessions of the range asked for have no unseen scores and were not traded.")
-    held = sum(row["sessions"] for row in figures["scores"] if row["origin"] == Origin.NONE)
+    if figures.left_out:
+        found.append(f"{figures.left_out} sessions of the range asked for have no unseen scores and were not traded.")
+    held = sum(row.sessions for row in figures.scores if row.origin == Origin.NONE)
     if held:
         found.append(f"In {held} sessions inside the range the book was held: they have no unseen scores.")
-    if known["survivorship"] != "point-in-time":
-        found.append(f"Universe: {known['survivorship']}; names that died may be missing, which flatters every figure.")
-    if figures["costs"]["unpriced"]:
-        names = figures["costs"]["unpriced"]
+    if known.survivorship != "point-in-time":
+        found.append(f"Universe: {known.survivorship}; names that died may be missing, which flatters every figure.")
+    if names := figures.costs.unpriced:
         found.append(f"Impact or borrow of {len(names)} names is not known and not charged: {', '.join(names[:8])}.")
-    if figures["unknown_returns"]:
-        found.append(UNKNOWN.format(count=figures["unknown_returns"]))
-    for reason, count in Counter(figures["skipped"]).most_common(3):
+    if figures.unknown_returns:
+        found.append(UNKNOWN.format(count=figures.unknown_returns))
+    for reason, count in Counter(figures.skipped).most_common(3):
         found.append(f"{count} sessions without a plan: {reason}.")
-    return found
+    return tuple(found)
 
 
 def _traded(request: BacktestRequest) -> Traded:
@@ -233,20 +226,20 @@ def _left_out(archive: Archive, request: BacktestRequest, days: Sequence[date]) 
     return len(asked) - len(days)
 
 
-def _provenance(traded: Traded, request: BacktestRequest) -> dict[str, Any]:
+def _provenance(traded: Traded, request: BacktestRequest, risk: Forecasts | None) -> BacktestProvenance:
     settings, manifest = request.settings, traded.archive.manifest
-    return {
-        **traded.provenance,
-        "snapshot_id": manifest.snapshot_id,
-        "dataset": manifest.name,
-        "vendor": manifest.vendor,
-        "survivorship": manifest.universe_state,
-        "eligibility": manifest.eligibility_rule,
-        "settings": settings.fingerprint(),
-        "fixed_ic": settings.portfolio.fixed_ic,
-        "ic": {"mean": traded.ic.mean, "t": traded.ic.t, "book_t": traded.ic.book_t, "evidence": traded.ic.evidence},
-        "seed": settings.seed,
-        "code_version": request.code_version,
-        "asked": {"first": str(request.first), "last": str(request.last)},
-        "mode": settings.portfolio.mode,
-    }
+    return BacktestProvenance(
+        **vars(traded.source),
+        snapshot_id=manifest.snapshot_id,
+        dataset=manifest.name,
+        vendor=manifest.vendor,
+        survivorship=manifest.universe_state,
+        eligibility=manifest.eligibility_rule,
+        settings=settings.fingerprint(),
+        fixed_ic=settings.portfolio.fixed_ic,
+        ic=SizingEvidence(traded.ic.mean, traded.ic.t, traded.ic.evidence, traded.ic.book_t),
+        seed=settings.seed,
+        code_version=request.code_version,
+        risk=risk.document() if risk else None,
+        others={"asked": {"first": request.first, "last": request.last}, "mode": settings.portfolio.mode},
+    )

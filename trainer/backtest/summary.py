@@ -1,20 +1,20 @@
-"""The summary document of a backtest, `backtest.json`."""
+"""The figures of a course: what trading it came to."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.errors import TooLittleHistory
 from signals.market.bars import Floats
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import Benchmark, universe
+from trainer.backtest.document import CostFigures, ExposureFigures, OneWayTurnover, PeriodFigures, TradingFigures
 from trainer.backtest.engine import BacktestDay, Course
-from trainer.backtest.figures import by_regime, by_year, regimes_before, worth
+from trainer.backtest.figures import regimes_before, worth
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 
@@ -53,8 +53,8 @@ def paper_returns(course: Course) -> Floats:
     return _returns(course, [day.equity for day in traded_days(course)])
 
 
-def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None) -> dict[str, Any]:
-    """Every figure of a backtest; money in USD, fractions of equity otherwise.
+def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None) -> TradingFigures:
+    """Return every figure.
 
     Without a benchmark the net returns are compared with the equal-weight universe.
     """
@@ -64,29 +64,42 @@ def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None
     benchmark = benchmark or universe(archive)
     index = np.nan_to_num(benchmark.returns[first : first + len(days)])
     regimes = regimes_before(archive.index)[first : first + len(days)]
-    return {
-        "first": str(sessions[0]),
-        "last": str(sessions[-1]),
-        "sessions": len(days),
-        "skipped": dict(Counter(day.skipped for day in course.days if day.skipped)),
-        "ruined": str(course.ruined) if course.ruined else None,
-        "start_equity_usd": str(course.start_equity),
-        "end_equity_usd": str(days[-1].real_equity),
-        "net": asdict(worth(net)),
-        "paper": asdict(worth(paper_returns(course))),
-        "benchmark": benchmark.document(net, index),
-        "turnover": _turnover(days),
-        "exposure": _exposure(days),
-        "costs": _costs(days),
-        "orders": {"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
-        "fills": len(course.fills),
-        "by_year": _beside(by_year(sessions, net), by_year(sessions, index)),
-        "by_regime": _beside(by_regime(net, regimes), by_regime(index, regimes)),
-    }
+    return TradingFigures(
+        first=sessions[0],
+        last=sessions[-1],
+        sessions=len(days),
+        skipped=Counter(day.skipped for day in course.days if day.skipped),
+        ruined=course.ruined,
+        start_equity_usd=course.start_equity,
+        end_equity_usd=days[-1].real_equity,
+        net=worth(net),
+        paper=worth(paper_returns(course)),
+        benchmark=benchmark.document(net, index),
+        turnover=_turnover(days),
+        exposure=_exposure(days),
+        costs=_costs(days),
+        orders={"count": len(course.orders), **dict(sorted(Counter(o.state for o in course.orders).items()))},
+        fills=len(course.fills),
+        by_year=_periods(np.array([str(day.year) for day in sessions]), net, index),
+        by_regime=_periods(regimes, net, index),
+    )
 
 
-def _beside(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: {**row, "benchmark_return": theirs[name]["total_return"]} for name, row in ours.items()}
+def _periods(names: NDArray[np.str_], net: Floats, index: Floats) -> dict[str, PeriodFigures]:
+    """Figures of the sessions of each name, shape (T,); those of fewer than two sessions are left out."""
+    return {str(name): _period(net[names == name], index[names == name]) for name in np.unique(names) if (names == name).sum() > 1}
+
+
+def _period(net: Floats, index: Floats) -> PeriodFigures:
+    found = worth(net)
+    return PeriodFigures(
+        sessions=found.sessions,
+        total_return=found.total_return,
+        annual_sharpe=found.annual_sharpe,
+        annual_volatility=found.annual_volatility,
+        max_drawdown=found.max_drawdown,
+        benchmark_return=worth(index).total_return,
+    )
 
 
 def _returns(course: Course, values: list[Decimal]) -> Floats:
@@ -100,25 +113,25 @@ def _funded(days: tuple[BacktestDay, ...]) -> tuple[BacktestDay, ...]:
     return tuple(day for day in days if day.equity > 0)
 
 
-def _turnover(days: tuple[BacktestDay, ...]) -> dict[str, float]:
+def _turnover(days: tuple[BacktestDay, ...]) -> OneWayTurnover:
     one_way = np.array([float(day.traded / day.equity) / 2.0 for day in _funded(days)] or [0.0])
-    return {"per_session": float(one_way.mean()), "annual": float(one_way.mean()) * SESSIONS_PER_YEAR}
+    return OneWayTurnover(float(one_way.mean()), float(one_way.mean()) * SESSIONS_PER_YEAR)
 
 
-def _exposure(days: tuple[BacktestDay, ...]) -> dict[str, float]:
+def _exposure(days: tuple[BacktestDay, ...]) -> ExposureFigures:
     gross = np.array([float(day.gross / day.equity) for day in _funded(days)] or [0.0])
     net = np.array([float(day.net / day.equity) for day in _funded(days)] or [0.0])
-    return {
-        "mean_gross": float(gross.mean()),
-        "max_gross": float(gross.max()),
-        "mean_long": float((gross + net).mean()) / 2.0,
-        "mean_short": float((gross - net).mean()) / 2.0,
-        "mean_net": float(net.mean()),
-        "max_abs_net": float(np.abs(net).max()),
-    }
+    return ExposureFigures(
+        mean_gross=float(gross.mean()),
+        max_gross=float(gross.max()),
+        mean_long=float((gross + net).mean()) / 2.0,
+        mean_short=float((gross - net).mean()) / 2.0,
+        mean_net=float(net.mean()),
+        max_abs_net=float(np.abs(net).max()),
+    )
 
 
-def _costs(days: tuple[BacktestDay, ...]) -> dict[str, Any]:
+def _costs(days: tuple[BacktestDay, ...]) -> CostFigures:
     paid = {  # 0.0 -: no cost is 0, not -0
         "auction_slippage": 0.0 - sum(float(day.auction) for day in days),
         "spread": 0.0 - sum(float(day.spread - day.auction) for day in days),
@@ -128,10 +141,10 @@ def _costs(days: tuple[BacktestDay, ...]) -> dict[str, Any]:
     }
     equity = sum(float(day.equity) for day in _funded(days)) / max(1, len(_funded(days)))
     annual = SESSIONS_PER_YEAR / len(days) / equity if equity else 0.0
-    return {
-        "usd": paid,
-        "annual": {name: value * annual for name, value in paid.items()},
-        "annual_total": sum(paid.values()) * annual,
-        "dividends_usd": sum(float(day.costs.dividends) for day in days),
-        "unpriced": sorted({name for day in days for name in day.costs.unpriced}),
-    }
+    return CostFigures(
+        usd=paid,
+        annual={name: value * annual for name, value in paid.items()},
+        annual_total=sum(paid.values()) * annual,
+        dividends_usd=float(sum(float(day.costs.dividends) for day in days)),
+        unpriced=tuple(sorted({name for day in days for name in day.costs.unpriced})),
+    )

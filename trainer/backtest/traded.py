@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,7 @@ from signals.monitoring.expectation import policy_book_of
 from signals.text import strict_json
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
+from trainer.backtest.document import ScoreSource, TradedBundle
 from trainer.backtest.engine import BacktestPolicy
 from trainer.backtest.scored import Evenings, scored
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
@@ -36,8 +36,7 @@ class Traded:
         k, sessions.
     trials : Trials
         What the evidence counts.
-    provenance : mapping
-        For the report: `run` is the name; `bundle` is None for a run folder.
+    source : ScoreSource
     model : str
         SHA-256 of the published model's first file.
     """
@@ -47,7 +46,7 @@ class Traded:
     ic: SizingCoefficient
     horizon: int
     trials: Trials
-    provenance: Mapping[str, object]
+    source: ScoreSource
     model: str
 
     def policy(self, settings: BookSettings, code_version: str) -> BacktestPolicy:
@@ -65,15 +64,14 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
         subject.ic,
         evidence.horizon,
         evidence.trials,
-        {
-            "run": run.name,
-            "bundle": None,
-            "sleeve": evidence.sleeve,
-            "horizon": evidence.horizon,
-            "last_training_session": evidence.last_training_session,
-            "trained_by": evidence.code_version,
-            "is_trained_on": True,
-        },
+        ScoreSource(
+            run=run.name,
+            sleeve=evidence.sleeve,
+            last_training_session=evidence.last_training_session,
+            is_trained_on=True,
+            horizon=evidence.horizon,
+            trained_by=evidence.code_version,
+        ),
         file_hash(run / "model.onnx"),
     )
 
@@ -92,21 +90,15 @@ def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -
         SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None),
         manifest.horizon_sessions,
         evidence.trials,
-        {
-            "run": f"bundle {name_of(manifest)}",
-            "sleeve": manifest.sleeve,
-            "horizon": manifest.horizon_sessions,
-            "bundle": {
-                "sha256": bundle.sha256,
-                "role": manifest.role.value,
-                "refusal": manifest.refusal,
-                "signers": list(bundle.signers),
-                "expiry_sessions": bundle.age_limit_sessions,
-            },
-            "last_training_session": str(manifest.last_training_session),
-            "trained_by": manifest.trainer.code_version,
-            "is_trained_on": _knows(data, archive.manifest, manifest.trainer.snapshot_ids),
-        },
+        ScoreSource(
+            run=f"bundle {name_of(manifest)}",
+            sleeve=manifest.sleeve,
+            last_training_session=str(manifest.last_training_session),
+            is_trained_on=_knows(data, archive.manifest, manifest.trainer.snapshot_ids),
+            bundle=TradedBundle(bundle.sha256, manifest.role.value, manifest.refusal, tuple(bundle.signers), bundle.age_limit_sessions),
+            horizon=manifest.horizon_sessions,
+            trained_by=manifest.trainer.code_version,
+        ),
         manifest.of(Part.MODEL)[0].sha256,
     )
 

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from signals.errors import FixInput
-from signals.text.console import emit
-from trainer.commands.training import day
-
-PANEL = "Training"
+from signals.text.console import aligned, emit
+from signals.text.progress import progress
+from trainer.commands.defaults import announce, new_folder, one_run, workspace_of
+from trainer.commands.options import OURS, TRAINING, AsJson, Data, dated
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command(rich_help_panel=PANEL)(backtest)
+    app.command(rich_help_panel=TRAINING)(backtest)
 
 
 def backtest(
-    data: Annotated[Path, typer.Option(help="Dataset folder that the run was trained on, or its later versions.")],
-    start: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First trade session, or a day before it.")],
-    end: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last trade session, or a day after it.")],
-    to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
-    run: Annotated[Path | None, typer.Option(help="Run folder of `trainer train`; or give --bundle.", show_default=False)] = None,
+    context: typer.Context,
+    start: Annotated[date, dated("First trade session, or a day before it.")],
+    end: Annotated[date, dated("Last trade session, or a day after it.")],
+    data: Data = OURS,
+    to: Annotated[Path | None, typer.Option(help="Folder to write; it must not exist.", show_default="named by date and run")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder of `trainer train`; or give --bundle.", show_default="the only one")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="A signed bundle's folder, or a store: its newest bundle.", show_default=False)
     ] = None,
@@ -53,7 +51,7 @@ def backtest(
     ] = "",
     config: Annotated[Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")] = None,
     fixed_ic: Annotated[float | None, typer.Option(min=-1, max=1, help="Size by this IC, not by the run's: for rehearsals.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Trade a run or a signed bundle over history: the device's portfolio and order code, the exchange of replays.
 
@@ -66,27 +64,28 @@ def backtest(
     Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
     """
     from signals.code_version import code_version
+    from signals.text.documents import to_json
     from trainer.backtest.run import BacktestRequest
     from trainer.backtest.run import backtest as run_backtest
     from trainer.backtest.subject import settings_of
     from trainer.reports.backtest import report_files, rows_of
 
+    if run is None and bundle is None:
+        run = one_run(workspace_of(context))
+        announce("--run", run)
+    to = to or new_folder(context, "--to", "backtest", (run or bundle or data).name)
     if to.exists():
         raise FixInput("the folder exists", where=str(to), fix="Name a new one")
-    first, last = _day(start, "--start"), _day(end, "--end")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = BacktestRequest(
-        run, data, first, last, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample, risk=risk
+        run, data, start, end, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample, risk=risk
     )
-    with _progress(shown=not as_json) as step:
+    with progress("backtest", as_json=as_json) as step:
         found = run_backtest(request, step)
     _write(to, {**found.files, **report_files(found.figures, found.nav)})
-    lines = rows_of(found.figures)
-    width = max(len(what) for what, _ in lines)
-    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    text += ["", *(f"WARNING: {warning}" for warning in found.figures["warnings"]), f"Report: {to / 'report.html'}"]
-    told: dict[str, object] = {**found.figures, "to": str(to)}
-    emit(told, as_json=as_json, text="\n".join(text))
+    text = [*aligned(rows_of(found.figures)), ""]
+    text += [*(f"WARNING: {warning}" for warning in found.figures.warnings), f"Report: {to / 'report.html'}"]
+    emit({**to_json(found.figures), "to": str(to)}, as_json=as_json, text="\n".join(text))
 
 
 def _write(to: Path, files: Mapping[str, bytes]) -> None:
@@ -103,18 +102,3 @@ def _write(to: Path, files: Mapping[str, bytes]) -> None:
     finally:
         if aside.exists():
             shutil.rmtree(aside)
-
-
-def _day(text: str, option: str) -> date:
-    found = day(text, option)
-    if found is None:
-        raise FixInput("a date is missing", where=option, fix="Write it as YYYY-MM-DD")
-    return found
-
-
-@contextlib.contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[date], None]]:
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
-        task = bar.add_task("reading the data", total=None)
-        yield lambda session: bar.update(task, advance=1, description=str(session))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,7 +15,9 @@ from signals.market.sessions import xnys
 from signals.sleeves import SLEEVES
 from signals.storage.places import is_s3
 from signals.text.console import emit
+from signals.text.progress import progress
 from trainer.clock import now
+from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
 from trainer.publishing.publish import KEYSET, Publication, PublishRequest, is_retraining, last_training_session, publish
@@ -26,14 +29,20 @@ SELF_CHECK_DAYS = 14
 LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
 
 
+Until = Annotated[date | None, dated("Last day on which they are accepted.", show_default="three years from now")]
+LastDay = Annotated[date, dated("Last day on which it may be used.")]
+Reason = Annotated[str, typer.Option(help="For the record.")]
+Written = Annotated[Path, typer.Option(help="File to write.")]
+
+
 def keys_command(
-    to: Path = typer.Option(..., help="New folder for the root key, the signing keys and the key set."),
-    valid_until: str = typer.Option("", help="Last day on which they are accepted.", show_default="three years"),
-    signers: int = typer.Option(1, min=1, max=8, help="Signing keys to make."),
-    threshold: int = typer.Option(1, min=1, help="How many of them must sign a bundle."),
-    data_signers: int = typer.Option(1, min=1, max=8, help="Data keys to make."),
-    data_threshold: int = typer.Option(1, min=1, help="How many of them must sign a published dataset."),
-    as_json: bool = typer.Option(False, "--json"),
+    to: Annotated[Path, typer.Option(help="New folder for the root key, the signing keys and the key set.", show_default=WORKSPACE)] = OURS,
+    valid_until: Until = None,
+    signers: Annotated[int, typer.Option(min=1, max=8, help="Signing keys to make.")] = 1,
+    threshold: Annotated[int, typer.Option(min=1, help="How many of them must sign a bundle.")] = 1,
+    data_signers: Annotated[int, typer.Option(min=1, max=8, help="Data keys to make.")] = 1,
+    data_threshold: Annotated[int, typer.Option(min=1, help="How many of them must sign a published dataset.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Make the offline root key, the online signing and data keys and the first key set."""
     keyset = sign.create_keys(
@@ -43,16 +52,16 @@ def keys_command(
 
 
 def rotate_keys_command(
-    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
-    add: bool = typer.Option(False, help="Add a signing key; bundles are signed with every usable key."),
-    add_data: bool = typer.Option(False, help="Add a data key; a key set that had none is brought to format 2."),
-    retire: str = typer.Option("", help="Key id whose signatures end with --valid-until."),
-    revoke: str = typer.Option("", help="Key id to refuse at once."),
-    valid_until: str = typer.Option("", help="Last day of the added or retired key.", show_default="three years"),
-    to: str = typer.Option("", help="Store to deliver the new key set to at once: a folder or s3://bucket/prefix."),
+    keys: Keys = OURS,
+    add: Annotated[bool, typer.Option(help="Add a signing key; bundles are signed with every usable key.")] = False,
+    add_data: Annotated[bool, typer.Option(help="Add a data key; a key set that had none is brought to format 2.")] = False,
+    retire: Annotated[str, typer.Option(help="Key id whose signatures end with --valid-until.")] = "",
+    revoke: Annotated[str, typer.Option(help="Key id to refuse at once.")] = "",
+    valid_until: Until = None,
+    to: Annotated[str, typer.Option(help="Store to deliver the new key set to at once: a folder or s3://bucket/prefix.")] = "",
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
-    as_json: bool = typer.Option(False, "--json"),
+    as_json: AsJson = False,
 ) -> None:
     """Change the key set: exactly one of --add, --add-data, --retire, --revoke."""
     if sum(map(bool, (add, add_data, retire, revoke))) != 1:
@@ -62,9 +71,9 @@ def rotate_keys_command(
     elif add_data:
         keyset = sign.add_data_key(keys, _until(valid_until))
     elif retire:
-        if not valid_until:
+        if valid_until is None:
             raise FixInput("retiring a key needs its last day", where="--valid-until", fix="Give --valid-until")
-        keyset = sign.retire_key(keys, retire, _until(valid_until))
+        keyset = sign.retire_key(keys, retire, valid_until)
     else:
         keyset = sign.revoke_key(keys, revoke)
     if is_s3(to):
@@ -76,16 +85,16 @@ def rotate_keys_command(
 
 
 def publish_command(
-    run: Path = typer.Option(..., help="Run folder of `trainer train`."),
-    role: Role = typer.Option(..., help="champion needs a promotion record."),
-    keys: Path = typer.Option(..., help="Folder made by `trainer keys`."),
-    to: str = typer.Option(..., help="Store that devices pull from: a folder or s3://bucket/prefix."),
-    refusal: str = typer.Option("", help="Why an evaluation is unproven.", show_default="the verdict on the run"),
-    registry: Path = typer.Option(Path("var/registry"), help="Registry whose champion a champion must be."),
-    accept: str = typer.Option("", help="Accept an evaluation, and why: `trainer retrain` then keeps it young."),
+    role: Annotated[Role, typer.Option(help="What it is published as; a champion needs a promotion record.")],
+    run: Run = OURS,
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    refusal: Annotated[str, typer.Option(help="Why an evaluation is unproven.", show_default="the verdict on the run")] = "",
+    registry: Registry = VAR,
+    accept: Annotated[str, typer.Option(help="Accept an evaluation, and why: `trainer retrain` then keeps it young.")] = "",
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
-    as_json: bool = typer.Option(False, "--json"),
+    as_json: AsJson = False,
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
     if accept.strip() and role is not Role.EVALUATION:
@@ -102,11 +111,12 @@ def publish_command(
     request = PublishRequest(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
     calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = {name: sleeve.spec for name, sleeve in SLEEVES.items()}
-    if is_s3(to):
-        done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
-    else:
-        done = publish(request, calendar, sleeves)
-        place = str(done.folder)
+    with progress("publishing", as_json=as_json):
+        if is_s3(to):
+            done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
+        else:
+            done = publish(request, calendar, sleeves)
+            place = str(done.folder)
     if role is not Role.EVALUATION or accept.strip() or is_retraining(run):
         _remember(registry, run, role, accept.strip(), done)
     emit(
@@ -128,52 +138,50 @@ def _remember(registry: Path, run: Path, role: Role, accept: str, done: Publicat
 
 
 def grant_rollback_command(
-    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
-    bundle: str = typer.Option(..., help="The older bundle: folder name <seq>-<bundle id>."),
-    high_water: int = typer.Option(..., help="Sequence that the device runs now."),
-    valid_until: str = typer.Option(..., help="Last day on which it may be used."),
-    reason: str = typer.Option(..., help="For the record."),
-    to: Path = typer.Option(..., help="File to write."),
+    bundle: Annotated[str, typer.Option(help="The older bundle: folder name <seq>-<bundle id>.")],
+    high_water: Annotated[int, typer.Option(help="Sequence that the device runs now.")],
+    valid_until: LastDay,
+    reason: Reason,
+    to: Written,
+    keys: Keys = OURS,
 ) -> None:
     """Sign permission for devices at one sequence to return to one older bundle."""
-    grant = rollback.grant(bundle, high_water, _until(valid_until), reason)
+    grant = rollback.grant(bundle, high_water, valid_until, reason)
     write_atomic(to, sign.grant_rollback(keys, grant))
     typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
 
 
 def grant_data_command(
-    keys: Path = typer.Option(..., help="Folder made by `trainer keys`, with its root key."),
-    name: str = typer.Option(..., help="Name of the dataset."),
-    version: int = typer.Option(..., min=1, help="Oldest version that devices shall accept from now on."),
-    high_water: int = typer.Option(..., min=1, help="Newest version that the device has seen; its refusal names it."),
-    valid_until: str = typer.Option(..., help="Last day on which it may be used."),
-    reason: str = typer.Option(..., help="For the record."),
-    to: Path = typer.Option(..., help="File to write."),
+    name: Annotated[str, typer.Option(help="Name of the dataset.")],
+    version: Annotated[int, typer.Option(min=1, help="Oldest version that devices shall accept from now on.")],
+    high_water: Annotated[int, typer.Option(min=1, help="Newest version that the device has seen; its refusal names it.")],
+    valid_until: LastDay,
+    reason: Reason,
+    to: Written,
+    keys: Keys = OURS,
 ) -> None:
     """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
     if version > high_water:
         raise FixInput(f"version {version} is not older than {high_water}", where="--version", fix="Name an older version")
-    grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=_until(valid_until), reason=reason)
+    grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=valid_until, reason=reason)
     write_atomic(to, sign.grant_data(keys, grant))
     typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until {grant.valid_until}.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command("keys")(keys_command)
-    app.command("rotate-keys")(rotate_keys_command)
-    app.command("publish")(publish_command)
-    app.command("grant-rollback")(grant_rollback_command)
-    app.command("grant-data")(grant_data_command)
+    for name, command in (
+        ("keys", keys_command),
+        ("rotate-keys", rotate_keys_command),
+        ("publish", publish_command),
+        ("grant-rollback", grant_rollback_command),
+        ("grant-data", grant_data_command),
+    ):
+        app.command(name, rich_help_panel=PUBLISHING)(command)
 
 
-def _until(text: str) -> date:
-    if not text:
-        return now().date() + timedelta(days=VALID_DAYS)
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise FixInput(f"{text!r} is not a date", where="--valid-until", fix="Write it as YYYY-MM-DD") from None
+def _until(last: date | None) -> date:
+    return last or now().date() + timedelta(days=VALID_DAYS)
 
 
 def _tell(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:

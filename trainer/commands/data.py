@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.text import Text
 
-from signals.errors import NotASession
+from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
@@ -23,7 +20,10 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.plain_text import clean
+from signals.text.progress import progress
 from trainer.clock import now
+from trainer.commands.defaults import announce, workspace_of
+from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day
 from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.audit.audit import render
@@ -38,28 +38,24 @@ from trainer.curation.vendors.mapping import read_mapping
 from trainer.publishing.dataset import Signer, sign_in_place
 from trainer.publishing.dataset import publish_data as publish_dataset
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
+from trainer.workspace import Workspace
 
-PANEL = "Data"
 RED_EXIT = 1
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Keys = Annotated[Path, typer.Option(help="Folder made by `trainer keys`, with its data keys.")]
-Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the data commands to `app`."""
-    app.command(rich_help_panel=PANEL)(ingest)
-    app.command(rich_help_panel=PANEL)(audit)
-    app.command(rich_help_panel=PANEL)(sessions)
-    app.command("accept-red", rich_help_panel=PANEL)(accept_red)
-    app.command("publish-data", rich_help_panel=PANEL)(publish_data)
-    app.command("sign-data", rich_help_panel=PANEL)(sign_data)
-    app.command(rich_help_panel=PANEL)(generate)
+    app.command(rich_help_panel=DATA)(ingest)
+    app.command(rich_help_panel=DATA)(audit)
+    app.command(rich_help_panel=DATA)(sessions)
+    app.command("accept-red", rich_help_panel=DATA)(accept_red)
+    app.command("publish-data", rich_help_panel=DATA)(publish_data)
+    app.command("sign-data", rich_help_panel=DATA)(sign_data)
+    app.command(rich_help_panel=DATA)(generate)
 
 
 def ingest(
-    to: Annotated[Path, typer.Option(help="Dataset folder to make or to add a version to.")],
+    context: typer.Context,
     bars: Annotated[
         Path | None,
         typer.Option(
@@ -78,19 +74,18 @@ def ingest(
     ] = None,
     universe: Annotated[Path | None, typer.Option(help="Membership by date: symbol, start, end, known_at.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
-    basis: Annotated[
-        PriceBasis | None,
-        typer.Option(
-            help="What the prices are adjusted for: split_adjusted unless said; with --add the dataset's own.", show_default=False
-        ),
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Dataset folder to make or to add a version to.", show_default="--name or the file's, in the workspace's data"),
     ] = None,
+    basis: Basis = None,
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
     min_symbols: Annotated[int, typer.Option(min=1, help="Refuse a delivery of fewer symbols.")] = 1,
     add: Annotated[
         bool, typer.Option("--add", help="Add and revise rows; without it the delivery is the whole history and replaces what was there.")
     ] = False,
-    known_at: Annotated[str | None, typer.Option(help="Day on which you had the delivery, YYYY-MM-DD; today if absent.")] = None,
+    known_at: Annotated[date | None, dated("Day on which you had the delivery.", show_default="today")] = None,
     vendor: Annotated[str, typer.Option(help="Who delivered it; what the file says of itself where empty.")] = "",
     all_assets: Annotated[
         bool, typer.Option("--all-assets", help="The bars are of every asset there was, inactive ones too: the universe is reconstructed.")
@@ -106,11 +101,11 @@ def ingest(
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
     Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
     """
+    to = to or _dataset_to_write(workspace_of(context), bars, name, add=add)
     settings = read_config(config)
     settings = settings.model_copy(
         update={"min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets}
     )
-    known = _day(known_at, "--known-at")
     how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis or PriceBasis.SPLIT_ADJUSTED, "config": settings}
     if add:
         # What is added is read as the dataset it is added to was told to be.
@@ -119,14 +114,14 @@ def ingest(
         how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
         name = first.name
     remarks: list[str] = []
-    with Console(stderr=True).status(Text(f"curating {bars or actions or universe}")):
+    with progress(f"curating {bars or actions or universe}", as_json=as_json):
         manifest = ingest_files(
             DeliveryFiles(bars, actions, universe),
             to,
             mapping=read_mapping(mapping),
             name=name,
             vendor=vendor,
-            known_at=known,
+            known_at=known_at,
             today=now().astimezone(NEW_YORK).date(),
             note=remarks.append,
             **how,
@@ -137,11 +132,17 @@ def ingest(
 
 
 def audit(
-    data: Dataset,
-    start: Annotated[str | None, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last session, YYYY-MM-DD; the dataset's last if absent.")] = None,
+    data: Data = OURS,
+    start: Annotated[date | None, dated("First session.", show_default="the dataset's first")] = None,
+    end: Annotated[date | None, dated("Last session.", show_default="the dataset's last")] = None,
     propose: Annotated[
-        Path | None, typer.Option(help="Write splits that the bars suggest and nothing records, as an actions file (.csv) to check.")
+        Path | None,
+        typer.Option(
+            help="Write splits that the bars suggest and nothing records, and a second vendor's words, as an actions file (.csv) to check."
+        ),
+    ] = None,
+    second_vendor: Annotated[
+        Path | None, typer.Option(help="Dataset of another vendor: asked about extreme returns that nothing explains.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,17 +154,19 @@ def audit(
     never applied until a person ingests it with --actions.
 
     Example: trainer audit --data var/data/us --start 2021-01-04 --end 2021-12-31
+    Example: trainer audit --data var/data/us --second-vendor var/data/alpaca --propose words.csv
     """
-    report = audit_dataset(data, _day(start, "--start"), _day(end, "--end"))
+    with progress("auditing", as_json=as_json):
+        report = audit_dataset(data, start, end, second_vendor)
     if propose is not None:
-        write_atomic(propose, to_csv(report.proposals))
+        write_atomic(propose, to_csv(report.proposals, report.words))
     emit(report.document(), as_json=as_json, text=render(report))
     if report.is_red:
         raise typer.Exit(RED_EXIT)
 
 
 def sessions(
-    data: Dataset, last: Annotated[int, typer.Option(min=1, help="How many, counted from the newest.")] = 10, as_json: AsJson = False
+    data: Data = OURS, last: Annotated[int, typer.Option(min=1, help="How many, counted from the newest.")] = 10, as_json: AsJson = False
 ) -> None:
     """List the newest usable sessions (GREEN or AMBER), oldest first, one a line.
 
@@ -174,9 +177,9 @@ def sessions(
 
 
 def accept_red(
-    data: Dataset,
-    session: Annotated[list[str], typer.Option(help="A RED session, YYYY-MM-DD; may be given several times.")],
+    session: Annotated[list[str], typer.Option(metavar="YYYY-MM-DD", help="A RED session; may be given several times.")],
     reason: Annotated[str, typer.Option(help="Why it may be missing; evidence and reports repeat it.")],
+    data: Data = OURS,
     as_json: AsJson = False,
 ) -> None:
     """Let training treat RED sessions as missing, by your word and with your reason.
@@ -187,17 +190,16 @@ def accept_red(
 
     Example: trainer accept-red --data var/data/us --session 2011-02-17 --reason "the vendor lost half of this day"
     """
-    days = [day for day in (_day(text, "--session") for text in session) if day is not None]
-    manifest = accept(data, days, reason)
+    manifest = accept(data, [day(text) for text in session], reason)
     sessions = ", ".join(str(waiver.session) for waiver in manifest.waivers)
     text = f"{data}: version {manifest.version}, accepted as missing: {sessions}; unsigned"
     emit({**_summary(manifest, data), "signed": False, "accepted": sessions}, as_json=as_json, text=text)
 
 
 def publish_data(
-    data: Dataset,
-    to: Annotated[str, typer.Option(help="Folder that devices pull from, or s3://bucket/prefix.")],
-    keys: Keys,
+    data: Data = OURS,
+    to: Annotated[str, typer.Option(help="Folder that devices pull from, or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    keys: Keys = OURS,
     with_raw: Annotated[bool, typer.Option(help="Copy the vendors' own files too.")] = False,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
@@ -211,14 +213,9 @@ def publish_data(
     Example: trainer publish-data --data var/data/us --keys KEYS --to s3://market/store/data --endpoint http://nas:8333
     """
     signer = Signer.of(keys, now().date())
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("publishing")
+    with progress("publishing", as_json=as_json) as step:
         result = publish_dataset(
-            data,
-            dataset_store(to, endpoint, credentials),
-            signer,
-            with_raw=with_raw,
-            on_file=lambda done, of: progress.update(task, completed=done, total=of),
+            data, dataset_store(to, endpoint, credentials), signer, with_raw=with_raw, on_file=lambda done, of: step(done=done, of=of)
         )
     manifest = result.manifest
     text = f"{manifest.name} version {manifest.version} is in {to}, signed: {result.copied} files copied, {result.present} there"
@@ -226,8 +223,8 @@ def publish_data(
 
 
 def sign_data(
-    at: Annotated[str, typer.Option(help="A store's dataset: a folder, or s3://bucket/prefix.")],
-    keys: Keys,
+    at: Annotated[str, typer.Option(help="A store's dataset: a folder, or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    keys: Keys = OURS,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
     as_json: AsJson = False,
@@ -249,7 +246,7 @@ def generate(
     to: Annotated[Path, typer.Option(help="Folder for bars, actions and universe, .parquet each.")],
     symbols: Annotated[int, typer.Option(help="Securities, ETFs included.")] = SYMBOLS,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = SESSIONS,
-    end: Annotated[str, typer.Option(help="Last session, YYYY-MM-DD.")] = END.isoformat(),
+    end: Annotated[date, dated("Last session.")] = END,
     signal: Annotated[bool, typer.Option(help="Plant a modest signal; without it nothing can be learned.")] = True,
     strength: Annotated[float, typer.Option(help="Size of the planted signal.")] = STRENGTH,
     as_json: AsJson = False,
@@ -261,8 +258,7 @@ def generate(
 
     Example: trainer generate --seed 7 --to var/generated
     """
-    last = _day(end, "--end") or END
-    market = generate_market(seed, symbols, sessions, last, signal=signal, strength=strength)
+    market = generate_market(seed, symbols, sessions, end, signal=signal, strength=strength)
     bars, actions = market.write(to)
     universe = to / UNIVERSE_FILE
     kinds = Counter(str(action.kind) for action in market.actions)
@@ -284,13 +280,18 @@ def generate(
     emit(result, as_json=as_json, text=text)
 
 
-def _day(text: str | None, option: str) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise NotASession(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
+def _dataset_to_write(found: Workspace, bars: Path | None, name: str, *, add: bool) -> Path:
+    """Return the folder that a delivery without --to belongs to: with `add` the only dataset, else the one of its name."""
+    at = Path(found.require("data", "to"))
+    datasets = found.datasets()
+    if add and len(datasets) == 1:
+        to = datasets[0]
+    elif (stem := name or (bars.name.partition(".")[0] if bars else "")) and not add and at not in datasets:
+        to = at / stem
+    else:
+        raise FixInput(f"{len(datasets)} datasets may be meant", where=str(at), fix="Name one: --to FOLDER")
+    announce("--to", to)
+    return to
 
 
 def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:

@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.text import Text
 
 from signals.errors import BadBars, NotASession
 from signals.files import write_atomic
@@ -18,7 +14,9 @@ from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
+from signals.text.progress import progress
 from trainer.clock import WallClock
+from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in
 from trainer.curation.audit.missing import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
@@ -30,29 +28,20 @@ from trainer.curation.vendors.mapping import read_mapping
 if TYPE_CHECKING:
     from trainer.curation.vendors.alpaca import AlpacaVendor
 
-PANEL = "Data"
 ALPACA = "alpaca"
 RED_EXIT = 1
 DATA_URL = "https://data.alpaca.markets"
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Dataset = Annotated[Path, typer.Option("--data", help="Dataset folder, as made by `trainer ingest`.")]
-Credentials = Annotated[
-    Path | None, typer.Option(envvar="CREDENTIALS_DIRECTORY", show_default=False, help="Folder with alpaca-key-id and alpaca-secret-key.")
-]
-Url = Annotated[str, typer.Option(help="Alpaca's data host, or an exchange on this machine.")]
-Feed = Annotated[str, typer.Option(help="sip, the consolidated tape; iex is one venue of many and refused.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands about deliveries to `app`."""
-    app.command(rich_help_panel=PANEL)(deliveries)
-    app.command("as-of", rich_help_panel=PANEL)(as_of)
-    app.command(rich_help_panel=PANEL)(backfill)
-    app.command(rich_help_panel=PANEL)(fetch)
+    app.command(rich_help_panel=DATA)(deliveries)
+    app.command("as-of", rich_help_panel=DATA)(as_of)
+    app.command(rich_help_panel=DATA)(backfill)
+    app.command(rich_help_panel=DATA)(fetch)
 
 
-def deliveries(data: Dataset, as_json: AsJson = False) -> None:
+def deliveries(data: Data = OURS, as_json: AsJson = False) -> None:
     """List what was delivered to a dataset and when it became known, oldest first.
 
     Example: trainer deliveries --data var/data/us
@@ -76,34 +65,32 @@ def deliveries(data: Dataset, as_json: AsJson = False) -> None:
 
 
 def as_of(
-    data: Dataset,
-    known_at: Annotated[str, typer.Option(help="The evening, YYYY-MM-DD.")],
+    known_at: Annotated[date, dated("The evening.")],
     to: Annotated[Path, typer.Option(help="Folder of the view; another one than the dataset's.")],
+    data: Data = OURS,
     as_json: AsJson = False,
 ) -> None:
     """Curate what was known on an evening, revisions that came later left out, into a dataset of its own.
 
     Example: trainer as-of --data var/data/us --known-at 2016-03-01 --to var/data/us-2016-03-01
     """
-    evening, today = _date(known_at, "--known-at"), WallClock().now().astimezone(NEW_YORK).date()
-    if evening > today:
-        raise NotASession(f"{evening} has not come", where=f"today is {today} in New York", fix="Correct --known-at")
-    manifest = curate_as_of(data, evening, to)
+    today = WallClock().now().astimezone(NEW_YORK).date()
+    if known_at > today:
+        raise NotASession(f"{known_at} has not come", where=f"today is {today} in New York", fix="Correct --known-at")
+    manifest = curate_as_of(data, known_at, to)
     text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
     result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last, "snapshot": manifest.snapshot_id}
     emit(result, as_json=as_json, text=text)
 
 
 def backfill(
-    data: Dataset,
+    data: Data = OURS,
     bars: Annotated[Path | None, typer.Option(help="A vendor's file that has what is missing.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming that file's columns: configs/mappings.")] = None,
-    basis: Annotated[
-        PriceBasis | None, typer.Option(help="What that file's prices are adjusted for; the dataset's own unless said.", show_default=False)
-    ] = None,
+    basis: Basis = None,
     vendor: Annotated[str, typer.Option(help="Whom to ask instead of a file: alpaca.")] = "",
-    start: Annotated[str, typer.Option(help="First session, YYYY-MM-DD; the dataset's first if absent.")] = "",
-    end: Annotated[str, typer.Option(help="Last session; later than the dataset's last extends it.")] = "",
+    start: Annotated[date | None, dated("First session.", show_default="the dataset's first")] = None,
+    end: Annotated[date | None, dated("Last session; a later one extends the dataset.", show_default="the dataset's last")] = None,
     credentials: Credentials = None,
     url: Url = DATA_URL,
     feed: Feed = "sip",
@@ -121,29 +108,27 @@ def backfill(
     Example: trainer backfill --data var/data/us --vendor alpaca --credentials var/credentials --end 2024-06-28
     """
     manifest = read_manifest(data)
-    first, last = _optional(start, "--start"), _optional(end, "--end")
     clock = WallClock()
     today = clock.now().astimezone(NEW_YORK).date()
-    if last is not None and last > today:
-        raise NotASession(f"{last} has not come", where=f"today is {today} in New York", fix="Correct --end")
+    if end is not None and end > today:
+        raise NotASession(f"{end} has not come", where=f"today is {today} in New York", fix="Correct --end")
     if not vendor and bars is None:
-        found = missing(data, manifest, first or manifest.first, last or manifest.last)
+        found = missing(data, manifest, start or manifest.first, end or manifest.last)
         rows = [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in found]
         text = f"missing: {summary(found)}" if found else "nothing is missing"
         emit({"missing": rows}, as_json=as_json, text=text)
         raise typer.Exit(RED_EXIT if found else 0)
     source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        task = progress.add_task(escape(f"asking {source.name}"))
-        done = fill(data, source, first, last, today=today, on_request=lambda at, of: progress.update(task, completed=at, total=of))
+    with progress(f"asking {source.name}", as_json=as_json) as step:
+        done = fill(data, source, start, end, today=today, on_request=lambda at, of: step(done=at, of=of))
     emit(_filled(done), as_json=as_json, text=_told(done))
     raise typer.Exit(RED_EXIT if done.after else 0)
 
 
 def fetch(
     symbols: Annotated[str, typer.Option(help="Comma-separated symbols, as they traded.")],
-    start: Annotated[str, typer.Option(help="First date, YYYY-MM-DD.")],
-    end: Annotated[str, typer.Option(help="Last date; sessions that closed less than 16 minutes ago are left out.")],
+    start: Annotated[date, dated("First date.")],
+    end: Annotated[date, dated("Last date; sessions that closed less than 16 minutes ago are left out.")],
     to: Annotated[Path, typer.Option(help="Folder for bars.parquet and actions.csv.")],
     credentials: Credentials = None,
     url: Url = DATA_URL,
@@ -156,14 +141,13 @@ def fetch(
     """
     from trainer.curation.writer import vendor_parquet
 
-    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    names = names_in(symbols)
     source = _alpaca(credentials, url, feed, WallClock())
-    first, last = _date(start, "--start"), _date(end, "--end")
-    with Console(stderr=True).status(Text(f"asking {source.name}")):
-        bars = source.bars(names, first, last)
+    with progress(f"asking {source.name}", as_json=as_json):
+        bars = source.bars(names, start, end)
         if bars.empty:
             raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", fix="Check the symbols")
-        actions = source.actions(names, first, last)
+        actions = source.actions(names, start, end)
     write_atomic(to / "bars.parquet", vendor_parquet(bars, source.name))
     write_atomic(to / "actions.csv", actions.to_csv(index=False).encode())
     absent = sorted(set(names) - set(bars["symbol"]))
@@ -221,14 +205,3 @@ def _told(done: Backfilled) -> str:
     if done.after:
         lines.append(f"still missing: {summary(done.after)}")
     return "\n".join(lines)
-
-
-def _date(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise NotASession(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
-
-
-def _optional(text: str, option: str) -> date | None:
-    return _date(text, option) if text else None

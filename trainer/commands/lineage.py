@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from signals.bundle import Role
 from signals.text.console import emit
+from signals.text.progress import progress
 from trainer.clock import now
-from trainer.commands.promotion import PANEL, REFUSED_EXIT, VAR, Registry, figure
-from trainer.commands.training import day, progress
+from trainer.commands.defaults import new_folder
+from trainer.commands.options import OURS, PROMOTION, REFUSED_EXIT, VAR, AsJson, Bars, Data, End, NewRun, Registry, Sleeve, Workers
+from trainer.commands.promotion import figure
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command(rich_help_panel=PANEL)(retrain)
+    app.command(rich_help_panel=PROMOTION)(retrain)
 
 
 def retrain(
-    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
-    data: Annotated[Path, typer.Option(help="The dataset of the accepted model, with the sessions since.")],
-    run: Annotated[Path, typer.Option(help="Run folder to write; it must not exist.")],
+    context: typer.Context,
+    sleeve: Sleeve,
+    data: Data = OURS,
+    run: NewRun = None,
     role: Annotated[Role, typer.Option(help="Whose lineage.")] = Role.CHAMPION,
     registry: Registry = VAR,
-    end: Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")] = "",
-    bars: Annotated[Path | None, typer.Option(help="YAML whose section `lineage` holds the rules.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    end: End = None,
+    bars: Bars = None,
+    workers: Workers = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Train the champion, the accepted evaluation or the shadow of a sleeve again, with newer sessions.
 
@@ -37,6 +39,7 @@ def retrain(
     new model is compared with its predecessor and with the accepted one. Exit status 1: not inside the bounds, a second
     time in a week, over a RED session, or after the lineage's end; it cannot be published.
 
+    Example: trainer retrain --sleeve equities_xs
     Example: trainer retrain --sleeve equities_xs --data var/data/us --run var/runs/week-27
     """
     from signals.code_version import code_version
@@ -48,15 +51,15 @@ def retrain(
         sleeve=sleeve,
         role=role,
         data=data,
-        run=run,
+        run=run or new_folder(context, "--run", sleeve, role, "again"),
         registry=registry,
-        end=day(end, "--end"),
+        end=end,
         rules=read_rules(bars),
         workers=workers,
         code_version=code_version("trainer"),
         at=now(),
     )
-    with progress(steps(request), shown=not as_json) as step:
+    with progress("retraining", steps(request), as_json=as_json) as step:
         found = trained_again(request, partial(train_again, step=step))
     width = max(len(row.bar) for row in found.rows)
     lines = [

@@ -11,8 +11,10 @@ import typer
 from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.documents import to_json
+from signals.text.progress import progress
 from trainer.clock import now
-from trainer.commands.training import day, progress
+from trainer.commands import options
+from trainer.commands.defaults import workspace_of
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import BookSettings
@@ -21,46 +23,34 @@ if TYPE_CHECKING:
     from trainer.promotion.measured import BarWaiver, Shadow, Word
     from trainer.runs.chain import Record
 
-PANEL = "Promotion"
-REFUSED_EXIT = 1
 MEASURING_STEPS = 1
 
-Run = Annotated[Path, typer.Option(help="Run folder of `trainer train`.")]
-Data = Annotated[Path, typer.Option(help="Dataset folder that the run was trained on.")]
-Registry = Annotated[Path, typer.Option(help="Folder that remembers every verdict, champion and opening.")]
-Bars = Annotated[Path | None, typer.Option(help="YAML whose section `promotion` holds the bars: configs/trainer.yml.")]
-Portfolio = Annotated[Path | None, typer.Option(help="The policy that holds the book: configs/portfolio.yml.")]
-Equity = Annotated[float, typer.Option(min=1.0, help="USD at which market impact is priced.")]
-Tracking = Annotated[str, typer.Option(help="MLflow: a server or a SQLAlchemy URL; SQLite in --registry where empty.")]
 WAIVE_HELP = (
     "'BAR: REASON', why a bar that fails is accepted, for leak, universe or long embargo; a reason alone is for the "
     "universe. May be given several times; needs --by."
 )
 WAIVABLE = ("leak", "universe", "long embargo")
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-
-VAR = Path("var/registry")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for command in (promote, shadow, rollback, history):
-        app.command(rich_help_panel=PANEL)(command)
+        app.command(rich_help_panel=options.PROMOTION)(command)
 
 
 def promote(
-    run: Run,
-    data: Data,
-    registry: Registry = VAR,
-    bars: Bars = None,
-    portfolio: Portfolio = None,
-    equity: Equity = 1_000_000.0,
+    data: options.Data = options.OURS,
+    run: options.Run = options.OURS,
+    registry: options.Registry = options.VAR,
+    bars: options.Bars = None,
+    portfolio: options.Portfolio = None,
+    equity: options.Equity = 1_000_000.0,
     waive: Annotated[list[str] | None, typer.Option(help=WAIVE_HELP)] = None,
     replace_for: Annotated[str, typer.Option(help="Why a challenger that is not worse may replace the champion: age, cost or data.")] = "",
     word: Annotated[str, typer.Option(help="What speaks for --replace-for, in a sentence; is kept in the record.")] = "",
     by: Annotated[str, typer.Option(help="Name of the person who gives the reasons; is kept in the record.")] = "",
-    tracking: Tracking = "",
-    as_json: AsJson = False,
+    tracking: options.Tracking = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Judge a challenger by the bars that its training recorded, and make it champion if it clears every one.
 
@@ -68,6 +58,7 @@ def promote(
     The verdict, bar by bar, and all that it was given on stay in the registry. Exit status 1: refused; the run can
     still be published as an evaluation.
 
+    Example: trainer promote
     Example: trainer promote --run var/runs/a --data var/data/us --bars configs/trainer.yml
     """
     from signals.code_version import code_version
@@ -78,7 +69,7 @@ def promote(
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
-    with progress(MEASURING_STEPS, shown=not as_json) as step:
+    with progress("judging", MEASURING_STEPS, as_json=as_json) as step:
         request = PromotionRequest(
             run,
             data,
@@ -94,18 +85,18 @@ def promote(
     emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new))
     mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is told, whatever becomes of a mirror
     if not found.verdict.is_promoted:
-        raise typer.Exit(REFUSED_EXIT)
+        raise typer.Exit(options.REFUSED_EXIT)
 
 
 def shadow(
-    run: Run,
-    data: Annotated[Path, typer.Option(help="The dataset of the run, with the sessions delivered since.")],
+    data: options.Data = options.OURS,
+    run: Annotated[Path, typer.Option(help="Run folder of `trainer train`.", show_default="the only one")] = options.OURS,
     recorded: Annotated[Path | None, typer.Option(help="What a device recorded: the file of `appliance shadow --to`, or a folder.")] = None,
-    registry: Registry = VAR,
-    bars: Bars = None,
-    portfolio: Portfolio = None,
-    equity: Equity = 1_000_000.0,
-    as_json: AsJson = False,
+    registry: options.Registry = options.VAR,
+    bars: options.Bars = None,
+    portfolio: options.Portfolio = None,
+    equity: options.Equity = 1_000_000.0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Hold what a device scored since the training against the model's own scores and against what was promised.
 
@@ -119,7 +110,8 @@ def shadow(
     from trainer.promotion.shadow_record import shadow as measured
 
     band = read_bars(bars).shadow_band
-    found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
+    with progress("comparing", as_json=as_json):
+        found = measured(subject_of(run, data), data, _settings(portfolio, equity), band, recorded, registry)
     profit = found.profit
     if found.recorded is None:
         origin = "Asked now, recorded by no device: it does not clear the bar."
@@ -160,20 +152,25 @@ def _at_all_times(found: Shadow) -> str:
 
 
 def rollback(
-    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
+    context: typer.Context,
+    sleeve: options.Sleeve,
     version: Annotated[str, typer.Option(help="The earlier champion, as `trainer history` names it.")],
     reason: Annotated[str, typer.Option(help="For whoever reads the history.")],
-    registry: Registry = VAR,
-    keys: Annotated[Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Store folder that the champions were published to.")] = None,
-    valid_until: Annotated[str, typer.Option(help="Last day on which devices may use the grant.")] = "",
+    registry: options.Registry = options.VAR,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.", show_default=options.WORKSPACE)
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store folder that the champions were published to.", show_default=options.WORKSPACE)
+    ] = None,
+    valid_until: Annotated[date | None, options.dated("Last day on which devices may use the grant.", show_default=False)] = None,
     to: Annotated[Path | None, typer.Option(help="File to write the signed grant to.")] = None,
-    tracking: Tracking = "",
-    as_json: AsJson = False,
+    tracking: options.Tracking = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Make an earlier champion the champion again, and sign the grant by which devices may return to its bundle.
 
-    Without --keys, --store, --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
+    Without --valid-until and --to only the history is written; `trainer grant-rollback` signs later.
     """
     from signals.files import write_atomic
     from trainer.promotion import champions, lineage_log
@@ -184,15 +181,18 @@ def rollback(
 
     if not reason.strip():
         raise FixInput("a rollback needs a reason", where="--reason", fix="Say why, for whoever reads the history")
+    if valid_until or to:
+        places = workspace_of(context).places
+        keys, store = keys or places.keys, store or (Path(places.store) if places.store else None)
     given = [bool(keys), bool(store), bool(valid_until), bool(to)]
     if any(given) and not all(given):
         raise FixInput("a grant needs all of --keys, --store, --valid-until and --to", fix="Give all four, or none")
     mlflow = _mlflow(tracking, registry)
     signed = b""
-    if keys and store and to:
+    if keys and store and valid_until and to:
         known = histories.read(registry / histories.CHAMPIONS)
         models = lineage_log.returnable(registry, champions.former(known, sleeve, version))
-        signed = sign.grant_rollback(keys, way_back.grant_of(store, models, _last_day(valid_until), reason.strip()))
+        signed = sign.grant_rollback(keys, way_back.grant_of(store, models, valid_until, reason.strip()))
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
         write_atomic(to, signed)
@@ -203,11 +203,11 @@ def rollback(
 
 
 def history(
-    registry: Registry = VAR,
+    registry: options.Registry = options.VAR,
     sleeve: Annotated[str, typer.Option(help="Only this sleeve.")] = "",
     at: Annotated[str, typer.Option(help="Who was champion then: YYYY-MM-DD or an ISO time, UTC.")] = "",
     verify: Annotated[bool, typer.Option(help="Also check every stored case, and judge it again.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say who was champion when, instead of whom, and why; every line's hash is checked on the way."""
     from trainer.lineage.retrain import audit as lineages_verified
@@ -364,10 +364,3 @@ def _instant(text: str) -> datetime:
     if len(text) == len("YYYY-MM-DD"):
         found = found.replace(hour=23, minute=59, second=59)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _last_day(text: str) -> date:
-    found = day(text, "--valid-until")
-    if found is None:
-        raise FixInput("a grant needs its last day", where="--valid-until", fix="Write it as YYYY-MM-DD")
-    return found

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from signals.errors import FixInput
 from signals.text.console import emit
+from signals.text.progress import progress
 from trainer.clock import now
+from trainer.commands.options import OURS, PUBLISHING, WORKSPACE, AsJson, Data, Keys, dated
 from trainer.publishing.daily_scores import ScoringRequest, deliver
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
 def score_daily_command(
-    data: Path = typer.Option(..., help="Dataset that devices pull."),
-    keys: Path = typer.Option(..., help="Folder made by `trainer keys`."),
-    to: str = typer.Option(..., help="Store that devices pull from: a folder or s3://bucket/prefix."),
-    store: str = typer.Option("", help="Store whose newest bundles score.", show_default="that of --to"),
-    bundle: Path = typer.Option(None, help="One bundle's folder, in place of the newest published one."),
-    asof: str = typer.Option("", metavar="YYYY-MM-DD", help="Session to score.", show_default="the dataset's last"),
+    data: Data = OURS,
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    store: Annotated[str, typer.Option(help="Store whose newest bundles score.", show_default="that of --to")] = "",
+    bundle: Annotated[
+        Path | None, typer.Option(help="One bundle's folder, in place of the newest published one.", show_default=False)
+    ] = None,
+    asof: Annotated[date | None, dated("Session to score.", show_default="the dataset's last")] = None,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
-    as_json: bool = typer.Option(False, "--json"),
+    as_json: AsJson = False,
 ) -> None:
     """Score the published bundles at the close of a session and deliver the scores to devices with `scoring: pulled`.
 
     Writes `scores/<sleeve>_<asof>.json`, and the like for a published risk or shadow bundle. Run again it changes
     nothing; where the data or the bundle changed it delivers a new revision.
     """
-    found = deliver(
-        ScoringRequest(data, keys, _session(asof), now()),
-        dataset_store(store or to, endpoint, credentials),
-        dataset_store(to, endpoint, credentials),
-        bundle,
-    )
+    stores = dataset_store(store or to, endpoint, credentials), dataset_store(to, endpoint, credentials)
+    with progress("scoring", as_json=as_json):
+        found = deliver(ScoringRequest(data, keys, asof, now()), *stores, bundle)
     rows = [
         {
             "name": one.name,
@@ -55,11 +56,4 @@ def score_daily_command(
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command("score-daily")(score_daily_command)
-
-
-def _session(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise FixInput(f"{text!r} is not a date", where="--asof", fix="Write it as YYYY-MM-DD") from None
+    app.command("score-daily", rich_help_panel=PUBLISHING)(score_daily_command)

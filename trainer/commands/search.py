@@ -11,57 +11,55 @@ import yaml
 
 from signals.errors import FixInput
 from signals.files import write_atomic
-from signals.text.console import emit
+from signals.text.console import aligned, emit
 from signals.text.documents import to_json
-from trainer.commands.training import BARS_HELP, DEVICE_HELP, LEARNER_HELP, day, device_named, names_in, overridden, progress
+from signals.text.progress import progress
+from trainer.commands import options
+from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
+from trainer.commands.training import device_named, overridden
 
 if TYPE_CHECKING:
     from trainer.runs.trials import EvidenceTrials
     from trainer.search.trial import Trial
 
-PANEL = "Training"
-
-Sleeve = Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")]
-Data = Annotated[Path, typer.Option(help="Dataset folder, as made by `trainer ingest`.")]
-Start = Annotated[str, typer.Option(help="First session whose features are learned from, YYYY-MM-DD.")]
-End = Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")]
-Symbols = Annotated[str, typer.Option(help="Comma-separated names; all where empty.")]
-RecipeFile = Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Workers = Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")]
-Cluster = Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; this machine where empty.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON; no progress bar.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command(rich_help_panel=PANEL)(search)
-    app.command(rich_help_panel=PANEL)(compare)
-    app.command(rich_help_panel=PANEL)(trials)
+    app.command(rich_help_panel=options.TRAINING)(search)
+    app.command(rich_help_panel=options.TRAINING)(compare)
+    app.command(rich_help_panel=options.TRAINING)(trials)
 
 
 def search(
-    sleeve: Sleeve,
-    data: Data,
-    to: Annotated[Path, typer.Option(help="Folder for the best recipe and the sampler's memory; it is added to.")],
+    context: typer.Context,
+    sleeve: options.Sleeve,
+    data: options.Data = options.OURS,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the best recipe and the sampler's memory; it is added to.", show_default="search-<sleeve> among the runs"
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials that the study shall have, those it has included.")] = 20,
-    storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --to.")] = "",
-    bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
-    start: Start = "",
-    end: End = "",
-    symbols: Symbols = "",
-    learner: Annotated[str | None, typer.Option(help=LEARNER_HELP)] = None,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
-    config: RecipeFile = None,
-    seed: Seed = 1,
-    workers: Workers = 2,
-    cluster: Cluster = "",
-    as_json: AsJson = False,
+    storage: options.Storage = "",
+    bars: options.Bars = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
+    learner: options.Learner = None,
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
+    workers: options.Workers = 2,
+    cluster: options.Cluster = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Search for a learner's parameters; stop and resume at will.
 
     Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its returns, and
     counts against the deflated Sharpe ratio. The best recipe names its study, for `trainer train --config`.
+
+    Example: trainer search --sleeve equities_xs --trials 50
     """
     from trainer.learners.fanout import cluster as connected
     from trainer.promotion.bars.config import read_bars
@@ -72,14 +70,17 @@ def search(
     from trainer.tasks.recipes import read_config, recipe_named
     from trainer.validation.book import next_opens
 
-    recipe = recipe_named(sleeve)
+    recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
+    if to is None:
+        to = workspace_of(context).require("runs", "to") / f"search-{sleeve}"
+        announce("--to", to)
     chosen = overridden(
         read_config(config, recipe) if config else recipe.config, label=None, k=None, groups=None, embargo_sessions=None, learner=learner
     )
-    material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
+    material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
-    with connected(cluster), progress(steps(chosen, trials) + chosen.cpcv.groups - 1, shown=not as_json) as step:
+    with connected(cluster), progress("searching", steps(chosen, trials) + chosen.cpcv.groups - 1, as_json=as_json) as step:
         found, shared = searched(recipe, chosen, material, following, SearchRequest(to, trials, storage, fixed), run, step)
         question, net = per_split(recipe, found.config, material, following, run, bars_hash=fixed, step=step)
     path = to / f"best-{found.study}.yml"
@@ -91,23 +92,26 @@ def search(
 
 
 def compare(
-    sleeve: Sleeve,
-    data: Data,
+    context: typer.Context,
+    sleeve: options.Sleeve,
     learners: Annotated[str, typer.Option(help="Comma-separated: lightgbm, catboost, ridge, logistic, mlp.")],
-    to: Annotated[Path, typer.Option(help="Folder to write comparison.md and comparison.json to; it must not exist.")],
-    start: Start = "",
-    end: End = "",
-    symbols: Symbols = "",
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
-    config: RecipeFile = None,
-    seed: Seed = 1,
-    workers: Workers = 2,
-    cluster: Cluster = "",
-    as_json: AsJson = False,
+    data: options.Data = options.OURS,
+    to: options.NewRun = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
+    workers: options.Workers = 2,
+    cluster: options.Cluster = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Prove several learners on the same rows, splits and seed, and print one table.
 
-    The sealed holdout stays sealed.
+    The sealed holdout stays sealed. Writes comparison.md and comparison.json.
+
+    Example: trainer compare --sleeve equities_xs --learners lightgbm,ridge
     """
     from trainer.learners.fanout import cluster as connected
     from trainer.runs import looks
@@ -119,11 +123,12 @@ def compare(
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table
 
+    recipe, kinds, config = recipe_named(sleeve), learners_named(learners), config or recipe_of(context, sleeve)
+    to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
-    recipe, kinds = recipe_named(sleeve), learners_named(learners)
     chosen = read_config(config, recipe) if config else recipe.config
-    material = prepare(recipe, chosen, Range(data, day(start, "--start"), day(end, "--end"), names_in(symbols)))
-    with connected(cluster), progress(steps(chosen, kinds), shown=not as_json) as step:
+    material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
+    with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}
@@ -134,9 +139,11 @@ def compare(
 
 
 def trials(
-    data: Data,
-    merge: Annotated[list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.")] = None,
-    as_json: AsJson = False,
+    data: options.Data = options.OURS,
+    merge: Annotated[
+        list[Path] | None, typer.Option(help="Dataset, search or run folder whose record is added; repeatable.", show_default=False)
+    ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what is on a dataset's record of trials, and merge the record of another folder into it.
 
@@ -169,7 +176,7 @@ def learners_named(text: str) -> tuple[Any, ...]:
     """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
     from trainer.learners.table import LearnerKind
 
-    names = names_in(text)
+    names = options.names_in(text)
     unknown = [name for name in names if name not in list(LearnerKind)]
     if unknown or not names:
         raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", fix=f"Choose from: {', '.join(LearnerKind)}")
@@ -184,5 +191,4 @@ def _summary(judged: EvidenceTrials, best: Trial, recipe: Path) -> str:
         *deflation(judged),
         ("Recipe", str(recipe)),
     ]
-    width = max(len(what) for what, _ in lines)
-    return "\n".join(f"{what:<{width}}  {figure}" for what, figure in lines)
+    return "\n".join(aligned(lines))

@@ -10,24 +10,29 @@ import typer
 from signals.config import load
 from signals.errors import FixInput
 from signals.scoring.router import RouterConfig
-from signals.text.console import emit
-
-PANEL = "Training"
+from signals.text.console import aligned, emit
+from signals.text.progress import progress
+from trainer.commands.defaults import new_folder
+from trainer.commands.options import OURS, REFUSED_EXIT, TRAINING, AsJson, Data, NewRun
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command(rich_help_panel=PANEL)(stack)
+    app.command(rich_help_panel=TRAINING)(stack)
 
 
 def stack(
-    runs: Annotated[list[Path], typer.Option(help="Run folder of `trainer train`; once for each sleeve.")],
-    data: Annotated[Path, typer.Option(help="Dataset folder that the runs were trained on.")],
-    to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+    context: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Option(help="Run folder of `trainer train`; once for each sleeve.", show_default="those there, one of each sleeve"),
+    ] = OURS,
+    data: Data = OURS,
+    to: NewRun = None,
     learner: Annotated[str, typer.Option(help="What combines: ridge (non-negative weights) or lightgbm.")] = "ridge",
     router: Annotated[Path | None, typer.Option(help="Configured average: configs/router.yml; equal weights.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the trees.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the document as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Stack runs that were trained on the same sessions, folds and label.
 
@@ -43,11 +48,10 @@ def stack(
     if learner not in list(StackLearner):
         raise FixInput(f"no combiner {learner!r}", where="--learner", fix="Choose ridge or lightgbm")
     average = load(router, RouterConfig).weights if router else {}
-    known = stack_runs(StackRequest(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
-    lines = lines_of(known)
-    width = max(len(what) for what, _ in lines)
-    text = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    text += ["", *(f"WARNING: {warning}" for warning in warnings_of(known)), f"Report: {to / 'report.html'}"]
+    to = to or new_folder(context, "--to", "stack", learner)
+    with progress("stacking", as_json=as_json):
+        known = stack_runs(StackRequest(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
+    text = [*aligned(lines_of(known)), "", *(f"WARNING: {warning}" for warning in warnings_of(known)), f"Report: {to / 'report.html'}"]
     emit({**known, "to": str(to)}, as_json=as_json, text="\n".join(text))
     if not known["promotable"]:
-        raise typer.Exit(1)
+        raise typer.Exit(REFUSED_EXIT)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from signals.errors import FixInput
-from signals.text.console import emit
+from signals.text.console import aligned, emit
 from signals.text.documents import to_json
+from signals.text.progress import progress
+from trainer.commands import options
+from trainer.commands.defaults import new_folder, recipe_of
 
 if TYPE_CHECKING:
     from trainer.learners.base import FitDevice
@@ -22,44 +20,49 @@ if TYPE_CHECKING:
     from trainer.runs.evidence import Evidence
     from trainer.search.tried import SearchRequest
 
-PANEL = "Training"
-SEARCH_HELP = "Folder of the sampler's memory, `search-<sleeve>` next to the run folder; trials are recorded with the data."
-LEARNER_HELP = "What learns: lightgbm, catboost, ridge, logistic, mlp; lightgbm unless configured."
-BARS_HELP = "YAML whose section `promotion` holds the bars, configs/trainer.yml; promotion will hold it to them."
-SECOND_HELP = "Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks."
-DEVICE_HELP = "Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it."
-
 
 def register(app: typer.Typer) -> None:
     """Add the training commands to `app`."""
-    app.command(rich_help_panel=PANEL)(train)
+    app.command(rich_help_panel=options.TRAINING)(train)
 
 
 def train(
-    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")],
-    data: Annotated[Path, typer.Option(help="Dataset folder, as made by `trainer ingest`.")],
-    run: Annotated[Path, typer.Option(help="Run folder to write; it must not exist.")],
-    start: Annotated[str, typer.Option(help="First session whose features are learned from, YYYY-MM-DD.")] = "",
-    end: Annotated[str, typer.Option(help="Last session that a label may end at, YYYY-MM-DD.")] = "",
-    symbols: Annotated[str, typer.Option(help="Comma-separated names; all where empty.")] = "",
-    label: Annotated[str | None, typer.Option(help="What is learned: horizon, triple_barrier, series_return or volatility.")] = None,
-    k: Annotated[int | None, typer.Option(help="Sessions from entry to exit; 5 unless configured.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation; 8 unless configured.")] = None,
-    embargo: Annotated[int | None, typer.Option(help="Embargo in sessions; 10 unless configured.")] = None,
-    learner: Annotated[str | None, typer.Option(help=LEARNER_HELP)] = None,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
-    config: Annotated[Path | None, typer.Option(help="Recipe YAML: configs/sleeves/<sleeve>.yml.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 1,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Models with seeds of their own to average.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")] = 2,
+    context: typer.Context,
+    sleeve: options.Sleeve,
+    data: options.Data = options.OURS,
+    run: options.NewRun = None,
+    start: options.Start = None,
+    end: options.End = None,
+    symbols: options.Symbols = "",
+    label: Annotated[
+        str | None, typer.Option(help="What is learned: horizon, triple_barrier, series_return, volatility.", show_default="the recipe's")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's")] = None,
+    folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation.", show_default="the recipe's")] = None,
+    embargo: Annotated[int | None, typer.Option(help="Embargo in sessions.", show_default="the recipe's")] = None,
+    learner: options.Learner = None,
+    device: options.Device = "auto",
+    config: options.RecipeFile = None,
+    seed: options.Seed = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Models with seeds of their own to average.", show_default="the recipe's")
+    ] = None,
+    workers: options.Workers = 2,
     trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
-    search: Annotated[Path | None, typer.Option(help=SEARCH_HELP)] = None,
-    storage: Annotated[str, typer.Option(help="The sampler's memory, a SQLAlchemy URL; SQLite in --search.")] = "",
-    bars: Annotated[Path | None, typer.Option(help=BARS_HELP)] = None,
-    cluster: Annotated[str, typer.Option(help="Dask scheduler that fits, tcp://HOST:PORT; else this machine.")] = "",
-    second_vendor: Annotated[Path | None, typer.Option(help=SECOND_HELP)] = None,
+    search: Annotated[
+        Path | None, typer.Option(help="Folder of the sampler's memory.", show_default="search-<sleeve> next to the run folder")
+    ] = None,
+    storage: options.Storage = "",
+    bars: options.Bars = None,
+    cluster: options.Cluster = "",
+    second_vendor: Annotated[
+        Path | None,
+        typer.Option(
+            help="Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks.", show_default=False
+        ),
+    ] = None,
     importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON; no progress bar.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a sleeve and prove it out of fold.
 
@@ -67,6 +70,8 @@ def train(
     model to ONNX, and writes models, out-of-fold scores, evidence and report to the run folder. The last sessions stay
     sealed for promotion. Every training is a trial, recorded next to the data. RED sessions are refused. The label chooses
     the task: the sleeve risk forecasts volatilities, and drawdowns next to them.
+
+    Example: trainer train --sleeve equities_xs
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
     from signals.code_version import code_version
@@ -76,6 +81,7 @@ def train(
     from trainer.training.train import TrainingRequest, steps
     from trainer.training.train import train as train_recipe
 
+    config = config or recipe_of(context, sleeve)
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
         read_config(config, recipe) if config else recipe.config,
@@ -86,12 +92,13 @@ def train(
         learner=learner,
         seeds=seeds,
     )
+    run = run or new_folder(context, "--run", sleeve, chosen.learner, chosen.fingerprint()[:8])
     request = TrainingRequest(
         data=data,
         run=run,
-        start=day(start, "--start"),
-        end=day(end, "--end"),
-        symbols=names_in(symbols),
+        start=start,
+        end=end,
+        symbols=options.names_in(symbols),
         seed=seed,
         workers=workers,
         code_version=code_version("trainer"),
@@ -102,14 +109,9 @@ def train(
         second=second_vendor,
     )
     total = steps(chosen, trials=trials, is_explained=importance)
-    with connected(cluster), progress(total, shown=not as_json) as step:
+    with connected(cluster), progress("training", total, as_json=as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
     emit({**to_json(known), "run": str(run)}, as_json=as_json, text=summary(known, run))
-
-
-def names_in(symbols: str) -> tuple[str, ...]:
-    """Split a comma-separated list; empty for an empty text."""
-    return tuple(name.strip() for name in symbols.split(",") if name.strip())
 
 
 def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str) -> SearchRequest | None:
@@ -139,6 +141,8 @@ def overridden(
     seeds: int | None = None,
 ) -> RecipeConfig:
     """Return `config` with what the command line names; values are checked as a file's would be."""
+    from trainer.tasks.recipes import config_of
+
     document = config.model_dump(mode="json")
     if label is not None and label != config.label.kind:
         document["label"] = {}  # what was chosen of another label means nothing to this one
@@ -154,19 +158,7 @@ def overridden(
     ):
         if value is not None:
             document[section][key] = value
-    from trainer.tasks.recipes import config_of
-
     return config_of(document, where="the command line")
-
-
-def day(text: str, option: str) -> date | None:
-    """Parse an ISO date; None for an empty text."""
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise FixInput(f"{text!r} is not a date", where=option, fix="Write it as YYYY-MM-DD") from None
 
 
 def summary(known: Evidence, run: Path) -> str:
@@ -174,25 +166,5 @@ def summary(known: Evidence, run: Path) -> str:
     from trainer.tasks import TASKS
 
     lines = next(task for task in TASKS.values() if task.kind == known.label).rows(known)
-    width = max(len(what) for what, _ in lines)
-    parts = [f"{what:<{width}}  {figure}" for what, figure in lines]
-    parts += ["", *(f"WARNING: {warning}" for warning in known.warnings), "", f"Report: {run / 'report.html'}"]
-    return "\n".join(parts)
-
-
-@contextmanager
-def progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
-    """Draw a progress bar on standard error; `shown=False` draws nothing."""
-    bar = Progress(
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("bars, features, labels", total=total)
-        yield lambda name: bar.update(task, advance=1, description=name)
+    warned = [f"WARNING: {warning}" for warning in known.warnings]
+    return "\n".join([*aligned(lines), "", *warned, "", f"Report: {run / 'report.html'}"])

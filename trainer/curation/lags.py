@@ -1,10 +1,13 @@
-"""Shifts a panel by sessions."""
+"""Shifts a panel by sessions, and compares returns of two vendors."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.market.bars import Floats
+
+RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was
 
 
 def at_lag(values: Floats, lag: int) -> Floats:
@@ -17,3 +20,9 @@ def at_lag(values: Floats, lag: int) -> Floats:
     else:
         result[:] = values
     return result
+
+
+def agrees(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:
+    """Whether another vendor's returns are ours but for rounding and the size of dividends."""
+    close: NDArray[np.bool_] = np.abs(ours - theirs) <= ABSOLUTE + RELATIVE * np.abs(ours)
+    return close

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Bars, Floats
-from trainer.curation.lags import at_lag
+from trainer.curation.lags import agrees, at_lag
 from trainer.recipes.leak_limits import LeakConfig
 from trainer.runs.evidence import LeakCheck
 
 LAGS = (-1, 0, 1)
-RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was
 LEAST_MOVE = 2e-3  # a smaller return agrees with any other
 USUAL_VOLUME = np.log(1.25)  # how far from a name's usual ratio a session's may be
 NAME = "second vendor"
@@ -66,8 +65,8 @@ def compared(ours: Bars, theirs: Bars, count: int, seed: int) -> Compared:
     if not len(chosen):
         return Compared(0, (0.0,) * len(LAGS), 0.0, 0.0)
     at = (chosen[:, 0], chosen[:, 1])
-    closes = tuple(float(_agrees(a["total"][at], at_lag(b["total"], lag)[at]).mean()) for lag in LAGS)
-    gaps = float(_agrees(a["gap"][at], b["gap"][at]).mean())
+    closes = tuple(float(agrees(a["total"][at], at_lag(b["total"], lag)[at]).mean()) for lag in LAGS)
+    gaps = float(agrees(a["gap"][at], b["gap"][at]).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(a["volume"] / b["volume"])
     ratio[~np.isfinite(ratio)] = np.nan
@@ -92,8 +91,3 @@ def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tu
 def _common(bars: Bars, rows: NDArray[np.int64], names: list[str]) -> dict[str, Floats]:
     part = bars.select(tuple(names))
     return {"total": part.total_return[rows], "gap": part.overnight_return[rows], "volume": part.volume[rows]}
-
-
-def _agrees(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:
-    close: NDArray[np.bool_] = np.abs(ours - theirs) <= ABSOLUTE + RELATIVE * np.abs(ours)
-    return close

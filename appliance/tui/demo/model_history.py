@@ -10,6 +10,18 @@ from pathlib import Path
 from random import Random
 
 from appliance.bundles.feature_record import FeatureRecord
+from appliance.ledger.figures import (
+    AttributedSession,
+    DecayTest,
+    DriftRow,
+    DriftTable,
+    FeatureFile,
+    ModelVerdict,
+    MonitoringFigures,
+    Observation,
+    PromisedFans,
+    RealisedFigure,
+)
 from appliance.tui.demo.simulated_account import CENT, DemoBook
 from appliance.tui.demo.state_files import FEATURES, DemoBundle
 from signals.files import sha256_of, write_atomic
@@ -37,7 +49,7 @@ SHAPES = (
 )
 
 
-def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle: DemoBundle, snapshot_id: str) -> dict[str, str]:
+def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle: DemoBundle, snapshot_id: str) -> FeatureFile:
     """Write what the model read of each name that evening; return what the score job's row says of it."""
     rng = Random(asof.toordinal())
     cells = [
@@ -54,7 +66,7 @@ def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle
     )
     content = record.to_bytes()
     write_atomic(folder / record.file_name, content)
-    return {"file": record.file_name, "sha256": sha256_of(content)}
+    return FeatureFile(record.file_name, sha256_of(content))
 
 
 @dataclass
@@ -63,29 +75,20 @@ class DemoModelHistory:
 
     rng: Random
     ics: list[float] = field(default_factory=list)
-    pending: dict[str, object] | None = None
-    first: str = ""
+    pending: AttributedSession | None = None
+    first: date | None = None
 
-    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, object]:
+    def report(self, asof: date, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> MonitoringFigures:
         """Measurements of the report of `session`: the session before it attributed, results so far, drift."""
         ic = self.rng.gauss(PROMISED_IC, 0.09)
         self.ics.append(ic)
-        self.first = self.first or asof.isoformat()
-        live = {
-            "session": asof.isoformat(),
-            "bundle": "",
-            "lineage": LINEAGE,
-            "ic": ic,
-            "turnover": 0.09,
-            "net": 0.0,
-            "promised": PROMISED_IC,
-            "bound": BOUND,
-        }
-        done = [self.pending] if self.pending else []
+        self.first = self.first or asof
+        live = Observation(asof, "", LINEAGE, ic, turnover=0.09, net=0.0, promised=PROMISED_IC, bound=BOUND)
+        done = (self.pending,) if self.pending else ()
         self.pending = self._parts(session, gained, traded, book)
-        return {"attribution": done, "live": [live], "expectation": self._life(asof), "drift": self._drift()}
+        return MonitoringFigures(done, (live,), self._life(asof, self.first), self._drift())
 
-    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> dict[str, object]:
+    def _parts(self, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> AttributedSession:
         def share(width: float) -> Decimal:
             return Decimal(repr(float(abs(gained) + 200) * self.rng.gauss(0, width))).quantize(CENT)
 
@@ -108,59 +111,41 @@ class DemoModelHistory:
         held = sorted((name for name in book.names if name.quantity), key=lambda name: name.symbol)
         chosen = self.rng.sample(held, min(2 * NAMED, len(held)))
         amounts = sorted((abs(share(0.3)) for _ in chosen), reverse=True)
-        named = [[name.symbol, str(amount)] for name, amount in zip(chosen, amounts[::2] + amounts[1::2], strict=True)]
-        return {
-            "session": session.isoformat(),
-            "traded": str(traded),
-            "data": "GREEN",
-            "total": str(gained),
-            "parts": {name: str(amount) for name, amount in parts.items()},
-            "costs": {name: str(amount) for name, amount in costs.items()},
-            "best": named[:NAMED],
-            "worst": [[symbol, f"-{amount}"] for symbol, amount in named[NAMED:]],
-        }
+        named = [(name.symbol, amount) for name, amount in zip(chosen, amounts[::2] + amounts[1::2], strict=True)]
+        best, worst = tuple(named[:NAMED]), tuple((symbol, -amount) for symbol, amount in named[NAMED:])
+        return AttributedSession(session, gained, traded, "GREEN", parts, costs, best, worst)
 
-    def _life(self, asof: date) -> dict[str, object]:
+    def _life(self, asof: date, since: date) -> ModelVerdict:
         count = len(self.ics)
         half = 1.6449 * 0.09 / count**0.5
-        figures = [
+        figures = (
             _figure("ic", count, sum(self.ics) / count, PROMISED_IC, half),
             _figure("turnover", count, 0.091, 0.094, 0.03 / count**0.5),
             _figure("cost", count, 2.5, 2.6, 2.0 / count**0.5),
             _figure("drawdown", count, 0.0009 * count**0.5, 0.0016 * count**0.5, 0.0013 * count**0.5),
-        ]
-        test = {
-            "sessions": count,
-            "wealth": 0.41,
-            "highest": 1.62,
-            "alarm_at": ALARM_AT,
-            "p_value": 0.62,
-            "promised": PROMISED_IC,
-            "alarmed_on": None,
-            "says": "nothing speaks against the model you promoted",
-        }
-        fans = {
-            "after": list(AFTER),
-            "ic": [_band(PROMISED_IC, 0.148 / n**0.5) for n in AFTER],
-            "cost": [_band(2.6, 1.5 / n**0.5) for n in AFTER],
-        }
-        return {"lineage": LINEAGE, "since": self.first, "until": asof.isoformat(), "figures": figures, "fans": fans, "test": test}
+        )
+        says = "nothing speaks against the model you promoted"
+        test = DecayTest(count, 0.41, 1.62, ALARM_AT, p_value=0.62, promised=PROMISED_IC, says=says)
+        fans = PromisedFans(
+            AFTER, ic=tuple(_band(PROMISED_IC, 0.148 / n**0.5) for n in AFTER), cost=tuple(_band(2.6, 1.5 / n**0.5) for n in AFTER)
+        )
+        return ModelVerdict(LINEAGE, since, asof, figures, fans, test)
 
-    def _drift(self) -> dict[str, object]:
+    def _drift(self) -> DriftTable:
         rows = []
         for name in ("score", *(name for name, _, _ in FEATURES)):
             limit = 0.11
             used = min(0.96, abs(self.rng.gauss(0.35, 0.2)))
-            rows.append({"name": name, "psi": round(used * limit, 4), "limit": limit, "used": round(used, 3), "verdict": "within"})
-        rows.sort(key=lambda row: -float(str(row["used"])))
-        return {"rows": rows, "window_sessions": WINDOW_SESSIONS}
+            rows.append(DriftRow(name, round(used * limit, 4), limit, round(used, 3), "within"))
+        rows.sort(key=lambda row: -(row.used or 0.0))
+        return DriftTable(WINDOW_SESSIONS, tuple(rows))
 
 
-def _band(middle: float, half: float) -> list[float]:
-    return [middle - half, middle, middle + half]
+def _band(middle: float, half: float) -> tuple[float, ...]:
+    return (middle - half, middle, middle + half)
 
 
-def _figure(name: str, sessions: int, live: float, middle: float, half: float) -> dict[str, object]:
+def _figure(name: str, sessions: int, live: float, middle: float, half: float) -> RealisedFigure:
     low, high = middle - half, middle + half
     word = "BELOW" if live < low else "ABOVE" if live > high else "INSIDE"
-    return {"figure": name, "sessions": sessions, "live": live, "low": low, "median": middle, "high": high, "verdict": word}
+    return RealisedFigure(name, sessions, live, low, middle, high, word)

@@ -12,6 +12,7 @@ from random import Random
 from appliance.controls.limits import TripwireLimits
 from appliance.controls.tripwires import TRIPWIRES
 from appliance.ledger import Ledger, alerts, halts, job_runs, nav, scores, snapshots, targets, tripwires
+from appliance.ledger.figures import FeatureFile, PlanFigures, PullFigures, ReconcileFigures, ScoreFigures
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
@@ -82,25 +83,19 @@ def simulate_session(life: DemoDevice, day: DemoDay) -> None:
     life.yesterday = before
     life.top = max(life.top, before)
     life.real_nav = life.real_nav or before
-    _job(
-        life,
-        day,
-        "pull",
-        at["pull"],
-        3,
-        f"1 sessions taken over, {day.asof} is {day.audit.status}; bundle {life.bundle.name}",
-        {
-            "asof": day.asof,
-            "status": day.audit.status.value,
-            "reasons": list(day.audit.reasons),
-            "version": 1,
-            "snapshot_id": life.snapshot_id,
-            "bundle": life.bundle.name,
-            "bundle_refusal": "",
-        },
+    pulled = PullFigures(
+        day.asof,
+        day.audit.status.value,
+        tuple(day.audit.reasons),
+        version=1,
+        snapshot_id=life.snapshot_id,
+        others={"bundle": life.bundle.name, "bundle_refusal": ""},
     )
+    summary = f"1 sessions taken over, {day.asof} is {day.audit.status}; bundle {life.bundle.name}"
+    _record(life, JobReport("pull", day.session, JobStatus.DONE, summary, pulled), at["pull"], 3)
     if day.audit.status is SessionStatus.RED:
-        _job(life, day, "score", at["score"], 1, f"DATA_NOT_USABLE: {day.asof} is RED", {}, JobStatus.SKIPPED)
+        skipped = JobReport("score", day.session, JobStatus.SKIPPED, f"DATA_NOT_USABLE: {day.asof} is RED")
+        _record(life, skipped, at["score"], 1)
         _alert(life, at["score"], Severity.WARN, f"{day.session} is skipped", f"the data of {day.asof} is RED")
     else:
         _score(life, day, at["score"])
@@ -120,28 +115,21 @@ def _score(life: DemoDevice, day: DemoDay, at: datetime) -> None:
     life.book.score()
     rows = [scores.ScoreRow(day.asof, n.symbol, SLEEVE, n.score, n.rank, n.z, life.bundle.sha256) for n in life.book.names]
     scores.save(life.ledger, day.asof, SLEEVE, rows)
-    read: dict[str, str] = {}
+    read: FeatureFile | None = None
     if day.is_recent:
         shadow_rows = [replace(row, sleeve=f"{SLEEVE} shadow", source=life.shadow.sha256) for row in rows]
         scores.save(life.ledger, day.asof, f"{SLEEVE} shadow", shadow_rows)
         read = write_features(life.features, day.asof, SLEEVE, life.book, life.bundle, life.snapshot_id)
-    _job(
-        life,
-        day,
-        "score",
-        at,
-        4,
-        f"{len(rows)} names scored at {day.asof}",
-        {
-            "asof": day.asof,
-            "features": read,
-            "names": len(rows),
-            "expected": len(rows),
-            "bundle_sha256": life.bundle.sha256,
-            "bundle_age_sessions": day.age_sessions,
-            "role": "champion",
-        },
+    figures = ScoreFigures(
+        asof=day.asof,
+        names=len(rows),
+        expected=len(rows),
+        bundle_sha256=life.bundle.sha256,
+        role="champion",
+        bundle_age_sessions=day.age_sessions,
+        features=read,
     )
+    _record(life, JobReport("score", day.session, JobStatus.DONE, f"{len(rows)} names scored at {day.asof}", figures), at, 4)
 
 
 def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[float, Decimal]:
@@ -157,30 +145,25 @@ def _trading(life: DemoDevice, day: DemoDay, at: dict[str, datetime]) -> tuple[f
     targets.save(life.ledger, day.session, rows)
     worth = sum((abs(w.quantity) * w.reference for w in wishes), start=Decimal(0))
     gross = sum(abs(weight) for weight in life.book.targets.values())
-    decisions = [
-        ["scale", "0.9000 by gross target"],
-        ["forecast volatility at gross 1", "0.0610"],
-        ["target gross", f"{gross:.4f}"],
-        ["step", "1/2 of the way"],
-        ["turnover", f"{float(worth / equity) / 2:.4f}"],
-    ]
+    decisions = (
+        ("scale", "0.9000 by gross target"),
+        ("forecast volatility at gross 1", "0.0610"),
+        ("target gross", f"{gross:.4f}"),
+        ("step", "1/2 of the way"),
+        ("turnover", f"{float(worth / equity) / 2:.4f}"),
+    )
     morning = DemoMorning(
         day.session, day.asof, ACCOUNT, equity, life.bundle.sha256, life.snapshot_id, at["plan"], at["trade"], at["confirm"]
     )
     plan_of(life.ledger, morning, wishes)
-    _job(
-        life,
-        day,
-        "plan",
-        at["plan"],
-        6,
-        f"{len(wishes)} orders for {worth:,.0f} USD, 0 refused",
-        {"decisions": decisions, "gross": gross, "orders": len(wishes), "sleeves": {SLEEVE: 1.0}},
-    )
+    figures = PlanFigures(decisions, gross=gross, sleeves={SLEEVE: 1.0}, others={"orders": len(wishes)})
+    summary = f"{len(wishes)} orders for {worth:,.0f} USD, 0 refused"
+    _record(life, JobReport("plan", day.session, JobStatus.DONE, summary, figures), at["plan"], 6)
     opening = life.book.open_prices()
     outcome = trade(life.ledger, morning, life.book, wishes, opening, life.rng)
-    _job(life, day, "trade", at["trade"], 20, f"{len(wishes)} of {len(wishes)} auction orders are at the broker", {"orders": len(wishes)})
-    _job(life, day, "confirm", at["confirm"], 9, outcome, {})
+    summary = f"{len(wishes)} of {len(wishes)} auction orders are at the broker"
+    _record(life, JobReport("trade", day.session, JobStatus.DONE, summary, {"orders": len(wishes)}), at["trade"], 20)
+    _record(life, JobReport("confirm", day.session, JobStatus.DONE, outcome), at["confirm"], 9)
     return float(worth / equity) / 2, worth
 
 
@@ -193,15 +176,9 @@ def _snapshot(life: DemoDevice, day: DemoDay, phase: Phase, at: datetime) -> Non
     )
     snapshots.save(life.ledger, day.session, phase, account, held, at)
     job = "reconcile_morning" if phase is Phase.OPEN else "reconcile_close"
-    _job(
-        life,
-        day,
-        job,
-        at,
-        2,
-        f"both books agree: {len(held)} positions, cash {book.cash} USD",
-        {"phase": phase.value, "positions": len(held), "cash": str(book.cash), "equity": str(equity), "notes": []},
-    )
+    summary = f"both books agree: {len(held)} positions, cash {book.cash} USD"
+    figures = ReconcileFigures(len(held), book.cash, equity, others={"phase": phase.value})
+    _record(life, JobReport(job, day.session, JobStatus.DONE, summary, figures), at, 2)
     if day.is_last:
         last: dict[str, object] = {"session": day.session.isoformat(), "phase": phase.value, "at": at.isoformat(), "differences": []}
         life.ledger.write_meta("last_reconciliation", json.dumps(last))
@@ -217,15 +194,9 @@ def _nav(life: DemoDevice, day: DemoDay, at: datetime, before: Decimal, planned:
     nav.save(
         life.ledger, nav.NavRow(day.session, equity, life.real_nav, book.cash, book.gross, book.net, at, dividends, borrow, fees, impact)
     )
-    _job(
-        life,
-        day,
-        "report",
-        at,
-        5,
-        f"paper NAV {equity:,.2f} USD, real NAV {life.real_nav:,.2f} USD",
-        life.watched.report(day.asof, day.session, equity - before, planned, book),
-    )
+    figures = life.watched.report(day.asof, day.session, equity - before, planned, book)
+    summary = f"paper NAV {equity:,.2f} USD, real NAV {life.real_nav:,.2f} USD"
+    _record(life, JobReport("report", day.session, JobStatus.DONE, summary, figures), at, 5)
 
 
 def _checks(life: DemoDevice, day: DemoDay, at: datetime, turnover: float) -> None:
@@ -275,15 +246,6 @@ def _alert(life: DemoDevice, at: datetime, severity: Severity, title: str, body:
     alerts.add(life.ledger, Alert(severity, title, title, body, at), delivered=True)
 
 
-def _job(
-    life: DemoDevice,
-    day: DemoDay,
-    job: str,
-    at: datetime,
-    seconds: int,
-    summary: str,
-    figures: dict[str, object],
-    status: JobStatus = JobStatus.DONE,
-) -> None:
-    job_runs.begin(life.ledger, day.session, job, at)
-    job_runs.finish(life.ledger, JobReport(job, day.session, status, summary, figures), at + timedelta(seconds=seconds))
+def _record(life: DemoDevice, report: JobReport, at: datetime, seconds: int) -> None:
+    job_runs.begin(life.ledger, report.session, report.job, at)
+    job_runs.finish(life.ledger, report, at + timedelta(seconds=seconds))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from signals.market.manifest import FileRecord, FileRole, Manifest
 from trainer.curation.audit.early import Early, early_moves
 from trainer.curation.audit.missing import ABSENT, Missing, missing, summary
 from trainer.curation.audit.proposals import Proposal, proposals
+from trainer.curation.audit.second_vendor import SecondWord, second_words
 from trainer.curation.audit.twins import ONE_OF_THEM, Twins, twins_of
 from trainer.curation.vendors.cells import listed
 
@@ -84,6 +85,8 @@ class AuditReport:
         Names, sessions and volumes that move before the market does; None where a file is damaged.
     twins : tuple of Twins
         Symbols under which one series came twice.
+    words : tuple of SecondWord
+        What another vendor says of undecided returns.
     """
 
     manifest: Manifest
@@ -97,6 +100,7 @@ class AuditReport:
     proposals: tuple[Proposal, ...] = ()
     early: Early | None = None
     twins: tuple[Twins, ...] = ()
+    words: tuple[SecondWord, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -146,6 +150,7 @@ class AuditReport:
                 for p in self.proposals
             ],
             "twins": [{"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions} for t in self.twins],
+            "second_vendor": [asdict(word) for word in self.words],
             "sessions": [
                 {
                     "session": a.session,
@@ -163,8 +168,10 @@ class AuditReport:
         }
 
 
-def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
+def audit(folder: Path, start: date | None, end: date | None, other: Path | None = None) -> AuditReport:
     """Audit the sessions [start, end] of the dataset in `folder`; an end left open is the dataset's own.
+
+    `other`, a dataset of another vendor, is asked about undecided returns.
 
     Every file is hashed. A damaged bars file turns its sessions RED, any other damaged file but a raw one all of them.
 
@@ -191,6 +198,7 @@ def audit(folder: Path, start: date | None, end: date | None) -> AuditReport:
         proposals=proposals(folder, manifest, first, last),
         early=early_moves(load_bars(folder, manifest, first, last)),
         twins=twins_of(folder, manifest, first, last),
+        words=() if other is None else second_words(folder, manifest, other, first, last),
     )
 
 
@@ -251,6 +259,11 @@ def _remarks(report: AuditReport) -> list[str]:
         lines.append(
             f"SUGGESTED SPLITS {len(report.proposals):,}: {shown}. Nothing was applied; --propose FILE writes them as "
             "actions to check and to ingest"
+        )
+    if report.words:
+        lines.append(
+            f"SECOND VENDOR on {len(report.words):,} undecided returns: {listed(report.words)}. Nothing was applied; --propose "
+            "FILE writes its words as actions to check and to ingest"
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Proposes unrecorded splits that the bars suggest; a person confirms them.
+"""Proposes unrecorded splits that the bars suggest, and writes proposals down; a person confirms them.
 
 Entry points: `proposals`, `to_csv` (an actions file for `trainer ingest --actions`).
 """
@@ -6,6 +6,7 @@ Entry points: `proposals`, `to_csv` (an actions file for `trainer ingest --actio
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 from signals.audit.defects import SPLIT_RATIOS, Reason
 from signals.market.dataset import read_table
 from signals.market.manifest import FileRole, Manifest, PriceBasis
+from trainer.curation.audit.second_vendor import SecondWord
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,11 @@ def _proposal(row: object) -> Proposal:
     return Proposal(symbol, day, ratio, opened / before, closed / before)
 
 
-def to_csv(found: tuple[Proposal, ...]) -> bytes:
-    """Write the proposals as an actions file; `known_at` is the day itself: nobody announced them to us."""
-    table = pd.DataFrame(
-        [("split", p.symbol, p.effective, p.effective, p.ratio) for p in found],
-        columns=["kind", "symbol", "effective", "known_at", "ratio"],
-    )
+def to_csv(found: Sequence[Proposal], words: Sequence[SecondWord] = ()) -> bytes:
+    """Write splits and a second vendor's words as an actions file; `known_at` is the day itself: nobody announced them."""
+    rows: list[tuple[object, ...]] = [("split", p.symbol, p.effective, p.effective, p.ratio, None) for p in found]
+    rows += [("confirmed", w.symbol, w.effective, w.effective, None, None) for w in words if w.confirms]
+    rows += [("delisting", w.symbol, w.effective, w.effective, None, w.last) for w in words if not w.confirms]
     sink = io.StringIO()
-    table.to_csv(sink, index=False)
+    pd.DataFrame(rows, columns=["kind", "symbol", "effective", "known_at", "ratio", "cash"]).to_csv(sink, index=False)
     return sink.getvalue().encode()

@@ -1,0 +1,244 @@
+"""The figures that jobs record with their runs, as frozen documents: a job writes them, views and later jobs read them.
+
+`JobRun.read` gives a run's figures as one of these types. A field that an earlier release did not record has its default;
+figures of another shape than their type's were not written by this program (`LedgerUnusable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from execution.orders import Rounding
+from signals.text.documents import kept
+
+Band = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PullFigures:
+    """Of the job pull: the newest session's audit, and what was taken over."""
+
+    asof: date | None = None
+    status: str = ""
+    reasons: tuple[str, ...] = ()
+    version: int | None = None
+    snapshot_id: str | None = None
+    completed: int = 0
+    others: Mapping[str, object] = kept()
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """The file that holds what the model read one evening, and its SHA-256."""
+
+    file: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreFigures:
+    """Of the job score: the scored names, and the bundle that scored them."""
+
+    asof: date | None = None
+    names: int | None = None
+    expected: int | None = None
+    bundle_id: str | None = None
+    bundle_sha256: str | None = None
+    role: str | None = None
+    refusal: str | None = None
+    bundle_age_sessions: int | None = None
+    features: FeatureFile | None = None
+    others: Mapping[str, object] = kept()
+
+
+@dataclass(frozen=True)
+class RoundingFigures:
+    """Distance of whole shares from the target book, and of the planned positions, as fractions of equity."""
+
+    target_gross: float = 0.0
+    nearest_l1: float = 0.0
+    planned_l1: float = 0.0
+    planned_gross: float = 0.0
+    never_held: tuple[str, ...] = ()
+    share: float = 0.0
+    ratio: float | None = None
+
+    @classmethod
+    def of(cls, rounding: Rounding) -> RoundingFigures:
+        """Return the figures of a plan's rounding."""
+        return cls(**vars(rounding), share=rounding.share, ratio=rounding.ratio)
+
+
+@dataclass(frozen=True)
+class PlanFigures:
+    """Of the job plan: the decisions that made the target book."""
+
+    decisions: tuple[tuple[str, str], ...] | None = None
+    sized_by: str | None = None
+    ramp: float | None = None
+    turnover: float | None = None
+    gross: float | None = None
+    net: float | None = None
+    reduce_only: bool | None = None
+    lineage: str | None = None
+    sleeves: Mapping[str, float] | None = None
+    completed: int = 0
+    others: Mapping[str, object] = kept()
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Outcome of each decision."""
+        return dict(self.decisions or ())
+
+
+@dataclass(frozen=True)
+class ReconcileFigures:
+    """Of both reconciliations; no positions where the books differed."""
+
+    positions: int | None = None
+    cash: Decimal | None = None
+    equity: Decimal | None = None
+    notes: tuple[str, ...] = ()
+    others: Mapping[str, object] = kept()
+
+
+@dataclass(frozen=True)
+class AttributedSession:
+    """The parts of one session's result in USD, which sum to its total.
+
+    Attributes
+    ----------
+    traded : Decimal
+        Value of its fills.
+    data : str
+        Audit of its bars.
+    costs : mapping
+        What the part "costs" consists of.
+    best, worst : tuple of (symbol, USD)
+        The names that made most of the selection, and that cost it most.
+    """
+
+    session: date
+    total: Decimal = Decimal(0)
+    traded: Decimal = Decimal(0)
+    data: str = ""
+    parts: Mapping[str, Decimal] = field(default_factory=dict)
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
+    best: tuple[tuple[str, Decimal], ...] = ()
+    worst: tuple[tuple[str, Decimal], ...] = ()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The realised figures of one scored session, and what its bundle promised for it; None where there is none."""
+
+    session: date
+    bundle: str = ""
+    lineage: str = ""
+    ic: float | None = None
+    turnover: float | None = None
+    net: float | None = None
+    promised: float | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class RealisedFigure:
+    """A realised figure after so many sessions between the promised quantiles; `verdict` says where it is."""
+
+    figure: str
+    sessions: int = 0
+    live: float | None = None
+    low: float | None = None
+    median: float | None = None
+    high: float | None = None
+    verdict: str = "NOT YET"
+
+
+@dataclass(frozen=True)
+class DecayTest:
+    """The sequential test for model decay; `alarmed_on` is None while nothing speaks against the model."""
+
+    sessions: int = 0
+    wealth: float = 0.0
+    highest: float = 0.0
+    alarm_at: float = 0.0
+    p_value: float | None = None
+    promised: float | None = None
+    alarmed_on: date | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class PromisedFans:
+    """Lowest, middle and highest promised quantile of each figure after the numbers of sessions in `after`."""
+
+    after: tuple[int, ...] = ()
+    ic: tuple[Band, ...] = ()
+    turnover: tuple[Band, ...] = ()
+    cost: tuple[Band, ...] = ()
+    drawdown: tuple[Band, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelVerdict:
+    """Realised against expected results of one model's sessions from `since` to `until`."""
+
+    lineage: str
+    since: date
+    until: date
+    figures: tuple[RealisedFigure, ...] = ()
+    fans: PromisedFans = PromisedFans()
+    test: DecayTest = DecayTest()
+
+
+@dataclass(frozen=True)
+class DriftRow:
+    """A watched figure against its limit; None where it cannot be measured."""
+
+    name: str
+    psi: float | None
+    limit: float
+    used: float | None
+    verdict: str
+
+    @property
+    def is_drifted(self) -> bool:
+        """Whether it is past its limit."""
+        return self.verdict == "DRIFTED"
+
+
+@dataclass(frozen=True)
+class DriftTable:
+    """Every watched figure, those that use most of their limit first."""
+
+    window_sessions: int
+    rows: tuple[DriftRow, ...]
+
+
+@dataclass(frozen=True)
+class SessionFigures:
+    """The sessions that a report attributed and observed first."""
+
+    attribution: tuple[AttributedSession, ...] = ()
+    live: tuple[Observation, ...] = ()
+
+
+@dataclass(frozen=True)
+class MonitoringFigures(SessionFigures):
+    """What a report measured of the model: its sessions, its life so far, and drift."""
+
+    expectation: ModelVerdict | None = None
+    drift: DriftTable | None = None
+
+
+@dataclass(frozen=True)
+class ReportFigures(MonitoringFigures):
+    """Of the job report: the monitoring, where the report is, and the session's value."""
+
+    path: str = ""
+    paper_nav: Decimal | None = None
+    real_nav: Decimal | None = None

@@ -1,0 +1,90 @@
+"""Progress of a long command on standard error: a bar on a terminal, elsewhere a line a minute."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Protocol
+
+from signals.text.plain_text import clean
+
+
+class StepCounter(Protocol):
+    """Takes note of a step: a name alone is one more step, numbers say where the work is."""
+
+    def __call__(self, name: object = "", done: int | None = None, of: int | None = None) -> None:
+        """Take note of the step `name`, or that `done` of `of` are done."""
+        ...
+
+
+class _Count:
+    """How far the work is."""
+
+    def __init__(self, name: str, of: int | None) -> None:
+        self.name, self.done, self.of = name, 0, of
+
+    def __call__(self, name: object = "", done: int | None = None, of: int | None = None) -> None:
+        self.name = clean(name) or self.name
+        self.done = self.done + 1 if done is None else done
+        self.of = of or self.of
+
+
+@contextmanager
+def progress(what: str, total: int | None = None, *, as_json: bool = False, seconds: float = 60.0) -> Iterator[StepCounter]:
+    """Show how far a long command is, for as long as the context is open.
+
+    Parameters
+    ----------
+    what : str
+        What is done, as `training`.
+    total : int, optional
+        Steps in all, where known.
+    as_json : bool, default False
+        Draw no bar; a line a minute is written nevertheless where no terminal is.
+    seconds : float, default 60
+        Between two lines.
+    """
+    count = _Count(what, total)
+    if sys.stderr.isatty():
+        with _bar(what, count, shown=not as_json) as step:
+            yield step
+        return
+    ended = Event()
+    lines = Thread(target=_lines, args=(what, count, ended, seconds), daemon=True)
+    lines.start()
+    try:
+        yield count
+    finally:
+        ended.set()
+        lines.join()
+
+
+def _lines(what: str, count: _Count, ended: Event, seconds: float) -> None:
+    times = 0
+    while not ended.wait(seconds):
+        times += 1
+        parts = [f"{count.done:,} of {count.of:,}" if count.of else f"{count.done:,} steps"] if count.done else []
+        parts += [count.name] if count.name != what else []
+        sys.stderr.write(f"{what}: {', '.join([*parts, f'{times * seconds / 60:.0f} min'])}\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def _bar(what: str, count: _Count, *, shown: bool) -> Iterator[StepCounter]:
+    # here rather than above: what draws nothing does without
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    counted = (MofNCompleteColumn(),) if count.of else ()
+    columns = TextColumn("{task.description:<28}"), BarColumn(), *counted, TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        task = bar.add_task(escape(what), total=count.of)
+
+        def step(name: object = "", done: int | None = None, of: int | None = None) -> None:
+            count(name, done, of)
+            bar.update(task, completed=count.done, total=count.of, description=escape(count.name))
+
+        yield step

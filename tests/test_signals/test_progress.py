@@ -1,0 +1,60 @@
+"""Progress of a long command: a bar on a terminal, elsewhere a line a minute."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from signals.text.progress import progress
+
+
+def lines_after(count: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Standard error once it holds `count` lines."""
+    text = ""
+    for _ in range(1000):
+        text += capsys.readouterr().err
+        if text.count("\n") >= count:
+            return text.splitlines()
+        time.sleep(0.01)
+    raise AssertionError(text)
+
+
+def test_without_a_terminal_a_line_is_written_every_minute_though_no_step_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    """A minute is 20 ms here; the lines stop with the work."""
+    with progress("training", 40, seconds=0.02) as step:
+        assert lines_after(2, capsys)[0] == "training: 0 min"
+        step("fold 1")
+        step("fold 2\x1b[2J")
+        assert lines_after(2, capsys)[-1].startswith("training: 2 of 40, fold 2\\x1b[2J, 0 min")
+        step(done=7, of=9)
+        assert lines_after(2, capsys)[-1].startswith("training: 7 of 9, fold 2")
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_short_work_writes_nothing_and_a_failure_ends_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("auditing"):
+        pass
+    with pytest.raises(KeyError), progress("auditing", seconds=0.02):
+        lines_after(1, capsys)
+        raise KeyError
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_no_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress("training [x]", 4, seconds=0.01) as step:
+        step("fold 1")
+        time.sleep(0.2)
+    drawn = capsys.readouterr().err
+    assert "fold 1" in drawn and "1/4" in drawn and "min" not in drawn
+    with progress("training", 4, as_json=True, seconds=0.01) as step:
+        step("fold 1")
+        time.sleep(0.1)
+    assert capsys.readouterr().err == ""

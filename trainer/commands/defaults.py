@@ -1,0 +1,150 @@
+"""What stands for an option that was not given: the workspace's one candidate, printed; several are asked about or refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from signals.errors import FixInput
+from signals.text.plain_text import clean
+from trainer.clock import now
+from trainer.workspace import Places, Workspace
+
+SHOWN = 9  # runs of a question or a refusal
+Rule = Callable[[Workspace, str], object]
+
+
+def defaults(found: Workspace, commands: Mapping[str, Any]) -> dict[str, dict[str, Callable[[], object]]]:
+    """Return what each option of each of typer's commands is where it is not given, looked for when it is needed."""
+    return {
+        name: {option.name: _printed(rule, found, option) for option in command.params if (rule := _rule(name, option.name))}
+        for name, command in commands.items()
+    }
+
+
+def announce(option: str, value: object) -> None:
+    """Print, on standard error, what stands for an option that was not given."""
+    typer.echo(f"using {option} {clean(value)}", err=True)
+
+
+def new_folder(context: typer.Context, option: str, *names: str) -> Path:
+    """Return a folder of the workspace's runs that does not exist yet, named by the time of now and `names`, and print it."""
+    path = workspace_of(context).new(now(), *names)
+    announce(option, path)
+    return path
+
+
+def workspace_of(context: typer.Context) -> Workspace:
+    """Return the workspace that the program found when it began."""
+    return context.obj or Workspace(Places())
+
+
+def recipe_of(context: typer.Context, sleeve: str) -> Path | None:
+    """Return the workspace's recipe of a sleeve, printed; None where it has none."""
+    found = workspace_of(context).recipe(sleeve)
+    if found:
+        announce("--config", found)
+    return found
+
+
+def one_run(found: Workspace, *, is_asked: bool = False) -> Path:
+    """Return the only run folder; of several, or where `is_asked`, the one that a person names."""
+    runs = found.require("runs", "run") and found.runs()
+    if not runs:
+        raise FixInput("there is no run yet", where=str(found.places.runs), fix="Train one: `trainer train --sleeve equities_xs`")
+    if len(runs) == 1 and not is_asked:
+        return runs[0]
+    if not _is_a_person_there():
+        _refuse(runs, "run", "Name one: --run FOLDER")
+    rows = [f"{number:>3}  {clean(run.name)}" for number, run in enumerate(runs[:SHOWN], start=1)]
+    typer.echo("\n".join([*rows, *[f"     and {len(runs) - SHOWN} older ones"] * (len(runs) > SHOWN)]), err=True)
+    while True:
+        answer = str(typer.prompt("Which run? A number, or a name", err=True)).strip()
+        chosen = [run for number, run in enumerate(runs, start=1) if answer in (str(number), run.name, str(run))]
+        if len(chosen) == 1:
+            return chosen[0]
+        typer.echo(f"no run {clean(answer)!r}", err=True)
+
+
+def _dataset(found: Workspace, option: str) -> Path:
+    at = found.require("data", option)
+    datasets = found.datasets()
+    if not datasets:
+        raise FixInput("there is no dataset yet", where=str(at), fix="Make one: `trainer ingest --bars FILE`")
+    if len(datasets) > 1:
+        _refuse(datasets, "dataset", f"Give --{option}, or name one as `data` in workspace.yml")
+    return datasets[0]
+
+
+def _keys(found: Workspace, option: str) -> Path:
+    at: Path = found.require("keys", option)
+    if found.file and not at.is_dir():
+        raise FixInput("there are no keys yet", where=str(at), fix="Make them: `trainer keys`")
+    return at
+
+
+def _members(found: Workspace, option: str) -> list[str]:
+    from trainer.publishing.publish import sleeve_of  # here: it loads what reads evidence
+
+    runs = found.require("runs", option) and found.runs()
+    sleeves = [sleeve_of(run) for run in runs]
+    if len(set(sleeves)) < len(sleeves) or len(sleeves) < 2:
+        _refuse(runs, "run", "A stack takes one of each of several sleeves; name them: --runs FOLDER --runs FOLDER")
+    return [str(run) for run in runs]
+
+
+def _data_store(found: Workspace, option: str) -> str:
+    return f"{str(found.require('store', option)).rstrip('/')}/data"
+
+
+def _place(key: str) -> Rule:
+    return lambda found, option: getattr(found.places, key)
+
+
+def _required(key: str) -> Rule:
+    return lambda found, option: found.require(key, option)
+
+
+RULES: Mapping[str | tuple[str, str], Rule] = {
+    "data": _dataset,
+    "keys": _keys,
+    **{key: _place(key) for key in ("registry", "bars", "portfolio", "storage", "tracking", "cluster")},
+    ("ingest", "config"): _place("bars"),
+    ("keys", "to"): _required("keys"),
+    ("publish", "to"): _required("store"),
+    ("score-daily", "to"): _required("store"),
+    ("publish-data", "to"): _data_store,
+    ("sign-data", "at"): _data_store,
+    ("promote", "run"): lambda found, option: one_run(found, is_asked=True),
+    ("publish", "run"): lambda found, option: one_run(found, is_asked=True),
+    ("shadow", "run"): lambda found, option: one_run(found),
+    ("stack", "runs"): _members,
+}
+ALONE = {("rollback", "keys"), ("rollback", "store")}  # their absence says something
+
+
+def _rule(command: str, option: str) -> Rule | None:
+    return None if (command, option) in ALONE else RULES.get((command, option), RULES.get(option))
+
+
+def _printed(rule: Rule, found: Workspace, option: Any) -> Callable[[], object]:
+    def given() -> object:
+        value = rule(found, option.name)
+        if value is not None:
+            announce(option.opts[0], ", ".join(value) if isinstance(value, list) else value)
+        return value
+
+    return given
+
+
+def _is_a_person_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and "--json" not in sys.argv
+
+
+def _refuse(candidates: Sequence[Path], what: str, fix: str) -> NoReturn:
+    names = ", ".join(str(path) for path in candidates[:SHOWN]) + ", ..." * (len(candidates) > SHOWN)
+    raise FixInput(f"{len(candidates)} candidates for the {what}" if candidates else f"no {what}", where=names, fix=fix)

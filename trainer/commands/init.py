@@ -1,0 +1,35 @@
+"""`trainer init`: makes a workspace, from which every other command takes what is not given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.settings import HOME
+from signals.text.console import emit
+from trainer.commands.options import DATA, AsJson
+from trainer.workspace import make
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command(rich_help_panel=DATA)(init)
+
+
+def init(
+    at: Annotated[Path, typer.Option(envvar=HOME, help="Folder to make it in.", show_default="the current one")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace: workspace.yml, which says where data, runs, registry, keys and store are.
+
+    It holds in its folder and below, and anywhere with the variable TRADEML_HOME. An option that is not given is taken from it
+    and printed, where there is exactly one candidate.
+
+    Example: trainer init --at market
+    """
+    file = make(at)
+    steps = ("trainer ingest --bars FILE", "trainer train --sleeve equities_xs", "trainer keys", "trainer publish --role evaluation")
+    inside = "" if at.resolve() == Path.cwd() else f"cd {at}, then "
+    emit({"workspace": str(file)}, as_json=as_json, text=f"{file}: next, {inside}" + "; ".join(steps))
