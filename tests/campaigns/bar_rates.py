@@ -32,11 +32,11 @@ from trainer.curation.generated.returns import ar1
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.promotion.bars import book, scores, successor
-from trainer.promotion.bars.case import BarResult
 from trainer.promotion.bars.holdout import holdout
 from trainer.promotion.bars.judge import judge as verdict
 from trainer.promotion.bars.shadow import shadow
 from trainer.promotion.measured import Shadow
+from trainer.runs.bars import BarResult
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge

@@ -25,9 +25,9 @@ from signals.text.documents import to_json
 from trainer.learners.base import FitDevice
 from trainer.lineage.rules import Facts, JudgedFacts, LineageConfig, RecipeUsed, due, judge
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import BarResult
 from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
+from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import canonical_json, parsed
 from trainer.runs.evidence import Retraining, read_evidence

@@ -22,21 +22,23 @@ from signals.scoring.evidence import Holdout
 from signals.text.documents import to_json
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Case, PromotionVerdict, finite
+from trainer.promotion.bars.case import Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent
-from trainer.promotion.measure import FOLDER, Step, challenger_id, measured, model_hashes
+from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
 from trainer.promotion.seal import open_holdout
 from trainer.promotion.shadow_record import SHADOW
 from trainer.runs import looks
+from trainer.runs.bars import finite
 from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.runs.documents import canonical_json, parsed, read_document, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence
 from trainer.runs.lock import exclusive
 from trainer.runs.run_folder import file_hash
-from trainer.search.challenger import Challenger, entered, searched_under, series_of, weighed
+from trainer.search.challenger import Challenger, entered, searched_under, series_of, trained, weighed
+from trainer.tasks.recipes import task_of_kind
 
 PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"
 FIRST_RULES = 1  # of records that name none
@@ -250,10 +252,7 @@ def case_path(registry: Path, sha256: str) -> Path:
 
 
 def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Case:
-    unpriced = _unpriced(subject, request.bars)
-    book = measured(subject, request.settings, request.code_version, step, unpriced=unpriced)
-    stored = book.walk_forward.series
-    walked = series_of(stored.sessions, stored.net)
+    task = task_of_kind(subject.evidence.label)
     challenger = Challenger(
         request.run,
         request.data,
@@ -263,7 +262,15 @@ def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | Non
         request.settings.fingerprint(),
         request.bars.fingerprint(),
     )
-    known = entered(challenger, walked)
+    if task.is_traded:
+        book = measured(subject, request.settings, request.code_version, step, unpriced=_unpriced(subject, request.bars))
+        stored = book.walk_forward.series
+        walked = series_of(stored.sessions, stored.net)
+        known = entered(challenger, walked)
+    else:
+        known = entered(challenger, None)
+        walked = trained(known, challenger)
+        book = forecasts(subject, walked, request.code_version)
     case = Case(
         evidence=subject.evidence,
         measured=book,

@@ -23,6 +23,7 @@ from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
 from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.run_folder import file_hash
+from trainer.search.question import Series
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"
@@ -82,6 +83,19 @@ def measured(subject: BacktestSubject, settings: BookSettings, code_version: str
     step("books")
     write_atomic(path, canonical_json(document))
     return read_document(path, Measured)
+
+
+def forecasts(subject: BacktestSubject, gains: Series, code_version: str) -> Measured:
+    """Return what a verdict is given on of a run whose scores hold no book: the series by which its training was judged."""
+    days = tuple(str(day) for day in gains.days)
+    return Measured(
+        format=FORMAT,
+        model_sha256=model_hashes(subject.run),
+        challenger=challenger_id(subject.run),
+        snapshot_id=subject.archive.manifest.snapshot_id,
+        code_version=code_version,
+        walk_forward=BookFigures("forecasts", len(days), days[0], days[-1], series=SessionReturns(days, tuple(gains.net.tolist()))),
+    )
 
 
 def _books(books: tuple[WeightPath, ...]) -> Books:

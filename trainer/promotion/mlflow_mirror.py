@@ -23,10 +23,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from signals.errors import FixInput
 from signals.text.wording import reason_of
 from trainer.promotion import history
-from trainer.promotion.bars.case import BarResult, Case
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS, ChampionEvent
+from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import read_object
 from trainer.runs.lock import exclusive

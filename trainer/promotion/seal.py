@@ -12,16 +12,19 @@ import numpy as np
 
 from signals.errors import FixInput
 from signals.files import write_atomic
+from signals.scoring.evidence import NAN
 from trainer.backtest.figures import annual_sharpe, worth
 from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.learners.base import FitDevice
 from trainer.promotion.measure import BEFORE_HOLDOUT, FOLDER, begun, held
 from trainer.promotion.measured import SealedBook, SessionReturns
+from trainer.recipes.base import Recipe
 from trainer.runs import artefacts
 from trainer.runs.documents import read_document
 from trainer.runs.settings import TRAINING, TrainingSettings
-from trainer.samples.prepare import Range, prepare
+from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, Seal, seal_holdout
+from trainer.search.question import Series
 from trainer.tasks.recipes import config_of, recipe_named
 from trainer.validation.ic import rank_ic
 from trainer.validation.splits.oof import fit_all, scored
@@ -37,8 +40,11 @@ def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -
     FixInput
         The run has no sealed holdout, or its model cannot be fitted again as it was.
     """
-    rows, sealed, values = _scored(subject, data)
+    recipe, material, sealed, values = _scored(subject, data)
+    rows = material.rows
     write_atomic(subject.run / FOLDER / HOLDOUT, artefacts.walk_forward_parquet(rows, values))
+    if not recipe.task.is_traded:
+        return _forecasts(recipe.task.sealed(material, recipe.config, values), rows, sealed)
     book = held(subject, subject.scores(f"{FOLDER}/{HOLDOUT}").values, settings)[0]
     first = begun(book)
     net = book.net[first:]
@@ -54,12 +60,32 @@ def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -
     )
 
 
-def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.ndarray]:
+def _forecasts(shown: Series, rows: Samples, sealed: Seal) -> SealedBook:
+    """What the seal shows of scores that hold no book: a gain by session, of which no figure of a book is taken."""
+    return SealedBook(
+        engine="forecasts",
+        sessions=len(shown.net),
+        total_return=NAN,
+        annual_return=NAN,
+        annual_volatility=NAN,
+        annual_sharpe=None,
+        sharpe=None,
+        skewness=None,
+        kurtosis=None,
+        max_drawdown=NAN,
+        first=str(rows.sessions[sealed.first]),
+        last=str(rows.sessions[sealed.last]),
+        series=SessionReturns(tuple(str(day) for day in shown.days), tuple(shown.net.tolist())),
+    )
+
+
+def _scored(subject: BacktestSubject, data: Path) -> tuple[Recipe, Material, Seal, np.ndarray]:
     where = subject.run / TRAINING
     training = read_document(where, TrainingSettings)
     config = config_of(training.config, where=str(where))
     recipe = recipe_named(subject.evidence.sleeve, config)
-    rows = prepare(recipe, config, _range(subject, data, training)).rows
+    material = prepare(recipe, config, _range(subject, data, training))
+    rows = material.rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
@@ -75,7 +101,7 @@ def _scored(subject: BacktestSubject, data: Path) -> tuple[Samples, Seal, np.nda
     sealed = rows.t0 >= seal.first
     values = np.full(len(rows), np.nan)
     values[sealed] = scored(model, rows.inputs(np.flatnonzero(sealed)))
-    return rows, seal, values
+    return recipe, material, seal, values
 
 
 def _range(subject: BacktestSubject, data: Path, training: TrainingSettings) -> Range:

@@ -42,13 +42,17 @@ EXPLAINED = {
 }
 
 
+Lines = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class ReportSubject:
     """What the report shows beyond the evidence `known`.
 
     `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
     int (T,). `labelled`, float64 (T, N): the labels of the cross-validation. `importance`, float64 (F,), of `names`.
-    `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one.
+    `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one. `beside`: lines
+    that come before the others.
     """
 
     known: Evidence
@@ -61,13 +65,14 @@ class ReportSubject:
     labelled: Floats
     book: BookReturns
     trial_sharpes: Floats
+    beside: Lines = ()
 
 
 def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
     return {
-        "report.md": markdown(subject.known).encode(),
-        "report.html": html(subject.known).encode(),
+        "report.md": markdown(subject.known, subject.beside).encode(),
+        "report.html": html(subject.known, subject.beside).encode(),
         **{f"plots/{name}": content for name, content in _pictures(subject).items()},
     }
 
@@ -77,18 +82,18 @@ def rows_of(known: Evidence) -> list[tuple[str, str]]:
     return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *provenance(known)]
 
 
-def markdown(known: Evidence) -> str:
+def markdown(known: Evidence, beside: Lines = ()) -> str:
     """Return the report as Markdown."""
-    return page.markdown(_page(known))
+    return page.markdown(_page(known, beside))
 
 
-def html(known: Evidence) -> str:
+def html(known: Evidence, beside: Lines = ()) -> str:
     """Return the report as one HTML page next to its pictures."""
-    return page.html(_page(known))
+    return page.html(_page(known, beside))
 
 
-def _page(known: Evidence) -> page.Page:
-    return page.Page(f"Training of {known.sleeve}", tuple(rows_of(known)), known.warnings, dict(captions(known)))
+def _page(known: Evidence, beside: Lines) -> page.Page:
+    return page.Page(f"Training of {known.sleeve}", (*beside, *rows_of(known)), known.warnings, dict(captions(known)))
 
 
 def captions(known: Evidence) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
 from trainer.search.question import BARS_KEY, JUDGED, SEARCH, OneTrial, Series, begin, end
 from trainer.search.store import TrialHistory
+from trainer.search.trial import TrialOutcome
 
 MEND = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
 
@@ -58,8 +59,8 @@ class Challenger:
         return str(self.trials.trial or f"model/{self.identity}")
 
 
-def entered(challenger: Challenger, book: Series) -> TrialHistory:
-    """Record the judged book, and return everything that is on record; the registry keeps it.
+def entered(challenger: Challenger, book: Series | None) -> TrialHistory:
+    """Record the judged book, where there is one, and return everything that is on record; the registry keeps it.
 
     Raises
     ------
@@ -69,6 +70,16 @@ def entered(challenger: Challenger, book: Series) -> TrialHistory:
     if (challenger.run / store.FILE).exists():  # of a run of an older version, which carried its trials
         store.merge(challenger.data, challenger.run)
     _require(challenger, store.known(challenger.data, challenger.registry))
+    if book is not None:
+        _judged(challenger, book)
+    for place in store.places(challenger.data):
+        if (place / store.FILE).exists():
+            store.merge(challenger.registry, place)
+    return store.known(challenger.data, challenger.registry)
+
+
+def _judged(challenger: Challenger, book: Series) -> None:
+    """Record the judged book."""
     evidence = challenger.evidence
     identity = {
         "command": JUDGED,
@@ -83,10 +94,14 @@ def entered(challenger: Challenger, book: Series) -> TrialHistory:
     question = OneTrial(identity, challenger.key)
     begin(challenger.data, question)
     end(challenger.data, question, book)
-    for place in store.places(challenger.data):
-        if (place / store.FILE).exists():
-            store.merge(challenger.registry, place)
-    return store.known(challenger.data, challenger.registry)
+
+
+def trained(history: TrialHistory, challenger: Challenger) -> Series:
+    """Return the series by which the run's training was judged, as it is on record."""
+    found = [t for study in history.studies.values() for t in study.trials if t.key == challenger.key and t.state is TrialOutcome.COMPLETED]
+    if not found:
+        raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / store.FILE), fix=MEND)
+    return Series(found[-1].days, found[-1].net)
 
 
 def weighed(history: TrialHistory, challenger: Challenger, book: Series) -> Trials:

@@ -109,8 +109,8 @@ class Task(ABC):
         Whether labels over returns that nobody settled are judged and never learned from.
     is_traded : bool
         Whether scores rank names for a book: only then are there a search, a comparison, and the bars on books.
-    bars : tuple of Judge, optional
-        The bars of a promotion that are the task's own; None for those on a book.
+    bars : tuple of Judge
+        The bars of a promotion that are the task's own, of one without a book.
     """
 
     name: ClassVar[str]
@@ -121,7 +121,7 @@ class Task(ABC):
     min_names: ClassVar[int] = MIN_NAMES
     leaves_doubted_out: ClassVar[bool] = True
     is_traded: ClassVar[bool] = True
-    bars: ClassVar[tuple[Judge, ...] | None] = None
+    bars: ClassVar[tuple[Judge, ...]] = ()
 
     @abstractmethod
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:

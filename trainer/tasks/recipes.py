@@ -55,7 +55,12 @@ def recipe_named(sleeve: str, config: RecipeConfig | None = None) -> Recipe:
 
 def task_of(config: RecipeConfig) -> Task:
     """Return the task of a recipe."""
-    return _task(config.label.kind, "label.kind")
+    return task_of_kind(config.label.kind)
+
+
+def task_of_kind(kind: str) -> Task:
+    """Return the task of a label's kind, the ranking of returns where an earlier program named none."""
+    return _task(kind or HORIZON, "label.kind")
 
 
 def config_of(document: object, *, where: str) -> RecipeConfig:

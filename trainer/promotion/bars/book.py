@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.promotion.bars.case import BarResult, Case, at_least, at_most, finite
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.runs.bars import BarResult, at_least, at_most, finite
 from trainer.validation.significance.power import rates
 
 

@@ -11,6 +11,27 @@ from signals.config import Config, load_section
 SECTION = "promotion"
 
 
+class VolatilityBars(Config):
+    """The bars of a forecast of volatility, on the horizon that devices use.
+
+    Attributes
+    ----------
+    min_qlike_t : float
+        t of the QLIKE that it saves, walking forward, against HAR (but where it is HAR) and against RiskMetrics' EWMA.
+    max_band_miss : float
+        Share of outcomes by which the band, and the drawdown quantile, may hold more or fewer than they say.
+    max_variance_ratio : float
+        Realised over forecast variance, or its inverse.
+    """
+
+    min_qlike_t: float = 1.645
+    max_band_miss: float = Field(default=0.05, gt=0, lt=1)
+    max_variance_ratio: float = Field(default=1.25, gt=1)
+
+
+NO_OTHER = VolatilityBars()
+
+
 class PromotionConfig(Config):
     """The bars. Their hash stands in a search's identity, in a training's evidence and in every verdict.
 
@@ -67,6 +88,8 @@ class PromotionConfig(Config):
         With a person's word, a net Sharpe ratio lower by less than this a year will do, at this probability of error.
     champion_sessions : int
         Fewer common sessions compare nothing.
+    volatility : VolatilityBars
+        Asked of forecasts of volatility, in the place of those on a book.
     """
 
     min_sharpe: float = 1.0
@@ -98,6 +121,14 @@ class PromotionConfig(Config):
     champion_margin: float = Field(default=0.2, ge=0)
     champion_margin_level: float = Field(default=0.10, gt=0, lt=0.5)
     champion_sessions: int = Field(default=252, ge=2)
+    volatility: VolatilityBars = NO_OTHER
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical JSON of every value; those of forecasts are left out where they are the defaults.
+
+        Runs that were trained under the bars from before those existed were trained under these.
+        """
+        return self.hash_of(self.model_dump(mode="json", exclude={"volatility"} if self.volatility == NO_OTHER else None))
 
 
 def read_bars(path: Path | None) -> PromotionConfig:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from signals.scoring.evidence import Mean
-from trainer.promotion.bars.case import BarResult, Case, at_most, finite
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.runs.bars import BarResult, at_most, finite
 
 SURE = 2.0  # standard errors
 

@@ -15,9 +15,10 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from trainer.backtest.figures import is_ruined, worth
-from trainer.promotion.bars.case import BarResult, Case, finite
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.trials import deflated_sharpe
+from trainer.runs.bars import BarResult, finite
 from trainer.validation.significance.power import deflated_rates, rates, sharpe_error
 
 SEALED = "sealed before the search"

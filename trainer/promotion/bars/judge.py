@@ -10,10 +10,11 @@ rules is kept as it was given, and `trainer history --verify` says so instead of
 
 from __future__ import annotations
 
-from trainer.promotion.bars import book, data, scores, shadow, successor, trials, universe
+from trainer.promotion.bars import book, data, scores, series, shadow, successor, trials, universe
 from trainer.promotion.bars.case import Case, Judge, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.holdout import holdout, record
+from trainer.tasks.recipes import task_of_kind
 
 RULES = 6
 
@@ -26,13 +27,20 @@ BARS: tuple[Judge, ...] = (
     *(successor.champion, shadow.shadow),
 )
 UNSEALED: tuple[Judge, ...] = (holdout, record)
+WITHOUT_BOOK: tuple[Judge, ...] = (data.bars_first, data.leaks, series.universe, series.sessions, trials.best_of_all, series.champion)
 
 
 def judge(case: Case, bars: PromotionConfig) -> PromotionVerdict:
     """Return the verdict: the same case and bars, the same rows."""
-    return PromotionVerdict(tuple(row(case, bars) for row in (*BARS, *UNSEALED)), bars.fingerprint())
+    return PromotionVerdict(tuple(row(case, bars) for rows in bars_of(case) for row in rows), bars.fingerprint())
+
+
+def bars_of(case: Case) -> tuple[tuple[Judge, ...], tuple[Judge, ...]]:
+    """Return the bars of the case's task: those that need no opened seal, and those that do."""
+    task = task_of_kind(case.evidence.label)
+    return (BARS, UNSEALED) if task.is_traded else ((*WITHOUT_BOOK, *task.bars), (series.sealed,))
 
 
 def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:
     """Whether every bar but the holdout's two passes and there is a holdout to open."""
-    return case.evidence.holdout is not None and all(row(case, bars).passed for row in BARS)
+    return case.evidence.holdout is not None and all(row(case, bars).passed for row in bars_of(case)[0])

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr
 
-from trainer.promotion.bars.case import BarResult, Case, at_least
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.runs.bars import BarResult, at_least
 from trainer.validation.probabilities import CalibrationDocument
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from signals.scoring.evidence import Mean
-from trainer.promotion.bars.case import BarResult, Case, finite
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Profit
+from trainer.runs.bars import BarResult, finite
 from trainer.validation.significance.power import rates, sessions_needed
 
 

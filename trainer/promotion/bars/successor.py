@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.promotion.bars.case import BarResult, Case
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Word
+from trainer.runs.bars import BarResult
 from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
 
 REASONS = ("age", "cost", "data")
@@ -50,17 +51,18 @@ def _row(found: Paired, count: int, word: Word | None, bars: PromotionConfig, ve
     )
     limit, passed = "lower bound above 0", better > 0.0
     if not passed and not_worse > -bars.champion_margin:
-        limit, passed = f"lower bound above -{bars.champion_margin:g} and a person's word", _is_given(word)
+        limit, passed = f"lower bound above -{bars.champion_margin:g} and a person's word", is_given(word)
         told += f"; {_said(word)}"
     return BarResult("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
 
 
-def _is_given(word: Word | None) -> bool:
+def is_given(word: Word | None) -> bool:
+    """Whether a person gave a reason, a sentence and a name."""
     return word is not None and word.reason in REASONS and bool(word.text.strip() and word.by.strip())
 
 
 def _said(word: Word | None) -> str:
-    if word is None or not _is_given(word):
+    if word is None or not is_given(word):
         return "not proven better, and nobody gave a reason to replace it (--replace-for, --word, --by)"
     return f"replaced for {word.reason} by the word of {word.by.strip()}: {word.text.strip()}"
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from trainer.backtest.figures import Worth
-from trainer.promotion.bars.case import BarResult, Case, at_most, finite
+from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
+from trainer.runs.bars import BarResult, at_most, finite
 from trainer.runs.trials import BestOfAll
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance.dsr import Hurdle, SharpeMoments, deflation_benchmark, sessions_needed, strictest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from trainer.labels.panel import Labels
 from trainer.leaks import battery
 from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig, scores_log_odds
-from trainer.reports.training import ReportSubject, report_files, rows_of
+from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
 from trainer.runs.evidence import Evidence, ImportanceFigures, LeakFindings, WalkForward
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase
@@ -49,7 +50,11 @@ class RankReturn(Task):
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
-        return rows_of(known)
+        return [*self.beside(known), *rows_of(known)]
+
+    def beside(self, known: Evidence) -> Lines:
+        """Lines of the report that come before those of every ranking of returns."""
+        return ()
 
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge by IC, deciles, the decile book and the policy's own, the leak battery and calibrated probabilities."""
@@ -77,8 +82,26 @@ class RankReturn(Task):
         }
         told = warnings(worth, proof, config, str(source.manifest.universe_state))
         told += [f"LEAK SUSPECTED: {sentence}" for sentence in leaks.failures]
-        report = partial(_report, case=case, worth=worth, book=book, sharpes=trials.sharpes)
+        report = partial(self._report, case=case, worth=worth, book=book, sharpes=trials.sharpes)
         return TaskFindings(fields, tuple(told), report, proof.oof.scores[0])
+
+    def _report(
+        self, known: Evidence, *, case: TrainingCase, worth: ProofFigures, book: BookReturns, sharpes: Floats
+    ) -> Mapping[str, bytes]:
+        subject = ReportSubject(
+            known=known,
+            sessions=case.material.source.bars.sessions,
+            names=case.recipe.sleeve.names,
+            importance=case.fitted.model.importance(),
+            series=worth.ic_series,
+            forward=worth.walk_forward_series,
+            eligible=case.material.panel.eligible.sum(axis=1),
+            labelled=case.proof.rows.dense(case.proof.rows.label),
+            book=book,
+            trial_sharpes=sharpes,
+            beside=self.beside(known),
+        )
+        return report_files(subject)
 
 
 def _calibration(case: TrainingCase, event: str) -> Any:
@@ -121,22 +144,6 @@ def _importance(case: TrainingCase) -> ImportanceFigures | None:
     rows, cpcv = case.proof.rows, case.config.cpcv
     shape = {"groups": cpcv.groups, "embargo": cpcv.embargo_sessions, "k": case.config.label.k, "seed": case.request.seed}
     return importance_of(importance(rows, case.learner, **shape, step=case.step), rows.names)
-
-
-def _report(known: Evidence, *, case: TrainingCase, worth: ProofFigures, book: BookReturns, sharpes: Floats) -> Any:
-    subject = ReportSubject(
-        known=known,
-        sessions=case.material.source.bars.sessions,
-        names=case.recipe.sleeve.names,
-        importance=case.fitted.model.importance(),
-        series=worth.ic_series,
-        forward=worth.walk_forward_series,
-        eligible=case.material.panel.eligible.sum(axis=1),
-        labelled=case.proof.rows.dense(case.proof.rows.label),
-        book=book,
-        trial_sharpes=sharpes,
-    )
-    return report_files(subject)
 
 
 RANK_RETURN = RankReturn()

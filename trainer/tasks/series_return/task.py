@@ -14,22 +14,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
+from signals.market.bars import Bars, Days, Floats
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import trailing_volatility
 from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.runs.bars import BarResult, at_least
 from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
+from trainer.samples.prepare import Material
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
 
 SURE_T = 2.0
 WINDOW = 20  # sessions of the volatility
@@ -56,6 +62,11 @@ class TimingFigures:
     gain: Mean
 
 
+def correlation(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the rank correlation through time, walking forward."""
+    return at_least("correlation", case.evidence.forward_ic.t, SURE_T, "t of the rank correlation through time, walking forward")
+
+
 class SeriesReturn(Task):
     """Each series' own return over k sessions, in units of its own volatility."""
 
@@ -64,6 +75,7 @@ class SeriesReturn(Task):
     config = SeriesRecipe
     min_names = 1
     is_traded = False
+    bars = (correlation,)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label by the return over k sessions; none where the volatility before it is not known."""
@@ -84,11 +96,9 @@ class SeriesReturn(Task):
         forward = rows.dense(proof.walk_forward)
         walked = timing(forward, label)
         right = np.where(np.isfinite(forward) & np.isfinite(label), np.sign(forward) == np.sign(label), np.nan)
-        gain = session_mean(np.sign(forward) * label) / k
-        known = np.isfinite(gain)
-        tried = case.recorded(Series(rows.sessions[known], gain[known]))
+        tried = case.recorded(_gains(forward, label, k, rows.sessions))
         ic, ahead = overlapping_mean(series, k), overlapping_mean(walked, k)
-        found = TimingFigures(overlapping_mean(session_mean(right), k), overlapping_mean(gain, k))
+        found = TimingFigures(overlapping_mean(session_mean(right), k), overlapping_mean(session_mean(np.sign(forward) * label) / k, k))
         fields: dict[str, Any] = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=k - 1, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
@@ -97,6 +107,11 @@ class SeriesReturn(Task):
         }
         told = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
         return TaskFindings(fields, told, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return what holding the sign of the sealed sessions' scores earned, a session."""
+        rows = material.rows
+        return _gains(rows.dense(scores), rows.dense(rows.label), config.label.k, rows.sessions)
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
@@ -122,6 +137,13 @@ def timing(scores: Floats, labels: Floats) -> Floats:
         if known.sum() >= MIN_OWN:
             product[known, column] = _standardised(scores[known, column]) * _standardised(labels[known, column])
     return session_mean(product)
+
+
+def _gains(scores: Floats, labels: Floats, k: int, sessions: Days) -> Series:
+    """Return of holding sign(s), by session of the score and session of the label's k, mean over names."""
+    gain = session_mean(np.sign(scores) * labels) / k
+    known = np.isfinite(gain)
+    return Series(sessions[known], gain[known])
 
 
 def _standardised(values: Floats) -> Floats:

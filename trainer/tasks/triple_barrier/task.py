@@ -20,6 +20,7 @@ from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
 from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import Samples
 from trainer.tasks.base import TaskFindings, TrainingCase
@@ -92,9 +93,9 @@ class TripleBarrier(RankReturn):
         fields = {**found.fields, "others": {"classes": asdict(classes)}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told))
 
-    def rows(self, known: Evidence) -> list[tuple[str, str]]:
-        """(what, figure) lines of the report."""
-        return [*class_rows(known.others), *super().rows(known)]
+    def beside(self, known: Evidence) -> Lines:
+        """Lines about the classes."""
+        return class_rows(known.others)
 
 
 def class_figures(rows: Samples, scores: Floats) -> ClassFigures:
@@ -110,16 +111,16 @@ def class_figures(rows: Samples, scores: Floats) -> ClassFigures:
     return ClassFigures(profit, stop, time, log_loss(came[late], said), log_loss(came[late], base))
 
 
-def class_rows(others: Mapping[str, Any]) -> list[tuple[str, str]]:
+def class_rows(others: Mapping[str, Any]) -> Lines:
     """(what, figure) lines of the classes; none where the evidence has no classes."""
     if (found := others.get("classes")) is None:
-        return []
+        return ()
     losses = [found["log_loss"], found["base_log_loss"]]
     told = " against ".join("n/a" if one is None or one != one else f"{one:.4f}" for one in losses)
-    return [
+    return (
         ("Trades that end by profit, stop, time", ", ".join(f"{found[name]:.1%}" for name in ("profit", "stop", "time"))),
         ("Log loss of profit against stop, and the base rate's", told),
-    ]
+    )
 
 
 TRIPLE_BARRIER = TripleBarrier()

@@ -25,6 +25,7 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.volatility.bars import BARS
 from trainer.tasks.volatility.config import VolatilityRecipe
 from trainer.tasks.volatility.figures import BASELINE, DrawdownFigures, VolatilityFigures, drawdown_figures, gains, volatility_figures
 from trainer.tasks.volatility.proof import (
@@ -54,6 +55,7 @@ class Volatility(Task):
     needs = ("log_volatility_22", "log_volatility_252")
     leaves_doubted_out = False  # returns are limited to +-50 % in label and features alike
     is_traded = False
+    bars = BARS
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label by the log volatility over k sessions."""

@@ -1,0 +1,195 @@
+"""Tasks beside the ranking of returns and the forecast of volatility, and recipes whose parts disagree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from signals.errors import BadConfig
+from signals.inference import predict
+from signals.sleeves.equities_xs import EQUITIES_XS
+from signals.sleeves.risk import RISK
+from signals.views import WindowsView
+from tests.fakes.bars import synthetic_bars
+from tests.fakes.curated import curate
+from tests.fakes.labelled import samples_of
+from trainer.__main__ import app
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.triple_barrier import Barriers, trailing_volatility, triple_barrier_labels
+from trainer.learners.base import FitDevice
+from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.samples.samples import samples
+from trainer.tasks import TASKS
+from trainer.tasks.recipes import RECIPES, config_of, recipe_named, require_agreement, task_of
+from trainer.tasks.series_return.task import SERIES_RETURN, timing
+from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER, BarrierRecipe, class_figures
+
+SMALL = """
+lightgbm: {trees: 12, num_leaves: 7, min_data_in_leaf: 60}
+seeds: 1
+cpcv: {groups: 4, test_groups: 2, embargo_sessions: 5, long_embargo_sessions: 0, holdout_sessions: 40}
+"""
+
+
+def call(*words: str) -> dict[str, Any]:
+    result = CliRunner().invoke(app, [*words, "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture(scope="module")
+def recipe(data: Path) -> Path:
+    path = data.parent / "small.yml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_triple_barrier_is_trained_by_one_option(data: Path, recipe: Path, tmp_path: Path) -> None:
+    """`--label triple_barrier`: 2 and 1 sigma of 20 sessions, 10 sessions of patience, classes learned, trades' returns judged."""
+    run = tmp_path / "run"
+    words = ("--data", str(data), "--run", str(run), "--config", str(recipe))
+    known = call("train", "--sleeve", "equities_xs", "--label", "triple_barrier", *words)
+    assert (known["label"], known["horizon"], known["entry"], known["leak_certificate"]["total"]) == ("triple_barrier", 10, "opg", 0)
+    classes = known["classes"]
+    assert classes["profit"] + classes["stop"] + classes["time"] == pytest.approx(1.0)
+    assert classes["stop"] > classes["profit"] > 0.05, "a stop at one sigma is nearer than a profit at two"
+    assert known["calibration"]["event"] == "the profit target is touched first"
+    assert known["calibration"]["judged"]["came"] < 0.5
+    config = json.loads((run / "training_cfg.json").read_bytes())["config"]
+    assert config["label"] | {"profit": 2.0, "stop": 1.0, "k": 10, "window": 20, "quality": True} == config["label"]
+    with np.load(run / "golden.npz") as golden:
+        np.testing.assert_array_equal(predict([(run / "model.onnx").read_bytes()], golden["inputs"]), golden["scores"])
+    assert "Log loss of profit against stop" in (run / "report.md").read_text()
+
+
+def test_one_symbol_can_be_trained_alone(data: Path, recipe: Path, tmp_path: Path) -> None:
+    """The label decides how many names a session needs: a ranking cannot be learned of one, a series' own return can."""
+    words = ("--data", str(data), "--config", str(recipe), "--symbols", _symbol(data))
+    known = call("train", "--sleeve", "equities_xs", "--label", "series_return", "--run", str(tmp_path / "one"), *words)
+    assert known["training"]["symbols"] == 1 and known["training"]["rows"] == known["training"]["sessions"]
+    assert known["label"] == "series_return" and known["timing"]["hit_rate"]["sessions"] > 50
+    assert (tmp_path / "one" / "plots" / "cumulative_ic.png").exists()
+    refused = CliRunner().invoke(app, ["train", "--sleeve", "equities_xs", "--run", str(tmp_path / "none"), *words])
+    assert "eligible names" in str(refused.exception)
+
+
+def _symbol(data: Path) -> str:
+    from signals.market.dataset import load_bars, read_manifest
+
+    manifest = read_manifest(data)
+    bars = load_bars(data, manifest, manifest.first, manifest.last)
+    return bars.symbols[int(bars.eligible.sum(axis=0).argmax())]
+
+
+def test_what_a_triple_barrier_teaches_is_how_the_trade_ended_and_its_quality_weighs_a_session_as_before() -> None:
+    bars = synthetic_bars(3, sessions=120, symbols=30)
+    config = BarrierRecipe()
+    labels, plain = (TRIPLE_BARRIER.labels(bars, one, ()) for one in (config, config_of(_without_quality(), where="test")))
+    known = labels.ends >= 0
+    found = triple_barrier_labels(bars, Barriers())
+    np.testing.assert_array_equal(labels.target[known], found.side[known])
+    assert set(np.unique(labels.target[known])) == {-1.0, 0.0, 1.0} and plain.quality is None
+    means = np.nanmean(np.where(known, labels.quality, np.nan)[known.any(axis=1)], axis=1)
+    np.testing.assert_allclose(means, 1.0)
+    assert np.nanmin(labels.quality) == 0.5 and np.nanmax(labels.quality) == 1.5
+    panel = EQUITIES_XS.panel(bars)
+    weighed, alike = (samples(panel, one, first=60) for one in (labels, plain))
+    for rows in (weighed, alike):
+        by_session = np.bincount(rows.t0, rows.weight)[np.unique(rows.t0)]
+        np.testing.assert_allclose(by_session, by_session[0])
+    assert len(np.unique(weighed.weight.round(9))) > len(np.unique(alike.weight.round(9)))
+
+
+def _without_quality() -> dict[str, Any]:
+    return {"label": {"kind": "triple_barrier", "quality": False}}
+
+
+def test_log_loss_of_profit_against_stop_is_below_the_base_rates_for_a_score_that_knows_alone() -> None:
+    rng = np.random.default_rng(0)
+    sessions, names = 200, 20
+    t0 = np.repeat(np.arange(sessions), names)
+    side = rng.choice([-1.0, 0.0, 1.0], len(t0), p=[0.5, 0.2, 0.3])
+    rows = samples_of(
+        np.busday_offset(np.datetime64("2020-01-01"), np.arange(sessions + 5), roll="forward"),
+        tuple(f"N{i:02d}" for i in range(names)),
+        ("f",),
+        features=np.zeros((len(t0), 1), np.float32),
+        t0=t0,
+        t1=t0 + 3,
+        column=np.tile(np.arange(names), sessions),
+        label=side,
+        target=side,
+        weight=np.ones(len(t0)),
+    )
+    knows, guesses = class_figures(rows, side + rng.normal(size=len(t0))), class_figures(rows, rng.normal(size=len(t0)))
+    assert knows.is_skilled and not np.isnan(guesses.log_loss) and guesses.log_loss > guesses.base_log_loss - 0.01
+    assert (round(knows.profit, 1), round(knows.stop, 1), round(knows.time, 1)) == (0.3, 0.5, 0.2)
+    assert np.isnan(class_figures(rows.where(side > 0), np.ones(int((side > 0).sum()))).log_loss)
+
+
+def test_a_series_is_measured_in_its_own_volatility_and_by_its_own_ranks() -> None:
+    """The correlation through time of a score with itself is 1, but for names that have fewer sessions than others."""
+    bars = synthetic_bars(5, sessions=160, symbols=6)
+    labels = SERIES_RETURN.labels(bars, RecipeConfig(), ())
+    known = labels.ends >= 0
+    expected = horizon_labels(bars, 5).values / (trailing_volatility(bars.total_return, 20) * np.sqrt(5))
+    np.testing.assert_allclose(labels.target[known], expected[known])
+    values = np.where(known, labels.values, np.nan)
+    assert np.nanmean(timing(values, values)) == pytest.approx(1.0, abs=0.05)
+    assert np.nanmean(timing(-values, values)) == pytest.approx(-1.0, abs=0.05)
+    assert np.isnan(timing(values[:20], values[:20])).all(), "twenty sessions of a name rank nothing"
+
+
+@pytest.mark.parametrize(
+    ("sleeve", "document", "device", "sentence"),
+    [
+        (EQUITIES_XS, {"label": {"kind": "volatility"}}, FitDevice.AUTO, "the feature log_volatility_22, which the sleeve equities_xs"),
+        (EQUITIES_XS, {"sleeve": "risk"}, FitDevice.AUTO, "the recipe is of the sleeve risk, not of equities_xs"),
+        (EQUITIES_XS, {"view": {"kind": "windows", "length": 20}}, FitDevice.AUTO, "the learner lightgbm takes no windows, only table"),
+        (RISK, {"learner": "ridge"}, FitDevice.CUDA, "no CUDA device"),
+    ],
+)
+def test_a_recipe_whose_parts_disagree_is_refused_in_one_sentence(
+    sleeve: Any, document: dict[str, Any], device: FitDevice, sentence: str, tmp_path: Path
+) -> None:
+    config = config_of(document, where="test")
+    with pytest.raises(BadConfig, match=sentence) as told:
+        require_agreement(Recipe(sleeve, task_of(config), config), device)
+    assert str(told.value).count(". ") <= 1
+
+
+def test_the_refusal_comes_before_any_data_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yml"
+    path.write_text("label: {kind: volatility}\n")
+    nowhere = ("--data", str(tmp_path / "no dataset"), "--run", str(tmp_path / "run"))
+    answer = CliRunner().invoke(app, ["train", "--sleeve", "equities_xs", "--config", str(path), *nowhere])
+    assert isinstance(answer.exception, BadConfig) and "log_volatility_22" in str(answer.exception)
+
+
+def test_every_recipe_agrees_with_itself_and_an_unknown_label_is_refused() -> None:
+    for name in RECIPES:
+        require_agreement(recipe_named(name))
+    with pytest.raises(BadConfig, match="there is no label 'oracle'"):
+        config_of({"label": {"kind": "oracle"}}, where="test")
+    assert len({task.kind for task in TASKS.values()}) == len(TASKS)
+
+
+def test_a_view_other_than_the_table_changes_the_recipes_hash_and_the_table_does_not() -> None:
+    plain = RecipeConfig()
+    assert replace(Recipe(EQUITIES_XS, task_of(plain), plain), config=plain).config.fingerprint() == plain.fingerprint()
+    assert "view" not in plain.identity() and plain.model_copy(update={"view": WindowsView(20)}).fingerprint() != plain.fingerprint()
+    assert config_of({"sleeve": "equities_xs"}, where="test").fingerprint() == plain.fingerprint()
