@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from appliance.controls.limits import TripwireLimits
 from appliance.schedule.timetable import Entering
@@ -15,7 +15,7 @@ from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
-from signals.scoring.router import RouterConfig
+from signals.scoring.sleeve_weights import SleeveName, from_router
 from signals.storage.s3 import S3Config
 
 
@@ -31,6 +31,33 @@ class Scoring(StrEnum):
 
     LOCAL = "local"
     PULLED = "pulled"
+
+
+class SleeveConfig(Config):
+    """One sleeve that the device trades; a number in its place is its weight.
+
+    Attributes
+    ----------
+    weight : float
+        Positive, on any scale: it counts by its share of all weights.
+    scoring : Scoring or None
+        Who computes its scores; None is the device's own `scoring`.
+    """
+
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    scoring: Scoring | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_weight(cls, given: object) -> object:
+        return {"weight": given} if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+class MissingSleeve(StrEnum):
+    """What a routed sleeve without scores means: its share stays unallocated, or the session is refused."""
+
+    REDUCE = "reduce"
+    REFUSE = "refuse"
 
 
 class VenueConfig(Config):
@@ -154,7 +181,10 @@ class ApplianceConfig(Config):
     venue : VenueConfig
     stores : StoresConfig
     backup : BackupConfig
-    router : RouterConfig
+    sleeves : mapping of sleeve to SleeveConfig
+        What is traded, by weight. `router: {weights: ...}` of the release before is read as the same.
+    missing_sleeve : MissingSleeve
+        What happens when a sleeve has no scores; where more than half of the weight has none, the session is refused.
     portfolio : PortfolioConfig
     execution : ExecutionConfig
     tripwires : TripwireLimits
@@ -163,20 +193,36 @@ class ApplianceConfig(Config):
     accept_unproven : bool
         Let an `evaluation` bundle trade on a real paper account, at the portfolio's `rehearsal_gross`.
     scoring : Scoring
-        `pulled` takes the signed scores that `trainer score-daily` delivers instead of computing them. The same scores
-        give the same orders: it is no part of the configuration hash.
+        Of every sleeve that names none of its own. `pulled` takes the signed scores that `trainer score-daily` delivers
+        instead of computing them. The same scores give the same orders: it is no part of the configuration hash.
     """
 
     venue: VenueConfig = VenueConfig()
     stores: StoresConfig
     backup: BackupConfig = BackupConfig()
-    router: RouterConfig = RouterConfig()
+    sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": SleeveConfig()}, min_length=1)
+    missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
     tripwires: TripwireLimits = TripwireLimits()
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_router(cls, given: object) -> object:
+        return from_router(given)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every sleeve that is traded, in the configured order."""
+        return {name: sleeve.weight for name, sleeve in self.sleeves.items()}
+
+    def scoring_of(self, sleeve: str) -> Scoring:
+        """Who computes a sleeve's scores."""
+        own = self.sleeves.get(sleeve)
+        return own.scoring if own is not None and own.scoring is not None else self.scoring
 
     @property
     def starting_equity(self) -> Decimal:
@@ -207,12 +253,16 @@ class ApplianceConfig(Config):
 
     def decision_hash(self) -> str:
         """SHA-256 over every setting that can change an order; the places of files are not among them."""
-        return _WithoutPlaces(**{name: getattr(self, name) for name in _WithoutPlaces.model_fields}).fingerprint()
+        routed: dict[str, object] = {"weights": self.weights}  # under the name of before: the same orders have the same hash
+        if self.missing_sleeve is not MissingSleeve.REDUCE:
+            routed["missing"] = self.missing_sleeve.value
+        named = {name: getattr(self, name) for name in _WithoutPlaces.model_fields if name != "router"}
+        return _WithoutPlaces(**named, router=routed).fingerprint()
 
 
 class _WithoutPlaces(Config):
     venue: VenueConfig
-    router: RouterConfig
+    router: dict[str, object]
     portfolio: PortfolioConfig
     execution: ExecutionConfig
     tripwires: TripwireLimits

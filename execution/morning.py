@@ -21,7 +21,7 @@ from execution.planning.restating import new_names, reference_prices, renamed_ri
 from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import build
 from portfolio.config import PortfolioConfig
-from portfolio.risk.kelly import SizingCoefficient
+from portfolio.policy.blend import Blend
 from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.audit.extremes import waiting
@@ -116,25 +116,22 @@ class MorningTargets:
     path: Mapping[str, float]
 
 
-def known(scores: Scores, evening: Evening, horizon: int, ic: SizingCoefficient) -> Morning:
+def known(scores: Blend, evening: Evening) -> Morning:
     """Estimate the risk at asof and restate everything for the names and prices of D.
 
     Parameters
     ----------
-    scores : Scores
-        Of asof.
+    scores : Blend
+        Of asof, and what sizes them.
     evening : Evening
-    horizon : int
-        k, sessions of the label.
-    ic : SizingCoefficient
-        By which the book is sized.
 
     Raises
     ------
     TooLittleHistory
         Fewer sessions than the risk estimate needs.
     """
-    risk = with_volatility(estimate(evening.bars, horizon, ic), evening.volatility)
+    first = scores.parts[0]  # each sleeve's own IC and k size it: the model's horizon is only the unit of risk
+    risk = with_volatility(estimate(evening.bars, first.horizon_sessions, first.ic), evening.volatility)
     names = new_names(evening.actions)
     waits = waiting(evening.bars)
     closes = {symbol: close for symbol, close in evening.closes.items() if symbol not in waits}

@@ -66,7 +66,7 @@ def build(
         raise InvariantBroken(f"a ramp of {ramp} or an equity of {equity_usd}")
     held = _as_mapping(current)
     book = target_book(scores, risk, limits, held, equity_usd, prices)
-    k = limits.step_sessions or risk.horizon_sessions
+    k = limits.step_sessions or book.candidates.backing.step_sessions
     symbols, way = way_to(book, risk, held, ramp / k, limits.band(equity_usd))
     taken = step(way, limits)
     return TargetWeights(
@@ -82,7 +82,8 @@ def build(
 def way_to(book: TargetBook, risk: RiskModel, held: Mapping[str, float], fraction: float, band: float) -> tuple[tuple[str, ...], Way]:
     """Align the target book and what is held on their union, sorted by symbol."""
     wanted = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
-    mu = dict(zip(book.candidates.symbols, book.candidates.mu.tolist(), strict=True))
+    held_for = book.candidates.backing.step_sessions / risk.horizon_sessions  # mu is of the risk model's horizon, a trade is held for k
+    mu = dict(zip(book.candidates.symbols, (book.candidates.mu * held_for).tolist(), strict=True))
     beta = dict(zip(risk.symbols, risk.beta.tolist(), strict=True))
     symbols = tuple(sorted({s for s, w in wanted.items() if w != 0} | {s for s, w in held.items() if w != 0}))
     way = Way(
@@ -102,10 +103,10 @@ def _as_mapping(current: TargetWeights | Mapping[str, float]) -> Mapping[str, fl
     return current
 
 
-def _told(taken: Step, way: Way, k: int, ramp: float) -> Decisions:
+def _told(taken: Step, way: Way, k: float, ramp: float) -> Decisions:
     weights = taken.weights
     return (
-        ("step", f"1/{k} of the way" + (f", ramp {ramp:.2f}" if ramp < 1 else "")),
+        ("step", f"1/{k:g} of the way" + (f", ramp {ramp:.2f}" if ramp < 1 else "")),
         ("skipped below the band", str(taken.below_band)),
         ("skipped below their cost", str(taken.below_cost)),
         ("slices added for balance", str(taken.rebalanced)),

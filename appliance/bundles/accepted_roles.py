@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from appliance.config import ApplianceConfig, Venue
-from signals.bundle import Policy, Role
+from signals.bundle import Role
 from signals.bundle.layout import TRADED
-from signals.code_version import release
-from signals.market.sessions import Calendar
-from signals.sleeves import SLEEVES
 
 
 def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
@@ -28,9 +23,3 @@ def sought_roles(config: ApplianceConfig) -> tuple[Role, ...]:
 def is_rehearsal(role: Role, config: ApplianceConfig) -> bool:
     """Whether a bundle of this role has the declared size of a rehearsal: a person accepted it unproven."""
     return role is Role.EVALUATION and config.accept_unproven
-
-
-def bundle_policy(asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
-    """Policy of the session `asof` by the device's clock."""
-    sleeves = {name: SLEEVES[name].spec for name in config.router.weights if name in SLEEVES}
-    return Policy(asof, calendar, sleeves, accepted_roles(config), release(), entry=config.execution.entry.in_manifest)

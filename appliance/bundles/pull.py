@@ -120,7 +120,14 @@ class BundlePull:
 
 
 def pull_bundle(
-    store: PublishedStore, bundles: BundleStore, policy: Policy, incoming: Path, *, sleeves: Sequence[str], roles: Sequence[Role] = TRADED
+    store: PublishedStore,
+    bundles: BundleStore,
+    policy: Policy,
+    incoming: Path,
+    *,
+    sleeves: Sequence[str],
+    roles: Sequence[Role] = TRADED,
+    former: bool = True,
 ) -> BundlePull:
     """Put the newest published bundle in force, if it passes every check; otherwise the old one stays.
 
@@ -140,6 +147,8 @@ def pull_bundle(
     sleeves : sequence of str
     roles : sequence of Role
         In the order in which they are looked for: the first that is published is the one.
+    former : bool
+        Whether the layout of releases before is looked at.
 
     Raises
     ------
@@ -151,7 +160,7 @@ def pull_bundle(
     current = bundles.current()
     shutil.rmtree(incoming, ignore_errors=True)
     try:
-        latest = find_latest(store.find, sleeves, roles)
+        latest = find_latest(store.find, sleeves, roles, former=former)
         if latest is None:
             raise StoreUnreachable("no bundle is published", where=", ".join(sleeves), fix="Run `trainer publish`")
         if current is not None and current.folder == latest.folder and current.grant is None:

@@ -1,17 +1,20 @@
-"""Auxiliary bundles: risk forecasts that scale the book, and a shadow model that is scored and never traded.
+"""Slots: where a device keeps the bundles of each sleeve, and what it accepts there.
 
-Each slot is a bundle store of its own below `state/bundles`, with its own sequence and high-water, under the device's
-root key and key set. A slot never stops the day: without its bundle the book is scaled by the window's volatilities,
-and nobody shadows.
+    state/bundles/<sleeve>/           the bundle that is traded, or that scales the book
+    state/bundles/<sleeve>/shadow/    one that is scored next to it and never traded
+
+Each slot is a bundle store of its own, with its own pointer, sequence, high-water and expiry, under the device's one root
+key and key set. Which slots there are follows from the configured sleeves: `slots_of`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from enum import StrEnum
+from pathlib import Path
 
-from appliance.bundles.accepted_roles import accepted_roles, bundle_policy
+from appliance.bundles.accepted_roles import accepted_roles, sought_roles
 from appliance.bundles.pull import pull_bundle
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
@@ -20,24 +23,58 @@ from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle, Policy, Role
 from signals.bundle.layout import TRADED, find_latest
+from signals.bundle.verification import FeatureSpec
 from signals.code_version import release
 from signals.errors import BundleRefused
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
+from signals.sleeves.risk import RISK
 
 
-class BundleSlot(StrEnum):
-    """The purpose of an auxiliary bundle."""
+@dataclass(frozen=True)
+class Slot:
+    """The place of one sleeve's bundle, or of its shadow.
 
-    RISK = "risk"
-    SHADOW = "shadow"
+    Attributes
+    ----------
+    sleeve : str
+    is_shadow : bool
+    """
+
+    sleeve: str
+    is_shadow: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name under which its scores are recorded and its alerts are raised."""
+        return f"{self.sleeve} {Role.SHADOW}" if self.is_shadow else self.sleeve
+
+    @property
+    def key(self) -> str:
+        """The name in one word, for keys of alerts."""
+        return self.name.replace(" ", "-")
+
+    def folder(self, bundles: Path) -> Path:
+        """Its folder below `state/bundles`."""
+        return bundles / self.sleeve / Role.SHADOW if self.is_shadow else bundles / self.sleeve
+
+
+def traded_slots(config: ApplianceConfig) -> tuple[Slot, ...]:
+    """Slots of the sleeves whose scores are traded, in the configured order."""
+    return tuple(Slot(name) for name in config.sleeves)
+
+
+def slots_of(config: ApplianceConfig) -> tuple[Slot, ...]:
+    """Every slot of this device: the traded sleeves, the risk sleeve that scales the book, and a shadow of each."""
+    real = tuple(dict.fromkeys((*traded_slots(config), Slot(RISK.name))))
+    return (*real, *(Slot(slot.sleeve, is_shadow=True) for slot in real))
 
 
 @dataclass(frozen=True)
 class SlotPull:
     """The outcome of pulling a slot's newest published bundle; `name` is empty where the slot is empty."""
 
-    slot: BundleSlot
+    slot: Slot
     name: str = ""
     is_new: bool = False
     refusal: str = ""
@@ -45,32 +82,28 @@ class SlotPull:
     @property
     def summary(self) -> str:
         """The slot's state in a few words; empty for an empty slot of which nothing was refused."""
-        if self.refusal:
-            return f"{self.slot} bundle refused: {self.refusal}"
-        return f"{self.slot} bundle {self.name}{' is new' if self.is_new else ''}" if self.name else ""
+        kept = f"{self.slot.name} bundle {self.name}{' is new' if self.is_new else ''}" if self.name else ""
+        refused = f"{self.slot.name} bundle refused: {self.refusal}" if self.refusal else ""
+        return "; ".join(part for part in (kept, refused) if part)
 
 
-def slot_store(slot: BundleSlot, folder: StateFolder, fs: Fs) -> BundleStore:
+def slot_store(slot: Slot, folder: StateFolder, fs: Fs) -> BundleStore:
     """Return the slot's bundles."""
-    return BundleStore(folder.bundles / slot, fs, keys=folder.bundles)
+    return BundleStore(slot.folder(folder.bundles), fs, keys=folder.bundles)
 
 
-def recorded_as(slot: BundleSlot, sleeve: str) -> str:
-    """Name under which the slot's scores of `sleeve` are recorded: never that of the scores that are traded on."""
-    return sleeve if slot is BundleSlot.RISK else f"{sleeve} {slot}"
-
-
-def slot_policy(slot: BundleSlot, asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
-    """Return what the slot accepts at `asof`: risk forecasts in the roles of the venue, shadows in the role shadow only."""
-    if slot is BundleSlot.SHADOW:
-        sleeves = bundle_policy(asof, config, calendar).sleeves
-        return Policy(asof, calendar, sleeves, frozenset({Role.SHADOW}), release())
-    sleeves = {slot.value: SLEEVES[slot.value].spec}
-    return Policy(asof, calendar, sleeves, accepted_roles(config), release())
+def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
+    """Return what the slot accepts at `asof`: its own sleeve, a shadow in that role only, others in the roles of the venue."""
+    sleeve = SLEEVES.get(slot.sleeve)
+    known: Mapping[str, FeatureSpec] = {} if sleeve is None else {slot.sleeve: sleeve.spec}
+    roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
+    policy = Policy(asof, calendar, known, roles, release())
+    is_sized = not slot.is_shadow and slot.sleeve != RISK.name  # only what is traded has to enter as the schedule does
+    return replace(policy, entry=config.execution.entry.in_manifest) if is_sized else policy
 
 
 def pull_slot(
-    slot: BundleSlot, store: PublishedStore, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar
+    slot: Slot, store: PublishedStore, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar
 ) -> SlotPull:
     """Put the slot's newest published bundle in force if it passes every check; the old one, or none, stays otherwise.
 
@@ -80,32 +113,45 @@ def pull_slot(
         The store could not be read.
     """
     bundles, policy = slot_store(slot, folder, fs), slot_policy(slot, asof, config, calendar)
-    roles = (Role.SHADOW,) if slot is BundleSlot.SHADOW else TRADED
+    roles, former = sought(slot, config), _has_former(slot, config)
     try:
-        if find_latest(store.find, tuple(policy.sleeves), roles) is None:
+        if find_latest(store.find, (slot.sleeve,), roles, former=former) is None:
             current = bundles.current()
             return SlotPull(slot, current.folder if current else "")
-        done = pull_bundle(store, bundles, policy, folder.incoming, sleeves=tuple(policy.sleeves), roles=roles)
+        done = pull_bundle(store, bundles, policy, folder.incoming, sleeves=(slot.sleeve,), roles=roles, former=former)
     except BundleRefused as error:
-        return SlotPull(slot, refusal=str(error))
+        current = bundles.current()
+        return SlotPull(slot, current.folder if current else "", refusal=str(error))
     return SlotPull(slot, done.in_force, done.is_new, done.refusal)
 
 
-def load_slot(slot: BundleSlot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> Bundle | None:
-    """Return the slot's bundle, verified again and not expired; None for an empty slot.
+def sought(slot: Slot, config: ApplianceConfig) -> tuple[Role, ...]:
+    """Roles in the order in which they are looked for, for this slot."""
+    if slot.is_shadow:
+        return (Role.SHADOW,)
+    return TRADED if slot.sleeve == RISK.name else sought_roles(config)
+
+
+def _has_former(slot: Slot, config: ApplianceConfig) -> bool:
+    """Whether the layout of releases before, with one place for all traded sleeves, can only mean this slot."""
+    return (slot == Slot(RISK.name)) or (len(config.sleeves) == 1 and slot.sleeve in config.sleeves)
+
+
+def load_slot(slot: Slot, folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> Bundle:
+    """Return the slot's bundle, verified again.
+
+    An expired one of a traded sleeve is returned: its age is a tripwire's business. Any other is refused.
 
     Raises
     ------
     BundleRefused
-        It is no longer what was activated, its key was revoked, or it is too old to be believed.
+        There is none, it is no longer what was activated, its key was revoked, or it is too old to be believed.
     """
-    bundles = slot_store(slot, folder, fs)
-    if bundles.current() is None:
-        return None
-    bundle = bundles.load(slot_policy(slot, asof, config, calendar))
-    if bundle.age_sessions > bundle.age_limit_sessions:
+    bundle = slot_store(slot, folder, fs).load(slot_policy(slot, asof, config, calendar))
+    is_traded = slot in traded_slots(config)
+    if not is_traded and bundle.age_sessions > bundle.age_limit_sessions:
         raise BundleRefused(
-            f"the {slot} bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}",
+            f"the {slot.name} bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}",
             where=bundle.manifest.bundle_id,
             fix="Publish a newer one",
         )

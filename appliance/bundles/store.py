@@ -1,8 +1,11 @@
 """The device's bundle store: the bundle in force, the highest sequence ever seen, and the switch between bundles.
 
-Files, all below `state/bundles`:
+Files, below `state/bundles`, shared by all slots:
     root.pub              the offline root's public key, given once when the device is initialised
     keyset.json           the newest root-signed key set
+    activated.json        newest sequence ever activated in each slot: a slot whose own record is lost is refused
+
+and below the slot's folder there (`appliance.bundles.slots`):
     high_water.json       newest sequence ever activated, and its bundle id
     current.json          the bundle in force: folder, manifest sha256, and the rollback grant if there is one
     <seq>-<bundle id>/    verified bundles
@@ -10,7 +13,7 @@ Files, all below `state/bundles`:
 Invariants
 ----------
 1. A refused bundle changes nothing: the pointer, the high-water and the bundle in force stay.
-2. The high-water is durable before the pointer names a newer bundle, and never goes down.
+2. The high-water is durable before the pointer names a newer bundle, and never goes down: a lost one is a refusal, never 0.
 3. What is copied into place is what was verified, from memory; the source folder is not read again.
 4. The bundle in force is verified again, from its own bytes, every time it is loaded.
 """
@@ -43,7 +46,8 @@ from signals.bundle.verification import Reproduce
 from signals.errors import BundleRefused, FixInput
 from signals.inference import predict
 
-ROOT_FILE, KEYSET_FILE, HIGH_WATER_FILE, CURRENT_FILE = "root.pub", "keyset.json", "high_water.json", "current.json"
+ROOT_FILE, KEYSET_FILE, ACTIVATED_FILE = "root.pub", "keyset.json", "activated.json"
+HIGH_WATER_FILE, CURRENT_FILE = "high_water.json", "current.json"
 
 
 class Pointer(Document):
@@ -74,6 +78,12 @@ class StoredHighWater(Document):
     bundle_id: str
 
 
+class Activated(Document):
+    """The content of `activated.json`: the newest sequence of each slot, by its path below `state/bundles`."""
+
+    slots: dict[str, int]
+
+
 @dataclass(frozen=True)
 class Activation:
     """The outcome of `activate`: the verified bundle, and whether it is a change."""
@@ -88,7 +98,7 @@ class BundleStore:
     Parameters
     ----------
     folder : Path
-        `state/bundles`.
+        Of the slot.
     keys : Path, optional
         Folder of the root key and the key set; `folder` itself unless given. Neighbouring stores share them, so
         that a revoked key is revoked for all.
@@ -139,14 +149,43 @@ class BundleStore:
         return read_keyset(content, self.roots())
 
     def high_water(self) -> HighWater:
-        """Newest sequence ever activated here; the pointer counts too, should the other file be lost."""
+        """Newest sequence ever activated here; the pointer counts too, should the other file be lost.
+
+        Raises
+        ------
+        BundleRefused
+            Both are lost, or what is left of them is older than what was activated here.
+        """
         seen = [HighWater()]
         if (content := self._fs.read(self._folder / HIGH_WATER_FILE)) is not None:
             stored = parse(content, StoredHighWater, HIGH_WATER_FILE)
             seen.append(HighWater(stored.seq, stored.bundle_id))
         if pointer := self.current():
             seen.append(HighWater(pointer.seq, pointer.bundle_id))
-        return max(seen, key=lambda mark: mark.seq)
+        mark = max(seen, key=lambda mark: mark.seq)
+        if mark.seq < (known := self._activated().slots.get(self._slot, 0)):
+            raise BundleRefused(
+                f"the high-water of this slot is lost: sequence {known} was activated here",
+                where=str(self._folder / HIGH_WATER_FILE),
+                fix="Restore the file from a copy of the state folder, or begin a new one with `appliance init`",
+            )
+        return mark
+
+    @property
+    def _slot(self) -> str:
+        return self._folder.relative_to(self._keys).as_posix()
+
+    def _activated(self) -> Activated:
+        content = self._fs.read(self._keys / ACTIVATED_FILE)
+        return Activated(slots={}) if content is None else parse(content, Activated, ACTIVATED_FILE)
+
+    def remember(self, mark: HighWater) -> None:
+        """Write a high-water above the one that is known, then in the record of all slots that there is one."""
+        stored = StoredHighWater(seq=mark.seq, bundle_id=mark.bundle_id)
+        self._fs.write(self._folder / HIGH_WATER_FILE, stored.to_bytes())
+        known = self._activated().slots
+        if known.get(self._slot, 0) < mark.seq:
+            self._fs.write(self._keys / ACTIVATED_FILE, Activated(slots={**known, self._slot: mark.seq}).to_bytes())
 
     def current(self) -> Pointer | None:
         """Return what is in force, or None on a device that never activated a bundle."""
@@ -217,8 +256,7 @@ class BundleStore:
             if self._fs.read(self._folder / name / file) != content:
                 self._fs.write(self._folder / name / file, content)
         if manifest.seq > mark.seq:
-            stored = StoredHighWater(seq=manifest.seq, bundle_id=manifest.bundle_id)
-            self._fs.write(self._folder / HIGH_WATER_FILE, stored.to_bytes())
+            self.remember(HighWater(manifest.seq, manifest.bundle_id))
         if pointer != current:
             self._fs.write(self._folder / CURRENT_FILE, pointer.to_bytes())
         return Activation(bundle, is_new=current is None or current.sha256 != bundle.sha256)

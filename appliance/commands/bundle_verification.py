@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.slots import BundleSlot, slot_policy, slot_store
+from appliance.bundles.slots import Slot, slot_policy, slot_store, slots_of, traded_slots
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig
 from appliance.runtime.device import hosted_clock_start
@@ -24,16 +23,15 @@ from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar
 
 HOLDS, REFUSED, EMPTY = "HOLDS", "REFUSED", "empty"
-IN_FORCE = "in force"
 
 
 def verified(root: Path, credentials: Path | None, clock: Clock) -> list[ViewRow]:
-    """Verify the bundle in force and the auxiliary ones as the scoring job would; nothing is changed.
+    """Verify the bundle of every slot as the scoring job would; nothing is changed.
 
     Returns
     -------
     list of dict
-        `place`, `bundle`, `verdict` (HOLDS, REFUSED or empty) and what there is to say, the one in force first.
+        `place`, `bundle`, `is_traded`, `verdict` (HOLDS, REFUSED or empty) and what there is to say, the traded ones first.
 
     Raises
     ------
@@ -47,14 +45,12 @@ def verified(root: Path, credentials: Path | None, clock: Clock) -> list[ViewRow
     config = load_config(folder.config)
     manifest = PublishedSources(config.stores, credentials).manifest(folder)
     asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
-    own = BundleStore(folder.bundles, DurableFs())
-    rows = [_row(IN_FORCE, own, lambda: own.load(bundle_policy(asof, config, manifest.calendar)))]
-    return rows + [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in BundleSlot]
+    return [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in slots_of(config)]
 
 
 def is_sound(rows: Sequence[ViewRow]) -> bool:
-    """Whether the bundle in force is valid and no auxiliary one is refused; a slot may be empty."""
-    return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and row["place"] != IN_FORCE) for row in rows)
+    """Whether the bundle of every traded sleeve is valid and no other one is refused; their slots may be empty."""
+    return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and not row["is_traded"]) for row in rows)
 
 
 def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
@@ -68,26 +64,27 @@ def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, crede
         return counterparty.clock.now()
 
 
-def _of_slot(slot: BundleSlot, folder: StateFolder, asof: date, config: ApplianceConfig, calendar: Calendar) -> ViewRow:
+def _of_slot(slot: Slot, folder: StateFolder, asof: date, config: ApplianceConfig, calendar: Calendar) -> ViewRow:
     store = slot_store(slot, folder, DurableFs())
-    return _row(slot.value, store, lambda: store.load(slot_policy(slot, asof, config, calendar)))
+    row = _row(store, lambda: store.load(slot_policy(slot, asof, config, calendar)))
+    return {"place": slot.name, "is_traded": slot in traded_slots(config), **row}
 
 
-def _row(place: str, store: BundleStore, proven: Callable[[], Bundle]) -> ViewRow:
+def _row(store: BundleStore, proven: Callable[[], Bundle]) -> ViewRow:
     try:
         pointer = store.current()
         if pointer is None:
-            return {"place": place, "bundle": None, "verdict": EMPTY, "says": "no bundle was activated"}
+            return {"bundle": None, "verdict": EMPTY, "says": "no bundle was activated"}
         name = pointer.folder
     except (BundleRefused, FixInput) as error:
-        return {"place": place, "bundle": None, "verdict": REFUSED, "says": str(error)}
+        return {"bundle": None, "verdict": REFUSED, "says": str(error)}
     try:
         bundle = proven()
     except (BundleRefused, FixInput) as error:
-        return {"place": place, "bundle": name, "verdict": REFUSED, "says": str(error)}
+        return {"bundle": name, "verdict": REFUSED, "says": str(error)}
     manifest = bundle.manifest
     says = (
         f"{manifest.role.value}; signature, {len(manifest.files)} files and golden vectors hold; "
         f"{bundle.age_sessions} of {bundle.age_limit_sessions} sessions old"
     )
-    return {"place": place, "bundle": name, "verdict": HOLDS, "says": says}
+    return {"bundle": name, "verdict": HOLDS, "says": says}

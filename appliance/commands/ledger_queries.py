@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles.slots import BundleSlot
 from appliance.commands.text_table import render
 from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
@@ -143,7 +142,7 @@ def show_bundle(
         emit({"rows": rows}, as_json=as_json, text=render(rows, ("place", "bundle", "verdict", "says"), empty=""))
         raise typer.Exit(0 if is_sound(rows) else BundleRefused.exit_code)
     with open_ledger(state) as ledger:
-        found = bundle_facts.bundle(StateFolder(state).bundles, bundle_facts.last_use(ledger), ledger)
+        found = bundle_facts.bundle(StateFolder(state).bundles, ledger)
     show(found, 1_000, as_json)
 
 
@@ -161,8 +160,7 @@ def show_shadow(
     folder = StateFolder(state)
     with open_ledger(state) as ledger:
         venue = load_config(folder.config).venue
-        place = folder.bundles / BundleSlot.SHADOW
-        log = shadow_scores.shadow_log(ledger, place, venue.broker.value, is_rehearsal=venue.is_hosted)
+        log = shadow_scores.shadow_log(ledger, folder.bundles, venue.broker.value, is_rehearsal=venue.is_hosted)
     if to is not None:
         if log is None:
             raise FixInput(shadow_scores.NOTHING, where=str(state), fix="Publish one by `trainer publish --role shadow`")
@@ -172,8 +170,7 @@ def show_shadow(
 
 def show_performance(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
     """Show the value of each session up to D on paper and outside it, costs, attribution and the expected range."""
-    facts = bundle_facts.read(StateFolder(state).bundles)
-    expected = facts.annual_at_gross_1 if facts else None
+    expected = bundle_facts.annual_at_gross_1(StateFolder(state).bundles)
 
     def query(ledger: Ledger, day: date) -> View:
         return performance.performance(ledger, day, sessions, expected)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from appliance.bundles.accepted_roles import bundle_policy
+from appliance.bundles.former_layout import move_former
 from appliance.bundles.pull import fetch_bundle
+from appliance.bundles.slots import Slot, slot_policy, slot_store, slots_of
 from appliance.bundles.store import BundleStore
 from appliance.market.dataset_mark import DatasetMark
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
@@ -18,9 +19,10 @@ from appliance.safety.halt import notify
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Severity
-from signals.bundle import RollbackGrant, read_data_grant, read_grant
-from signals.errors import FixInput
-from signals.sleeves import SLEEVES
+from signals.bundle import BundleManifest, RollbackGrant, read_data_grant, read_grant
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.bundle.seal import parse
+from signals.errors import BundleRefused, FixInput
 from signals.text.console import emit
 from signals.text.wording import reason_of
 
@@ -45,12 +47,15 @@ def rollback_bundle(
     """
     content = _read(grant)
     with opened(state, credentials=credentials) as device:
-        bundles = BundleStore(device.folder.bundles, device.fs)
-        named = read_grant(content, bundles.roots())
+        move_former(device.folder, device.fs)
+        named = read_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
         confirm_typed("ROLLBACK", f"go back to bundle {named.seq}: {named.reason}", yes=yes)
-        policy = bundle_policy(device.calendar.last_closed(device.clock.now()), device.config, device.calendar)
+        asof = device.calendar.last_closed(device.clock.now())
         try:
-            done = bundles.roll_back(_source(device, named), policy, content)
+            source = _source(device, named)
+            slot = _slot_of(source, device)
+            policy = slot_policy(slot, asof, device.config, device.calendar)
+            done = slot_store(slot, device.folder, device.fs).roll_back(source, policy, content)
         finally:
             shutil.rmtree(device.folder.incoming, ignore_errors=True)
         manifest = done.bundle.manifest
@@ -107,12 +112,24 @@ def _read(grant: Path) -> bytes:
 def _source(device: Device, named: RollbackGrant) -> Path:
     """The granted bundle as this device still holds it, else fetched from the published store."""
     name = f"{named.seq}-{named.bundle_id}"
-    kept = device.folder.bundles / name
-    if kept.is_dir():
-        return kept
+    slots = [slot for slot in slots_of(device.config) if not slot.is_shadow]
+    kept = [path for slot in slots if (path := slot.folder(device.folder.bundles) / name).is_dir()]
+    if kept:
+        return kept[0]
     shutil.rmtree(device.folder.incoming, ignore_errors=True)
     store = PublishedSources(device.config.stores, device.credentials).bundles()
-    sleeves = [sleeve for sleeve in device.config.router.weights if sleeve in SLEEVES]
-    if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=sleeves):
+    if not fetch_bundle(store, name, device.folder.incoming / name, sleeves=[slot.sleeve for slot in slots]):
         raise FixInput(f"bundle {name} is neither on this device nor in the store", fix="Publish it again")
     return device.folder.incoming / name
+
+
+def _slot_of(source: Path, device: Device) -> Slot:
+    """The slot of the bundle's own sleeve; whether it may go there is verified with everything else."""
+    try:
+        content = (source / MANIFEST_NAME).read_bytes()
+    except OSError as error:
+        raise BundleRefused(f"the bundle has no manifest: {reason_of(error)}", where=str(source)) from None
+    slot = Slot(parse(content, BundleManifest, str(source / MANIFEST_NAME)).sleeve)
+    if slot not in slots_of(device.config):
+        raise BundleRefused(f"this device trades no sleeve {slot.sleeve!r}", where=source.name, fix="Add it to `sleeves` in config.yml")
+    return slot

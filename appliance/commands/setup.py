@@ -41,7 +41,7 @@ def init(
     equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,
     url: Annotated[str, typer.Option("--url", help="Of a served exchange; empty hosts it here.")] = "",
     trust: Annotated[Path | None, typer.Option("--trust", help="The trainer's root.pub; default: the one in the store.")] = None,
-    configs: Annotated[Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, router.yml ...")] = None,
+    configs: Annotated[Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, sleeves.yml ...")] = None,
     fixed_ic: Annotated[
         float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Rehearsals: size by this IC, not the bundle's.")
     ] = None,

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from appliance.backup.copies import listed, shorter
 from appliance.backup.vault import vault_at
-from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.store import BundleStore
+from appliance.bundles.slots import Slot, load_slot, traded_slots
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import DeviceProbe
 from appliance.ledger import AccessMode, Ledger, alerts, intents, job_runs
@@ -17,6 +16,7 @@ from appliance.ledger.figures import PullFigures
 from appliance.status.upkeep import keys_reason
 from appliance.status.vitals import RECENT_ALERTS, daemon_facts
 from appliance.system.durable_files import DurableFs
+from signals.errors import BundleRefused
 from signals.market.audits import SessionStatus
 
 PULL = "pull"
@@ -24,22 +24,33 @@ OLD_BACKUP = timedelta(days=4)  # a long weekend has no session
 
 
 def bundle(patient: DeviceProbe) -> Iterator[Finding]:
-    """The bundle in force, verified again from its signature to its golden vectors."""
-    calendar = patient.manifest.calendar
-    policy = bundle_policy(calendar.last_closed(patient.now), patient.config, calendar)
-    found = BundleStore(patient.folder.bundles, DurableFs()).load(policy)
-    manifest, age, most = found.manifest, found.age_sessions, found.age_limit_sessions
-    says = f"{manifest.seq}-{manifest.bundle_id}, {manifest.role.value}, {age} of {most} sessions old"
-    fix = "Retrain the accepted model on the training host and publish it"
-    if age > most * patient.config.tripwires.max_bundle_age:
-        yield bad("bundle", f"{says}: nothing that adds risk leaves", fix)
-    elif age > most * patient.config.tripwires.warn_bundle_age:
-        yield warn("bundle", says, fix)
-    else:
-        yield ok("bundle", f"{says}; signature and golden vectors hold")
+    """The bundle of every traded sleeve, verified again from its signature to its golden vectors."""
+    slots = traded_slots(patient.config)
+    for slot in slots:
+        try:
+            yield _bundle_of(slot, patient)
+        except BundleRefused as error:
+            if len(slots) == 1:
+                raise
+            yield bad("bundle", f"{slot.name}: {error}", "Publish a bundle of this sleeve, or take it out of `sleeves` in config.yml")
     if expiring := keys_reason(patient.folder.bundles, patient.now.date()):
         says, _, advice = expiring.partition(": ")
         yield warn("bundle", says, advice[:1].upper() + advice[1:])
+
+
+def _bundle_of(slot: Slot, patient: DeviceProbe) -> Finding:
+    calendar = patient.manifest.calendar
+    asof = calendar.last_closed(patient.now)
+    found = load_slot(slot, patient.folder, DurableFs(), asof, patient.config, calendar)
+    manifest, age, most = found.manifest, found.age_sessions, found.age_limit_sessions
+    which = "" if len(patient.config.sleeves) == 1 else f"{slot.name} "
+    says = f"{which}{manifest.seq}-{manifest.bundle_id}, {manifest.role.value}, {age} of {most} sessions old"
+    fix = "Retrain the accepted model on the training host and publish it"
+    if age > most * patient.config.tripwires.max_bundle_age:
+        return bad("bundle", f"{says}: nothing that adds risk leaves", fix)
+    if age > most * patient.config.tripwires.warn_bundle_age:
+        return warn("bundle", says, fix)
+    return ok("bundle", f"{says}; signature and golden vectors hold")
 
 
 def data(patient: DeviceProbe) -> Iterator[Finding]:

@@ -9,12 +9,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from appliance.bundles.accepted_roles import bundle_policy, is_rehearsal
-from appliance.bundles.store import BundleStore
+from appliance.bundles.former_layout import move_former
 from appliance.context import Deps
 from appliance.controls.measures import planned_book, turnover, turnover_jump
 from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
+from appliance.jobs.sleeve_scores import gather_sleeves
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
 from appliance.ledger import targets as target_rows
@@ -31,14 +31,11 @@ from appliance.system.ports import Severity
 from execution import morning
 from execution.morning import ADV_SESSIONS, AccountReport, Evening, Morning, MorningTargets
 from execution.orders import Plan, Provenance
-from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY
-from portfolio.risk.kelly import SizingCoefficient
+from portfolio.policy.blend import Blend
+from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY, said_by_sleeve
 from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
-from signals.bundle import Bundle
-from signals.errors import DataNotUsable
-from signals.monitoring.expectation import policy_book_of
-from signals.scoring.scores import Scores, blend, z_scores
+from signals.scoring.scores import z_scores
 from signals.sleeves.risk import RISK
 
 
@@ -48,7 +45,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     Raises
     ------
     SkipSession
-        A tripwire, or no feasible book.
+        A tripwire, no feasible book, or sleeves without scores: more than half of the weight, or any that the settings refuse.
     TripwireHalt
         Losses, the account or the machine.
     """
@@ -60,21 +57,23 @@ def plan(session: date, deps: Deps) -> JobReport:
     reported = AccountReport(deps.broker.account(), deps.broker.positions())
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, reported.account, reported.positions))
     held_back = reductions.in_force(deps.ledger)
-    bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
+    move_former(deps.folder, deps.fs)
+    voices = gather_sleeves(session, asof, deps)
     snapshot = held_snapshot(asof, deps)
-    ramp = ramp_share(deps, session, bundle)
-    book = _decide(session, bundle, snapshot, reported, ramp, deps)
+    ramp = ramp_share(deps, session, voices.lineages, {bundle.sha256 for bundle in voices.bundles.values()})
+    book = _decide(session, voices.blend, snapshot, reported, ramp, deps)
     opinion, targets = book.opinion, book.decided.targets
     _save_targets(deps, targets, book.decided.current, book.seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, book.decided.path)
     figures = TripwireFigures(
-        bundle_age=bundle.age_sessions / bundle.manifest.expiry_sessions,
+        bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in voices.bundles.values()),
         turnover=moved,
         turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )
     found = (*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))
     reduce_only = asks_to_reduce(found) or bool(held_back)
-    frozen = _freeze(book, reported, _provenance(bundle, book.seen, deps), deps, reduce_only=reduce_only)
+    provenance = Provenance(voices.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
+    frozen = _freeze(book, reported, provenance, deps, reduce_only=reduce_only)
     return _report(
         frozen,
         PlanFigures(
@@ -85,13 +84,13 @@ def plan(session: date, deps: Deps) -> JobReport:
             gross=targets.gross,
             net=targets.net,
             reduce_only=reduce_only,
-            lineage=bundle.manifest.lineage,
-            sleeves=_shares(asof, deps),
+            **voices.figures(),
+            parts=_parts(book.seen, targets, deps),
             completed=len(snapshot.completed),
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
-                "role": bundle.manifest.role.value,
-                "refusal": bundle.manifest.refusal,
+                "role": voices.weakest.role.value,
+                "refusal": voices.weakest.refusal,
                 "compared": opinion.compared,
                 "left_out": opinion.reasons,
                 "manifest_id": snapshot.manifest_id,
@@ -110,10 +109,10 @@ class DecidedBook:
     checks: tuple[Evaluation, ...]
 
 
-def _decide(session: date, bundle: Bundle, snapshot: DataSnapshot, reported: AccountReport, ramp: float, deps: Deps) -> DecidedBook:
+def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: AccountReport, ramp: float, deps: Deps) -> DecidedBook:
     """Decide the targets, and again without the names that the broker does not confirm."""
     asof = deps.calendar.previous(session)
-    seen = broker_cross_check.without_disputed(_morning(session, asof, bundle, snapshot, deps), _kept(deps))
+    seen = broker_cross_check.without_disputed(_morning(session, asof, blend, snapshot, deps), _kept(deps))
     path = morning.path_since(
         plans.before(deps.ledger, session), reported.account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
     )
@@ -147,9 +146,7 @@ def _kept(deps: Deps) -> dict[str, str]:
     return dict.fromkeys(choices.chosen(deps.ledger, choices.Choice.KEPT), "kept by a person")
 
 
-def _morning(session: date, asof: date, bundle: Bundle, snapshot: DataSnapshot, deps: Deps) -> Morning:
-    book, known = policy_book_of(bundle), bundle.manifest.ic
-    ic = SizingCoefficient(known.mean, known.t, book.t if book else None, is_rehearsal(bundle.manifest.role, deps.config))
+def _morning(session: date, asof: date, blend: Blend, snapshot: DataSnapshot, deps: Deps) -> Morning:
     evening = Evening(
         deps.market.bars(asof, WINDOW_SESSIONS),
         deps.market.closes(asof),
@@ -159,37 +156,22 @@ def _morning(session: date, asof: date, bundle: Bundle, snapshot: DataSnapshot, 
         snapshot.id,
         _volatility(asof, deps),
     )
-    return morning.known(_blended(asof, deps), evening, bundle.manifest.horizon_sessions, ic)
+    return morning.known(blend, evening)
+
+
+def _parts(seen: Morning, targets: TargetWeights, deps: Deps) -> dict[str, dict[str, float]] | None:
+    """What each sleeve said of the names of the book, where there are several sleeves."""
+    if len(deps.config.sleeves) == 1:
+        return None
+    said = said_by_sleeve(seen.scores, seen.risk, deps.config.portfolio.fixed_ic)
+    book = set(targets.symbols)
+    return {sleeve: {symbol: round(z, 4) for symbol, z in row.items() if symbol in book} for sleeve, row in said.items()}
 
 
 def _volatility(asof: date, deps: Deps) -> dict[str, float]:
     """Annualised volatility forecasts recorded at asof; none where no risk bundle scored."""
     rows = score_rows.load(deps.ledger, asof, RISK.name)
     return {row.symbol: float(np.exp(row.score)) for row in rows}
-
-
-def _blended(asof: date, deps: Deps) -> Scores:
-    """Scores of every routed sleeve that has any at asof, as they were recorded; one sleeve is taken as it is."""
-    found, weights = [], []
-    for sleeve, weight in deps.config.router.weights.items():
-        rows = sorted(score_rows.load(deps.ledger, asof, sleeve), key=lambda row: row.symbol)
-        if rows:
-            values = np.array([row.score for row in rows])
-            found.append(Scores(asof, sleeve, tuple(row.symbol for row in rows), values, rows[0].source))
-            weights.append(weight)
-    if not found:
-        raise DataNotUsable(f"there are no scores of {asof}", fix="Run `appliance score`")
-    return found[0] if len(found) == 1 else blend(found, weights)
-
-
-def _shares(asof: date, deps: Deps) -> dict[str, float]:
-    """How much each sleeve with scores at asof counts in the blend; they sum to 1."""
-    counted = {sleeve: weight for sleeve, weight in deps.config.router.weights.items() if score_rows.load(deps.ledger, asof, sleeve)}
-    return {sleeve: weight / sum(counted.values()) for sleeve, weight in counted.items()}
-
-
-def _provenance(bundle: Bundle, seen: Morning, deps: Deps) -> Provenance:
-    return Provenance(seen.scores.source, seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
 
 
 def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from appliance.bundles.accepted_roles import bundle_policy, sought_roles
-from appliance.bundles.pull import BundlePull, DataPull, is_current, pull_bundle, pull_data, pull_keyset
-from appliance.bundles.slots import BundleSlot, SlotPull, pull_slot
+from appliance.bundles.former_layout import move_former
+from appliance.bundles.pull import DataPull, is_current, pull_data, pull_keyset
+from appliance.bundles.slots import Slot, SlotPull, pull_slot, slot_store, slots_of, traded_slots
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
@@ -31,7 +31,7 @@ def pull(session: date, deps: Deps) -> JobReport:
     StoreUnreachable
         A store cannot be read, or asof is not published yet: try again until the deadline.
     BundleRefused
-        The published bundle is refused and none is in force.
+        No traded sleeve has a bundle: the published ones are refused, or there are none.
     BrokerUnreachable, BadBars
         Bars are asked of Alpaca, and it does not answer, or not in the shape of bars.
     BadDataset
@@ -40,6 +40,7 @@ def pull(session: date, deps: Deps) -> JobReport:
     """
     asof = require_closed(session, deps)
     bundles, own = deps.sources.bundles(), BundleStore(deps.folder.bundles, deps.fs)
+    move_former(deps.folder, deps.fs)
     # First, so that a revocation arrives whatever else is published, missing or garbage.
     if refusal := pull_keyset(bundles, own):
         notify(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
@@ -72,30 +73,38 @@ def pull(session: date, deps: Deps) -> JobReport:
     _tell_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else CompletionResult()
     if refusal:  # nothing new is put in force under a key set that may be behind
-        bundle = BundlePull(_in_force(own, refusal), is_new=False, refusal=refusal)
-        return _report(session, asof, deps, done, added, bundle, [])
-    policy = bundle_policy(asof, deps.config, deps.calendar)
-    bundle = pull_bundle(bundles, own, policy, deps.folder.incoming, sleeves=tuple(policy.sleeves), roles=sought_roles(deps.config))
-    if bundle.refusal:
-        notify(deps, Severity.WARN, f"bundle-{session}", "the published bundle is refused", bundle.refusal)
-    slots = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in BundleSlot]
+        slots = [SlotPull(slot, _in_force(slot, deps)) for slot in traded_slots(deps.config)]
+    else:
+        slots = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in slots_of(deps.config)]
     for one in slots:
         if one.refusal:
-            notify(deps, Severity.WARN, f"bundle-{one.slot}-{session}", f"the {one.slot} bundle is refused", one.refusal)
-    return _report(session, asof, deps, done, added, bundle, slots)
+            notify(deps, Severity.WARN, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
+    _require_any(slots, deps, refusal)
+    return _report(session, asof, deps, done, added, slots, refusal)
 
 
-def _in_force(own: BundleStore, refusal: str) -> str:
-    current = own.current()
-    if current is None:
+def _in_force(slot: Slot, deps: Deps) -> str:
+    current = slot_store(slot, deps.folder, deps.fs).current()
+    return current.folder if current else ""
+
+
+def _require_any(slots: list[SlotPull], deps: Deps, refusal: str) -> None:
+    """Raise what is wrong where no traded sleeve has a bundle at all."""
+    traded = [one for one in slots if one.slot in traded_slots(deps.config)]
+    if any(one.name for one in traded):
+        return
+    if refusal:
         raise BundleRefused(f"no bundle is in force, and the published key set is refused: {refusal}")
-    return current.folder
+    if said := "; ".join(one.refusal for one in traded if one.refusal):
+        raise BundleRefused(said)
+    raise StoreUnreachable("no bundle is published", where=", ".join(deps.config.sleeves), fix="Run `trainer publish`")
 
 
 def _report(
-    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, bundle: BundlePull, slots: list[SlotPull]
+    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, slots: list[SlotPull], refusal: str
 ) -> JobReport:
     """Say what came of it."""
+    traded = traded_slots(deps.config)
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     clauses = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
@@ -104,10 +113,10 @@ def _report(
     snapshot = deps.market.snapshot(asof)
     if snapshot and snapshot.completed:
         clauses.append(f"{len(snapshot.completed)} sessions are this device's own, unsigned")
-    clauses.append(f"bundle {bundle.in_force}{' is new' if bundle.is_new else ''}")
-    if bundle.refusal:
-        clauses.append(f"refused: {bundle.refusal}")
+    if refusal:
+        clauses.append(f"refused: {refusal}")
     clauses += [one.summary for one in slots if one.summary]
+    clauses += [f"no {one.slot.name} bundle is published" for one in slots if one.slot in traded and not (one.name or one.refusal)]
     figures = PullFigures(
         asof=asof,
         status=status,
@@ -118,9 +127,9 @@ def _report(
         others={
             **vars(done),
             **vars(added),
-            "bundle": bundle.in_force,
-            "bundle_refusal": bundle.refusal,
-            **{f"{one.slot}_bundle": one.name for one in slots if one.name},
+            "bundle": ", ".join(one.name for one in slots if one.slot in traded and one.name),
+            "bundle_refusal": refusal or "; ".join(one.refusal for one in slots if one.slot in traded and one.refusal),
+            "bundles": {one.slot.name: one.name for one in slots if one.name},
         },
     )
     return JobReport("pull", session, JobStatus.DONE, "; ".join(clauses), figures)

@@ -35,7 +35,7 @@ def report(session: date, deps: Deps) -> JobReport:
     session_value.restate(session, deps)
     watched = measure(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
-    notify_if_decayed(session, deps, watched.content.expectation)
+    notify_if_decayed(session, deps, watched.content)
     controls = run_self_test(deps.config.limits())
     if controls.dead:
         notify(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())

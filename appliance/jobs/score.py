@@ -1,18 +1,18 @@
-"""Evening job of asof: scores every eligible name with the bundle in force, or fetches delivered scores."""
+"""Evening job of asof: scores every eligible name with the bundle of each sleeve, or fetches delivered scores."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
-from appliance.bundles.accepted_roles import bundle_policy
 from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
 from appliance.bundles.feature_record import FeatureRecord, store_features
-from appliance.bundles.slots import BundleSlot, load_slot, recorded_as, slot_store
-from appliance.bundles.store import BundleStore
-from appliance.config import Scoring
+from appliance.bundles.former_layout import move_former
+from appliance.bundles.slots import Slot, load_slot, slot_store, slots_of, traded_slots
+from appliance.config import MissingSleeve, Scoring
 from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
@@ -25,19 +25,38 @@ from appliance.monitoring.feature_restatement import Restatement, compare
 from appliance.safety.enforce import enforce, record
 from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import table_of
 from appliance.system.ports import Severity
+from portfolio.policy.blend import MOST_MISSING
 from signals.bundle import Bundle
-from signals.errors import BundleRefused, DataNotUsable, FixInput, ScoresInvalid, ScoresRefused, StoreUnreachable
+from signals.errors import (
+    BundleRefused,
+    DataNotUsable,
+    FixInput,
+    KeepPrevious,
+    ScoresInvalid,
+    ScoresRefused,
+    StoreUnreachable,
+    TrademlError,
+    TripwireSkip,
+    TryAgain,
+)
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.monitoring.drift import Drift
+from signals.schedule.job_windows import windows
 from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
+FAULTS = (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip)
+
 
 def score(session: date, deps: Deps) -> JobReport:
-    """Score every eligible name at asof, or fetch the scores that were delivered, and record them.
+    """Score every eligible name at asof with the bundle of each slot, or fetch delivered scores, and record them.
+
+    Where several sleeves are traded, one that cannot be scored is notified and the others go on, unless the settings refuse
+    that. What may still come, a delivery or another bundle, is waited for until the plan is due.
 
     Raises
     ------
@@ -53,6 +72,7 @@ def score(session: date, deps: Deps) -> JobReport:
         The delivered scores fail verification; the job stays open for a better delivery.
     """
     asof = require_closed(session, deps)
+    move_former(deps.folder, deps.fs)
     enforce(
         deps,
         session,
@@ -62,12 +82,65 @@ def score(session: date, deps: Deps) -> JobReport:
             stale_sessions=stale_sessions(deps.market.newest(asof), asof, deps.calendar),
         ),
     )
-    bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
-    is_pulled = deps.config.scoring is Scoring.PULLED
-    given = (_delivered if is_pulled else _own)(session, asof, bundle, deps)
-    scores, drift, goes_on = given.scores, given.drift, given.continuity
+    traded = traded_slots(deps.config)
+    done: dict[Slot, SleeveReport] = {}
+    faults: dict[Slot, TrademlError] = {}
+    for slot in traded:
+        try:
+            done[slot] = _traded(slot, session, asof, deps)
+        except FAULTS as error:
+            faults[slot] = error
+    _judge(session, asof, faults, deps)
+    others = [_beside(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
+    said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
+    said += [f"{slot.name}: {error}" for slot, error in faults.items()]
+    figures = next(iter(done.values())).figures
+    if len(traded) > 1:
+        each = {slot.name: one.figures for slot, one in done.items()}
+        figures = replace(figures, by_sleeve=each, missing={slot.name: str(error) for slot, error in faults.items()})
+    return JobReport("score", session, JobStatus.DONE, "; ".join([*said, *(one for one in others if one)]), figures)
+
+
+def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps: Deps) -> None:
+    """Notify what has no scores where the others may go on; raise what is wrong where they may not, or not yet."""
+    if not faults:
+        return
+    weights = deps.config.weights
+    lost = sum(weights[slot.sleeve] for slot in faults)
+    passing = next((error for error in faults.values() if isinstance(error, TryAgain | KeepPrevious)), None)
+    if passing is not None and _is_early(session, deps):
+        raise passing
+    if deps.config.missing_sleeve is MissingSleeve.REFUSE or lost > MOST_MISSING * sum(weights.values()):
+        raise next(iter(faults.values()))
+    for slot, error in faults.items():
+        share = weights[slot.sleeve] / sum(weights.values())
+        text = f"{error}. Its {share:.0%} of the book stays unallocated"
+        notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", text)
+
+
+def _is_early(session: date, deps: Deps) -> bool:
+    """Whether a later attempt can still come before the plan is due; a hosted exchange's time makes none."""
+    rows = windows(session, deps.calendar, table_of(deps.config.entering))
+    due = next(row.at for row in rows if row.job == "plan")
+    return not deps.config.venue.is_hosted and deps.clock.now() < due
+
+
+@dataclass(frozen=True)
+class SleeveReport:
+    """What the job says of one traded sleeve."""
+
+    summary: str
+    figures: ScoreFigures
+
+
+def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
+    bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
+    how = deps.config.scoring_of(slot.sleeve)
+    given = (_delivered if how is Scoring.PULLED else _own)(slot, session, asof, bundle, deps)
+    scores, drift, goes_on, past = given.scores, given.drift, given.continuity, given.past
     if goes_on.beyond:
-        notify(deps, Severity.WARN, f"continuity-{session}", "this evening does not go on from the one before", goes_on.beyond)
+        title = "this evening does not go on from the one before"
+        notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{slot.name}: {goes_on.beyond}")
     expected = _expected(deps.market.bars(asof, 2))
     enforce(
         deps,
@@ -85,20 +158,15 @@ def score(session: date, deps: Deps) -> JobReport:
     score_rows.save(deps.ledger, asof, scores.sleeve, ranked(scores))
     if given.delivery is not None:
         record_accepted(deps.ledger, given.delivery)
-    slot_summaries = [_score_slot(slot, session, asof, deps) for slot in BundleSlot]
-    how = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
-    past = given.past
+    came = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
     if past is not None and past.changed:
-        notify(deps, Severity.WARN, f"restated-{past.asof}", "the past was rewritten", past.sentence())
-    unjudged = "continuity is not judged: this bundle carries no limits of it" if goes_on == Continuity() else ""
-    summary = "; ".join([f"{len(scores.symbols)} names {how} at {asof}", *(said for said in (*slot_summaries, unjudged) if said)])
-    return JobReport(
-        "score",
-        session,
-        JobStatus.DONE,
-        summary,
+        notify(deps, Severity.WARN, f"restated-{slot.key}-{past.asof}", "the past was rewritten", past.sentence())
+    unjudged = "; continuity is not judged: this bundle carries no limits of it" if goes_on == Continuity() else ""
+    return SleeveReport(
+        f"{len(scores.symbols)} names {came} at {asof}{unjudged}",
         ScoreFigures(
             asof=asof,
+            sleeve=scores.sleeve,
             names=len(scores.symbols),
             expected=expected,
             bundle_sha256=bundle.sha256,
@@ -108,9 +176,8 @@ def score(session: date, deps: Deps) -> JobReport:
             bundle_age_sessions=bundle.age_sessions,
             features=given.features,
             others={
-                "sleeve": scores.sleeve,
                 "score_drift": drift.state.value,
-                "scoring": deps.config.scoring.value,
+                "scoring": how.value,
                 "delivered_sha256": given.delivery.sha256 if given.delivery else None,
                 "restated": past.figures() if past else None,
             },
@@ -143,7 +210,7 @@ class ScoredEvening:
     past: Restatement | None = None
 
 
-def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
+def _own(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
     sleeve = SLEEVES[bundle.manifest.sleeve]
     features = sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof)
     try:
@@ -151,7 +218,7 @@ def _own(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    before = accepted(deps, asof)
+    before = accepted(deps, asof, slot.sleeve)
     return ScoredEvening(
         scores,
         score_drift(deps, bundle, features, scores).score,
@@ -186,12 +253,11 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> Fea
     return store_features(deps.fs, deps.folder.features, record)
 
 
-def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
-    bundles = BundleStore(deps.folder.bundles, deps.fs)
+def _delivered(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
     try:
-        found = _fetched(asof, bundle, bundles, deps)
+        found = _fetched(slot, asof, bundle, deps)
     except ScoresRefused as error:
-        notify(deps, Severity.WARN, f"scores-{session}", "the delivered scores are refused", str(error))
+        notify(deps, Severity.WARN, f"scores-{slot.key}-{session}", "the delivered scores are refused", str(error))
         raise
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
@@ -200,10 +266,9 @@ def _delivered(session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredE
     return ScoredEvening(found.scores, drift, judge_delivered(deps, bundle, found.scores), found)
 
 
-def _fetched(asof: date, bundle: Bundle, bundles: BundleStore, deps: Deps, name: str = "") -> Delivery:
-    snapshot = held_snapshot(asof, deps)
-    store = deps.sources.bundles()
-    return fetch(store, bundles, deps.ledger, bundle, asof, snapshot.id, deps.calendar.name, name=name)
+def _fetched(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Delivery:
+    snapshot, bundles = held_snapshot(asof, deps), slot_store(slot, deps.folder, deps.fs)
+    return fetch(deps.sources.bundles(), bundles, deps.ledger, bundle, asof, snapshot.id, deps.calendar.name, name=slot.key)
 
 
 def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
@@ -211,23 +276,23 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
-def _score_slot(slot: BundleSlot, session: date, asof: date, deps: Deps) -> str:
-    """Score the slot's bundle, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
+def _beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
+    """Score a bundle that is not traded, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
+    if slot_store(slot, deps.folder, deps.fs).current() is None:
+        return ""
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        if bundle is None:
-            return ""
-        scores = _slot_scores(slot, asof, bundle, deps)
-    except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable) as error:
-        notify(deps, Severity.WARN, f"score-{slot}-{session}", f"no {slot} scores at {asof}", str(error))
-        return f"{slot}: {error}"
-    score_rows.save(deps.ledger, asof, recorded_as(slot, scores.sleeve), ranked(scores))
-    return f"{len(scores.symbols)} {slot} scores"
+        scores = _said_beside(slot, asof, bundle, deps)
+    except FAULTS as error:
+        notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
+        return f"{slot.name}: {error}"
+    score_rows.save(deps.ledger, asof, slot.name, ranked(scores))
+    return f"{len(scores.symbols)} {slot.name} scores"
 
 
-def _slot_scores(slot: BundleSlot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
-    if deps.config.scoring is Scoring.PULLED:
-        found = _fetched(asof, bundle, slot_store(slot, deps.folder, deps.fs), deps, slot.value)
+def _said_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+    if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
+        found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
         return found.scores
     sleeve = SLEEVES[bundle.manifest.sleeve]

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 
 from execution.orders import Rounding
-from signals.text.documents import kept
+from signals.text.documents import absent, kept
 
 Band = tuple[float, ...]
 
@@ -40,7 +40,15 @@ class FeatureFile:
 
 @dataclass(frozen=True)
 class ScoreFigures:
-    """Of the job score: the scored names, and the bundle that scored them."""
+    """Of the job score: the scored names, and the bundle that scored them; of several sleeves, the first and each one's.
+
+    Attributes
+    ----------
+    by_sleeve : mapping of sleeve to ScoreFigures
+        None where one sleeve is traded alone.
+    missing : mapping of sleeve to sentence
+        Why it has no scores.
+    """
 
     asof: date | None = None
     names: int | None = None
@@ -51,7 +59,16 @@ class ScoreFigures:
     refusal: str | None = None
     bundle_age_sessions: int | None = None
     features: FeatureFile | None = None
+    sleeve: str | None = absent()
+    by_sleeve: Mapping[str, ScoreFigures] | None = absent()
+    missing: Mapping[str, str] | None = absent()
     others: Mapping[str, object] = kept()
+
+    def of(self, sleeve: str) -> ScoreFigures:
+        """Return the figures of one sleeve; empty ones where it was not scored."""
+        if self.by_sleeve is not None:
+            return self.by_sleeve.get(sleeve, ScoreFigures())
+        return self if self.sleeve in (None, sleeve) else ScoreFigures()
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,19 @@ class RoundingFigures:
 
 @dataclass(frozen=True)
 class PlanFigures:
-    """Of the job plan: the decisions that made the target book."""
+    """Of the job plan: the decisions that made the target book, and the sleeves that it is made from.
+
+    Attributes
+    ----------
+    sleeves : mapping of sleeve to float
+        Share of all configured weight of those with scores.
+    lineages, sources : mapping of sleeve to str
+        Each one's model, empty where it said nothing, and the bundle that scored it; None where one sleeve is traded alone.
+    missing : mapping of sleeve to sentence
+        Why its share stays unallocated.
+    parts : mapping of sleeve to mapping of symbol to float
+        What it said of the names of the book, in z; the parts of a name sum to what ranked it.
+    """
 
     decisions: tuple[tuple[str, str], ...] | None = None
     sized_by: str | None = None
@@ -86,7 +115,15 @@ class PlanFigures:
     lineage: str | None = None
     sleeves: Mapping[str, float] | None = None
     completed: int = 0
+    lineages: Mapping[str, str] | None = absent()
+    sources: Mapping[str, str] | None = absent()
+    missing: Mapping[str, str] | None = absent()
+    parts: Mapping[str, Mapping[str, float]] | None = absent()
     others: Mapping[str, object] = kept()
+
+    def parts_of(self, symbol: str) -> dict[str, float]:
+        """What each sleeve said of a name; empty where one sleeve was traded alone."""
+        return {sleeve: said[symbol] for sleeve, said in (self.parts or {}).items() if symbol in said}
 
     @property
     def by_name(self) -> dict[str, str]:
@@ -220,16 +257,26 @@ class DriftTable:
 
 
 @dataclass(frozen=True)
+class SleeveFigures:
+    """What a report measured of one of several sleeves."""
+
+    live: tuple[Observation, ...] = ()
+    expectation: ModelVerdict | None = None
+    drift: DriftTable | None = None
+
+
+@dataclass(frozen=True)
 class SessionFigures:
-    """The sessions that a report attributed and observed first."""
+    """The sessions that a report attributed and observed first; of several sleeves, those of the first and of each."""
 
     attribution: tuple[AttributedSession, ...] = ()
     live: tuple[Observation, ...] = ()
+    by_sleeve: Mapping[str, SleeveFigures] | None = absent()
 
 
 @dataclass(frozen=True)
 class MonitoringFigures(SessionFigures):
-    """What a report measured of the model: its sessions, its life so far, and drift."""
+    """What a report measured of the model: its sessions, its life so far, and drift; of several, of the first."""
 
     expectation: ModelVerdict | None = None
     drift: DriftTable | None = None

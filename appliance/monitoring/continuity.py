@@ -63,16 +63,17 @@ class Continuity:
     beyond: str = ""
 
 
-def accepted(deps: Deps, asof: date) -> Accepted | None:
-    """Return the newest accepted evening at most three sessions before `asof` whose features were kept."""
+def accepted(deps: Deps, asof: date, sleeve: str) -> Accepted | None:
+    """Return the sleeve's newest accepted evening at most three sessions before `asof` whose features were kept."""
     day = asof  # the job of session D scored the session before D
     for lag in LAGS:
         if day == deps.calendar.days[0]:
             return None
         run = job_runs.find(deps.ledger, day, SCORE_JOB)
-        if run is not None and run.status is JobStatus.DONE:
+        figures = run.read(ScoreFigures).of(sleeve) if run is not None and run.status is JobStatus.DONE else ScoreFigures()
+        if figures != ScoreFigures():
             try:
-                record = read_features(deps.folder.features, run.read(ScoreFigures).features)
+                record = read_features(deps.folder.features, figures.features)
             except FixInput:
                 return None
             return Accepted(record, lag, _again(record, deps))

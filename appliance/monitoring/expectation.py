@@ -18,7 +18,16 @@ import numpy as np
 from appliance.context import Deps
 from appliance.ledger import job_runs, nav
 from appliance.ledger import scores as score_rows
-from appliance.ledger.figures import AttributedSession, DecayTest, ModelVerdict, Observation, PromisedFans, RealisedFigure, SessionFigures
+from appliance.ledger.figures import (
+    AttributedSession,
+    DecayTest,
+    ModelVerdict,
+    Observation,
+    PromisedFans,
+    RealisedFigure,
+    SessionFigures,
+    SleeveFigures,
+)
 from execution.costs.spread import half_spread
 from execution.yardstick import Lived, lived
 from signals.bundle import Bundle
@@ -62,7 +71,7 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> tuple[Observation, ...]:
     calendar, sleeve = deps.calendar, bundle.manifest.sleeve
     if calendar.index(asof) < KNOWN_AFTER_SESSIONS + BACKLOG_SESSIONS:
         return ()
-    expected, past = expected_of(bundle), [row for report in _reports(deps) for row in report.live]
+    expected, past = expected_of(bundle), _live(_reports(deps), bundle, deps)
     newest = calendar.offset(asof, -KNOWN_AFTER_SESSIONS)
     days = calendar.between(calendar.offset(newest, 1 - BACKLOG_SESSIONS), newest)
     done = {row.session for row in past}
@@ -100,7 +109,7 @@ def verdict(
         None where the bundle promises nothing, or nothing has been observed yet.
     """
     expected = expected_of(bundle)
-    life = history_of(bundle.manifest.lineage, deps, fresh, costs)
+    life = history_of(bundle, deps, fresh, costs)
     if expected is None or not life.rows:
         return None
     value = nav.history(deps.ledger, asof, 1)
@@ -160,11 +169,23 @@ def _fans(expected: Expectation, equity: float) -> PromisedFans:
     return PromisedFans(expected.after, **found)
 
 
-def history_of(name: str, deps: Deps, fresh: Sequence[Observation], costs: Sequence[AttributedSession]) -> ModelHistory:
-    """Everything recorded of one model, with what this report adds."""
+def history_of(bundle: Bundle, deps: Deps, fresh: Sequence[Observation], costs: Sequence[AttributedSession]) -> ModelHistory:
+    """Everything recorded of the bundle's model, with what this report adds."""
     recorded = _reports(deps)
-    rows = [row for report in recorded for row in report.live]
-    return _current_run(name, [*rows, *fresh], [*(row for report in recorded for row in report.attribution), *costs])
+    rows = [*_live(recorded, bundle, deps), *fresh]
+    return _current_run(bundle.manifest.lineage, rows, [*(row for report in recorded for row in report.attribution), *costs])
+
+
+def _live(recorded: Sequence[SessionFigures], bundle: Bundle, deps: Deps) -> list[Observation]:
+    """Observations of the bundle's sleeve; of reports that knew one sleeve alone, next to others now, those of its model."""
+    found: list[Observation] = []
+    for report in recorded:
+        if report.by_sleeve is not None:
+            found += report.by_sleeve.get(bundle.manifest.sleeve, SleeveFigures()).live
+        else:
+            is_alone = len(deps.config.sleeves) == 1
+            found += [row for row in report.live if is_alone or row.lineage == bundle.manifest.lineage]
+    return found
 
 
 def _observation(day: date, place: int, seen: Lived, source: str, promise: Promise) -> Observation:

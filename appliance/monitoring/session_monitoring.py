@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.bundles.accepted_roles import bundle_policy
-from appliance.bundles.store import BundleStore
+from appliance.bundles.former_layout import move_former
+from appliance.bundles.slots import Slot, load_slot, traded_slots
 from appliance.context import Deps
-from appliance.controls.tripwires import TripwireFigures
+from appliance.controls.tripwires import Figure, TripwireFigures
 from appliance.ledger import job_runs, nav
-from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures, Observation
+from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures, Observation, SleeveFigures
 from appliance.monitoring.attribution import attributed, document, pending
 from appliance.monitoring.drift import document as drift_document
 from appliance.monitoring.drift import feature_drift, worst_feature
@@ -41,16 +41,45 @@ def measure(session: date, deps: Deps) -> MonitoringResult:
     """Measure drift, attribution and the model's life where there is a bundle and a store to measure them with."""
     asof = deps.calendar.previous(session)
     costs = _attributed(asof, deps)
+    found = {slot.name: _of_slot(slot, asof, deps, costs) for slot in traded_slots(deps.config)}
+    known = [one for one in found.values() if one is not None]
+    first = known[0].content if known else SleeveFigures()
+    several = {name: one.content if one else SleeveFigures() for name, one in found.items()} if len(found) > 1 else None
+    content = MonitoringFigures(
+        attribution=costs, live=first.live, expectation=first.expectation, drift=first.drift, by_sleeve=several
+    )
+    figures = TripwireFigures(feature_drift=_worst([one.drift if one else None for one in found.values()]))
+    return MonitoringResult(figures, content, known[0].picture if known else b"")
+
+
+@dataclass(frozen=True)
+class SleeveMonitoring:
+    """What was measured of one sleeve: its part of the report, its worst feature's drift, and its chart."""
+
+    content: SleeveFigures
+    drift: Figure
+    picture: bytes
+
+
+def _of_slot(slot: Slot, asof: date, deps: Deps, costs: Sequence[AttributedSession]) -> SleeveMonitoring | None:
     try:
-        bundle = BundleStore(deps.folder.bundles, deps.fs).load(bundle_policy(asof, deps.config, deps.calendar))
+        move_former(deps.folder, deps.fs)
+        bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         drift = feature_drift(deps, bundle, asof)
         live = observed(asof, deps, bundle)
         expected = verdict(asof, deps, bundle, live, costs)
         picture = _picture(asof, deps, bundle, live, costs)
     except (BundleRefused, DataNotUsable):
-        return MonitoringResult(TripwireFigures(feature_drift=None), MonitoringFigures(costs))
-    content = MonitoringFigures(costs, live, expected, drift_document(drift))
-    return MonitoringResult(TripwireFigures(feature_drift=worst_feature(drift)[1]), content, picture)
+        return None
+    return SleeveMonitoring(SleeveFigures(live, expected, drift_document(drift)), worst_feature(drift)[1], picture)
+
+
+def _worst(drifts: Sequence[Figure]) -> Figure:
+    """The sleeve furthest past its limit; one that could not be measured is the worst of all."""
+    if any(drift is None for drift in drifts):
+        return None
+    measured = [drift for drift in drifts if isinstance(drift, float)]
+    return max(measured) if measured else drifts[0]
 
 
 def _attributed(asof: date, deps: Deps) -> tuple[AttributedSession, ...]:
@@ -69,7 +98,7 @@ def _attributed(asof: date, deps: Deps) -> tuple[AttributedSession, ...]:
 
 def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Observation], costs: Sequence[AttributedSession]) -> bytes:
     """The life inside its fans; nothing where there is no promise or no life yet."""
-    expected, life = expected_of(bundle), history_of(bundle.manifest.lineage, deps, live, costs)
+    expected, life = expected_of(bundle), history_of(bundle, deps, live, costs)
     if expected is None or not life.rows:
         return b""
     value = nav.history(deps.ledger, asof, 1)
@@ -77,20 +106,28 @@ def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Observation]
     return fans({name: FanPanel(series[name], bands(expected, name, max(len(series[name]), PICTURED_SESSIONS), equity)) for name in series})
 
 
-def notify_if_decayed(session: date, deps: Deps, expected: ModelVerdict | None) -> None:
-    """Notify a person once that the model has decayed; the report says it from then on."""
+def notify_if_decayed(session: date, deps: Deps, content: MonitoringFigures) -> None:
+    """Notify a person once that a model has decayed; the report says it from then on."""
+    if content.by_sleeve is None:
+        _notify_of("", session, deps, content.expectation)
+    for sleeve, one in (content.by_sleeve or {}).items():
+        _notify_of(sleeve, session, deps, one.expectation)
+
+
+def _notify_of(sleeve: str, session: date, deps: Deps, expected: ModelVerdict | None) -> None:
     if expected is None or expected.test.alarmed_on is None:
         return
     for run in job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), 1):
-        before = run.read(MonitoringFigures).expectation
-        if before is not None and before.lineage == expected.lineage and before.test.alarmed_on is not None:
-            return
+        earlier = run.read(MonitoringFigures)
+        for before in (earlier.expectation, *(one.expectation for one in (earlier.by_sleeve or {}).values())):
+            if before is not None and before.lineage == expected.lineage and before.test.alarmed_on is not None:
+                return
     test = expected.test
     notify(
         deps,
         Severity.WARN,
-        f"expectation-{session}",
-        GONE,
+        f"expectation-{sleeve}-{session}" if sleeve else f"expectation-{session}",
+        f"{sleeve}: {GONE}" if sleeve else GONE,
         f"Over {test.sessions} sessions its rank IC stayed below what was promised; the evidence of "
         f"{test.highest:.0f} is beyond {test.alarm_at:.0f}, which a sound model reaches once in "
         f"{1 / ALPHA:.0f} lives. Look at `appliance expectation`; train and promote again, or halt.",

@@ -23,7 +23,7 @@ from signals.text.wording import reason_of
 
 HEADER = "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
 ROOT_KEY = "root.pub"
-SECTIONS = ("portfolio", "execution", "router")
+SECTIONS = ("portfolio", "execution", "sleeves", "router")  # the last one is what the release before called sleeves
 
 
 def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey, *, credentials: Path | None = None) -> Manifest:
@@ -89,7 +89,7 @@ def settings(
     equity : float
         USD in the account of a hosted exchange.
     configs : Path or None
-        Folder with appliance.yml (top-level settings) and portfolio.yml, execution.yml, router.yml (one section each).
+        Folder with appliance.yml (top-level settings) and portfolio.yml, execution.yml, sleeves.yml (one section each).
     fixed_ic : float or None
         Rehearsals: replaces the bundle's IC.
     endpoint : str

@@ -22,6 +22,7 @@ from execution.morning import AccountReport, Morning, MorningTargets
 from execution.orders import Plan
 from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
 from execution.planning.restating import new_names
+from portfolio.policy.blend import on
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
 from signals.market.manifest import PriceBasis
@@ -86,8 +87,7 @@ def cross_check(
 
 def without_disputed(seen: Morning, reasons: Mapping[str, str]) -> Morning:
     """Return the morning without the disputed names: no target, no price; what is held of them stays as it is."""
-    kept = [place for place, symbol in enumerate(seen.scores.symbols) if symbol not in reasons]
-    scores = replace(seen.scores, symbols=tuple(seen.scores.symbols[place] for place in kept), values=seen.scores.values[kept])
+    scores = on(seen.scores, set(seen.scores.symbols) - set(reasons))
     return replace(seen, scores=scores, prices={s: price for s, price in seen.prices.items() if s not in reasons})
 
 

@@ -5,22 +5,29 @@ A model that is only retrained is no new one: the ramp counts by lineage (`Bundl
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 
 from appliance.context import Deps
 from appliance.ledger import job_runs, plans
 from appliance.ledger.figures import PlanFigures
 from appliance.schedule.job import JobStatus
-from signals.bundle import Bundle
 
 
-def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
+def ramp_share(deps: Deps, session: date, lineages: Mapping[str, str], bundles: Collection[str]) -> float:
     """Share of the ordinary step to take on D: (n + 1) / ramp_sessions, at most 1.
 
-    n counts the sessions before D with a plan of this bundle's lineage that could be traded after the device was last
-    armed. A plan of an earlier release, which names no lineage, counts where this very bundle made it.
+    n counts the sessions before D with a plan of these lineages that could be traded after the device was last armed. A plan
+    of an earlier release, which names no lineage, counts where this very bundle made it.
+
+    Parameters
+    ----------
+    lineages : mapping of sleeve to lineage
+        Of every configured sleeve; empty for one that says nothing on D, which makes nothing new.
+    bundles : collection of str
+        SHA-256 of their bundles.
     """
-    lineages = {run.session: run.read(PlanFigures).lineage for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
+    planned = {run.session: run.read(PlanFigures) for run in job_runs.since(deps.ledger, date.min) if run.job == "plan"}
     armed_at = deps.latch.read().at
     since = datetime.fromisoformat(armed_at) if armed_at else None
     count = 0
@@ -28,14 +35,24 @@ def ramp_share(deps: Deps, session: date, bundle: Bundle) -> float:
         if day >= session:
             continue
         before_arming = since is None or deps.calendar.session(day).open < since
-        same = plans.require(deps.ledger, day).provenance.bundle_sha256 == bundle.sha256
-        same = same or lineages.get(day) == bundle.manifest.lineage
+        same = len(lineages) == 1 and plans.require(deps.ledger, day).provenance.bundle_sha256 in bundles
+        same = same or _is_same(lineages, planned.get(day, PlanFigures()))
         if before_arming or not same:
             break
         count += 1
         if count + 1 >= deps.config.tripwires.ramp_sessions:
             break
     return min(1.0, (count + 1) / deps.config.tripwires.ramp_sessions)
+
+
+def _is_same(lineages: Mapping[str, str], before: PlanFigures) -> bool:
+    """Whether an earlier plan was of these sleeves' models; one that said nothing, then or now, does not tell them apart."""
+    if before.lineages is None:
+        return list(lineages.values()) == [before.lineage]
+    if set(before.lineages) != set(lineages):
+        return False
+    pairs = [(then, now) for name, now in lineages.items() if (then := before.lineages[name]) and now]
+    return bool(pairs) and all(then == now for then, now in pairs)
 
 
 def plan_turnovers(deps: Deps, session: date) -> list[float]:

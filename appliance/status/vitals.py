@@ -24,6 +24,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 
 RECENT_ALERTS = 50
+RISK, SHADOW = "risk", "shadow"  # slots that are not traded, as in `appliance.bundles.slots`
 SILENT_SECONDS = 150.0
 REDUCE = "reduce"
 FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
@@ -270,11 +271,16 @@ def _last_done(runs: tuple[JobRun, ...]) -> dict[str, datetime]:
 
 
 def _bundle(folder: StateFolder) -> str | None:
-    try:
-        pointer = json.loads((folder.bundles / "current.json").read_bytes())
-        return f"{pointer['seq']}-{pointer['bundle_id']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """The bundles of the traded sleeves; None where none can be read."""
+    found = []
+    for place in sorted(folder.bundles.glob("*/current.json")):
+        try:
+            pointer = json.loads(place.read_bytes())
+            name = f"{pointer['seq']}-{pointer['bundle_id']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found += [] if place.parent.name in (RISK, SHADOW) else [name]
+    return ", ".join(found) or None
 
 
 def _free(folder: StateFolder) -> float:

@@ -101,7 +101,7 @@ def _data(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
 
 
 def _bundle(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
-    return {"bundle": bundle_facts.bundle(context.folder.bundles, bundle_facts.last_use(ledger), ledger)}
+    return {"bundle": bundle_facts.bundle(context.folder.bundles, ledger)}
 
 
 def _logs(ledger: Ledger, _context: QueryContext) -> Mapping[str, View]:
@@ -113,8 +113,7 @@ def _reconciliation(ledger: Ledger, context: QueryContext) -> Mapping[str, View]
 
 
 def _performance(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
-    facts = bundle_facts.read(context.folder.bundles)
-    expected = facts.annual_at_gross_1 if facts else None
+    expected = bundle_facts.annual_at_gross_1(context.folder.bundles)
     return {"performance": performance.performance(ledger, context.session, SESSIONS, expected)}
 
 

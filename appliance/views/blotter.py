@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import Ledger, fills, intents, plans
+from appliance.ledger import Ledger, fills, intents, job_runs, plans
+from appliance.ledger.figures import PlanFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.views.view import View, ViewRow
 
@@ -22,8 +24,11 @@ def blotter(ledger: Ledger, session: date) -> View:
         "provenance": vars(plan.provenance) if plan else {},
         "refusals": [{"symbol": s, "check": c, "reason": r} for s, c, r in plan.refusals] if plan else [],
     }
-    rows = tuple(_row(entry, prices.get(entry.client_order_id)) for entry in entries)
-    return View(COLUMNS, rows, f"no orders for {session}", session, facts)
+    run = job_runs.find(ledger, session, "plan")
+    planned = run.read(PlanFigures) if run else PlanFigures()
+    rows = tuple(_row(entry, prices.get(entry.client_order_id), planned.parts_of(entry.intent.key.symbol)) for entry in entries)
+    columns = COLUMNS if planned.parts is None else (*COLUMNS, "sleeves")
+    return View(columns, rows, f"no orders for {session}", session, facts)
 
 
 def by_symbol(ledger: Ledger, session: date) -> dict[str, str]:
@@ -48,7 +53,7 @@ def _largest_first(ledger: Ledger, session: date) -> list[JournalEntry]:
     return sorted(intents.of_session(ledger, session), key=lambda e: (-abs(e.intent.notional), e.client_order_id))
 
 
-def _row(entry: JournalEntry, price: Decimal | None) -> ViewRow:
+def _row(entry: JournalEntry, price: Decimal | None, parts: Mapping[str, float]) -> ViewRow:
     intent = entry.intent
     against = None if price is None else intent.side.sign * (price / intent.reference_price - 1) * BPS
     return {
@@ -64,4 +69,5 @@ def _row(entry: JournalEntry, price: Decimal | None) -> ViewRow:
         "state": entry.state.value,
         "reason": "" if entry.reason == entry.state.value else entry.reason,
         "client_order_id": entry.client_order_id,
+        **({"sleeves": ", ".join(f"{sleeve} {z:+.2f}" for sleeve, z in parts.items())} if parts else {}),
     }

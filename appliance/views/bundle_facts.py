@@ -25,7 +25,7 @@ from signals.scoring.evidence import BundleEvidence, Mean
 from signals.text import strict_json
 from signals.text.documents import from_json
 
-BESIDE = ("risk", "shadow")  # `appliance.bundles.slots.BundleSlot`, whose module brings in what verifies and scores
+RISK, SHADOW = "risk", "shadow"  # as in `appliance.bundles.slots`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
 FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
@@ -147,8 +147,20 @@ class BundleFacts:
         return book.annual_return / book.gross if book and book.gross > 0 else None
 
 
+def traded(bundles: Path) -> dict[str, BundleFacts]:
+    """Read the bundle in force of every traded sleeve below `state/bundles`; empty when none was activated."""
+    places = sorted(place.parent for place in bundles.glob("*/current.json") if place.parent.name not in (RISK, SHADOW))
+    return {place.name: found for place in places if (found := read(place)) is not None}
+
+
+def annual_at_gross_1(bundles: Path) -> float | None:
+    """Annual return that the traded bundle's own book promises for each unit of gross; None where several share the book."""
+    found = list(traded(bundles).values())
+    return found[0].annual_at_gross_1 if len(found) == 1 else None
+
+
 def read(folder: Path) -> BundleFacts | None:
-    """Read the bundle in force below `state/bundles`; None when none was activated."""
+    """Read the bundle in force in a slot's folder; None when none was activated."""
     pointer = _parsed(Pointer, _bytes(folder / "current.json"))
     if not pointer.folder:
         return None
@@ -184,27 +196,29 @@ class LastUse:
     sha256: str = ""
 
 
-def bundle(folder: Path, last: LastUse, ledger: Ledger) -> View:
-    """Return the facts about the bundle in force and the auxiliary ones, by section."""
-    found = read(folder)
-    if found is None:
+def bundle(folder: Path, ledger: Ledger) -> View:
+    """Return the facts about the bundles of this device below `state/bundles`, by section; of the first traded one, all."""
+    several = traded(folder)
+    if not several:
         return View(COLUMNS, (), NONE_IN_FORCE)
-    manifest = found.manifest
-    rows = _identity(found, last.age_sessions) + _proof(found, folder, last) + _training(manifest)
+    sleeve, found = next(iter(several.items()))
+    last, manifest = last_use(ledger, sleeve), found.manifest
+    rows = _identity(found, last.age_sessions) + _proof(found, folder / sleeve, last) + _training(manifest)
     rows += _evidence(found.evidence)
-    for slot in BESIDE:
-        rows += _slot_rows(slot, folder, ledger)
+    for name in (*list(several)[1:], RISK, *(f"{name} {SHADOW}" for name in (*several, RISK))):
+        if name in (RISK, f"{sleeve} {SHADOW}") or (folder / name.replace(" ", "/")).is_dir():
+            rows += _slot_rows(name, folder, ledger)
     facts = {"sha256": found.pointer.sha256, "faults": list(found.faults), "role": manifest.role, "features": features_of(manifest)}
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
 
-def last_use(ledger: Ledger) -> LastUse:
-    """The newest scoring job that ended well: it verified the bundle before it used it."""
+def last_use(ledger: Ledger, sleeve: str) -> LastUse:
+    """The newest scoring job that ended well: it verified the sleeve's bundle before it used it."""
     day = ledger.value("SELECT max(session) FROM job_runs WHERE job = 'score' AND status = 'done'")
     run = job_runs.find(ledger, date.fromisoformat(day), "score") if isinstance(day, str) else None
     if run is None:
         return LastUse()
-    scored = run.read(ScoreFigures)
+    scored = run.read(ScoreFigures).of(sleeve)
     return LastUse(run.session, scored.bundle_age_sessions, scored.bundle_sha256 or "")
 
 
@@ -233,8 +247,8 @@ def _proof(found: BundleFacts, folder: Path, last: LastUse) -> list[ViewRow]:
     proven = f"to score for {last.session}" if is_proven else "at activation"
     return [
         fact("proof", "files", "; ".join(found.faults) or matching),
-        fact("proof", "signature", _signed(folder / found.name, folder)),
-        fact("proof", "key set", _until(folder)),
+        fact("proof", "signature", _signed(folder / found.name, folder.parent)),
+        fact("proof", "key set", _until(folder.parent)),
         fact("proof", "golden vectors", f"reproduced within {tolerance} sd before use"),
         fact("proof", "last proven", f"{proven}; now: `appliance bundle --verify`"),
         fact("proof", "rollback grant", "in force" if found.pointer.grant else "none"),
@@ -259,18 +273,18 @@ def _signed(home: Path, keys: Path) -> str:
 
 def _slot_rows(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
     """The bundle of a slot and what it scored; one line for an empty slot."""
-    found = read(folder / slot)
+    place = folder / slot.replace(" ", "/")
+    found = read(place)
     if found is None:
         return [fact(slot, "in the slot", "none")]
     manifest, ic = found.manifest, found.manifest.ic
     rows = [
         fact(slot, "in the slot", f"{found.name}, {manifest.role}, trained to {manifest.last_training_session}"),
-        fact(slot, "signature", _signed(folder / slot / found.name, folder)),
+        fact(slot, "signature", _signed(place / found.name, folder)),
         fact(slot, "files", "; ".join(found.faults) or "all match their SHA-256"),
         fact(slot, "IC", f"{_figure(ic.mean)}  t {_figure(ic.t)}"),
     ]
-    name = f"{manifest.sleeve} {slot}" if slot == "shadow" else str(manifest.sleeve)
-    scored = ledger.read(date, "SELECT DISTINCT asof FROM scores WHERE sleeve = ?", (name,))
+    scored = ledger.read(date, "SELECT DISTINCT asof FROM scores WHERE sleeve = ?", (slot,))
     newest = f", last {max(scored)}" if scored else ""
     return [*rows, fact(slot, "scored", f"{len(scored)} evenings{newest}")]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features
 from appliance.ledger import Ledger, broker_orders, intents, job_runs, plans, scores, targets
-from appliance.ledger.figures import PlanFigures, PullFigures, ScoreFigures
+from appliance.ledger.figures import FeatureFile, PlanFigures, PullFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.market.vendor_record import damaged_records, read_snapshot
 from appliance.system.state_folder import StateFolder
@@ -37,9 +38,8 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     rows = _order(ledger, entry)
     rows += _signal(ledger, entry, plan)
     if plan is not None:
-        found = bundles.read(folder.bundles)
         rows += _features(ledger, folder, entry.intent.key.symbol, plan)
-        rows += _data(ledger, folder, plan) + _bundle(found, plan)
+        rows += _data(ledger, folder, plan) + _bundle(ledger, bundles.traded(folder.bundles), plan)
     facts = {"client_order_id": client_order_id, "symbol": entry.intent.key.symbol}
     return View(COLUMNS, tuple(rows), "", session, facts)
 
@@ -86,8 +86,10 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[View
         rows.append(fact("signal", sleeve, f"rank {found.rank} of {total}, z {found.z:+.2f}, score {found.score:+.6f}"))
     if len(rows) <= 2 and not any(row["fact"] not in ("weight", "sector") for row in rows):
         rows.append(fact("signal", "score", "none: the name was not scored, its holding is closed or carried"))
-    planned = job_runs.find(ledger, key.session, "plan")
-    decisions = planned.read(PlanFigures).by_name if planned else {}
+    planned = _planned(ledger, key.session)
+    decisions = planned.by_name
+    for sleeve, part in planned.parts_of(key.symbol).items():
+        rows.append(fact("signal", f"part of {sleeve}", f"{part:+.4f} of what the sleeves say together"))
     chosen = [f"{name} {decisions[name]}" for name in ("scale", "step", "turnover") if name in decisions]
     if chosen:
         rows.append(fact("signal", "book", ", ".join(chosen)))
@@ -110,9 +112,16 @@ def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, score
 
 def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> list[ViewRow]:
     """Features of the name at asof, the most extreme first."""
-    scored = job_runs.find(ledger, plan.session, "score")
+    run = job_runs.find(ledger, plan.session, "score")
+    scored = run.read(ScoreFigures) if run else ScoreFigures()
+    several = [scored] if scored.by_sleeve is None else list(scored.by_sleeve.values())
+    sources = set(_sources_of(ledger, plan).values())
+    return [row for one in several for row in _features_of(one.features, folder, symbol, plan, sources)]
+
+
+def _features_of(stored: FeatureFile | None, folder: StateFolder, symbol: str, plan: Plan, sources: set[str]) -> list[ViewRow]:
     try:
-        record = read_features(folder.features, scored.read(ScoreFigures).features if scored else None)
+        record = read_features(folder.features, stored)
     except FixInput as error:
         return [fact("features", "values", str(error))]
     readings = record.of(symbol)
@@ -121,23 +130,32 @@ def _features(ledger: Ledger, folder: StateFolder, symbol: str, plan: Plan) -> l
     known = sum(reading.value is not None for reading in readings)
     rows = [
         fact("features", "read at", f"{record.asof}, {known} of {len(readings)} known, of {len(record.symbols)} names; z is over these"),
-        *_sources(record, plan),
+        *_other_sources(record, plan, sources),
     ]
     ordered = sorted(readings, key=lambda reading: -abs(reading.z or 0.0))
     return [*rows, *(fact("features", reading.name, _said(reading)) for reading in ordered)]
 
 
-def _sources(record: FeatureRecord, plan: Plan) -> list[ViewRow]:
+def _other_sources(record: FeatureRecord, plan: Plan, sources: set[str]) -> list[ViewRow]:
     """A warning for each source that is not the plan's: nothing when both are."""
-    source = plan.provenance
     return [
         fact("features", "not the plan's", f"{what} {theirs}")
         for what, theirs, ours in (
-            ("snapshot", record.snapshot_id, source.snapshot_id),
-            ("bundle", record.bundle_sha256, source.bundle_sha256),
+            ("snapshot", record.snapshot_id, {plan.provenance.snapshot_id}),
+            ("bundle", record.bundle_sha256, sources),
         )
-        if theirs != ours
+        if theirs not in ours
     ]
+
+
+def _planned(ledger: Ledger, session: date) -> PlanFigures:
+    planned = job_runs.find(ledger, session, "plan")
+    return planned.read(PlanFigures) if planned else PlanFigures()
+
+
+def _sources_of(ledger: Ledger, plan: Plan) -> dict[str, str]:
+    """SHA-256 of the bundle behind each sleeve's scores; of one sleeve, the plan's own."""
+    return dict(_planned(ledger, plan.session).sources or {"": plan.provenance.bundle_sha256})
 
 
 def _said(reading: FeatureValue) -> str:
@@ -163,8 +181,7 @@ def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]
     except FixInput as error:
         return [fact("data", "completed", str(error))]
     if read_features is None:
-        planned = job_runs.find(ledger, plan.session, "plan")
-        count = planned.read(PlanFigures).completed if planned else 0
+        count = _planned(ledger, plan.session).completed
         return [fact("data", "completed", f"{count} sessions, whose record is no longer kept")] if count else []
     manifest, parts = read_features
     faults = damaged_records(folder.completed, parts)
@@ -177,15 +194,19 @@ def _completed(ledger: Ledger, folder: StateFolder, plan: Plan) -> list[ViewRow]
     ]
 
 
-def _bundle(found: bundles.BundleFacts | None, plan: Plan) -> list[ViewRow]:
+def _bundle(ledger: Ledger, found: Mapping[str, bundles.BundleFacts], plan: Plan) -> list[ViewRow]:
     source = plan.provenance
-    rows = [fact("bundle", "sha256", source.bundle_sha256)]
-    if found is not None and found.pointer.sha256 == source.bundle_sha256:
-        manifest = found.manifest
-        rows.append(fact("bundle", "which", f"{found.name}, {manifest.role}, still in force"))
-        rows.append(fact("bundle", "trained", f"{manifest.first_training_session} to {manifest.last_training_session}"))
-    else:
-        rows.append(fact("bundle", "which", "no longer in force"))
+    rows: list[ViewRow] = []
+    for sleeve, sha256 in _sources_of(ledger, plan).items():
+        rows.append(fact("bundle", f"sha256 {sleeve}".strip(), sha256))
+        facts = next((one for one in found.values() if one.pointer.sha256 == sha256), None)
+        if facts is None:
+            rows.append(fact("bundle", f"which {sleeve}".strip(), "no longer in force"))
+            continue
+        manifest = facts.manifest
+        rows.append(fact("bundle", f"which {sleeve}".strip(), f"{facts.name}, {manifest.role}, still in force"))
+        trained = f"{manifest.first_training_session} to {manifest.last_training_session}"
+        rows.append(fact("bundle", f"trained {sleeve}".strip(), trained))
     return [
         *rows,
         fact("bundle", "config", source.config_hash),

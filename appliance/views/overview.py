@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -202,16 +203,16 @@ def overview(
     latch = Latch(folder.root, DurableFs()).read()
     session = newest_session(ledger)
     todays = runs.of_session(ledger, session) if session else ()
-    found = bundles.read(folder.bundles)
+    found = bundles.traded(folder.bundles)
     undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
-    health = assess(latch, todays, undelivered, found is not None)
+    health = assess(latch, todays, undelivered, bool(found))
     tripped = [row for row in tripwires.of_session(ledger, session) if row.tripped] if session else []
     daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, real)
     asof, status = _data(ledger)
     behind = _behind(asof, now, calendar)
     concerns = [*health.reasons] if health.verdict is not HealthStatus.OK else []
     concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
-    concerns += [f"bundle: {text}" for text in (found.faults if found else ())]
+    concerns += [f"bundle: {text}" for one in found.values() for text in one.faults]
     if no_time:
         concerns.append(f"{no_time}: neither the next job nor whether the data are late is known")
     if now and (expiring := keys_reason(folder.bundles, now.date())):
@@ -235,9 +236,9 @@ def overview(
         asof=asof,
         data_status=status,
         behind_sessions=behind,
-        bundle=found.name if found else None,
-        bundle_role=found.manifest.role if found else None,
-        bundle_age=_bundle_age(ledger, found.manifest) if found else None,
+        bundle=_each(found, lambda _, one: one.name),
+        bundle_role=_each(found, lambda _, one: one.manifest.role),
+        bundle_age=_each(found, lambda sleeve, one: _bundle_age(ledger, sleeve, one.manifest)),
         next_job=next_job(ledger, now, calendar, table_of(entering)),
         daemon=daemon,
         daemon_at=seen,
@@ -326,8 +327,16 @@ def _behind(asof: date | None, now: datetime | None, calendar: Calendar | None) 
         return None
 
 
-def _bundle_age(ledger: Ledger, manifest: bundles.ManifestFacts) -> str | None:
-    age = bundles.last_use(ledger).age_sessions
+def _each(found: Mapping[str, bundles.BundleFacts], of: Callable[[str, bundles.BundleFacts], str | None]) -> str | None:
+    """What is said of the traded bundle, of several with each one's sleeve; None where nothing is."""
+    said = {sleeve: of(sleeve, one) for sleeve, one in found.items()}
+    if len(said) <= 1:
+        return next(iter(said.values()), None)
+    return ", ".join(f"{sleeve} {text}" for sleeve, text in said.items() if text is not None) or None
+
+
+def _bundle_age(ledger: Ledger, sleeve: str, manifest: bundles.ManifestFacts) -> str | None:
+    age = bundles.last_use(ledger, sleeve).age_sessions
     return None if age is None else f"{age} of {manifest.expiry_sessions} sessions"
 
 

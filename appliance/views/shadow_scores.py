@@ -12,19 +12,20 @@ from signals.files import sha256_of
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
 COLUMNS = ("session", "asof", "names", "bundle", "what")
-SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
-ALERT = "score-shadow-"  # as the scoring job names what went wrong with it
+SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
+ALERT = "score-%shadow-%"  # as the scoring job names what went wrong with it; the release before named no sleeve
+ISO_DATE = len("2024-03-11")
 NOTHING = "no shadow has been scored on this device"
 
 
-def shadow_log(ledger: Ledger, slot: Path, venue: str, *, is_rehearsal: bool) -> ShadowLog | None:
+def shadow_log(ledger: Ledger, bundles: Path, venue: str, *, is_rehearsal: bool) -> ShadowLog | None:
     """Gather everything that was recorded of shadows; None where nothing was.
 
     Parameters
     ----------
     ledger : Ledger
-    slot : Path
-        The bundles of the slot.
+    bundles : Path
+        `state/bundles`, which holds those of every slot.
     venue : str
         Where this device trades.
     is_rehearsal : bool
@@ -40,7 +41,7 @@ def shadow_log(ledger: Ledger, slot: Path, venue: str, *, is_rehearsal: bool) ->
         first_session=min(runs),
         last_session=max(runs),
         evenings=evenings,
-        manifests=_manifests(slot, {one.source for one in evenings}),
+        manifests=_manifests(bundles, {one.source for one in evenings}),
         faults=_faults(ledger),
     )
 
@@ -76,11 +77,11 @@ def _faults(ledger: Ledger) -> dict[date, str]:
     """The job's report on each trade session: that all scoring failed, or the shadow's only."""
     query = "SELECT session, summary FROM job_runs WHERE job = 'score' AND status NOT IN ('done', 'running')"
     found = dict(ledger.read(tuple[date, str], query))
-    for key, body in ledger.read(tuple[str, str], "SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (f"{ALERT}%",)):
-        found[date.fromisoformat(key.removeprefix(ALERT))] = body
+    for key, body in ledger.read(tuple[str, str], "SELECT key, body FROM alerts WHERE key LIKE ? ORDER BY id", (ALERT,)):
+        found[date.fromisoformat(key[-ISO_DATE:])] = body
     return dict(sorted(found.items()))
 
 
-def _manifests(slot: Path, sources: set[str]) -> dict[str, str]:
-    contents = [path.read_bytes() for path in sorted(slot.glob("*/manifest.json"))]
+def _manifests(bundles: Path, sources: set[str]) -> dict[str, str]:
+    contents = [path.read_bytes() for path in sorted(bundles.glob("**/shadow/*/manifest.json"))]
     return {sha256_of(content): content.decode() for content in contents if sha256_of(content) in sources}

@@ -9,7 +9,7 @@ from appliance.ledger.figures import PlanFigures
 from appliance.views import blotter
 from appliance.views.view import View, ViewRow, percent
 
-SHADOW = "% shadow"  # as `appliance.bundles.slots.recorded_as` names its scores
+SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
 
 
@@ -18,11 +18,12 @@ def signals(ledger: Ledger, session: date) -> View:
 
     A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
     `change` is z minus the z of the scored session before; None for a name that had none. `contribution` is the
-    sleeve's part of the blend that D was planned on, share times z, which sums over the sleeves to the name's blended
-    score; None before the plan. `client_order_id` is the name's order of D, None where there was none.
+    sleeve's part of what D was planned on, which sums over the sleeves to what they say of the name together; of one sleeve
+    that is its z. None before the plan, and of several sleeves for a name outside the book. `client_order_id` is the name's
+    order of D, None where there was none.
     """
-    plan = job_runs.find(ledger, session, "plan")
-    shares = (plan.read(PlanFigures).sleeves or {}) if plan else {}
+    run = job_runs.find(ledger, session, "plan")
+    plan = run.read(PlanFigures) if run else PlanFigures()
     aimed = {row.symbol: row for row in targets.load(ledger, session)}
     sent = blotter.by_symbol(ledger, session)
     rows: list[ViewRow] = []
@@ -41,13 +42,21 @@ def signals(ledger: Ledger, session: date) -> View:
                     "target": percent(target.weight) if target else None,
                     "sector": target.sector if target else None,
                     "sleeve": row.sleeve,
-                    "contribution": round(shares[sleeve] * row.z, 3) if sleeve in shares else None,
+                    "contribution": _contribution(plan, sleeve, row),
                     "asof": row.asof,
                     "source": row.source,
                     "client_order_id": sent.get(row.symbol),
                 }
             )
     return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
+
+
+def _contribution(plan: PlanFigures, sleeve: str, row: scores.ScoreRow) -> float | None:
+    if plan.parts is not None:
+        part = plan.parts_of(row.symbol).get(sleeve)
+        return None if part is None else round(part, 3)
+    shares = plan.sleeves or {}
+    return round(shares[sleeve] * row.z, 3) if sleeve in shares else None
 
 
 def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:

@@ -13,6 +13,7 @@ from decimal import Decimal
 import numpy as np
 
 from execution.fills import to_price
+from portfolio.policy.blend import on
 from portfolio.risk.model import RiskModel
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
@@ -63,8 +64,7 @@ def reference_prices(closes: Mapping[str, Decimal], actions: Sequence[Action], b
 
 def renamed_scores(scores: Scores, actions: Sequence[Action]) -> Scores:
     """Scores of the names that still trade at D, under the names of D."""
-    names, order = _order(scores.symbols, actions)
-    return replace(scores, symbols=names, values=scores.values[order])
+    return on(scores, set(scores.symbols) - delisted(actions), new_names(actions))
 
 
 def renamed_risk(risk: RiskModel, actions: Sequence[Action]) -> RiskModel:

@@ -1,7 +1,8 @@
 """The target book: the weights that the policy would hold if trading were free.
 
 Order of operations (architecture of the policy, each line one module)
-    rank -> inverse normal -> clip +-3                           ranking
+    rank -> inverse normal -> clip +-3, by sleeve                ranking
+    the sleeves' expected returns added                          blend
     without names whose single share is above the name cap
     top and bottom N, each side to gross 1/2                     selection
     name cap with redistribution, neutrality, to a fixed point   caps, neutrality
@@ -9,6 +10,7 @@ Order of operations (architecture of the policy, each line one module)
     times s = min(gross target, c f*, vol target / forecast,     kelly, risk_scaling
                   CVaR budget / expected shortfall)              cvar
               x max(0, 1 - 1/t^2) of the walk-forward book       kelly
+each bound of s times the share of the sleeves that is bet       blend
 A rehearsal has its declared gross in place of c f* and of the evidence.
 
 Invariants of a `TargetBook`, checked when it is made
@@ -20,6 +22,7 @@ s multiplies the whole book and is at most 1, so it loosens none of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portfolio.config import BookSides, CvarBudget, PortfolioConfig, Weighting
+from portfolio.policy.blend import Backing, Blend, SizedScores, backing_of, combined, z_of
 from portfolio.policy.caps import cap_names
 from portfolio.policy.neutrality import Exposures, exposures, neutralise
 from portfolio.policy.ranking import inverse_normal
@@ -56,10 +60,12 @@ class Candidates:
     z : float64, shape (M,)
         Clipped inverse-normal rank among the candidates.
     mu : float64, shape (M,)
-        Expected residual return over the horizon, by the IC in use; the sign of z in a rehearsal, which claims no gain
-        that a cost could exceed.
+        Expected residual return over the horizon, by the IC in use, summed over the sleeves; the sign of z in a rehearsal,
+        which claims no gain that a cost could exceed.
     held : float64, shape (M,)
         Current weights.
+    backing : Backing
+        What sizes the book.
     too_dear : mapping of symbol to USD
         Price of those of which a single share is above the name cap: they cannot be held.
     """
@@ -72,6 +78,7 @@ class Candidates:
     beta: Floats
     sectors: tuple[str, ...]
     horizon_sessions: int
+    backing: Backing
     returns: Floats | None = None
     too_dear: Mapping[str, float] = field(default_factory=dict)
 
@@ -140,8 +147,10 @@ def target_book(
     NoFeasibleBook
         Caps and neutrality cannot be met together.
     """
-    ic, ic_decisions = ic_in_use(risk, config)
-    candidates = candidates_of(scores, risk, ic, held)
+    parts = _parts(scores, risk)
+    candidates = candidates_of(scores, risk, config.fixed_ic, held)
+    backing = candidates.backing
+    sized = _sized(parts, backing, config)
     cap_usd = config.name_cap * equity_usd
     candidates = replace(candidates, too_dear={s: p for s, p in (prices or {}).items() if p > cap_usd})
     counted = (
@@ -151,79 +160,118 @@ def target_book(
         *((("names with a volatility forecast", str(risk.forecast_names)),) if risk.forecast_names else ()),
     )
     most = config.max_names(equity_usd)
-    if reason := _unsupported(ic, risk.ic, config):
-        return _flat(candidates, config, (*ic_decisions, *counted), reason)
+    if all(backing.reasons):
+        named = len(parts) > 1
+        reasons = (f"{part.scores.sleeve}: {why}" if named else why for part, why in zip(parts, backing.reasons, strict=True))
+        return _flat(candidates, config, (*sized, *counted), "; ".join(reasons))
     if most < (2 if config.mode is BookSides.LONG_SHORT else 1):
         reason = f"equity of {equity_usd:,.0f} USD is below one position of {config.min_position_usd:,.0f} USD a side"
-        return _flat(candidates, config, (*ic_decisions, *counted), reason)
+        return _flat(candidates, config, (*sized, *counted), reason)
     unit, chosen = unit_book(candidates, config, most)
-    weights, scaled = scale(unit, candidates, config, risk.ic)
-    return TargetBook(candidates, weights, config, (*ic_decisions, *counted, *chosen, *scaled))
+    weights, scaled = scale(unit, candidates, config)
+    return TargetBook(candidates, weights, config, (*sized, *counted, *chosen, *scaled))
 
 
-def ic_in_use(risk: RiskModel, config: PortfolioConfig) -> tuple[float, Decisions]:
-    """Return the IC that sizes the book, the shrunk measured one or a rehearsal's fixed one, and what sizes it."""
-    ic = risk.ic
-    known = "unknown" if ic.book_t is None else f"{ic.book_t:.2f}"
-    measured = (
-        (SIZED_BY, sized_by(ic, config)),
+def _parts(scores: Scores, risk: RiskModel) -> tuple[SizedScores, ...]:
+    """The sleeves behind the scores; scores that are no blend are one sleeve's, sized by the risk model's IC."""
+    return scores.parts if isinstance(scores, Blend) else (SizedScores(scores, risk.ic, risk.horizon_sessions),)
+
+
+def _sized(parts: tuple[SizedScores, ...], backing: Backing, config: PortfolioConfig) -> Decisions:
+    """What sizes the book: the IC in use of each sleeve, shrunk as measured or a rehearsal's fixed one."""
+    fixed = None if backing.is_rehearsal or config.fixed_ic is None else config.fixed_ic
+    said = () if fixed is None else (("ic used", f"{fixed:.4f} fixed by configuration: a rehearsal, not evidence"),)
+    if len(parts) > 1:
+        lines = tuple((f"sleeve {part.scores.sleeve}", _sleeve_line(i, parts, backing)) for i, part in enumerate(parts))
+        return ((SIZED_BY, sized_by(backing, config)), *lines, *_unallocated(backing), *said)
+    ic = parts[0].ic
+    return (
+        (SIZED_BY, sized_by(backing, config)),
         ("ic", f"{ic.mean:.4f}"),
         ("ic t", f"{ic.t:.2f}"),
         ("ic shrunk", f"{ic.shrunk:.4f}"),
-        ("t of the net walk-forward book", known),
+        ("t of the net walk-forward book", _known(ic)),
+        *_unallocated(backing),
+        *said,
     )
-    if config.fixed_ic is None or ic.is_rehearsal:
-        return ic.shrunk, measured
-    said = f"{config.fixed_ic:.4f} fixed by configuration: a rehearsal, not evidence"
-    return config.fixed_ic, (*measured, ("ic used", said))
 
 
-def sized_by(ic: SizingCoefficient, config: PortfolioConfig) -> str:
+def _unallocated(backing: Backing) -> Decisions:
+    is_told = 0 < backing.allocated < 1 - SLACK  # where nothing is bet, the reason is told instead
+    return (("unallocated weight", f"{1 - backing.allocated:.4f}"),) if is_told else ()
+
+
+def _sleeve_line(row: int, parts: tuple[SizedScores, ...], backing: Backing) -> str:
+    part, total = parts[row], sum(backing.counted)
+    share = f"{backing.counted[row] / total:.2%} of what is expected" if total > 0 else "nothing is expected"
+    line = (
+        f"weight {part.weight:.4f}, {share}, ic {part.ic.mean:.4f} (t {part.ic.t:.2f}, shrunk {part.ic.shrunk:.4f}), "
+        f"k {part.horizon_sessions}, t of its net walk-forward book {_known(part.ic)}"
+    )
+    return f"{line}: {backing.reasons[row]}" if backing.reasons[row] else line
+
+
+def _known(ic: SizingCoefficient) -> str:
+    return "unknown" if ic.book_t is None else f"{ic.book_t:.2f}"
+
+
+def sized_by(backing: Backing, config: PortfolioConfig) -> str:
     """Say what sizes the book: its evidence, or a person's declaration."""
-    if ic.is_rehearsal:
+    if backing.is_rehearsal:
         gross = min(config.rehearsal_gross, config.gross_target)
         return f"{NOT_BY_EVIDENCE}: a rehearsal at a declared gross of {gross:.4f}"
     if config.fixed_ic is not None:
         return f"{NOT_BY_EVIDENCE}: a rehearsal at a fixed IC of {config.fixed_ic:.4f}"
-    return f"evidence: {ic.evidence:.4f} of the book that Kelly and the caps allow"
+    return f"evidence: {backing.evidence:.4f} of the book that Kelly and the caps allow"
 
 
-def _unsupported(ic: float, known: SizingCoefficient, config: PortfolioConfig) -> str:
-    """Why nothing may be bet; empty where something may."""
-    if known.is_rehearsal:
-        return ""
-    if ic <= 0:
-        return f"an IC of {ic:.4f} supports no bet"
-    if config.fixed_ic is not None or known.evidence > 0:
-        return ""
-    if known.book_t is None:
-        return "the bundle does not say what its book earned walking forward: train and publish it again"
-    return f"the net walk-forward book's t of {known.book_t:.2f} is not above 1, which noise reaches too: no bet"
-
-
-def candidates_of(scores: Scores, risk: RiskModel, ic: float, held: Mapping[str, float]) -> Candidates:
-    """Align scores and risk on the names that both know; z is ranked among those."""
+def candidates_of(scores: Scores, risk: RiskModel, fixed_ic: float | None, held: Mapping[str, float]) -> Candidates:
+    """Align scores and risk on the names that both know; z is ranked among those, the sleeves' each by itself."""
     place = {symbol: i for i, symbol in enumerate(risk.symbols)}
-    rows = [i for i, symbol in enumerate(scores.symbols) if symbol in place]
-    symbols = tuple(scores.symbols[i] for i in rows)
+    symbols = tuple(symbol for symbol in scores.symbols if symbol in place)
     if not symbols:
         raise ScoresInvalid("no scored name has a risk estimate", where=str(scores.asof), fix="Check scores and bars of this session")
-    values = scores.values[rows]
-    if len(symbols) > 1 and float(np.ptp(values)) == 0.0:
-        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), fix="Check the features of this session")
     at = [place[symbol] for symbol in symbols]
-    z = inverse_normal(values)
+    parts = _parts(scores, risk)
+    backing, each = backing_of(parts, fixed_ic), z_of(parts, symbols)
+    bet = [i for i, why in enumerate(backing.reasons) if not why] or list(range(len(parts)))
+    says = each[bet[0]] if len(bet) == 1 else combined(each, backing.counted)
+    if len(symbols) > 1 and float(np.ptp(np.nan_to_num(says))) == 0.0:
+        raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), fix="Check the features of this session")
+    z = np.nan_to_num(says) if len(bet) == 1 else inverse_normal(says)
     return Candidates(
         symbols=symbols,
         z=z,
-        mu=np.sign(z) if risk.ic.is_rehearsal else grinold_mean(ic, risk.residual_volatility[at], z),
+        mu=np.sign(z) if backing.is_rehearsal else _expected(parts, backing, each, risk, risk.residual_volatility[at]).sum(axis=0),
         held=np.array([held.get(symbol, 0.0) for symbol in symbols], dtype=np.float64),
         covariance=risk.covariance[np.ix_(at, at)],
         beta=risk.beta[at],
         sectors=tuple(risk.sectors[i] for i in at) if risk.sectors else (),
         horizon_sessions=risk.horizon_sessions,
+        backing=backing,
         returns=None if risk.returns is None else risk.returns[:, at],
     )
+
+
+def _expected(parts: tuple[SizedScores, ...], backing: Backing, each: Floats, risk: RiskModel, residual: Floats) -> Floats:
+    """Each sleeve's expected returns over the risk model's h sessions, (S, M): h (w_s IC_s sigma_h sqrt(k_s / h) z_s / k_s)."""
+    h = risk.horizon_sessions
+    rows = [
+        grinold_mean(ic * math.sqrt(h / part.horizon_sessions), residual, np.nan_to_num(z))
+        for part, ic, z in zip(parts, backing.weighted, each, strict=True)
+    ]
+    return np.array(rows)
+
+
+def said_by_sleeve(scores: Scores, risk: RiskModel, fixed_ic: float | None) -> dict[str, dict[str, float]]:
+    """Return what each sleeve says of each candidate, in z: its part of what all say, which sums over the sleeves to that."""
+    parts = _parts(scores, risk)
+    place = set(risk.symbols)
+    symbols = [symbol for symbol in scores.symbols if symbol in place]
+    counted = np.array(backing_of(parts, fixed_ic).counted)
+    shares = counted / counted.sum() if counted.sum() > 0 else counted
+    rows = np.nan_to_num(z_of(parts, symbols)) * shares[:, None]
+    return {part.scores.sleeve: dict(zip(symbols, row.tolist(), strict=True)) for part, row in zip(parts, rows, strict=True)}
 
 
 def shortfall(weights: Floats, candidates: Candidates, budget: CvarBudget) -> float:
@@ -274,15 +322,20 @@ def _replaced(candidates: Candidates, config: PortfolioConfig, most: int, is_dea
     return (("replaced: a single share is above the name cap", ", ".join(named)),) if named else ()
 
 
-def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: SizingCoefficient) -> tuple[Floats, Decisions]:
-    """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports."""
+def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[Floats, Decisions]:
+    """Multiply the unit book by s: the least of its bounds, times the share that the evidence supports.
+
+    The share of sleeves without a bet is in the fractional Kelly already, by its mu; it lowers every other bound as much.
+    """
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
-    sizes, share, told = _sizes(unit, candidates, config, ic)
-    bounds = {"gross target": config.gross_target, **sizes, "volatility target": volatility_scalar(forecast, config.volatility_target)}
+    allocated = candidates.backing.allocated
+    sizes, share, told = _sizes(unit, candidates, config)
+    calm = volatility_scalar(forecast, config.volatility_target)
+    bounds = {"gross target": config.gross_target * allocated, **sizes, "volatility target": calm * allocated}
     tail: Decisions = ()
     if config.cvar is not None:
         lost = shortfall(unit, candidates, config.cvar)
-        bounds["CVaR budget"] = volatility_scalar(lost, config.cvar.limit)
+        bounds["CVaR budget"] = volatility_scalar(lost, config.cvar.limit) * allocated
         tail = ((f"expected shortfall at gross 1 ({config.cvar.method}, {config.cvar.level:g})", f"{lost:.4f}"),)
     binding = min(bounds, key=lambda name: bounds[name])
     scalar = bounds[binding] * share
@@ -300,16 +353,15 @@ def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: Siz
     )
 
 
-def _sizes(
-    unit: Floats, candidates: Candidates, config: PortfolioConfig, ic: SizingCoefficient
-) -> tuple[dict[str, float], float, Decisions]:
+def _sizes(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tuple[dict[str, float], float, Decisions]:
     """The bound by conviction, the share that the evidence leaves of the scale, and what is to be said of them."""
-    if ic.is_rehearsal:
-        return {"rehearsal gross": config.rehearsal_gross}, 1.0, ()
+    backing = candidates.backing
+    if backing.is_rehearsal:
+        return {"rehearsal gross": config.rehearsal_gross * backing.allocated}, 1.0, ()
     full = kelly_scalar(unit, candidates.mu, candidates.covariance)
     used = config.kelly_fraction * full
     told = (("kelly f*", f"{full:.3f}"), ("kelly c f*", f"{used:.3f}"))
-    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else ic.evidence, told
+    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else backing.evidence, told
 
 
 def _at_the_cap(unit: Floats, config: PortfolioConfig) -> str:

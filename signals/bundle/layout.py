@@ -90,17 +90,18 @@ def places_of(sleeve: str) -> tuple[str, ...]:
     return (*(place_of(sleeve, role) for role in Role), *former)
 
 
-def find_latest(find: Find, sleeves: Sequence[str], roles: Sequence[Role]) -> Latest | None:
+def find_latest(find: Find, sleeves: Sequence[str], roles: Sequence[Role], *, former: bool = True) -> Latest | None:
     """Return what the first pointer of these sleeves and roles names, in their order; None where there is none.
 
-    The former layout is looked at where no sleeve has a pointer of the new one in any of these roles.
+    The former layout is looked at where no sleeve has a pointer of the new one in any of these roles, unless `former` is
+    False: it has one place for all sleeves that are traded, and who trades several cannot know whose it is.
 
     Raises
     ------
     BundleRefused
         The pointer cannot be read. No other takes its place.
     """
-    for place in _places(sleeves, roles):
+    for place in _places(sleeves, roles) if former else (place_of(sleeve, role) for sleeve in sleeves for role in roles):
         if (content := find(pointer(place))) is not None:
             return read_latest(content, place)
     return None

@@ -23,6 +23,7 @@ from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
 from signals.monitoring.drift import reference
 from signals.sleeves import SLEEVES
+from signals.sleeves.base import Sleeve
 from signals.text.documents import to_json
 from tests.fakes import bundles
 from tests.fakes.onnx_models import floats_attribute, int_attribute, ints_attribute, model, node, string_attribute, strings_attribute
@@ -118,48 +119,50 @@ def publish_bundle(root: Path, of: bundles.Recipe, *, as_before: bool = False) -
     return latest.folder
 
 
-def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = None) -> bundles.Recipe:
+def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> bundles.Recipe:
     """A bundle of the real feature list on the market in `data`, with true golden vectors and drift reference."""
     manifest = read_manifest(data)
-    panel = SLEEVE.panel(load_bars(data, manifest, manifest.first, last))
+    panel = sleeve.panel(load_bars(data, manifest, manifest.first, last))
     cells = panel.values[panel.eligible]
     inputs = np.ascontiguousarray(cells[-64:])
     scores = np.full(panel.eligible.shape, np.nan)
-    scores[panel.eligible] = rank_scores(cells, weights)
+    scores[panel.eligible] = rank_scores(cells, weights, sleeve)
     files = {
-        "model.onnx": (Part.MODEL, rank_model(weights)),
-        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights)).to_bytes()),
+        "model.onnx": (Part.MODEL, rank_model(weights, sleeve)),
+        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights, sleeve)).to_bytes()),
         "drift.json": (Part.DRIFT, json.dumps(to_json(reference(panel, scores))).encode()),
         "evidence.json": (Part.EVIDENCE, bundles.evidence_file()),
         "training.json": (Part.TRAINING, b"{}"),
     }
     graph = Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1)
-    return bundles.Recipe(seq=seq, files=files, spec=SLEEVE.spec, last=last, graph=graph)
+    return bundles.Recipe(seq=seq, files=files, spec=sleeve.spec, last=last, graph=graph, sleeve=sleeve.name)
 
 
 RANKED = [i for i, name in enumerate(SLEEVE.names) if name.startswith("rank_")]
 
 
-def stumps(weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Feature, threshold and weight of every stump: each ranked feature is cut at 19 ranks.
+def stumps(weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature, threshold and weight of every stump: each ranked feature is cut at 19 ranks, of a short list at more.
 
-    `weights`, one a feature of `RANKED`, are dyadic, so that float32 adds them exactly; drawn unless given.
+    `weights`, one a ranked feature, are dyadic, so that float32 adds them exactly; drawn unless given.
     """
-    weights = np.random.default_rng(5).integers(10, 100, len(RANKED)) / 1024 if weights is None else weights
-    feature, weight = np.repeat(RANKED, len(CUTS)), np.repeat(weights, len(CUTS))
-    return feature, np.tile(CUTS, len(RANKED)), weight.astype(np.float32)
+    ranked = [i for i, name in enumerate(sleeve.names) if name.startswith("rank_")]
+    weights = np.random.default_rng(5).integers(10, 100, len(ranked)) / 1024 if weights is None else weights
+    cuts = CUTS if len(ranked) > 9 else np.linspace(-0.49, 0.49, 99, dtype=np.float32)
+    feature, weight = np.repeat(ranked, len(cuts)), np.repeat(weights, len(cuts))
+    return feature, np.tile(cuts, len(ranked)), weight.astype(np.float32)
 
 
-def rank_scores(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def rank_scores(rows: np.ndarray, weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> np.ndarray:
     """What `rank_model` computes, in numpy; float64 (n,)."""
-    feature, threshold, weight = stumps(weights)
+    feature, threshold, weight = stumps(weights, sleeve)
     chosen = rows[:, feature]
     return np.where((chosen <= threshold) | np.isnan(chosen), weight, -weight).astype(np.float64).sum(axis=1)
 
 
-def rank_model(weights: np.ndarray | None = None) -> bytes:
+def rank_model(weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> bytes:
     """The ONNX file of the stumps."""
-    feature, threshold, weight = stumps(weights)
+    feature, threshold, weight = stumps(weights, sleeve)
     spread = [(t, n) for t in range(len(feature)) for n in range(3)]
     branch = [n == 0 for _, n in spread]
     attributes = b"".join(
@@ -181,7 +184,7 @@ def rank_model(weights: np.ndarray | None = None) -> bytes:
             string_attribute("post_transform", "NONE"),
         )
     )
-    width = len(SLEEVE.names)
+    width = len(sleeve.names)
     return model([node("TreeEnsembleRegressor", ["features"], ["score"], "ai.onnx.ml", attributes)], width)
 
 

@@ -91,7 +91,7 @@ def test_a_tampered_bundle_is_refused_and_nothing_is_in_force(bench: Workbench, 
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
     one_line(bench("pull", "--session", str(own_store.sessions(1)[0])), 6)
-    assert not (bench.state / "bundles" / "current.json").exists()
+    assert not (bench.state / "bundles" / "equities_xs" / "current.json").exists()
     assert not (bench.state / "incoming").exists()
 
 
@@ -108,14 +108,14 @@ def test_a_refused_newer_bundle_leaves_the_old_one_in_force_and_tells_a_person(b
     first, second = own_store.sessions(2)
     assert bench("arm", "--session", str(first), "--yes").code == 0
     assert bench("run-day", "--session", str(first)).code == 0
-    pointer = (bench.state / "bundles" / "current.json").read_bytes()
+    pointer = (bench.state / "bundles" / "equities_xs" / "current.json").read_bytes()
     name = publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2))
     (own_store.bundles / name / "model.onnx").write_bytes(store.rank_model()[:-1] + b"\x00")
     done = bench("run-day", "--session", str(second), "--json")
     assert done.code == 0
     assert "its SHA-256 differs" in done.json["jobs"][0]["figures"]["bundle_refusal"]
-    assert (bench.state / "bundles" / "current.json").read_bytes() == pointer
-    assert ("the published bundle is refused",) in bench.rows("SELECT title FROM alerts")
+    assert (bench.state / "bundles" / "equities_xs" / "current.json").read_bytes() == pointer
+    assert ("the equities_xs bundle is refused",) in bench.rows("SELECT title FROM alerts")
 
 
 def test_a_bundle_with_a_missing_feature_is_refused(bench: Workbench, own_store: Published) -> None:

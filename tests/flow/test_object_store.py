@@ -195,7 +195,7 @@ class Device:
         return found[0], found[1]
 
     def bundle(self) -> str:
-        standing = BundleStore(self.state / "bundles", DurableFs()).current()
+        standing = BundleStore(self.state / "bundles" / "equities_xs", DurableFs(), keys=self.state / "bundles").current()
         return standing.folder if standing else ""
 
     def kept(self) -> list[str]:

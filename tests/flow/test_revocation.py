@@ -75,7 +75,7 @@ def test_the_pull_says_that_the_bundle_in_force_is_revoked_and_a_newer_one_takes
     revoke(own_store.root)
     pulled = bench("pull", "--session", str(second), "--json")
     assert pulled.code == 0 and "revoked or expired" in pulled.json["figures"]["bundle_refusal"]
-    assert ("the published bundle is refused",) in bench.rows("SELECT title FROM alerts")
+    assert ("the equities_xs bundle is refused",) in bench.rows("SELECT title FROM alerts")
     scored = bench("score", "--session", str(second))
     assert scored.code == 6 and "revoked or expired" in scored.err
     whole = recipe(own_store.root / "data", own_store.last_training, seq=2)

@@ -97,7 +97,7 @@ def test_a_slot_refuses_a_bundle_of_another_role_and_the_day_goes_on(own_store: 
     first_plan(bench, day)
     assert bench.rows("SELECT count(*) FROM scores WHERE sleeve LIKE '%shadow'") == [(0,)]
     alerts = bench("alerts", "--json").json["rows"]
-    assert any(row["title"] == "the shadow bundle is refused" for row in alerts)
+    assert any(row["title"] == "the equities_xs shadow bundle is refused" for row in alerts)
 
 
 def test_a_forecast_bundle_is_never_taken_for_the_bundle_in_force(own_store: Published, make: Make, day: str) -> None:

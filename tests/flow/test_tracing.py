@@ -8,8 +8,6 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles.slots import BundleSlot
-from appliance.views.bundle_facts import BESIDE
 from signals.market.dataset import load_bars
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench
@@ -39,10 +37,6 @@ def test_an_order_is_explained_by_the_values_that_the_model_read(own_store: Publ
     _spoilt(bench, order)
 
 
-def test_every_slot_is_shown_with_the_bundle() -> None:
-    assert set(BESIDE) == {slot.value for slot in BundleSlot}
-
-
 def _features(bench: Workbench, order: str) -> dict[str, str]:
     rows = bench("trace", order, "--json").json["rows"]
     return {row["fact"]: " ".join(row["value"].split()) for row in rows if row["section"] == "features"}
@@ -68,22 +62,22 @@ def _proven(bench: Workbench) -> None:
     done = bench("bundle", "--verify", "--json")
     verdicts = {row["place"]: row["verdict"] for row in done.json["rows"]}
     assert done.code == 0, done.out
-    assert verdicts == {"in force": "HOLDS", "risk": "empty", "shadow": "HOLDS"}
+    assert verdicts == {"equities_xs": "HOLDS", "risk": "empty", "equities_xs shadow": "HOLDS", "risk shadow": "empty"}
     facts = {(row["section"], row["fact"]): row["value"] for row in bench("bundle", "--json").json["rows"]}
-    assert facts["shadow", "scored"].startswith("1 evenings, last ")
+    assert facts["equities_xs shadow", "scored"].startswith("1 evenings, last ")
     assert "in the key set" in facts["proof", "signature"] and "REVOKED" not in facts["proof", "signature"]
     assert facts["proof", "last proven"].startswith("to score for ")
 
 
 def _spoilt(bench: Workbench, order: str) -> None:
-    pointer = json.loads((bench.state / "bundles" / "shadow" / "current.json").read_text())
-    model = bench.state / "bundles" / "shadow" / pointer["folder"] / "model.onnx"
+    pointer = json.loads((bench.state / "bundles" / "equities_xs" / "shadow" / "current.json").read_text())
+    model = bench.state / "bundles" / "equities_xs" / "shadow" / pointer["folder"] / "model.onnx"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.write_bytes(bytes(content))
     done = bench("bundle", "--verify", "--json")
     assert done.code == 6
-    assert {row["place"]: row["verdict"] for row in done.json["rows"]}["shadow"] == "REFUSED"
+    assert {row["place"]: row["verdict"] for row in done.json["rows"]}["equities_xs shadow"] == "REFUSED"
     (kept,) = (bench.state / "features").glob("*.json")
     kept.write_bytes(kept.read_bytes().replace(b"A", b"B", 1))
     assert _features(bench, order) == {"values": "the evening's features are not what was recorded (" + kept.name + ")"}

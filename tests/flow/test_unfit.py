@@ -32,8 +32,8 @@ def trading(make: Make, store: Published) -> Workbench:
 
 
 def in_force(bench: Workbench) -> Path:
-    pointer = json.loads((bench.state / "bundles" / "current.json").read_text())
-    return Path(bench.state / "bundles" / pointer["folder"])
+    pointer = json.loads((bench.state / "bundles" / "equities_xs" / "current.json").read_text())
+    return Path(bench.state / "bundles" / "equities_xs" / pointer["folder"])
 
 
 def red(store: Published, bench: Workbench, asof: date) -> None:
@@ -112,5 +112,5 @@ def test_a_store_that_offers_an_older_bundle_again_changes_nothing_and_the_newer
     assert bench("run-day", "--session", second).code == 0
     assert in_force(bench) == newer
     made_by = bench.rows("SELECT DISTINCT p.bundle_sha256 FROM intents i JOIN plans p ON p.session = i.session WHERE i.posts > 0")
-    pointer = json.loads((bench.state / "bundles" / "current.json").read_text())
+    pointer = json.loads((bench.state / "bundles" / "equities_xs" / "current.json").read_text())
     assert (made_by, pointer["seq"]) == ([(pointer["sha256"],)], 2)

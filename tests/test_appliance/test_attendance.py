@@ -79,7 +79,8 @@ def bench(tmp_path: Path) -> Workbench:
     folder = StateFolder(tmp_path / "device")
     folder.bundles.mkdir(parents=True)
     folder.config.write_text(yaml.safe_dump({"venue": {"broker": "alpaca-paper"}, "stores": {"data": "d", "bundles": "b"}}))
-    (folder.bundles / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
+    (folder.bundles / "equities_xs").mkdir()
+    (folder.bundles / "equities_xs" / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
     now = datetime.now(UTC)
     keyset(folder.bundles, "2999-01-01", ("2999-01-01", False))
     with Ledger(folder.ledger, AccessMode.WRITE) as ledger:

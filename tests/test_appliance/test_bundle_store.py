@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from appliance.bundles.store import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
+from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FILE, BundleStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
@@ -118,9 +118,9 @@ def test_a_signed_bundle_cannot_be_presented_as_a_key_set(tmp_path: Path) -> Non
         store.install_keyset(grant_file(grant))
 
 
-@pytest.mark.parametrize("cut_at", range(9))
+@pytest.mark.parametrize("cut_at", range(10))
 def test_a_disk_that_fails_at_any_write_leaves_one_whole_bundle_in_force(tmp_path: Path, cut_at: int) -> None:
-    """Seven files, the high-water, the pointer: nine writes. After each cut the old bundle loads and a retry works."""
+    """Seven files, the high-water, the record of all slots, the pointer: ten writes. After each cut the old bundle loads and a retry works."""
     store_at(tmp_path).activate(bundle(tmp_path, 3), policy())
     failing = BundleStore(tmp_path / "bundles", MemoryFs(cut_at=cut_at), prove=predict)
     with pytest.raises(OSError, match="No space left"):
@@ -135,7 +135,7 @@ def test_a_disk_that_fails_at_any_write_leaves_one_whole_bundle_in_force(tmp_pat
 def test_the_high_water_is_durable_before_the_pointer_names_a_newer_bundle(tmp_path: Path) -> None:
     fs = MemoryFs()
     store_at(tmp_path, fs=fs).activate(bundle(tmp_path, 3), policy())
-    assert fs.writes[-2:] == [HIGH_WATER_FILE, CURRENT_FILE]
+    assert fs.writes[-3:] == [HIGH_WATER_FILE, ACTIVATED_FILE, CURRENT_FILE]
 
 
 @pytest.mark.parametrize("lost", [HIGH_WATER_FILE, CURRENT_FILE])
@@ -148,6 +148,27 @@ def test_losing_one_of_the_two_records_does_not_lower_the_high_water(tmp_path: P
         store.activate(bundle(tmp_path, 6), policy())
     store.activate(bundle(tmp_path, 7), policy())
     assert store.load(policy()).manifest.seq == 7
+
+
+def test_a_high_water_that_is_lost_is_a_refusal_and_never_a_fresh_device(tmp_path: Path) -> None:
+    """Both records of the slot are gone: nothing is activated, the older bundle or the one that was in force."""
+    store = store_at(tmp_path)
+    store.activate(bundle(tmp_path, 7), policy())
+    for lost in (HIGH_WATER_FILE, CURRENT_FILE):
+        (tmp_path / "bundles" / lost).unlink()
+    for seq in (6, 8):
+        with pytest.raises(BundleRefused, match="high-water of this slot is lost: sequence 7"):
+            store.activate(bundle(tmp_path, seq), policy())
+    assert not (tmp_path / "bundles" / CURRENT_FILE).exists()
+
+
+def test_a_lost_high_water_next_to_an_older_bundle_in_force_is_a_refusal(tmp_path: Path) -> None:
+    """A person went back from 5 to 3; with the high-water lost, the pointer alone would let 4 in."""
+    store, old, _, grant = rolled_back(tmp_path)
+    store.roll_back(old, policy(), grant)
+    (tmp_path / "bundles" / HIGH_WATER_FILE).unlink()
+    with pytest.raises(BundleRefused, match="sequence 5 was activated here"):
+        store.activate(bundle(tmp_path, 4), policy())
 
 
 def test_a_record_that_cannot_be_read_is_refused_not_taken_for_a_fresh_device(tmp_path: Path) -> None:

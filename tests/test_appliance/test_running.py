@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import InvalidOperation
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -208,8 +207,7 @@ def test_a_request_to_halt_in_a_file_is_honoured_once(bench: Bench) -> None:
 
 
 def test_a_first_session_steps_in_by_a_fifth(bench: Bench) -> None:
-    bundle: Any = SimpleNamespace(sha256="b" * 64, manifest=SimpleNamespace(lineage="equities_xs champion 0"))
-    assert ramp_share(bench.deps, D, bundle) == pytest.approx(0.2)
+    assert ramp_share(bench.deps, D, {"equities_xs": "equities_xs champion 0"}, {"b" * 64}) == pytest.approx(0.2)
 
 
 class Silent(VirtualClock):

@@ -22,7 +22,7 @@ from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
 from signals.errors import LedgerUnusable
 from signals.scoring.evidence import BundleEvidence
-from signals.scoring.scores import Scores, blend
+from signals.scoring.scores import z_scores
 from signals.text.documents import from_json, to_json
 from tests.fakes import bundles
 
@@ -128,7 +128,7 @@ def test_the_fan_is_centred_on_the_walk_forward_policy_book_and_not_on_the_hinds
 
 
 def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -> None:
-    """Two sleeves, three to one, against the blend that the plan itself takes; a sleeve outside it adds nothing."""
+    """Two sleeves, three to one, of a plan of the release before; a sleeve outside it adds nothing."""
     from appliance.ledger import scores
 
     values = {"equities_xs": (0.1, 0.4, -0.3), "other": (5.0, 1.0, 3.0), "risk": (1.0, 2.0, 3.0)}
@@ -149,7 +149,7 @@ def test_what_the_sleeves_contribute_sums_to_the_blended_score(ledger: Ledger) -
     said = {"sleeves": {"equities_xs": 0.75, "other": 0.25}}
     job_runs.finish(ledger, JobReport("plan", D, JobStatus.DONE, "", said), AT)
     rows = signal_table.signals(ledger, D).rows
-    expected = blend([Scores(asof, name, symbols, np.array(values[name]), name) for name in said["sleeves"]], [3.0, 1.0]).values
+    expected = 0.75 * z_scores(np.array(values["equities_xs"])) + 0.25 * z_scores(np.array(values["other"]))
     for symbol, total in zip(symbols, expected, strict=True):
         parts = [row["contribution"] for row in rows if row["symbol"] == symbol and row["contribution"] is not None]
         assert len(parts) == 2 and sum(parts) == pytest.approx(total, abs=0.0011)
@@ -184,7 +184,7 @@ def test_the_calendar_of_runs_has_a_row_per_session_newest_first(device: Path) -
 def test_a_bundle_whose_file_was_changed_is_told(device: Path, tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(device / "bundles", tmp_path / "bundles")
+    shutil.copytree(device / "bundles" / "equities_xs", tmp_path / "bundles")
     sound = bundle_facts.read(tmp_path / "bundles")
     assert sound is not None and sound.faults == ()
     (tmp_path / "bundles" / sound.name / "evidence.json").write_text("{}")

@@ -35,7 +35,8 @@ def folder(tmp_path: Path) -> StateFolder:
         job_runs.begin(ledger, D, "pull", NOW)
         job_runs.finish(ledger, JobReport("pull", D, JobStatus.DONE, "well"), NOW)
     found.bundles.mkdir()
-    (found.bundles / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
+    (found.bundles / "equities_xs").mkdir()
+    (found.bundles / "equities_xs" / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
     Latch(tmp_path, DurableFs()).arm(by="me", at=NOW)
     return found
 

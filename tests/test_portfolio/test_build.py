@@ -226,7 +226,7 @@ def test_the_checked_in_policy_is_the_default_policy() -> None:
 
 def test_an_infeasible_target_book_cannot_be_made() -> None:
     risk = risk_model(50)
-    candidates = candidates_of(random_scores(50), risk, 0.02, {})
+    candidates = candidates_of(random_scores(50), risk, None, {})
     lopsided = np.full(50, 0.01)
     with pytest.raises(InvariantBroken, match="net"):
         TargetBook(candidates, lopsided, PortfolioConfig(volatility_target=1.0), ())

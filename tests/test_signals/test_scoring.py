@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from signals.bundle import Bundle, Part, verify
-from signals.errors import DataNotUsable, InvariantBroken, ScoresInvalid
+from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.inference import predict
-from signals.scoring.scores import Scores, blend, z_scores
+from signals.scoring.scores import z_scores
 from signals.scoring.scoring import score
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.onnx_models import nan_model, stump_model, stump_scores
@@ -94,28 +94,6 @@ def test_scores_that_are_not_finite_are_refused(bundle: Bundle) -> None:
         score(broken, panel(two_sessions()[0], np.ones((2, 9), dtype=bool)))
 
 
-def scores(values: dict[str, float], sleeve: str = "a", asof: date = DAY) -> Scores:
-    return Scores(asof, sleeve, tuple(sorted(values)), np.array([values[k] for k in sorted(values)]), f"hash-{sleeve}")
-
-
-def test_a_blend_is_the_weighted_average_of_standardised_scores_by_hand() -> None:
-    """a: 1 2 3 -> z -r 0 r, r = sqrt 1.5. b: 30 10 20 -> z r -r 0. Weights 3:1 -> -0.5 r, -0.25 r, 0.75 r."""
-    a = scores({"X": 1.0, "Y": 2.0, "Z": 3.0})
-    b = scores({"X": 30.0, "Y": 10.0, "Z": 20.0}, "b")
-    blended = blend([a, b], [3.0, 1.0])
-    assert (blended.symbols, blended.sleeve, blended.asof) == (("X", "Y", "Z"), "blend", DAY)
-    assert blended.values == pytest.approx([-0.6123724, -0.3061862, 0.9185587])
-
-
-def test_a_sleeve_that_does_not_know_a_name_contributes_its_own_mean() -> None:
-    """b knows W and Z only: z -1 and 1; X, Y come from a only, z -1.2247 and 0, at half weight."""
-    a = scores({"X": 1.0, "Y": 2.0, "Z": 3.0})
-    b = scores({"W": 5.0, "Z": 7.0}, "b")
-    blended = blend([a, b], [1.0, 1.0])
-    assert blended.symbols == ("W", "X", "Y", "Z")
-    assert blended.values == pytest.approx([-0.5, -0.6123724, 0.0, 1.1123724])
-
-
 def test_z_scores_are_of_each_session_s_names_that_have_a_score() -> None:
     """1 3, mean 2, deviation 1, the missing one aside; equal scores and a session without any rank nothing."""
     nan = np.nan
@@ -123,25 +101,3 @@ def test_z_scores_are_of_each_session_s_names_that_have_a_score() -> None:
     np.testing.assert_array_equal(z_scores(panel), [[-1.0, nan, 1.0], [nan] * 3, [nan] * 3])
     row = np.random.default_rng(3).normal(size=50)
     np.testing.assert_array_equal(z_scores(row), (row - row.mean()) / np.std(row))
-
-
-def test_blends_do_not_depend_on_a_sleeve_s_scale_and_differ_in_identity_when_weights_do() -> None:
-    a, b = scores({"X": 1.0, "Y": 2.0, "Z": 4.0}), scores({"X": 3.0, "Y": 1.0, "Z": 2.0}, "b")
-    scaled = scores({"X": 101.0, "Y": 102.0, "Z": 104.0})
-    assert blend([a, b], [1, 2]).values == pytest.approx(blend([scaled, b], [2, 4]).values)
-    assert blend([a, b], [1, 2]).source == blend([a, b], [2, 4]).source != blend([a, b], [2, 1]).source
-
-
-@pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")]])
-def test_weights_that_are_no_weights_are_refused(weights: list[float]) -> None:
-    with pytest.raises(InvariantBroken):
-        blend([scores({"X": 1.0, "Y": 2.0}), scores({"X": 1.0, "Y": 2.0}, "b")], weights)
-
-
-def test_a_blend_needs_one_session_and_scores_that_rank_something() -> None:
-    a, constant = scores({"X": 1.0, "Y": 2.0}), scores({"X": 1.0, "Y": 1.0}, "b")
-    with pytest.raises(InvariantBroken, match="of one session"):
-        blend([a, scores({"X": 1.0, "Y": 2.0}, "b", date(2024, 2, 28))], [1, 1])
-    with pytest.raises(ScoresInvalid, match="rank nothing"):
-        blend([a, constant], [1, 1])
-    assert blend([a, constant], [1, 0]).values == pytest.approx([-1.0, 1.0])

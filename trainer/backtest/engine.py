@@ -37,6 +37,7 @@ from execution.planning.pretrade import Pending, refusal, reserved
 from execution.planning.restating import new_names
 from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
+from portfolio.policy.blend import Blend, SizedScores, blended
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
 from signals.market.manifest import PriceBasis
@@ -67,6 +68,10 @@ class BacktestPolicy:
     horizon_sessions: int
     code_version: str
     ramp_sessions: int = 5
+
+    def sized(self, scores: Scores) -> Blend:
+        """Return the scores with what sizes them; a blend brings its own."""
+        return scores if isinstance(scores, Blend) else blended([SizedScores(scores, self.ic, self.horizon_sessions)])
 
     @property
     def fingerprint(self) -> str:
@@ -323,9 +328,8 @@ class Backtest:
         ramp = min(1.0, (self._plans + 1) / policy.ramp_sessions)
         provenance = Provenance(scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version)
         try:
-            known = morning.known(
-                scores, self._archive.evening(session, asof, self._volatility_on(asof)), policy.horizon_sessions, policy.ic
-            )
+            sized = policy.sized(scores)
+            known = morning.known(sized, self._archive.evening(session, asof, self._volatility_on(asof)))
             path = morning.path_since(
                 self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )

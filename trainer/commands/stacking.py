@@ -9,7 +9,7 @@ import typer
 
 from signals.config import load
 from signals.errors import FixInput
-from signals.scoring.router import RouterConfig
+from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.console import aligned, emit
 from signals.text.progress import progress
 from trainer.commands.defaults import new_folder
@@ -30,7 +30,7 @@ def stack(
     data: Data = OURS,
     to: NewRun = None,
     learner: Annotated[str, typer.Option(help="What combines: ridge (non-negative weights) or lightgbm.")] = "ridge",
-    router: Annotated[Path | None, typer.Option(help="Configured average: configs/router.yml; equal weights.")] = None,
+    sleeves: Annotated[Path | None, typer.Option("--sleeves", "--router", help="Configured weights: configs/sleeves.yml; equal.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the trees.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -38,7 +38,7 @@ def stack(
 
     The stack learns from scores of models that saw neither what they score nor what the stack is tested on. It is
     promotable when it beats the best member out of sample without a worse deflated Sharpe ratio or probability of loss;
-    then router.yml in the folder holds the weights for devices. Exit code 1: not promotable.
+    then sleeves.yml in the folder holds the weights for devices. Exit code 1: not promotable.
     """
     from signals.code_version import code_version
     from trainer.stacking.report import lines_of, warnings_of
@@ -47,7 +47,7 @@ def stack(
 
     if learner not in list(StackLearner):
         raise FixInput(f"no combiner {learner!r}", where="--learner", fix="Choose ridge or lightgbm")
-    average = load(router, RouterConfig).weights if router else {}
+    average = load(sleeves, SleeveWeights).weights if sleeves else {}
     to = to or new_folder(context, "--to", "stack", learner)
     with progress("stacking", as_json=as_json):
         known = stack_runs(StackRequest(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))

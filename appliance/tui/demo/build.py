@@ -62,9 +62,10 @@ def build(root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders:
     audits = tuple(_audit(day, len(days) - 2 - i, names) for i, day in enumerate(days[:-1]))
     snapshot = write_manifest(folder.root / "store" / "data", table, audits)
     trained = table.offset(days[-1], -18)
-    bundle = write_bundle(folder.bundles, table.session(trained).close, trained, snapshot)
+    home = folder.bundles / "equities_xs"
+    bundle = write_bundle(home, table.session(trained).close, trained, snapshot)
     shadow = write_bundle(
-        folder.bundles / "shadow", table.session(trained).close, table.offset(trained, 12), snapshot, seq=3, role="shadow", ic=0.0334
+        home / "shadow", table.session(trained).close, table.offset(trained, 12), snapshot, seq=3, role="shadow", ic=0.0334
     )
     write_keyset(folder.bundles)
     write_settings(folder, now)

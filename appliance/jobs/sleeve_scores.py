@@ -1,0 +1,126 @@
+"""The recorded scores of every traded sleeve, with the bundle that sizes each, as the blend that a plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from appliance.bundles.accepted_roles import is_rehearsal
+from appliance.bundles.slots import Slot, load_slot, traded_slots
+from appliance.config import MissingSleeve
+from appliance.context import Deps
+from appliance.ledger import scores as score_rows
+from appliance.safety.halt import notify
+from appliance.system.ports import Severity
+from portfolio.policy.blend import Blend, SizedScores, blended
+from portfolio.risk.kelly import SizingCoefficient
+from signals.bundle import Bundle, BundleManifest
+from signals.errors import BundleRefused, DataNotUsable
+from signals.monitoring.expectation import policy_book_of
+from signals.scoring.scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class SleeveVoices:
+    """What the traded sleeves say of a session.
+
+    Attributes
+    ----------
+    blend : Blend
+    bundles : mapping of sleeve to Bundle
+        Of the sleeves with scores.
+    missing : mapping of sleeve to sentence
+        Why a configured sleeve has none.
+    """
+
+    blend: Blend
+    bundles: Mapping[str, Bundle]
+    missing: Mapping[str, str]
+
+    @property
+    def lineages(self) -> dict[str, str]:
+        """Each configured sleeve's model; empty for one that says nothing this session."""
+        return {**{name: bundle.manifest.lineage for name, bundle in self.bundles.items()}, **dict.fromkeys(self.missing, "")}
+
+    @property
+    def weakest(self) -> BundleManifest:
+        """Manifest of a bundle that is unproven, if there is one, else of the first."""
+        manifests = [bundle.manifest for bundle in self.bundles.values()]
+        return next((manifest for manifest in manifests if manifest.refusal), manifests[0])
+
+    def figures(self) -> dict[str, Any]:
+        """Return the fields of `PlanFigures` on the sleeves."""
+        found: dict[str, Any] = {
+            "lineage": next(iter(self.bundles.values())).manifest.lineage,
+            "sleeves": {part.scores.sleeve: part.weight for part in self.blend.parts},
+        }
+        if len(self.bundles) + len(self.missing) > 1:
+            found["lineages"] = self.lineages
+            found["missing"] = dict(self.missing)
+            found["sources"] = {part.scores.sleeve: part.scores.source for part in self.blend.parts}
+        return found
+
+
+def gather_sleeves(session: date, asof: date, deps: Deps) -> SleeveVoices:
+    """Read the scores of every configured sleeve and load what sizes them.
+
+    Raises
+    ------
+    BundleRefused
+        A device of one sleeve has no bundle that it may trade.
+    DataNotUsable
+        There are no scores, more than half of the weight has none, or any is missing where the settings refuse that.
+    """
+    parts: list[SizedScores] = []
+    bundles: dict[str, Bundle] = {}
+    missing: dict[str, str] = {}
+    for slot in traded_slots(deps.config):
+        try:
+            bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
+            scores = _recorded(slot, asof, bundle, deps)
+        except (BundleRefused, DataNotUsable) as error:
+            if len(deps.config.sleeves) == 1:
+                raise
+            missing[slot.name] = str(error)
+            continue
+        bundles[slot.name] = bundle
+        manifest, book = bundle.manifest, policy_book_of(bundle)
+        ic = SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None, is_rehearsal(manifest.role, deps.config))
+        parts.append(SizedScores(scores, ic, manifest.horizon_sessions, deps.config.sleeves[slot.sleeve].weight))
+    for name in _expired(bundles):
+        age = bundles[name].age_sessions
+        missing[name] = f"its bundle is {age} sessions old and expired after {bundles[name].age_limit_sessions}"
+        parts = [part for part in parts if part.scores.sleeve != name]
+        del bundles[name]
+    _tell(session, missing, deps)
+    lacking = {name: deps.config.sleeves[name].weight for name in missing}
+    return SleeveVoices(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing)
+
+
+def _expired(bundles: Mapping[str, Bundle]) -> list[str]:
+    """Sleeves whose bundle is too old, next to others that are not; where all are, the tripwire of their age decides."""
+    old = [name for name, bundle in bundles.items() if bundle.age_sessions > bundle.age_limit_sessions]
+    return [] if len(old) == len(bundles) else old
+
+
+def _recorded(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+    """The scores of asof as they were recorded, by the bundle that is in force or one before it."""
+    rows = sorted(score_rows.load(deps.ledger, asof, slot.name), key=lambda row: row.symbol)
+    if not rows:
+        raise DataNotUsable(f"there are no scores of {asof}", fix="Run `appliance score`")
+    values = np.array([row.score for row in rows])
+    return Scores(asof, slot.sleeve, tuple(row.symbol for row in rows), values, rows[0].source)
+
+
+def _tell(session: date, missing: Mapping[str, str], deps: Deps) -> None:
+    """Notify which sleeves say nothing; refuse the session where the settings ask for all of them."""
+    if not missing:
+        return
+    said = "; ".join(f"{name}: {why}" for name, why in missing.items())
+    if deps.config.missing_sleeve is MissingSleeve.REFUSE:
+        raise DataNotUsable(f"every sleeve must have scores: {said}", fix="See why, or set `missing_sleeve: reduce` in config.yml")
+    notify(deps, Severity.WARN, f"unscored-{session}", "sleeves without scores", f"{said}. Their share of the book stays unallocated")
