@@ -120,7 +120,7 @@ def test_a_signed_bundle_cannot_be_presented_as_a_key_set(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("cut_at", range(10))
 def test_a_disk_that_fails_at_any_write_leaves_one_whole_bundle_in_force(tmp_path: Path, cut_at: int) -> None:
-    """Seven files, the high-water, the record of all slots, the pointer: ten writes. After each cut the old bundle loads and a retry works."""
+    """Seven files, the two records of the high-water, the pointer: ten writes. After each cut the old one loads, a retry works."""
     store_at(tmp_path).activate(bundle(tmp_path, 3), policy())
     failing = BundleStore(tmp_path / "bundles", MemoryFs(cut_at=cut_at), prove=predict)
     with pytest.raises(OSError, match="No space left"):
