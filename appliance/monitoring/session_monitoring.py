@@ -45,9 +45,7 @@ def measure(session: date, deps: Deps) -> MonitoringResult:
     known = [one for one in found.values() if one is not None]
     first = known[0].content if known else SleeveFigures()
     several = {name: one.content if one else SleeveFigures() for name, one in found.items()} if len(found) > 1 else None
-    content = MonitoringFigures(
-        attribution=costs, live=first.live, expectation=first.expectation, drift=first.drift, by_sleeve=several
-    )
+    content = MonitoringFigures(attribution=costs, live=first.live, expectation=first.expectation, drift=first.drift, by_sleeve=several)
     figures = TripwireFigures(feature_drift=_worst([one.drift if one else None for one in found.values()]))
     return MonitoringResult(figures, content, known[0].picture if known else b"")
 

@@ -86,7 +86,7 @@ class DemoModelHistory:
         live = Observation(asof, "", LINEAGE, ic, turnover=0.09, net=0.0, promised=PROMISED_IC, bound=BOUND)
         done = (self.pending,) if self.pending else ()
         self.pending = self._parts(session, gained, traded, book)
-        return MonitoringFigures(done, (live,), self._life(asof, self.first), self._drift())
+        return MonitoringFigures(done, (live,), expectation=self._life(asof, self.first), drift=self._drift())
 
     def _parts(self, session: date, gained: Decimal, traded: Decimal, book: DemoBook) -> AttributedSession:
         def share(width: float) -> Decimal:
