@@ -12,7 +12,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy f
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,6 +148,9 @@ drift-rehearsal: $(VENV)/.dev ## By hand, ten minutes (it goes on where it ended
 
 small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at the shipped settings, every session traded, none skipped
 	$(BIN)/python -m tests.campaigns.small_account
+
+two-sleeves: $(VENV)/.dev ## By hand, three minutes: two sleeves over 60 sessions, the device's replay against the backtest, order for order
+	$(BIN)/python -m tests.campaigns.two_sleeves
 
 soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daemon beside an exchange; nothing grows, nothing is sent twice
 	$(BIN)/python -m tests.campaigns.soak

@@ -1,6 +1,6 @@
 r"""Attribution of a session's profit and loss to market, factors, selection, costs and execution, to the cent. Pure.
 
-Entry points: `departures` (held against wanted, by cause), `attribute`.
+Entry points: `departures` (held against wanted, by cause), `attribute`, `selection_by_sleeve`.
 
 For every name i, between two agreed closes, with q shares marked at p (0 before, 1 after), c its cash from fills and
 activities, v its dividend, a the arrival price and s what its fills lost against a:
@@ -35,6 +35,7 @@ from signals.errors import InvariantBroken
 
 Name = TypeVar("Name")
 
+NO_SLEEVE = "no sleeve"
 ZERO = Decimal(0)
 ONE_SHARE = Decimal(1)
 EXACT = Decimal("0.000001")  # USD; Decimal arithmetic keeps 28 digits, a book of a billion dollars keeps 18 behind it
@@ -224,6 +225,37 @@ def attribute(
     }
     costs = in_cents(lines, sums[PnlPart.COSTS], shown=parts[PnlPart.COSTS])
     return Attribution(sum(parts.values(), ZERO), parts, costs, selection)
+
+
+def selection_by_sleeve(selection: Mapping[str, Decimal], said: Mapping[str, Mapping[str, float]]) -> dict[str, Decimal]:
+    """Split the selection of every name among the sleeves that spoke for it, in cents that sum to it.
+
+    A name's amount goes to the sleeves whose part has the sign of all parts together, in proportion to their size; what no
+    sleeve spoke for, a holding that is being closed, has a row of its own.
+
+    Parameters
+    ----------
+    selection : mapping of symbol to USD
+    said : mapping of sleeve to mapping of symbol to float
+        What each sleeve said of the names of the session's plan.
+
+    Examples
+    --------
+    >>> said = {"a": {"X": 0.9, "Y": -0.5}, "b": {"X": 0.3, "Y": 0.2}}
+    >>> {k: str(v) for k, v in selection_by_sleeve({"X": Decimal("4.00"), "Y": Decimal("1.00"), "Z": Decimal("-2.00")}, said).items()}
+    {'a': '4.00', 'b': '1.00', 'no sleeve': '-2.00'}
+    """
+    sums = dict.fromkeys((*said, NO_SLEEVE), ZERO)
+    for symbol, amount in selection.items():
+        parts = {sleeve: Decimal(repr(row[symbol])) for sleeve, row in said.items() if symbol in row}
+        total = sum(parts.values(), ZERO)
+        pulled = {sleeve: part for sleeve, part in parts.items() if part * total > 0}
+        whole = sum(pulled.values(), ZERO)
+        for sleeve, part in pulled.items():
+            sums[sleeve] += amount * part / whole
+        if not pulled:
+            sums[NO_SLEEVE] += amount
+    return in_cents(sums, sum(selection.values(), ZERO))
 
 
 def in_cents(exact: Mapping[Name, Decimal], total: Decimal, *, shown: Decimal | None = None) -> dict[Name, Decimal]:

@@ -156,6 +156,8 @@ class AttributedSession:
         What the part "costs" consists of.
     best, worst : tuple of (symbol, USD)
         The names that made most of the selection, and that cost it most.
+    by_sleeve : mapping of sleeve to USD
+        The names' selection by the sleeves that spoke for them; None where one sleeve is traded alone.
     """
 
     session: date
@@ -166,6 +168,7 @@ class AttributedSession:
     costs: Mapping[str, Decimal] = field(default_factory=dict)
     best: tuple[tuple[str, Decimal], ...] = ()
     worst: tuple[tuple[str, Decimal], ...] = ()
+    by_sleeve: Mapping[str, Decimal] | None = absent()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from appliance.context import Deps
 from appliance.controls.slippage import LARGEST_MOVE
 from appliance.ledger import activities, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger import fills as fill_rows
-from appliance.ledger.figures import AttributedSession, SessionFigures
+from appliance.ledger.figures import AttributedSession, PlanFigures, SessionFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
@@ -36,6 +36,7 @@ from execution.attribution import (
     PnlPart,
     attribute,
     departures,
+    selection_by_sleeve,
 )
 from execution.brokers.base import Position
 from execution.fills import Fill
@@ -125,6 +126,8 @@ def document(session: date, found: Attribution, deps: Deps) -> AttributedSession
     ranked = sorted(found.selection.items(), key=lambda item: (item[1], item[0]))
     audit = deps.market.audit(session)
     traded = sum((b.fill.quantity * b.fill.price for b in fill_rows.of_session(deps.ledger, session)), ZERO)
+    run = job_runs.find(deps.ledger, session, "plan")
+    said = run.read(PlanFigures).parts if run else None
     return AttributedSession(
         session=session,
         total=found.total,
@@ -134,6 +137,7 @@ def document(session: date, found: Attribution, deps: Deps) -> AttributedSession
         costs=found.costs,
         best=tuple((symbol, amount) for symbol, amount in ranked[: -NAMED - 1 : -1] if amount > 0),
         worst=tuple((symbol, amount) for symbol, amount in ranked[:NAMED] if amount < 0),
+        by_sleeve=None if said is None else selection_by_sleeve(found.selection, said),
     )
 
 

@@ -205,6 +205,8 @@ def _attribution(row: AttributedSession) -> str:
     lines.append(["sum", money(row.total, signed=True)])
     costs = ", ".join(f"{name} {money(amount, signed=True)}" for name, amount in row.costs.items())
     text = [f"## Where the result of {row.session} came from", "", table(["part", "USD"], lines, numbers=(1,)), "", f"Costs: {costs}."]
+    if row.by_sleeve is not None:
+        text.append(f"Selection by sleeve: {_amounts(tuple(row.by_sleeve.items()))}.")
     if row.data == "RED":
         text.append("The bars of this session are RED: what the market and sectors did is in the selection.")
     text += [f"Selection, {word}: {_amounts(named)}." for word, named in (("best", row.best), ("worst", row.worst)) if named]

@@ -26,8 +26,13 @@ def drift(ledger: Ledger, session: date) -> View:
     run = next((r for r in _newest_first(ledger, session) if r.figures.get("drift")), None)
     if run is None:
         return View(DRIFT_COLUMNS, (), "no report has measured drift yet", session)
-    found = to_json(run.read(MonitoringFigures).drift)
-    return View(DRIFT_COLUMNS, tuple(found["rows"]), "", run.session, {"window_sessions": found["window_sessions"]})
+    figures = run.read(MonitoringFigures)
+    found = to_json(figures.drift)
+    rows = list(found["rows"])
+    if figures.by_sleeve is not None:
+        tables = {sleeve: to_json(one.drift)["rows"] for sleeve, one in figures.by_sleeve.items() if one.drift is not None}
+        rows = [{**row, "name": f"{sleeve}: {row['name']}"} for sleeve, table in tables.items() for row in table]
+    return View(DRIFT_COLUMNS, tuple(rows), "", run.session, {"window_sessions": found["window_sessions"]})
 
 
 def expectation(ledger: Ledger, session: date) -> View:
@@ -85,7 +90,8 @@ def attribution(ledger: Ledger, last: date, sessions: int) -> View:
 def _attributed(row: AttributedSession) -> ViewRow:
     shown = to_json(row)
     ordered = {"session": shown["session"], "total": shown["total"], **shown["parts"], "of costs": shown["costs"]}
-    return {**ordered, "data": shown["data"], "best": shown["best"], "worst": shown["worst"]}
+    several = {"by sleeve": shown["by_sleeve"]} if "by_sleeve" in shown else {}
+    return {**ordered, **several, "data": shown["data"], "best": shown["best"], "worst": shown["worst"]}
 
 
 def data(ledger: Ledger, last: date, sessions: int) -> View:

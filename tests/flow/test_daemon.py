@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,13 @@ class Rehearsal:
 
 @pytest.fixture
 def rehearsal(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehearsal]:
+    with rehearsed(make, published, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def rehearsed(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehearsal]:
+    """A served exchange on the evening before the first session, an armed device, and what its daemon needs."""
     day = published.sessions(1)[0]
     start = windows(day, published.manifest.calendar, TIMETABLE)[0].at - timedelta(minutes=5)
     command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]

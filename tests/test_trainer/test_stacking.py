@@ -14,19 +14,23 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from appliance.config import ApplianceConfig
+from portfolio.policy.blend import SizedScores, blended
+from portfolio.policy.ranking import inverse_normal
+from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, TooLittleHistory
 from signals.market.dataset import load_actions, load_bars, read_manifest
-from signals.scoring.router import RouterConfig
-from signals.scoring.scores import Scores, blend
+from signals.scoring.scores import Scores
+from signals.scoring.sleeve_weights import SleeveWeights
 from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
-from trainer.runs.evidence import Evidence
+from trainer.runs.evidence import Evidence, WalkForward
 from trainer.runs.trials import EvidenceTrials
-from trainer.stacking.combiners import MIN_SESSIONS, RidgeCombiner, Weights
+from trainer.stacking.combiners import MIN_SESSIONS, ConfiguredCombiner, RidgeCombiner, Weights, device_weights
 from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import StackLearner, StackRequest, stack
@@ -56,7 +60,13 @@ def market(strengths: tuple[float, ...], seed: int = 0, *, absent: tuple[int, sl
         forward[group == 0] = np.nan
         if absent and absent[0] == row:
             paths[:, absent[1]], forward[absent[1]] = np.nan, np.nan
-        evidence = Evidence(trials=EvidenceTrials(n_trials=1), snapshot_id="0", config_hash="0", code_version="0")
+        evidence = Evidence(
+            walk_forward=WalkForward(Mean(0.05, 0.01, 5.0, 360)),
+            trials=EvidenceTrials(n_trials=1),
+            snapshot_id="0",
+            config_hash="0",
+            code_version="0",
+        )
         members.append(Member(f"sleeve{row}", f"sleeve{row}", evidence, paths, forward))
     days = np.busday_offset(np.datetime64("2020-01-01"), np.arange(SESSIONS), roll="forward")
     return Members(tuple(members), days, tuple(f"N{i:02d}" for i in range(NAMES)), label, group, GROUPS, 5, 10)
@@ -147,17 +157,37 @@ def test_a_sleeve_absent_for_a_stretch_still_gives_scores_there() -> None:
 
 
 def test_the_weights_do_on_a_device_what_they_did_here() -> None:
-    """The router's blend of one session, with the learned weights, ranks names as the stack does."""
+    """The device's blend of one session, with the weights written for it, says of every name what the stack does, in scale."""
     members = market((0.2, 0.1))
     proof = prove(members, RidgeCombiner((1, 1)))
     assert isinstance(proof.whole, Weights)
-    learned = proof.whole.learned[True, True]
+    learned, ics = proof.whole.learned[True, True], [SizingCoefficient(0.06, 5.0, 3.0), SizingCoefficient(0.02, 3.0, 3.0)]
+    weights = device_weights(learned, [ic.shrunk for ic in ics])
     day = members.sessions[100].astype(object)
     raw = [member.out_of_fold[100] for member in members.members]
-    on_device = blend([Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)], learned)
-    z = np.array([(v - v.mean()) / v.std() for v in raw])
-    here = proof.whole.combine(z[:, None, :])[0]
-    np.testing.assert_allclose(on_device.values, here, rtol=1e-9)
+    said = [Scores(day, m.name, members.symbols, v, "0") for m, v in zip(members.members, raw, strict=True)]
+    on_device = blended([SizedScores(s, ic, 5, float(w)) for s, ic, w in zip(said, ics, weights, strict=True)])
+    here = proof.whole.combine(np.array([inverse_normal(v) for v in raw])[:, None, :])[0]
+    np.testing.assert_allclose(on_device.values / np.abs(on_device.values).sum(), here / np.abs(here).sum(), rtol=1e-9)
+
+
+def test_a_member_that_supports_no_bet_on_a_device_is_given_no_weight() -> None:
+    assert device_weights(np.array([0.6, 0.4]), [0.02, -0.01]).tolist() == [1.0, 0.0]
+    assert device_weights(np.array([0.6, 0.4]), [0.03, 0.01]).tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert device_weights(np.array([0.6, 0.4]), [0.0, 0.0]).tolist() == [0.0, 0.0]
+
+
+def test_the_configured_weights_are_multiplied_by_ics_that_no_tested_session_entered() -> None:
+    """As a device counts them: weight times shrunk IC. Garbage in the tested group changes nothing of what was measured."""
+    members = market((0.3, 0.1))
+    spoiled = members.label.copy()
+    spoiled[members.group == 2] = np.random.default_rng(9).normal(size=(SESSIONS // GROUPS, NAMES))
+    combiner = ConfiguredCombiner((1.0, 1.0), 5)
+    before, after = prove(members, combiner), prove(replace(members, label=spoiled), combiner)
+    np.testing.assert_array_equal(before.by_group[2].average, after.by_group[2].average)  # type: ignore[union-attr]
+    assert not np.array_equal(before.by_group[3].average, after.by_group[3].average)  # type: ignore[union-attr]
+    strong, weak = before.by_group[2].average  # type: ignore[union-attr]
+    assert strong > 2 * weak > 0
 
 
 def judged(members: Members) -> dict[str, bool]:
@@ -242,7 +272,7 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
     assert ("model.onnx" in files[0]) == (learner is StackLearner.LIGHTGBM)
     document = json.loads(files[0]["stack.json"])
     assert document["promotable"] == all(row["passed"] for row in document["rows"])
-    assert "router.yml" not in files[0], "two runs of one sleeve have one name on a device"
+    assert "sleeves.yml" not in files[0], "two runs of one sleeve have one name on a device"
 
 
 def test_labels_of_the_runs_are_the_datasets_own(runs: tuple[Path, Path], data: Path) -> None:
@@ -258,8 +288,8 @@ def test_labels_of_the_runs_are_the_datasets_own(runs: tuple[Path, Path], data: 
     np.testing.assert_allclose(members.label[known], theirs[known], atol=1e-12)
 
 
-def test_a_learned_router_is_one_that_a_device_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two sleeves of equal strength: router.yml holds positive weights that sum to one, and loads."""
+def test_learned_weights_are_settings_that_a_device_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sleeves of equal strength: sleeves.yml holds positive weights that sum to one, and loads."""
     from trainer.stacking import run
 
     members = market((0.15, 0.15), seed=1)
@@ -267,8 +297,10 @@ def test_a_learned_router_is_one_that_a_device_reads(tmp_path: Path, monkeypatch
     monkeypatch.setattr(run, "_following", lambda *_: all_filled(members.label / 5))
     known = stack(asked((tmp_path, tmp_path), tmp_path, tmp_path / "stack"))
     assert known["promotable"]
-    content = yaml.safe_load((tmp_path / "stack" / "router.yml").read_text())
-    weights = RouterConfig.model_validate(content).weights
+    content = yaml.safe_load((tmp_path / "stack" / "sleeves.yml").read_text())
+    weights = SleeveWeights.model_validate(content).weights
+    config = ApplianceConfig.model_validate({"stores": {"data": "d", "bundles": "b"}, "sleeves": content})
+    assert config.weights == weights
     assert sum(weights.values()) == pytest.approx(1.0, abs=1e-5)
 
 

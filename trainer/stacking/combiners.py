@@ -2,9 +2,10 @@ r"""Combiners of scores: non-negative ridge and boosted trees, with a rule for m
 
     beta = argmin_{b >= 0}  sum_s 1/n_s sum_i (y_si - z_si . b)^2 + alpha |b|^2 S
 
-y is the inverse-normal rank of the label in its session, z the members' z-scores, S the number of sessions. Weights
+y is the inverse-normal rank of the label in its session, z that of the members' scores, S the number of sessions. Weights
 that cannot be negative are Breiman's (1996, "Stacked regressions"): members are alike, and free weights would bet on
-their differences. They are also what a device can use: the weights of `router.yml`.
+their differences. What is said together is `portfolio.policy.blend.combined`, as on a device, which counts a sleeve by its
+weight times its shrunk IC over sqrt k: `device_weights` are the weights of which that is beta.
 
 A name that a member did not score counts as the member's mean. A member that is missing for a whole session is left
 out: the weights are then those of the members there, learned without it, and where too little was learned the
@@ -13,16 +14,20 @@ configured weighted average.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from portfolio.policy.blend import combined
+from portfolio.risk.kelly import shrunk_ic
 from signals.market.bars import Floats
+from signals.scoring.ic import rank_ic
 from trainer.labels.panel import normal_ranks
 from trainer.learners.lgbm import LightGbm, LightGbmModel
+from trainer.validation.ic import overlapping_mean
 
 MIN_SESSIONS = 60
 Mask = NDArray[np.bool_]
@@ -37,7 +42,7 @@ class Weights:
 
     def combine(self, scores: Floats) -> Floats:
         """Scores of (M, T, N) as one (T, N); NaN where no member has any."""
-        combined = np.full(scores.shape[1:], np.nan)
+        together = np.full(scores.shape[1:], np.nan)
         there = present(scores)
         for pattern in {tuple(column) for column in there.T.tolist()}:
             if not any(pattern):
@@ -46,10 +51,8 @@ class Weights:
             if weights is None:
                 weights = np.where(pattern, self.average, 0.0)
             sessions = (there == np.array(pattern)[:, None]).all(axis=0)
-            known = np.isfinite(scores[:, sessions]).any(axis=0)
-            total = np.einsum("m,mtn->tn", weights, np.nan_to_num(scores[:, sessions]))
-            combined[sessions] = np.where(known, total, np.nan)
-        return combined
+            together[sessions] = combined(scores[:, sessions], weights)
+        return together
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,42 @@ class RidgeCombiner:
         return Weights(learned, np.array(self.average, dtype=np.float64))
 
 
+@dataclass(frozen=True)
+class ConfiguredCombiner:
+    """The configured weights, as a device uses them: each times the shrunk IC of its member. No weight is learned.
+
+    Attributes
+    ----------
+    average : tuple of float
+    horizon : int
+        k of the labels, for the t of an IC.
+    """
+
+    average: tuple[float, ...]
+    horizon: int
+
+    def fit(self, scores: Floats, label: Floats, chosen: Mask) -> Weights:
+        """Measure each member's IC on the chosen sessions alone; one that has none counts nothing."""
+        measured = [overlapping_mean(rank_ic(one[chosen], label[chosen]), self.horizon) for one in scores]
+        shrunk = [max(shrunk_ic(ic.mean, ic.t), 0.0) if np.isfinite(ic.t) else 0.0 for ic in measured]
+        return Weights({}, np.array(self.average, dtype=np.float64) * np.array(shrunk))
+
+
+def device_weights(learned: Floats, ics: Sequence[float]) -> Floats:
+    """Return the weights with which a device counts members as they were learned: each over its shrunk IC, to sum 1.
+
+    Parameters
+    ----------
+    learned : float64, shape (M,)
+    ics : sequence of float, length M
+        Shrunk, as the bundle's manifest will state them. A member whose IC is not positive supports no bet on a device: its
+        weight is 0 however it was learned.
+    """
+    usable = np.array(ics) > 0
+    weights: Floats = np.where(usable, learned / np.where(usable, ics, 1.0), 0.0)
+    return weights / weights.sum() if weights.sum() > 0 else weights
+
+
 @dataclass(frozen=True, eq=False)
 class Trees:
     """A fitted tree combiner; a missing member is a missing value to it."""
@@ -85,9 +124,9 @@ class Trees:
     def combine(self, scores: Floats) -> Floats:
         """Scores of (M, T, N) as one (T, N)."""
         known = np.isfinite(scores).any(axis=0)
-        combined = np.full(scores.shape[1:], np.nan)
-        combined[known] = self.model.predict(np.ascontiguousarray(scores[:, known].T, dtype=np.float32))
-        return combined
+        together = np.full(scores.shape[1:], np.nan)
+        together[known] = self.model.predict(np.ascontiguousarray(scores[:, known].T, dtype=np.float32))
+        return together
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from portfolio.policy.ranking import Z_CLIP
 from signals.errors import FixInput
 from signals.market.bars import Days, Floats
-from signals.scoring.scores import z_scores
 from signals.text.wording import reason_of
+from trainer.labels.panel import normal_ranks
 from trainer.runs.evidence import Evidence, Folds, read_evidence
 from trainer.validation.splits.cpcv import group_bounds, path_table
 
@@ -38,9 +39,9 @@ class Member:
     sleeve : str
     evidence : Evidence
     paths : float64, shape (P, T, N)
-        Out-of-fold z-scores of each session, path by path; NaN where the member has none.
+        Out-of-fold scores of each session as inverse-normal ranks, path by path; NaN where the member has none.
     forward : float64, shape (T, N)
-        Walk-forward z-scores.
+        Walk-forward, likewise.
     """
 
     name: str
@@ -131,8 +132,8 @@ def read_members(runs: tuple[Path, ...]) -> Members:
             name,
             evidence.sleeve,
             evidence,
-            np.array([z_scores(_dense(columns, columns["path"] == path, "score", axes)) for path in range(folds.paths)]),
-            z_scores(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
+            np.array([_ranked(_dense(columns, columns["path"] == path, "score", axes)) for path in range(folds.paths)]),
+            _ranked(_dense(ahead, np.ones(len(ahead["session"]), bool), "score", axes)),
         )
         for name, evidence, columns, ahead in zip(_names(runs, evidences), evidences, oof, forward, strict=True)
     )
@@ -193,6 +194,11 @@ def _dense(columns: Mapping[str, np.ndarray], chosen: np.ndarray, name: str, axe
     rows = np.searchsorted(sessions, columns["session"][chosen])
     panel[rows, np.searchsorted(symbols, columns["symbol"][chosen])] = columns[name][chosen]
     return panel
+
+
+def _ranked(scores: Floats) -> Floats:
+    """Clipped inverse-normal ranks of each session, (T, N), as a device ranks a sleeve's names; NaN without a score."""
+    return np.clip(normal_ranks(scores), -Z_CLIP, Z_CLIP)
 
 
 def _label(runs: tuple[Path, ...], oof: list[dict[str, np.ndarray]], axes: tuple[np.ndarray, ...]) -> Floats:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from portfolio.risk.kelly import shrunk_ic
 from signals.errors import FixInput
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_actions, load_bars, read_manifest
@@ -28,7 +29,7 @@ from trainer.search import store
 from trainer.search.counting import counting, sleeves_of
 from trainer.search.question import STACK as COMMAND
 from trainer.search.question import OneTrial, Series, begin, end, trial_hash
-from trainer.stacking.combiners import Boosted, RidgeCombiner, Trees, Weights
+from trainer.stacking.combiners import Boosted, ConfiguredCombiner, RidgeCombiner, Trees, Weights, device_weights
 from trainer.stacking.members import Members, read_members
 from trainer.stacking.proof import Combiner, StackProof, prove
 from trainer.stacking.report import report_files
@@ -37,8 +38,8 @@ from trainer.validation.book import next_opens
 
 FORMAT = "trademl-stack-1"
 TREES = LightGbmConfig(trees=60, num_leaves=7, min_data_in_leaf=2000, feature_fraction=1.0)
-ROUTER_HEADER = """# Weights that `trainer stack` learned, for a device's router.yml: the average of z-scores by sleeve.
-# A sleeve without scores at asof is left out and the others are rescaled.
+SLEEVES_HEADER = """# Weights that `trainer stack` learned, for the section `sleeves` of a device's config.yml. With the IC that each bundle
+# states they count the sleeves as the stack was judged; a sleeve without scores leaves its share unallocated.
 """
 
 
@@ -62,7 +63,7 @@ class StackRequest:
     to : Path
         Folder to write; it must not exist.
     average : mapping of sleeve to weight
-        Of `configs/router.yml`: what is used where nothing could be learned.
+        Of `configs/sleeves.yml`: what is used where nothing could be learned.
     learner : StackLearner
     seed : int
     code_version : str
@@ -96,7 +97,7 @@ def stack(request: StackRequest) -> dict[str, Any]:
     if request.learner is StackLearner.LIGHTGBM:
         combiner = Boosted(LightGbm(TREES, request.seed), members.names)
     proof = prove(members, combiner)
-    average = prove(members, _Configured(weights))
+    average = prove(members, ConfiguredCombiner(weights, members.horizon))
     following, counts = _following(request.data, members), _counts(request.data, members, question)
     found = records(members, proof, average, following, counts)
     walked = members.sessions[np.isfinite(proof.forward).any(axis=1)]
@@ -114,16 +115,6 @@ def stack(request: StackRequest) -> dict[str, Any]:
         },
     )
     return known
-
-
-@dataclass(frozen=True)
-class _Configured:
-    """The weighted average as configured; nothing is learned."""
-
-    average: tuple[float, ...]
-
-    def fit(self, scores: Floats, label: Floats, chosen: np.ndarray) -> Weights:
-        return Weights({}, np.array(self.average, dtype=np.float64))
 
 
 def _question(request: StackRequest, members: Members) -> OneTrial:
@@ -224,7 +215,7 @@ def _weights(members: Members, learned: Weights | Trees) -> dict[str, float] | N
 
 
 def _usable(members: Members, learned: Weights | Trees, promotable: bool) -> dict[str, bytes]:
-    """What tomorrow would use: the router's weights, once the stack has earned it, or the exported trees."""
+    """What tomorrow would use: the weights of a device's sleeves, once the stack has earned it, or the exported trees."""
     if isinstance(learned, Trees):
         known = np.array([member.out_of_fold for member in members.members])
         rows = np.ascontiguousarray(known[:, np.isfinite(known).any(axis=0)].T, dtype=np.float32)
@@ -232,9 +223,11 @@ def _usable(members: Members, learned: Weights | Trees, promotable: bool) -> dic
     one_each = len({member.sleeve for member in members.members}) == len(members.members)
     if not promotable or not one_each:
         return {}
-    used = {name: weight for name, weight in (_weights(members, learned) or {}).items() if weight > 0}
-    content = yaml.safe_dump({"weights": used}, sort_keys=False)
-    return {"router.yml": (ROUTER_HEADER + content).encode()}
+    said = [member.evidence.forward_ic for member in members.members]
+    everyone = np.array(list((_weights(members, learned) or {}).values()))
+    counted = device_weights(everyone, [shrunk_ic(ic.mean, ic.t) if np.isfinite(ic.t) else 0.0 for ic in said])
+    used = {name: round(float(weight), 6) for name, weight in zip(members.names, counted, strict=True) if weight > 0}
+    return {"sleeves.yml": (SLEEVES_HEADER + yaml.safe_dump(used, sort_keys=False)).encode()} if used else {}
 
 
 def _scores(members: Members, scores: Floats) -> bytes:
