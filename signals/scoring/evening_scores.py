@@ -108,7 +108,7 @@ class Seen:
 def scores_name(given: str, asof: date) -> str:
     """Name of the document in its store: `scores/equities_2024-03-11.json` for the sleeve `equities_xs`.
 
-    What is scored next to the bundle in force is handed over under the name of its slot, `risk` or `shadow`.
+    What is scored next to a traded bundle is handed over under the name of its slot, `risk` or `equities_xs-shadow`.
     """
     return f"{FOLDER}/{given.removesuffix('_xs')}_{asof}.json"
 

@@ -29,9 +29,6 @@ from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
 
-BESIDE = (RISK.name, Role.SHADOW.value)
-TRADABLE = tuple(name for name in SLEEVES if name != RISK.name)
-
 
 @dataclass(frozen=True)
 class ScoringRequest:
@@ -93,20 +90,34 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
         )
     if manifest.status(asof).status is SessionStatus.RED:
         raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), fix="Look at `trainer audit`")
-    found = [("", read_folder(folder) if folder else _newest(bundles, ""))]
-    found += [(slot, contents) for slot in BESIDE if (contents := _newest(bundles, slot)) is not None]
-    if found[0][1] is None:
+    found = _slots(bundles)
+    if folder:
+        own = read_folder(folder)
+        found = {**{name: one for name, one in found.items() if name != _sleeve_of(own)}, _sleeve_of(own): own}
+    if not any(name in SLEEVES and name != RISK.name for name in found):
         raise FixInput("no bundle is published", fix="Run `trainer publish`, or name a folder with --bundle")
-    verified = [(slot, _verified(contents, keyset, manifest, asof)) for slot, contents in found if contents]
-    payloads = [(slot, _scored(bundle, keyset, manifest, asof, evening)) for slot, bundle in verified]
-    return tuple(_put(to, slot, payload, keyset, evening) for slot, payload in payloads)
+    verified = {name: _verified(contents, keyset, manifest, asof) for name, contents in found.items()}
+    payloads = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in verified.items()}
+    return tuple(_put(to, name, payload, keyset, evening) for name, payload in payloads.items())
 
 
-def _newest(store: ObjectStore, slot: str) -> Contents | None:
-    """The newest bundle that devices take for this use; None where there is none."""
-    roles = (Role.SHADOW,) if slot == Role.SHADOW else TRADED
-    sleeves = (RISK.name,) if slot == RISK.name else TRADABLE
-    latest = find_latest(store.get, sleeves, roles)
+def _slots(store: ObjectStore) -> dict[str, Contents]:
+    """The newest bundles that devices take: of each sleeve by its name, and of its shadow; they name their slots alike."""
+    traded = {name: _newest(store, (name,), TRADED, former=name == RISK.name) for name in SLEEVES}
+    shadows = {f"{name}-{Role.SHADOW}": _newest(store, (name,), (Role.SHADOW,)) for name in SLEEVES}
+    if not any(contents for name, contents in traded.items() if name != RISK.name):
+        former = _newest(store, tuple(name for name in SLEEVES if name != RISK.name), TRADED, former=True)
+        traded |= {_sleeve_of(former): former} if former else {}
+    return {name: contents for name, contents in (*traded.items(), *shadows.items()) if contents is not None}
+
+
+def _sleeve_of(contents: Contents) -> str:
+    return parse(contents.files.get(MANIFEST_NAME, b""), BundleManifest, contents.where).sleeve
+
+
+def _newest(store: ObjectStore, sleeves: tuple[str, ...], roles: tuple[Role, ...], *, former: bool = False) -> Contents | None:
+    """The newest bundle of these sleeves and roles; None where there is none."""
+    latest = find_latest(store.get, sleeves, roles, former=former)
     if latest is None:
         return None
     where = f"{latest.place}/{latest.folder}"
@@ -150,7 +161,7 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
 
 
 def _put(to: ObjectStore, slot: str, payload: EveningScores, keyset: Keyset, evening: ScoringRequest) -> PublishedScores:
-    name = scores_name(slot or payload.sleeve, payload.asof)
+    name = scores_name(slot, payload.asof)
     before = to.get(name)
     if before is not None:
         standing = _standing(before, keyset, payload.asof, name)
