@@ -234,7 +234,7 @@ def candidates_of(scores: Scores, risk: RiskModel, fixed_ic: float | None, held:
     at = [place[symbol] for symbol in symbols]
     parts = _parts(scores, risk)
     backing, each = backing_of(parts, fixed_ic), z_of(parts, symbols)
-    bet = [i for i, why in enumerate(backing.reasons) if not why] or list(range(len(parts)))
+    bet = [i for i, why in enumerate(backing.reasons) if not why] or [0]  # of nothing to bet on, any ranking gives a flat book
     says = each[bet[0]] if len(bet) == 1 else combined(each, backing.counted)
     if len(symbols) > 1 and float(np.ptp(np.nan_to_num(says))) == 0.0:
         raise ScoresInvalid(f"all {len(symbols)} scores are equal", where=str(scores.asof), fix="Check the features of this session")

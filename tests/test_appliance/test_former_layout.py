@@ -11,7 +11,7 @@ import pytest
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.slots import Slot, slot_store
 from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FILE, BundleStore
-from appliance.config import ApplianceConfig, Scoring
+from appliance.config import ApplianceConfig, MissingSleeve, Scoring
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, RollbackGrant
@@ -130,7 +130,7 @@ def test_each_sleeve_may_have_a_scoring_mode_of_its_own_and_that_changes_no_orde
     assert (config.scoring_of("equities_xs"), config.scoring_of("reversal")) == (Scoring.LOCAL, Scoring.PULLED)
     assert config.scoring_of("risk") is Scoring.LOCAL
     plain = parse({**STORES, "sleeves": {"equities_xs": 0.5, "reversal": 0.5}}, ApplianceConfig, where="config.yml")
-    strict = plain.model_copy(update={"missing_sleeve": "refuse"})
+    strict = plain.model_copy(update={"missing_sleeve": MissingSleeve.REFUSE})
     assert plain.decision_hash() == config.decision_hash() != strict.decision_hash()
 
 
