@@ -147,8 +147,10 @@ def stumps(weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> tuple[
     `weights`, one a ranked feature, are dyadic, so that float32 adds them exactly; drawn unless given.
     """
     ranked = [i for i, name in enumerate(sleeve.names) if name.startswith("rank_")]
-    weights = np.random.default_rng(5).integers(10, 100, len(ranked)) / 1024 if weights is None else weights
-    cuts = CUTS if len(ranked) > 9 else np.linspace(-0.49, 0.49, 99, dtype=np.float32)
+    is_short = len(ranked) <= 9
+    low, high, unit = (1000, 10_000, 2**17) if is_short else (10, 100, 1024)
+    weights = np.random.default_rng(5).integers(low, high, len(ranked)) / unit if weights is None else weights
+    cuts = CUTS if not is_short else np.linspace(-0.49, 0.49, 99, dtype=np.float32)
     feature, weight = np.repeat(ranked, len(cuts)), np.repeat(weights, len(cuts))
     return feature, np.tile(cuts, len(ranked)), weight.astype(np.float32)
 
