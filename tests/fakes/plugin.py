@@ -36,3 +36,49 @@ def write_plugin(folder: Path, module: str, source: str, group: str, **parts: st
 def write_reversal(folder: Path) -> Path:
     """Write the package of a second daily sleeve, `reversal`."""
     return write_plugin(folder, "reversal_sleeve", REVERSAL, "trademl.sleeves", reversal="REVERSAL")
+
+
+CALM = '''
+from typing import Literal
+
+from trainer.labels.horizon import horizon_labels
+from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.tasks.rank_return.task import RankReturn
+
+
+class CalmLabel(LabelConfig):
+    """The return over k sessions, of which the size is no merit."""
+
+    kind: Literal["calm"] = "calm"
+    k: int = 3
+
+
+class CalmRecipe(RecipeConfig):
+    """A recipe of the task."""
+
+    label: CalmLabel = CalmLabel()
+
+
+class Calm(RankReturn):
+    """The sign of the return over k sessions."""
+
+    name = kind = "calm"
+    config = CalmRecipe
+
+    def labels(self, bars, config, actions):
+        """Label by the return's sign, which is what a book earns least noisily."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        found = horizon_labels(bars, config.label.k, delistings=actions)
+        return replace(found, target=np.sign(found.values))
+
+
+CALM = Calm()
+'''
+
+
+def write_calm(folder: Path) -> Path:
+    """Write the package of a further task, `calm`."""
+    return write_plugin(folder, "calm_task", CALM, "trademl.tasks", calm="CALM")

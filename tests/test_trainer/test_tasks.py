@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from signals.views import WindowsView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from tests.fakes.labelled import samples_of
+from tests.fakes.plugin import write_calm, write_reversal
 from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.triple_barrier import Barriers, trailing_volatility, triple_barrier_labels
@@ -193,3 +196,27 @@ def test_a_view_other_than_the_table_changes_the_recipes_hash_and_the_table_does
     assert replace(Recipe(EQUITIES_XS, task_of(plain), plain), config=plain).config.fingerprint() == plain.fingerprint()
     assert "view" not in plain.identity() and plain.model_copy(update={"view": WindowsView(20)}).fingerprint() != plain.fingerprint()
     assert config_of({"sleeve": "equities_xs"}, where="test").fingerprint() == plain.fingerprint()
+
+
+def test_a_sleeve_and_a_task_of_packages_in_a_folder_are_trained_without_touching_the_product(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the folder on the path neither is there; `tests/contracts` runs on both where they are installed."""
+    with monkeypatch.context() as patched:
+        for folder in (write_reversal(tmp_path / "sleeve"), write_calm(tmp_path / "task")):
+            patched.syspath_prepend(str(folder))
+        words = ("--data", str(data), "--run", str(tmp_path / "run"), "--config", str(recipe))
+        known = call("train", "--sleeve", "reversal", "--label", "calm", *words)
+    assert (known["sleeve"], known["label"], known["horizon"], known["leak_certificate"]["total"]) == ("reversal", "calm", 3, 0)
+    assert "calm" not in TASKS and "reversal" not in RECIPES
+
+
+def test_the_battery_of_tasks_passes_on_a_plug_in(tmp_path: Path) -> None:
+    """`tests/contracts/test_tasks.py` runs on what is installed, the plug-in too."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(write_calm(tmp_path))!r}); import pytest;"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'calm', 'tests/contracts/test_tasks.py']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout

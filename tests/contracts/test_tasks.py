@@ -1,0 +1,77 @@
+"""The battery that every task passes: labels that nothing later changes, a recipe of its own, bars that ask for evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lightgbm", reason="tasks are not part of a device")
+
+from signals.heads import HEADS
+from signals.market.bars import Bars
+from signals.sleeves import SLEEVES
+from tests.fakes.bars import synthetic_bars
+from trainer.labels.panel import Labels
+from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.judge import judge
+from trainer.promotion.measured import Measured
+from trainer.runs.evidence import Evidence
+from trainer.samples.samples import samples
+from trainer.tasks import TASKS
+from trainer.tasks.base import Task
+from trainer.tasks.recipes import config_of, task_of
+
+SESSIONS, CUT = 130, 105
+
+
+@pytest.fixture(params=list(TASKS.values()), ids=lambda task: task.name)
+def task(request: pytest.FixtureRequest) -> Task:
+    chosen: Task = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def bars() -> Bars:
+    return synthetic_bars(11, sessions=SESSIONS, symbols=24)
+
+
+def labelled(task: Task, bars: Bars) -> Labels:
+    return task.labels(bars, config_of({"label": {"kind": task.kind}}, where="test"), ())
+
+
+def test_the_kind_of_its_label_chooses_it_and_nothing_else_does(task: Task) -> None:
+    config = config_of({"label": {"kind": task.kind}}, where="test")
+    assert task_of(config) is task and isinstance(config, task.config) and config.label.kind == task.kind
+    assert config_of(config.model_dump(mode="json"), where="test") == config
+    assert task.head.kind in HEADS and task.min_names >= 1
+
+
+def test_no_bar_after_a_labels_end_changes_it(task: Task, bars: Bars) -> None:
+    """Labels that end inside a shorter history are those of the longer one: value, end, target and quality."""
+    whole, part = labelled(task, bars), labelled(task, bars.rows(0, CUT))
+    known = part.ends >= 0
+    assert known.sum() > 500
+    np.testing.assert_array_equal(part.ends[known], whole.ends[:CUT][known])
+    np.testing.assert_array_equal(part.values[known], whole.values[:CUT][known])
+    if part.target is not None and whole.target is not None:
+        np.testing.assert_array_equal(part.target[known], whole.target[:CUT][known])
+    complete = known.any(axis=1) & ((whole.ends[:CUT] >= 0) == known).all(axis=1)
+    if part.quality is not None and whole.quality is not None:
+        np.testing.assert_array_equal(part.quality[complete], whole.quality[:CUT][complete])
+
+
+def test_a_label_ends_after_its_features_and_its_rows_can_be_learned_from(task: Task, bars: Bars) -> None:
+    labels = labelled(task, bars)
+    sleeve = next(one for one in SLEEVES.values() if set(task.needs) <= set(one.names))
+    rows = samples(sleeve.panel(bars), labels, first=30, min_names=task.min_names)
+    assert (rows.t1 > rows.t0).all() and np.isfinite(rows.target).all() and (rows.weight >= 0).all()
+    assert rows.target.std() > 0 and rows.weight.mean() == pytest.approx(1.0)
+
+
+def test_a_run_without_evidence_clears_none_of_its_bars(task: Task) -> None:
+    case = Case(Evidence(label=task.kind, horizon=5), Measured())
+    verdict = judge(case, PromotionConfig())
+    passed = {row.bar for row in verdict.rows if row.passed}
+    assert not verdict.is_promoted and passed <= {"champion", "shadow"}, "these two do not apply to a first champion"
+    assert all(not bar(case, PromotionConfig()).passed for bar in task.bars)
