@@ -83,9 +83,7 @@ class PluginTable(Mapping[str, T]):
         except Exception as error:  # somebody else's module may raise anything
             raise FixInput(f"the plug-in cannot be imported: {reason_of(error)}", where=where, fix="Repair or uninstall it") from error
         if not isinstance(part, self._kind):
-            raise FixInput(
-                f"the plug-in is a {type(part).__name__}, not a {self._kind.__name__}", where=where, fix="Correct its entry point"
-            )
+            raise FixInput("the plug-in is not of this kind", where=where, fix="Correct its entry point")
         own = getattr(part, "name", entry.name)
         if own != entry.name:
             raise FixInput(f"the plug-in calls itself {own!r}", where=where, fix="Give its entry point that name")

@@ -45,7 +45,7 @@ def test_the_battery_of_sleeves_passes_on_a_plug_in(tmp_path: Path) -> None:
     [
         (REVERSAL, {"equities_xs": "REVERSAL"}, "takes the name 'equities_xs', which is taken"),
         (REVERSAL, {"fast": "REVERSAL"}, "calls itself 'reversal'"),
-        (REVERSAL, {"reversal": "TABLE"}, "is a tuple, not a Sleeve"),
+        (REVERSAL, {"reversal": "TABLE"}, "the plug-in is not of this kind"),
         (REVERSAL, {"reversal": "NOTHING"}, "cannot be imported"),
         ("raise ValueError('half written')", {"reversal": "REVERSAL"}, "cannot be imported: half written"),
     ],
