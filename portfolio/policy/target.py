@@ -157,7 +157,7 @@ def target_book(
         ("scored names", str(len(scores.symbols))),
         ("names without a risk estimate", str(len(scores.symbols) - len(candidates.symbols))),
         ("returns limited in the risk model", str(risk.limited_returns)),
-        *((("names with a volatility forecast", str(risk.forecast_names)),) if risk.forecast_names else ()),
+        *_forecast(risk),
     )
     most = config.max_names(equity_usd)
     if all(backing.reasons):
@@ -175,6 +175,16 @@ def target_book(
 def _parts(scores: Scores, risk: RiskModel) -> tuple[SizedScores, ...]:
     """The sleeves behind the scores; scores that are no blend are one sleeve's, sized by the risk model's IC."""
     return scores.parts if isinstance(scores, Blend) else (SizedScores(scores, risk.ic, risk.horizon_sessions),)
+
+
+def _forecast(risk: RiskModel) -> tuple[tuple[str, str], ...]:
+    """How many names' risk is a forecast, and by what it scales covariance, residual volatility and the tail's returns."""
+    if not risk.forecast_names:
+        return ()
+    return (
+        ("names with a volatility forecast", str(risk.forecast_names)),
+        ("forecast volatility over the window's, median", f"{risk.forecast_ratio:.2f}"),
+    )
 
 
 def _sized(parts: tuple[SizedScores, ...], backing: Backing, config: PortfolioConfig) -> Decisions:

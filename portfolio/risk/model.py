@@ -50,6 +50,8 @@ class RiskModel:
         One-session total returns of the window, 0 where missing: what a CVaR budget looks at.
     forecast_names : int
         Names whose volatility is a forecast rather than that of the window.
+    forecast_ratio : float
+        Median over them of the forecast volatility over the window's, within its bounds.
     """
 
     asof: date
@@ -65,6 +67,7 @@ class RiskModel:
     limited_returns: int = 0
     returns: Floats | None = None
     forecast_names: int = 0
+    forecast_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         n = len(self.symbols)
@@ -162,7 +165,7 @@ def with_volatility(risk: RiskModel, annual: Mapping[str, float]) -> RiskModel:
     Returns
     -------
     RiskModel
-        `forecast_names` counts the names restated.
+        `forecast_names` counts the names restated, `forecast_ratio` is the median of their D.
     """
     own = np.sqrt(np.diag(risk.covariance))
     given = np.array([annual.get(symbol, np.nan) for symbol in risk.symbols], dtype=np.float64)
@@ -175,6 +178,7 @@ def with_volatility(risk: RiskModel, annual: Mapping[str, float]) -> RiskModel:
         residual_volatility=risk.residual_volatility * ratio,
         returns=None if risk.returns is None else risk.returns * ratio,
         forecast_names=int(usable.sum()),
+        forecast_ratio=float(np.median(ratio[usable])) if usable.any() else 1.0,
     )
 
 

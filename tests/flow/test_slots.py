@@ -71,6 +71,7 @@ def test_forecasts_of_volatility_scale_the_book_and_change_no_score(own_store: P
     forecasts = scaled.rows("SELECT score FROM scores WHERE sleeve = 'risk'")
     assert int(told["names with a volatility forecast"]) == len(forecasts) > 30
     assert "names with a volatility forecast" not in without
+    assert float(told["forecast volatility over the window's, median"]) > 0.0
     assert told["forecast volatility at gross 1"] != without["forecast volatility at gross 1"]
     assert targets(scaled) != targets(plain)
     assert scaled("bundle", "--json").json["rows"] is not None

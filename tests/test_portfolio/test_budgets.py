@@ -111,7 +111,8 @@ def test_a_forecast_restates_variance_residual_and_returns_and_leaves_correlatio
     np.testing.assert_allclose(forecast.residual_volatility, risk.residual_volatility * ratio)
     np.testing.assert_allclose(forecast.returns, risk.returns * ratio)  # type: ignore[arg-type, operator]
     np.testing.assert_array_equal(forecast.beta, risk.beta)
-    assert forecast.forecast_names == 1
+    assert forecast.forecast_names == 1 and forecast.forecast_ratio == pytest.approx(ratio[3])
+    assert risk.forecast_ratio == with_volatility(risk, {}).forecast_ratio == 1.0
 
 
 @pytest.mark.parametrize(("annual", "factor"), [(1e-6, 1 / FORECAST_LIMIT), (50.0, FORECAST_LIMIT)])
