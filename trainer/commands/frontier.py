@@ -9,14 +9,14 @@ import typer
 
 from signals.errors import FixInput
 from signals.text.console import emit
+from trainer.commands.options import EXECUTION, AsJson
 
-PANEL = "Execution"
 LISTED = 9  # rows of the printed table
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command(rich_help_panel=PANEL)(frontier)
+    app.command(rich_help_panel=EXECUTION)(frontier)
 
 
 def frontier(
@@ -31,7 +31,7 @@ def frontier(
     lowest: Annotated[float, typer.Option(help="Smallest risk aversion drawn, 1 / USD.")] = 1e-8,
     highest: Annotated[float, typer.Option(help="Largest risk aversion drawn, 1 / USD.")] = 1e-4,
     points: Annotated[int, typer.Option(help="Risk aversions drawn, spaced evenly in their logarithm.")] = 41,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every point as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw the efficient frontier of Almgren and Chriss (2000): expected cost against the variance of the cost.
 
