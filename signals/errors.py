@@ -3,6 +3,7 @@
 TrademlError
  |-- FixInput          exit 2   a person corrects a file, an option or a configuration; nothing was changed
  |    |-- BadBars            bars that cannot be read as bars
+ |    |    '-- SymbolUnknown      a file of one symbol that does not say which
  |    |-- BadConfig          a configuration file with a wrong key or value
  |    |-- BadDataset         a curated dataset whose manifest does not vouch for what is there
  |    |-- NotASession        a date on which the exchange does not trade, or past the calendar's end
@@ -72,6 +73,10 @@ class FixInput(TrademlError):
 
 class BadBars(FixInput):
     """Bars that cannot be read as bars."""
+
+
+class SymbolUnknown(BadBars):
+    """A file of one symbol that does not say which."""
 
 
 class BadConfig(FixInput):

@@ -5,32 +5,42 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import tempfile
 import zipfile
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from signals.errors import BadBars, TrademlError
+from signals.errors import BadBars, SymbolUnknown, TrademlError
 from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.market.eligibility_rule import ANY
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import xnys
+from tests.fakes.terminal import Person
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
+from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.ingest import DeliveryFiles, ingest
-from trainer.curation.vendors.bars import read_bars
+from trainer.curation.vendors.bars import read_bars, recognise_bars
 from trainer.curation.vendors.mapping import BarColumns, DateShift, DecimalSign, Mapping, SymbolForm
+from trainer.curation.vendors.packing import pack
 
 CLOSES = {"AAA": (100.0, 101.0, 102.0, 103.0, 104.0), "BBB": (50.0, 50.5, 49.5, 51.0, 52.0)}
 DAYS = ("2021-06-07", "2021-06-08", "2021-06-09", "2021-06-10", "2021-06-11")
 HEADER = "date,symbol,open,high,low,close,volume\n"
+ALL = {(day, name): closes[at] for name, closes in CLOSES.items() for at, day in enumerate(DAYS)}
 FIGURES = ("open", "high", "low", "close", "volume")
 
 
@@ -99,7 +109,7 @@ def wide(*, symbols_first: bool = False) -> pd.DataFrame:
 
 
 def german() -> bytes:
-    lines = ["Datum;Symbol;Open;High;Low;Close;Volume"]
+    lines = ["Datum;Symbol;Eröffnung;Hoch;Tief;Schluss;Volumen"]
     for day, name, *prices, volume in rows():
         cells = [f"{price:.2f}".replace(".", ",") for price in prices]
         lines.append(";".join([f"{day[8:]}.{day[5:7]}.{day[:4]}", name, *cells, f"{volume:,}".replace(",", ".")]))
@@ -111,6 +121,106 @@ def american() -> bytes:
     for day, name, *prices, volume in rows():
         lines.append(",".join([day, name, *[f"${price:.2f}" for price in prices], f'"{volume:,}"']))
     return "\n".join(lines).encode()
+
+
+def day_of(form: str) -> Callable[[str], str]:
+    return lambda day: date.fromisoformat(day).strftime(form)
+
+
+def by_figure() -> bytes:
+    """A table of each figure, a column a symbol: what many research scripts keep."""
+    return zipped({f"{name}.csv": frame().pivot(index="date", columns="symbol", values=name).to_csv() for name in FIGURES})
+
+
+def flat(form: str) -> pd.DataFrame:
+    """The two header rows of yfinance in one."""
+    table = wide()
+    return table.set_axis([form.format(symbol=symbol, figure=figure) for figure, symbol in table.columns], axis=1)
+
+
+def tupled() -> bytes:
+    """yfinance's columns as pyarrow names them, without what pandas would say of them."""
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(wide()).replace_schema_metadata(None), sink)
+    return sink.getvalue()
+
+
+def a_file_a_symbol(columns: dict[str, str], path: str = "{symbol}.csv", **more: object) -> bytes:
+    """Files of a vendor: `columns` are our names by the vendor's, in the vendor's order; `more` are the same in every row."""
+    files = {}
+    for name in CLOSES:
+        table = frame()[frame()["symbol"] == name].assign(**more)  # type: ignore[arg-type]
+        if columns is STOOQ:
+            table["symbol"] = f"{name}.US"
+        table = table[[*columns.values(), *more]].rename(columns={ours: theirs for theirs, ours in columns.items()})
+        files[path.format(symbol=name, lower=name.lower(), kind="etfs" if name == "BBB" else "stocks")] = table.to_csv(index=False)
+    return zipped(files)
+
+
+STOOQ = {"<TICKER>": "symbol", "<DATE>": "date", "<OPEN>": "open", "<HIGH>": "high", "<LOW>": "low", "<CLOSE>": "close", "<VOL>": "volume"}
+PLAIN = {"Date": "date", "Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
+
+
+def nasdaq_com() -> bytes:
+    files = {}
+    for name in CLOSES:
+        lines = ["Date,Close/Last,Volume,Open,High,Low"]
+        for day, symbol, opened, high, low, close, volume in rows():
+            if symbol == name:
+                lines.append(f"{day_of('%m/%d/%Y')(day)},${close},{volume},${opened},${high},${low}")
+        files[f"{name}.csv"] = "\n".join(lines)
+    return zipped(files)
+
+
+def adjusted(**names: str) -> bytes:
+    """Raw bars with adjusted ones and splits beside them, as Nasdaq Data Link and Tiingo tell them."""
+    table = frame().assign(adj=lambda t: t["close"], split=1.0)
+    return table.rename(columns={"adj": names["adj"], "split": names["split"], "symbol": "ticker"}).to_csv(index=False).encode()
+
+
+def polygon() -> bytes:
+    """A file a day, gzipped; its time is New York's midnight in nanoseconds."""
+    table = dated(lambda day: int(midnight("America/New_York", day).timestamp()) * 10**9)
+    table = table.rename(columns={"symbol": "ticker", "date": "window_start"}).assign(transactions=7)
+    return zipped({f"2021/06/{day}.csv.gz": gzip.compress(table[frame()["date"] == day].to_csv(index=False).encode()) for day in DAYS})
+
+
+def alpaca() -> pd.DataFrame:
+    table = dated(lambda day: midnight("America/New_York", day).tz_convert("UTC")).rename(columns={"date": "timestamp"})
+    return table.assign(trade_count=7.0, vwap=1.0).set_index(["symbol", "timestamp"])
+
+
+def written_by_duckdb(to: str) -> bytes:
+    """What DuckDB's COPY writes, a file or a folder, as a delivery."""
+    with tempfile.TemporaryDirectory() as place:
+        bars = frame().astype({"date": "datetime64[s]"})
+        with duckdb.connect() as base:
+            base.register("bars", bars)
+            base.execute(f"COPY (SELECT * FROM bars ORDER BY date) TO '{place}/out' ({to})")
+        return pack(Path(place) / "out")[1]
+
+
+def written_by_arrow(kind: str) -> bytes:
+    """Dialects of pyarrow: quoted CSV, an IPC stream, folders without keys, and the types that polars writes."""
+    table = pa.Table.from_pandas(frame(), preserve_index=False)
+    sink = io.BytesIO()
+    if kind == "csv":
+        pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(quoting_style="all_valid"))
+    elif kind == "stream":
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+    elif kind == "types":
+        days = pa.array([date.fromisoformat(day) for day in frame()["date"]], pa.date32())
+        closes = pa.array([Decimal(str(close)) for close in frame()["close"]], pa.decimal128(12, 4))
+        table = table.set_column(0, "date", days).set_column(5, "close", closes)
+        table = table.set_column(1, "symbol", table["symbol"].cast(pa.large_string()).dictionary_encode())
+        pq.write_table(table, sink, compression="zstd")
+    else:
+        with tempfile.TemporaryDirectory() as place:
+            by_symbol = pyarrow.dataset.partitioning(pa.schema([("symbol", pa.string())]))
+            pyarrow.dataset.write_dataset(table, place, format="parquet", partitioning=by_symbol)
+            return pack(Path(place))[1]
+    return sink.getvalue()
 
 
 def yfinance_csv(table: pd.DataFrame) -> bytes:
@@ -130,7 +240,7 @@ LAYOUTS: dict[str, tuple[str, bytes, BarColumns]] = {
         ("Excel's sep=", "b.csv", "sep=;\n" + text(";"), None),
         ("lines before the header", "b.csv", "Daily bars, all names\n# adjusted, USD\n\n" + text(), None),
         ("lines below the table", "b.csv", text() + "\nTotal rows: 10\nSource: an exchange\n", None),
-        ("decimal commas and German dates", "b.csv", german(), BarColumns(columns={"date": "Datum"}, date_format="%d.%m.%Y")),
+        ("decimal commas and German dates", "b.csv", german(), None),
         ("dollar signs and thousands", "b.csv", american(), None),
         ("title case and Ticker", "b.csv", text(header="Date,Ticker,Open,High,Low,Close,Volume\n"), None),
         ("short names", "b.csv", text(header="t,sym,o,h,l,c,v\n"), None),
@@ -174,39 +284,147 @@ LAYOUTS: dict[str, tuple[str, bytes, BarColumns]] = {
         ("Parquet with timestamps in UTC", "b.parquet", parquet(dated(lambda day: midnight("UTC", day))), None),
         ("Parquet with timestamps elsewhere", "b.parquet", parquet(dated(lambda day: midnight("Asia/Tokyo", day))), None),
         ("Parquet with index levels", "b.parquet", parquet(frame().set_index(["date", "symbol"])), None),
-        (
-            "alpaca-py's frame",
-            "b.parquet",
-            parquet(
-                dated(lambda day: midnight("America/New_York", day).tz_convert("UTC"))
-                .rename(columns={"date": "timestamp"})
-                .assign(trade_count=7.0, vwap=1.0)
-                .set_index(["symbol", "timestamp"])
-            ),
-            None,
-        ),
+        ("alpaca-py's frame", "b.parquet", parquet(alpaca()), None),
         ("Parquet with categories", "b.parquet", parquet(frame().astype({"symbol": "category"})), None),
         ("Feather", "b.feather", arrow(), None),
         ("yfinance.download as CSV", "b.csv", yfinance_csv(wide()), None),
         ("yfinance.download by ticker", "b.csv", yfinance_csv(wide(symbols_first=True)), None),
         ("yfinance.download as Parquet", "b.parquet", parquet(wide()), None),
+        ("American dates", "b.csv", csv_dated(day_of("%m/%d/%Y")), None),
+        ("European dates", "b.csv", csv_dated(day_of("%d/%m/%Y")), None),
+        ("months in words", "b.csv", csv_dated(day_of("%d-%b-%Y")), None),
+        ("04:00 without a zone", "b.csv", csv_dated(lambda day: f"{day} 04:00:00"), None),
+        ("pandas' row numbers", "b.csv", frame().to_csv(), None),
+        ("a table a figure", "b.zip", by_figure(), None),
+        ("AAPL_Open", "b.csv", flat("{symbol}_{figure}").to_csv(), None),
+        ("Close MSFT", "b.parquet", parquet(flat("{figure} {symbol}")), None),
+        ("('Close', 'AAPL')", "b.parquet", tupled(), None),
+        ("yfinance's Ticker.history", "b.zip", a_file_a_symbol(PLAIN, Dividends=0.0, **{"Stock Splits": 0.0}), None),
+        ("Stooq's archive", "b.zip", a_file_a_symbol(STOOQ, "daily/us/nasdaq {kind}/{lower}.us.txt", **{"<PER>": "D"}), None),
+        ("Kaggle's stocks and ETFs", "b.zip", a_file_a_symbol(PLAIN, "{kind}/{lower}.us.txt", OpenInt=0), None),
+        ("Kaggle's Name", "b.csv", text(header="date,Name,open,high,low,close,volume\n"), None),
+        ("Nasdaq.com's downloads", "b.zip", nasdaq_com(), None),
+        ("Nasdaq Data Link's WIKI", "b.csv", adjusted(adj="adj_close", split="split_ratio"), None),
+        ("Sharadar's SEP", "b.csv", adjusted(adj="closeadj", split="closeunadj"), None),
+        ("Tiingo", "b.csv", adjusted(adj="adjClose", split="splitFactor"), None),
+        ("Polygon's flat files", "b.zip", polygon(), None),
+        ("alpaca-py's frame as CSV", "b.csv", alpaca().to_csv(), None),
+        ("DuckDB's CSV", "b.csv", written_by_duckdb("FORMAT csv"), None),
+        ("DuckDB's hive folders", "b.zip", written_by_duckdb("FORMAT parquet, PARTITION_BY (symbol)"), None),
+        ("pyarrow's CSV", "b.csv", written_by_arrow("csv"), None),
+        ("Arrow's stream", "b.arrows", written_by_arrow("stream"), None),
+        ("pyarrow's folders without keys", "b.zip", written_by_arrow("folders"), None),
+        ("polars' types", "b.parquet", written_by_arrow("types"), None),
     ]
 }
+
+
+BROKER = "understood: symbols are written as the broker writes them"
+RAW_BY, TOTAL_BY = "understood: prices are raw, by the columns", "understood: prices are total_return, by the columns"
+SAID: dict[str, tuple[str, ...]] = {
+    "decimal commas and German dates": ("understood: dates are %d.%m.%Y",),
+    "alpaca-py's frame": ("columns not used: trade_count, vwap",),
+    "American dates": ("understood: dates are %m/%d/%Y",),
+    "European dates": ("understood: dates are %d/%m/%Y",),
+    "months in words": ("understood: dates are %d-%b-%Y",),
+    "yfinance's Ticker.history": ("columns not used: Dividends, Stock Splits", f"{TOTAL_BY} Dividends, Stock Splits"),
+    "Stooq's archive": ("columns not used: <PER>", f"{BROKER}, BBB.US as BBB; kinds are those of the folders: etf, stock"),
+    "Kaggle's stocks and ETFs": ("columns not used: OpenInt", f"{BROKER}, bbb.us as BBB; kinds are those of the folders: etf, stock"),
+    "Nasdaq.com's downloads": ("understood: dates are %m/%d/%Y",),
+    "Nasdaq Data Link's WIKI": ("columns not used: split_ratio", f"{RAW_BY} split_ratio"),
+    "Sharadar's SEP": ("columns not used: closeunadj",),
+    "Tiingo": ("columns not used: splitFactor", f"{RAW_BY} splitFactor"),
+    "Polygon's flat files": ("columns not used: transactions",),
+    "alpaca-py's frame as CSV": ("columns not used: trade_count, vwap",),
+}
+BASES = {"yfinance's Ticker.history": PriceBasis.TOTAL_RETURN, "Nasdaq Data Link's WIKI": PriceBasis.RAW, "Tiingo": PriceBasis.RAW}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_ten_bars(layout: str) -> None:
     file, content, mapping = LAYOUTS[layout]
     notes: list[str] = []
-    found = read_bars(content, mapping, where=file, note=notes.append).sort_values(["date", "symbol"])
+    frame, understood = recognise_bars(content, mapping, where=file, note=notes.append)
+    found = frame.sort_values(["date", "symbol"])
     assert [str(day.date()) for day in found["date"]] == [row[0] for row in rows()]
     assert found["symbol"].tolist() == [row[1] for row in rows()]
     for place, name in enumerate(FIGURES):
         assert found[name].tolist() == [row[place + 2] for row in rows()], name
-    expected = {"alpaca-py's frame": ["columns not used: trade_count, vwap"]}.get(layout, [])
+    expected = list(SAID.get(layout, ()))
     if layout == "lines below the table":
         expected = [f"a line below the table of b.csv is no row: {line!r}" for line in ("Source: an exchange", "Total rows: 10")]
-    assert notes == expected
+    assert list(dict.fromkeys(notes)) == expected
+    kinds = {name: "etf" if name == "BBB" and "kinds are" in "".join(expected) else "stock" for name in CLOSES}
+    assert dict(zip(found["symbol"], found["kind"], strict=True)) == kinds
+    assert understood.basis == BASES.get(layout)
+    again = read_bars(content, understood.mapping, where=file).sort_values(["date", "symbol"])  # as a receipt keeps it
+    pd.testing.assert_frame_equal(again.reset_index(drop=True), found.reset_index(drop=True))
+
+
+def test_what_was_understood_is_kept_with_the_delivery_and_a_mapping_overrides_it(tmp_path: Path) -> None:
+    """Prices, symbols and dates of a new delivery are those that it shows; read again it is read by its receipt alone."""
+    lines = "date,ticker,open,high,low,close,volume,adjClose,splitFactor\n" + "".join(
+        f"{day_of('%m/%d/%Y')(row.date)},{row.symbol.lower()},{row.open},{row.high},{row.low},{row.close},{row.volume},{row.close},1\n"
+        for row in frame().itertuples()
+    )
+    path = written(tmp_path, "b.csv", lines)
+    code, said = run("ingest", "--bars", path, "--to", tmp_path / "d")
+    assert code == 0
+    assert "NOTE: understood: dates are %m/%d/%Y; symbols are written as the broker writes them, aaa as AAA; prices are raw" in said
+    receipt = read_receipts(tmp_path / "d")[0]
+    assert (receipt.basis, receipt.mapping["bars"]["date_format"], receipt.mapping["bars"]["symbols"]) == ("raw", "%m/%d/%Y", "broker")
+    assert bars_of(tmp_path / "d")["2021-06-08", "AAA"] == 101.0
+    assert run("ingest", "--bars", path, "--to", tmp_path / "d")[0] == 0
+    assert read_manifest(tmp_path / "d").version == 1
+    code, said = run("ingest", "--bars", path, "--basis", "total_return", "--to", tmp_path / "e")
+    assert (code, read_manifest(tmp_path / "e").basis) == (0, PriceBasis.TOTAL_RETURN)
+
+
+def test_what_is_added_keeps_the_symbols_of_the_history(tmp_path: Path) -> None:
+    """A history whose symbols were taken as they came goes on under them."""
+    small = text().replace("AAA", "aaa")
+    first = "".join(small.splitlines(keepends=True)[:9])
+    assert run("ingest", "--bars", written(tmp_path, "b.csv", first), "--to", tmp_path / "d")[0] == 0
+    assert ("2021-06-08", "aaa") in bars_of(tmp_path / "d")
+    more = written(tmp_path, "c.csv", HEADER + "2021-06-11,aaa,103.8,104.5,103.5,104,1040\n")
+    assert run("ingest", "--add", "--bars", more, "--to", tmp_path / "d")[0] == 0
+    assert ("2021-06-11", "aaa") in bars_of(tmp_path / "d")
+
+
+def test_days_that_may_be_months_are_told_by_the_sessions_or_asked_for(tmp_path: Path) -> None:
+    """07/06/2021 and 06/07/2021 are sessions both; with the Sunday 13 June there is one way to read them."""
+    both = of_rows("07/06/2021,AAA,1,1,1,1,1", "06/07/2021,AAA,1,1,1,1,1")
+    with pytest.raises(BadBars, match=r"'07/06/2021' may be 2021-07-06 or 2021-06-07; the sessions do not tell.*date_format: %m/%d/%Y"):
+        recognise_bars(both.encode(), BarColumns(), where="b.csv")
+    said, found = recognise_bars(both.encode(), BarColumns(date_format="%d/%m/%Y"), where="b.csv")
+    assert said["date"].tolist() == [pd.Timestamp("2021-06-07"), pd.Timestamp("2021-07-06")] and found.said == ()
+    told = both + "09/11/2021,AAA,1,1,1,1,1\n"  # 11 September was a Saturday, 9 November a Tuesday
+    assert recognise_bars(told.encode(), BarColumns(), where="b.csv")[1].mapping.date_format == "%d/%m/%Y"
+
+
+def test_the_symbol_of_a_lone_file_is_asked_for(tmp_path: Path) -> None:
+    """The name of a lone file is anybody's: a script says the symbol, a person is asked."""
+    path = written(tmp_path, "HistoricalData_17.csv", of_symbol("AAA"))
+    code, said = run("ingest", "--bars", path, "--to", tmp_path / "d")
+    assert (code, "Name it: --symbol AAPL" in said) == (2, True)
+    assert not (tmp_path / "d").exists()
+    assert run("ingest", "--bars", path, "--symbol", "AAA", "--to", tmp_path / "d")[0] == 0
+    person = Person(tmp_path, "ingest", "--bars", path.name, "--to", "e")
+    person.sees("HistoricalData_17.csv does not say which symbol it is of. Which?")
+    person.types("AAA\n")
+    person.sees("5 bars from 2021-06-07 to 2021-06-11")
+    assert person.ends() == 0
+    assert bars_of(tmp_path / "e") == bars_of(tmp_path / "d") == {key: c for key, c in ALL.items() if key[1] == "AAA"}
+
+
+def test_names_of_companies_are_no_symbols() -> None:
+    with pytest.raises(SymbolUnknown):
+        read_bars(text(header="date,Name,open,high,low,close,volume\n").replace("AAA", "Apple Inc.").encode(), BarColumns(), where="b.csv")
+
+
+def test_a_folder_that_names_two_kinds_names_none(tmp_path: Path) -> None:
+    found, understood = recognise_bars(a_file_a_symbol(PLAIN, "stocks and etfs/{symbol}.csv"), BarColumns(), where="my etfs.zip")
+    assert set(found["kind"]) == {"stock"} and understood.said == ()
 
 
 def test_the_layouts_are_counted_in_the_documents() -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +17,7 @@ from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput
 from tests.fakes.curated import curate
+from tests.fakes.terminal import Person
 from trainer import workspace
 from trainer.__main__ import app
 from trainer.commands import defaults as defaulting
@@ -248,39 +246,6 @@ def test_a_stack_takes_the_runs_that_are_there_where_each_is_of_a_sleeve_of_its_
     assert "using --runs runs/b, runs/a" in said("stack")
     (hold(home / "runs" / "c", "evidence.json") / "evidence.json").write_text(json.dumps({"sleeve": "reversal"}))
     assert "A stack takes one of each of several sleeves" in said("stack")
-
-
-class Person:
-    """A program on a pseudo-terminal, and who types into it."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self.master, slave = pty.openpty()
-        self.seen = ""
-        self.process = subprocess.Popen([sys.executable, "-m", "trainer", *words], cwd=folder, stdin=slave, stdout=slave, stderr=slave)
-        os.close(slave)
-
-    def sees(self, text: str) -> None:
-        """Wait until `text` is on the screen; what was before it is forgotten."""
-        until = time.monotonic() + 60
-        while text not in self.seen:
-            assert time.monotonic() < until, self.seen
-            if select.select([self.master], [], [], 1)[0]:
-                try:
-                    self.seen += os.read(self.master, 4096).decode()
-                except OSError as error:  # the program has ended
-                    raise AssertionError(self.seen) from error
-        self.seen = self.seen.partition(text)[2]
-
-    def types(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def ends(self) -> int:
-        """Exit code; a program that goes on is killed."""
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
-            os.close(self.master)
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from signals.errors import FixInput
+from signals.errors import FixInput, SymbolUnknown
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
-from signals.market.manifest import Manifest, PriceBasis
+from signals.market.manifest import Manifest
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.plain_text import clean
 from signals.text.progress import progress
 from trainer.clock import now
-from trainer.commands.defaults import announce, workspace_of
+from trainer.commands.defaults import announce, is_a_person_there, workspace_of
 from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day
 from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
@@ -79,6 +79,7 @@ def ingest(
         typer.Option(help="Dataset folder to make or to add a version to.", show_default="--name or the file's, in the workspace's data"),
     ] = None,
     basis: Basis = None,
+    symbol: Annotated[str, typer.Option(help="The symbol of a lone file that does not say it.", show_default="asked for")] = "",
     config: Annotated[Path | None, typer.Option(help="YAML whose section `curation` sets the thresholds.")] = None,
     name: Annotated[str, typer.Option(help="Name of the dataset; the folder's name where empty.")] = "",
     min_symbols: Annotated[int, typer.Option(min=1, help="Refuse a delivery of fewer symbols.")] = 1,
@@ -96,7 +97,8 @@ def ingest(
 
     Bad rows are quarantined with their reasons, never dropped or filled; the delivered files are kept untouched under
     raw/, each with the day on which it became known. Ingesting the same files again changes nothing; changed files
-    make the next version, name what they revise, and leave the earlier versions readable.
+    make the next version, name what they revise, and leave the earlier versions readable. Usual layouts are recognised;
+    what was understood is a NOTE, and a mapping overrides it.
 
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
     Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
@@ -106,7 +108,7 @@ def ingest(
     settings = settings.model_copy(
         update={"min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets}
     )
-    how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis or PriceBasis.SPLIT_ADJUSTED, "config": settings}
+    how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis, "config": settings}
     if add:
         # What is added is read as the dataset it is added to was told to be.
         first = whole_delivery(to)
@@ -114,18 +116,28 @@ def ingest(
         how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
         name = first.name
     remarks: list[str] = []
-    with progress(f"curating {bars or actions or universe}", as_json=as_json):
-        manifest = ingest_files(
-            DeliveryFiles(bars, actions, universe),
-            to,
-            mapping=read_mapping(mapping),
-            name=name,
-            vendor=vendor,
-            known_at=known_at,
-            today=now().astimezone(NEW_YORK).date(),
-            note=remarks.append,
-            **how,
-        )
+    mapped = read_mapping(mapping)
+
+    def curated(symbol: str) -> Manifest:
+        with progress(f"curating {bars or actions or universe}", as_json=as_json):
+            return ingest_files(
+                DeliveryFiles(bars, actions, universe),
+                to,
+                mapping=mapped.model_copy(update={"bars": mapped.bars.model_copy(update={"symbol": symbol})}) if symbol else mapped,
+                name=name,
+                vendor=vendor,
+                known_at=known_at,
+                today=now().astimezone(NEW_YORK).date(),
+                note=remarks.append,
+                **how,
+            )
+
+    try:
+        manifest = curated(symbol)
+    except SymbolUnknown:
+        if not is_a_person_there():
+            raise
+        manifest = curated(str(typer.prompt(f"{clean(bars)} does not say which symbol it is of. Which?", err=True)).strip())
     said = list(dict.fromkeys(remarks))
     text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {clean(remark)}" for remark in said)])
     emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)

@@ -58,7 +58,7 @@ def one_run(found: Workspace, *, is_asked: bool = False) -> Path:
         raise FixInput("there is no run yet", where=str(found.places.runs), fix="Train one: `trainer train --sleeve equities_xs`")
     if len(runs) == 1 and not is_asked:
         return runs[0]
-    if not _is_a_person_there():
+    if not is_a_person_there():
         _refuse(runs, "run", "Name one: --run FOLDER")
     rows = [f"{number:>3}  {clean(run.name)}" for number, run in enumerate(runs[:SHOWN], start=1)]
     typer.echo("\n".join([*rows, *[f"     and {len(runs) - SHOWN} older ones"] * (len(runs) > SHOWN)]), err=True)
@@ -141,7 +141,8 @@ def _printed(rule: Rule, found: Workspace, option: Any) -> Callable[[], object]:
     return given
 
 
-def _is_a_person_there() -> bool:
+def is_a_person_there() -> bool:
+    """Whether a question can be asked: on a terminal, and not by a program that wants JSON."""
     return sys.stdin.isatty() and sys.stderr.isatty() and "--json" not in sys.argv
 
 

@@ -20,7 +20,7 @@ from signals.market.sessions import Calendar
 from trainer.curation.audit.twins import ONE_OF_THEM, twins
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, calendar_for, curate
-from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, bars_of
+from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, recognised_bars
 from trainer.curation.deliveries.receipts import (
     DeliveryPart,
     RawFile,
@@ -57,7 +57,7 @@ def ingest(
     folder: Path,
     *,
     mapping: Mapping,
-    basis: PriceBasis,
+    basis: PriceBasis | None,
     config: CurationConfig,
     name: str = "",
     scope: Scope = Scope.WHOLE,
@@ -70,6 +70,8 @@ def ingest(
 
     Parameters
     ----------
+    basis : PriceBasis, optional
+        Where absent what the bars' columns show, else SPLIT_ADJUSTED.
     scope : Scope
         WHOLE replaces everything delivered before; ROWS adds and revises.
     known_at : date, optional
@@ -116,7 +118,7 @@ def deliver(
     folder: Path,
     *,
     mapping: Mapping,
-    basis: PriceBasis,
+    basis: PriceBasis | None,
     config: CurationConfig,
     name: str = "",
     scope: Scope = Scope.WHOLE,
@@ -131,12 +133,15 @@ def deliver(
     if DeliveryPart.BARS not in contents and not in_force(receipts):
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).calendar if DeliveryPart.BARS not in contents else None
-    incoming = _incoming(contents, mapping, calendar, today, note)
+    incoming = _incoming(contents, mapping, calendar, today, note, is_whole=scope is Scope.WHOLE)
+    understood = incoming.bars.understood if incoming.bars else None
+    if understood:
+        mapping = mapping.model_copy(update={"bars": understood.mapping})
     known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
     receipt = Receipt(
         scope=scope,
         vendor=vendor or _vendor_of(contents),
-        basis=basis,
+        basis=basis or (understood and understood.basis) or PriceBasis.SPLIT_ADJUSTED,
         known_from=known_from,
         known_until=known_until,
         files=incoming.files,
@@ -205,12 +210,18 @@ class _Incoming:
 
 
 def _incoming(
-    contents: Table[DeliveryPart, tuple[str, bytes]], mapping: Mapping, calendar: Calendar | None, today: date | None, note: Note
+    contents: Table[DeliveryPart, tuple[str, bytes]],
+    mapping: Mapping,
+    calendar: Calendar | None,
+    today: date | None,
+    note: Note,
+    *,
+    is_whole: bool,
 ) -> _Incoming:
     files, raw, bars = [], {}, None
     for part, (name, content) in contents.items():
         if part is DeliveryPart.BARS:
-            bars = bars_of(content, mapping, where=name, today=today, note=note)
+            bars = recognised_bars(content, mapping, where=name, is_whole=is_whole, today=today, note=note)
             rows, calendar = len(bars.frame), calendar_for(bars.frame)
             refuse_shifted(bars.frame["symbol"], bars.frame["date"], calendar, where=name, section="bars")
         elif part is DeliveryPart.ACTIONS:

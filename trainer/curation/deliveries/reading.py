@@ -19,10 +19,11 @@ from trainer.curation.curate import calendar_for
 from trainer.curation.deliveries.known import Known, KnownRows, fold
 from trainer.curation.deliveries.receipts import DeliveryPart, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
-from trainer.curation.vendors.bars import read_bars
+from trainer.curation.vendors.bars import read_bars, recognise_bars
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.minutes import read_minutes
+from trainer.curation.vendors.recognised import Understood
 from trainer.curation.vendors.universe import read_universe
 
 Read = Callable[[RawFile], bytes]
@@ -30,10 +31,11 @@ Read = Callable[[RawFile], bytes]
 
 @dataclass(frozen=True, eq=False)
 class DeliveredBars:
-    """The bars of one delivery."""
+    """The bars of one delivery, and what a new one of daily bars says of its form."""
 
     frame: pd.DataFrame
     spreads: pa.Table | None = None
+    understood: Understood | None = None
 
     @property
     def days(self) -> tuple[date, date]:
@@ -54,6 +56,14 @@ def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None 
         return DeliveredBars(read_bars(content, mapping.bars, where=where, today=today, note=note))
     found = read_minutes(content, mapping.minutes, where=where, today=today, note=note)
     return DeliveredBars(found.frame, found.spreads)
+
+
+def recognised_bars(content: bytes, mapping: Mapping, *, where: str, is_whole: bool, today: date | None, note: Note) -> DeliveredBars:
+    """Read a bars file that was never read before: what its mapping leaves open is completed by what it shows."""
+    if mapping.minutes is not None:
+        return bars_of(content, mapping, where=where, today=today, note=note)
+    frame, found = recognise_bars(content, mapping.bars, where=where, is_whole=is_whole, today=today, note=note)
+    return DeliveredBars(frame, understood=found)
 
 
 @dataclass(frozen=True, eq=False)

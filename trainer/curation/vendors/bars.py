@@ -9,8 +9,9 @@ import pandas as pd
 from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, Seen, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import BarColumns
+from trainer.curation.vendors.recognised import Parts, Understood, kind_of_folder, recognised
 from trainer.curation.vendors.shifts import moved_column
 
 NEEDED = ("date", "symbol", "open", "high", "low", "close", "volume")
@@ -52,8 +53,28 @@ def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | 
         Unreadable or empty file, a missing column, a cell that is no date, symbol or number, or a date that no bar of
         a delivery can have.
     """
-    wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL)
-    parts = [_bars(raw, mapping, where=place, today=today) for raw, place in tables(content, wanted, where=where, note=note)]
+    return _joined(_tables(content, mapping, where=where, note=note), mapping, where=where, today=today, note=note)
+
+
+def recognise_bars(
+    content: bytes, mapping: BarColumns, *, where: str, is_whole: bool = True, today: date | None = None, note: Note = unheard
+) -> tuple[pd.DataFrame, Understood]:
+    """Read a delivery that was never read before, its mapping completed by what it shows; see `read_bars`, `recognised`."""
+    columns: dict[str, None] = {}
+    raw = _tables(content, mapping, where=where, note=note, seen=lambda names: columns.update(dict.fromkeys(names)))
+    found = recognised(raw, list(columns), mapping, is_whole=is_whole)
+    if found.said:
+        note(f"understood: {'; '.join(found.said)}")
+    return _joined(raw, found.mapping, where=where, today=today, note=note), found
+
+
+def _tables(content: bytes, mapping: BarColumns, *, where: str, note: Note, seen: Seen = unheard) -> Parts:
+    wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL, mapping.symbol)
+    return list(tables(content, wanted, where=where, note=note, seen=seen))
+
+
+def _joined(tables: Parts, mapping: BarColumns, *, where: str, today: date | None, note: Note) -> pd.DataFrame:
+    parts = [_bars(raw, mapping, where=place, today=today) for raw, place in tables]
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     frame["symbol"] = symbols(frame["symbol"], mapping.symbols, where=where, note=note)
     _refuse_placeholder(frame["date"], where=where)
@@ -76,7 +97,8 @@ def _bars(raw: pd.DataFrame, mapping: BarColumns, *, where: str, today: date | N
         frame["known_at"] = dates(raw["known_at"], mapping.date_format, where=f"{where}, known_at")
         refuse_later(frame["known_at"], today, where=f"{where}, known_at")
         _refuse_foresight(frame, where=where)
-    frame["kind"] = words(raw, "kind", mapping.kind, KINDS)
+    kind = kind_of_folder(where) if mapping.kinds_by_folder else ""
+    frame["kind"] = words(raw, "kind", kind or mapping.kind, KINDS)
     frame["sector"] = words(raw, "sector", "")
     return frame
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.errors import BadBars
+from signals.errors import BadBars, SymbolUnknown
 from signals.storage.arrow import read_parquet as parquet_table
 from signals.text.wording import reason_of
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
@@ -28,6 +28,8 @@ FORMS = {
     ".pq": "parquet",
     ".feather": "arrow",
     ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".ipc": "arrow",
     ".csv": "csv",
     ".txt": "csv",
     ".tsv": "csv",
@@ -39,38 +41,49 @@ HEAD = 65_536  # characters in which a header, and from the end a footer, is loo
 LEAST_NAMES = 2  # of ours in a line that is a header
 # What vendors and tools call our columns, folded by `fold`.
 ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
-    "date": ("timestamp", "datetime", "tradedate", "windowstart", "t"),
+    "date": ("timestamp", "datetime", "tradedate", "windowstart", "t", "day", "datum"),
     "time": ("timestamp", "datetime", "windowstart", "t"),
-    "symbol": ("ticker", "sym"),
-    "open": ("o",),
-    "high": ("h",),
-    "low": ("l",),
-    "close": ("c",),
-    "volume": ("vol", "v"),
-    "adj_close": ("adjclose", "adjustedclose"),
+    "symbol": ("ticker", "sym", "name"),
+    "open": ("o", "openprice", "eröffnung"),
+    "high": ("h", "highprice", "hoch"),
+    "low": ("l", "lowprice", "tief"),
+    "close": ("c", "closeprice", "closelast", "schluss", "schlusskurs"),
+    "volume": ("vol", "v", "totalvolume", "volumen"),
+    "adj_close": ("adjclose", "adjustedclose", "closeadj"),
     "effective": ("exdate", "effectivedate"),
     "start": ("startdate",),
     "end": ("enddate",),
 }
 SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
 FIGURES = frozenset({"open", "high", "low", "close"})
+BY_FIGURE = FIGURES | {"volume"}
+IS_A_SYMBOL = r"[A-Za-z]{1,6}([.-][A-Za-z]{1,2})?"  # of a column `Name`, which may hold companies
+FIGURE = r"adj[ _.]?close|open|high|low|close|volume"
+FLAT = (
+    re.compile(rf"\('(?P<figure>{FIGURE})', '(?P<symbol>[^']*)'\)", re.IGNORECASE),  # two header rows, flattened by a tool
+    re.compile(rf"\('(?P<symbol>[^']+)', '(?P<figure>{FIGURE})'\)", re.IGNORECASE),
+    re.compile(rf"(?P<symbol>.+?)[ _.|:-](?P<figure>{FIGURE})", re.IGNORECASE),
+    re.compile(rf"(?P<figure>{FIGURE})[ _.|:-](?P<symbol>.+)", re.IGNORECASE),
+)
 # What a level of an index is that has no name, by pandas' name for the kind of its values.
 UNNAMED = {"datetime64": "date", "datetime": "date", "date": "date", "string": "symbol"}
 
 Note = Callable[[str], None]
+Seen = Callable[[list[str]], None]
 
 
-def unheard(remark: str) -> None:
+def unheard(remark: object) -> None:
     """Drop a remark: whoever reads a delivery again was told when it came."""
 
 
 @dataclass(frozen=True)
 class WantedColumns:
-    """Columns of ours that a table must and may have, and what the mapping calls them."""
+    """Columns of ours that a table must and may have, what the mapping calls them, and the symbol of a file that says none."""
 
     columns: Mapping[str, str]
     needed: tuple[str, ...]
     optional: tuple[str, ...]
+    symbol: str = ""
 
     def names(self, ours: str) -> tuple[str, ...]:
         """Folded names under which a column may be found, the best first; one that is mapped has its name only."""
@@ -90,12 +103,12 @@ def fold(name: object) -> str:
 
 
 def tables(
-    content: bytes, wanted: WantedColumns, *, where: str, note: Note = unheard, may_be_empty: bool = False
+    content: bytes, wanted: WantedColumns, *, where: str, note: Note = unheard, seen: Seen = unheard, may_be_empty: bool = False
 ) -> Iterator[tuple[pd.DataFrame, str]]:
     """Read every table of a delivery, its columns under our names; each with how messages name it.
 
     A table without a symbol column that came among others takes the symbol from its own name, and `key=value` folders
-    are columns. Columns that nobody wants are named by `note`.
+    are columns. Columns that nobody wants are named by `note`; `seen` is given the names of all.
 
     Raises
     ------
@@ -110,8 +123,9 @@ def tables(
             fix=f"Ours are {', '.join((*wanted.needed, *wanted.optional))}",
         )
     is_empty = True
-    for piece in pieces(content, where=where):
-        frame = _selected(_frame(piece, wanted, note), wanted, piece, note)
+    for piece, whole in _whole_tables(pieces(content, where=where), wanted, note):
+        seen([str(name) for name in whole.columns])
+        frame = _selected(whole, wanted, piece, note)
         if len(frame) or may_be_empty:
             is_empty = False
             yield frame, piece.where
@@ -138,17 +152,36 @@ def _form_of(name: str) -> str:
     return form
 
 
+def _whole_tables(found: Iterator[Piece], wanted: WantedColumns, note: Note) -> Iterator[tuple[Piece, pd.DataFrame]]:
+    """Each piece's table; the pieces open, high, low, close and volume, a column a symbol each, are one table."""
+    held: dict[str, tuple[Piece, pd.DataFrame]] = {}
+    for piece in found:
+        frame = _frame(piece, wanted, note)
+        if fold(piece.symbol) in {*BY_FIGURE, "adjclose"} and wanted.found_in(list(frame.columns)) < LEAST_NAMES:
+            held[fold(piece.symbol)] = piece, frame
+        else:
+            yield piece, frame
+    if not held.keys() >= BY_FIGURE:
+        yield from held.values()
+    else:
+        dates = wanted.names("date")
+        keys = {name: next((c for c in f.columns if fold(c) in dates), f.columns[0]) for name, (_, f) in held.items()}
+        wide = pd.concat({name: frame.set_index(keys[name]) for name, (_, frame) in held.items()}, axis=1)
+        yield held["close"][0], _stacked(_with_levels(wide.rename_axis("date")))
+
+
 def _frame(piece: Piece, wanted: WantedColumns, note: Note) -> pd.DataFrame:
     form = _form_of(piece.where)
     if not piece.content:
         raise BadBars("the file is empty", where=piece.where, fix="Fetch the file again")
-    return _stacked(_read_csv(piece, wanted, note) if form == "csv" else _with_levels(_read_arrow(piece, form)))
+    return _stacked(_unflattened(_read_csv(piece, wanted, note) if form == "csv" else _with_levels(_read_arrow(piece, form))))
 
 
 def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
     try:
         # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
-        table = parquet_table(piece.content) if form == "parquet" else pa.ipc.open_file(pa.BufferReader(piece.content)).read_all()
+        opened = pa.ipc.open_file if piece.content.startswith(b"ARROW1") else pa.ipc.open_stream
+        table = parquet_table(piece.content) if form == "parquet" else opened(pa.BufferReader(piece.content)).read_all()
         frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -166,6 +199,20 @@ def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
         if name is not None and (level.name is not None or name not in there):
             key = (name, *[""] * (frame.columns.nlevels - 1)) if frame.columns.nlevels > 1 else name
             frame.insert(0, key, pd.Series(level), allow_duplicates=True)
+    return frame
+
+
+def _unflattened(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bring one header row of figures of symbols (`AAPL_Open`, `Close MSFT`) to the two that it was, or could have been."""
+    names = [str(name) for name in frame.columns]
+    if frame.columns.nlevels > 1 or {fold(name) for name in names} >= FIGURES:
+        return frame
+    for form in FLAT:
+        found = [form.fullmatch(name.strip()) for name in names]
+        rest = [name for name, match in zip(names, found, strict=True) if match is None]
+        if len(rest) == 1 and {match["figure"].casefold() for match in found if match} >= FIGURES:
+            pairs = [(m["figure"], m["symbol"]) if m else ("date", "") for m in found]
+            return frame.set_axis(pd.MultiIndex.from_tuples(pairs), axis=1)
     return frame
 
 
@@ -275,13 +322,21 @@ def _selected(frame: pd.DataFrame, wanted: WantedColumns, piece: Piece, note: No
         for ours in (*wanted.needed, *wanted.optional)
         if fold(key) in wanted.names(ours) and ours not in source
     }
-    if piece.symbol and "symbol" not in {*source, *given, *wanted.columns}:
-        given["symbol"] = piece.symbol
+    if fold(source.get("symbol", "")) == "name" and not frame[source["symbol"]].astype("string").str.fullmatch(IS_A_SYMBOL).all():
+        del source["symbol"]
+    if (symbol := wanted.symbol or piece.symbol) and "symbol" not in {*source, *given, *wanted.columns}:
+        given["symbol"] = symbol
     missing = [
         wanted.columns.get(ours, ours)
         for ours in (*wanted.needed, *wanted.optional)
         if ours not in source and ours not in given and (ours in wanted.needed or ours in wanted.columns)
     ]
+    if missing == ["symbol"]:
+        raise SymbolUnknown(
+            "missing column: symbol, and the name of a lone file is anybody's",
+            where=f"{piece.where} has {', '.join(str(name) for name in frame.columns)}",
+            fix="Name it: --symbol AAPL; or the column: --mapping",
+        )
     if missing:
         raise BadBars(
             f"missing column{'s' if len(missing) > 1 else ''}: {', '.join(missing)}",

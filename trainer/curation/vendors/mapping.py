@@ -92,12 +92,18 @@ class BarColumns(Columns):
         What parts the decimals; where absent, what the figures together show.
     kind : str
         What a row is where the file has no kind column.
+    kinds_by_folder : bool
+        Whether a folder named `etfs` or `stocks` says it instead.
+    symbol : str
+        The symbol of every row, where neither a column nor the name of a file among others says it.
     """
 
     date_format: str | None = None
     dates: DateShift = DateShift.AS_DELIVERED
     decimal: DecimalSign | None = None
     kind: str = "stock"
+    kinds_by_folder: bool = False
+    symbol: str = ""
 
 
 class MinuteColumns(Columns):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -98,19 +99,22 @@ def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = sorted(i.filename for i in archive.infolist() if not i.is_dir())
             names = [name for name in names if not _is_ignored(PurePosixPath(name).parts)]
+            files = Counter(PurePosixPath(name).name for name in names)
             if sum(archive.getinfo(name).file_size for name in names) > MOST_BYTES:
                 raise _vast(where)
             for name in names:
                 place, inside = _unpacked(archive.read(name), name)[::-1]
-                yield _member(PurePosixPath(inside), place, where=where, is_alone=len(names) == 1)
+                is_named = files[PurePosixPath(name).name] == 1  # else its folder names it: AAA/part-0.parquet, BBB/part-0.parquet
+                yield _member(PurePosixPath(inside), place, where=where, is_alone=len(names) == 1, is_named=is_named)
     except FAULTS as error:
         raise BadBars(f"not a readable archive ({reason_of(error)})", where=where, fix=AGAIN) from None
 
 
-def _member(path: PurePosixPath, content: bytes, *, where: str, is_alone: bool) -> Piece:
+def _member(path: PurePosixPath, content: bytes, *, where: str, is_alone: bool, is_named: bool) -> Piece:
     folders = [part.partition("=") for part in path.parts[:-1] if "=" in part]
     given = {unquote(key): unquote(value) for key, _, value in folders}
-    return Piece(f"{where}/{path}", content, given, "" if is_alone else path.stem)
+    name = path.stem if is_named else path.parent.name
+    return Piece(f"{where}/{path}", content, given, "" if is_alone or "=" in name else name)
 
 
 def _unpacked(content: bytes, name: str) -> tuple[str, bytes]:
