@@ -94,7 +94,7 @@ def _truncated() -> bytes:
         ("b.parquet", b"PK\x03\x04 not parquet at all", "not a readable Parquet file"),
         ("b.csv", b"\xff\xfe\x00ba", "not a readable CSV file"),
         ("b.csv", b"\xff\xfe\x00bad", "missing columns: date, symbol"),
-        ("b.xlsx", b"x", "neither .parquet nor .csv"),
+        ("b.xlsx", b"x", "neither .parquet nor .csv nor .json"),
         ("b.csv", CSV.replace("close", "last").replace("volume", "size"), r"missing columns: close, volume.*has date"),
         ("b.csv", CSV.replace("2020-01-03", "soon"), r"unreadable date 'soon'.*row 2"),
         ("b.csv", CSV.replace("2020-01-03", ""), r"unreadable date.*row 2"),

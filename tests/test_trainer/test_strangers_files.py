@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -223,6 +224,29 @@ def written_by_arrow(kind: str) -> bytes:
     return sink.getvalue()
 
 
+SHORT = {"t": "date", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+
+
+def answer(form: str) -> bytes:
+    """What Alpaca, Polygon and Tiingo answer, as a script saves it."""
+    table = dated(lambda day: f"{day}T04:00:00Z")
+    if form.startswith("polygon"):
+        table = dated(lambda day: int(midnight("America/New_York", day).timestamp()) * 1000)
+    table = table.rename(columns={ours: theirs for theirs, ours in SHORT.items()})
+    bars = {name: table[frame()["symbol"] == name][[*SHORT]].to_dict("records") for name in CLOSES}
+    if form == "alpaca":
+        return json.dumps({"bars": bars, "next_page_token": None}).encode()
+    if form == "polygon":
+        found = {name: {"ticker": name, "status": "OK", "resultsCount": len(rows), "results": rows} for name, rows in bars.items()}
+        return zipped({f"{name}.json": json.dumps(document, indent=1) for name, document in found.items()})
+    if form == "polygon by day":
+        return json.dumps({"adjusted": True, "results": [{"T": name, **row} for name, rows in bars.items() for row in rows]}).encode()
+    if form == "tiingo":
+        plain = frame().assign(date=lambda t: t["date"] + "T00:00:00.000Z", divCash=0.0, splitFactor=1.0)
+        return zipped({f"{name}.json": plain[plain["symbol"] == name].drop(columns="symbol").to_json(orient="records") for name in CLOSES})
+    return frame().to_json(orient="records", lines=True).encode()
+
+
 def yfinance_csv(table: pd.DataFrame) -> bytes:
     return table.to_csv().encode()
 
@@ -309,6 +333,11 @@ LAYOUTS: dict[str, tuple[str, bytes, BarColumns]] = {
         ("Tiingo", "b.csv", adjusted(adj="adjClose", split="splitFactor"), None),
         ("Polygon's flat files", "b.zip", polygon(), None),
         ("alpaca-py's frame as CSV", "b.csv", alpaca().to_csv(), None),
+        ("Alpaca's answer", "b.json", answer("alpaca"), None),
+        ("Polygon's answers", "b.zip", answer("polygon"), None),
+        ("Polygon's grouped answer", "b.json", answer("polygon by day"), None),
+        ("Tiingo's answers", "b.zip", answer("tiingo"), None),
+        ("JSON by line", "b.jsonl", answer("lines"), None),
         ("DuckDB's CSV", "b.csv", written_by_duckdb("FORMAT csv"), None),
         ("DuckDB's hive folders", "b.zip", written_by_duckdb("FORMAT parquet, PARTITION_BY (symbol)"), None),
         ("pyarrow's CSV", "b.csv", written_by_arrow("csv"), None),
@@ -335,9 +364,15 @@ SAID: dict[str, tuple[str, ...]] = {
     "Sharadar's SEP": ("columns not used: closeunadj",),
     "Tiingo": ("columns not used: splitFactor", f"{RAW_BY} splitFactor"),
     "Polygon's flat files": ("columns not used: transactions",),
+    "Tiingo's answers": ("columns not used: divCash, splitFactor", f"{RAW_BY} splitFactor"),
     "alpaca-py's frame as CSV": ("columns not used: trade_count, vwap",),
 }
-BASES = {"yfinance's Ticker.history": PriceBasis.TOTAL_RETURN, "Nasdaq Data Link's WIKI": PriceBasis.RAW, "Tiingo": PriceBasis.RAW}
+BASES = {
+    "yfinance's Ticker.history": PriceBasis.TOTAL_RETURN,
+    "Nasdaq Data Link's WIKI": PriceBasis.RAW,
+    "Tiingo": PriceBasis.RAW,
+    "Tiingo's answers": PriceBasis.RAW,
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -687,13 +722,25 @@ def test_figures_that_could_be_two_numbers_are_refused(prices: str, said: str) -
     [
         ("b.csv.gz", gzip.compress(text().encode())[:-20], r"not a readable \.gz file"),
         ("b.zip", zipped({"b.csv": text()})[:-30], "not a readable archive"),
-        ("b.zip", zipped({"a.xlsx": b"x", "b.csv": text()}), r"neither \.parquet nor \.csv \(b\.zip/a\.xlsx\)"),
+        ("b.json", b'{"bars": {"AAA": [{"t": 1,', "not readable JSON"),
+        ("b.json", b'{"message": "forbidden."}', "missing columns"),
+        ("b.zip", zipped({"a.xlsx": b"x", "b.csv": text()}), r"neither \.parquet nor \.csv nor \.json \(b\.zip/a\.xlsx\)"),
         ("b.zip", zipped({"x.csv": of_symbol("AAA")}), "missing column: symbol"),
         ("b.csv", text()[:-20], "the last row was cut off"),
         ("b.csv", text().replace("99.8,", "99,8,"), "not a readable CSV file"),
         ("b.csv", text(header="date,symbol,open,high,low,close,Close,volume\n"), "2 columns are called close"),
     ],
-    ids=["gzip", "zip", "stranger", "no symbol", "cut off", "comma", "close twice"],  # packed bytes hold the time
+    ids=[
+        "gzip",
+        "zip",
+        "JSON cut off",
+        "an error",
+        "stranger",
+        "no symbol",
+        "cut off",
+        "comma",
+        "close twice",
+    ],  # packed bytes hold the time
 )
 def test_a_broken_delivery_is_one_clear_error(name: str, content: str | bytes, said: str) -> None:
     payload = content.encode() if isinstance(content, str) else content

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from signals.errors import BadBars, SymbolUnknown
 from signals.storage.arrow import read_parquet as parquet_table
 from signals.text.wording import reason_of
+from trainer.curation.vendors.answers import answered
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
 
 VENDOR_KEY = b"trademl.vendor"
@@ -35,6 +36,9 @@ FORMS = {
     ".tsv": "csv",
     ".tab": "csv",
     ".psv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
 }
 DELIMITERS = ",;\t|"
 HEAD = 65_536  # characters in which a header, and from the end a footer, is looked for
@@ -147,7 +151,9 @@ def _form_of(name: str) -> str:
     form = next((form for ending, form in FORMS.items() if name.lower().endswith(ending)), None)
     if form is None:
         raise BadBars(
-            "neither .parquet nor .csv", where=name, fix="Deliver the file as Parquet or CSV, or rename it; a workbook can be saved as CSV"
+            "neither .parquet nor .csv nor .json",
+            where=name,
+            fix="Deliver the file as Parquet, CSV or JSON, or rename it; a workbook can be saved as CSV",
         )
     return form
 
@@ -174,6 +180,8 @@ def _frame(piece: Piece, wanted: WantedColumns, note: Note) -> pd.DataFrame:
     form = _form_of(piece.where)
     if not piece.content:
         raise BadBars("the file is empty", where=piece.where, fix="Fetch the file again")
+    if form == "json":
+        return pd.DataFrame(answered(piece.content, where=piece.where))
     return _stacked(_unflattened(_read_csv(piece, wanted, note) if form == "csv" else _with_levels(_read_arrow(piece, form))))
 
 
