@@ -115,7 +115,8 @@ def _report(
         clauses.append(f"{len(snapshot.completed)} sessions are this device's own, unsigned")
     if refusal:
         clauses.append(f"refused: {refusal}")
-    clauses += [one.summary for one in slots if one.summary]
+    own = f"{traded[0].name} " if len(traded) == 1 else ""  # of one sleeve nobody needs the name
+    clauses += [one.summary.replace(own, "") if own and one.slot in traded else one.summary for one in slots if one.summary]
     clauses += [f"no {one.slot.name} bundle is published" for one in slots if one.slot in traded and not (one.name or one.refusal)]
     figures = PullFigures(
         asof=asof,

@@ -91,20 +91,24 @@ def gather_sleeves(session: date, asof: date, deps: Deps) -> SleeveVoices:
         manifest, book = bundle.manifest, policy_book_of(bundle)
         ic = SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None, is_rehearsal(manifest.role, deps.config))
         parts.append(SizedScores(scores, ic, manifest.horizon_sessions, deps.config.sleeves[slot.sleeve].weight))
-    for name in _expired(bundles):
-        age = bundles[name].age_sessions
-        missing[name] = f"its bundle is {age} sessions old and expired after {bundles[name].age_limit_sessions}"
-        parts = [part for part in parts if part.scores.sleeve != name]
-        del bundles[name]
+    bundles, expired = still_valid(bundles)
+    missing |= expired
+    parts = [part for part in parts if part.scores.sleeve in bundles]
     _tell(session, missing, deps)
     lacking = {name: deps.config.sleeves[name].weight for name in missing}
     return SleeveVoices(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing)
 
 
-def _expired(bundles: Mapping[str, Bundle]) -> list[str]:
-    """Sleeves whose bundle is too old, next to others that are not; where all are, the tripwire of their age decides."""
-    old = [name for name, bundle in bundles.items() if bundle.age_sessions > bundle.age_limit_sessions]
-    return [] if len(old) == len(bundles) else old
+def still_valid(bundles: dict[str, Bundle]) -> tuple[dict[str, Bundle], dict[str, str]]:
+    """Part bundles from expired ones, with why; where all are expired none is: the tripwire of their age decides then."""
+    old = {
+        name: f"its bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}"
+        for name, bundle in bundles.items()
+        if bundle.age_sessions > bundle.age_limit_sessions
+    }
+    if len(old) == len(bundles):
+        return bundles, {}
+    return {name: bundle for name, bundle in bundles.items() if name not in old}, old
 
 
 def _recorded(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:

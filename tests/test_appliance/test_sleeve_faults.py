@@ -1,0 +1,110 @@
+"""What the jobs do where one of several sleeves has no scores: wait, go on with less, or refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from appliance.bundles.slots import Slot
+from appliance.config import ApplianceConfig, MissingSleeve
+from appliance.jobs import score, sleeve_scores
+from appliance.jobs.sleeve_scores import still_valid
+from appliance.safety.ramp import ramp_share
+from signals.errors import BundleRefused, ScoresInvalid, StoreUnreachable, TrademlError
+from tests.test_appliance.test_running import CALENDAR, D
+
+EARLY = datetime(2024, 3, 11, 23, 0, tzinfo=UTC)  # the evening before D, 19:00 New York
+LATE = datetime(2024, 3, 12, 12, 30, tzinfo=UTC)  # 08:30: the plan is due
+A, B, C = Slot("a"), Slot("b"), Slot("c")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    found: list[str] = []
+    for module in (score, sleeve_scores):
+        monkeypatch.setattr(module, "notify", lambda deps, severity, key, title, body: found.append(f"{key} | {title} | {body}"))
+    yield found
+
+
+def deps(at: datetime, weights: dict[str, float], *, is_hosted: bool = False, **changes: Any) -> Any:
+    url = "" if is_hosted else "http://127.0.0.1:1"
+    settings = {"stores": {"data": "d", "bundles": "b"}, "venue": {"url": url}, "sleeves": weights, **changes}
+    return SimpleNamespace(config=ApplianceConfig.model_validate(settings), calendar=CALENDAR, clock=SimpleNamespace(now=lambda: at))
+
+
+def judge(faults: dict[Slot, TrademlError], given: Any) -> None:
+    score._judge(D, CALENDAR.previous(D), faults, given)
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("not delivered yet"), BundleRefused("its key was revoked")])
+def test_what_may_still_come_is_waited_for_until_the_plan_is_due(told: list[str], error: TrademlError) -> None:
+    """Before 08:00 the job stays open; then, and on an exchange whose time makes no later attempt, the rest goes on."""
+    weights = {"a": 0.6, "b": 0.4}
+    with pytest.raises(type(error)):
+        judge({B: error}, deps(EARLY, weights))
+    assert told == []
+    for given in (deps(LATE, weights), deps(EARLY, weights, is_hosted=True)):
+        judge({B: error}, given)
+    assert [line.partition(" | ")[2] for line in told] == [
+        f"no b scores at {CALENDAR.previous(D)} | {error}. Its 40% of the book stays unallocated"
+    ] * 2
+
+
+def test_scores_that_say_nothing_are_not_waited_for(told: list[str]) -> None:
+    judge({B: ScoresInvalid("all equal")}, deps(EARLY, {"a": 0.6, "b": 0.4}))
+    assert len(told) == 1
+
+
+def test_the_session_is_refused_where_more_than_half_is_missing_or_every_sleeve_is_asked_for(told: list[str]) -> None:
+    equal = ScoresInvalid("all equal")
+    judge({B: equal, C: equal}, deps(EARLY, {"a": 0.5, "b": 0.25, "c": 0.25}))
+    told.clear()
+    for given in (deps(EARLY, {"a": 0.49, "b": 0.26, "c": 0.25}), deps(EARLY, {"a": 0.9, "b": 0.05, "c": 0.05}, missing_sleeve="refuse")):
+        with pytest.raises(ScoresInvalid):
+            judge({B: equal, C: equal}, given)
+    assert told == [] and given.config.missing_sleeve is MissingSleeve.REFUSE
+
+
+def test_an_expired_bundle_is_missing_next_to_others_and_where_all_are_expired_their_age_decides() -> None:
+    def bundle(age: int) -> Any:
+        return SimpleNamespace(age_sessions=age, age_limit_sessions=70)
+
+    kept, missing = still_valid({"a": bundle(70), "b": bundle(71)})
+    assert list(kept) == ["a"] and missing == {"b": "its bundle is 71 sessions old and expired after 70"}
+    kept, missing = still_valid({"a": bundle(90), "b": bundle(71)})
+    assert (list(kept), missing) == (["a", "b"], {})
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "is_same"),
+    [
+        ({"a": "A"}, {"lineage": "A"}, True),
+        ({"a": "A"}, {"lineage": "B"}, False),
+        ({"a": "A", "b": "B"}, {"lineage": "A"}, False),
+        ({"a": "A", "b": "B"}, {"lineages": {"a": "A", "b": "B"}}, True),
+        ({"a": "A", "b": ""}, {"lineages": {"a": "A", "b": "B"}}, True),
+        ({"a": "A", "b": "B"}, {"lineages": {"a": "A", "b": ""}}, True),
+        ({"a": "A", "b": "C"}, {"lineages": {"a": "A", "b": "B"}}, False),
+        ({"a": "A", "b": ""}, {"lineages": {"a": "", "b": "B"}}, False),
+        ({"a": "A"}, {"lineages": {"a": "A", "b": "B"}}, False),
+    ],
+)
+def test_the_ramp_goes_on_over_a_sleeve_that_is_missing_and_not_over_another_model(
+    monkeypatch: pytest.MonkeyPatch, now: dict[str, str], before: dict[str, Any], is_same: bool
+) -> None:
+    from appliance.ledger.figures import PlanFigures
+    from appliance.safety import ramp
+
+    day = CALENDAR.previous(D)
+    run = SimpleNamespace(session=day, job="plan", read=lambda kind: PlanFigures(**before))
+    monkeypatch.setattr(ramp, "job_runs", SimpleNamespace(since=lambda *_: [run]))
+    other = SimpleNamespace(provenance=SimpleNamespace(bundle_sha256="another"))
+    monkeypatch.setattr(ramp, "plans", SimpleNamespace(sessions=lambda *_: [day], require=lambda *_: other))
+    armed = SimpleNamespace(read=lambda: SimpleNamespace(at=datetime(2024, 1, 2, tzinfo=UTC).isoformat()))
+    limits = SimpleNamespace(tripwires=SimpleNamespace(ramp_sessions=5))
+    given: Any = SimpleNamespace(latch=armed, ledger=None, calendar=CALENDAR, config=limits)
+    assert ramp_share(given, D, now, {"mine"}) == pytest.approx(0.4 if is_same else 0.2)
