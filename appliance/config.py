@@ -183,6 +183,8 @@ class ApplianceConfig(Config):
     backup : BackupConfig
     sleeves : mapping of sleeve to SleeveConfig
         What is traded, by weight. `router: {weights: ...}` of the release before is read as the same.
+    stack : bool
+        Count the sleeves by the published stack's signed weights; those of `sleeves` hold where these are refused.
     missing_sleeve : MissingSleeve
         What happens when a sleeve has no scores; where more than half of the weight has none, the session is refused.
     portfolio : PortfolioConfig
@@ -201,6 +203,7 @@ class ApplianceConfig(Config):
     stores: StoresConfig
     backup: BackupConfig = BackupConfig()
     sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": SleeveConfig()}, min_length=1)
+    stack: bool = False
     missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
@@ -256,6 +259,8 @@ class ApplianceConfig(Config):
         routed: dict[str, object] = {"weights": self.weights}  # under the name of before: the same orders have the same hash
         if self.missing_sleeve is not MissingSleeve.REDUCE:
             routed["missing"] = self.missing_sleeve.value
+        if self.stack:
+            routed["stack"] = True
         named = {name: getattr(self, name) for name in _WithoutPlaces.model_fields if name != "router"}
         return _WithoutPlaces(**named, router=routed).fingerprint()
 

@@ -7,6 +7,7 @@ from datetime import date
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.pull import DataPull, is_current, pull_data, pull_keyset
 from appliance.bundles.slots import Slot, SlotPull, pull_slot, slot_store, slots_of, traded_slots
+from appliance.bundles.stack import pull_stack
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
@@ -80,7 +81,16 @@ def pull(session: date, deps: Deps) -> JobReport:
         if one.refusal:
             notify(deps, Severity.WARN, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
     _require_any(slots, deps, refusal)
-    return _report(session, asof, deps, done, added, slots, refusal)
+    stack = _stack(session, asof, deps) if deps.config.stack and not refusal else ""
+    return _report(session, asof, deps, done, added, slots, refusal, stack)
+
+
+def _stack(session: date, asof: date, deps: Deps) -> str:
+    try:
+        return pull_stack(deps.sources.bundles(), deps.folder, deps.fs, asof, deps.calendar)
+    except BundleRefused as error:
+        notify(deps, Severity.WARN, f"stack-{session}", "the published stack is refused", str(error))
+        return f"stack refused: {error}"
 
 
 def _in_force(slot: Slot, deps: Deps) -> str:
@@ -101,7 +111,7 @@ def _require_any(slots: list[SlotPull], deps: Deps, refusal: str) -> None:
 
 
 def _report(
-    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, slots: list[SlotPull], refusal: str
+    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, slots: list[SlotPull], refusal: str, stack: str
 ) -> JobReport:
     """Say what came of it."""
     traded = traded_slots(deps.config)
@@ -118,6 +128,7 @@ def _report(
     own = f"{traded[0].name} " if len(traded) == 1 else ""  # of one sleeve nobody needs the name
     clauses += [one.summary.replace(own, "") if own and one.slot in traded else one.summary for one in slots if one.summary]
     clauses += [f"no {one.slot.name} bundle is published" for one in slots if one.slot in traded and not (one.name or one.refusal)]
+    clauses += [stack] if stack else []
     figures = PullFigures(
         asof=asof,
         status=status,

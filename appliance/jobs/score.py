@@ -17,6 +17,7 @@ from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
+from appliance.jobs.sleeve_scores import weights_in_force
 from appliance.ledger import scores as score_rows
 from appliance.ledger.figures import FeatureFile, ScoreFigures
 from appliance.monitoring.continuity import Accepted, Continuity, accepted, judge, judge_delivered
@@ -105,15 +106,15 @@ def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps:
     """Notify what has no scores where the others may go on; raise what is wrong where they may not, or not yet."""
     if not faults:
         return
-    weights = deps.config.weights
-    lost = sum(weights[slot.sleeve] for slot in faults)
+    weights, _ = weights_in_force(session, asof, deps)
+    lost = sum(weights.get(slot.sleeve, 0.0) for slot in faults)
     passing = next((error for error in faults.values() if isinstance(error, TryAgain | KeepPrevious)), None)
     if passing is not None and _is_early(session, deps):
         raise passing
     if deps.config.missing_sleeve is MissingSleeve.REFUSE or lost > MOST_MISSING * sum(weights.values()):
         raise next(iter(faults.values()))
     for slot, error in faults.items():
-        share = weights[slot.sleeve] / sum(weights.values())
+        share = weights.get(slot.sleeve, 0.0) / sum(weights.values())
         text = f"{error}. Its {share:.0%} of the book stays unallocated"
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", text)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from appliance.bundles.accepted_roles import is_rehearsal
 from appliance.bundles.slots import Slot, load_slot, traded_slots
+from appliance.bundles.stack import load_stack
 from appliance.config import MissingSleeve
 from appliance.context import Deps
 from appliance.ledger import scores as score_rows
@@ -35,11 +36,14 @@ class SleeveVoices:
         Of the sleeves with scores.
     missing : mapping of sleeve to sentence
         Why a configured sleeve has none.
+    weighed_by : str
+        Which stack gave the weights; empty where the settings did.
     """
 
     blend: Blend
     bundles: Mapping[str, Bundle]
     missing: Mapping[str, str]
+    weighed_by: str = ""
 
     @property
     def lineages(self) -> dict[str, str]:
@@ -62,6 +66,8 @@ class SleeveVoices:
             found["lineages"] = self.lineages
             found["missing"] = dict(self.missing)
             found["sources"] = {part.scores.sleeve: part.scores.source for part in self.blend.parts}
+        if self.weighed_by:
+            found["weighed_by"] = self.weighed_by
         return found
 
 
@@ -78,25 +84,44 @@ def gather_sleeves(session: date, asof: date, deps: Deps) -> SleeveVoices:
     parts: list[SizedScores] = []
     bundles: dict[str, Bundle] = {}
     missing: dict[str, str] = {}
+    weights, weighed_by = weights_in_force(session, asof, deps)
     for slot in traded_slots(deps.config):
+        if slot.sleeve not in weights:  # the stack gives it none
+            continue
         try:
             bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
             scores = _recorded(slot, asof, bundle, deps)
         except (BundleRefused, DataNotUsable) as error:
-            if len(deps.config.sleeves) == 1:
+            if len(weights) == 1:
                 raise
             missing[slot.name] = str(error)
             continue
         bundles[slot.name] = bundle
         manifest, book = bundle.manifest, policy_book_of(bundle)
         ic = SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None, is_rehearsal(manifest.role, deps.config))
-        parts.append(SizedScores(scores, ic, manifest.horizon_sessions, deps.config.sleeves[slot.sleeve].weight))
+        parts.append(SizedScores(scores, ic, manifest.horizon_sessions, weights[slot.sleeve]))
     bundles, expired = still_valid(bundles)
     missing |= expired
     parts = [part for part in parts if part.scores.sleeve in bundles]
     _tell(session, missing, deps)
-    lacking = {name: deps.config.sleeves[name].weight for name in missing}
-    return SleeveVoices(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing)
+    lacking = {name: weights[name] for name in missing}
+    return SleeveVoices(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing, weighed_by)
+
+
+def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, float], str]:
+    """Return the weights by which the sleeves count, and which stack gave them: empty where the settings do.
+
+    A stack that is asked for and refused is notified, and the settings hold.
+    """
+    if not deps.config.stack:
+        return deps.config.weights, ""
+    try:
+        found = load_stack(deps.folder, deps.fs, asof, deps.config, deps.calendar)
+    except BundleRefused as error:
+        body = f"{error}. The weights of the settings hold"
+        notify(deps, Severity.WARN, f"stack-weights-{session}", "the stack does not weigh the sleeves", body)
+        return deps.config.weights, ""
+    return dict(found.weights), f"stack {found.seq}"
 
 
 def still_valid(bundles: dict[str, Bundle]) -> tuple[dict[str, Bundle], dict[str, str]]:

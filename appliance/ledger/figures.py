@@ -101,6 +101,8 @@ class PlanFigures:
         Each one's model, empty where it said nothing, and the bundle that scored it; None where one sleeve is traded alone.
     missing : mapping of sleeve to sentence
         Why its share stays unallocated.
+    weighed_by : str
+        Which stack gave the weights; None where the settings did.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
@@ -119,6 +121,7 @@ class PlanFigures:
     sources: Mapping[str, str] | None = absent()
     missing: Mapping[str, str] | None = absent()
     parts: Mapping[str, Mapping[str, float]] | None = absent()
+    weighed_by: str | None = absent()
     others: Mapping[str, object] = kept()
 
     def parts_of(self, symbol: str) -> dict[str, float]:

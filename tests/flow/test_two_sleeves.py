@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,11 @@ from tests.fakes.device import Workbench
 from tests.fakes.plugin import write_reversal
 from tests.fakes.store import Published, publish_bundle, publish_store, recipe
 from tests.flow.test_daemon import rehearsed
+from tests.flow.test_pulled_scores import key_folder, score_daily
 from trainer.backtest.archive import open_archive
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
+from trainer.curation.store import FolderObjectStore
+from trainer.publishing.stack import publish_stack
 
 BOTH = {"equities_xs": 0.6, "reversal": 0.4}
 FIXED_IC = 0.05
@@ -221,6 +224,39 @@ def test_a_shadow_of_any_sleeve_is_scored_and_never_traded(own: Published, first
     assert "reversal shadow" in {row for (row,) in bench.rows("SELECT DISTINCT sleeve FROM scores")}
     assert traded(bench) == traded(first[0])
     assert (bench.state / "bundles" / "reversal" / "shadow" / "current.json").is_file()
+
+
+def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settings_do(own: Published, first: First, tmp_path: Path) -> None:
+    """One day by the stack's weights, the next, with its file spoilt on the device, by those of the settings, with an alert.
+
+    A sleeve with a scoring mode of its own takes the scores that the trainer delivers: the same, so the same orders.
+    """
+    days = own.sessions(2)
+    keys = key_folder(tmp_path / "keys")
+    (tmp_path / "stack").mkdir()
+    judged = {
+        "promotable": True,
+        "last": str(own.last_training),
+        "members": [{"sleeve": sleeve, "config_hash": "c" * 64} for sleeve in BOTH],
+        "device_weights": {"equities_xs": 0.25, "reversal": 0.75},
+    }
+    (tmp_path / "stack" / "stack.json").write_text(json.dumps(judged))
+    publish_stack(tmp_path / "stack", keys, FolderObjectStore(own.root), datetime.now(UTC))
+    score_daily(own, keys, own.manifest.calendar.previous(days[0]))
+    pulled = {"equities_xs": 0.6, "reversal": {"weight": 0.4, "scoring": "pulled"}}
+    bench = device(own, tmp_path / "device", sleeves=pulled, stack=True)
+    figures = run_day(bench, days[0])["plan"]["figures"]
+    assert figures["sleeves"] == pytest.approx({"equities_xs": 0.25, "reversal": 0.75}) and figures["weighed_by"] == "stack 1"
+    scores = "SELECT sleeve, symbol, score, source FROM scores ORDER BY sleeve, symbol"
+    assert bench.rows(scores) == first[0].rows(scores)
+    assert traded(bench) != traded(first[0])
+    weights = bench.state / "bundles" / "stack" / "weights.json"
+    weights.write_bytes(weights.read_bytes().replace(b"0.75", b"0.95"))
+    (own.root / "stack" / "latest.json").write_bytes(weights.read_bytes())
+    configured(bench, sleeves=BOTH)
+    figures = run_day(bench, days[1], armed=True)["plan"]["figures"]
+    assert figures["sleeves"] == pytest.approx(BOTH) and "weighed_by" not in figures
+    assert {"the published stack is refused", "the stack does not weigh the sleeves"} <= set(titles(bench))
 
 
 def test_both_are_scored_blended_and_traded_under_the_daemon(both: Published, first: First, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from appliance.ledger import Ledger, job_runs, nav, scores
-from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation
+from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation, SleeveFigures
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
 from appliance.monitoring import session_monitoring
@@ -91,7 +91,7 @@ def bundle(sha: str = "b" * 64, config: str = "1" * 64, promise: Any = PROMISE) 
 def deps(tmp_path: Path) -> Iterator[Any]:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     nav.save(ledger, NavRow(ASOF, Decimal(1_000_000), Decimal(1_000_000), *(Decimal(0),) * 3, AT))
-    yield SimpleNamespace(ledger=ledger, calendar=DAYS, market=Store())
+    yield SimpleNamespace(ledger=ledger, calendar=DAYS, market=Store(), config=SimpleNamespace(sleeves={SLEEVE: 1.0}))
     ledger.close()
 
 
@@ -153,9 +153,9 @@ def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: An
     days = DAYS.days[100:110]
     rows = [live(day, 0.1, config="9" * 64) for day in days[:4]] + [live(day, 0.05) for day in days[4:]]
     record(deps, days[-1], MonitoringFigures(live=tuple(rows)))
-    life = history_of(LINEAGE, deps, [], [])
+    life = history_of(bundle(), deps, [], [])
     assert [row.session for row in life.rows] == list(days[4:])
-    assert history_of(f"{SLEEVE} evaluation {'9' * 12}", deps, [], []).rows == ()
+    assert history_of(bundle(config="9" * 64), deps, [], []).rows == ()
 
 
 def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
@@ -173,7 +173,7 @@ def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(dep
             {"session": str(days[1]), "traded": "0", "costs": {}},
         ],
     )
-    life = history_of(LINEAGE, deps, [live(days[0], 0.10), live(days[1], None)], costs)
+    life = history_of(bundle(), deps, [live(days[0], 0.10), live(days[1], None)], costs)
     found = series_of(life)
     assert found["ic"] == [0.10, 0.10]
     assert found["turnover"] == [0.1, 0.1]
@@ -217,12 +217,27 @@ def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_a_person_is_told_once(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
     with telling(monkeypatch) as told:
-        session_monitoring.notify_if_decayed(DAYS.days[301], deps, None)
-        session_monitoring.notify_if_decayed(DAYS.days[301], deps, gone)
+        session_monitoring.notify_if_decayed(DAYS.days[301], deps, MonitoringFigures())
+        session_monitoring.notify_if_decayed(DAYS.days[301], deps, MonitoringFigures(expectation=gone))
         assert len(told) == 1 and told[0].startswith(GONE)
         record(deps, DAYS.days[301], MonitoringFigures(expectation=gone))
-        session_monitoring.notify_if_decayed(DAYS.days[302], deps, gone)
+        session_monitoring.notify_if_decayed(DAYS.days[302], deps, MonitoringFigures(expectation=gone))
         assert len(told) == 1
+
+
+def test_two_sleeves_have_lives_of_their_own(deps: Any) -> None:
+    """Observations of one are not the other's; of a report that knew one sleeve alone, each takes those of its model."""
+    days = DAYS.days[290:293]
+    record(deps, days[0], MonitoringFigures(live=(live(days[0], 0.1),)))
+    other = replace(live(days[1], 0.2), lineage="other")
+    both = {SLEEVE: SleeveFigures((live(days[1], 0.3),)), "other": SleeveFigures((other,))}
+    record(deps, days[1], MonitoringFigures(live=(live(days[1], 0.3),), by_sleeve=both))
+    deps.config.sleeves["other"] = 1.0
+    mine = history_of(bundle(), deps, [], [])
+    assert [(row.session, row.ic) for row in mine.rows] == [(days[0], 0.1), (days[1], 0.3)]
+    second = bundle()
+    second.manifest.sleeve = second.manifest.lineage = "other"
+    assert [row.ic for row in history_of(second, deps, [], []).rows] == [0.2]
 
 
 def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:

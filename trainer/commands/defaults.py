@@ -116,6 +116,7 @@ RULES: Mapping[str | tuple[str, str], Rule] = {
     ("ingest", "config"): _place("bars"),
     ("keys", "to"): _required("keys"),
     ("publish", "to"): _required("store"),
+    ("publish-stack", "to"): _required("store"),
     ("score-daily", "to"): _required("store"),
     ("publish-data", "to"): _data_store,
     ("sign-data", "at"): _data_store,

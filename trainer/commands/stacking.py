@@ -12,13 +12,16 @@ from signals.errors import FixInput
 from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.console import aligned, emit
 from signals.text.progress import progress
+from trainer.clock import now
 from trainer.commands.defaults import new_folder
-from trainer.commands.options import OURS, REFUSED_EXIT, TRAINING, AsJson, Data, NewRun
+from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, NewRun
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
+    """Add the commands to `app`."""
     app.command(rich_help_panel=TRAINING)(stack)
+    app.command("publish-stack", rich_help_panel=PUBLISHING)(publish_stack_command)
 
 
 def stack(
@@ -38,7 +41,8 @@ def stack(
 
     The stack learns from scores of models that saw neither what they score nor what the stack is tested on. It is
     promotable when it beats the best member out of sample without a worse deflated Sharpe ratio or probability of loss;
-    then sleeves.yml in the folder holds the weights for devices. Exit code 1: not promotable.
+    then sleeves.yml in the folder holds the weights for devices, which `trainer publish-stack` signs. Exit code 1: not
+    promotable.
     """
     from signals.code_version import code_version
     from trainer.stacking.report import lines_of, warnings_of
@@ -55,3 +59,22 @@ def stack(
     emit({**known, "to": str(to)}, as_json=as_json, text="\n".join(text))
     if not known["promotable"]:
         raise typer.Exit(REFUSED_EXIT)
+
+
+def publish_stack_command(
+    stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.")],
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign the weights of a promotable stack for devices with `stack: true`.
+
+    A device counts its sleeves by them while they are valid; where they are refused, the weights of its settings hold.
+    """
+    from trainer.publishing.stack import publish_stack
+
+    made = publish_stack(stack, keys, dataset_store(to, endpoint, credentials), now())
+    said = ", ".join(f"{sleeve} {weight:.3f}" for sleeve, weight in made.weights.items())
+    emit({"seq": made.seq, "weights": made.weights}, as_json=as_json, text=f"Stack {made.seq}: {said}")

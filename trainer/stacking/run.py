@@ -188,6 +188,7 @@ def _document(
         "first": str(members.sessions[0]),
         "last": str(members.sessions[-1]),
         "weights": _weights(members, proof.whole),
+        "device_weights": _device_weights(members, proof.whole),
         "weights_by_group": [_weights(members, learned) for learned in proof.by_group],
         "records": {
             name: {
@@ -220,14 +221,21 @@ def _usable(members: Members, learned: Weights | Trees, promotable: bool) -> dic
         known = np.array([member.out_of_fold for member in members.members])
         rows = np.ascontiguousarray(known[:, np.isfinite(known).any(axis=0)].T, dtype=np.float32)
         return {"model.onnx": export(learned.model, rows).onnx, "model.txt": learned.model.to_text().encode()}
+    used = _device_weights(members, learned)
+    if not promotable or not used:
+        return {}
+    return {"sleeves.yml": (SLEEVES_HEADER + yaml.safe_dump(used, sort_keys=False)).encode()}
+
+
+def _device_weights(members: Members, learned: Weights | Trees) -> dict[str, float]:
+    """Weights with which a device counts the sleeves as they were learned; none of trees, or of two runs of one sleeve."""
     one_each = len({member.sleeve for member in members.members}) == len(members.members)
-    if not promotable or not one_each:
+    if isinstance(learned, Trees) or not one_each:
         return {}
     said = [member.evidence.forward_ic for member in members.members]
     everyone = np.array(list((_weights(members, learned) or {}).values()))
     counted = device_weights(everyone, [shrunk_ic(ic.mean, ic.t) if np.isfinite(ic.t) else 0.0 for ic in said])
-    used = {name: round(float(weight), 6) for name, weight in zip(members.names, counted, strict=True) if weight > 0}
-    return {"sleeves.yml": (SLEEVES_HEADER + yaml.safe_dump(used, sort_keys=False)).encode()} if used else {}
+    return {name: round(float(weight), 6) for name, weight in zip(members.names, counted, strict=True) if weight > 0}
 
 
 def _scores(members: Members, scores: Floats) -> bytes:
