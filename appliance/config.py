@@ -26,6 +26,13 @@ class Venue(StrEnum):
     ALPACA_PAPER = "alpaca-paper"
 
 
+class ClockSource(StrEnum):
+    """Whose word on the time counts: this machine's own, or the broker's alone where the machine cannot vouch for its clock."""
+
+    HOST = "host"
+    BROKER = "broker"
+
+
 class Scoring(StrEnum):
     """Who computes the scores: this device from its bundle, or the trainer, which delivers them signed."""
 
@@ -197,6 +204,9 @@ class ApplianceConfig(Config):
     scoring : Scoring
         Of every sleeve that names none of its own. `pulled` takes the signed scores that `trainer score-daily` delivers
         instead of computing them. The same scores give the same orders: it is no part of the configuration hash.
+    clock : ClockSource
+        `broker`: in a container, under WSL or on macOS, where neither chrony nor the kernel says that the clock is
+        synchronised; then the comparison with the broker's clock is all there is.
     """
 
     venue: VenueConfig = VenueConfig()
@@ -211,6 +221,7 @@ class ApplianceConfig(Config):
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
+    clock: ClockSource = ClockSource.HOST
 
     @model_validator(mode="before")
     @classmethod

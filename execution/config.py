@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from execution.planning.entries import EntryConfig
+from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.opinions import OpinionConfig
 from execution.planning.plan import PlanningConfig
 from execution.planning.pretrade import PretradeConfig
@@ -74,3 +75,9 @@ class ExecutionConfig(Config):
     reconcile: ReconcileConfig = ReconcileConfig()
     entry: EntryConfig = EntryConfig()
     opinions: OpinionConfig = OpinionConfig()
+
+    @model_validator(mode="after")
+    def _fractions_are_day_orders(self) -> Self:
+        if self.planning.fractions and self.entry.kind is not EntryStyle.DAY:
+            raise ValueError("planning.fractions needs entry.kind day: the broker takes a fraction as a day order only")
+        return self

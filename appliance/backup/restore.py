@@ -56,7 +56,7 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
     arrived = folder.ledger.with_name("ledger.sqlite.arrived")
     write_pieces(arrived, read_pieces(plain), mode=0o600)
     record = latch.halt(HALT_NAME, words(backup), at)
-    _set_aside(folder.ledger, at)
+    set_aside(folder.ledger, at)
     arrived.replace(folder.ledger)
     sync_folder(folder.root)
     with Ledger(folder.ledger, AccessMode.WRITE) as ledger:  # an older schema is led forward here
@@ -64,7 +64,8 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
     return record
 
 
-def _set_aside(ledger: Path, at: datetime) -> None:
+def set_aside(ledger: Path, at: datetime) -> None:
+    """Keep the ledger and its journals beside their place, under the time `at`."""
     if not ledger.exists():
         for journal in JOURNALS[:-1]:
             ledger.with_name(ledger.name + journal).unlink(missing_ok=True)

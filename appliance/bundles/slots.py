@@ -99,7 +99,8 @@ def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calen
     roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
     policy = Policy(asof, calendar, known, roles, release())
     is_sized = not slot.is_shadow and slot.sleeve != RISK.name  # only what is traded has to enter as the schedule does
-    return replace(policy, entry=config.execution.entry.in_manifest) if is_sized else policy
+    entry = config.execution.entry
+    return replace(policy, entry=entry.in_manifest, equivalent_entries=entry.equivalents) if is_sized else policy
 
 
 def pull_slot(

@@ -1,40 +1,39 @@
-"""Commands that settle the account's book: `adopt`, `keep`, `accept` and `rebuild`.
+"""Commands that settle the account's book: `adopt`, `keep`, `flatten`, `accept` and `rebuild`.
 
-`adopt` or `keep` what the account held before this device, `accept` a break that is understood, `rebuild` a ledger that
-was lost.
+`adopt`, `keep` or `flatten` what the account held before this device, `accept` a break that is understood, `rebuild` a
+ledger that was lost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from appliance.commands.text_table import render
 from appliance.context import Deps
-from appliance.ledger import choices, snapshots
+from appliance.ledger import snapshots
+from appliance.ledger.choices import Choice
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orders import OrderPath
 from appliance.orders.ledger_rebuild import HALT_NAME
 from appliance.orders.ledger_rebuild import rebuild as begin_again
-from appliance.orders.reconciliation import accept_break, fetch, oldest, undecided
+from appliance.orders.reconciliation import accept_break, fetch, oldest
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
+from appliance.setup.arming import next_session
+from appliance.setup.holdings import Holding, decide
 from appliance.system.operator import confirm_typed, who
-from execution.brokers.base import Position
-from signals.errors import FixInput, TryAgain
+from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.plain_text import clean_lines
 
 ACCEPTED = "accepted_by_hand"
-WORDS = {
-    choices.Choice.ADOPTED: ("ADOPT", "let this device trade them to its target"),
-    choices.Choice.KEPT: ("KEEP", "leave them out of this device's book for good"),
-}
+COLUMNS = ("symbol", "quantity", "entry", "price", "value")
 Symbols = Annotated[
     str, typer.Option("--symbols", metavar="AAA,BBB", help="Default: every position that is to be decided about.", show_default=False)
 ]
@@ -45,6 +44,7 @@ def register(app: typer.Typer) -> None:
     """Put the commands of this file on `app`."""
     app.command()(adopt)
     app.command()(keep)
+    app.command()(flatten)
     app.command()(accept)
     app.command()(rebuild)
 
@@ -57,7 +57,7 @@ def adopt(
     They are traded to the target like everything that is held, step by step through the ramp; a name without a target
     is sold or bought back. Nothing is sent by this command.
     """
-    _decide(choices.Choice.ADOPTED, symbols, state, credentials, yes=yes, as_json=as_json)
+    _decide(Choice.ADOPTED, symbols, state, credentials, yes=yes, as_json=as_json)
 
 
 def keep(
@@ -68,54 +68,45 @@ def keep(
     The names are never traded, and what they are worth counts neither as equity nor as exposure. There is no way back
     but a new device.
     """
-    _decide(choices.Choice.KEPT, symbols, state, credentials, yes=yes, as_json=as_json)
+    _decide(Choice.KEPT, symbols, state, credentials, yes=yes, as_json=as_json)
 
 
-def _decide(choice: choices.Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool) -> None:
-    word, what = WORDS[choice]
-    with opened(state, credentials=credentials) as device, device.deps() as deps:
-        if choice is choices.Choice.ADOPTED and snapshots.latest(deps.ledger) is not None:
-            raise FixInput(
-                "this device's book has begun; nothing is adopted into it any more",
-                fix="`appliance accept` takes what a break was about, `keep` leaves it out",
-            )
-        open_ = {position.symbol: position for position in undecided(OrderPath.of(deps), deps.broker.positions())}
-        named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] or sorted(open_)
-        there = ", ".join(sorted(open_)) or "there is none"
-        if unknown := [symbol for symbol in named if symbol not in open_]:
-            raise FixInput(
-                "nothing is to be decided about a name",
-                where=", ".join(unknown),
-                fix=f"Name positions that the account holds and this device does not: {there}",
-            )
-        if not named:
-            raise FixInput("the account holds nothing that is to be decided about")
-        rows = [_liquidation(open_[symbol]) for symbol in sorted(named)]
-        total = sum((row["value"] for row in rows), Decimal(0))
-        shown = f"{render(rows, tuple(rows[0]), empty='')}\n{len(rows)} positions, {total:,.2f} USD to liquidate"
+def flatten(
+    session: Annotated[
+        str, typer.Option("--session", metavar="YYYY-MM-DD", help="D, whose orders close them; default: the next one.", show_default=False)
+    ] = "",
+    symbols: Symbols = "",
+    state: State = DEFAULT_STATE,
+    credentials: Credentials = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Close positions that the account held before this device with the first orders that it sends.
+
+    The plan of D is frozen with one order a name that can only lower the position; the jobs of D send it once the
+    device is armed, and the device plans its own book from the session after D on. Nothing is sent by this command.
+    """
+    _decide(Choice.FLATTENED, symbols, state, credentials, yes=yes, as_json=as_json, session=session)
+
+
+def _decide(choice: Choice, symbols: str, state: Path, credentials: Path | None, *, yes: bool, as_json: bool, session: str = "") -> None:
+    def show(rows: Sequence[Holding], sentence: str) -> None:
         if not as_json:
-            typer.echo(clean_lines(shown))
-        confirm_typed(word, what, yes=yes)
-        choices.decide(deps.ledger, named, choice, who(), deps.clock.now())
+            typer.echo(clean_lines(f"{render([vars(row) for row in rows], COLUMNS, empty='')}\n{sentence}"))
+
+    with opened(state, credentials=credentials) as device:
+        day = None
+        if choice is Choice.FLATTENED:
+            day = to_session(session) if session else next_session(device)
+        named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
+        rows = decide(device, choice, named, session=day, yes=yes, show=show)
+    when = f" The orders of {day} close them, once the device is armed." if day else ""
     emit(
-        {"choice": choice.value, "positions": rows, "value": total, "by": who()},
+        {"choice": choice.value, "positions": [vars(row) for row in rows], "value": sum(row.value for row in rows), "by": who()}
+        | ({"session": day} if day else {}),
         as_json=as_json,
-        text=f"{len(rows)} positions are {choice.value}.",
+        text=f"{len(rows)} positions are {choice.value}.{when}",
     )
-
-
-def _liquidation(position: Position) -> dict[str, Any]:
-    """Show a position before the decision: the proceeds of selling it, or the cost of buying it back."""
-    if position.current_price is None:
-        raise TryAgain("the broker names no price of a position", where=position.symbol)
-    value = (position.quantity * position.current_price).quantize(Decimal("0.01"))
-    return {
-        "symbol": position.symbol,
-        "quantity": position.quantity,
-        "entry": position.average_entry_price,
-        "price": position.current_price,
-        "value": value,
-    }
 
 
 def accept(

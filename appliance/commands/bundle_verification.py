@@ -43,7 +43,7 @@ def verified(root: Path, credentials: Path | None, clock: Clock) -> list[ViewRow
     folder = StateFolder(root)
     folder.require()
     config = load_config(folder.config)
-    manifest = PublishedSources(config.stores, credentials).manifest(folder)
+    manifest = PublishedSources(config.stores, folder.key_folder(credentials)).manifest(folder)
     asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
     return [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in slots_of(config)]
 
@@ -60,7 +60,7 @@ def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, crede
     real = clock.now()
     if not time_addresses(config)[0]:
         return real
-    with opened_venue(config, folder, credentials=credentials, start=real) as counterparty:
+    with opened_venue(config, folder, credentials=folder.key_folder(credentials), start=real) as counterparty:
         return counterparty.clock.now()
 
 

@@ -10,6 +10,7 @@ import typer
 from appliance.commands import (
     account_book,
     doctor,
+    guided_setup,
     halt_and_rearm,
     ledger_backups,
     ledger_queries,
@@ -38,6 +39,7 @@ app = typer.Typer(
     "0 ok, 1 degraded, 2 halted, 3 down.",
 )
 FAMILIES = (
+    guided_setup,
     setup,
     run_jobs,
     halt_and_rearm,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.doctor import DeviceProbe, Finding, FindingState, examine, try_addresses, worst
+from appliance.doctor import DeviceProbe, examine, try_addresses, worst
 from appliance.options import DEFAULT_STATE, AsJson, Credentials
 from appliance.options import State as StateOption
 from appliance.system.clock import SystemClock
@@ -31,15 +31,11 @@ def doctor(
     also whether each address takes a message. Exit code: 0 all is well, 1 something is worth a look, 2 the device
     cannot work like this.
     """
-    clock = SystemClock()
-    found = examine(DeviceProbe(StateFolder(state), credentials, clock.now(), clock.now))
+    clock, folder = SystemClock(), StateFolder(state)
+    credentials = folder.key_folder(credentials)
+    found = examine(DeviceProbe(folder, credentials, clock.now(), clock.now))
     found += tuple(try_addresses(credentials, clock.now())) if alert else ()
     verdict = worst(found)
     rows = [{"check": f.check, "state": f.state.word, "says": f.says, "mend": f.fix} for f in found]
-    emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join(map(_line, found)))
+    emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join(one.line for one in found))
     raise typer.Exit(int(verdict))
-
-
-def _line(finding: Finding) -> str:
-    line = f"{finding.state.word:<5} {finding.check:<12} {finding.says}"
-    return line if finding.state is FindingState.OK else f"{line}\n{'':<19}-> {finding.fix}"

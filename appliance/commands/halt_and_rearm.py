@@ -137,7 +137,7 @@ def cancel_all(state: State = DEFAULT_STATE, credentials: Credentials = None) ->
     folder = StateFolder(state)
     folder.require()
     config = load_config(folder.config)
-    with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+    with opened_venue(config, folder, credentials=folder.key_folder(credentials), start=SystemClock().now()) as counterparty:
         done = cancel_all_of(counterparty.broker)
     text = "Working orders were cancelled." if done == CANCELLED else f"Working orders: {done}."
     emit({"cancelled": done == CANCELLED}, as_json=False, text=text)
@@ -164,7 +164,7 @@ def _cancel_orders(folder: StateFolder, record: LatchRecord, reason: str, creden
             at = SystemClock().now()
             alert = Alert(Severity.PAGE, f"halt-{record.halt_id}", f"HALTED by {MANUAL}", clean(body), at)
             with suppress(TrademlError, OSError):  # an address that cannot be read is said by every other command
-                channels(folder, credentials).notify(alert)
+                channels(folder, folder.key_folder(credentials)).notify(alert)
         return f"The latch is closed. The halt is not recorded yet: {reason_of(error)}.{notice}"
     if cancelled != CANCELLED:
         return f"The halt is recorded. Working orders: {cancelled}."
@@ -177,7 +177,7 @@ def _cancel_past_the_lock(folder: StateFolder, credentials: Path | None) -> str:
         config = load_config(folder.config)
         if config.venue.is_hosted:
             return ""
-        with opened_venue(config, folder, credentials=credentials, start=SystemClock().now()) as counterparty:
+        with opened_venue(config, folder, credentials=folder.key_folder(credentials), start=SystemClock().now()) as counterparty:
             done = cancel_all_of(counterparty.broker)
     except (TrademlError, OSError) as error:
         done = f"not cancelled: {reason_of(error)}"

@@ -124,7 +124,7 @@ def _vault(folder: StateFolder, config: ApplianceConfig, place: str, credentials
             where="backup.to in config.yml is empty",
             fix="Write a folder on another disk there, or name one with --from",
         )
-    return vault_at(config.backup.model_copy(update={"to": found}), folder.root, credentials)
+    return vault_at(config.backup.model_copy(update={"to": found}), folder.root, folder.key_folder(credentials))
 
 
 def _chosen(found: tuple[Backup, ...], name: str) -> Backup:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from appliance.config import ClockSource
 from appliance.daemon.briefing import Briefing
 from appliance.jobs.disk_space import free_disk_space
 from appliance.jobs.registry import ENTRIES
@@ -136,7 +137,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
         )
     exchange, broker = time_addresses(config)
     calendar = PublishedSources(config.stores).manifest(folder).calendar
-    found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering)
+    found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering, config.clock is ClockSource.HOST)
     DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
 
 

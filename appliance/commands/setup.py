@@ -9,23 +9,13 @@ import typer
 
 from appliance.config import BarsFrom, Venue
 from appliance.controls.latch import Latch
-from appliance.ledger import AccessMode, Ledger, halts, plans
-from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
-from appliance.orders import OrderPath
-from appliance.orders.reconciliation import require_decided
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.commissioning import commission, settings, trusted
-from appliance.runtime.device import Device, opened
-from appliance.schedule.job import EXIT_CODES, JobReport
-from appliance.schedule.timetable import JOBS
+from appliance.runtime.device import opened
+from appliance.setup.arming import arm_after_showing
 from appliance.system.durable_files import DurableFs
-from appliance.system.operator import confirm_typed, who
 from appliance.system.state_folder import StateFolder
-from execution.orders import Plan
-from signals.errors import FixInput
 from signals.text.console import emit
-from signals.text.plain_text import clean_lines
-
-REHEARSED = JOBS[: JOBS.index("plan") + 1]
 
 
 def register(app: typer.Typer) -> None:
@@ -82,60 +72,5 @@ def arm(
     that nobody has decided about (`appliance adopt`, `appliance keep`), or an order works in it, nothing is armed.
     """
     with opened(state, credentials=credentials) as device:
-        device.latch.require_armable()
-        _require_decided(device)
-        rehearsed = _rehearse(device, session) if session else []
-        shown = _shown(device, session, rehearsed)
-        if not as_json:
-            typer.echo(clean_lines(shown))
-        failed = [item for item in rehearsed if EXIT_CODES[item.status]]
-        if failed:
-            raise FixInput(
-                f"{failed[0].job} did not end well, so the device stays halted",
-                where=failed[0].summary,
-                fix="Fix it, or arm for another session",
-            )
-        confirm_typed("ARM", "send this device's orders", yes=yes)
-        at = device.clock.now()
-        record = device.latch.arm(by=who(), at=at)
-        with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
-            halts.record_armed(ledger, at)
+        record, shown = arm_after_showing(device, session, yes=yes, is_quiet=as_json)
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json, text=record.sentence())
-
-
-def _require_decided(device: Device) -> None:
-    """Raise `FixInput` on a device that has never sent an order while the account holds what is not its own."""
-    if not device.latch.read().is_fresh:
-        return
-    with device.deps() as deps:
-        require_decided(OrderPath.of(deps), deps.broker.positions(), deps.broker.orders(open_only=True))
-
-
-def _rehearse(device: Device, session: str) -> list[JobReport]:
-    day = to_session(session)
-    return [device.run(name, day) for name in REHEARSED]
-
-
-def _shown(device: Device, session: str, rehearsed: list[JobReport]) -> str:
-    lines = [f"{item.job:<18} {item.status.value:<8} {item.summary}" for item in rehearsed]
-    with Ledger(device.folder.ledger, AccessMode.WRITE) as ledger:
-        plan = plans.load(ledger, to_session(session)) if session else None
-    venue = device.config.venue
-    lines.append(f"Venue: {venue.broker.value}{' (hosted here, virtual time)' if venue.is_hosted else ''}")
-    lines.append(described(plan) if plan else "No plan is frozen yet: the first one is made at 08:00 of a session.")
-    return "\n".join(lines)
-
-
-def described(plan: Plan, most: int = 12) -> str:
-    """Return a frozen plan for a person: its size, and its largest orders."""
-    total = sum((abs(i.notional) for i in plan.intents), start=plan.equity * 0)
-    head = (
-        f"The plan of {plan.session}: {len(plan.intents)} orders, {total:,.0f} USD of {plan.equity:,.2f} USD equity, "
-        f"{len(plan.refusals)} refused, digest {plan.digest[:12]}"
-    )
-    largest = sorted(plan.intents, key=lambda i: (-abs(i.notional), i.key))[:most]
-    lines = [
-        f"  {i.side.value:<4} {i.quantity:>8} {i.key.symbol:<8} at about {i.reference_price:>12} {i.time_in_force.value}" for i in largest
-    ]
-    more = [f"  ... and {len(plan.intents) - most} smaller ones"] if len(plan.intents) > most else []
-    return "\n".join([head, *lines, *more])

@@ -56,7 +56,8 @@ def register(app: typer.Typer) -> None:
 
 def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Say how the device is, without disturbing it. Exit code: 0 ok, 1 degraded, 2 halted, 3 down."""
-    facts = _vitals(StateFolder(state), credentials)
+    folder = StateFolder(state)
+    facts = _vitals(folder, folder.key_folder(credentials))
     lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
     lines += [f"{'next_job':<16} {text}" for text in facts.get("scheduled", ())[:1]]

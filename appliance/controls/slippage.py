@@ -64,6 +64,16 @@ def slippage(fills: Sequence[BookedFill], opens: Opens, values: Sequence[NavRow]
     return max(0.0, paid * (traded / measured)) / float(modelled)
 
 
+def difference_bps(fills: Sequence[BookedFill], opens: Opens) -> float | None:
+    """What fills lost to their session's opening price, in basis points of their value; None where no open is known.
+
+    Negative where they were better. A model that was learned at the open is traded by `day` orders at this difference.
+    """
+    comparable = [b for b in fills if _is_comparable(b, opens)]
+    measured = sum(float(b.fill.quantity * b.fill.price) for b in comparable)
+    return 1e4 * sum(_paid(b, opens[b.session, b.fill.symbol]) for b in comparable) / measured if measured else None
+
+
 def sessions_in_a_row(today: Figure, limit: float, earlier_trips: Iterable[bool]) -> Figure:
     """Sessions up to today over the limit without a gap; `earlier_trips` are those before it, newest first."""
     if not isinstance(today, float):

@@ -73,7 +73,7 @@ def daemon(
                     folder,
                     (runtime or folder.root).resolve(),
                     environment=os.environ,
-                    credentials=credentials,
+                    credentials=folder.key_folder(credentials),
                     real=clock,
                     gate=Gate(clock),
                     wake_ups=wake_ups,

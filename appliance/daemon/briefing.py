@@ -35,6 +35,8 @@ class Briefing:
     calendar : Calendar
     entering : Entering
         When plans enter the market: it decides the timetable.
+    host_keeps_time : bool
+        Whether the machine must say that its clock is synchronised; else the broker's clock alone judges it.
     """
 
     exchange: str
@@ -42,6 +44,7 @@ class Briefing:
     halt_skew_seconds: float
     calendar: Calendar
     entering: Entering = AT_THE_OPEN
+    host_keeps_time: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As JSON fields."""
@@ -51,6 +54,7 @@ class Briefing:
             "halt_skew_seconds": self.halt_skew_seconds,
             "calendar": self.calendar.name,
             "entering": asdict(self.entering),
+            "host_keeps_time": self.host_keeps_time,
             "sessions": [[s.day.isoformat(), s.open.isoformat(), s.close.isoformat()] for s in self.calendar.sessions],
         }
 
@@ -66,6 +70,7 @@ def read(content: bytes) -> Briefing:
             float(row["halt_skew_seconds"]),
             Calendar(str(row["calendar"]), sessions),
             Entering(**row["entering"]),
+            bool(row.get("host_keeps_time", True)),  # a briefing of an earlier release has none
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InvariantBroken("a briefing cannot be read", where=reason_of(error)) from None

@@ -42,7 +42,7 @@ class Gate:
         """Return why the device may not be READY; empty when it may."""
         if brief.exchange:
             return ()
-        if reason := self.unsynchronised():
+        if brief.host_keeps_time and (reason := self.unsynchronised()):
             return (reason,)
         if not brief.broker:
             return ()

@@ -42,6 +42,12 @@ class Finding:
     says: str
     fix: str = ""
 
+    @property
+    def line(self) -> str:
+        """As it is printed: one line, and what to do on a second one."""
+        line = f"{self.state.word:<5} {self.check:<12} {self.says}"
+        return line if self.state is FindingState.OK else f"{line}\n{'':<19}-> {self.fix}"
+
 
 def ok(check: str, says: str) -> Finding:
     """Nothing is wrong."""

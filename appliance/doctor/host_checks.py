@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.alerts.addresses import channels_of
 from appliance.alerts.heartbeat import ADDRESS, configured_heartbeat
+from appliance.config import ClockSource
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import DeviceProbe
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
@@ -102,13 +103,16 @@ def clock(patient: DeviceProbe) -> Iterator[Finding]:
         yield ok("clock", f"the exchange owns the time: {patient.now:%Y-%m-%d %H:%M} UTC")
         return
     fix = "Start chrony and give it a time server; a Raspberry Pi 5 keeps the time when it has a battery"
-    if reason := patient.unsynchronised():
+    is_host = patient.config.clock is ClockSource.HOST
+    if reason := patient.unsynchronised() if is_host else "":
         yield bad("clock", reason, fix)
     skew = patient.skew(exchange or broker, patient.clock)
     if skew > MAX_SKEW_SECONDS:
         yield bad("clock", f"{skew:.1f} s or more off the broker's", fix)
     elif not reason:
-        yield ok("clock", "synchronised, and agrees with the broker's")
+        yield ok(
+            "clock", "synchronised, and agrees with the broker's" if is_host else "agrees with the broker's, whose word alone counts here"
+        )
 
 
 def network(patient: DeviceProbe) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""A person's decisions about positions that predate the device: adopted into its book, or kept out of it."""
+"""A person's decisions about positions that predate the device: adopted into its book, closed by it, or kept out of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Choice(StrEnum):
 
     ADOPTED = "adopted"
     KEPT = "kept"
+    FLATTENED = "flattened"
 
 
 def decide(ledger: Ledger, symbols: Iterable[str], choice: Choice, by: str, at: datetime) -> None:

@@ -190,7 +190,7 @@ def _settled(path: OrderPath, session: date, before: AccountSnapshot) -> tuple[R
             raise TripwireHalt(
                 f"account {reports.account.number} answers, the ledger is of {before.account}",
                 where="ACCOUNT",
-                fix="Was the paper account reset, or are the credentials another account's?",
+                fix="Was the paper account reset? Then `appliance setup --account-reset`. Otherwise put its own credentials back",
             )
         _take_over(path, reports)
         result = compare(path, before, reports).knowing(_accepted(path))

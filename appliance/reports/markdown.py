@@ -99,9 +99,10 @@ def _rounding(content: SessionReport) -> list[str]:
     ratio = "" if found.ratio is None else f", {found.ratio:.2f} times as far"
     never = found.never_held
     names = ", ".join(map(markdown, never[:LARGEST]))
+    lots = "tradable fractions" if content.from_the_open else "whole shares"
     named = f" {len(never)} names round to no share and are not held: {names}." if never else ""
     return [
-        f"The nearest whole shares are {found.nearest_l1:.2%} of equity from the target book "
+        f"The nearest {lots} are {found.nearest_l1:.2%} of equity from the target book "
         f"({found.share:.1%} of its gross). With every planned order filled the book is {found.planned_l1:.2%} "
         f"from it{ratio}, its gross {found.planned_gross:.2%} of {found.target_gross:.2%}.{named}",
         "",
@@ -119,6 +120,12 @@ def _orders(content: SessionReport) -> str:
     traded = sum((abs(fill.cash) for fill in fills), Decimal(0))
     summary = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     lines = ["## Orders", "", f"{len(orders)} orders: {summary}. {len(fills)} fills, {traded:,.2f} USD traded."]
+    if (seen := content.from_the_open) is not None and seen.difference_bps is not None:
+        lines += [
+            "",
+            f"Day orders in place of the opening auction: {seen.fills} fills since {seen.first} lost "
+            f"{seen.difference_bps:+.1f} bps of their value to the opening price.",
+        ]
     largest = sorted(orders, key=lambda o: (-o.quantity * o.reference_price, o.client_order_id))
     prices = _average_prices(fills)
     rows = [

@@ -11,12 +11,14 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from appliance.context import Deps
+from appliance.controls.slippage import SLIPPAGE_SESSIONS, difference_bps, opens_of
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
 from appliance.ledger.figures import MonitoringFigures, PlanFigures, RoundingFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
+from execution.planning.entries import EntryStyle
 from signals.errors import DataNotUsable
 
 FORMAT = "trademl-report/1"
@@ -172,6 +174,16 @@ class SessionValue:
 
 
 @dataclass(frozen=True)
+class FromTheOpen:
+    """How far `day` orders filled from the opening price, from `first` to `last`; None where no opening price is known."""
+
+    first: date
+    last: date
+    fills: int
+    difference_bps: float | None
+
+
+@dataclass(frozen=True)
 class TripwireCheck:
     """One check against its limit."""
 
@@ -215,6 +227,7 @@ class SessionReport(MonitoringFigures):
     value: SessionValue | None = None
     tripwires: tuple[TripwireCheck, ...] = ()
     alerts: tuple[SentAlert, ...] = ()
+    from_the_open: FromTheOpen | None = None
     format: str = FORMAT
 
 
@@ -254,7 +267,22 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
             for row in reversed(alerts.newest(deps.ledger, ALERTS))
             if _belongs(row.alert.at, asof, session, deps)
         ),
+        from_the_open=_from_the_open(asof, deps),
     )
+
+
+def _from_the_open(asof: date, deps: Deps) -> FromTheOpen | None:
+    """Compare the fills of the last sessions with the opens of their bars; None for other entries than `day`."""
+    if deps.config.execution.entry.kind is not EntryStyle.DAY:
+        return None
+    span = min(SLIPPAGE_SESSIONS, deps.calendar.index(asof) + 1)
+    first = deps.calendar.offset(asof, 1 - span)
+    booked = fills.since(deps.ledger, first, asof)
+    try:
+        opens = opens_of(deps.market.bars(asof, span)) if booked else {}
+    except DataNotUsable:  # the day is reported all the same
+        opens = {}
+    return FromTheOpen(first, asof, len(booked), difference_bps(booked, opens))
 
 
 def _place(run: job_runs.JobRun) -> int:

@@ -64,9 +64,19 @@ def commission(folder: StateFolder, config: ApplianceConfig, root_key: PublicKey
         with Ledger(folder.ledger, AccessMode.WRITE):
             pass  # opening creates the schema
         sources.remember(manifest, folder)
-        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        fs.write(folder.config, (HEADER + settings).encode())
+        _write(folder, config, fs)
     return manifest
+
+
+def rewrite(folder: StateFolder, config: ApplianceConfig) -> None:
+    """Replace the settings of a device; raise `Locked` while another process works in its folder."""
+    with exclusive(folder):
+        _write(folder, config, DurableFs())
+
+
+def _write(folder: StateFolder, config: ApplianceConfig, fs: DurableFs) -> None:
+    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    fs.write(folder.config, (HEADER + settings).encode())
 
 
 def settings(

@@ -232,6 +232,7 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
     """
     folder = StateFolder(root)
     folder.require()
+    credentials = folder.key_folder(credentials)
     with exclusive(folder):
         config = load_config(folder.config)
         manifest = PublishedSources(config.stores, credentials).manifest(folder)

@@ -71,6 +71,14 @@ class Counterparty:
         )
 
 
+def broker_asked_once(url: str, key_id: str, secret_key: str, clock: Clock) -> Broker:
+    """Return a client that asks each question once; raise `BadConfig` where `url` is neither the paper host nor this machine."""
+    from execution.brokers.alpaca import PAPER_URL, AlpacaBroker, BrokerConfig, Credentials
+
+    keys = Credentials(key_id, secret_key)
+    return AlpacaBroker(url or PAPER_URL, keys, clock, random.Random(0), adapter=SocketNet().adapter(), config=BrokerConfig(read_retries=0))
+
+
 def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
     """Return the address of the exchange that owns the time, and that of the broker whose date ours must agree with."""
     if config.venue.broker is Venue.EXCHANGE:
@@ -89,7 +97,7 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
     config : ApplianceConfig
     folder : StateFolder
     credentials : Path or None
-        Folder with the key files of a paper account.
+        Folder with the key files of a paper account, or of a served exchange that asks for a key.
     start : datetime
         Time of a hosted exchange's clock, unless its state is later.
 
@@ -109,7 +117,8 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
 
         yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
-        yield Counterparty(ExchangeTime(venue.url), SocketNet(), venue.url, "embedded", "embedded", venue.seed, config.stores.alpaca)
+        key, secret = _credentials(credentials) if _has_keys(credentials) else ("embedded", "embedded")
+        yield Counterparty(ExchangeTime(venue.url), SocketNet(), venue.url, key, secret, venue.seed, config.stores.alpaca)
     else:
         with _hosted(config, folder, start) as counterparty:
             yield counterparty
@@ -137,6 +146,10 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
         )
     finally:
         exchange.close()
+
+
+def _has_keys(folder: Path | None) -> bool:
+    return folder is not None and (folder / KEY_FILE).is_file()
 
 
 def _credentials(folder: Path | None) -> tuple[str, str]:

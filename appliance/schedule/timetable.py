@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import time
+from typing import Any
 
 from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When
 
@@ -53,6 +54,10 @@ class Entering:
 
 
 AT_THE_OPEN = Entering()
+AFTER_THE_OPEN: dict[str, dict[str, Any]] = {
+    TRADE: {"purpose": "resolve what an earlier run left; the plan's orders wait for the open"},
+    CONFIRM: {"purpose": "send the plan's orders, what lowers risk first; their fills"},
+}
 
 
 def step_job(step: int) -> str:
@@ -63,11 +68,14 @@ def step_job(step: int) -> str:
 def table_of(entry: Entering) -> Timetable:
     """Return the timetable under which a plan enters the market as `entry` says.
 
-    The opening auction has `TIMETABLE` itself; the closing auction moves `trade` and `confirm` to the close; a schedule
-    through the day has one row for each step, and confirms after the last.
+    The opening auction has `TIMETABLE` itself; an entry by day orders sends them where that confirms its auction; the closing
+    auction moves `trade` and `confirm` to the close; a schedule through the day has one row for each step, and confirms after
+    the last.
     """
     if entry.kind == "opg":
         return TIMETABLE
+    if entry.kind == "day":
+        return tuple(replace(row, **AFTER_THE_OPEN[row.job]) if row.job in AFTER_THE_OPEN else row for row in TIMETABLE)
     by_job = {row.job: row for row in TIMETABLE}
     trade, confirm = by_job[TRADE], by_job[CONFIRM]
     if entry.kind == "cls":

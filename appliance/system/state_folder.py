@@ -84,6 +84,20 @@ class StateFolder:
         return self.root / "HALT"
 
     @property
+    def setup(self) -> Path:
+        """The answers given to `appliance setup` so far; no secret is among them."""
+        return self.root / "setup.json"
+
+    @property
+    def credentials(self) -> Path:
+        """Key files of a device that no service manager gives its credentials."""
+        return self.root / "credentials"
+
+    def key_folder(self, given: Path | None) -> Path | None:
+        """Return the folder of key files: the one that was given, else the device's own where it has one."""
+        return given or (self.credentials if self.credentials.is_dir() else None)
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that may write."""
         return self.root / "lock"

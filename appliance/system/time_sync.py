@@ -120,7 +120,8 @@ def between(earlier: Instants, later: Instants) -> Jump:
 def instants() -> Instants:
     """Read the three clocks of this machine."""
     wall = SystemClock().now().timestamp()
-    return Instants(wall, SystemClock().monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has none; its monotonic clock stops in sleep
+    return Instants(wall, SystemClock().monotonic(), time.clock_gettime(boot))
 
 
 def _output(command: Sequence[str]) -> str | None:
@@ -147,6 +148,9 @@ class _Timex(ctypes.Structure):
 
 def _adjtimex() -> tuple[int, int] | None:
     """Ask the kernel without changing anything: its clock state and the status bits."""
+    ask = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
+    if ask is None:  # no Linux
+        return None
     asked = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(asked))
+    state = ask(ctypes.byref(asked))
     return None if state < 0 else (state, asked.status)

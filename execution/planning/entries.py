@@ -14,12 +14,14 @@ MAX_STEPS = 12
 class EntryStyle(StrEnum):
     """How a plan's orders are timed.
 
-    `opg` and `cls` are the opening and the closing auction; `twap` cuts every order into equal steps through the
+    `opg` and `cls` are the opening and the closing auction; `day` is one order a name right after the open, the only one
+    of them that a fraction of a share may take; `twap` cuts every order into equal steps through the
     session, `almgren_chriss` into steps that start larger, the more so the higher the urgency.
     """
 
     OPG = "opg"
     CLS = "cls"
+    DAY = "day"
     TWAP = "twap"
     ALMGREN_CHRISS = "almgren_chriss"
 
@@ -56,3 +58,8 @@ class EntryConfig(Config):
     def in_manifest(self) -> str:
         """The word for it in a bundle's manifest: what was learned is what is traded."""
         return "day" if self.is_stepped else self.kind.value
+
+    @property
+    def equivalents(self) -> tuple[str, ...]:
+        """Further words of a manifest that this entry serves: a `day` order fills next to the auction's price."""
+        return (EntryStyle.OPG.value,) if self.kind is EntryStyle.DAY else ()

@@ -4,8 +4,8 @@ Entry point: `plan`.
 
 Invariants
 ----------
-1. Quantities are whole shares that lead nearest to the unrounded path (`execution.planning.rounding`); side and quantity never
-   enter an order's id.
+1. Quantities are whole shares (fractions of long positions, where they are configured) that lead nearest to the unrounded
+   path (`execution.planning.rounding`); side and quantity never enter an order's id.
 2. An order never crosses zero: a flip is a closing order and an opening `day` order that waits for it.
 3. Orders for the auction fit the buying power of the account without counting what they themselves sell; an opening
    order that does not fit becomes a `day` order, sent after the auction's sells are filled.
@@ -39,6 +39,7 @@ from signals.config import Config
 from signals.errors import TripwireSkip
 from signals.market.bars import Floats
 
+TIMES = {EntryStyle.OPG: TimeInForce.OPG, EntryStyle.CLS: TimeInForce.CLS}  # day orders serve the others
 OPENING_SLICE = 1  # of a flip; its closing half is slice 0
 # Buying power decides which orders leave for the auction, not which are planned.
 PLAN_CHECKS = tuple(check for check in CHECKS if check.name != "BUYING_POWER")
@@ -54,10 +55,13 @@ class PlanningConfig(Config):
     max_rounding : float
         Largest share of the target book that its nearest whole shares may miss. A quarter of the ordinary gross at
         25,000 USD misses about a fifth.
+    fractions : bool
+        Trade fractions of long positions in assets that the broker trades so; only a `day` entry can.
     """
 
     min_trade_usd: Decimal = Field(default=Decimal(25), ge=0)
     max_rounding: float = Field(default=0.25, gt=0, le=1)
+    fractions: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,9 @@ def plan(
     symbols = sorted({*wanted, *now.positions})
     priced = {symbol: price for symbol in symbols if _is_price(price := inputs.prices.get(symbol))}
     aim = {s: weight for s, weight in _by_symbol(targets.symbols, targets.aim).items() if s in priced}
-    rounding = of_target(aim, priced, account.equity, limits.max_name)
-    trades, unpriced, path = _trades(symbols, wanted, inputs.positions, priced, account.equity, config, limits.max_name)
+    lots = _lots(symbols, wanted, inputs) if config.fractions else {}
+    rounding = of_target(aim, priced, account.equity, limits.max_name, lots)
+    trades, unpriced, path = _trades(symbols, wanted, inputs.positions, priced, account.equity, config, limits.max_name, lots)
     orders = [_orders(trade, targets, account.number, entry or EntryConfig(), inputs.adv_usd) for trade in trades]
     left = [refusal for _, refusals in orders for refusal in refusals]
     intents = _closings_first([intent for made, _ in orders for intent in made])
@@ -199,6 +204,17 @@ def _with_filled(positions: Mapping[str, Decimal], intents: Sequence[Intent]) ->
     return planned
 
 
+def _lots(symbols: Sequence[str], wanted: Mapping[str, Decimal], inputs: PlanInputs) -> dict[str, Decimal]:
+    """Return the smallest trade of each name that may be held in fractions: one that is, stays and becomes no short."""
+    return {
+        symbol: PATH_STEP
+        for symbol in symbols
+        if (asset := inputs.assets.get(symbol)) is not None
+        and asset.is_fractionable
+        and min(wanted.get(symbol, ZERO), inputs.positions.get(symbol, ZERO)) >= 0
+    }
+
+
 def _trades(
     symbols: Sequence[str],
     wanted: Mapping[str, Decimal],
@@ -207,8 +223,9 @@ def _trades(
     equity: Decimal,
     config: PlanningConfig,
     max_name: Decimal,
+    lots: Mapping[str, Decimal],
 ) -> tuple[list[Trade], list[PretradeRefusal], dict[str, Decimal]]:
-    """Return the whole-share trades, the names that cannot be priced, and the unrounded path that the trades follow."""
+    """Return the trades in whole lots, the names that cannot be priced, and the unrounded path that the trades follow."""
     trades: list[Trade] = []
     refusals: list[PretradeRefusal] = []
     path: dict[str, Decimal] = {}
@@ -220,7 +237,7 @@ def _trades(
             continue
         exact = (weight * equity / price).quantize(PATH_STEP, ROUND_HALF_EVEN)
         path |= {symbol: exact} if exact != 0 else {}
-        trade = Trade(symbol, held, nearest(exact, held, max_name * equity / price), price)
+        trade = Trade(symbol, held, nearest(exact, held, max_name * equity / price, lots.get(symbol, ONE_SHARE)), price)
         if weight != 0 and abs(trade.shares) * price < config.min_trade_usd:
             trade = replace(trade, shares=ZERO)
         if trade.is_flip and held != _whole(held):
@@ -252,12 +269,12 @@ def _orders(
         side=side,
         quantity=abs(trade.shares),
         type=OrderType.MARKET,
-        time_in_force=TimeInForce.CLS if entry.kind is EntryStyle.CLS else TimeInForce.OPG,
+        time_in_force=TIMES.get(entry.kind, TimeInForce.DAY),
         reference_price=trade.price,
         reduces=lowered and not trade.is_flip,
     )
     if entry.is_stepped:
-        return _stepped(trade, replace(whole, time_in_force=TimeInForce.DAY), entry, adv_usd.get(trade.symbol))
+        return _stepped(trade, whole, entry, adv_usd.get(trade.symbol))
     if not trade.is_flip:
         return [whole], []
     closing = replace(whole, quantity=abs(trade.held), reduces=True)

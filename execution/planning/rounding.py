@@ -1,12 +1,12 @@
-"""Whole-share rounding along an unrounded position path, and the book's distance from its target. Pure.
+"""Rounding to tradable lots along an unrounded position path, and the book's distance from its target. Pure.
 
-A step moves the *unrounded path* of a name, in shares with their fraction; the position is the nearest whole number of
-shares to it. The path is frozen with the plan and the next step begins there: what one step could not express the next
-ones add up, instead of cutting it off each time.
+A lot is one share, or `PATH_STEP` of one where fractions are traded. A step moves the *unrounded path* of a name, in shares
+with their fraction; the position is the nearest whole number of lots to it. The path is frozen with the plan and the next
+step begins there: what one step could not express the next ones add up, instead of cutting it off each time.
 
 Invariants
 ----------
-1. With its orders filled, a position is within half a share of its path; at exactly half, nothing is traded for it.
+1. With its orders filled, a position is within half a lot of its path; at exactly half, nothing is traded for it.
 2. The path is between where it began and the target. So a position is between the nearest whole shares of the two:
    rounding never carries it past the target's own, nor across zero, nor up past the largest weight of a name.
 3. A path is followed only while it is less than a share from what is held; if not (an order that did not fill, a
@@ -74,8 +74,8 @@ def followed(path: Mapping[str, Exact], held: Mapping[str, Decimal]) -> dict[str
     return found
 
 
-def nearest(exact: Decimal, held: Decimal, most: Decimal) -> Decimal:
-    """Whole shares to trade so that what is held comes nearest to `exact` (invariants 1 and 2).
+def nearest(exact: Decimal, held: Decimal, most: Decimal, lot: Decimal = ONE_SHARE) -> Decimal:
+    """Whole lots to trade so that what is held comes nearest to `exact` (invariants 1 and 2).
 
     Parameters
     ----------
@@ -83,21 +83,27 @@ def nearest(exact: Decimal, held: Decimal, most: Decimal) -> Decimal:
         Signed shares.
     most : Decimal
         Shares beyond which nothing is rounded up.
+    lot : Decimal
+        Shares of the smallest trade. Where that is a fraction, a position that is to end is sold to its last digit.
 
     Examples
     --------
     >>> [str(nearest(Decimal(exact), Decimal(0), Decimal(9))) for exact in ("7.5", "7.6", "-7.6", "9.7")]
     ['7', '8', '-8', '9']
     """
-    trade = (exact - held).quantize(ONE_SHARE, ROUND_HALF_DOWN)
+    if exact == 0 and lot < ONE_SHARE:
+        return -held
+    trade = (exact - held).quantize(lot, ROUND_HALF_DOWN)
     after = held + trade
     is_past_limit = abs(after) > max(abs(exact), most)
     is_across_zero = after * (exact or held) < 0
-    return trade - ONE_SHARE.copy_sign(after) if is_past_limit or is_across_zero else trade
+    return trade - lot.copy_sign(after) if is_past_limit or is_across_zero else trade
 
 
-def of_target(aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal, max_name: Decimal) -> Rounding:
-    """Measure what whole shares make of a target book.
+def of_target(
+    aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity: Decimal, max_name: Decimal, lots: Mapping[str, Decimal] | None = None
+) -> Rounding:
+    """Measure what whole lots make of a target book.
 
     Parameters
     ----------
@@ -108,9 +114,12 @@ def of_target(aim: Mapping[str, Decimal], prices: Mapping[str, Decimal], equity:
         USD.
     max_name : Decimal
         Largest weight of a name.
+    lots : mapping of symbol to shares, optional
+        Smallest trades; one share where a name has none.
     """
+    lots = lots or {}
     exact = {symbol: weight * equity / prices[symbol] for symbol, weight in aim.items()}
-    whole = {s: nearest(shares, ZERO, max_name * equity / prices[s]) for s, shares in exact.items()}
+    whole = {s: nearest(shares, ZERO, max_name * equity / prices[s], lots.get(s, ONE_SHARE)) for s, shares in exact.items()}
     return Rounding(
         target_gross=float(sum(map(abs, aim.values()), ZERO)),
         nearest_l1=_distance(whole, exact, prices, equity),

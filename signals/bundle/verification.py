@@ -61,6 +61,8 @@ class Policy:
     roles : frozenset of Role
     entry : str
         When the device's schedule enters the market ("opg").
+    equivalent_entries : tuple of str
+        Entries of other bundles that this schedule serves too.
     appliance_version : str
     high_water : HighWater
     grant : RollbackGrant or None
@@ -78,6 +80,7 @@ class Policy:
     roles: frozenset[Role]
     appliance_version: str
     entry: str = "opg"
+    equivalent_entries: tuple[str, ...] = ()
     high_water: HighWater = HighWater()
     grant: RollbackGrant | None = None
     max_age_sessions: int = DEFAULT_EXPIRY_SESSIONS
@@ -259,7 +262,7 @@ def _check_graphs(manifest: BundleManifest, contents: Contents) -> None:
 
 
 def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
-    if manifest.entry != policy.entry:
+    if manifest.entry not in (policy.entry, *policy.equivalent_entries):
         raise BundleRefused(f"learned for entry {manifest.entry!r}; this device trades {policy.entry!r}", where=where)
     if _version(manifest.min_appliance_version) > _version(policy.appliance_version):
         raise BundleRefused(

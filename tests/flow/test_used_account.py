@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from alpaca.trading.client import TradingClient
@@ -117,3 +118,36 @@ def test_what_is_adopted_is_traded_to_target_through_the_ramp_and_what_is_kept_n
         account = held(client)
     assert account[KEPT] == HELD[KEPT] and account[UNWANTED] == shares[UNWANTED][-1] and len(account) > 20
     assert "ARMED" in bench("status").out
+
+
+def test_what_is_flattened_is_closed_by_the_first_plan_with_orders_that_only_lower_it(
+    used: tuple[Workbench, ExchangeVirtualClock], published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing leaves before the device is armed; the session after it is the first that the policy plans."""
+    bench, clock = used
+    first, second = (str(day) for day in published.sessions(2))
+    monkeypatch.setattr("sys.stdin", StringIO("flatten\n"))
+    asked = bench("flatten", "--symbols", f"{UNWANTED},{WANTED}")
+    assert asked.code == 2 and "FLATTEN was not typed" in asked.err
+    done = bench("flatten", "--session", first, "--symbols", f"{UNWANTED},{WANTED}", "--yes")
+    assert done.code == 0 and f"The orders of {first} close them" in done.out, done.err
+    again = bench("flatten", "--session", first, "--symbols", KEPT, "--yes")
+    assert again.code == 2 and f"the plan of {first} is frozen already" in again.err
+    assert bench("keep", "--symbols", KEPT, "--yes").code == 0
+    with by_hand(bench, published, clock) as client:
+        assert held(client) == HELD and client.get_orders() == []
+    shown = bench("arm", "--session", first, "--yes")
+    assert shown.code == 0 and "2 orders" in shown.out, shown.err
+    assert bench("run-day", "--session", first).code == 0
+    rows = bench.rows("SELECT symbol, side, quantity, state, reduces FROM intents WHERE session = ? ORDER BY symbol", first)
+    assert rows == [(UNWANTED, "sell", "181", "filled", 1), (WANTED, "sell", "781", "filled", 1)]
+    assert bench.rows("SELECT DISTINCT bundle_sha256 LIKE 'flattened by %' FROM plans") == [(1,)]
+    assert bench.rows("SELECT count(*) FROM positions WHERE phase = 'close'") == [(0,)]
+    with by_hand(bench, published, clock) as client:
+        assert held(client) == {KEPT: HELD[KEPT]}
+    assert bench("run-day", "--session", second).code == 0
+    [(planned,)] = bench.rows("SELECT count(*) FROM intents WHERE session = ? AND reduces = 0", second)
+    assert planned > 5
+    refused = bench("flatten", "--yes")
+    assert refused.code == 2 and "this device's book has begun" in refused.err
+    assert bench("report", "--session", first).code == 0

@@ -305,7 +305,7 @@ def test_nothing_but_a_person_s_command_and_a_replay_s_own_folder_opens_the_latc
             if node.func.attr in ("arm", "rearm"):
                 openers.add((path.relative_to(ROOT / "appliance").as_posix(), ast.unparse(node.func)))
     assert openers == {
-        ("commands/setup.py", "device.latch.arm"),
+        ("setup/arming.py", "device.latch.arm"),
         ("commands/halt_and_rearm.py", "device.latch.rearm"),
         ("commands/halt_and_rearm.py", "halts.rearm"),  # the ledger's record of it
         ("runtime/replay.py", "device.latch.arm"),

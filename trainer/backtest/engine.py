@@ -242,7 +242,7 @@ class Backtest:
     def __init__(
         self, archive: Archive, broker: DirectBroker, policy: BacktestPolicy, volatility_on: VolatilityOn = lambda asof: {}
     ) -> None:
-        if policy.execution.entry.kind is not EntryStyle.OPG:
+        if policy.execution.entry.kind not in (EntryStyle.OPG, EntryStyle.DAY):
             raise FixInput(
                 f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
                 where="execution.entry.kind",

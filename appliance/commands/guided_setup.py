@@ -1,0 +1,154 @@
+"""The commands `setup` and `keys`: from a paper account's keys to an armed device, by questions or by flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.config import BarsFrom, ClockSource, Venue
+from appliance.doctor import FindingState, worst
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.runtime.venue import broker_asked_once
+from appliance.setup import paper_keys
+from appliance.setup.account_reset import begin_again
+from appliance.setup.answers import Answers, Interview, PersonLeft
+from appliance.setup.sizes import Size
+from appliance.setup.wizard import SetupOptions, Wizard
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
+from signals.errors import FixInput, TryAgain
+from signals.text.console import emit
+
+KeysFile = Annotated[
+    str, typer.Option("--keys", metavar="FILE", help="Two lines, key id and secret key; `-` reads standard input.", show_default=False)
+]
+Url = Annotated[str, typer.Option("--url", help="Of an exchange on this machine in Alpaca's place.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command()(setup)
+    app.command()(keys)
+
+
+def setup(
+    state: State = DEFAULT_STATE,
+    venue: Annotated[Venue | None, typer.Option("--venue", help="Where orders go.", show_default=False)] = None,
+    url: Url = "",
+    keys: KeysFile = "",
+    store: Annotated[str | None, typer.Option("--store", help="A folder or s3://bucket/prefix.", show_default=False)] = None,
+    trust: Annotated[str | None, typer.Option("--trust", help="The trainer's root.pub.", show_default=False)] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of an object store that is not Amazon's.", show_default=False)] = None,
+    bars: Annotated[
+        BarsFrom | None, typer.Option("--bars", help="Source of sessions that are not published yet.", show_default=False)
+    ] = None,
+    configs: Annotated[Path | None, typer.Option("--configs", help="Folder with settings to begin with.", show_default=False)] = None,
+    equity: Annotated[float | None, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.", show_default=False)] = None,
+    size: Annotated[
+        Size | None, typer.Option("--size", help="Whole shares, or fractions, long only; default: by equity.", show_default=False)
+    ] = None,
+    accept_unproven: Annotated[
+        bool | None,
+        typer.Option("--accept-unproven/--no-accept-unproven", help="May a model that no promotion has passed trade?", show_default=False),
+    ] = None,
+    rehearsal_gross: Annotated[
+        float | None, typer.Option("--rehearsal-gross", help="Its declared gross, a share of equity; 0.25.", show_default=False)
+    ] = None,
+    clock: Annotated[ClockSource | None, typer.Option("--clock", help="Whose word on the time counts.", show_default=False)] = None,
+    backup: Annotated[str | None, typer.Option("--backup", help="Folder or s3:// for ledger copies; none.", show_default=False)] = None,
+    alert_urls: Annotated[
+        Path | None, typer.Option("--alert-urls", help="File of addresses that are told of a halt.", show_default=False)
+    ] = None,
+    heartbeat_url: Annotated[
+        Path | None, typer.Option("--heartbeat-url", help="File with the address of a dead-man's check.", show_default=False)
+    ] = None,
+    positions: Annotated[
+        str | None, typer.Option("--positions", help="adopt, keep, flatten or abort what the account holds.", show_default=False)
+    ] = None,
+    session: Annotated[str, typer.Option("--session", metavar="YYYY-MM-DD", help="D, whose plan is shown.", show_default=False)] = "",
+    arm: Annotated[bool | None, typer.Option("--arm/--no-arm", help="Arm at the end, after the plan is shown.", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for typed words.")] = False,
+    account_reset: Annotated[
+        bool, typer.Option("--account-reset", help="The paper account was reset: set its ledger aside, begin anew, halted.")
+    ] = False,
+    credentials: Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make and arm a device by questions, each of which is also a flag; run it again and it goes on where it stopped.
+
+    The keys are typed hidden or come from a file, are judged by their form and by one request to the paper host, and are
+    kept where only this user can read them. It ends with `appliance doctor`, whose exit code it has: 0 all is well, 1
+    something is worth a look, 2 the device cannot work like this. 5: you left at a question; nothing was sent.
+    """
+    if positions not in (None, "adopt", "keep", "flatten", "abort"):
+        raise FixInput(f"--positions {positions} is none of adopt, keep, flatten and abort")
+    folder = StateFolder(state.absolute())
+    given = Answers(
+        venue=venue.value if venue else None,
+        url=url or None,
+        store=store,
+        trust=trust,
+        endpoint=endpoint,
+        bars=bars.value if bars else None,
+        size=size.value if size else None,
+        clock=clock.value if clock else None,
+        backup=backup,
+        accept_unproven=accept_unproven,
+        rehearsal_gross=rehearsal_gross,
+        equity=equity,
+        positions=positions,
+    )
+    options = SetupOptions(credentials, keys, alert_urls, heartbeat_url, configs, to_session(session) if session else None, arm, yes)
+    wizard = Wizard(Interview(folder, DurableFs(), given), options)
+    try:
+        if account_reset:
+            wizard.keys_again()
+            sentence = begin_again(folder, wizard.keys_in, yes=yes)
+            emit({"latch": "halted", "sentence": sentence}, as_json=as_json, text=f"{sentence}\nRun `appliance setup` for its positions.")
+            return
+        found = wizard.run()
+    except (PersonLeft, typer.Abort, KeyboardInterrupt) as left:
+        subject = str(left.args[0]) if left.args else "the typed word"
+        raise TryAgain(
+            f"you left at {subject.replace('_', ' ')}; what you answered before is kept, and no order was sent",
+            fix="Run `appliance setup` again: it goes on there",
+        ) from None
+    verdict = worst(found)
+    rows = [vars(one) | {"state": one.state.word} for one in found]
+    emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join([*(one.line for one in found), _last(verdict)]))
+    raise typer.Exit(int(verdict))
+
+
+def _last(verdict: FindingState) -> str:
+    words = {
+        FindingState.OK: "Everything is green. `appliance run` is the device; `appliance timetable` says what it does when.",
+        FindingState.WARN: "The device works; what is worth a look stands above, with what to do. `appliance run` is the device.",
+        FindingState.BAD: "The device cannot work like this: what to do stands above. Then run `appliance setup` again.",
+    }
+    return words[verdict]
+
+
+def keys(
+    state: State = DEFAULT_STATE,
+    url: Url = "",
+    keys: KeysFile = "",
+    sealed: Annotated[bool, typer.Option("--sealed", help="Seal them for the installed service, as root.")] = False,
+    credentials: Credentials = None,
+) -> None:
+    """Take a paper account's keys, typed hidden or from a file, check them with one request, and keep them."""
+    folder = StateFolder(state.absolute())
+    wizard = Wizard(Interview(folder, DurableFs(), Answers()), SetupOptions(credentials, keys))
+    try:
+        pair = wizard.given_pair()
+    except PersonLeft:
+        raise TryAgain("you left at the keys; nothing was changed", fix="Run it again") from None
+    account = paper_keys.account_behind(broker_asked_once(url, pair.key_id, pair.secret, SystemClock()))
+    if sealed:
+        paper_keys.seal(pair)
+    else:
+        paper_keys.keep(wizard.keys_in, DurableFs(), paper_keys.files_of(pair))
+    place = "sealed for the service" if sealed else f"in {wizard.keys_in}"
+    emit({"account": account.number[-4:]}, as_json=False, text=f"{paper_keys.described(account)}. The keys are {place}.")

@@ -1,0 +1,462 @@
+"""The steps of `appliance setup`, in order; each looks for what is done already, so that the wizard goes on where it stopped.
+
+keys -> account -> clock -> store -> bundle -> size -> backup -> alerts -> config.yml -> positions -> pull -> arm -> doctor
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from appliance.alerts.heartbeat import ADDRESS as HEARTBEAT
+from appliance.backup.copies import listed, take
+from appliance.backup.vault import vault_at
+from appliance.config import ApplianceConfig, BarsFrom, ClockSource, Venue
+from appliance.doctor import DeviceProbe, Finding, examine
+from appliance.ledger import AccessMode, Ledger, broker_orders, intents, snapshots
+from appliance.ledger.choices import Choice
+from appliance.orders.order_path import another_device
+from appliance.runtime.commissioning import commission, rewrite, settings, trusted
+from appliance.runtime.device import Device, opened
+from appliance.runtime.venue import broker_asked_once
+from appliance.schedule.job import EXIT_CODES
+from appliance.settings import load_config
+from appliance.setup import paper_keys, sizes
+from appliance.setup.answers import NONE, Interview, fraction, one_of, say, yes_or_no
+from appliance.setup.arming import arm_after_showing, next_session
+from appliance.setup.holdings import Holding, decide, open_holdings
+from appliance.setup.machine import kind_of_machine
+from appliance.setup.paper_keys import KeyPair
+from appliance.setup.sizes import Size
+from appliance.storage.published_sources import PublishedSources
+from appliance.storage.published_store import PublishedStore
+from appliance.system.clock import SystemClock
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import ADDRESSES
+from appliance.system.state_folder import StateFolder
+from appliance.system.time_sync import unsynchronised
+from execution.brokers.base import Account, Broker
+from execution.orders import is_of_family
+from signals.bundle import Role, read_keyset
+from signals.bundle.layout import find_latest
+from signals.code_version import code_version
+from signals.errors import FixInput, StoreUnreachable
+from signals.text.wording import reason_of
+
+LATER = ("backup", "clock", "size", "accept_unproven", "rehearsal_gross")
+CHOICES = {"adopt": Choice.ADOPTED, "keep": Choice.KEPT, "flatten": Choice.FLATTENED}
+UNPROVEN = """\
+This store has no champion: what it publishes is an evaluation, a model that no promotion has passed.
+  no:  the device pulls and reports, and holds no book until a champion is published.
+  yes: it trades that model at a gross that you declare, not sized by evidence; every plan, report and screen says so.
+An unproven model is expected to lose what trading costs. On a paper account that costs no money, and shows how it would go."""
+HELD = """\
+  adopt:   this device trades them to its target, step by step
+  keep:    they are left out of its book for good; their value counts as no equity of its own
+  flatten: the first orders that it sends close them
+  abort:   nothing is decided; run `appliance setup` again later"""
+
+
+@dataclass(frozen=True)
+class SetupOptions:
+    """What the flags give besides answers.
+
+    Attributes
+    ----------
+    credentials : Path or None
+        Folder of key files; the state folder's own where it is not given.
+    keys : str
+        File with the two lines of a key pair, `-` for standard input; empty to ask.
+    alert_urls, heartbeat_url : Path or None
+        Files with addresses, which are secrets.
+    configs : Path or None
+        Folder of settings to begin with.
+    session : date or None
+        D, whose plan is shown before arming; the next one where it is not given.
+    arm : bool or None
+        None asks.
+    yes : bool
+        Do not ask for typed words.
+    """
+
+    credentials: Path | None = None
+    keys: str = ""
+    alert_urls: Path | None = None
+    heartbeat_url: Path | None = None
+    configs: Path | None = None
+    session: date | None = None
+    arm: bool | None = None
+    yes: bool = False
+
+
+@dataclass(frozen=True)
+class Wizard:
+    """One run of the wizard on one state folder."""
+
+    interview: Interview
+    options: SetupOptions
+
+    @property
+    def folder(self) -> StateFolder:
+        """The state folder."""
+        return self.interview.folder
+
+    @property
+    def keys_in(self) -> Path:
+        """The folder of key files."""
+        return self.options.credentials or self.folder.credentials
+
+    def run(self) -> tuple[Finding, ...]:
+        """Take every step that is not done yet, and return what the doctor finds at the end.
+
+        Raises
+        ------
+        PersonLeft
+            The person left at a question; what was answered is kept.
+        TrademlError
+            A step cannot be taken; the ones before it are done.
+        """
+        account = self.account()
+        self.secrets()
+        if not self.folder.config.exists():
+            self.commissioned(account)
+        elif changes := self.interview.given.model_dump(include=set(LATER), exclude_none=True):
+            self.changed(tuple(changes))
+        with opened(self.folder.root, credentials=self.keys_in) as device:
+            self.positions(device)
+            self.brought(device)
+            self.armed(device)
+        self.backed_up()
+        clock = SystemClock()
+        return examine(DeviceProbe(self.folder, self.keys_in, clock.now(), clock.now))
+
+    # -- keys and account -----------------------------------------------------------------------------------------------
+
+    def account(self) -> Account | None:
+        """Return the paper account behind the keys, shown; None where the exchange is hosted in the device."""
+        venue = Venue(self.interview.answer("venue", "Where do orders go?", one_of(*map(str, Venue)), default=Venue.ALPACA_PAPER.value))
+        url = self.interview.answer("url", "Address of the exchange", str, default="") if venue is Venue.EXCHANGE else self._url()
+        if venue is Venue.EXCHANGE and not url:
+            return None
+        broker = self._keys(url)
+        account = paper_keys.account_behind(broker)
+        say(paper_keys.described(account))
+        self._require_alone(broker, account)
+        return account
+
+    def _url(self) -> str:
+        """Return the address that takes Alpaca's place, where one was given; nobody is asked for one."""
+        given = self.interview.given.url or self.interview.kept().url or ""
+        if given:
+            self.interview.keep(url=given)
+        return given
+
+    def _keys(self, url: str) -> Broker:
+        """Return a client with the pair that is there, else with the one given or typed, checked by one request and kept."""
+        found = paper_keys.read_pair(self.keys_in)
+        if found is not None and not self.options.keys:
+            return _asked(url, paper_keys.judged(found.key_id, found.secret))
+        while True:
+            try:
+                pair = self.given_pair()
+                broker = _asked(url, pair)
+                paper_keys.account_behind(broker)
+            except FixInput as error:
+                if self.options.keys or not self.interview.is_asking:
+                    raise
+                say(str(error))
+                continue
+            paper_keys.keep(self.keys_in, DurableFs(), paper_keys.files_of(pair))
+            return broker
+
+    def given_pair(self) -> KeyPair:
+        """Return the pair of the file that was given, else the one that a person types; raise `FixInput` where nobody is there."""
+        if self.options.keys:
+            return paper_keys.pair_in(self.options.keys)
+        if not self.interview.is_asking:
+            raise FixInput(
+                "no keys are there and nobody is here to type them", where=str(self.keys_in), fix="Give --keys FILE or --credentials"
+            )
+        say("The keys of the paper account: its page at Alpaca (the head says Paper), Home, API Keys. Nothing is shown as you type.")
+        key_id = self.interview.ask("the keys", f"Key id ({paper_keys.PAPER}...)", hidden=True)
+        return paper_keys.judged(key_id, self.interview.ask("the keys", "Secret key", hidden=True))
+
+    def keys_again(self) -> None:
+        """Take the keys of another account in place of those that are kept, where they were given or no longer count."""
+        config = load_config(self.folder.config)
+        url = config.venue.url
+        pair = paper_keys.read_pair(self.keys_in)
+        if pair is not None and not self.options.keys:
+            try:
+                paper_keys.account_behind(_asked(url, pair))
+            except FixInput as error:
+                if not self.interview.is_asking:
+                    raise
+                say(str(error))
+            else:
+                return
+        pair = self.given_pair()
+        say(paper_keys.described(paper_keys.account_behind(_asked(url, pair))))
+        paper_keys.keep(self.keys_in, DurableFs(), paper_keys.files_of(pair))
+
+    def _require_alone(self, broker: Broker, account: Account) -> None:
+        """Raise `TripwireHalt` on orders of this program's family that this device's ledger does not know."""
+        orders = [order for order in broker.orders(open_only=False) if is_of_family(order.client_order_id, account.number)]
+        known: set[str] = set()
+        if self.folder.ledger.exists():
+            with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
+                known = {order.client_order_id for order in broker_orders.foreign(ledger)}
+                known |= {order.client_order_id for order in orders if intents.find(ledger, order.client_order_id) is not None}
+        if unknown := sorted({order.client_order_id for order in orders} - known):
+            raise another_device(f"the account has {len(unknown)} orders of this program that this device did not send", unknown[0])
+
+    def secrets(self) -> None:
+        """Keep the addresses of alerts and of the watcher outside, where none are kept yet."""
+        asked = (
+            (
+                ADDRESSES,
+                self.options.alert_urls,
+                "Addresses to be told of a halt, two that do not depend on each other, with a blank between",
+            ),
+            (HEARTBEAT, self.options.heartbeat_url, "Address of a dead-man's check, which tells you when this device falls silent"),
+        )
+        for name, given, question in asked:
+            if given is not None:
+                text = _text_of(given)
+            elif (self.keys_in / name).is_file() or not self.interview.is_asking:
+                continue
+            else:
+                text = self.interview.ask(f"the credential {name}", f"{question} ({NONE} for none)", NONE)
+            if text.strip() != NONE:
+                paper_keys.keep(self.keys_in, DurableFs(), [(name, "\n".join(text.split()))])
+
+    # -- config.yml -----------------------------------------------------------------------------------------------------
+
+    def commissioned(self, account: Account | None) -> None:
+        """Ask for what config.yml needs and write the device."""
+        ask, credentials = self.interview.answer, self.keys_in if self.keys_in.is_dir() else None
+        equity = (
+            account.equity if account else Decimal(ask("equity", "USD in the account of the hosted exchange", _amount, default="100000"))
+        )
+        clock = self.clock()
+        store = ask("store", "Store of data and bundles, a folder or s3://bucket/prefix", lambda text: self._store(text, credentials))
+        trust = ask("trust", "The trainer's root.pub", lambda text: _key_file(text, store), default=self._root_key(store))
+        base = self._base(store, equity)
+        self._require_keyset(base, trust, credentials)
+        config = self._with_evidence(base, PublishedSources(base.stores, credentials).bundles())
+        size = Size(
+            ask(
+                "size",
+                "Positions in whole shares, or in fractions, long only?",
+                one_of(*map(str, Size)),
+                default=sizes.size_for(equity).value,
+            )
+        )
+        config = sizes.fitted(config, size, equity)
+        say(f"{equity:,.2f} USD: {sizes.described(config, equity)}.")
+        backup = ask("backup", f"Folder on another disk for copies of the ledger ({NONE} for none)", _place, default=NONE)
+        config = config.model_copy(
+            update={"clock": clock, "backup": config.backup.model_copy(update={"to": "" if backup == NONE else backup})}
+        )
+        manifest = commission(self.folder, config, trusted(Path(trust), store), credentials=credentials)
+        say(f"A device in {self.folder.root}, venue {config.venue.broker.value}, dataset {manifest.name} to {manifest.last}.")
+
+    def clock(self) -> ClockSource:
+        """Return whose word on the time counts; a person is asked only where this machine cannot vouch for its own."""
+        kind = kind_of_machine()
+        is_exchange = self.interview.kept().venue == Venue.EXCHANGE.value  # which owns the time
+        if (is_exchange or not kind or not unsynchronised()) and self.interview.given.clock is None:
+            return ClockSource.HOST
+        word = self.interview.answer(
+            "clock",
+            "Whose word on the time counts, host or broker?",
+            one_of(*map(str, ClockSource)),
+            default=ClockSource.BROKER.value,
+            consequence=f"This is {kind or 'a machine'}, whose kernel does not say that its clock is synchronised.\n"
+            "  broker: the clock is compared with the broker's before every start, every job and every hour, and that alone\n"
+            "  host:   nothing starts until chrony or the kernel says that it is synchronised",
+        )
+        return ClockSource(word)
+
+    def _base(self, store: str, equity: Decimal) -> ApplianceConfig:
+        kept = self.interview.kept()
+        url, endpoint = self.interview.given.url or kept.url or "", self.interview.given.endpoint or kept.endpoint or ""
+        bars = BarsFrom(self.interview.given.bars or kept.bars or BarsFrom.PUBLISHED.value)
+        venue = Venue(kept.venue or Venue.ALPACA_PAPER.value)
+        return settings(store=store, venue=venue, equity=float(equity), configs=self.options.configs, bars=bars, url=url, endpoint=endpoint)
+
+    def _store(self, text: str, credentials: Path | None) -> str:
+        """Return the store once its dataset can be read."""
+        place = self._base(text, Decimal(1)).stores
+        try:
+            PublishedSources(place, credentials).data().read("manifest.json")
+        except StoreUnreachable as error:
+            raise FixInput(error.what, where=error.where, fix="Name the folder that holds data/ and keyset.json") from None
+        return text
+
+    def _root_key(self, store: str) -> str | None:
+        beside = Path(store) / "root.pub"
+        return str(beside) if beside.is_file() else None
+
+    def _require_keyset(self, base: ApplianceConfig, trust: str, credentials: Path | None) -> None:
+        key = trusted(Path(trust), base.stores.bundles)
+        read_keyset(PublishedSources(base.stores, credentials).bundles().read("keyset.json"), [key])
+        say(f"It will trust the root key {key.keyid}: compare it with what `trainer keys` printed.")
+
+    def _with_evidence(self, config: ApplianceConfig, store: PublishedStore) -> ApplianceConfig:
+        """Ask whether an unproven model may trade, where the store has nothing else."""
+        sleeves = tuple(config.router.weights)
+        if find_latest(store.find, sleeves, (Role.CHAMPION,)) is not None:
+            return config
+        if find_latest(store.find, sleeves, (Role.EVALUATION,)) is None:
+            raise StoreUnreachable(
+                "no bundle is published, so there is nothing to trade by",
+                where=f"{config.stores.bundles}: {', '.join(sleeves)}",
+                fix="Run `trainer train` and `trainer publish --role evaluation` on the training machine, then `appliance setup` again",
+            )
+        question = "May this unproven model trade?"
+        if not self.interview.answer("accept_unproven", question, yes_or_no, default="no", consequence=UNPROVEN):
+            return config
+        default = str(config.portfolio.rehearsal_gross)
+        gross = self.interview.answer("rehearsal_gross", "Its declared gross, a share of equity", fraction, default=default)
+        return _unproven(config, gross)
+
+    def changed(self, names: Sequence[str]) -> None:
+        """Rewrite the settings that were given again, on a device that was never armed."""
+        with opened(self.folder.root, credentials=self.keys_in) as device:
+            if not device.latch.read().is_fresh:
+                raise FixInput(
+                    "a device that was armed keeps the settings that it was armed with",
+                    where=", ".join(names),
+                    fix="Change config.yml: every order carries the hash of what it was decided by",
+                )
+            config, given = load_config(self.folder.config), self.interview.given
+            with device.deps() as deps:
+                equity = deps.broker.account().equity
+        if given.accept_unproven:
+            config = _unproven(config, given.rehearsal_gross or config.portfolio.rehearsal_gross)
+        if given.size is not None:
+            config = sizes.fitted(config, Size(given.size), equity)
+        if given.backup is not None:
+            to = "" if given.backup == NONE else _place(given.backup)
+            config = config.model_copy(update={"backup": config.backup.model_copy(update={"to": to})})
+        if given.clock is not None:
+            config = config.model_copy(update={"clock": ClockSource(given.clock)})
+        rewrite(self.folder, config)
+
+    # -- the device -----------------------------------------------------------------------------------------------------
+
+    def positions(self, device: Device) -> None:
+        """Have a person decide about every position that the account held before."""
+        with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
+            if snapshots.latest(ledger) is not None:
+                return
+        while found := open_holdings(device):
+            say(
+                f"The account holds {len(found)} positions that are not this device's: {', '.join(one.symbol for one in found[:8])}\n{HELD}"
+            )
+            word = self.interview.given.positions or self._decision()
+            if word == "abort":
+                raise FixInput("the positions are as they were, and nothing was decided", fix="Run `appliance setup` again when you know")
+            choice = CHOICES[word]
+            day = next_session(device) if choice is Choice.FLATTENED else None
+            decide(device, choice, (), session=day, yes=self.options.yes, show=_listed)
+
+    def _decision(self) -> str:
+        if not self.interview.is_asking:
+            raise FixInput("nobody is here to decide about the account's positions", fix="Give --positions adopt, keep, flatten or abort")
+        while True:
+            try:
+                return one_of(*CHOICES, "abort")(self.interview.ask("the positions", "What becomes of them?"))
+            except FixInput as error:
+                say(str(error))
+
+    def brought(self, device: Device) -> None:
+        """Bring data and bundle, for the session whose asof has closed last; a hosted exchange has no time before its first day."""
+        if device.config.venue.is_hosted:
+            return
+        asof = device.calendar.last_closed(device.clock.now())
+        report = device.run("pull", device.calendar.next(asof))
+        say(report.summary)
+        if EXIT_CODES[report.status]:
+            raise StoreUnreachable(
+                "data and bundle could not be brought", where=report.summary, fix="Mend that, then run `appliance setup` again"
+            )
+
+    def armed(self, device: Device) -> None:
+        """Show the next plan and arm the device, if a person says so."""
+        if not device.latch.read().is_fresh or self.options.arm is False:
+            return
+        if device.config.venue.is_hosted and self.options.session is None:
+            say("Its exchange lives in this device: `appliance arm --session D` shows the plan of a session of the dataset.")
+            return
+        day = self.options.session or next_session(device)
+        is_known = device.config.venue.is_hosted or device.calendar.session(device.calendar.previous(day)).close <= device.clock.now()
+        if not is_known:
+            say(f"The plan of {day} is made once the session before it has closed; the device may be armed before it is known.")
+        if self.options.arm is None:
+            if not self.interview.is_asking:
+                return
+            if self.interview.ask("arming", f"Show the plan of {day} and arm the device? (yes or no)", "yes") not in ("yes", "y"):
+                return
+        record, _ = arm_after_showing(device, str(day) if is_known else "", yes=self.options.yes, is_quiet=False)
+        say(record.sentence())
+
+    def backed_up(self) -> None:
+        """Take the first backup, where there is a place and none is in it."""
+        config = load_config(self.folder.config)
+        if not config.backup.to:
+            return
+        vault = vault_at(config.backup, self.folder.root, self.keys_in)
+        if not listed(vault):
+            with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
+                take(ledger, vault, self.folder.copies, at=SystemClock().now(), code_version=code_version("appliance"))
+
+
+def _asked(url: str, pair: KeyPair) -> Broker:
+    return broker_asked_once(url, pair.key_id, pair.secret, SystemClock())
+
+
+def _unproven(config: ApplianceConfig, gross: float) -> ApplianceConfig:
+    portfolio = config.portfolio.model_copy(update={"rehearsal_gross": gross})
+    return config.model_copy(update={"accept_unproven": True, "portfolio": portfolio})
+
+
+def _listed(rows: Sequence[Holding], sentence: str) -> None:
+    lines = [f"  {row.symbol:<8} {row.quantity:>12} at {row.price:>12} USD, {row.value:>14,.2f} USD" for row in rows]
+    say("\n".join([*lines, sentence]))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FixInput("a file of addresses cannot be read", where=f"{path}: {reason_of(error)}", fix="Name another one") from None
+
+
+def _key_file(text: str, store: str) -> str:
+    trusted(Path(text), store)
+    return text
+
+
+def _place(text: str) -> str:
+    """Return a place for backups that is there: a folder, an object store, or none."""
+    if text == NONE or "://" in text:
+        return text
+    folder = Path(text)
+    if not folder.is_dir():
+        raise FixInput("no such folder", where=text, fix="Make it first, on another disk than the state folder's")
+    return str(folder.resolve())
+
+
+def _amount(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        raise FixInput(f"{text!r} is no number") from None
+    if not found >= 1:
+        raise FixInput(f"{text} USD is less than one")
+    return found
