@@ -37,6 +37,8 @@ class Answers(Config):
     equity : float or None
         Of a hosted exchange.
     positions : str or None
+    declined : tuple of str
+        Credentials that a person wanted none of.
     """
 
     venue: str | None = None
@@ -52,6 +54,7 @@ class Answers(Config):
     rehearsal_gross: float | None = None
     equity: float | None = None
     positions: str | None = None
+    declined: tuple[str, ...] = ()
 
 
 class PersonLeft(Exception):

@@ -226,11 +226,13 @@ class Wizard:
         for name, given, question in asked:
             if given is not None:
                 text = _text_of(given)
-            elif (self.keys_in / name).is_file() or not self.interview.is_asking:
+            elif (self.keys_in / name).is_file() or name in self.interview.kept().declined or not self.interview.is_asking:
                 continue
             else:
                 text = self.interview.ask(f"the credential {name}", f"{question} ({NONE} for none)", NONE)
-            if text.strip() != NONE:
+            if text.strip() == NONE:
+                self.interview.keep(declined=(*self.interview.kept().declined, name))
+            else:
                 paper_keys.keep(self.keys_in, DurableFs(), [(name, "\n".join(text.split()))])
 
     # -- config.yml -----------------------------------------------------------------------------------------------------
@@ -308,7 +310,7 @@ class Wizard:
 
     def _with_evidence(self, config: ApplianceConfig, store: PublishedStore) -> ApplianceConfig:
         """Ask whether an unproven model may trade, where the store has nothing else."""
-        sleeves = tuple(config.router.weights)
+        sleeves = tuple(config.sleeves)
         if find_latest(store.find, sleeves, (Role.CHAMPION,)) is not None:
             return config
         if find_latest(store.find, sleeves, (Role.EVALUATION,)) is None:

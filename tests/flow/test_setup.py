@@ -26,8 +26,8 @@ from signals.schedule.job_windows import windows
 from tests.fakes import exchange as small
 from tests.fakes import steering
 from tests.fakes.device import Done, Workbench
-from tests.fakes.store import Published
 from tests.fakes.forked_terminal import CTRL_C, Terminal, running
+from tests.fakes.store import Published
 
 KEY, SECRET = "PKTESTTESTTESTTEST01", "canary" + "S3cretS3cretS3cretS3cretS3cretS3cr"
 HELD = "GCLK"
@@ -268,6 +268,9 @@ def test_positions_of_others_are_asked_about_and_each_word_does_what_it_says(pub
         nobody = bench(*asked(published, url, keys, "--no-arm"))
         assert nobody.code == 2 and "--positions adopt, keep, flatten or abort" in nobody.err
         with running("setup", "--state", str(bench.state)) as terminal:
+            for question in ("Addresses to be told", "dead-man's check"):
+                terminal.expect(question)
+                terminal.type("")
             terminal.expect("What becomes of them?")
             terminal.type("abort")
             assert terminal.ended() == 2 and "nothing was decided" in terminal.shown
