@@ -41,7 +41,7 @@ from tests.fakes.store import SIGNER  # noqa: E402
 from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
 from trainer.curation.generated import generate  # noqa: E402
-from trainer.curation.ingest import DeliveryFiles, ingest  # noqa: E402
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest  # noqa: E402
 from trainer.curation.vendors.mapping import Mapping  # noqa: E402
 from trainer.publishing.dataset import publish_data  # noqa: E402
 
@@ -144,7 +144,9 @@ def curated(root: Path, symbols: int, sessions: int) -> dict[str, Manifest]:
     pq.write_table(table.filter(pc.less(table["date"], datetime(END.year, END.month, END.day))), root / "cut.parquet")
     return {
         name: ingest(
-            DeliveryFiles(source, actions), root / name, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market"
+            DeliveryFiles(source, actions),
+            root / name,
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market"),
         )
         for name, source in (("yesterday", root / "cut.parquet"), ("today", bars))
     }

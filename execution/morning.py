@@ -19,7 +19,7 @@ from execution.planning import plan as planning
 from execution.planning.plan import PlanInputs
 from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
 from execution.planning.rounding import Exact, followed, restated
-from portfolio.build import build
+from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend
 from portfolio.risk.model import RiskModel, estimate, with_volatility
@@ -177,9 +177,8 @@ def wanted(
         limits,
         begun,
         session,
+        AccountSize(float(equity), {symbol: float(price) for symbol, price in morning.prices.items()}),
         ramp=ramp,
-        equity_usd=float(equity),
-        prices={symbol: float(price) for symbol, price in morning.prices.items()},
     )
     return MorningTargets(targets, weights_held(held, priced, equity), begun)
 

@@ -7,6 +7,7 @@ invariants and checks them on every value it makes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -19,7 +20,23 @@ from portfolio.weights import TargetWeights
 from signals.errors import InvariantBroken
 from signals.scoring.scores import Scores
 
-__all__ = ["BookSides", "PortfolioConfig", "build"]
+__all__ = ["AccountSize", "BookSides", "PortfolioConfig", "build"]
+
+
+@dataclass(frozen=True, eq=False)
+class AccountSize:
+    """What the account can buy.
+
+    Attributes
+    ----------
+    equity_usd : float
+        Positive.
+    prices : mapping of symbol to USD, optional
+        Of one share: a name of which one is above the name cap is replaced by the next.
+    """
+
+    equity_usd: float
+    prices: Mapping[str, float] | None = None
 
 
 def build(
@@ -28,10 +45,9 @@ def build(
     limits: PortfolioConfig,
     current: TargetWeights | Mapping[str, float],
     session: date,
+    size: AccountSize,
     *,
     ramp: float = 1.0,
-    equity_usd: float,
-    prices: Mapping[str, float] | None = None,
 ) -> TargetWeights:
     """Return the weights to hold after the open of `session`.
 
@@ -45,13 +61,10 @@ def build(
         Where the step begins, at the close of `asof`: what is held, without what whole shares made of it.
     session : date
         D.
+    size : AccountSize
     ramp : float
         Share of the ordinary step to take, in (0, 1]: below 1 on the first sessions after funding, a halt or a new
         bundle.
-    equity_usd : float
-        Positive.
-    prices : mapping of symbol to USD, optional
-        Of one share: a name of which one is above the name cap is replaced by the next.
 
     Raises
     ------
@@ -62,10 +75,11 @@ def build(
     """
     if risk.asof != scores.asof:
         raise InvariantBroken("scores and risk model differ in asof", where=f"{scores.asof} and {risk.asof}")
+    equity_usd = size.equity_usd
     if not 0 < ramp <= 1 or not equity_usd > 0:
         raise InvariantBroken(f"a ramp of {ramp} or an equity of {equity_usd}")
     held = _as_mapping(current)
-    book = target_book(scores, risk, limits, held, equity_usd, prices)
+    book = target_book(scores, risk, limits, held, equity_usd, size.prices)
     k = limits.step_sessions or book.candidates.backing.step_sessions
     symbols, way = way_to(book, risk, held, ramp / k, limits.band(equity_usd))
     taken = step(way, limits)

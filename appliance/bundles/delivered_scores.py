@@ -12,7 +12,7 @@ from datetime import date
 from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.ledger import Ledger
 from appliance.storage.published_store import PublishedStore
-from signals.bundle import Bundle, Keyset
+from signals.bundle import Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of
 from signals.scoring.evening_scores import ExpectedScores, Seen, open_scores, require_match, require_news, scores_name
@@ -31,18 +31,8 @@ class Delivery:
     sha256: str
 
 
-def fetch(
-    store: PublishedStore,
-    bundles: BundleStore,
-    ledger: Ledger,
-    bundle: Bundle,
-    asof: date,
-    snapshot_id: str,
-    calendar: str,
-    *,
-    name: str = "",
-) -> Delivery:
-    """Fetch the delivered scores of `asof` and check them; nothing is recorded yet.
+def fetch(store: PublishedStore, bundles: BundleStore, ledger: Ledger, wanted: ExpectedScores, name: str = "") -> Delivery:
+    """Fetch the delivered scores of an evening and check them; nothing is recorded yet.
 
     Parameters
     ----------
@@ -50,12 +40,10 @@ def fetch(
         Of published bundles.
     bundles : BundleStore
         Whose key set counts.
-    bundle : Bundle
-        In force: the scores must be its own.
-    snapshot_id, calendar : str
-        Of the data that the device holds.
+    wanted : ExpectedScores
+        Of the bundle in force and of the data that the device holds.
     name : str
-        Under which they are delivered; the bundle's sleeve unless given.
+        Under which they are delivered; their sleeve unless given.
 
     Raises
     ------
@@ -64,8 +52,7 @@ def fetch(
     ScoresRefused
         Signature, session, sleeve, feature spec, bundle or snapshot are wrong, or it is an older document.
     """
-    manifest = bundle.manifest
-    given = name or manifest.sleeve
+    asof, given = wanted.asof, name or wanted.sleeve
     place = scores_name(given, asof)
     content = store.find(place)
     if content is None:
@@ -76,7 +63,6 @@ def fetch(
         )
     digest = sha256_of(content)
     found = open_scores(content, _keyset(store, bundles), asof, place)
-    wanted = ExpectedScores(asof, manifest.sleeve, calendar, manifest.spec_hash, snapshot_id, bundle.sha256)
     require_match(found, wanted, place)
     require_news(found, digest, accepted(ledger, given), place)
     return Delivery(given, found.scored(), found.revision, digest)

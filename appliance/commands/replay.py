@@ -10,7 +10,7 @@ import typer
 from appliance.bundles.store import BundleStore
 from appliance.config import ApplianceConfig, Venue
 from appliance.options import DEFAULT_STATE, AsJson, to_session
-from appliance.runtime.commissioning import ROOT_KEY, root_key, settings
+from appliance.runtime.commissioning import ROOT_KEY, DeviceOptions, root_key, settings
 from appliance.runtime.replay import ReplaySummary
 from appliance.runtime.replay import replay as run_replay
 from appliance.settings import load_config
@@ -73,7 +73,7 @@ def _settings(
     like: Path, store: Path | None, trust: Path | None, configs: Path | None, equity: float, fixed_ic: float | None
 ) -> tuple[ApplianceConfig, PublicKey]:
     if store is not None:
-        config = settings(store=store, venue=Venue.EXCHANGE, equity=equity, configs=configs, fixed_ic=fixed_ic)
+        config = settings(DeviceOptions(store, Venue.EXCHANGE, equity, configs=configs, fixed_ic=fixed_ic))
         return config, root_key(trust or store / ROOT_KEY)
     folder = StateFolder(like)
     folder.require()

@@ -10,7 +10,7 @@ import typer
 from appliance.config import BarsFrom, Venue
 from appliance.controls.latch import Latch
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
-from appliance.runtime.commissioning import commission, settings, trusted
+from appliance.runtime.commissioning import DeviceOptions, commission, settings, trusted
 from appliance.runtime.device import opened
 from appliance.setup.arming import arm_after_showing
 from appliance.system.durable_files import DurableFs
@@ -47,7 +47,7 @@ def init(
     The device starts HALTED: nothing is wrong, no orders are sent until you arm it. The root key decides for ever
     which bundles it believes; it is printed so that you can compare it with the trainer's.
     """
-    config = settings(store=store, venue=venue, equity=equity, url=url, configs=configs, fixed_ic=fixed_ic, endpoint=endpoint, bars=bars)
+    config = settings(DeviceOptions(store, venue, equity, url, configs, fixed_ic, endpoint, bars))
     key = trusted(trust, store)
     manifest = commission(StateFolder(state), config, key, credentials=credentials)
     emit(

@@ -20,7 +20,7 @@ from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
 from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
-from appliance.daemon.supervisor import MANUAL, SMALL, Supervisor
+from appliance.daemon.supervisor import MANUAL, SMALL, DaemonParts, Supervisor
 from appliance.daemon.systemd import ServiceManager
 from appliance.options import DEFAULT_STATE, Credentials, State
 from appliance.system.clock import SystemClock
@@ -69,17 +69,8 @@ def daemon(
     for left in reversed(range(LOCK_ATTEMPTS)):
         try:
             with only_daemon(folder):
-                supervisor = Supervisor(
-                    folder,
-                    (runtime or folder.root).resolve(),
-                    environment=os.environ,
-                    credentials=folder.key_folder(credentials),
-                    real=clock,
-                    gate=Gate(clock),
-                    wake_ups=wake_ups,
-                    pace=pace,
-                    log=logger,
-                )
+                parts = DaemonParts(os.environ, folder.key_folder(credentials), clock, Gate(clock), wake_ups, pace, logger)
+                supervisor = Supervisor(folder, (runtime or folder.root).resolve(), parts)
                 Process(supervisor, wake_ups, folder, os.environ, pace, logger).run()
                 return
         except Locked:

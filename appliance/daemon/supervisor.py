@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from threading import Thread
@@ -60,14 +61,12 @@ SMALL = ProcessLimits(120.0, 512)
 LIMITS = {row.job: ProcessLimits(row.seconds, row.megabytes) for row in TIMETABLE}
 
 
-class Supervisor:
-    """The device between its jobs.
+@dataclass(frozen=True, eq=False)
+class DaemonParts:
+    """What the daemon works with.
 
-    Parameters
+    Attributes
     ----------
-    folder : StateFolder
-    runtime : Path
-        Folder of `health.json` and `metrics.prom`.
     environment : mapping of str to str
         Of every child.
     credentials : Path or None
@@ -81,28 +80,29 @@ class Supervisor:
     log : structlog logger
     """
 
-    def __init__(
-        self,
-        folder: StateFolder,
-        runtime: Path,
-        *,
-        environment: Mapping[str, str],
-        credentials: Path | None,
-        real: Clock,
-        gate: Gate,
-        wake_ups: WakeUps,
-        pace: Pace,
-        log: structlog.stdlib.BoundLogger,
-    ) -> None:
-        self._folder, self._environment = folder, environment
+    environment: Mapping[str, str]
+    credentials: Path | None
+    real: Clock
+    gate: Gate
+    wake_ups: WakeUps
+    pace: Pace
+    log: structlog.stdlib.BoundLogger
+
+
+class Supervisor:
+    """The device between its jobs; `health.json` and `metrics.prom` are written to the folder `runtime`."""
+
+    def __init__(self, folder: StateFolder, runtime: Path, parts: DaemonParts) -> None:
+        real, pace, log = parts.real, parts.pace, parts.log
+        self._folder, self._environment = folder, parts.environment
         self._real, self._pace, self._log = real, pace, log
         self._ledger_view, self._latch = LedgerView(folder), Latch(folder.root, DurableFs())
-        self._watcher = configured_heartbeat(credentials)
+        self._watcher = configured_heartbeat(parts.credentials)
         self.announcer = Announcer(self._ledger_view, log)
-        self.clock_guard = ClockGuard(gate, self.notify, self.close_latch)
-        self._publisher = Publisher(folder, runtime, credentials, real, pace.publish)
+        self.clock_guard = ClockGuard(parts.gate, self.notify, self.close_latch)
+        self._publisher = Publisher(folder, runtime, parts.credentials, real, pace.publish)
         self.liveness = Liveness(real.monotonic())
-        self._at_work, self._attempts, self._wake_ups = ProcessSlot(), Attempts(), wake_ups
+        self._at_work, self._attempts, self._wake_ups = ProcessSlot(), Attempts(), parts.wake_ups
         self._attendances = Attendances(folder, self._latch, self._ledger_view, self._attempts, pace, self._venue_now)
         self._outcomes = JobOutcomes(
             self._ledger_view, self._latch, self._attempts, pace.retry, lambda: self._clock.now(), self.notify, log

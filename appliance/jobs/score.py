@@ -46,6 +46,7 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.monitoring.drift import Drift
 from signals.schedule.job_windows import windows
+from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
@@ -268,8 +269,9 @@ def _delivered(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps
 
 
 def _fetched(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Delivery:
-    snapshot, bundles = held_snapshot(asof, deps), slot_store(slot, deps.folder, deps.fs)
-    return fetch(deps.sources.bundles(), bundles, deps.ledger, bundle, asof, snapshot.id, deps.calendar.name, name=slot.key)
+    snapshot, manifest = held_snapshot(asof, deps), bundle.manifest
+    wanted = ExpectedScores(asof, manifest.sleeve, deps.calendar.name, manifest.spec_hash, snapshot.id, bundle.sha256)
+    return fetch(deps.sources.bundles(), slot_store(slot, deps.folder, deps.fs), deps.ledger, wanted, name=slot.key)
 
 
 def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:

@@ -21,7 +21,7 @@ from appliance.ledger import fills as fill_rows
 from appliance.ledger import nav, snapshots
 from appliance.ledger.nav import ZERO, NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from execution.costs.real import Liquidity, RealCosts, dividends_due, liquidity_of, real_costs
+from execution.costs.real import Liquidity, RealCosts, TradedSession, dividends_due, liquidity_of, real_costs
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
 from execution.planning.restating import new_names
@@ -113,4 +113,5 @@ def _costs(session: date, closing: AccountSnapshot, deps: Deps) -> RealCosts:
     held = {p.symbol: p.quantity for p in opening.positions} if opening else {}
     dataset = deps.market.dataset()
     basis = dataset.basis if dataset else PriceBasis.TOTAL_RETURN
-    return real_costs(filled, held, closing.positions, liquidity, actions, basis, session, deps.calendar.next(session))
+    traded = TradedSession(session, deps.calendar.next(session), filled, held, closing.positions, actions, basis)
+    return real_costs(traded, liquidity)

@@ -102,16 +102,23 @@ def add(ledger: Ledger, intent: Intent, at: datetime) -> None:
         _record(ledger, key.client_order_id, None, IntentState.PLANNED, at, "")
 
 
+@dataclass(frozen=True)
+class OrderFacts:
+    """What a step learns of the order at the broker: its id, shares filled, HTTP status and code of a refusal.
+
+    None keeps what is recorded.
+    """
+
+    broker_order_id: str | None = None
+    filled_quantity: Decimal | None = None
+    refusal: tuple[int, int] | None = None
+
+
+NOTHING_NEW = OrderFacts()
+
+
 def move(
-    ledger: Ledger,
-    client_order_id: str,
-    to: IntentState,
-    at: datetime,
-    reason: str = "",
-    *,
-    broker_order_id: str | None = None,
-    filled_quantity: Decimal | None = None,
-    refusal: tuple[int, int] | None = None,
+    ledger: Ledger, client_order_id: str, to: IntentState, at: datetime, reason: str = "", learned: OrderFacts = NOTHING_NEW
 ) -> JournalEntry:
     """Take one step of the state machine, durably, and return the entry in its new state.
 
@@ -122,7 +129,7 @@ def move(
         entry = require(ledger, client_order_id)
         if to not in MOVES[entry.state]:
             raise InvariantBroken(f"an intent does not go from {entry.state} to {to}", where=client_order_id)
-        _write(ledger, entry, to, at, reason, broker_order_id, filled_quantity, refusal)
+        _write(ledger, entry, to, at, reason, learned)
         _record(ledger, client_order_id, entry.state, to, at, reason)
         return require(ledger, client_order_id)
 
@@ -131,7 +138,7 @@ def record_filled(ledger: Ledger, client_order_id: str, filled_quantity: Decimal
     """Record a larger filled quantity of an intent that stays in its state."""
     with ledger.transaction():
         entry = require(ledger, client_order_id)
-        _write(ledger, entry, entry.state, at, entry.reason, None, filled_quantity, None)
+        _write(ledger, entry, entry.state, at, entry.reason, OrderFacts(filled_quantity=filled_quantity))
 
 
 def correct(
@@ -154,27 +161,18 @@ def correct(
         _record(ledger, client_order_id, entry.state, to, at, reason)
 
 
-def _write(
-    ledger: Ledger,
-    entry: JournalEntry,
-    to: IntentState,
-    at: datetime,
-    reason: str,
-    broker_order_id: str | None,
-    filled_quantity: Decimal | None,
-    refusal: tuple[int, int] | None,
-) -> None:
-    filled = entry.filled_quantity if filled_quantity is None else filled_quantity
+def _write(ledger: Ledger, entry: JournalEntry, to: IntentState, at: datetime, reason: str, learned: OrderFacts) -> None:
+    filled = entry.filled_quantity if learned.filled_quantity is None else learned.filled_quantity
     posts = entry.posts + (to is IntentState.SENDING)
     if filled < entry.filled_quantity:
         raise InvariantBroken(f"filled fell from {entry.filled_quantity} to {filled} shares", where=entry.client_order_id)
     if posts > 2:
         raise InvariantBroken("an intent is posted at most twice", where=entry.client_order_id)
-    status, code = refusal or entry.refusal or (None, None)
+    status, code = learned.refusal or entry.refusal or (None, None)
     ledger.execute(
         "UPDATE intents SET state = ?, broker_order_id = ?, posts = ?, filled_quantity = ?, reason = ?,"
         " refusal_status = ?, refusal_code = ?, updated_at = ? WHERE client_order_id = ?",
-        (to, broker_order_id or entry.broker_order_id, posts, filled, reason, status, code, at, entry.client_order_id),
+        (to, learned.broker_order_id or entry.broker_order_id, posts, filled, reason, status, code, at, entry.client_order_id),
     )
 
 

@@ -29,7 +29,7 @@ from appliance.market.bar_columns import COLUMNS
 from appliance.market.rows import action_row, audit_body
 from appliance.market.snapshot import CompletedSession
 from appliance.market.store import MarketStore
-from appliance.market.vendor_curation import FIGURES, Curated, curated, fresh_actions, stored_since, unrecorded
+from appliance.market.vendor_curation import FIGURES, Curated, StoredBars, curated, fresh_actions, stored_since, unrecorded
 from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
 from appliance.system.ports import Fs
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
@@ -123,19 +123,13 @@ def complete(
         )
     window = _window(calendar, newest)
     held = stored_since(market.connection(), window)
-    symbols = tuple(sorted(held.newest_symbols()))
-    reported, unsupported = source.actions(symbols, newest, calendar.next(asof))
-    actions = fresh_actions(reported, held.actions, calendar, asof)
-    renamed = {a.new_symbol for a in (*held.actions, *actions) if a.new_symbol and a.effective > newest}
-    asked, wanted = {*symbols, *renamed}, set(days)
-    rows = [_bar(row) for row in source.bars(sorted(asked), days[0], asof, calendar) if row.symbol in asked and row.day in wanted]
-    found = curated(held, rows, actions, days, days_array(calendar.between(window, asof)), manifest)
+    answer = _asked(source, held, newest, days, calendar)
+    found = curated(held, answer.rows, answer.actions, days, days_array(calendar.between(window, asof)), manifest)
     is_red = found.audits[-1].status is SessionStatus.RED
     kept = found.audits[:-1] if is_red else found.audits
     if kept:
-        told_of = _vendor_records(rows, actions, held.actions, [audit.session for audit in kept])
-        parts = [store_record(fs, folder, one) for one in told_of]
-        _store(market, found, kept, actions, parts)
+        records = _vendor_records(answer.rows, answer.actions, held.actions, [audit.session for audit in kept])
+        _store(market, found, kept, answer.actions, [store_record(fs, folder, one) for one in records])
     if is_red:
         raise _red(found.audits[-1])
     return CompletionResult(
@@ -143,8 +137,28 @@ def complete(
         derived,
         sum(audit.usable for audit in kept),
         sum(audit.quarantined for audit in kept),
-        tuple(unsupported),
+        answer.unsupported,
     )
+
+
+@dataclass(frozen=True)
+class _VendorAnswer:
+    """Bars of the sessions asked for, actions that are not recorded yet, and those that we cannot represent."""
+
+    rows: list[VendorBar]
+    actions: tuple[Action, ...]
+    unsupported: tuple[str, ...]
+
+
+def _asked(source: BarSource, held: StoredBars, newest: date, days: Sequence[date], calendar: Calendar) -> _VendorAnswer:
+    """Ask the vendor for the sessions `days`, under every name that what is held has or gets."""
+    asof, symbols = days[-1], tuple(sorted(held.newest_symbols()))
+    reported, unsupported = source.actions(symbols, newest, calendar.next(asof))
+    actions = fresh_actions(reported, held.actions, calendar, asof)
+    renamed = {a.new_symbol for a in (*held.actions, *actions) if a.new_symbol and a.effective > newest}
+    asked, wanted = {*symbols, *renamed}, set(days)
+    rows = [_bar(row) for row in source.bars(sorted(asked), days[0], asof, calendar) if row.symbol in asked and row.day in wanted]
+    return _VendorAnswer(rows, actions, tuple(unsupported))
 
 
 def _require_raw(manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from appliance.ledger import broker_orders, intents, plans
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import JournalEntry, OrderFacts
 from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders import sending_windows
 from appliance.orders.conservation import conserve
@@ -125,7 +125,7 @@ def _post(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         return adopt(path, entry, outcome.order, "acknowledged")
     if isinstance(outcome, Refused):
         refused = (outcome.status, outcome.code)
-        return intents.move(ledger, cid, IntentState.REFUSED, at, outcome.message, refusal=refused)
+        return intents.move(ledger, cid, IntentState.REFUSED, at, outcome.message, OrderFacts(refusal=refused))
     entry = intents.move(ledger, cid, IntentState.UNKNOWN, at, outcome.reason)
     if outcome.is_taken and entry.posts == 1:
         _refuse_anothers(path, entry)

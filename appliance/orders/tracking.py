@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from appliance.ledger import broker_orders, intents
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import JournalEntry, OrderFacts
 from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, FINISHED, LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
@@ -33,7 +33,7 @@ def adopt(path: OrderPath, entry: JournalEntry, order: BrokerOrder, reason: str)
     at = path.clock.now()
     with path.ledger.transaction():
         broker_orders.save(path.ledger, order, at)
-        entry = intents.move(path.ledger, entry.client_order_id, IntentState.ACKED, at, reason, broker_order_id=order.id)
+        entry = intents.move(path.ledger, entry.client_order_id, IntentState.ACKED, at, reason, OrderFacts(order.id))
     if not agrees(entry.intent, order):
         raise UnknownOrder(
             "the broker's order under our id is not the one that we meant",
@@ -93,7 +93,7 @@ def track(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> JournalEn
         return intents.require(path.ledger, cid)
     if entry.state not in LIVE_AT_BROKER or (entry.state is IntentState.PARTIAL and to is IntentState.WORKING):
         raise _break(f"an order that was {entry.state} is reported {to}", cid)
-    return intents.move(path.ledger, cid, to, at, order.raw_status, filled_quantity=order.filled_quantity)
+    return intents.move(path.ledger, cid, to, at, order.raw_status, OrderFacts(filled_quantity=order.filled_quantity))
 
 
 def confirm_filled(path: OrderPath, entry: JournalEntry) -> None:

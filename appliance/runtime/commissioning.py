@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,20 +80,11 @@ def _write(folder: StateFolder, config: ApplianceConfig, fs: DurableFs) -> None:
     fs.write(folder.config, (HEADER + settings).encode())
 
 
-def settings(
-    *,
-    store: Path | str,
-    venue: Venue,
-    equity: float,
-    url: str = "",
-    configs: Path | None = None,
-    fixed_ic: float | None = None,
-    endpoint: str = "",
-    bars: BarsFrom = BarsFrom.PUBLISHED,
-) -> ApplianceConfig:
-    """Compose a device's settings from a folder of YAML files and what a person gave on the command line.
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What a person gives on the command line for a new device.
 
-    Parameters
+    Attributes
     ----------
     store : Path or str
         Holds data/, published bundles and keyset.json: a folder, or `s3://bucket/prefix`.
@@ -107,17 +99,30 @@ def settings(
     bars : BarsFrom
         Source of the sessions that the published dataset does not hold yet.
     """
-    content: dict[str, Any] = _sections(configs) if configs else {}
-    exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{equity:.2f}"}
-    content["venue"] = {**content.get("venue", {}), "broker": venue.value, "url": url, "exchange": exchange}
-    content["stores"] = {**content.get("stores", {}), **_places(str(store))}
-    if endpoint:
-        content["stores"]["s3"] = {**content["stores"].get("s3", {}), "endpoint": endpoint}
-    if bars is not BarsFrom.PUBLISHED:
-        content["stores"]["bars"] = bars.value
-    if fixed_ic is not None:
-        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": fixed_ic}
-    return parse(content, ApplianceConfig, where=str(configs or "the options"))
+
+    store: Path | str
+    venue: Venue
+    equity: float
+    url: str = ""
+    configs: Path | None = None
+    fixed_ic: float | None = None
+    endpoint: str = ""
+    bars: BarsFrom = BarsFrom.PUBLISHED
+
+
+def settings(given: DeviceOptions) -> ApplianceConfig:
+    """Compose a device's settings from a folder of YAML files and what a person gave on the command line."""
+    content: dict[str, Any] = _sections(given.configs) if given.configs else {}
+    exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{given.equity:.2f}"}
+    content["venue"] = {**content.get("venue", {}), "broker": given.venue.value, "url": given.url, "exchange": exchange}
+    content["stores"] = {**content.get("stores", {}), **_places(str(given.store))}
+    if given.endpoint:
+        content["stores"]["s3"] = {**content["stores"].get("s3", {}), "endpoint": given.endpoint}
+    if given.bars is not BarsFrom.PUBLISHED:
+        content["stores"]["bars"] = given.bars.value
+    if given.fixed_ic is not None:
+        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": given.fixed_ic}
+    return parse(content, ApplianceConfig, where=str(given.configs or "the options"))
 
 
 def root_key(path: Path) -> PublicKey:

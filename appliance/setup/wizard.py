@@ -19,7 +19,7 @@ from appliance.doctor import DeviceProbe, Finding, examine
 from appliance.ledger import AccessMode, Ledger, broker_orders, intents, snapshots
 from appliance.ledger.choices import Choice
 from appliance.orders.order_path import another_device
-from appliance.runtime.commissioning import commission, rewrite, settings, trusted
+from appliance.runtime.commissioning import DeviceOptions, commission, rewrite, settings, trusted
 from appliance.runtime.device import Device, opened
 from appliance.runtime.venue import broker_asked_once
 from appliance.schedule.job import EXIT_CODES
@@ -288,7 +288,7 @@ class Wizard:
         url, endpoint = self.interview.given.url or kept.url or "", self.interview.given.endpoint or kept.endpoint or ""
         bars = BarsFrom(self.interview.given.bars or kept.bars or BarsFrom.PUBLISHED.value)
         venue = Venue(kept.venue or Venue.ALPACA_PAPER.value)
-        return settings(store=store, venue=venue, equity=float(equity), configs=self.options.configs, bars=bars, url=url, endpoint=endpoint)
+        return settings(DeviceOptions(store, venue, float(equity), url, self.options.configs, endpoint=endpoint, bars=bars))
 
     def _store(self, text: str, credentials: Path | None) -> str:
         """Return the store once its dataset can be read."""

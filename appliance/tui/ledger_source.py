@@ -26,7 +26,7 @@ from appliance.storage.published_store import MANIFEST
 from appliance.system.clock import venue_time
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
-from appliance.views.overview import Overview, overview
+from appliance.views.overview import DeviceTime, Overview, overview
 from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
 from signals.market.sessions import Calendar
@@ -162,16 +162,8 @@ class LedgerSource:
         ledger = self._opened()
         now, real = self._now, self._clock.now()
         newest = newest_session(ledger)
-        found = overview(
-            ledger,
-            self.folder,
-            now,
-            self._published(venue.manifest),
-            is_hosted=venue.is_hosted,
-            entering=venue.entering,
-            real=real,
-            no_time=self._no_time,
-        )
+        time = DeviceTime(now, self._published(venue.manifest), venue.is_hosted, real, venue.entering, self._no_time)
+        found = overview(ledger, self.folder, time)
         if newest is None:
             trouble = Trouble(
                 SourceCondition.EMPTY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +13,6 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.tripwires import TripwireAction
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.figures import PullFigures
-from appliance.ledger.snapshots import AccountSnapshot
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
 from appliance.status.health import HealthStatus, assess
 from appliance.status.upkeep import keys_reason
@@ -170,23 +169,12 @@ class Overview:
         return View(COLUMNS, tuple(rows), "", self.session, {"near": list(self.near), "jobs": list(self.jobs)})
 
 
-def overview(
-    ledger: Ledger,
-    folder: StateFolder,
-    now: datetime | None,
-    calendar: Calendar | None,
-    *,
-    is_hosted: bool,
-    real: datetime,
-    entering: Entering = AT_THE_OPEN,
-    no_time: str = "",
-) -> Overview:
-    """Gather everything one look needs.
+@dataclass(frozen=True)
+class DeviceTime:
+    """What is known of the time of a device.
 
-    Parameters
+    Attributes
     ----------
-    ledger : Ledger
-    folder : StateFolder
     now : datetime or None
         The venue's time, UTC; None where that is not known: nothing is called late then.
     calendar : Calendar or None
@@ -200,36 +188,43 @@ def overview(
     no_time : str
         Why `now` is not known, where that is a concern.
     """
+
+    now: datetime | None
+    calendar: Calendar | None
+    is_hosted: bool
+    real: datetime
+    entering: Entering = AT_THE_OPEN
+    no_time: str = ""
+
+
+def overview(ledger: Ledger, folder: StateFolder, time: DeviceTime) -> Overview:
+    """Gather everything one look needs."""
     latch = Latch(folder.root, DurableFs()).read()
     session = newest_session(ledger)
     todays = runs.of_session(ledger, session) if session else ()
     found = bundles.traded(folder.bundles)
+    tripped = [row for row in tripwires.of_session(ledger, session) if row.tripped] if session else []
+    daemon, seen = (DaemonState.NOT_NEEDED, None) if time.is_hosted else daemon_state(folder, time.real)
+    asof, status = _data(ledger)
+    behind = _behind(asof, time.now, time.calendar)
     undelivered = sum(not row.delivered for row in alerts.newest(ledger, RECENT_ALERTS))
     health = assess(latch, todays, undelivered, bool(found))
-    tripped = [row for row in tripwires.of_session(ledger, session) if row.tripped] if session else []
-    daemon, seen = (DaemonState.NOT_NEEDED, None) if is_hosted else daemon_state(folder, real)
-    asof, status = _data(ledger)
-    behind = _behind(asof, now, calendar)
-    concerns = [*health.reasons] if health.verdict is not HealthStatus.OK else []
-    concerns += [f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped]
-    concerns += [f"bundle: {text}" for one in found.values() for text in one.faults]
-    if no_time:
-        concerns.append(f"{no_time}: neither the next job nor whether the data are late is known")
-    if now and (expiring := keys_reason(folder.bundles, now.date())):
-        concerns.append(expiring)
-    if behind:
-        concerns.append(f"the newest scores are of {asof}, {behind} sessions behind the last close")
+    concerns = [
+        *(health.reasons if health.verdict is not HealthStatus.OK else ()),
+        *(f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped),
+        *(f"bundle: {text}" for one in found.values() for text in one.faults),
+        *_concerns_of_time(folder, time),
+        *((f"the newest scores are of {asof}, {behind} sessions behind the last close",) if behind else ()),
+    ]
     checked = tripwire_checks.checks(ledger, session).rows if session else ()
-    held, values = snapshots.latest(ledger), nav.history(ledger, date.max, CURVE_SESSIONS)
-    start = snapshots.first(ledger)
+    values = nav.history(ledger, date.max, CURVE_SESSIONS)
     last = values[-1] if values else None
-    account = _account(held, values, start.last_equity if start else None)
     return Overview(
         mode=_mode(latch, tripped),
         concerns=tuple(concerns),
         latch=latch,
         session=session,
-        account=account,
+        account=_account(ledger, values),
         real_nav=last.restated_nav if last else None,
         real_nav_of=last.session if last else None,
         curve=tuple(float(row.paper_nav) for row in values),
@@ -239,7 +234,7 @@ def overview(
         bundle=_each(found, lambda _, one: one.name),
         bundle_role=_each(found, lambda _, one: one.manifest.role),
         bundle_age=_each(found, lambda sleeve, one: _bundle_age(ledger, sleeve, one.manifest)),
-        next_job=next_job(ledger, now, calendar, table_of(entering)),
+        next_job=next_job(ledger, time.now, time.calendar, table_of(time.entering)),
         daemon=daemon,
         daemon_at=seen,
         near=tuple(checked[:TOP_CHECKS]),
@@ -248,10 +243,19 @@ def overview(
     )
 
 
-def _account(held: AccountSnapshot | None, values: tuple[nav.NavRow, ...], first: Decimal | None) -> AccountFigures:
-    """Everything from one agreement with the broker, against the close before it."""
+def _concerns_of_time(folder: StateFolder, time: DeviceTime) -> Iterator[str]:
+    if time.no_time:
+        yield f"{time.no_time}: neither the next job nor whether the data are late is known"
+    if time.now and (expiring := keys_reason(folder.bundles, time.now.date())):
+        yield expiring
+
+
+def _account(ledger: Ledger, values: tuple[nav.NavRow, ...]) -> AccountFigures:
+    """Everything from the newest agreement with the broker, against the close before it."""
+    held, start = snapshots.latest(ledger), snapshots.first(ledger)
     if held is None:
         return AccountFigures()
+    first = start.last_equity if start else None
     before = next((row.paper_nav for row in reversed(values) if row.session < held.session), first)
     worth, equity = held.values, held.equity
     is_priced = worth is not None and equity > 0

@@ -119,19 +119,11 @@ def borrow_due(
     return cost.quantize(CENT, ROUND_HALF_EVEN), tuple(unknown)
 
 
-def real_costs(
-    fills: Sequence[Fill],
-    held_before: Mapping[str, Decimal],
-    closing: Sequence[Position],
-    liquidity: Mapping[str, Liquidity],
-    actions: Sequence[Action],
-    basis: PriceBasis,
-    session: date,
-    next_session: date,
-) -> RealCosts:
-    """Return every part of real minus paper of one session.
+@dataclass(frozen=True, eq=False)
+class TradedSession:
+    """What was held and traded in one session.
 
-    Parameters
+    Attributes
     ----------
     fills : sequence of Fill
         Of the session.
@@ -139,17 +131,27 @@ def real_costs(
         Before the open, under the names of the session.
     closing : sequence of Position
         At the close.
-    liquidity : mapping of symbol to Liquidity
-        By what was known before the session.
     actions : sequence of Action
         Effective on the session.
     """
-    impact, unknown = impact_due(fills, liquidity)
-    borrow, untiered = borrow_due(closing, liquidity, session, next_session)
+
+    session: date
+    next_session: date
+    fills: Sequence[Fill]
+    held_before: Mapping[str, Decimal]
+    closing: Sequence[Position]
+    actions: Sequence[Action]
+    basis: PriceBasis
+
+
+def real_costs(of: TradedSession, liquidity: Mapping[str, Liquidity]) -> RealCosts:
+    """Return every part of real minus paper of one session; `liquidity` is what was known before it, by symbol."""
+    impact, unknown = impact_due(of.fills, liquidity)
+    borrow, untiered = borrow_due(of.closing, liquidity, of.session, of.next_session)
     return RealCosts(
-        dividends=dividends_due(held_before, actions, basis),
+        dividends=dividends_due(of.held_before, of.actions, of.basis),
         borrow=-borrow,
-        fees=-fees_due(fills, session),
+        fees=-fees_due(of.fills, of.session),
         impact=-impact,
         unpriced=tuple(sorted({*unknown, *untiered})),
     )

@@ -44,7 +44,7 @@ from tests.fakes import corruptions
 from tests.fakes.corruptions import CORRUPTIONS, Corruption
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.base import Model
@@ -94,7 +94,9 @@ class History:
 def curated(file: str, basis: PriceBasis) -> Callable[[], tuple[Bars, frozenset[date]]]:
     def read() -> tuple[Bars, frozenset[date]]:
         folder = KEPT / file
-        manifest = ingest(DeliveryFiles(DATA / f"{file}.parquet"), folder, mapping=Mapping(), basis=basis, config=CurationConfig())
+        manifest = ingest(
+            DeliveryFiles(DATA / f"{file}.parquet"), folder, DeliveryTerms(mapping=Mapping(), basis=basis, config=CurationConfig())
+        )
         return with_red(folder, manifest)
 
     return read
@@ -103,7 +105,9 @@ def curated(file: str, basis: PriceBasis) -> Callable[[], tuple[Bars, frozenset[
 def generated() -> tuple[Bars, frozenset[date]]:
     folder = KEPT / "generated"
     bars, actions = generate(31, 120, 1_650, date(2023, 12, 29)).write(folder / "vendor")
-    manifest = ingest(DeliveryFiles(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    manifest = ingest(
+        DeliveryFiles(bars, actions), folder / "curated", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    )
     return with_red(folder / "curated", manifest)
 
 

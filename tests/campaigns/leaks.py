@@ -21,7 +21,7 @@ from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.generated.market import UNIVERSE_FORM, actions_rows
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 SYMBOLS, SESSIONS = 60, 1512
@@ -221,9 +221,7 @@ def delivered(market: Delivery, folder: Path, *, min_history: int = 253) -> Path
     ingest(
         DeliveryFiles(bars, actions, universe),
         folder / "data",
-        mapping=Mapping(),
-        basis=PriceBasis.SPLIT_ADJUSTED,
-        config=CurationConfig(min_history=min_history),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig(min_history=min_history)),
     )
     return folder / "data"
 

@@ -38,7 +38,7 @@ from tests.fakes.device import Workbench
 from tests.fakes.store import END, RANKED, publish_bundle, recipe, sign_data
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.validation.ic import overlapping_mean
 
@@ -178,7 +178,9 @@ def year(root: Path, equity: int, sessions: int, seed: int) -> Seen:
     market = generate(seed, sessions=LEARNED + SLEEVE.lookback_sessions + sessions, end=END, with_defects=False)
     bars, actions = market.write(root / "vendor")
     manifest = ingest(
-        DeliveryFiles(bars, actions), store / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="generated"
+        DeliveryFiles(bars, actions),
+        store / "data",
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="generated"),
     )
     sign_data(store / "data")
     days = manifest.calendar.between(manifest.first, manifest.last)[-sessions:]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END = date(2024, 12, 31)
@@ -43,5 +43,5 @@ def curate(
     day = table["date"].to_numpy().astype("datetime64[D]")
     thin = np.isin(day, np.array(without, dtype="datetime64[D]")) & (np.arange(len(day)) % 3 > 0)
     pq.write_table(planted(table.filter((day <= np.datetime64(until, "D")) & ~thin)), bars)
-    ingest(DeliveryFiles(bars, actions), folder / "curated", mapping=Mapping(), basis=PriceBasis.RAW, config=config)
+    ingest(DeliveryFiles(bars, actions), folder / "curated", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=config))
     return folder / "curated"

@@ -29,7 +29,7 @@ from tests.fakes import bundles
 from tests.fakes.onnx_models import floats_attribute, int_attribute, ints_attribute, model, node, string_attribute, strings_attribute
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import GeneratedMarket, generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.publishing.dataset import Signer
 
@@ -73,7 +73,9 @@ def publish_store(root: Path, market: GeneratedMarket | None = None) -> Publishe
 def publish_data(folder: Path, market: GeneratedMarket) -> Manifest:
     """Ingest the market as a vendor's delivery, and sign it."""
     bars, actions = market.write(folder.parent / "vendor")
-    manifest = ingest(DeliveryFiles(bars, actions), folder, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests")
+    manifest = ingest(
+        DeliveryFiles(bars, actions), folder, DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="tests")
+    )
     sign_data(folder)
     return manifest
 

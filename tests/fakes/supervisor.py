@@ -17,7 +17,7 @@ from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
-from appliance.daemon.supervisor import Supervisor
+from appliance.daemon.supervisor import DaemonParts, Supervisor
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.durable_files import DurableFs
@@ -80,13 +80,15 @@ class SupervisorBench:
         found = Hands(
             self.folder,
             self.root / "run",
-            environment=dict(os.environ),
-            credentials=None,
-            real=self,
-            gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
-            wake_ups=wake_ups,
-            pace=Pace(),
-            log=structlog.get_logger("appliance.daemon"),
+            DaemonParts(
+                environment=dict(os.environ),
+                credentials=None,
+                real=self,
+                gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
+                wake_ups=wake_ups,
+                pace=Pace(),
+                log=structlog.get_logger("appliance.daemon"),
+            ),
         )
         found.programs = self.programs
         wake_ups.start(found.look)

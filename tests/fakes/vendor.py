@@ -21,7 +21,7 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END, SYMBOLS, SESSIONS, NEW = date(2025, 6, 30), 40, 510, 30
@@ -54,10 +54,7 @@ def curated(folder: Path, bars: pa.Table, actions: pa.Table) -> Manifest:
     return ingest(
         DeliveryFiles(folder / "bars.parquet", folder / "actions.parquet"),
         folder / "data",
-        mapping=Mapping(),
-        basis=PriceBasis.RAW,
-        config=CurationConfig(eligibility=DEMANDING),
-        name="market",
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(eligibility=DEMANDING), name="market"),
     )
 
 

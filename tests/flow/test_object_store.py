@@ -43,7 +43,7 @@ from trainer.__main__ import app
 from trainer.curation.bucket import BucketStore
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data
@@ -114,7 +114,11 @@ def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
     versions = []
     for source, folder in ((root / "cut.parquet", root / "first"), (bars, root / "second")):
         versions.append(
-            ingest(DeliveryFiles(source, actions), data, mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market")
+            ingest(
+                DeliveryFiles(source, actions),
+                data,
+                DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market"),
+            )
         )
         sign_data(data)
         last = versions[-1].calendar.offset(versions[-1].last, -10)

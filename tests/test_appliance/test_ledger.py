@@ -605,7 +605,7 @@ def test_a_third_post_a_falling_fill_and_a_taken_key_are_refused(ledger: Ledger)
     assert entry.posts == 2
     with pytest.raises(InvariantBroken, match="at most twice"):
         intents.move(ledger, CID, S.SENDING, AT)
-    intents.move(ledger, CID, S.ACKED, AT, broker_order_id="b1", filled_quantity=Decimal(5))
+    intents.move(ledger, CID, S.ACKED, AT, learned=intents.OrderFacts("b1", Decimal(5)))
     intents.record_filled(ledger, CID, Decimal(6), AT)
     with pytest.raises(InvariantBroken, match="fell"):
         intents.record_filled(ledger, CID, Decimal(4), AT)

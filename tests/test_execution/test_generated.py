@@ -23,7 +23,7 @@ from trainer.curation.generated.defects import Planted
 from trainer.curation.generated.market import UNIVERSE_FILE
 from trainer.curation.generated.prices import draw_prices
 from trainer.curation.generated.returns import Returns, ar1, characters
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 END = date(2024, 6, 28)
@@ -38,7 +38,9 @@ def market() -> GeneratedMarket:
 def dataset(market: GeneratedMarket, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     folder = tmp_path_factory.mktemp("generated")
     bars, actions = market.write(folder)
-    manifest = ingest(DeliveryFiles(bars, actions), folder / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    manifest = ingest(
+        DeliveryFiles(bars, actions), folder / "data", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    )
     return folder / "data", manifest
 
 
@@ -76,7 +78,9 @@ def test_a_small_market_has_no_red_session_either(tmp_path: Path) -> None:
     for seed in range(4):
         bars, actions = generate(seed, 30, 400, END).write(tmp_path / str(seed))
         manifest = ingest(
-            DeliveryFiles(bars, actions), tmp_path / str(seed) / "data", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()
+            DeliveryFiles(bars, actions),
+            tmp_path / str(seed) / "data",
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()),
         )
         assert SessionStatus.RED not in {audit.status for audit in manifest.audits}
 
@@ -195,9 +199,7 @@ def test_the_universe_table_has_every_stock_from_its_first_year_on_until_its_dea
     manifest = ingest(
         DeliveryFiles(bars, actions, tmp_path / UNIVERSE_FILE),
         tmp_path / "data",
-        mapping=Mapping(),
-        basis=PriceBasis.RAW,
-        config=CurationConfig(),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()),
     )
     assert manifest.universe_state == "point-in-time" and manifest.universe_why
     assert not [audit for audit in manifest.audits if audit.status is SessionStatus.RED]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from portfolio.build import PortfolioConfig, build
+from portfolio.build import AccountSize, PortfolioConfig, build
 from portfolio.config import BookSides, CvarBudget, CvarMethod, Weighting
 from portfolio.policy.target import target_book
 from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
@@ -82,7 +82,7 @@ def test_a_budget_that_is_not_reached_changes_nothing() -> None:
 def test_a_budget_without_returns_is_refused_rather_than_guessed() -> None:
     config = PortfolioConfig(cvar=CvarBudget(limit=0.02))
     with pytest.raises(InvariantBroken, match="returns"):
-        build(random_scores(100), risk_model(100), config, {}, SESSION, equity_usd=1e6)
+        build(random_scores(100), risk_model(100), config, {}, SESSION, AccountSize(1e6))
 
 
 def test_the_three_tails_agree_on_a_normal_book_and_part_on_a_heavy_one() -> None:

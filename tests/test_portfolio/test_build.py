@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portfolio.build import PortfolioConfig, build
+from portfolio.build import AccountSize, PortfolioConfig, build
 from portfolio.config import BookSides
 from portfolio.policy.target import TargetBook, candidates_of, target_book
 from portfolio.risk.kelly import SizingCoefficient
@@ -53,7 +53,7 @@ def test_four_names_worked_by_hand() -> None:
     forecast = sqrt(0.0008 x 252 / 5) = 0.200798, so s = min(0.95, 0.5 f* = 0.517657, 0.1 / 0.200798 = 0.498012).
     """
     config = AT_ONCE.model_copy(update={"names_per_side": 1, "name_cap": 0.5, "stepped_name_limit": 0.6})
-    built = build(scores_of(np.array([4.0, 3.0, 2.0, 1.0]), ("A", "B", "C", "D")), four_names(), config, {}, SESSION, equity_usd=1e6)
+    built = build(scores_of(np.array([4.0, 3.0, 2.0, 1.0]), ("A", "B", "C", "D")), four_names(), config, {}, SESSION, AccountSize(1e6))
     assert built.symbols == ("A", "D")
     np.testing.assert_allclose(built.weights, [0.249006, -0.249006], atol=1e-6)
     assert told(built)["ic shrunk"] == "0.0180"
@@ -65,7 +65,7 @@ def test_the_first_session_moves_a_fifth_of_the_way() -> None:
     scores, risk = random_scores(300), risk_model(300)
     config = PortfolioConfig(round_trip_cost_bps=0)
     whole = target_book(scores, risk, config, {}, 1e6)
-    stepped = build(scores, risk, config, {}, SESSION, equity_usd=1e6)
+    stepped = build(scores, risk, config, {}, SESSION, AccountSize(1e6))
     wanted = dict(zip(whole.candidates.symbols, whole.weights / 5, strict=True))
     assert len(stepped.symbols) == 100
     for symbol, weight in by_symbol(stepped).items():
@@ -77,8 +77,8 @@ def test_the_full_flip_turns_over_a_fifth_of_the_gross() -> None:
     risk = replace(risk_model(300), beta=np.ones(300))
     values = np.random.default_rng(3).normal(size=300)
     config = PortfolioConfig(round_trip_cost_bps=0)
-    held = build(scores_of(values), risk, AT_ONCE, {}, SESSION, equity_usd=1e6)
-    flipped = build(scores_of(-values), risk, config, held, SESSION, equity_usd=1e6)
+    held = build(scores_of(values), risk, AT_ONCE, {}, SESSION, AccountSize(1e6))
+    flipped = build(scores_of(-values), risk, config, held, SESSION, AccountSize(1e6))
     assert held.gross == pytest.approx(0.95)
     assert told(flipped)["turnover"] == "0.1900"
 
@@ -86,11 +86,11 @@ def test_the_full_flip_turns_over_a_fifth_of_the_gross() -> None:
 def test_an_ic_of_zero_or_less_is_flat_and_still_unwinds() -> None:
     scores, risk = random_scores(100), risk_model(100, ic=-0.001)
     held = {"S0001": 0.02, "S0002": -0.02}
-    flat = build(scores, risk, PortfolioConfig(), held, SESSION, equity_usd=1e6)
+    flat = build(scores, risk, PortfolioConfig(), held, SESSION, AccountSize(1e6))
     assert by_symbol(flat) == pytest.approx({"S0001": 0.016, "S0002": -0.016})
     assert "supports no bet" in told(flat)["flat"]
     for _ in range(20):
-        flat = build(scores, risk, PortfolioConfig(), flat, SESSION, equity_usd=1e6)
+        flat = build(scores, risk, PortfolioConfig(), flat, SESSION, AccountSize(1e6))
     assert flat.gross == 0.0
 
 
@@ -98,8 +98,8 @@ def test_an_ic_of_zero_or_less_is_flat_and_still_unwinds() -> None:
 def test_the_whole_book_is_multiplied_by_what_its_evidence_supports(book_t: float, share: float) -> None:
     """Caps bind before (gross target 0.95) and every weight is 0.95 x (1 - 1/t^2) of the unit book's."""
     scores, config = random_scores(300), AT_ONCE.model_copy(update={"band_usd": 0.0, "band_share": 0.0})
-    whole = build(scores, risk_model(300), config, {}, SESSION, equity_usd=1e6)
-    sized = build(scores, risk_model(300, book_t=book_t), config, {}, SESSION, equity_usd=1e6)
+    whole = build(scores, risk_model(300), config, {}, SESSION, AccountSize(1e6))
+    sized = build(scores, risk_model(300, book_t=book_t), config, {}, SESSION, AccountSize(1e6))
     assert whole.gross == pytest.approx(0.95, rel=1e-3)
     np.testing.assert_allclose(sized.weights, whole.weights * share, atol=1e-9)
     assert told(sized)["sized by"] == f"evidence: {share:.4f} of the book that Kelly and the caps allow"
@@ -110,19 +110,19 @@ def test_the_whole_book_is_multiplied_by_what_its_evidence_supports(book_t: floa
     ("book_t", "why"), [(1.0, "t of 1.00 is not above 1"), (-2.0, "t of -2.00"), (None, "does not say what its book earned")]
 )
 def test_without_evidence_the_book_is_flat_and_says_why(book_t: float | None, why: str) -> None:
-    flat = build(random_scores(100), risk_model(100, book_t=book_t), AT_ONCE, {}, SESSION, equity_usd=1e6)
+    flat = build(random_scores(100), risk_model(100, book_t=book_t), AT_ONCE, {}, SESSION, AccountSize(1e6))
     assert flat.gross == 0.0 and why in told(flat)["flat"]
 
 
 def test_the_report_says_whether_kelly_binds_or_a_cap() -> None:
     """A small IC: c f* is below the gross target; with a large one the gross target binds."""
     scores = random_scores(300)
-    small = told(build(scores, risk_model(300, ic=0.0005), AT_ONCE, {}, SESSION, equity_usd=1e6))
-    large = told(build(scores, risk_model(300, ic=0.05), AT_ONCE, {}, SESSION, equity_usd=1e6))
+    small = told(build(scores, risk_model(300, ic=0.0005), AT_ONCE, {}, SESSION, AccountSize(1e6)))
+    large = told(build(scores, risk_model(300, ic=0.05), AT_ONCE, {}, SESSION, AccountSize(1e6)))
     assert small["binds"].startswith("fractional Kelly;") and large["binds"].startswith("gross target;")
     assert "gross target 0.9500, fractional Kelly" in small["bounds of the scale"]
     tight = PortfolioConfig(name_cap=0.012, round_trip_cost_bps=0)
-    capped = told(build(scores, risk_model(300), tight, {}, SESSION, equity_usd=1e6))
+    capped = told(build(scores, risk_model(300), tight, {}, SESSION, AccountSize(1e6)))
     assert "the name cap holds" in capped["binds"] and "holds no name" not in capped["binds"]
 
 
@@ -133,20 +133,20 @@ def test_a_rehearsal_has_its_declared_gross_whatever_the_evidence_says(ic: float
     risk = replace(risk, ic=replace(risk.ic, is_rehearsal=True))
     for fixed_ic in (None, 0.5):
         config = PortfolioConfig(step_sessions=1, fixed_ic=fixed_ic, band_usd=0, band_share=0)
-        built = build(random_scores(300), risk, config, {}, SESSION, equity_usd=1e6)
+        built = build(random_scores(300), risk, config, {}, SESSION, AccountSize(1e6))
         assert built.gross == pytest.approx(0.25, rel=1e-3)
         assert told(built)["sized by"] == "not sized by evidence: a rehearsal at a declared gross of 0.2500"
         assert told(built)["binds"].startswith("rehearsal gross;") and told(built)["skipped below their cost"] == "0"
     smaller = PortfolioConfig(step_sessions=1, rehearsal_gross=0.1, band_usd=0, band_share=0)
-    assert build(random_scores(300), risk, smaller, {}, SESSION, equity_usd=1e6).gross == pytest.approx(0.1, rel=1e-3)
+    assert build(random_scores(300), risk, smaller, {}, SESSION, AccountSize(1e6)).gross == pytest.approx(0.1, rel=1e-3)
 
 
 def test_a_fixed_ic_orders_where_the_measured_one_is_flat_and_says_that_it_is_a_rehearsal() -> None:
-    built = build(random_scores(100), risk_model(100, ic=-0.001), PortfolioConfig(fixed_ic=0.03), {}, SESSION, equity_usd=1e6)
+    built = build(random_scores(100), risk_model(100, ic=-0.001), PortfolioConfig(fixed_ic=0.03), {}, SESSION, AccountSize(1e6))
     assert built.gross > 0.1
     assert "rehearsal" in told(built)["ic used"]
     assert told(built)["sized by"] == "not sized by evidence: a rehearsal at a fixed IC of 0.0300"
-    unknown = build(random_scores(100), risk_model(100, book_t=None), PortfolioConfig(fixed_ic=0.03), {}, SESSION, equity_usd=1e6)
+    unknown = build(random_scores(100), risk_model(100, book_t=None), PortfolioConfig(fixed_ic=0.03), {}, SESSION, AccountSize(1e6))
     assert unknown.gross == pytest.approx(built.gross)
 
 
@@ -155,7 +155,7 @@ def test_a_held_name_outside_the_universe_is_closed_within_twenty_sessions_and_n
     config, sizes = PortfolioConfig(), [0.045]
     book: TargetWeights | dict[str, float] = held
     for _ in range(20):
-        book = build(scores, risk, config, book, SESSION, equity_usd=1e6)
+        book = build(scores, risk, config, book, SESSION, AccountSize(1e6))
         sizes.append(by_symbol(book).get("GONE", 0.0))
     assert sizes[1] == pytest.approx(0.036)
     assert all(later <= earlier for earlier, later in pairwise(sizes))
@@ -167,7 +167,7 @@ def test_a_book_reaches_its_target_but_for_gaps_below_the_band() -> None:
     config = PortfolioConfig(round_trip_cost_bps=0)
     book: TargetWeights | dict[str, float] = {}
     for _ in range(30):
-        book = build(scores, risk, config, book, SESSION, equity_usd=1e6)
+        book = build(scores, risk, config, book, SESSION, AccountSize(1e6))
     assert isinstance(book, TargetWeights)
     whole = target_book(scores, risk, config, {}, 1e6)
     wanted = dict(zip(whole.candidates.symbols, whole.weights.tolist(), strict=True))
@@ -181,7 +181,7 @@ def test_a_ramp_takes_a_share_of_the_ordinary_step() -> None:
     config = PortfolioConfig(round_trip_cost_bps=0, names_per_side=12)
     whole = target_book(scores, risk, config, {}, 1e6)
     wanted = dict(zip(whole.candidates.symbols, whole.weights.tolist(), strict=True))
-    ramped = by_symbol(build(scores, risk, config, {}, SESSION, ramp=0.2, equity_usd=1e6))
+    ramped = by_symbol(build(scores, risk, config, {}, SESSION, AccountSize(1e6), ramp=0.2))
     assert len(ramped) == 24
     for symbol, weight in ramped.items():
         assert abs(weight) == pytest.approx(max(abs(wanted[symbol]) / 25, 0.001))
@@ -189,16 +189,16 @@ def test_a_ramp_takes_a_share_of_the_ordinary_step() -> None:
 
 def test_equal_scores_and_scores_of_unknown_names_are_refused() -> None:
     with pytest.raises(ScoresInvalid, match="all 50 scores are equal"):
-        build(scores_of(np.ones(50)), risk_model(50), PortfolioConfig(), {}, SESSION, equity_usd=1e6)
+        build(scores_of(np.ones(50)), risk_model(50), PortfolioConfig(), {}, SESSION, AccountSize(1e6))
     with pytest.raises(ScoresInvalid, match="no scored name"):
-        build(scores_of(np.array([1.0]), ("ZZ",)), risk_model(50), PortfolioConfig(), {}, SESSION, equity_usd=1e6)
+        build(scores_of(np.array([1.0]), ("ZZ",)), risk_model(50), PortfolioConfig(), {}, SESSION, AccountSize(1e6))
 
 
 def test_arguments_that_contradict_each_other_are_refused() -> None:
     scores, risk = random_scores(50), risk_model(50)
     for asof, ramp, equity in ((SESSION, 1.0, 1e6), (ASOF, 0.0, 1e6), (ASOF, 1.5, 1e6), (ASOF, 1.0, 0.0)):
         with pytest.raises(InvariantBroken):
-            build(scores, replace(risk, asof=asof), PortfolioConfig(), {}, SESSION, ramp=ramp, equity_usd=equity)
+            build(scores, replace(risk, asof=asof), PortfolioConfig(), {}, SESSION, AccountSize(equity), ramp=ramp)
 
 
 @pytest.mark.parametrize(("equity", "expected"), [(20_000.0, 40), (49_900.0, 98), (1e6, 100), (999.0, 0)])
@@ -269,7 +269,7 @@ def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, Portfolio
         if config.sector_limit:
             for sector in set(risk.sectors):
                 assert abs(w[[s == sector for s in risk.sectors]].sum()) <= 0.03 + 1e-9
-    stepped = build(scores, risk, config, held, SESSION, equity_usd=equity)
+    stepped = build(scores, risk, config, held, SESSION, AccountSize(equity))
     wanted = dict(zip(names(n), w.tolist(), strict=True))
     moved = 0.0
     for symbol, weight in by_symbol(stepped).items():
@@ -288,7 +288,7 @@ def test_every_limit_holds_whatever_is_held(situation: tuple[int, int, Portfolio
 def test_the_same_situation_gives_the_same_weights(situation: tuple[int, int, PortfolioConfig, dict[str, float], float]) -> None:
     n, seed, config, held, equity = situation
     scores, risk = random_scores(n, seed), risk_model(n, seed)
-    first, second = (build(scores, risk, config, held, SESSION, equity_usd=equity) for _ in range(2))
+    first, second = (build(scores, risk, config, held, SESSION, AccountSize(equity)) for _ in range(2))
     assert first.symbols == second.symbols
     assert first.weights.tobytes() == second.weights.tobytes()
     assert first.decisions == second.decisions
@@ -311,8 +311,8 @@ def test_permuting_symbols_permutes_weights(situation: tuple[int, int, Portfolio
         risk.ic,
         5,
     )
-    plain = by_symbol(build(scores_of(values), risk, config, {}, SESSION, equity_usd=equity))
-    permuted = by_symbol(build(scores_of(values[order]), renamed, config, {}, SESSION, equity_usd=equity))
+    plain = by_symbol(build(scores_of(values), risk, config, {}, SESSION, AccountSize(equity)))
+    permuted = by_symbol(build(scores_of(values[order]), renamed, config, {}, SESSION, AccountSize(equity)))
     back = {names(n)[order[int(symbol[1:])]]: weight for symbol, weight in permuted.items()}
     assert back == pytest.approx(plain, abs=1e-9)
 
@@ -334,6 +334,6 @@ def test_a_book_at_its_target_is_not_traded(n: int, seed: int, mode: BookSides) 
     config = PortfolioConfig(mode=mode)
     book = target_book(scores, risk, config, {}, 1e6)
     held = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
-    again = build(scores, risk, config, held, SESSION, equity_usd=1e6)
+    again = build(scores, risk, config, held, SESSION, AccountSize(1e6))
     assert told(again)["turnover"] == "0.0000"
     assert by_symbol(again) == {s: w for s, w in held.items() if w != 0}

@@ -19,7 +19,7 @@ from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.curation.accepting import accept
 from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import DeliveryFiles, ingest, refresh
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping
 from trainer.samples.source import refuse_red
 
@@ -128,9 +128,7 @@ def test_acceptance_lasts_while_the_audit_says_the_same_and_ends_when_it_changes
     ingest(
         DeliveryFiles(data.parent / "fewer.parquet", market / "actions.parquet"),
         data,
-        mapping=Mapping(),
-        basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=30),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(min_history=30)),
     )
     manifest = read_manifest(data)
     assert manifest.waivers == ()
@@ -143,7 +141,7 @@ def test_the_two_scars_of_the_real_file_can_be_accepted(tmp_path: Path) -> None:
     source = ROOT / ".." / "shared" / "data" / "us_daily_2007_2014_cc0_open.parquet"
     if not source.exists():
         pytest.skip(f"{source.name} absent")
-    ingest(DeliveryFiles(source), tmp_path / "us", mapping=Mapping(), basis=PriceBasis.TOTAL_RETURN, config=CurationConfig())
+    ingest(DeliveryFiles(source), tmp_path / "us", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.TOTAL_RETURN, config=CurationConfig()))
     manifest = read_manifest(tmp_path / "us")
     with pytest.raises(DataNotUsable, match=r"2 RED sessions.*2010-11-19.*2011-02-17"):
         refuse_red(tmp_path / "us", manifest, manifest.first, manifest.last)

@@ -29,7 +29,7 @@ from trainer.__main__ import app
 from trainer.curation.audit.missing import missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.alpaca import AlpacaVendor, Keys, read_keys
 from trainer.curation.vendors.mapping import Mapping
 
@@ -289,7 +289,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A curated generated market of 60 names over 300 sessions: 16,800 bars, two pages."""
     folder = tmp_path_factory.mktemp("market")
     bars, actions = generate(5, 60, 300, END).write(folder / "vendor")
-    ingest(DeliveryFiles(bars, actions), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW, config=SMALL)
+    ingest(DeliveryFiles(bars, actions), folder / "us", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=SMALL))
     return folder
 
 
@@ -396,9 +396,7 @@ def test_a_backfill_over_loopback_fills_the_hole(market: Path, address: str, cre
     ingest(
         DeliveryFiles(tmp_path / "hole.parquet", market / "vendor" / "actions.parquet"),
         data,
-        mapping=Mapping(),
-        basis=PriceBasis.RAW,
-        config=SMALL,
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=SMALL),
     )
     lacking = missing(data, read_manifest(data), week[0], week[-1])
     code, said = run(

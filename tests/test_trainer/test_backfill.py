@@ -29,7 +29,7 @@ from trainer.curation.backfill import SPOOL, backfill, requests
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendor import FileVendor
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
@@ -82,7 +82,7 @@ def hole(delivery: Path, week: tuple[date, ...], tmp_path_factory: pytest.TempPa
 
 
 def ingested(bars: Path, delivery: Path, to: Path, basis: PriceBasis = PriceBasis.RAW) -> Path:
-    ingest(DeliveryFiles(bars, delivery / "actions.parquet"), to, mapping=Mapping(), basis=basis, config=SMALL)
+    ingest(DeliveryFiles(bars, delivery / "actions.parquet"), to, DeliveryTerms(mapping=Mapping(), basis=basis, config=SMALL))
     return to
 
 
@@ -302,7 +302,9 @@ def test_returns_over_a_filled_hole_are_those_of_the_vendor_at_any_level_of_its_
     totals = []
     for name in ("all", "hole"):
         ingest(
-            DeliveryFiles(tmp_path / f"{name}.parquet"), tmp_path / name, mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=SMALL
+            DeliveryFiles(tmp_path / f"{name}.parquet"),
+            tmp_path / name,
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=SMALL),
         )
     vendor = FileVendor(tmp_path / "other.parquet", Mapping(), PriceBasis.SPLIT_ADJUSTED)
     assert backfill(tmp_path / "hole", vendor, None, None).after == ()
@@ -338,9 +340,7 @@ def test_a_second_vendor_needs_a_mapping_and_no_code(delivery: Path, whole: Path
     ingest(
         DeliveryFiles(tmp_path / "other.csv", delivery / "actions.parquet"),
         data,
-        mapping=read_mapping(tmp_path / "other.yml"),
-        basis=PriceBasis.RAW,
-        config=SMALL,
+        DeliveryTerms(mapping=read_mapping(tmp_path / "other.yml"), basis=PriceBasis.RAW, config=SMALL),
     )
     assert bars_files(data) == bars_files(whole)
 

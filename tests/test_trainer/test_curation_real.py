@@ -17,7 +17,7 @@ from signals.market.dataset import FileRole, Manifest, PriceBasis, SessionStatus
 from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, calendar_for, curate
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -39,9 +39,7 @@ def yahoo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     return folder, ingest(
         DeliveryFiles(shared("us_daily_2013_2023_yf_open")),
         folder,
-        mapping=Mapping(),
-        basis=PriceBasis.SPLIT_ADJUSTED,
-        config=CurationConfig(),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()),
     )
 
 
@@ -211,7 +209,7 @@ def apple(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     sources = DeliveryFiles(folder / "us_daily_raw_lean.parquet", folder / "us_corporate_actions_factors_lean.parquet")
     mapping = read_mapping(CHECKOUT / "configs" / "mappings" / "factors.yml")
     data = folder / "data"
-    return data, ingest(sources, data, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig())
+    return data, ingest(sources, data, DeliveryTerms(mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig()))
 
 
 def test_the_four_splits_of_apple_are_recorded(apple: tuple[Path, Manifest]) -> None:
@@ -252,7 +250,7 @@ def test_without_the_factor_table_the_splits_of_apple_are_suspected(apple, tmp_p
     folder, manifest = apple
     delivered = next(r for r in manifest.of_role(FileRole.RAW) if "raw_lean" in r.path)
     sources = DeliveryFiles(folder / delivered.path)
-    alone = ingest(sources, tmp_path / "d", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    alone = ingest(sources, tmp_path / "d", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()))
     found = read_table(tmp_path / "d", alone.of_role(FileRole.FINDINGS)[0]).to_pylist()
     suspected = Counter(row["date"] for row in found if row["reason"] == "suspected_split" and row["symbol"] == "AAPL")
     assert set(suspected) == {date(2000, 6, 21), date(2005, 2, 28), date(2014, 6, 9), date(2020, 8, 31)}

@@ -29,7 +29,7 @@ from trainer.clock import now
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.known import KnownRows, fold
 from trainer.curation.deliveries.receipts import FILE, Scope, read_receipts
-from trainer.curation.ingest import DeliveryFiles, as_of, ingest, refresh
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, as_of, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def deliver(
 ) -> Manifest:
     path = folder.parent / "delivery.parquet"
     frame.to_parquet(path)
-    return ingest(DeliveryFiles(path), folder, mapping=Mapping(), basis=basis, config=SMALL, scope=scope, known_at=known_at)
+    return ingest(DeliveryFiles(path), folder, DeliveryTerms(mapping=Mapping(), basis=basis, config=SMALL, scope=scope, known_at=known_at))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -346,9 +346,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest(
         DeliveryFiles(ARCHIVE),
         folder,
-        mapping=read_mapping(ROOT / "configs" / "mappings" / "archive.yml"),
-        basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=60),
+        DeliveryTerms(
+            mapping=read_mapping(ROOT / "configs" / "mappings" / "archive.yml"), basis=PriceBasis.RAW, config=CurationConfig(min_history=60)
+        ),
     )
     return folder
 
@@ -397,7 +397,11 @@ def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisio
     table.to_parquet(tmp_path / "then.parquet")
     arrived, later = tmp_path / "arrived" / "us", tmp_path / "later" / "us"
     mapping = read_mapping(ROOT / "configs" / "mappings" / "archive.yml")
-    ingest(DeliveryFiles(tmp_path / "then.parquet"), arrived, mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig(min_history=60))
+    ingest(
+        DeliveryFiles(tmp_path / "then.parquet"),
+        arrived,
+        DeliveryTerms(mapping=mapping, basis=PriceBasis.RAW, config=CurationConfig(min_history=60)),
+    )
     as_of(archive, asof, later)
     sleeve = SLEEVES["equities_xs"]
 

@@ -30,7 +30,7 @@ from trainer.commands.promotion import _word, waivers_of
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.generated.market import UNIVERSE_FILE
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion import champions, history
@@ -149,9 +149,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     ingest(
         DeliveryFiles(bars, actions, folder / "vendor" / UNIVERSE_FILE),
         folder / "curated",
-        mapping=Mapping(),
-        basis=PriceBasis.RAW,
-        config=CurationConfig(min_history=30),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(min_history=30)),
     )
     (folder / "recipe.yml").write_text(yaml.safe_dump(RECIPE.model_dump(mode="json")))
     (folder / "poor.yml").write_text(yaml.safe_dump(POOR.model_dump(mode="json")))

@@ -17,7 +17,7 @@ from signals.market.sessions import xnys
 from trainer.__main__ import app
 from trainer.curation.audit.returns import silences
 from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 DAYS = xnys(date(2020, 1, 2), date(2021, 3, 31)).days
@@ -91,9 +91,7 @@ def paying(sessions: int, until: int, folder: Path) -> Manifest:
     return ingest(
         DeliveryFiles(bars, folder / "actions.csv"),
         folder / f"{sessions}-{until}",
-        mapping=Mapping(),
-        basis=PriceBasis.SPLIT_ADJUSTED,
-        config=CurationConfig(),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()),
     )
 
 

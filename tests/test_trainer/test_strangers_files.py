@@ -33,7 +33,7 @@ from tests.fakes.terminal import Person
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.receipts import read_receipts
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.bars import read_bars, recognise_bars
 from trainer.curation.vendors.mapping import BarColumns, DateShift, DecimalSign, Mapping, SymbolForm
 from trainer.curation.vendors.packing import pack
@@ -564,10 +564,7 @@ def test_a_bar_of_the_future_is_refused_by_its_row(day: str, tmp_path: Path) -> 
         ingest(
             DeliveryFiles(path),
             tmp_path / "data",
-            mapping=Mapping(),
-            basis=PriceBasis.SPLIT_ADJUSTED,
-            config=CurationConfig(),
-            today=date(2026, 11, 29),
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig(), today=date(2026, 11, 29)),
         )
     assert not (tmp_path / "data").exists()
 
@@ -576,14 +573,22 @@ def test_a_bar_of_the_future_is_refused_by_its_row(day: str, tmp_path: Path) -> 
 def test_a_placeholder_far_from_every_other_date_is_refused(day: str, said: str, tmp_path: Path) -> None:
     path = written(tmp_path, "b.csv", text() + f"{day},AAA,103.80,104.50,103.50,104.00,1000\n")
     with pytest.raises(BadBars, match=rf"no symbol has a row between.*{said}"):
-        ingest(DeliveryFiles(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
+        ingest(
+            DeliveryFiles(path),
+            tmp_path / "data",
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()),
+        )
 
 
 @pytest.mark.parametrize("year", ["0001", "1884", "2300", "9999"])
 def test_a_year_without_a_calendar_is_one_clear_error(year: str, tmp_path: Path) -> None:
     path = written(tmp_path, "b.csv", of_rows(f"{year}-06-07,AAA,1,1,1,1,1"))
     with pytest.raises(TrademlError, match="no calendar of the exchange reaches"):
-        ingest(DeliveryFiles(path), tmp_path / "data", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
+        ingest(
+            DeliveryFiles(path),
+            tmp_path / "data",
+            DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig()),
+        )
 
 
 SHIFTS = {
@@ -807,9 +812,7 @@ def test_only_stocks_are_eligible_and_other_kinds_are_named(tmp_path: Path) -> N
     manifest = ingest(
         DeliveryFiles(path),
         tmp_path / "d",
-        mapping=Mapping(),
-        basis=PriceBasis.SPLIT_ADJUSTED,
-        config=CurationConfig(min_history=3, eligibility=ANY),
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig(min_history=3, eligibility=ANY)),
         note=notes.append,
     )
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
@@ -947,7 +950,9 @@ def test_the_true_split_is_accepted(tmp_path: Path) -> None:
 def red_of(table: pd.DataFrame, tmp_path: Path) -> dict[str, str]:
     """RED session -> its first reason."""
     path = written(tmp_path, "b.csv", table.to_csv(index=False))
-    manifest = ingest(DeliveryFiles(path), tmp_path / "d", mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
+    manifest = ingest(
+        DeliveryFiles(path), tmp_path / "d", DeliveryTerms(mapping=Mapping(), basis=PriceBasis.SPLIT_ADJUSTED, config=CurationConfig())
+    )
     return {str(a.session): a.reasons[0] for a in manifest.audits if a.status == "RED"}
 
 

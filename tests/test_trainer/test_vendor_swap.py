@@ -23,7 +23,7 @@ from signals.storage.arrow import read_parquet
 from trainer.__main__ import app
 from trainer.curation.audit.audit import audit
 from trainer.curation.config import CurationConfig
-from trainer.curation.ingest import DeliveryFiles, ingest
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Label, Mapping, MinuteColumns, read_mapping
 from trainer.curation.vendors.minutes import daily, read_minutes, regular_hours
 from trainer.curation.writer import BARS_SCHEMA
@@ -137,7 +137,11 @@ def test_minutes_with_end_labels_agree_with_sql(tmp_path: Path) -> None:
 def test_minutes_and_days_have_one_schema(quoted: Path, tmp_path: Path) -> None:
     days = pd.read_parquet(shared("us_daily_raw_lean"), filters=[("date", ">=", date(2020, 1, 2))])
     days.to_parquet(tmp_path / "days.parquet")
-    ingest(DeliveryFiles(tmp_path / "days.parquet"), tmp_path / "days", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    ingest(
+        DeliveryFiles(tmp_path / "days.parquet"),
+        tmp_path / "days",
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()),
+    )
     assert schema_of(quoted) == schema_of(tmp_path / "days")
     assert next(iter(schema_of(quoted))).equals(BARS_SCHEMA, check_metadata=False)
 
@@ -188,9 +192,9 @@ def test_days_cut_short_and_minutes_on_a_saturday_are_quarantined_and_named(tmp_
         source[source["version"] == version].to_parquet(path)
     words = {"mapping": mapping, "basis": PriceBasis.TOTAL_RETURN, "config": CurationConfig()}
     with pytest.raises(BadBars, match=r"none of the \d+ rows can be kept \(null_price"):
-        ingest(DeliveryFiles(tmp_path / "fixed.parquet"), tmp_path / "fixed", **words)
+        ingest(DeliveryFiles(tmp_path / "fixed.parquet"), tmp_path / "fixed", DeliveryTerms(**words))
     assert not (tmp_path / "fixed").exists()
-    ingest(DeliveryFiles(tmp_path / "original.parquet"), tmp_path / "original", **words)
+    ingest(DeliveryFiles(tmp_path / "original.parquet"), tmp_path / "original", DeliveryTerms(**words))
     found = audit(tmp_path / "original", None, None)
     closed = {a.session for a in found.audits if a.reasons and a.reasons[0].startswith("non_session")}
     assert {date(2025, 11, 8), date(2025, 11, 27)} <= closed  # a Saturday, and Thanksgiving
@@ -204,9 +208,7 @@ def test_five_minute_bars_of_a_year_make_a_green_dataset(tmp_path: Path) -> None
     ingest(
         DeliveryFiles(source),
         tmp_path / "us",
-        mapping=read_mapping(tmp_path / "five.yml"),
-        basis=PriceBasis.TOTAL_RETURN,
-        config=CurationConfig(min_history=60),
+        DeliveryTerms(mapping=read_mapping(tmp_path / "five.yml"), basis=PriceBasis.TOTAL_RETURN, config=CurationConfig(min_history=60)),
     )
     manifest = read_manifest(tmp_path / "us")
     assert (manifest.first, manifest.last) == (date(2025, 2, 3), date(2026, 3, 18))
@@ -238,7 +240,7 @@ def vendors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for vendor, basis in (("yf", PriceBasis.SPLIT_ADJUSTED), ("cc0", PriceBasis.TOTAL_RETURN)):
         path = folder / f"{vendor}.parquet"
         frames[vendor][frames[vendor]["symbol"].isin(names)].to_parquet(path)
-        ingest(DeliveryFiles(path), folder / vendor, mapping=Mapping(), basis=basis, config=CurationConfig(min_history=60))
+        ingest(DeliveryFiles(path), folder / vendor, DeliveryTerms(mapping=Mapping(), basis=basis, config=CurationConfig(min_history=60)))
     return {vendor: folder / vendor for vendor in ("yf", "cc0")}
 
 
@@ -282,7 +284,11 @@ def apple(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("apple")
     names = ["AAPL", "IBM", "BAC", "SPY"]
     pd.read_parquet(shared("us_daily_raw_lean"), filters=[("symbol", "in", names)]).to_parquet(folder / "raw.parquet")
-    ingest(DeliveryFiles(folder / "raw.parquet"), folder / "us", mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig())
+    ingest(
+        DeliveryFiles(folder / "raw.parquet"),
+        folder / "us",
+        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig()),
+    )
     return folder
 
 

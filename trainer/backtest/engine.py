@@ -22,7 +22,7 @@ from decimal import Decimal
 from execution import morning
 from execution.brokers.base import Acked, Position
 from execution.config import ExecutionConfig
-from execution.costs.real import Liquidity, RealCosts, liquidity_of, real_costs, spread_due
+from execution.costs.real import Liquidity, RealCosts, TradedSession, liquidity_of, real_costs, spread_due
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
@@ -360,16 +360,16 @@ class Backtest:
         fills: tuple[Fill, ...],
     ) -> RealCosts:
         archive = self._archive
-        return real_costs(
+        traded = TradedSession(
+            session,
+            archive.manifest.calendar.next(session),
             fills,
             {p.symbol: p.quantity for p in held},
             closing,
-            liquidity,
             archive.effective_on(session),
             archive.manifest.basis,
-            session,
-            archive.manifest.calendar.next(session),
         )
+        return real_costs(traded, liquidity)
 
 
 def _trade(desk: OrderBatch, broker: DirectBroker, day: Session) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from execution.costs.borrow import DAYS_PER_YEAR, annual_rates
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
-from portfolio.build import build
+from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.nav import Nav, NavCosts, net_asset_value
 from portfolio.risk.kelly import SizingCoefficient
@@ -147,7 +147,7 @@ class _Book:
         current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
         ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
-            targets = build(told, risk, self._portfolio, current, session, ramp=ramp, equity_usd=self._equity_usd)
+            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd), ramp=ramp)
         except SkipSession:
             return self.held
         self._plans += 1

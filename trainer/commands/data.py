@@ -6,9 +6,10 @@ What concerns single deliveries is in `trainer.commands.deliveries`.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ from signals.errors import FixInput, SymbolUnknown
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
-from signals.market.manifest import Manifest
+from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.plain_text import clean
@@ -29,10 +30,10 @@ from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.audit.audit import render
 from trainer.curation.audit.proposals import to_csv
 from trainer.curation.config import CurationConfig, read_config
-from trainer.curation.deliveries.receipts import Scope
+from trainer.curation.deliveries.receipts import Receipt, Scope
 from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
-from trainer.curation.ingest import DeliveryFiles, whole_delivery
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.vendors.mapping import read_mapping
 from trainer.publishing.dataset import Signer, sign_in_place
@@ -108,29 +109,21 @@ def ingest(
     settings = settings.model_copy(
         update={"min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets}
     )
-    how: dict[str, Any] = {"scope": Scope.WHOLE, "basis": basis, "config": settings}
-    if add:
-        # What is added is read as the dataset it is added to was told to be.
-        first = whole_delivery(to)
-        kept = CurationConfig.model_validate(first.config)
-        how = {"scope": Scope.ROWS, "basis": basis or first.basis, "config": kept}
-        name = first.name
+    given = DeliveryTerms(
+        mapping=read_mapping(mapping),
+        basis=basis,
+        config=settings,
+        name=name,
+        known_at=known_at,
+        today=now().astimezone(NEW_YORK).date(),
+        vendor=vendor,
+    )
+    terms = _as_before(given, whole_delivery(to), basis) if add else given
     remarks: list[str] = []
-    mapped = read_mapping(mapping)
 
     def curated(symbol: str) -> Manifest:
         with progress(f"curating {bars or actions or universe}", as_json=as_json):
-            return ingest_files(
-                DeliveryFiles(bars, actions, universe),
-                to,
-                mapping=mapped.model_copy(update={"bars": mapped.bars.model_copy(update={"symbol": symbol})}) if symbol else mapped,
-                name=name,
-                vendor=vendor,
-                known_at=known_at,
-                today=now().astimezone(NEW_YORK).date(),
-                note=remarks.append,
-                **how,
-            )
+            return ingest_files(DeliveryFiles(bars, actions, universe), to, _of_symbol(terms, symbol), note=remarks.append)
 
     try:
         manifest = curated(symbol)
@@ -141,6 +134,18 @@ def ingest(
     said = list(dict.fromkeys(remarks))
     text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {clean(remark)}" for remark in said)])
     emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)
+
+
+def _of_symbol(terms: DeliveryTerms, symbol: str) -> DeliveryTerms:
+    """Read the bars as those of one symbol, where one was named."""
+    bars = terms.mapping.bars.model_copy(update={"symbol": symbol})
+    return replace(terms, mapping=terms.mapping.model_copy(update={"bars": bars})) if symbol else terms
+
+
+def _as_before(given: DeliveryTerms, first: Receipt, basis: PriceBasis | None) -> DeliveryTerms:
+    """Read what is added as the dataset that it is added to was read."""
+    config = CurationConfig.model_validate(first.config)
+    return replace(given, scope=Scope.ROWS, basis=basis or first.basis, config=config, name=first.name)
 
 
 def audit(

@@ -36,7 +36,7 @@ from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
 from trainer.curation.deliveries.receipts import DeliveryPart, Scope
-from trainer.curation.ingest import deliver, refresh, whole_delivery
+from trainer.curation.ingest import DeliveryTerms, deliver, refresh, whole_delivery
 from trainer.curation.vendor import BarVendor
 from trainer.curation.vendors.mapping import Mapping
 
@@ -240,13 +240,15 @@ def _deliver(folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.Da
     return deliver(
         contents,
         folder,
-        mapping=Mapping(),
-        basis=whole.basis,
-        config=CurationConfig.model_validate(whole.config),
-        name=whole.name,
-        scope=Scope.ROWS,
-        today=today,
-        vendor=vendor.name,
+        DeliveryTerms(
+            mapping=Mapping(),
+            basis=whole.basis,
+            config=CurationConfig.model_validate(whole.config),
+            name=whole.name,
+            scope=Scope.ROWS,
+            today=today,
+            vendor=vendor.name,
+        ),
     )
 
 

@@ -88,22 +88,12 @@ def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, ve
     BadBars
         No row is on a session, or there are fewer symbols than `min_symbols`.
     """
-    frame, actions, universe, calendar = delivered.frame, delivered.actions, delivered.universe, delivered.calendar
+    actions, universe, calendar = delivered.actions, delivered.universe, delivered.calendar
     revisions, basis = delivered.revisions, delivered.basis
-    days = _checked_days(frame, calendar, config)
-    first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
-    whole = _prepared(frame, actions, first_days, days, basis, config)
-    confirmed = confirmed_rows(whole.data, actions)
-    stitches = ends_of_stitches(whole.data, ~whole.defects.quarantined, whole.recorded, confirmed)
-    if stitches:
-        whole = _prepared(frame, [*actions, *stitches], first_days, days, basis, config)
-        confirmed = confirmed_rows(whole.data, actions)
+    days = _checked_days(delivered.frame, calendar, config)
+    whole = _stitched(delivered, days, config)
     names, data, recorded, defects = whole.names, whole.data, whole.recorded, whole.defects
-    inferred = [*whole.inferred, *stitches]
-    begins = {(end.symbol, end.effective) for end in stitches}
-    for symbol, day in begins:
-        defects.flags[Reason.STITCHED] |= (data.symbol == symbol) & (data.rows.day == np.datetime64(day, "D"))
-    defects.flags[Reason.EXTREME_RETURN] |= defects.flags[Reason.STITCHED]
+    confirmed = confirmed_rows(data, actions)
     _refuse_contradicted(data, recorded.ratio, defects.flags[Reason.SPLIT_CONTRADICTED])
     defects.flags[Reason.REVISED] = data.revised
     usable = ~defects.quarantined
@@ -125,10 +115,10 @@ def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, ve
     paid = [] if basis is PriceBasis.TOTAL_RETURN else _dividends(data, pairs, recorded)
     doubts = _silences(data, recorded, paid, days)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage, doubts)
-    ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in begins)
+    ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in whole.begins)
     state = universe_of(UniverseRows(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
-    inferred = inferred + paid
+    inferred = [*whole.inferred, *paid]
     return DatasetContent(
         name=name,
         vendor=vendor,
@@ -160,6 +150,23 @@ class _Prepared:
     recorded: Events
     inferred: list[Action]
     defects: Defects
+    begins: frozenset[tuple[str, date]] = frozenset()
+
+
+def _stitched(delivered: DeliveredHistory, days: Days, config: CurationConfig) -> _Prepared:
+    """Prepare the rows; a history that the vendor stitched to another one's begins anew, which is flagged and recorded."""
+    frame, actions, basis = delivered.frame, delivered.actions, delivered.basis
+    first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
+    whole = _prepared(frame, actions, first_days, days, basis, config)
+    stitches = ends_of_stitches(whole.data, ~whole.defects.quarantined, whole.recorded, confirmed_rows(whole.data, actions))
+    if stitches:
+        whole = _prepared(frame, [*actions, *stitches], first_days, days, basis, config)
+    begins = frozenset((end.symbol, end.effective) for end in stitches)
+    flags = whole.defects.flags
+    for symbol, day in begins:
+        flags[Reason.STITCHED] |= (whole.data.symbol == symbol) & (whole.data.rows.day == np.datetime64(day, "D"))
+    flags[Reason.EXTREME_RETURN] |= flags[Reason.STITCHED]
+    return replace(whole, inferred=[*whole.inferred, *stitches], begins=begins)
 
 
 def _prepared(

@@ -52,26 +52,19 @@ class DeliveryFiles:
     universe: Path | None = None
 
 
-def ingest(
-    sources: DeliveryFiles,
-    folder: Path,
-    *,
-    mapping: Mapping,
-    basis: PriceBasis | None,
-    config: CurationConfig,
-    name: str = "",
-    scope: Scope = Scope.WHOLE,
-    known_at: date | None = None,
-    today: date | None = None,
-    vendor: str = "",
-    note: Note = unheard,
-) -> Manifest:
-    """Curate the delivery into the dataset `folder` and return the manifest now in force.
+@dataclass(frozen=True)
+class DeliveryTerms:
+    """How a delivery is read and judged.
 
-    Parameters
+    Attributes
     ----------
+    mapping : Mapping
+        Of the vendor's columns.
     basis : PriceBasis, optional
         Where absent what the bars' columns show, else SPLIT_ADJUSTED.
+    config : CurationConfig
+    name : str
+        Of the dataset; the folder's where empty.
     scope : Scope
         WHOLE replaces everything delivered before; ROWS adds and revises.
     known_at : date, optional
@@ -81,6 +74,26 @@ def ingest(
         In New York; no bar can be later.
     vendor : str
         What the manifest calls the vendor; where empty, what the file says of itself.
+    """
+
+    mapping: Mapping
+    basis: PriceBasis | None
+    config: CurationConfig
+    name: str = ""
+    scope: Scope = Scope.WHOLE
+    known_at: date | None = None
+    today: date | None = None
+    vendor: str = ""
+
+
+def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Note = unheard) -> Manifest:
+    """Curate the delivery into the dataset `folder` and return the manifest now in force.
+
+    Parameters
+    ----------
+    sources : DeliveryFiles
+    folder : Path
+    terms : DeliveryTerms
     note : callable
         Is given a sentence for a person about what was left out or looks wrong.
 
@@ -96,58 +109,32 @@ def ingest(
         for part, path in zip(DeliveryPart, (sources.bars, sources.actions, sources.universe), strict=True)
         if path is not None
     }
-    if scope is Scope.WHOLE and DeliveryPart.BARS not in files:
+    if terms.scope is Scope.WHOLE and DeliveryPart.BARS not in files:
         raise BadBars("a whole delivery has bars", where=str(folder), fix="Name them with --bars, or --add what is new")
-    return deliver(
-        files,
-        folder,
-        mapping=mapping,
-        basis=basis,
-        config=config,
-        name=name,
-        scope=scope,
-        known_at=known_at,
-        today=today,
-        vendor=vendor,
-        note=note,
-    )
+    return deliver(files, folder, terms, note)
 
 
-def deliver(
-    contents: Table[DeliveryPart, tuple[str, bytes]],
-    folder: Path,
-    *,
-    mapping: Mapping,
-    basis: PriceBasis | None,
-    config: CurationConfig,
-    name: str = "",
-    scope: Scope = Scope.WHOLE,
-    known_at: date | None = None,
-    today: date | None = None,
-    vendor: str = "",
-    note: Note = unheard,
-) -> Manifest:
+def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, terms: DeliveryTerms, note: Note = unheard) -> Manifest:
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
     held = Deliveries(receipts, lambda file: read_raw(folder, file))
     if DeliveryPart.BARS not in contents and not in_force(receipts):
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).calendar if DeliveryPart.BARS not in contents else None
-    incoming = _incoming(contents, mapping, calendar, today, note, is_whole=scope is Scope.WHOLE)
+    incoming = _incoming(contents, terms.mapping, calendar, terms.today, note, is_whole=terms.scope is Scope.WHOLE)
     understood = incoming.bars.understood if incoming.bars else None
-    if understood:
-        mapping = mapping.model_copy(update={"bars": understood.mapping})
-    known_from, known_until = _known(incoming, receipts, known_at, today, where=folder.name)
+    mapping = terms.mapping.model_copy(update={"bars": understood.mapping}) if understood else terms.mapping
+    known_from, known_until = _known(incoming, receipts, terms.known_at, terms.today, where=folder.name)
     receipt = Receipt(
-        scope=scope,
-        vendor=vendor or _vendor_of(contents),
-        basis=basis or (understood and understood.basis) or PriceBasis.SPLIT_ADJUSTED,
+        scope=terms.scope,
+        vendor=terms.vendor or _vendor_of(contents),
+        basis=terms.basis or (understood and understood.basis) or PriceBasis.SPLIT_ADJUSTED,
         known_from=known_from,
         known_until=known_until,
         files=incoming.files,
         mapping=mapping.model_dump(mode="json"),
-        config=config.model_dump(mode="json"),
-        name=name or folder.name,
+        config=terms.config.model_dump(mode="json"),
+        name=terms.name or folder.name,
     )
     if is_held(receipts, receipt):
         return _written(folder, receipts)

@@ -93,8 +93,8 @@ def shadow(
     values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
+        scored_by = recorded.models.get(asof, hashes) if recorded else hashes
         try:
-            scored_by = recorded.models.get(asof, hashes) if recorded else hashes
             evening = _evening(subject, archive, asof, models[scored_by[0]], recorded)
         except SkipSession as error:
             reasons.append(f"{asof}: {error}")

@@ -108,9 +108,10 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], p
     with exclusive(plan.folder, "search"):
         name = _opened(config, arena, identity, plan, step)
         study = _remember(_optuna_study(config, name, plan), choices, config, plan, name)
+        running = _Running(study, name, choices, config, arena, plan)
         rows = BinnedRows.of(arena.rows)
         while len(study.get_trials(deepcopy=False)) < plan.trials:
-            _run_batch(study, choices, config, arena, rows, plan, name, step)
+            _run_batch(running, rows, step)
         history = store.read(plan.record)
     complete = [trial for trial in history.studies[name].trials if trial.state is TrialOutcome.COMPLETED]
     if not complete:
@@ -235,12 +236,23 @@ def _remembered(trial: Trial, choices: Choices) -> optuna.trial.FrozenTrial:
     )
 
 
-def _run_batch(
-    study: optuna.Study, choices: Choices, config: RecipeConfig, arena: Arena, rows: BinnedRows, plan: SearchPlan, name: str, step: Step
-) -> None:
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """A study that is open, and what its trials are fitted on."""
+
+    study: optuna.Study
+    name: str
+    choices: Choices
+    config: RecipeConfig
+    arena: Arena
+    plan: SearchPlan
+
+
+def _run_batch(running: _Running, rows: BinnedRows, step: Step) -> None:
     """Propose a batch, fit it fold by fold, and write down what became of each trial."""
-    count = min(config.search.batch, plan.trials - len(study.get_trials(deepcopy=False)))
-    asked = [_ask(study, choices, config, plan, name) for _ in range(count)]
+    config, arena, plan = running.config, running.arena, running.plan
+    count = min(config.search.batch, plan.trials - len(running.study.get_trials(deepcopy=False)))
+    asked = [_ask(running) for _ in range(count)]
     scores = {trial.number: np.full(len(arena.rows), np.nan) for trial in asked}
     live, over = list(asked), dict[int, tuple[TrialOutcome, str]]()
     shown: dict[int, dict[int, float]] = {trial.number: {} for trial in asked}
@@ -265,39 +277,31 @@ def _run_batch(
                 live.remove(trial)
     for trial in asked:
         fate = over.get(trial.number, (TrialOutcome.COMPLETED, ""))
-        _end(study, arena, trial, scores[trial.number], fate, shown[trial.number], plan, name)
+        _end(running, trial, scores[trial.number], fate, shown[trial.number])
         step(f"trial {trial.number + 1} of {plan.trials}")
 
 
-def _ask(study: optuna.Study, choices: Choices, config: RecipeConfig, plan: SearchPlan, name: str) -> optuna.Trial:
+def _ask(running: _Running) -> optuna.Trial:
+    study, config, plan = running.study, running.config, running.plan
     number = len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(seed=plan.seed * SEEDS_PER_STUDY + number, n_startup_trials=config.search.startup_trials)
     trial = study.ask()
-    for parameter, values in choices.items():
+    for parameter, values in running.choices.items():
         trial.suggest_categorical(parameter, values)
-    store.append(plan.record, _started(config, plan, name, trial.number, trial.params))
+    store.append(plan.record, _started(config, plan, running.name, trial.number, trial.params))
     return trial
 
 
-def _end(
-    study: optuna.Study,
-    arena: Arena,
-    trial: optuna.Trial,
-    scores: Floats,
-    fate: tuple[TrialOutcome, str],
-    shown: Mapping[int, float],
-    plan: SearchPlan,
-    name: str,
-) -> None:
+def _end(running: _Running, trial: optuna.Trial, scores: Floats, fate: tuple[TrialOutcome, str], shown: Mapping[int, float]) -> None:
     """Write the end to the record first: what the sampler knows is on record."""
-    state, reason = fate
+    study, arena, (state, reason) = running.study, running.arena, fate
     scored = np.unique(arena.rows.t0[np.isfinite(scores)])
     net = arena.net(scores) if len(scored) >= arena.k else np.zeros(0)
     value = sharpe_of(net)
     if state is TrialOutcome.COMPLETED and not np.isfinite(value):
         state, reason = TrialOutcome.FAILED, "its book never earned anything"
     outcome = Trial(trial.number, state, trial.params, net, reason, reported=shown)
-    store.append(plan.record, {"study": name, **ended(outcome)})
+    store.append(running.plan.record, {"study": running.name, **ended(outcome)})
     if state is TrialOutcome.COMPLETED:
         study.tell(trial, value)
     else:

@@ -11,6 +11,7 @@ from random import Random
 
 from appliance.ledger import Ledger, broker_orders, fills, intents, plans
 from appliance.ledger.fills import BookedFill
+from appliance.ledger.intents import OrderFacts
 from appliance.ledger.states import IntentState
 from appliance.tui.demo.simulated_account import DemoBook, DemoOrder
 from execution.fills import Fill
@@ -60,12 +61,12 @@ def trade(
         sent = morning.sent_at + timedelta(milliseconds=400 * i)
         order_id = _identity(intent.key.client_order_id)
         for state, reason in ((IntentState.JOURNALED, ""), (IntentState.SENDING, ""), (IntentState.ACKED, "acknowledged")):
-            intents.move(ledger, intent.key.client_order_id, state, sent, reason, broker_order_id=order_id)
+            intents.move(ledger, intent.key.client_order_id, state, sent, reason, OrderFacts(order_id))
         is_filled = rng.random() >= EXPIRES
         ended = IntentState.FILLED if is_filled else IntentState.EXPIRED
         done = intent.quantity if is_filled else Decimal(0)
         why = "" if is_filled else "the auction did not take it"
-        intents.move(ledger, intent.key.client_order_id, ended, morning.confirmed_at, why, filled_quantity=done)
+        intents.move(ledger, intent.key.client_order_id, ended, morning.confirmed_at, why, OrderFacts(filled_quantity=done))
         price = opening[wish.name.symbol]
         broker_orders.save(
             ledger,
