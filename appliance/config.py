@@ -16,6 +16,8 @@ from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
 from signals.scoring.sleeve_weights import SleeveName, from_router
+from signals.scoring.router import RouterConfig
+from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
 
 
@@ -207,6 +209,8 @@ class ApplianceConfig(Config):
     clock : ClockSource
         `broker`: in a container, under WSL or on macOS, where neither chrony nor the kernel says that the clock is
         synchronised; then the comparison with the broker's clock is all there is.
+    log_level : str
+        Of the log; no part of the hash either.
     """
 
     venue: VenueConfig = VenueConfig()
@@ -222,6 +226,7 @@ class ApplianceConfig(Config):
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
     clock: ClockSource = ClockSource.HOST
+    log_level: Level = DEFAULT_LEVEL
 
     @model_validator(mode="before")
     @classmethod

@@ -6,13 +6,16 @@ hash every order row carries; secrets come from the credentials folder alone. A 
 
 from __future__ import annotations
 
+import logging
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from appliance.config import ApplianceConfig
 from signals.config import Config, parse, read_mapping
-from signals.settings import Level, settle
+from signals.settings import DEFAULT_LEVEL, Level, settle
 
+_given_level: ContextVar[Level | None] = ContextVar("log level of a flag or a variable", default=None)
 SECRETS = ("alpaca_key_id", "alpaca_secret_key", "alert_urls", "heartbeat_url", "s3", "backup", "key", "secret", "token", "password")
 
 
@@ -53,7 +56,7 @@ class DeviceSettings(Config):
     runtime: Path | None = None
     stores: StorePlaces = StorePlaces()
     backup: BackupPlace = BackupPlace()
-    log_level: Level = "WARNING"
+    log_level: Level | None = None
 
 
 def device_settings() -> DeviceSettings:
@@ -63,8 +66,15 @@ def device_settings() -> DeviceSettings:
     return settle(DeviceSettings, {}, where="environment", decided_by=by_credentials | by_file)
 
 
+def set_log_level(flag: Level | None) -> None:
+    """Set the level of this program's log: the flag's, else the environment's, else, once it is read, that of `config.yml`."""
+    given = flag or device_settings().log_level
+    _given_level.set(given)
+    logging.getLogger().setLevel(given or DEFAULT_LEVEL)
+
+
 def load_config(path: Path) -> ApplianceConfig:
-    """Read `config.yml`, with the addresses that the environment gives in place of its own.
+    """Read `config.yml`, with the addresses that the environment gives in place of its own, and log as it says.
 
     Raises
     ------
@@ -72,7 +82,10 @@ def load_config(path: Path) -> ApplianceConfig:
         The file or a variable has a key or value that is not accepted.
     """
     places = device_settings().model_dump(include={"stores", "backup"}, exclude_none=True)
-    return parse(_over(read_mapping(path), places), ApplianceConfig, where=str(path))
+    config = parse(_over(read_mapping(path), places), ApplianceConfig, where=str(path))
+    if _given_level.get() is None:
+        logging.getLogger().setLevel(config.log_level)
+    return config
 
 
 def _over(file: dict[str, Any], places: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signals.errors import BadConfig
 from signals.files import sha256_of
+from signals.text import strict_yaml
 from signals.text.wording import reason_of
 
 
@@ -78,12 +78,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> object:
     try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: object = strict_yaml.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadConfig("no such configuration file", where=str(path), fix="Name an existing YAML file") from None
     except OSError as error:
         raise BadConfig(f"the configuration cannot be read: {reason_of(error)}", where=str(path), fix="Name a YAML file") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, a 13th month, or nested without end
+    except ValueError as error:  # no UTF-8, or no YAML
         raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
     return content
 

@@ -17,6 +17,7 @@ from signals.errors import BadConfig
 PREFIX, NESTED = "TRADEML_", "__"
 HOME = f"{PREFIX}HOME"  # the folder of the training host's workspace, which no file can say
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]  # of the log
+DEFAULT_LEVEL: Level = "WARNING"
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
@@ -25,7 +24,7 @@ from appliance.commands import (
     tui,
     unit_failure,
 )
-from appliance.settings import device_settings
+from appliance.settings import set_log_level
 from signals.settings import Level
 from signals.text.version_option import version_option
 
@@ -65,4 +64,4 @@ def _program(
     version: bool = version_option("appliance", "appliance"),
     log_level: Annotated[Level | None, typer.Option(help="Of the log; default: that of the settings.", show_default=False)] = None,
 ) -> None:
-    logging.getLogger().setLevel(log_level or device_settings().log_level)
+    set_log_level(log_level)

@@ -16,9 +16,9 @@ import typer
 
 from appliance.daemon import control_requests, log
 from appliance.daemon.child_process import TRY_AGAIN, ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
-from appliance.daemon.gate import Gate
 from appliance.daemon.pace import Pace
 from appliance.daemon.supervisor import MANUAL, SMALL, DaemonParts, Supervisor
 from appliance.daemon.systemd import ServiceManager
@@ -69,7 +69,7 @@ def daemon(
     for left in reversed(range(LOCK_ATTEMPTS)):
         try:
             with only_daemon(folder):
-                parts = DaemonParts(os.environ, folder.key_folder(credentials), clock, Gate(clock), wake_ups, pace, logger)
+                parts = DaemonParts(os.environ, folder.key_folder(credentials), clock, ClockCheck(clock), wake_ups, pace, logger)
                 supervisor = Supervisor(folder, (runtime or folder.root).resolve(), parts)
                 Process(supervisor, wake_ups, folder, os.environ, pace, logger).run()
                 return

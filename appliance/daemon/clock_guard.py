@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.gate import MAX_SKEW_SECONDS, Gate
+from appliance.daemon.clock_check import MAX_SKEW_SECONDS, ClockCheck
 from appliance.system.ports import Severity
 from appliance.system.time_sync import Jump
 from signals.errors import DeviceHalted
@@ -26,7 +26,7 @@ class ClockGuard:
 
     Parameters
     ----------
-    gate : Gate
+    clock_check : ClockCheck
         Whether the machine's clock is synchronised and agrees with the broker's.
     notify : callable
         (severity, key, title, body, monotonic seconds): notifies a person.
@@ -35,9 +35,9 @@ class ClockGuard:
     """
 
     def __init__(
-        self, gate: Gate, notify: Callable[[Severity, str, str, str, float], None], close_latch: Callable[[str, str], None]
+        self, clock_check: ClockCheck, notify: Callable[[Severity, str, str, str, float], None], close_latch: Callable[[str, str], None]
     ) -> None:
-        self._gate, self._notify, self._close_latch = gate, notify, close_latch
+        self._check, self._notify, self._close_latch = clock_check, notify, close_latch
         self._jumps: list[Jump] = []
 
     def add_jump(self, jump: Jump) -> None:
@@ -59,11 +59,11 @@ class ClockGuard:
 
     def closed_by(self, brief: Briefing) -> tuple[str, ...]:
         """Return why the device may not be READY; empty when it may."""
-        return self._gate.closed_by(brief)
+        return self._check.closed_by(brief)
 
     def check_skew(self, brief: Briefing, mono_s: float) -> None:
         """Compare the clock with the broker's once an hour; far off closes the latch, a little off is notified."""
-        skew = self._gate.skew_now(brief, mono_s)
+        skew = self._check.skew_now(brief, mono_s)
         if skew is None or skew <= MAX_SKEW_SECONDS:
             return
         words = f"the clock is {skew:.1f} s or more off the broker's"

@@ -14,7 +14,7 @@ LEVELS = {Severity.INFO: "info", Severity.WARN: "warning", Severity.PAGE: "criti
 
 
 def configure(stream: TextIO) -> structlog.stdlib.BoundLogger:
-    """Send this process's log lines to `stream`, those of libraries from WARNING on among them."""
+    """Send this process's log lines to `stream`, those of libraries from the level of the log on among them."""
     shared = [structlog.stdlib.add_log_level, _stamp]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -34,7 +34,6 @@ def configure(stream: TextIO) -> structlog.stdlib.BoundLogger:
     )
     root = logging.getLogger()
     root.handlers[:] = [line]
-    root.setLevel(logging.WARNING)
     logging.getLogger("appliance.daemon").setLevel(logging.INFO)
     found: structlog.stdlib.BoundLogger = structlog.get_logger("appliance.daemon")
     return found

@@ -34,8 +34,8 @@ from appliance.daemon.attempts import Attempts, job_key
 from appliance.daemon.attendances import Attendances
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
+from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.clock_guard import ClockGuard
-from appliance.daemon.gate import Gate
 from appliance.daemon.job_outcomes import JobOutcomes
 from appliance.daemon.ledger_view import LedgerView
 from appliance.daemon.liveness import Liveness
@@ -72,7 +72,7 @@ class DaemonParts:
     credentials : Path or None
     real : Clock
         The machine's.
-    gate : Gate
+    clock_check : ClockCheck
         Whether time may be believed.
     wake_ups : WakeUps
         Told which instants are ahead, so that a look comes at each.
@@ -83,7 +83,7 @@ class DaemonParts:
     environment: Mapping[str, str]
     credentials: Path | None
     real: Clock
-    gate: Gate
+    clock_check: ClockCheck
     wake_ups: WakeUps
     pace: Pace
     log: structlog.stdlib.BoundLogger
@@ -99,7 +99,7 @@ class Supervisor:
         self._ledger_view, self._latch = LedgerView(folder), Latch(folder.root, DurableFs())
         self._watcher = configured_heartbeat(parts.credentials)
         self.announcer = Announcer(self._ledger_view, log)
-        self.clock_guard = ClockGuard(parts.gate, self.notify, self.close_latch)
+        self.clock_guard = ClockGuard(parts.clock_check, self.notify, self.close_latch)
         self._publisher = Publisher(folder, runtime, parts.credentials, real, pace.publish)
         self.liveness = Liveness(real.monotonic())
         self._at_work, self._attempts, self._wake_ups = ProcessSlot(), Attempts(), parts.wake_ups

@@ -16,7 +16,7 @@ from appliance.storage.published_sources import PublishedSources, verified_manif
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset
-from signals.config import parse
+from signals.config import parse, read_mapping
 from signals.errors import BadConfig, FixInput
 from signals.market.manifest import Manifest
 from signals.storage.places import Place, is_s3
@@ -158,20 +158,8 @@ def trusted(trust: Path | None, store: str) -> PublicKey:
 def _sections(configs: Path) -> dict[str, Any]:
     if not configs.is_dir():
         raise BadConfig("no such folder of settings", where=str(configs), fix="Name a folder with appliance.yml")
-    content = _yaml(configs / "appliance.yml")
-    for section in SECTIONS:
-        if found := _yaml(configs / f"{section}.yml"):
-            content[section] = found
+    files = {name: configs / f"{name}.yml" for name in ("appliance", *SECTIONS)}
+    found = {name: read_mapping(file) for name, file in files.items() if file.is_file()}
+    content = found.pop("appliance", {})
+    content |= {section: values for section, values in found.items() if values}
     return content
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadConfig("not valid YAML", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
-    if content is not None and not isinstance(content, dict):
-        raise BadConfig("a configuration is a mapping of keys to values", where=str(path), fix="Correct the file")
-    return dict(content or {})

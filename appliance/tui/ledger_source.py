@@ -18,7 +18,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import apsw
-import yaml
 
 from appliance.ledger import AccessMode, Ledger
 from appliance.schedule.timetable import AT_THE_OPEN, Entering
@@ -31,6 +30,7 @@ from appliance.views.view import View, neighbours, newest_session
 from signals.errors import BadConfig, FixInput, InvariantBroken, LedgerUnusable, Locked, TrademlError
 from signals.market.sessions import Calendar
 from signals.storage.places import is_s3
+from signals.text import strict_yaml
 from signals.text.wording import reason_of
 
 
@@ -219,7 +219,7 @@ class _Venue:
 def _venue(path: Path) -> _Venue:
     """Read the settings that a reader needs, without the libraries that the whole configuration brings in."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = strict_yaml.loads(path.read_text(encoding="utf-8"))
         venue = content.get("venue") or {}
         is_exchange, url = venue.get("broker", "exchange") == "exchange", str(venue.get("url") or "")
         entry = (content.get("execution") or {}).get("entry") or {}
@@ -227,7 +227,7 @@ def _venue(path: Path) -> _Venue:
         data = str(content["stores"]["data"])
         kept = StateFolder(path.parent).manifest if is_s3(data) else Path(data) / MANIFEST
         return _Venue(kept, is_exchange, url, Entering(**known))
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise BadConfig("the device's settings cannot be read", where=f"{path}: {reason_of(error)}", fix="Correct the file") from None
 
 

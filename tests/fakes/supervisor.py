@@ -15,7 +15,7 @@ import structlog
 
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.gate import Gate
+from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.pace import Pace
 from appliance.daemon.supervisor import DaemonParts, Supervisor
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
@@ -84,7 +84,7 @@ class SupervisorBench:
                 environment=dict(os.environ),
                 credentials=None,
                 real=self,
-                gate=Gate(self, lambda: self.sync, lambda url, now: self.skew),
+                clock_check=ClockCheck(self, lambda: self.sync, lambda url, now: self.skew),
                 wake_ups=wake_ups,
                 pace=Pace(),
                 log=structlog.get_logger("appliance.daemon"),

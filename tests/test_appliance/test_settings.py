@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from appliance.commands.command_line import app
 from appliance.config import ApplianceConfig
-from appliance.settings import device_settings, load_config
+from appliance.settings import device_settings, load_config, set_log_level
 from signals.config import load
 from signals.errors import BadConfig
+from signals.settings import Level
 
 FILE = {"stores": {"data": "/file/data", "bundles": "/file/bundles"}, "backup": {"to": "/file/copies", "daily": 3}}
 
@@ -107,6 +108,32 @@ def test_a_flag_beats_the_variable_and_knows_its_words(monkeypatch: pytest.Monke
     assert level_of()[1] == logging.ERROR
     assert level_of("--log-level", "INFO")[1] == logging.INFO
     assert level_of("--log-level", "LOUD") == (2, logging.INFO)
+
+
+def test_the_file_s_level_holds_where_neither_a_flag_nor_a_variable_says_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes no order: the hash of the decisions is the same."""
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    plain = load_config(config).decision_hash()
+    config.write_text(config.read_text() + "log_level: DEBUG\n")
+
+    def level_after(flag: Level | None = None) -> int:
+        set_log_level(flag)
+        assert load_config(config).decision_hash() == plain
+        return logging.getLogger().level
+
+    assert level_after() == logging.DEBUG
+    monkeypatch.setenv("TRADEML_LOG_LEVEL", "ERROR")
+    assert level_after() == logging.ERROR
+    assert level_after("INFO") == logging.INFO
+    monkeypatch.delenv("TRADEML_LOG_LEVEL")
+    assert level_after() == logging.DEBUG
+
+
+def test_a_key_that_comes_twice_is_refused(config: Path) -> None:
+    """Of two limits the last would hold, and a person reads the first."""
+    config.write_text(config.read_text() + "tripwires: {max_drawdown: 0.1,\n  max_drawdown: 0.5}\n")
+    with pytest.raises(BadConfig, match=r"not valid YAML.*line \d+: the key max_drawdown comes twice"):
+        load_config(config)
 
 
 @pytest.mark.parametrize("content", ["- a\n", "stores: 3\n", "stores: {data: a, bundles: b, other: c}\n"])

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.gate import AGAIN_SECONDS, Gate
+from appliance.daemon.clock_check import AGAIN_SECONDS, ClockCheck
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.time_sync import Instants, between, chrony_says, instants, kernel_says, skew_seconds
 from signals.errors import BrokerUnreachable
@@ -106,8 +106,8 @@ CALENDAR: Calendar = xnys(NOW.date() - timedelta(days=5), NOW.date() + timedelta
 REAL = Briefing("", "http://broker", 5.0, CALENDAR)
 
 
-def gate(clock: VirtualClock, sync: str, skew: Callable[..., float]) -> Gate:
-    return Gate(clock, unsynchronised=lambda: sync, skew=skew)
+def check(clock: VirtualClock, sync: str, skew: Callable[..., float]) -> ClockCheck:
+    return ClockCheck(clock, unsynchronised=lambda: sync, skew=skew)
 
 
 def refusing(*arguments: object) -> float:
@@ -127,13 +127,13 @@ def refusing(*arguments: object) -> float:
 def test_the_gate_opens_for_a_synchronised_clock_that_agrees_with_the_broker(
     sync: str, skew: Callable[..., float], closed_by: tuple[str, ...]
 ) -> None:
-    assert gate(VirtualClock(NOW), sync, skew).closed_by(REAL) == closed_by
+    assert check(VirtualClock(NOW), sync, skew).closed_by(REAL) == closed_by
 
 
 def test_a_rehearsal_has_the_exchange_s_time_and_asks_nobody() -> None:
     rehearsal = Briefing("http://exchange", "", 5.0, CALENDAR)
-    assert gate(VirtualClock(NOW), "never", refusing).closed_by(rehearsal) == ()
-    assert gate(VirtualClock(NOW), "never", refusing).skew_now(rehearsal, 1e9) is None
+    assert check(VirtualClock(NOW), "never", refusing).closed_by(rehearsal) == ()
+    assert check(VirtualClock(NOW), "never", refusing).skew_now(rehearsal, 1e9) is None
 
 
 def test_the_broker_is_asked_again_once_an_hour() -> None:
@@ -143,7 +143,7 @@ def test_the_broker_is_asked_again_once_an_hour() -> None:
         asked.append(url)
         return 0.5
 
-    found = gate(VirtualClock(NOW), "", skew)
+    found = check(VirtualClock(NOW), "", skew)
     assert found.closed_by(REAL) == () and found.skew_now(REAL, AGAIN_SECONDS - 1) is None
     assert found.skew_now(REAL, AGAIN_SECONDS) == 0.5 and found.skew_now(REAL, AGAIN_SECONDS + 1) is None
     assert len(asked) == 2

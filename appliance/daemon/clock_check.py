@@ -16,11 +16,11 @@ from signals.errors import BrokerUnreachable
 
 AGAIN_SECONDS = 3_600.0
 
-__all__ = ["AGAIN_SECONDS", "MAX_SKEW_SECONDS", "Gate"]
+__all__ = ["AGAIN_SECONDS", "MAX_SKEW_SECONDS", "ClockCheck"]
 
 
 @dataclass
-class Gate:
+class ClockCheck:
     """The checks, and when the broker was last asked.
 
     Attributes
