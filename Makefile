@@ -76,8 +76,8 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
 	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
 
-ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py killing.py latch.py ledger.py ledger_rows.py \
-	orderpath.py one_word.py accepting.py recovery.py running.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \
+ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py \
+	orderpath.py one_word.py accepting.py recovery.py runner.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \
 	$(addprefix tests/test_execution/test_,alpaca.py alpaca_contract.py alpaca_exactness.py intents.py market_data.py opinions.py planning.py \
 	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py) $(addprefix tests/test_signals/test_bundle_,layout.py parsing.py rules.py) \
 	tests/contracts/test_parsers_spoilt.py tests/flow/test_flat_targets.py

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.device import Workbench
 from tests.fakes.store import SYMBOLS, Published
-from tests.flow.test_restoring import keeps_backups
+from tests.flow.test_restore import keeps_backups
 
 MEGABYTE = 2**20
 MOST = 24 * MEGABYTE  # 48 names, with the state of the exchange that this device hosts

@@ -173,19 +173,19 @@ BUGS = (
             "                lost.append(_denied(path, last, shares))\n", "                pass\n",
             f"{STEPS}::test_a_rest_whose_window_closed_before_it_could_leave_has_a_denied_row"),
     Planted("react before the latch is closed", "appliance/safety/halt.py", LATCH_FIRST, LATCH_LAST,
-            "tests/test_appliance/test_running.py::test_the_latch_is_closed_before_any_other_reaction"),
+            "tests/test_appliance/test_runner.py::test_the_latch_is_closed_before_any_other_reaction"),
     Planted("let a kill look like an error of the transport", "appliance/runtime/kill_switch.py",
             "            if self._breaks_off:\n                raise Killed", "            raise OSError",
-            "tests/test_appliance/test_killing.py::test_a_kill_inside_a_request_is_no_error_of_the_transport"),
+            "tests/test_appliance/test_kill_switch.py::test_a_kill_inside_a_request_is_no_error_of_the_transport"),
     Planted("close the latch by writing it", "appliance/controls/latch.py",
             "            self._fs.rename(self._prepared, self._path)\n", "            raise OSError\n",
             "tests/test_appliance/test_latch.py::test_closing_needs_no_reading_and_no_room"),
     Planted("end a halt at an answer that cannot be read", "appliance/safety/halt.py",
             "    except Exception as error:  # noqa: BLE001", "    except TrademlError as error:  # noqa: BLE001",
-            "tests/test_appliance/test_running.py::test_a_halt_is_recorded_and_told_whatever_cancel_all_and_the_clock_do"),
+            "tests/test_appliance/test_runner.py::test_a_halt_is_recorded_and_told_whatever_cancel_all_and_the_clock_do"),
     Planted("let one line end the control socket", "appliance/daemon/control_socket.py",
             "    except BadJson:\n", "    except UnicodeDecodeError:\n",
-            "tests/test_appliance/test_control.py::test_nonsense_is_answered_and_never_done"),
+            "tests/test_appliance/test_control_socket.py::test_nonsense_is_answered_and_never_done"),
     Planted("take a lost latch for a fresh device's", "appliance/controls/latch.py",
             "        if last is None:", "        if True:",
             "tests/test_appliance/test_latch.py"
@@ -199,7 +199,7 @@ BUGS = (
     Planted("keep one offset to New York all year", "signals/market/sessions.py",
             "return datetime.combine(self.day, clock_time, NEW_YORK).astimezone(UTC)",
             "return datetime.combine(self.day, clock_time, UTC) + timedelta(hours=5)",
-            "tests/test_appliance/test_schedule.py::test_daylight_saving_keeps_new_york_time"),
+            "tests/test_appliance/test_timetable.py::test_daylight_saving_keeps_new_york_time"),
     Planted("count sells as buying power before they fill", "execution/planning/pretrade.py",
             "return ZERO if lowers(intent, held)", "return -abs(intent.notional) if lowers(intent, held)",
             "tests/test_execution/test_pretrade.py::test_what_an_order_reserves"),
@@ -292,7 +292,7 @@ BUGS = (
             f"{ORDERPATH}::test_an_attempt_that_never_left_takes_no_shares_from_its_plan"),
     Planted("leave an order that arrived after the cancel-all", "appliance/runtime/kill_switch.py",
             "            _cancel_late_orders(deps)\n", "",
-            "tests/test_appliance/test_killing.py::"
+            "tests/test_appliance/test_kill_switch.py::"
             "test_an_order_that_arrives_after_the_cancel_all_is_looked_up_and_cancelled_as_well"),
     Planted("take a page without rows for a market without bars", "execution/brokers/market_data.py",
             "        _require_rows(answer, *PARTS[path])\n", "",
@@ -344,11 +344,11 @@ BUGS = (
             "tests/test_appliance/test_real_nav.py::test_two_shorts_of_one_value_pay_by_their_own_liquidity"),
     Planted("credit a late dividend to what is held now", "appliance/jobs/session_value.py",
             "snapshots.find(deps.ledger, row.session, Phase.OPEN)", "snapshots.first(deps.ledger)",
-            "tests/test_appliance/test_restated_value.py::"
+            "tests/test_appliance/test_session_value.py::"
             "test_a_late_dividend_belongs_to_what_was_held_before_that_open"),
     Planted("carry no restatement forward", "appliance/jobs/session_value.py",
             "before.restated_nav + day + late", "before.real_nav + day + late",
-            "tests/test_appliance/test_restated_value.py::"
+            "tests/test_appliance/test_session_value.py::"
             "test_a_late_dividend_is_credited_to_the_long_and_debited_to_the_short_on_its_ex_date"),
     Planted("let a name stay in the universe at any price", "signals/market/eligibility.py",
             "(price >= rule.exit_price)", "(price >= 0)",
