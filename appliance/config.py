@@ -16,7 +16,6 @@ from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from signals.config import Config
 from signals.scoring.sleeve_weights import SleeveName, from_router
-from signals.scoring.router import RouterConfig
 from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
 

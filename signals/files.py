@@ -19,20 +19,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     OSError
         The disk is full, read-only or failing; the old file is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    write_pieces(path, (content,), mode=mode)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644, is_durable: bool = True) -> str:

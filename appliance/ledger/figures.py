@@ -39,7 +39,18 @@ class FeatureFile:
 
 
 @dataclass(frozen=True)
-class ScoreFigures:
+class BundleUsed:
+    """The bundle that scored; None where nothing was scored."""
+
+    bundle_id: str | None = None
+    bundle_sha256: str | None = None
+    role: str | None = None
+    refusal: str | None = None
+    bundle_age_sessions: int | None = None
+
+
+@dataclass(frozen=True)
+class ScoreFigures(BundleUsed):
     """Of the job score: the scored names, and the bundle that scored them; of several sleeves, the first and each one's.
 
     Attributes
@@ -53,11 +64,6 @@ class ScoreFigures:
     asof: date | None = None
     names: int | None = None
     expected: int | None = None
-    bundle_id: str | None = None
-    bundle_sha256: str | None = None
-    role: str | None = None
-    refusal: str | None = None
-    bundle_age_sessions: int | None = None
     features: FeatureFile | None = None
     sleeve: str | None = absent()
     by_sleeve: Mapping[str, ScoreFigures] | None = absent()
@@ -90,7 +96,25 @@ class RoundingFigures:
 
 
 @dataclass(frozen=True)
-class PlanFigures:
+class BookDecisions:
+    """The decisions that made the target book; None where nothing was planned."""
+
+    decisions: tuple[tuple[str, str], ...] | None = None
+    sized_by: str | None = None
+    ramp: float | None = None
+    turnover: float | None = None
+    gross: float | None = None
+    net: float | None = None
+    reduce_only: bool | None = None
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Outcome of each decision."""
+        return dict(self.decisions or ())
+
+
+@dataclass(frozen=True)
+class PlanFigures(BookDecisions):
     """Of the job plan: the decisions that made the target book, and the sleeves that it is made from.
 
     Attributes
@@ -107,13 +131,6 @@ class PlanFigures:
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
 
-    decisions: tuple[tuple[str, str], ...] | None = None
-    sized_by: str | None = None
-    ramp: float | None = None
-    turnover: float | None = None
-    gross: float | None = None
-    net: float | None = None
-    reduce_only: bool | None = None
     lineage: str | None = None
     sleeves: Mapping[str, float] | None = None
     completed: int = 0
@@ -127,11 +144,6 @@ class PlanFigures:
     def parts_of(self, symbol: str) -> dict[str, float]:
         """What each sleeve said of a name; empty where one sleeve was traded alone."""
         return {sleeve: said[symbol] for sleeve, said in (self.parts or {}).items() if symbol in said}
-
-    @property
-    def by_name(self) -> dict[str, str]:
-        """Outcome of each decision."""
-        return dict(self.decisions or ())
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,3 @@ def save(ledger: Ledger, asof: date, sleeve: str, rows: Sequence[ScoreRow]) -> N
 def load(ledger: Ledger, asof: date, sleeve: str) -> tuple[ScoreRow, ...]:
     """Return the scores of `asof`, best rank first; empty when nothing was scored."""
     return tuple(ledger.read(ScoreRow, "SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof, sleeve)))
-
-
-def latest_asof(ledger: Ledger, sleeve: str) -> date | None:
-    """Return the last session that was scored, or None."""
-    found = ledger.value("SELECT max(asof) FROM scores WHERE sleeve = ?", (sleeve,))
-    return date.fromisoformat(found) if isinstance(found, str) else None

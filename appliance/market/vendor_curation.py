@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.market.rows import action_of
-from appliance.market.vendor_record import VendorBar
+from execution.brokers.reported import ReportedAction, ReportedBar
 from signals.audit.defects import DefectConfig, Rows, find_defects
 from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
@@ -37,7 +37,6 @@ from signals.market.sessions import Calendar
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from execution.brokers.market_data import ToldAction
 
 FIGURES = ("open", "high", "low", "close", "volume")
 HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, undecided, kind, sector FROM bars"
@@ -109,7 +108,7 @@ def stored_since(connection: DuckDBPyConnection, first: date) -> StoredBars:
     return StoredBars(rows, frozenset(day for (day,) in red), dict(usable), dict(days), tuple(action_of(row) for row in actions))
 
 
-def fresh_actions(reported: Sequence[ToldAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
+def fresh_actions(reported: Sequence[ReportedAction], known: Sequence[Action], calendar: Calendar, asof: date) -> tuple[Action, ...]:
     """Actions that are not recorded yet; as in curation, one is known on the eve of its effective session."""
     days = days_array(calendar.days)
     found = {}
@@ -135,14 +134,14 @@ def _decimal(figure: float | None) -> Decimal | None:
 
 
 def curated(
-    held: StoredBars, reported: Sequence[VendorBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
+    held: StoredBars, reported: Sequence[ReportedBar], actions: Sequence[Action], days: Sequence[date], sessions: Days, manifest: Manifest
 ) -> Curated:
     """Audit and complete the vendor's bars of `days`.
 
     Parameters
     ----------
     held : StoredBars
-    reported : sequence of VendorBar
+    reported : sequence of ReportedBar
         Of `days` only.
     actions : sequence of Action
         Not among the held ones.
@@ -180,7 +179,7 @@ def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
 
 
 def _together(
-    held: StoredBars, reported: Sequence[VendorBar], names: Identities, sessions: Days
+    held: StoredBars, reported: Sequence[ReportedBar], names: Identities, sessions: Days
 ) -> tuple[DeliveredRows, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return stored and reported rows in one order, which of them are new, and which stored ones were eligible, and undecided."""
     day = np.array([row.day for row in reported], dtype="datetime64[D]")

@@ -23,34 +23,20 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from appliance.market.rows import action_of, action_row
 from appliance.market.snapshot import CompletedSession, DataSnapshot, document, parts_of
 from appliance.system.ports import Fs
+from execution.brokers.reported import ReportedAction, ReportedBar
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
 
-if TYPE_CHECKING:  # alpaca-py brings pandas: only a job that asks loads it
-    from execution.brokers.market_data import DailyBar, ToldAction
-
 FORMAT = 1
 DIGITS = 12
-
-
-class VendorBar(NamedTuple):
-    """One raw daily bar as a vendor reported it: USD and shares; NaN where it gave no finite figure."""
-
-    day: date
-    symbol: str
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
 
 
 @dataclass(frozen=True)
@@ -60,14 +46,14 @@ class VendorRecord:
     Attributes
     ----------
     session : date
-    bars : tuple of VendorBar
+    bars : tuple of ReportedBar
         All of this session.
     actions : tuple of Action
         Effective on it, or known with it.
     """
 
     session: date
-    bars: tuple[VendorBar, ...]
+    bars: tuple[ReportedBar, ...]
     actions: tuple[Action, ...]
 
     def __post_init__(self) -> None:
@@ -163,8 +149,8 @@ def _known(figure: float) -> float | None:
     return figure if math.isfinite(figure) else None
 
 
-def _bar(day: date, symbol: str, *figures: float | None) -> VendorBar:
-    return VendorBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
+def _bar(day: date, symbol: str, *figures: float | None) -> ReportedBar:
+    return ReportedBar(day, symbol, *(math.nan if figure is None else float(figure) for figure in figures))
 
 
 def _text(cell: object) -> object:
@@ -182,10 +168,10 @@ class BarSource(Protocol):
     def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
         """Sessions in [first, last] whose bars may be asked for now, oldest first."""
 
-    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[ReportedBar]:
         """Return the bars of the final sessions in [first, last], as they traded."""
 
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ReportedAction], list[str]]:
         """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
 
 
@@ -198,7 +184,7 @@ class PriceSource(Protocol):
     def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
         """Return the newest prices that may be seen; a symbol without one is absent."""
 
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ReportedAction], list[str]]:
         """Return the corporate actions effective in [first, last], and the names of those that we cannot represent."""
 
 

@@ -30,8 +30,9 @@ from appliance.market.rows import action_row, audit_body
 from appliance.market.snapshot import CompletedSession
 from appliance.market.store import MarketStore
 from appliance.market.vendor_curation import FIGURES, Curated, StoredBars, curated, fresh_actions, stored_since, unrecorded
-from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
+from appliance.market.vendor_record import VendorRecord, read_record, store_record
 from appliance.system.ports import Fs
+from execution.brokers.reported import ReportedBar
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
 from signals.market.actions import Action
 from signals.market.audits import SessionAudit, SessionStatus
@@ -41,7 +42,6 @@ from signals.market.sessions import Calendar
 
 if TYPE_CHECKING:
     from appliance.market.vendor_record import BarSource
-    from execution.brokers.market_data import DailyBar
 
 WINDOW_SESSIONS = 60  # of held bars, for the audit's comparisons: three times its longest
 WORSE = (SessionStatus.GREEN, SessionStatus.AMBER, SessionStatus.RED)
@@ -145,7 +145,7 @@ def complete(
 class _VendorAnswer:
     """Bars of the sessions asked for, actions that are not recorded yet, and those that we cannot represent."""
 
-    rows: list[VendorBar]
+    rows: list[ReportedBar]
     actions: tuple[Action, ...]
     unsupported: tuple[str, ...]
 
@@ -227,12 +227,14 @@ def _is_worse(status: SessionStatus, was: SessionStatus) -> bool:
     return status is SessionStatus.RED or WORSE.index(status) > WORSE.index(was)
 
 
-def _bar(row: DailyBar) -> VendorBar:
+def _bar(row: ReportedBar) -> ReportedBar:
     figures = (getattr(row, name) for name in FIGURES)
-    return VendorBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
+    return ReportedBar(row.day, row.symbol, *(figure if math.isfinite(figure) else math.nan for figure in figures))
 
 
-def _vendor_records(rows: Sequence[VendorBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]) -> list[VendorRecord]:
+def _vendor_records(
+    rows: Sequence[ReportedBar], fresh: Sequence[Action], held: Sequence[Action], days: Sequence[date]
+) -> list[VendorRecord]:
     """Split the vendor's answer by session, each with every action that its bars and the next morning depend on."""
     return [
         VendorRecord(

@@ -13,7 +13,7 @@ from decimal import Decimal
 from appliance.context import Deps
 from appliance.controls.slippage import SLIPPAGE_SESSIONS, difference_bps, opens_of
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
-from appliance.ledger.figures import MonitoringFigures, PlanFigures, RoundingFigures, ScoreFigures
+from appliance.ledger.figures import BookDecisions, BundleUsed, MonitoringFigures, RoundingFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.timetable import JOBS
@@ -45,30 +45,6 @@ class DataSource:
     version: int | None = None
     snapshot_id: str | None = None
     survivorship: str | None = None
-
-
-@dataclass(frozen=True)
-class BundleUsed:
-    """The bundle that scored; None where nothing was scored."""
-
-    bundle_id: str | None = None
-    bundle_sha256: str | None = None
-    role: str | None = None
-    refusal: str | None = None
-    bundle_age_sessions: int | None = None
-
-
-@dataclass(frozen=True)
-class BookDecisions:
-    """The decisions that made the target book; None where nothing was planned."""
-
-    decisions: tuple[tuple[str, str], ...] | None = None
-    sized_by: str | None = None
-    ramp: float | None = None
-    turnover: float | None = None
-    gross: float | None = None
-    net: float | None = None
-    reduce_only: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -236,8 +212,6 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
     asof = deps.calendar.previous(session)
     plan = plans.load(deps.ledger, session)
     runs = {run.job: run for run in job_runs.since(deps.ledger, session) if run.session == session}
-    scored = runs["score"].read(ScoreFigures) if "score" in runs else ScoreFigures()
-    planned = runs["plan"].read(PlanFigures) if "plan" in runs else PlanFigures()
     return SessionReport(
         **vars(measured),
         session=session,
@@ -248,10 +222,8 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
         machine=deps.machine.source,
         jobs=tuple(JobEnd(run.job, run.status.value, run.summary) for run in sorted(runs.values(), key=_place) if run.status is not None),
         data=_data(asof, deps),
-        bundle=BundleUsed(scored.bundle_id, scored.bundle_sha256, scored.role, scored.refusal, scored.bundle_age_sessions),
-        decisions=BookDecisions(
-            planned.decisions, planned.sized_by, planned.ramp, planned.turnover, planned.gross, planned.net, planned.reduce_only
-        ),
+        bundle=runs["score"].read(BundleUsed) if "score" in runs else BundleUsed(),
+        decisions=runs["plan"].read(BookDecisions) if "plan" in runs else BookDecisions(),
         plan=_plan(plan),
         targets=tuple(Target(row.symbol, row.weight, row.current_weight, row.z, row.sector) for row in targets.load(deps.ledger, session)),
         orders=tuple(_order(entry) for entry in intents.of_session(deps.ledger, session)),

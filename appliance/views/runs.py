@@ -6,7 +6,6 @@ from datetime import date
 
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.job_runs import JobRun
-from appliance.schedule.job import JobStatus
 from appliance.schedule.timetable import JOBS
 from appliance.views.view import View, ViewRow
 
@@ -57,11 +56,6 @@ def of_session(ledger: Ledger, session: date) -> tuple[JobRun, ...]:
 def status_of(run: JobRun) -> str:
     """One word for how a run ended."""
     return run.status.value if run.status else NOT_ENDED
-
-
-def is_well(status: str) -> bool:
-    """Whether nobody has to look at a run of this status."""
-    return status == JobStatus.DONE.value
 
 
 def _jobs_of(ledger: Ledger, session: date) -> list[str]:

@@ -24,7 +24,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import requests
 import urllib3
@@ -38,6 +38,7 @@ from alpaca.data.timeframe import TimeFrame
 from requests.adapters import BaseAdapter
 
 from execution.brokers.rate_limit import RateClock, TokenBucket
+from execution.brokers.reported import ReportedAction, ReportedBar
 from execution.brokers.transport import GuardedTransport, is_permitted
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from signals.market.sessions import NEW_YORK, Calendar
@@ -80,29 +81,6 @@ def read_keys(folder: Path | None) -> Keys:
         return Keys(*((folder / name).read_text(encoding="utf-8").strip() for name in (KEY_FILE, SECRET_FILE)))
     except OSError as error:
         raise BadConfig(f"no key pair ({reason_of(error)})", where=str(folder), fix=f"It must hold {KEY_FILE} and {SECRET_FILE}") from None
-
-
-class DailyBar(NamedTuple):
-    """One raw daily bar as Alpaca tells it: USD and shares."""
-
-    day: date
-    symbol: str
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-
-class ToldAction(NamedTuple):
-    """One corporate action; `kind` is a value of `ActionKind`, and what a kind does not have is None."""
-
-    kind: str
-    symbol: str
-    effective: date
-    ratio: float | None = None
-    cash: float | None = None
-    new_symbol: str | None = None
 
 
 class _Paged(RESTClient):
@@ -193,7 +171,7 @@ class AlpacaData:
         for client in (self._bars, self._actions):
             _tame(client, GuardedTransport(bucket, adapter))
 
-    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[ReportedBar]:
         """Return raw daily bars of the closed sessions in [first, last]; no row for what Alpaca does not have.
 
         Raises
@@ -226,12 +204,12 @@ class AlpacaData:
             found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)), today)
         return found
 
-    def _daily(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment) -> list[DailyBar]:
+    def _daily(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment) -> list[ReportedBar]:
         final = self.final(first, last, calendar)
         if not final or not symbols:
             return []
         end = min(datetime.combine(final[-1], datetime.max.time(), NEW_YORK), self._newest())
-        rows: list[DailyBar] = []
+        rows: list[ReportedBar] = []
         for some in _groups(symbols):
             asked = StockBarsRequest(
                 symbol_or_symbols=some,
@@ -251,13 +229,13 @@ class AlpacaData:
         newest = self._newest()
         return [s.day for s in calendar.sessions if first <= s.day <= last and s.close <= newest]
 
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ReportedAction], list[str]]:
         """Return the corporate actions effective in [first, last] that we can represent, and the names of the others.
 
         Splits, stock and cash dividends, symbol changes, cash mergers and worthless removals. The others (stock
         mergers, spin-offs, unit splits, redemptions, rights) are named for a person. Raises as `bars`.
         """
-        found: list[ToldAction] = []
+        found: list[ReportedAction] = []
         untold: list[str] = []
         for some in _groups(symbols):
             asked = CorporateActionsRequest(symbols=some, start=first, end=last, limit=None)
@@ -316,7 +294,7 @@ def _groups(symbols: Sequence[str]) -> list[list[str]]:
     return [names[at : at + SYMBOLS_PER_REQUEST] for at in range(0, len(names), SYMBOLS_PER_REQUEST)]
 
 
-def _bars_in(answer: Mapping[str, Json]) -> list[DailyBar]:
+def _bars_in(answer: Mapping[str, Json]) -> list[ReportedBar]:
     try:
         return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in _rows(bars)]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -332,9 +310,9 @@ def _trades_in(answer: Mapping[str, Json], today: date) -> dict[str, Decimal]:
     return {symbol: price for symbol, day, price in rows if day == today and price.is_finite() and price > 0}
 
 
-def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ToldAction], list[str]]:
+def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ReportedAction], list[str]]:
     """Actions that we can represent, and the names of the others."""
-    found: list[ToldAction] = []
+    found: list[ReportedAction] = []
     untold: list[str] = []
     try:
         for family, rows in sorted(answer.items()):
@@ -348,8 +326,8 @@ def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ToldAction], list[str]
     return found, untold
 
 
-def _bar(symbol: str, bar: Row) -> DailyBar:
-    return DailyBar(_day_of(bar), symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
+def _bar(symbol: str, bar: Row) -> ReportedBar:
+    return ReportedBar(_day_of(bar), symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
 
 
 def _day_of(row: Row) -> date:
@@ -357,32 +335,32 @@ def _day_of(row: Row) -> date:
     return datetime.fromisoformat(str(row["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
 
 
-def _split(row: Row) -> ToldAction:
+def _split(row: Row) -> ReportedAction:
     ratio = _number(row, "new_rate") / _number(row, "old_rate")
-    return ToldAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=ratio)
+    return ReportedAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=ratio)
 
 
-def _stock_dividend(row: Row) -> ToldAction:
-    return ToldAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=1.0 + _number(row, "rate"))
+def _stock_dividend(row: Row) -> ReportedAction:
+    return ReportedAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=1.0 + _number(row, "rate"))
 
 
-def _dividend(row: Row) -> ToldAction:
-    return ToldAction("dividend", _text(row, "symbol"), _day(row, "ex_date"), cash=_number(row, "rate"))
+def _dividend(row: Row) -> ReportedAction:
+    return ReportedAction("dividend", _text(row, "symbol"), _day(row, "ex_date"), cash=_number(row, "rate"))
 
 
-def _name_change(row: Row) -> ToldAction:
-    return ToldAction("symbol_change", _text(row, "old_symbol"), _day(row, "process_date"), new_symbol=_text(row, "new_symbol"))
+def _name_change(row: Row) -> ReportedAction:
+    return ReportedAction("symbol_change", _text(row, "old_symbol"), _day(row, "process_date"), new_symbol=_text(row, "new_symbol"))
 
 
-def _cash_merger(row: Row) -> ToldAction:
-    return ToldAction("delisting", _text(row, "acquiree_symbol"), _day(row, "effective_date"), cash=_number(row, "rate"))
+def _cash_merger(row: Row) -> ReportedAction:
+    return ReportedAction("delisting", _text(row, "acquiree_symbol"), _day(row, "effective_date"), cash=_number(row, "rate"))
 
 
-def _removal(row: Row) -> ToldAction:
-    return ToldAction("delisting", _text(row, "symbol"), _day(row, "process_date"), cash=0.0)
+def _removal(row: Row) -> ReportedAction:
+    return ReportedAction("delisting", _text(row, "symbol"), _day(row, "process_date"), cash=0.0)
 
 
-ACTIONS: dict[str, Callable[[Row], ToldAction]] = {
+ACTIONS: dict[str, Callable[[Row], ReportedAction]] = {
     "forward_splits": _split,
     "reverse_splits": _split,
     "stock_dividends": _stock_dividend,

@@ -141,10 +141,6 @@ def plan(
     ----------
     targets : TargetWeights
         Under the names of D.
-    inputs : PlanInputs
-    provenance : Provenance
-    config : PlanningConfig
-    limits : PretradeConfig
     reduce_only : bool
         Keep only what lowers an absolute position.
     entry : EntryConfig, optional

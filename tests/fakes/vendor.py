@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from execution.brokers.market_data import AlpacaData, DailyBar, Keys, ToldAction
+from execution.brokers.market_data import AlpacaData, Keys
+from execution.brokers.reported import ReportedAction, ReportedBar
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.inprocess import InProcessAdapter
@@ -91,13 +92,13 @@ def build(root: Path) -> World:
     return World(root, bars, actions, whole, base, known)
 
 
-def curated_as_told(world: World, told: Sequence[DailyBar], last: date, folder: Path, *, known: date | None = None) -> Manifest:
+def curated_as_told(world: World, told: Sequence[ReportedBar], last: date, folder: Path, *, known: date | None = None) -> Manifest:
     """What the trainer makes of the base and of what a source told up to `last`.
 
     Of the corporate actions it has those effective up to the session after `known`, by default `last`.
     """
     told = [row for row in told if row.day <= last]
-    rows = {name: [getattr(row, name) for row in told] for name in ("symbol", *DailyBar._fields[2:])}
+    rows = {name: [getattr(row, name) for row in told] for name in ("symbol", *ReportedBar._fields[2:])}
     base = until(world.bars, "date", world.known)
     kinds = {row["symbol"]: (row["kind"], row["sector"]) for row in base.select(["symbol", "kind", "sector"]).to_pylist()}
     first = next(row["symbol"] for row in world.actions.to_pylist() if row["new_symbol"] == "FRESH")
@@ -140,18 +141,18 @@ class Recorded:
     """A source that keeps what it told, and spoils it on request."""
 
     inner: AlpacaData
-    spoil: Callable[[list[DailyBar]], list[DailyBar]] = lambda rows: rows
-    told: list[DailyBar] = field(default_factory=list)
+    spoil: Callable[[list[ReportedBar]], list[ReportedBar]] = lambda rows: rows
+    told: list[ReportedBar] = field(default_factory=list)
 
     def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
         return self.inner.final(first, last, calendar)
 
-    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[DailyBar]:
+    def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[ReportedBar]:
         rows = self.spoil(self.inner.bars(symbols, first, last, calendar))
         self.told += rows
         return rows
 
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ToldAction], list[str]]:
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> tuple[list[ReportedAction], list[str]]:
         return self.inner.actions(symbols, first, last)
 
 

@@ -524,7 +524,6 @@ def test_what_people_look_at_is_read_back_as_written(ledger: Ledger) -> None:
     rows = (scores.ScoreRow(ASOF, "B", "xs", 0.5, 1, 1.2, "sha"), scores.ScoreRow(ASOF, "A", "xs", -0.5, 2, -1.2, "sha"))
     scores.save(ledger, ASOF, "xs", rows[::-1])
     assert scores.load(ledger, ASOF, "xs") == rows
-    assert (scores.latest_asof(ledger, "xs"), scores.latest_asof(ledger, "other")) == (ASOF, None)
     aims = (targets.TargetRow(D, "A", 0.1, 0.0, None), targets.TargetRow(D, "B", -0.1, 0.05, 1.5, "Energy"))
     targets.save(ledger, D, aims)
     assert targets.load(ledger, D) == aims

@@ -20,12 +20,12 @@ from appliance.bundles.pull import is_current, pull_data
 from appliance.market import publication_differences
 from appliance.market.snapshot import CompletedSession, DataSnapshot
 from appliance.market.store import MarketStore
-from appliance.market.vendor_record import VendorBar, VendorRecord, read_record, store_record
+from appliance.market.vendor_record import VendorRecord, read_record, store_record
 from appliance.market.vendor_sessions import CompletionResult, complete
 from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
-from execution.brokers.market_data import DailyBar
+from execution.brokers.reported import ReportedBar
 from execution.exchange.api.exchange import Exchange
 from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
 from signals.market.actions import Action, ActionKind
@@ -48,7 +48,7 @@ class Month:
     """A device that completed every session after its dataset in one evening, and what it was told."""
 
     folder: Path
-    told: tuple[DailyBar, ...]
+    told: tuple[ReportedBar, ...]
 
     def copied(self, to: Path) -> Path:
         shutil.copytree(self.folder, to)
@@ -77,7 +77,7 @@ def evenings(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFa
 
 
 def completed(world: World, served: Exchange, folder: Path, step: int) -> Month:
-    told: list[DailyBar] = []
+    told: list[ReportedBar] = []
     with opened(world, folder) as market:
         take(market, world.root / "base" / "data", folder)
         for asof in world.calendar.between(world.calendar.next(world.known), world.whole.last)[step - 1 :: step]:
@@ -154,7 +154,7 @@ def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_t
     store.close()
 
 
-BAR = VendorBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
+BAR = ReportedBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
 DIVIDEND = Action(ActionKind.DIVIDEND, "AAA", date(2025, 6, 3), date(2025, 6, 2), cash=Decimal("0.25"))
 TOLD = VendorRecord(BAR.day, (BAR, BAR._replace(symbol="BBB")), (DIVIDEND,))
 BASE = DataSnapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 30))
@@ -474,13 +474,13 @@ def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evenin
         assert market.audit(world.whole.last) is None and market.newest(world.whole.last) == last
 
 
-def _record(folder: Path, day: date, spoil: Callable[[tuple[VendorBar, ...]], tuple[VendorBar, ...]]) -> CompletedSession:
+def _record(folder: Path, day: date, spoil: Callable[[tuple[ReportedBar, ...]], tuple[ReportedBar, ...]]) -> CompletedSession:
     (path,) = (folder / "completed").glob(f"{day}_told_*")
     told = VendorRecord.from_bytes(path.read_bytes())
     return store_record(DurableFs(), folder / "completed", replace(told, bars=spoil(told.bars)))
 
 
-def _scaled(row: DailyBar, factors: dict[str, float]) -> DailyBar:
+def _scaled(row: ReportedBar, factors: dict[str, float]) -> ReportedBar:
     scaled = row._replace(**{name: getattr(row, name) * by for name, by in factors.items()})
     return scaled._replace(high=max(scaled.high, scaled.close))
 

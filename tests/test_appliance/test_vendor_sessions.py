@@ -19,7 +19,8 @@ from appliance.market.vendor_sessions import CompletionResult, complete
 from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
-from execution.brokers.market_data import AlpacaData, DailyBar, Keys
+from execution.brokers.market_data import AlpacaData, Keys
+from execution.brokers.reported import ReportedBar
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors.inprocess import InProcessAdapter
 from signals.config import parse
@@ -117,31 +118,31 @@ def test_a_session_is_not_asked_for_before_16_minutes_after_its_close(
     assert early.told == [] and market.audit(asof) is None
 
 
-def negative(rows: list[DailyBar]) -> list[DailyBar]:
+def negative(rows: list[ReportedBar]) -> list[ReportedBar]:
     return [rows[0]._replace(low=-1.0), *rows[1:]]
 
 
-def upside_down(rows: list[DailyBar]) -> list[DailyBar]:
+def upside_down(rows: list[ReportedBar]) -> list[ReportedBar]:
     return [rows[0]._replace(high=rows[0].low / 2), *rows[1:]]
 
 
-def twice_apart(rows: list[DailyBar]) -> list[DailyBar]:
+def twice_apart(rows: list[ReportedBar]) -> list[ReportedBar]:
     return [*rows, rows[0]._replace(close=rows[0].open)]
 
 
-def one_gone(rows: list[DailyBar]) -> list[DailyBar]:
+def one_gone(rows: list[ReportedBar]) -> list[ReportedBar]:
     return rows[1:]
 
 
-def a_third_gone(rows: list[DailyBar]) -> list[DailyBar]:
+def a_third_gone(rows: list[ReportedBar]) -> list[ReportedBar]:
     return rows[len(rows) // 3 :]
 
 
-def nothing(rows: list[DailyBar]) -> list[DailyBar]:
+def nothing(rows: list[ReportedBar]) -> list[ReportedBar]:
     return []
 
 
-def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
+def no_volume(rows: list[ReportedBar]) -> list[ReportedBar]:
     return [row._replace(volume=float("nan")) for row in rows]
 
 
@@ -156,7 +157,12 @@ def no_volume(rows: list[DailyBar]) -> list[DailyBar]:
     ],
 )
 def test_a_red_answer_is_asked_for_again_and_never_stored(
-    world: World, market: MarketStore, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], reason: str, tmp_path: Path
+    world: World,
+    market: MarketStore,
+    served: Exchange,
+    spoil: Callable[[list[ReportedBar]], list[ReportedBar]],
+    reason: str,
+    tmp_path: Path,
 ) -> None:
     """One of the few names that the rule lets in is more than 2 %; the next answer, being whole, is taken."""
     asof = world.calendar.next(world.known)
@@ -174,7 +180,7 @@ def test_a_red_answer_is_asked_for_again_and_never_stored(
 
 @pytest.mark.parametrize("spoil", [negative, upside_down, twice_apart])
 def test_a_row_that_cannot_be_believed_is_counted_and_left_out(
-    world: World, market: MarketStore, served: Exchange, spoil: Callable[[list[DailyBar]], list[DailyBar]], tmp_path: Path
+    world: World, market: MarketStore, served: Exchange, spoil: Callable[[list[ReportedBar]], list[ReportedBar]], tmp_path: Path
 ) -> None:
     """Of a name that nobody expects, so that the session is AMBER and no worse."""
     asof = world.calendar.next(world.known)

@@ -14,8 +14,9 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from execution.brokers.market_data import REPEATS, AlpacaData, DailyBar, Keys, ToldAction, _Bars, _tame, read_keys
+from execution.brokers.market_data import REPEATS, AlpacaData, Keys, _Bars, _tame, read_keys
 from execution.brokers.rate_limit import TokenBucket
+from execution.brokers.reported import ReportedAction, ReportedBar
 from execution.brokers.transport import GuardedTransport
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from tests.fakes.bundles import weekdays
@@ -72,13 +73,13 @@ def told(*bars: object) -> tuple[int, object]:
     return 200, {"bars": {"AAA": list(bars)}, "next_page_token": None}
 
 
-def ask(source: AlpacaData) -> list[DailyBar]:
+def ask(source: AlpacaData) -> list[ReportedBar]:
     return source.bars(["AAA"], DAY, DAY, weekdays(date(2025, 5, 1), 60))
 
 
 def test_a_bar_comes_as_it_was_told() -> None:
     source, _, _ = data(told(BAR))
-    assert ask(source) == [DailyBar(DAY, "AAA", 1.0, 2.0, 0.5, 1.5, 100.0)]
+    assert ask(source) == [ReportedBar(DAY, "AAA", 1.0, 2.0, 0.5, 1.5, 100.0)]
 
 
 @pytest.mark.parametrize("passing", [(503, {}), (429, {}), requests.ConnectionError("gone"), requests.Timeout("slow")])
@@ -133,12 +134,12 @@ def test_actions_that_the_books_can_hold_come_with_their_figures_and_the_others_
     day = date(2025, 6, 3)
     assert sorted(found) == sorted(
         [
-            ToldAction("split", "AAA", day, ratio=2.0),
-            ToldAction("split", "BBB", day, ratio=1.1),
-            ToldAction("dividend", "CCC", day, cash=0.25),
-            ToldAction("symbol_change", "DDD", day, new_symbol="DDX"),
-            ToldAction("delisting", "EEE", day, cash=12.5),
-            ToldAction("delisting", "FFF", day, cash=0.0),
+            ReportedAction("split", "AAA", day, ratio=2.0),
+            ReportedAction("split", "BBB", day, ratio=1.1),
+            ReportedAction("dividend", "CCC", day, cash=0.25),
+            ReportedAction("symbol_change", "DDD", day, new_symbol="DDX"),
+            ReportedAction("delisting", "EEE", day, cash=12.5),
+            ReportedAction("delisting", "FFF", day, cash=0.0),
         ]
     )
     assert untold == ["spin_offs: HHH, GGG 2025-06-04"]

@@ -1,0 +1,29 @@
+"""Bars and corporate actions as a vendor reported them; without its libraries, so that a reader need not load these."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple
+
+
+class ReportedBar(NamedTuple):
+    """One raw daily bar: USD and shares; NaN where the vendor gave no finite figure."""
+
+    day: date
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class ReportedAction(NamedTuple):
+    """One corporate action; `kind` is a value of `ActionKind`, and what a kind does not have is None."""
+
+    kind: str
+    symbol: str
+    effective: date
+    ratio: float | None = None
+    cash: float | None = None
+    new_symbol: str | None = None
