@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -138,7 +137,7 @@ def brief(state: State = DEFAULT_STATE) -> None:
     exchange, broker = time_addresses(config)
     calendar = PublishedSources(config.stores).manifest(folder).calendar
     found = Briefing(exchange, broker, config.tripwires.halt_skew_seconds, calendar, config.entering, config.clock is ClockSource.HOST)
-    DurableFs().write(folder.briefing, json.dumps(found.to_json()).encode())
+    DurableFs().write(folder.briefing, found.to_bytes())
 
 
 def run_due(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:

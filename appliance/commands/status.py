@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,9 @@ from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
 from appliance.settings import load_config
-from appliance.status.health import HealthStatus
+from appliance.status.health import Health, HealthStatus
 from appliance.status.upkeep import concerns_of, count_addresses
-from appliance.status.vitals import DaemonFacts, daemon_facts, vitals
+from appliance.status.vitals import DaemonFacts, ProcessFacts, daemon_facts, vitals
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
@@ -29,6 +29,8 @@ from signals.errors import FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
 from signals.schedule.job_windows import Timetable, windows
 from signals.text.console import emit
+from signals.text.documents import to_json
+from signals.text.strict_json import JsonObject
 
 SHOWN = (
     "state",
@@ -57,12 +59,13 @@ def register(app: typer.Typer) -> None:
 def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_json: AsJson = False) -> None:
     """Say how the device is, without disturbing it. Exit code: 0 ok, 1 degraded, 2 halted, 3 down."""
     folder = StateFolder(state)
-    facts = _vitals(folder, folder.key_folder(credentials))
-    lines = [facts["verdict"].upper(), *(f"  {reason}" for reason in facts["reasons"])]
+    found = _status(folder, folder.key_folder(credentials))
+    verdict, facts = found.health.verdict, found.document
+    lines = [verdict.name, *(f"  {reason}" for reason in found.health.reasons)]
     lines += [f"{name:<16} {facts[name]}" for name in SHOWN if facts.get(name) not in (None, "")]
-    lines += [f"{'next_job':<16} {text}" for text in facts.get("scheduled", ())[:1]]
+    lines += [f"{'next_job':<16} {text}" for text in found.scheduled[:1]]
     emit(facts, as_json=as_json, text="\n".join(lines))
-    raise typer.Exit(int(HealthStatus[facts["verdict"].upper()]))
+    raise typer.Exit(int(verdict))
 
 
 def timetable(
@@ -118,7 +121,14 @@ def _table(folder: StateFolder) -> Timetable:
     return table_of(load_config(folder.config).entering) if folder.config.is_file() else TIMETABLE
 
 
-def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _DeviceStatus:
+    health: Health
+    document: JsonObject
+    scheduled: tuple[str, ...] = ()
+
+
+def _status(folder: StateFolder, credentials: Path | None) -> _DeviceStatus:
     at = SystemClock().now()
     try:
         folder.require()
@@ -127,14 +137,12 @@ def _vitals(folder: StateFolder, credentials: Path | None) -> dict[str, Any]:
             found = vitals(ledger, folder, at, daemon, concerns)
             reduced = [reductions.sentence(row) for row in reductions.in_force(ledger)]
     except (FixInput, LedgerUnusable) as error:
-        return {"verdict": HealthStatus.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+        document: JsonObject = {"verdict": HealthStatus.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
+        return _DeviceStatus(Health(HealthStatus.DOWN, (str(error),)), document)
     report = folder.reports / f"report_{found.session}.md"
-    return {
-        **found.facts(),
-        "state": str(folder.root),
-        "reductions": "; ".join(reduced) or None,
-        "report": str(report) if report.is_file() else None,
-    }
+    facts = found.facts()
+    others = {"state": str(folder.root), "reductions": "; ".join(reduced) or None, "report": str(report) if report.is_file() else None}
+    return _DeviceStatus(found.health, {**to_json(facts), **others}, facts.scheduled)
 
 
 def _looked_after(
@@ -145,8 +153,8 @@ def _looked_after(
     latch = Latch(folder.root, DurableFs()).read()
     if config.venue.is_hosted or latch.is_fresh:
         return daemon, ()
-    published = daemon.said.get("process") or {}
-    addresses = count_addresses(credentials) if credentials else published.get("alert_addresses", 0)
+    published = daemon.notes.process or ProcessFacts()
+    addresses = count_addresses(credentials) if credentials else published.alert_addresses
     try:
         exchange = time_addresses(config)[0]
         now = ExchangeTime(exchange).now() if exchange else at

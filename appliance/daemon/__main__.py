@@ -29,6 +29,7 @@ from appliance.system.time_sync import Instants, between, instants
 from signals.errors import LedgerUnusable, Locked
 from signals.schedule.wake_ups import WakeUps
 from signals.text.console import run
+from signals.text.documents import to_json
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 END_SECONDS = 25.0
@@ -184,7 +185,7 @@ class Process:
         self._supervisor.socket_trouble = trouble
 
     def _look_now(self) -> dict[str, object]:
-        facts = self._supervisor.vitals().facts()
+        facts = to_json(self._supervisor.vitals().facts())
         named = ("verdict", "reasons", "latch", "halt_id", "session", "jobs", "scheduled", "waits_for", "last_job")
         return {name: facts[name] for name in named}
 

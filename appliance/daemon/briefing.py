@@ -7,14 +7,13 @@ to the ledger, so that a store that is down at boot does not keep the device fro
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 from appliance.schedule.timetable import AT_THE_OPEN, Entering
 from signals.errors import InvariantBroken
 from signals.market.sessions import Calendar, Session
+from signals.text.documents import from_json, to_json
 from signals.text.wording import reason_of
 
 FILE_NAME = "briefing.json"
@@ -46,35 +45,30 @@ class Briefing:
     entering: Entering = AT_THE_OPEN
     host_keeps_time: bool = True
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON fields."""
-        return {
-            "exchange": self.exchange,
-            "broker": self.broker,
-            "halt_skew_seconds": self.halt_skew_seconds,
-            "calendar": self.calendar.name,
-            "entering": asdict(self.entering),
-            "host_keeps_time": self.host_keeps_time,
-            "sessions": [[s.day.isoformat(), s.open.isoformat(), s.close.isoformat()] for s in self.calendar.sessions],
-        }
+    def to_bytes(self) -> bytes:
+        """As one JSON document."""
+        sessions = tuple((s.day, s.open, s.close) for s in self.calendar.sessions)
+        document = _Document(self.exchange, self.broker, self.halt_skew_seconds, self.calendar.name, self.entering, sessions, self.host_keeps_time)
+        return json.dumps(to_json(document)).encode()
+
+
+@dataclass(frozen=True)
+class _Document:
+    exchange: str
+    broker: str
+    halt_skew_seconds: float
+    calendar: str
+    entering: Entering
+    sessions: tuple[tuple[date, datetime, datetime], ...]
+    host_keeps_time: bool = True  # a briefing of an earlier release has none
 
 
 def read(content: bytes) -> Briefing:
     """Read a briefing; raise `InvariantBroken` for anything that is none."""
     try:
-        row: Mapping[str, Any] = json.loads(content)
-        sessions = tuple(Session(date.fromisoformat(d), _utc(o), _utc(c)) for d, o, c in row["sessions"])
-        return Briefing(
-            str(row["exchange"]),
-            str(row["broker"]),
-            float(row["halt_skew_seconds"]),
-            Calendar(str(row["calendar"]), sessions),
-            Entering(**row["entering"]),
-            bool(row.get("host_keeps_time", True)),  # a briefing of an earlier release has none
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        found = from_json(_Document, json.loads(content))
+        sessions = tuple(Session(day, opens.astimezone(UTC), closes.astimezone(UTC)) for day, opens, closes in found.sessions)
+        calendar = Calendar(found.calendar, sessions)
+        return Briefing(found.exchange, found.broker, found.halt_skew_seconds, calendar, found.entering, found.host_keeps_time)
+    except ValueError as error:
         raise InvariantBroken("a briefing cannot be read", where=reason_of(error)) from None
-
-
-def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)

@@ -10,21 +10,21 @@ import json
 import os
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from appliance.controls.latch import Latch
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import table_of
 from appliance.status.upkeep import concerns_of, count_addresses
-from appliance.status.vitals import DaemonFacts, Vitals, metrics, vitals
+from appliance.status.vitals import DaemonFacts, DaemonNotes, ProcessFacts, Vitals, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
 from signals.files import write_atomic
+from signals.text.documents import to_json
 
 HEALTH, METRICS = "health.json", "metrics.prom"
 READABLE = 0o640  # a metrics collector is another user of the unit's group; what is held is nobody else's business
@@ -108,17 +108,12 @@ class Publisher:
         concerns = concerns_of(ledger, self._folder.bundles, latch, state.venue_now, addresses, state.brief.calendar, table)
         return vitals(ledger, self._folder, at, said, concerns)
 
-    def _process_facts(self, working_on: str) -> dict[str, Any]:
-        return {
-            "pid": os.getpid(),
-            "started_at": self._started_at.timestamp(),
-            "working_on": working_on,
-            "alert_addresses": count_addresses(self._credentials),
-            "resident_bytes": resident_bytes(),
-        }
+    def _process_facts(self, working_on: str) -> ProcessFacts:
+        addresses = count_addresses(self._credentials)
+        return ProcessFacts(os.getpid(), self._started_at.timestamp(), working_on, addresses, resident_bytes())
 
 
-def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str, Any], at: datetime) -> None:
+def publish(runtime: Path, folder: StateFolder, found: Vitals, process: ProcessFacts, at: datetime) -> None:
     """Write both files, for their owner and the process's group only.
 
     Raises
@@ -126,17 +121,16 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: dict[str
     OSError
         The disk does not take them; the earlier ones stay.
     """
-    facts = {**found.facts(), "process": process, "at": at.isoformat()}
+    facts = replace(found.facts(), process=process, at=at)
     runtime.mkdir(parents=True, exist_ok=True)
-    write_atomic(runtime / HEALTH, json.dumps(facts, default=str, sort_keys=True, indent=1).encode(), mode=READABLE)
+    write_atomic(runtime / HEALTH, json.dumps(to_json(facts), sort_keys=True, indent=1).encode(), mode=READABLE)
     write_atomic(runtime / METRICS, metrics(facts, at).encode(), mode=READABLE)
     _link(folder.health, runtime / HEALTH)
 
 
 def own_facts(waits_for: Sequence[str], tries_again: Sequence[str], at: datetime, scheduled: Sequence[str] = ()) -> DaemonFacts:
     """Return the daemon's facts as its own process knows them while it writes."""
-    said = {"waits_for": list(waits_for), "tries_again": list(tries_again), "scheduled": list(scheduled)}
-    return DaemonFacts(runs=True, is_expected=True, at=at, said=said)
+    return DaemonFacts(True, True, at, DaemonNotes(tuple(waits_for), tuple(tries_again), tuple(scheduled)))
 
 
 def resident_bytes() -> int:

@@ -10,10 +10,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
@@ -22,6 +21,7 @@ from appliance.schedule.job import JobStatus
 from appliance.status.health import Health, HealthStatus, assess, newest_session
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
+from signals.text.documents import absent, from_json
 
 RECENT_ALERTS = 50
 RISK, SHADOW = "risk", "shadow"  # slots that are not traded, as in `appliance.bundles.slots`
@@ -29,6 +29,66 @@ SILENT_SECONDS = 150.0
 REDUCE = "reduce"
 FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
 PREFIX = "trademl_appliance_"
+
+
+@dataclass(frozen=True)
+class ProcessFacts:
+    """The daemon's process; `started_at` is Unix time."""
+
+    pid: int = 0
+    started_at: float | None = None
+    working_on: str = ""
+    alert_addresses: int = 0
+    resident_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class DaemonNotes:
+    """What the daemon writes of itself in `health.json`, and another process reads there.
+
+    Attributes
+    ----------
+    waits_for, tries_again : tuple of str
+        Why it does not do its work, and jobs that it tries again; empty when all is well.
+    scheduled : tuple of str
+        The wake-ups ahead.
+    """
+
+    waits_for: tuple[str, ...] = ()
+    tries_again: tuple[str, ...] = ()
+    scheduled: tuple[str, ...] = ()
+    at: datetime | None = absent()
+    process: ProcessFacts | None = absent()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthFacts(DaemonNotes):
+    """The whole of `health.json`, which `status --json` prints too."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+    latch: str
+    armed: bool
+    halt_id: str
+    session: date | None
+    equity: str | None
+    positions: int | None
+    account_of: str | None
+    real_nav: str | None
+    real_nav_of: str | None
+    bundle: str | None
+    bundle_age: float | None
+    scored_asof: str | None
+    last_job: str | None
+    reductions: tuple[str, ...]
+    undelivered: int
+    unfinished_orders: int
+    free_disk: float
+    tripped: tuple[str, ...]
+    checks: Mapping[str, str | None]
+    jobs: Mapping[str, str]
+    last_done: Mapping[str, datetime]
+    daemon: str
 
 
 @dataclass(frozen=True)
@@ -43,14 +103,14 @@ class DaemonFacts:
         A daemon has run here before; a device that is driven by hand has none and is not down.
     at : datetime or None
         When it last wrote `health.json`, by the machine's clock.
-    said : dict
+    notes : DaemonNotes
         What it wrote.
     """
 
     runs: bool
     is_expected: bool
     at: datetime | None = None
-    said: dict[str, Any] = field(default_factory=dict)
+    notes: DaemonNotes = DaemonNotes()
 
     def reasons(self, now: datetime) -> tuple[HealthStatus, tuple[str, ...]]:
         """Judge it at the instant `now` of the machine's clock."""
@@ -60,7 +120,7 @@ class DaemonFacts:
             return HealthStatus.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
             return HealthStatus.DOWN, ("the daemon has been silent for more than two minutes",)
-        waits = tuple(str(text) for name in ("waits_for", "tries_again") for text in self.said.get(name, ()))
+        waits = (*self.notes.waits_for, *self.notes.tries_again)
         return (HealthStatus.DEGRADED if waits else HealthStatus.OK), waits
 
 
@@ -105,38 +165,39 @@ class Vitals:
     free_disk: float
     daemon: DaemonFacts
 
-    def facts(self) -> dict[str, Any]:
-        """As JSON fields."""
+    def facts(self) -> HealthFacts:
+        """As they are published."""
         last = self.runs[-1] if self.runs else None
-        return {
-            "verdict": self.health.verdict.name.lower(),
-            "reasons": list(self.health.reasons),
-            "latch": self.latch.sentence(),
-            "armed": self.latch.is_armed,
-            "halt_id": self.latch.halt_id,
-            "session": self.session.isoformat() if self.session else None,
-            "equity": self.equity,
-            "positions": self.positions,
-            "account_of": self.account_of,
-            "real_nav": self.real_nav,
-            "real_nav_of": self.real_nav_of,
-            "bundle": self.bundle,
-            "bundle_age": self.bundle_age,
-            "scored_asof": self.scored_asof,
-            "last_job": f"{last.job}: {last.summary}" if last else None,
-            "reductions": list(self.reductions),
-            "undelivered": self.undelivered,
-            "unfinished_orders": self.unfinished_orders,
-            "free_disk": round(self.free_disk, 4),
-            "tripped": [row.name for row in self.checks if row.tripped],
-            "checks": {row.name: row.value for row in self.checks},
-            "jobs": {run.job: run.status.value if run.status else "running" for run in self.runs},
-            "last_done": {job: at.isoformat() for job, at in sorted(self.last_done.items())},
-            "daemon": "runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
-            "waits_for": list(self.daemon.said.get("waits_for", ())),
-            "tries_again": list(self.daemon.said.get("tries_again", ())),
-            "scheduled": list(self.daemon.said.get("scheduled", ())) if self.daemon.runs else [],
-        }
+        notes = self.daemon.notes
+        return HealthFacts(
+            verdict=self.health.verdict.name.lower(),
+            reasons=self.health.reasons,
+            latch=self.latch.sentence(),
+            armed=self.latch.is_armed,
+            halt_id=self.latch.halt_id,
+            session=self.session,
+            equity=self.equity,
+            positions=self.positions,
+            account_of=self.account_of,
+            real_nav=self.real_nav,
+            real_nav_of=self.real_nav_of,
+            bundle=self.bundle,
+            bundle_age=self.bundle_age,
+            scored_asof=self.scored_asof,
+            last_job=f"{last.job}: {last.summary}" if last else None,
+            reductions=self.reductions,
+            undelivered=self.undelivered,
+            unfinished_orders=self.unfinished_orders,
+            free_disk=round(self.free_disk, 4),
+            tripped=tuple(row.name for row in self.checks if row.tripped),
+            checks={row.name: row.value for row in self.checks},
+            jobs={run.job: run.status.value if run.status else "running" for run in self.runs},
+            last_done=dict(sorted(self.last_done.items())),
+            daemon="runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
+            waits_for=notes.waits_for,
+            tries_again=notes.tries_again,
+            scheduled=notes.scheduled if self.daemon.runs else (),
+        )
 
 
 def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()) -> Vitals:
@@ -200,48 +261,47 @@ def daemon_facts(folder: StateFolder) -> DaemonFacts:
         return DaemonFacts(runs=False, is_expected=False)
     content = DurableFs().read(folder.health)
     try:
-        said = json.loads(content) if content else {}
-        at = datetime.fromisoformat(said["at"]) if "at" in said else None
-    except (ValueError, TypeError):
-        said, at = {}, None
-    return DaemonFacts(_is_locked(folder), True, at, said)
+        notes = from_json(DaemonNotes, json.loads(content) if content else {})
+    except ValueError:  # torn, or not this program's
+        notes = DaemonNotes()
+    return DaemonFacts(_is_locked(folder), True, notes.at, notes)
 
 
-def metrics(facts: dict[str, Any], now: datetime) -> str:
+def metrics(facts: HealthFacts, now: datetime) -> str:
     """Render the facts as a Prometheus text: one line a figure, no times of their own."""
-    daemon = facts.get("process", {})
+    daemon = facts.process or ProcessFacts()
     lines = [
-        _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts["verdict"]], "0 ok, 1 degraded, 2 halted, 3 down"),
-        _gauge("armed", facts["armed"], "1 while orders may be sent"),
-        _gauge("halted", bool(facts["halt_id"]), "1 while a halt is in force"),
-        _gauge("reductions", len(facts["reductions"]), "reductions in force until a person ends them"),
-        _gauge("tripwires_tripped", len(facts["tripped"]), "checks of the newest session that tripped"),
-        _gauge("alerts_undelivered", facts["undelivered"], "recent alerts that reached nobody"),
-        _gauge("orders_unfinished", facts["unfinished_orders"], "orders that have not ended"),
-        _gauge("equity_usd", _number(facts["equity"]), "of the account as last agreed"),
-        _gauge("real_nav_usd", _number(facts["real_nav"]), "what the book would be worth outside a paper account"),
-        _gauge("positions", facts["positions"], "held as last agreed"),
-        _gauge("bundle_in_force", facts["bundle"] is not None, "1 when there is one"),
-        _gauge("bundle_age", facts["bundle_age"], "of the bundle in force, as a share of its limit"),
-        _gauge("free_disk_ratio", facts["free_disk"], "of the disk with the state folder"),
-        _gauge("data_age_days", _days(facts["scored_asof"], now), "since the newest scored session"),
-        _gauge("clock_skew_seconds", _number(facts["checks"].get("CLOCK_SKEW")), "to the broker, as last measured"),
-        _gauge("temperature_celsius", _number(facts["checks"].get("TEMP")), "of the hottest zone, as last measured"),
-        _gauge("reconcile_breaks", _number(facts["checks"].get("RECON_BREAK")), "differences in the last reconcile"),
-        _gauge("ready", not facts["waits_for"], "1 when the daemon does its work"),
-        _gauge("daemon_resident_bytes", daemon.get("resident_bytes"), "memory of the idle daemon"),
-        _gauge("daemon_start_seconds", daemon.get("started_at"), "when the daemon started, Unix time"),
+        _gauge("verdict", {"ok": 0, "degraded": 1, "halted": 2, "down": 3}[facts.verdict], "0 ok, 1 degraded, 2 halted, 3 down"),
+        _gauge("armed", facts.armed, "1 while orders may be sent"),
+        _gauge("halted", bool(facts.halt_id), "1 while a halt is in force"),
+        _gauge("reductions", len(facts.reductions), "reductions in force until a person ends them"),
+        _gauge("tripwires_tripped", len(facts.tripped), "checks of the newest session that tripped"),
+        _gauge("alerts_undelivered", facts.undelivered, "recent alerts that reached nobody"),
+        _gauge("orders_unfinished", facts.unfinished_orders, "orders that have not ended"),
+        _gauge("equity_usd", _number(facts.equity), "of the account as last agreed"),
+        _gauge("real_nav_usd", _number(facts.real_nav), "what the book would be worth outside a paper account"),
+        _gauge("positions", facts.positions, "held as last agreed"),
+        _gauge("bundle_in_force", facts.bundle is not None, "1 when there is one"),
+        _gauge("bundle_age", facts.bundle_age, "of the bundle in force, as a share of its limit"),
+        _gauge("free_disk_ratio", facts.free_disk, "of the disk with the state folder"),
+        _gauge("data_age_days", _days(facts.scored_asof, now), "since the newest scored session"),
+        _gauge("clock_skew_seconds", _number(facts.checks.get("CLOCK_SKEW")), "to the broker, as last measured"),
+        _gauge("temperature_celsius", _number(facts.checks.get("TEMP")), "of the hottest zone, as last measured"),
+        _gauge("reconcile_breaks", _number(facts.checks.get("RECON_BREAK")), "differences in the last reconcile"),
+        _gauge("ready", not facts.waits_for, "1 when the daemon does its work"),
+        _gauge("daemon_resident_bytes", daemon.resident_bytes, "memory of the idle daemon"),
+        _gauge("daemon_start_seconds", daemon.started_at, "when the daemon started, Unix time"),
         _gauge("health_written_seconds", now.timestamp(), "when this was written, Unix time"),
         *_labelled(
             "job_last_done_seconds",
             "job",
-            {job: datetime.fromisoformat(at).timestamp() for job, at in facts["last_done"].items()},
+            {job: at.timestamp() for job, at in facts.last_done.items()},
             "when each job last ended well, Unix time",
         ),
         *_labelled(
             "job_ended_well",
             "job",
-            {job: status == JobStatus.DONE.value for job, status in facts["jobs"].items()},
+            {job: status == JobStatus.DONE.value for job, status in facts.jobs.items()},
             "1 for a job of the newest session that ended well",
         ),
     ]
@@ -255,7 +315,7 @@ def _gauge(name: str, value: float | bool | None, words: str) -> str:
     return f"{head}{PREFIX}{name} {float(value):.15g}\n"
 
 
-def _labelled(name: str, label: str, values: dict[str, Any], words: str) -> list[str]:
+def _labelled(name: str, label: str, values: Mapping[str, float], words: str) -> list[str]:
     if not values:
         return []
     head = f"# HELP {PREFIX}{name} {words}\n# TYPE {PREFIX}{name} gauge\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time as real_time
@@ -60,7 +59,7 @@ class SupervisorBench:
         self.folder = StateFolder(self.root)
         Ledger(self.folder.ledger, AccessMode.WRITE).close()
         brief = Briefing(self.exchange, "http://broker", 5.0, CALENDAR)
-        DurableFs().write(self.folder.briefing, json.dumps(brief.to_json()).encode())
+        DurableFs().write(self.folder.briefing, brief.to_bytes())
         self.latch = Latch(self.root, DurableFs())
         self.latch.arm(by="me", at=self.at)
         self.daemon = self.start()

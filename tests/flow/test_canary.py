@@ -146,13 +146,13 @@ def test_a_session_a_halt_and_every_question_leave_no_secret_anywhere(
         said.append(spoken(bench(*command)))
     from appliance.daemon.publisher import own_facts, publish
     from appliance.ledger import AccessMode, Ledger
-    from appliance.status.vitals import vitals
+    from appliance.status.vitals import ProcessFacts, vitals
     from appliance.system.state_folder import StateFolder
     from tests.flow.test_doctor import NOW
 
     with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
         folder = StateFolder(bench.state)
-        publish(tmp_path / "run", folder, vitals(ledger, folder, NOW, own_facts((), (), NOW)), {}, NOW)
+        publish(tmp_path / "run", folder, vitals(ledger, folder, NOW, own_facts((), (), NOW)), ProcessFacts(), NOW)
     assert {CANARIES[name] in path for name in ADDRESSES for path in outside.paths} == {True, False}
     assert any(CANARIES["alert-urls"] in path for path in outside.paths)
     assert any(CANARIES["heartbeat-url"] in path for path in outside.paths)  # both were really told

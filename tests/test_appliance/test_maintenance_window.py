@@ -81,7 +81,7 @@ def test_the_command_answers_by_the_devices_own_clock(hour: int, code: int, tmp_
                 (NORMAL.isoformat(), job, moment.isoformat(), (moment + timedelta(minutes=1)).isoformat()),
             )
     brief = Briefing("http://127.0.0.1:1", "", 5.0, CALENDAR)
-    (tmp_path / "briefing.json").write_text(json.dumps(brief.to_json()))
+    (tmp_path / "briefing.json").write_bytes(brief.to_bytes())
     said = CliRunner().invoke(app, ["may-update", "--state", str(tmp_path), "--json"])
     assert said.exit_code == code
     assert json.loads(said.stdout)["may_update"] is (code == 0)

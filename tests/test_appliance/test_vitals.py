@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.status.health import HealthStatus
-from appliance.status.vitals import DaemonFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.status.vitals import DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, Vitals, daemon_facts, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder, only_daemon
 from signals.errors import Locked
+from signals.text.documents import from_json, to_json
 
 D = date(2024, 3, 12)
 NOW = datetime(2024, 3, 12, 21, 0, tzinfo=UTC)
@@ -55,8 +57,8 @@ def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
         (DaemonFacts(True, True, NOW - timedelta(seconds=151)), HealthStatus.DOWN, SILENT),
         (DaemonFacts(True, True, None), HealthStatus.DOWN, SILENT),
         (DaemonFacts(False, True, NOW), HealthStatus.DOWN, ABSENT),
-        (DaemonFacts(True, True, NOW, {"waits_for": ["the clock"]}), HealthStatus.DEGRADED, ("the clock",)),
-        (DaemonFacts(True, True, NOW, {"tries_again": ["plan"]}), HealthStatus.DEGRADED, ("plan",)),
+        (DaemonFacts(True, True, NOW, DaemonNotes(waits_for=("the clock",))), HealthStatus.DEGRADED, ("the clock",)),
+        (DaemonFacts(True, True, NOW, DaemonNotes(tries_again=("plan",))), HealthStatus.DEGRADED, ("plan",)),
     ],
 )
 def test_a_daemon_that_should_run_and_does_not_is_down(
@@ -78,18 +80,21 @@ def test_a_daemon_is_known_by_the_lock_it_holds_and_by_what_it_wrote(folder: Sta
     folder.health.write_text(json.dumps({"at": NOW.isoformat(), "waits_for": ["x"]}))
     with only_daemon(folder):
         found = daemon_facts(folder)
-        assert (found.runs, found.at, found.said["waits_for"]) == (True, NOW, ["x"])
+        assert (found.runs, found.at, found.notes.waits_for) == (True, NOW, ("x",))
         with pytest.raises(Locked, match="a daemon already runs"), only_daemon(folder):
             pass
     assert daemon_facts(folder).runs is False
-    folder.health.write_text("torn")
-    assert daemon_facts(folder).at is None
+    for torn in ("torn", "[]", json.dumps({"at": "never"})):
+        folder.health.write_text(torn)
+        assert daemon_facts(folder).at is None
 
 
 def test_every_figure_a_collector_reads_is_one_of_the_facts(folder: StateFolder) -> None:
     with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
         alerts.add(ledger, Alert(Severity.WARN, "k", "t", "b", NOW), delivered=False)
-    facts = {**look(folder).facts(), "process": {"resident_bytes": 4_000_000, "started_at": 1.5}}
+    facts = replace(look(folder).facts(), process=ProcessFacts(resident_bytes=4_000_000, started_at=1.5))
+    stored = from_json(HealthFacts, json.loads(json.dumps(to_json(facts))))
+    assert stored == facts
     text = metrics(facts, NOW)
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     prefix = "trademl_appliance_"

@@ -22,6 +22,7 @@ from signals.errors import FixInput, TooLittleHistory
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.scoring.scores import Scores
 from signals.scoring.sleeve_weights import SleeveWeights
+from signals.text.documents import from_json
 from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
 from trainer.__main__ import app
@@ -31,6 +32,7 @@ from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.runs.evidence import Evidence, WalkForward
 from trainer.runs.trials import EvidenceTrials
 from trainer.stacking.combiners import MIN_SESSIONS, ConfiguredCombiner, RidgeCombiner, Weights, device_weights
+from trainer.stacking.document import StackFigures
 from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import StackLearner, StackRequest, stack
@@ -262,7 +264,7 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
 ) -> None:
     for name in ("one", "two"):
         known = stack(asked(runs, data, tmp_path / name, learner))
-    assert known["members"][0]["name"] == "run-lightgbm"
+    assert known.members[0].name == "run-lightgbm"
     files = [
         {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
         for name in ("one", "two")
@@ -271,6 +273,7 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
     assert {"stack.json", "oof.parquet", "walk_forward.parquet", "report.html", "report.md"} <= set(files[0])
     assert ("model.onnx" in files[0]) == (learner is StackLearner.LIGHTGBM)
     document = json.loads(files[0]["stack.json"])
+    assert from_json(StackFigures, document) == known
     assert document["promotable"] == all(row["passed"] for row in document["rows"])
     assert "sleeves.yml" not in files[0], "two runs of one sleeve have one name on a device"
 
@@ -296,7 +299,7 @@ def test_learned_weights_are_settings_that_a_device_reads(tmp_path: Path, monkey
     monkeypatch.setattr(run, "read_members", lambda _: members)
     monkeypatch.setattr(run, "_following", lambda *_: all_filled(members.label / 5))
     known = stack(asked((tmp_path, tmp_path), tmp_path, tmp_path / "stack"))
-    assert known["promotable"]
+    assert known.promotable
     content = yaml.safe_load((tmp_path / "stack" / "sleeves.yml").read_text())
     weights = SleeveWeights.model_validate(content).weights
     config = ApplianceConfig.model_validate({"stores": {"data": "d", "bundles": "b"}, "sleeves": content})

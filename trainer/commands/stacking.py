@@ -45,6 +45,7 @@ def stack(
     promotable.
     """
     from signals.code_version import code_version
+    from signals.text.documents import to_json
     from trainer.stacking.report import lines_of, warnings_of
     from trainer.stacking.run import StackLearner, StackRequest
     from trainer.stacking.run import stack as stack_runs
@@ -56,8 +57,8 @@ def stack(
     with progress("stacking", as_json=as_json):
         known = stack_runs(StackRequest(tuple(runs), data, to, average, StackLearner(learner), seed, code_version("trainer")))
     text = [*aligned(lines_of(known)), "", *(f"WARNING: {warning}" for warning in warnings_of(known)), f"Report: {to / 'report.html'}"]
-    emit({**known, "to": str(to)}, as_json=as_json, text="\n".join(text))
-    if not known["promotable"]:
+    emit({**to_json(known), "to": str(to)}, as_json=as_json, text="\n".join(text))
+    if not known.promotable:
         raise typer.Exit(REFUSED_EXIT)
 
 

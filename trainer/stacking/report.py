@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from signals.market.bars import Days, Floats
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.stacking.document import StackFigures
 
 CAPTIONS = {
     "cumulative_ic.png": "Cumulative out-of-fold rank IC of the stack, of each member and of the configured average.",
@@ -18,49 +18,47 @@ CAPTIONS = {
 GREYS = ("#7a9cb3", "#b0b0b0", "#8f8f6a", "#a58aa8", "#6fa08b")
 
 
-def report_files(known: Mapping[str, Any], sessions: Days, series: Mapping[str, Floats]) -> dict[str, bytes]:
+def report_files(known: StackFigures, sessions: Days, series: Mapping[str, Floats]) -> dict[str, bytes]:
     """Render everything: relative path -> content."""
-    has_weights = known["weights"] is not None
+    has_weights = known.weights is not None
     captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
-    shown = page.Page(
-        "Stack of " + ", ".join(m["name"] for m in known["members"]), tuple(lines_of(known)), tuple(warnings_of(known)), captions
-    )
+    shown = page.Page("Stack of " + ", ".join(m.name for m in known.members), tuple(lines_of(known)), tuple(warnings_of(known)), captions)
     files = {
         "report.md": page.markdown(shown).encode(),
         "report.html": page.html(shown).encode(),
         "plots/cumulative_ic.png": cumulative(sessions, series),
     }
     if has_weights:
-        files["plots/weights.png"] = weights(known["weights_by_group"])
+        files["plots/weights.png"] = weights([learned for learned in known.weights_by_group if learned is not None])
     return files
 
 
-def lines_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+def lines_of(known: StackFigures) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    lines = [("Verdict", "promotable" if known["promotable"] else "not promotable"), ("Best member", known["best"])]
-    if known["weights"] is not None:
-        lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known["weights"].items())))
-    for name, record in known["records"].items():
-        ic, forward = record["ic"], record["forward_ic"]
+    lines = [("Verdict", "promotable" if known.promotable else "not promotable"), ("Best member", known.best)]
+    if known.weights is not None:
+        lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known.weights.items())))
+    for name, record in known.records.items():
+        ic, forward = record.ic, record.forward_ic
         lines.append(
             (
                 f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
-                f"{_number(ic['mean'], '+.4f')} (t {_number(ic['t'], '+.2f')}), {_number(forward['mean'], '+.4f')} "
-                f"(t {_number(forward['t'], '+.2f')}), {_number(record['sharpe'], '+.2f')} "
-                f"({' to '.join(_number(end, '+.2f') for end in record['sharpe_interval'])})",
+                f"{_number(ic.mean, '+.4f')} (t {_number(ic.t, '+.2f')}), {_number(forward.mean, '+.4f')} "
+                f"(t {_number(forward.t, '+.2f')}), {_number(record.sharpe, '+.2f')} "
+                f"({' to '.join(_number(end, '+.2f') for end in record.sharpe_interval)})",
             )
         )
-    for row in known["rows"]:
-        against = f" against {row['best']:.4f}" if row["best"] is not None else ""
-        mark = "ok" if row["passed"] else "MISSED"
-        lines.append((f"{mark}: {row['what']}", f"{_number(row['stack'], '.4f')}{against}"))
+    for row in known.rows:
+        against = f" against {row.best:.4f}" if row.best is not None else ""
+        mark = "ok" if row.passed else "MISSED"
+        lines.append((f"{mark}: {row.what}", f"{_number(row.stack, '.4f')}{against}"))
     return lines
 
 
-def warnings_of(known: Mapping[str, Any]) -> list[str]:
+def warnings_of(known: StackFigures) -> list[str]:
     """Say why the stack may not be used."""
-    missed = [row["what"] for row in known["rows"] if not row["passed"]]
-    return [f"not better than {known['best']}: {', '.join(missed)}"] if missed else []
+    missed = [row.what for row in known.rows if not row.passed]
+    return [f"not better than {known.best}: {', '.join(missed)}"] if missed else []
 
 
 def cumulative(sessions: Days, series: Mapping[str, Floats]) -> bytes:
@@ -78,7 +76,7 @@ def cumulative(sessions: Days, series: Mapping[str, Floats]) -> bytes:
     return png(axes)
 
 
-def weights(by_group: list[Mapping[str, float]]) -> bytes:
+def weights(by_group: Sequence[Mapping[str, float]]) -> bytes:
     """Stacked bars of the weights learned for each group."""
     axes = new_axes("Weights learned for each group", "group of sessions", "weight", height=3.0)
     base = np.zeros(len(by_group))

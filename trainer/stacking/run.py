@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,13 +29,13 @@ from trainer.search.counting import counting, sleeves_of
 from trainer.search.question import STACK as COMMAND
 from trainer.search.question import OneTrial, Series, begin, end, trial_hash
 from trainer.stacking.combiners import Boosted, ConfiguredCombiner, RidgeCombiner, Trees, Weights, device_weights
+from trainer.stacking.document import RecordFigures, StackedMember, StackFigures
 from trainer.stacking.members import Members, read_members
 from trainer.stacking.proof import Combiner, StackProof, prove
 from trainer.stacking.report import report_files
 from trainer.stacking.verdict import STACK, Condition, ScoreRecord, annual, best_of, records, rows_of
 from trainer.validation.book import next_opens
 
-FORMAT = "trademl-stack-1"
 TREES = LightGbmConfig(trees=60, num_leaves=7, min_data_in_leaf=2000, feature_fraction=1.0)
 SLEEVES_HEADER = """# Weights that `trainer stack` learned, for the section `sleeves` of a device's config.yml. With the IC that each bundle
 # states they count the sleeves as the stack was judged; a sleeve without scores leaves its share unallocated.
@@ -78,7 +77,7 @@ class StackRequest:
     code_version: str
 
 
-def stack(request: StackRequest) -> dict[str, Any]:
+def stack(request: StackRequest) -> StackFigures:
     """Stack the runs, judge the stack, write the folder and return its document.
 
     Raises
@@ -110,7 +109,7 @@ def stack(request: StackRequest) -> dict[str, Any]:
             "stack.json": canonical_json(known),
             "oof.parquet": _scores(members, proof.out_of_fold),
             "walk_forward.parquet": _scores(members, proof.forward),
-            **_usable(members, proof.whole, known["promotable"]),
+            **_usable(members, proof.whole, known.promotable),
             **report_files(known, members.sessions, {name: record.series for name, record in found.items()}),
         },
     )
@@ -166,45 +165,33 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
 
 def _document(
     request: StackRequest, members: Members, proof: StackProof, found: Mapping[str, ScoreRecord], rows: tuple[Condition, ...]
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "learner": str(request.learner),
-        "seed": request.seed,
-        "code_version": request.code_version,
-        "members": [
-            {
-                "name": member.name,
-                "sleeve": member.sleeve,
-                "snapshot_id": member.evidence.snapshot_id,
-                "config_hash": member.evidence.config_hash,
-                "code_version": member.evidence.code_version,
-            }
-            for member in members.members
-        ],
-        "groups": members.groups,
-        "horizon": members.horizon,
-        "sessions": len(members.sessions),
-        "first": str(members.sessions[0]),
-        "last": str(members.sessions[-1]),
-        "weights": _weights(members, proof.whole),
-        "device_weights": _device_weights(members, proof.whole),
-        "weights_by_group": [_weights(members, learned) for learned in proof.by_group],
-        "records": {
-            name: {
-                "ic": asdict(record.ic),
-                "forward_ic": asdict(record.forward_ic),
-                "tries": record.tries,
-                "sharpe": annual(record.net),
-                "sharpe_interval": list(sharpe_interval(record.net)),
-                "sessions": len(record.net),
-            }
+) -> StackFigures:
+    return StackFigures(
+        learner=str(request.learner),
+        seed=request.seed,
+        code_version=request.code_version,
+        members=tuple(
+            StackedMember(one.name, one.sleeve, one.evidence.snapshot_id, one.evidence.config_hash, one.evidence.code_version)
+            for one in members.members
+        ),
+        groups=members.groups,
+        horizon=members.horizon,
+        sessions=len(members.sessions),
+        first=members.sessions[0].astype(object),
+        last=members.sessions[-1].astype(object),
+        weights=_weights(members, proof.whole),
+        device_weights=_device_weights(members, proof.whole),
+        weights_by_group=tuple(_weights(members, learned) for learned in proof.by_group),
+        records={
+            name: RecordFigures(
+                record.ic, record.forward_ic, record.tries, annual(record.net), sharpe_interval(record.net), len(record.net)
+            )
             for name, record in found.items()
         },
-        "best": best_of(found),
-        "rows": [asdict(row) for row in rows],
-        "promotable": all(row.passed for row in rows),
-    }
+        best=best_of(found),
+        rows=rows,
+        promotable=all(row.passed for row in rows),
+    )
 
 
 def _weights(members: Members, learned: Weights | Trees) -> dict[str, float] | None:

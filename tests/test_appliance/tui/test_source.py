@@ -267,8 +267,8 @@ def test_equity_and_positions_are_of_one_agreement_which_is_named(device: Path) 
     assert facts["real NAV of"] == f"close of {closed.session}"
     with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
         status = vitals(ledger, StateFolder(device), NOW, DaemonFacts(False, False)).facts()
-    assert (status["account_of"], status["equity"], status["positions"]) == ("open of 2026-03-13", "1000", 2)
-    assert status["real_nav_of"] == f"close of {closed.session}"
+    assert (status.account_of, status.equity, status.positions) == ("open of 2026-03-13", "1000", 2)
+    assert status.real_nav_of == f"close of {closed.session}"
 
 
 def _lock(path: Path) -> apsw.Connection:

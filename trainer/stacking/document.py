@@ -1,0 +1,68 @@
+"""What a stack was made of and came to, as a frozen document, `stack.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from trainer.stacking.verdict import Condition
+from trainer.validation.ic import Mean
+
+FORMAT = "trademl-stack-1"
+
+
+@dataclass(frozen=True)
+class StackedMember:
+    """The run of one member."""
+
+    name: str
+    sleeve: str
+    snapshot_id: str
+    config_hash: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class RecordFigures:
+    """What one set of scores did; Sharpe ratios are annual."""
+
+    ic: Mean
+    forward_ic: Mean
+    tries: int
+    sharpe: float | None
+    sharpe_interval: tuple[float, float]
+    sessions: int
+
+
+@dataclass(frozen=True)
+class StackFigures:
+    """The whole document.
+
+    Attributes
+    ----------
+    weights : mapping of member to weight, or None
+        Of the whole set of members; None for trees, as each of `weights_by_group`.
+    device_weights : mapping of sleeve to weight, or None
+        What a device would take them for; None where it takes none.
+    rows : tuple of Condition
+        What the stack has to exceed.
+    """
+
+    learner: str
+    seed: int
+    code_version: str
+    members: tuple[StackedMember, ...]
+    groups: int
+    horizon: int
+    sessions: int
+    first: date
+    last: date
+    weights: Mapping[str, float] | None
+    device_weights: Mapping[str, float] | None
+    weights_by_group: tuple[Mapping[str, float] | None, ...]
+    records: Mapping[str, RecordFigures]
+    best: str
+    rows: tuple[Condition, ...]
+    promotable: bool
+    format: str = FORMAT
