@@ -253,6 +253,10 @@ BUGS = (
             "_by_symbol(targets.symbols, targets.aim)", "_by_symbol(targets.symbols, targets.weights)",
             "tests/test_execution/test_planning.py::"
             "test_rounding_is_that_of_the_target_book_not_of_its_first_step"),
+    Planted("measure a book without the broker's own prices", "execution/planning/plan.py",
+            "return {**self.marks, **{symbol: price", "return {**{symbol: price",
+            "tests/test_execution/test_planning.py::"
+            "test_the_brokers_own_price_measures_a_holding_that_has_no_reference"),
     Planted("let any page of a browser in", "execution/exchange/doors/gate.py",
             "if not own.issuperset(origins) or not FROM_ELSEWHERE.isdisjoint(sites):", "if False:",
             "tests/test_execution/test_exchange_gate.py::test_no_page_of_a_browser_passes"),
