@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portfolio.build import build
+from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, backing_of, blended, combined, on, z_of
 from portfolio.policy.target import candidates_of, said_by_sleeve, target_book
@@ -58,7 +58,7 @@ def test_the_unit_of_the_risk_model_changes_no_book() -> None:
     b = SizedScores(replace(random_scores(60, 2), sleeve="b"), SizingCoefficient(0.04, 5.0, 4.0), 20, 1.0)
     short = risk_model(60)
     long = replace(short, covariance=short.covariance * 4, residual_volatility=short.residual_volatility * 2, horizon_sessions=20)
-    one, other = (build(blended([a, b]), risk, PortfolioConfig(), {}, SESSION, equity_usd=1e6) for risk in (short, long))
+    one, other = (build(blended([a, b]), risk, PortfolioConfig(), {}, SESSION, AccountSize(1e6)) for risk in (short, long))
     np.testing.assert_allclose(one.weights, other.weights, rtol=1e-9)
     assert dict(one.decisions)["step"].startswith("1/8.75 of the way")
     assert dict(one.decisions)["skipped below their cost"] == dict(other.decisions)["skipped below their cost"]
@@ -69,8 +69,8 @@ def test_the_unit_of_the_risk_model_changes_no_book() -> None:
 def test_one_sleeve_that_holds_all_of_the_weight_is_itself_to_the_bit(n: int, seed: int, fixed: float | None, book_t: float | None) -> None:
     own, risk = random_scores(n, seed), risk_model(n, book_t=book_t)
     config = PortfolioConfig(fixed_ic=fixed)
-    plain = build(own, risk, config, {}, SESSION, equity_usd=1e6)
-    blend = build(blended([SizedScores(own, risk.ic, 5, 0.7)], fixed_ic=fixed), risk, config, {}, SESSION, equity_usd=1e6)
+    plain = build(own, risk, config, {}, SESSION, AccountSize(1e6))
+    blend = build(blended([SizedScores(own, risk.ic, 5, 0.7)], fixed_ic=fixed), risk, config, {}, SESSION, AccountSize(1e6))
     assert (plain.symbols, plain.weights.tobytes(), plain.decisions) == (blend.symbols, blend.weights.tobytes(), blend.decisions)
 
 
