@@ -48,7 +48,8 @@ class Briefing:
     def to_bytes(self) -> bytes:
         """As one JSON document."""
         sessions = tuple((s.day, s.open, s.close) for s in self.calendar.sessions)
-        document = _Document(self.exchange, self.broker, self.halt_skew_seconds, self.calendar.name, self.entering, sessions, self.host_keeps_time)
+        exchange, broker, calendar = self.exchange, self.broker, self.calendar.name
+        document = _Document(exchange, broker, self.halt_skew_seconds, calendar, self.entering, sessions, self.host_keeps_time)
         return json.dumps(to_json(document)).encode()
 
 

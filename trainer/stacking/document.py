@@ -43,8 +43,8 @@ class StackFigures:
     ----------
     weights : mapping of member to weight, or None
         Of the whole set of members; None for trees, as each of `weights_by_group`.
-    device_weights : mapping of sleeve to weight, or None
-        What a device would take them for; None where it takes none.
+    device_weights : mapping of sleeve to weight
+        With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
     rows : tuple of Condition
         What the stack has to exceed.
     """
@@ -59,7 +59,7 @@ class StackFigures:
     first: date
     last: date
     weights: Mapping[str, float] | None
-    device_weights: Mapping[str, float] | None
+    device_weights: Mapping[str, float]
     weights_by_group: tuple[Mapping[str, float] | None, ...]
     records: Mapping[str, RecordFigures]
     best: str
