@@ -51,8 +51,6 @@ from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
 
-FAULTS = (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip)
-
 
 def score(session: date, deps: Deps) -> JobReport:
     """Score every eligible name at asof with the bundle of each slot, or fetch delivered scores, and record them.
@@ -90,7 +88,7 @@ def score(session: date, deps: Deps) -> JobReport:
     for slot in traded:
         try:
             done[slot] = _traded(slot, session, asof, deps)
-        except FAULTS as error:
+        except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
             faults[slot] = error
     _judge(session, asof, faults, deps)
     others = [_beside(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
@@ -286,7 +284,7 @@ def _beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         scores = _said_beside(slot, asof, bundle, deps)
-    except FAULTS as error:
+    except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return f"{slot.name}: {error}"
     score_rows.save(deps.ledger, asof, slot.name, ranked(scores))
