@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -163,6 +164,18 @@ def test_no_command_demands_what_a_workspace_has() -> None:
     assert {name for n, name in demanded if n == "publish"} == {"role"}
 
 
+SHORT = {"deliveries", "frontier", "grant-data", "grant-rollback", "init", "keys", "rollback", "rotate-keys", "sessions", "trials"}
+
+
+def test_every_command_that_may_be_long_says_how_far_it_is() -> None:
+    silent = {
+        name
+        for name, command in COMMANDS.items()
+        if "with progress(" not in inspect.getsource(command.callback).replace("connected(cluster), ", "")
+    }
+    assert silent == SHORT
+
+
 @pytest.mark.parametrize("command", sorted(name for name, command in COMMANDS.items() if any(o.name == "data" for o in command.params)))
 def test_every_command_takes_the_only_dataset_and_refuses_two(home: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     def found() -> object:
@@ -175,7 +188,9 @@ def test_every_command_takes_the_only_dataset_and_refuses_two(home: Path, comman
     assert found() == Path("data/us")
     assert capsys.readouterr().err == "using --data data/us\n"
     hold(home / "data" / "eu", "manifest.json")
-    with pytest.raises(FixInput, match=r"2 candidates for the dataset \(data/eu, data/us\). Give --data, or name one"):
+    with pytest.raises(
+        FixInput, match=r"which dataset\? None is named, and these are there \(data/eu, data/us\). Give --data, or name one"
+    ):
         found()
     (home / "workspace.yml").write_text("version: 1\ndata: data/eu\n")
     assert found() == Path("data/eu")
@@ -232,11 +247,11 @@ def test_promote_and_publish_never_choose_a_run_themselves(home: Path) -> None:
         assert "there is no run yet" in said(*words)
     hold(home / "runs" / "a", "evidence.json")
     for words in (("promote",), ("publish", "--role", "evaluation")):
-        assert "1 candidates for the run (runs/a). Name one: --run FOLDER" in said(*words)
+        assert "which run? None is named, and these are there (runs/a). Name one: --run FOLDER" in said(*words)
     assert "using --run runs/a" in said("shadow")
     hold(home / "runs" / "b", "evidence.json")
     for words in (("promote",), ("shadow",), ("backtest", "--start", "2024-01-02", "--end", "2024-02-01")):
-        assert "2 candidates for the run (runs/b, runs/a)" in said(*words)
+        assert "these are there (runs/b, runs/a)" in said(*words)
 
 
 def test_a_stack_takes_the_runs_that_are_there_where_each_is_of_a_sleeve_of_its_own(home: Path) -> None:

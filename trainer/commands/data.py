@@ -207,7 +207,8 @@ def accept_red(
 
     Example: trainer accept-red --data var/data/us --session 2011-02-17 --reason "the vendor lost half of this day"
     """
-    manifest = accept(data, [day(text) for text in session], reason)
+    with progress("curating", as_json=as_json):
+        manifest = accept(data, [day(text) for text in session], reason)
     sessions = ", ".join(str(waiver.session) for waiver in manifest.waivers)
     text = f"{data}: version {manifest.version}, accepted as missing: {sessions}; unsigned"
     emit({**_summary(manifest, data), "signed": False, "accepted": sessions}, as_json=as_json, text=text)
@@ -253,7 +254,8 @@ def sign_data(
 
     Example: trainer sign-data --at var/store/data --keys KEYS
     """
-    manifest = sign_in_place(dataset_store(at, endpoint, credentials), Signer.of(keys, now().date()))
+    with progress("reading the dataset", as_json=as_json):
+        manifest = sign_in_place(dataset_store(at, endpoint, credentials), Signer.of(keys, now().date()))
     text = f"{manifest.name} version {manifest.version} in {at} is signed: snapshot {manifest.snapshot_id}"
     emit({**_summary(manifest, at), "signed": True}, as_json=as_json, text=text)
 
@@ -275,8 +277,9 @@ def generate(
 
     Example: trainer generate --seed 7 --to var/generated
     """
-    market = generate_market(seed, symbols, sessions, end, signal=signal, strength=strength)
-    bars, actions = market.write(to)
+    with progress("generating", as_json=as_json):
+        market = generate_market(seed, symbols, sessions, end, signal=signal, strength=strength)
+        bars, actions = market.write(to)
     universe = to / UNIVERSE_FILE
     kinds = Counter(str(action.kind) for action in market.actions)
     result = {

@@ -149,4 +149,4 @@ def is_a_person_there() -> bool:
 
 def _refuse(candidates: Sequence[Path], what: str, fix: str) -> NoReturn:
     names = ", ".join(str(path) for path in candidates[:SHOWN]) + ", ..." * (len(candidates) > SHOWN)
-    raise FixInput(f"{len(candidates)} candidates for the {what}" if candidates else f"no {what}", where=names, fix=fix)
+    raise FixInput(f"which {what}? None is named, and these are there", where=names or "none", fix=fix)

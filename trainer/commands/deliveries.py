@@ -77,7 +77,8 @@ def as_of(
     today = WallClock().now().astimezone(NEW_YORK).date()
     if known_at > today:
         raise NotASession(f"{known_at} has not come", where=f"today is {today} in New York", fix="Correct --known-at")
-    manifest = curate_as_of(data, known_at, to)
+    with progress(f"curating {known_at}", as_json=as_json):
+        manifest = curate_as_of(data, known_at, to)
     text = f"{to}: {manifest.name} as known on {known_at}, bars from {manifest.first} to {manifest.last}"
     result = {"data": str(to), "known_at": known_at, "first": manifest.first, "last": manifest.last, "snapshot": manifest.snapshot_id}
     emit(result, as_json=as_json, text=text)

@@ -31,5 +31,5 @@ def init(
     """
     file = make(at)
     steps = ("trainer ingest --bars FILE", "trainer train --sleeve equities_xs", "trainer keys", "trainer publish --role evaluation")
-    inside = "" if at.resolve() == Path.cwd() else f"cd {at}, then "
-    emit({"workspace": str(file)}, as_json=as_json, text=f"{file}: next, {inside}" + "; ".join(steps))
+    inside = [] if at.resolve() == Path.cwd() else [f"cd {at}"]
+    emit({"workspace": str(file)}, as_json=as_json, text=f"Made {file}. Next: {'; '.join([*inside, *steps])}")

@@ -19,10 +19,10 @@ DATA, TRAINING, PROMOTION, PUBLISHING, EXECUTION = "Data", "Training", "Promotio
 REFUSED_EXIT = 1
 
 
-def day(text: str) -> date:
-    """Read an ISO date; raise `NotASession` for anything else."""
+def day(text: str | date) -> date:
+    """Read an ISO date, or return one that is a default; raise `NotASession` for anything else."""
     try:
-        return date.fromisoformat(text)
+        return text if isinstance(text, date) else date.fromisoformat(text)
     except ValueError:
         raise NotASession(f"{text!r} is not a date", fix="Write it as YYYY-MM-DD") from None
 

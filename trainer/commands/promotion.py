@@ -237,7 +237,8 @@ def history(
         ]
     document["openings"] = sum(r["kind"] == "opened" for r in opened.records)
     if verify:
-        found = champions.audit(registry)
+        with progress("judging again", as_json=as_json):
+            found = champions.audit(registry)
         verified: dict[str, object] = {
             "records": found.records.records,
             "head": found.records.head,
