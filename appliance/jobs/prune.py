@@ -67,7 +67,8 @@ def sweep(deps: Deps, bundles_kept: int) -> Removed:
     before = sum(map(_size, caches))
     for cache in caches[:2]:
         shutil.rmtree(cache, ignore_errors=True)
-    stores = (deps.folder.bundles, *_folders(deps.folder.bundles))
+    slots = [slot for sleeve in _folders(deps.folder.bundles) for slot in (sleeve, *_folders(sleeve))]
+    stores = (deps.folder.bundles, *slots)
     removed = [name for store in stores for name in _old_bundles(store, bundles_kept)]
     _forget_evenings(deps)
     return Removed(tuple(removed), _shorten(deps), before - sum(map(_size, caches)))

@@ -44,11 +44,12 @@ def left(store: Path) -> list[int]:
 
 
 def test_the_newest_bundles_and_the_one_in_force_stay_in_every_store(deps: Deps) -> None:
-    bundles(deps.folder.bundles, range(1, 13), in_force=2)
-    bundles(deps.folder.bundles / "shadow", range(1, 8), in_force=7)
+    home = deps.folder.bundles / "equities_xs"
+    bundles(home, range(1, 13), in_force=2)
+    bundles(home / "shadow", range(1, 8), in_force=7)
     report = prune(D, deps)
-    assert left(deps.folder.bundles) == [2, *range(13 - BUNDLES_KEPT, 13)]
-    assert left(deps.folder.bundles / "shadow") == [3, 4, 5, 6, 7]
+    assert left(home) == [2, *range(13 - BUNDLES_KEPT, 13)]
+    assert left(home / "shadow") == [3, 4, 5, 6, 7]
     assert report.figures["bytes"] == 8_000 and len(report.figures["bundles"]) == 8
 
 
