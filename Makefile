@@ -103,6 +103,9 @@ PART ?= 1/1
 hostile: $(VENV)/.dev ## By hand, an hour (PART=1/4 for a quarter): a broker that lies in every answer, 94 kinds x 11 endpoints, a whole session each
 	$(BIN)/python -m tests.hostile --part $(PART)
 
+setup-terminal: $(VENV)/.dev ## By hand, a minute: a person at a terminal leaves at each question of `appliance setup` and comes back
+	$(BIN)/pytest -q -m slow tests/flow/test_setup.py
+
 mutants: $(VENV)/.dev ## By hand, a few minutes: planted bugs of the order path, each caught by its test
 	$(BIN)/python -m tests.mutation
 

@@ -21,7 +21,7 @@ from signals.errors import FixInput, UnknownBrokerState
 from signals.text.wording import reason_of
 
 PAPER, LIVE, OF_A_BROKER = "PK", "AK", "CK"
-GENERATE = "Open the paper account on Alpaca's page (its head says Paper), generate a key there, and give that pair"
+GENERATE = "Open the paper account on Alpaca's page (its head says Paper), generate a key there, and give that pair: `appliance keys`"
 SEALER = Path("/opt/appliance/bin/appliance-credential")
 SEAL_SECONDS = 30
 MOST_OF_A_FILE = 4_096
@@ -113,10 +113,17 @@ def read_pair(folder: Path | None) -> KeyPair | None:
 
 def keep(folder: Path, fs: Fs, contents: Sequence[tuple[str, str]]) -> None:
     """Write secrets as files that only this user may read, in a folder that only this user may enter."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for name, text in contents:
-        fs.write(folder / name, f"{text}\n".encode())
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for name, text in contents:
+            fs.write(folder / name, f"{text}\n".encode())
+    except OSError as error:
+        raise FixInput(
+            "credentials cannot be written",
+            where=f"{folder}: {reason_of(error)}",
+            fix="Those of an installed service are sealed: `appliance keys` does it on the device, `rotate-keys.yml` from the inventory",
+        ) from None
 
 
 def seal(pair: KeyPair, sealer: Path = SEALER) -> None:

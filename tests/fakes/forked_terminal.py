@@ -44,9 +44,11 @@ class Terminal:
 
     def ended(self) -> int:
         """Read until the program ends, and return its exit code."""
-        while self._read(SECONDS):
+        until = time.monotonic() + SECONDS
+        while self.process.is_alive() and time.monotonic() < until:
+            self._read(0.05)
+        while self._read(0.0):
             pass
-        self.process.join(SECONDS)
         assert self.process.exitcode is not None, self.shown
         return self.process.exitcode
 

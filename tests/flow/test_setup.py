@@ -88,6 +88,11 @@ def test_a_stranger_comes_from_keys_to_an_armed_and_green_device_without_editing
         with running(*command) as terminal:
             terminal.expect("Where do orders go?")
             terminal.type("exchange")
+            terminal.expect("Key id (PK...)")
+            terminal.type(CTRL_C)
+            assert terminal.ended() == 5
+            assert "you left at the keys" in terminal.shown and "Run `appliance setup` again: it goes on there" in terminal.shown
+        with running(*command) as terminal:
             hidden_keys(terminal, "AKTESTTESTTESTTEST01", SECRET)
             terminal.expect("this is the key of a live account")
             assert steering.log(url) == []
@@ -137,6 +142,7 @@ def test_a_stranger_comes_from_keys_to_an_armed_and_green_device_without_editing
     assert (settings["accept_unproven"], settings["portfolio"]["rehearsal_gross"]) == (True, 0.25)
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_each_question_keeps_what_was_answered_and_the_next_run_goes_on_there(published: Published, tmp_path: Path) -> None:
     state = tmp_path / "device"
     with served(published) as (url, exchange):
@@ -169,11 +175,7 @@ def test_ctrl_c_at_each_question_keeps_what_was_answered_and_the_next_run_goes_o
                 said = terminal.rest()
                 assert "you left at" in said and "no order was sent" in said and "Run `appliance setup` again" in said
                 assert "Traceback" not in terminal.shown
-        assert "HALTED" in Workbench(state)("status").out
-        assert exchange.venue.book.orders == {} or not exchange.venue.book.orders
-        done = Workbench(state)("setup", "--arm", "--yes")
-        assert done.code == 1, "the backup was declined"
-        assert "ARMED since" in done.err and "no place for backups is set" in done.out
+        assert "HALTED" in Workbench(state)("status").out and exchange.venue.book.orders == {}
 
 
 def _typed_keys(terminal: Terminal) -> None:

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
+from execution.config import ExecutionConfig
 from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
+from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.plan import PlanInputs, PlanningConfig, plan, sending_order
 from execution.planning.pretrade import PretradeConfig, signed
 from portfolio.weights import TargetWeights
@@ -251,3 +253,42 @@ def test_filled_in_full_a_plan_lands_within_one_share_of_its_targets(wanted: dic
         assert abs(after.get(symbol, Decimal(0)) - exact) < 1
     assert all(i.waits_for is None or i.time_in_force is TimeInForce.DAY for i in last.values())
     assert {i.side for i in last.values()} <= {Side.BUY, Side.SELL}
+
+
+def fractions(weights: dict[str, float], positions: dict[str, str] | None = None, **options: Any) -> list[tuple[str, str, str, bool]]:
+    """Symbol, signed shares, time in force and whether it only lowers, of a plan in fractions of 5,000 USD."""
+    config = PlanningConfig(fractions=True, min_trade_usd=Decimal(1))
+    day = EntryConfig(kind=EntryStyle.DAY)
+    made = planned(weights, positions, config=config, entry=day, account=account(equity="5000"), **options)
+    return [(i.key.symbol, str(signed(i)), i.time_in_force.value, i.reduces) for i in made.intents]
+
+
+def test_a_small_account_trades_fractions_by_day_orders_and_rounding_gives_up_nothing() -> None:
+    """0.01 of 5,000 at 100 is half a share; holding 0.7 of one and wanting 0.5, sell 0.2; less than a dollar is not traded."""
+    assert fractions({"A": 0.01}) == [("A", "0.500000", "day", False)]
+    assert fractions({"A": 0.01}, {"A": "0.7"}) == [("A", "-0.200000", "day", True)]
+    assert fractions({"A": 0.01}, {"A": "0.4910"}) == []
+    config = PlanningConfig(fractions=True, min_trade_usd=Decimal(1))
+    made = planned({"A": 0.01}, config=config, entry=EntryConfig(kind=EntryStyle.DAY), account=account(equity="5000"))
+    assert (made.rounding.share, made.rounding.never_held) == (0.0, ())
+    assert planned({"A": 0.0009}, account=account(equity="5000")).rounding.never_held == ("A",)
+
+
+def test_a_fraction_that_is_to_end_is_sold_to_its_last_digit() -> None:
+    assert fractions({"A": 0.0}, {"A": "0.123456789"}) == [("A", "-0.123456789", "day", True)]
+
+
+def test_nothing_is_sold_short_in_fractions() -> None:
+    """Wanting 0.5 shares short of an asset that trades in fractions: half a share is not traded for it; 1.6 are two whole ones."""
+    assert fractions({"A": -0.01}) == []
+    assert fractions({"A": -0.032}) == [("A", "-2", "day", False)]
+
+
+def test_an_asset_that_does_not_trade_in_fractions_is_held_in_whole_shares() -> None:
+    whole = {name: Asset(name, True, True, True, False) for name in NAMES}
+    assert fractions({"A": 0.032}, assets=whole) == [("A", "2", "day", False)]
+
+
+def test_fractions_without_a_day_entry_are_no_settings() -> None:
+    with pytest.raises(ValueError, match=r"planning\.fractions needs entry\.kind day"):
+        ExecutionConfig(planning=PlanningConfig(fractions=True))

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -255,6 +256,16 @@ def test_a_bundle_that_learned_from_the_dollar_volume_of_adjusted_prices_is_refu
     found = first_difference(older, sleeve.spec)
     assert "'log_adv_20' (log USD, 20 sessions) in the bundle, 'log_traded_usd_20' (log USD, 20 sessions) here" in found
     assert spec_hash(list(older)) != sleeve.spec_hash
+
+
+def test_a_day_entry_serves_bundles_of_the_opening_auction_and_no_others(tmp_path: Path) -> None:
+    Recipe().write(tmp_path / "b")
+    day = policy(entry="day")
+    with pytest.raises(BundleRefused, match="learned for entry 'opg'; this device trades 'day'"):
+        verify(tmp_path / "b", keyset(), day, reproduce=predict)
+    assert verify(tmp_path / "b", keyset(), replace(day, equivalent_entries=("opg",)), reproduce=predict).manifest.entry == "opg"
+    with pytest.raises(BundleRefused, match="this device trades 'cls'"):
+        verify(tmp_path / "b", keyset(), replace(day, entry="cls", equivalent_entries=("day",)), reproduce=predict)
 
 
 def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:

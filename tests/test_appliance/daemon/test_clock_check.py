@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.clock_check import AGAIN_SECONDS, ClockCheck
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
@@ -128,6 +131,17 @@ def test_the_gate_opens_for_a_synchronised_clock_that_agrees_with_the_broker(
     sync: str, skew: Callable[..., float], closed_by: tuple[str, ...]
 ) -> None:
     assert check(VirtualClock(NOW), sync, skew).closed_by(REAL) == closed_by
+
+
+def test_where_the_machine_cannot_vouch_for_its_clock_the_broker_s_alone_judges_it() -> None:
+    """A container, WSL, macOS. A briefing of an earlier release asks the machine."""
+    alone = replace(REAL, host_keeps_time=False)
+    assert gate(VirtualClock(NOW), "nobody says so", lambda *a: 0.0).closed_by(alone) == ()
+    assert gate(VirtualClock(NOW), "nobody says so", lambda *a: 2.1).closed_by(alone) == ("the clock is 2.1 s or more off the broker's",)
+    assert gate(VirtualClock(NOW), "nobody says so", refusing).closed_by(alone) == ("the broker does not report the date",)
+    assert briefing.read(json.dumps(alone.to_json()).encode()) == alone
+    former = {key: value for key, value in alone.to_json().items() if key != "host_keeps_time"}
+    assert briefing.read(json.dumps(former).encode()).host_keeps_time
 
 
 def test_a_rehearsal_has_the_exchange_s_time_and_asks_nobody() -> None:
