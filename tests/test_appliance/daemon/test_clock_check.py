@@ -136,9 +136,9 @@ def test_the_gate_opens_for_a_synchronised_clock_that_agrees_with_the_broker(
 def test_where_the_machine_cannot_vouch_for_its_clock_the_broker_s_alone_judges_it() -> None:
     """A container, WSL, macOS. A briefing of an earlier release asks the machine."""
     alone = replace(REAL, host_keeps_time=False)
-    assert gate(VirtualClock(NOW), "nobody says so", lambda *a: 0.0).closed_by(alone) == ()
-    assert gate(VirtualClock(NOW), "nobody says so", lambda *a: 2.1).closed_by(alone) == ("the clock is 2.1 s or more off the broker's",)
-    assert gate(VirtualClock(NOW), "nobody says so", refusing).closed_by(alone) == ("the broker does not report the date",)
+    assert check(VirtualClock(NOW), "nobody says so", lambda *a: 0.0).closed_by(alone) == ()
+    assert check(VirtualClock(NOW), "nobody says so", lambda *a: 2.1).closed_by(alone) == ("the clock is 2.1 s or more off the broker's",)
+    assert check(VirtualClock(NOW), "nobody says so", refusing).closed_by(alone) == ("the broker does not report the date",)
     assert briefing.read(json.dumps(alone.to_json()).encode()) == alone
     former = {key: value for key, value in alone.to_json().items() if key != "host_keeps_time"}
     assert briefing.read(json.dumps(former).encode()).host_keeps_time
