@@ -16,6 +16,7 @@ from appliance.setup.arming import arm_after_showing
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.text.console import emit
+from signals.text.plain_text import clean_lines
 
 
 def register(app: typer.Typer) -> None:
@@ -72,5 +73,5 @@ def arm(
     that nobody has decided about (`appliance adopt`, `appliance keep`), or an order works in it, nothing is armed.
     """
     with opened(state, credentials=credentials) as device:
-        record, shown = arm_after_showing(device, session, yes=yes, is_quiet=as_json)
+        record, shown = arm_after_showing(device, session, yes=yes, show=lambda text: None if as_json else typer.echo(clean_lines(text)))
     emit({"latch": record.state.value, "by": record.by, "at": record.at, "shown": shown}, as_json=as_json, text=record.sentence())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-
-import typer
 
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import AccessMode, Ledger, halts, plans
@@ -18,12 +17,11 @@ from appliance.system.operator import confirm_typed, who
 from execution.orders import Plan, Rounding
 from signals.errors import FixInput
 from signals.schedule.job_windows import windows
-from signals.text.plain_text import clean_lines
 
 REHEARSED = JOBS[: JOBS.index("plan") + 1]
 
 
-def arm_after_showing(device: Device, session: str, *, yes: bool, is_quiet: bool) -> tuple[LatchRecord, str]:
+def arm_after_showing(device: Device, session: str, *, yes: bool, show: Callable[[str], None]) -> tuple[LatchRecord, str]:
     """Show the plan of `session` (none where it is empty), ask for the typed word and open the latch.
 
     Returns
@@ -40,8 +38,7 @@ def arm_after_showing(device: Device, session: str, *, yes: bool, is_quiet: bool
     require_decided_about(device)
     rehearsed = [device.run(name, to_session(session)) for name in REHEARSED] if session else []
     shown = _shown(device, session, rehearsed)
-    if not is_quiet:
-        typer.echo(clean_lines(shown))
+    show(shown)
     failed = [item for item in rehearsed if EXIT_CODES[item.status]]
     if failed:
         raise FixInput(

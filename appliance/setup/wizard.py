@@ -137,8 +137,7 @@ class Wizard:
 
     def account(self) -> Account | None:
         """Return the paper account behind the keys, shown; None where the exchange is hosted in the device."""
-        venue = Venue(self.interview.answer("venue", "Where do orders go?", one_of(*map(str, Venue)), default=Venue.ALPACA_PAPER.value))
-        url = self.interview.answer("url", "Address of the exchange", str, default="") if venue is Venue.EXCHANGE else self._url()
+        venue, url = self._venue()
         if venue is Venue.EXCHANGE and not url:
             return None
         broker = self._keys(url)
@@ -147,12 +146,18 @@ class Wizard:
         self._require_alone(broker, account)
         return account
 
-    def _url(self) -> str:
-        """Return the address that takes Alpaca's place, where one was given; nobody is asked for one."""
-        given = self.interview.given.url or self.interview.kept().url or ""
-        if given:
-            self.interview.keep(url=given)
-        return given
+    def _venue(self) -> tuple[Venue, str]:
+        """Return where orders go, and the address that takes Alpaca's place there, if any: of the device, once there is one."""
+        if self.folder.config.exists():
+            config = load_config(self.folder.config)
+            return config.venue.broker, config.venue.url
+        venue = Venue(self.interview.answer("venue", "Where do orders go?", one_of(*map(str, Venue)), default=Venue.ALPACA_PAPER.value))
+        url = self.interview.given.url or self.interview.kept().url
+        if url is None and venue is Venue.EXCHANGE:
+            url = self.interview.answer("url", "Address of the exchange; empty hosts it here", str, default="")
+        elif url is not None:
+            self.interview.keep(url=url)
+        return venue, url or ""
 
     def _keys(self, url: str) -> Broker:
         """Return a client with the pair that is there, else with the one given or typed, checked by one request and kept."""
@@ -338,10 +343,13 @@ class Wizard:
             config, given = load_config(self.folder.config), self.interview.given
             with device.deps() as deps:
                 equity = deps.broker.account().equity
-        if given.accept_unproven:
-            config = _unproven(config, given.rehearsal_gross or config.portfolio.rehearsal_gross)
         if given.size is not None:
+            if given.size == Size.SHARES.value and config.execution.planning.fractions:
+                raise FixInput("settings of fractions are not turned back into others", fix="Make the device in a new state folder")
             config = sizes.fitted(config, Size(given.size), equity)
+        is_unproven = config.accept_unproven if given.accept_unproven is None else given.accept_unproven
+        gross = config.portfolio.rehearsal_gross if given.rehearsal_gross is None else fraction(str(given.rehearsal_gross))
+        config = _unproven(config, gross).model_copy(update={"accept_unproven": is_unproven})
         if given.backup is not None:
             to = "" if given.backup == NONE else _place(given.backup)
             config = config.model_copy(update={"backup": config.backup.model_copy(update={"to": to})})
@@ -404,7 +412,7 @@ class Wizard:
                 return
             if self.interview.ask("arming", f"Show the plan of {day} and arm the device? (yes or no)", "yes") not in ("yes", "y"):
                 return
-        record, _ = arm_after_showing(device, str(day) if is_known else "", yes=self.options.yes, is_quiet=False)
+        record, _ = arm_after_showing(device, str(day) if is_known else "", yes=self.options.yes, show=say)
         say(record.sentence())
 
     def backed_up(self) -> None:

@@ -11,23 +11,29 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import mkdtemp
 
+import numpy as np
 import pytest
 import yaml
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
 from appliance.schedule.timetable import TIMETABLE
+from appliance.settings import load_config
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.market.market import MarketData
 from execution.orders import BOOK, IntentKey
+from portfolio.risk.kelly import SizingCoefficient
 from signals.schedule.job_windows import windows
+from signals.scoring.scores import Scores
 from tests.fakes import exchange as small
 from tests.fakes import steering
 from tests.fakes.device import Done, Workbench
 from tests.fakes.forked_terminal import CTRL_C, Terminal, running
 from tests.fakes.store import Published
+from trainer.backtest.archive import open_archive
+from trainer.backtest.engine import Backtest, BacktestPolicy, opened
 
 KEY, SECRET = "PKTESTTESTTESTTEST01", "canary" + "S3cretS3cretS3cretS3cretS3cretS3cr"
 HELD = "GCLK"
@@ -192,9 +198,14 @@ def test_every_answer_is_also_a_flag_and_without_a_person_a_missing_one_is_named
         refused = bench("setup", "--venue", "exchange", "--url", url, "--keys", str(keys))
         assert refused.code == 2 and "Give --store" in refused.err
         assert not (bench.state / "config.yml").exists()
-        done = bench(*asked(published, url, keys, "--arm", "--yes"))
-        assert done.code == 1, done.err
-        assert "ARMED since" in done.err and "bad " not in done.out
+        made = bench(*asked(published, url, keys, "--no-arm"))
+        assert made.code == 1 and "HALTED" in made.out, made.err
+        (bench.state / "setup.json").unlink()  # the device itself says where its orders go
+        changed = bench("setup", "--rehearsal-gross", "0.1", "--arm", "--yes", "--json")
+        assert changed.code == 1 and {row["state"] for row in changed.json["findings"]} == {"ok", "warn"}, changed.err
+        assert "a declared gross of 0.1000" in changed.err and "ARMED since" in changed.err
+        late = bench("setup", "--no-accept-unproven")
+        assert late.code == 2 and "a device that was armed keeps the settings" in late.err
 
 
 @pytest.mark.parametrize(
@@ -352,3 +363,17 @@ def test_five_thousand_dollars_trade_fractions_from_the_first_session_by_a_bundl
     assert "Day orders in place of the opening auction" in report and "tradable fractions" in report
     lost = float(report.split(" fills since ")[1].split(" lost ")[1].split(" bps")[0])
     assert lost == pytest.approx(2.5, abs=0.3), "half of the exchange's spread of 5 bps"
+    config = load_config(bench.state / "config.yml")
+    archive = open_archive(published.root / "data")
+    rows = bench.rows("SELECT asof, symbol, score, source FROM scores WHERE sleeve = 'equities_xs' ORDER BY symbol")
+
+    def recorded(asof: date) -> Scores:
+        chosen = [row for row in rows if row[0] == str(asof)]
+        return Scores(asof, "equities_xs", tuple(r[1] for r in chosen), np.array([float(r[2]) for r in chosen]), chosen[0][3])
+
+    sized = SizingCoefficient(0.03, 3.0, None, is_rehearsal=True)
+    policy = BacktestPolicy(config.portfolio, config.execution, sized, 5, "test")
+    course = Backtest(archive, opened(archive, config.venue.exchange, 0, days[0]), policy).run(days, recorded)
+    theirs = bench.rows("SELECT client_order_id, side, quantity, tif, state FROM intents")
+    ours = [(o.client_order_id, o.intent.side.value, str(o.intent.quantity), o.intent.time_in_force.value, o.state) for o in course.orders]
+    assert sorted(ours) == sorted(theirs), "a backtest enters as the device does"
