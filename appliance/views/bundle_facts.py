@@ -207,7 +207,8 @@ def bundle(folder: Path, ledger: Ledger) -> View:
     rows += _evidence(found.evidence)
     for name in (*list(several)[1:], RISK, *(f"{name} {SHADOW}" for name in (*several, RISK))):
         if name in (RISK, f"{sleeve} {SHADOW}") or (folder / name.replace(" ", "/")).is_dir():
-            rows += _slot_rows(name, folder, ledger)
+            section = name.removeprefix(f"{sleeve} ") if len(several) == 1 else name  # of one sleeve nobody needs the name
+            rows += _slot_rows(name, folder, ledger, section)
     facts = {"sha256": found.pointer.sha256, "faults": list(found.faults), "role": manifest.role, "features": features_of(manifest)}
     return View(COLUMNS, tuple(rows), NONE_IN_FORCE, None, facts)
 
@@ -271,22 +272,22 @@ def _signed(home: Path, keys: Path) -> str:
     return "by " + ", ".join(f"{keyid[:16]} ({words[known.get(keyid)]})" for keyid in named)
 
 
-def _slot_rows(slot: str, folder: Path, ledger: Ledger) -> list[ViewRow]:
+def _slot_rows(slot: str, folder: Path, ledger: Ledger, section: str) -> list[ViewRow]:
     """The bundle of a slot and what it scored; one line for an empty slot."""
     place = folder / slot.replace(" ", "/")
     found = read(place)
     if found is None:
-        return [fact(slot, "in the slot", "none")]
+        return [fact(section, "in the slot", "none")]
     manifest, ic = found.manifest, found.manifest.ic
     rows = [
-        fact(slot, "in the slot", f"{found.name}, {manifest.role}, trained to {manifest.last_training_session}"),
-        fact(slot, "signature", _signed(place / found.name, folder)),
-        fact(slot, "files", "; ".join(found.faults) or "all match their SHA-256"),
-        fact(slot, "IC", f"{_figure(ic.mean)}  t {_figure(ic.t)}"),
+        fact(section, "in the slot", f"{found.name}, {manifest.role}, trained to {manifest.last_training_session}"),
+        fact(section, "signature", _signed(place / found.name, folder)),
+        fact(section, "files", "; ".join(found.faults) or "all match their SHA-256"),
+        fact(section, "IC", f"{_figure(ic.mean)}  t {_figure(ic.t)}"),
     ]
     scored = ledger.read(date, "SELECT DISTINCT asof FROM scores WHERE sleeve = ?", (slot,))
     newest = f", last {max(scored)}" if scored else ""
-    return [*rows, fact(slot, "scored", f"{len(scored)} evenings{newest}")]
+    return [*rows, fact(section, "scored", f"{len(scored)} evenings{newest}")]
 
 
 def _training(manifest: ManifestFacts) -> list[ViewRow]:
