@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.test_appliance.test_running import CALENDAR, D
+from tests.test_appliance.test_runner import CALENDAR, D
 
 from appliance.bundles.slots import Slot
 from appliance.config import ApplianceConfig, MissingSleeve
