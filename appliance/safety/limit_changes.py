@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, MissingSleeve
 from appliance.controls.tripwires import TRIPWIRES
 
 # limits that no row names; True: a lower value is the looser one
@@ -30,6 +30,7 @@ OTHERS: Final[dict[str, bool]] = {
     "pretrade.allow_short": False,
     "require_green": True,
     "accept_unproven": False,
+    "refuses_missing_sleeve": True,
     "cash_tolerance_usd": False,
 }
 LOOSER_BELOW: Final[dict[str, bool]] = OTHERS | {row.limit: row.trips_below for row in TRIPWIRES if isinstance(row.limit, str)}
@@ -46,6 +47,7 @@ def guarded(config: ApplianceConfig) -> dict[str, float]:
         | {
             "require_green": config.require_green,
             "accept_unproven": config.accept_unproven,
+            "refuses_missing_sleeve": config.missing_sleeve is MissingSleeve.REFUSE,
             "cash_tolerance_usd": config.execution.reconcile.cash_tolerance_usd,
         }
     )

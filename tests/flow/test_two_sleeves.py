@@ -30,6 +30,8 @@ from tests.flow.test_daemon import rehearsed
 from tests.flow.test_pulled_scores import key_folder, score_daily
 from trainer.backtest.archive import open_archive
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
+from trainer.backtest.scored import Origin
+from trainer.backtest.traded import of_sleeves
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing.stack import publish_stack
 
@@ -329,6 +331,19 @@ def test_two_sleeves_in_a_replay_are_the_backtest_order_for_order(both: Publishe
     """
     bench = replay(both, tmp_path, REPLAYED)
     assert require_equal(both, bench, REPLAYED) > 50
+    compared = 0
+    evenings = of_sleeves(both.root, BOTH, both.trust, both.root / "data", fixed_ic=FIXED_IC, in_sample=False).evenings
+    recorded = "SELECT symbol, score FROM scores WHERE asof = ? AND sleeve = ? ORDER BY symbol"
+    for (asof,) in bench.rows("SELECT asof FROM scores GROUP BY asof HAVING count(DISTINCT sleeve) = 2"):
+        said = evenings.on(date.fromisoformat(asof))
+        if said is None:  # the last evening that a label of the training reached
+            assert evenings.origin(date.fromisoformat(asof)) is Origin.NONE
+            continue
+        assert isinstance(said, Blend) and [part.weight for part in said.parts] == pytest.approx([0.6, 0.4])
+        for part in said.parts:  # the command `trainer backtest --sleeves` blends what the device scored
+            assert bench.rows(recorded, asof, part.scores.sleeve) == list(zip(part.scores.symbols, part.scores.values, strict=True))
+        compared += 1
+    assert compared > 0
     rows = bench("attribution", "--session", str(both.sessions(REPLAYED)[-1]), "--json").json["rows"]
     assert len(rows) >= REPLAYED - 2
     assert any(set(row["by sleeve"]) == {*BOTH, "no sleeve"} for row in rows)

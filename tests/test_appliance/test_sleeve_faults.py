@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.test_appliance.test_runner import CALENDAR, D
 
 from appliance.bundles.slots import Slot
 from appliance.config import ApplianceConfig, MissingSleeve
@@ -16,6 +15,7 @@ from appliance.jobs import score, sleeve_scores
 from appliance.jobs.sleeve_scores import still_valid
 from appliance.safety.ramp import ramp_share
 from signals.errors import BundleRefused, ScoresInvalid, StoreUnreachable, TrademlError
+from tests.test_appliance.test_runner import CALENDAR, D
 
 EARLY = datetime(2024, 3, 11, 23, 0, tzinfo=UTC)  # the evening before D, 19:00 New York
 LATE = datetime(2024, 3, 12, 12, 30, tzinfo=UTC)  # 08:30: the plan is due

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from signals.text.documents import kept
+from signals.text.documents import absent, kept
 from trainer.backtest.figures import Worth
 
 
@@ -131,7 +131,10 @@ class TradedBundle:
 
 @dataclass(frozen=True)
 class ScoreSource:
-    """Where the scores come from; `run` is a name, `bundle` is None of a run folder."""
+    """Where the scores come from; `run` is a name, `bundle` is None of a run folder, and of several sleeves the first one's.
+
+    `sleeves` has the SHA-256 of the bundle of each of several sleeves.
+    """
 
     run: str
     sleeve: str
@@ -140,6 +143,7 @@ class ScoreSource:
     bundle: TradedBundle | None = None
     horizon: int = 0
     trained_by: str = ""
+    sleeves: Mapping[str, str] | None = absent()
 
 
 @dataclass(frozen=True)

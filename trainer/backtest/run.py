@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +31,7 @@ from trainer.backtest.scored import Evenings, Origin, tradable
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import TableContext, fills_table, nav_table, orders_table, parquet
-from trainer.backtest.traded import Traded, of_bundle, of_run
+from trainer.backtest.traded import Traded, of_bundle, of_run, of_sleeves
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.looks import Look
@@ -63,6 +63,8 @@ class BacktestRequest:
     risk : Path or None
         A risk bundle's folder or a store, whose forecasts scale the book; None takes that of the bundle's own store,
         as a device does, if there is one.
+    sleeves : mapping of sleeve to weight
+        Blend these sleeves of the store `bundle`; empty trades its newest bundle.
     """
 
     run: Path | None
@@ -76,6 +78,7 @@ class BacktestRequest:
     trust: Path | None = None
     is_told_in_sample: bool = False
     risk: Path | None = None
+    sleeves: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,8 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     days = tradable(evenings, request.first, request.last, traded.horizon)
     benchmark.require(archive, days)
     sleeve, ends = traded.source.sleeve, (str(days[0]), str(days[-1]))
-    looks.record(request.data, Look("backtest", sleeve, traded.model, *ends))
+    for name in sleeve.split(", "):
+        looks.record(request.data, Look("backtest", name, traded.model, *ends))
     policy = traded.policy(request.settings, request.code_version)
     risk = _risk(request, archive)
     volatility_on = risk.on if risk else lambda asof: {}
@@ -201,6 +205,10 @@ def warnings_of(figures: BacktestFigures) -> tuple[str, ...]:
 def _traded(request: BacktestRequest) -> Traded:
     if request.run is not None and request.bundle is None and not request.is_told_in_sample:
         return of_run(request.run, request.data, request.last)
+    if request.bundle is not None and request.run is None and request.sleeves:
+        fixed_ic = request.settings.portfolio.fixed_ic
+        told = request.is_told_in_sample
+        return of_sleeves(request.bundle, request.sleeves, request.trust, request.data, fixed_ic=fixed_ic, in_sample=told)
     if request.bundle is not None and request.run is None:
         return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_told_in_sample)
     raise FixInput(

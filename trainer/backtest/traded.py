@@ -1,18 +1,22 @@
-"""Chooses the scores that a backtest trades: a run folder's or a signed bundle's."""
+"""Chooses the scores that a backtest trades: a run folder's, a signed bundle's, or those of several published sleeves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from portfolio.risk.kelly import SizingCoefficient
-from signals.bundle import Part
+from signals.bundle import Bundle, Part
+from signals.errors import InvariantBroken
+from signals.files import sha256_of
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.monitoring.expectation import policy_book_of
 from signals.text import strict_json
 from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.blended import BlendedEvenings, SleeveInBook
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.document import ScoreSource, TradedBundle
 from trainer.backtest.engine import BacktestPolicy
@@ -79,7 +83,44 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
 def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -> Traded:
     """Return a bundle's scores, after what it learned from, or, if told so, of every session."""
     archive = open_archive(data)
-    bundle = open_bundle(place, trust, archive.manifest.calendar)
+    return _of(archive, open_bundle(place, trust, archive.manifest.calendar), data, in_sample=in_sample)
+
+
+def of_sleeves(
+    store: Path, weights: Mapping[str, float], trust: Path | None, data: Path, *, fixed_ic: float | None, in_sample: bool
+) -> Traded:
+    """Return what several sleeves of a store say together, each by its newest bundle, as a device blends them."""
+    archive = open_archive(data)
+    calendar = archive.manifest.calendar
+    each = {name: _of(archive, open_bundle(store, trust, calendar, sleeves=(name,)), data, in_sample=in_sample) for name in weights}
+    members = tuple(SleeveInBook(_bundled(one.evenings), one.ic, weights[name]) for name, one in each.items())
+    first = next(iter(each.values()))
+    evenings = BlendedEvenings(archive, members, fixed_ic)
+    return Traded(
+        archive,
+        evenings,
+        first.ic,
+        max(one.horizon for one in each.values()),
+        max((one.trials for one in each.values()), key=lambda trials: trials.n_trials or 0),
+        replace(
+            first.source,
+            run=f"{len(each)} sleeves of {store.name}",
+            sleeve=", ".join(weights),
+            last_training_session=max(one.source.last_training_session for one in each.values()),
+            is_trained_on=all(one.source.is_trained_on for one in each.values()),
+            sleeves=evenings.sources(),
+        ),
+        sha256_of("".join(one.model for one in each.values()).encode()),
+    )
+
+
+def _bundled(evenings: Evenings) -> BundleScored:
+    if not isinstance(evenings, BundleScored):
+        raise InvariantBroken("a sleeve of a book is a bundle's")
+    return evenings
+
+
+def _of(archive: Archive, bundle: Bundle, data: Path, *, in_sample: bool) -> Traded:
     manifest = bundle.manifest
     path = manifest.of(Part.EVIDENCE)[0].path
     evidence = parsed(Evidence, strict_json.loads(bundle.contents.files[path], decimals=float), path)

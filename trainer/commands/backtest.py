@@ -35,6 +35,9 @@ def backtest(
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="With --bundle: trade what it learned from too, and call it that.")
     ] = False,
+    sleeves: Annotated[
+        Path | None, typer.Option(help="With --bundle STORE: blend these sleeves by weight, as configs/sleeves.yml.", show_default=False)
+    ] = None,
     risk: Annotated[
         Path | None,
         typer.Option(
@@ -64,12 +67,16 @@ def backtest(
     Example: trainer backtest --run var/runs/a --data var/data/us --start 2022-01-01 --end 2023-12-31 --to var/bt/a
     """
     from signals.code_version import code_version
+    from signals.config import load
+    from signals.scoring.sleeve_weights import SleeveWeights
     from signals.text.documents import to_json
     from trainer.backtest.run import BacktestRequest
     from trainer.backtest.run import backtest as run_backtest
     from trainer.backtest.subject import settings_of
     from trainer.reports.backtest import report_files, rows_of
 
+    if sleeves is not None and (bundle is None or run is not None):
+        raise FixInput("several sleeves are those of a store", where="--sleeves", fix="Name the store by --bundle, without --run")
     if run is None and bundle is None:
         run = one_run(workspace_of(context))
         announce("--run", run)
@@ -78,7 +85,18 @@ def backtest(
         raise FixInput("the folder exists", where=str(to), fix="Name a new one")
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = BacktestRequest(
-        run, data, start, end, settings, code_version("trainer"), benchmark, bundle, trust, is_told_in_sample=in_sample, risk=risk
+        run,
+        data,
+        start,
+        end,
+        settings,
+        code_version("trainer"),
+        benchmark,
+        bundle,
+        trust,
+        is_told_in_sample=in_sample,
+        risk=risk,
+        sleeves=load(sleeves, SleeveWeights).weights if sleeves else {},
     )
     with progress("backtest", as_json=as_json) as step:
         found = run_backtest(request, step)
