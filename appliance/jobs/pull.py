@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from appliance.bundles.former_layout import move_former
@@ -11,7 +13,7 @@ from appliance.bundles.stack import pull_stack
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
-from appliance.jobs.preconditions import require_closed
+from appliance.jobs.preconditions import asof_of, require_closed
 from appliance.ledger.figures import PullFigures
 from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
@@ -82,7 +84,16 @@ def pull(session: date, deps: Deps) -> JobReport:
             notify(deps, Severity.WARN, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
     _require_any(slots, deps, refusal)
     stack = _stack(session, asof, deps) if deps.config.stack and not refusal else ""
-    return _report(session, asof, deps, done, added, slots, refusal, stack)
+    return _report(session, deps, done, added, PulledBundles(slots, refusal, stack))
+
+
+@dataclass(frozen=True)
+class PulledBundles:
+    """What was pulled for each slot; why the published key set is refused; what became of the stack."""
+
+    slots: Sequence[SlotPull]
+    refusal: str = ""
+    stack: str = ""
 
 
 def _stack(session: date, asof: date, deps: Deps) -> str:
@@ -110,11 +121,10 @@ def _require_any(slots: list[SlotPull], deps: Deps, refusal: str) -> None:
     raise StoreUnreachable("no bundle is published", where=", ".join(deps.config.sleeves), fix="Run `trainer publish`")
 
 
-def _report(
-    session: date, asof: date, deps: Deps, done: DataPull, added: CompletionResult, slots: list[SlotPull], refusal: str, stack: str
-) -> JobReport:
+def _report(session: date, deps: Deps, done: DataPull, added: CompletionResult, bundles: PulledBundles) -> JobReport:
     """Say what came of it."""
-    traded = traded_slots(deps.config)
+    asof, traded = asof_of(session, deps), traded_slots(deps.config)
+    slots, refusal, stack = bundles.slots, bundles.refusal, bundles.stack
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     clauses = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]

@@ -160,7 +160,7 @@ def plan(
     aim = {s: weight for s, weight in _by_symbol(targets.symbols, targets.aim).items() if s in priced}
     lots = _lots(symbols, wanted, inputs) if config.fractions else {}
     rounding = of_target(aim, priced, account.equity, limits.max_name, lots)
-    trades, unpriced, path = _trades(symbols, wanted, inputs.positions, priced, account.equity, config, limits.max_name, lots)
+    trades, unpriced, path = _trades(symbols, wanted, inputs, priced, config, limits.max_name, lots)
     orders = [_orders(trade, targets, account.number, entry or EntryConfig(), inputs.adv_usd) for trade in trades]
     left = [refusal for _, refusals in orders for refusal in refusals]
     intents = _closings_first([intent for made, _ in orders for intent in made])
@@ -214,9 +214,8 @@ def _lots(symbols: Sequence[str], wanted: Mapping[str, Decimal], inputs: PlanInp
 def _trades(
     symbols: Sequence[str],
     wanted: Mapping[str, Decimal],
-    positions: Mapping[str, Decimal],
+    inputs: PlanInputs,
     prices: Mapping[str, Decimal],
-    equity: Decimal,
     config: PlanningConfig,
     max_name: Decimal,
     lots: Mapping[str, Decimal],
@@ -225,8 +224,9 @@ def _trades(
     trades: list[Trade] = []
     refusals: list[PretradeRefusal] = []
     path: dict[str, Decimal] = {}
+    equity = inputs.account.equity
     for symbol in symbols:
-        held, weight, price = positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
+        held, weight, price = inputs.positions.get(symbol, ZERO), wanted.get(symbol, ZERO), prices.get(symbol)
         if price is None:
             if weight != 0 or held != 0:
                 refusals.append(PretradeRefusal(symbol, "NO_PRICE", "it has no reference price"))
