@@ -54,7 +54,7 @@ def test_without_a_variable_the_file_stands_as_it_is(config: Path) -> None:
         "TRADEML_VENUE__URL",
         "TRADEML_PORTFOLIO__GROSS",
         "TRADEML_EXECUTION",
-        "TRADEML_ROUTER__FIXED_IC",
+        "TRADEML_SLEEVES__EQUITIES_XS__WEIGHT",
         "TRADEML_REQUIRE_GREEN",
         "TRADEML_ACCEPT_UNPROVEN",
         "TRADEML_SCORING",
