@@ -12,10 +12,11 @@ from appliance.doctor import FindingState, worst
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import broker_asked_once
 from appliance.setup import paper_keys
+from appliance.setup.account import AccountAccess
 from appliance.setup.account_reset import begin_again
-from appliance.setup.answers import Answers, Interview, PersonLeft
+from appliance.setup.answers import Answers, Interview, PersonLeft, SetupOptions
 from appliance.setup.sizes import Size
-from appliance.setup.wizard import SetupOptions, Wizard
+from appliance.setup.wizard import Wizard
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -102,14 +103,14 @@ def setup(
         positions=positions,
     )
     options = SetupOptions(credentials, keys, alert_urls, heartbeat_url, configs, to_session(session) if session else None, arm, yes)
-    wizard = Wizard(Interview(folder, DurableFs(), given), options)
+    interview = Interview(folder, DurableFs(), given)
     try:
         if account_reset:
-            wizard.keys_again()
-            sentence = begin_again(folder, wizard.keys_in, yes=yes)
+            AccountAccess(interview, options).keys_again()
+            sentence = begin_again(folder, options.keys_in(folder), yes=yes)
             emit({"latch": "halted", "sentence": sentence}, as_json=as_json, text=f"{sentence}\nRun `appliance setup` for its positions.")
             return
-        found = wizard.run()
+        found = Wizard(interview, options).run()
     except (PersonLeft, typer.Abort, KeyboardInterrupt) as left:
         subject = str(left.args[0]) if left.args else "the typed word"
         raise TryAgain(
@@ -140,15 +141,15 @@ def keys(
 ) -> None:
     """Take a paper account's keys, typed hidden or from a file, check them with one request, and keep them."""
     folder = StateFolder(state.absolute())
-    wizard = Wizard(Interview(folder, DurableFs(), Answers()), SetupOptions(credentials, keys))
+    access = AccountAccess(Interview(folder, DurableFs(), Answers()), SetupOptions(credentials, keys))
     try:
-        pair = wizard.given_pair()
+        pair = access.given_pair()
     except PersonLeft:
         raise TryAgain("you left at the keys; nothing was changed", fix="Run it again") from None
     account = paper_keys.account_behind(broker_asked_once(url, pair.key_id, pair.secret, SystemClock()))
     if sealed:
         paper_keys.seal(pair)
     else:
-        paper_keys.keep(wizard.keys_in, DurableFs(), paper_keys.files_of(pair))
-    place = "sealed for the service" if sealed else f"in {wizard.keys_in}"
+        paper_keys.keep(access.keys_in, DurableFs(), paper_keys.files_of(pair))
+    place = "sealed for the service" if sealed else f"in {access.keys_in}"
     emit({"account": account.number[-4:]}, as_json=False, text=f"{paper_keys.described(account)}. The keys are {place}.")

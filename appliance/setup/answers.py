@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from getpass import getpass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -55,6 +57,42 @@ class Answers(Config):
     equity: float | None = None
     positions: str | None = None
     declined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetupOptions:
+    """What the flags give besides answers.
+
+    Attributes
+    ----------
+    credentials : Path or None
+        Folder of key files; the state folder's own where it is not given.
+    keys : str
+        File with the two lines of a key pair, `-` for standard input; empty to ask.
+    alert_urls, heartbeat_url : Path or None
+        Files with addresses, which are secrets.
+    configs : Path or None
+        Folder of settings to begin with.
+    session : date or None
+        D, whose plan is shown before arming; the next one where it is not given.
+    arm : bool or None
+        None asks.
+    yes : bool
+        Do not ask for typed words.
+    """
+
+    credentials: Path | None = None
+    keys: str = ""
+    alert_urls: Path | None = None
+    heartbeat_url: Path | None = None
+    configs: Path | None = None
+    session: date | None = None
+    arm: bool | None = None
+    yes: bool = False
+
+    def keys_in(self, folder: StateFolder) -> Path:
+        """Return the folder of key files."""
+        return self.credentials or folder.credentials
 
 
 class PersonLeft(Exception):

@@ -7,44 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from appliance.alerts.heartbeat import ADDRESS as HEARTBEAT
 from appliance.backup.copies import listed, take
 from appliance.backup.vault import vault_at
 from appliance.config import ApplianceConfig, BarsFrom, ClockSource, Venue
 from appliance.doctor import DeviceProbe, Finding, examine
-from appliance.ledger import AccessMode, Ledger, broker_orders, intents, snapshots
+from appliance.ledger import AccessMode, Ledger, snapshots
 from appliance.ledger.choices import Choice
-from appliance.orders.order_path import another_device
 from appliance.runtime.commissioning import DeviceOptions, commission, rewrite, settings, trusted
 from appliance.runtime.device import Device, opened
-from appliance.runtime.venue import broker_asked_once
 from appliance.schedule.job import EXIT_CODES
 from appliance.settings import load_config
-from appliance.setup import paper_keys, sizes
-from appliance.setup.answers import NONE, Interview, fraction, one_of, say, yes_or_no
+from appliance.setup import sizes
+from appliance.setup.account import AccountAccess
+from appliance.setup.answers import NONE, Interview, SetupOptions, fraction, one_of, say, yes_or_no
 from appliance.setup.arming import arm_after_showing, next_session
 from appliance.setup.holdings import Holding, decide, open_holdings
 from appliance.setup.machine import kind_of_machine
-from appliance.setup.paper_keys import KeyPair
 from appliance.setup.sizes import Size
 from appliance.storage.published_sources import PublishedSources
 from appliance.storage.published_store import PublishedStore
 from appliance.system.clock import SystemClock
-from appliance.system.durable_files import DurableFs
-from appliance.system.ports import ADDRESSES
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import unsynchronised
-from execution.brokers.base import Account, Broker
-from execution.orders import is_of_family
+from execution.brokers.base import Account
 from signals.bundle import Role, read_keyset
 from signals.bundle.layout import find_latest
 from signals.code_version import code_version
 from signals.errors import FixInput, StoreUnreachable
-from signals.text.wording import reason_of
 
 LATER = ("backup", "clock", "size", "accept_unproven", "rehearsal_gross")
 CHOICES = {"adopt": Choice.ADOPTED, "keep": Choice.KEPT, "flatten": Choice.FLATTENED}
@@ -58,38 +50,6 @@ HELD = """\
   keep:    they are left out of its book for good; their value counts as no equity of its own
   flatten: the first orders that it sends close them
   abort:   nothing is decided; run `appliance setup` again later"""
-
-
-@dataclass(frozen=True)
-class SetupOptions:
-    """What the flags give besides answers.
-
-    Attributes
-    ----------
-    credentials : Path or None
-        Folder of key files; the state folder's own where it is not given.
-    keys : str
-        File with the two lines of a key pair, `-` for standard input; empty to ask.
-    alert_urls, heartbeat_url : Path or None
-        Files with addresses, which are secrets.
-    configs : Path or None
-        Folder of settings to begin with.
-    session : date or None
-        D, whose plan is shown before arming; the next one where it is not given.
-    arm : bool or None
-        None asks.
-    yes : bool
-        Do not ask for typed words.
-    """
-
-    credentials: Path | None = None
-    keys: str = ""
-    alert_urls: Path | None = None
-    heartbeat_url: Path | None = None
-    configs: Path | None = None
-    session: date | None = None
-    arm: bool | None = None
-    yes: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +67,7 @@ class Wizard:
     @property
     def keys_in(self) -> Path:
         """The folder of key files."""
-        return self.options.credentials or self.folder.credentials
+        return self.options.keys_in(self.folder)
 
     def run(self) -> tuple[Finding, ...]:
         """Take every step that is not done yet, and return what the doctor finds at the end.
@@ -119,8 +79,9 @@ class Wizard:
         TrademlError
             A step cannot be taken; the ones before it are done.
         """
-        account = self.account()
-        self.secrets()
+        access = AccountAccess(self.interview, self.options)
+        account = access.account()
+        access.secrets()
         if not self.folder.config.exists():
             self.commissioned(account)
         elif changes := self.interview.given.model_dump(include=set(LATER), exclude_none=True):
@@ -132,113 +93,6 @@ class Wizard:
         self.backed_up()
         clock = SystemClock()
         return examine(DeviceProbe(self.folder, self.keys_in, clock.now(), clock.now))
-
-    # -- keys and account -----------------------------------------------------------------------------------------------
-
-    def account(self) -> Account | None:
-        """Return the paper account behind the keys, shown; None where the exchange is hosted in the device."""
-        venue, url = self._venue()
-        if venue is Venue.EXCHANGE and not url:
-            return None
-        broker = self._keys(url)
-        account = paper_keys.account_behind(broker)
-        say(paper_keys.described(account))
-        self._require_alone(broker, account)
-        return account
-
-    def _venue(self) -> tuple[Venue, str]:
-        """Return where orders go, and the address that takes Alpaca's place there, if any: of the device, once there is one."""
-        if self.folder.config.exists():
-            config = load_config(self.folder.config)
-            return config.venue.broker, config.venue.url
-        venue = Venue(self.interview.answer("venue", "Where do orders go?", one_of(*map(str, Venue)), default=Venue.ALPACA_PAPER.value))
-        url = self.interview.given.url or self.interview.kept().url
-        if url is None and venue is Venue.EXCHANGE:
-            url = self.interview.answer("url", "Address of the exchange; empty hosts it here", str, default="")
-        elif url is not None:
-            self.interview.keep(url=url)
-        return venue, url or ""
-
-    def _keys(self, url: str) -> Broker:
-        """Return a client with the pair that is there, else with the one given or typed, checked by one request and kept."""
-        found = paper_keys.read_pair(self.keys_in)
-        if found is not None and not self.options.keys:
-            return _asked(url, paper_keys.judged(found.key_id, found.secret))
-        while True:
-            try:
-                pair = self.given_pair()
-                broker = _asked(url, pair)
-                paper_keys.account_behind(broker)
-            except FixInput as error:
-                if self.options.keys or not self.interview.is_asking:
-                    raise
-                say(str(error))
-                continue
-            paper_keys.keep(self.keys_in, DurableFs(), paper_keys.files_of(pair))
-            return broker
-
-    def given_pair(self) -> KeyPair:
-        """Return the pair of the file that was given, else the one that a person types; raise `FixInput` where nobody is there."""
-        if self.options.keys:
-            return paper_keys.pair_in(self.options.keys)
-        if not self.interview.is_asking:
-            raise FixInput(
-                "no keys are there and nobody is here to type them", where=str(self.keys_in), fix="Give --keys FILE or --credentials"
-            )
-        say("The keys of the paper account: its page at Alpaca (the head says Paper), Home, API Keys. Nothing is shown as you type.")
-        key_id = self.interview.ask("the keys", f"Key id ({paper_keys.PAPER}...)", hidden=True)
-        return paper_keys.judged(key_id, self.interview.ask("the keys", "Secret key", hidden=True))
-
-    def keys_again(self) -> None:
-        """Take the keys of another account in place of those that are kept, where they were given or no longer count."""
-        config = load_config(self.folder.config)
-        url = config.venue.url
-        pair = paper_keys.read_pair(self.keys_in)
-        if pair is not None and not self.options.keys:
-            try:
-                paper_keys.account_behind(_asked(url, pair))
-            except FixInput as error:
-                if not self.interview.is_asking:
-                    raise
-                say(str(error))
-            else:
-                return
-        pair = self.given_pair()
-        say(paper_keys.described(paper_keys.account_behind(_asked(url, pair))))
-        paper_keys.keep(self.keys_in, DurableFs(), paper_keys.files_of(pair))
-
-    def _require_alone(self, broker: Broker, account: Account) -> None:
-        """Raise `TripwireHalt` on orders of this program's family that this device's ledger does not know."""
-        orders = [order for order in broker.orders(open_only=False) if is_of_family(order.client_order_id, account.number)]
-        known: set[str] = set()
-        if self.folder.ledger.exists():
-            with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
-                known = {order.client_order_id for order in broker_orders.foreign(ledger)}
-                known |= {order.client_order_id for order in orders if intents.find(ledger, order.client_order_id) is not None}
-        if unknown := sorted({order.client_order_id for order in orders} - known):
-            raise another_device(f"the account has {len(unknown)} orders of this program that this device did not send", unknown[0])
-
-    def secrets(self) -> None:
-        """Keep the addresses of alerts and of the watcher outside, where none are kept yet."""
-        asked = (
-            (
-                ADDRESSES,
-                self.options.alert_urls,
-                "Addresses to be told of a halt, two that do not depend on each other, with a blank between",
-            ),
-            (HEARTBEAT, self.options.heartbeat_url, "Address of a dead-man's check, which tells you when this device falls silent"),
-        )
-        for name, given, question in asked:
-            if given is not None:
-                text = _text_of(given)
-            elif (self.keys_in / name).is_file() or name in self.interview.kept().declined or not self.interview.is_asking:
-                continue
-            else:
-                text = self.interview.ask(f"the credential {name}", f"{question} ({NONE} for none)", NONE)
-            if text.strip() == NONE:
-                self.interview.keep(declined=(*self.interview.kept().declined, name))
-            else:
-                paper_keys.keep(self.keys_in, DurableFs(), [(name, "\n".join(text.split()))])
 
     # -- config.yml -----------------------------------------------------------------------------------------------------
 
@@ -426,10 +280,6 @@ class Wizard:
                 take(ledger, vault, self.folder.copies, at=SystemClock().now(), code_version=code_version("appliance"))
 
 
-def _asked(url: str, pair: KeyPair) -> Broker:
-    return broker_asked_once(url, pair.key_id, pair.secret, SystemClock())
-
-
 def _unproven(config: ApplianceConfig, gross: float) -> ApplianceConfig:
     portfolio = config.portfolio.model_copy(update={"rehearsal_gross": gross})
     return config.model_copy(update={"accept_unproven": True, "portfolio": portfolio})
@@ -438,13 +288,6 @@ def _unproven(config: ApplianceConfig, gross: float) -> ApplianceConfig:
 def _listed(rows: Sequence[Holding], sentence: str) -> None:
     lines = [f"  {row.symbol:<8} {row.quantity:>12} at {row.price:>12} USD, {row.value:>14,.2f} USD" for row in rows]
     say("\n".join([*lines, sentence]))
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FixInput("a file of addresses cannot be read", where=f"{path}: {reason_of(error)}", fix="Name another one") from None
 
 
 def _key_file(text: str, store: str) -> str:

@@ -291,7 +291,7 @@ BUGS = (
     Planted("send fractions to an auction", "execution/config.py",
             "if self.planning.fractions and self.entry.kind is not EntryStyle.DAY:", "if False:",
             "tests/test_execution/test_planning.py::test_fractions_without_a_day_entry_are_no_settings"),
-    Planted("make a device beside another one on its account", "appliance/setup/wizard.py",
+    Planted("make a device beside another one on its account", "appliance/setup/account.py",
             "if unknown := sorted({order.client_order_id for order in orders} - known):", "if unknown := []:",
             "tests/flow/test_setup.py::test_a_second_device_is_known_by_orders_of_this_program_that_its_ledger_does_not_hold"),
     Planted("send a live key to the paper host", "appliance/setup/paper_keys.py",
