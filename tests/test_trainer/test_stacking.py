@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -25,9 +26,13 @@ from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.documents import from_json
 from tests.fakes.bars import all_filled
 from tests.fakes.curated import curate
+from tests.fakes.plugin import write_reversal
 from trainer.__main__ import app
+from trainer.curation.store import FolderObjectStore
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
+from trainer.publishing.keys import create_keys
+from trainer.publishing.stack import publish_stack
 from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
 from trainer.runs.evidence import Evidence, WalkForward
 from trainer.runs.trials import EvidenceTrials
@@ -252,6 +257,33 @@ def runs(data: Path) -> tuple[Path, Path]:
         train(RECIPES["equities_xs"], recipe(kind), request, lambda _: None)
         folders.append(folder)
     return folders[0], folders[1]
+
+
+def test_two_sleeves_one_of_them_a_plug_in_are_trained_stacked_judged_and_weigh_a_device_if_they_earn_it(
+    runs: tuple[Path, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fold-consistent though they read other features; only a promotable stack is published."""
+    monkeypatch.syspath_prepend(str(write_reversal(tmp_path / "plugin")))
+    other = tmp_path / "reversal"
+    request = TrainRequest(data=data, run=other, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
+    train(RECIPES["reversal"], recipe(LearnerKind.RIDGE), request, lambda _: None)
+    known = stack(asked((runs[1], other), data, tmp_path / "stack"))
+    assert [member.name for member in known.members] == ["equities_xs", "reversal"]
+    weights = known.device_weights or {}
+    assert set(weights) <= {"equities_xs", "reversal"} and (not weights or sum(weights.values()) == pytest.approx(1.0, abs=1e-5))
+    assert (tmp_path / "stack" / "sleeves.yml").exists() == bool(known.promotable and weights)
+    keys, store = tmp_path / "keys", FolderObjectStore(tmp_path / "store")
+    create_keys(keys, date(2030, 1, 1))
+    for promotable in (False, True):
+        document = json.loads((tmp_path / "stack" / "stack.json").read_text())
+        earned = document | {"promotable": promotable, "device_weights": {"equities_xs": 0.6, "reversal": 0.4}}
+        (tmp_path / "stack" / "stack.json").write_text(json.dumps(earned))
+        if promotable:
+            made = publish_stack(tmp_path / "stack", keys, store, datetime(2024, 1, 1, tzinfo=UTC))
+            assert made.weights == {"equities_xs": 0.6, "reversal": 0.4} and set(made.members) == set(made.weights)
+        else:
+            with pytest.raises(FixInput, match="not better than its best member"):
+                publish_stack(tmp_path / "stack", keys, store, datetime(2024, 1, 1, tzinfo=UTC))
 
 
 def asked(runs: tuple[Path, ...], data: Path, to: Path, learner: StackLearner = StackLearner.RIDGE) -> StackRequest:
