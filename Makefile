@@ -73,7 +73,7 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet -r requirements/torch.txt
 	@touch $@
 
-test-deep: $(VENV)/.torch ## What needs torch: the perceptron and its export
+test-deep: $(VENV)/.torch ## What needs torch: the networks and their export
 	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
 
 ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py \

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from signals.config import load  # noqa: E402
 from trainer.learners.base import FitDevice  # noqa: E402
 from trainer.learners.fanout import RowSet  # noqa: E402
-from trainer.learners.table import LEARNERS  # noqa: E402
+from trainer.learners.table import learner_named  # noqa: E402
 from trainer.recipes.base import RecipeConfig  # noqa: E402
 from trainer.samples.prepare import Range, prepare  # noqa: E402
 from trainer.samples.samples import seal_holdout  # noqa: E402
@@ -50,7 +50,7 @@ def main() -> None:
     binned, labels = BinnedRows.of(rows), rows.dense(rows.label)
     found = []
     for seed in range(1, asked.seeds + 1):
-        learner = LEARNERS[config.learner](config, seed, FitDevice.CPU)
+        learner = learner_named(config.learner, config, seed, FitDevice.CPU)
         shared, own = np.full((2, len(rows)), np.nan)
         for train, test in folds(rows.t0, rows.t1, config.cpcv.groups):
             sets = RowSet.of(train), RowSet.of(test)

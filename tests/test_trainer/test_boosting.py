@@ -14,7 +14,7 @@ from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbmModel
 from trainer.learners.objectives import newest_apart
 from trainer.learners.parameters import BoostedConfig, CatBoostConfig, LightGbmConfig, Objective
-from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.table import learner_named
 from trainer.learners.trees import read_trees
 from trainer.recipes.base import RecipeConfig
 
@@ -23,12 +23,12 @@ NAMES = ("a", "b")
 Make = Callable[..., Learner]
 
 
-@pytest.fixture(params=[LearnerKind.LIGHTGBM, LearnerKind.CATBOOST], ids=str)
+@pytest.fixture(params=["lightgbm", "catboost"], ids=str)
 def make(request: pytest.FixtureRequest) -> Make:
     def made(**options: object) -> Learner:
         common = {"trees": 120, "learning_rate": 0.3, **options}
         config = RecipeConfig(lightgbm=LightGbmConfig(min_data_in_leaf=20, **common), catboost=CatBoostConfig(depth=4, **common))
-        return LEARNERS[request.param](config, 1, FitDevice.CPU)
+        return learner_named(request.param, config, 1, FitDevice.CPU)
 
     return made
 

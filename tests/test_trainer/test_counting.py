@@ -15,7 +15,7 @@ import pytest
 from signals.errors import FixInput
 from trainer.learners.base import FitDevice
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
 from trainer.search import store
@@ -104,7 +104,7 @@ def test_what_cannot_change_a_model_is_no_part_of_a_trial() -> None:
     assert trial_key(DATA, other, 1, FitDevice.CPU) == trial_key(DATA, CONFIG, 1, FitDevice.CPU)
     assert CONFIG.model_copy(update={"study": "0" * 16}).fingerprint() == CONFIG.fingerprint()
     for changed in (
-        CONFIG.model_copy(update={"learner": LearnerKind.RIDGE}),
+        CONFIG.model_copy(update={"learner": "ridge"}),
         CONFIG.model_copy(update={"cpcv": CpcvConfig(groups=5)}),
         CONFIG.model_copy(update={"label": CONFIG.label.model_copy(update={"k": 3})}),
     ):

@@ -16,7 +16,6 @@ from signals.market.dataset import read_manifest
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
-from trainer.learners.table import LearnerKind
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 
 SLEEVE = "equities_xs"
@@ -25,7 +24,7 @@ BOOSTED = RecipeConfig(
     lightgbm=LightGbmConfig(trees=12, num_leaves=4, min_data_in_leaf=200, learning_rate=0.1),
     cpcv=CpcvConfig(groups=3, test_groups=1, embargo_sessions=5, holdout_sessions=40),
 )
-CALM = BOOSTED.model_copy(update={"learner": LearnerKind.RIDGE})
+CALM = BOOSTED.model_copy(update={"learner": "ridge"})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tests.fakes.labelled import market
 from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet
 from trainer.learners.parameters import LightGbmConfig
-from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.table import learner_named
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
@@ -83,7 +83,7 @@ def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path,
 
 
 def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, found: tuple[Path, Found]) -> None:
-    learner = LEARNERS[found[1].config.learner](found[1].config, 1, FitDevice.CPU)
+    learner = learner_named(found[1].config.learner, found[1].config, 1, FitDevice.CPU)
     rows, scores = BinnedRows.of(arena.rows), np.full(len(arena.rows), np.nan)
     for train, test in folds(arena.rows.t0, arena.rows.t1, 4):
         scores[test] = rows.score(learner, RowSet.of(train), RowSet.of(test))
@@ -94,7 +94,7 @@ def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, fo
 
 
 def test_baselines_are_fitted_in_bins_of_each_split_s_own(arena: Arena, found: tuple[Path, Found]) -> None:
-    learner = LEARNERS[CONFIG.learner](CONFIG, 1, FitDevice.CPU)
+    learner = learner_named(CONFIG.learner, CONFIG, 1, FitDevice.CPU)
     scores = walk_forward(arena.rows, learner, groups=4, workers=1, step=no_step)
     kept = store.read(found[0]).studies[found[1].study].baselines["as configured"]
     np.testing.assert_array_equal(arena.net(scores), kept)
@@ -102,7 +102,7 @@ def test_baselines_are_fitted_in_bins_of_each_split_s_own(arena: Arena, found: t
 
 def test_a_study_says_whether_its_trials_shared_bins(found: tuple[Path, Found], arena: Arena, tmp_path: Path) -> None:
     assert store.read(found[0]).studies[found[1].study].identity["bins"] == "shared"
-    ridge = CONFIG.model_copy(update={"learner": LearnerKind.RIDGE})
+    ridge = CONFIG.model_copy(update={"learner": "ridge"})
     assert run(arena, tmp_path, config=ridge, trials=1).history.studies.popitem()[1].identity["bins"] is None  # type: ignore[attr-defined]
 
 
@@ -133,7 +133,7 @@ def test_steps_are_foretold(arena: Arena, tmp_path: Path) -> None:
 def test_a_trial_that_fails_is_kept_with_its_reason_and_the_search_goes_on(arena: Arena, tmp_path: Path) -> None:
     """A share so small that no row is beyond it leaves nothing to tell apart."""
     space = SearchConfig(rules={}, batch=4, startup_trials=8, logistic={"share": (1e-9, 0.3)})
-    config = RecipeConfig(learner=LearnerKind.LOGISTIC, cpcv=CONFIG.cpcv, search=space)
+    config = RecipeConfig(learner="logistic", cpcv=CONFIG.cpcv, search=space)
     result = run(arena, tmp_path, config=config, trials=4)
     states = {trial.parameters["share"]: trial for trial in result.history.studies[result.study].trials}
     assert states[1e-9].state is TrialOutcome.FAILED and "both extremes" in states[1e-9].reason

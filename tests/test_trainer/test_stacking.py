@@ -33,7 +33,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.publishing.keys import create_keys
 from trainer.publishing.stack import publish_stack
-from trainer.recipes.base import CpcvConfig, LearnerKind, RecipeConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs.evidence import Evidence, WalkForward
 from trainer.runs.trials import EvidenceTrials
 from trainer.stacking.combiners import MIN_SESSIONS, ConfiguredCombiner, RidgeCombiner, Weights, device_weights
@@ -243,7 +243,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return curate(tmp_path_factory.mktemp("market"))
 
 
-def recipe(kind: LearnerKind, **cpcv: int) -> RecipeConfig:
+def recipe(kind: str, **cpcv: int) -> RecipeConfig:
     settings = {"groups": 4, "test_groups": 2, "embargo_sessions": 5, "holdout_sessions": 40} | cpcv
     return RecipeConfig(learner=kind, lightgbm=LightGbmConfig(trees=10, num_leaves=7, min_data_in_leaf=100), cpcv=CpcvConfig(**settings))
 
@@ -251,7 +251,7 @@ def recipe(kind: LearnerKind, **cpcv: int) -> RecipeConfig:
 @pytest.fixture(scope="module")
 def runs(data: Path) -> tuple[Path, Path]:
     folders = []
-    for kind in (LearnerKind.LIGHTGBM, LearnerKind.RIDGE):
+    for kind in ("lightgbm", "ridge"):
         folder = data.parent / f"run-{kind}"
         request = TrainRequest(data=data, run=folder, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
         train(RECIPES["equities_xs"], recipe(kind), request, lambda _: None)
@@ -266,7 +266,7 @@ def test_two_sleeves_one_of_them_a_plug_in_are_trained_stacked_judged_and_weigh_
     monkeypatch.syspath_prepend(str(write_reversal(tmp_path / "plugin")))
     other = tmp_path / "reversal"
     request = TrainRequest(data=data, run=other, start=None, end=None, symbols=(), seed=1, workers=2, code_version="test")
-    train(RECIPES["reversal"], recipe(LearnerKind.RIDGE), request, lambda _: None)
+    train(RECIPES["reversal"], recipe("ridge"), request, lambda _: None)
     known = stack(asked((runs[1], other), data, tmp_path / "stack"))
     assert [member.name for member in known.members] == ["equities_xs", "reversal"]
     weights = known.device_weights or {}

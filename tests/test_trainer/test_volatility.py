@@ -25,7 +25,7 @@ from trainer.labels.risk import drawdown_labels, volatility_labels
 from trainer.learners.har import smearing
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.learners.table import LearnerKind, har
+from trainer.learners.table import har
 from trainer.recipes.base import CpcvConfig
 from trainer.samples.samples import samples
 from trainer.tasks.recipes import RECIPES, config_of
@@ -309,7 +309,7 @@ def test_a_file_of_the_form_before_is_read_as_the_same_recipe() -> None:
 
 def test_another_learner_is_judged_against_har_too(data: Path) -> None:
     bars = synthetic_bars(8, sessions=420, symbols=20)
-    found = proven(bars, 253, CONFIG.model_copy(update={"learner": LearnerKind.LIGHTGBM}))
+    found = proven(bars, 253, CONFIG.model_copy(update={"learner": "lightgbm"}))
     figures = volatility_figures(found)
     assert figures.own == "lightgbm" and set(figures.advantage) == {"har", "trailing_22", "trailing_252", "ewma"}
     np.testing.assert_array_equal(found.forecasts["har"], proven(bars, 253).forecasts["har"])

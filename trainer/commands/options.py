@@ -74,7 +74,12 @@ End = Annotated[date | None, dated("Last session that a label may end at.", show
 Symbols = Annotated[str, typer.Option(help="Comma-separated names.", show_default="all")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Workers = Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")]
-Learner = Annotated[str | None, typer.Option(help="What learns: lightgbm, catboost, ridge, logistic, mlp.", show_default="the recipe's")]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        help="What learns: lightgbm, catboost, ridge, logistic, a network as mlp or lstm, or a plug-in.", show_default="the recipe's"
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to fit: auto, cpu, cuda. auto takes CUDA where learner and machine have it.")]
 Basis = Annotated[
     PriceBasis | None, typer.Option(help="What the prices are adjusted for.", show_default="the dataset's own; of a new one split_adjusted")

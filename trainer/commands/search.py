@@ -16,7 +16,7 @@ from signals.text.documents import to_json
 from signals.text.progress import progress
 from trainer.commands import options
 from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
-from trainer.commands.training import device_named, overridden
+from trainer.commands.training import device_named, overridden, say_where
 
 if TYPE_CHECKING:
     from trainer.runs.trials import EvidenceTrials
@@ -77,6 +77,7 @@ def search(
     chosen = overridden(
         read_config(config, recipe) if config else recipe.config, label=None, k=None, groups=None, embargo_sessions=None, learner=learner
     )
+    say_where((chosen.learner,), chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
@@ -94,7 +95,7 @@ def search(
 def compare(
     context: typer.Context,
     sleeve: options.Sleeve,
-    learners: Annotated[str, typer.Option(help="Comma-separated: lightgbm, catboost, ridge, logistic, mlp.")],
+    learners: Annotated[str, typer.Option(help="Comma-separated names of learners.")],
     data: options.Data = options.OURS,
     to: options.NewRun = None,
     start: options.Start = None,
@@ -127,6 +128,7 @@ def compare(
     to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
     chosen = read_config(config, recipe) if config else recipe.config
+    say_where(kinds, chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
@@ -174,13 +176,13 @@ def trials(
 
 def learners_named(text: str) -> tuple[Any, ...]:
     """Return the kinds of a comma-separated list; raise `FixInput` for an unknown one."""
-    from trainer.learners.table import LearnerKind
+    from trainer.learners.table import LEARNERS
 
     names = options.names_in(text)
-    unknown = [name for name in names if name not in list(LearnerKind)]
+    unknown = [name for name in names if name not in LEARNERS]
     if unknown or not names:
-        raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", fix=f"Choose from: {', '.join(LearnerKind)}")
-    return tuple(LearnerKind(name) for name in names)
+        raise FixInput(f"no learner {', '.join(unknown) or 'named'}", where="--learners", fix=f"Choose from: {', '.join(LEARNERS)}")
+    return tuple(names)
 
 
 def _summary(judged: EvidenceTrials, best: Trial, recipe: Path) -> str:

@@ -108,6 +108,7 @@ def train(
         bars_hash=fixed,
         second=second_vendor,
     )
+    say_where((chosen.learner,), chosen, request.device, shown=not as_json)
     total = steps(chosen, trials=trials, is_explained=importance)
     with connected(cluster), progress("training", total, as_json=as_json) as step:
         known = train_recipe(recipe, chosen, request, step)
@@ -128,6 +129,18 @@ def device_named(name: str) -> FitDevice:
     if name not in list(FitDevice):
         raise FixInput(f"no device {name!r}", where="--device", fix=f"Choose one of: {', '.join(FitDevice)}")
     return FitDevice(name)
+
+
+def say_where(learners: tuple[str, ...], config: RecipeConfig, wish: FitDevice, *, shown: bool) -> None:
+    """Write on standard error where each learner fits; raise `FixInput` where that cannot be what was wished for."""
+    from trainer.learners.base import FitDevice
+    from trainer.learners.table import LEARNERS, learner_named
+
+    for name in learners:
+        device = learner_named(name, config, 0, wish).device
+        without = wish is FitDevice.AUTO and device is FitDevice.CPU and FitDevice.CUDA in LEARNERS[name].capabilities.devices
+        if shown:
+            typer.echo(f"{name} fits on {device}{': it finds no CUDA device here' if without else ''}", err=True)
 
 
 def overridden(

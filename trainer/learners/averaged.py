@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
+from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model, Rows
 
 STRIDE = 100_003  # between the seeds of one average: those of two neighbouring `--seed` never meet
 
@@ -46,8 +46,15 @@ class AveragedModel:
         return self.members[0].names
 
     def predict(self, features: Matrix) -> Floats:
-        """Mean of the members' scores, float64, shape (n,)."""
+        """Mean of the members' scores, or what ranks of their mean outputs where they have several; float64, shape (n,)."""
+        if isinstance(self.members[0], HasHead):
+            return self.members[0].head.reduce(self.outputs(features))
         mean: Floats = np.mean([member.predict(features) for member in self.members], axis=0)
+        return mean
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Mean of the outputs of members that have heads, float64, shape (n, width)."""
+        mean: Floats = np.mean([member.outputs(features) for member in self.members if isinstance(member, HasHead)], axis=0)
         return mean
 
     def to_onnx(self) -> bytes:

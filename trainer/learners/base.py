@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,12 @@ from signals.errors import FixInput, InvariantBroken
 from signals.market.bars import Floats
 
 if TYPE_CHECKING:
+    from signals.heads import Head
     from trainer.learners.bins import Bins
 
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class Inputs(Protocol):
@@ -80,6 +83,20 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class HasHead(Protocol):
+    """A fitted learner of several outputs, which its head reduces to what ranks."""
+
+    @property
+    def head(self) -> Head:
+        """What the outputs mean."""
+        ...
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Outputs, float64 (n, width)."""
+        ...
+
+
+@runtime_checkable
 class Learner(Protocol):
     """A learner before fitting: a frozen value of its parameters and seed."""
 
@@ -119,6 +136,11 @@ class SharesBins(Protocol):
         ...
 
 
+def shares_bins(learner: Learner) -> TypeGuard[SharesBins]:
+    """Whether a learner bins once for many fits; one that fits on a GPU bins there, for each of them."""
+    return isinstance(learner, SharesBins) and learner.device is FitDevice.CPU
+
+
 def check_rows(features: Matrix, target: Floats, names: tuple[str, ...]) -> None:
     """Raise `InvariantBroken` unless `features` are float32 with a row per target and a column per name."""
     if features.dtype != np.float32 or features.shape != (len(target), len(names)):
@@ -129,6 +151,11 @@ def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
     """Raise `InvariantBroken` unless `features` are float32 with a column per name."""
     if features.dtype != np.float32 or features.shape[1] != len(names):
         raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(names)}]")
+
+
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver is loaded; without it libraries complain on standard error when they are asked for a GPU."""
+    return NVIDIA_DRIVER.exists()
 
 
 def on_cpu_alone(wish: FitDevice, learner: str) -> FitDevice:

@@ -22,13 +22,12 @@ from onnx import TensorProto, helper
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
 from trainer.learners.trees import IR_VERSION, ML_OPSET, OPSET
 
 NUMERIC_ONLY = "float_features"
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class CatBoostModel:
 def catboost_device(wish: FitDevice) -> FitDevice:
     """Device for `wish`; "cuda" without a CUDA device is an error, never a silent fallback."""
     # Without NVIDIA's driver CatBoost's own count complains on standard error at every call.
-    if wish is not FitDevice.CPU and NVIDIA_DRIVER.exists() and get_gpu_device_count() > 0:
+    if wish is not FitDevice.CPU and has_gpu_driver() and get_gpu_device_count() > 0:
         return FitDevice.CUDA
     return on_cpu_alone(wish, "CatBoost")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import lightgbm
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from signals.errors import LearnerFailed
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.bins import Bins
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
@@ -26,6 +26,7 @@ OBJECTIVES = {
 }
 # Whether a feature can be split at all depends on the rows and parameters of a fit: shared bins leave it to the fit.
 SHARED: dict[str, object] = {"feature_pre_filter": False, "verbosity": -1}
+ON_CPU: dict[str, object] = {"deterministic": True, "force_col_wise": True}
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,10 @@ class LightGbm:
             shape["monotone_constraints"] = directions(names, self.config)
         return {
             **shape,
+            **({"device_type": gpu_kind(), "gpu_use_dp": True} if self.device is FitDevice.CUDA else ON_CPU),
             "objective": OBJECTIVES[self.config.objective],
             "bagging_freq": 1,
             "seed": self.seed,
-            "deterministic": True,
-            "force_col_wise": True,
             "num_threads": self.threads,
             "verbosity": -1,
         }
@@ -177,6 +177,27 @@ class LightGbmModel:
         check_columns(features, self.names)
         values = self._booster.predict(features, num_threads=self.threads, pred_contrib=True)
         return np.asarray(values, dtype=np.float64)
+
+
+def lightgbm_device(wish: FitDevice) -> FitDevice:
+    """Device for `wish`; "cuda" is an error where this build of LightGBM finds no GPU, never a silent fallback."""
+    if wish is not FitDevice.CPU and has_gpu_driver() and gpu_kind():
+        return FitDevice.CUDA
+    return on_cpu_alone(wish, "LightGBM")
+
+
+@cache
+def gpu_kind() -> str:
+    """What LightGBM calls a GPU that it can fit on here: "cuda", "gpu" (OpenCL), or "" where a fit on neither works."""
+    rows = np.arange(64.0, dtype=np.float32)[:, None]
+    for kind in ("cuda", "gpu"):
+        settings = {"device_type": kind, "min_data_in_leaf": 8, "verbosity": -1}
+        try:
+            lightgbm.train(settings, lightgbm.Dataset(rows, rows[:, 0], params=settings), num_boost_round=1)
+        except lightgbm.basic.LightGBMError:
+            continue
+        return kind
+    return ""
 
 
 def _canonical(text: str) -> str:

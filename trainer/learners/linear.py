@@ -37,7 +37,7 @@ class Ridge:
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
-        mean, scale = moments(features)
+        mean, scale = moments(lambda: [features])
         solver = RidgeRegression(alpha=self.config.alpha * float(weight.sum()), solver="cholesky")
         solver.fit(standardised(features, mean, scale).astype(np.float64), target, sample_weight=weight)
         return _model(names, mean, scale, solver.coef_, solver.intercept_)
@@ -54,7 +54,7 @@ class Logistic:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         rows, is_top = extremes(target, self.config.share)
-        mean, scale = moments(features)
+        mean, scale = moments(lambda: [features])
         solver = LogisticRegression(C=self.config.inverse_penalty, max_iter=MAX_ITERATIONS)
         z = standardised(features[rows], mean, scale).astype(np.float64)
         solver.fit(z, is_top, sample_weight=weight[rows])

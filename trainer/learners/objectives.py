@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 from signals.errors import BadConfig, InvariantBroken, TooLittleHistory
 from signals.market.bars import Floats
 from trainer.learners.base import Rows
-from trainer.learners.parameters import BoostedConfig
+from trainer.learners.parameters import BoostedConfig, StoppingConfig
 
 
 def grades(target: Floats, count: int) -> NDArray[np.int32]:
@@ -41,7 +41,7 @@ def extremes(target: Floats, share: float) -> tuple[Rows, Floats]:
     return rows, is_top
 
 
-def newest_apart(sessions: Rows | None, count: int, config: BoostedConfig) -> tuple[Rows, Rows]:
+def newest_apart(sessions: Rows | None, count: int, config: StoppingConfig) -> tuple[Rows, Rows]:
     """Rows to fit on and rows of the newest sessions to stop by, with the gap between them in neither.
 
     Examples

@@ -24,7 +24,23 @@ class Objective(StrEnum):
     EXTREMES = "extremes"
 
 
-class BoostedConfig(Config):
+class StoppingConfig(Config):
+    """When to stop: of trees, or of a network's epochs.
+
+    Attributes
+    ----------
+    patience : int, trees or epochs
+        0 fits all of them. Otherwise their number is the one after which the newest `validation_share` of the sessions
+        fitted on got no better for so many, and all rows are then fitted with that number. Nothing outside the rows of
+        the fold is looked at; `gap_sessions` before the validation sessions are left out, which must cover the label's.
+    """
+
+    patience: int = Field(default=0, ge=0)
+    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    gap_sessions: int = Field(default=10, ge=1)
+
+
+class BoostedConfig(StoppingConfig):
     """What both boosting libraries are told alike.
 
     Attributes
@@ -33,11 +49,6 @@ class BoostedConfig(Config):
         The objective and what belongs to one of them: the quantile, the grades of `rank`, the share of `extremes`.
     monotone : mapping of feature to 1 or -1
         The score may only rise (1) or fall (-1) with it.
-    patience : int, trees
-        0 fits all trees. Otherwise the number of trees is the one after which the newest `validation_share` of the
-        sessions fitted on got no better for so many trees, and all rows are then fitted with that number. Nothing
-        outside the rows of the fold is looked at; `gap_sessions` before the validation sessions are left out, which
-        must cover the label's.
     """
 
     objective: Objective = Objective.REGRESSION
@@ -45,9 +56,6 @@ class BoostedConfig(Config):
     grades: int = Field(default=10, ge=2, le=31)
     share: float = Field(default=0.2, gt=0.0, le=0.5)
     monotone: dict[str, Literal[-1, 1]] = Field(default={})
-    patience: int = Field(default=0, ge=0)
-    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    gap_sessions: int = Field(default=10, ge=1)
 
 
 BOOSTED_FIELDS = frozenset(BoostedConfig.model_fields)
@@ -95,14 +103,3 @@ class LogisticConfig(Config):
 
     share: float = Field(default=0.2, gt=0.0, le=0.5)
     inverse_penalty: float = Field(default=1e-3, gt=0.0)
-
-
-class MlpConfig(Config):
-    """Parameters of the perceptron."""
-
-    hidden: tuple[int, int] = (64, 32)
-    epochs: int = Field(default=6, ge=1)
-    batch_rows: int = Field(default=8192, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
-    weight_decay: float = Field(default=1e-2, ge=0.0)
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)

@@ -7,6 +7,8 @@ Mean and scale are part of the model, so that nothing about a test row enters th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from trainer.learners.base import Matrix
@@ -14,15 +16,16 @@ from trainer.learners.base import Matrix
 CLIP = np.float32(5.0)
 
 
-def moments(features: Matrix) -> tuple[Matrix, Matrix]:
+def moments(parts: Callable[[], Iterable[Matrix]]) -> tuple[Matrix, Matrix]:
     """Mean and standard deviation of each column's numbers, float32 (F,); 0 and 1 of a column without, scale 1 if flat.
 
-    The deviation is that of the numbers: a column that is mostly NaN keeps unit variance where it is known.
+    The deviation is that of the numbers: a column that is mostly NaN keeps unit variance where it is known. The rows come
+    in `parts`, twice, so that they never stand in memory at once.
     """
-    known = np.isfinite(features)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, features, 0.0).sum(axis=0, dtype=np.float64) / count
-    deviation = np.sqrt(np.square(np.where(known, features - mean, 0.0)).sum(axis=0) / count)
+    count = np.maximum(sum(np.isfinite(part).sum(axis=0) for part in parts()), 1)
+    mean = sum(np.where(np.isfinite(part), part, 0.0).sum(axis=0, dtype=np.float64) for part in parts()) / count
+    squares = sum(np.square(np.where(np.isfinite(part), part - mean, 0.0)).sum(axis=0) for part in parts())
+    deviation = np.sqrt(squares / count)
     flat = deviation <= np.abs(mean) * np.finfo(np.float32).eps  # what rounding leaves of a constant is no deviation
     return mean.astype(np.float32), np.where(flat, 1.0, deviation).astype(np.float32)
 

@@ -1,62 +1,36 @@
 """The table of learners; each row imports its library on first use.
 
-A row turns parameters, seed and wished device into a `Learner`, and a written text form back into a `Model`.
+`LEARNERS` holds the built-in ones and those that installed packages offer in the group `trademl.learners`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
-from signals.errors import FixInput
+from signals.heads import Head
+from signals.plugins import PluginTable
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.capabilities import Capabilities
-from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, MlpConfig, RidgeConfig
+from trainer.learners.networks.parameters import MlpConfig
+from trainer.learners.networks.rows import NETWORKS
+from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, RidgeConfig
+from trainer.learners.row import ONE_SCORE, LearnerRow, Making
+
+GROUP = "trademl.learners"
+WITH_GPU = Capabilities(devices=frozenset({FitDevice.CPU, FitDevice.CUDA}))
+IMPUTES = Capabilities(takes_missing=False)
 
 
-class LearnerKind(StrEnum):
-    """What learns."""
+def _lightgbm(config: LightGbmConfig, making: Making) -> Learner:
+    from trainer.learners.lgbm import LightGbm, lightgbm_device
 
-    LIGHTGBM = "lightgbm"
-    CATBOOST = "catboost"
-    RIDGE = "ridge"
-    LOGISTIC = "logistic"
-    MLP = "mlp"
-
-
-class Parameters(Config):
-    """The parameters of every learner, each under its own name; the chosen one's are used."""
-
-    lightgbm: LightGbmConfig = LightGbmConfig()
-    catboost: CatBoostConfig = CatBoostConfig()
-    ridge: RidgeConfig = RidgeConfig()
-    logistic: LogisticConfig = LogisticConfig()
-    mlp: MlpConfig = MlpConfig()
-
-
-TABLES = Capabilities()
-
-
-@dataclass(frozen=True)
-class LearnerRow:
-    """How one kind of learner is made, and how its written model is read."""
-
-    make: Callable[[Parameters, int, FitDevice], Learner]
-    read: Callable[[str, tuple[str, ...]], Model]
-    capabilities: Capabilities = TABLES
-
-    def __call__(self, parameters: Parameters, seed: int, device: FitDevice = FitDevice.AUTO) -> Learner:
-        """Return the learner."""
-        return self.make(parameters, seed, device)
-
-
-def _lightgbm(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
-    from trainer.learners.lgbm import LightGbm
-
-    return LightGbm(parameters.lightgbm, seed, device=on_cpu_alone(device, "LightGBM"))
+    return LightGbm(config, making.seed, device=lightgbm_device(making.device))
 
 
 def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
@@ -65,10 +39,10 @@ def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
     return LightGbmModel(text, names)
 
 
-def _catboost(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
+def _catboost(config: CatBoostConfig, making: Making) -> Learner:
     from trainer.learners.catb import CatBoost, catboost_device
 
-    return CatBoost(parameters.catboost, seed, catboost_device(device))
+    return CatBoost(config, making.seed, catboost_device(making.device))
 
 
 def _read_catboost(text: str, names: tuple[str, ...]) -> Model:
@@ -77,10 +51,10 @@ def _read_catboost(text: str, names: tuple[str, ...]) -> Model:
     return CatBoostModel(text, names)
 
 
-def _ridge(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
+def _ridge(config: RidgeConfig, making: Making) -> Learner:
     from trainer.learners.linear import Ridge
 
-    return Ridge(parameters.ridge, on_cpu_alone(device, "ridge"))
+    return Ridge(config, on_cpu_alone(making.device, "ridge"))
 
 
 def har(config: RidgeConfig) -> Learner:
@@ -91,10 +65,10 @@ def har(config: RidgeConfig) -> Learner:
     return ExpectedVariance(Ridge(config))
 
 
-def _logistic(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
+def _logistic(config: LogisticConfig, making: Making) -> Learner:
     from trainer.learners.linear import Logistic
 
-    return Logistic(parameters.logistic, on_cpu_alone(device, "logistic"))
+    return Logistic(config, on_cpu_alone(making.device, "logistic"))
 
 
 def _read_linear(text: str, names: tuple[str, ...]) -> Model:
@@ -103,26 +77,98 @@ def _read_linear(text: str, names: tuple[str, ...]) -> Model:
     return read_linear(text)
 
 
-def _mlp(parameters: Parameters, seed: int, device: FitDevice) -> Learner:
-    if find_spec("torch") is None:
-        raise FixInput("the learner mlp needs torch", where="mlp", fix="Run `make test-deep`, which installs it")
-    from trainer.learners.mlp import Mlp, chosen_device
-
-    return Mlp(parameters.mlp, seed, chosen_device(device))
-
-
-def _read_mlp(text: str, names: tuple[str, ...]) -> Model:
-    from trainer.learners.mlp import read_mlp
-
-    return read_mlp(text, names)
-
-
-BOTH = frozenset({FitDevice.CPU, FitDevice.CUDA})
-IMPUTES = Capabilities(takes_missing=False)
-LEARNERS: Mapping[LearnerKind, LearnerRow] = {
-    LearnerKind.LIGHTGBM: LearnerRow(_lightgbm, _read_lightgbm),
-    LearnerKind.CATBOOST: LearnerRow(_catboost, _read_catboost, Capabilities(devices=BOTH)),
-    LearnerKind.RIDGE: LearnerRow(_ridge, _read_linear, IMPUTES),
-    LearnerKind.LOGISTIC: LearnerRow(_logistic, _read_linear, IMPUTES),
-    LearnerKind.MLP: LearnerRow(_mlp, _read_mlp, Capabilities(takes_missing=False, devices=BOTH)),
+TREES = {"learning_rate": (0.01, 0.05, 0.1)}
+LIGHTGBM = {
+    "num_leaves": (31, 63, 127),
+    "max_depth": (-1, 7, 11),
+    **TREES,
+    "min_data_in_leaf": (50, 200),
+    "feature_fraction": (0.6, 0.9),
+    "bagging_fraction": (0.6, 0.9),
+    "lambda_l1": (0, 10),
+    "lambda_l2": (0, 10),
 }
+CATBOOST = {"depth": (5, 6, 7), **TREES, "rsm": (0.6, 0.9), "subsample": (0.6, 0.9), "l2_leaf_reg": (0, 10)}
+RIDGE = {"alpha": (0.001, 0.01, 0.1, 1.0, 10.0)}
+LOGISTIC = {"inverse_penalty": (1e-5, 1e-4, 1e-3, 1e-2), "share": (0.1, 0.2, 0.3)}
+
+LEARNERS: Mapping[str, LearnerRow] = PluginTable(
+    GROUP,
+    LearnerRow,
+    {
+        "lightgbm": LearnerRow("lightgbm", LightGbmConfig, _lightgbm, _read_lightgbm, WITH_GPU, LIGHTGBM),
+        "catboost": LearnerRow("catboost", CatBoostConfig, _catboost, _read_catboost, WITH_GPU, CATBOOST),
+        "ridge": LearnerRow("ridge", RidgeConfig, _ridge, _read_linear, IMPUTES, RIDGE, by_chance=False),
+        "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES, LOGISTIC, by_chance=False),
+        **NETWORKS,
+    },
+)
+
+
+def learner_named(
+    name: str,
+    parameters: Parameters,
+    seed: int,
+    device: FitDevice = FitDevice.AUTO,
+    *,
+    head: Head = ONE_SCORE,
+    checkpoints: Path | None = None,
+) -> Learner:
+    """Return the learner of that name with its parameters."""
+    return LEARNERS[name].make(parameters.of(name), Making(seed, device, head, checkpoints))
+
+
+def read_sections(document: Any, model: type[Config], read: Callable[[LearnerRow, Any], object]) -> Any:
+    """Read the keys of a document that `model` has no field for as sections of learners.
+
+    Raises
+    ------
+    ValidationError
+        A key is no learner's name, or its section is not what `read` takes.
+    """
+    if not isinstance(document, Mapping):
+        return document
+    sections, errors = dict[str, object](), list[InitErrorDetails]()
+    for name, section in document.items():
+        if name in model.model_fields:
+            continue
+        if name not in LEARNERS:
+            errors.append(InitErrorDetails(type="extra_forbidden", loc=(name,), input=section))
+            continue
+        try:
+            sections[name] = read(LEARNERS[name], section)
+        except ValidationError as error:
+            errors += [
+                InitErrorDetails(
+                    type=PydanticCustomError("section", "{reason}", {"reason": part["msg"]}), loc=(name, *part["loc"]), input=None
+                )
+                for part in error.errors()
+            ]
+    if errors:
+        raise ValidationError.from_exception_data(model.__name__, errors)
+    return {**document, **sections}
+
+
+class Parameters(Config):
+    """The parameters of every learner, each under its own name; the chosen one's are used.
+
+    Learners without a field here have a section of their name all the same, and their defaults where there is none.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    lightgbm: LightGbmConfig = LightGbmConfig()
+    catboost: CatBoostConfig = CatBoostConfig()
+    ridge: RidgeConfig = RidgeConfig()
+    logistic: LogisticConfig = LogisticConfig()
+    mlp: MlpConfig = MlpConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_sections(cls, document: Any) -> Any:
+        return read_sections(document, cls, lambda row, section: row.config.model_validate(section))
+
+    def of(self, name: str) -> Config:
+        """Return the parameters of the learner of that name."""
+        section, config = getattr(self, name, None), LEARNERS[name].config
+        return section if isinstance(section, config) else config()

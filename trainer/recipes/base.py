@@ -5,25 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
 from signals.config import Config
+from signals.heads import Head
 from signals.sleeves.base import Sleeve
 from signals.views import TableView, View
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.weights import WeightConfig
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.parameters import Objective
-from trainer.learners.table import LEARNERS, LearnerKind, Parameters
+from trainer.learners.row import ONE_SCORE
+from trainer.learners.table import LEARNERS, Parameters, learner_named
 from trainer.recipes.leak_limits import LeakConfig
 from trainer.recipes.space import SearchConfig
 
 if TYPE_CHECKING:
     from trainer.tasks.base import Task
 
-WITHOUT_CHANCE = frozenset({LearnerKind.RIDGE, LearnerKind.LOGISTIC})
 HORIZON = "horizon"
 TABLE = TableView()
 VIEW: TypeAdapter[View] = TypeAdapter(View)
@@ -85,7 +87,7 @@ class RecipeConfig(Parameters):
     """
 
     label: LabelConfig = LabelConfig()
-    learner: LearnerKind = LearnerKind.LIGHTGBM
+    learner: str = "lightgbm"
     seeds: int = Field(default=1, ge=1, le=50)
     weighting: WeightConfig = WeightConfig()
     cpcv: CpcvConfig = CpcvConfig()
@@ -98,38 +100,52 @@ class RecipeConfig(Parameters):
         """SHA-256 over the canonical JSON of `identity`."""
         return RecipeConfig.hash_of(self.identity())
 
-    def identity(self) -> dict[str, object]:
+    def identity(self) -> dict[str, Any]:
         """Return every value but the study, and the view where it is not the table: recipes from before views keep their hash."""
-        return self.model_dump(mode="json", exclude={"study", *(["view"] if self.view == TABLE else [])})
+        left_out = ("study", *(["view"] if self.view == TABLE else []))
+        return {key: value for key, value in self.document().items() if key not in left_out}
+
+    def document(self) -> dict[str, Any]:
+        """Every value as JSON has it, with the chosen learner's parameters even where they are the defaults."""
+        return {**self.model_dump(mode="json"), self.learner: self.of(self.learner).model_dump(mode="json")}
+
+    @field_validator("learner")
+    @classmethod
+    def _is_a_learner(cls, name: str) -> str:
+        if name not in LEARNERS:
+            raise ValueError(f"no learner {name!r}; choose from: {', '.join(LEARNERS)}")
+        return name
 
     @model_validator(mode="after")
     def _searches_what_learners_have(self) -> RecipeConfig:
-        for kind in LearnerKind:
-            section = getattr(self, kind)
-            for parameter, values in getattr(self.search, kind).items():
+        for name in LEARNERS:
+            section = self.of(name)
+            for parameter, values in self.search.of(name).items():
                 if parameter not in type(section).model_fields:
-                    raise ValueError(f"search.{kind} names {parameter!r}, which is no parameter of it")
+                    raise ValueError(f"search.{name} names {parameter!r}, which is no parameter of it")
                 for value in values:
                     type(section).model_validate({**section.model_dump(), parameter: value})
         return self
 
 
-def learner_of(config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
-    """Return what the recipe fits: its learner, averaged over its seeds where chance has a part in it."""
+def learner_of(config: RecipeConfig, seed: int, device: FitDevice, *, head: Head = ONE_SCORE, checkpoints: Path | None = None) -> Learner:
+    """Return what the recipe fits: its learner, averaged over its seeds where chance has a part in it.
+
+    `checkpoints` is a folder in which networks keep their epochs, so that an interrupted fit goes on from there.
+    """
     from trainer.learners.averaged import Averaged, seeds_of  # brings in what writes graphs
 
-    row = LEARNERS[config.learner]
-    if config.seeds == 1 or config.learner in WITHOUT_CHANCE:
-        return row(config, seed, device)
-    return Averaged(tuple(row(config, one, device) for one in seeds_of(seed, config.seeds)))
+    count = config.seeds if LEARNERS[config.learner].by_chance else 1
+    made = tuple(learner_named(config.learner, config, one, device, head=head, checkpoints=checkpoints) for one in seeds_of(seed, count))
+    return made[0] if count == 1 else Averaged(made)
 
 
 def scores_log_odds(config: RecipeConfig) -> bool:
     """Whether the learner's score is a log-odds, of the session's top against its bottom share."""
-    boosted = {LearnerKind.LIGHTGBM: config.lightgbm, LearnerKind.CATBOOST: config.catboost}.get(config.learner)
+    boosted = {"lightgbm": config.lightgbm, "catboost": config.catboost}.get(config.learner)
     if boosted is not None:
         return boosted.objective is Objective.EXTREMES
-    return config.learner is LearnerKind.LOGISTIC
+    return config.learner == "logistic"
 
 
 @dataclass(frozen=True)
@@ -152,4 +168,4 @@ class Recipe:
     leaks: LeakConfig = field(default_factory=LeakConfig)
 
 
-__all__ = ["LEARNERS", "CpcvConfig", "LabelConfig", "LearnerKind", "Recipe", "RecipeConfig", "learner_of"]
+__all__ = ["LEARNERS", "CpcvConfig", "LabelConfig", "Recipe", "RecipeConfig", "learner_of"]

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from signals.config import Config
+from trainer.learners.networks.rows import RATES
+from trainer.learners.table import CATBOOST, LEARNERS, LIGHTGBM, LOGISTIC, RIDGE, read_sections
 
 Number = int | float
-Choices = dict[str, tuple[Number, ...]]
-
-LIGHTGBM: Choices = {
-    "num_leaves": (31, 63, 127),
-    "max_depth": (-1, 7, 11),
-    "learning_rate": (0.01, 0.05, 0.1),
-    "min_data_in_leaf": (50, 200),
-    "feature_fraction": (0.6, 0.9),
-    "bagging_fraction": (0.6, 0.9),
-    "lambda_l1": (0, 10),
-    "lambda_l2": (0, 10),
-}
-CATBOOST: Choices = {
-    "depth": (5, 6, 7),
-    "learning_rate": (0.01, 0.05, 0.1),
-    "rsm": (0.6, 0.9),
-    "subsample": (0.6, 0.9),
-    "l2_leaf_reg": (0, 10),
-}
-RIDGE: Choices = {"alpha": (0.001, 0.01, 0.1, 1.0, 10.0)}
-LOGISTIC: Choices = {"inverse_penalty": (1e-5, 1e-4, 1e-3, 1e-2), "share": (0.1, 0.2, 0.3)}
-MLP: Choices = {"learning_rate": (3e-4, 1e-3, 3e-3), "dropout": (0.0, 0.2, 0.4), "epochs": (3, 6, 12)}
+Choices = Mapping[str, tuple[Number, ...]]
+CHOICES = TypeAdapter(Choices)
 
 
 class SearchConfig(Config):
@@ -47,9 +30,11 @@ class SearchConfig(Config):
         No trial is given up before this many walk-forward folds, nor before this many trials are complete.
     rules : mapping of feature to 1 or -1
         Baselines that need no learning: the names with the most, or the least, of a feature.
-    lightgbm, catboost, ridge, logistic, mlp : mapping of parameter to its values
+    lightgbm, catboost, ridge, logistic, mlp, and every other learner's name : mapping of parameter to its values
         An empty one cannot be searched.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     startup_trials: int = Field(default=10, ge=1)
     batch: int = Field(default=2, ge=1)
@@ -60,4 +45,14 @@ class SearchConfig(Config):
     catboost: Choices = Field(default=CATBOOST)
     ridge: Choices = Field(default=RIDGE)
     logistic: Choices = Field(default=LOGISTIC)
-    mlp: Choices = Field(default=MLP)
+    mlp: Choices = Field(default=RATES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_sections(cls, document: Any) -> Any:
+        return read_sections(document, cls, lambda row, section: CHOICES.validate_python(section))
+
+    def of(self, name: str) -> Choices:
+        """Return what is tried of the learner of that name."""
+        found: Choices | None = getattr(self, name, None)
+        return LEARNERS[name].space if found is None else found

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.learners.base import Learner, SharesBins
+from trainer.learners.base import Learner, SharesBins, shares_bins
 from trainer.learners.fanout import RowSet
 from trainer.samples.samples import BY_ROW, Samples
 from trainer.validation.splits.oof import learned_from, score_unseen, scored
@@ -49,7 +49,7 @@ class BinnedRows:
     def score(self, learner: Learner, train: RowSet, test: RowSet) -> Floats:
         """Fit on the rows `train` and score the rows `test`, as `score_unseen` does but for the bins."""
         rows = self.rows
-        if not isinstance(learner, SharesBins):
+        if not shares_bins(learner):
             return score_unseen(rows, learner, train, test)
         chosen = learned_from(rows, train.numbers)
         model = learner.fit_binned(self._of(learner), chosen, rows.target[chosen], rows.weight[chosen], rows.names, rows.t0[chosen])

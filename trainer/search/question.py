@@ -17,7 +17,7 @@ import numpy as np
 from signals.files import sha256_of
 from signals.market.bars import Days, Floats
 from trainer.learners.base import FitDevice
-from trainer.learners.table import LearnerKind
+from trainer.learners.table import LEARNERS
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
@@ -88,7 +88,7 @@ def trial_key(data: Mapping[str, object], config: RecipeConfig, seed: int, devic
 def recipe_hash(data: Mapping[str, object], config: RecipeConfig, seed: int) -> str:
     """Hash of features, recipe and seed, without the data."""
     chosen = config.identity()
-    for section in ("search", *(str(kind) for kind in LearnerKind if kind is not config.learner)):
+    for section in ("search", *(name for name in LEARNERS if name != config.learner)):
         chosen.pop(section, None)
     return trial_hash({"spec_hash": data.get("spec_hash"), "config": chosen, "seed": seed})
 

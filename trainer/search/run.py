@@ -23,9 +23,9 @@ from signals.files import sha256_of
 from signals.market.bars import Floats
 from signals.market.holding import Opens
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Learner, SharesBins
+from trainer.learners.base import FitDevice, Learner, shares_bins
 from trainer.learners.fanout import RowSet, side_by_side
-from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
 from trainer.runs.documents import canonical_json
@@ -102,7 +102,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], p
     Locked
         Another search holds the sampler's folder.
     """
-    choices: Choices = getattr(config.search, config.learner)
+    choices = config.search.of(config.learner)
     if not choices:
         raise FixInput(f"search.{config.learner} names no values", fix="Name some, or train without a search")
     with exclusive(plan.folder, "search"):
@@ -123,14 +123,14 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], p
 
 def bins_of(learner: Learner) -> str | None:
     """Whose bins a trial's features are in: all trials' together, or, None, no bins of LightGBM's at all."""
-    return "shared" if isinstance(learner, SharesBins) else None
+    return "shared" if shares_bins(learner) else None
 
 
 def with_parameters(config: RecipeConfig, parameters: Parameters) -> RecipeConfig:
     """Return `config` whose learner has `parameters`, checked like a file's."""
-    section = getattr(config, config.learner)
+    section = config.of(config.learner)
     chosen = type(section).model_validate({**section.model_dump(), **parameters})
-    return config.model_copy(update={str(config.learner): chosen})
+    return config.model_copy(update={config.learner: chosen})
 
 
 def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], plan: SearchPlan, step: Step) -> str:
@@ -138,7 +138,7 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], 
     document = {
         **identity,
         "config_hash": config.fingerprint(),
-        "learner": str(config.learner),
+        "learner": config.learner,
         "device": str(plan.device),
         "seed": plan.seed,
         "bins": bins_of(_learner(config, config.learner, plan)),
@@ -157,7 +157,7 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], 
 
 def _baselines(config: RecipeConfig, arena: Arena, plan: SearchPlan, step: Step) -> dict[str, Floats]:
     """Return returns of what was not searched: the recipe as configured, ridge, and the search's simple rules."""
-    kinds = {"as configured": config.learner, "ridge": LearnerKind.RIDGE}
+    kinds = {"as configured": config.learner, "ridge": "ridge"}
     found = {}
     for title, kind in kinds.items():
         learner = _learner(config, kind, plan)
@@ -316,9 +316,8 @@ def attempt(rows: BinnedRows, learner: Learner, train: RowSet, test: RowSet) -> 
         return reason_of(error)
 
 
-def _learner(config: RecipeConfig, kind: LearnerKind, plan: SearchPlan) -> Learner:
-    device = plan.device if kind is config.learner else FitDevice.CPU
-    return LEARNERS[kind](config, plan.seed, device)
+def _learner(config: RecipeConfig, name: str, plan: SearchPlan) -> Learner:
+    return learner_named(name, config, plan.seed, plan.device if name == config.learner else FitDevice.CPU)
 
 
 def _folds(config: RecipeConfig, arena: Arena) -> Sequence[tuple[np.ndarray, np.ndarray]]:

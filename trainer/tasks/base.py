@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from signals.heads import Head, ScoreHead
@@ -135,9 +136,9 @@ class Task(ABC):
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report, which the command prints too."""
 
-    def learner(self, config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
-        """Return what is fitted."""
-        return learner_of(config, seed, device)
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
+        """Return what is fitted; a folder of checkpoints is where an interrupted fit goes on from."""
+        return learner_of(config, seed, device, head=self.head, checkpoints=checkpoints)
 
     def steps(self, config: RecipeConfig) -> int:
         """How often `judge` calls `step`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.learners.base import FitDevice
-from trainer.learners.table import LEARNERS, LearnerKind
+from trainer.learners.table import learner_named
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.prepare import Material
 from trainer.samples.samples import seal_holdout
@@ -47,20 +47,20 @@ HEADINGS = (
 class ComparisonRow:
     """One learner's figures: in-sample, out of fold, walking forward, and its decile book's annual Sharpe ratio."""
 
-    kind: LearnerKind
+    kind: str
     device: FitDevice
     train: Mean
     worth: ProofFigures
     sharpe: float
 
 
-def steps(config: RecipeConfig, learners: tuple[LearnerKind, ...]) -> int:
+def steps(config: RecipeConfig, learners: tuple[str, ...]) -> int:
     """How often `compare` calls `step`."""
     return (fits(config.cpcv) + 1) * len(learners)
 
 
 def compare(
-    recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[LearnerKind, ...], run: TrialRun, step: Step
+    recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[str, ...], run: TrialRun, step: Step
 ) -> tuple[ComparisonRow, ...]:
     """Prove each learner on the material's open rows; each is a trial on record."""
     store.known(run.data).require(config.study)
@@ -68,7 +68,7 @@ def compare(
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     rows = []
     for kind in learners:
-        learner = LEARNERS[kind](config, run.seed, run.device)
+        learner = learner_named(kind, config, run.seed, run.device)
         chosen = config.model_copy(update={"learner": kind})
         question = asked(COMPARE, data_of(recipe, material.source, open_rows), chosen, seed=run.seed, device=learner.device)
         begin(run.data, question)
@@ -93,7 +93,7 @@ def document(rows: tuple[ComparisonRow, ...], config: RecipeConfig, identity: Ma
         "holdout": SEALED,
         "learners": [
             {
-                "learner": str(row.kind),
+                "learner": row.kind,
                 "device": str(row.device),
                 "train_ic": vars(row.train),
                 "out_of_fold_ic": vars(row.worth.ic),

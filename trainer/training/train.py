@@ -7,6 +7,7 @@ sealed holdout. The other (`model_before_holdout.txt`) stops at the seal; it is 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -126,7 +127,8 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
     store.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
-    learner = recipe.task.learner(config, request.seed, request.device)
+    checkpoints = request.run.with_name(f"{request.run.name}.checkpoints")
+    learner = recipe.task.learner(config, request.seed, request.device, checkpoints)
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     question = asked(
         TRAIN,
@@ -146,6 +148,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     files = {**_files(case, found, known), **found.files, **found.report(known)}
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv))
     write_run(request.run, files)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return known
 
 
@@ -182,7 +185,7 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         sleeve=case.recipe.sleeve.name,
         seed=known.seed or 0,
         trial=known.trials.trial,
-        config=case.config.model_dump(mode="json"),
+        config=case.config.document(),
         device=known.learner.device,
         config_hash=known.config_hash,
         code_version=known.code_version,

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from trainer.learners.parameters import LightGbmConfig, Objective, RidgeConfig
-from trainer.learners.table import LearnerKind
 from trainer.recipes.base import LabelConfig, RecipeConfig
 
 FORMER = ("horizons", "interval", "drawdown_sessions", "drawdown_level")  # stood at the top of the file once
@@ -58,7 +57,7 @@ class VolatilityRecipe(RecipeConfig):
     """
 
     label: VolatilityLabel = VolatilityLabel()
-    learner: LearnerKind = LearnerKind.RIDGE
+    learner: str = "ridge"
     ridge: RidgeConfig = RidgeConfig(alpha=1e-4)
     lightgbm: LightGbmConfig = LightGbmConfig(
         trees=60, learning_rate=0.1, num_leaves=15, min_data_in_leaf=2000, bagging_fraction=0.5, lambda_l2=1.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from trainer.labels.risk import drawdown_labels, volatility_labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.har import ExpectedVariance
 from trainer.learners.lgbm import LightGbm
-from trainer.learners.table import LearnerKind, har
+from trainer.learners.table import har
 from trainer.recipes.base import learner_of
 from trainer.samples.samples import Samples, samples, seal_holdout
 from trainer.tasks.volatility.config import VolatilityRecipe
@@ -88,15 +89,15 @@ class Forecasting:
     device: FitDevice = FitDevice.CPU
 
 
-def own_learner(config: VolatilityRecipe, seed: int, device: FitDevice) -> Learner:
+def own_learner(config: VolatilityRecipe, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
     """Return the recipe's learner, restated to the expected variance."""
-    return ExpectedVariance(learner_of(config, seed, device))
+    return ExpectedVariance(learner_of(config, seed, device, checkpoints=checkpoints))
 
 
 def steps(config: VolatilityRecipe) -> int:
     """How many models all proofs but that of the recipe's own horizon fit, those of the quantiles included."""
     others, forward = len(config.label.horizons) - 1, config.cpcv.groups - 1
-    beside = 3 + (config.learner is not LearnerKind.RIDGE)
+    beside = 3 + (config.learner != "ridge")
     return others * fits(config.cpcv) + len(config.label.horizons) * beside * forward + forward
 
 
@@ -107,7 +108,7 @@ def prove_volatility(given: Forecasting, horizon: int, known: tuple[Samples, Pro
         rows = samples(panel, volatility_labels(given.bars, horizon), first=given.first)
         known = rows, prove(rows, own_learner(config, seed, given.device), config.cpcv, workers=workers, step=step)
     rows, proof = known
-    opened, own = proof.rows, HAR if config.learner is LearnerKind.RIDGE else str(config.learner)
+    opened, own = proof.rows, HAR if config.learner == "ridge" else config.learner
 
     def forward(learner: Learner) -> Floats:
         scores = walk_forward(opened, learner, groups=config.cpcv.groups, workers=workers, step=step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -61,9 +62,9 @@ class Volatility(Task):
         """Label by the log volatility over k sessions."""
         return volatility_labels(bars, config.label.k)
 
-    def learner(self, config: RecipeConfig, seed: int, device: FitDevice) -> Learner:
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
         """Return the recipe's learner, restated to the expected variance: HAR where it is ridge."""
-        return own_learner(cast(VolatilityRecipe, config), seed, device)
+        return own_learner(cast(VolatilityRecipe, config), seed, device, checkpoints)
 
     def steps(self, config: RecipeConfig) -> int:
         """How often the proofs of further forecasts, and their final fits, call `step`."""

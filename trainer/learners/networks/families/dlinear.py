@@ -1,0 +1,32 @@
+"""DLinear: a window is its moving average and what is left, each mapped linearly to the outputs.
+
+Source: Zeng et al. 2023, "Are transformers effective for time series forecasting?"
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainer.learners.networks.layers import Shape
+from trainer.learners.networks.parameters import DLinearConfig
+
+
+class DLinear(torch.nn.Module):
+    """Two linear maps. The average at a step is that of the steps up to it."""
+
+    average: torch.Tensor
+
+    def __init__(self, shape: Shape, width: int, config: DLinearConfig) -> None:
+        super().__init__()
+        length, features = shape
+        ago = torch.arange(length)[:, None] - torch.arange(length)
+        inside = ((ago >= 0) & (ago < config.average)).float()
+        self.register_buffer("average", inside / inside.sum(dim=1, keepdim=True), persistent=False)
+        self.trend = torch.nn.Linear(length * features, width)
+        self.rest = torch.nn.Linear(length * features, width)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, width) of windows (B, L, F)."""
+        trend = self.average @ z
+        outputs: torch.Tensor = self.trend(trend.flatten(1)) + self.rest((z - trend).flatten(1))
+        return outputs

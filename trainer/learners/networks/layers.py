@@ -1,0 +1,142 @@
+"""Layers that families share: standardisation, dropout with a generator of its own, encoders, and the heads' outlets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+
+from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead
+from trainer.learners.base import Matrix
+from trainer.learners.standardise import CLIP, moments
+
+Shape = tuple[int, ...]
+SMALLEST_SCALE = 1e-4
+
+
+class Standardise(torch.nn.Module):
+    """z = clip((x - mean) / scale, -5, 5), NaN -> 0, per feature: the first layer of every graph.
+
+    A feature is a column of a table (F,) or of windows (L, F), and a row of pixels of a picture (C, H, W).
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        one = (*shape[:2], 1) if len(shape) == 3 else shape[-1:]
+        self.register_buffer("mean", torch.zeros(one))
+        self.register_buffer("scale", torch.ones(one))
+
+    def take(self, parts: Callable[[], Iterable[Matrix]]) -> None:
+        """Take mean and scale from training rows (n, *shape), which come in parts."""
+        found = moments(lambda: (by_feature(part) for part in parts()))
+        for buffer, values in zip((self.mean, self.scale), found, strict=True):
+            buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Standardise samples (B, *shape)."""
+        z = (inputs - self.mean) / self.scale
+        z = torch.where(torch.isnan(z), 0.0, z)
+        return torch.clamp(z, -float(CLIP), float(CLIP))
+
+
+class Dropout(torch.nn.Module):
+    """Dropout that draws from the fit's own generator, which torch's does not: fits run on threads of one process."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share, self.generator = share, None
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a share of the values while training; values as they are otherwise."""
+        if not self.training or self.share == 0.0:
+            return values
+        kept = torch.empty_like(values).bernoulli_(1.0 - self.share, generator=self.generator)
+        return values * kept / (1.0 - self.share)
+
+
+class Encoder(torch.nn.Module):
+    """One layer of attention over `steps` tokens and a perceptron of each token, both normalised first and added."""
+
+    def __init__(self, steps: int, size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.steps, self.size, self.heads = steps, size, heads
+        self.before, self.after = torch.nn.LayerNorm(size), torch.nn.LayerNorm(size)
+        self.project, self.join = torch.nn.Linear(size, 3 * size), torch.nn.Linear(size, size)
+        self.widen, self.narrow = torch.nn.Linear(size, 2 * size), torch.nn.Linear(2 * size, size)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map tokens (B, steps, size) to as many."""
+        share = self.size // self.heads
+        parts = self.project(self.before(tokens)).reshape(-1, self.steps, 3, self.heads, share).permute(2, 0, 3, 1, 4)
+        weight = torch.softmax(parts[0] @ parts[1].transpose(2, 3) / math.sqrt(share), dim=-1)
+        mixed = (weight @ parts[2]).permute(0, 2, 1, 3).reshape(-1, self.steps, self.size)
+        tokens = tokens + self.dropout(self.join(mixed))
+        widened = torch.nn.functional.gelu(self.widen(self.after(tokens)))
+        return tokens + self.dropout(self.narrow(widened))
+
+
+class Outlet(torch.nn.Module):
+    """Makes what a head promises of a body's outputs: a positive scale, quantiles that ascend."""
+
+    triangle: torch.Tensor
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.kind = head.kind
+        self.register_buffer("triangle", torch.triu(torch.ones(head.width, head.width)), persistent=False)
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Map outputs (B, width) to as many."""
+        if self.kind in ("score", "classes"):
+            return outputs
+        positive = torch.nn.functional.softplus(outputs[:, 1:])
+        if self.kind == "mean_scale":
+            return torch.cat([outputs[:, :1], positive + SMALLEST_SCALE], dim=1)
+        return torch.cat([outputs[:, :1], positive], dim=1) @ self.triangle
+
+
+def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Loss of each row, (B,): squared error, cross-entropy, pinball or the normal law's log-likelihood."""
+    if isinstance(head, ClassesHead):
+        return torch.nn.functional.cross_entropy(outputs, target.long(), reduction="none")
+    if isinstance(head, QuantilesHead):
+        error = target[:, None] - outputs
+        level = torch.tensor(head.levels, device=outputs.device)
+        return torch.maximum(level * error, (level - 1.0) * error).mean(dim=1)
+    if isinstance(head, MeanScaleHead):
+        mean, scale = outputs[:, 0], outputs[:, 1]
+        return torch.log(scale) + 0.5 * ((target - mean) / scale) ** 2
+    return (outputs[:, 0] - target) ** 2
+
+
+def direction(head: Head) -> torch.Tensor:
+    """Weights of a head's outputs in what ranks, as far as that is linear; (width,)."""
+    if isinstance(head, ClassesHead):
+        return torch.linspace(-1.0, 1.0, head.width)
+    if isinstance(head, QuantilesHead):
+        return torch.full((head.width,), 1.0 / head.width)
+    return torch.eye(head.width)[0]
+
+
+def by_feature(sample: Matrix) -> Matrix:
+    """Samples (n, *shape) as rows of features: (n, F), (n x L, F) or (n x W, C x H)."""
+    if sample.ndim == 4:
+        sample = np.moveaxis(sample, 3, 1).reshape(len(sample), sample.shape[3], -1)
+    return sample.reshape(-1, sample.shape[-1])
+
+
+def initialise(network: torch.nn.Module, generator: torch.Generator) -> None:
+    """Draw every matrix evenly within 1 / sqrt(inputs of a neuron), zero every bias, leave norms as they are."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.dim() > 1:
+                bound = 1.0 / math.sqrt(parameter[0].numel())
+                parameter.uniform_(-bound, bound, generator=generator)
+            elif "bias" in name.rsplit(".", 1)[-1]:
+                parameter.zero_()

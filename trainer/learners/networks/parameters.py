@@ -1,0 +1,96 @@
+"""Configuration models of the networks, importable without torch."""
+
+from __future__ import annotations
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from trainer.learners.parameters import StoppingConfig
+
+
+class NetworkConfig(StoppingConfig):
+    """What every network is trained by; `patience` counts epochs."""
+
+    epochs: int = Field(default=6, ge=1)
+    batch_rows: int = Field(default=1024, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-2, ge=0.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+    @model_serializer(mode="wrap")
+    def _without_stopping(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out how to stop where nothing stops: recipes from before it keep their hash."""
+        document: dict[str, object] = write(self)
+        return document if self.patience else {key: value for key, value in document.items() if key not in StoppingConfig.model_fields}
+
+
+class MlpConfig(NetworkConfig):
+    """Parameters of the perceptron: neurons of its two hidden layers."""
+
+    hidden: tuple[int, int] = (64, 32)
+    batch_rows: int = Field(default=8192, ge=2)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+
+
+class RecurrentConfig(NetworkConfig):
+    """Parameters of LSTM and GRU: size of their state, and layers on one another."""
+
+    hidden: int = Field(default=32, ge=1, le=512)
+    layers: int = Field(default=1, ge=1, le=4)
+
+
+class TcnConfig(NetworkConfig):
+    """Parameters of the temporal convolution: channels, taps of each filter, and blocks, whose dilation doubles."""
+
+    channels: int = Field(default=32, ge=1, le=512)
+    kernel: int = Field(default=3, ge=2, le=16)
+    blocks: int = Field(default=4, ge=1, le=10)
+
+
+class AttentionConfig(NetworkConfig):
+    """Parameters of encoders: width of a token, heads that share it, and layers."""
+
+    size: int = Field(default=32, ge=2, le=512)
+    heads: int = Field(default=4, ge=1, le=16)
+    layers: int = Field(default=2, ge=1, le=8)
+
+    @model_validator(mode="after")
+    def _heads_share_a_token(self) -> AttentionConfig:
+        if self.size % self.heads:
+            raise ValueError(f"{self.heads} heads cannot share a token of {self.size}")
+        return self
+
+
+class PatchTstConfig(AttentionConfig):
+    """Parameters of PatchTST: sessions of a patch and from one to the next."""
+
+    patch: int = Field(default=8, ge=1)
+    stride: int = Field(default=4, ge=1)
+
+
+class DLinearConfig(NetworkConfig):
+    """Parameters of DLinear: sessions of the moving average that is taken for the trend."""
+
+    average: int = Field(default=15, ge=1)
+
+
+class NBeatsConfig(NetworkConfig):
+    """Parameters of N-BEATS: neurons, blocks of each kind, degree of the trend, and frequencies of the season."""
+
+    hidden: int = Field(default=128, ge=1, le=1024)
+    blocks: int = Field(default=1, ge=1, le=8)
+    degree: int = Field(default=3, ge=1, le=8)
+    frequencies: int = Field(default=4, ge=1, le=32)
+
+
+class InceptionConfig(NetworkConfig):
+    """Parameters of InceptionTime: channels of a branch, taps of its filters, and modules."""
+
+    channels: int = Field(default=16, ge=1, le=256)
+    kernels: tuple[int, ...] = Field(default=(3, 7, 15), min_length=1, max_length=6)
+    modules: int = Field(default=3, ge=1, le=9)
+
+
+class CnnConfig(NetworkConfig):
+    """Parameters of the image's convolution: channels of its blocks, each of which halves the picture."""
+
+    channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1, max_length=6)

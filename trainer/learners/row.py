@@ -1,0 +1,56 @@
+"""One row of the table of learners: its parameters, what it can do, how it is made and how its written model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from signals.config import Config
+from signals.heads import Head, ScoreHead
+from trainer.learners.base import FitDevice, Learner, Model
+from trainer.learners.capabilities import Capabilities
+
+Space = Mapping[str, tuple[int | float, ...]]
+ONE_SCORE = ScoreHead()
+TABLES = Capabilities()
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a learner is made with next to its parameters; only networks know heads of several outputs and checkpoints."""
+
+    seed: int
+    device: FitDevice = FitDevice.AUTO
+    head: Head = ONE_SCORE
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class LearnerRow:
+    """A kind of learner, as a plug-in offers it in the group `trademl.learners`.
+
+    Attributes
+    ----------
+    name : str
+    config : type of Config
+        Its parameters, all with defaults; a recipe's section of the learner's name is read as one.
+    make : callable
+        From parameters and `Making` to a `Learner`.
+    read : callable
+        From a written text form and feature names to a `Model`.
+    capabilities : Capabilities
+    space : mapping of parameter to values
+        What a search tries unless a recipe says otherwise; an empty one cannot be searched.
+    by_chance : bool
+        Whether another seed gives another model.
+    """
+
+    name: str
+    config: type[Config]
+    make: Callable[[Any, Making], Learner]
+    read: Callable[[str, tuple[str, ...]], Model]
+    capabilities: Capabilities = TABLES
+    space: Space = field(default_factory=dict)
+    by_chance: bool = True
