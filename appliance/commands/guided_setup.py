@@ -44,7 +44,8 @@ def setup(
     trust: Annotated[str | None, typer.Option("--trust", help="The trainer's root.pub.", show_default=False)] = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of an object store that is not Amazon's.", show_default=False)] = None,
     bars: Annotated[
-        BarsFrom | None, typer.Option("--bars", help="Source of sessions that are not published yet.", show_default=False)
+        BarsFrom | None,
+        typer.Option("--bars", help="Source of the sessions that the published dataset does not hold yet.", show_default=False),
     ] = None,
     configs: Annotated[Path | None, typer.Option("--configs", help="Folder with settings to begin with.", show_default=False)] = None,
     equity: Annotated[float | None, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.", show_default=False)] = None,
@@ -53,7 +54,9 @@ def setup(
     ] = None,
     accept_unproven: Annotated[
         bool | None,
-        typer.Option("--accept-unproven/--no-accept-unproven", help="May a model that no promotion has passed trade?", show_default=False),
+        typer.Option(
+            "--accept-unproven/--no-accept-unproven", help="Whether a model that no promotion has passed may trade.", show_default=False
+        ),
     ] = None,
     rehearsal_gross: Annotated[
         float | None, typer.Option("--rehearsal-gross", help="Its declared gross, a share of equity; 0.25.", show_default=False)
