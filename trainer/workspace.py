@@ -83,9 +83,9 @@ class Workspace:
         """Return the datasets of `data`: itself where it is one, else those in it, by name."""
         return _holding(self.places.data, "manifest.json")
 
-    def runs(self) -> list[Path]:
-        """Return the run folders, the newest name first."""
-        return _holding(self.places.runs, "evidence.json")[::-1]
+    def runs(self, document: str = "evidence.json") -> list[Path]:
+        """Return the folders among the runs that hold a document, those of trainings by default, the newest name first."""
+        return _holding(self.places.runs, document)[::-1]
 
     def recipe(self, sleeve: str) -> Path | None:
         """Return the workspace's own recipe of a sleeve; None where it has none."""

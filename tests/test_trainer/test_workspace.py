@@ -23,6 +23,7 @@ from trainer import workspace
 from trainer.__main__ import app
 from trainer.commands import defaults as defaulting
 from trainer.commands.defaults import RULES, defaults
+from trainer.commands.options import WORKSPACE
 from trainer.learners.parameters import LightGbmConfig
 from trainer.publishing.keys import create_keys
 from trainer.recipes.base import CpcvConfig, RecipeConfig
@@ -176,6 +177,13 @@ def test_every_command_that_may_be_long_says_how_far_it_is() -> None:
     assert silent == SHORT
 
 
+def test_what_the_help_calls_the_workspaces_has_a_rule() -> None:
+    """A command must not get nothing for what its help promises."""
+    said = {(n, o.name) for n, command in COMMANDS.items() for o in command.params if o.show_default in (WORKSPACE, "asked for")}
+    own = {("ingest", "symbol"), ("rollback", "keys"), ("rollback", "store")}  # the command's own affair
+    assert {pair for pair in said - own if not {pair, pair[1]} & set(RULES)} == set()
+
+
 @pytest.mark.parametrize("command", sorted(name for name, command in COMMANDS.items() if any(o.name == "data" for o in command.params)))
 def test_every_command_takes_the_only_dataset_and_refuses_two(home: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     def found() -> object:
@@ -261,6 +269,10 @@ def test_a_stack_takes_the_runs_that_are_there_where_each_is_of_a_sleeve_of_its_
     assert "using --runs runs/b, runs/a" in said("stack")
     (hold(home / "runs" / "c", "evidence.json") / "evidence.json").write_text(json.dumps({"sleeve": "reversal"}))
     assert "A stack takes one of each of several sleeves" in said("stack")
+    create_keys(home / "keys", date(2030, 1, 1))
+    assert "there is no stack yet" in said("publish-stack")
+    hold(home / "runs" / "s", "stack.json")
+    assert "which stack? None is named, and these are there (runs/s). Name one: --stack FOLDER" in said("publish-stack")
 
 
 @pytest.fixture(scope="module")

@@ -51,23 +51,24 @@ def recipe_of(context: typer.Context, sleeve: str) -> Path | None:
     return found
 
 
-def one_run(found: Workspace, *, is_asked: bool = False) -> Path:
-    """Return the only run folder; of several, or where `is_asked`, the one that a person names."""
-    runs = found.require("runs", "run") and found.runs()
+def one_run(found: Workspace, what: str = "run", *, is_asked: bool = False) -> Path:
+    """Return the only folder of a run, or of a stack; of several, or where `is_asked`, the one that a person names."""
+    document, fix = {"run": ("evidence.json", "`trainer train --sleeve equities_xs`"), "stack": ("stack.json", "`trainer stack`")}[what]
+    runs = found.require("runs", what) and found.runs(document)
     if not runs:
-        raise FixInput("there is no run yet", where=str(found.places.runs), fix="Train one: `trainer train --sleeve equities_xs`")
+        raise FixInput(f"there is no {what} yet", where=str(found.places.runs), fix=f"Make one: {fix}")
     if len(runs) == 1 and not is_asked:
         return runs[0]
     if not is_a_person_there():
-        _refuse(runs, "run", "Name one: --run FOLDER")
+        _refuse(runs, what, f"Name one: --{what} FOLDER")
     rows = [f"{number:>3}  {clean(run.name)}" for number, run in enumerate(runs[:SHOWN], start=1)]
     typer.echo("\n".join([*rows, *[f"     and {len(runs) - SHOWN} older ones"] * (len(runs) > SHOWN)]), err=True)
     while True:
-        answer = str(typer.prompt("Which run? A number, or a name", err=True)).strip()
+        answer = str(typer.prompt(f"Which {what}? A number, or a name", err=True)).strip()
         chosen = [run for number, run in enumerate(runs, start=1) if answer in (str(number), run.name, str(run))]
         if len(chosen) == 1:
             return chosen[0]
-        typer.echo(f"no run {clean(answer)!r}", err=True)
+        typer.echo(f"no {what} {clean(answer)!r}", err=True)
 
 
 def _dataset(found: Workspace, option: str) -> Path:
@@ -117,6 +118,7 @@ RULES: Mapping[str | tuple[str, str], Rule] = {
     ("keys", "to"): _required("keys"),
     ("publish", "to"): _required("store"),
     ("publish-stack", "to"): _required("store"),
+    ("publish-stack", "stack"): lambda found, option: one_run(found, "stack", is_asked=True),
     ("score-daily", "to"): _required("store"),
     ("publish-data", "to"): _data_store,
     ("sign-data", "at"): _data_store,

@@ -63,7 +63,7 @@ def stack(
 
 
 def publish_stack_command(
-    stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.")],
+    stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.", show_default="asked for")] = OURS,
     keys: Keys = OURS,
     to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
     endpoint: Endpoint = "",
@@ -76,6 +76,7 @@ def publish_stack_command(
     """
     from trainer.publishing.stack import publish_stack
 
-    made = publish_stack(stack, keys, dataset_store(to, endpoint, credentials), now())
+    with progress("publishing", as_json=as_json):
+        made = publish_stack(stack, keys, dataset_store(to, endpoint, credentials), now())
     said = ", ".join(f"{sleeve} {weight:.3f}" for sleeve, weight in made.weights.items())
     emit({"seq": made.seq, "weights": made.weights}, as_json=as_json, text=f"Stack {made.seq}: {said}")
