@@ -226,7 +226,7 @@ def test_the_bundle(patient: DeviceProbe) -> None:
     limits = patient.config.tripwires.model_dump()
     for changed, state in (({"warn_bundle_age": 0.01}, FindingState.WARN), ({"max_bundle_age": 0.01}, FindingState.BAD)):
         assert look("bundle", edit(patient, tripwires=limits | changed))[0] is state
-    (model,) = patient.folder.bundles.glob("1-*/*.onnx")
+    (model,) = patient.folder.bundles.glob("equities_xs/1-*/*.onnx")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     spoilt = by_name(patient)["bundle"]
     assert spoilt.state is FindingState.BAD and spoilt.fix
