@@ -14,13 +14,13 @@ from appliance.runtime.venue import broker_asked_once
 from appliance.setup import paper_keys
 from appliance.setup.account import AccountAccess
 from appliance.setup.account_reset import begin_again
-from appliance.setup.answers import Answers, Interview, PersonLeft, SetupOptions
+from appliance.setup.answers import Answers, Interview, PersonLeft, SetupOptions, say
 from appliance.setup.sizes import Size
 from appliance.setup.wizard import Wizard
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from signals.errors import FixInput, TryAgain
+from signals.errors import FixInput, TrademlError, TryAgain
 from signals.text.console import emit
 
 KeysFile = Annotated[
@@ -120,6 +120,9 @@ def setup(
             f"you left at {subject.replace('_', ' ')}; what you answered before is kept, and no order was sent",
             fix="Run `appliance setup` again: it goes on there",
         ) from None
+    except TrademlError:
+        say("It stops here. What was answered and done is kept, no order was sent; `appliance setup` again goes on from here.")
+        raise
     verdict = worst(found)
     rows = [vars(one) | {"state": one.state.word} for one in found]
     emit({"verdict": verdict.word, "findings": rows}, as_json=as_json, text="\n".join([*(one.line for one in found), _last(verdict)]))

@@ -246,7 +246,24 @@ def test_a_lost_network_changes_nothing_and_the_next_run_goes_on(published: Publ
     assert lost.code == 5 and "does not answer" in lost.err
     assert not (bench.state / "config.yml").exists()
     with served(published) as (url, _):
-        assert bench(*asked(published, url, keys, "--arm", "--yes")).code == 1
+        done = bench("keys", "--url", url, "--keys", str(keys))
+        assert done.code == 0 and "PAPER account ..." in done.out and SECRET not in done.out
+
+
+def test_a_paper_account_whose_data_are_not_published_yet_is_made_halted_and_says_what_is_missing(
+    published: Published, tmp_path: Path, keys: Path
+) -> None:
+    """Real time, the broker's clock alone: the published data end a year ago, so there is nothing to plan by."""
+    bench = Workbench(tmp_path / "device")
+    with served(published) as (url, _):
+        store = ("--store", str(published.root), "--trust", str(published.trust), "--accept-unproven", "--clock", "broker")
+        stopped = bench("setup", "--venue", "alpaca-paper", "--url", url, "--keys", str(keys), *store, "--arm", "--yes")
+        assert stopped.code == 5 and "are not published yet" in stopped.err and "`appliance setup` again" in stopped.err, stopped.err
+        assert "HALTED" in bench("status").out
+        settings = yaml.safe_load((bench.state / "config.yml").read_text())
+        assert (settings["venue"]["broker"], settings["clock"]) == ("alpaca-paper", "broker")
+        again = bench("setup", "--arm", "--yes")
+        assert again.code == 5 and "are not published yet" in again.err
 
 
 def test_a_second_device_is_known_by_orders_of_this_program_that_its_ledger_does_not_hold(
@@ -294,12 +311,8 @@ def test_positions_of_others_are_asked_about_and_each_word_does_what_it_says(pub
             terminal.expect("Type FLATTEN")
             terminal.type("FLATTEN")
             terminal.expect("and arm the device?")
-            terminal.type("")
-            terminal.expect("1 orders")
-            terminal.expect("Type ARM")
-            terminal.type("ARM")
-            terminal.ended()
-            assert "ARMED since" in terminal.shown
+            terminal.type("no")
+            assert terminal.ended() == 1 and "HALTED" in terminal.shown
         assert bench.rows("SELECT symbol, side, quantity, reduces, state FROM intents") == [(HELD, "sell", "20", 1, "planned")]
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ApplianceConfig, StoresConfig
+from appliance.schedule.timetable import TIMETABLE, Entering, table_of
 from appliance.setup import sizes
 from appliance.setup.machine import kind_of_machine
+from appliance.setup.paper_keys import KeyPair, seal
 from appliance.setup.sizes import Size, fitted, size_for
 from execution.planning.entries import EntryStyle
 from portfolio.config import BookSides
+from signals.errors import FixInput
 
 SHIPPED = ApplianceConfig(stores=StoresConfig(data="data", bundles="."))
 
@@ -45,6 +48,27 @@ def test_names_and_cap_follow_the_equity_of_a_small_account(
     assert execution.entry.equivalents == ("opg",) and execution.entry.in_manifest == "day"
     assert f"at most {names} names of at most {cap:.1%} each; the goal is a gross of 95%" in sizes.described(found, Decimal(equity))
     assert ApplianceConfig.model_validate(found.model_dump(mode="json")) == found
+
+
+def test_keys_are_sealed_through_standard_input_and_only_where_a_service_is_installed(tmp_path: Path) -> None:
+    sealer = tmp_path / "sealer"
+    pair = KeyPair("PKKEY", "a secret")
+    with pytest.raises(FixInput, match="no appliance service is installed"):
+        seal(pair, sealer)
+    sealer.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\ncat > {tmp_path}/$1\n')
+    sealer.chmod(0o700)
+    seal(pair, sealer)
+    assert (tmp_path / "alpaca-key-id").read_text() == "PKKEY" and (tmp_path / "alpaca-secret-key").read_text() == "a secret"
+    assert (tmp_path / "arguments").read_text() == "alpaca-key-id\nalpaca-secret-key\n"
+    sealer.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(FixInput, match="alpaca-key-id could not be sealed"):
+        seal(pair, sealer)
+
+
+def test_day_orders_leave_where_the_auction_is_confirmed_and_at_no_other_hour() -> None:
+    rows = table_of(Entering("day"))
+    assert [(row.job, row.at, row.deadline) for row in rows] == [(row.job, row.at, row.deadline) for row in TIMETABLE]
+    assert next(row.purpose for row in rows if row.job == "confirm").startswith("send the plan's orders")
 
 
 def test_machines_whose_kernel_keeps_no_time_of_its_own_are_named(tmp_path: Path) -> None:
