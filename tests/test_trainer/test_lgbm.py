@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals.errors import InvariantBroken
+from signals.errors import FixInput, InvariantBroken
+from signals.inference import open_session
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.trees import floor_to_float32, read_trees, with_float32_thresholds
@@ -114,3 +115,21 @@ def test_categorical_splits_are_refused() -> None:
     )
     with pytest.raises(InvariantBroken, match="exact export"):
         read_trees(booster.model_to_string())
+
+
+def test_classes_are_raw_scores_whose_softmax_finds_them_and_the_graph_gives_each() -> None:
+    """Three classes by the first feature: the likeliest is right, and what ranks is P(best) - P(worst)."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 3)).astype(np.float32)
+    features[rng.random(3000) < 0.1, 2] = np.nan
+    classes = np.digitize(features[:, 0], [-0.5, 0.5]).astype(np.float64)
+    learner = LightGbm(LightGbmConfig(trees=20, num_leaves=7, min_data_in_leaf=20), seed=1, classes=3)
+    model = learner.fit(features, classes, np.ones(3000), ("a", "b", "c"), np.arange(3000) // 30)
+    raw = model.outputs(features)
+    odds = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+    assert (odds.argmax(axis=1) == classes).mean() > 0.95
+    np.testing.assert_allclose(model.predict(features), odds[:, 2] - odds[:, 0])
+    [given] = open_session(model.to_onnx()).run(["score"], {"features": features})
+    np.testing.assert_allclose(given, raw, atol=2e-5)
+    with pytest.raises(FixInput, match="no exact SHAP"):
+        model.contributions(features)

@@ -9,7 +9,8 @@ from functools import cache, cached_property
 import lightgbm
 import numpy as np
 
-from signals.errors import LearnerFailed
+from signals.errors import FixInput, LearnerFailed
+from signals.heads import ClassesHead, Head, ScoreHead
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, on_cpu_alone
@@ -31,12 +32,16 @@ ON_CPU: dict[str, object] = {"deterministic": True, "force_col_wise": True}
 
 @dataclass(frozen=True)
 class LightGbm:
-    """The learner. `threads` changes speed only: LightGBM's deterministic mode sums in a fixed order."""
+    """The learner. `threads` changes speed only: LightGBM's deterministic mode sums in a fixed order.
+
+    With `classes`, two or more, targets are the numbers of classes, from the worst to the best, whatever the objective.
+    """
 
     config: LightGbmConfig
     seed: int
     threads: int = 1
     device: FitDevice = FitDevice.CPU
+    classes: int = 0
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LightGbmModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
@@ -96,6 +101,8 @@ class LightGbm:
     def _learned(self, rows: Rows, target: Floats, sessions: Rows | None) -> tuple[Rows, Floats, Rows | None]:
         """What the objective makes of the chosen rows: those that it learns from, their labels, and its groups."""
         target, group = target[rows], None
+        if self.classes:
+            return rows, target, None
         if self.config.objective is Objective.RANK:
             group = group_sizes(None if sessions is None else sessions[rows], len(rows))
             target = grades(target, self.config.grades).astype(np.float64)
@@ -125,7 +132,8 @@ class LightGbm:
         return {
             **shape,
             **({"device_type": gpu_kind(), "gpu_use_dp": True} if self.device is FitDevice.CUDA else ON_CPU),
-            "objective": OBJECTIVES[self.config.objective],
+            "objective": "multiclass" if self.classes else OBJECTIVES[self.config.objective],
+            "num_class": max(1, self.classes),
             "bagging_freq": 1,
             "seed": self.seed,
             "num_threads": self.threads,
@@ -149,17 +157,27 @@ class LightGbmModel:
     def _booster(self) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=self.text)
 
+    @cached_property
+    def head(self) -> Head:
+        """One score, or one raw score a class."""
+        width = self._booster.num_model_per_iteration()
+        return ScoreHead() if width == 1 else ClassesHead(tuple(f"class_{number}" for number in range(width)))
+
     def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`."""
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
+        return self.head.reduce(self.outputs(features))
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Sums of leaves, float64, shape (n, width)."""
         check_columns(features, self.names)
         if len(features) == 0:
-            return np.zeros(0)
+            return np.zeros((0, self.head.width))
         scores = self._booster.predict(features, num_threads=self.threads, raw_score=True)
-        return np.asarray(scores, dtype=np.float64)
+        return np.asarray(scores, dtype=np.float64).reshape(len(features), self.head.width)
 
     def to_onnx(self) -> bytes:
         """ONNX graph of the same trees."""
-        return trees_to_onnx(read_trees(self.text), len(self.names))
+        return trees_to_onnx(read_trees(self.text), len(self.names), self.head.width)
 
     def to_text(self) -> str:
         """LightGBM's own text form."""
@@ -175,6 +193,8 @@ class LightGbmModel:
     def contributions(self, features: Matrix) -> Floats:
         """TreeSHAP values, float64, shape (n, F + 1)."""
         check_columns(features, self.names)
+        if self.head.width > 1:
+            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
         values = self._booster.predict(features, num_threads=self.threads, pred_contrib=True)
         return np.asarray(values, dtype=np.float64)
 

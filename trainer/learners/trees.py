@@ -118,18 +118,21 @@ def _outside_zero_band(threshold: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((moved >= 0.0) & (moved < ZERO_BAND), np.float64(ZERO_BAND), moved)
 
 
-def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
-    """Write the sum of `trees` as one ONNX graph: `features` float32 [n, F] -> `score` float32 [n, 1]."""
+def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int, width: int = 1) -> bytes:
+    """Write the sums of `trees` as one ONNX graph: `features` float32 [n, F] -> `score` float32 [n, width].
+
+    With several outputs the trees belong to them by turns.
+    """
     columns: dict[str, Any] = {name: [] for name in _NODE_COLUMNS}
     targets: dict[str, Any] = {name: [] for name in _TARGET_COLUMNS}
     for number, tree in enumerate(trees):
-        _add_tree(number, tree, columns, targets)
+        _add_tree(number, tree, number % width, columns, targets)
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],
         ["score"],
         domain="ai.onnx.ml",
-        n_targets=1,
+        n_targets=width,
         aggregate_function="SUM",
         post_transform="NONE",
         **columns,
@@ -139,7 +142,7 @@ def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int) -> bytes:
         [node],
         "score",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, width])],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
@@ -161,7 +164,7 @@ _NODE_COLUMNS = (
 _TARGET_COLUMNS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
-def _add_tree(number: int, tree: Tree, columns: dict[str, Any], targets: dict[str, Any]) -> None:
+def _add_tree(number: int, tree: Tree, output: int, columns: dict[str, Any], targets: dict[str, Any]) -> None:
     """Append one tree: inner nodes keep their numbers, leaf l becomes node m + l."""
     inner = len(tree.feature)
 
@@ -186,7 +189,7 @@ def _add_tree(number: int, tree: Tree, columns: dict[str, Any], targets: dict[st
         for name, value in zip(_NODE_COLUMNS, row, strict=True):
             columns[name].append(value)
     for leaf, value in enumerate(tree.leaf):
-        for name, entry in zip(targets, (number, inner + leaf, 0, float(value)), strict=True):
+        for name, entry in zip(targets, (number, inner + leaf, output, float(value)), strict=True):
             targets[name].append(entry)
 
 
