@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from signals.errors import BadConfig
+from signals.errors import BadConfig, FixInput
 from signals.inference import predict
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
@@ -181,6 +181,13 @@ def test_the_refusal_comes_before_any_data_are_read(tmp_path: Path) -> None:
     nowhere = ("--data", str(tmp_path / "no dataset"), "--run", str(tmp_path / "run"))
     answer = CliRunner().invoke(app, ["train", "--sleeve", "equities_xs", "--config", str(path), *nowhere])
     assert isinstance(answer.exception, BadConfig) and "log_volatility_22" in str(answer.exception)
+
+
+@pytest.mark.parametrize("words", [("search", "--trials", "2"), ("compare", "--learners", "ridge")])
+def test_forecasts_are_not_searched_nor_compared_by_a_book(words: tuple[str, ...], tmp_path: Path) -> None:
+    where = ("--data", str(tmp_path / "no dataset"), "--to", str(tmp_path / "to"))
+    answer = CliRunner().invoke(app, [*words, "--sleeve", "risk", *where])
+    assert isinstance(answer.exception, FixInput) and "the task volatility has no" in str(answer.exception)
 
 
 def test_every_recipe_agrees_with_itself_and_an_unknown_label_is_refused() -> None:

@@ -67,7 +67,7 @@ def search(
     from trainer.samples.prepare import Range, prepare
     from trainer.search.run import steps
     from trainer.search.tried import SearchRequest, TrialRun, per_split, searched, tried
-    from trainer.tasks.recipes import read_config, recipe_named
+    from trainer.tasks.recipes import agreed, read_config, recipe_named
     from trainer.validation.book import next_opens
 
     recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
@@ -77,6 +77,7 @@ def search(
     chosen = overridden(
         read_config(config, recipe) if config else recipe.config, label=None, k=None, groups=None, embargo_sessions=None, learner=learner
     )
+    recipe = agreed(recipe, chosen, device_named(device), ("search",))
     say_where((chosen.learner,), chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     following = next_opens(material.source.bars, material.source.actions)
@@ -120,7 +121,7 @@ def compare(
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
     from trainer.search.tried import TrialRun
-    from trainer.tasks.recipes import read_config, recipe_named
+    from trainer.tasks.recipes import agreed, read_config, recipe_named
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table
 
@@ -128,6 +129,7 @@ def compare(
     to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
     chosen = read_config(config, recipe) if config else recipe.config
+    recipe = agreed(recipe, chosen, wishes=("comparison",))
     say_where(kinds, chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:

@@ -25,7 +25,7 @@ from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, Seal, seal_holdout
 from trainer.search.question import Series
-from trainer.tasks.recipes import config_of, recipe_named
+from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.ic import rank_ic
 from trainer.validation.splits.oof import fit_all, scored
 
@@ -83,7 +83,7 @@ def _scored(subject: BacktestSubject, data: Path) -> tuple[Recipe, Material, Sea
     where = subject.run / TRAINING
     training = read_document(where, TrainingSettings)
     config = config_of(training.config, where=str(where))
-    recipe = recipe_named(subject.evidence.sleeve, config)
+    recipe = agreed(recipe_named(subject.evidence.sleeve), config)
     material = prepare(recipe, config, _range(subject, data, training))
     rows = material.rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)

@@ -101,7 +101,7 @@ class Task(ABC):
     config : type of RecipeConfig
         With the task's own label section and defaults.
     head : Head
-        What the outputs of a model mean.
+        What the outputs of a model mean, unless the recipe says otherwise (`head_of`).
     needs : tuple of str
         Features that the sleeve must have.
     min_names : int
@@ -139,6 +139,10 @@ class Task(ABC):
     def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
         """Return what is fitted; a folder of checkpoints is where an interrupted fit goes on from."""
         return learner_of(config, seed, device, head=self.head, checkpoints=checkpoints)
+
+    def head_of(self, config: RecipeConfig) -> Head:
+        """Return what the outputs of a model of this recipe mean."""
+        return self.head
 
     def steps(self, config: RecipeConfig) -> int:
         """How often `judge` calls `step`."""

@@ -6,6 +6,7 @@ A recipe whose parts disagree is refused here, in one sentence, before any data 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,12 +46,33 @@ class Recipes(Mapping[str, Recipe]):
 RECIPES = Recipes()
 
 
-def recipe_named(sleeve: str, config: RecipeConfig | None = None) -> Recipe:
-    """Return the recipe of `sleeve`, with `config` in the place of its own; raise `FixInput` when there is no such sleeve."""
+def recipe_named(sleeve: str) -> Recipe:
+    """Return the recipe of `sleeve`; raise `FixInput` when there is no such sleeve."""
     if sleeve not in RECIPES:
         raise FixInput(f"no sleeve {sleeve!r}", where="--sleeve", fix=f"Choose one of: {', '.join(RECIPES)}")
-    own = RECIPES[sleeve]
-    return own if config is None else Recipe(own.sleeve, task_of(config), config, own.leaks)
+    return RECIPES[sleeve]
+
+
+def agreed(recipe: Recipe, config: RecipeConfig, device: FitDevice = FitDevice.AUTO, wishes: tuple[str, ...] = ()) -> Recipe:
+    """Return the recipe with `config` in the place of its own, whose label chooses the task, once all its parts agree.
+
+    Parameters
+    ----------
+    wishes : tuple of str
+        What is asked for that only a task whose scores are traded has.
+
+    Raises
+    ------
+    BadConfig
+        Sleeve, task, view, head, learner and device do not go together. No data were read.
+    FixInput
+        The task has not what is wished.
+    """
+    found = replace(recipe, task=task_of(config), config=config)
+    if wishes and not found.task.is_traded:
+        raise FixInput(f"the task {found.task.name} has no {', '.join(wishes)}", where=wishes[0], fix="Leave it out")
+    require_agreement(found, device)
+    return found
 
 
 def task_of(config: RecipeConfig) -> Task:
@@ -82,16 +104,13 @@ def read_config(path: Path, own: Recipe) -> RecipeConfig:
 def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> None:
     """Raise `BadConfig` unless sleeve, task, view, head, learner and device of a recipe go together; no data are read."""
     config, task, sleeve = recipe.config, recipe.task, recipe.sleeve
-    can, learner = LEARNERS[config.learner].capabilities, config.learner
+    can, learner, head = LEARNERS[config.learner].capabilities, config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
     faults = (
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
         (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),
-        (
-            task.head.kind not in can.heads,
-            f"the task {task.name} has a head of {task.head.kind}, the learner {learner} of {_list(can.heads)}",
-        ),
+        (head not in can.heads, f"the task {task.name} has a head of {task.head.kind}, the learner {learner} of {_list(can.heads)}"),
         (device not in (FitDevice.AUTO, *can.devices), f"{learner} has no {device.upper()} device here, only {_list(can.devices)}"),
     )
     for is_fault, sentence in faults:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.market.bars import Floats
@@ -33,7 +32,7 @@ from trainer.search.question import TRAIN, asked, begin, data_of
 from trainer.search.run import steps as search_steps
 from trainer.search.tried import SearchRequest, TrialRun, searched
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
-from trainer.tasks.recipes import require_agreement, task_of
+from trainer.tasks.recipes import agreed, task_of
 from trainer.training.evidence import evidence
 from trainer.validation.book import next_opens
 from trainer.validation.proof import fits, prove
@@ -116,14 +115,13 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     BadConfig
         The parts of the recipe disagree.
     FixInput, DataNotUsable
-        The run folder exists, the range is no range of the dataset, too short, or holds a RED session.
+        The task has not what is asked for, the run folder exists, the range is no range of the dataset, too short, or holds a RED session.
     InvariantBroken
         A leak certificate is not 0, or the export is not exact. Nothing was written.
     """
     refuse_existing(request.run)
-    recipe = replace(recipe, task=task_of(config), config=config)
-    require_agreement(recipe, request.device)
-    _require_wishes(recipe, request)
+    wishes = {"--trials": request.search, "--importance": request.importance, "--second-vendor": request.second}
+    recipe = agreed(recipe, config, request.device, tuple(option for option, wish in wishes.items() if wish))
     material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
     store.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
@@ -150,14 +148,6 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     write_run(request.run, files)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return known
-
-
-def _require_wishes(recipe: Recipe, request: TrainingRequest) -> None:
-    """Raise `FixInput` where something is asked for that only a task whose scores are traded has."""
-    wishes = {"--trials": request.search, "--importance": request.importance, "--second-vendor": request.second}
-    given = [option for option, wish in wishes.items() if wish]
-    if given and not recipe.task.is_traded:
-        raise FixInput(f"the task {recipe.task.name} has no {', '.join(given)}", where=given[0], fix="Leave it out")
 
 
 def _chosen(
