@@ -227,3 +227,21 @@ def test_the_battery_of_tasks_passes_on_a_plug_in(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
+
+
+def test_classes_can_be_learned_themselves_and_a_learner_without_them_is_refused(tmp_path: Path) -> None:
+    """Three raw scores of stop, time and profit; what ranks is P(profit) - P(stop)."""
+    config = config_of(
+        {"label": {"kind": "triple_barrier", "classes": True}, "lightgbm": {"trees": 10, "min_data_in_leaf": 20}}, where="test"
+    )
+    assert TRIPLE_BARRIER.head_of(config).names == ("stop", "time", "profit")
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 2)).astype(np.float32)
+    side = np.digitize(features[:, 0], [-0.5, 0.8]) - 1.0
+    model = TRIPLE_BARRIER.learner(config, 1, FitDevice.CPU).fit(features, side, np.ones(2000), ("a", "b"), np.arange(2000) // 20)
+    scores = model.predict(features)
+    means = [scores[side == one].mean() for one in (-1.0, 0.0, 1.0)]
+    assert means == sorted(means) and -1.0 < scores.min() < scores.max() < 1.0
+    linear = config.model_copy(update={"learner": "ridge"})
+    with pytest.raises(BadConfig, match="the task triple_barrier asks for classes, the learner ridge gives score"):
+        require_agreement(Recipe(EQUITIES_XS, TRIPLE_BARRIER, linear))

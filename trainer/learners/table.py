@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
-from signals.heads import Head
+from signals.heads import ClassesHead, Head
 from signals.plugins import PluginTable
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.capabilities import Capabilities
@@ -24,13 +25,15 @@ from trainer.learners.row import ONE_SCORE, LearnerRow, Making
 
 GROUP = "trademl.learners"
 WITH_GPU = Capabilities(devices=frozenset({FitDevice.CPU, FitDevice.CUDA}))
+OF_CLASSES = replace(WITH_GPU, heads=frozenset({"score", "classes"}))
 IMPUTES = Capabilities(takes_missing=False)
 
 
 def _lightgbm(config: LightGbmConfig, making: Making) -> Learner:
     from trainer.learners.lgbm import LightGbm, lightgbm_device
 
-    return LightGbm(config, making.seed, device=lightgbm_device(making.device))
+    classes = making.head.width if isinstance(making.head, ClassesHead) else 0
+    return LightGbm(config, making.seed, device=lightgbm_device(making.device), classes=classes)
 
 
 def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
@@ -96,7 +99,7 @@ LEARNERS: Mapping[str, LearnerRow] = PluginTable(
     GROUP,
     LearnerRow,
     {
-        "lightgbm": LearnerRow("lightgbm", LightGbmConfig, _lightgbm, _read_lightgbm, WITH_GPU, LIGHTGBM),
+        "lightgbm": LearnerRow("lightgbm", LightGbmConfig, _lightgbm, _read_lightgbm, OF_CLASSES, LIGHTGBM),
         "catboost": LearnerRow("catboost", CatBoostConfig, _catboost, _read_catboost, WITH_GPU, CATBOOST),
         "ridge": LearnerRow("ridge", RidgeConfig, _ridge, _read_linear, IMPUTES, RIDGE, by_chance=False),
         "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES, LOGISTIC, by_chance=False),

@@ -138,7 +138,7 @@ class Task(ABC):
 
     def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
         """Return what is fitted; a folder of checkpoints is where an interrupted fit goes on from."""
-        return learner_of(config, seed, device, head=self.head, checkpoints=checkpoints)
+        return learner_of(config, seed, device, head=self.head_of(config), checkpoints=checkpoints)
 
     def head_of(self, config: RecipeConfig) -> Head:
         """Return what the outputs of a model of this recipe mean."""

@@ -110,7 +110,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
         (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),
-        (head not in can.heads, f"the task {task.name} has a head of {task.head.kind}, the learner {learner} of {_list(can.heads)}"),
+        (head not in can.heads, f"the task {task.name} asks for {head}, the learner {learner} gives {_list(can.heads)}"),
         (device not in (FitDevice.AUTO, *can.devices), f"{learner} has no {device.upper()} device here, only {_list(can.devices)}"),
     )
     for is_fault, sentence in faults:

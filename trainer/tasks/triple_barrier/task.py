@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from pydantic import Field
 
+from signals.heads import ClassesHead, Head
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
+from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence
@@ -28,10 +31,14 @@ from trainer.tasks.rank_return.task import RankReturn
 from trainer.validation.calibration import fit_platt, log_loss
 from trainer.validation.probabilities import halves
 
+CLASSES = ClassesHead(("stop", "time", "profit"))
+
 
 class BarrierLabel(LabelConfig):
     """The barriers, in standard deviations of `window` sessions, and k, the sessions of patience.
 
+    With `classes` the learner fits the classes themselves: a raw score each, whose softmax are their probabilities. Without,
+    it fits their mean, which more learners can; what ranks is P(profit) - P(stop) either way.
     `quality` weighs a label by its own outcome: soon and without a move against it counts more
     (`trainer.labels.triple_barrier`).
     """
@@ -43,12 +50,29 @@ class BarrierLabel(LabelConfig):
     stop: float = Field(default=1.0, gt=0.0)
     window: int = Field(default=20, ge=2)
     quality: bool = True
+    classes: bool = False
 
 
 class BarrierRecipe(RecipeConfig):
     """A recipe whose label is a triple barrier."""
 
     label: BarrierLabel = BarrierLabel()
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A learner of classes, to which the sides -1, 0 and 1 are their numbers, from the worst to the best."""
+
+    learner: Learner
+
+    @property
+    def device(self) -> FitDevice:
+        """Where it fits."""
+        return self.learner.device
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
+        """Fit on rows float32 (n, F); targets are sides."""
+        return self.learner.fit(features, target + 1.0, weight, names, sessions)
 
 
 @dataclass(frozen=True)
@@ -84,6 +108,15 @@ class TripleBarrier(RankReturn):
         own = cast(BarrierRecipe, config).label
         found = triple_barrier_labels(bars, Barriers(own.profit, own.stop, own.k, own.window), delistings=actions)
         return replace(found.labels, target=found.side.astype(np.float64), quality=found.quality if own.quality else None)
+
+    def head_of(self, config: RecipeConfig) -> Head:
+        """Return one score, or one a class."""
+        return CLASSES if cast(BarrierRecipe, config).label.classes else self.head
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
+        """Return what is fitted to the sides, or to the classes."""
+        learner = super().learner(config, seed, device, checkpoints)
+        return Numbered(learner) if cast(BarrierRecipe, config).label.classes else learner
 
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge as a ranking of returns, and by the classes."""
