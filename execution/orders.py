@@ -17,6 +17,7 @@ from signals.errors import InvariantBroken
 BOOK = "main"
 FAMILY = "tm1"
 CLIENT_ORDER_ID_MAX = 48
+MISSES_NOTHING = 1e-6  # of equity
 FIRST_STEP = 10
 """Slices from here on are steps of a schedule through the day; 0 is an auction order, 1 the second half of a flip."""
 
@@ -217,8 +218,8 @@ class Rounding:
 
     @property
     def ratio(self) -> float | None:
-        """Planned distance over the nearest one; None where whole shares miss nothing."""
-        return self.planned_l1 / self.nearest_l1 if self.nearest_l1 > 0 else None
+        """Planned distance over the nearest one; None where rounding misses nothing, a millionth of equity at most."""
+        return self.planned_l1 / self.nearest_l1 if self.nearest_l1 > MISSES_NOTHING else None
 
 
 @dataclass(frozen=True)

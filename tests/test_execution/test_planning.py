@@ -271,6 +271,8 @@ def test_a_small_account_trades_fractions_by_day_orders_and_rounding_gives_up_no
     config = PlanningConfig(fractions=True, min_trade_usd=Decimal(1))
     made = planned({"A": 0.01}, config=config, entry=EntryConfig(kind=EntryStyle.DAY), account=account(equity="5000"))
     assert (made.rounding.share, made.rounding.never_held) == (0.0, ())
+    crooked = planned({"A": 0.01 / 3}, config=config, entry=EntryConfig(kind=EntryStyle.DAY), account=account(equity="5000"))
+    assert 0 < crooked.rounding.nearest_l1 < 1e-7 and crooked.rounding.ratio is None, "no ratio of nothing"
     assert planned({"A": 0.0009}, account=account(equity="5000")).rounding.never_held == ("A",)
 
 
