@@ -19,6 +19,8 @@ from signals.scoring.sleeve_weights import SleeveName, from_router
 from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
 
+NOT_TRADED = frozenset({"risk", "shadow", "stack"})
+
 
 class Venue(StrEnum):
     """The venue of the broker's client; written by `init` and never switched by the program."""
@@ -231,6 +233,13 @@ class ApplianceConfig(Config):
     @classmethod
     def _reads_router(cls, given: object) -> object:
         return from_router(given)
+
+    @field_validator("sleeves")
+    @classmethod
+    def _may_be_traded(cls, sleeves: dict[str, SleeveConfig]) -> dict[str, SleeveConfig]:
+        if taken := sorted(NOT_TRADED & set(sleeves)):
+            raise ValueError(f"{taken[0]} is no sleeve that is traded: risk forecasts scale every book, the others are places of a device")
+        return sleeves
 
     @property
     def weights(self) -> dict[str, float]:

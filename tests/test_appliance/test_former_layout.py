@@ -136,7 +136,16 @@ def test_each_sleeve_may_have_a_scoring_mode_of_its_own_and_that_changes_no_orde
 
 @pytest.mark.parametrize(
     "sleeves",
-    [{}, {"equities_xs": 0.0}, {"equities_xs": -1}, {"equities_xs": float("inf")}, {"../up": 1.0}, {"a b": 1.0}, {"equities_xs": True}],
+    [
+        {},
+        {"equities_xs": 0.0},
+        {"equities_xs": -1},
+        {"equities_xs": float("inf")},
+        {"../up": 1.0},
+        {"a b": 1.0},
+        {"equities_xs": True},
+        {"risk": 1.0},
+    ],
 )
 def test_weights_that_are_none_and_names_that_are_paths_are_refused(sleeves: dict[str, object]) -> None:
     with pytest.raises(BadConfig):
