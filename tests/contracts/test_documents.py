@@ -148,6 +148,8 @@ def test_what_the_readme_shows_of_each_host_is_cut_from_the_recorded_demo() -> N
 def test_the_model_of_the_readme_is_a_sleeve_with_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a reader copies runs: its features are computed, and the recipe fits that very sleeve."""
     pytest.importorskip("lightgbm", reason="recipes are not part of a device")
+    from trainer.tasks.recipes import config_of
+
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     modules = []
     for source in re.findall(r"^```python\n(.*?)^```$", readme, flags=re.M | re.S):
@@ -157,10 +159,12 @@ def test_the_model_of_the_readme_is_a_sleeve_with_a_recipe(monkeypatch: pytest.M
         exec(compile(source, path[1], "exec"), vars(module))
         monkeypatch.setitem(sys.modules, module.__name__, module)
         modules.append(module)
-    sleeve, recipe = (module.REVERSAL for module in modules)
+    [sleeve] = (module.REVERSAL for module in modules)
+    [document] = re.findall(r"^```yaml\n(sleeve: reversal\n.*?)^```$", readme, flags=re.M | re.S)
+    recipe = config_of(yaml.safe_load(document), where="README.md")
     panel = sleeve.panel(synthetic_bars(1, sessions=40, symbols=5))
     assert panel.names[:2] == ("momentum_5", "zscore_20") and panel.values.shape[:2] == (40, 5)
-    assert recipe.sleeve is sleeve and recipe.config.label.k == sleeve.horizon_sessions
+    assert recipe.sleeve == sleeve.name and recipe.label.k == sleeve.horizon_sessions
 
 
 def commands_of(node: object) -> Iterator[str]:
