@@ -424,6 +424,10 @@ def test_what_is_added_keeps_the_symbols_of_the_history(tmp_path: Path) -> None:
     more = written(tmp_path, "c.csv", HEADER + "2021-06-11,aaa,103.8,104.5,103.5,104,1040\n")
     assert run("ingest", "--add", "--bars", more, "--to", tmp_path / "d")[0] == 0
     assert ("2021-06-11", "aaa") in bars_of(tmp_path / "d")
+    lower = "".join(text().lower().splitlines(keepends=True)[:9])
+    assert run("ingest", "--bars", written(tmp_path, "l.csv", lower), "--to", tmp_path / "e")[0] == 0
+    assert run("ingest", "--add", "--bars", more, "--to", tmp_path / "e")[0] == 0
+    assert ("2021-06-11", "AAA") in bars_of(tmp_path / "e") and {name for _, name in bars_of(tmp_path / "e")} == set(CLOSES)
 
 
 def test_days_that_may_be_months_are_told_by_the_sessions_or_asked_for(tmp_path: Path) -> None:

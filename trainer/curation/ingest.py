@@ -36,7 +36,7 @@ from trainer.curation.deliveries.receipts import (
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, unheard, vendor_of
-from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.vendors.mapping import Mapping, SymbolForm
 from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.shifts import refuse_shifted
 from trainer.curation.vendors.universe import read_universe
@@ -121,7 +121,9 @@ def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, term
     if DeliveryPart.BARS not in contents and not in_force(receipts):
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).calendar if DeliveryPart.BARS not in contents else None
-    incoming = _incoming(contents, terms.mapping, calendar, terms.today, note, is_whole=terms.scope is Scope.WHOLE)
+    added_to = in_force(receipts)[:1] if terms.scope is Scope.ROWS else ()
+    may_rewrite = all(_writes_as_broker(receipt) for receipt in added_to)
+    incoming = _incoming(contents, terms.mapping, calendar, terms.today, note, may_rewrite=may_rewrite)
     understood = incoming.bars.understood if incoming.bars else None
     mapping = terms.mapping.model_copy(update={"bars": understood.mapping}) if understood else terms.mapping
     known_from, known_until = _known(incoming, receipts, terms.known_at, terms.today, where=folder.name)
@@ -203,12 +205,12 @@ def _incoming(
     today: date | None,
     note: Note,
     *,
-    is_whole: bool,
+    may_rewrite: bool,
 ) -> _Incoming:
     files, raw, bars = [], {}, None
     for part, (name, content) in contents.items():
         if part is DeliveryPart.BARS:
-            bars = recognised_bars(content, mapping, where=name, is_whole=is_whole, today=today, note=note)
+            bars = recognised_bars(content, mapping, where=name, may_rewrite=may_rewrite, today=today, note=note)
             rows, calendar = len(bars.frame), calendar_for(bars.frame)
             refuse_shifted(bars.frame["symbol"], bars.frame["date"], calendar, where=name, section="bars")
         elif part is DeliveryPart.ACTIONS:
@@ -221,6 +223,10 @@ def _incoming(
         files.append(RawFile(part, name, path, digest, len(content), rows))
         raw[path] = content
     return _Incoming(tuple(files), raw, bars)
+
+
+def _writes_as_broker(receipt: Receipt) -> bool:
+    return Mapping.model_validate(receipt.mapping).bars.symbols is SymbolForm.BROKER
 
 
 def _known(

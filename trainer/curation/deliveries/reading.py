@@ -58,11 +58,11 @@ def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None 
     return DeliveredBars(found.frame, found.spreads)
 
 
-def recognised_bars(content: bytes, mapping: Mapping, *, where: str, is_whole: bool, today: date | None, note: Note) -> DeliveredBars:
+def recognised_bars(content: bytes, mapping: Mapping, *, where: str, may_rewrite: bool, today: date | None, note: Note) -> DeliveredBars:
     """Read a bars file that was never read before: what its mapping leaves open is completed by what it shows."""
     if mapping.minutes is not None:
         return bars_of(content, mapping, where=where, today=today, note=note)
-    frame, found = recognise_bars(content, mapping.bars, where=where, is_whole=is_whole, today=today, note=note)
+    frame, found = recognise_bars(content, mapping.bars, where=where, may_rewrite=may_rewrite, today=today, note=note)
     return DeliveredBars(frame, understood=found)
 
 

@@ -57,12 +57,12 @@ def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | 
 
 
 def recognise_bars(
-    content: bytes, mapping: BarColumns, *, where: str, is_whole: bool = True, today: date | None = None, note: Note = unheard
+    content: bytes, mapping: BarColumns, *, where: str, may_rewrite: bool = True, today: date | None = None, note: Note = unheard
 ) -> tuple[pd.DataFrame, Understood]:
     """Read a delivery that was never read before, its mapping completed by what it shows; see `read_bars`, `recognised`."""
     columns: dict[str, None] = {}
     raw = _tables(content, mapping, where=where, note=note, seen=lambda names: columns.update(dict.fromkeys(names)))
-    found = recognised(raw, list(columns), mapping, is_whole=is_whole)
+    found = recognised(raw, list(columns), mapping, may_rewrite=may_rewrite)
     if found.said:
         note(f"understood: {'; '.join(found.said)}")
     return _joined(raw, found.mapping, where=where, today=today, note=note), found

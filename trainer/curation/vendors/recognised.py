@@ -56,7 +56,7 @@ class Understood:
     said: tuple[str, ...]
 
 
-def recognised(parts: Parts, columns: Sequence[str], mapping: BarColumns, *, is_whole: bool) -> Understood:
+def recognised(parts: Parts, columns: Sequence[str], mapping: BarColumns, *, may_rewrite: bool) -> Understood:
     """Complete `mapping` by what a delivery shows.
 
     Parameters
@@ -67,8 +67,8 @@ def recognised(parts: Parts, columns: Sequence[str], mapping: BarColumns, *, is_
         Names of all columns, as delivered.
     mapping : BarColumns
         What a person said; it is never changed, only completed.
-    is_whole : bool
-        Whether it is a whole history: what is added to one keeps the way in which that writes its symbols.
+    may_rewrite : bool
+        Whether symbols may be written otherwise: what is added to a history keeps the way in which that writes them.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def recognised(parts: Parts, columns: Sequence[str], mapping: BarColumns, *, is_
         changes["date_format"] = form
         said.append(f"dates are {form}")
     names = [str(name) for frame, _ in parts for name in frame["symbol"].dropna().unique()]
-    if is_whole and mapping.symbols is SymbolForm.AS_DELIVERED and (example := _dialect(names)):
+    if may_rewrite and mapping.symbols is SymbolForm.AS_DELIVERED and (example := _dialect(names)):
         changes["symbols"] = SymbolForm.BROKER
         said.append(f"symbols are written as the broker writes them, {example} as {as_broker(example)}")
     kinds = {kind_of_folder(where) for _, where in parts} - {""}
