@@ -190,6 +190,17 @@ def test_forecasts_are_not_searched_nor_compared_by_a_book(words: tuple[str, ...
     assert isinstance(answer.exception, FixInput) and "the task volatility has no" in str(answer.exception)
 
 
+@pytest.mark.parametrize("command", ["backtest", "stack"])
+def test_forecasts_are_neither_backtested_nor_stacked(command: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "evidence.json").write_text(json.dumps({"sleeve": "risk", "label": "volatility"}))
+    words = {"backtest": ("--run", str(run)), "stack": ("--runs", str(run), "--runs", str(run))}[command]
+    dates = ("--start", "2024-01-02", "--end", "2024-02-01") if command == "backtest" else ()
+    answer = CliRunner().invoke(app, [command, *words, "--data", str(tmp_path), "--to", str(tmp_path / "to"), *dates])
+    assert isinstance(answer.exception, FixInput) and "ranks nothing to trade" in str(answer.exception)
+
+
 def test_every_recipe_agrees_with_itself_and_an_unknown_label_is_refused() -> None:
     for name in RECIPES:
         require_agreement(recipe_named(name))

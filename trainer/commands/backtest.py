@@ -74,12 +74,16 @@ def backtest(
     from trainer.backtest.run import backtest as run_backtest
     from trainer.backtest.subject import settings_of
     from trainer.reports.backtest import report_files, rows_of
+    from trainer.runs.evidence import read_evidence
+    from trainer.tasks.recipes import require_traded
 
     if sleeves is not None and (bundle is None or run is not None):
         raise FixInput("several sleeves are those of a store", where="--sleeves", fix="Name the store by --bundle, without --run")
     if run is None and bundle is None:
         run = one_run(workspace_of(context))
         announce("--run", run)
+    if run is not None:
+        require_traded(read_evidence(run), run)
     to = to or new_folder(context, "--to", "backtest", (run or bundle or data).name)
     if to.exists():
         raise FixInput("the folder exists", where=str(to), fix="Name a new one")

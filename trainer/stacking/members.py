@@ -22,6 +22,7 @@ from signals.market.bars import Days, Floats
 from signals.text.wording import reason_of
 from trainer.labels.panel import normal_ranks
 from trainer.runs.evidence import Evidence, Folds, read_evidence
+from trainer.tasks.recipes import require_traded
 from trainer.validation.splits.cpcv import group_bounds, path_table
 
 TESTED_TOGETHER = 2
@@ -116,6 +117,8 @@ def read_members(runs: tuple[Path, ...]) -> Members:
     if len(runs) < 2:
         raise FixInput("a stack needs at least two runs", where="--runs", fix="Name the run folders to stack")
     evidences = [read_evidence(run) for run in runs]
+    for run, evidence in zip(runs, evidences, strict=True):
+        require_traded(evidence, run)
     folds = _same_folds(runs, evidences)
     oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
     forward = [_read(run / "walk_forward.parquet", ("session", "symbol", "score")) for run in runs]

@@ -18,6 +18,7 @@ from signals.sleeves import SLEEVES
 from trainer.learners.base import FitDevice
 from trainer.learners.table import LEARNERS
 from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
+from trainer.runs.evidence import Evidence
 from trainer.tasks import TASKS
 from trainer.tasks.base import Task
 
@@ -83,6 +84,13 @@ def task_of(config: RecipeConfig) -> Task:
 def task_of_kind(kind: str) -> Task:
     """Return the task of a label's kind, the ranking of returns where an earlier program named none."""
     return _task(kind or HORIZON, "label.kind")
+
+
+def require_traded(evidence: Evidence, run: Path) -> None:
+    """Raise `FixInput` where the run's scores rank no names for a book."""
+    task = task_of_kind(evidence.label)
+    if not task.is_traded:
+        raise FixInput(f"a run of the task {task.name} ranks nothing to trade", where=str(run), fix="Name a run whose scores rank returns")
 
 
 def config_of(document: object, *, where: str) -> RecipeConfig:
