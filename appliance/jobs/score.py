@@ -140,7 +140,8 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
     scores, drift, goes_on, past = given.scores, given.drift, given.continuity, given.past
     if goes_on.beyond:
         title = "this evening does not go on from the one before"
-        notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{slot.name}: {goes_on.beyond}")
+        whose = "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
+        notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
     expected = _expected(deps.market.bars(asof, 2))
     enforce(
         deps,
