@@ -1,4 +1,4 @@
-"""Runs an ONNX model with onnxruntime on one CPU thread.
+"""Runs ONNX models with onnxruntime on one CPU thread: any view of the features, any heads, on both hosts.
 
 One thread and sequential execution make the sum over trees the same on every run; opening the sessions of an
 ensemble one after the other keeps its memory near that of a single model (measured in `benchmarks/scoring.py`).
@@ -6,21 +6,54 @@ ensemble one after the other keeps its memory near that of a single model (measu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from signals.errors import ScoresInvalid
 from signals.market.bars import Floats
 
-INPUT, OUTPUT = "features", "score"
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FEATURES, SCORE = "features", "score"
 FATAL_ONLY = 4
+BLOCK_VALUES = 2**21
+"""Numbers that a network reads at once; what its layers hold for them is a small multiple."""
+
+Inputs = Mapping[str, NDArray[np.float32]]
+Outputs = dict[str, Floats]
 
 
-def open_session(model: bytes) -> onnxruntime.InferenceSession:
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble.
+
+    Attributes
+    ----------
+    model : bytes
+        A verified ONNX file.
+    heads : mapping of name to width
+        Its outputs, each float32 (n, width).
+    weight : float
+        Its share in the mean of each head that it has, relative to the others'.
+    profile : str
+        Name of its operator profile, which says what memory it may take (`signals/bundle/profiles.py`).
+    """
+
+    model: bytes
+    heads: Mapping[str, int] = field(default_factory=lambda: {SCORE: 1})
+    weight: float = 1.0
+    profile: str = "table-1"
+
+
+def open_session(model: bytes) -> InferenceSession:
     """Open one ONNX model from its bytes: CPU only, one thread, sequential, no custom operators, ONNX format only."""
+    import onnxruntime  # 140 MB that whoever only knows what a member is does not take
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -30,31 +63,60 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def predict(models: Sequence[bytes], inputs: NDArray[np.float32]) -> Floats:
-    """Mean of the models' outputs.
+def infer(members: Sequence[Member], inputs: Inputs) -> Outputs:
+    """Outputs of every head, each the weighted mean over the members that have it.
 
     Parameters
     ----------
-    models : sequence of bytes
-        At least one verified ONNX file mapping `features` float32 (n, F) to `score` float32 (n,) or (n, 1).
-    inputs : float32, shape (n, F)
-        NaN is passed to the model, which was trained with it.
+    members : sequence of Member
+        At least one.
+    inputs : mapping of name to float32, shape (n, ...)
+        What the graphs read by that name; NaN is passed to the model, which was trained with it.
 
     Returns
     -------
-    float64, shape (n,)
+    mapping of name to float64, shape (n, width)
 
     Raises
     ------
     ScoresInvalid
-        A model gave something other than one number a row.
+        A model gave something other than its heads' numbers of each row.
     """
-    total = np.zeros(len(inputs), dtype=np.float64)
-    for model in models:
-        session = open_session(model)
-        output = np.asarray(session.run([OUTPUT], {INPUT: inputs})[0], dtype=np.float64)
-        if output.size != len(inputs):
-            raise ScoresInvalid(f"{len(inputs)} rows gave scores of shape {output.shape}", fix="Publish another bundle")
-        total += output.reshape(len(inputs))
-        del session  # its arena is freed before the next one is opened
-    return total / len(models)
+    rows = len(next(iter(inputs.values())))
+    totals: Outputs = {}
+    weights: dict[str, float] = {}
+    for member in members:
+        for name, values in _run(member, inputs, rows).items():
+            totals[name] = totals.get(name, 0.0) + member.weight * values
+            weights[name] = weights.get(name, 0.0) + member.weight
+    return {name: total / weights[name] for name, total in totals.items()}
+
+
+def predict(models: Sequence[bytes], inputs: NDArray[np.float32]) -> Floats:
+    """Mean score of models that map `features` float32 (n, ...) to `score` float32 (n,) or (n, 1); float64 (n,)."""
+    return infer([Member(model) for model in models], {FEATURES: inputs})[SCORE][:, 0]
+
+
+def _run(member: Member, inputs: Inputs, rows: int) -> Outputs:
+    session = open_session(member.model)
+    wanted = [given.name for given in session.get_inputs()]
+    found: Outputs = {name: np.empty((rows, width)) for name, width in member.heads.items()}
+    for block in _blocks(inputs, rows):
+        given = {name: inputs[name][block] for name in wanted}
+        outputs = session.run(list(found), given)
+        for values, output in zip(found.values(), outputs, strict=True):
+            part = values[block]
+            if output.size != part.size:
+                raise ScoresInvalid(f"{len(part)} rows gave scores of shape {output.shape}", fix="Publish another bundle")
+            part[...] = output.reshape(part.shape)
+    return found  # the session's arena is freed before the next one is opened
+
+
+def _blocks(inputs: Inputs, rows: int) -> Iterator[slice]:
+    """All rows of a table at once, which takes little; those of windows and images by blocks."""
+    if all(values.ndim <= 2 for values in inputs.values()) or not rows:
+        yield slice(0, rows)
+        return
+    size = max(1, BLOCK_VALUES * rows // sum(values.size for values in inputs.values()))
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))

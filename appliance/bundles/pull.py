@@ -18,10 +18,9 @@ from appliance.bundles.store import BundleStore
 from appliance.market.store import BarsFile, MarketStore
 from appliance.storage.download import PART, bring
 from appliance.storage.published_store import PublishedStore
-from signals.bundle import BundleManifest, Policy, Role
+from signals.bundle import Policy, Role, read_bundle_manifest
 from signals.bundle.layout import TRADED, find_latest, latest_of, places_of
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.seal import parse
 from signals.errors import BadDataset, BundleRefused, StoreUnreachable
 from signals.market.actions import Action
 from signals.market.manifest import FileRecord, FileRole, Manifest
@@ -184,7 +183,7 @@ def _require_no_lesser(fetched: Path, bundles: BundleStore, roles: Sequence[Role
     role, path = bundles.role(), fetched / MANIFEST_NAME
     if role not in roles or not path.exists():
         return
-    offered = parse(path.read_bytes(), BundleManifest, MANIFEST_NAME).role
+    offered = read_bundle_manifest(path.read_bytes(), MANIFEST_NAME).role
     if offered in roles[roles.index(role) + 1 :]:
         raise BundleRefused(
             f"a {role} is in force, and the store offers an {offered} in its place",
@@ -227,7 +226,7 @@ def fetch_bundle(store: PublishedStore, folder: str, to: Path, *, sleeves: Seque
         raw = store.find(f"{place}/{folder}/{MANIFEST_NAME}")
         if raw is None:
             continue
-        listed = latest_of(parse(raw, BundleManifest, f"{folder}/{MANIFEST_NAME}"), place)
+        listed = latest_of(read_bundle_manifest(raw, f"{folder}/{MANIFEST_NAME}"), place)
         for name in listed.files:
             store.fetch(f"{place}/{folder}/{name}", to / name)
         return True

@@ -28,23 +28,23 @@ from pydantic import Field
 from appliance.system.ports import Fs
 from signals.bundle import (
     Bundle,
-    BundleManifest,
     HighWater,
     Keyset,
     Policy,
     PublicKey,
     Role,
     RollbackGrant,
+    read_bundle_manifest,
     read_grant,
     read_keyset,
     verify,
 )
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.proof import reproduce_in_child
+from signals.bundle.proof import infer_in_child
 from signals.bundle.seal import Document, parse
-from signals.bundle.verification import Reproduce
+from signals.bundle.verification import Infer
 from signals.errors import BundleRefused, FixInput
-from signals.inference import predict
+from signals.inference import infer
 
 ROOT_FILE, KEYSET_FILE, ACTIVATED_FILE = "root.pub", "keyset.json", "activated.json"
 HIGH_WATER_FILE, CURRENT_FILE = "high_water.json", "current.json"
@@ -108,7 +108,7 @@ class BundleStore:
         How golden vectors are reproduced before activation; a limited child process by default.
     """
 
-    def __init__(self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Reproduce = reproduce_in_child) -> None:
+    def __init__(self, folder: Path, fs: Fs, *, keys: Path | None = None, prove: Infer = infer_in_child) -> None:
         self._folder, self._fs, self._prove = folder, fs, prove
         self._keys = keys or folder
 
@@ -197,7 +197,7 @@ class BundleStore:
         pointer = self.current()
         content = self._fs.read(self._folder / pointer.folder / MANIFEST_NAME) if pointer else None
         try:
-            return parse(content, BundleManifest, MANIFEST_NAME).role if content is not None else None
+            return read_bundle_manifest(content, MANIFEST_NAME).role if content is not None else None
         except BundleRefused:
             return None  # `load` says so
 
@@ -242,7 +242,7 @@ class BundleStore:
         if pointer.grant is not None:
             self._read_grant(pointer.grant.encode())
         bundle = verify(
-            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=predict
+            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=infer
         )
         if bundle.sha256 != pointer.sha256:
             raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, fix="Run `appliance pull`")

@@ -30,6 +30,9 @@ from appliance.schedule.timetable import table_of
 from appliance.system.ports import Severity
 from portfolio.policy.blend import MOST_MISSING
 from signals.bundle import Bundle
+from signals.bundle.profiles import ProfileName
+from signals.bundle.proof import infer_in_child
+from signals.bundle.verification import Infer
 from signals.errors import (
     BundleRefused,
     DataNotUsable,
@@ -43,13 +46,14 @@ from signals.errors import (
     TryAgain,
 )
 from signals.features.panel import FeaturePanel
+from signals.inference import infer
 from signals.market.bars import Bars
 from signals.monitoring.drift import Drift
 from signals.schedule.job_windows import windows
 from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
+from signals.scoring.scoring import newest_features, with_probabilities
 from signals.scoring.scoring import score as score_features
-from signals.sleeves import SLEEVES
 
 
 def score(session: date, deps: Deps) -> JobReport:
@@ -181,6 +185,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
                 "scoring": how.value,
                 "delivered_sha256": given.delivery.sha256 if given.delivery else None,
                 "restated": past.figures() if past else None,
+                "probability": _probability(bundle, scores),
             },
         ),
     )
@@ -212,21 +217,29 @@ class ScoredEvening:
 
 
 def _own(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps) -> ScoredEvening:
-    sleeve = SLEEVES[bundle.manifest.sleeve]
-    features = sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof)
+    features = newest_features(bundle, deps.market.bars, asof)
     try:
-        scores = score_features(bundle, features)
+        scores = score_features(bundle, features, run=runner(bundle))
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
     before = accepted(deps, asof, slot.sleeve)
     return ScoredEvening(
         scores,
-        score_drift(deps, bundle, features, scores).score,
+        score_drift(deps, bundle, features.newest(), scores).score,
         judge(deps, bundle, features, scores, before),
         features=_kept(asof, bundle, features, deps),
         past=_restated(before),
     )
+
+
+def _probability(bundle: Bundle, scores: Scores) -> dict[str, str | float] | None:
+    """Event of the bundle's map, and the lowest, middle and highest probability that it gives to a name tonight."""
+    calibration = bundle.manifest.heads[0].calibration
+    if scores.probabilities is None or calibration is None:
+        return None
+    said = scores.probabilities
+    return {"event": calibration.event, "lowest": float(said.min()), "median": float(np.median(said)), "highest": float(said.max())}
 
 
 def _restated(before: Accepted | None) -> Restatement | None:
@@ -264,7 +277,7 @@ def _delivered(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps
         _record_invalid(session, deps, error)
         raise
     drift = delivered_drift(deps, bundle, found.scores)
-    return ScoredEvening(found.scores, drift, judge_delivered(deps, bundle, found.scores), found)
+    return ScoredEvening(with_probabilities(bundle, found.scores), drift, judge_delivered(deps, bundle, found.scores), found)
 
 
 def _fetched(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Delivery:
@@ -297,8 +310,13 @@ def _said_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
         return found.scores
-    sleeve = SLEEVES[bundle.manifest.sleeve]
-    return score_features(bundle, sleeve.features(deps.market.bars(asof, sleeve.lookback_sessions), asof))
+    return score_features(bundle, newest_features(bundle, deps.market.bars, asof), run=runner(bundle))
+
+
+def runner(bundle: Bundle) -> Infer:
+    """Where the bundle's models run: trees and tables here, within what was measured, networks in a limited child."""
+    is_table = all(member.profile is ProfileName.TABLE_1 for member in bundle.manifest.members)
+    return infer if is_table else infer_in_child
 
 
 def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:

@@ -102,8 +102,9 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
     found.append(continuity.step(table, then, now, before.lag))
     recomputed: Figure = NOT_YET
     if before.again is not None:
-        again = _evening(table, *before.again.at(record.asof), before.again.names, _rescored(bundle, record, values))
-        found.append(continuity.recomputed(then, again))
+        rescored = _rescored(bundle, record, values)
+        again = _evening(table, *before.again.at(record.asof), before.again.names, rescored)
+        found.append(continuity.recomputed(then if rescored else _evening(table, record.symbols, values, record.names, {}), again))
         recomputed = found[-1].ratio
     return Continuity(found[1].ratio, found[0].ratio, recomputed, _beyond(found))
 
@@ -137,7 +138,12 @@ def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
 
 
 def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:
-    """Scores that this program gives now to the values that were read then: another sign or order is another program."""
+    """Scores that this program gives now to the values that were read then: another sign or order is another program.
+
+    None of a bundle that reads earlier sessions too: one evening's record does not hold them.
+    """
+    if bundle.manifest.view.sessions > 1:
+        return {}
     panel = FeaturePanel(days_array((record.asof,)), record.symbols, record.names, values[None], np.ones((1, len(values)), dtype=bool))
     scores = score(bundle, panel)
     return dict(zip(scores.symbols, scores.values, strict=True))

@@ -9,6 +9,7 @@ from signals.bundle.golden import Golden
 from signals.bundle.grant import DataGrant, RollbackGrant, read_data_grant, read_grant
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, read_keyset
 from signals.bundle.manifest import BundleManifest, Part, Role
+from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import PublicKey
 from signals.bundle.verification import Bundle, HighWater, Policy, verify, verify_contents
 
@@ -27,6 +28,7 @@ __all__ = [
     "Role",
     "RollbackGrant",
     "SigningKey",
+    "read_bundle_manifest",
     "read_data_grant",
     "read_folder",
     "read_grant",

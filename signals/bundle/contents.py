@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from signals.bundle.graph import MAX_MODEL_BYTES
 from signals.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME
 from signals.errors import BundleRefused
 from signals.text.wording import reason_of
 
 MAX_FILES = 64
-MAX_FILE_BYTES = MAX_MODEL_BYTES
+MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_SIGNATURE_BYTES = 16 * 1024
 MAX_TOTAL_BYTES = 200 * 1024 * 1024
 CAPS = {MANIFEST_NAME: MAX_MANIFEST_BYTES, SIGNATURE_NAME: MAX_SIGNATURE_BYTES}

@@ -1,35 +1,22 @@
 """Static checks of an ONNX graph (operators, sizes, inputs, outputs) before the runtime loads it.
 
-Only what our learners export is allowed. Everything else, known to ONNX or not, is refused: control flow and
-sub-graphs, functions, external data, sparse tensors, unknown domains, operators and fields. A field that may stand
-only once and occurs twice is refused as well, because readers disagree about which one counts.
+Only what our learners export is allowed, by the profile that the graph claims. Everything else, known to ONNX or not,
+is refused: control flow and sub-graphs, functions, external data, sparse tensors, unknown domains, operators and fields.
+A field that may stand only once and occurs twice is refused as well, because readers disagree about which one counts.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
-from signals.bundle.manifest import Graph
+from signals.bundle.profiles import PROFILES, Profile, ProfileName
 from signals.bundle.wire import FieldValue, Wire, fields, fixed32_run, only, text, varint_run
 from signals.errors import BundleRefused
 
-MAX_MODEL_BYTES = 50 * 1024 * 1024
-MAX_NODES = 1_000
 OPSETS = {"": range(9, 25), "ai.onnx.ml": range(1, 6)}
-OPERATORS = {
-    "": frozenset(
-        {
-            "Add", "Cast", "Clip", "Concat", "Div", "Flatten", "Gather", "Gemm", "Identity", "IsNaN", "MatMul", "Max",
-            "Mean", "Min", "Mul", "Neg", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Softmax",
-            "Split", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze", "Where",
-        }
-    ),
-    "ai.onnx.ml": frozenset(
-        {"ArrayFeatureExtractor", "Imputer", "Normalizer", "Scaler", "TreeEnsemble", "TreeEnsembleRegressor"}
-    ),
-}  # fmt: skip
 FLOAT = 1
 
 # Field numbers of the messages that are looked into; every other number is refused.
@@ -71,7 +58,28 @@ REASONS = {
 _RUNS = {7 << 3 | 5: fixed32_run(7), 8 << 3: varint_run(8)}
 
 
-def check_model(content: bytes, where: str) -> Graph:
+Dimensions = tuple[int | None, ...]
+"""Sizes of a tensor's axes, None where the graph leaves one open."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a checked graph is: its nodes, its operator sets, and the declared shapes of its inputs and outputs."""
+
+    nodes: int
+    opsets: dict[str, int]
+    inputs: dict[str, Dimensions]
+    outputs: dict[str, Dimensions]
+
+
+def check_model(
+    content: bytes,
+    where: str,
+    profile: ProfileName = ProfileName.TABLE_1,
+    *,
+    inputs: Collection[str] = ("features",),
+    outputs: Collection[str] = ("score",),
+) -> Graph:
     """Inspect one ONNX file and describe its graph.
 
     Parameters
@@ -80,19 +88,19 @@ def check_model(content: bytes, where: str) -> Graph:
         The file's verified bytes.
     where : str
         The file's name, for errors.
-
-    Returns
-    -------
-    Graph
-        Its operator sets, node count, and the names of its one input and one output.
+    profile : ProfileName
+        Whose operators and sizes are allowed.
+    inputs, outputs : collection of str
+        Names of the inputs that it may read, of which it reads at least one, and of the outputs that it must have.
 
     Raises
     ------
     BundleRefused
         Too large, not ONNX, or holding anything that is not allowed.
     """
-    if len(content) > MAX_MODEL_BYTES:
-        raise BundleRefused(f"{len(content)} bytes, more than {MAX_MODEL_BYTES}", where=where)
+    allowed = PROFILES[profile]
+    if len(content) > allowed.max_bytes:
+        raise BundleRefused(f"{len(content)} bytes, more than {allowed.max_bytes} of profile {profile}", where=where)
     opsets: dict[str, int] = {}
     graph: bytes | None = None
     for field in _known(content, "model", MODEL, where):
@@ -107,35 +115,39 @@ def check_model(content: bytes, where: str) -> Graph:
             raise BundleRefused("a model that configures its own runtime", where=where)
     if graph is None:
         raise BundleRefused("no graph: not an ONNX model", where=where)
-    nodes = _check_graph(graph, opsets, where)
-    return Graph(opsets=dict(sorted(opsets.items())), nodes=nodes)
+    found = _check_graph(graph, opsets, allowed, where)
+    if not found.inputs or not set(found.inputs) <= set(inputs) or sorted(found.outputs) != sorted(outputs):
+        given, made = list(found.inputs), list(found.outputs)
+        raise BundleRefused(f"maps {given} to {made}, not {list(inputs)} to {list(outputs)}", where=where)
+    return found
 
 
-def _check_graph(graph: bytes, opsets: dict[str, int], where: str) -> int:
-    nodes, inputs, outputs = 0, list[str](), list[str]()
+def _check_graph(graph: bytes, opsets: dict[str, int], allowed: Profile, where: str) -> Graph:
+    nodes = 0
+    inputs, outputs = dict[str, Dimensions](), dict[str, Dimensions]()
     initializers = set[str]()
     for field in _known(graph, "graph", GRAPH, where):
         content = only(field.number, Wire.BYTES, field, where).content
         if field.number == 1:
             nodes += 1
-            if nodes > MAX_NODES:
-                raise BundleRefused(f"more than {MAX_NODES} nodes", where=where)
-            _check_node(content, opsets, where)
+            if nodes > allowed.max_nodes:
+                raise BundleRefused(f"more than {allowed.max_nodes} nodes", where=where)
+            _check_node(content, opsets, allowed, where)
         elif field.number == 5:
             initializers.add(_check_tensor(content, where))
-        elif field.number == 11:
-            inputs.append(_value(content, where))
-        elif field.number == 12:
-            outputs.append(_value(content, where))
-    inputs = [name for name in inputs if name not in initializers]
-    if inputs != ["features"] or outputs != ["score"]:
-        raise BundleRefused(f"maps {inputs} to {outputs}, not ['features'] to ['score']", where=where)
+        elif field.number in (11, 12):
+            name, shape = _value(content, where)
+            side = inputs if field.number == 11 else outputs
+            if name in side:
+                raise BundleRefused(f"{name!r} is declared twice", where=where)
+            side[name] = shape
     if nodes == 0:
         raise BundleRefused("a graph without nodes", where=where)
-    return nodes
+    inputs = {name: shape for name, shape in inputs.items() if name not in initializers}
+    return Graph(nodes, dict(sorted(opsets.items())), inputs, outputs)
 
 
-def _check_node(node: bytes, opsets: dict[str, int], where: str) -> None:
+def _check_node(node: bytes, opsets: dict[str, int], allowed: Profile, where: str) -> None:
     operator, domain = "", ""
     for field in _known(node, "node", NODE, where):
         content = only(field.number, Wire.BYTES, field, where).content
@@ -145,9 +157,9 @@ def _check_node(node: bytes, opsets: dict[str, int], where: str) -> None:
             domain = _domain(content, where)
         elif field.number == 5:
             _check_attribute(content, where)
-    if domain not in OPERATORS or domain not in opsets:
+    if domain not in allowed.operators or domain not in opsets:
         raise BundleRefused(f"operator domain {domain!r} is not allowed", where=where)
-    if operator not in OPERATORS[domain]:
+    if operator not in allowed.operators[domain]:
         raise BundleRefused(f"operator {operator!r} of domain {domain or 'ai.onnx'!r} is not allowed", where=where)
 
 
@@ -184,26 +196,37 @@ def _domain(content: bytes, where: str) -> str:
     return "" if name == "ai.onnx" else name  # two spellings of the default domain
 
 
-def _value(content: bytes, where: str) -> str:
-    """Name of a graph input or output, which must be a tensor of float32."""
-    name, element = "", 0
+def _value(content: bytes, where: str) -> tuple[str, Dimensions]:
+    """Name and shape of a graph input or output, which must be a tensor of float32."""
+    name, element, shape = "", 0, Dimensions()
     for field in fields(content, where):
         if field.number == 1:
             name = text(only(1, Wire.BYTES, field, where).content, where)
         elif field.number == 2:
-            element = _element_type(only(2, Wire.BYTES, field, where).content, where)
+            element, shape = _tensor_type(only(2, Wire.BYTES, field, where).content, where)
     if element != FLOAT:
         raise BundleRefused(f"{name!r} is not a tensor of float32", where=where)
-    return name
+    return name, shape
 
 
-def _element_type(content: bytes, where: str) -> int:
+def _tensor_type(content: bytes, where: str) -> tuple[int, Dimensions]:
+    element, shape = 0, list[int | None]()
     for outer in fields(content, where):
-        if outer.number == 1:
-            for inner in fields(only(1, Wire.BYTES, outer, where).content, where):
-                if inner.number == 1:
-                    return only(1, Wire.VARINT, inner, where).integer
-    return 0
+        if outer.number != 1:
+            continue
+        for inner in fields(only(1, Wire.BYTES, outer, where).content, where):
+            if inner.number == 1:
+                element = only(1, Wire.VARINT, inner, where).integer
+            elif inner.number == 2:
+                dimensions = fields(only(2, Wire.BYTES, inner, where).content, where)
+                shape += [_size(only(1, Wire.BYTES, one, where).content, where) for one in dimensions]
+    return element, tuple(shape)
+
+
+def _size(dimension: bytes, where: str) -> int | None:
+    """Size of one axis; None where it has a name or nothing."""
+    sizes = [only(1, Wire.VARINT, field, where).integer for field in fields(dimension, where) if field.number == 1]
+    return sizes[0] if len(sizes) == 1 else None
 
 
 def _known(message: bytes, kind: str, names: dict[int, str], where: str, *, runs: bool = False) -> Iterator[FieldValue]:

@@ -1,8 +1,10 @@
-"""Recomputes a bundle's golden scores in a child process with limits on memory and time.
+"""Runs a bundle's models in a child process with limits on memory and time.
 
 The child limits itself before it loads the runtime. It speaks length-prefixed bytes over its pipes: no pickle.
-Request:  uint32 header length, header JSON (rows, columns, sizes of the models), inputs as float32, models.
-Response: scores as little-endian float64, exactly one a row.
+Request:  uint32 header length, header JSON, the inputs as little-endian float32, the models. The header names each
+          input with its shape, and each model with its size, its weight and its heads with their widths.
+Response: the heads' outputs as little-endian float64, exactly rows x width each, in the order in which the header first
+          names them.
 """
 
 from __future__ import annotations
@@ -14,56 +16,71 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from signals.bundle.profiles import PROFILES, ProfileName
 from signals.errors import BundleRefused
-from signals.market.bars import Floats
+from signals.inference import Inputs, Member, Outputs, infer
 
 WALL_SECONDS = 60
 CPU_SECONDS = 20
 ADDRESS_SPACE_BYTES = 3 * 1024**3
-DATA_BYTES = 256 * 1024**2
-DATA_BYTES_PER_MODEL_BYTE = 24
-"""What the child may hold: the runtime takes 140 MB, and 14 bytes a byte of a tree ensemble were measured."""
+DATA_BYTES = PROFILES[ProfileName.TABLE_1].data_bytes
+INPUT_COPIES = 3
+"""The request, the arrays in it and the block that a model reads."""
 FILE_BYTES = 0
 FIRST_TO_GO = b"1000"
 _LENGTH = struct.Struct("<I")
 
 
-def reproduce_in_child(models: Sequence[bytes], inputs: NDArray[np.float32]) -> Floats:
-    """Score `inputs` (float32, n x F) with `models` in a limited child process; float64 (n,).
+def infer_in_child(members: Sequence[Member], inputs: Inputs) -> Outputs:
+    """Return what `signals.inference.infer` returns, computed in a limited child process.
 
     Raises
     ------
     BundleRefused
-        The child crashed, was killed by a limit, took too long, or did not answer one number a row.
+        The child crashed, was killed by a limit, took too long, or did not answer the heads' numbers of each row.
     """
-    header = json.dumps({"rows": inputs.shape[0], "columns": inputs.shape[1], "models": [len(m) for m in models]})
-    request = _LENGTH.pack(len(header)) + header.encode() + inputs.astype("<f4").tobytes() + b"".join(models)
+    rows = len(next(iter(inputs.values())))
+    widths = {name: width for member in members for name, width in member.heads.items()}
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(models))],
-            input=request,
+            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(members, inputs))],
+            input=_request(members, inputs),
             capture_output=True,
             timeout=WALL_SECONDS,
             check=False,
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
-        raise BundleRefused(f"scoring the golden vectors took more than {WALL_SECONDS} s") from None
+        raise BundleRefused(f"running the model took more than {WALL_SECONDS} s") from None
     if child.returncode != 0:
         last = child.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit {child.returncode}"]
         raise BundleRefused(f"the model cannot be run: {last[0][:200]}")
-    if len(child.stdout) != 8 * inputs.shape[0]:
-        raise BundleRefused(f"{inputs.shape[0]} golden vectors gave {len(child.stdout)} bytes of scores")
-    return np.frombuffer(child.stdout, dtype="<f8").astype(np.float64)
+    if len(child.stdout) != 8 * rows * sum(widths.values()):
+        raise BundleRefused(f"{rows} rows gave {len(child.stdout)} bytes of scores")
+    found = np.frombuffer(child.stdout, dtype="<f8").astype(np.float64)
+    ends = np.cumsum([rows * width for width in widths.values()])
+    return {name: part.reshape(rows, widths[name]) for name, part in zip(widths, np.split(found, ends[:-1]), strict=True)}
 
 
-def data_bytes(models: Sequence[bytes]) -> int:
+def data_bytes(members: Sequence[Member], inputs: Inputs) -> int:
     """Memory that the child may take for these models: what is asked for beyond it fails inside the child."""
-    return DATA_BYTES + DATA_BYTES_PER_MODEL_BYTE * sum(map(len, models))
+    profiles = [PROFILES[ProfileName(member.profile)] for member in members]
+    models = sum(one.data_bytes_per_model_byte * len(member.model) for one, member in zip(profiles, members, strict=True))
+    return max(one.data_bytes for one in profiles) + models + INPUT_COPIES * sum(values.nbytes for values in inputs.values())
+
+
+def _request(members: Sequence[Member], inputs: Inputs) -> bytes:
+    header = {
+        "inputs": [{"name": name, "shape": values.shape} for name, values in inputs.items()],
+        "members": [{"size": len(one.model), "weight": one.weight, "heads": dict(one.heads)} for one in members],
+    }
+    text = json.dumps(header).encode()
+    arrays = [values.astype("<f4").tobytes() for values in inputs.values()]
+    return b"".join([_LENGTH.pack(len(text)), text, *arrays, *(one.model for one in members)])
 
 
 def limit(data: int = DATA_BYTES) -> None:  # pragma: no cover - binds its whole process; a test reads it in a child
@@ -82,19 +99,18 @@ def limit(data: int = DATA_BYTES) -> None:  # pragma: no cover - binds its whole
 
 
 def _answer(request: bytes) -> bytes:
-    from signals.inference import predict
-
     (size,) = _LENGTH.unpack_from(request)
-    header = json.loads(request[_LENGTH.size : _LENGTH.size + size])
     position = _LENGTH.size + size
-    shape = (header["rows"], header["columns"])
-    inputs = np.frombuffer(request, dtype="<f4", count=shape[0] * shape[1], offset=position).reshape(shape)
-    position += inputs.nbytes
-    models = []
-    for length in header["models"]:
-        models.append(request[position : position + length])
-        position += length
-    return predict(models, np.ascontiguousarray(inputs, dtype=np.float32)).astype("<f8").tobytes()
+    header = json.loads(request[_LENGTH.size : position])
+    inputs, members = {}, []
+    for one in header["inputs"]:
+        values = np.frombuffer(request, dtype="<f4", count=prod(one["shape"]), offset=position)
+        inputs[one["name"]] = np.asarray(values.reshape(one["shape"]), dtype=np.float32)
+        position += values.nbytes
+    for one in header["members"]:
+        members.append(Member(request[position : position + one["size"]], one["heads"], one["weight"]))
+        position += one["size"]
+    return b"".join(values.astype("<f8").tobytes() for values in infer(members, inputs).values())
 
 
 if __name__ == "__main__":  # pragma: no cover - runs in the child only

@@ -17,26 +17,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from signals.bundle.arrays import Arrays, unpacked
 from signals.bundle.contents import Contents, read_folder
-from signals.bundle.golden import Golden
+from signals.bundle.golden import Golden, read_golden
 from signals.bundle.grant import RollbackGrant
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import Keyset, require_signers
-from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS, MANIFEST_NAME, SIGNATURE_NAME, BundleManifest, Part, Role
-from signals.bundle.proof import reproduce_in_child
-from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, valid_signers
+from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS, MANIFEST_NAME, SIGNATURE_NAME, BundleFile, BundleManifest, Part, Role
+from signals.bundle.proof import infer_in_child
+from signals.bundle.reading import read_bundle_manifest
+from signals.bundle.seal import MANIFEST_KIND, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.files import sha256_of
-from signals.market.bars import Floats
+from signals.inference import Inputs, Member, Outputs
 from signals.market.sessions import Calendar
 
 FeatureSpec = tuple[tuple[str, str, int], ...]
-Reproduce = Callable[[Sequence[bytes], NDArray[np.float32]], Floats]
+Infer = Callable[[Sequence[Member], Inputs], Outputs]
+"""How models are run: `infer` in this process, `infer_in_child` in a limited one."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,10 @@ class Bundle:
     golden : Golden
     drift_reference : mapping
         See `signals.monitoring.drift.reference`.
+    parameters : mapping of name to float64 array
+        Numbers that a program of its own reads, such as those of a hidden Markov model.
+    bank : mapping of name to array
+        `vectors`, float16 (n, length) of the head `manifest.bank_head`, and their outcomes, float32 (n,); or nothing.
     signers : tuple of str
         Key ids that counted, sorted.
     age_sessions : int
@@ -114,17 +121,24 @@ class Bundle:
     contents: Contents
     golden: Golden
     drift_reference: Mapping[str, JsonValue]
+    parameters: Arrays
+    bank: Arrays
     signers: tuple[str, ...]
     age_sessions: int
     age_limit_sessions: int
 
     @property
     def models(self) -> tuple[bytes, ...]:
-        """Bytes of the ONNX files, in the manifest's order; the score is their mean."""
+        """Bytes of the ONNX files, in the manifest's order."""
         return tuple(self.contents.files[file.path] for file in self.manifest.of(Part.MODEL))
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Its models, with their heads and their weights."""
+        return _members(self.manifest, self.contents)
 
-def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Reproduce = reproduce_in_child) -> Bundle:
+
+def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Infer = infer_in_child) -> Bundle:
     """Read `folder` once and verify what was read.
 
     Parameters
@@ -134,7 +148,7 @@ def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Reproduce
         Already checked against the trusted root (`read_keyset`).
     policy : Policy
     reproduce : callable, optional
-        (models, inputs) -> scores. The default runs in a limited child process.
+        How the golden vectors are computed. The default runs in a limited child process.
 
     Raises
     ------
@@ -144,14 +158,14 @@ def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Reproduce
     return verify_contents(read_folder(folder), keyset, policy, reproduce=reproduce)
 
 
-def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, reproduce: Reproduce) -> Bundle:
+def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, reproduce: Infer) -> Bundle:
     """Verify a folder that has already been read; see `verify`."""
     where = contents.where
     raw = _needed(contents, MANIFEST_NAME)
     signatures = _needed(contents, SIGNATURE_NAME)
     signers = valid_signers(MANIFEST_KIND, raw, signatures, keyset.public_keys(), f"{where}/{SIGNATURE_NAME}")
     counted = require_signers(signers, keyset, policy.today, where)
-    manifest = parse(raw, BundleManifest, f"{where}/{MANIFEST_NAME}")
+    manifest = read_bundle_manifest(raw, f"{where}/{MANIFEST_NAME}")
     if manifest.keyset_version > keyset.version:
         raise BundleRefused(
             f"signed under key set {manifest.keyset_version}, newer than {keyset.version}", where=where, fix="Fetch the newest key set"
@@ -167,8 +181,9 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     drift = parse_json(contents.files[manifest.of(Part.DRIFT)[0].path], f"{where}/drift")
     if not isinstance(drift, dict):
         raise BundleRefused("the drift reference is not a mapping", where=where)
+    parameters, bank = (_arrays(manifest.of(part), contents) for part in (Part.PARAMETERS, Part.BANK))
     limit = _age_limit(manifest, policy)
-    return Bundle(manifest, sha256_of(raw), contents, golden, drift, tuple(sorted(counted)), age, limit)
+    return Bundle(manifest, sha256_of(raw), contents, golden, drift, parameters, bank, tuple(sorted(counted)), age, limit)
 
 
 def _needed(contents: Contents, name: str) -> bytes:
@@ -251,14 +266,22 @@ def _check_files(manifest: BundleManifest, contents: Contents) -> None:
 
 
 def _check_graphs(manifest: BundleManifest, contents: Contents) -> None:
-    nodes, opsets = 0, dict[str, int]()
-    for file in manifest.of(Part.MODEL):
-        graph = check_model(contents.files[file.path], f"{contents.where}/{file.path}")
-        nodes = max(nodes, graph.nodes)
-        for domain, version in graph.opsets.items():
-            opsets[domain] = max(opsets.get(domain, 0), version)
-    if (nodes, opsets) != (manifest.graph.nodes, manifest.graph.opsets):
-        raise BundleRefused("the ONNX files are not what the manifest describes", where=contents.where)
+    inputs, widths = manifest.input_shapes(), manifest.head_widths()
+    for member in manifest.members:
+        where = f"{contents.where}/{member.path}"
+        graph = check_model(contents.files[member.path], where, member.profile, inputs=inputs, outputs=member.heads)
+        for name, shape in graph.inputs.items():
+            _check_shape(name, shape, inputs[name], where)
+        for name, shape in graph.outputs.items():
+            _check_shape(name, shape or (None,), (widths[name],) if len(shape) != 1 or widths[name] > 1 else (), where)
+
+
+def _check_shape(name: str, declared: Sequence[int | None], row: tuple[int, ...], where: str) -> None:
+    """Raise `BundleRefused` where a graph declares another shape than rows of `row`; what it leaves open is not compared."""
+    sizes = declared[1:]
+    if len(sizes) != len(row) or any(size not in (None, wanted) for size, wanted in zip(sizes, row, strict=True)):
+        shown = ", ".join("?" if size is None else str(size) for size in declared)
+        raise BundleRefused(f"{name!r} has the shape ({shown}), not rows of {row}", where=where)
 
 
 def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
@@ -279,14 +302,31 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
         )
 
 
-def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Reproduce) -> Golden:
+def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Infer) -> Golden:
     path = manifest.of(Part.GOLDEN)[0].path
-    golden = Golden.from_bytes(contents.files[path], f"{contents.where}/{path}")
-    if golden.inputs.shape[1] != len(manifest.features):
-        raise BundleRefused(f"golden vectors of {golden.inputs.shape[1]} features, not {len(manifest.features)}", where=contents.where)
-    models = tuple(contents.files[file.path] for file in manifest.of(Part.MODEL))
-    golden.check(reproduce(models, golden.inputs), manifest.golden_tolerance_sd, contents.where)
+    golden = read_golden(manifest, contents.files[path], f"{contents.where}/{path}")
+    golden.check(reproduce(_members(manifest, contents), golden.inputs), manifest.golden_tolerance_sd, contents.where)
     return golden
+
+
+def _members(manifest: BundleManifest, contents: Contents) -> tuple[Member, ...]:
+    widths = manifest.head_widths()
+    return tuple(
+        Member(contents.files[line.path], {name: widths[name] for name in line.heads}, line.weight, line.profile)
+        for line in manifest.members
+    )
+
+
+def _arrays(files: Sequence[BundleFile], contents: Contents) -> Arrays:
+    """Arrays of a part that a bundle may have; none where it has not. They are finite, or refused."""
+    found: dict[str, Any] = {}
+    for file in files:
+        where = f"{contents.where}/{file.path}"
+        for name, values in unpacked(contents.files[file.path], file.arrays, where).items():
+            if not np.isfinite(values).all():
+                raise BundleRefused(f"{name!r} is not finite", where=where, fix="Publish another bundle")
+            found[name] = values
+    return found
 
 
 def first_difference(listed: FeatureSpec, computed: FeatureSpec) -> str:

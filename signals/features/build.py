@@ -33,14 +33,19 @@ def panel(table: Table, names: tuple[str, ...], bars: Bars) -> FeaturePanel:
     return _assemble(table, names, FeatureInputs.of(bars), bars.symbols, bars.sessions, bars.eligible)
 
 
-def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookback_sessions: int) -> FeaturePanel:
-    """Features of the session `asof` only, from the `lookback_sessions` rows that end there.
+def newest(table: Table, names: tuple[str, ...], bars: Bars, asof: date, lookback_sessions: int, sessions: int = 1) -> FeaturePanel:
+    """Features of the newest `sessions` that end at `asof`, from the `lookback_sessions` rows that end at each.
+
+    Of more than one session those that `bars` does not hold are left out: a window shows them as missing.
 
     Raises
     ------
     NotASession
         `asof` is not a session of `bars`.
     """
+    if sessions > 1:
+        read = bars.until(asof, lookback_sessions + sessions - 1)
+        return _assemble(table, names, FeatureInputs.of(read), read.symbols, read.sessions[-sessions:], read.eligible[-sessions:])
     market_sessions = max((feature.lookback_sessions for feature in table if feature.is_cross_sectional), default=0)
     history = FeatureInputs.newest(bars, asof, lookback_sessions, market_sessions)
     row = bars.index(asof)
@@ -57,7 +62,7 @@ def _assemble(
         block = slice(first, first + width)
         columns = history.columns(first, first + width)
         for position, feature in enumerate(table):
-            by_feature[position, :, block] = feature.evaluate(columns)
+            by_feature[position, :, block] = feature.evaluate(columns)[-len(sessions) :]
     ranked = [position for position, feature in enumerate(table) if feature.is_ranked]
     for place, position in enumerate(ranked, start=len(table)):
         by_feature[place] = rank(by_feature[position], eligible)

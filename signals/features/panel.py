@@ -104,6 +104,10 @@ class FeaturePanel:
         chosen = np.flatnonzero(self.eligible[position])
         return tuple(self.symbols[c] for c in chosen), self.values[position, chosen]
 
+    def newest(self) -> FeaturePanel:
+        """Return the newest session alone."""
+        return FeaturePanel(self.sessions[-1:], self.symbols, self.names, self.values[-1:], self.eligible[-1:])
+
 
 def spec_hash(rows: list[tuple[str, str, int]]) -> str:
     """SHA-256 over ordered (name, units, look-back) rows: a bundle and a device agree on features or do not score."""

@@ -25,6 +25,8 @@ class Scores:
         Finite.
     source : str
         Identity of what produced them: the bundle's sha256.
+    probabilities : float64, shape (N,), optional
+        Of the event that the bundle's map is for, strictly between 0 and 1; None where it has no map.
     """
 
     asof: date
@@ -32,6 +34,7 @@ class Scores:
     symbols: tuple[str, ...]
     values: Floats
     source: str
+    probabilities: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.symbols),):
@@ -46,6 +49,10 @@ class Scores:
                 fix="Check the features of this session",
             )
         self.values.setflags(write=False)
+        if self.probabilities is not None:
+            if self.probabilities.shape != self.values.shape or not ((self.probabilities > 0.0) & (self.probabilities < 1.0)).all():
+                raise ScoresInvalid("a probability is not between 0 and 1, or they are not one a score", fix="Publish another bundle")
+            self.probabilities.setflags(write=False)
 
 
 def tied_share(values: Floats) -> float:

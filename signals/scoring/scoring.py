@@ -1,42 +1,130 @@
-"""Scores a feature panel with a bundle's models, with the same function on both hosts."""
+"""Scores a feature panel with a bundle's models, with the same functions on both hosts.
+
+Entry points: `newest_features` computes what the bundle's view reads, `outputs` runs its models, `score` ranks by its
+first head.
+"""
 
 from __future__ import annotations
 
-from signals.bundle.verification import Bundle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from math import prod
+
+import numpy as np
+
+from signals.bundle.calibration import probabilities, ranked
+from signals.bundle.manifest import FEATURES
+from signals.bundle.verification import Bundle, Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
-from signals.inference import predict
+from signals.heads import ScoreHead
+from signals.inference import Outputs, infer
+from signals.market.bars import Bars, Floats
 from signals.scoring.scores import Scores
+from signals.sleeves import SLEEVES
+
+BLOCK_VALUES = 2**23
+"""Numbers that are gathered at once: an evening's table is one block, its windows or images several."""
 
 
-def score(bundle: Bundle, features: FeaturePanel) -> Scores:
-    """Score the eligible names of the panel's newest session.
+@dataclass(frozen=True, eq=False)
+class HeadOutputs:
+    """What every head of a bundle says of the eligible names of one session.
+
+    Attributes
+    ----------
+    asof : date
+    symbols : tuple of str, length n
+    raw : mapping of head to float64, shape (n, width)
+    probabilities : mapping of head to float64, shape (n, 1) or (n, width)
+        By the head's own map; only of heads that have probabilities.
+    """
+
+    asof: date
+    symbols: tuple[str, ...]
+    raw: Outputs
+    probabilities: Outputs
+
+
+def newest_features(bundle: Bundle, trailing: Callable[[date, int], Bars], asof: date) -> FeaturePanel:
+    """Features of the sessions that the bundle's view reads, the last one `asof`.
+
+    Parameters
+    ----------
+    trailing : callable
+        (asof, sessions) -> the bars of so many sessions that end there.
+    """
+    sleeve, reach = SLEEVES[bundle.manifest.sleeve], bundle.manifest.view.sessions
+    return sleeve.features(trailing(asof, sleeve.lookback_sessions + reach - 1), asof, reach)
+
+
+def outputs(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> HeadOutputs:
+    """Run the models on the eligible names of the panel's newest session.
 
     Parameters
     ----------
     bundle : Bundle
         Verified; its models are loaded from the verified bytes.
     features : FeaturePanel
-        Its newest session is `asof`; earlier ones are not read.
+        Its newest session is `asof`; the earlier ones that the view reads are missing where the panel does not hold
+        them.
+    run : callable, optional
+        `infer` in this process, `infer_in_child` in a limited one.
+
+    Raises
+    ------
+    ScoresInvalid
+        The panel's features are not the bundle's, in its order, or an output is not finite, or the models read more than
+        features.
+    DataNotUsable
+        No name is eligible.
+    """
+    manifest = bundle.manifest
+    check_names(manifest.feature_names, features.names)
+    if manifest.inputs:
+        raise ScoresInvalid(f"the models read {manifest.inputs[0].name!r}, which features do not give", fix="Update the device")
+    asof = features.sessions[-1].astype(object)
+    chosen = np.flatnonzero(features.eligible[-1])
+    if not chosen.size:
+        raise DataNotUsable("no eligible name to score", where=str(asof), fix="Look at the audit of this session")
+    size = max(1, BLOCK_VALUES // prod(manifest.view.shape(len(features.names))))
+    parts = []
+    for start in range(0, len(chosen), size):
+        column = chosen[start : start + size]
+        t = np.full(len(column), len(features.sessions) - 1)
+        parts.append(run(bundle.members, {FEATURES: manifest.view.rows(features, t, column)}))
+    raw = {line.name: np.concatenate([part[line.name] for part in parts]) for line in manifest.heads}
+    said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in manifest.heads}
+    symbols = tuple(features.symbols[c] for c in chosen)
+    return HeadOutputs(asof, symbols, raw, {name: values for name, values in said.items() if values is not None})
+
+
+def score(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> Scores:
+    """Score the eligible names of the panel's newest session by the bundle's first head; raises as `outputs`.
 
     Returns
     -------
     Scores
         One finite float64 per eligible symbol; `source` is the bundle's sha256.
-
-    Raises
-    ------
-    ScoresInvalid
-        The panel's features are not the bundle's, in its order, or a score is not finite.
-    DataNotUsable
-        No name is eligible.
     """
-    check_names(bundle.manifest.feature_names, features.names)
-    asof = features.sessions[-1].astype(object)
-    symbols, rows = features.at(asof)
-    if not symbols:
-        raise DataNotUsable("no eligible name to score", where=str(asof), fix="Look at the audit of this session")
-    return Scores(asof, bundle.manifest.sleeve, symbols, predict(bundle.models, rows), bundle.sha256)
+    found, line = outputs(bundle, features, run=run), bundle.manifest.heads[0]
+    values = ranked(line.head, line.calibration, found.raw[line.name])
+    return Scores(found.asof, bundle.manifest.sleeve, found.symbols, values, bundle.sha256, _of_event(found, line.name))
+
+
+def with_probabilities(bundle: Bundle, scores: Scores) -> Scores:
+    """Return delivered scores of the bundle with the probabilities of its map, where it is one of scores."""
+    line = bundle.manifest.heads[0]
+    is_of_scores = isinstance(line.head, ScoreHead) and line.calibration is not None
+    said = probabilities(line.head, line.calibration, scores.values) if is_of_scores else None
+    return replace(scores, probabilities=said)
+
+
+def _of_event(found: HeadOutputs, head: str) -> Floats | None:
+    """Return the probability of the event, or of the best class; None of a head that has none."""
+    said = found.probabilities.get(head)
+    return None if said is None else said[:, -1].copy()
 
 
 def check_names(listed: tuple[str, ...], computed: tuple[str, ...]) -> None:

@@ -14,8 +14,9 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from signals.bundle.manifest import HEX_64, BundleManifest
+from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import Document
-from signals.errors import FixInput
+from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of
 
 
@@ -76,7 +77,7 @@ class ShadowLog(Document):
 
     def bundles(self) -> dict[str, BundleManifest]:
         """Each source's manifest."""
-        return {digest: BundleManifest.model_validate_json(text) for digest, text in self.manifests.items()}
+        return {digest: read_bundle_manifest(text.encode(), "its manifests") for digest, text in self.manifests.items()}
 
 
 def read_shadow_log(content: bytes, *, where: str) -> ShadowLog:
@@ -90,6 +91,8 @@ def read_shadow_log(content: bytes, *, where: str) -> ShadowLog:
     try:
         log = ShadowLog.model_validate_json(content)
         log.bundles()
+    except BundleRefused as error:
+        raise FixInput(f"not a shadow log: {error.what}", where=where, fix="Export it again by `appliance shadow --to FILE`") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

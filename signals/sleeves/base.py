@@ -57,14 +57,14 @@ class Sleeve:
         """Features of every session of `bars`."""
         return build.panel(self.table, self.names, bars)
 
-    def features(self, bars: Bars, asof: date) -> FeaturePanel:
-        """Features of the session `asof` only: the row of `panel` at `asof`, to the bit, for a fraction of the work.
+    def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
+        """Features of the `sessions` that end at `asof`: those rows of `panel`, to the bit, for a fraction of the work.
 
-        Reads the `lookback_sessions` rows of `bars` that end at `asof`; nothing after them.
+        Reads the `lookback_sessions` rows of `bars` that end at each of them; nothing after `asof`.
 
         Raises
         ------
         NotASession
             `asof` is not a session of `bars`.
         """
-        return build.newest(self.table, self.names, bars, asof, self.lookback_sessions)
+        return build.newest(self.table, self.names, bars, asof, self.lookback_sessions, sessions)

@@ -8,17 +8,16 @@ It runs on both machines that are compared, and imports nothing but the device's
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from pathlib import Path
 
 import numpy as np
 
 from appliance.tui.plot import Chart, ChartLine, rendered
-from signals.bundle import Golden, Part
-from signals.bundle.golden import MAX_TOLERANCE_SD
-from signals.bundle.proof import reproduce_in_child
-from signals.inference import predict
+from signals.bundle import Part, read_bundle_manifest
+from signals.bundle.golden import MAX_TOLERANCE_SD, read_golden
+from signals.bundle.proof import infer_in_child
+from signals.inference import SCORE, Member, infer, predict
 from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 
@@ -36,12 +35,13 @@ def main() -> None:
     panel = SLEEVES["equities_xs"].panel(load_bars(asked.data, manifest, manifest.first, manifest.last))
     newest = panel.eligible[-asked.sessions :]
     rows = np.ascontiguousarray(panel.values[-asked.sessions :][newest])
-    listed = json.loads((asked.bundle / "manifest.json").read_bytes())["files"]
-    models = [(asked.bundle / file["path"]).read_bytes() for file in listed if file["part"] == Part.MODEL]
-    (place,) = (asked.bundle / file["path"] for file in listed if file["part"] == Part.GOLDEN)
-    golden = Golden.from_bytes(place.read_bytes(), str(place))
-    again = (predict if asked.alone else reproduce_in_child)(models, golden.inputs)
-    golden.check(again, MAX_TOLERANCE_SD, str(place))
+    described = read_bundle_manifest((asked.bundle / "manifest.json").read_bytes(), "manifest.json")
+    models = [(asked.bundle / file.path).read_bytes() for file in described.of(Part.MODEL)]
+    place = asked.bundle / described.of(Part.GOLDEN)[0].path
+    golden = read_golden(described, place.read_bytes(), str(place))
+    reproduced = (infer if asked.alone else infer_in_child)([Member(model) for model in models], golden.inputs)
+    golden.check(reproduced, MAX_TOLERANCE_SD, str(place))
+    again = reproduced[SCORE][:, 0]
     chart = rendered(Chart("golden", (ChartLine("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)
     np.savez(
         asked.to,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from signals.bundle.graph import check_model
-from signals.bundle.proof import DATA_BYTES, data_bytes, reproduce_in_child
+from signals.bundle.proof import DATA_BYTES, INPUT_COPIES, data_bytes, infer_in_child
 from signals.errors import BundleRefused
+from signals.inference import FEATURES, SCORE, Member
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 from tests.fuzz.models import HOSTILE, WHOLE, WIDTH
@@ -67,7 +68,7 @@ def test_what_only_running_it_shows_is_refused_by_the_child_and_the_device_goes_
     model = HOSTILE[name]()
     check_model(model, "model.onnx")
     with pytest.raises(BundleRefused):
-        reproduce_in_child([model], golden_inputs(WIDTH))
+        infer_in_child([Member(model)], {FEATURES: golden_inputs(WIDTH)})
 
 
 def test_every_hostile_model_is_somebody_s_to_refuse() -> None:
@@ -79,7 +80,8 @@ def test_every_hostile_model_is_somebody_s_to_refuse() -> None:
 def test_the_child_s_memory_grows_with_the_model_and_suffices_for_a_large_one() -> None:
     """Thirty thousand trees, 3.4 MB: scored within 24 bytes a byte of the model beside the runtime's own."""
     model = onnx.stump_model(WIDTH, trees=30_000)
-    assert data_bytes([model]) == DATA_BYTES + 24 * len(model)
-    scores = reproduce_in_child([model], golden_inputs(WIDTH))
+    inputs = {FEATURES: golden_inputs(WIDTH)}
+    assert data_bytes([Member(model)], inputs) == DATA_BYTES + 24 * len(model) + INPUT_COPIES * inputs[FEATURES].nbytes
+    scores = infer_in_child([Member(model)], inputs)[SCORE][:, 0]
     expected = onnx.stump_scores(golden_inputs(WIDTH), trees=30_000)
     assert abs(scores - expected).max() < 1e-2  # thirty thousand float32 additions

@@ -107,6 +107,21 @@ def test_the_device_computes_the_row_that_the_trainer_learned_from(sleeve: Sleev
 
 
 @every_sleeve
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), row=st.integers(0, SESSIONS - 1), sessions=st.sampled_from([2, 5, 60]))
+def test_the_device_computes_the_window_that_the_trainer_learned_from(sleeve: Sleeve, seed: int, row: int, sessions: int) -> None:
+    """Features of several newest sessions equal the trainer's rows to the bit, whatever comes before or after them."""
+    bars = synthetic_bars(seed, sessions=SESSIONS, symbols=5, missing=0.02)
+    asof, first = day(bars, row), max(0, row + 1 - sessions)
+    trained = sleeve.panel(bars)
+    for source in (bars, bars.until(asof, sleeve.lookback_sessions + sessions - 1), with_other_future(bars, row, seed + 1)):
+        served = sleeve.features(source, asof, sessions)
+        assert list(served.sessions) == list(bars.sessions[first : row + 1])
+        assert_same_bits(served.values, trained.values[first : row + 1], sleeve.names)
+        np.testing.assert_array_equal(served.eligible, trained.eligible[first : row + 1])
+
+
+@every_sleeve
 def test_the_device_and_the_trainer_agree_on_real_bars(sleeve: Sleeve) -> None:
     bars = yf_bars(symbols=80, min_history=253)
     trained = sleeve.panel(bars)

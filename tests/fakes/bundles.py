@@ -12,9 +12,11 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signals.bundle import BundleManifest, DataKeys, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
+from signals.bundle.arrays import Arrays, described, packed
 from signals.bundle.grant import seal_grant
 from signals.bundle.keyset import seal_keyset
-from signals.bundle.manifest import BundleFile, FeatureLine, Graph, InformationCoefficient, Promotion, Trainer, identified
+from signals.bundle.manifest import BundleFile, FeatureLine, InformationCoefficient, MemberLine, ModelForm, Promotion, Trainer, identified
+from signals.bundle.profiles import profile_of
 from signals.bundle.seal import GRANT_KIND, KEYSET_KIND, MANIFEST_KIND, PublicKey, public_half, sign
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
@@ -77,7 +79,7 @@ def golden_inputs(width: int = len(SPEC), rows: int = 16) -> np.ndarray:
 
 def golden(width: int = len(SPEC)) -> Golden:
     inputs = golden_inputs(width)
-    return Golden(inputs, stump_scores(inputs))
+    return Golden.of_scores(inputs, stump_scores(inputs))
 
 
 def policy_book(t: float = 20.0, **changes: float) -> dict[str, float]:
@@ -114,17 +116,18 @@ class Recipe:
     files: Mapping[str, tuple[Part, bytes]] = field(
         default_factory=lambda: {
             "model.onnx": (Part.MODEL, stump_model(len(SPEC))),
-            "golden.json": (Part.GOLDEN, golden().to_bytes()),
             "drift.json": (Part.DRIFT, b'{"format":"trademl-drift/1"}'),
             "evidence.json": (Part.EVIDENCE, evidence_file()),
             "training.json": (Part.TRAINING, b"{}"),
         }
     )
+    golden: Golden = field(default_factory=golden)
+    arrays: Mapping[str, tuple[Part, Arrays]] = field(default_factory=dict)
+    form: ModelForm | None = None
     spec: tuple[tuple[str, str, int], ...] = SPEC
     last: date = date(2024, 1, 31)
     expiry_sessions: int = 70
     keys: Sequence[Ed25519PrivateKey] = (FIRST,)
-    graph: Graph = field(default_factory=lambda: Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1))
     keyset_version: int = 1
     entry: str = "opg"
     calendar: str = "XNYS"
@@ -140,10 +143,17 @@ class Recipe:
         return self.but(files={**self.files, name: (part, content)})
 
     def manifest(self) -> BundleManifest:
+        arrays = self.all_arrays()
         files = tuple(
-            BundleFile(path=path, part=part, size=len(content), sha256=sha256_of(content))
-            for path, (part, content) in sorted(self.files.items())
+            BundleFile(path=path, part=part, size=len(content), sha256=sha256_of(content), arrays=described(arrays.get(path, {})))
+            for path, (part, content) in sorted(self.all_files().items())
         )
+        form = self.form or ModelForm()
+        if self.form is None or form.members == ModelForm().members:
+            heads = tuple(line.name for line in form.heads)
+            models = sorted(path for path, (part, _) in self.files.items() if part is Part.MODEL)
+            members = tuple(MemberLine(path=path, profile=profile_of(form.view), heads=heads) for path in models)
+            form = form.model_copy(update={"members": members})
         lines = tuple(FeatureLine(name=n, units=u, lookback_sessions=k) for n, u, k in self.spec)
         return identified(
             seq=self.seq,
@@ -161,20 +171,28 @@ class Recipe:
             last_training_session=self.last,
             expiry_sessions=self.expiry_sessions,
             ic=self.ic,
-            blend_weight=1.0,
-            graph=self.graph,
             golden_tolerance_sd=1e-5,
             trainer=Trainer(code_version="0.1.0", lock_sha256="0" * 64, config_sha256=self.config_sha256, snapshot_ids=("2" * 64,), seed=1),
             keyset_version=self.keyset_version,
             min_appliance_version=self.min_appliance_version,
             files=files,
+            **{name: getattr(form, name) for name in ModelForm.model_fields},
         )
+
+    def all_arrays(self) -> dict[str, Arrays]:
+        """Every file of arrays."""
+        return {"golden.bin": self.golden.arrays} | {path: arrays for path, (_, arrays) in self.arrays.items()}
+
+    def all_files(self) -> dict[str, tuple[Part, bytes]]:
+        """Every file but the manifest and its signature."""
+        parts = {"golden.bin": Part.GOLDEN} | {path: part for path, (part, _) in self.arrays.items()}
+        return {**self.files, **{path: (parts[path], packed(arrays)) for path, arrays in self.all_arrays().items()}}
 
     def write(self, folder: Path) -> BundleManifest:
         """Write the folder with its manifest signed by `keys`; return the manifest."""
         manifest = self.manifest()
         folder.mkdir(parents=True, exist_ok=True)
-        for path, (_, content) in self.files.items():
+        for path, (_, content) in self.all_files().items():
             (folder / path).write_bytes(content)
         write_signed(folder, manifest.to_bytes(), self.keys)
         return manifest

@@ -27,7 +27,7 @@ from appliance.bundles.store import BundleStore
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
-from signals.inference import predict
+from signals.inference import infer
 from signals.market.audits import SessionStatus
 from signals.market.sessions import Calendar
 from signals.text.documents import to_json
@@ -91,7 +91,7 @@ class World:
     def __post_init__(self) -> None:
         seeds = iter(range(10, 30))
         keys.create_keys(self.root / "keys", FAR, generate=lambda: private_key(next(seeds)))
-        self.device = BundleStore(self.root / "device", DurableFs(), prove=predict)
+        self.device = BundleStore(self.root / "device", DurableFs(), prove=infer)
         self.device.trust(PublicKey.from_text((self.root / "keys" / "root.pub").read_text()))
 
     @property
@@ -215,7 +215,7 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch, verdict: Callable[[str], 
     monkeypatch.setattr(champions, "_case", cased)
     monkeypatch.setattr(retraining, "read_manifest", lambda data: made.manifest())
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what a power cut leaves is shown elsewhere
-    monkeypatch.setattr(trainer.publishing.publish, "verify", lambda *words: verify(*words, reproduce=predict))
+    monkeypatch.setattr(trainer.publishing.publish, "verify", lambda *words: verify(*words, reproduce=infer))
     return made
 
 

@@ -128,3 +128,16 @@ def nan_model(width: int) -> bytes:
         node("ReduceMean", ["nan"], ["score"], attributes=ints_attribute("axes", [1])),
     ]
     return model(nodes, width)
+
+
+def last_of_windows(length: int, width: int) -> bytes:
+    """A model that gives the features of a window's last session: `score` float32 (n, width)."""
+    index = block(5, number(2, 7) + block(8, "i") + block(9, struct.pack("<q", length - 1)))
+    return model(
+        [node("Gather", ["features", "i"], ["score"], attributes=int_attribute("axis", 1))],
+        width,
+        inputs=block(11, value_info("features", ["N", length, width])),
+        outputs=block(12, value_info("score", ["N", width])),
+        extra_graph=index,
+        opsets=(("", 13),),
+    )

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from signals.bundle import Golden, Part, Role
 from signals.bundle.dataset import seal_dataset, signature_name
 from signals.bundle.layout import former_place, latest_of, place_of, pointer
-from signals.bundle.manifest import Graph
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
@@ -131,13 +130,12 @@ def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = No
     scores[panel.eligible] = rank_scores(cells, weights, sleeve)
     files = {
         "model.onnx": (Part.MODEL, rank_model(weights, sleeve)),
-        "golden.json": (Part.GOLDEN, Golden(inputs, rank_scores(inputs, weights, sleeve)).to_bytes()),
         "drift.json": (Part.DRIFT, json.dumps(to_json(reference(panel, scores))).encode()),
         "evidence.json": (Part.EVIDENCE, bundles.evidence_file()),
         "training.json": (Part.TRAINING, b"{}"),
     }
-    graph = Graph(opsets={"": 13, "ai.onnx.ml": 3}, nodes=1)
-    return bundles.Recipe(seq=seq, files=files, spec=sleeve.spec, last=last, graph=graph, sleeve=sleeve.name)
+    known = Golden.of_scores(inputs, rank_scores(inputs, weights, sleeve))
+    return bundles.Recipe(seq=seq, files=files, golden=known, spec=sleeve.spec, last=last, sleeve=sleeve.name)
 
 
 RANKED = [i for i, name in enumerate(SLEEVE.names) if name.startswith("rank_")]

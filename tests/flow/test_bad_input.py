@@ -130,7 +130,7 @@ def test_scores_that_are_not_numbers_skip_the_session(make: Make, own_store: Pub
     """A bundle that passed its golden vectors and then gives NaN on the day's rows."""
     bench, day = make(own_store), str(own_store.sessions(1)[0])
     assert bench("pull", "--session", day).code == 0
-    monkeypatch.setattr("signals.scoring.scoring.predict", lambda models, rows: np.full(len(rows), np.nan))
+    monkeypatch.setattr("appliance.jobs.score.infer", lambda members, inputs: {"score": np.full((len(inputs["features"]), 1), np.nan)})
     done = bench("score", "--session", day)
     assert done.code == 3 and "not finite" in done.out
     assert bench.rows("SELECT count(*) FROM scores") == [(0,)]

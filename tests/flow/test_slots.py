@@ -25,10 +25,9 @@ def publish_risk(store: Published, seq: int = 1, model: bytes | None = None) -> 
     width = len(RISK.spec)
     inputs = bundles.golden_inputs(width)
     made = bundles.Recipe(seq=seq, sleeve=RISK.name, spec=RISK.spec, last=store.last_training)
-    files = {name: part for name, part in made.files.items() if name not in ("model.onnx", "golden.json")}
-    files["model.onnx"] = (bundles.Part.MODEL, model or stump_model(width))
-    files["golden.json"] = (bundles.Part.GOLDEN, bundles.Golden(inputs, bundles.stump_scores(inputs)).to_bytes())
-    return publish_bundle(store.root, made.but(files=files))
+    files = {**made.files, "model.onnx": (bundles.Part.MODEL, model or stump_model(width))}
+    golden = bundles.Golden.of_scores(inputs, bundles.stump_scores(inputs))
+    return publish_bundle(store.root, made.but(files=files, golden=golden))
 
 
 def publish_shadow(store: Published, role: Role = Role.SHADOW) -> str:

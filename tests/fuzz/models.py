@@ -22,16 +22,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import onnxruntime  # noqa: F401  # the children inherit the runtime; none of its sessions is opened here
 
 from signals.bundle.graph import check_model
 from signals.bundle.proof import WALL_SECONDS, data_bytes, limit
 from signals.bundle.wire import Wire, fields
 from signals.errors import BundleRefused
-from signals.inference import predict  # the children inherit the runtime; none of its sessions is opened here
+from signals.inference import FEATURES, Member, predict
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 
 WIDTH = 3
+INPUTS = {FEATURES: golden_inputs(WIDTH)}
 STATIC_SECONDS = 2.0
 CODE_MEGABYTES = 160  # the programs and libraries of the child; its data are limited, these are not
 HUGE = (0, 1, 2, 127, 128, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
@@ -298,8 +300,8 @@ def _in_a_child(model: bytes) -> tuple[float, int, resource.struct_rusage]:
         try:
             for stream in (1, 2):  # whatever the runtime prints, the parent's answer stays one document
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-            limit(data_bytes([model]))
-            predict([model], golden_inputs(WIDTH))
+            limit(data_bytes([Member(model)], INPUTS))
+            predict([model], INPUTS[FEATURES])
             code = 0
         except BaseException:  # noqa: BLE001 - whatever it is, this process ends here
             code = 1
@@ -319,7 +321,7 @@ def attack(models: list[tuple[str, bytes]]) -> tuple[Counter[str], list[str], di
     for name, model in models:
         found = fate(model)
         seen[found.word] += 1
-        allowed = data_bytes([model]) / 2**20 + CODE_MEGABYTES
+        allowed = data_bytes([Member(model)], INPUTS) / 2**20 + CODE_MEGABYTES
         if found.static > STATIC_SECONDS or found.seconds > WALL_SECONDS + 1 or found.megabytes > allowed:
             wrong.append(f"{name}: {found}: {model[:200]!r}")
         figures = (found.static, found.seconds, float(found.megabytes))

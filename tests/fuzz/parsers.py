@@ -26,8 +26,8 @@ from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.bundle import read_keyset
 from signals.bundle.graph import check_model
-from signals.bundle.manifest import BundleManifest
-from signals.bundle.seal import parse, valid_signers
+from signals.bundle.reading import read_bundle_manifest
+from signals.bundle.seal import valid_signers
 from signals.config import load
 from signals.files import sha256_of
 from signals.market.dataset import read_table
@@ -267,7 +267,7 @@ def parsers(folder: Path) -> tuple[Parser, ...]:
         api("clock", CLOCK, lambda broker: broker.clock()),
         api("calendar", [DAY], lambda broker: broker.calendar(*WIDE)),
         api("cancellations", [{"id": "1", "status": 200}], lambda broker: broker.cancel_all()),
-        Parser("bundle manifest", Recipe().manifest().to_bytes(), lambda c: parse(c, BundleManifest, "manifest.json")),
+        Parser("bundle manifest", Recipe().manifest().to_bytes(), lambda c: read_bundle_manifest(c, "manifest.json")),
         Parser("key set", keys, lambda c: read_keyset(c, roots())),
         Parser("signature", keys, lambda c: valid_signers("k", b"body", c, roots(), "manifest.sig")),
         Parser("model", Recipe().files["model.onnx"][1], lambda c: check_model(c, "model.onnx"), is_document=False),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -14,12 +14,14 @@ import pytest
 
 from appliance.bundles.store import BundleStore
 from appliance.system.durable_files import DurableFs
-from signals.bundle import Golden, Part, Policy, Role, verify
+from signals.bundle import Part, Policy, Role, verify
+from signals.bundle.arrays import packed
 from signals.bundle.contents import MAX_FILE_BYTES, MAX_FILES
-from signals.bundle.manifest import Graph, Promotion, derived_id
+from signals.bundle.golden import read_golden
+from signals.bundle.manifest import Promotion, derived_id
 from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused
-from signals.inference import predict
+from signals.inference import FEATURES, SCORE, Inputs, Member, Outputs, infer
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import FIRST, SECOND, SPEC, STRANGER, Recipe, golden, keyset, keyset_file, policy, roots, signing_key, write_signed
 
@@ -35,7 +37,7 @@ class Device:
     store: BundleStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = BundleStore(self.folder / "bundles", DurableFs(), prove=predict)
+        self.store = BundleStore(self.folder / "bundles", DurableFs(), prove=infer)
         self.store.trust(roots()[0])
         self.store.install_keyset(keyset_file(keyset(signing_key(FIRST))))
         Recipe(seq=5).write(self.folder / "first")
@@ -118,7 +120,7 @@ IN_TRANSIT: dict[str, tuple[Tamper, str]] = {
     "bit flip in the manifest": (lambda f: flip(f / "manifest.json"), "signature of key"),
     "bit flip in the signature": (lambda f: flip(f / "manifest.sig"), "signature|base64|JSON|signed by 0"),
     "bit flip in model.onnx": (lambda f: flip(f / "model.onnx"), "SHA-256 differs"),
-    "bit flip in golden.json": (lambda f: flip(f / "golden.json"), "SHA-256 differs"),
+    "bit flip in golden.bin": (lambda f: flip(f / "golden.bin"), "SHA-256 differs"),
     "bit flip in drift.json": (lambda f: flip(f / "drift.json"), "SHA-256 differs"),
     "bit flip in evidence.json": (lambda f: flip(f / "evidence.json"), "SHA-256 differs"),
     "bit flip in training.json": (lambda f: flip(f / "training.json"), "SHA-256 differs"),
@@ -128,7 +130,7 @@ IN_TRANSIT: dict[str, tuple[Tamper, str]] = {
     "deeply nested signature": (lambda f: (f / "manifest.sig").write_bytes(b"[" * 16000), "not a JSON document"),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), "manifest.json is missing"),
     "truncated model": (lambda f: (f / "model.onnx").write_bytes(b"abc"), "has 3 bytes"),
-    "missing file": (lambda f: (f / "golden.json").unlink(), "golden.json is missing"),
+    "missing file": (lambda f: (f / "golden.bin").unlink(), "golden.bin is missing"),
     "extra file": (lambda f: (f / "sitecustomize.py").write_bytes(b"1"), "not in the manifest"),
     "extra hidden file": (lambda f: (f / ".x").write_bytes(b"1"), "not in the manifest"),
     "extra folder": (lambda f: (f / "more").mkdir(), "not in the manifest"),
@@ -150,7 +152,8 @@ SIGNED: dict[str, tuple[Tamper, str]] = {
     "the manifest lists itself": (list_path("manifest.json"), "not a plain file name"),
     "a key that stands twice": (repeat_key, "a key occurs twice"),
     "unknown key": (lambda f: edit(f, surprise=1), "surprise"),
-    "other format": (lambda f: edit(f, format="trademl-bundle/2"), "format"),
+    "format of the future": (lambda f: edit(f, format="trademl-bundle/3"), "does not read; it needs appliance 0.1.0.*Update the device"),
+    "format that is none": (lambda f: edit(f, format=2), "format"),
     "sequence as text": (lambda f: edit(f, seq="6"), "seq"),
     "NaN": (lambda f: write_signed(f, (f / "manifest.json").read_bytes().replace(b'"mean":0.01', b'"mean":NaN')), "NaN is not JSON"),
     "another content under the same id": (lambda f: edit(f, horizon_sessions=6), "bundle_id is not derived"),
@@ -177,10 +180,8 @@ def test_the_untampered_folder_would_have_been_accepted(tmp_path: Path) -> None:
     assert device.store.load(policy()).manifest.seq == device.store.high_water().seq == 6
 
 
-def wide(content: bytes, **graph: object) -> Recipe:
-    return BASE.with_file("model.onnx", Part.MODEL, content).but(
-        graph=Graph(**{"opsets": {"": 13, "ai.onnx.ml": 3}, "nodes": 1, **graph})  # type: ignore[arg-type]
-    )
+def wide(content: bytes) -> Recipe:
+    return BASE.with_file("model.onnx", Part.MODEL, content)
 
 
 STUMP = onnx.stump_node(WIDTH)
@@ -204,6 +205,26 @@ TWO_NUMBERS = onnx.model(
     WIDTH,
     outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])),
 )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Golden vectors as somebody could store them, whatever they are."""
+
+    arrays: dict[str, np.ndarray]
+
+
+def stored(name: str, value: float) -> Stored:
+    """The true ones, but for one number of one array, or for all of them where it is the scores' own."""
+    arrays = {key: values.copy() for key, values in golden().arrays.items()}
+    arrays[name][... if value == 1.0 else 1] = value
+    return Stored(arrays)
+
+
+def twisted(factor: float) -> Stored:
+    return Stored({**golden().arrays, SCORE: golden().arrays[SCORE] * factor})
+
+
 CHAIN = [onnx.node("Identity", ["features"], [f"x{i}"]) for i in range(1001)]
 
 # Models that an honest signature may cover and that may still never reach the runtime (E6).
@@ -230,20 +251,25 @@ MODELS: dict[str, tuple[Recipe, str]] = {
     "no nodes": (wide(onnx.model([], WIDTH)), "without nodes"),
     "no graph": (wide(onnx.number(1, 8)), "no graph"),
     "a pickle": (wide(b"\x80\x05K\x01."), "field 5 is encoded|protobuf|field 0|not allowed"),
-    "graph other than the manifest says": (wide(onnx.stump_model(WIDTH), nodes=2), "what the manifest describes"),
-    "golden vectors of other features": (BASE.with_file("golden.json", Part.GOLDEN, golden(2).to_bytes()), "golden vectors of 2 features"),
-    "golden vectors that do not reproduce": (
-        BASE.with_file("golden.json", Part.GOLDEN, replace(golden(), scores=golden().scores * 1.001).to_bytes()),
-        "do not reproduce",
+    "input of another width than the features": (
+        wide(onnx.stump_model(WIDTH + 1)),
+        r"'features' has the shape \(\?, 4\), not rows of \(3,\)",
     ),
-    "golden vectors that prove nothing": (
-        BASE.with_file("golden.json", Part.GOLDEN, b'{"inputs":[[0,0,0],[0,0,0]],"scores":[1,1]}'),
-        "prove nothing",
+    "input of another rank than the view": (
+        stump(inputs=onnx.block(11, onnx.value_info("features", ["N", 1, WIDTH]))),
+        r"'features' has the shape \(\?, 1, 3\), not rows of \(3,\)",
     ),
-    "golden vectors that are none": (BASE.with_file("golden.json", Part.GOLDEN, b"{}"), "cannot be read"),
+    "output of another width than the head": (
+        stump(outputs=onnx.block(12, onnx.value_info("score", ["N", 2]))),
+        r"'score' has the shape \(\?, 2\), not rows of \(1,\)",
+    ),
+    "golden vectors that do not reproduce": (BASE.but(golden=twisted(1.001)), "do not reproduce on this machine: 'score'"),
+    "golden vectors that prove nothing": (BASE.but(golden=stored(SCORE, 1.0)), "'score' is always the same prove nothing"),
+    "golden scores that are not finite": (BASE.but(golden=stored(SCORE, np.nan)), "golden vectors that are not finite"),
+    "golden features that are infinite": (BASE.but(golden=stored(FEATURES, np.inf)), "golden vectors that are not finite"),
     "model that was swapped before signing": (wide(onnx.stump_model(WIDTH, trees=13)), "do not reproduce"),
-    "model that gives NaN": (wide(onnx.nan_model(WIDTH), nodes=3), "do not reproduce"),
-    "model that gives several numbers a row": (wide(TWO_NUMBERS), "gave scores of shape"),
+    "model that gives NaN": (wide(onnx.nan_model(WIDTH)), "do not reproduce"),
+    "model that gives several numbers a row": (wide(TWO_NUMBERS), r"'score' has the shape \(\?, 6\)"),
     "drift reference that is none": (BASE.with_file("drift.json", Part.DRIFT, b"[]"), "not a mapping"),
 }
 
@@ -353,9 +379,9 @@ def test_a_file_that_is_swapped_after_it_was_read_changes_nothing(tmp_path: Path
     BASE.write(device.incoming)
     good = (device.incoming / "model.onnx").read_bytes()
 
-    def swap_while_proving(models: tuple[bytes, ...], inputs: np.ndarray) -> np.ndarray:
+    def swap_while_proving(members: Sequence[Member], inputs: Inputs) -> Outputs:
         (device.incoming / "model.onnx").write_bytes(onnx.stump_model(WIDTH, seed=99))
-        return predict(models, inputs)
+        return infer(members, inputs)
 
     store = BundleStore(device.folder / "bundles", DurableFs(), prove=swap_while_proving)
     bundle = store.activate(device.incoming, policy()).bundle
@@ -375,7 +401,7 @@ def test_the_bundle_in_force_is_verified_again_at_each_load(tmp_path: Path) -> N
 def test_expiry_is_counted_in_sessions_from_the_last_training_session(tmp_path: Path) -> None:
     """2024-01-31 is session 0; 70 weekdays later it is 2024-05-08."""
     BASE.write(tmp_path / "b")
-    bundle = verify(tmp_path / "b", keyset(), policy(today=date(2024, 5, 8)), reproduce=predict)
+    bundle = verify(tmp_path / "b", keyset(), policy(today=date(2024, 5, 8)), reproduce=infer)
     assert (bundle.age_sessions, bundle.age_limit_sessions) == (70, 70)
 
 
@@ -387,7 +413,8 @@ def test_the_id_of_a_bundle_does_not_depend_on_when_it_was_made() -> None:
 
 
 def test_golden_vectors_survive_storage_to_the_bit() -> None:
-    stored = golden()
-    read = Golden.from_bytes(stored.to_bytes(), "golden.json")
-    np.testing.assert_array_equal(read.inputs, stored.inputs)
-    np.testing.assert_array_equal(read.scores, stored.scores)
+    known = golden()
+    read = read_golden(BASE.manifest(), packed(known.arrays), "golden.bin")
+    for name, values in known.arrays.items():
+        np.testing.assert_array_equal(read.arrays[name], values)
+        assert read.arrays[name].dtype == values.dtype

@@ -17,7 +17,7 @@ from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FIL
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
-from signals.inference import predict
+from signals.inference import infer
 from tests.fakes.bundles import (
     FAR,
     FIRST,
@@ -55,7 +55,7 @@ class MemoryFs:
 
 
 def store_at(folder: Path, keys: Keyset | None = None, fs: MemoryFs | None = None) -> BundleStore:
-    store = BundleStore(folder / "bundles", fs or MemoryFs(), prove=predict)
+    store = BundleStore(folder / "bundles", fs or MemoryFs(), prove=infer)
     store.trust(roots()[0])
     store.install_keyset(keyset_file(keys or keyset(signing_key(FIRST))))
     return store
@@ -68,7 +68,7 @@ def bundle(folder: Path, seq: int, keys: Sequence[Ed25519PrivateKey] = (FIRST,),
 
 
 def test_a_fresh_device_has_no_bundle_and_says_so(tmp_path: Path) -> None:
-    store = BundleStore(tmp_path / "bundles", MemoryFs(), prove=predict)
+    store = BundleStore(tmp_path / "bundles", MemoryFs(), prove=infer)
     with pytest.raises(BundleRefused, match="trusts no root key"):
         store.install_keyset(keyset_file(keyset()))
     store.trust(roots()[0])
@@ -122,10 +122,10 @@ def test_a_signed_bundle_cannot_be_presented_as_a_key_set(tmp_path: Path) -> Non
 def test_a_disk_that_fails_at_any_write_leaves_one_whole_bundle_in_force(tmp_path: Path, cut_at: int) -> None:
     """Seven files, the two records of the high-water, the pointer: ten writes. After each cut the old one loads, a retry works."""
     store_at(tmp_path).activate(bundle(tmp_path, 3), policy())
-    failing = BundleStore(tmp_path / "bundles", MemoryFs(cut_at=cut_at), prove=predict)
+    failing = BundleStore(tmp_path / "bundles", MemoryFs(cut_at=cut_at), prove=infer)
     with pytest.raises(OSError, match="No space left"):
         failing.activate(bundle(tmp_path, 4), policy())
-    after = BundleStore(tmp_path / "bundles", MemoryFs(), prove=predict)
+    after = BundleStore(tmp_path / "bundles", MemoryFs(), prove=infer)
     assert after.load(policy()).manifest.seq == 3
     assert after.high_water().seq in (3, 4)
     assert after.activate(bundle(tmp_path, 4), policy()).is_new
@@ -270,7 +270,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(seq=st.integers(1, 6), key=st.sampled_from([FIRST, STRANGER]), cut_at=st.sampled_from([0, 4, 8, 10**9]))
     def offer(self, seq: int, key: Ed25519PrivateKey, cut_at: int) -> None:
-        store = BundleStore(self.root / "bundles", MemoryFs(cut_at=cut_at), prove=predict)
+        store = BundleStore(self.root / "bundles", MemoryFs(cut_at=cut_at), prove=infer)
         try:
             store.activate(bundle(self.root, seq, (key,)), policy())
             assert key is FIRST

@@ -17,7 +17,7 @@ from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, RollbackGrant
 from signals.config import parse
 from signals.errors import BadConfig, BundleRefused
-from signals.inference import predict
+from signals.inference import infer
 from tests.fakes.bundles import FAR, FIRST, Recipe, grant_file, keyset, keyset_file, policy, roots, signing_key
 
 STORES = {"stores": {"data": "d", "bundles": "b"}}
@@ -26,7 +26,7 @@ STORES = {"stores": {"data": "d", "bundles": "b"}}
 def release_before(root: Path, *, shadow: bool = False) -> StateFolder:
     """A state folder in the former layout: bundle 4 in force and 5 seen, by a grant; a shadow where asked for."""
     folder = StateFolder(root)
-    store = BundleStore(folder.bundles, DurableFs(), prove=predict)
+    store = BundleStore(folder.bundles, DurableFs(), prove=infer)
     store.trust(roots()[0])
     store.install_keyset(keyset_file(keyset(signing_key(FIRST))))
     for seq in (4, 5):
@@ -37,7 +37,7 @@ def release_before(root: Path, *, shadow: bool = False) -> StateFolder:
     store.roll_back(root / "published-4", policy(), grant_file(grant))
     if shadow:
         Recipe(seq=2, role=Role.SHADOW, refusal=None).write(root / "published-shadow")
-        beside = BundleStore(folder.bundles / "shadow", DurableFs(), keys=folder.bundles, prove=predict)
+        beside = BundleStore(folder.bundles / "shadow", DurableFs(), keys=folder.bundles, prove=infer)
         beside.activate(root / "published-shadow", policy(roles=frozenset({Role.SHADOW})))
     (folder.bundles / ACTIVATED_FILE).unlink()  # that release did not keep it
     return folder

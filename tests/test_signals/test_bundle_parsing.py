@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from signals.bundle import read_keyset
 from signals.bundle.graph import check_model
-from signals.bundle.manifest import BundleManifest
-from signals.bundle.proof import reproduce_in_child
-from signals.bundle.seal import parse, pre_auth, valid_signers
+from signals.bundle.proof import infer_in_child
+from signals.bundle.reading import read_bundle_manifest
+from signals.bundle.seal import pre_auth, valid_signers
 from signals.bundle.wire import fields
 from signals.errors import BundleRefused
-from signals.inference import predict
+from signals.inference import FEATURES, SCORE, Member, predict
 from tests.fakes.bundles import ROOT as ROOT_KEY
 from tests.fakes.bundles import SPEC, Recipe, golden_inputs, keyset, keyset_file, public_half, roots
 from tests.fakes.onnx_models import block, number, stump_model, stump_scores
@@ -69,7 +69,7 @@ def test_malformed_protobuf_is_refused(message: str) -> None:
 def test_any_bytes_as_model_manifest_keyset_or_signature_give_only_a_refusal(content: bytes) -> None:
     for read in (
         lambda: check_model(content, "model"),
-        lambda: parse(content, BundleManifest, "manifest"),
+        lambda: read_bundle_manifest(content, "manifest"),
         lambda: read_keyset(content, roots()),
         lambda: valid_signers("k", b"body", content, roots(), "sig"),
     ):
@@ -157,14 +157,14 @@ def test_mutants_that_pass_inspection_do_not_take_the_runtime_down() -> None:
 
 def test_the_child_reproduces_what_the_model_means_and_what_this_process_computes() -> None:
     model, inputs = stump_model(len(SPEC)), golden_inputs()
-    there = reproduce_in_child([model, model], inputs)
+    there = infer_in_child([Member(model), Member(model)], {FEATURES: inputs})[SCORE][:, 0]
     assert there == pytest.approx(stump_scores(inputs), abs=1e-6)
     assert (there == predict([model, model], inputs)).all()
 
 
 def test_a_model_that_the_runtime_rejects_is_a_refusal_with_its_reason() -> None:
     with pytest.raises(BundleRefused, match="cannot be run"):
-        reproduce_in_child([number(1, 8) + block(7, b"")], golden_inputs())
+        infer_in_child([Member(number(1, 8) + block(7, b""))], {FEATURES: golden_inputs()})
 
 
 def test_a_large_tree_model_is_inspected_in_time() -> None:
@@ -185,11 +185,11 @@ watching = False
 from pathlib import Path
 import onnxruntime, numpy, signals.bundle, signals.scoring.scoring, signals.monitoring.drift
 from signals.bundle import verify
-from signals.inference import predict
+from signals.inference import infer
 from tests.fakes.bundles import keyset, policy
 sys.addaudithook(watch)
 watching = True
-bundle = verify(Path(sys.argv[1]), keyset(), policy(), reproduce=predict)
+bundle = verify(Path(sys.argv[1]), keyset(), policy(), reproduce=infer)
 watching = False
 print(bundle.manifest.seq, [event for event, _ in seen if event == "pickle.find_class"])
 """

@@ -16,17 +16,16 @@ import pytest
 
 from signals.bundle import Golden, Part, read_keyset, verify
 from signals.bundle.contents import MAX_FILE_BYTES, read_folder
-from signals.bundle.golden import MAX_ROWS
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import MAX_KEYSET_BYTES
-from signals.bundle.manifest import BundleManifest, Promotion, Role, derived_id
-from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, reproduce_in_child
+from signals.bundle.manifest import MAX_GOLDEN_ROWS, BundleManifest, Promotion, Role
+from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, infer_in_child
 from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
 from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.inference import predict
+from signals.inference import FEATURES, Member, infer, predict
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from tests.fakes import onnx_models as onnx
@@ -55,9 +54,8 @@ ROWS = np.zeros((2, 3), dtype=np.float32)
     [
         (ROWS[0], SCORES, "of shapes"),
         (ROWS[:1], SCORES, "of shapes"),
-        (ROWS, SCORES[:, None], "of shapes"),
         (ROWS[:1], SCORES[:1], "1 golden vectors"),
-        (np.zeros((MAX_ROWS + 1, 3), dtype=np.float32), np.arange(MAX_ROWS + 1.0), "golden vectors, not 2"),
+        (np.zeros((MAX_GOLDEN_ROWS + 1, 3), dtype=np.float32), np.arange(MAX_GOLDEN_ROWS + 1.0), "golden vectors, not 2"),
         (ROWS, np.array([0.0, np.nan]), "not finite"),
         (np.full((2, 3), np.inf, dtype=np.float32), SCORES, "not finite"),
         (ROWS, np.array([1.0, 1.0]), "prove nothing"),
@@ -65,14 +63,14 @@ ROWS = np.zeros((2, 3), dtype=np.float32)
 )
 def test_golden_vectors_are_a_table_of_finite_numbers_that_differ(inputs: np.ndarray, scores: np.ndarray, reason: str) -> None:
     with pytest.raises(BundleRefused, match=reason):
-        Golden(inputs, scores)
+        Golden.of_scores(inputs, scores)
 
 
 def with_manifest(**changes: object) -> bytes:
     """A manifest that says otherwise in places, under the id that this content gives."""
     document = json.loads(Recipe().manifest().to_bytes()) | changes
-    draft = BundleManifest.model_construct(**document)
-    return canonical_json(document | {"bundle_id": derived_id(draft)})
+    content = {key: value for key, value in document.items() if key not in ("bundle_id", "created")}
+    return canonical_json(document | {"bundle_id": sha256_of(canonical_json(content))[:16]})
 
 
 FILES = json.loads(Recipe().manifest().to_bytes())["files"]
@@ -271,7 +269,7 @@ def test_a_day_entry_serves_bundles_of_the_opening_auction_and_no_others(tmp_pat
 def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:
     Recipe().write(tmp_path / "b")
     with pytest.raises(BundleRefused, match="'unknown' is not a version"):
-        verify(tmp_path / "b", keyset(), policy(appliance_version="unknown"), reproduce=predict)
+        verify(tmp_path / "b", keyset(), policy(appliance_version="unknown"), reproduce=infer)
 
 
 # -- the child ------------------------------------------------------------------------------------------------------
@@ -279,7 +277,8 @@ def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) ->
 
 def request(models: list[bytes], inputs: np.ndarray) -> bytes:
     """Written by hand from the module's description of the format."""
-    header = json.dumps({"rows": len(inputs), "columns": inputs.shape[1], "models": [len(m) for m in models]}).encode()
+    members = [{"size": len(model), "weight": 1.0, "heads": {"score": 1}} for model in models]
+    header = json.dumps({"inputs": [{"name": "features", "shape": inputs.shape}], "members": members}).encode()
     return struct.pack("<I", len(header)) + header + inputs.astype("<f4").tobytes() + b"".join(models)
 
 
@@ -308,25 +307,25 @@ def test_the_child_s_limits_are_in_force_after_it_limits_itself() -> None:
 def test_a_child_that_takes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signals.bundle.proof.WALL_SECONDS", 0.01)
     with pytest.raises(BundleRefused, match=r"took more than 0\.01 s"):
-        reproduce_in_child([onnx.stump_model(WIDTH)], golden_inputs())
+        infer_in_child([Member(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
 
 
 def test_a_child_that_answers_several_numbers_a_row_is_refused() -> None:
     nodes = [onnx.node("Concat", ["features", "features"], ["score"], attributes=onnx.int_attribute("axis", 1))]
     model = onnx.model(nodes, WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])))
     with pytest.raises(BundleRefused, match="gave"):
-        reproduce_in_child([model], golden_inputs())
+        infer_in_child([Member(model)], {FEATURES: golden_inputs()})
 
 
 @pytest.mark.parametrize(("program", "reason"), [("/bin/true", "gave 0 bytes of scores"), ("/bin/false", "cannot be run: exit 1")])
 def test_a_child_that_says_nothing_proves_nothing(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(BundleRefused, match=reason):
-        reproduce_in_child([onnx.stump_model(WIDTH)], golden_inputs())
+        infer_in_child([Member(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
 
 
 def test_golden_scores_of_another_number_do_not_reproduce() -> None:
     stored = golden()
-    with pytest.raises(BundleRefused, match="gave scores of shape"):
-        stored.check(stored.scores[1:], 1e-5, "golden.json")
-    assert Recipe().manifest().of(Part.GOLDEN)[0].path == "golden.json"
+    with pytest.raises(BundleRefused, match="gave outputs of shapes"):
+        stored.check({"score": stored.outputs["score"][1:]}, 1e-5, "golden.bin")
+    assert Recipe().manifest().of(Part.GOLDEN)[0].path == "golden.bin"

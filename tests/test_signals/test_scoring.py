@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -9,14 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signals.bundle import Bundle, Part, verify
+from signals.bundle import Bundle, Golden, Part, verify
+from signals.bundle.calibration import Calibration, Platt, Temperature
+from signals.bundle.manifest import HeadLine, ModelForm
+from signals.bundle.proof import infer_in_child
+from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
-from signals.inference import predict
+from signals.heads import ClassesHead, ScoreHead
+from signals.inference import Inputs, Member, Outputs, infer, predict
 from signals.scoring.scores import z_scores
 from signals.scoring.scoring import score
+from signals.views import WindowsView
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
-from tests.fakes.onnx_models import nan_model, stump_model, stump_scores
+from tests.fakes.onnx_models import last_of_windows, nan_model, stump_model, stump_scores
 
 NAMES = tuple(name for name, _, _ in SPEC)
 DAY = date(2024, 2, 29)
@@ -25,7 +32,7 @@ DAY = date(2024, 2, 29)
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     Recipe().write(tmp_path / "b")
-    return verify(tmp_path / "b", keyset(), policy(), reproduce=predict)
+    return verify(tmp_path / "b", keyset(), policy(), reproduce=infer)
 
 
 def panel(values: np.ndarray, eligible: np.ndarray, names: tuple[str, ...] = NAMES) -> FeaturePanel:
@@ -64,6 +71,60 @@ def test_an_ensemble_scores_the_mean_of_its_models(tmp_path: Path) -> None:
     rows = values[1][eligible[1]]
     both = predict([stump_model(3, seed=1), stump_model(3, seed=2)], rows)
     assert both == pytest.approx((stump_scores(rows, seed=1) + stump_scores(rows, seed=2)) / 2, abs=1e-6)
+
+
+def classes_of_windows(folder: Path) -> Bundle:
+    """Three classes of the newest session of a window of four: their log odds are that session's three features."""
+    model = last_of_windows(4, 3)
+    inputs = np.random.default_rng(4).normal(size=(16, 4, 3)).astype(np.float32)
+    line = HeadLine(
+        name="score", head=ClassesHead(("down", "flat", "up")), calibration=Calibration(event="its class", map=Temperature(temperature=2.0))
+    )
+    recipe = Recipe(
+        files={**Recipe().files, "model.onnx": (Part.MODEL, model)},
+        golden=Golden({"features": inputs}, {"score": inputs[:, 3].astype(np.float64)}),
+        form=ModelForm(view=WindowsView(4), heads=(line,)),
+    )
+    recipe.write(folder)
+    return verify(folder, keyset(), policy(), reproduce=infer)
+
+
+@pytest.mark.parametrize("run", [infer, infer_in_child], ids=["here", "in the child"])
+def test_windows_of_classes_rank_by_their_calibrated_probabilities(tmp_path: Path, run: Infer) -> None:
+    """Log odds 2 ln(1, 3, 4), temperature 2: probabilities 1/8, 3/8, 4/8, so the score is 3/8; of equal ones 0."""
+    values = np.zeros((2, 2, 3), dtype=np.float32)
+    values[1, 0] = 2.0 * np.log([1.0, 3.0, 4.0])
+    found = score(classes_of_windows(tmp_path / "b"), panel(values, np.ones((2, 2), dtype=bool)), run=run)
+    assert found.values == pytest.approx([3 / 8, 0.0], abs=1e-6)
+    assert found.probabilities == pytest.approx([1 / 2, 1 / 3], abs=1e-6)
+
+
+def test_a_score_carries_the_probability_of_its_map_and_none_without_one(tmp_path: Path, bundle: Bundle) -> None:
+    """Platt by hand: p = 1 / (1 + exp(-(1000 s + 0.5))), held a millionth away from 0 and 1; the scores stay as they are."""
+    line = HeadLine(name="score", head=ScoreHead(), calibration=Calibration(event="it rises", map=Platt(slope=1000.0, intercept=0.5)))
+    Recipe(form=ModelForm(heads=(line,))).write(tmp_path / "mapped")
+    mapped = verify(tmp_path / "mapped", keyset(), policy(), reproduce=infer)
+    features = panel(*two_sessions())
+    plain, found = score(bundle, features), score(mapped, features)
+    assert plain.probabilities is None and plain.values.tolist() == found.values.tolist()
+    assert found.probabilities is not None
+    said = 1.0 / (1.0 + np.exp(-np.clip(1000.0 * found.values + 0.5, -600, 600)))
+    assert found.probabilities == pytest.approx(np.clip(said, 1e-6, 1.0 - 1e-6), abs=1e-12)
+    assert found.probabilities.min() == 1e-6 and found.probabilities.max() == 1.0 - 1e-6
+
+
+def test_an_evening_larger_than_a_block_scores_as_one(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = panel(*two_sessions())
+    whole = score(bundle, features)
+    seen: list[int] = []
+
+    def counted(members: Sequence[Member], inputs: Inputs) -> Outputs:
+        seen.append(len(inputs["features"]))
+        return infer(members, inputs)
+
+    monkeypatch.setattr("signals.scoring.scoring.BLOCK_VALUES", 9)
+    parts = score(bundle, features, run=counted)
+    assert seen == [3, 3, 1] and parts.values.tolist() == whole.values.tolist() and parts.symbols == whole.symbols
 
 
 @pytest.mark.parametrize(

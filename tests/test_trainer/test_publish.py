@@ -13,15 +13,19 @@ from appliance.bundles.store import BundleStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role
 from signals.errors import BundleRefused, FixInput
+from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
-from signals.inference import predict
+from signals.heads import ClassesHead, ScoreHead
+from signals.inference import infer, predict
 from signals.scoring.scoring import score
+from signals.views import TableView, WindowsView
 from tests.fakes.bundles import SPEC, policy, private_key, weekdays
-from tests.fakes.onnx_models import stump_model
+from tests.fakes.onnx_models import last_of_windows, stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, features, run_folder
 from trainer.learners.lgbm import LightGbm, LightGbmConfig
 from trainer.publishing import keys as sign
 from trainer.publishing.publish import Publication, PublishRequest, newest_seq, publish
+from trainer.runs import artefacts
 
 PLACE = "equities_xs/evaluation"
 
@@ -45,7 +49,7 @@ def published(tmp_path: Path, keys: Path, run: Path, store: str = "store", **cha
 
 
 def device(tmp_path: Path, keys: Path) -> BundleStore:
-    store = BundleStore(tmp_path / "device", DurableFs(), prove=predict)
+    store = BundleStore(tmp_path / "device", DurableFs(), prove=infer)
     store.trust(PublicKey.from_text((keys / "root.pub").read_text()))
     store.install_keyset((tmp_path / "store" / "keyset.json").read_bytes())
     return store
@@ -75,6 +79,30 @@ def test_a_real_lightgbm_export_passes_the_device_s_checks(tmp_path: Path, keys:
     done = published(tmp_path, keys, run_folder(tmp_path / "run", model.to_onnx()))
     bundle = device(tmp_path, keys).activate(done.folder, policy()).bundle
     assert np.max(np.abs(predict(bundle.models, rows) - model.predict(rows))) <= 2e-5
+
+
+def test_a_run_of_windows_and_classes_is_published_with_its_parameters_and_scored_by_a_device(tmp_path: Path, keys: Path) -> None:
+    """The last session's three features are the log odds of three classes; the run says so in its `model.json`."""
+    head, run = ClassesHead(("down", "flat", "up")), run_folder(tmp_path / "run")
+    (run / "model.onnx").write_bytes(last_of_windows(4, WIDTH))
+    windows = np.random.default_rng(3).normal(size=(80, 4, WIDTH)).astype(np.float32)
+    (run / "golden.npz").write_bytes(artefacts.golden(windows, last_of_windows(4, WIDTH), head))
+    for name, content in artefacts.model_form(WindowsView(4), head).items():
+        (run / name).write_bytes(content)
+    np.savez(run / "parameters.npz", class_means=np.array([-0.01, 0.0, 0.02]))
+    done = published(tmp_path, keys, run)
+    bundle = device(tmp_path, keys).activate(done.folder, policy()).bundle
+    assert (bundle.manifest.view, bundle.manifest.heads[0].head) == (WindowsView(4), head)
+    assert bundle.parameters["class_means"].tolist() == [-0.01, 0.0, 0.02]
+    newest = np.nan_to_num(features().values[-1]).astype(np.float64)
+    odds = np.exp(newest)
+    chosen = features()
+    whole = FeaturePanel(chosen.sessions, chosen.symbols, chosen.names, np.nan_to_num(chosen.values), chosen.eligible.copy())
+    assert score(bundle, whole).values == pytest.approx((odds[:, 2] - odds[:, 0]) / odds.sum(axis=1), abs=1e-6)
+
+
+def test_a_table_with_one_score_needs_no_form_of_its_own() -> None:
+    assert artefacts.model_form(TableView(), ScoreHead()) == {}
 
 
 def test_the_manifest_is_the_same_to_the_byte_but_for_the_time(tmp_path: Path, keys: Path) -> None:
@@ -211,10 +239,11 @@ def test_maps_travel_with_the_model_that_they_were_fitted_for_alone(tmp_path: Pa
     own = sha256_of((run / "model.onnx").read_bytes())
     change(run / "evidence.json", calibration={**MAPS, "fitted_for": fitted(own)})
     manifest = json.loads((published(tmp_path, keys, run).folder / "manifest.json").read_bytes())
-    assert manifest["calibration"] == {key: value for key, value in MAPS.items() if key != "figures"}
+    platt = {"kind": "platt", **MAPS["platt"]}
+    assert manifest["heads"][0]["calibration"] == {"event": MAPS["event"], "map": platt}
     change(run / "evidence.json", calibration=MAPS)
     manifest = json.loads((published(tmp_path, keys, run, "b").folder / "manifest.json").read_bytes())
-    assert manifest["calibration"] is None
+    assert manifest["heads"][0]["calibration"] is None
     change(run / "evidence.json", calibration={**MAPS, "fitted_for": fitted("0" * 64)})
     with pytest.raises(FixInput, match="fitted for another model"):
         published(tmp_path, keys, run, "c")

@@ -19,7 +19,7 @@ from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence
 from signals.errors import BundleRefused, StoreUnreachable
 from signals.files import sha256_of, write_atomic
-from signals.inference import predict
+from signals.inference import infer
 from tests.fakes.bundles import FAR, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, run_folder
@@ -40,7 +40,7 @@ class World:
     def __post_init__(self) -> None:
         seeds = iter(range(10, 30))
         sign.create_keys(self.keys, FAR, generate=lambda: private_key(next(seeds)))
-        self.device = BundleStore(self.root / "device", DurableFs(), prove=predict)
+        self.device = BundleStore(self.root / "device", DurableFs(), prove=infer)
         self.device.trust(PublicKey.from_text((self.keys / "root.pub").read_text()))
 
     @property
@@ -86,7 +86,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Bundles are verified in this process: the child that devices and publishers start is tested elsewhere."""
-    monkeypatch.setattr(trainer.publishing.publish, "verify", partial(verify, reproduce=predict))
+    monkeypatch.setattr(trainer.publishing.publish, "verify", partial(verify, reproduce=infer))
     return World(tmp_path)
 
 

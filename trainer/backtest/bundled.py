@@ -21,7 +21,7 @@ from signals.code_version import release
 from signals.errors import FixInput, SkipSession
 from signals.market.sessions import Calendar
 from signals.scoring.scores import Scores
-from signals.scoring.scoring import score
+from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
 from signals.text.wording import reason_of
@@ -65,9 +65,8 @@ class BundleScored:
         """Return the scores of `asof` as a device would have them; None where it would have none."""
         if self.origin(asof) is Origin.NONE or self.archive.is_red(asof):
             return None
-        sleeve = SLEEVES[self.bundle.manifest.sleeve]
         try:
-            return score(self.bundle, sleeve.features(self.archive.trailing(asof, sleeve.lookback_sessions), asof))
+            return score(self.bundle, newest_features(self.bundle, self.archive.trailing, asof))
         except SkipSession:
             return None
 

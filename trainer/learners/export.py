@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.inference import predict
+from signals.inference import FEATURES, SCORE, Member, infer
+from signals.market.bars import Floats
 from trainer.learners.base import Inputs, Model
 
 TOLERANCE = 2e-5
@@ -24,6 +26,15 @@ class Parity:
     tolerance: float
 
 
+@runtime_checkable
+class GivesOutputs(Protocol):
+    """A model whose head has outputs of its own, of which its prediction is the number that ranks."""
+
+    def outputs(self, features: Inputs) -> Floats:
+        """Outputs, float64, shape (n, width)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Exported:
     """An ONNX model that reproduces its native one."""
@@ -35,6 +46,8 @@ class Exported:
 def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> Exported:
     """Convert `model` and compare both on all rows of `features`, the ONNX side with the device's own code.
 
+    The rows are float32 (n, ...). Of a model with a head of several outputs every output is compared.
+
     Raises
     ------
     InvariantBroken
@@ -44,8 +57,9 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
     worst, with_nan = 0.0, 0
     for start in range(0, len(features), CHUNK_ROWS):
         rows = features[start : start + CHUNK_ROWS]
-        difference = np.abs(model.predict(rows) - predict([content], rows))
-        with_nan += int(np.isnan(rows).reshape(len(rows), -1).any(axis=1).sum())
+        native = model.outputs(rows) if isinstance(model, GivesOutputs) else model.predict(rows)[:, None]
+        difference = np.abs(native - infer([Member(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
+        with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())
         worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
         if not worst <= tolerance:
             raise InvariantBroken(

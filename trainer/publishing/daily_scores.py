@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from signals.bundle import Bundle, BundleManifest, Keyset, Policy, Role, read_folder, verify_contents
+from signals.bundle import Bundle, Keyset, Policy, Role, read_bundle_manifest, read_folder, verify_contents
 from signals.bundle.contents import Contents
 from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.seal import parse, sign
+from signals.bundle.seal import sign
 from signals.code_version import release
 from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
-from signals.inference import predict
+from signals.inference import infer
 from signals.market.audits import SessionStatus
+from signals.market.bars import Bars
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest
 from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
-from signals.scoring.scoring import score
+from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
@@ -126,7 +127,7 @@ def _newest(store: ObjectStore, sleeves: tuple[str, ...], roles: tuple[Role, ...
 
 
 def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
-    entry = parse(contents.files.get(MANIFEST_NAME, b""), BundleManifest, contents.where).entry
+    entry = read_bundle_manifest(contents.files.get(MANIFEST_NAME, b""), contents.where).entry
     policy = Policy(
         today=asof,
         calendar=manifest.calendar,
@@ -136,14 +137,16 @@ def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date
         entry=entry,
         refuses_expired=False,
     )
-    return verify_contents(contents, keyset, policy, reproduce=predict)
+    return verify_contents(contents, keyset, policy, reproduce=infer)
 
 
 def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> EveningScores:
-    sleeve = SLEEVES[bundle.manifest.sleeve]
     days = data.calendar
-    first = max(data.first, days.days[max(0, days.index(asof) - sleeve.lookback_sessions + 1)])
-    found = score(bundle, sleeve.features(load_bars(evening.data, data, first, asof), asof))
+
+    def trailing(last: date, sessions: int) -> Bars:
+        return load_bars(evening.data, data, max(data.first, days.days[max(0, days.index(last) - sessions + 1)]), last)
+
+    found = score(bundle, newest_features(bundle, trailing, asof))
     return EveningScores(
         asof=asof,
         sleeve=found.sleeve,

@@ -10,17 +10,20 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Self
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, verify
+from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, read_bundle_manifest, verify
+from signals.bundle.arrays import Arrays, described, packed
+from signals.bundle.calibration import Calibration, Platt
 from signals.bundle.golden import MAX_TOLERANCE_SD
-from signals.bundle.graph import check_model
 from signals.bundle.layout import (
     FOLDER_NAME,
     Latest,
@@ -40,7 +43,9 @@ from signals.bundle.manifest import (
     SIGNATURE_NAME,
     BundleFile,
     FeatureLine,
+    HeadLine,
     InformationCoefficient,
+    ModelForm,
     Promotion,
     Trainer,
     identified,
@@ -50,9 +55,9 @@ from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
-from signals.text.documents import to_json
 from signals.text.wording import reason_of
 from trainer.publishing.keys import keyset_bytes, load_keyset, signing_keys
+from trainer.runs.artefacts import FORM
 from trainer.runs.documents import read_document
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
 
@@ -71,7 +76,29 @@ NEEDED = (
     "snapshot_id",
 )
 
-Files = Mapping[str, tuple[Part, bytes]]
+PARAMETERS, BANK = "parameters.npz", "bank.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """One file of a bundle: what it is, its bytes, and the arrays that they hold where it is one of arrays."""
+
+    part: Part
+    content: bytes
+    arrays: Arrays = field(default_factory=dict)
+
+    @classmethod
+    def of_arrays(cls, part: Part, arrays: Arrays) -> Self:
+        """Return a file of arrays."""
+        return cls(part, packed(arrays), arrays)
+
+    def line(self, path: str) -> BundleFile:
+        """Return what the manifest says of it."""
+        digest = sha256_of(self.content)
+        return BundleFile(path=path, part=self.part, size=len(self.content), sha256=digest, arrays=described(self.arrays))
+
+
+Files = Mapping[str, Carried]
 
 
 @dataclass(frozen=True)
@@ -166,11 +193,12 @@ def publish(request: PublishRequest, calendar: Calendar, sleeves: Mapping[str, F
     sleeve = sleeve_of(request.run)
     bring_over(request.store, sleeve)
     seq = newest_seq(request.store, sleeve) + 1
-    files = _files(request.run)
-    manifest = _manifest(request, evidence, keyset, files, seq, calendar.name)
+    form = form_of(request.run)
+    files = _files(request.run, form)
+    manifest = _manifest(request, evidence, keyset, form, files, seq, calendar.name)
     raw = manifest.to_bytes()
     signature = sign(MANIFEST_KIND, raw, signing_keys(request.keys, keyset, request.created.date()))
-    contents = {name: content for name, (_, content) in files.items()} | {MANIFEST_NAME: raw, SIGNATURE_NAME: signature}
+    contents = {name: file.content for name, file in files.items()} | {MANIFEST_NAME: raw, SIGNATURE_NAME: signature}
     place = place_of(sleeve, request.role)
     incoming = request.store / place / f".incoming-{seq}-{manifest.bundle_id}"
     shutil.rmtree(incoming, ignore_errors=True)
@@ -207,7 +235,7 @@ def bring_over(store: Path, sleeve: str) -> None:
     """
     for was in not_brought_over(store, sleeve):
         raw = _read(store / was.place / was.folder, MANIFEST_NAME)
-        manifest = parse(raw, BundleManifest, was.path(MANIFEST_NAME))
+        manifest = read_bundle_manifest(raw, was.path(MANIFEST_NAME))
         if manifest.sleeve != sleeve:
             continue
         latest = latest_of(manifest, place_of(sleeve, manifest.role))
@@ -273,11 +301,14 @@ def newest_seq(store: Path, sleeve: str) -> int:
     return max(numbers)
 
 
-def _manifest(request: PublishRequest, evidence: Evidence, keyset: Keyset, files: Files, seq: int, calendar: str) -> BundleManifest:
+def _manifest(
+    request: PublishRequest, evidence: Evidence, keyset: Keyset, form: ModelForm, files: Files, seq: int, calendar: str
+) -> BundleManifest:
     promotion = _promotion(request)
     listed = read_document(request.run / "feature_list.json", FeatureList)
     evidence.require(*NEEDED, where=request.run)
     ic = measured_ic(evidence, "the run's evidence")
+    calibrated = _calibrated(form, request.run, evidence, files)
     try:
         return identified(
             seq=seq,
@@ -295,9 +326,6 @@ def _manifest(request: PublishRequest, evidence: Evidence, keyset: Keyset, files
             last_training_session=date.fromisoformat(evidence.last_training_session),
             expiry_sessions=request.expiry_sessions,
             ic=InformationCoefficient(mean=ic.mean, t=ic.t, standard_error=ic.standard_error),
-            calibration=_calibration(request.run, evidence, files),
-            blend_weight=1.0,
-            graph=check_model(files["model.onnx"][1], "model.onnx"),
             golden_tolerance_sd=MAX_TOLERANCE_SD,
             trainer=Trainer(
                 code_version=evidence.code_version,
@@ -308,10 +336,8 @@ def _manifest(request: PublishRequest, evidence: Evidence, keyset: Keyset, files
             ),
             keyset_version=keyset.version,
             min_appliance_version=evidence.code_version.split("+")[0],
-            files=tuple(
-                BundleFile(path=name, part=part, size=len(content), sha256=sha256_of(content))
-                for name, (part, content) in sorted(files.items())
-            ),
+            files=tuple(file.line(name) for name, file in sorted(files.items())),
+            **{name: getattr(calibrated, name) for name in ModelForm.model_fields},
         )
     except (ValidationError, ValueError, TypeError) as error:
         raise FixInput(
@@ -319,36 +345,60 @@ def _manifest(request: PublishRequest, evidence: Evidence, keyset: Keyset, files
         ) from None
 
 
-def _calibration(run: Path, evidence: Evidence, files: Files) -> Mapping[str, object] | None:
-    """The maps from score to probability, without the figures that judge them.
+def form_of(run: Path) -> ModelForm:
+    """What the models of the run read and give: its `model.json`, or a table and one score where it has none."""
+    return parse(_read(run, FORM), ModelForm, str(run / FORM)) if (run / FORM).exists() else ModelForm()
 
-    None where an earlier program fitted them without saying for which model.
+
+def _calibrated(form: ModelForm, run: Path, evidence: Evidence, files: Files) -> ModelForm:
+    """Return the form with the map from score to probability that the evidence was judged by.
+
+    Without one where an earlier program fitted it without saying for which model.
     """
     found = evidence.calibration
     if found is None or found.fitted_for is None:
-        return None
-    models = sorted(sha256_of(content) for part, content in files.values() if part is Part.MODEL)
+        return form
+    models = sorted(sha256_of(file.content) for file in files.values() if file.part is Part.MODEL)
     if sorted(found.fitted_for.model_sha256) != models:
         raise FixInput("the maps from score to probability were fitted for another model", where=str(run), fix="Train again")
-    return {name: to_json(getattr(found, name)) for name in ("event", "platt", "isotonic", "temperature")}
+    known = Calibration(event=found.event, map=Platt(slope=found.platt.slope, intercept=found.platt.intercept))
+    first = HeadLine(name=form.heads[0].name, head=form.heads[0].head, calibration=known)
+    return form.model_copy(update={"heads": (first, *form.heads[1:])})
 
 
-def _files(run: Path) -> Files:
-    return {
-        "model.onnx": (Part.MODEL, _read(run, "model.onnx")),
-        "golden.json": (Part.GOLDEN, _golden(run).to_bytes()),
-        "drift.json": (Part.DRIFT, _read(run, "drift_reference.json")),
-        "evidence.json": (Part.EVIDENCE, _read(run, "evidence.json")),
-        "training.json": (Part.TRAINING, _read(run, "training_cfg.json")),
+def _files(run: Path, form: ModelForm) -> Files:
+    files = {member.path: Carried(Part.MODEL, _read(run, member.path)) for member in form.members}
+    files |= {
+        "golden.bin": Carried.of_arrays(Part.GOLDEN, _golden(run, form).arrays),
+        "drift.json": Carried(Part.DRIFT, _read(run, "drift_reference.json")),
+        "evidence.json": Carried(Part.EVIDENCE, _read(run, "evidence.json")),
+        "training.json": Carried(Part.TRAINING, _read(run, "training_cfg.json")),
     }
+    for name, part in ((PARAMETERS, Part.PARAMETERS), (BANK, Part.BANK)):
+        if (run / name).exists():
+            files[f"{part}.bin"] = Carried.of_arrays(part, _stored(run, name))
+    return files
 
 
-def _golden(run: Path) -> Golden:
+def _golden(run: Path, form: ModelForm) -> Golden:
+    name, stored = "golden.npz", _stored(run, "golden.npz")
     try:
-        with np.load(io.BytesIO(_read(run, "golden.npz")), allow_pickle=False) as arrays:
-            return Golden(arrays["inputs"].astype(np.float32), arrays["scores"].astype(np.float64))
+        if "scores" in stored and "inputs" in stored:
+            return Golden.of_scores(stored["inputs"].astype(np.float32), stored["scores"].astype(np.float64))
+        heads = [line.name for line in form.heads]
+        inputs = {key: values.astype(np.float32) for key, values in stored.items() if key not in heads}
+        return Golden(inputs, {head: stored[head].astype(np.float64) for head in heads})
+    except (KeyError, ValueError) as error:
+        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / name), fix="Train again") from None
+
+
+def _stored(run: Path, name: str) -> dict[str, NDArray[np.floating]]:
+    try:
+        with np.load(io.BytesIO(_read(run, name)), allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise FixInput(f"golden vectors cannot be read: {reason_of(error)}", where=str(run / "golden.npz"), fix="Train again") from None
+        what = "golden vectors" if name == "golden.npz" else "arrays"
+        raise FixInput(f"{what} cannot be read: {reason_of(error)}", where=str(run / name), fix="Train again") from None
 
 
 def _promotion(request: PublishRequest) -> Promotion | None:

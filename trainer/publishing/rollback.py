@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from signals.bundle import BundleManifest, Part, Role, RollbackGrant
+from signals.bundle import BundleManifest, Part, Role, RollbackGrant, read_bundle_manifest
 from signals.bundle.layout import FORMER, former_place, place_of, pointer, read_latest
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.errors import FixInput
+from signals.errors import BundleRefused, FixInput
 
 
 def grant(bundle: str, high_water: int, valid_until: date, reason: str) -> RollbackGrant:
@@ -59,8 +57,8 @@ def _champions(store: Path) -> Iterator[BundleManifest]:
     below = (f"*/{Role.CHAMPION}", FORMER, f"*/{FORMER}")
     for path in sorted(path for place in below for path in store.glob(f"{place}/[0-9]*-*/{MANIFEST_NAME}")):
         try:
-            manifest = BundleManifest.model_validate_json(path.read_bytes())
-        except ValidationError:
+            manifest = read_bundle_manifest(path.read_bytes(), str(path))
+        except BundleRefused:
             raise FixInput("a bundle's manifest cannot be read", where=str(path), fix="Restore the store") from None
         if manifest.role is Role.CHAMPION:
             yield manifest

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
+from signals.bundle.profiles import profile_of
 from signals.features.panel import FeaturePanel
-from signals.inference import predict
+from signals.heads import Head, ScoreHead
+from signals.inference import FEATURES, SCORE, Inputs, Member, infer, predict
 from signals.market.bars import Floats
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
+from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
 from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
@@ -22,6 +26,7 @@ from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
+FORM = "model.json"
 
 
 def feature_list(sleeve: Sleeve) -> bytes:
@@ -57,17 +62,34 @@ def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
     return _parquet(columns)
 
 
-def golden(features: Matrix, onnx: bytes) -> bytes:
-    """Real rows, some with NaN: `inputs` float32 (64, F) and the ONNX model's `scores` for them, float64 (64,)."""
-    chosen = golden_rows(features)
-    buffer = io.BytesIO()
-    np.savez(buffer, inputs=features[chosen], scores=predict([onnx], features[chosen]))
-    return buffer.getvalue()
+def golden(features: Matrix, onnx: bytes, head: Head | None = None) -> bytes:
+    """Real rows, some with NaN: `inputs` float32 (64, ...) and the ONNX model's `scores` for them, float64 (64,).
+
+    Of a head that is no score the arrays are those of `golden_of`.
+    """
+    rows = features[golden_rows(features)]
+    if head is None or isinstance(head, ScoreHead):
+        return _arrays({"inputs": rows, "scores": predict([onnx], rows)})
+    return golden_of([Member(onnx, {SCORE: head.width})], {FEATURES: rows})
+
+
+def model_form(view: View, head: Head) -> dict[str, bytes]:
+    """`model.json` of one graph of this view and head; nothing for a table with one score, which its absence says."""
+    if isinstance(view, TableView) and isinstance(head, ScoreHead):
+        return {}
+    member = MemberLine(path="model.onnx", profile=profile_of(view), heads=(SCORE,))
+    form = ModelForm(view=view, heads=(HeadLine(name=SCORE, head=head),), members=(member,))
+    return {FORM: form.to_bytes()}
+
+
+def golden_of(members: Sequence[Member], inputs: Inputs) -> bytes:
+    """Rows of every input by its name, float32 (n, ...), and the outputs of every head for them, float64 (n, width)."""
+    return _arrays({**inputs, **infer(members, inputs)})
 
 
 def golden_rows(features: Matrix) -> np.ndarray:
     """Row numbers spread evenly over all rows, up to a quarter of them over the rows with a NaN."""
-    with_nan = np.flatnonzero(np.isnan(features).any(axis=1))
+    with_nan = np.flatnonzero(np.isnan(features.reshape(len(features), -1)).any(axis=1))
     of_nan = _spread(with_nan, min(GOLDEN_NAN_ROWS, len(with_nan)))
     others = np.setdiff1d(np.arange(len(features)), of_nan)
     return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))
@@ -106,6 +128,12 @@ def unseen_history(panel: FeaturePanel, rows: Samples, unseen: Samples, scores: 
 def pickled(model: Model) -> bytes:
     """The model for this host's own notebooks; a device never reads it."""
     return pickle.dumps(model, protocol=5)
+
+
+def _arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
 
 
 def _spread(values: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ r"""Probability calibration: metrics, and three maps fitted by maximum likelihoo
 The bins b are of equal mass: a map of a score that knows little says one half of nearly everything, and bins of equal
 width would put all of it into two.
 
-The maps are parameters, not models: they travel as JSON next to the ONNX file and are applied in numpy on both hosts.
+The maps are parameters, not models: they travel in the manifest and `signals/bundle/calibration.py` applies them on both hosts.
 Platt (1999): p = 1 / (1 + exp(-(a s + b))), fitted to targets (n+ + 1)/(n+ + 2) and 1/(n- + 2). Isotonic: pool adjacent
 violators, each level then (n+ + 1) / (n + 2). Temperature: p = sigmoid(logit / T). No map says 0 or 1: nothing that was
 counted is certain.
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit
 
+from signals.bundle.calibration import by_sigmoid, by_steps, inside, sigmoid
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 from trainer.validation.ic import overlapping_mean
 
 CLIP = 1e-15
-EDGE = 1e-6  # nearer to 0 or 1 no map goes
 LOG_TEMPERATURE_BOUNDS = (-5.0, 5.0)
 
 
@@ -38,7 +38,7 @@ class Platt:
 
     def probability(self, scores: Floats) -> Floats:
         """Probabilities of scores of any shape."""
-        return _inside(expit(self.slope * scores + self.intercept))
+        return by_sigmoid(scores, self.slope, self.intercept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Isotonic:
 
     def probability(self, scores: Floats) -> Floats:
         """Probabilities of scores of any shape."""
-        return _inside(np.interp(scores, self.knots, self.levels))
+        return by_steps(scores, self.knots, self.levels)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Temperature:
 
     def probability(self, logits: Floats) -> Floats:
         """Probabilities of logits of any shape."""
-        return _inside(expit(logits / self.temperature))
+        return inside(sigmoid(logits / self.temperature))
 
 
 def brier_score(outcomes: Floats, probabilities: Floats) -> float:
@@ -165,10 +165,6 @@ def session_sums(values: Floats, sessions: NDArray[np.int64]) -> Floats:
     """Sum of the rows of each session that has any, in order."""
     _, place = np.unique(sessions, return_inverse=True)
     return np.bincount(place, values).astype(np.float64)
-
-
-def _inside(probabilities: Floats) -> Floats:
-    return np.clip(probabilities, EDGE, 1.0 - EDGE)
 
 
 def _check(outcomes: Floats, probabilities: Floats) -> None:

@@ -121,7 +121,7 @@ def write_bundle(
     features = [{"name": n, "units": u, "lookback_sessions": s, "dtype": "float32"} for n, u, s in FEATURES]
     spec = sha256_of(json.dumps(features).encode())
     body: dict[str, object] = {
-        "format": "trademl-bundle/1",
+        "format": "trademl-bundle/2",
         "seq": seq,
         "created": created.isoformat(),
         "role": role,

@@ -1,0 +1,1 @@
+{"signatures":[{"keyid":"99a091fdf262372f","sig":"e0xh9avKMTZ/bVosvublwaBh9AxJjg3TcUa6ZYDED5ajceZtVQxPH0TFRZG2Tv2RtDEjtkl5wNBENCg2yWq5BA=="}]}

@@ -1,0 +1,1 @@
+{"signatures":[{"keyid":"99a091fdf262372f","sig":"/guLr7A5W0dtYCkdNoaa+iTzKQrIEthWbaSvD7Dtyugp9KLRvtXal0HFhvK5YroFNsJ4w4WTKuGBts4AJ/J4DQ=="}]}
