@@ -23,6 +23,7 @@ FEATURES, SCORE = "features", "score"
 FATAL_ONLY = 4
 BLOCK_VALUES = 2**21
 """Numbers that a network reads at once; what its layers hold for them is a small multiple."""
+ALIGNMENT = 64
 
 Inputs = Mapping[str, NDArray[np.float32]]
 Outputs = dict[str, Floats]
@@ -102,7 +103,7 @@ def _run(member: Member, inputs: Inputs, rows: int) -> Outputs:
     wanted = [given.name for given in session.get_inputs()]
     found: Outputs = {name: np.empty((rows, width)) for name, width in member.heads.items()}
     for block in _blocks(inputs, rows):
-        given = {name: inputs[name][block] for name in wanted}
+        given = {name: _aligned(inputs[name][block]) for name in wanted}
         outputs = session.run(list(found), given)
         for values, output in zip(found.values(), outputs, strict=True):
             part = values[block]
@@ -110,6 +111,17 @@ def _run(member: Member, inputs: Inputs, rows: int) -> Outputs:
                 raise ScoresInvalid(f"{len(part)} rows gave scores of shape {output.shape}", fix="Publish another bundle")
             part[...] = output.reshape(part.shape)
     return found  # the session's arena is freed before the next one is opened
+
+
+def _aligned(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values` where a vector register may load them at once: a sum's last bit depends on where it begins."""
+    if values.flags.c_contiguous and values.ctypes.data % ALIGNMENT == 0:
+        return values
+    room = np.empty(values.nbytes + ALIGNMENT, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    copied = room[start : start + values.nbytes].view(np.float32).reshape(values.shape)
+    copied[...] = values
+    return copied
 
 
 def _blocks(inputs: Inputs, rows: int) -> Iterator[slice]:

@@ -1,7 +1,7 @@
 """Verifies a bundle folder: signatures, expiry, rollback, hashes, static checks and golden vectors, in one order.
 
 Order: size cap, signature over the raw bytes, key set threshold and validity, expiry, sequence, file set, size and
-SHA-256 of each file, path rules, static checks of the ONNX files, agreement with this device's features and schedule,
+SHA-256 of each file, path rules, agreement with this device's features and schedule, static checks of the ONNX files,
 golden vectors. The first that fails raises `BundleRefused`; a refusal changes nothing.
 
 Invariants
@@ -175,8 +175,8 @@ def verify_contents(contents: Contents, keyset: Keyset, policy: Policy, *, repro
     _check_role(manifest, policy, where)
     _check_file_set(manifest, contents)
     _check_files(manifest, contents)
-    _check_graphs(manifest, contents)
     _check_device(manifest, policy, where)
+    _check_graphs(manifest, contents)
     golden = _check_golden(manifest, contents, reproduce)
     drift = parse_json(contents.files[manifest.of(Part.DRIFT)[0].path], f"{where}/drift")
     if not isinstance(drift, dict):

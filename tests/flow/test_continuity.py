@@ -82,7 +82,7 @@ def test_scores_that_another_program_turned_upside_down_are_skipped(
     evening(bench, first)
     assert evening(bench, second)[RECOMPUTED][:2] == ("0", 0)
 
-    def turned(bundle: Bundle, features: FeaturePanel) -> Scores:
+    def turned(bundle: Bundle, features: FeaturePanel, **how: object) -> Scores:
         honest = score(bundle, features)
         return Scores(honest.asof, honest.sleeve, honest.symbols, -honest.values, honest.source)
 

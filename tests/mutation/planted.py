@@ -30,6 +30,7 @@ ROUNDING = "tests/test_execution/test_rounding.py"
 STRANGERS = "tests/test_appliance/test_strangers.py"
 USED = "tests/flow/test_used_account.py"
 ATTACKS = "tests/test_appliance/test_bundle_attacks.py"
+FORM_ATTACKS = "tests/test_appliance/test_bundle_form_attacks.py"
 
 LATCH_FIRST = """\
     deps.latch.close()
@@ -205,6 +206,22 @@ BUGS = (
             "tests/test_execution/test_pretrade.py::test_what_an_order_reserves"),
     Planted("accept an older bundle", "signals/bundle/verification.py", "if manifest.seq > seen.seq or (",
             "if manifest.seq > 0 or (", f"{ATTACKS}::test_a_replayed_bundle_is_refused_once_a_newer_one_has_run"),
+    Planted("let a table claim the operators of a sequence", "signals/bundle/manifest.py",
+            "if member.profile is not profile_of(self.view):", "if not member.profile:",
+            f"{FORM_ATTACKS}::test_a_manifest_that_says_what_may_not_be_is_refused_and_changes_nothing"),
+    Planted("accept a bank of any size", "signals/bundle/manifest.py",
+            "if file.size > MAX_BANK_BYTES or rows > MAX_BANK_ROWS:", "if file.size < 0:",
+            f"{FORM_ATTACKS}::test_a_manifest_that_says_what_may_not_be_is_refused_and_changes_nothing"),
+    Planted("read a graph of another width than the view", "signals/bundle/verification.py",
+            "if len(sizes) != len(row) or any(", "if False and any(",
+            f"{FORM_ATTACKS}::test_a_file_that_may_not_be_is_refused_and_changes_nothing"),
+    Planted("believe numbers that are not finite", "signals/bundle/verification.py",
+            "            if not np.isfinite(values).all():\n", "            if values.size < 0:\n",
+            f"{FORM_ATTACKS}::test_a_file_that_may_not_be_is_refused_and_changes_nothing"),
+    Planted("say a probability of 0 or 1", "signals/bundle/calibration.py",
+            "return np.clip(probabilities, EDGE, 1.0 - EDGE)", "return probabilities",
+            "tests/test_signals/test_scoring.py"
+            "::test_a_score_carries_the_probability_of_its_map_and_none_without_one"),
     Planted("begin the ramp again with each retraining", "appliance/safety/ramp.py",
             "        same = same or _is_same(lineages, planned.get(day, PlanFigures()))\n", "",
             "tests/flow/test_limits.py"
