@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from signals import errors
+from signals.bundle import Golden
 from signals.market.audits import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +14,7 @@ from signals.market.bars import Floats
 from trainer.learners.base import Inputs, Model
 
 TOLERANCE = 2e-5
-CHUNK_ROWS = 131_072
+CHUNK_ROWS, CHUNK_VALUES = 131_072, 2**23
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
     """
     content = model.to_onnx()
     worst, with_nan = 0.0, 0
-    for start in range(0, len(features), CHUNK_ROWS):
-        rows = features[start : start + CHUNK_ROWS]
+    size = min(CHUNK_ROWS, max(1, CHUNK_VALUES // prod(features.shape[1:])))
+    for start in range(0, len(features), size):
+        rows = features[start : start + size]
         native = model.outputs(rows) if isinstance(model, GivesOutputs) else model.predict(rows)[:, None]
         difference = np.abs(native - infer([Member(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
         with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())

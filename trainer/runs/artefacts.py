@@ -62,13 +62,12 @@ def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
     return _parquet(columns)
 
 
-def golden(features: Matrix, onnx: bytes, head: Head | None = None) -> bytes:
-    """Real rows, some with NaN: `inputs` float32 (64, ...) and the ONNX model's `scores` for them, float64 (64,).
+def golden(rows: Matrix, onnx: bytes, head: Head) -> bytes:
+    """Real rows, float32 (n, ...), as `inputs`, and the ONNX model's `scores` for them, float64 (n,).
 
     Of a head that is no score the arrays are those of `golden_of`.
     """
-    rows = features[golden_rows(features)]
-    if head is None or isinstance(head, ScoreHead):
+    if isinstance(head, ScoreHead):
         return _arrays({"inputs": rows, "scores": predict([onnx], rows)})
     return golden_of([Member(onnx, {SCORE: head.width})], {FEATURES: rows})
 
@@ -89,7 +88,7 @@ def golden_of(members: Sequence[Member], inputs: Inputs) -> bytes:
 
 def golden_rows(features: Matrix) -> np.ndarray:
     """Row numbers spread evenly over all rows, up to a quarter of them over the rows with a NaN."""
-    with_nan = np.flatnonzero(np.isnan(features.reshape(len(features), -1)).any(axis=1))
+    with_nan = np.flatnonzero(np.isnan(features).any(axis=1))
     of_nan = _spread(with_nan, min(GOLDEN_NAN_ROWS, len(with_nan)))
     others = np.setdiff1d(np.arange(len(features)), of_nan)
     return np.sort(np.concatenate([of_nan, _spread(others, min(GOLDEN_ROWS - len(of_nan), len(others)))]))

@@ -186,7 +186,7 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         symbols=case.material.rows.symbols,
         range=TrainedRange(case.request.start, case.request.end, case.request.symbols),
     )
-    groups = case.config.cpcv.groups
+    groups, rows, head = case.config.cpcv.groups, case.material.rows, case.recipe.task.head
     history = artefacts.unseen_history(case.material.panel, case.material.rows, case.proof.rows, found.unseen, groups)
     return {
         "model.onnx": case.fitted.exported.onnx,
@@ -197,7 +197,8 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         "training_cfg.json": canonical_json(training_cfg),
         "oof.parquet": artefacts.oof_parquet(case.proof.rows, case.proof.oof),
         "walk_forward.parquet": artefacts.walk_forward_parquet(case.proof.rows, case.proof.walk_forward),
-        "golden.npz": artefacts.golden(case.material.rows.features, case.fitted.exported.onnx),
+        "golden.npz": artefacts.golden(rows.inputs(artefacts.golden_rows(rows.features))[:], case.fitted.exported.onnx, head),
+        **artefacts.model_form(rows.view, head),
         "drift_reference.json": canonical_json(reference(*history)),
         "evidence.json": canonical_json(known),
     }
