@@ -23,7 +23,7 @@ from signals.errors import BundleRefused, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.heads import ClassesHead, ScoreHead, VectorHead
-from signals.inference import FEATURES, SCORE, Inputs, infer
+from signals.inference import FEATURES, SCORE, Inputs, Member, infer
 from signals.scoring.scoring import score
 from signals.views import ImageView, SeveralWindowsView, TableView, View, WindowsView
 from tests.fakes import onnx_models as onnx
@@ -143,6 +143,18 @@ def test_a_bundle_of_any_view_reproduces_in_the_limited_child(view: View, tmp_pa
     bundle = verify(tmp_path / "b", keyset(), policy(), reproduce=infer_in_child)
     assert bundle.manifest.view == view
     there, here = (run(bundle.members, bundle.golden.inputs)[SCORE] for run in (infer_in_child, infer))
+    assert np.array_equal(there, here)
+
+
+@pytest.mark.parametrize("offset", [4, 20, 32])
+def test_outputs_do_not_depend_on_where_the_inputs_begin_in_memory(offset: int) -> None:
+    """A vector register adds in another order what begins elsewhere; both hosts would differ in the last bit."""
+    shape = (ROWS, 4, WIDTH)
+    given = rng().normal(size=shape).astype(np.float32)
+    moved = np.empty(given.nbytes + 64, dtype=np.uint8)[offset : offset + given.nbytes].view(np.float32).reshape(shape)
+    moved[...] = given
+    members = [Member(mean_model(4, WIDTH), profile="sequence-1")]
+    there, here = (infer(members, {FEATURES: values})[SCORE] for values in (moved, given))
     assert np.array_equal(there, here)
 
 
