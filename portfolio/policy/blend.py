@@ -220,8 +220,8 @@ def _unsupported(known: SizingCoefficient, fixed_ic: float | None, *, is_rehears
 def _composed(parts: tuple[SizedScores, ...], fixed_ic: float | None) -> Blend:
     first = parts[0].scores
     if len(parts) == 1:
-        return Blend(first.asof, first.sleeve, first.symbols, first.values, first.source, parts, fixed_ic)
+        return Blend(first.asof, first.sleeve, first.symbols, first.values, first.source, parts=parts, fixed_ic=fixed_ic)
     symbols = tuple(sorted({symbol for part in parts for symbol in part.scores.symbols}))
     values = combined(z_of(parts, symbols), backing_of(parts, fixed_ic).counted)
     identity = "\n".join(f"{part.scores.sleeve}|{part.scores.source}|{part.weight!r}" for part in parts)
-    return Blend(first.asof, "blend", symbols, values, sha256_of(identity.encode()), parts, fixed_ic)
+    return Blend(first.asof, "blend", symbols, values, sha256_of(identity.encode()), parts=parts, fixed_ic=fixed_ic)

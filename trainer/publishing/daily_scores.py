@@ -113,7 +113,7 @@ def _slots(store: ObjectStore) -> dict[str, Contents]:
 
 
 def _sleeve_of(contents: Contents) -> str:
-    return parse(contents.files.get(MANIFEST_NAME, b""), BundleManifest, contents.where).sleeve
+    return read_bundle_manifest(contents.files.get(MANIFEST_NAME, b""), contents.where).sleeve
 
 
 def _newest(store: ObjectStore, sleeves: tuple[str, ...], roles: tuple[Role, ...], *, former: bool = False) -> Contents | None:
