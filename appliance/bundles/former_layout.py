@@ -15,9 +15,8 @@ from appliance.bundles.slots import Slot, slot_store
 from appliance.bundles.store import CURRENT_FILE, HIGH_WATER_FILE, BundleStore
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
-from signals.bundle import BundleManifest
+from signals.bundle import read_bundle_manifest
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.seal import parse
 from signals.errors import BundleRefused
 
 BUNDLE = re.compile(r"[0-9]+-[0-9a-f]{16}", re.ASCII)
@@ -83,4 +82,4 @@ def _sleeve(bundle: Path, fs: Fs) -> str:
     content = fs.read(bundle / MANIFEST_NAME)
     if content is None:
         raise BundleRefused("the bundle in force has no manifest", where=str(bundle), fix="Restore it from a copy of the state folder")
-    return parse(content, BundleManifest, str(bundle / MANIFEST_NAME)).sleeve
+    return read_bundle_manifest(content, str(bundle / MANIFEST_NAME)).sleeve

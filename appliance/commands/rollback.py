@@ -19,9 +19,8 @@ from appliance.safety.halt import notify
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Severity
-from signals.bundle import BundleManifest, RollbackGrant, read_data_grant, read_grant
+from signals.bundle import RollbackGrant, read_bundle_manifest, read_data_grant, read_grant
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.seal import parse
 from signals.errors import BundleRefused, FixInput
 from signals.text.console import emit
 from signals.text.wording import reason_of
@@ -129,7 +128,7 @@ def _slot_of(source: Path, device: Device) -> Slot:
         content = (source / MANIFEST_NAME).read_bytes()
     except OSError as error:
         raise BundleRefused(f"the bundle has no manifest: {reason_of(error)}", where=str(source)) from None
-    slot = Slot(parse(content, BundleManifest, str(source / MANIFEST_NAME)).sleeve)
+    slot = Slot(read_bundle_manifest(content, str(source / MANIFEST_NAME)).sleeve)
     if slot not in slots_of(device.config):
         raise BundleRefused(f"this device trades no sleeve {slot.sleeve!r}", where=source.name, fix="Add it to `sleeves` in config.yml")
     return slot

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from appliance.bundles.store import BundleStore
+from appliance.bundles.former_layout import move_former
+from appliance.bundles.slots import Slot, slot_store
+from appliance.bundles.store import ACTIVATED_FILE, BundleStore
 from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, read_bundle_manifest, verify
 from signals.bundle.calibration import Platt
 from signals.bundle.proof import infer_in_child
@@ -92,6 +95,19 @@ def test_a_device_that_runs_one_takes_the_next_of_format_2_in_its_place(tmp_path
     assert store.activate(tmp_path / "next", policy()).is_new
     with pytest.raises(BundleRefused, match="sequence 3 is not newer than 4"):
         store.activate(FORMER / "champion", policy())
+
+
+def test_a_device_of_the_release_before_keeps_its_bundle_when_its_folders_move(tmp_path: Path) -> None:
+    """The layout and the format of before come together: the bundle in force moves into its sleeve's slot and loads there."""
+    folder = StateFolder(tmp_path)
+    before = BundleStore(folder.bundles, DurableFs(), prove=infer)
+    before.trust(roots()[0])
+    before.install_keyset(keyset_file(keyset(signing_key(FIRST))))
+    before.activate(FORMER / "champion", policy())
+    (folder.bundles / ACTIVATED_FILE).unlink()
+    assert move_former(folder, DurableFs()) == (Slot("equities_xs"),)
+    store = slot_store(Slot("equities_xs"), folder, DurableFs())
+    assert store.load(policy()).sha256 == SHA256["champion"] and store.high_water().seq == 3
 
 
 def changed(tmp_path: Path, **changes: object) -> Path:
