@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.inference import FEATURES, SCORE, Member, infer
-from signals.market.bars import Floats
-from trainer.learners.base import Inputs, Model
+from trainer.learners.base import HasHead, Inputs, Model
 
 TOLERANCE = 2e-5
 CHUNK_ROWS, CHUNK_VALUES = 131_072, 2**23
@@ -25,15 +23,6 @@ class Parity:
     rows_with_nan: int
     max_difference: float
     tolerance: float
-
-
-@runtime_checkable
-class GivesOutputs(Protocol):
-    """A model whose head has outputs of its own, of which its prediction is the number that ranks."""
-
-    def outputs(self, features: Inputs) -> Floats:
-        """Outputs, float64, shape (n, width)."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +48,7 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
     size = min(CHUNK_ROWS, max(1, CHUNK_VALUES // prod(features.shape[1:])))
     for start in range(0, len(features), size):
         rows = features[start : start + size]
-        native = model.outputs(rows) if isinstance(model, GivesOutputs) else model.predict(rows)[:, None]
+        native = model.outputs(rows) if isinstance(model, HasHead) else model.predict(rows)[:, None]
         difference = np.abs(native - infer([Member(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
         with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())
         worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
