@@ -28,6 +28,7 @@ def test_the_evening_records_what_the_map_says_and_scores_as_without_it(make: Ma
 
     line = HeadLine(name="score", head=ScoreHead(), calibration=Calibration(event=EVENT, map=Platt(slope=0.8, intercept=-0.1)))
     publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2).but(form=ModelForm(heads=(line,))))
+    bench = make(own_store, "mapped")
     assert bench("pull", "--session", day).code == 0 and bench("score", "--session", day).code == 0
     assert dict(bench.rows("SELECT symbol, score FROM scores")) == plain
     said = json.loads(bench.rows("SELECT figures FROM job_runs WHERE job = 'score'")[0][0])["probability"]
