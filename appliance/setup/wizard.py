@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -90,8 +91,8 @@ class Wizard:
             self.positions(device)
             self.brought(device)
             self.armed(device)
-        self.backed_up()
         clock = SystemClock()
+        self.backed_up(clock.now())
         return examine(DeviceProbe(self.folder, self.keys_in, clock.now(), clock.now))
 
     # -- config.yml -----------------------------------------------------------------------------------------------------
@@ -269,7 +270,7 @@ class Wizard:
         record, _ = arm_after_showing(device, str(day) if is_known else "", yes=self.options.yes, show=say)
         say(record.sentence())
 
-    def backed_up(self) -> None:
+    def backed_up(self, at: datetime) -> None:
         """Take the first backup, where there is a place and none is in it."""
         config = load_config(self.folder.config)
         if not config.backup.to:
@@ -277,7 +278,7 @@ class Wizard:
         vault = vault_at(config.backup, self.folder.root, self.keys_in)
         if not listed(vault):
             with Ledger(self.folder.ledger, AccessMode.READ) as ledger:
-                take(ledger, vault, self.folder.copies, at=SystemClock().now(), code_version=code_version("appliance"))
+                take(ledger, vault, self.folder.copies, at=at, code_version=code_version("appliance"))
 
 
 def _unproven(config: ApplianceConfig, gross: float) -> ApplianceConfig:
