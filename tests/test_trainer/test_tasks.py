@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput
-from signals.inference import predict
+from signals.inference import Member, infer, predict
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
 from signals.views import WindowsView
@@ -26,12 +26,13 @@ from trainer.__main__ import app
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.triple_barrier import Barriers, trailing_volatility, triple_barrier_labels
 from trainer.learners.base import FitDevice
+from trainer.publishing.publish import form_of
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.samples import samples
 from trainer.tasks import TASKS
 from trainer.tasks.recipes import RECIPES, config_of, recipe_named, require_agreement, task_of
 from trainer.tasks.series_return.task import SERIES_RETURN, timing
-from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER, BarrierRecipe, class_figures
+from trainer.tasks.triple_barrier.task import CLASSES, TRIPLE_BARRIER, BarrierRecipe, class_figures
 
 SMALL = """
 lightgbm: {trees: 12, num_leaves: 7, min_data_in_leaf: 60}
@@ -77,6 +78,18 @@ def test_a_triple_barrier_is_trained_by_one_option(data: Path, recipe: Path, tmp
     with np.load(run / "golden.npz") as golden:
         np.testing.assert_array_equal(predict([(run / "model.onnx").read_bytes()], golden["inputs"]), golden["scores"])
     assert "Log loss of profit against stop" in (run / "report.md").read_text()
+
+
+def test_the_classes_themselves_are_trained_averaged_and_written_with_a_head_of_their_names(data: Path, tmp_path: Path) -> None:
+    run, path = tmp_path / "run", tmp_path / "classes.yml"
+    path.write_text(SMALL.replace("seeds: 1", "seeds: 2") + "label: {kind: triple_barrier, classes: true}\n")
+    known = call("train", "--sleeve", "equities_xs", "--data", str(data), "--run", str(run), "--config", str(path))
+    assert known["parity"]["max_difference"] <= known["parity"]["tolerance"]
+    [line] = form_of(run).heads
+    assert line.head == CLASSES
+    with np.load(run / "golden.npz") as golden:
+        again = infer([Member((run / "model.onnx").read_bytes(), {"score": 3})], {"features": golden["features"]})
+        np.testing.assert_array_equal(again["score"], golden["score"])
 
 
 def test_one_symbol_can_be_trained_alone(data: Path, recipe: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from signals.errors import FixInput
-from signals.inference import predict
+from signals.inference import Member, infer
 from signals.market.bars import Bars
 from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
@@ -26,6 +26,7 @@ from trainer.learners.har import smearing
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import har
+from trainer.publishing.publish import form_of
 from trainer.recipes.base import CpcvConfig
 from trainer.samples.samples import samples
 from trainer.tasks.recipes import RECIPES, config_of
@@ -50,6 +51,7 @@ FILES = {
     "feature_list.json",
     "training_cfg.json",
     "model_before_holdout.txt",
+    "model.json",
     "oof.parquet",
     "walk_forward.parquet",
     "evidence.json",
@@ -61,12 +63,12 @@ FILES = {
     "plots/calibration.png",
     "plots/coverage.png",
     "plots/through_time.png",
-    "forecasts/volatility_5_low.onnx",
-    "forecasts/volatility_5_high.onnx",
-    "forecasts/volatility_10.onnx",
-    "forecasts/volatility_10_low.onnx",
-    "forecasts/volatility_10_high.onnx",
-    "forecasts/drawdown_10.onnx",
+    "volatility_5_low.onnx",
+    "volatility_5_high.onnx",
+    "volatility_10.onnx",
+    "volatility_10_low.onnx",
+    "volatility_10_high.onnx",
+    "drawdown_10.onnx",
 }
 
 
@@ -240,10 +242,17 @@ def test_the_evidence_says_what_a_bundle_needs_and_no_row_leaks(run: Path) -> No
     assert known["holdout"]["opened"] == 0
 
 
-def test_the_golden_scores_are_the_published_models_own(run: Path) -> None:
+def test_every_forecast_is_a_head_of_the_bundle_with_golden_vectors_of_its_own(run: Path) -> None:
+    form = form_of(run)
+    bands = [f"volatility_{k}_{edge}" for k in (5, 10) for edge in ("low", "high")]
+    assert {line.name for line in form.heads} == {"score", "volatility_10", "drawdown_10", *bands}
+    assert form.heads[0].name == "score" and {line.head.kind for line in form.heads if line.name in bands} == {"quantiles"}
     with np.load(run / "golden.npz") as golden:
-        again = predict([(run / "model.onnx").read_bytes()], golden["inputs"])
-        np.testing.assert_array_equal(again, golden["scores"])
+        for member in form.members:
+            [head] = member.heads
+            again = infer([Member((run / member.path).read_bytes(), {head: 1})], {"features": golden["features"]})
+            np.testing.assert_array_equal(again[head], golden[head])
+        assert (golden["volatility_5_low"] < golden["volatility_5_high"]).mean() > 0.9
 
 
 def test_walking_forward_har_beats_what_needs_no_learning_on_a_market_whose_volatility_reverts() -> None:

@@ -160,3 +160,8 @@ def test_a_training_of_forecasts_is_a_trial_is_promoted_and_published_as_champio
     where = ("--keys", keys, "--to", str(tmp_path / "store"), "--registry", registry)
     published = call("publish", "--run", str(run), "--role", "champion", *where)
     assert published["role"] == "champion"
+    [path] = (tmp_path / "store").glob("risk/champion/*/manifest.json")
+    manifest = json.loads(path.read_bytes())
+    heads = [line["name"] for line in manifest["heads"]]
+    assert heads == ["score", "volatility_5_low", "volatility_5_high", "drawdown_10"]
+    assert len(manifest["promotion"]["model_sha256"]) == len(heads), "the verdict was given on every model"

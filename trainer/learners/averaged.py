@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signals.heads import Head, ScoreHead
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model, Rows
 
@@ -45,16 +46,20 @@ class AveragedModel:
         """Feature names."""
         return self.members[0].names
 
+    @property
+    def head(self) -> Head:
+        """The members' head, one score where they have none of their own."""
+        first = self.members[0]
+        return first.head if isinstance(first, HasHead) else ScoreHead()
+
     def predict(self, features: Matrix) -> Floats:
         """Mean of the members' scores, or what ranks of their mean outputs where they have several; float64, shape (n,)."""
-        if isinstance(self.members[0], HasHead):
-            return self.members[0].head.reduce(self.outputs(features))
-        mean: Floats = np.mean([member.predict(features) for member in self.members], axis=0)
-        return mean
+        return self.head.reduce(self.outputs(features))
 
     def outputs(self, features: Matrix) -> Floats:
-        """Mean of the outputs of members that have heads, float64, shape (n, width)."""
-        mean: Floats = np.mean([member.outputs(features) for member in self.members if isinstance(member, HasHead)], axis=0)
+        """Mean of the members' outputs, float64, shape (n, width)."""
+        given = [one.outputs(features) if isinstance(one, HasHead) else one.predict(features)[:, None] for one in self.members]
+        mean: Floats = np.mean(given, axis=0)
         return mean
 
     def to_onnx(self) -> bytes:

@@ -10,6 +10,18 @@ from onnx import helper
 from signals.errors import InvariantBroken
 
 
+def with_output(content: bytes, name: str) -> bytes:
+    """Return the graph with its one output under another name: a bundle's heads each have their own."""
+    model = onnx.load_from_string(content)
+    [given] = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = [name if output == given.name else output for output in node.output]
+    given.name = name
+    onnx.checker.check_model(model)
+    renamed: bytes = model.SerializeToString(deterministic=True)
+    return renamed
+
+
 def mean_graph(graphs: Sequence[bytes]) -> bytes:
     """Join graphs of one learner into one that gives the mean of their scores; the same bytes every time.
 

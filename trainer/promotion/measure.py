@@ -21,6 +21,7 @@ from trainer.backtest.subject import BacktestSubject, BookSettings
 from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
+from trainer.publishing.publish import form_of
 from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.run_folder import file_hash
 from trainer.search.question import Series
@@ -34,7 +35,7 @@ Step = Callable[[str], None]
 
 def model_hashes(run: Path) -> tuple[str, ...]:
     """SHA-256 of every model file that a bundle of this run would carry."""
-    return (file_hash(run / "model.onnx"),)
+    return tuple(file_hash(run / member.path) for member in form_of(run).members)
 
 
 def challenger_id(run: Path) -> str:

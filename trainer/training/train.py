@@ -15,10 +15,9 @@ from pathlib import Path
 
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
-from signals.heads import ScoreHead
 from signals.market.bars import Floats
 from signals.monitoring.drift import reference
-from trainer.learners.base import FitDevice, HasHead, Learner
+from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import artefacts, looks
@@ -187,8 +186,7 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         symbols=case.material.rows.symbols,
         range=TrainedRange(case.request.start, case.request.end, case.request.symbols),
     )
-    groups, rows, model = case.config.cpcv.groups, case.material.rows, case.fitted.model
-    head = model.head if isinstance(model, HasHead) else ScoreHead()
+    groups, rows, head = case.config.cpcv.groups, case.material.rows, case.recipe.task.head_of(case.config)
     history = artefacts.unseen_history(case.material.panel, case.material.rows, case.proof.rows, found.unseen, groups)
     return {
         "model.onnx": case.fitted.exported.onnx,

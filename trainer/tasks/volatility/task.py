@@ -1,7 +1,7 @@
 """Labels, evaluator and forecasts of the task `volatility`.
 
-The model that is published forecasts the volatility over k sessions; the other horizons, the bands and the drawdown quantile
-are next to it under `forecasts/`, each an exact export.
+The model that ranks forecasts the volatility over k sessions; the other horizons, the bands and the drawdown quantile are
+published with it, each an exact export and a head of its own of the bundle.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import cast
 
 import numpy as np
 
+from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
+from signals.bundle.profiles import profile_of
+from signals.heads import Head, QuantilesHead, ScoreHead
+from signals.inference import FEATURES, SCORE, Member
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
@@ -20,7 +24,9 @@ from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
+from trainer.learners.mean_graph import with_output
 from trainer.recipes.base import RecipeConfig
+from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
@@ -140,21 +146,32 @@ def _missed(what: str, share: Mean, wanted: float) -> list[str]:
 
 
 def _forecasts(case: TrainingCase, given: Forecasting, proofs: dict[int, VolatilityProof], falls: DrawdownProof) -> dict[str, bytes]:
-    """Fit every forecast but the published one on all rows; return their exports."""
-    config, label = given.config, given.config.label
-    low, high = label.band
-    asked: dict[str, tuple[Samples, Learner]] = {}
+    """Fit every forecast but the published one on all rows; return their exports, each a head of its own of the bundle."""
+    config, label, rows = given.config, given.config.label, case.material.rows
+    asked: dict[str, tuple[Samples, Learner, Head]] = {}
     for k, proof in proofs.items():
         if k != label.k:
-            asked[f"volatility_{k}"] = proof.rows, case.learner
-        asked[f"volatility_{k}_low"] = proof.rows, LightGbm(config.quantile(low), given.seed)
-        asked[f"volatility_{k}_high"] = proof.rows, LightGbm(config.quantile(high), given.seed)
-    asked[f"drawdown_{label.drawdown_sessions}"] = falls.rows, LightGbm(config.quantile(label.drawdown_level), given.seed)
-    files = {}
-    for name, (rows, learner) in asked.items():
-        files[f"forecasts/{name}.onnx"] = export(fit_all(rows, learner), rows.inputs()).onnx
+            asked[f"volatility_{k}"] = proof.rows, case.learner, ScoreHead()
+        for edge, level in zip(("low", "high"), label.band, strict=True):
+            asked[f"volatility_{k}_{edge}"] = proof.rows, LightGbm(config.quantile(level), given.seed), QuantilesHead((level,))
+    level = label.drawdown_level
+    asked[f"drawdown_{label.drawdown_sessions}"] = falls.rows, LightGbm(config.quantile(level), given.seed), QuantilesHead((level,))
+    graphs = {SCORE: case.fitted.exported.onnx}
+    for name, (own, learner, _) in asked.items():
+        graphs[name] = with_output(export(fit_all(own, learner), own.inputs()).onnx, name)
         case.step(f"model {name}")
-    return files
+    paths = {name: "model.onnx" if name == SCORE else f"{name}.onnx" for name in graphs}
+    form = ModelForm(
+        view=rows.view,
+        heads=(HeadLine(name=SCORE, head=ScoreHead()), *(HeadLine(name=name, head=head) for name, (_, _, head) in asked.items())),
+        members=tuple(MemberLine(path=path, profile=profile_of(rows.view), heads=(name,)) for name, path in paths.items()),
+    )
+    inputs = {FEATURES: rows.inputs(artefacts.golden_rows(rows.features))[:]}
+    return {
+        **{paths[name]: graph for name, graph in graphs.items()},
+        artefacts.FORM: form.to_bytes(),
+        "golden.npz": artefacts.golden_of([Member(graph, {name: 1}) for name, graph in graphs.items()], inputs),
+    }
 
 
 VOLATILITY = Volatility()
