@@ -260,10 +260,10 @@ def test_a_day_entry_serves_bundles_of_the_opening_auction_and_no_others(tmp_pat
     Recipe().write(tmp_path / "b")
     day = policy(entry="day")
     with pytest.raises(BundleRefused, match="learned for entry 'opg'; this device trades 'day'"):
-        verify(tmp_path / "b", keyset(), day, reproduce=predict)
-    assert verify(tmp_path / "b", keyset(), replace(day, equivalent_entries=("opg",)), reproduce=predict).manifest.entry == "opg"
+        verify(tmp_path / "b", keyset(), day, reproduce=infer)
+    assert verify(tmp_path / "b", keyset(), replace(day, equivalent_entries=("opg",)), reproduce=infer).manifest.entry == "opg"
     with pytest.raises(BundleRefused, match="this device trades 'cls'"):
-        verify(tmp_path / "b", keyset(), replace(day, entry="cls", equivalent_entries=("day",)), reproduce=predict)
+        verify(tmp_path / "b", keyset(), replace(day, entry="cls", equivalent_entries=("day",)), reproduce=infer)
 
 
 def test_a_device_whose_version_is_no_version_accepts_nothing(tmp_path: Path) -> None:
