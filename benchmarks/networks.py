@@ -5,7 +5,7 @@
 Every family of `LEARNERS` is fitted on the features of a curated dataset as windows of 60 sessions (the perceptron on
 its rows, the picture's network on pictures of 64 sessions), against the rank of the next 5 sessions' return. Parity is
 the largest difference between torch's outputs and the graph's over windows that were not learned from, as the device's
-inference computes them; the latency is that of one row in an open session.
+limited child computes them; the latency is that of one row in an open session.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, wherever this was started
 
-from signals.inference import open_session
+from signals.bundle.graph import check_model
+from signals.bundle.profiles import profile_of
+from signals.bundle.proof import infer_in_child
+from signals.inference import FEATURES, SCORE, Member, open_session
 from signals.views import ImageView, TableView, View, WindowsView
 from trainer.learners.base import FitDevice
 from trainer.learners.networks.rows import NETWORKS
@@ -61,8 +63,9 @@ def measured(name: str, material: Material, rows: int, epochs: int) -> str:
     fitted = time.perf_counter()
     graph = model.to_onnx()
     exported = time.perf_counter()
-    session, nodes = open_session(graph), len(onnx.load_from_string(graph).graph.node)
-    parity = float(np.abs(model.outputs(unseen) - session.run(["score"], {"features": unseen})[0]).max())
+    session, nodes = open_session(graph), check_model(graph, name, profile_of(view)).nodes
+    there = infer_in_child([Member(graph, profile=profile_of(view))], {FEATURES: unseen})[SCORE]
+    parity = float(np.abs(model.outputs(unseen) - there).max())
     spent = [timed(session, unseen[[number % UNSEEN]]) for number in range(CALLS)]
     middle, slow = np.percentile(spent, (50, 95))
     weights = sum(array.size for array in model.state.values())
@@ -83,7 +86,7 @@ def view_of(name: str, features: int) -> View:
 def timed(session, row: np.ndarray) -> float:
     """Milliseconds of one call."""
     started = time.perf_counter()
-    session.run(["score"], {"features": row})
+    session.run([SCORE], {FEATURES: row})
     return 1000.0 * (time.perf_counter() - started)
 
 

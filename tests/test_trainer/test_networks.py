@@ -14,11 +14,13 @@ torch = pytest.importorskip("torch", reason="torch is installed by `make test-de
 from signals.errors import FixInput, InvariantBroken, LearnerFailed, TooLittleHistory  # noqa: E402
 from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead  # noqa: E402
 from signals.market.bars import Floats  # noqa: E402
+from trainer.learners.averaged import AveragedModel  # noqa: E402
 from trainer.learners.base import FitDevice, Learner, Matrix  # noqa: E402
+from trainer.learners.export import export  # noqa: E402
 from trainer.learners.networks.loop import Keeping, chosen_device  # noqa: E402
 from trainer.learners.networks.model import NetworkLearner, NetworkModel  # noqa: E402
 from trainer.learners.table import LEARNERS, learner_named  # noqa: E402
-from trainer.recipes.base import RecipeConfig  # noqa: E402
+from trainer.recipes.base import RecipeConfig, learner_of  # noqa: E402
 
 pytestmark = [
     pytest.mark.deep,
@@ -193,6 +195,17 @@ def test_every_head_is_fitted_ranks_and_leaves_in_the_graph(head: Head) -> None:
     assert np.abs(exported - outputs).max() <= 1e-6
     read = LEARNERS["mlp"].read(model.to_text(), NAMES)
     np.testing.assert_array_equal(read.predict(features), scores)
+
+
+def test_the_mean_of_several_seeds_has_the_head_of_each() -> None:
+    """The graph gives the mean of raw scores; probabilities are made of the mean, not averaged."""
+    features, target = rows(0)
+    config = RecipeConfig.model_validate({"learner": "mlp", "seeds": 2, "mlp": {"epochs": 2, "batch_rows": 256}})
+    classes = np.digitize(target, (-0.5, 0.5)).astype(np.float64)
+    model = learner_of(config, 1, FitDevice.CPU, head=CLASSES).fit(features, classes, np.ones(COUNT), NAMES, SESSIONS)
+    assert isinstance(model, AveragedModel) and export(model, features).parity.max_difference <= 1e-6
+    raw = np.mean([member.outputs(features) for member in model.members if isinstance(member, NetworkModel)], axis=0)
+    np.testing.assert_array_equal(model.predict(features), CLASSES.reduce(raw))
 
 
 def test_the_export_names_no_path_of_the_machine_that_trained() -> None:
