@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, wh
 from signals.bundle.graph import check_model
 from signals.bundle.profiles import profile_of
 from signals.bundle.proof import infer_in_child
-from signals.inference import FEATURES, SCORE, Member, open_session
+from signals.inference import FEATURES, SCORE, GraphMember, open_session
 from signals.views import ImageView, TableView, View, WindowsView
 from trainer.learners.base import FitDevice
 from trainer.learners.networks.rows import NETWORKS
@@ -64,7 +64,7 @@ def measured(name: str, material: Material, rows: int, epochs: int) -> str:
     graph = model.to_onnx()
     exported = time.perf_counter()
     session, nodes = open_session(graph), check_model(graph, name, profile_of(view)).nodes
-    there = infer_in_child([Member(graph, profile=profile_of(view))], {FEATURES: unseen})[SCORE]
+    there = infer_in_child([GraphMember(graph, profile=profile_of(view))], {FEATURES: unseen})[SCORE]
     parity = float(np.abs(model.outputs(unseen) - there).max())
     spent = [timed(session, unseen[[number % UNSEEN]]) for number in range(CALLS)]
     middle, slow = np.percentile(spent, (50, 95))

@@ -30,7 +30,7 @@ Outputs = dict[str, Floats]
 
 
 @dataclass(frozen=True)
-class Member:
+class GraphMember:
     """One model of an ensemble.
 
     Attributes
@@ -64,12 +64,12 @@ def open_session(model: bytes) -> InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def infer(members: Sequence[Member], inputs: Inputs) -> Outputs:
+def infer(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
     """Outputs of every head, each the weighted mean over the members that have it.
 
     Parameters
     ----------
-    members : sequence of Member
+    members : sequence of GraphMember
         At least one.
     inputs : mapping of name to float32, shape (n, ...)
         What the graphs read by that name; NaN is passed to the model, which was trained with it.
@@ -95,10 +95,10 @@ def infer(members: Sequence[Member], inputs: Inputs) -> Outputs:
 
 def predict(models: Sequence[bytes], inputs: NDArray[np.float32]) -> Floats:
     """Mean score of models that map `features` float32 (n, ...) to `score` float32 (n,) or (n, 1); float64 (n,)."""
-    return infer([Member(model) for model in models], {FEATURES: inputs})[SCORE][:, 0]
+    return infer([GraphMember(model) for model in models], {FEATURES: inputs})[SCORE][:, 0]
 
 
-def _run(member: Member, inputs: Inputs, rows: int) -> Outputs:
+def _run(member: GraphMember, inputs: Inputs, rows: int) -> Outputs:
     session = open_session(member.model)
     wanted = [given.name for given in session.get_inputs()]
     found: Outputs = {name: np.empty((rows, width)) for name, width in member.heads.items()}

@@ -16,6 +16,8 @@ from trainer.commands import backtest, bundles, data, deliveries, frontier, init
 from trainer.commands.defaults import defaults
 from trainer.workspace import Places, Workspace, read
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it cuBLAS sums in an order of its own
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,

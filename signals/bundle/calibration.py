@@ -25,7 +25,7 @@ LARGEST = 1e9
 Bounded = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 
-class Platt(Document):
+class PlattMap(Document):
     """p = sigmoid(slope x score + intercept)."""
 
     slope: Bounded
@@ -37,7 +37,7 @@ class Platt(Document):
         return by_sigmoid(scores, self.slope, self.intercept)
 
 
-class Isotonic(Document):
+class IsotonicMap(Document):
     """Non-decreasing steps: between knots linear, beyond them constant."""
 
     knots: tuple[Bounded, ...] = Field(min_length=1, max_length=MAX_KNOTS)
@@ -45,7 +45,7 @@ class Isotonic(Document):
     kind: Literal["isotonic"] = "isotonic"
 
     @model_validator(mode="after")
-    def _rises(self) -> Isotonic:
+    def _rises(self) -> IsotonicMap:
         if len(self.knots) != len(self.levels):
             raise ValueError(f"{len(self.knots)} knots and {len(self.levels)} levels")
         if any(later <= earlier for earlier, later in pairwise(self.knots)) or list(self.levels) != sorted(self.levels):
@@ -57,7 +57,7 @@ class Isotonic(Document):
         return by_steps(scores, np.array(self.knots), np.array(self.levels))
 
 
-class Temperature(Document):
+class TemperatureMap(Document):
     """p = softmax(outputs / temperature + shift), the shift by class that of another mix of classes."""
 
     temperature: float = Field(ge=1e-3, le=1e3)
@@ -70,15 +70,15 @@ class Temperature(Document):
         return scaled if self.shift is None else scaled + np.array(self.shift)
 
 
-class Calibration(Document):
+class AppliedCalibration(Document):
     """The map of one head, and of what it says the probability."""
 
     event: str = Field(min_length=1, max_length=200)
-    map: Annotated[Platt | Isotonic | Temperature, Field(discriminator="kind")]
+    map: Annotated[PlattMap | IsotonicMap | TemperatureMap, Field(discriminator="kind")]
 
     def require_fits(self, head: Head) -> None:
         """Raise `ValueError` where the map reads other outputs than those of `head`."""
-        if isinstance(self.map, Temperature):
+        if isinstance(self.map, TemperatureMap):
             fits = isinstance(head, ClassesHead) and len(self.map.shift or head.names) == head.width
         else:
             fits = isinstance(head, ScoreHead)
@@ -86,21 +86,21 @@ class Calibration(Document):
             raise ValueError(f"a map of kind {self.map.kind} does not fit a head of kind {head.kind}")
 
 
-def probabilities(head: Head, calibration: Calibration | None, outputs: Floats) -> Floats | None:
+def probabilities(head: Head, calibration: AppliedCalibration | None, outputs: Floats) -> Floats | None:
     """Probabilities of outputs float64 (n, width): of the event (n, 1), or of each class (n, width).
 
     None of a head without probabilities: another kind, or a score without a map.
     """
     known = calibration.map if calibration else None
     if isinstance(head, ClassesHead):
-        return inside(head.probabilities(known.logits(outputs) if isinstance(known, Temperature) else outputs))
-    return known.probability(outputs) if isinstance(known, Platt | Isotonic) else None
+        return inside(head.probabilities(known.logits(outputs) if isinstance(known, TemperatureMap) else outputs))
+    return known.probability(outputs) if isinstance(known, PlattMap | IsotonicMap) else None
 
 
-def ranked(head: Head, calibration: Calibration | None, outputs: Floats) -> Floats:
+def ranked(head: Head, calibration: AppliedCalibration | None, outputs: Floats) -> Floats:
     """Return the number that ranks, float64 (n,): of calibrated classes that of their calibrated probabilities."""
     known = calibration.map if calibration else None
-    return head.reduce(known.logits(outputs) if isinstance(known, Temperature) else outputs)
+    return head.reduce(known.logits(outputs) if isinstance(known, TemperatureMap) else outputs)
 
 
 def by_sigmoid(scores: Floats, slope: float, intercept: float) -> Floats:

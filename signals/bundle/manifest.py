@@ -23,7 +23,7 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from signals.bundle.arrays import NAME, ArrayLine
-from signals.bundle.calibration import Calibration
+from signals.bundle.calibration import AppliedCalibration
 from signals.bundle.profiles import ProfileName, profile_of
 from signals.bundle.seal import Document, canonical_json
 from signals.errors import InvariantBroken
@@ -122,7 +122,7 @@ class HeadLine(Document):
 
     name: str = Field(pattern=NAME)
     head: Head
-    calibration: Calibration | None = None
+    calibration: AppliedCalibration | None = None
 
     @model_validator(mode="after")
     def _map_fits(self) -> Self:

@@ -22,7 +22,7 @@ import numpy as np
 
 from signals.bundle.profiles import PROFILES, ProfileName
 from signals.errors import BundleRefused
-from signals.inference import Inputs, Member, Outputs, infer
+from signals.inference import GraphMember, Inputs, Outputs, infer
 
 WALL_SECONDS = 60
 CPU_SECONDS = 20
@@ -35,7 +35,7 @@ FIRST_TO_GO = b"1000"
 _LENGTH = struct.Struct("<I")
 
 
-def infer_in_child(members: Sequence[Member], inputs: Inputs) -> Outputs:
+def infer_in_child(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
     """Return what `signals.inference.infer` returns, computed in a limited child process.
 
     Raises
@@ -66,14 +66,14 @@ def infer_in_child(members: Sequence[Member], inputs: Inputs) -> Outputs:
     return {name: part.reshape(rows, widths[name]) for name, part in zip(widths, np.split(found, ends[:-1]), strict=True)}
 
 
-def data_bytes(members: Sequence[Member], inputs: Inputs) -> int:
+def data_bytes(members: Sequence[GraphMember], inputs: Inputs) -> int:
     """Memory that the child may take for these models: what is asked for beyond it fails inside the child."""
     profiles = [PROFILES[ProfileName(member.profile)] for member in members]
     models = sum(one.data_bytes_per_model_byte * len(member.model) for one, member in zip(profiles, members, strict=True))
     return max(one.data_bytes for one in profiles) + models + INPUT_COPIES * sum(values.nbytes for values in inputs.values())
 
 
-def _request(members: Sequence[Member], inputs: Inputs) -> bytes:
+def _request(members: Sequence[GraphMember], inputs: Inputs) -> bytes:
     header = {
         "inputs": [{"name": name, "shape": values.shape} for name, values in inputs.items()],
         "members": [{"size": len(one.model), "weight": one.weight, "heads": dict(one.heads)} for one in members],
@@ -108,7 +108,7 @@ def _answer(request: bytes) -> bytes:
         inputs[one["name"]] = np.asarray(values.reshape(one["shape"]), dtype=np.float32)
         position += values.nbytes
     for one in header["members"]:
-        members.append(Member(request[position : position + one["size"]], one["heads"], one["weight"]))
+        members.append(GraphMember(request[position : position + one["size"]], one["heads"], one["weight"]))
         position += one["size"]
     return b"".join(values.astype("<f8").tobytes() for values in infer(members, inputs).values())
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from signals.bundle.calibration import Calibration, Platt
+from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.manifest import FORMAT, SCORE, BundleFile, BundleManifest, HeadLine, MemberLine, Part, Signed
 from signals.bundle.profiles import ProfileName
 from signals.bundle.seal import Document, parse, parse_json
@@ -73,8 +73,8 @@ def read_bundle_manifest(content: bytes, where: str) -> BundleManifest:
 def _in_format_2(former: FormerManifest) -> BundleManifest:
     """Return the same bundle as a table of features with one score, its graphs averaged evenly."""
     known = former.calibration
-    platt = None if known is None else Platt(slope=known.platt.slope, intercept=known.platt.intercept)
-    calibration = None if known is None or platt is None else Calibration(event=known.event, map=platt)
+    platt = None if known is None else PlattMap(slope=known.platt.slope, intercept=known.platt.intercept)
+    calibration = None if known is None or platt is None else AppliedCalibration(event=known.event, map=platt)
     shared = {name: getattr(former, name) for name in Signed.model_fields if name != "files"}
     return BundleManifest.model_construct(
         **shared,

@@ -34,11 +34,11 @@ from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import MANIFEST_KIND, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.files import sha256_of
-from signals.inference import Inputs, Member, Outputs
+from signals.inference import GraphMember, Inputs, Outputs
 from signals.market.sessions import Calendar
 
 FeatureSpec = tuple[tuple[str, str, int], ...]
-Infer = Callable[[Sequence[Member], Inputs], Outputs]
+Infer = Callable[[Sequence[GraphMember], Inputs], Outputs]
 """How models are run: `infer` in this process, `infer_in_child` in a limited one."""
 
 
@@ -133,7 +133,7 @@ class Bundle:
         return tuple(self.contents.files[file.path] for file in self.manifest.of(Part.MODEL))
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> tuple[GraphMember, ...]:
         """Its models, with their heads and their weights."""
         return _members(self.manifest, self.contents)
 
@@ -309,10 +309,10 @@ def _check_golden(manifest: BundleManifest, contents: Contents, reproduce: Infer
     return golden
 
 
-def _members(manifest: BundleManifest, contents: Contents) -> tuple[Member, ...]:
+def _members(manifest: BundleManifest, contents: Contents) -> tuple[GraphMember, ...]:
     widths = manifest.head_widths()
     return tuple(
-        Member(contents.files[line.path], {name: widths[name] for name in line.heads}, line.weight, line.profile)
+        GraphMember(contents.files[line.path], {name: widths[name] for name in line.heads}, line.weight, line.profile)
         for line in manifest.members
     )
 

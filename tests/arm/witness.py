@@ -17,7 +17,7 @@ from appliance.tui.plot import Chart, ChartLine, rendered
 from signals.bundle import Part, read_bundle_manifest
 from signals.bundle.golden import MAX_TOLERANCE_SD, read_golden
 from signals.bundle.proof import infer_in_child
-from signals.inference import SCORE, Member, infer, predict
+from signals.inference import SCORE, GraphMember, infer, predict
 from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 
@@ -39,7 +39,7 @@ def main() -> None:
     models = [(asked.bundle / file.path).read_bytes() for file in described.of(Part.MODEL)]
     place = asked.bundle / described.of(Part.GOLDEN)[0].path
     golden = read_golden(described, place.read_bytes(), str(place))
-    reproduced = (infer if asked.alone else infer_in_child)([Member(model) for model in models], golden.inputs)
+    reproduced = (infer if asked.alone else infer_in_child)([GraphMember(model) for model in models], golden.inputs)
     golden.check(reproduced, MAX_TOLERANCE_SD, str(place))
     again = reproduced[SCORE][:, 0]
     chart = rendered(Chart("golden", (ChartLine("score", tuple(float(score) for score in again)),), "{:+.4f}"), 80, 12)

@@ -19,7 +19,7 @@ from signals.bundle.graph import check_model
 from signals.bundle.profiles import PROFILE_OF_VIEW
 from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput
-from signals.inference import FEATURES, SCORE, Member
+from signals.inference import FEATURES, SCORE, GraphMember
 from signals.market.bars import Floats
 from tests.fakes.learners import write_covariance, write_two_moments
 from trainer.learners.base import FitDevice, Learner, Matrix, Model
@@ -225,7 +225,7 @@ def test_the_export_is_exact_and_a_device_accepts_it(case: Case, model: Model) -
     (profile,) = {PROFILE_OF_VIEW[view] for view in LEARNERS[case[0]].capabilities.views}
     check_model(exported.onnx, "model.onnx", profile)
     if case[0] in DEEP:
-        there = infer_in_child([Member(exported.onnx, profile=profile)], {FEATURES: features[:300]})[SCORE]
+        there = infer_in_child([GraphMember(exported.onnx, profile=profile)], {FEATURES: features[:300]})[SCORE]
         np.testing.assert_allclose(there[:, 0], model.predict(features[:300]), rtol=0.0, atol=PARITY)
 
 

@@ -12,7 +12,7 @@ import pytest
 from signals.bundle.graph import check_model
 from signals.bundle.proof import DATA_BYTES, INPUT_COPIES, data_bytes, infer_in_child
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, Member
+from signals.inference import FEATURES, SCORE, GraphMember
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 from tests.fuzz.models import HOSTILE, WHOLE, WIDTH
@@ -68,7 +68,7 @@ def test_what_only_running_it_shows_is_refused_by_the_child_and_the_device_goes_
     model = HOSTILE[name]()
     check_model(model, "model.onnx")
     with pytest.raises(BundleRefused):
-        infer_in_child([Member(model)], {FEATURES: golden_inputs(WIDTH)})
+        infer_in_child([GraphMember(model)], {FEATURES: golden_inputs(WIDTH)})
 
 
 def test_every_hostile_model_is_somebody_s_to_refuse() -> None:
@@ -81,7 +81,7 @@ def test_the_child_s_memory_grows_with_the_model_and_suffices_for_a_large_one() 
     """Thirty thousand trees, 3.4 MB: scored within 24 bytes a byte of the model beside the runtime's own."""
     model = onnx.stump_model(WIDTH, trees=30_000)
     inputs = {FEATURES: golden_inputs(WIDTH)}
-    assert data_bytes([Member(model)], inputs) == DATA_BYTES + 24 * len(model) + INPUT_COPIES * inputs[FEATURES].nbytes
-    scores = infer_in_child([Member(model)], inputs)[SCORE][:, 0]
+    assert data_bytes([GraphMember(model)], inputs) == DATA_BYTES + 24 * len(model) + INPUT_COPIES * inputs[FEATURES].nbytes
+    scores = infer_in_child([GraphMember(model)], inputs)[SCORE][:, 0]
     expected = onnx.stump_scores(golden_inputs(WIDTH), trees=30_000)
     assert abs(scores - expected).max() < 1e-2  # thirty thousand float32 additions

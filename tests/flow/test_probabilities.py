@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from signals.bundle.calibration import Calibration, Platt
+from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.manifest import HeadLine, ModelForm
 from signals.heads import ScoreHead
 from tests.fakes.device import Workbench
@@ -26,7 +26,7 @@ def test_the_evening_records_what_the_map_says_and_scores_as_without_it(make: Ma
     plain = dict(bench.rows("SELECT symbol, score FROM scores"))
     assert json.loads(bench.rows("SELECT figures FROM job_runs WHERE job = 'score'")[0][0])["probability"] is None
 
-    line = HeadLine(name="score", head=ScoreHead(), calibration=Calibration(event=EVENT, map=Platt(slope=0.8, intercept=-0.1)))
+    line = HeadLine(name="score", head=ScoreHead(), calibration=AppliedCalibration(event=EVENT, map=PlattMap(slope=0.8, intercept=-0.1)))
     publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2).but(form=ModelForm(heads=(line,))))
     bench = make(own_store, "mapped")
     assert bench("pull", "--session", day).code == 0 and bench("score", "--session", day).code == 0

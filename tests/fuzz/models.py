@@ -28,7 +28,7 @@ from signals.bundle.graph import check_model
 from signals.bundle.proof import WALL_SECONDS, data_bytes, limit
 from signals.bundle.wire import Wire, fields
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, Member, predict
+from signals.inference import FEATURES, GraphMember, predict
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 
@@ -300,7 +300,7 @@ def _in_a_child(model: bytes) -> tuple[float, int, resource.struct_rusage]:
         try:
             for stream in (1, 2):  # whatever the runtime prints, the parent's answer stays one document
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-            limit(data_bytes([Member(model)], INPUTS))
+            limit(data_bytes([GraphMember(model)], INPUTS))
             predict([model], INPUTS[FEATURES])
             code = 0
         except BaseException:  # noqa: BLE001 - whatever it is, this process ends here
@@ -321,7 +321,7 @@ def attack(models: list[tuple[str, bytes]]) -> tuple[Counter[str], list[str], di
     for name, model in models:
         found = fate(model)
         seen[found.word] += 1
-        allowed = data_bytes([Member(model)], INPUTS) / 2**20 + CODE_MEGABYTES
+        allowed = data_bytes([GraphMember(model)], INPUTS) / 2**20 + CODE_MEGABYTES
         if found.static > STATIC_SECONDS or found.seconds > WALL_SECONDS + 1 or found.megabytes > allowed:
             wrong.append(f"{name}: {found}: {model[:200]!r}")
         figures = (found.static, found.seconds, float(found.megabytes))

@@ -21,7 +21,7 @@ from signals.bundle.golden import read_golden
 from signals.bundle.manifest import Promotion, derived_id
 from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, Inputs, Member, Outputs, infer
+from signals.inference import FEATURES, SCORE, GraphMember, Inputs, Outputs, infer
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import FIRST, SECOND, SPEC, STRANGER, Recipe, golden, keyset, keyset_file, policy, roots, signing_key, write_signed
 
@@ -379,7 +379,7 @@ def test_a_file_that_is_swapped_after_it_was_read_changes_nothing(tmp_path: Path
     BASE.write(device.incoming)
     good = (device.incoming / "model.onnx").read_bytes()
 
-    def swap_while_proving(members: Sequence[Member], inputs: Inputs) -> Outputs:
+    def swap_while_proving(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
         (device.incoming / "model.onnx").write_bytes(onnx.stump_model(WIDTH, seed=99))
         return infer(members, inputs)
 

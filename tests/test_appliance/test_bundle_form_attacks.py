@@ -14,7 +14,7 @@ from appliance.bundles.store import BundleStore
 from appliance.system.durable_files import DurableFs
 from signals import inference
 from signals.bundle import Bundle, Golden, Part, verify
-from signals.bundle.calibration import Calibration, Platt, Temperature
+from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
 from signals.bundle.manifest import HeadLine, InputLine, MemberLine, ModelForm
 from signals.bundle.profiles import PROFILES, ProfileName
 from signals.bundle.proof import infer_in_child
@@ -23,7 +23,7 @@ from signals.errors import BundleRefused, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.heads import ClassesHead, ScoreHead, VectorHead
-from signals.inference import FEATURES, SCORE, Inputs, Member, infer
+from signals.inference import FEATURES, SCORE, GraphMember, Inputs, infer
 from signals.scoring.scoring import score
 from signals.views import ImageView, SeveralWindowsView, TableView, View, WindowsView
 from tests.fakes import onnx_models as onnx
@@ -73,8 +73,10 @@ def rich() -> Recipe:
     files = {**Recipe().files, "model.onnx": (Part.MODEL, every), "second.onnx": (Part.MODEL, onnx.stump_model(WIDTH, seed=8))}
     score = (3.0 * onnx.stump_scores(features) + onnx.stump_scores(features, seed=8)) / 4.0
     known = {"score": score[:, None], "classes": features.astype(np.float64), "embedding": state.astype(np.float64)}
-    rank = HeadLine(name="score", head=ScoreHead(), calibration=Calibration(event="it rises", map=Platt(slope=2.0, intercept=0.5)))
-    kinds = Calibration(event="its class", map=Temperature(temperature=2.0, shift=(0.0, 0.5, 0.0)))
+    rank = HeadLine(
+        name="score", head=ScoreHead(), calibration=AppliedCalibration(event="it rises", map=PlattMap(slope=2.0, intercept=0.5))
+    )
+    kinds = AppliedCalibration(event="its class", map=TemperatureMap(temperature=2.0, shift=(0.0, 0.5, 0.0)))
     made = ModelForm(
         view=TableView(),
         inputs=(InputLine(name="state", values=("drawdown", "turnover")),),
@@ -153,7 +155,7 @@ def test_outputs_do_not_depend_on_where_the_inputs_begin_in_memory(offset: int) 
     given = rng().normal(size=shape).astype(np.float32)
     moved = np.empty(given.nbytes + 64, dtype=np.uint8)[offset : offset + given.nbytes].view(np.float32).reshape(shape)
     moved[...] = given
-    members = [Member(mean_model(4, WIDTH), profile="sequence-1")]
+    members = [GraphMember(mean_model(4, WIDTH), profile="sequence-1")]
     there, here = (infer(members, {FEATURES: values})[SCORE] for values in (moved, given))
     assert np.array_equal(there, here)
 

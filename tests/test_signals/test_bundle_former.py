@@ -16,7 +16,7 @@ from appliance.bundles.store import ACTIVATED_FILE, BundleStore
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, read_bundle_manifest, verify
-from signals.bundle.calibration import Platt
+from signals.bundle.calibration import PlattMap
 from signals.bundle.proof import infer_in_child
 from signals.bundle.reading import FormerManifest
 from signals.bundle.seal import canonical_json
@@ -81,7 +81,7 @@ def test_it_becomes_a_table_with_one_score_its_models_averaged_evenly() -> None:
         ("model.onnx", 1.0, ("score",)),
         ("model_2.onnx", 1.0, ("score",)),
     ]
-    assert head.calibration is not None and head.calibration.map == Platt(slope=1.5, intercept=-0.1)
+    assert head.calibration is not None and head.calibration.map == PlattMap(slope=1.5, intercept=-0.1)
     assert (manifest.role, manifest.seq, manifest.bundle_id) == (Role.CHAMPION, 3, "228ad4e2075565f3")
 
 

@@ -19,7 +19,7 @@ from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import pre_auth, valid_signers
 from signals.bundle.wire import fields
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, Member, predict
+from signals.inference import FEATURES, SCORE, GraphMember, predict
 from tests.fakes.bundles import ROOT as ROOT_KEY
 from tests.fakes.bundles import SPEC, Recipe, golden_inputs, keyset, keyset_file, public_half, roots
 from tests.fakes.onnx_models import block, number, stump_model, stump_scores
@@ -157,14 +157,14 @@ def test_mutants_that_pass_inspection_do_not_take_the_runtime_down() -> None:
 
 def test_the_child_reproduces_what_the_model_means_and_what_this_process_computes() -> None:
     model, inputs = stump_model(len(SPEC)), golden_inputs()
-    there = infer_in_child([Member(model), Member(model)], {FEATURES: inputs})[SCORE][:, 0]
+    there = infer_in_child([GraphMember(model), GraphMember(model)], {FEATURES: inputs})[SCORE][:, 0]
     assert there == pytest.approx(stump_scores(inputs), abs=1e-6)
     assert (there == predict([model, model], inputs)).all()
 
 
 def test_a_model_that_the_runtime_rejects_is_a_refusal_with_its_reason() -> None:
     with pytest.raises(BundleRefused, match="cannot be run"):
-        infer_in_child([Member(number(1, 8) + block(7, b""))], {FEATURES: golden_inputs()})
+        infer_in_child([GraphMember(number(1, 8) + block(7, b""))], {FEATURES: golden_inputs()})
 
 
 def test_a_large_tree_model_is_inspected_in_time() -> None:

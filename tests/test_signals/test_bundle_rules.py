@@ -25,7 +25,7 @@ from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.inference import FEATURES, Member, infer, predict
+from signals.inference import FEATURES, GraphMember, infer, predict
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from tests.fakes import onnx_models as onnx
@@ -307,21 +307,21 @@ def test_the_child_s_limits_are_in_force_after_it_limits_itself() -> None:
 def test_a_child_that_takes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signals.bundle.proof.WALL_SECONDS", 0.01)
     with pytest.raises(BundleRefused, match=r"took more than 0\.01 s"):
-        infer_in_child([Member(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
+        infer_in_child([GraphMember(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
 
 
 def test_a_child_that_answers_several_numbers_a_row_is_refused() -> None:
     nodes = [onnx.node("Concat", ["features", "features"], ["score"], attributes=onnx.int_attribute("axis", 1))]
     model = onnx.model(nodes, WIDTH, outputs=onnx.block(12, onnx.value_info("score", ["N", 2 * WIDTH])))
     with pytest.raises(BundleRefused, match="gave"):
-        infer_in_child([Member(model)], {FEATURES: golden_inputs()})
+        infer_in_child([GraphMember(model)], {FEATURES: golden_inputs()})
 
 
 @pytest.mark.parametrize(("program", "reason"), [("/bin/true", "gave 0 bytes of scores"), ("/bin/false", "cannot be run: exit 1")])
 def test_a_child_that_says_nothing_proves_nothing(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(BundleRefused, match=reason):
-        infer_in_child([Member(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
+        infer_in_child([GraphMember(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
 
 
 def test_golden_scores_of_another_number_do_not_reproduce() -> None:

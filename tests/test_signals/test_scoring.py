@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from signals.bundle import Bundle, Golden, Part, verify
-from signals.bundle.calibration import Calibration, Platt, Temperature
+from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
 from signals.bundle.manifest import HeadLine, ModelForm
 from signals.bundle.proof import infer_in_child
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.heads import ClassesHead, ScoreHead
-from signals.inference import Inputs, Member, Outputs, infer, predict
+from signals.inference import GraphMember, Inputs, Outputs, infer, predict
 from signals.scoring.scores import z_scores
 from signals.scoring.scoring import score
 from signals.views import WindowsView
@@ -78,7 +78,9 @@ def classes_of_windows(folder: Path) -> Bundle:
     model = last_of_windows(4, 3)
     inputs = np.random.default_rng(4).normal(size=(16, 4, 3)).astype(np.float32)
     line = HeadLine(
-        name="score", head=ClassesHead(("down", "flat", "up")), calibration=Calibration(event="its class", map=Temperature(temperature=2.0))
+        name="score",
+        head=ClassesHead(("down", "flat", "up")),
+        calibration=AppliedCalibration(event="its class", map=TemperatureMap(temperature=2.0)),
     )
     recipe = Recipe(
         files={**Recipe().files, "model.onnx": (Part.MODEL, model)},
@@ -101,7 +103,9 @@ def test_windows_of_classes_rank_by_their_calibrated_probabilities(tmp_path: Pat
 
 def test_a_score_carries_the_probability_of_its_map_and_none_without_one(tmp_path: Path, bundle: Bundle) -> None:
     """Platt by hand: p = 1 / (1 + exp(-(1000 s + 0.5))), held a millionth away from 0 and 1; the scores stay as they are."""
-    line = HeadLine(name="score", head=ScoreHead(), calibration=Calibration(event="it rises", map=Platt(slope=1000.0, intercept=0.5)))
+    line = HeadLine(
+        name="score", head=ScoreHead(), calibration=AppliedCalibration(event="it rises", map=PlattMap(slope=1000.0, intercept=0.5))
+    )
     Recipe(form=ModelForm(heads=(line,))).write(tmp_path / "mapped")
     mapped = verify(tmp_path / "mapped", keyset(), policy(), reproduce=infer)
     features = panel(*two_sessions())
@@ -118,7 +122,7 @@ def test_an_evening_larger_than_a_block_scores_as_one(bundle: Bundle, monkeypatc
     whole = score(bundle, features)
     seen: list[int] = []
 
-    def counted(members: Sequence[Member], inputs: Inputs) -> Outputs:
+    def counted(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
         seen.append(len(inputs["features"]))
         return infer(members, inputs)
 

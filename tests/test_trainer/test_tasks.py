@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput
-from signals.inference import Member, infer, predict
+from signals.inference import GraphMember, infer, predict
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
 from signals.views import WindowsView
@@ -88,7 +88,7 @@ def test_the_classes_themselves_are_trained_averaged_and_written_with_a_head_of_
     [line] = form_of(run).heads
     assert line.head == CLASSES
     with np.load(run / "golden.npz") as golden:
-        again = infer([Member((run / "model.onnx").read_bytes(), {"score": 3})], {"features": golden["features"]})
+        again = infer([GraphMember((run / "model.onnx").read_bytes(), {"score": 3})], {"features": golden["features"]})
         np.testing.assert_array_equal(again["score"], golden["score"])
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from signals.errors import FixInput
-from signals.inference import Member, infer
+from signals.inference import GraphMember, infer
 from signals.market.bars import Bars
 from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
@@ -250,7 +250,7 @@ def test_every_forecast_is_a_head_of_the_bundle_with_golden_vectors_of_its_own(r
     with np.load(run / "golden.npz") as golden:
         for member in form.members:
             [head] = member.heads
-            again = infer([Member((run / member.path).read_bytes(), {head: 1})], {"features": golden["features"]})
+            again = infer([GraphMember((run / member.path).read_bytes(), {head: 1})], {"features": golden["features"]})
             np.testing.assert_array_equal(again[head], golden[head])
         assert (golden["volatility_5_low"] < golden["volatility_5_high"]).mean() > 0.9
 

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.inference import FEATURES, SCORE, Member, infer
+from signals.inference import FEATURES, SCORE, GraphMember, infer
 from trainer.learners.base import HasHead, Inputs, Model
 
 TOLERANCE = 2e-5
@@ -49,7 +49,7 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
     for start in range(0, len(features), size):
         rows = features[start : start + size]
         native = model.outputs(rows) if isinstance(model, HasHead) else model.predict(rows)[:, None]
-        difference = np.abs(native - infer([Member(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
+        difference = np.abs(native - infer([GraphMember(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
         with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())
         worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
         if not worst <= tolerance:

@@ -148,7 +148,7 @@ def read_sections(document: Any, model: type[Config], read: Callable[[LearnerRow
                 for part in error.errors()
             ]
     if errors:
-        raise ValidationError.from_exception_data(model.__name__, errors)
+        raise ValidationError.from_exception_data("sections of learners", errors)
     return {**document, **sections}
 
 

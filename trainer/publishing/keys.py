@@ -20,11 +20,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from pydantic import ValidationError
 
 from signals.bundle import DataGrant, DataKeys, Keyset, PublicKey, RollbackGrant, SigningKey, read_keyset
 from signals.bundle.grant import seal_grant
 from signals.bundle.keyset import seal_keyset
-from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, public_half, sign
+from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, parse_json, public_half, sign
 from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.wording import reason_of
@@ -221,3 +222,16 @@ def _read(path: Path) -> bytes:
         raise FixInput(
             f"the key file cannot be read: {reason_of(error)}", where=str(path), fix="Name a folder made by `trainer keys`"
         ) from None
+
+
+def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
+    """Raise `FixInput` where the store's key set, `content`, is newer than `keyset`, or is none."""
+    document = parse_json(content, where)
+    try:
+        published = Keyset.model_validate_json(document["payload"])
+    except (ValidationError, KeyError, TypeError):
+        raise FixInput("the store's key set cannot be read", where=where, fix="Restore it from a backup") from None
+    if published.version > keyset.version:
+        raise FixInput(
+            f"the store has key set version {published.version}, this folder {keyset.version}", where=where, fix="Use the newest key folder"
+        )

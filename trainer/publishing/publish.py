@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from signals.bundle import BundleManifest, Golden, HighWater, Keyset, Part, Policy, Role, read_bundle_manifest, verify
 from signals.bundle.arrays import Arrays, described, packed
-from signals.bundle.calibration import Calibration, Platt
+from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.golden import MAX_TOLERANCE_SD
 from signals.bundle.layout import (
     FOLDER_NAME,
@@ -50,13 +50,13 @@ from signals.bundle.manifest import (
     Trainer,
     identified,
 )
-from signals.bundle.seal import MANIFEST_KIND, parse, parse_json, sign
+from signals.bundle.seal import MANIFEST_KIND, parse, sign
 from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
-from trainer.publishing.keys import keyset_bytes, load_keyset, signing_keys
+from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
 from trainer.runs.artefacts import FORM
 from trainer.runs.documents import read_document
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
@@ -361,7 +361,7 @@ def _calibrated(form: ModelForm, run: Path, evidence: Evidence, files: Files) ->
     models = sorted(sha256_of(file.content) for file in files.values() if file.part is Part.MODEL)
     if sorted(found.fitted_for.model_sha256) != models:
         raise FixInput("the maps from score to probability were fitted for another model", where=str(run), fix="Train again")
-    known = Calibration(event=found.event, map=Platt(slope=found.platt.slope, intercept=found.platt.intercept))
+    known = AppliedCalibration(event=found.event, map=PlattMap(slope=found.platt.slope, intercept=found.platt.intercept))
     first = HeadLine(name=form.heads[0].name, head=form.heads[0].head, calibration=known)
     return form.model_copy(update={"heads": (first, *form.heads[1:])})
 
@@ -435,26 +435,11 @@ def _verdict(run: Path) -> str:
     return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
 
 
-def check_store_keys(content: bytes, where: str, keyset: Keyset) -> None:
-    """Raise `FixInput` where the store's key set, `content`, is newer than `keyset`, or is none."""
-    document = parse_json(content, where)
-    try:
-        published = Keyset.model_validate_json(document["payload"])
-    except (ValidationError, KeyError, TypeError):
-        raise FixInput("the store's key set cannot be read", where=where, fix="Restore it from a backup") from None
-    if published.version > keyset.version:
-        raise FixInput(
-            f"the store has key set version {published.version}, this folder {keyset.version}", where=where, fix="Use the newest key folder"
-        )
-
-
 def _read(run: Path, name: str) -> bytes:
     try:
         return (run / name).read_bytes()
     except OSError as error:
-        raise FixInput(
-            f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run folder made by `trainer train`"
-        ) from None
+        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run of `trainer train`") from None
 
 
 def _first(error: ValidationError | ValueError | TypeError) -> str:

@@ -24,8 +24,8 @@ from signals.errors import FixInput, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar
 from signals.storage.s3 import Objects
-from trainer.publishing.keys import keyset_bytes, load_keyset
-from trainer.publishing.publish import KEYSET, Publication, PublishRequest, check_store_keys, not_brought_over, publish, sleeve_of
+from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset
+from trainer.publishing.publish import KEYSET, Publication, PublishRequest, not_brought_over, publish, sleeve_of
 
 Tagged = tuple[bytes, str] | None
 

@@ -14,7 +14,7 @@ from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
 from signals.features.panel import FeaturePanel
 from signals.heads import Head, ScoreHead
-from signals.inference import FEATURES, SCORE, Inputs, Member, infer, predict
+from signals.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.market.bars import Floats
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
@@ -69,7 +69,7 @@ def golden(rows: Matrix, onnx: bytes, head: Head) -> bytes:
     """
     if isinstance(head, ScoreHead):
         return _arrays({"inputs": rows, "scores": predict([onnx], rows)})
-    return golden_of([Member(onnx, {SCORE: head.width})], {FEATURES: rows})
+    return golden_of([GraphMember(onnx, {SCORE: head.width})], {FEATURES: rows})
 
 
 def model_form(view: View, head: Head) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def model_form(view: View, head: Head) -> dict[str, bytes]:
     return {FORM: form.to_bytes()}
 
 
-def golden_of(members: Sequence[Member], inputs: Inputs) -> bytes:
+def golden_of(members: Sequence[GraphMember], inputs: Inputs) -> bytes:
     """Rows of every input by its name, float32 (n, ...), and the outputs of every head for them, float64 (n, width)."""
     return _arrays({**inputs, **infer(members, inputs)})
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -265,6 +264,4 @@ def chosen_device(wish: FitDevice) -> FitDevice:
 def _settle(device: FitDevice) -> None:
     """Make torch's kernels repeat themselves. The settings are the process's, so they are the same for all and stay."""
     torch.set_num_threads(1)
-    if device is FitDevice.CUDA:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS sums in an order of its own
     torch.use_deterministic_algorithms(True, warn_only=device is FitDevice.CUDA)

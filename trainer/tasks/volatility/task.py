@@ -16,7 +16,7 @@ import numpy as np
 from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
 from signals.heads import Head, QuantilesHead, ScoreHead
-from signals.inference import FEATURES, SCORE, Member
+from signals.inference import FEATURES, SCORE, GraphMember
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from trainer.labels.panel import Labels
@@ -170,7 +170,7 @@ def _forecasts(case: TrainingCase, given: Forecasting, proofs: dict[int, Volatil
     return {
         **{paths[name]: graph for name, graph in graphs.items()},
         artefacts.FORM: form.to_bytes(),
-        "golden.npz": artefacts.golden_of([Member(graph, {name: 1}) for name, graph in graphs.items()], inputs),
+        "golden.npz": artefacts.golden_of([GraphMember(graph, {name: 1}) for name, graph in graphs.items()], inputs),
     }
 
 
