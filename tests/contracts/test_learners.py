@@ -52,12 +52,7 @@ SMALL: dict[str, dict[str, object]] = {
     "cnn": {"channels": (4, 8)},
 }
 PARITY = 1e-6
-MARKS = [
-    pytest.mark.deep,
-    pytest.mark.skipif(find_spec("torch") is None, reason="torch is installed by `make test-deep`"),
-    # torch's own exporter uses what torch has deprecated
-    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
-]
+MARKS = [pytest.mark.deep, pytest.mark.skipif(find_spec("torch") is None, reason="torch is installed by `make test-deep`")]
 Case = tuple[str, Objective | None]
 Make = Callable[[int], Learner]
 

@@ -22,11 +22,7 @@ from trainer.learners.networks.model import NetworkLearner, NetworkModel  # noqa
 from trainer.learners.table import LEARNERS, learner_named  # noqa: E402
 from trainer.recipes.base import RecipeConfig, learner_of  # noqa: E402
 
-pytestmark = [
-    pytest.mark.deep,
-    # torch's own exporter uses what torch has deprecated
-    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.deep
 
 NAMES = tuple("abcdefgh")
 COUNT = 4000
