@@ -10,7 +10,7 @@ It fails when a session is skipped or halted, when a session whose path moves se
 followed its path lies further than half a share from it, or when the report of a session lacks the figures of rounding.
 
 Run it with `python -m tests.campaigns.small_account [--equity USD] [--sessions N]`. With `--keep FOLDER` the device
-stays, so that `appliance tripwire-backtest --state FOLDER/device/state` can run every limit over its year.
+stays, so that `appliance tripwire-backtest --state FOLDER/device` can run every limit over its year.
 """
 
 from __future__ import annotations
