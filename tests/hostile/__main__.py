@@ -73,9 +73,9 @@ def prepare(root: Path) -> Stage:
     assert done.code == 0, done.err
     config = bench.state / "config.yml"
     text = config.read_text()
-    assert "broker: exchange\n" in text, text
+    assert "partial_fill_probability: 0.0\n" in text and "power_safe: true\n" in text, text
     config.write_text(
-        text.replace("broker: exchange\n", "broker: exchange\n  exchange: {partial_fill_probability: 0.2, power_safe: false}\n")
+        text.replace("partial_fill_probability: 0.0", "partial_fill_probability: 0.2").replace("power_safe: true", "power_safe: false")
     )
     assert bench("arm", "--session", str(days[0]), "--yes").code == 0
     for day in days[:2]:
