@@ -149,12 +149,15 @@ def _tensor(samples: Matrix) -> torch.Tensor:
 
 
 def _sensitivity(network: Network, lesson: Lesson, head: Head) -> tuple[float, ...]:
-    """Mean |d score / d z| of each feature over evenly spaced training rows, normalised to sum to 1."""
+    """Mean |z x d score / d z| of each feature over the training rows, normalised to sum to 1.
+
+    The slope alone would be large for a feature that a few rows stretch: there most of z is next to 0 and says nothing.
+    """
     slope, highest, lowest = np.zeros(1), np.float32(np.nan), np.float32(np.nan)
     for samples in lesson.parts(np.arange(len(lesson.target)), SENSITIVITY_ROWS):
         z = network.standardise(_tensor(samples)).detach().requires_grad_(True)
         (network.outlet(network.body(z)) @ direction(head)).sum().backward()
-        slope = slope + np.abs(by_feature(z.grad.numpy()).astype(np.float64)).sum(axis=0)
+        slope = slope + np.abs(by_feature((z.grad * z).detach().numpy()).astype(np.float64)).sum(axis=0)
         flat = by_feature(samples)
         highest, lowest = np.fmax(highest, np.fmax.reduce(flat)), np.fmin(lowest, np.fmin.reduce(flat))
     slope *= highest > lowest  # the slope along a constant means nothing
