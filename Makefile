@@ -152,7 +152,8 @@ drift-rehearsal: $(VENV)/.dev ## By hand, ten minutes (it goes on where it ended
 small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at the shipped settings, every session traded, none skipped
 	$(BIN)/python -m tests.campaigns.small_account
 
-two-sleeves: $(VENV)/.dev ## By hand, three minutes: two sleeves over 60 sessions, the device's replay against the backtest, order for order
+two-sleeves: $(VENV)/.dev ## By hand, four minutes: two sleeves under the daemon, and over 60 sessions the replay against the backtest, order for order
+	$(BIN)/pytest -q -m slow tests/flow/test_two_sleeves.py
 	$(BIN)/python -m tests.campaigns.two_sleeves
 
 soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daemon beside an exchange; nothing grows, nothing is sent twice

@@ -261,6 +261,7 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     assert {"the published stack is refused", "the stack does not weigh the sleeves"} <= set(titles(bench))
 
 
+@pytest.mark.slow
 def test_both_are_scored_blended_and_traded_under_the_daemon(both: Published, first: First, tmp_path: Path) -> None:
     """Its jobs are processes of their own, which find the second sleeve's package as this one does."""
     day = both.sessions(1)[0]
