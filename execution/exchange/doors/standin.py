@@ -119,11 +119,16 @@ async def _stand_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         await writer.start_tls(context)
         answers, questions = await asyncio.open_connection(LOOPBACK, exchange_port)
         ways = [asyncio.create_task(_pass_on(reader, questions)), asyncio.create_task(_pass_on(answers, writer))]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        questions.close()
-        for way in ways:
-            way.cancel()
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            questions.close()
+            for way in ways:
+                way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
+    except asyncio.CancelledError:
+        writer.transport.abort()  # the stand-in ends: nothing waits for the program's own end of TLS
+        raise
     except (OSError, ValueError, asyncio.IncompleteReadError):
         pass  # the program left, or does not believe the certificate: it has been told so by TLS itself
     finally:
@@ -193,3 +198,5 @@ async def _end_connections() -> None:
     for task in open_still:
         task.cancel()
     await asyncio.gather(*open_still, return_exceptions=True)
+    for _ in range(2):
+        await asyncio.sleep(0)  # a closed connection is given up in the loop's next rounds
