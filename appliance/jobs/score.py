@@ -95,7 +95,7 @@ def score(session: date, deps: Deps) -> JobReport:
         except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
             faults[slot] = error
     _judge(session, asof, faults, deps)
-    others = [_beside(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
+    others = [_untraded(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
     said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
     said += [f"{slot.name}: {error}" for slot, error in faults.items()]
     figures = next(iter(done.values())).figures
@@ -291,13 +291,13 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
-def _beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
+def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> str:
     """Score a bundle that is not traded, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
     if slot_store(slot, deps.folder, deps.fs).current() is None:
         return ""
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        scores = _said_beside(slot, asof, bundle, deps)
+        scores = _untraded_scores(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return f"{slot.name}: {error}"
@@ -305,7 +305,7 @@ def _beside(slot: Slot, session: date, asof: date, deps: Deps) -> str:
     return f"{len(scores.symbols)} {slot.name} scores"
 
 
-def _said_beside(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)

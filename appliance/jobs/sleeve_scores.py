@@ -26,8 +26,8 @@ from signals.scoring.scores import Scores
 
 
 @dataclass(frozen=True, eq=False)
-class SleeveVoices:
-    """What the traded sleeves say of a session.
+class TradedSleeves:
+    """Scores and bundles of the traded sleeves for one session.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class SleeveVoices:
         return found
 
 
-def gather_sleeves(session: date, asof: date, deps: Deps) -> SleeveVoices:
+def gather_sleeves(session: date, asof: date, deps: Deps) -> TradedSleeves:
     """Read the scores of every configured sleeve and load what sizes them.
 
     Raises
@@ -103,9 +103,9 @@ def gather_sleeves(session: date, asof: date, deps: Deps) -> SleeveVoices:
     bundles, expired = still_valid(bundles)
     missing |= expired
     parts = [part for part in parts if part.scores.sleeve in bundles]
-    _tell(session, missing, deps)
+    _report_missing(session, missing, deps)
     lacking = {name: weights[name] for name in missing}
-    return SleeveVoices(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing, weighed_by)
+    return TradedSleeves(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing, weighed_by)
 
 
 def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, float], str]:
@@ -145,7 +145,7 @@ def _recorded(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
     return Scores(asof, slot.sleeve, tuple(row.symbol for row in rows), values, rows[0].source)
 
 
-def _tell(session: date, missing: Mapping[str, str], deps: Deps) -> None:
+def _report_missing(session: date, missing: Mapping[str, str], deps: Deps) -> None:
     """Notify which sleeves say nothing; refuse the session where the settings ask for all of them."""
     if not missing:
         return

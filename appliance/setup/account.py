@@ -12,12 +12,11 @@ from appliance.orders.order_path import another_device
 from appliance.runtime.venue import broker_asked_once
 from appliance.settings import load_config
 from appliance.setup import paper_keys
-from appliance.setup.answers import NONE, Interview, SetupOptions, one_of, say
+from appliance.setup.answers import NONE, SetupRun, one_of, say
 from appliance.setup.paper_keys import KeyPair
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import ADDRESSES
-from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Account, Broker
 from execution.orders import is_of_family
 from signals.errors import FixInput
@@ -25,21 +24,8 @@ from signals.text.wording import reason_of
 
 
 @dataclass(frozen=True)
-class AccountAccess:
+class AccountAccess(SetupRun):
     """How one run of the wizard comes to the account of its device."""
-
-    interview: Interview
-    options: SetupOptions
-
-    @property
-    def folder(self) -> StateFolder:
-        """The state folder."""
-        return self.interview.folder
-
-    @property
-    def keys_in(self) -> Path:
-        """The folder of key files."""
-        return self.options.keys_in(self.folder)
 
     def account(self) -> Account | None:
         """Return the paper account behind the keys, shown; None where the exchange is hosted in the device."""

@@ -218,3 +218,21 @@ def fraction(text: str) -> float:
     if not 0 < found <= 1:
         raise FixInput(f"{text} is not a share of equity between 0 and 1")
     return found
+
+
+@dataclass(frozen=True)
+class SetupRun:
+    """One run of the wizard on one state folder: who answers, and what was given by flags."""
+
+    interview: Interview
+    options: SetupOptions
+
+    @property
+    def folder(self) -> StateFolder:
+        """The state folder."""
+        return self.interview.folder
+
+    @property
+    def keys_in(self) -> Path:
+        """The folder of key files."""
+        return self.options.keys_in(self.folder)

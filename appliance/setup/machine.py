@@ -1,4 +1,4 @@
-"""What kind of machine this is, as far as it decides whose word on the time can be had."""
+"""The kind of machine, as far as its clock goes: macOS, WSL, a container, or one whose own kernel answers for the time."""
 
 from __future__ import annotations
 

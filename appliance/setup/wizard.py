@@ -23,7 +23,7 @@ from appliance.schedule.job import EXIT_CODES
 from appliance.settings import load_config
 from appliance.setup import sizes
 from appliance.setup.account import AccountAccess
-from appliance.setup.answers import NONE, Interview, SetupOptions, fraction, one_of, say, yes_or_no
+from appliance.setup.answers import NONE, SetupRun, fraction, one_of, say, yes_or_no
 from appliance.setup.arming import arm_after_showing, next_session
 from appliance.setup.holdings import Holding, decide, open_holdings
 from appliance.setup.machine import kind_of_machine
@@ -31,7 +31,6 @@ from appliance.setup.sizes import Size
 from appliance.storage.published_sources import PublishedSources
 from appliance.storage.published_store import PublishedStore
 from appliance.system.clock import SystemClock
-from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import unsynchronised
 from execution.brokers.base import Account
 from signals.bundle import Role, read_keyset
@@ -54,21 +53,8 @@ HELD = """\
 
 
 @dataclass(frozen=True)
-class Wizard:
-    """One run of the wizard on one state folder."""
-
-    interview: Interview
-    options: SetupOptions
-
-    @property
-    def folder(self) -> StateFolder:
-        """The state folder."""
-        return self.interview.folder
-
-    @property
-    def keys_in(self) -> Path:
-        """The folder of key files."""
-        return self.options.keys_in(self.folder)
+class Wizard(SetupRun):
+    """The steps of one run on one state folder."""
 
     def run(self) -> tuple[Finding, ...]:
         """Take every step that is not done yet, and return what the doctor finds at the end.

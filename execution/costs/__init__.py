@@ -1,4 +1,4 @@
-"""What trading and holding cost: spread, impact, borrow, fees. Used by the backtest and by pre-trade estimates alike.
+"""The costs of trading and holding: spread, impact, borrow, fees. Used by the backtest and by pre-trade estimates alike.
 
 Money that is booked is `Decimal`; fractions that are estimated over arrays are float64.
 """

@@ -207,8 +207,8 @@ def _sized(parts: tuple[SizedScores, ...], backing: Backing, config: PortfolioCo
 
 
 def _unallocated(backing: Backing) -> Decisions:
-    is_told = 0 < backing.allocated < 1 - SLACK  # where nothing is bet, the reason is told instead
-    return (("unallocated weight", f"{1 - backing.allocated:.4f}"),) if is_told else ()
+    is_reported = 0 < backing.allocated < 1 - SLACK  # where nothing is bet, the reason is reported instead
+    return (("unallocated weight", f"{1 - backing.allocated:.4f}"),) if is_reported else ()
 
 
 def _sleeve_line(row: int, parts: tuple[SizedScores, ...], backing: Backing) -> str:

@@ -1,4 +1,4 @@
-"""What stands for an option that was not given: the workspace's one candidate, printed; several are asked about or refused."""
+"""Defaults of options: the workspace's only candidate, printed when it is used; several are asked about or refused."""
 
 from __future__ import annotations
 

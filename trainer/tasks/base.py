@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from signals.errors import InvariantBroken
 from signals.heads import Head, ScoreHead
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
@@ -150,7 +151,7 @@ class Task(ABC):
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what the sealed sessions show of scores, shape (n,), NaN where a row is not sealed; of tasks without a book."""
-        raise NotImplementedError(self.name)
+        raise InvariantBroken(f"the task {self.name} is judged by its book")
 
 
 def without_ratios(found: Tried) -> dict[str, Any]:

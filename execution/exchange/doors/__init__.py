@@ -1,1 +1,1 @@
-"""How a client reaches the exchange: HTTP, the update stream, or a call inside the process."""
+"""Ways for a client to reach the exchange: HTTP, the update stream, or a call inside the process."""

@@ -1,1 +1,1 @@
-"""What every endpoint shares: messages, queries, drafts, refusals, rate limits, faults."""
+"""Parts that all endpoints share: messages, queries, drafts, refusals, rate limits, faults."""

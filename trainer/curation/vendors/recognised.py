@@ -1,4 +1,4 @@
-"""What a bars delivery itself says of its form, completed into the mapping that its receipt keeps.
+"""Recognises the layout of a bars delivery from the delivery itself, as the mapping that its receipt keeps.
 
 Entry point: `recognised`. Only what a mapping leaves open is completed, and only what the delivery shows; what it cannot show (the
 symbol of a lone file, which of two days a date means) is a refusal that says what to give.

@@ -59,6 +59,22 @@ class Dropout(torch.nn.Module):
         return values * kept / (1.0 - self.share)
 
 
+class Recurrent(torch.nn.Module):
+    """Cells that carry a state through the window, dropout, and a linear map of the last state."""
+
+    def __init__(self, cells: torch.nn.RNNBase, width: int, dropout: float) -> None:
+        super().__init__()
+        self.cells = cells
+        self.dropout = Dropout(dropout)
+        self.last = torch.nn.Linear(cells.hidden_size, width)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, width) of windows (B, L, F)."""
+        states, _ = self.cells(z)
+        outputs: torch.Tensor = self.last(self.dropout(states[:, -1]))
+        return outputs
+
+
 class Encoder(torch.nn.Module):
     """One layer of attention over `steps` tokens and a perceptron of each token, both normalised first and added."""
 
