@@ -58,21 +58,21 @@ def plan(session: date, deps: Deps) -> JobReport:
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, reported.account, reported.positions))
     held_back = reductions.in_force(deps.ledger)
     move_former(deps.folder, deps.fs)
-    voices = gather_sleeves(session, asof, deps)
+    traded = gather_sleeves(session, asof, deps)
     snapshot = held_snapshot(asof, deps)
-    ramp = ramp_share(deps, session, voices.lineages, {bundle.sha256 for bundle in voices.bundles.values()})
-    book = _decide(session, voices.blend, snapshot, reported, ramp, deps)
+    ramp = ramp_share(deps, session, traded.lineages, {bundle.sha256 for bundle in traded.bundles.values()})
+    book = _decide(session, traded.blend, snapshot, reported, ramp, deps)
     opinion, targets = book.opinion, book.decided.targets
     _save_targets(deps, targets, book.decided.current, book.seen)  # before anything skips: what was wanted is known then all the same
     moved = _turnover(targets, book.decided.path)
     figures = TripwireFigures(
-        bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in voices.bundles.values()),
+        bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in traded.bundles.values()),
         turnover=moved,
         turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )
     found = (*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))
     reduce_only = asks_to_reduce(found) or bool(held_back)
-    provenance = Provenance(voices.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
+    provenance = Provenance(traded.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
     frozen = _freeze(book, reported, provenance, deps, reduce_only=reduce_only)
     return _report(
         frozen,
@@ -84,13 +84,13 @@ def plan(session: date, deps: Deps) -> JobReport:
             gross=targets.gross,
             net=targets.net,
             reduce_only=reduce_only,
-            **voices.figures(),
+            **traded.figures(),
             parts=_parts(book.seen, targets, deps),
             completed=len(snapshot.completed),
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
-                "role": voices.weakest.role.value,
-                "refusal": voices.weakest.refusal,
+                "role": traded.weakest.role.value,
+                "refusal": traded.weakest.refusal,
                 "compared": opinion.compared,
                 "left_out": opinion.reasons,
                 "manifest_id": snapshot.manifest_id,

@@ -2,7 +2,7 @@
 
 Invariants
 ----------
-1. Nothing of the old ledger is changed or lost; it is kept beside the new one under the time of the reset.
+1. Nothing of the old ledger is changed or lost; it is kept next to the new one under the time of the reset.
 2. The latch is closed before anything else; a person opens it, with a reason.
 3. Nothing is done while the broker answers with the account that the ledger knows.
 """
@@ -37,9 +37,8 @@ def begin_again(folder: StateFolder, credentials: Path | None, *, yes: bool) -> 
     """
     with opened(folder.root, credentials=credentials) as device:
         with device.deps() as deps:
-            account, before = deps.broker.account(), snapshots.latest(deps.ledger)
-        _require_another(account, before)
-        assert before is not None, "checked just now"
+            account = deps.broker.account()
+            before = _former(account, snapshots.latest(deps.ledger))
         confirm_typed("RESET", f"set the ledger of ...{before.account[-4:]} aside and begin one for ...{account.number[-4:]}", yes=yes)
         at = device.clock.now()
         words = f"the paper account was reset: ...{account.number[-4:]} takes the place of ...{before.account[-4:]}"
@@ -53,7 +52,8 @@ def begin_again(folder: StateFolder, credentials: Path | None, *, yes: bool) -> 
     return record.sentence()
 
 
-def _require_another(account: Account, before: snapshots.AccountSnapshot | None) -> None:
+def _former(account: Account, before: snapshots.AccountSnapshot | None) -> snapshots.AccountSnapshot:
+    """Return the ledger's last agreement, where it is one with another account than the broker answers with now."""
     if before is None:
         raise FixInput("this ledger never agreed with an account, so there is nothing to set aside", fix="Run `appliance setup`")
     if (account.id, account.number) == (before.account_id, before.account):
@@ -62,6 +62,7 @@ def _require_another(account: Account, before: snapshots.AccountSnapshot | None)
             where="nothing was changed",
             fix="Give the keys of the new account first: `appliance keys`",
         )
+    return before
 
 
 def _forget(folder: StateFolder, fs: DurableFs) -> None:
