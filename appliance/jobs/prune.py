@@ -5,7 +5,7 @@
 | downloads that were not verified (`incoming/`) | nothing: every pull begins with an empty folder |
 | what a backup that was cut off left (`copies/`) | nothing |
 | bundles, those of a slot too | the one in force and the newest `BUNDLES_KEPT`; a rollback fetches its bundle again |
-| what the model read (`features/`) | the newest `EVENINGS_KEPT` files: a year of traces |
+| what the model read (`features/`) | those of the newest `EVENINGS_KEPT` evenings: a year of traces |
 | vendor records (`completed/`) | of the newest `EVENINGS_KEPT` sessions, and those that these depend on |
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
@@ -89,8 +89,11 @@ def _old_bundles(store: Path, kept: int) -> list[str]:
 
 def _forget_evenings(deps: Deps) -> None:
     folder = deps.folder.features
-    for path in sorted(folder.glob("*.json"))[:-EVENINGS_KEPT]:
-        deps.fs.remove(path)
+    files = sorted(folder.glob("*.json"))
+    evenings = sorted({path.name[:ISO_DATE] for path in files})[-EVENINGS_KEPT:]
+    for path in files:
+        if path.name[:ISO_DATE] not in evenings:
+            deps.fs.remove(path)
     records = sorted(deps.folder.completed.glob("*.json"))
     days = sorted({path.name[:ISO_DATE] for path in records})[-EVENINGS_KEPT:]
     kept = [path for path in records if path.name[:ISO_DATE] >= days[0]]

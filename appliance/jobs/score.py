@@ -8,6 +8,7 @@ from datetime import date
 
 import numpy as np
 
+from appliance.bundles import risk_forecasts
 from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
 from appliance.bundles.feature_record import FeatureRecord, store_features
 from appliance.bundles.former_layout import move_former
@@ -52,8 +53,9 @@ from signals.monitoring.drift import Drift
 from signals.schedule.job_windows import windows
 from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
-from signals.scoring.scoring import newest_features, with_probabilities
+from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
+from signals.sleeves.risk import RISK
 
 
 def score(session: date, deps: Deps) -> JobReport:
@@ -96,13 +98,15 @@ def score(session: date, deps: Deps) -> JobReport:
             faults[slot] = error
     _judge(session, asof, faults, deps)
     others = [_untraded(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
+    forecasts = next((one.forecasts for one in others if one.forecasts), None)
     said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
     said += [f"{slot.name}: {error}" for slot, error in faults.items()]
     figures = next(iter(done.values())).figures
     if len(traded) > 1:
         each = {slot.name: one.figures for slot, one in done.items()}
         figures = replace(figures, by_sleeve=each, missing={slot.name: str(error) for slot, error in faults.items()})
-    return JobReport("score", session, JobStatus.DONE, "; ".join([*said, *(one for one in others if one)]), figures)
+    figures = replace(figures, forecasts=forecasts)
+    return JobReport("score", session, JobStatus.DONE, "; ".join([*said, *(one.summary for one in others if one.summary)]), figures)
 
 
 def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps: Deps) -> None:
@@ -291,26 +295,38 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
-def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> str:
-    """Score a bundle that is not traded, if there is one, and return a sentence on it; a fault is notified and stops nothing."""
+@dataclass(frozen=True)
+class UntradedReport:
+    """What the job says of a slot that is not traded: a sentence, and the file of its forecasts."""
+
+    summary: str = ""
+    forecasts: FeatureFile | None = None
+
+
+def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> UntradedReport:
+    """Score a bundle that is not traded, if there is one; a fault is notified and stops nothing."""
     if slot_store(slot, deps.folder, deps.fs).current() is None:
-        return ""
+        return UntradedReport()
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        scores = _untraded_scores(slot, asof, bundle, deps)
+        scores, forecasts = _untraded_scores(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
-        return f"{slot.name}: {error}"
+        return UntradedReport(f"{slot.name}: {error}")
     score_rows.save(deps.ledger, asof, slot.name, ranked(scores))
-    return f"{len(scores.symbols)} {slot.name} scores"
+    return UntradedReport(f"{len(scores.symbols)} {slot.name} scores", forecasts)
 
 
-def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:
+def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile | None]:
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
-        return found.scores
-    return score_features(bundle, newest_features(bundle, deps.market.bars, asof), run=runner(bundle))
+        return found.scores, None
+    said = outputs(bundle, newest_features(bundle, deps.market.bars, asof), run=runner(bundle))
+    if slot != Slot(RISK.name):
+        return scores_of(bundle, said), None
+    forecasts = risk_forecasts.record_of(bundle, said, held_snapshot(asof, deps).id)
+    return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, forecasts)
 
 
 def runner(bundle: Bundle) -> Infer:

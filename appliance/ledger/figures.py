@@ -59,6 +59,8 @@ class ScoreFigures(BundleUsed):
         None where one sleeve is traded alone.
     missing : mapping of sleeve to sentence
         Why it has no scores.
+    forecasts : FeatureFile
+        What the risk bundle forecast; None where none scored.
     """
 
     asof: date | None = None
@@ -68,6 +70,7 @@ class ScoreFigures(BundleUsed):
     sleeve: str | None = absent()
     by_sleeve: Mapping[str, ScoreFigures] | None = absent()
     missing: Mapping[str, str] | None = absent()
+    forecasts: FeatureFile | None = absent()
     others: Mapping[str, object] = kept()
 
     def of(self, sleeve: str) -> ScoreFigures:

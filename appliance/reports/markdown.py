@@ -24,6 +24,7 @@ def render(content: SessionReport) -> str:
         attributions(content),
         expectation(content),
         _book(content),
+        _risk(content),
         _orders(content),
         _tripwires(content),
         drift(content),
@@ -89,6 +90,25 @@ def _book(content: SessionReport) -> str:
     lines += _rounding(content)
     lines.append(f"{len(moves)} names; the {len(rows)} largest changes:")
     return "\n".join([*lines, "", table(["symbol", "held", "target", "z", "sector"], rows, numbers=(1, 2, 3))])
+
+
+def _risk(content: SessionReport) -> str:
+    """What the risk bundle forecasts of the target book, and what of it scales the book; empty without one."""
+    if not content.risk:
+        return ""
+    scaling = content.risk[0].forecast
+    rows = [[row.forecast, str(row.names), f"{row.median:.1%}", f"{row.highest:.1%}", row.highest_name] for row in content.risk]
+    factor = content.decisions.by_name.get("forecast volatility over the window's, median")
+    scaled = f" (by a factor of {factor} in the median)" if factor else ""
+    return "\n".join(
+        [
+            "## Risk forecasts",
+            "",
+            f"`{scaling}` scales covariance, residual volatility and the tail's returns{scaled}; bands and drawdown scale nothing.",
+            "",
+            table(["forecast", "names", "median", "highest", "of"], rows, numbers=(1, 2, 3)),
+        ]
+    )
 
 
 def _rounding(content: SessionReport) -> list[str]:

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from appliance.bundles.feature_record import read_features
+from appliance.bundles.risk_forecasts import RiskForecast, over_book
 from appliance.context import Deps
 from appliance.controls.slippage import SLIPPAGE_SESSIONS, difference_bps, opens_of
 from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
-from appliance.ledger.figures import BookDecisions, BundleUsed, MonitoringFigures, RoundingFigures
+from appliance.ledger.figures import BookDecisions, BundleUsed, MonitoringFigures, RoundingFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
 from execution.planning.entries import EntryStyle
-from signals.errors import DataNotUsable
+from signals.errors import DataNotUsable, FixInput
 
 FORMAT = "trademl-report/1"
 ALERTS = 200
@@ -204,6 +206,7 @@ class SessionReport(MonitoringFigures):
     tripwires: tuple[TripwireCheck, ...] = ()
     alerts: tuple[SentAlert, ...] = ()
     from_the_open: FromTheOpen | None = None
+    risk: tuple[RiskForecast, ...] = ()
     format: str = FORMAT
 
 
@@ -212,6 +215,7 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
     asof = deps.calendar.previous(session)
     plan = plans.load(deps.ledger, session)
     runs = {run.job: run for run in job_runs.since(deps.ledger, session) if run.session == session}
+    aimed = targets.load(deps.ledger, session)
     return SessionReport(
         **vars(measured),
         session=session,
@@ -225,7 +229,7 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
         bundle=runs["score"].read(BundleUsed) if "score" in runs else BundleUsed(),
         decisions=runs["plan"].read(BookDecisions) if "plan" in runs else BookDecisions(),
         plan=_plan(plan),
-        targets=tuple(Target(row.symbol, row.weight, row.current_weight, row.z, row.sector) for row in targets.load(deps.ledger, session)),
+        targets=tuple(Target(row.symbol, row.weight, row.current_weight, row.z, row.sector) for row in aimed),
         orders=tuple(_order(entry) for entry in intents.of_session(deps.ledger, session)),
         fills=tuple(_fill(booked) for booked in fills.of_session(deps.ledger, session)),
         positions=_positions(session, deps),
@@ -240,7 +244,17 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
             if _belongs(row.alert.at, asof, session, deps)
         ),
         from_the_open=_from_the_open(asof, deps),
+        risk=_risk(runs.get("score"), {row.symbol: row.weight for row in aimed}, deps),
     )
+
+
+def _risk(scored: job_runs.JobRun | None, weights: Mapping[str, float], deps: Deps) -> tuple[RiskForecast, ...]:
+    """Summarise what the risk bundle forecast of the target book; nothing where none scored, or its file is gone."""
+    file = scored.read(ScoreFigures).forecasts if scored else None
+    try:
+        return over_book(read_features(deps.folder.features, file), weights) if file else ()
+    except FixInput:  # the day is reported all the same
+        return ()
 
 
 def _from_the_open(asof: date, deps: Deps) -> FromTheOpen | None:

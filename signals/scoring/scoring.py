@@ -101,14 +101,13 @@ def outputs(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> He
 
 
 def score(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> Scores:
-    """Score the eligible names of the panel's newest session by the bundle's first head; raises as `outputs`.
+    """Score the eligible names of the panel's newest session by the bundle's first head; raises as `outputs`."""
+    return scores_of(bundle, outputs(bundle, features, run=run))
 
-    Returns
-    -------
-    Scores
-        One finite float64 per eligible symbol; `source` is the bundle's sha256.
-    """
-    found, line = outputs(bundle, features, run=run), bundle.manifest.heads[0]
+
+def scores_of(bundle: Bundle, found: HeadOutputs) -> Scores:
+    """Return what the bundle's first head says: one finite float64 per eligible symbol; `source` is the bundle's sha256."""
+    line = bundle.manifest.heads[0]
     values = ranked(line.head, line.calibration, found.raw[line.name])
     return Scores(found.asof, bundle.manifest.sleeve, found.symbols, values, bundle.sha256, _of_event(found, line.name))
 

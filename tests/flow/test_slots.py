@@ -10,14 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.bundles.feature_record import read_features
+from appliance.ledger.figures import FeatureFile
 from signals.bundle import Role
+from signals.bundle.manifest import HeadLine, ModelForm
+from signals.heads import QuantilesHead, ScoreHead
 from signals.sleeves.risk import RISK
 from tests.fakes import bundles
+from tests.fakes import onnx_models as onnx
 from tests.fakes.device import Workbench
 from tests.fakes.onnx_models import nan_model, stump_model
 from tests.fakes.store import Published, publish_bundle, recipe
 
 Make = Callable[..., Workbench]
+FORECASTS = {"score": 3, "volatility_21": 4, "volatility_5_low": 5, "volatility_5_high": 6, "drawdown_21": 7}  # seeds of their trees
 
 
 def publish_risk(store: Published, seq: int = 1, model: bytes | None = None) -> str:
@@ -28,6 +34,20 @@ def publish_risk(store: Published, seq: int = 1, model: bytes | None = None) -> 
     files = {**made.files, "model.onnx": (bundles.Part.MODEL, model or stump_model(width))}
     golden = bundles.Golden.of_scores(inputs, bundles.stump_scores(inputs))
     return publish_bundle(store.root, made.but(files=files, golden=golden))
+
+
+def publish_forecasts(store: Published) -> str:
+    """Publish a risk bundle with every head that a training gives: the edges of its band cross here and there."""
+    width = len(RISK.spec)
+    inputs = bundles.golden_inputs(width)
+    nodes = [onnx.stump_node(width, seed=seed, output=name) for name, seed in FORECASTS.items()]
+    outputs = b"".join(onnx.block(12, onnx.value_info(name, ["N", 1])) for name in FORECASTS)
+    kinds = {"volatility_5_low": QuantilesHead((0.05,)), "volatility_5_high": QuantilesHead((0.95,)), "drawdown_21": QuantilesHead((0.95,))}
+    form = ModelForm(heads=tuple(HeadLine(name=name, head=kinds.get(name, ScoreHead())) for name in FORECASTS))
+    known = bundles.Golden({"features": inputs}, {name: bundles.stump_scores(inputs, seed=s)[:, None] for name, s in FORECASTS.items()})
+    made = bundles.Recipe(seq=1, sleeve=RISK.name, spec=RISK.spec, last=store.last_training, form=form, golden=known)
+    files = {**made.files, "model.onnx": (bundles.Part.MODEL, onnx.model(nodes, width, outputs=outputs))}
+    return publish_bundle(store.root, made.but(files=files))
 
 
 def publish_shadow(store: Published, role: Role = Role.SHADOW) -> str:
@@ -74,6 +94,32 @@ def test_forecasts_of_volatility_scale_the_book_and_change_no_score(own_store: P
     assert told["forecast volatility at gross 1"] != without["forecast volatility at gross 1"]
     assert targets(scaled) != targets(plain)
     assert scaled("bundle", "--json").json["rows"] is not None
+
+
+def test_every_forecast_of_the_risk_bundle_is_recorded_and_reported(own_store: Published, make: Make, day: str) -> None:
+    """In natural units, bands in order; the report says which of them scales the book."""
+    publish_forecasts(own_store)
+    bench = make(own_store)
+    first_plan(bench, day)
+    ((figures,),) = bench.rows("SELECT figures FROM job_runs WHERE job = 'score' AND session = ?", day)
+    record = read_features(bench.state / "features", FeatureFile(**json.loads(figures)["forecasts"]))
+    assert record.names == ("volatility_5", "volatility_21", "volatility_5_low", "volatility_5_high", "drawdown_21")
+    recorded = dict(bench.rows("SELECT symbol, score FROM scores WHERE sleeve = 'risk'"))
+    crossed = 0
+    for symbol, score in recorded.items():
+        said = {one.name: one.value for one in record.of(symbol)}
+        assert said["volatility_5"] == pytest.approx(np.exp(score), rel=1e-6)
+        assert said["volatility_5_low"] <= said["volatility_5_high"]
+        crossed += said["volatility_5_low"] == said["volatility_5_high"]
+    assert crossed < len(recorded)
+    report = json.loads((bench.state / "reports" / f"report_{day}.json").read_text())
+    weights = targets(bench)
+    assert [row["forecast"] for row in report["risk"]] == list(record.names)
+    held = [recorded[symbol] for symbol, weight in weights.items() if weight and symbol in recorded]
+    assert report["risk"][0]["median"] == pytest.approx(float(np.median(np.exp(held))), rel=1e-6)
+    text = (bench.state / "reports" / f"report_{day}.md").read_text()
+    assert "## Risk forecasts" in text
+    assert "`volatility_5` scales covariance" in text
 
 
 def test_a_shadow_is_scored_beside_the_bundle_in_force_and_changes_nothing(own_store: Published, make: Make, day: str) -> None:
