@@ -25,7 +25,8 @@ from execution.costs.spread import half_spread
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 from signals.market.holding import Flags, Opens
-from signals.scoring.ic import MIN_NAMES, average_ranks, rank_ic
+from signals.scoring.ic import MIN_NAMES, rank_ic
+from signals.scoring.ranking import average_ranks
 
 DECILES = 10
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from portfolio.policy.ranking import inverse_normal
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import DataNotUsable, InvariantBroken
 from signals.files import sha256_of
 from signals.market.bars import Floats
+from signals.scoring.ranking import inverse_normal
 from signals.scoring.scores import Scores
 
 MOST_MISSING = 0.5

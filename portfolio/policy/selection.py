@@ -7,8 +7,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from portfolio.policy.ranking import average_ranks
 from signals.market.bars import Floats
+from signals.scoring.ranking import average_ranks
 
 
 def top_and_bottom(z: Floats, held: Floats, names_per_side: int) -> Floats:

@@ -33,7 +33,6 @@ from portfolio.config import BookSides, CvarBudget, PortfolioConfig, Weighting
 from portfolio.policy.blend import Backing, Blend, SizedScores, backing_of, combined, z_of
 from portfolio.policy.caps import cap_names
 from portfolio.policy.neutrality import Exposures, exposures, neutralise
-from portfolio.policy.ranking import inverse_normal
 from portfolio.policy.selection import top_and_bottom, top_quantile
 from portfolio.risk.cvar import session_cvar
 from portfolio.risk.hrp import shared_by_risk
@@ -42,6 +41,7 @@ from portfolio.risk.model import RiskModel
 from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken, ScoresInvalid
 from signals.market.bars import Floats
+from signals.scoring.ranking import inverse_normal
 from signals.scoring.scores import Scores
 
 SLACK = 1e-9

@@ -15,6 +15,7 @@ import numpy as np
 from portfolio.risk.evidence import evidence_share
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
+from signals.scoring.ic import shrunk_ic
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,6 @@ class SizingCoefficient:
     def before_evidence(self) -> SizingCoefficient:
         """Return the same, for a book that is measured before it is sized by its evidence."""
         return replace(self, book_t=math.inf)
-
-
-def shrunk_ic(mean: float, t: float) -> float:
-    """IC t^2 / (1 + t^2): an estimate no larger than its standard error keeps at most half of itself."""
-    return mean * t * t / (1.0 + t * t)
 
 
 def kelly_fraction(mean: float, rate: float, volatility: float) -> float:

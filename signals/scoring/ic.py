@@ -1,4 +1,4 @@
-"""The rank information coefficient of one session: Spearman correlation of scores and returns."""
+"""The rank information coefficient: Spearman correlation of a session's scores and returns, and what of its mean is believed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
+from signals.scoring.ranking import average_ranks
 
 MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
 
@@ -37,15 +38,6 @@ def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Fl
     return series
 
 
-def average_ranks(values: Floats) -> Floats:
-    """Rank of each value (n,), 1 the smallest; ties share their average rank. No NaN.
-
-    Examples
-    --------
-    >>> average_ranks(np.array([0.3, 0.1, 0.3])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks: Floats = (last - (count - 1) / 2.0)[place]
-    return ranks
+def shrunk_ic(mean: float, t: float) -> float:
+    """IC t^2 / (1 + t^2): an estimate no larger than its standard error keeps at most half of itself."""
+    return mean * t * t / (1.0 + t * t)

@@ -15,10 +15,10 @@ from portfolio.risk.kelly import (
     kelly_growth_share,
     kelly_scalar,
     kelly_weights,
-    shrunk_ic,
 )
 from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken
+from signals.scoring.ic import shrunk_ic
 
 
 def test_single_asset_kelly() -> None:

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from appliance.config import ApplianceConfig
 from portfolio.policy.blend import SizedScores, blended
-from portfolio.policy.ranking import inverse_normal
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, TooLittleHistory
 from signals.market.dataset import load_actions, load_bars, read_manifest
+from signals.scoring.ranking import inverse_normal
 from signals.scoring.scores import Scores
 from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.documents import from_json

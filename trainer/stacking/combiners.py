@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from portfolio.policy.blend import combined
-from portfolio.risk.kelly import shrunk_ic
 from signals.market.bars import Floats
-from signals.scoring.ic import rank_ic
+from signals.scoring.ic import rank_ic, shrunk_ic
 from trainer.labels.panel import normal_ranks
 from trainer.learners.lgbm import LightGbm, LightGbmModel
 from trainer.validation.ic import overlapping_mean

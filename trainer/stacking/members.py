@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from portfolio.policy.ranking import Z_CLIP
 from signals.errors import FixInput
 from signals.market.bars import Days, Floats
+from signals.scoring.ranking import Z_CLIP
 from signals.text.wording import reason_of
 from trainer.labels.panel import normal_ranks
 from trainer.runs.evidence import Evidence, Folds, read_evidence

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from portfolio.risk.kelly import shrunk_ic
 from signals.errors import FixInput
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.market.holding import Opens
+from signals.scoring.ic import shrunk_ic
 from trainer.backtest.figures import sharpe_interval
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
