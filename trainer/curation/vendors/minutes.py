@@ -40,14 +40,14 @@ MOST = 0.5  # of the symbols and sessions of a file: what is true of more than t
 
 
 @dataclass(frozen=True, eq=False)
-class MinuteBars:
+class FoldedMinutes:
     """Daily bars as `read_bars` returns them, and spreads as (session, symbol, spread_bps, minutes) or None."""
 
     frame: pd.DataFrame
     spreads: pa.Table | None
 
 
-def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard) -> MinuteBars:
+def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard) -> FoldedMinutes:
     """Read a delivery of minute bars; `today` and `note` as of `read_bars`.
 
     Raises
@@ -77,7 +77,7 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: d
         raise BadBars("no minute is in the regular hours", where=where, fix="Check `zone` and `label` in the mapping")
     _refuse_wrong_label(frame, calendar, mapping, where=where)
     bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
-    return MinuteBars(bars.reset_index(drop=True), spreads(placed))
+    return FoldedMinutes(bars.reset_index(drop=True), spreads(placed))
 
 
 def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
