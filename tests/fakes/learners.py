@@ -17,7 +17,7 @@ import numpy as np
 
 from signals.config import Config
 from trainer.learners.base import FitDevice, on_cpu_alone
-from trainer.learners.linear import LinearModel, read_linear
+from trainer.learners.linear import linear_model, read_linear
 from trainer.learners.row import LearnerRow
 from trainer.learners.standardise import moments, standardised
 
@@ -37,8 +37,7 @@ class Covariance:
         level = float(share @ target)
         coefficient = self.config.shrink * ((share * (target - level)) @ z)
         coefficient[np.abs(coefficient) < 1e-3] = 0.0
-        numbers = (mean, scale, coefficient.astype(np.float32))
-        return LinearModel(names, *(tuple(part.tolist()) for part in numbers), float(np.float32(level)))
+        return linear_model(names, mean, scale, coefficient[:, None], np.array([level]))
 
 
 ROW = LearnerRow(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import FixInput, InvariantBroken
+from signals.errors import FixInput, InvariantBroken, LearnerFailed
+from signals.heads import ClassesHead, Head, ScoreHead
 from signals.market.bars import Floats
 
 if TYPE_CHECKING:
-    from signals.heads import Head
     from trainer.learners.bins import Bins
 
 Matrix = NDArray[np.float32]
@@ -151,6 +151,18 @@ def check_columns(features: Matrix, names: tuple[str, ...]) -> None:
     """Raise `InvariantBroken` unless `features` are float32 with a column per name."""
     if features.dtype != np.float32 or features.shape[1] != len(names):
         raise InvariantBroken(f"features are {features.dtype} {features.shape}, not float32 [n, {len(names)}]")
+
+
+def head_of_width(width: int) -> Head:
+    """Return the head of a model that knows how many outputs it has and not what they are called."""
+    return ScoreHead() if width == 1 else ClassesHead(tuple(f"class_{number}" for number in range(width)))
+
+
+def require_classes(target: Floats, count: int) -> None:
+    """Raise `LearnerFailed` unless each class 0 .. count - 1 occurs: of one that never did nothing can be learned."""
+    missing = sorted(set(range(count)) - set(target.astype(np.int64).tolist()))
+    if missing:
+        raise LearnerFailed(f"no row has the class {missing[0]} of {count}", fix="Learn from more sessions, or choose fewer classes")
 
 
 def has_gpu_driver() -> bool:

@@ -17,26 +17,31 @@ import catboost
 import numpy as np
 import onnx
 from catboost.utils import get_gpu_device_count
-from onnx import TensorProto, helper
+from onnx import helper
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
+from signals.heads import Head
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
-from trainer.learners.trees import IR_VERSION, ML_OPSET, OPSET
+from trainer.learners.trees import written
 
 NUMERIC_ONLY = "float_features"
 
 
 @dataclass(frozen=True)
 class CatBoost:
-    """The learner, on one thread: the same rows, seed and device, the same model."""
+    """The learner, on one thread: the same rows, seed and device, the same model.
+
+    With `classes`, two or more, targets are the numbers of classes, whatever the objective.
+    """
 
     config: CatBoostConfig
     seed: int
     device: FitDevice = FitDevice.CPU
+    classes: int = 0
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> CatBoostModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
@@ -55,6 +60,8 @@ class CatBoost:
     ) -> catboost.Pool:
         """The chosen rows with what the objective makes of their targets."""
         features, target, weight = features[rows], target[rows], weight[rows]
+        if self.classes:
+            return catboost.Pool(features, target.astype(np.int64), weight=weight, feature_names=list(names))
         if self.config.objective is Objective.RANK:
             groups = None if sessions is None else sessions[rows]
             sizes = group_sizes(groups, len(target))
@@ -93,7 +100,9 @@ class CatBoost:
             Objective.EXTREMES: "Logloss",
         }[config.objective]
         # CatBoost's default leaves for quantiles ("Exact") ignore the rows' weights.
-        leaves = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
+        leaves: dict[str, object] = {"leaf_estimation_method": "Gradient"} if config.objective is Objective.QUANTILE else {}
+        if self.classes:
+            loss, leaves = "MultiClass", {"classes_count": self.classes}
         on_gpu = {"task_type": "GPU", "devices": "0"} if self.device is FitDevice.CUDA else {"rsm": config.rsm}
         return {
             **on_gpu,
@@ -133,17 +142,27 @@ class CatBoostModel:
             model.load_model(file.name, format="json")
         return model
 
+    @cached_property
+    def head(self) -> Head:
+        """One score, or one raw score a class."""
+        biases = json.loads(self.text)["scale_and_bias"][1]
+        return head_of_width(len(biases) if isinstance(biases, list) else 1)
+
     def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`."""
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
+        return self.head.reduce(self.outputs(features))
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Sums of leaves, float64, shape (n, width)."""
         check_columns(features, self.names)
         if len(features) == 0:
-            return np.zeros(0)
+            return np.zeros((0, self.head.width))
         scores = self._native.predict(features, prediction_type="RawFormulaVal", thread_count=1)
-        return np.asarray(scores, dtype=np.float64).reshape(len(features))
+        return np.asarray(scores, dtype=np.float64).reshape(len(features), self.head.width)
 
     def to_onnx(self) -> bytes:
         """CatBoost's own ONNX export with our names and shapes, without its labels and ZipMap."""
-        return raw_score_graph(onnx.load_from_string(_saved(self._native, "onnx")), len(self.names))
+        return raw_score_graph(onnx.load_from_string(_saved(self._native, "onnx")), len(self.names), self.head.width)
 
     def to_text(self) -> str:
         """CatBoost's JSON form, sorted."""
@@ -159,6 +178,8 @@ class CatBoostModel:
     def contributions(self, features: Matrix) -> Floats:
         """TreeSHAP values, float64, shape (n, F + 1)."""
         check_columns(features, self.names)
+        if self.head.width > 1:
+            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
         pool = catboost.Pool(features, feature_names=list(self.names))
         return np.asarray(self._native.get_feature_importance(pool, type="ShapValues", thread_count=1))
 
@@ -190,41 +211,32 @@ def canonical(content: bytes) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
-def raw_score_graph(exported: onnx.ModelProto, feature_count: int) -> bytes:
-    """One TreeEnsembleRegressor of raw scores, `features` [n, F] -> `score` [n, 1], from what CatBoost exports.
+def raw_score_graph(exported: onnx.ModelProto, feature_count: int, width: int = 1) -> bytes:
+    """One TreeEnsembleRegressor of raw scores, `features` [n, F] -> `score` [n, width], from what CatBoost exports.
 
     A classifier's graph gives labels and probabilities through a ZipMap; its leaves hold the raw score once for each
-    class, and those of class 1 are the score.
+    class, and of two that one score tells apart those of class 1 are the score.
     """
     ensemble = exported.graph.node[0]
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in ensemble.attribute}
     if ensemble.op_type == "TreeEnsembleClassifier":
-        values = _of_class_one(values)
+        values = _of_classes(values, [1] if width == 1 else list(range(width)))
     elif ensemble.op_type != "TreeEnsembleRegressor":
         raise FixInput(f"CatBoost exported a {ensemble.op_type}", fix="Report this model")
-    values |= {"post_transform": "NONE", "n_targets": 1, "aggregate_function": "SUM"}
+    values |= {"post_transform": "NONE", "n_targets": width, "aggregate_function": "SUM"}
     node = helper.make_node("TreeEnsembleRegressor", ["features"], ["score"], domain="ai.onnx.ml", **dict(sorted(values.items())))
-    graph = helper.make_graph(
-        [node],
-        "score",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-    )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
+    return written([node], feature_count, width)
 
 
-def _of_class_one(values: dict[str, Any]) -> dict[str, Any]:
-    of_one = [at for at, label in enumerate(values["class_ids"]) if label == 1]
+def _of_classes(values: dict[str, Any], classes: list[int]) -> dict[str, Any]:
+    """What a regressor of these classes' raw scores has, from what the classifier of all of them has."""
     kept = {name: value for name, value in values.items() if name.startswith("nodes_")}
+    at = [place for place, label in enumerate(values["class_ids"]) if label in classes]
     for there, here in (("treeids", "target_treeids"), ("nodeids", "target_nodeids"), ("weights", "target_weights")):
-        kept[here] = [values[f"class_{there}"][at] for at in of_one]
-    kept["target_ids"] = [0] * len(of_one)
+        kept[here] = [values[f"class_{there}"][place] for place in at]
+    kept["target_ids"] = [classes.index(values["class_ids"][place]) for place in at]
     if values.get("base_values"):
-        kept["base_values"] = [values["base_values"][-1]]
+        kept["base_values"] = list(values["base_values"])[-len(classes) :]
     return kept
 
 

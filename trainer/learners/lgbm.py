@@ -10,10 +10,10 @@ import lightgbm
 import numpy as np
 
 from signals.errors import FixInput, LearnerFailed
-from signals.heads import ClassesHead, Head, ScoreHead
+from signals.heads import Head
 from signals.market.bars import Floats
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
 from trainer.learners.bins import Bins
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
@@ -160,8 +160,7 @@ class LightGbmModel:
     @cached_property
     def head(self) -> Head:
         """One score, or one raw score a class."""
-        width = self._booster.num_model_per_iteration()
-        return ScoreHead() if width == 1 else ClassesHead(tuple(f"class_{number}" for number in range(width)))
+        return head_of_width(self._booster.num_model_per_iteration())
 
     def predict(self, features: Matrix) -> Floats:
         """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""

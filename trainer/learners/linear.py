@@ -1,4 +1,4 @@
-r"""Linear learners: ridge regression, and logistic regression of a session's top against its bottom.
+r"""Linear learners: ridge regression, and logistic regression of a session's top against its bottom, or of classes.
 
     score = z . b + c,   z the standardised features (`standardise`)
 
@@ -11,18 +11,18 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as RidgeRegression
 
-from signals.errors import LearnerFailed
+from signals.errors import FixInput, LearnerFailed
+from signals.heads import Head
 from signals.market.bars import Floats
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
-from trainer.learners.standardise import CLIP, moments, standardised
-from trainer.learners.trees import IR_VERSION, OPSET
+from trainer.learners.standardise import moments, standardise_constants, standardise_nodes, standardised
+from trainer.learners.trees import written
 
 MAX_ITERATIONS = 1000
 
@@ -40,56 +40,77 @@ class Ridge:
         mean, scale = moments(lambda: [features])
         solver = RidgeRegression(alpha=self.config.alpha * float(weight.sum()), solver="cholesky")
         solver.fit(standardised(features, mean, scale).astype(np.float64), target, sample_weight=weight)
-        return _model(names, mean, scale, solver.coef_, solver.intercept_)
+        return linear_model(names, mean, scale, solver.coef_[:, None], np.atleast_1d(solver.intercept_))
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Log-odds of the top share against the bottom share; the rows between them are not learned from."""
+    """Log-odds of the top share against the bottom share; the rows between them are not learned from.
+
+    With `classes`, two or more, targets are the numbers of classes, and all rows are learned from.
+    """
 
     config: LogisticConfig
     device: FitDevice = FitDevice.CPU
+    classes: int = 0
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
-        rows, is_top = extremes(target, self.config.share)
+        rows, label = (np.arange(len(target)), target) if self.classes else extremes(target, self.config.share)
+        require_classes(label, self.classes or 2)
         mean, scale = moments(lambda: [features])
         solver = LogisticRegression(C=self.config.inverse_penalty, max_iter=MAX_ITERATIONS)
         z = standardised(features[rows], mean, scale).astype(np.float64)
-        solver.fit(z, is_top, sample_weight=weight[rows])
+        solver.fit(z, label, sample_weight=weight[rows])
         if int(solver.n_iter_[0]) >= MAX_ITERATIONS:
             raise LearnerFailed(f"no convergence in {MAX_ITERATIONS} iterations", fix="Lower inverse_penalty")
-        return _model(names, mean, scale, solver.coef_[0], solver.intercept_[0])
+        coefficient, intercept = solver.coef_.T, solver.intercept_
+        if self.classes == 2:  # the solver has one log-odds of two classes
+            coefficient, intercept = (np.concatenate([-part / 2.0, part / 2.0], axis=-1) for part in (coefficient, intercept))
+        return linear_model(names, mean, scale, coefficient, intercept)
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """Coefficients on standardised features, and the standardisation; every number is a float32."""
+    """Coefficients on standardised features, (F, width), and the standardisation; every number is a float32."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
     scale: tuple[float, ...]
-    coefficient: tuple[float, ...]
-    intercept: float
+    coefficient: tuple[tuple[float, ...], ...]
+    intercept: tuple[float, ...]
+
+    @property
+    def head(self) -> Head:
+        """One score, or one raw score a class."""
+        return head_of_width(len(self.intercept))
 
     def predict(self, features: Matrix) -> Floats:
         """Scores, float64, shape (n,)."""
+        return self.head.reduce(self.outputs(features))
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Sums of terms, float64, shape (n, width)."""
         check_columns(features, self.names)
-        scores: Floats = self._terms(features).sum(axis=1) + self.intercept
-        return scores
+        sums = [self._terms(features, column).sum(axis=1) + constant for column, constant in enumerate(self.intercept)]
+        return np.stack(sums, axis=1)
 
     def to_onnx(self) -> bytes:
         """Seven operators: standardise, clip, impute, multiply, add."""
         return _graph(self)
 
     def to_text(self) -> str:
-        """Every number as JSON."""
-        return json.dumps({key: getattr(self, key) for key in ("names", "mean", "scale", "coefficient", "intercept")}, sort_keys=True)
+        """Every number as JSON; of one output without lists of one number."""
+        document = {key: getattr(self, key) for key in ("names", "mean", "scale", "coefficient", "intercept")}
+        if len(self.intercept) == 1:
+            document |= {"coefficient": [row[0] for row in self.coefficient], "intercept": self.intercept[0]}
+        return json.dumps(document, sort_keys=True)
 
     def importance(self) -> Floats:
         """Share of each feature in the sum of absolute coefficients."""
-        size = np.abs(np.array(self.coefficient))
+        values = np.array(self.coefficient)
+        size = np.abs(values - values.mean(axis=1, keepdims=True) if len(self.intercept) > 1 else values).sum(axis=1)
         total = float(size.sum())
         shares: Floats = size / total if total > 0.0 else np.zeros(len(self.names))
         return shares
@@ -97,64 +118,50 @@ class LinearModel:
     def contributions(self, features: Matrix) -> Floats:
         """Coefficient times standardised feature, exact SHAP values about the training mean; the intercept last."""
         check_columns(features, self.names)
-        return np.column_stack([self._terms(features), np.full(len(features), self.intercept)])
+        if len(self.intercept) > 1:
+            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
+        return np.column_stack([self._terms(features, 0), np.full(len(features), self.intercept[0])])
 
-    def _terms(self, features: Matrix) -> Floats:
+    def _terms(self, features: Matrix, column: int) -> Floats:
         mean, scale = np.array(self.mean, dtype=np.float32), np.array(self.scale, dtype=np.float32)
         z = np.ascontiguousarray(standardised(features, mean, scale), dtype=np.float64)
-        terms: Floats = z * np.array(self.coefficient)
+        terms: Floats = z * np.array(self.coefficient)[:, column]
         return terms
 
 
 def read_linear(text: str) -> LinearModel:
     """Read what `LinearModel.to_text` wrote."""
     document = json.loads(text)
+    values = np.array(document["coefficient"], dtype=np.float64)
     return LinearModel(
         names=tuple(document["names"]),
         mean=tuple(document["mean"]),
         scale=tuple(document["scale"]),
-        coefficient=tuple(document["coefficient"]),
-        intercept=float(document["intercept"]),
+        coefficient=tuple(map(tuple, values.reshape(len(values), -1).tolist())),
+        intercept=tuple(np.atleast_1d(document["intercept"]).tolist()),
     )
 
 
-def _model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficient: Floats, intercept: float) -> LinearModel:
+def linear_model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficient: Floats, intercept: Floats) -> LinearModel:
+    """Return the model of coefficients (F, width) and intercepts (width,) on standardised features."""
     return LinearModel(
         names=names,
         mean=tuple(mean.tolist()),
         scale=tuple(scale.tolist()),
-        coefficient=tuple(coefficient.astype(np.float32).tolist()),
-        intercept=float(np.float32(intercept)),
+        coefficient=tuple(map(tuple, coefficient.astype(np.float32).tolist())),
+        intercept=tuple(intercept.astype(np.float32).tolist()),
     )
 
 
 def _graph(model: LinearModel) -> bytes:
     constants = {
-        "mean": np.array(model.mean, dtype=np.float32),
-        "scale": np.array(model.scale, dtype=np.float32),
-        "low": -CLIP,
-        "high": CLIP,
-        "zero": np.float32(0.0),
-        "coefficient": np.array(model.coefficient, dtype=np.float32)[:, None],
-        "intercept": np.array([model.intercept], dtype=np.float32),
+        **standardise_constants(model.mean, model.scale),
+        "coefficient": np.array(model.coefficient, dtype=np.float32),
+        "intercept": np.array(model.intercept, dtype=np.float32),
     }
     nodes = [
-        helper.make_node("Sub", ["features", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "scale"], ["z"]),
-        helper.make_node("IsNaN", ["z"], ["absent"]),
-        helper.make_node("Where", ["absent", "zero", "z"], ["imputed"]),
-        helper.make_node("Clip", ["imputed", "low", "high"], ["clipped"]),
+        *standardise_nodes(),
         helper.make_node("MatMul", ["clipped", "coefficient"], ["product"]),
         helper.make_node("Add", ["product", "intercept"], ["score"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "score",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(model.names)])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-        initializer=[numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="trademl")
-    onnx.checker.check_model(proto)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
+    return written(nodes, len(model.names), len(model.intercept), constants)

@@ -92,6 +92,29 @@ class CatBoostConfig(BoostedConfig):
     border_count: int = Field(default=63, ge=2, le=254)
 
 
+class XgBoostConfig(BoostedConfig):
+    """Parameters of XGBoost's trees; `min_child_weight` is the least sum of second derivatives (rows, for squares) in a leaf."""
+
+    trees: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    max_depth: int = Field(default=5, ge=1, le=12)
+    min_child_weight: float = Field(default=200.0, ge=0.0)
+    subsample: float = Field(default=0.6, gt=0.0, le=1.0)
+    colsample_bytree: float = Field(default=0.6, gt=0.0, le=1.0)
+    reg_lambda: float = Field(default=10.0, ge=0.0)
+    max_bin: int = Field(default=63, ge=2)
+
+
+class RandomForestConfig(Config):
+    """Parameters of a random forest: each tree sees `row_share` of the rows, each split `feature_share` of the features."""
+
+    trees: int = Field(default=100, ge=1, le=1000)
+    max_depth: int = Field(default=8, ge=1, le=16)
+    min_leaf: int = Field(default=100, ge=1)
+    row_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    feature_share: float = Field(default=0.3, gt=0.0, le=1.0)
+
+
 class RidgeConfig(Config):
     """Linear least squares; `alpha` is the penalty per unit of total weight, on standardised features."""
 
@@ -103,3 +126,20 @@ class LogisticConfig(Config):
 
     share: float = Field(default=0.2, gt=0.0, le=0.5)
     inverse_penalty: float = Field(default=1e-3, gt=0.0)
+
+
+class SvmConfig(Config):
+    """Parameters of the support vector machine; `share` as of the logistic regression.
+
+    Attributes
+    ----------
+    inverse_penalty, width : float
+        C, and the kernel exp(-d2 / (width x features)) of the squared distance d2.
+    max_rows : int
+        At most so many rows are learned from, evenly spaced: time grows with their square, and so does nothing else.
+    """
+
+    share: float = Field(default=0.2, gt=0.0, le=0.5)
+    inverse_penalty: float = Field(default=0.3, gt=0.0)
+    width: float = Field(default=2.0, gt=0.0)
+    max_rows: int = Field(default=8000, ge=100, le=20000)

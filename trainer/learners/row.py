@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signals.config import Config
-from signals.heads import Head, ScoreHead
+from signals.heads import ClassesHead, Head, ScoreHead
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.capabilities import Capabilities
 
@@ -25,6 +25,11 @@ class Making:
     device: FitDevice = FitDevice.AUTO
     head: Head = ONE_SCORE
     checkpoints: Path | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes are told apart; 0 where the head is not one of classes."""
+        return self.head.width if isinstance(self.head, ClassesHead) else 0
 
 
 @dataclass(frozen=True)

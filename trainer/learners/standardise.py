@@ -7,11 +7,15 @@ Mean and scale are part of the model, so that nothing about a test row enters th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.learners.base import Matrix
+
+if TYPE_CHECKING:
+    import onnx
 
 CLIP = np.float32(5.0)
 
@@ -34,3 +38,22 @@ def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
     """Standardised, clipped features, NaN as 0; in float32 throughout, step for step what the exported graphs do."""
     z = np.clip((features - mean) / scale, -CLIP, CLIP)
     return np.where(np.isnan(z), np.float32(0.0), z)
+
+
+def standardise_constants(mean: Sequence[float], scale: Sequence[float]) -> dict[str, Any]:
+    """Return what `standardise_nodes` reads."""
+    numbers = {"mean": np.array(mean, dtype=np.float32), "scale": np.array(scale, dtype=np.float32)}
+    return {**numbers, "low": -CLIP, "high": CLIP, "zero": np.float32(0.0)}
+
+
+def standardise_nodes() -> list[onnx.NodeProto]:
+    """Return the operators from `features` to `clipped`."""
+    from onnx import helper  # a device has no library that writes graphs
+
+    return [
+        helper.make_node("Sub", ["features", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["z"]),
+        helper.make_node("IsNaN", ["z"], ["absent"]),
+        helper.make_node("Where", ["absent", "zero", "z"], ["imputed"]),
+        helper.make_node("Clip", ["imputed", "low", "high"], ["clipped"]),
+    ]

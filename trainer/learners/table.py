@@ -14,26 +14,37 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
-from signals.heads import ClassesHead, Head
+from signals.heads import Head
 from signals.plugins import PluginTable
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.capabilities import Capabilities
 from trainer.learners.networks.parameters import MlpConfig
 from trainer.learners.networks.rows import NETWORKS
-from trainer.learners.parameters import CatBoostConfig, LightGbmConfig, LogisticConfig, RidgeConfig
+from trainer.learners.parameters import (
+    BoostedConfig,
+    CatBoostConfig,
+    LightGbmConfig,
+    LogisticConfig,
+    Objective,
+    RandomForestConfig,
+    RidgeConfig,
+    SvmConfig,
+    XgBoostConfig,
+)
 from trainer.learners.row import ONE_SCORE, LearnerRow, Making
 
 GROUP = "trademl.learners"
 WITH_GPU = Capabilities(devices=frozenset({FitDevice.CPU, FitDevice.CUDA}))
-OF_CLASSES = replace(WITH_GPU, heads=frozenset({"score", "classes"}))
+OF_CLASSES = Capabilities(heads=frozenset({"score", "classes"}))
+OF_CLASSES_WITH_GPU = replace(OF_CLASSES, devices=WITH_GPU.devices)
 IMPUTES = Capabilities(takes_missing=False)
+IMPUTES_CLASSES = replace(OF_CLASSES, takes_missing=False)
 
 
 def _lightgbm(config: LightGbmConfig, making: Making) -> Learner:
     from trainer.learners.lgbm import LightGbm, lightgbm_device
 
-    classes = making.head.width if isinstance(making.head, ClassesHead) else 0
-    return LightGbm(config, making.seed, device=lightgbm_device(making.device), classes=classes)
+    return LightGbm(config, making.seed, device=lightgbm_device(making.device), classes=making.classes)
 
 
 def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
@@ -45,13 +56,49 @@ def _read_lightgbm(text: str, names: tuple[str, ...]) -> Model:
 def _catboost(config: CatBoostConfig, making: Making) -> Learner:
     from trainer.learners.catb import CatBoost, catboost_device
 
-    return CatBoost(config, making.seed, catboost_device(making.device))
+    return CatBoost(config, making.seed, catboost_device(making.device), making.classes)
 
 
 def _read_catboost(text: str, names: tuple[str, ...]) -> Model:
     from trainer.learners.catb import CatBoostModel
 
     return CatBoostModel(text, names)
+
+
+def _xgboost(config: XgBoostConfig, making: Making) -> Learner:
+    from trainer.learners.tabular.xgb import XgBoost
+
+    return XgBoost(config, making.seed, on_cpu_alone(making.device, "XGBoost"), making.classes)
+
+
+def _read_xgboost(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.tabular.xgb import XgBoostModel
+
+    return XgBoostModel(text, names)
+
+
+def _random_forest(config: RandomForestConfig, making: Making) -> Learner:
+    from trainer.learners.tabular.random_forest import RandomForest
+
+    return RandomForest(config, making.seed, on_cpu_alone(making.device, "random_forest"), making.classes)
+
+
+def _read_random_forest(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.tabular.random_forest import read_forest
+
+    return read_forest(text)
+
+
+def _svm(config: SvmConfig, making: Making) -> Learner:
+    from trainer.learners.tabular.svm import Svm
+
+    return Svm(config, on_cpu_alone(making.device, "svm"), making.classes)
+
+
+def _read_svm(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.tabular.svm import read_svm
+
+    return read_svm(text)
 
 
 def _ridge(config: RidgeConfig, making: Making) -> Learner:
@@ -71,7 +118,7 @@ def har(config: RidgeConfig) -> Learner:
 def _logistic(config: LogisticConfig, making: Making) -> Learner:
     from trainer.learners.linear import Logistic
 
-    return Logistic(config, on_cpu_alone(making.device, "logistic"))
+    return Logistic(config, on_cpu_alone(making.device, "logistic"), making.classes)
 
 
 def _read_linear(text: str, names: tuple[str, ...]) -> Model:
@@ -92,6 +139,9 @@ LIGHTGBM = {
     "lambda_l2": (0, 10),
 }
 CATBOOST = {"depth": (5, 6, 7), **TREES, "rsm": (0.6, 0.9), "subsample": (0.6, 0.9), "l2_leaf_reg": (0, 10)}
+XGBOOST = {"max_depth": (3, 5, 7), **TREES, "subsample": (0.6, 0.9), "colsample_bytree": (0.6, 0.9), "reg_lambda": (0, 10)}
+RANDOM_FOREST = {"max_depth": (5, 8, 11), "min_leaf": (50, 200), "feature_share": (0.2, 0.4)}
+SVM = {"inverse_penalty": (0.1, 0.3, 1.0), "width": (1.0, 2.0, 4.0)}
 RIDGE = {"alpha": (0.001, 0.01, 0.1, 1.0, 10.0)}
 LOGISTIC = {"inverse_penalty": (1e-5, 1e-4, 1e-3, 1e-2), "share": (0.1, 0.2, 0.3)}
 
@@ -99,10 +149,15 @@ LEARNERS: Mapping[str, LearnerRow] = PluginTable(
     GROUP,
     LearnerRow,
     {
-        "lightgbm": LearnerRow("lightgbm", LightGbmConfig, _lightgbm, _read_lightgbm, OF_CLASSES, LIGHTGBM),
-        "catboost": LearnerRow("catboost", CatBoostConfig, _catboost, _read_catboost, WITH_GPU, CATBOOST),
+        "lightgbm": LearnerRow("lightgbm", LightGbmConfig, _lightgbm, _read_lightgbm, OF_CLASSES_WITH_GPU, LIGHTGBM),
+        "catboost": LearnerRow("catboost", CatBoostConfig, _catboost, _read_catboost, OF_CLASSES_WITH_GPU, CATBOOST),
+        "xgboost": LearnerRow("xgboost", XgBoostConfig, _xgboost, _read_xgboost, OF_CLASSES, XGBOOST),
+        "random_forest": LearnerRow(
+            "random_forest", RandomForestConfig, _random_forest, _read_random_forest, IMPUTES_CLASSES, RANDOM_FOREST
+        ),
+        "svm": LearnerRow("svm", SvmConfig, _svm, _read_svm, IMPUTES_CLASSES, SVM, by_chance=False),
         "ridge": LearnerRow("ridge", RidgeConfig, _ridge, _read_linear, IMPUTES, RIDGE, by_chance=False),
-        "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES, LOGISTIC, by_chance=False),
+        "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES_CLASSES, LOGISTIC, by_chance=False),
         **NETWORKS,
     },
 )
@@ -119,6 +174,14 @@ def learner_named(
 ) -> Learner:
     """Return the learner of that name with its parameters."""
     return LEARNERS[name].make(parameters.of(name), Making(seed, device, head, checkpoints))
+
+
+def gives_log_odds(name: str, parameters: Parameters) -> bool:
+    """Whether a learner's one score is a log-odds, of the session's top against its bottom share."""
+    section = parameters.of(name)
+    if isinstance(section, BoostedConfig):
+        return section.objective is Objective.EXTREMES
+    return isinstance(section, LogisticConfig | SvmConfig)
 
 
 def read_sections(document: Any, model: type[Config], read: Callable[[LearnerRow, Any], object]) -> Any:

@@ -11,15 +11,17 @@ ordinary comparison decides as LightGBM does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from signals.errors import InvariantBroken
+from trainer.learners.base import Matrix
 
 CATEGORICAL_BIT, DEFAULT_LEFT_BIT, MISSING_SHIFT = 1, 2, 2
 MISSING_AS_ZERO, MISSING_IS_NAN = 1, 2  # of decision_type's bits 2 and 3; 0: a NaN is compared as 0
@@ -39,7 +41,7 @@ class Tree:
     left, right : int64, shape (m,)
         Inner node, or ~leaf when negative.
     nan_goes_left : bool, shape (m,)
-    leaf : float64, shape (m + 1,)
+    leaf : float64, shape (m + 1,) or (m + 1, width)
     """
 
     feature: NDArray[np.int64]
@@ -48,6 +50,17 @@ class Tree:
     right: NDArray[np.int64]
     nan_goes_left: NDArray[np.bool_]
     leaf: NDArray[np.float64]
+
+
+def leaves_of(tree: Tree, features: Matrix) -> NDArray[np.int64]:
+    """Leaf of each row float32 (n, F)."""
+    node = np.zeros(len(features), dtype=np.int64) if len(tree.feature) else np.full(len(features), ~0)
+    while len(inner := np.flatnonzero(node >= 0)):
+        at = node[inner]
+        values = features[inner, tree.feature[at]]
+        goes_left = (values <= tree.threshold[at]) | (np.isnan(values) & tree.nan_goes_left[at])
+        node[inner] = np.where(goes_left, tree.left[at], tree.right[at])
+    return ~node
 
 
 def floor_to_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,34 +131,49 @@ def _outside_zero_band(threshold: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((moved >= 0.0) & (moved < ZERO_BAND), np.float64(ZERO_BAND), moved)
 
 
-def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int, width: int = 1) -> bytes:
-    """Write the sums of `trees` as one ONNX graph: `features` float32 [n, F] -> `score` float32 [n, width].
+def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int, width: int = 1, base: Sequence[float] = ()) -> bytes:
+    """Write the sums of `trees`, and `base`, as one ONNX graph: `features` float32 [n, F] -> `score` float32 [n, width].
 
-    With several outputs the trees belong to them by turns.
+    With several outputs the trees belong to them by turns, unless a leaf has a value for each.
     """
+    return written([tree_node(trees, "features", "score", width, base)], feature_count, width)
+
+
+def tree_node(trees: tuple[Tree, ...], inputs: str, outputs: str, width: int, base: Sequence[float] = ()) -> onnx.NodeProto:
+    """Return the operator that sums `trees`."""
     columns: dict[str, Any] = {name: [] for name in _NODE_COLUMNS}
     targets: dict[str, Any] = {name: [] for name in _TARGET_COLUMNS}
     for number, tree in enumerate(trees):
         _add_tree(number, tree, number % width, columns, targets)
-    node = helper.make_node(
+    added: dict[str, Any] = {"base_values": [float(value) for value in base]} if len(base) else {}
+    return helper.make_node(
         "TreeEnsembleRegressor",
-        ["features"],
-        ["score"],
+        [inputs],
+        [outputs],
         domain="ai.onnx.ml",
         n_targets=width,
         aggregate_function="SUM",
         post_transform="NONE",
         **columns,
         **targets,
+        **added,
     )
+
+
+def written(nodes: Sequence[onnx.NodeProto], feature_count: int, width: int, constants: Mapping[str, Any] | None = None) -> bytes:
+    """Write a graph of operators: `features` float32 [n, F] -> `score` float32 [n, width]; the same bytes every time."""
     graph = helper.make_graph(
-        [node],
+        nodes,
         "score",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, feature_count])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, width])],
+        initializer=[numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
     )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trademl")
+    domains = {"": OPSET, "ai.onnx.ml": ML_OPSET}
+    used = [
+        helper.make_opsetid(name, version) for name, version in domains.items() if not name or any(name == node.domain for node in nodes)
+    ]
+    model = helper.make_model(graph, opset_imports=used, ir_version=IR_VERSION, producer_name="trademl")
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -188,9 +216,10 @@ def _add_tree(number: int, tree: Tree, output: int, columns: dict[str, Any], tar
     for row in rows:
         for name, value in zip(_NODE_COLUMNS, row, strict=True):
             columns[name].append(value)
-    for leaf, value in enumerate(tree.leaf):
-        for name, entry in zip(targets, (number, inner + leaf, output, float(value)), strict=True):
-            targets[name].append(entry)
+    for leaf, values in enumerate(tree.leaf.reshape(inner + 1, -1)):
+        for place, value in enumerate(values):
+            for name, entry in zip(targets, (number, inner + leaf, output if len(values) == 1 else place, float(value)), strict=True):
+                targets[name].append(entry)
 
 
 def _numbers(text: str) -> NDArray[np.float64]:

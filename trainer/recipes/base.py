@@ -17,9 +17,8 @@ from signals.views import TableView, View
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.weights import WeightConfig
 from trainer.learners.base import FitDevice, Learner
-from trainer.learners.parameters import Objective
 from trainer.learners.row import ONE_SCORE
-from trainer.learners.table import LEARNERS, Parameters, learner_named
+from trainer.learners.table import LEARNERS, Parameters, gives_log_odds, learner_named
 from trainer.recipes.leak_limits import LeakConfig
 from trainer.recipes.space import SearchConfig
 
@@ -142,10 +141,7 @@ def learner_of(config: RecipeConfig, seed: int, device: FitDevice, *, head: Head
 
 def scores_log_odds(config: RecipeConfig) -> bool:
     """Whether the learner's score is a log-odds, of the session's top against its bottom share."""
-    boosted = {"lightgbm": config.lightgbm, "catboost": config.catboost}.get(config.learner)
-    if boosted is not None:
-        return boosted.objective is Objective.EXTREMES
-    return config.learner == "logistic"
+    return gives_log_odds(config.learner, config)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,168 @@
+"""The XGBoost learner: deterministic fits, and trees that an ONNX graph holds exactly.
+
+XGBoost sends a row to the left when x < c, c a float32: that is x <= the float32 before c, which is what a graph compares.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from signals.errors import FixInput, LearnerFailed
+from signals.heads import Head
+from signals.market.bars import Floats
+from signals.text.wording import reason_of
+from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width
+from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.parameters import BOOSTED_FIELDS, Objective, XgBoostConfig
+from trainer.learners.trees import Tree, trees_to_onnx
+
+OBJECTIVES: dict[Objective, dict[str, object]] = {
+    Objective.REGRESSION: {"objective": "reg:squarederror"},
+    Objective.QUANTILE: {"objective": "reg:quantileerror"},
+    Objective.RANK: {"objective": "rank:ndcg", "lambdarank_pair_method": "topk", "base_score": 0.0},
+    Objective.EXTREMES: {"objective": "binary:logistic", "base_score": 0.5},  # even odds: their logarithm is 0
+}
+
+
+@dataclass(frozen=True)
+class XgBoost:
+    """The learner, on one thread. With `classes`, two or more, targets are the numbers of classes, whatever the objective."""
+
+    config: XgBoostConfig
+    seed: int
+    device: FitDevice = FitDevice.CPU
+    classes: int = 0
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> XgBoostModel:
+        """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
+        check_rows(features, target, names)
+
+        def data(rows: Rows) -> xgboost.DMatrix:
+            return self._data(features, target, weight, sessions, rows)
+
+        trees = self.config.trees
+        if self.config.patience:
+            fitted, newest = newest_apart(sessions, len(target), self.config)
+            trees = self._train(data(fitted), names, trees, data(newest)).best_iteration + 1
+        booster = self._train(data(np.arange(len(target))), names, trees, None)
+        return XgBoostModel(booster.save_raw("json").decode(), names)
+
+    def _data(self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, rows: Rows) -> xgboost.DMatrix:
+        """The chosen rows with what the objective makes of their targets."""
+        label, extra, objective = target[rows], dict[str, Any](), self.config.objective
+        if not self.classes and objective is Objective.RANK:
+            sizes = group_sizes(None if sessions is None else sessions[rows], len(rows))
+            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            label = grades(label, self.config.grades).astype(np.float64)
+            extra = {"group": sizes, "weight": np.add.reduceat(weight[rows], starts) / sizes}
+        elif not self.classes and objective is Objective.EXTREMES:
+            kept, label = extremes(label, self.config.share)
+            rows = rows[kept]
+        return xgboost.DMatrix(features[rows], label=label, **({"weight": weight[rows]} | extra), nthread=1)
+
+    def _train(self, data: xgboost.DMatrix, names: tuple[str, ...], trees: int, held: xgboost.DMatrix | None) -> xgboost.Booster:
+        """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
+        stop = {} if held is None else {"evals": [(held, "held")], "early_stopping_rounds": self.config.patience, "verbose_eval": False}
+        constraints = {"monotone_constraints": tuple(directions(names, self.config))} if self.config.monotone else {}
+        try:
+            return xgboost.train({**self._parameters(), **constraints}, data, num_boost_round=trees, **stop)
+        except xgboost.core.XGBoostError as error:
+            raise LearnerFailed(f"XGBoost: {reason_of(error)}", fix="Correct the parameters or the features") from None
+
+    def _parameters(self) -> dict[str, object]:
+        shape: dict[str, object] = self.config.model_dump(exclude={"trees", *BOOSTED_FIELDS})
+        several = {"objective": "multi:softprob", "num_class": self.classes, "base_score": 0.0}
+        alpha = {"quantile_alpha": self.config.quantile} if self.config.objective is Objective.QUANTILE else {}
+        asked = several if self.classes else {**OBJECTIVES[self.config.objective], **alpha}
+        return {**shape, **asked, "tree_method": "hist", "device": "cpu", "seed": self.seed, "nthread": 1, "verbosity": 0}
+
+
+@dataclass(frozen=True)
+class XgBoostModel:
+    """Fitted trees, held as XGBoost's JSON."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def __reduce__(self) -> tuple[type[XgBoostModel], tuple[str, tuple[str, ...]]]:
+        """Pickle the text only: the same bytes whether or not the model has predicted."""
+        return XgBoostModel, (self.text, self.names)
+
+    @cached_property
+    def _booster(self) -> xgboost.Booster:
+        return xgboost.Booster({"nthread": 1}, model_file=bytearray(self.text.encode()))
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        learner: dict[str, Any] = json.loads(self.text)["learner"]
+        return learner
+
+    @cached_property
+    def head(self) -> Head:
+        """One score, or one raw score a class."""
+        return head_of_width(max(1, int(self._document["learner_model_param"]["num_class"])))
+
+    def predict(self, features: Matrix) -> Floats:
+        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
+        return self.head.reduce(self.outputs(features))
+
+    def outputs(self, features: Matrix) -> Floats:
+        """Sums of leaves, float64, shape (n, width)."""
+        check_columns(features, self.names)
+        sums = self._booster.predict(xgboost.DMatrix(features, nthread=1), output_margin=True)
+        return np.asarray(sums, dtype=np.float64).reshape(len(features), self.head.width)
+
+    def to_onnx(self) -> bytes:
+        """ONNX graph of the same trees."""
+        trees = tuple(_tree(document) for document in self._document["gradient_booster"]["model"]["trees"])
+        return trees_to_onnx(trees, len(self.names), self.head.width, self._base())
+
+    def to_text(self) -> str:
+        """XGBoost's own JSON form."""
+        return self.text
+
+    def importance(self) -> Floats:
+        """Share of the total gain per feature."""
+        gain = np.zeros(len(self.names))
+        for name, value in self._booster.get_score(importance_type="total_gain").items():
+            gain[int(name.removeprefix("f"))] = value
+        total = float(gain.sum())
+        shares: Floats = gain / total if total > 0.0 else gain
+        return shares
+
+    def contributions(self, features: Matrix) -> Floats:
+        """TreeSHAP values, shape (n, F + 1), exact to the last bits of a float32."""
+        check_columns(features, self.names)
+        if self.head.width > 1:
+            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
+        return np.asarray(self._booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True), dtype=np.float64)
+
+    def _base(self) -> list[float]:
+        """What every row's sums begin with; XGBoost writes probabilities where it has a link."""
+        written = np.atleast_1d(json.loads(self._document["learner_model_param"]["base_score"])).astype(np.float64)
+        if self._document["objective"]["name"] == "binary:logistic":
+            written = np.log(written / (1.0 - written))
+        return np.resize(written, self.head.width).tolist()
+
+
+def _tree(document: dict[str, Any]) -> Tree:
+    """Read a tree: inner nodes and leaves are numbered anew, each in XGBoost's order."""
+    left = np.array(document["left_children"], dtype=np.int64)
+    is_leaf = left < 0
+    number = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
+    inner = np.flatnonzero(~is_leaf)
+    values = np.array(document["split_conditions"], dtype=np.float32)
+    return Tree(
+        feature=np.array(document["split_indices"], dtype=np.int64)[inner],
+        threshold=np.nextafter(values[inner], np.float32(-np.inf)).astype(np.float64),
+        left=number[left[inner]],
+        right=number[np.array(document["right_children"], dtype=np.int64)[inner]],
+        nan_goes_left=np.array(document["default_left"], dtype=bool)[inner],
+        leaf=values[is_leaf].astype(np.float64),
+    )
