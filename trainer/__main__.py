@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from signals.settings import HOME, Level
 from signals.text.console import run
 from signals.text.version_option import version_option
 from trainer.commands import backtest, bundles, data, deliveries, frontier, init, lineage, promotion, scoring, search, stacking, training
-from trainer.commands.defaults import defaults
+from trainer.commands.defaults import defaults, is_a_person_there
+from trainer.publishing import key_files
 from trainer.workspace import Places, Workspace, read
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it cuBLAS sums in an order of its own
@@ -56,7 +58,18 @@ def _environment(
     is_new = context.invoked_subcommand == "init"  # which is asked where nothing is yet, or inside another one
     found = Workspace(Places()) if is_new else read(Path.cwd(), os.environ.get(HOME, ""))
     logging.basicConfig(level=log_level or found.places.log_level, format="%(levelname)s %(message)s")
+    key_files.PASSPHRASE.set(partial(_passphrase, found.places.passphrase))
     context.obj, context.default_map = found, defaults(found, getattr(context.command, "commands", {}))
+
+
+def _passphrase(file: Path | None, folder: Path) -> bytes:
+    """Read the pass phrase of the keys in `folder` from its file, else ask for it, without an echo."""
+    if file is not None:
+        return key_files.read_passphrase(file)
+    if not is_a_person_there():
+        return key_files.nobody(folder)
+    new = not key_files.is_locked(folder)
+    return str(typer.prompt(f"Pass phrase of the keys in {folder}", hide_input=True, confirmation_prompt=new, err=True)).encode()
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from signals.storage.places import is_s3
 
 FILE, BEFORE, VERSION = "workspace.yml", "trainer.yml", 1
 FOLDERS = ("data", "runs", "registry", "keys", "store", "recipes")  # of a workspace whose file does not name others
-PATHS = (*FOLDERS, "bars", "portfolio")
+PATHS = (*FOLDERS, "bars", "portfolio", "passphrase")
 TEMPLATE = f"""\
 # A workspace of `trainer`. Paths are relative to this file; a flag beats a variable (TRADEML_DATA ...), a variable beats it.
 version: {VERSION}
@@ -32,6 +32,7 @@ keys: keys          # made by `trainer keys`; move its root.key offline
 store: store        # what devices pull: a folder, or s3://bucket/prefix
 recipes: recipes    # <sleeve>.yml here takes the place of the sleeve's own recipe
 # bars: bars.yml    # promotion bars, rules of lineages, thresholds of curation, in place of the shipped ones
+# passphrase: /home/you/passphrase  # of keys made by `trainer keys --one-file`
 # portfolio: portfolio.yml  # the policy that devices hold
 """
 
@@ -49,6 +50,8 @@ class Places(Config):
         A folder or `s3://bucket/prefix`.
     bars, portfolio : Path or None
         YAML files.
+    passphrase : Path or None
+        File with the pass phrase of keys that are in one file.
     storage : str or None
         Of the sampler's memory, a SQLAlchemy URL.
     tracking : str or None
@@ -66,6 +69,7 @@ class Places(Config):
     recipes: Path | None = None
     bars: Path | None = None
     portfolio: Path | None = None
+    passphrase: Path | None = None
     storage: str | None = None
     tracking: str | None = None
     cluster: str | None = None

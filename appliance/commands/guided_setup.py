@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom, ClockSource, Venue
 from appliance.doctor import FindingState, worst
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
+from appliance.runtime.commissioning import DeviceOptions, settings, trusted_by
 from appliance.runtime.venue import broker_asked_once
 from appliance.setup import paper_keys
 from appliance.setup.account import AccountAccess
@@ -17,6 +19,7 @@ from appliance.setup.account_reset import begin_again
 from appliance.setup.answers import Answers, Interview, PersonLeft, SetupOptions, say
 from appliance.setup.sizes import Size
 from appliance.setup.wizard import Wizard
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
@@ -33,6 +36,7 @@ def register(app: typer.Typer) -> None:
     """Put the commands of this file on `app`."""
     app.command()(setup)
     app.command()(keys)
+    app.command()(trust)
 
 
 def setup(
@@ -41,7 +45,7 @@ def setup(
     url: Url = "",
     keys: KeysFile = "",
     store: Annotated[str | None, typer.Option("--store", help="A folder or s3://bucket/prefix.", show_default=False)] = None,
-    trust: Annotated[str | None, typer.Option("--trust", help="The trainer's root.pub.", show_default=False)] = None,
+    trust: Annotated[str | None, typer.Option("--trust", help="The trainer's root.pub, or its fingerprint.", show_default=False)] = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of an object store that is not Amazon's.", show_default=False)] = None,
     bars: Annotated[
         BarsFrom | None,
@@ -159,3 +163,28 @@ def keys(
         paper_keys.keep(access.keys_in, DurableFs(), paper_keys.files_of(pair))
     place = "sealed for the service" if sealed else f"in {access.keys_in}"
     emit({"account": account.number[-4:]}, as_json=False, text=f"{paper_keys.described(account)}. The keys are {place}.")
+
+
+def trust(
+    fingerprint: Annotated[str, typer.Argument(help="As `trainer pair` printed it.")],
+    store: Annotated[str, typer.Option("--store", help="A folder or s3://bucket/prefix.")],
+    state: State = DEFAULT_STATE,
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Of an object store that is not Amazon's.")] = "",
+    credentials: Credentials = None,
+) -> None:
+    """Pair this device with the training machine whose root key has a fingerprint; `appliance setup` then asks for neither.
+
+    A device that was made already answers whether it is that one, and never changes it.
+
+    Example: appliance trust 9995-2c28-c5d5-6255-0b1e-77aa-4d0c-9e21 --store s3://market/store
+    """
+    folder = StateFolder(state.absolute())
+    place = settings(DeviceOptions(store, Venue.ALPACA_PAPER, 1.0, endpoint=endpoint)).stores
+    key = trusted_by(fingerprint, store, PublishedSources(place, folder.key_folder(credentials)).bundles())
+    if folder.config.exists():
+        BundleStore(folder.bundles, DurableFs()).trust(key)
+        text = f"This device trusts the root key {key.keyid}, as it did before."
+    else:
+        Interview(folder, DurableFs(), Answers()).keep(store=store, trust=fingerprint, **({"endpoint": endpoint} if endpoint else {}))
+        text = f"Paired with the root key {key.keyid}. `appliance setup` makes the device."
+    emit({"root_key": key.keyid}, as_json=False, text=text)

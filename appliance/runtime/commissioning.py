@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,15 +14,18 @@ from appliance.bundles.store import KEYSET_FILE, BundleStore
 from appliance.config import ApplianceConfig, BarsFrom, Venue
 from appliance.ledger import AccessMode, Ledger
 from appliance.storage.published_sources import PublishedSources, verified_manifest
+from appliance.storage.published_store import PublishedStore
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset
+from signals.bundle.seal import FINGERPRINT_DIGITS
 from signals.config import parse, read_mapping
 from signals.errors import BadConfig, FixInput
 from signals.market.manifest import Manifest
 from signals.storage.places import Place, is_s3
 from signals.text.wording import reason_of
 
+FINGERPRINT = re.compile(f"[0-9a-f]{{{FINGERPRINT_DIGITS}}}")
 HEADER = "# Settings of this device. Unknown keys are errors; every order row carries a hash of what can change an order.\n"
 ROOT_KEY = "root.pub"
 SECTIONS = ("portfolio", "execution", "sleeves", "router")  # the last one is what the release before called sleeves
@@ -153,6 +157,24 @@ def trusted(trust: Path | None, store: str) -> PublicKey:
             fix="Give the root.pub that `trainer keys` wrote with --trust",
         )
     return root_key(trust or Path(store) / ROOT_KEY)
+
+
+def trusted_by(word: str, store: str, published: PublishedStore) -> PublicKey:
+    """Return the root key of a file, or the store's own where `word` is the fingerprint that `trainer pair` printed.
+
+    The key itself may come over the network, because its fingerprint came by a person.
+    """
+    digits = re.sub(r"[-\s]", "", word).lower()
+    if not FINGERPRINT.fullmatch(digits):
+        return trusted(Path(word), store)
+    key = PublicKey.from_text(published.read(ROOT_KEY).decode(errors="replace"))
+    if key.fingerprint.replace("-", "") != digits:
+        raise FixInput(
+            f"the store's root key has the fingerprint {key.fingerprint}, not the one that was given",
+            where=f"{store}/{ROOT_KEY}",
+            fix="Give the one that `trainer pair` prints on the training machine; if it is, somebody changed the store",
+        )
+    return key
 
 
 def _sections(configs: Path) -> dict[str, Any]:

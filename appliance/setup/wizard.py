@@ -17,7 +17,7 @@ from appliance.config import ApplianceConfig, BarsFrom, ClockSource, Venue
 from appliance.doctor import DeviceProbe, Finding, examine
 from appliance.ledger import AccessMode, Ledger, snapshots
 from appliance.ledger.choices import Choice
-from appliance.runtime.commissioning import DeviceOptions, commission, rewrite, settings, trusted
+from appliance.runtime.commissioning import DeviceOptions, commission, rewrite, settings, trusted_by
 from appliance.runtime.device import Device, opened
 from appliance.schedule.job import EXIT_CODES
 from appliance.settings import load_config
@@ -91,10 +91,17 @@ class Wizard(SetupRun):
         )
         clock = self.clock()
         store = ask("store", "Store of data and bundles, a folder or s3://bucket/prefix", lambda text: self._store(text, credentials))
-        trust = ask("trust", "The trainer's root.pub", lambda text: _key_file(text, store), default=self._root_key(store))
         base = self._base(store, equity)
-        self._require_keyset(base, trust, credentials)
-        config = self._with_evidence(base, PublishedSources(base.stores, credentials).bundles())
+        published = PublishedSources(base.stores, credentials).bundles()
+        root = ask(
+            "trust",
+            "The trainer's root.pub, or the fingerprint that `trainer pair` printed",
+            lambda text: trusted_by(text, store, published),
+            default=self._root_key(store),
+        )
+        read_keyset(published.read("keyset.json"), [root])
+        say(f"It will trust the root key {root.keyid}: compare it with what `trainer keys` printed.")
+        config = self._with_evidence(base, published)
         size = Size(
             ask(
                 "size",
@@ -109,7 +116,7 @@ class Wizard(SetupRun):
         config = config.model_copy(
             update={"clock": clock, "backup": config.backup.model_copy(update={"to": "" if backup == NONE else backup})}
         )
-        manifest = commission(self.folder, config, trusted(Path(trust), store), credentials=credentials)
+        manifest = commission(self.folder, config, root, credentials=credentials)
         say(f"A device in {self.folder.root}, venue {config.venue.broker.value}, dataset {manifest.name} to {manifest.last}.")
 
     def clock(self) -> ClockSource:
@@ -149,11 +156,6 @@ class Wizard(SetupRun):
         beside = Path(store) / "root.pub"
         return str(beside) if beside.is_file() else None
 
-    def _require_keyset(self, base: ApplianceConfig, trust: str, credentials: Path | None) -> None:
-        key = trusted(Path(trust), base.stores.bundles)
-        read_keyset(PublishedSources(base.stores, credentials).bundles().read("keyset.json"), [key])
-        say(f"It will trust the root key {key.keyid}: compare it with what `trainer keys` printed.")
-
     def _with_evidence(self, config: ApplianceConfig, store: PublishedStore) -> ApplianceConfig:
         """Ask whether an unproven model may trade, where the store has nothing else."""
         sleeves = tuple(config.sleeves)
@@ -163,7 +165,7 @@ class Wizard(SetupRun):
             raise StoreUnreachable(
                 "no bundle is published, so there is nothing to trade by",
                 where=f"{config.stores.bundles}: {', '.join(sleeves)}",
-                fix="Run `trainer train` and `trainer publish --role evaluation` on the training machine, then `appliance setup` again",
+                fix="Run `trainer train --preset small` and `trainer publish --role evaluation` on the training machine, then this again",
             )
         question = "May this unproven model trade?"
         if not self.interview.answer("accept_unproven", question, yes_or_no, default="no", consequence=UNPROVEN):
@@ -275,11 +277,6 @@ def _unproven(config: ApplianceConfig, gross: float) -> ApplianceConfig:
 def _listed(rows: Sequence[Holding], sentence: str) -> None:
     lines = [f"  {row.symbol:<8} {row.quantity:>12} at {row.price:>12} USD, {row.value:>14,.2f} USD" for row in rows]
     say("\n".join([*lines, sentence]))
-
-
-def _key_file(text: str, store: str) -> str:
-    trusted(Path(text), store)
-    return text
 
 
 def _place(text: str) -> str:

@@ -30,6 +30,7 @@ GRANT_KIND = "application/vnd.trademl.rollback+json"
 DATASET_KIND = "application/vnd.trademl.dataset+json"
 DATA_GRANT_KIND = "application/vnd.trademl.data-rollback+json"
 MAX_SIGNATURES = 16
+FINGERPRINT_DIGITS = 32  # 128 bits: nobody makes a second key with them
 
 
 class Document(BaseModel):
@@ -64,6 +65,12 @@ class PublicKey:
     def keyid(self) -> str:
         """First 16 hex digits of the SHA-256 over the algorithm's name and the raw key."""
         return sha256_of(b"ed25519:" + self.raw)[:16]
+
+    @property
+    def fingerprint(self) -> str:
+        """First 32 hex digits of the same SHA-256 in groups of four, for a person to carry from one machine to another."""
+        digits = sha256_of(b"ed25519:" + self.raw)[:FINGERPRINT_DIGITS]
+        return "-".join(digits[at : at + 4] for at in range(0, FINGERPRINT_DIGITS, 4))
 
     @property
     def text(self) -> str:

@@ -152,7 +152,13 @@ def test_a_flag_beats_a_variable_beats_the_file(home: Path, monkeypatch: pytest.
 def test_every_place_is_asked_for_by_an_option_and_every_rule_by_a_command() -> None:
     """A place that no command knows would be taken and ignored."""
     options = {(name, option.name) for name, command in COMMANDS.items() for option in command.params}
-    in_commands = {"runs", "recipes", "store", "log_level"}  # named, found and printed by the command itself, or the program's
+    in_commands = {
+        "runs",
+        "recipes",
+        "store",
+        "log_level",
+        "passphrase",
+    }  # named, found and printed by the command itself, or the program's
     assert set(Places.model_fields) - in_commands <= {name for _, name in options}
     assert all(rule in options if isinstance(rule, tuple) else rule in {name for _, name in options} for rule in RULES)
 
@@ -161,11 +167,11 @@ def test_no_command_demands_what_a_workspace_has() -> None:
     demanded = {(n, o.name) for n, command in COMMANDS.items() for o in command.params if o.required}
     assert not demanded & {(n, name) for n in COMMANDS for name in ("data", "keys", "registry", "run", "runs", "bars")}
     literal = ("train", "search", "stack", "promote")
-    assert {(n, name) for n, name in demanded if n in literal} == {("train", "sleeve"), ("search", "sleeve")}
+    assert {(n, name) for n, name in demanded if n in literal} == {("search", "sleeve")}  # train: or a preset
     assert {name for n, name in demanded if n == "publish"} == {"role"}
 
 
-SHORT = {"deliveries", "frontier", "grant-data", "grant-rollback", "init", "keys", "rollback", "rotate-keys", "sessions", "trials"}
+SHORT = {"deliveries", "frontier", "grant-data", "grant-rollback", "init", "keys", "pair", "rollback", "rotate-keys", "sessions", "trials"}
 
 
 def test_every_command_that_may_be_long_says_how_far_it_is() -> None:

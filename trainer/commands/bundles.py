@@ -20,9 +20,10 @@ from trainer.clock import now
 from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
-from trainer.publishing.publish import KEYSET, Publication, PublishRequest, is_retraining, last_training_session, publish
-from trainer.publishing.remote import deliver_keyset, publish_remote
-from trainer.publishing.stores import Endpoint, S3Credentials, objects_at
+from trainer.publishing.key_files import ONE_FILE
+from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish
+from trainer.publishing.remote import deliver_keyset, deliver_root, publish_remote
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store, objects_at
 
 VALID_DAYS = 3 * 365
 SELF_CHECK_DAYS = 14
@@ -42,13 +43,27 @@ def keys_command(
     threshold: Annotated[int, typer.Option(min=1, help="How many of them must sign a bundle.")] = 1,
     data_signers: Annotated[int, typer.Option(min=1, max=8, help="Data keys to make.")] = 1,
     data_threshold: Annotated[int, typer.Option(min=1, help="How many of them must sign a published dataset.")] = 1,
+    one_file: Annotated[
+        bool, typer.Option("--one-file", help="For one person: every private key in one file, locked with a pass phrase.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the offline root key, the online signing and data keys and the first key set."""
+    """Make the offline root key, the online signing and data keys and the first key set.
+
+    With --one-file they are separate keys still, in keys.pem, each locked with the pass phrase, which is asked for or is in the
+    file that `passphrase` of the workspace names. Whoever has both has the root too: with an offline root key nobody has.
+    """
     keyset = sign.create_keys(
-        to, _until(valid_until), signers=signers, threshold=threshold, data_signers=data_signers, data_threshold=data_threshold
+        to,
+        _until(valid_until),
+        signers=signers,
+        threshold=threshold,
+        data_signers=data_signers,
+        data_threshold=data_threshold,
+        one_file=one_file,
     )
-    _tell(keyset, to, as_json, f"Give {to / sign.ROOT_PUBLIC} to each device; move {to / sign.ROOT_KEY} offline.")
+    advice = f"Keep a copy of {to / ONE_FILE}." if one_file else f"Move {to / sign.ROOT_KEY} offline."
+    _tell(keyset, to, as_json, f"{advice} `trainer pair` gives {sign.ROOT_PUBLIC} to devices.")
 
 
 def rotate_keys_command(
@@ -76,12 +91,26 @@ def rotate_keys_command(
         keyset = sign.retire_key(keys, retire, valid_until)
     else:
         keyset = sign.revoke_key(keys, revoke)
-    if is_s3(to):
-        deliver_keyset(objects_at(to, endpoint, credentials), keys)
-    elif to:
-        write_atomic(Path(to) / KEYSET, sign.keyset_bytes(keys))
+    if to:
+        deliver_keyset(dataset_store(to, endpoint, credentials), keys)
     when = "with their next pull" if to else "with the next bundle that is published"
     _tell(keyset, keys, as_json, f"Devices learn of it {when}.")
+
+
+def pair_command(
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the root's public key and the key set into the store, and print the fingerprint for `appliance trust`.
+
+    The fingerprint goes to the device by you: it is what decides which bundles that device will ever believe.
+    """
+    root = deliver_root(dataset_store(to, endpoint, credentials), keys)
+    text = f"{to} holds the root key {root.keyid}. On the device:\n  appliance trust {root.fingerprint} --store {to}"
+    emit({"root_key": root.keyid, "fingerprint": root.fingerprint, "store": to}, as_json=as_json, text=text)
 
 
 def publish_command(
@@ -173,6 +202,7 @@ def register(app: typer.Typer) -> None:
     for name, command in (
         ("keys", keys_command),
         ("rotate-keys", rotate_keys_command),
+        ("pair", pair_command),
         ("publish", publish_command),
         ("grant-rollback", grant_rollback_command),
         ("grant-data", grant_data_command),

@@ -120,6 +120,7 @@ RULES: Mapping[str | tuple[str, str], Rule] = {
     ("publish-stack", "to"): _required("store"),
     ("publish-stack", "stack"): lambda found, option: one_run(found, "stack", is_asked=True),
     ("score-daily", "to"): _required("store"),
+    ("pair", "to"): _required("store"),
     ("publish-data", "to"): _data_store,
     ("sign-data", "at"): _data_store,
     ("promote", "run"): lambda found, option: one_run(found, is_asked=True),

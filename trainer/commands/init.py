@@ -30,6 +30,12 @@ def init(
     Example: trainer init --at market
     """
     file = make(at)
-    steps = ("trainer ingest --bars FILE", "trainer train --sleeve equities_xs", "trainer keys", "trainer publish --role evaluation")
+    steps = (
+        "trainer ingest --bars FILE",
+        "trainer train --preset small",
+        "trainer keys",
+        "trainer publish --role evaluation",
+        "trainer pair",
+    )
     inside = [] if at.resolve() == Path.cwd() else [f"cd {at}"]
     emit({"workspace": str(file)}, as_json=as_json, text=f"Made {file}. Next: {'; '.join([*inside, *steps])}")

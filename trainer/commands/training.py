@@ -28,12 +28,15 @@ def register(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    sleeve: options.Sleeve,
+    sleeve: Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.", show_default="the preset's")] = "",
     data: options.Data = options.OURS,
     run: options.NewRun = None,
     start: options.Start = None,
     end: options.End = None,
     symbols: options.Symbols = "",
+    preset: Annotated[
+        str, typer.Option(help="A recipe that is ready to use: small, the starter, minutes on any machine.", show_default=False)
+    ] = "",
     label: Annotated[
         str | None, typer.Option(help="What is learned: horizon, triple_barrier, series_return, volatility.", show_default="the recipe's")
     ] = None,
@@ -72,19 +75,26 @@ def train(
     the task: the sleeve risk forecasts volatilities, and drawdowns next to them.
 
     Example: trainer train --sleeve equities_xs
+    Example: trainer train --preset small
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
     from signals.code_version import code_version
     from trainer.learners.fanout import cluster as connected
     from trainer.promotion.bars.config import read_bars
-    from trainer.tasks.recipes import read_config, recipe_named
+    from trainer.tasks.recipes import preset_named, read_config, recipe_named
     from trainer.training.train import TrainingRequest, steps
     from trainer.training.train import train as train_recipe
 
-    config = config or recipe_of(context, sleeve)
+    ready = preset_named(preset) if preset else None
+    if ready and config:
+        raise FixInput("a preset and a recipe file at once", where="--preset", fix="Leave one of --preset and --config out")
+    sleeve = sleeve or (ready.sleeve if ready else "")
+    if not sleeve:
+        raise FixInput("which sleeve is not said", where="--sleeve", fix="Give --sleeve equities_xs, or --preset small")
+    config = config or (None if ready else recipe_of(context, sleeve))
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
-        read_config(config, recipe) if config else recipe.config,
+        ready or (read_config(config, recipe) if config else recipe.config),
         label=label,
         k=k,
         groups=folds,

@@ -37,10 +37,14 @@ class Ridge:
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> LinearModel:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
+        chosen = _columns(self.config.features, names)
         mean, scale = moments(lambda: [features])
         solver = RidgeRegression(alpha=self.config.alpha * float(weight.sum()), solver="cholesky")
-        solver.fit(standardised(features, mean, scale).astype(np.float64), target, sample_weight=weight)
-        return linear_model(names, mean, scale, solver.coef_[:, None], np.atleast_1d(solver.intercept_))
+        z = standardised(features[:, chosen], mean[chosen], scale[chosen]).astype(np.float64)
+        solver.fit(z, target, sample_weight=weight)
+        coefficient = np.zeros((len(names), 1))
+        coefficient[chosen, 0] = solver.coef_
+        return linear_model(names, mean, scale, coefficient, np.atleast_1d(solver.intercept_))
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,13 @@ def read_linear(text: str) -> LinearModel:
         coefficient=tuple(map(tuple, values.reshape(len(values), -1).tolist())),
         intercept=tuple(np.atleast_1d(document["intercept"]).tolist()),
     )
+
+
+def _columns(chosen: tuple[str, ...], names: tuple[str, ...]) -> list[int]:
+    """Columns of the features that have a coefficient; all of them where none is named."""
+    if unknown := [name for name in chosen if name not in names]:
+        raise FixInput(f"no feature {', '.join(unknown)}", where="ridge.features", fix=f"Choose from: {', '.join(names)}")
+    return [names.index(name) for name in chosen or names]
 
 
 def linear_model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficient: Floats, intercept: Floats) -> LinearModel:

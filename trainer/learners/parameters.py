@@ -116,9 +116,13 @@ class RandomForestConfig(Config):
 
 
 class RidgeConfig(Config):
-    """Linear least squares; `alpha` is the penalty per unit of total weight, on standardised features."""
+    """Linear least squares; `alpha` is the penalty per unit of total weight, on standardised features.
+
+    `features` are the ones with a coefficient, all where it is empty; a recipe that names none says nothing of it.
+    """
 
     alpha: float = Field(default=0.1, ge=0.0)
+    features: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
 
 
 class LogisticConfig(Config):

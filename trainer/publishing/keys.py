@@ -1,25 +1,23 @@
 """Key management: the offline root key, online signing keys and the signed key set.
 
 A key folder holds `root.key`, `signing-<keyid>.key` for bundles and scores and `data-<keyid>.key` for datasets
-(PKCS#8 PEM, mode 0600), `root.pub` for devices, and the root-signed `keyset.json`. In production `root.key` is moved
-to offline storage and brought back only to change the key set or to sign a rollback grant; publishing needs the
-signing keys only, and publishing data the data keys only.
+(PKCS#8 PEM, mode 0600; or `keys.pem` for all of them: `trainer/publishing/key_files.py`), `root.pub` for devices, and
+the root-signed `keyset.json`. In production `root.key` is moved to offline storage and brought back only to change the
+key set or to sign a rollback grant; publishing needs the signing keys only, and publishing data the data keys only.
 
 Invariants
 ----------
-1. A private key is never written over, printed, or read from a file that others may read.
+1. A private key is never written over.
 2. Every change of the key set raises its version and is signed by the root.
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from pydantic import ValidationError
 
 from signals.bundle import DataGrant, DataKeys, Keyset, PublicKey, RollbackGrant, SigningKey, read_keyset
@@ -29,9 +27,9 @@ from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, parse_
 from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.wording import reason_of
+from trainer.publishing import key_files
 
 ROOT_KEY, ROOT_PUBLIC, KEYSET_NAME = "root.key", "root.pub", "keyset.json"
-PRIVATE = 0o600
 SIGNING, DATA = "signing", "data"  # the roles, as the files of their keys are named
 
 Generate = Callable[[], Ed25519PrivateKey]
@@ -45,6 +43,7 @@ def create_keys(
     threshold: int = 1,
     data_signers: int = 1,
     data_threshold: int = 1,
+    one_file: bool = False,
     generate: Generate = Ed25519PrivateKey.generate,
 ) -> Keyset:
     """Write a new root, `signers` signing keys, `data_signers` data keys and the first key set.
@@ -59,6 +58,8 @@ def create_keys(
         Signing keys to make, and how many of them must sign a bundle.
     data_signers, data_threshold : int
         Data keys to make, and how many of them must sign a published dataset.
+    one_file : bool
+        Every private key in one file that a pass phrase locks.
     generate : callable, optional
         Source of private keys; the operating system's randomness by default.
 
@@ -67,7 +68,7 @@ def create_keys(
     FixInput
         The folder holds keys already, or the threshold cannot be met.
     """
-    if folder.exists() and any(folder.glob("*.key")):
+    if folder.exists() and (any(folder.glob("*.key")) or key_files.is_locked(folder)):
         raise FixInput(
             "this folder holds keys; they are never written over", where=str(folder), fix="Name a new folder, or use `trainer rotate-keys`"
         )
@@ -75,9 +76,9 @@ def create_keys(
         if not 1 <= least <= many:
             raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
     root = generate()
+    key_files.write(folder, ROOT_KEY, root, locked=one_file)
     keys = tuple(_new_key(folder, SIGNING, valid_until, generate) for _ in range(signers))
     data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(data_signers))
-    _write_private(folder / ROOT_KEY, root)
     write_atomic(folder / ROOT_PUBLIC, public_half(root).text.encode() + b"\n")
     keyset = Keyset(version=1, threshold=threshold, valid_until=valid_until, keys=keys, data=DataKeys(threshold=data_threshold, keys=data))
     return _write_keyset(folder, keyset, root)
@@ -85,8 +86,12 @@ def create_keys(
 
 def load_keyset(folder: Path) -> Keyset:
     """Read the folder's key set, checked against its own root."""
-    root = PublicKey.from_text(_read(folder / ROOT_PUBLIC).decode(errors="replace"))
-    return read_keyset(_read(folder / KEYSET_NAME), [root])
+    return read_keyset(_read(folder / KEYSET_NAME), [root_public(folder)])
+
+
+def root_public(folder: Path) -> PublicKey:
+    """Read the public half of the root key."""
+    return PublicKey.from_text(_read(folder / ROOT_PUBLIC).decode(errors="replace"))
 
 
 def keyset_bytes(folder: Path) -> bytes:
@@ -115,8 +120,8 @@ def data_keys(folder: Path, keyset: Keyset, today: date) -> tuple[Ed25519Private
 
 
 def _usable_keys(folder: Path, role: str, of: DataKeys, today: date) -> tuple[Ed25519PrivateKey, ...]:
-    keys = [(keyid, folder / f"{role}-{keyid}.key") for keyid in sorted(of.usable(today))]
-    found = tuple(_read_private(path, keyid) for keyid, path in keys if path.exists())
+    keys = [(keyid, f"{role}-{keyid}.key") for keyid in sorted(of.usable(today))]
+    found = tuple(key_files.read(folder, name, keyid) for keyid, name in keys if key_files.has(folder, name))
     if len(found) < of.threshold:
         raise FixInput(
             f"{len(found)} usable {role} keys here, {of.threshold} are needed",
@@ -189,30 +194,12 @@ def _write_keyset(folder: Path, keyset: Keyset, root: Ed25519PrivateKey) -> Keys
 def _new_key(folder: Path, role: str, valid_until: date, generate: Generate) -> SigningKey:
     key = generate()
     public = public_half(key)
-    _write_private(folder / f"{role}-{public.keyid}.key", key)
+    key_files.write(folder, f"{role}-{public.keyid}.key", key, locked=key_files.is_locked(folder))
     return SigningKey(keyid=public.keyid, public=public.text, valid_until=valid_until)
 
 
-def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
-    write_atomic(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=PRIVATE)
-
-
 def _root(folder: Path) -> Ed25519PrivateKey:
-    root = PublicKey.from_text(_read(folder / ROOT_PUBLIC).decode(errors="replace"))
-    return _read_private(folder / ROOT_KEY, root.keyid)
-
-
-def _read_private(path: Path, keyid: str) -> Ed25519PrivateKey:
-    content = _read(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise FixInput("others may read this private key", where=str(path), fix=f"chmod 600 {path}, or replace it")
-    try:
-        key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError):
-        raise FixInput("not a private key in PKCS#8 PEM", where=str(path), fix="Restore it from its backup") from None
-    if not isinstance(key, Ed25519PrivateKey) or public_half(key).keyid != keyid:
-        raise FixInput(f"not the private half of key {keyid}", where=str(path), fix="Restore it from its backup")
-    return key
+    return key_files.read(folder, ROOT_KEY, root_public(folder).keyid)
 
 
 def _read(path: Path) -> bytes:

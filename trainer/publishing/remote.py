@@ -18,13 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from signals.bundle import PublicKey
 from signals.bundle.layout import place_of, places_of, pointer, sequence
 from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar
 from signals.storage.s3 import Objects
-from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset
+from trainer.curation.store import ObjectStore
+from trainer.publishing.keys import ROOT_PUBLIC, check_store_keys, keyset_bytes, load_keyset, root_public
 from trainer.publishing.publish import KEYSET, Publication, PublishRequest, not_brought_over, publish, sleeve_of
 
 Tagged = tuple[bytes, str] | None
@@ -81,12 +83,22 @@ def _mirror_former(objects: Objects, mirror: Path, sleeve: str) -> None:
             write_atomic(mirror / latest.path(name), content)
 
 
-def deliver_keyset(objects: Objects, keys: Path) -> None:
+def deliver_keyset(store: ObjectStore, keys: Path) -> None:
     """Replace the store's key set by this folder's; raise `FixInput` where the store's is newer."""
-    before = objects.tagged(KEYSET)
+    before = store.get(KEYSET)
     if before is not None:
-        check_store_keys(before[0], f"{objects.place}/{KEYSET}", load_keyset(keys))
-    _put_in_place(objects, KEYSET, keyset_bytes(keys), before)
+        check_store_keys(before, f"the store's {KEYSET}", load_keyset(keys))
+    store.replace(KEYSET, keyset_bytes(keys), before)
+
+
+def deliver_root(store: ObjectStore, keys: Path) -> PublicKey:
+    """Put the root's public key and the key set into a store; raise `FixInput` where the store has another root's."""
+    root, before = root_public(keys), store.get(ROOT_PUBLIC)
+    if before is not None and PublicKey.from_text(before.decode(errors="replace")) != root:
+        raise FixInput("the store has the root key of other keys", where=ROOT_PUBLIC, fix="Name the key folder that signs for this store")
+    deliver_keyset(store, keys)
+    store.replace(ROOT_PUBLIC, root.text.encode() + b"\n", before)
+    return root
 
 
 def _upload(objects: Objects, name: str, content: bytes) -> None:

@@ -54,6 +54,14 @@ def recipe_named(sleeve: str) -> Recipe:
     return RECIPES[sleeve]
 
 
+def preset_named(name: str) -> RecipeConfig:
+    """Return a recipe that is ready to use, which names its sleeve; raise `FixInput` where there is none of that name."""
+    known = {Path(file.name).stem: file for file in files("trainer.recipes.presets").iterdir() if file.name.endswith(".yml")}
+    if name not in known:
+        raise FixInput(f"no preset {name!r}", where="--preset", fix=f"Choose one of: {', '.join(sorted(known))}")
+    return config_of(yaml.safe_load(known[name].read_text()), where=f"the preset {name}")
+
+
 def agreed(recipe: Recipe, config: RecipeConfig, device: FitDevice = FitDevice.AUTO, wishes: tuple[str, ...] = ()) -> Recipe:
     """Return the recipe with `config` in the place of its own, whose label chooses the task, once all its parts agree.
 

@@ -1,0 +1,126 @@
+"""Pairing a device by a fingerprint, and every private key in one locked file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from appliance.commands import guided_setup
+from appliance.runtime.commissioning import trusted_by
+from appliance.storage.published_store import PublishedFolder
+from signals.bundle import PublicKey, read_keyset
+from signals.bundle.seal import MANIFEST_KIND, valid_signers
+from signals.bundle.seal import sign as sealed
+from signals.errors import FixInput
+from tests.fakes.bundles import private_key
+from trainer.__main__ import app
+from trainer.publishing import key_files
+from trainer.publishing import keys as sign
+
+UNTIL, PHRASE = date(2030, 1, 2), b"correct horse battery"
+
+
+@pytest.fixture
+def phrase() -> Iterator[None]:
+    before = key_files.PASSPHRASE.set(lambda folder: PHRASE)
+    yield
+    key_files.PASSPHRASE.reset(before)
+
+
+def made(folder: Path, first: int = 10, **options: bool) -> Path:
+    seeds = iter(range(first, first + 20))
+    sign.create_keys(folder, UNTIL, generate=lambda: private_key(next(seeds)), **options)
+    return folder
+
+
+def test_keys_in_one_file_sign_as_separate_files_do(tmp_path: Path, phrase: None) -> None:
+    locked, apart = made(tmp_path / "locked", one_file=True), made(tmp_path / "apart")
+    assert not list(locked.glob("*.key")) and (locked / "keys.pem").stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE KEY" in (locked / "keys.pem").read_bytes() and b"BEGIN PRIVATE" not in (locked / "keys.pem").read_bytes()
+    keyset = read_keyset((locked / "keyset.json").read_bytes(), [sign.root_public(locked)])
+    [signing], [data] = sign.signing_keys(locked, keyset, UNTIL), sign.data_keys(locked, keyset, UNTIL)
+    signatures = sealed(MANIFEST_KIND, b"body", [signing])
+    assert valid_signers(MANIFEST_KIND, b"body", signatures, keyset.public_keys(), "here") == {keyset.keys[0].keyid}
+    assert data.public_key() != signing.public_key()
+    assert len(sign.load_keyset(apart).keys) == len(keyset.keys)
+    assert len(sign.add_key(locked, UNTIL).keys) == 2 and not list(locked.glob("*.key"))
+
+
+def test_a_wrong_or_absent_pass_phrase_opens_nothing(tmp_path: Path, phrase: None) -> None:
+    locked = made(tmp_path / "locked", one_file=True)
+    key_files.PASSPHRASE.set(lambda folder: b"another pass phrase")
+    with pytest.raises(FixInput, match="does not open these keys"):
+        sign.signing_keys(locked, sign.load_keyset(locked), UNTIL)
+    before = (locked / "keys.pem").read_bytes()
+    with pytest.raises(FixInput, match="does not open these keys"):
+        sign.add_key(locked, UNTIL)
+    assert (locked / "keys.pem").read_bytes() == before
+    key_files.PASSPHRASE.set(key_files.nobody)
+    with pytest.raises(FixInput, match="nobody is here to type"):
+        sign.signing_keys(locked, sign.load_keyset(locked), UNTIL)
+
+
+def test_the_file_of_a_pass_phrase_is_its_owner_s_alone_and_long_enough(tmp_path: Path) -> None:
+    file = tmp_path / "passphrase"
+    file.write_bytes(PHRASE + b"\n")
+    file.chmod(0o644)
+    with pytest.raises(FixInput, match="others may read"):
+        key_files.read_passphrase(file)
+    file.chmod(0o600)
+    assert key_files.read_passphrase(file) == PHRASE
+    file.write_bytes(b"short\n")
+    with pytest.raises(FixInput, match="less than 12 characters"):
+        key_files.read_passphrase(file)
+
+
+def trusted(fingerprint: str, store: Path, state: Path) -> Result:
+    device = typer.Typer()
+    device.command()(lambda: None)
+    guided_setup.register(device)
+    return CliRunner().invoke(device, ["trust", fingerprint, "--store", str(store), "--state", str(state)])
+
+
+def paired(keys: Path, store: Path) -> str:
+    done = CliRunner().invoke(app, ["pair", "--keys", str(keys), "--to", str(store), "--json"])
+    assert done.exit_code == 0, done.output
+    return str(json.loads(done.stdout)["fingerprint"])
+
+
+def test_a_fingerprint_carried_by_a_person_is_all_that_a_device_needs(tmp_path: Path) -> None:
+    keys, store = made(tmp_path / "keys"), tmp_path / "store"
+    fingerprint = paired(keys, store)
+    assert len(fingerprint.replace("-", "")) == 32 and (store / "keyset.json").exists()
+    assert trusted_by(fingerprint.upper(), str(store), PublishedFolder(store)) == sign.root_public(keys)
+    state = tmp_path / "device"
+    done = trusted(fingerprint, store, state)
+    assert done.exit_code == 0, done.output
+    kept = json.loads((state / "setup.json").read_bytes())
+    assert (kept["store"], kept["trust"]) == (str(store), fingerprint)
+
+
+def test_a_store_whose_root_key_was_changed_is_found_out_on_the_device(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    fingerprint = paired(made(tmp_path / "keys"), store)
+    other = made(tmp_path / "other", 40)
+    (store / "root.pub").write_bytes((other / "root.pub").read_bytes())
+    (store / "keyset.json").write_bytes((other / "keyset.json").read_bytes())
+    done = trusted(fingerprint, store, tmp_path / "device")
+    assert isinstance(done.exception, FixInput) and "not the one that was given" in done.exception.what
+    assert not (tmp_path / "device").exists()
+
+
+def test_a_store_of_other_keys_is_not_taken_over(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    paired(made(tmp_path / "keys"), store)
+    before = (store / "root.pub").read_bytes()
+    done = CliRunner().invoke(app, ["pair", "--keys", str(made(tmp_path / "other", 40)), "--to", str(store)])
+    assert isinstance(done.exception, FixInput) and "other keys" in done.exception.what
+    assert (store / "root.pub").read_bytes() == before
+    assert PublicKey.from_text(before.decode()) == sign.root_public(tmp_path / "keys")
