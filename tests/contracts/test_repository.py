@@ -136,6 +136,7 @@ KINDS = {
     "appliance/daemon",
     "appliance/orders",
     "signals/features",
+    "signals/indicators",
     "signals/bundle",
     "signals/market",
     "trainer/commands",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.labels.regimes import (
+from signals.indicators.regimes import (
     REFIT_SESSIONS,
     TREND_SESSIONS,
     WARM_UP_SESSIONS,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from signals.errors import InvariantBroken, TooLittleHistory
+from signals.indicators.regimes import Regime, regimes
 from tests.fakes.labelled import market, samples_of
-from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
 from trainer.labels.weights import WeightConfig, reweighted, time_decay, uniqueness_by_symbol
 from trainer.learners.linear import Ridge

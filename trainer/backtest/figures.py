@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from execution.yardstick import levels
 from signals.errors import TooLittleHistory
+from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
-from trainer.labels.regimes import Regime, regimes
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import NORMAL_975, block_mean
 from trainer.validation.significance.dsr import sharpe_moments
@@ -142,7 +142,7 @@ def sharpe_interval(net: Floats) -> tuple[float, float]:
 
 
 def regimes_before(index: Floats) -> NDArray[np.str_]:
-    """Regime of every session as it was known at the close before it (`trainer.labels.regimes`).
+    """Regime of every session as it was known at the close before it (`signals.indicators.regimes`).
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from signals.config import Config
 from signals.errors import InvariantBroken, TooLittleHistory
+from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
 from trainer.labels.panel import Rows
-from trainer.labels.regimes import Regime, regimes
 from trainer.labels.uniqueness import average_uniqueness
 
 SESSIONS_PER_MONTH = 21

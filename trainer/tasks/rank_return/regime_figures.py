@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from signals.features.market import market_return
+from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Bars
-from trainer.labels.regimes import Regime, regimes
 from trainer.runs.evidence import RegimeFigures
 from trainer.validation.ic import overlapping_mean
 from trainer.validation.proof import ProofFigures

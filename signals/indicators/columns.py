@@ -1,0 +1,346 @@
+"""Columns of bars, and what several indicators share: series derived once, windows folded and averages smoothed together.
+
+`IndicatorBars` is what every indicator receives. Column c and row t of whatever it holds depend on column c up to row t, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.indicators.recurrence import Smoothing, shifted, smoothed
+from signals.indicators.stacked import Stacked
+from signals.market.bars import Floats
+from signals.minutes.stretch import Stretch
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, eq=False)
+class IndicatorBars:
+    """Bars [bar, column] and the series that indicators share.
+
+    Attributes
+    ----------
+    open, high, low, close, volume : float64, shape (T, C)
+    traded : float64, shape (T, C)
+        Share of a bar's minutes with a trade.
+    warm_up : int
+        Rows before the session's open.
+    ends, left : int64, shape (T, C)
+        Minutes from the open to a bar's END, and from there to the close.
+    weekday : float64, shape (C,)
+        0 Monday to 6 Sunday.
+    full_session : int
+        Bars of a session of the usual length.
+    quotes : mapping
+        bid, ask, bid_size, ask_size at each bar's END, shape (T, C), where there are quotes.
+    regime : float64, shape (3, C)
+        P(wild), sign of the trend and sessions since it changed, at the close before (`signals.indicators.regimes`).
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    traded: Floats
+    warm_up: int
+    ends: NDArray[np.int64]
+    left: NDArray[np.int64]
+    weekday: Floats
+    full_session: int
+    quotes: Mapping[str, Floats] = field(default_factory=dict)
+    regime: Floats | None = None
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, stretch: Stretch, columns: slice = slice(None), *, full_session: int | None = None, regime: Floats | None = None) -> Self:
+        """Return the chosen columns of a stretch, contiguous in memory; a full session is as long as the stretch's rows unless named."""
+
+        def cut(array: NDArray[np.float64]) -> Floats:
+            return np.ascontiguousarray(array[:, columns])
+
+        return cls(
+            **{name: cut(getattr(stretch, name)) for name in ("open", "high", "low", "close", "volume", "traded")},
+            warm_up=stretch.warm_up,
+            ends=stretch.ends[:, columns],
+            left=stretch.left[:, columns],
+            full_session=len(stretch.close) - stretch.warm_up if full_session is None else full_session,
+            weekday=((stretch.sessions[columns].astype("datetime64[D]").astype(np.int64) + 3) % 7).astype(np.float64),
+            quotes={name: cut(array) for name, array in stretch.quotes.items()},
+            regime=None if regime is None else regime[:, columns],
+        )
+
+    @property
+    def nothing(self) -> Floats:
+        """NaN everywhere: an indicator whose inputs are not there."""
+        return np.full_like(self.close, np.nan)
+
+    def kept(self, name: str, make: Callable[[], S]) -> S:
+        """What `make` returns, made once under `name`: for what indicators of one module share."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        found: S = self._kept[name]
+        return found
+
+    # -- series ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def row(self) -> Floats:
+        """Number of each row, shape (T, 1)."""
+        return np.arange(len(self.close), dtype=np.float64)[:, None]
+
+    @cached_property
+    def before(self) -> Floats:
+        """Close of the bar before."""
+        return shifted(self.close, 1)
+
+    @cached_property
+    def change(self) -> Floats:
+        """Close less the close before."""
+        return self.close - self.before
+
+    @cached_property
+    def log_close(self) -> Floats:
+        """Natural logarithm of the close."""
+        return np.log(self.close)
+
+    @cached_property
+    def returns(self) -> Floats:
+        """Log return of each bar."""
+        return self.log_close - shifted(self.log_close, 1)
+
+    @cached_property
+    def spread(self) -> Floats:
+        """High less low."""
+        return self.high - self.low
+
+    @cached_property
+    def log_range(self) -> Floats:
+        """ln(high / low)."""
+        return np.log(self.high) - np.log(self.low)
+
+    @cached_property
+    def true_range(self) -> Floats:
+        """Range of the bar and the close before it."""
+        return np.maximum(self.high, self.before) - np.minimum(self.low, self.before)
+
+    @cached_property
+    def typical(self) -> Floats:
+        """(high + low + close) / 3."""
+        return (self.high + self.low + self.close) / 3.0
+
+    @cached_property
+    def median(self) -> Floats:
+        """(high + low) / 2."""
+        return (self.high + self.low) / 2.0
+
+    @cached_property
+    def log_volume(self) -> Floats:
+        """Natural logarithm of the volume; missing where nothing was traded."""
+        return np.where(self.volume > 0, np.log(np.where(self.volume > 0, self.volume, 1.0)), np.nan)
+
+    @cached_property
+    def signed_volume(self) -> Floats:
+        """Volume times the sign of the change of the close (the tick rule on bars)."""
+        return np.sign(self.change) * self.volume
+
+    @cached_property
+    def money_flow(self) -> Floats:
+        """Volume times where the close stands in the bar's range, -1 to 1; 0 where there is no range."""
+        position = np.where(self.spread == 0.0, 0.0, (2.0 * self.close - self.low - self.high) / self.spread)
+        return position * self.volume
+
+    # -- windows -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def closes(self) -> Stacked:
+        """Means of the close."""
+        return Stacked({"close": self.close})
+
+    @cached_property
+    def prices(self) -> Stacked:
+        """Means of the typical and the median price."""
+        return Stacked({"typical": self.typical, "median": self.median})
+
+    @cached_property
+    def extremes(self) -> Stacked:
+        """Highest high, lowest low (negated), highest and lowest (negated) close, and the same of the median price."""
+        return Stacked({"high": self.high, "-low": -self.low, "close": self.close, "-close": -self.close})
+
+    def middle(self, width: int) -> tuple[Floats, Floats]:
+        """(highest high, lowest low) of the window."""
+        return self.extremes.highest("high", width), -self.extremes.highest("-low", width)
+
+    @cached_property
+    def paces(self) -> Stacked:
+        """Squares of returns, volume and signed volume, of which many windows are asked."""
+        return Stacked({"square": self.returns**2, "volume": self.volume, "signed": self.signed_volume})
+
+    @cached_property
+    def ranges(self) -> Stacked:
+        """What oscillators of 7 to 30 bars sum."""
+        low_before, high_before = shifted(self.low, 1), shifted(self.high, 1)
+        move = self.typical - shifted(self.typical, 1)
+        flow = self.typical * self.volume
+        eased = (self.median / shifted(self.median, 1) - 1.0) * self.spread / self.median * self.paces.mean("volume", 20) / self.volume
+        return Stacked(
+            {
+                "true": self.true_range,
+                "up": np.abs(self.high - low_before),
+                "down": np.abs(self.low - high_before),
+                "bought": np.where(move > 0, flow, 0.0 * move * flow),
+                "sold": np.where(move < 0, flow, 0.0 * move * flow),
+                "pressure": self.close - np.minimum(self.low, self.before),
+                "eased": eased,
+            }
+        )
+
+    @cached_property
+    def flows(self) -> Stacked:
+        """What is averaged over 20 and 60 bars."""
+        r, log_open, log_high, log_low = self.returns, np.log(self.open), np.log(self.high), np.log(self.low)
+        body, before = self.log_close - log_open, shifted(r, 1)
+        rising, rose = r > 0, before > 0
+        guard = 0.0 * r * before
+        return Stacked(
+            {
+                "parkinson": self.log_range**2,
+                "garman_klass": 0.5 * self.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2,
+                "rogers_satchell": (log_high - self.log_close) * (log_high - log_open) + (log_low - self.log_close) * (log_low - log_open),
+                "bipower": np.abs(r * before),
+                "loss": np.where(r < 0, r * r, 0.0 * r),
+                "path": np.abs(self.change),
+                "size": np.abs(r),
+                "range": self.spread,
+                "money_flow": self.money_flow,
+                "typical_volume": self.typical * self.volume,
+                "illiquidity": np.abs(r) / self.volume,
+                "imbalance": np.abs(5.0 * self.paces.mean("signed", 5)),
+                "spread": self.high_low_spread,
+                "untraded": 1.0 - self.traded,
+                "up_up": (rising & rose) + guard,
+                "up_down": (rising & ~rose) + guard,
+                "down_up": (~rising & rose) + guard,
+                **{f"square_{k}": (self.log_close - shifted(self.log_close, k)) ** 2 for k in (2, 5, 10)},
+            }
+        )
+
+    @cached_property
+    def high_low_spread(self) -> Floats:
+        """Spread of two bars, a share of the price, not below 0; Corwin and Schultz 2012, eqs. 14 and 18."""
+        beta = self.log_range**2 + shifted(self.log_range, 1) ** 2
+        both = np.log(np.maximum(self.high, shifted(self.high, 1))) - np.log(np.minimum(self.low, shifted(self.low, 1)))
+        root = 3.0 - 2.0 * np.sqrt(2.0)
+        alpha = np.exp((np.sqrt(2.0 * beta) - np.sqrt(beta)) / root - np.sqrt(both**2 / root))
+        return np.asarray(np.maximum(2.0 * (alpha - 1.0) / (1.0 + alpha), 0.0))
+
+    @cached_property
+    def levels(self) -> Stacked:
+        """Moments of the close, the log volume, and the night's and the bar's own part of a return."""
+        log_open = np.log(self.open)
+        return Stacked(
+            {
+                "close": self.close,
+                "log_volume": self.log_volume,
+                "gap": log_open - shifted(self.log_close, 1),
+                "body": self.log_close - log_open,
+            }
+        )
+
+    @cached_property
+    def shape(self) -> Stacked:
+        """Four moments of the returns."""
+        return Stacked({"returns": self.returns})
+
+    @cached_property
+    def lines(self) -> Stacked:
+        """The close against the number of its row."""
+        return Stacked({"close": self.close}, self.row)
+
+    @cached_property
+    def pairs(self) -> Stacked:
+        """Returns against their own past, the signed volume and the change of the log volume."""
+        r = self.returns
+        partners = {f"lag_{k}": shifted(r, k) for k in (1, 2, 5)}
+        partners |= {"signed": self.signed_volume, "volume": self.log_volume - shifted(self.log_volume, 1)}
+        return Stacked(dict.fromkeys(partners, r), partners)
+
+    @cached_property
+    def sides(self) -> Stacked:
+        """High against low, and their returns against one another."""
+        high, low = self.high / shifted(self.high, 1) - 1.0, self.low / shifted(self.low, 1) - 1.0
+        return Stacked({"level": self.high, "return": high}, {"level": self.low, "return": low})
+
+    # -- averages that forget ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def averages(self) -> dict[str, Floats]:
+        """First averages, all of them in one recurrence."""
+        up, down = self.high - shifted(self.high, 1), shifted(self.low, 1) - self.low
+        rise, fall = np.maximum(self.change, 0.0), np.maximum(-self.change, 0.0)
+        plus = np.where((up > down) & (up > 0), up, 0.0 * up * down)
+        minus = np.where((down > up) & (down > 0), down, 0.0 * up * down)
+        seen = np.add.accumulate(np.isfinite(self.close), axis=0)
+        asked: dict[str, tuple[Floats, Smoothing]] = {
+            f"ema_{n}": (self.close, Smoothing.ema(n)) for n in (5, 9, 12, 15, 20, 26, 50, 100, 200)
+        }
+        asked["macd_fast"] = np.where(seen > 14, self.close, np.nan), Smoothing.ema(12)  # both of MACD's averages start at bar 26
+        asked["zero_lag"] = 2.0 * self.close - shifted(self.close, 9), Smoothing.ema(20)
+        asked["spread_9"] = self.spread, Smoothing.ema(9)
+        asked["force"] = self.returns * self.volume, Smoothing.ema(13)
+        asked["volume"] = self.volume + 0.0 * self.returns, Smoothing.ema(13)
+        asked |= {f"atr_{n}": (self.true_range, Smoothing.wilder(n)) for n in (7, 10, 14, 28)}
+        asked |= {f"rise_{n}": (rise, Smoothing.wilder(n)) for n in (7, 14, 21)}
+        asked |= {f"fall_{n}": (fall, Smoothing.wilder(n)) for n in (7, 14, 21)}
+        for n in (14, 28):
+            for name, series in (("plus", plus), ("minus", minus), ("true", self.true_range)):
+                asked[f"{name}_{n}"] = series, Smoothing.wilder_sum(n)
+        for n in (3, 10):  # gap between a running total of the flow and its average: the total itself never has to be formed
+            decay = (n - 1.0) / (n + 1.0)
+            asked[f"flow_{n}"] = self.money_flow, Smoothing(1, 0.0, decay, decay)
+        return _all_smoothed(asked)
+
+    def directional(self, length: int) -> tuple[Floats, Floats, Floats]:
+        """(+DI, -DI, DX), shares of one (Wilder 1978)."""
+        total = self.averages[f"true_{length}"]
+        plus, minus = self.averages[f"plus_{length}"] / total, self.averages[f"minus_{length}"] / total
+        first = np.add.accumulate(np.isfinite(total), axis=0) > 1  # the seed itself is not shown
+        plus, minus = np.where(first, plus, np.nan), np.where(first, minus, np.nan)
+        return plus, minus, np.abs(plus - minus) / (plus + minus)
+
+    @cached_property
+    def second(self) -> dict[str, Floats]:
+        """Averages of averages."""
+        first = self.averages
+        return _all_smoothed(
+            {
+                "ema_20": (first["ema_20"], Smoothing.ema(20)),
+                "ema_15": (first["ema_15"], Smoothing.ema(15)),
+                "spread_9": (first["spread_9"], Smoothing.ema(9)),
+                "macd": (first["macd_fast"] - first["ema_26"], Smoothing.ema(9)),
+                **{f"adx_{n}": (self.directional(n)[2], Smoothing.wilder(n)) for n in (14, 28)},
+            }
+        )
+
+    @cached_property
+    def third(self) -> dict[str, Floats]:
+        """Averages of averages of averages."""
+        second = self.second
+        return _all_smoothed({f"ema_{n}": (second[f"ema_{n}"], Smoothing.ema(n)) for n in (15, 20)})
+
+    def relative_strength(self, length: int) -> Floats:
+        """Wilder's average rise over that of rise and fall, 0 to 1."""
+        rise, fall = self.averages[f"rise_{length}"], self.averages[f"fall_{length}"]
+        return rise / (rise + fall)
+
+
+def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]]) -> dict[str, Floats]:
+    made = smoothed(np.stack([series for series, _ in asked.values()], axis=1), tuple(how for _, how in asked.values()))
+    return dict(zip(asked, np.ascontiguousarray(np.moveaxis(made, 1, 0)), strict=True))

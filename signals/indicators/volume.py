@@ -1,0 +1,98 @@
+"""What volume says of prices, always against the instrument's own volume."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signals.indicators.columns import IndicatorBars
+from signals.indicators.dependence import correlation
+from signals.indicators.recurrence import filtered, shifted
+from signals.indicators.stacked import Stacked
+from signals.market.bars import Floats
+
+PAST_SESSIONS = 5
+
+
+def balance_slope(bars: IndicatorBars, n: int) -> Floats:
+    """Slope of the line fitted to n on-balance volumes, over the mean volume of 20 (Granville 1963).
+
+    Of a running total the slope is a weighted sum of the volumes themselves: weight (a + 1)(n - 1 - a) / 2 at age a.
+    """
+    weights = [(age + 1.0) * (n - 1.0 - age) * 6.0 / (n * (n**2 - 1.0)) for age in range(n - 1)]
+    signed = bars.signed_volume
+    known = 0.0 * bars.paces.mean("signed", n)
+    return (filtered(np.where(np.isfinite(signed), signed, 0.0), weights) + known) / bars.paces.mean("volume", 20)
+
+
+def accumulation(bars: IndicatorBars, _: int) -> Floats:
+    """Accumulation line's exponential average of 3 less that of 10, over the mean volume of 20 (Chaikin)."""
+    seen = np.add.accumulate(np.isfinite(bars.money_flow), axis=0) >= 10
+    apart = np.where(seen, bars.averages["flow_10"] - bars.averages["flow_3"], np.nan)
+    return apart / bars.paces.mean("volume", 20)
+
+
+def money_flow(bars: IndicatorBars, n: int) -> Floats:
+    """Volume signed by the close's place in its bar, over the volume (Chaikin)."""
+    return bars.flows.mean("money_flow", n) / bars.paces.mean("volume", n)
+
+
+def volume_z(bars: IndicatorBars, n: int) -> Floats:
+    """Log volume less the mean of n in their standard deviations."""
+    mean, variance = bars.levels.moments("log_volume", n)
+    return (bars.log_volume - mean) / np.sqrt(variance)
+
+
+def vwap_gap(bars: IndicatorBars, n: int) -> Floats:
+    """Close against the volume-weighted typical price of n bars."""
+    return bars.close * bars.paces.mean("volume", n) / bars.flows.mean("typical_volume", n) - 1.0
+
+
+def session_vwap_gap(bars: IndicatorBars, _: int) -> Floats:
+    """Close against the session's volume-weighted typical price so far."""
+    worth, volume = bars.typical * bars.volume, bars.volume
+    known = np.isfinite(worth) & (bars.row >= bars.warm_up)
+    paid = np.add.accumulate(np.where(known, worth, 0.0), axis=0)
+    return np.where(known, bars.close * np.add.accumulate(np.where(known, volume, 0.0), axis=0) / paid - 1.0, np.nan)
+
+
+def force(bars: IndicatorBars, _: int) -> Floats:
+    """Volume-weighted mean return, both exponential averages of 13 (Elder 1993)."""
+    return bars.averages["force"] / bars.averages["volume"]
+
+
+def ease(bars: IndicatorBars, n: int) -> Floats:
+    """Mean of the median price's growth times the relative range over the relative volume (Arms)."""
+    return bars.ranges.mean("eased", n)
+
+
+def price_volume_correlation(bars: IndicatorBars, n: int) -> Floats:
+    """Correlation of n returns with the changes of the log volume."""
+    return correlation(bars.pairs.joint("volume", n))
+
+
+def volume_ratio(bars: IndicatorBars, n: int) -> Floats:
+    """Mean volume of 5 bars over that of n."""
+    return bars.paces.mean("volume", 5) / bars.paces.mean("volume", n)
+
+
+def volume_level(bars: IndicatorBars, n: int) -> Floats:
+    """Mean over n bars of the log volume against that of the same time of the (up to 5) sessions before.
+
+    A session is taken to be of the usual length: after a half day the time of day is off by what was missing.
+    """
+
+    def make() -> Stacked:
+        usual, known = np.zeros_like(bars.close), np.zeros_like(bars.close)
+        for session in range(1, PAST_SESSIONS + 1):
+            past = shifted(bars.log_volume, session * bars.full_session)
+            there = np.isfinite(past)
+            usual += np.where(there, past, 0.0)
+            known += there
+        return Stacked({"level": bars.log_volume - usual / known})
+
+    return bars.kept("volume_level", make).mean("level", n)
+
+
+def signed_share(bars: IndicatorBars, n: int) -> Floats:
+    """Volume signed by the tick rule over the volume of n bars."""
+    return bars.paces.mean("signed", n) / bars.paces.mean("volume", n)
