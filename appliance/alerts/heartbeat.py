@@ -17,8 +17,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.alerts.deadline import within
 from appliance.system.ports import Heartbeat, HeartbeatSignal
+from signals.alerts.deadline import within
 from signals.errors import BadConfig
 
 ADDRESS = "heartbeat-url"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, alerts, halts
 
+MORE = "`appliance status` and `appliance alerts` say more."  # in every message
 EVERY = timedelta(hours=1)
 LOST_FOR = timedelta(days=1)
 ACKNOWLEDGED = "acknowledged_at"

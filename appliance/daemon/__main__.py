@@ -15,7 +15,6 @@ import structlog
 import typer
 
 from appliance.daemon import control_requests, log
-from appliance.daemon.child_process import TRY_AGAIN, ChildProcess, ProcessExit, ProcessLimits
 from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
@@ -27,6 +26,7 @@ from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder, only_daemon
 from appliance.system.time_sync import Instants, between, instants
 from signals.errors import LedgerUnusable, Locked
+from signals.schedule.child_process import TRY_AGAIN, ChildProcess, ProcessExit, ProcessLimits
 from signals.schedule.wake_ups import WakeUps
 from signals.text.console import run
 from signals.text.documents import to_json

@@ -10,13 +10,13 @@ from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon.announcer import REPEAT_SECONDS
 from appliance.daemon.attempts import Attempts
-from appliance.daemon.child_process import TRY_AGAIN, ProcessExit
 from appliance.daemon.ledger_view import LedgerView
 from appliance.daemon.pace import Pace
 from appliance.ledger import halts
 from appliance.status.vitals import is_filling
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
+from signals.schedule.child_process import TRY_AGAIN, ProcessExit
 
 
 class Attendances:

@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance.daemon.child_process import ProcessExit
 from appliance.daemon.control_socket import Command, ControlAnswer, ControlRequest
 from appliance.system.ports import Alert, Severity
 from signals.errors import LedgerUnusable, Locked
+from signals.schedule.child_process import ProcessExit
 
 MANUAL = "MANUAL"
 REARM_SECONDS, HALT_SECONDS = 110.0, 60.0

@@ -17,10 +17,10 @@ import structlog
 
 from appliance.controls.latch import Latch
 from appliance.daemon.attempts import Attempts, Place, job_key
-from appliance.daemon.child_process import HALTED_CODE, TRY_AGAIN, ProcessExit
 from appliance.daemon.ledger_view import JobEnding, LedgerView
 from appliance.schedule.job import JobStatus
 from appliance.system.ports import Severity
+from signals.schedule.child_process import HALTED_CODE, TRY_AGAIN, ProcessExit
 from signals.schedule.due import DueJob
 
 MAX_CRASHES = 5

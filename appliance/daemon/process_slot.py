@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 
-from appliance.daemon.child_process import ChildProcess, ProcessExit
+from signals.schedule.child_process import ChildProcess, ProcessExit
 
 
 @dataclass(frozen=True)

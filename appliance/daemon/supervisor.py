@@ -33,7 +33,6 @@ from appliance.daemon.announcer import REPEAT_SECONDS, Announcer
 from appliance.daemon.attempts import Attempts, job_key
 from appliance.daemon.attendances import Attendances
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
 from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.clock_guard import ClockGuard
 from appliance.daemon.job_outcomes import JobOutcomes
@@ -51,6 +50,7 @@ from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
 from signals.schedule.catch_up import catch_up, first_session
+from signals.schedule.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
 from signals.schedule.due import Decision, DueJob, upcoming
 from signals.schedule.wake_ups import WakeUps
 from signals.text.plain_text import clean

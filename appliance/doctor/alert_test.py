@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from appliance.alerts.addresses import channels_of
+from appliance.alerts.reminders import MORE
 from appliance.doctor.finding import Finding, bad, fault, ok, warn
-from appliance.system.ports import ADDRESSES, Alert, Severity
+from appliance.system.ports import Alert, Severity
+from signals.alerts.addresses import channels_of
+from signals.alerts.alert import ADDRESSES
 from signals.errors import BadConfig
 
 CHECK = "alert"
@@ -26,7 +28,7 @@ def try_addresses(credentials: Path | None, at: datetime) -> Iterator[Finding]:
     """
     fix = f"Write two that do not depend on each other to the credential {ADDRESSES}, one a line"
     try:
-        addresses = channels_of(credentials)
+        addresses = channels_of(credentials, MORE)
     except (BadConfig, OSError) as error:
         yield fault(CHECK, error, fix)
         return

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from appliance.alerts.addresses import channels_of
 from appliance.alerts.heartbeat import ADDRESS, configured_heartbeat
 from appliance.config import ClockSource
 from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import DeviceProbe
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
-from appliance.system.ports import ADDRESSES
 from appliance.system.time_sync import MAX_SKEW_SECONDS
+from signals.alerts.addresses import channels_of
+from signals.alerts.alert import ADDRESSES
 from signals.storage.places import is_s3
 from signals.storage.s3 import read_keys
 

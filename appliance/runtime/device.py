@@ -10,9 +10,8 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
-from appliance.alerts.addresses import channels_of
-from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
 from appliance.alerts.heartbeat import NoHeartbeat, configured_heartbeat
+from appliance.alerts.reminders import MORE
 from appliance.config import ApplianceConfig
 from appliance.context import Deps
 from appliance.controls import halt_file
@@ -33,6 +32,8 @@ from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instan
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder, exclusive
+from signals.alerts.addresses import channels_of
+from signals.alerts.channels import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version
 from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest
@@ -255,7 +256,7 @@ def opened(root: Path, *, credentials: Path | None = None, machine: Machine | No
 
 def channels(folder: StateFolder, credentials: Path | None) -> Notifier:
     """The channels of this device: the log, a file next to the ledger, and every address among the credentials."""
-    return Channels([LogNotifier(), FileNotifier(folder.alerts)], remote=channels_of(credentials))
+    return Channels([LogNotifier("appliance.alerts"), FileNotifier(folder.alerts)], remote=channels_of(credentials, MORE))
 
 
 def hosted_clock_start(folder: StateFolder, manifest: Manifest) -> datetime:

@@ -16,9 +16,9 @@ from appliance.setup.answers import NONE, SetupRun, one_of, say
 from appliance.setup.paper_keys import KeyPair
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
-from appliance.system.ports import ADDRESSES
 from execution.brokers.base import Account, Broker
 from execution.orders import is_of_family
+from signals.alerts.alert import ADDRESSES
 from signals.errors import FixInput
 from signals.text.wording import reason_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.controls.latch import LatchRecord
 from appliance.ledger import Ledger, job_runs
-from appliance.system.ports import ADDRESSES, SERVICES, WEB, scheme_of
+from signals.alerts.alert import ADDRESSES, SERVICES, WEB, scheme_of
 from signals.market.sessions import Calendar
 from signals.schedule.job_windows import Timetable, windows
 

@@ -5,24 +5,17 @@ The composition root passes the real ones, replay and simulation pass virtual on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from signals.alerts.alert import Alert, Notifier, Severity
+
 if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
     from requests.adapters import BaseAdapter
 
-ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
-WEB = frozenset({"http", "https"})
-SERVICES = frozenset({"json", "jsons", "mailto", "mailtos", "ntfy", "ntfys", "slack", "tgram"})  # by the extra `alerts`
-
-
-def scheme_of(address: str) -> str:
-    """Return what stands before `://` of an address for alerts; empty where nothing does."""
-    scheme, mark, rest = address.strip().partition("://")
-    return scheme if mark and rest else ""
+__all__ = ["Alert", "Clock", "Fs", "Heartbeat", "HeartbeatSignal", "Net", "Notifier", "Severity"]
 
 
 class Clock(Protocol):
@@ -65,32 +58,6 @@ class Fs(Protocol):
 
     def head(self, path: Path, size: int) -> bytes:
         """Return the first bytes without ever waiting for them; raise `OSError` when there are none to be read."""
-
-
-class Severity(StrEnum):
-    """How loudly a person is notified."""
-
-    INFO = "info"
-    WARN = "warn"
-    PAGE = "page"
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One message to a person; `key` de-duplicates repeats."""
-
-    severity: Severity
-    key: str
-    title: str
-    body: str
-    at: datetime
-
-
-class Notifier(Protocol):
-    """How a person is notified. Never raises into trading; a failure to deliver is a result."""
-
-    def notify(self, alert: Alert) -> bool:
-        """Return whether at least one channel took the alert."""
 
 
 class HeartbeatSignal(StrEnum):

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.alerts import services
-from appliance.alerts.addresses import channels_of
-from appliance.alerts.services import ServiceNotifier
-from appliance.alerts.webhook import WebhookNotifier, message
 from appliance.status.upkeep import count_addresses
 from appliance.system.ports import Alert, Severity
+from signals.alerts import services
+from signals.alerts.addresses import channels_of
+from signals.alerts.services import ServiceNotifier
+from signals.alerts.webhook import WebhookNotifier, message
 from signals.errors import BadConfig
 from tests.fakes.wire import Say, Wire, say, wire
 
@@ -172,7 +172,7 @@ def test_without_the_extra_its_addresses_are_refused_in_words(tmp_path: Path, mo
 def test_channels_are_built_without_loading_the_library(tmp_path: Path) -> None:
     (tmp_path / "alert-urls").write_text("\n".join(ADDRESSES))
     program = (
-        "import sys; from pathlib import Path; from appliance.alerts.addresses import channels_of;"
+        "import sys; from pathlib import Path; from signals.alerts.addresses import channels_of;"
         f"assert len(channels_of(Path({str(tmp_path)!r}))) == 2; sys.exit('apprise' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False).returncode == 0

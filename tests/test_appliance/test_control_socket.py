@@ -15,7 +15,6 @@ from threading import Event, Thread
 import pytest
 
 from appliance.daemon import control_requests, control_socket
-from appliance.daemon.child_process import ProcessExit
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import (
     MAX_LINE_BYTES,
@@ -30,6 +29,7 @@ from appliance.daemon.control_socket import (
 )
 from appliance.system.ports import Alert
 from signals.errors import FixInput, LedgerUnusable, Locked, ReconBreak
+from signals.schedule.child_process import ProcessExit
 
 
 class Daemon:

@@ -12,10 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.alerts import webhook
-from appliance.alerts.addresses import channels_of
-from appliance.alerts.channels import Channels
-from appliance.alerts.webhook import WebhookNotifier, headline, message
 from appliance.context import Deps
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger, alerts, halts
@@ -23,6 +19,10 @@ from appliance.safety.escalation import acknowledge, attend, send_again, send_re
 from appliance.safety.halt import halt, notify
 from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert, Severity
+from signals.alerts import webhook
+from signals.alerts.addresses import channels_of
+from signals.alerts.channels import Channels
+from signals.alerts.webhook import WebhookNotifier, headline, message
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

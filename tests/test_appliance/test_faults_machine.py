@@ -14,9 +14,6 @@ from pathlib import Path
 import apsw
 import pytest
 
-from appliance.alerts import webhook
-from appliance.alerts.channels import Channels, LogNotifier
-from appliance.alerts.webhook import WebhookNotifier
 from appliance.controls.machine import MachineReading
 from appliance.controls.tripwires import NO_SENSOR
 from appliance.ledger import alerts
@@ -24,6 +21,9 @@ from appliance.schedule.job import JobStatus
 from execution.brokers.alpaca import AlpacaBroker
 from execution.exchange.protocol.faults import FaultKind
 from execution.orders import OrderStatus
+from signals.alerts import webhook
+from signals.alerts.channels import Channels, LogNotifier
+from signals.alerts.webhook import WebhookNotifier
 from signals.errors import TrademlError
 from tests.fakes import exchange as small
 from tests.fakes.full_disk import LimitedDisk, LimitedFs, Refusal
@@ -161,7 +161,7 @@ def test_a_dead_channel_delays_no_halt_and_is_seen(tmp_path: Path, say: Say, mon
     device = stand(tmp_path)
     device.run("trade", "09:10")
     with wire(say) as dead:
-        device.inbox = Channels([LogNotifier()], remote=[WebhookNotifier(dead.url)])
+        device.inbox = Channels([LogNotifier("tests")], remote=[WebhookNotifier(dead.url)])
         (tmp_path / "HALT").touch()
         began = time.monotonic()
         device.run("confirm", "09:20")

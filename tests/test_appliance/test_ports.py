@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import requests
 
-from appliance.alerts.channels import Channels, FileNotifier, LogNotifier
 from appliance.controls.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import EXIT_CODES, JobStatus
@@ -22,6 +21,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder, exclusive
 from appliance.system.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
+from signals.alerts.channels import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version, digest_of, release
 from signals.errors import InvariantBroken, Locked
 
@@ -108,7 +108,7 @@ def test_alerts_are_kept_line_by_line_and_a_full_disk_is_a_result(tmp_path: Path
 def test_an_alert_counts_as_delivered_when_one_channel_took_it_and_all_are_tried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "folder").mkdir()
     broken, good = FileNotifier(tmp_path / "folder"), FileNotifier(tmp_path / "good.jsonl")
-    assert Channels([broken, LogNotifier(), good]).notify(alert())
+    assert Channels([broken, LogNotifier("tests"), good]).notify(alert())
     assert "title: body" in caplog.text and (tmp_path / "good.jsonl").exists()
     assert Channels([broken]).notify(alert()) is False
 

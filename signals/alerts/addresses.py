@@ -5,15 +5,17 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from appliance.alerts import services
-from appliance.alerts.services import ServiceNotifier
-from appliance.alerts.webhook import WebhookNotifier
-from appliance.system.ports import ADDRESSES, SERVICES, WEB, Notifier, scheme_of
+from signals.alerts import services
+from signals.alerts.alert import ADDRESSES, SERVICES, WEB, Notifier, scheme_of
+from signals.alerts.services import ServiceNotifier
+from signals.alerts.webhook import WebhookNotifier
 from signals.errors import BadConfig
 
 
-def channels_of(credentials: Path | None) -> tuple[Notifier, ...]:
+def channels_of(credentials: Path | None, more: str = "") -> tuple[Notifier, ...]:
     """Return a channel for each address in the file `alert-urls` among the credentials; none without the file.
+
+    `more` is where a message says that a person learns more.
 
     Raises
     ------
@@ -35,4 +37,4 @@ def channels_of(credentials: Path | None) -> tuple[Notifier, ...]:
                 fix="Install `trademl[alerts]` (a release: `make release EXTRA=alerts`), or write an http(s) address",
             )
     device = socket.gethostname()
-    return tuple((WebhookNotifier if scheme_of(line) in WEB else ServiceNotifier)(line, device=device) for line in lines)
+    return tuple((WebhookNotifier if scheme_of(line) in WEB else ServiceNotifier)(line, device=device, more=more) for line in lines)

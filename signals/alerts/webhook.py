@@ -14,8 +14,8 @@ import logging
 
 import httpx
 
-from appliance.alerts.deadline import within
-from appliance.system.ports import Alert, Severity
+from signals.alerts.alert import Alert, Severity
+from signals.alerts.deadline import within
 from signals.text.plain_text import clean
 from signals.text.wording import utc_words
 
@@ -33,10 +33,12 @@ class WebhookNotifier:
         Tests put their own here.
     device : str
         Name of the machine, by which a person with several knows which one calls; empty leaves it out.
+    more : str
+        Where a person learns more, in words.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, *, device: str = "") -> None:
-        self._url, self._transport, self._device = url, transport, device
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, *, device: str = "", more: str = "") -> None:
+        self._url, self._transport, self._device, self._more = url, transport, device, more
         for name in ("httpx", "httpcore"):  # both log the address at INFO and DEBUG
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -50,7 +52,7 @@ class WebhookNotifier:
         try:
             with (
                 httpx.Client(timeout=STEP_SECONDS, transport=self._transport, trust_env=False) as client,
-                client.stream("POST", self._url, content=message(alert, self._device), headers=headers) as answer,
+                client.stream("POST", self._url, content=message(alert, self._device, self._more), headers=headers) as answer,
             ):
                 return answer.is_success
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
@@ -62,8 +64,8 @@ def headline(alert: Alert, device: str) -> str:
     return clean(f"{alert.title} on {device}" if device else alert.title)
 
 
-def message(alert: Alert, device: str = "") -> str:
+def message(alert: Alert, device: str = "", more: str = "") -> str:
     """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
     at = utc_words(alert.at)
     what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
-    return f"{what}. `appliance status` and `appliance alerts` say more."
+    return " ".join(filter(None, (f"{what}.", more)))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from appliance.system.durable_files import DurableFs
-from appliance.system.ports import Alert, Notifier, Severity
+from signals.alerts.alert import Alert, Notifier, Severity
+from signals.files import append_line
 from signals.text.plain_text import clean
 
 LEVELS = {Severity.INFO: logging.INFO, Severity.WARN: logging.WARNING, Severity.PAGE: logging.CRITICAL}
@@ -18,7 +18,7 @@ LEVELS = {Severity.INFO: logging.INFO, Severity.WARN: logging.WARNING, Severity.
 class LogNotifier:
     """Writes alerts to the log, which journald keeps under systemd."""
 
-    def __init__(self, name: str = "appliance.alerts") -> None:
+    def __init__(self, name: str) -> None:
         self._log = logging.getLogger(name)
 
     def notify(self, alert: Alert) -> bool:
@@ -32,13 +32,12 @@ class FileNotifier:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fs = DurableFs()
 
     def notify(self, alert: Alert) -> bool:
         """Append one line; False when the disk does not take it."""
         row = asdict(alert) | {"at": alert.at.isoformat()}
         try:
-            self._fs.append(self._path, json.dumps(row, sort_keys=True).encode())
+            append_line(self._path, json.dumps(row, sort_keys=True).encode())
         except OSError:
             return False
         return True

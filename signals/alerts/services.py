@@ -1,6 +1,6 @@
 """Alerts to Slack, Telegram, e-mail and ntfy through Apprise, the extra `alerts`.
 
-The invariants of `appliance/alerts/webhook.py` hold here too: it never raises, it ends in time, the same few words leave,
+The invariants of `signals/alerts/webhook.py` hold here too: it never raises, it ends in time, the same few words leave,
 and the address, which names the service (`slack://`, `mailtos://` ...), is neither logged nor shown.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from appliance.alerts.deadline import within
-from appliance.alerts.webhook import headline, message
-from appliance.system.ports import Alert, Severity
+from signals.alerts.alert import Alert, Severity
+from signals.alerts.deadline import within
+from signals.alerts.webhook import headline, message
 
 STEP_SECONDS, TOTAL_SECONDS = 4.0, 15.0  # a small device takes seconds to load the library
 SILENT = logging.CRITICAL + 1
@@ -32,12 +32,12 @@ class ServiceNotifier:
     Parameters
     ----------
     url : str
-    device : str
-        Name of the machine; empty leaves it out.
+    device, more : str
+        Name of the machine, and where a person learns more; empty leaves it out.
     """
 
-    def __init__(self, url: str, *, device: str = "") -> None:
-        self._url, self._device = url, device
+    def __init__(self, url: str, *, device: str = "", more: str = "") -> None:
+        self._url, self._device, self._more = url, device, more
 
     def notify(self, alert: Alert) -> bool:
         """Send one message; False when the other side did not take it in time, whatever the cause."""
@@ -57,6 +57,6 @@ class ServiceNotifier:
                 return False
             service.socket_connect_timeout = service.socket_read_timeout = STEP_SECONDS
             title = headline(alert, self._device)
-            return bool(service.notify(body=message(alert, self._device), title=title, notify_type=KINDS[alert.severity]))
+            return bool(service.notify(body=message(alert, self._device, self._more), title=title, notify_type=KINDS[alert.severity]))
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
             return False

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from appliance.daemon.child_process import GRACE_SECONDS, ChildProcess, ProcessExit, ProcessLimits
+from signals.schedule.child_process import GRACE_SECONDS, ChildProcess, ProcessExit, ProcessLimits
 
 ROOMY = ProcessLimits(60.0, 512)
 

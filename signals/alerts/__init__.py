@@ -1,0 +1,1 @@
+"""Alerts of both hosts to a person: the log, a file, and addresses by webhook and Apprise."""

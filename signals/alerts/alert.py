@@ -1,0 +1,44 @@
+"""What a person is told, how loudly, and by what kinds of addresses; both hosts notify by these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
+WEB = frozenset({"http", "https"})
+SERVICES = frozenset({"json", "jsons", "mailto", "mailtos", "ntfy", "ntfys", "slack", "tgram"})  # by the extra `alerts`
+
+
+def scheme_of(address: str) -> str:
+    """Return what stands before `://` of an address for alerts; empty where nothing does."""
+    scheme, mark, rest = address.strip().partition("://")
+    return scheme if mark and rest else ""
+
+
+class Severity(StrEnum):
+    """How loudly a person is notified."""
+
+    INFO = "info"
+    WARN = "warn"
+    PAGE = "page"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message to a person; `key` de-duplicates repeats."""
+
+    severity: Severity
+    key: str
+    title: str
+    body: str
+    at: datetime
+
+
+class Notifier(Protocol):
+    """How a person is notified. Never raises into trading; a failure to deliver is a result."""
+
+    def notify(self, alert: Alert) -> bool:
+        """Return whether at least one channel took the alert."""
