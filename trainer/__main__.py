@@ -13,7 +13,21 @@ import typer
 from signals.settings import HOME, Level
 from signals.text.console import run
 from signals.text.version_option import version_option
-from trainer.commands import backtest, bundles, data, deliveries, frontier, init, lineage, promotion, scoring, search, stacking, training
+from trainer.commands import (
+    backtest,
+    bundles,
+    data,
+    deliveries,
+    download,
+    frontier,
+    init,
+    lineage,
+    promotion,
+    scoring,
+    search,
+    stacking,
+    training,
+)
 from trainer.commands.defaults import defaults, is_a_person_there
 from trainer.publishing import key_files
 from trainer.workspace import Places, Workspace, read
@@ -29,6 +43,7 @@ app = typer.Typer(
 init.register(app)
 data.register(app)
 deliveries.register(app)
+download.register(app)
 bundles.register(app)
 scoring.register(app)
 training.register(app)

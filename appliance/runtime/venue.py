@@ -73,7 +73,8 @@ class Counterparty:
 
 def broker_asked_once(url: str, key_id: str, secret_key: str, clock: Clock) -> Broker:
     """Return a client that asks each question once; raise `BadConfig` where `url` is neither the paper host nor this machine."""
-    from execution.brokers.alpaca import PAPER_URL, AlpacaBroker, BrokerConfig, Credentials
+    from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
+    from execution.brokers.transport import PAPER_URL
 
     keys = Credentials(key_id, secret_key)
     return AlpacaBroker(url or PAPER_URL, keys, clock, random.Random(0), adapter=SocketNet().adapter(), config=BrokerConfig(read_retries=0))
@@ -83,7 +84,7 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
     """Return the address of the exchange that owns the time, and that of the broker whose date ours must agree with."""
     if config.venue.broker is Venue.EXCHANGE:
         return config.venue.url, ""
-    from execution.brokers.alpaca import PAPER_URL
+    from execution.brokers.transport import PAPER_URL
 
     return "", config.venue.url or PAPER_URL
 
@@ -113,7 +114,7 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
     venue = config.venue
     if venue.broker is Venue.ALPACA_PAPER:
         key, secret = _credentials(credentials)
-        from execution.brokers.alpaca import PAPER_URL
+        from execution.brokers.transport import PAPER_URL
 
         yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:

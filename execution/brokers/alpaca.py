@@ -29,19 +29,19 @@ from pydantic import Field
 from requests.adapters import BaseAdapter
 
 from execution.brokers import parsing
+from execution.brokers.asking import tame
 from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
 from execution.brokers.body import order_body
 from execution.brokers.rate_limit import RateClock as Clock
-from execution.brokers.rate_limit import TokenBucket
+from execution.brokers.rate_limit import TokenBucket, asked_wait
 from execution.brokers.transport import GuardedTransport, require_permitted
 from execution.orders import BrokerOrder, Intent
 from signals.config import Config
-from signals.errors import BrokerUnreachable, InvariantBroken, UnknownBrokerState, UnknownOrder
+from signals.errors import BrokerUnreachable, UnknownBrokerState, UnknownOrder
 from signals.market.sessions import Session
 from signals.text.strict_json import Json
 from signals.text.wording import reason_of
 
-PAPER_URL = "https://paper-api.alpaca.markets"
 ORDERS_PER_PAGE = 500
 ACTIVITIES_PER_PAGE = 100
 # Codes by which Alpaca says that it has no such order. 40010001 is not among them: it also answers a duplicate id.
@@ -124,7 +124,8 @@ class AlpacaBroker:
         self._clock, self._jitter = clock, jitter
         bucket = TokenBucket(self._config.requests_per_minute, self._config.burst, clock)
         client = TradingClient(credentials.key_id, credentials.secret_key, paper=True, raw_data=True, url_override=url.rstrip("/"))
-        self._client = _tamed(client, GuardedTransport(bucket, adapter))
+        tame(client, GuardedTransport(bucket, adapter))
+        self._client = client
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -238,7 +239,8 @@ class AlpacaBroker:
                     ) from None
                 if status not in AGAIN_STATUSES:
                     raise BrokerUnreachable(f"the broker refuses the question with {status}", where=path) from None
-                reason, wait = f"status {status}", self._asked_wait(error.response.headers, wait)
+                longest = self._config.longest_wait_seconds
+                reason, wait = f"status {status}", asked_wait(error.response.headers, wait, self._clock.now(), longest)
             except TRANSPORT_ERRORS as error:
                 reason = reason_of(error)
             except BrokerUnreachable as error:
@@ -247,15 +249,6 @@ class AlpacaBroker:
 
     def _backoff(self, attempt: int) -> float:
         return float(self._config.backoff_seconds * 2**attempt * (0.5 + self._jitter.random()))
-
-    def _asked_wait(self, headers: Mapping[str, str], otherwise: float) -> float:
-        """Seconds that the broker asks us to wait, at most the longest that we honour."""
-        waits = [otherwise]
-        if (after := headers.get("Retry-After", "")).isdecimal():
-            waits.append(float(after))
-        if (reset := headers.get("X-RateLimit-Reset", "")).isdecimal():
-            waits.append(float(reset) - self._clock.now().timestamp())
-        return min(max(waits), self._config.longest_wait_seconds)
 
     # -- changing -------------------------------------------------------------------------------------------------
 
@@ -338,20 +331,3 @@ def _told(error: APIError) -> Mapping[str, Json] | None:
     except TRANSPORT_ERRORS:
         return None
     return content if isinstance(content, Mapping) and ("code" in content or "message" in content) else None
-
-
-def _tamed(client: TradingClient, transport: GuardedTransport) -> TradingClient:
-    """Mount our transport and switch off the client's own repeats (invariant 2)."""
-    session = getattr(client, "_session", None)
-    if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
-        raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs and single requests",
-            where="TradingClient",
-            fix="Install the version that the lock file names",
-        )
-    client._retry = 0
-    session.trust_env = False  # neither a proxy nor a .netrc of the environment may redirect or sign an order
-    session.adapters.clear()
-    session.mount("https://", transport)
-    session.mount("http://", transport)
-    return client

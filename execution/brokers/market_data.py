@@ -17,7 +17,6 @@ Invariants
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,21 +25,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import requests
-import urllib3
-from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
-from alpaca.data.enums import Adjustment, DataFeed
+from alpaca.data.enums import Adjustment, CorporateActionsType, DataFeed
 from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest, StockLatestTradeRequest
 from alpaca.data.timeframe import TimeFrame
 from requests.adapters import BaseAdapter
 
+from execution.brokers.asking import Asking, tame
 from execution.brokers.rate_limit import RateClock, TokenBucket
 from execution.brokers.reported import ReportedAction, ReportedBar
 from execution.brokers.transport import GuardedTransport, is_permitted
-from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
+from signals.errors import BadBars, BadConfig
 from signals.market.sessions import NEW_YORK, Calendar
 from signals.text import strict_json
 from signals.text.strict_json import Json
@@ -52,16 +49,12 @@ FEED = "sip"
 DELAY = timedelta(minutes=16)  # what a key without real-time rights may see is 15 minutes old
 REQUESTS_PER_MINUTE, BURST = 150, 20
 SYMBOLS_PER_REQUEST = 100  # keeps addresses short
-REPEATS = 3
 MOST_PAGES = 1000  # of one request: 10 million bars, 250 times the largest that we ask for
-FIRST_WAIT_SECONDS = 1.0
-AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 PARTS: dict[str, tuple[str, type]] = {  # by path: what an answer holds, and of what its rows are, by symbol or kind
     "/stocks/bars": ("bars", list),
     "/stocks/trades/latest": ("trades", dict),
     "/corporate-actions": ("corporate_actions", list),
 }
-FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
 
 
@@ -145,6 +138,8 @@ class AlpacaData:
         `sip`; anything else is refused.
     adapter : BaseAdapter, optional
         What really sends; the in-process door of an exchange in tests.
+    patience : int
+        As of `Asking`.
 
     Raises
     ------
@@ -154,7 +149,9 @@ class AlpacaData:
 
     name = "alpaca"
 
-    def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
+    def __init__(
+        self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None, patience: int = 0
+    ) -> None:
         if feed != FEED:
             raise BadConfig(
                 f"bars of the feed {feed!r} are no bars of the whole market",
@@ -163,13 +160,13 @@ class AlpacaData:
             )
         if not is_permitted(url):
             raise BadConfig("neither Alpaca's data host nor this machine", where=url, fix=f"Use {DATA_URL}")
-        self._clock, self._jitter = clock, random.Random(0)
+        self._clock, self._asking = clock, Asking(self.name, clock, patience)
         bucket = TokenBucket(REQUESTS_PER_MINUTE, BURST, clock)
         base = url.rstrip("/")
         self._bars = _Bars(keys.key_id, keys.secret_key, raw_data=True, url_override=base)
         self._actions = _Actions(keys.key_id, keys.secret_key, raw_data=True, url_override=base)
         for client in (self._bars, self._actions):
-            _tame(client, GuardedTransport(bucket, adapter))
+            tame(client, GuardedTransport(bucket, adapter))
 
     def bars(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[ReportedBar]:
         """Return raw daily bars of the closed sessions in [first, last]; no row for what Alpaca does not have.
@@ -181,14 +178,18 @@ class AlpacaData:
         BadBars
             An answer is not in the shape of bars.
         """
-        return self._daily(symbols, first, last, calendar, Adjustment.RAW)
+        return self._raw(symbols, first, last, calendar, Adjustment.RAW)
+
+    def months(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar) -> list[ReportedBar]:
+        """Return raw monthly bars from the month of `first` to that of `last`, each of its first day; raises as `bars`."""
+        return self._raw(symbols, first.replace(day=1), last, calendar, Adjustment.RAW, TimeFrame.Month)
 
     def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
         """Return the close of `day` in shares of now, by every split that has become effective since; raises as `bars`.
 
         A symbol without a bar, or whose close is no price, is absent.
         """
-        rows = self._daily(symbols, day, day, calendar, Adjustment.SPLIT)
+        rows = self._raw(symbols, day, day, calendar, Adjustment.SPLIT)
         return {row.symbol: Decimal(repr(row.close)) for row in rows if math.isfinite(row.close) and row.close > 0}
 
     def latest(self, symbols: Sequence[str]) -> dict[str, Decimal]:
@@ -204,7 +205,9 @@ class AlpacaData:
             found |= _trades_in(self._read(partial(self._bars.get_stock_latest_trade, asked)), today)
         return found
 
-    def _daily(self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment) -> list[ReportedBar]:
+    def _raw(
+        self, symbols: Sequence[str], first: date, last: date, calendar: Calendar, adjustment: Adjustment, frame: TimeFrame = TimeFrame.Day
+    ) -> list[ReportedBar]:
         final = self.final(first, last, calendar)
         if not final or not symbols:
             return []
@@ -213,9 +216,9 @@ class AlpacaData:
         for some in _groups(symbols):
             asked = StockBarsRequest(
                 symbol_or_symbols=some,
-                timeframe=TimeFrame.Day,
+                timeframe=frame,
                 end=end,
-                start=datetime.combine(final[0], datetime.min.time(), NEW_YORK),
+                start=datetime.combine(first, datetime.min.time(), NEW_YORK),
                 adjustment=adjustment,
                 feed=DataFeed.SIP,
                 asof="-",
@@ -245,48 +248,17 @@ class AlpacaData:
         # An action that concerns two of the symbols asked for is told with each group that holds one of them.
         return list(dict.fromkeys(found)), list(dict.fromkeys(untold))
 
+    def name_changes(self, first: date, last: date) -> list[ReportedAction]:
+        """Return every change of a symbol processed in [first, last], whoever's it is. Raises as `bars`."""
+        asked = CorporateActionsRequest(types=[CorporateActionsType.NAME_CHANGE], start=first, end=last, limit=None)
+        return list(dict.fromkeys(_actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))[0]))
+
     def _newest(self) -> datetime:
         return self._clock.now() - DELAY
 
     def _read(self, request: Callable[[], Any]) -> Mapping[str, Json]:
-        """Ask until a whole answer comes; the client pages, and a page that fails begins the request again."""
-        wait, reason = FIRST_WAIT_SECONDS, ""
-        for attempt in range(REPEATS + 1):
-            try:
-                answer: Mapping[str, Json] = request()
-            except APIError as error:
-                status = error.status_code
-                if status not in AGAIN:
-                    raise BadBars(
-                        f"refused with {status}: {reason_of(error)}", where=self.name, fix="Check the key pair and its data rights"
-                    ) from None
-                reason = f"answered {status}"
-            except FAILURES as error:
-                reason = reason_of(error)
-            else:
-                return answer
-            if attempt < REPEATS:
-                self._clock.sleep(wait * self._jitter.uniform(0.8, 1.2))
-                wait *= 2
-        raise BrokerUnreachable(
-            f"no whole answer after {REPEATS + 1} requests ({reason})",
-            where=self.name,
-            fix="Run the same command later: what had come is kept",
-        )
-
-
-def _tame(client: RESTClient, transport: GuardedTransport) -> None:
-    """Mount our transport and switch off the client's own repeats, which wait without a limit of ours."""
-    session = getattr(client, "_session", None)
-    if not isinstance(session, requests.Session) or not isinstance(getattr(client, "_retry", None), int):
-        raise InvariantBroken(
-            "this version of alpaca-py cannot be held to time-outs", where="alpaca-py", fix="Install the version that the lock file names"
-        )
-    client._retry = 0
-    session.trust_env = False
-    session.adapters.clear()
-    session.mount("https://", transport)
-    session.mount("http://", transport)
+        answer: Mapping[str, Json] = self._asking.read(request)
+        return answer
 
 
 def _groups(symbols: Sequence[str]) -> list[list[str]]:

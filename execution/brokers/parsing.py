@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
+from execution.brokers.reported import ReportedAsset
 from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownBrokerState
 from signals.market.sessions import NEW_YORK, Session
@@ -241,6 +242,12 @@ def asset(source: Body) -> Asset:
         is_easy_to_borrow=easy,
         is_fractionable=source.get("fractionable") is True,
     )
+
+
+def listed_asset(source: Body) -> ReportedAsset:
+    """Parse an asset of the venue's list, inactive ones too."""
+    active = optional_text(source, "status") == "active"
+    return ReportedAsset(text(source, "symbol"), optional_text(source, "name"), optional_text(source, "exchange"), active)
 
 
 def activity(source: Body) -> Activity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -55,3 +56,13 @@ class TokenBucket:
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._refill)
         self._at = now
+
+
+def asked_wait(headers: Mapping[str, str], otherwise: float, now: datetime, longest: float) -> float:
+    """Return the seconds that a venue asks for by Retry-After or X-RateLimit-Reset, `otherwise` at least, `longest` at most."""
+    waits = [otherwise]
+    if (after := headers.get("Retry-After", "")).isdecimal():
+        waits.append(float(after))
+    if (reset := headers.get("X-RateLimit-Reset", "")).isdecimal():
+        waits.append(float(reset) - now.timestamp())
+    return min(max(waits), longest)

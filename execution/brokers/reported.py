@@ -1,4 +1,4 @@
-"""Bars and corporate actions as a vendor reported them; without its libraries, so that a reader need not load these."""
+"""Bars, corporate actions and assets as a vendor reported them; without its libraries, so that a reader need not load these."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ class ReportedAction(NamedTuple):
     ratio: float | None = None
     cash: float | None = None
     new_symbol: str | None = None
+
+
+class ReportedAsset(NamedTuple):
+    """One asset of the venue's list; the name is the company's and its security's, in the venue's words."""
+
+    symbol: str
+    name: str
+    exchange: str
+    is_active: bool

@@ -32,6 +32,8 @@ class ExchangeConfig(Config):
         limit, stop and stop-limit too.
     hard_to_borrow, not_shortable, not_fractionable, not_tradable : tuple of str
         Symbols that differ from the rule: easy to borrow, fractionable, tradable.
+    asset_names : mapping
+        Names in the list of assets; `<symbol> Common Stock` of one that is absent.
     requests_a_minute : int
         Rate limit per key; 0 is none. Alpaca's is 200.
     power_safe : bool
@@ -52,6 +54,7 @@ class ExchangeConfig(Config):
     not_shortable: tuple[str, ...] = ()
     not_fractionable: tuple[str, ...] = ()
     not_tradable: tuple[str, ...] = ()
+    asset_names: dict[str, str] = Field(default_factory=dict)
     requests_a_minute: int = Field(default=0, ge=0)
     power_safe: bool = True
     key_id: str = ""

@@ -14,7 +14,8 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from execution.brokers.market_data import REPEATS, AlpacaData, Keys, _Bars, _tame, read_keys
+from execution.brokers.asking import REPEATS, tame
+from execution.brokers.market_data import AlpacaData, Keys, _Bars, read_keys
 from execution.brokers.rate_limit import TokenBucket
 from execution.brokers.reported import ReportedAction, ReportedBar
 from execution.brokers.transport import GuardedTransport
@@ -261,4 +262,4 @@ def test_a_client_whose_repeats_cannot_be_switched_off_is_not_used() -> None:
     client = _Bars("k", "s", raw_data=True, url_override="http://127.0.0.1:9")
     del client._session
     with pytest.raises(InvariantBroken, match="cannot be held to time-outs"):
-        _tame(client, GuardedTransport(TokenBucket(180, 20, Standing()), Answers([])))
+        tame(client, GuardedTransport(TokenBucket(180, 20, Standing()), Answers([])))

@@ -31,6 +31,8 @@ from trainer.curation.audit.audit import render
 from trainer.curation.audit.proposals import to_csv
 from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.deliveries.receipts import Receipt, Scope
+from trainer.curation.download.delivering import deliver_download
+from trainer.curation.download.record import is_download
 from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
@@ -99,9 +101,11 @@ def ingest(
     Bad rows are quarantined with their reasons, never dropped or filled; the delivered files are kept untouched under
     raw/, each with the day on which it became known. Ingesting the same files again changes nothing; changed files
     make the next version, name what they revise, and leave the earlier versions readable. Usual layouts are recognised;
-    what was understood is a NOTE, and a mapping overrides it.
+    what was understood is a NOTE, and a mapping overrides it. The folder of `trainer download` is one delivery of bars,
+    actions and universe.
 
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
+    Example: trainer ingest --bars download --to var/data/us
     Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
     """
     to = to or _dataset_to_write(workspace_of(context), bars, name, add=add)
@@ -118,10 +122,14 @@ def ingest(
         today=now().astimezone(NEW_YORK).date(),
         vendor=vendor,
     )
-    terms = _as_before(given, whole_delivery(to), basis) if add else given
     remarks: list[str] = []
+    is_ours = bars is not None and is_download(bars)
+    terms = _as_before(given, whole_delivery(to), basis) if add and not is_ours else given
 
     def curated(symbol: str) -> Manifest:
+        if is_ours and bars is not None:
+            with progress(f"curating {bars}", as_json=as_json):
+                return deliver_download(bars, to, settings, add=add, today=terms.today or date.max, name=name, note=remarks.append).manifest
         with progress(f"curating {bars or actions or universe}", as_json=as_json):
             return ingest_files(DeliveryFiles(bars, actions, universe), to, _of_symbol(terms, symbol), note=remarks.append)
 

@@ -143,7 +143,7 @@ def fetch(
     from trainer.curation.writer import vendor_parquet
 
     names = names_in(symbols)
-    source = _alpaca(credentials, url, feed, WallClock())
+    source = alpaca(credentials, url, feed, WallClock())
     with progress(f"asking {source.name}", as_json=as_json):
         bars = source.bars(names, start, end)
         if bars.empty:
@@ -176,10 +176,11 @@ def _source(
             where="--vendor",
             fix=f"Name one of: --bars FILE, --vendor {ALPACA}",
         )
-    return _alpaca(credentials, url, feed, clock)
+    return alpaca(credentials, url, feed, clock)
 
 
-def _alpaca(credentials: Path | None, url: str, feed: str, clock: WallClock) -> AlpacaVendor:
+def alpaca(credentials: Path | None, url: str, feed: str, clock: WallClock) -> AlpacaVendor:
+    """Return Alpaca, asked with the key pair in `credentials`."""
     # Imported here: alpaca-py takes a second to load.
     from trainer.curation.vendors.alpaca import AlpacaVendor, read_keys
 

@@ -17,6 +17,7 @@ class Listing:
 
     id: str
     symbol: str
+    name: str
     is_active: bool
     is_tradable: bool
     is_shortable: bool
@@ -39,6 +40,7 @@ def listing(symbol: str, book: AccountBook, market: MarketData, config: Exchange
     return Listing(
         asset_id(symbol),
         symbol,
+        config.asset_names.get(symbol, f"{symbol} Common Stock"),
         active,
         active and symbol not in config.not_tradable,
         shortable,

@@ -182,7 +182,7 @@ def asset_row(asset: Listing) -> JsonObject:
         "class": "us_equity",
         "exchange": VENUE,
         "symbol": asset.symbol,
-        "name": f"{asset.symbol} Common Stock",
+        "name": asset.name,
         "status": "active" if asset.is_active else "inactive",
         "tradable": asset.is_tradable,
         "marginable": True,

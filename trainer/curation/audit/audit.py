@@ -20,6 +20,7 @@ from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.dataset import load_bars, read_file, read_manifest, read_table, session_range
 from signals.market.manifest import FileRecord, FileRole, Manifest
 from trainer.curation.audit.early import Early, early_moves
+from trainer.curation.audit.members import MemberChange, member_changes
 from trainer.curation.audit.missing import ABSENT, Missing, missing, summary
 from trainer.curation.audit.proposals import Proposal, proposals
 from trainer.curation.audit.second_vendor import SecondWord, second_words
@@ -87,6 +88,8 @@ class AuditReport:
         Symbols under which one series came twice.
     words : tuple of SecondWord
         What another vendor says of undecided returns.
+    members : tuple of MemberChange
+        Who entered and left the universe, where a table says it.
     """
 
     manifest: Manifest
@@ -101,6 +104,7 @@ class AuditReport:
     early: Early | None = None
     twins: tuple[Twins, ...] = ()
     words: tuple[SecondWord, ...] = ()
+    members: tuple[MemberChange, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -151,6 +155,7 @@ class AuditReport:
             ],
             "twins": [{"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions} for t in self.twins],
             "second_vendor": [asdict(word) for word in self.words],
+            "members": [asdict(change) for change in self.members],
             "sessions": [
                 {
                     "session": a.session,
@@ -199,6 +204,7 @@ def audit(folder: Path, start: date | None, end: date | None, other: Path | None
         early=early_moves(load_bars(folder, manifest, first, last)),
         twins=twins_of(folder, manifest, first, last),
         words=() if other is None else second_words(folder, manifest, other, first, last),
+        members=member_changes(folder, manifest, first, last),
     )
 
 
@@ -245,6 +251,8 @@ def _remarks(report: AuditReport) -> list[str]:
     lines = [] if report.early is None else [f"EARLY {sentence}" for sentence in report.early.sentences()]
     if report.manifest.universe_why:
         lines.append(f"UNIVERSE {report.manifest.universe_state}: {report.manifest.universe_why}")
+    if report.members:
+        lines.append(f"MEMBERS {report.members[-1]}; {len(report.members):,} changes in the range")
     if report.twins:
         lines.append(f"TWINS {len(report.twins):,}: {listed(report.twins)}. {ONE_OF_THEM}")
     if report.missing:

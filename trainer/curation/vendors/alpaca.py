@@ -8,11 +8,15 @@ from datetime import date, timedelta
 import pandas as pd
 from requests.adapters import BaseAdapter
 
+from execution.brokers.asking import PATIENCE
+from execution.brokers.listings import AlpacaListings
 from execution.brokers.market_data import DATA_URL, FEED, AlpacaData, Keys, read_keys
 from execution.brokers.rate_limit import RateClock
-from execution.brokers.reported import ReportedAction, ReportedBar
+from execution.brokers.reported import ReportedAction, ReportedAsset, ReportedBar
+from execution.brokers.transport import PAPER_URL
+from signals.errors import NotASession
 from signals.market.manifest import PriceBasis
-from signals.market.sessions import xnys
+from signals.market.sessions import Calendar, xnys
 
 __all__ = ["DATA_URL", "FEED", "AlpacaVendor", "Keys", "read_keys"]
 
@@ -24,14 +28,36 @@ class AlpacaVendor:
     basis = PriceBasis.RAW
 
     def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
-        self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter)
+        self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter, patience=PATIENCE)
+        self._listings = AlpacaListings(PAPER_URL if url == DATA_URL else url, keys, clock, adapter=adapter)
         self.unsupported: list[str] = []
+
+    def newest(self, last: date) -> date:
+        """Return the newest session by `last` whose bars may be asked for now; raise `NotASession` where there is none."""
+        calendar = xnys(last - timedelta(days=14), last + timedelta(days=7))
+        if not (found := self._data.final(calendar.days[0], last, calendar)):
+            raise NotASession("no session had closed by then", where=str(last), fix="Give a later --end")
+        return found[-1]
+
+    def assets(self) -> tuple[ReportedAsset, ...]:
+        """Return every asset of Alpaca's list, active and inactive."""
+        return self._listings.assets()
+
+    def name_changes(self, first: date, last: date) -> list[ReportedAction]:
+        """Return every change of a symbol in [first, last], whoever's it is."""
+        return self._data.name_changes(first, last)
+
+    def months(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return raw monthly bars, each dated the first day of its month."""
+        return self._framed(self._data.months(symbols, first, last, _around(first.replace(day=1), last)))
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return raw daily bars of the closed sessions in [first, last]; no row for what Alpaca does not have."""
-        calendar = xnys(first - timedelta(days=7), last + timedelta(days=7))
-        frame = pd.DataFrame(self._data.bars(symbols, first, last, calendar), columns=list(ReportedBar._fields))
-        frame = frame.rename(columns={"day": "date"})
+        return self._framed(self._data.bars(symbols, first, last, _around(first, last)))
+
+    @staticmethod
+    def _framed(rows: Sequence[ReportedBar]) -> pd.DataFrame:
+        frame = pd.DataFrame(rows, columns=list(ReportedBar._fields)).rename(columns={"day": "date"})
         frame["date"] = pd.to_datetime(frame["date"]).astype("datetime64[s]")
         return frame.assign(kind="stock", sector="").sort_values(["symbol", "date"], kind="stable", ignore_index=True)
 
@@ -40,3 +66,7 @@ class AlpacaVendor:
         found, self.unsupported = self._data.actions(symbols, first, last)
         frame = pd.DataFrame(found, columns=list(ReportedAction._fields))
         return frame.sort_values(["effective", "symbol", "kind"], kind="stable", ignore_index=True)
+
+
+def _around(first: date, last: date) -> Calendar:
+    return xnys(first - timedelta(days=7), last + timedelta(days=7))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -77,15 +77,20 @@ def pack(path: Path) -> tuple[str, bytes]:
         found = [(name, one) for name, one in found if not _is_ignored(name.parts)]
         if not found:
             raise BadBars("the folder has no files", where=str(path), fix="Name the folder that holds the bars")
-        sink = io.BytesIO()
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-            for name, one in found:
-                archive.writestr(zipfile.ZipInfo(name.as_posix(), EPOCH_OF_ZIP), one.read_bytes())
-        return path.resolve().name + ARCHIVE, sink.getvalue()
+        return path.resolve().name + ARCHIVE, archive([(name.as_posix(), one) for name, one in found])
     except FileNotFoundError:
         raise BadBars("no such file", where=str(path), fix="Check the path") from None
     except OSError as error:
         raise BadBars(f"unreadable ({reason_of(error)})", where=str(path), fix="Check the path and its rights") from None
+
+
+def archive(files: Iterable[tuple[str, Path]]) -> bytes:
+    """Return files as one archive; the same files make the same bytes."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
+        for name, path in files:
+            made.writestr(zipfile.ZipInfo(name, EPOCH_OF_ZIP), path.read_bytes())
+    return sink.getvalue()
 
 
 def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
@@ -96,14 +101,14 @@ def pieces(content: bytes, *, where: str) -> Iterator[Piece]:
         yield Piece(*_unpacked(content, where), {}, "")
         return
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = sorted(i.filename for i in archive.infolist() if not i.is_dir())
+        with zipfile.ZipFile(io.BytesIO(content)) as opened:
+            names = sorted(i.filename for i in opened.infolist() if not i.is_dir())
             names = [name for name in names if not _is_ignored(PurePosixPath(name).parts)]
             files = Counter(PurePosixPath(name).name for name in names)
-            if sum(archive.getinfo(name).file_size for name in names) > MOST_BYTES:
+            if sum(opened.getinfo(name).file_size for name in names) > MOST_BYTES:
                 raise _vast(where)
             for name in names:
-                place, inside = _unpacked(archive.read(name), name)[::-1]
+                place, inside = _unpacked(opened.read(name), name)[::-1]
                 is_named = files[PurePosixPath(name).name] == 1  # else its folder names it: AAA/part-0.parquet, BBB/part-0.parquet
                 yield _member(PurePosixPath(inside), place, where=where, is_alone=len(names) == 1, is_named=is_named)
     except FAULTS as error:

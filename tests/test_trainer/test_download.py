@@ -1,0 +1,516 @@
+"""Downloads from the exchange through Alpaca's own client: the universe by date, faults, resumption, refreshes, ingestion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from execution.brokers.asking import PATIENCE
+from execution.brokers.market_data import Keys
+from execution.brokers.reported import ReportedAction, ReportedAsset
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.config import ExchangeConfig
+from execution.exchange.core.clock import ExchangeVirtualClock
+from execution.exchange.doors.inprocess import InProcessAdapter
+from execution.exchange.market.market import MarketData as ServedMarket
+from signals.errors import BrokerUnreachable, FixInput, TrademlError
+from signals.market.actions import Action, ActionKind
+from signals.market.bars import Bars, days_array
+from signals.market.dataset import load_bars, read_manifest
+from signals.market.sessions import Calendar, xnys
+from tests.fakes import exchange as fake
+from tests.fakes import steering
+from tests.fakes.vendor import Evening
+from trainer.__main__ import app
+from trainer.curation.audit.audit import audit, render
+from trainer.curation.audit.members import changes_of
+from trainer.curation.config import CurationConfig
+from trainer.curation.download.delivering import deliver_download, refresh
+from trainer.curation.download.download import download
+from trainer.curation.download.kinds import AssetKind, kind_table
+from trainer.curation.download.names import SymbolHistory
+from trainer.curation.download.record import DownloadTerms, bar_files
+from trainer.curation.download.selection import UniverseRule
+from trainer.curation.vendors.alpaca import AlpacaVendor
+
+RULE = UniverseRule(size=6)
+END, SESSIONS = date(2025, 6, 30), 380
+LISTED = Path("../shared/data/us_listed_symbols_sectors_2026.parquet")
+CONSTITUENTS = LISTED.with_name("sp500_constituents_2026.parquet")
+RENAMED, GONE = date(2025, 6, 16), date(2025, 6, 23)
+NAMES = {"FUND": "Big Index ETF", "PREF": "Great Corp. 5% Preferred", "DOUB": "Something"}
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Fourteen names whose volumes wander: GOLD was SLVR until 2025-06-16; EBBS was bought on 2025-06-23; CHEP costs under 5 USD;
+    LATE has too few sessions until the last month; FUND, PREF and DOUB are traded most and are no common stock."""
+
+    panel: Bars
+    calendar: Calendar
+    actions: tuple[Action, ...]
+
+    @property
+    def first(self) -> date:
+        return self.panel.sessions[0].item()
+
+    def served(self, day: date) -> Exchange:
+        """The exchange an hour after the close of `day`."""
+        market = ServedMarket(self.panel, self.calendar, self.actions)
+        at = self.calendar.session(day).close + timedelta(hours=1)
+        return Exchange(market, ExchangeVirtualClock(at), config=ExchangeConfig(asset_names=NAMES))
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    calendar, rng = xnys(date(2023, 6, 1), date(2026, 6, 30)), np.random.default_rng(5)
+    days = [day for day in calendar.days if day <= END][-SESSIONS:]
+    names = ("AAAA", "BBBB", "CCCC", "CHEP", "DDDD", "DOUB", "EBBS", "FUND", "GGGG", "GIGL", "GOLD", "LATE", "MMMM", "PREF")
+    shape = (SESSIONS, len(names))
+    close = np.round(40 * np.exp(np.cumsum(rng.normal(0, 0.01, shape), axis=0)), 2)
+    volume = np.round(1e6 * np.exp(np.cumsum(rng.normal(0, 0.08, shape), axis=0)))
+    close[:, names.index("CHEP")], volume[:, names.index("CHEP")] = 4.99, 5e8
+    volume[:, [names.index(name) for name in NAMES]] *= 1000
+    close[: SESSIONS - 260, names.index("LATE")] = np.nan
+    close[days.index(GONE) :, names.index("EBBS")] = np.nan
+    close[100:115, names.index("GIGL")] = np.nan  # a halt
+    volume[np.isnan(close)] = np.nan
+    total = np.full(shape, np.nan)
+    total[1:] = close[1:] / close[:-1] - 1
+    panel = Bars(days_array(tuple(days)), names, close, close, close, close, volume, total, total.copy(), np.isfinite(close))
+    actions = (
+        Action(ActionKind.SYMBOL_CHANGE, "SLVR", RENAMED, RENAMED, new_symbol="GOLD"),
+        Action(ActionKind.DELISTING, "EBBS", GONE, GONE, cash=Decimal("40.5")),
+    )
+    return World(panel, calendar, actions)
+
+
+@pytest.fixture(scope="module")
+def served(world: World) -> Exchange:
+    return world.served(END)
+
+
+Spoil = Callable[[int, requests.PreparedRequest], requests.Response | None]
+_kept: dict[tuple[datetime, str], requests.Response] = {}  # the exchange's answers by its time and the question: it takes long over them
+
+
+class Door(InProcessAdapter):
+    """The in-process door; counts requests, and answers itself where `spoil` does."""
+
+    def __init__(self, served: Exchange, spoil: Spoil = lambda number, request: None) -> None:
+        super().__init__(served)
+        self.now, self.spoil, self.asked = served.now, spoil, list[str]()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        self.asked.append(str(request.url))
+        said = self.spoil(len(self.asked), request)
+        return self.true(request) if said is None else said
+
+    def true(self, request: requests.PreparedRequest) -> requests.Response:
+        key = (self.now, str(request.url))
+        _kept.setdefault(key, super().send(request)) if key not in _kept else None
+        return _kept[key]
+
+
+def said(request: requests.PreparedRequest, status: int, body: bytes, **headers: str) -> requests.Response:
+    answer = requests.Response()
+    answer.status_code, answer.request, answer.url, answer._content = status, request, str(request.url), body
+    answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return answer
+
+
+def source(served: Exchange, spoil: Spoil = lambda number, request: None) -> tuple[AlpacaVendor, Door, Evening]:
+    door, clock = Door(served, spoil), Evening(served.now)
+    return AlpacaVendor(fake.URL, Keys("k", "s"), clock, adapter=door), door, clock
+
+
+def terms(world: World, **how: Any) -> DownloadTerms:
+    return DownloadTerms(first=world.first, rule=RULE, **how)
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, list[str]]:
+    """An uninterrupted download: its folder, its requests, and what a person was told."""
+    folder, heard = tmp_path_factory.mktemp("whole") / "download", list[str]()
+    asked, door, _ = source(served)
+    download(folder, asked, terms(world), END, note=heard.append)
+    return folder, len(door.asked), heard
+
+
+def members(folder: Path, day: date) -> set[str]:
+    rows = pd.read_csv(folder / "universe.csv", parse_dates=["start", "end"])
+    at = pd.Timestamp(day)
+    return set(rows.loc[(rows["start"] <= at) & (rows["end"].isna() | (rows["end"] > at)), "symbol"])
+
+
+def expected(world: World, day: date) -> set[str]:
+    """The rule, read again by a loop over names: the median of 60 sessions with zeros for silent ones, ended names included."""
+    row, found = world.calendar.index(day) - world.calendar.index(world.first), []
+    for column, name in enumerate(world.panel.symbols):
+        close, volume = world.panel.close[: row + 1, column], world.panel.volume[: row + 1, column]
+        if name in NAMES or not close[-1] > 5 or np.isfinite(close).sum() < 252:
+            continue
+        dollars = sorted(c * v if np.isfinite(c) else 0.0 for c, v in zip(close[-60:], volume[-60:], strict=True))
+        found.append((-dollars[29] - dollars[30], name))
+    return {name for _, name in sorted(found)[: RULE.size]}
+
+
+def month_ends(world: World) -> list[date]:
+    """Last sessions of months on which somebody has 252 sessions."""
+    days = [day for day in world.calendar.days if day >= world.first]
+    return [day for place, day in enumerate(days) if place >= 251 and day <= END and days[place + 1].month != day.month]
+
+
+def test_the_members_of_each_month_are_those_of_the_rule_at_its_eve(world: World, whole: tuple[Path, int, list[str]]) -> None:
+    """EBBS, which has ended since, is judged like all others; CHEP, FUND, PREF and DOUB are traded most and never members."""
+    found = {day: {"GOLD" if name == "SLVR" else name for name in members(whole[0], world.calendar.next(day))} for day in month_ends(world)}
+    assert len(found) >= 6
+    assert found == {day: expected(world, day) for day in found}
+    assert len({frozenset(names) for names in found.values()}) > 1, "they change"
+    assert members(whole[0], world.calendar.offset(world.first, 200)) == set(), "nobody has 252 sessions yet"
+
+
+def test_a_renamed_member_goes_on_under_its_new_symbol_and_a_delisted_one_ends(tmp_path: Path, world: World, served: Exchange) -> None:
+    """With room for all, the renamed name is a member under each symbol in its time, the delisted one until its day."""
+    download(tmp_path, source(served)[0], DownloadTerms(first=world.first, rule=UniverseRule(size=100)), END)
+    assert {"SLVR", "EBBS"} <= members(tmp_path, date(2025, 6, 13)) and "GOLD" not in members(tmp_path, date(2025, 6, 13))
+    assert {"GOLD", "EBBS"} <= members(tmp_path, RENAMED) and "SLVR" not in members(tmp_path, RENAMED)
+    assert "EBBS" in members(tmp_path, date(2025, 6, 20)) and "EBBS" not in members(tmp_path, GONE)
+    assert "LATE" in members(tmp_path, date(2025, 7, 1)) and not {"CHEP", *NAMES} & members(tmp_path, date(2025, 7, 1))
+    excluded = pd.read_csv(tmp_path / "excluded.csv")
+    assert excluded.to_dict("records") == [{"symbol": "DOUB", "name": "Something", "reason": "neither table nor rules know its kind"}]
+
+
+def test_it_says_first_what_it_will_ask_for_and_how_long_that_takes(whole: tuple[Path, int, list[str]]) -> None:
+    folder, requests_made, heard = whole
+    assert "requests: about 1 minutes at 150 of the 200 requests a minute" in heard[0]
+    record = json.loads((folder / "download.json").read_text())
+    assert (record["feed"], record["survivorship"], record["kinds_version"]) == ("sip", "reconstructed", 1)
+    assert "inactive ones included" in record["rule"]
+    assert requests_made < 20
+
+
+def test_twice_asks_for_nothing_and_changes_nothing(world: World, served: Exchange, whole: tuple[Path, int, list[str]]) -> None:
+    before = bytes_of(whole[0])
+    asked, door, _ = source(served)
+    download(whole[0], asked, terms(world), END)
+    assert door.asked == []
+    assert bytes_of(whole[0]) == before
+
+
+def _lost(number: int) -> Spoil:
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if at >= number:
+            raise requests.ConnectionError("the network is gone")
+        return None
+
+    return spoil
+
+
+def _left(number: int) -> Spoil:
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if at == number:
+            raise KeyboardInterrupt
+        return None
+
+    return spoil
+
+
+@pytest.mark.parametrize("interrupted", [_lost, _left])
+def test_whatever_interrupts_it_the_same_command_ends_with_the_same_bytes_and_asks_for_the_rest_only(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], interrupted: Callable[[int], Spoil]
+) -> None:
+    """The run of number n at its request of number n: among the assets, the months, the days, the actions."""
+    clean, count, _ = whole
+    made = 0
+    for at in range(1, 1 + 2 * count):
+        try:
+            download(tmp_path, source(served, interrupted(at))[0], terms(world), END)
+            break
+        except (BrokerUnreachable, KeyboardInterrupt):
+            made += 1
+            assert not (tmp_path / "download.json").exists(), "nothing is whole before its record"
+    assert made >= 4, f"it was interrupted {made} times"
+    assert bytes_of(tmp_path) == bytes_of(clean)
+
+
+def test_a_storm_of_429_is_waited_out_as_it_asks_for(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]
+) -> None:
+    busy = [0]
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if at % 2 == 0:
+            busy[0] += 1
+            return said(request, 429, b'{"code": 42910000, "message": "rate limit exceeded"}', Retry_After="37")
+        return None
+
+    asked, _, clock = source(served, spoil)
+    download(tmp_path, asked, terms(world), END)
+    assert busy[0] >= 3 and clock.waits.count(37.0) == busy[0], "each 429 waits as long as it says"
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+def test_a_storm_that_does_not_end_is_given_up_and_resumed(tmp_path: Path, world: World, served: Exchange) -> None:
+    asked, door, _ = source(served, lambda at, request: said(request, 429, b"{}", Retry_After="5") if at > 3 else None)
+    with pytest.raises(BrokerUnreachable, match=r"answered 429.*what had come is kept"):
+        download(tmp_path, asked, terms(world), END)
+    assert len(door.asked) > PATIENCE
+    download(tmp_path, source(served)[0], terms(world), END)
+
+
+def test_a_page_that_is_cut_off_is_asked_for_again(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]
+) -> None:
+    struck = []
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if "/bars" in str(request.url) and len(struck) < 2:
+            struck.append(at)
+            return said(request, 200, Door(served).true(request).content[:-500])
+        return None
+
+    download(tmp_path, source(served, spoil)[0], terms(world), END)
+    assert len(struck) == 2
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+@pytest.mark.parametrize("empty", [b'{"bars": {}, "next_page_token": null}', b'{"bars": null}'])
+def test_days_that_lack_what_the_months_have_are_asked_for_again(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], empty: bytes
+) -> None:
+    """An empty answer is a whole answer; the monthly bars say that it is none."""
+    struck = []
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if "1Day" in str(request.url) and len(struck) < 2:
+            struck.append(at)
+            return said(request, 200, empty)
+        return None
+
+    download(tmp_path, source(served, spoil)[0], terms(world), END)
+    assert len(struck) == 2
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+def test_days_that_a_vendor_never_gives_are_named(tmp_path: Path, world: World, served: Exchange) -> None:
+    heard: list[str] = []
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if "1Day" not in str(request.url):
+            return None
+        content = Door(served).true(request).json()
+        return said(request, 200, json.dumps(content | {"bars": {k: v for k, v in content["bars"].items() if k != "GOLD"}}).encode())
+
+    download(tmp_path, source(served, spoil)[0], DownloadTerms(first=world.first, rule=UniverseRule(size=100)), END, note=heard.append)
+    assert any("have a monthly bar and no daily one: GOLD 2025-06" in sentence for sentence in heard)
+
+
+def test_a_damaged_answer_is_named_and_asked_for_again_once_deleted(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]
+) -> None:
+    with pytest.raises(BrokerUnreachable):
+        download(tmp_path, source(served, _lost(5))[0], terms(world), END)
+    kept = next((tmp_path / "_answers").glob("months-*"))
+    kept.write_bytes(kept.read_bytes()[:-100])
+    with pytest.raises(FixInput, match=r"a kept answer is damaged.*Delete it"):
+        download(tmp_path, source(served)[0], terms(world), END)
+    kept.unlink()
+    download(tmp_path, source(served)[0], terms(world), END)
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+def test_a_folder_keeps_to_its_terms(tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]) -> None:
+    other = DownloadTerms(first=world.first, rule=UniverseRule(size=7))
+    with pytest.raises(FixInput, match="a download of other terms is here"):
+        download(whole[0], source(served)[0], other, END)
+    with pytest.raises(BrokerUnreachable):
+        download(tmp_path, source(served, _lost(3))[0], terms(world), END)
+    with pytest.raises(FixInput, match="an unfinished download of other terms"):
+        download(tmp_path, source(served)[0], other, END)
+
+
+def test_the_folder_is_one_delivery_and_its_universe_is_reconstructed(
+    tmp_path: Path, world: World, whole: tuple[Path, int, list[str]]
+) -> None:
+    found = deliver_download(whole[0], tmp_path / "us", CurationConfig(), add=False, today=END, note=lambda s: None)
+    manifest = found.manifest
+    assert (manifest.universe_state, manifest.basis, manifest.vendor, manifest.last) == ("reconstructed", "raw", "alpaca", END)
+    again = deliver_download(whole[0], tmp_path / "us", CurationConfig(), add=False, today=END)
+    assert again.manifest.version == manifest.version, "the same folder delivers nothing new"
+    panel = load_bars(tmp_path / "us", manifest, manifest.first, manifest.last)
+    assert {name for name, is_member in zip(panel.symbols, panel.eligible[-1], strict=True) if is_member} <= members(whole[0], END) | {
+        "SLVR"
+    }
+    assert panel.eligible[-1].any()
+
+
+def test_nightly_refreshes_end_where_one_download_does_and_the_audit_names_who_came_and_went(
+    tmp_path: Path, world: World, whole: tuple[Path, int, list[str]]
+) -> None:
+    """A download of 2025-05-29 is refreshed over the month's end and over the rename of 2025-06-16, then once more in vain."""
+    evenings = [date(2025, 5, 29), date(2025, 6, 2), date(2025, 6, 18), END]
+
+    def evening(day: date) -> tuple[AlpacaVendor, Door]:
+        return source(world.served(day))[:2]
+
+    folder, data = tmp_path / "download", tmp_path / "us"
+    download(folder, evening(evenings[0])[0], terms(world), evenings[0])
+    deliver_download(folder, data, CurationConfig(), add=False, today=evenings[0])
+    for day in evenings[1:]:
+        asked, door = evening(day)
+        refresh(folder, data, asked, day, today=day)
+        assert all("1Month" not in url for url in door.asked) or day in (date(2025, 6, 2), END), "only a month's end is screened"
+    assert len(bar_files(folder)) >= len(evenings)
+    manifest = read_manifest(data)
+    assert (manifest.last, manifest.universe_state) == (END, "reconstructed")
+    for day in world.calendar.between(date(2025, 1, 2), END)[::9]:
+        assert members(folder, day) == members(whole[0], day), day
+    asked, door = evening(END)
+    assert refresh(folder, data, asked, END, today=END).manifest.version == manifest.version
+    assert door.asked == []
+    report = audit(data, None, None)
+    assert len(report.members) >= 3
+    for change in report.members:
+        before, after = members(folder, world.calendar.offset(change.day, -1)), members(folder, change.day)
+        assert (set(change.entered), set(change.left), change.members) == (after - before, before - after, len(after))
+    assert "MEMBERS" in render(report) and report.document()["members"]
+
+
+def test_changes_of_members_are_those_of_the_table_and_a_renewed_row_is_no_change() -> None:
+    rows = [
+        {"symbol": "A", "start": date(2024, 1, 2), "end": date(2024, 3, 1)},
+        {"symbol": "A", "start": date(2024, 3, 1), "end": None},
+        {"symbol": "B", "start": date(2024, 1, 2), "end": date(2024, 2, 1)},
+        {"symbol": "C", "start": date(2024, 2, 1), "end": None},
+    ]
+    found = changes_of(rows, date(2024, 1, 2), date(2024, 12, 31))
+    assert [(c.day, c.members, c.entered, c.left) for c in found] == [(date(2024, 2, 1), 2, ("C",), ("B",))]
+    assert str(found[0]) == "2 members since 2024-02-01: 1 entered (C), 1 left (B)"
+
+
+@pytest.fixture
+def address(served: Exchange) -> Iterator[str]:
+    with fake.serving(served) as url:
+        yield url
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, TrademlError):
+        return result.exception.exit_code, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_a_list_of_symbols_is_downloaded_over_loopback_and_ingested_as_it_is(
+    tmp_path: Path, world: World, served: Exchange, address: str
+) -> None:
+    """Over real HTTP, with faults on the way: a cut body, a reset connection, a 503, and the limit of the key."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "alpaca-key-id").write_text("PK1")
+    (keys / "alpaca-secret-key").write_text("secret")
+    listed = tmp_path / "mine.txt"
+    listed.write_text("symbol\ngold  # the newest\n\nGIGL;Some Company\n")
+    rules = [
+        {"kind": "cut_body", "path": "/v2/stocks/bars"},
+        {"kind": "reset", "path": "/v1/corporate-actions"},
+        {"kind": "status", "status": 503, "path": "/v2/assets"},
+    ]
+    steering.ask(address, "POST", "faults", {"faults": rules})
+    common = ("--credentials", keys, "--url", address, "--start", world.first, "--end", END)
+    code, text = run("download", "--symbols", listed, "--to", tmp_path / "mine", *common)
+    assert code == 0, text
+    assert "universe unknown: a list of symbols that was chosen with hindsight" in text and "feed sip" in text
+    record = json.loads((tmp_path / "mine" / "download.json").read_text())
+    assert record["asked"] == ["GIGL", "GOLD", "SLVR"], "the symbol that it bore before is asked for too"
+    code, text = run("ingest", "--bars", tmp_path / "mine", "--to", tmp_path / "us", "--json")
+    assert code == 0, text
+    assert json.loads(text)["survivorship"] != "point_in_time"
+    manifest = read_manifest(tmp_path / "us")
+    panel = load_bars(tmp_path / "us", manifest, manifest.first, manifest.last)
+    assert len(panel.symbols) == 2, "one security bore two of the symbols"
+    code, text = run("download", "--symbols", listed, "--to", tmp_path / "mine", "--feed", "iex", *common)
+    assert code == 2 and "'iex' are no bars of the whole market" in text
+    listed.write_text("AAPL\nnot a symbol\n")
+    assert run("download", "--symbols", listed, "--to", tmp_path / "x", *common)[0] == 2
+
+
+HISTORY = SymbolHistory(
+    {"META": AssetKind.STOCK, "METV": AssetKind.ETF},
+    [
+        ReportedAction("symbol_change", "META", date(2022, 1, 31), new_symbol="METV"),
+        ReportedAction("symbol_change", "FB", date(2022, 6, 9), new_symbol="META"),
+    ],
+)
+
+
+def test_a_symbol_is_what_its_bearer_of_that_day_is() -> None:
+    """META was a fund's until 2022-01-31, nobody's until 2022-06-09, and is a company's since, which was FB before."""
+    assert HISTORY.kind("META", date(2021, 12, 1)) is AssetKind.ETF
+    assert HISTORY.kind("META", date(2022, 6, 9)) is AssetKind.STOCK
+    assert HISTORY.kind("FB", date(2020, 1, 2)) is AssetKind.STOCK
+    assert HISTORY.of_kind(AssetKind.STOCK) == ("FB", "META")
+    assert HISTORY.related(["FB"]) == {"FB", "META", "METV"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name", "kind"),
+    [
+        ("AAPL", "Apple Inc. Common Stock", "stock"),
+        ("BRK.B", "Berkshire Hathaway Inc.", "stock"),
+        ("SPY", "SPDR S&P 500 ETF Trust", "etf"),
+        ("QQQ", "Invesco QQQ Trust, Series 1", "etf"),
+        ("IVZ", "Invesco Ltd. Common Stock", "stock"),
+        ("NTRS", "Northern Trust Corporation Common Stock", "stock"),
+        ("VNO", "Vornado Realty Trust Common Stock", "stock"),
+        ("AEHR", "Aehr Test Systems Common Stock", "stock"),
+        ("BABA", "Alibaba Group Holding Limited American Depositary Shares", "other"),
+        ("BAC.PRB", "Bank of America Corporation Preferred", "other"),
+        ("AACIW", "Armada Acquisition Corp. III Warrant", "other"),
+        ("EPD", "Enterprise Products Partners L.P. Common Stock", "other"),
+        ("NUV", "Nuveen Municipal Value Fund, Inc. Common Stock", "other"),
+        ("ZVZZT", "NASDAQ TEST STOCK", "other"),
+        ("TVE", "Tennessee Valley Authority", "doubtful"),
+        ("XYZQ", "", "doubtful"),
+    ],
+)
+def test_kinds_are_told_by_table_and_name_and_what_neither_knows_is_doubtful(symbol: str, name: str, kind: str) -> None:
+    assert kind_table().kind(ReportedAsset(symbol, name, "NYSE", True)) == kind
+
+
+def test_a_symbol_of_assets_of_two_kinds_is_doubtful() -> None:
+    assets = [ReportedAsset("AAA", "Triple A Corp. Common Stock", "NYSE", False), ReportedAsset("AAA", "Alpha ETF", "ARCA", True)]
+    assert kind_table().kinds(assets) == {"AAA": AssetKind.DOUBTFUL}
+
+
+def test_the_rules_know_the_companies_of_a_real_list() -> None:
+    """Every one of 503 constituents of the S&P 500 is a stock; of 7,182 listed names under 0.2 % are doubtful."""
+    if not LISTED.exists():
+        pytest.skip(f"{LISTED} is absent")
+    table, listing = kind_table(), pd.read_parquet(LISTED)
+    kinds = {
+        symbol.strip().replace("/", "."): table.kind(ReportedAsset(symbol.strip().replace("/", "."), name, exchange, True))
+        for symbol, name, exchange in zip(listing["symbol"], listing["name"], listing["exchange"], strict=True)
+    }
+    constituents = {str(symbol).replace("/", ".") for symbol in pd.read_parquet(CONSTITUENTS).iloc[:, 0]}
+    assert {symbol for symbol in constituents & kinds.keys() if kinds[symbol] is not AssetKind.STOCK} == set()
+    assert len(constituents & kinds.keys()) > 480
+    assert sum(kind is AssetKind.DOUBTFUL for kind in kinds.values()) < 0.002 * len(kinds)
