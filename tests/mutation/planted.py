@@ -133,7 +133,7 @@ BUGS = (
             "tests/test_execution/test_reconcile.py::test_2_what_is_booked_counts_no_second_time"),
     Planted("overlook a foreign order", "execution/reconcile.py", "if order.id not in known\n", "if not order.id\n",
             "tests/test_execution/test_reconcile.py::test_6_a_foreign_order_breaks_the_first_time_it_is_seen"),
-    Planted("let the client repeat a POST", "execution/brokers/alpaca.py", "client._retry = 0", "client._retry = 3",
+    Planted("let the client repeat a POST", "execution/brokers/asking.py", "client._retry = 0", "client._retry = 3",
             f"{ALPACA}::test_every_answer_to_a_post_is_classified_after_exactly_one_post"),
     Planted("take a duplicate id for a refusal", "execution/brokers/alpaca.py", "frozenset({40010000, 40310000",
             "frozenset({40010001, 40010000, 40310000",

@@ -2,7 +2,7 @@
 
 Invariants
 ----------
-1. Membership from a session on depends on bars of earlier sessions only.
+1. MemberStretch from a session on depends on bars of earlier sessions only.
 2. Names that have ended since are judged at each date like all others.
 """
 
@@ -59,7 +59,7 @@ class UniverseRule(Config):
 
 
 @dataclass(frozen=True)
-class Membership:
+class MemberStretch:
     """One stretch of a symbol's membership: from `start`, before `end`; None for one that goes on."""
 
     symbol: str
@@ -73,13 +73,13 @@ class Selection:
 
     Attributes
     ----------
-    members : tuple of Membership
+    members : tuple of MemberStretch
         By symbol and start.
     chosen : mapping of date to int
         Members by the session at whose close they were chosen.
     """
 
-    members: tuple[Membership, ...]
+    members: tuple[MemberStretch, ...]
     chosen: dict[date, int]
 
 
@@ -119,7 +119,7 @@ def select(frame: pd.DataFrame, actions: Sequence[Action], names: SymbolHistory,
     table = _Table(days, len(who), rows, columns, frame)
     at: dict[tuple[int, int], str] = dict(zip(zip(rows.tolist(), columns.tolist(), strict=True), symbols.tolist(), strict=True))
     ends = [int(np.searchsorted(days, np.datetime64(day))) for day in month_ends(calendar, days[0].item(), days[-1].item())]
-    found: list[Membership] = []
+    found: list[MemberStretch] = []
     chosen: dict[date, int] = {}
     for row, following in zip(ends, [*ends[1:], None], strict=True):
         day = days[row].item()
@@ -155,27 +155,27 @@ class _Table:
         return [fits[place] for place in np.argsort(-median, kind="stable")]
 
 
-def _stretches(symbol: str, start: date, end: date | None, actions: Sequence[Action]) -> list[Membership]:
+def _stretches(symbol: str, start: date, end: date | None, actions: Sequence[Action]) -> list[MemberStretch]:
     """Return one security's membership by the symbols that it bears in [start, end), until it is delisted."""
     found = []
     events = [a for a in actions if a.effective >= start and (end is None or a.effective < end)]
     for action in sorted(events, key=lambda action: action.effective):
         if action.symbol != symbol or action.kind not in (ActionKind.SYMBOL_CHANGE, ActionKind.DELISTING):
             continue
-        found.append(Membership(symbol, start, action.effective))
+        found.append(MemberStretch(symbol, start, action.effective))
         if action.kind is ActionKind.DELISTING:
             return [one for one in found if one.end is None or one.end > one.start]
         symbol, start = str(action.new_symbol), action.effective
-    found.append(Membership(symbol, start, end))
+    found.append(MemberStretch(symbol, start, end))
     return [one for one in found if one.end is None or one.end > one.start]
 
 
-def _joined(found: list[Membership]) -> tuple[Membership, ...]:
+def _joined(found: list[MemberStretch]) -> tuple[MemberStretch, ...]:
     """Join stretches of one symbol of which one begins where the other ends."""
-    result: list[Membership] = []
+    result: list[MemberStretch] = []
     for one in sorted(found, key=lambda one: (one.symbol, one.start)):
         if result and result[-1].symbol == one.symbol and result[-1].end == one.start:
-            result[-1] = Membership(one.symbol, result[-1].start, one.end)
+            result[-1] = MemberStretch(one.symbol, result[-1].start, one.end)
         else:
             result.append(one)
     return tuple(result)
