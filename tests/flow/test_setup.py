@@ -56,9 +56,10 @@ def served(published: Published, **options: int) -> Iterator[tuple[str, Exchange
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Path]:
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """A folder on another disk."""
-    folder = Path(mkdtemp(dir="/dev/shm"))
+    others = (place for place in (Path("/dev/shm"), Path.cwd(), Path("/tmp")) if place.stat().st_dev != tmp_path.stat().st_dev)
+    folder = Path(mkdtemp(dir=next(others)))
     yield folder
     shutil.rmtree(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -27,16 +26,13 @@ from signals.errors import HaltDevice, ReconBreak, UnknownOrder
 from signals.text.documents import to_json
 from tests.fakes.rehearsal import D, Rehearsal, calm
 
-IN_MEMORY = Path("/dev/shm")
-
 
 @pytest.fixture
-def life() -> Iterator[Rehearsal]:
+def life(tmp_path: Path) -> Rehearsal:
     """An armed device at 09:10 of D, with orders for A, B, C and D to send."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        made = calm(Path(folder))
-        made.to("09:10")
-        yield made
+    made = calm(tmp_path)
+    made.to("09:10")
+    return made
 
 
 @pytest.fixture

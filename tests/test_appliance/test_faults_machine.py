@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,17 +29,14 @@ from tests.fakes.standing import ORDERS, Standing, stand
 from tests.fakes.wire import Say, wire
 from tests.test_execution.test_exchange_stream import listening, wait_for
 
-IN_MEMORY = Path("/dev/shm")
 HOURS = (("trade", "09:10"), ("confirm", "09:45"), ("reconcile_close", "16:20"))
 DEAD = (TrademlError, OSError, apsw.Error)
 OUT_OF_MEMORY = 3
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder in memory where there is one: a sweep lives through a session for every write of it."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 # -- the disk --------------------------------------------------------------------------------------------------------

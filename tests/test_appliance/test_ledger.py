@@ -619,8 +619,7 @@ class IntentMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        memory = Path("/dev/shm")
-        self.folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+        self.folder = tempfile.TemporaryDirectory()
         self.ledger = Ledger(Path(self.folder.name) / "ledger")
         plans.save(self.ledger, PLAN, AT)
         self.walk = [S.PLANNED]

@@ -28,7 +28,6 @@ from tests.fakes.broker import MemoryFs
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)
 D = date(2024, 3, 12)
-IN_MEMORY = Path("/dev/shm")
 
 
 class LatchMachine(RuleBasedStateMachine):
@@ -120,7 +119,7 @@ class BookMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
+        self.folder = tempfile.TemporaryDirectory()
         self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite")
         self.told: dict[str, Decimal] = {}
         self.acted: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -24,16 +23,14 @@ from tests.fakes.rehearsal import D, Rehearsal, calm
 
 ZERO = Decimal(0)
 Lie = Callable[[BrokerOrder], BrokerOrder]
-IN_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
-def life() -> Iterator[Rehearsal]:
+def life(tmp_path: Path) -> Rehearsal:
     """At 09:10 of D the auction orders are at the broker: A sells 40 to close (201 more wait for it), B buys 602."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        made = calm(Path(folder))
-        made.to("09:10")
-        yield made
+    made = calm(tmp_path)
+    made.to("09:10")
+    return made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -49,16 +48,14 @@ from tests.fakes.broker import FakeBroker, Fault
 from tests.fakes.rehearsal import CALENDAR, MARGIN, D, Rehearsal, at, calm
 
 S = IntentState
-IN_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
-def life() -> Iterator[Rehearsal]:
+def life(tmp_path: Path) -> Rehearsal:
     """An armed device at 09:10 of D: A 40 -> -201 (a flip), B 0 -> 602, C -30 -> 0, D 0 -> 50."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        made = calm(Path(folder))
-        made.to("09:10")
-        yield made
+    made = calm(tmp_path)
+    made.to("09:10")
+    return made
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from appliance.schedule.job import JobReport
 from tests.fakes.broker import Fault
 from tests.fakes.rehearsal import ENTRIES, D, Rehearsal, at, broken_rules, calm, rehearse
 
-IN_MEMORY = Path("/dev/shm")
 SLICES = [range(first, first + 250) for first in range(0, 1500, 250)]
 MANY, CALM = range(1500, 20_000), range(60)
 
@@ -59,17 +57,15 @@ WITNESSES = (
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder in memory where there is one: these tests commit thousands of times."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 def campaign(seeds: range) -> Counter[str]:
     """Rehearse every seed and assert that no rule was broken; return what was reached."""
     seen: Counter[str] = Counter()
     for seed in seeds:
-        with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             life = rehearse(Path(folder), seed)
             assert broken_rules(life) == [], f"seed {seed}"
             seen += life.seen
@@ -94,7 +90,7 @@ def test_many_thousand_seeded_sessions_break_no_rule() -> None:
 def test_sessions_without_a_fault_all_trade_and_none_halts() -> None:
     """I12: nothing but partial fills happens; every job ends well and every order is at the broker."""
     for seed in CALM:
-        with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             life = rehearse(Path(folder), seed, is_calm=True)
             assert broken_rules(life) == [], seed
             assert life.latch.read().is_armed, seed
@@ -112,7 +108,7 @@ def test_the_same_seed_gives_the_same_session() -> None:
     for seed in range(20):
         found = []
         for _ in range(2):
-            with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+            with tempfile.TemporaryDirectory() as folder:
                 life = rehearse(Path(folder), seed)
                 content = [(name, content) for name, content in life.fs.written]
                 found.append((life.broker.posts, life.broker.accepted, content, life.ended, life.seen))

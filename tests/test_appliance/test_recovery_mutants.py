@@ -40,8 +40,7 @@ Patch = pytest.MonkeyPatch
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+    with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
 

@@ -6,8 +6,6 @@ The first order of the day is answered by the refusal; the real client reads it 
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from tests.fakes import exchange as small
 from tests.fakes.standing import Standing, stand
 from tests.test_execution.test_exchange_refusals import CASES, Case
 
-IN_MEMORY = Path("/dev/shm")
 REFUSED, DOUBTED = Refused, Unknown
 # By HTTP status and code: those that prove that no order came of it, and those that prove nothing.
 CLASSES: dict[tuple[int, int], type] = {
@@ -51,10 +48,8 @@ class Refusing(InProcessAdapter):
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder in memory where there is one."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
+def root(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 def test_every_kind_of_refusal_has_a_class_and_none_is_left_over() -> None:

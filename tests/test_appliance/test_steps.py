@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import time
 from decimal import Decimal
@@ -36,13 +34,6 @@ PRICES = {"A": Decimal(100), "B": Decimal(20)}
 
 
 RENEWING = 20  # commits of a step's job: what it cancels and attempts again, and the first post
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder whose commits cost nothing, where there is one."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        yield Path(folder)
 
 
 class Stepped(Rehearsal):

@@ -17,14 +17,13 @@ import pytest
 from tests.fakes.broker import Crash, Fault
 from tests.fakes.rehearsal import ENTRIES, Rehearsal, at, broken_rules, calm
 
-IN_MEMORY = Path("/dev/shm")
 UNTIL = {"reconcile_morning": "09:00", "trade": "09:26", "confirm": "15:45", "reconcile_close": "23:00"}
 Spoil = Callable[[Rehearsal], None]
 
 
 def day(spoil: Spoil, deadly: dict[str, list[tuple[int, bool]]] | None = None) -> Rehearsal:
     """Live through the session with one thing spoilt; returns the device after its close."""
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         life = calm(Path(folder))
         spoil(life)
         for name, hour in zip(ENTRIES, ("08:00", "09:10", "09:45", "16:20"), strict=True):
