@@ -54,7 +54,7 @@ lint: $(VENV)/.dev ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.dev ## mypy --strict on the five packages
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 contracts: $(VENV)/.dev ## import-linter: the layers of ARCHITECTURE.md
 	$(BIN)/lint-imports
