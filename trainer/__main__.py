@@ -22,6 +22,7 @@ from trainer.commands import (
     frontier,
     init,
     lineage,
+    option_chains,
     promotion,
     scoring,
     search,
@@ -53,6 +54,7 @@ promotion.register(app)
 lineage.register(app)
 stacking.register(app)
 frontier.register(app)
+option_chains.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers

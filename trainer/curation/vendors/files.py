@@ -57,6 +57,15 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "effective": ("exdate", "effectivedate"),
     "start": ("startdate",),
     "end": ("enddate",),
+    "quote_date": ("universedate", "date", "tradedate", "quotedt"),
+    "root": ("underlyingsymbol", "underlyingticker", "symbol", "ticker"),
+    "underlying": ("underlyingprice", "underlyingclose", "underlyinglast", "spot", "stockprice"),
+    "expiration": ("expirationdate", "expiry", "expirydate", "expdate"),
+    "strike": ("strikeprice",),
+    "right": ("type", "optiontype", "callput", "putcall", "cpflag", "cp"),
+    "bid": ("bideod", "bestbid"),
+    "ask": ("askeod", "bestask", "bestoffer"),
+    "open_interest": ("oi",),
 }
 SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
 FIGURES = frozenset({"open", "high", "low", "close"})

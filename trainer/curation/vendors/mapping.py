@@ -163,6 +163,13 @@ class UniverseColumns(Columns):
     is_end_inclusive: bool = False
 
 
+class ChainColumns(Columns):
+    """Columns of a file of option quotes; `date_format` and `decimal` as of bars."""
+
+    date_format: str | None = None
+    decimal: DecimalSign | None = None
+
+
 class Mapping(Config):
     """A vendor's naming of everything that it delivers."""
 
@@ -170,6 +177,7 @@ class Mapping(Config):
     minutes: MinuteColumns | None = None
     actions: ActionColumns = ActionColumns()
     universe: UniverseColumns = UniverseColumns()
+    options: ChainColumns = ChainColumns()
 
 
 def read_mapping(path: Path | None) -> Mapping:

@@ -1,0 +1,97 @@
+"""SVI slices: printed cases, derivatives, repairs, and the arbitrage that may not pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.options.surface.ssvi import Ssvi, fitted_surface, slice_of
+from trainer.options.surface.svi import JumpWings, Svi, checked, fitted, guaranteed, jump_wings, of_jump_wings
+
+VOGT = Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
+K = np.linspace(-1.5, 1.5, 301)
+
+
+def test_vogts_slice_has_a_butterfly_arbitrage_and_the_printed_jump_wings() -> None:
+    """Gatheral and Jacquier 2014, example 3.1: g falls below 0 near k = 0.8."""
+    assert VOGT.g(K).min() < -0.005 and VOGT.w(K).min() > 0.0 and max(VOGT.slopes) < 2.0
+    found = jump_wings(VOGT, 1.0)
+    for ours, printed in zip(vars(found).values(), (0.01742625, -0.1752111, 0.6997381, 1.316798, 0.0116249), strict=True):
+        assert ours == pytest.approx(printed, abs=1e-6)
+
+
+def test_the_guaranteed_repair_is_the_printed_one_and_has_none() -> None:
+    """GJ example 5.1: the same v, psi and p, with c' 0.3493158 and the least variance 0.01548182."""
+    repaired = guaranteed(VOGT, 1.0)
+    known, found = jump_wings(VOGT, 1.0), jump_wings(repaired, 1.0)
+    assert (found.v, found.psi, found.p) == pytest.approx((known.v, known.psi, known.p), abs=1e-9)
+    assert (found.c, found.least_v) == pytest.approx((0.3493158, 0.01548182), abs=1e-7)
+    assert repaired.g(K).min() >= 0.0
+
+
+@pytest.mark.parametrize("raw", [VOGT, Svi(0.01, 0.1, -0.6, 0.05, 0.1), Svi(0.004, 0.2, 0.2, -0.1, 0.3)])
+def test_jump_wings_and_raw_parameters_are_two_forms_of_one_slice(raw: Svi) -> None:
+    for t in (0.1, 1.0, 2.0):
+        back = of_jump_wings(jump_wings(raw, t), t)
+        assert vars(back) == pytest.approx(vars(raw), abs=1e-9)
+
+
+def test_a_symmetric_slice_at_the_money_is_found_again() -> None:
+    """m = 0: the general formula divides by nothing."""
+    raw = Svi(0.01, 0.1, -0.3, 0.0, 0.2)
+    skewed = jump_wings(raw, 1.0)
+    assert vars(of_jump_wings(JumpWings(**vars(skewed)), 1.0)) == pytest.approx(vars(raw), abs=1e-9)
+
+
+def test_derivatives_are_those_of_finite_differences() -> None:
+    h, k = 1e-5, np.array([-0.7, -0.1, 0.0, 0.3, 1.1])
+    first, second = VOGT.derivatives(k)
+    np.testing.assert_allclose(first, (VOGT.w(k + h) - VOGT.w(k - h)) / (2 * h), atol=1e-8)
+    np.testing.assert_allclose(second, (VOGT.w(k + h) - 2 * VOGT.w(k) + VOGT.w(k - h)) / h**2, atol=1e-4)
+
+
+def test_a_fit_finds_a_slice_exactly_and_needs_six_quotes() -> None:
+    k, raw = np.linspace(-0.4, 0.25, 40), Svi(-0.01, 0.12, -0.6, 0.02, 0.15)
+    found = fitted(k, np.sqrt(raw.w(k)), np.ones(40))
+    assert found is not None
+    np.testing.assert_allclose(found.w(k), raw.w(k), rtol=1e-5)
+    assert fitted(k[:5], np.sqrt(raw.w(k[:5])), np.ones(5)) is None
+
+
+def test_slopes_stay_at_most_two_whatever_the_quotes_say() -> None:
+    """Total variance 5 |k| in the wings: steeper than any law of a price."""
+    k = np.linspace(-0.5, 0.5, 41)
+    found = fitted(k, np.sqrt(0.01 + 5.0 * np.abs(k)), np.ones(41))
+    assert found is not None and max(found.slopes) <= 2.0
+
+
+def test_a_repair_has_no_butterfly_and_stays_above_the_slice_before() -> None:
+    k = np.linspace(-1.0, 1.0, 61)
+    start = fitted(k, np.sqrt(VOGT.w(k)), np.ones(61))
+    floor = np.full(len(places := checked(k)), 0.0135)
+    assert start is not None and start.g(places).min() < 0.0 and start.w(places).min() < 0.0135
+    repaired = fitted(k, np.sqrt(VOGT.w(k)), np.ones(61), start=start, floor=(places, floor))
+    assert repaired is not None and repaired.g(places).min() >= 0.0 and repaired.w(places).min() >= 0.0135
+
+
+def test_ssvi_is_free_of_arbitrage_at_the_edge_of_its_parameters() -> None:
+    """The largest eta, and times whose theta differ by nothing."""
+    for rho, gamma in ((-0.9, 0.5), (0.0, 0.1), (0.6, 0.3)):
+        surface = Ssvi(rho, 2.0 / (1.0 + abs(rho)), gamma, (0.1, 0.5, 1.0), (0.01, 0.01, 0.06))
+        before = np.zeros(len(K))
+        for years in (0.05, 0.1, 0.3, 0.5, 0.8, 1.0, 2.0):
+            curve = surface.at(years)
+            assert curve.g(K).min() > -1e-9
+            assert (curve.w(K) >= before - 1e-12).all()
+            before = curve.w(K)
+
+
+def test_a_ssvi_slice_is_its_own_formula() -> None:
+    rho, eta, gamma, theta = -0.4, 0.9, 0.35, 0.05
+    phi = eta / (theta**gamma * (1 + theta) ** (1 - gamma))
+    expected = theta / 2 * (1 + rho * phi * K + np.sqrt((phi * K + rho) ** 2 + 1 - rho**2))
+    np.testing.assert_allclose(slice_of(rho, eta, gamma, theta).w(K), expected, rtol=1e-12)
+
+
+def test_no_quotes_have_no_surface() -> None:
+    assert fitted_surface([]) is None

@@ -1,0 +1,54 @@
+"""Ingests deliveries of option quotes into a folder of chains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+
+from signals.errors import BadBars
+from signals.market.actions import Action
+from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.mapping import ChainColumns
+from trainer.options.chains.audit import audit_chain, splits_of
+from trainer.options.chains.chain import Chain
+from trainer.options.chains.store import ChainManifest, chains_of, read_chains_of, read_manifest_of_chains, write_chains
+from trainer.options.chains.vendors import read_chains
+
+
+def ingest_chains(
+    contents: Mapping[str, bytes],
+    folder: Path,
+    *,
+    mapping: ChainColumns,
+    actions: Iterable[Action] = (),
+    today: date,
+    vendor: str = "",
+    add: bool = False,
+    note: Note = unheard,
+) -> ChainManifest:
+    """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
+
+    Raises
+    ------
+    BadBars
+        See `read_chains`; or no row is a quote.
+    BadDataset
+        With `add` what is there cannot be read.
+    """
+    given = read_chains(contents, mapping, today=today, note=note)
+    if given.rows.empty:
+        raise BadBars("no row is an option quote", where=", ".join(contents), fix="Look at what was quarantined and why")
+    splits = splits_of(actions)
+    judged = [audit_chain(chain, splits.get(chain.root, ())) for chain in chains_of(given.rows)]
+    chains = {(chain.root, chain.day): chain for chain, _ in judged}
+    audits = {(audit.root, audit.day): audit for _, audit in judged}
+    if add:
+        known = read_manifest_of_chains(folder)
+        before: dict[tuple[str, date], Chain] = {
+            (chain.root, chain.day): chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True)
+        }
+        note(f"{len(before.keys() & chains.keys())} days were delivered before and are replaced")
+        chains, audits = {**before, **chains}, {**{(one.root, one.day): one for one in known.audits}, **audits}
+    order = sorted(chains)
+    return write_chains(folder, [chains[key] for key in order], [audits[key] for key in order], vendor=vendor, quarantine=given.quarantine)

@@ -1,0 +1,105 @@
+"""Reads vendors' option tables and joins them to rows of one form.
+
+Any number of files: what several say of the same contract and day is joined, so that a file of quotes and a list of contracts
+with open interest and the underlying's close make one chain. Columns are recognised by their names; a mapping's section
+`options` overrides that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from signals.errors import BadBars
+from signals.market.bars import Days, days_array
+from signals.market.sessions import xnys
+from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later
+from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.mapping import ChainColumns
+
+KEY = ["root", "quote_date", "expiration", "strike", "right"]
+NEEDED = ("quote_date", "root", "expiration", "strike", "right")
+FIGURES = ("bid", "ask", "underlying", "volume", "open_interest")
+RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
+
+
+@dataclass(frozen=True, eq=False)
+class ChainRows:
+    """Rows in the order of `KEY`, one a contract and day, and those kept out with their `reason`."""
+
+    rows: pd.DataFrame
+    quarantine: pd.DataFrame
+
+
+def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: date, note: Note = unheard) -> ChainRows:
+    """Read the files `contents`, by name.
+
+    Raises
+    ------
+    BadBars
+        A file is empty or unreadable, lacks a column, or tells of the future.
+    """
+    found = []
+    for name, content in contents.items():
+        wanted = WantedColumns(mapping.columns, NEEDED, (*FIGURES, "known_at"))
+        found += [_table(raw, mapping, where=where) for raw, where in tables(content, wanted, where=name, note=note)]
+    if not found:
+        raise BadBars("no file was given", fix="Name files of option quotes")
+    rows = pd.concat(found, ignore_index=True)
+    refuse_later(rows["quote_date"], today, where="option quotes", what="quotes of the future:")
+    reason = _reasons(rows)
+    quarantined = [rows.assign(reason=reason)[reason != ""]]
+    rows = rows[reason == ""]
+    told = rows.groupby(KEY, sort=True)[["bid", "ask"]].nunique().max(axis=1)
+    if bool((told > 1).any()) and rows["known_at"].isna().all():
+        twice = rows.set_index(KEY).index.isin(told.index[told > 1])
+        quarantined.append(rows[twice].assign(reason="told twice"))
+        rows = rows[~twice]
+    joined = rows.sort_values("known_at", kind="stable", na_position="first").groupby(KEY, sort=True, as_index=False).last()
+    by_day = joined.groupby(["root", "quote_date"])["underlying"].transform("median")
+    joined["underlying"] = by_day
+    out = pd.concat(quarantined, ignore_index=True)
+    if len(out):
+        note(f"{len(out)} rows are quarantined: {', '.join(f'{n} {why}' for why, n in out['reason'].value_counts().items())}")
+    return ChainRows(joined, out)
+
+
+def _table(raw: pd.DataFrame, mapping: ChainColumns, *, where: str) -> pd.DataFrame:
+    numbers = figures(raw, ("strike", *FIGURES), mapping.decimal, where=where)
+    text = raw["root"].astype("string").str.strip().str.upper()
+    if bool(text.isna().any()) or bool((text == "").any()):
+        raise BadBars("a row has no underlying", where=where, fix="Correct the delivery")
+    rows = pd.DataFrame({name: numbers.get(name, pd.Series(np.nan, index=raw.index)) for name in ("strike", *FIGURES)})
+    rows["root"] = text.astype(object).to_numpy()
+    for name in ("quote_date", "expiration"):
+        rows[name] = dates(raw[name], mapping.date_format, where=f"{where}, {name}").to_numpy()
+    rows["right"] = raw["right"].astype("string").str.strip().str.lower().map(RIGHTS).astype(object).to_numpy()
+    rows["known_at"] = given_days(raw, "known_at", mapping.date_format, where=where).to_numpy()
+    return rows.assign(strike=rows["strike"].round(4))  # float32 of a vendor: 94.290001 is 94.29
+
+
+def _reasons(rows: pd.DataFrame) -> pd.Series:
+    """Why a row is no quote; empty for one that is."""
+    sessions = _sessions(int(rows["quote_date"].min().year), int(rows["quote_date"].max().year))
+    reason = pd.Series("", index=rows.index, dtype=object)
+    checks = (
+        ("no right", rows["right"].isna()),
+        ("no strike", ~(rows["strike"] > 0.0)),
+        ("expired", rows["expiration"] < rows["quote_date"]),
+        ("negative price", (rows["bid"] < 0.0) | (rows["ask"] < 0.0)),
+        ("crossed", rows["bid"] > rows["ask"]),
+        ("no session", ~rows["quote_date"].isin(pd.DatetimeIndex(sessions))),
+    )
+    for name, wrong in reversed(checks):
+        reason = reason.mask(wrong.fillna(False).astype(bool), name)
+    return reason
+
+
+@lru_cache(maxsize=4)
+def _sessions(first_year: int, last_year: int) -> Days:
+    return days_array(xnys(date(first_year, 1, 1), date(last_year, 12, 31)).days)

@@ -1,0 +1,237 @@
+"""The surface of one underlying and day: a slice an expiry, each with what its quality is.
+
+Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below the one
+before it is fitted again with both forbidden. Where that costs little of the quotes' own width they did not mean it; where it
+costs more they hold an arbitrage: the slice is flagged, and no curve is bent away from its quotes to hide it. What no fit
+makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+import numpy as np
+
+from signals.market.bars import Floats
+from trainer.options.chains.chain import DAYS_A_YEAR, Chain
+from trainer.options.chains.parity import forward_of
+from trainer.options.surface.quotes import Quotes, quotes_of
+from trainer.options.surface.ssvi import Ssvi, fitted_surface
+from trainer.options.surface.svi import LEAST_QUOTES, MOST_SLOPE, Svi, checked, fitted, guaranteed
+from trainer.options.surface.touch import butterflies, calendars
+
+LEAST_DAYS = 2  # a slice of one day is all rounding
+ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
+STRAIN = 0.25  # of a half width: what a repair may cost before the quotes are said to mean the arbitrage
+RESIDUAL_WIDTHS, RESIDUAL_POINTS = 2.0, 0.01  # of a slice's RMSE: twice the half width, or one vol point
+FLOOR_WIDTH = 0.3  # of the median half width: no quote counts as narrower
+TOLERANCE = 1e-9
+
+
+class Flag(StrEnum):
+    """What is wrong with a slice."""
+
+    BUTTERFLY = "butterfly"
+    CALENDAR = "calendar"
+    SLOPE = "slope"
+    RESIDUAL = "residual"
+    FALLBACK = "fallback"
+
+
+class Curve(StrEnum):
+    """Where a slice's curve is from."""
+
+    SVI = "svi"
+    REPAIRED = "repaired"
+    GUARANTEED = "guaranteed"
+    SSVI = "ssvi"
+
+
+@dataclass(frozen=True, eq=False)
+class Smile:
+    """One expiry.
+
+    Attributes
+    ----------
+    expiration : datetime64[D]
+    quotes : Quotes
+    curve : Svi
+        Total variance by k.
+    source : Curve
+    flags : tuple of Flag
+    rmse, half_width : float, annualised volatility
+        Of the curve against mids; median of the quotes' own.
+    inside : float
+        Share of the quotes whose bid and ask hold the curve.
+    """
+
+    expiration: np.datetime64
+    quotes: Quotes
+    curve: Svi
+    source: Curve
+    flags: tuple[Flag, ...]
+    rmse: float
+    half_width: float
+    inside: float
+
+    @property
+    def years(self) -> float:
+        """Time to expiry."""
+        return self.quotes.years
+
+    def volatility(self, k: Floats) -> Floats:
+        """Annualised volatility at ln(K/F), shape of `k`."""
+        found: Floats = np.sqrt(np.maximum(self.curve.w(np.asarray(k, dtype=np.float64)), 0.0) / self.years)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """All usable expiries of one underlying and day, the earliest first; `left_out` says why another is not among them."""
+
+    root: str
+    day: date
+    spot: float
+    smiles: tuple[Smile, ...]
+    prior: Ssvi | None
+    left_out: Mapping[str, str]
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Flags of any slice, each once."""
+        return tuple(dict.fromkeys(flag for smile in self.smiles for flag in smile.flags))
+
+    def smile(self, expiration: np.datetime64) -> Smile | None:
+        """Return the slice of an expiration; None where there is none."""
+        return next((smile for smile in self.smiles if smile.expiration == expiration), None)
+
+    def volatility(self, k: float, years: float) -> float:
+        """Annualised volatility at ln(K/F) and time: total variance is linear between expiries, volatility constant beyond."""
+        times = np.array([smile.years for smile in self.smiles])
+        w = np.array([float(smile.curve.w(np.array(k))) for smile in self.smiles])
+        if years <= times[0] or years >= times[-1]:
+            place = 0 if years <= times[0] else -1
+            return float(np.sqrt(max(w[place], 0.0) / times[place]))
+        return float(np.sqrt(max(float(np.interp(years, times, w)), 0.0) / years))
+
+
+def surface_of(chain: Chain) -> Surface:
+    """Fit the surface of a chain; an expiry that cannot be fitted is left out with its reason."""
+    left_out: dict[str, str] = {}
+    usable: list[tuple[np.datetime64, Quotes, Chain]] = []
+    for expiration, rows in chain.slices():
+        quotes = _usable(rows, chain.years(expiration))
+        if isinstance(quotes, str):
+            left_out[str(expiration)] = quotes
+        else:
+            usable.append((expiration, quotes, rows))
+    prior = fitted_surface([quotes for _, quotes, _ in usable])
+    smiles: list[Smile] = []
+    crossed = calendars([quotes for _, quotes, _ in usable])
+    for place, (expiration, quotes, rows) in enumerate(usable):
+        found = _smile(expiration, quotes, smiles[-1] if smiles else None, prior)
+        at_touch = ([Flag.BUTTERFLY] if butterflies(rows) else []) + ([Flag.CALENDAR] if place in crossed else [])
+        smiles.append(replace(found, flags=tuple(dict.fromkeys((*found.flags, *at_touch)))))
+    return Surface(chain.root, chain.day, chain.spot, tuple(smiles), prior, left_out)
+
+
+def _usable(rows: Chain, years: float) -> Quotes | str:
+    """Return the quotes of an expiry, or why there are none to fit."""
+    if years * DAYS_A_YEAR < LEAST_DAYS - 0.5:
+        return "expires within a day"
+    forward = forward_of(rows, years)
+    if forward is None:
+        return "no forward: too few strikes have a call and a put"
+    quotes = quotes_of(rows, years, forward)
+    return quotes if len(quotes) >= LEAST_QUOTES else f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
+
+
+def _smile(expiration: np.datetime64, quotes: Quotes, before: Smile | None, prior: Ssvi | None) -> Smile:
+    width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
+    fallback = None if prior is None else prior.at(quotes.years)
+    k, deviation, weight = _with_prior(quotes, width, fallback)
+    raw = fitted(k, deviation, weight)
+    flags: list[Flag] = []
+    if raw is None:
+        assert fallback is not None
+        return _judged(expiration, quotes, fallback, Curve.SSVI, [Flag.FALLBACK], before)
+    places, least = _judged_at(quotes, before)
+    negative, below = faults(raw, places, least)
+    curve, source = raw, Curve.SVI
+    if negative or below:
+        repaired = fitted(k, deviation, weight, start=raw, floor=(places, least))
+        if _costs_little(repaired, raw, quotes, width):
+            curve, source = repaired or raw, Curve.REPAIRED
+        else:
+            flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
+    nothing = np.zeros(len(places))
+    if faults(curve, places, nothing)[0]:  # a crossing may stay, flagged; a negative density may not
+        repaired = fitted(k, deviation, weight, start=raw, floor=(places, nothing))
+        curve, source = repaired or raw, Curve.REPAIRED
+        if faults(curve, places, nothing)[0]:
+            sure = guaranteed(raw, quotes.years) if raw.w(places).min() > 0.0 else raw
+            curve, source = (fallback or raw, Curve.SSVI) if faults(sure, places, nothing)[0] else (sure, Curve.GUARANTEED)
+            flags += [Flag.BUTTERFLY, Flag.FALLBACK]
+        elif Flag.BUTTERFLY not in flags and not _costs_little(repaired, raw, quotes, width):
+            flags.append(Flag.BUTTERFLY)
+    return _judged(expiration, quotes, curve, source, flags, before)
+
+
+def _judged(expiration: np.datetime64, quotes: Quotes, curve: Svi, source: Curve, flags: list[Flag], before: Smile | None) -> Smile:
+    """Flag what the chosen curve itself shows, whatever was found on the way to it."""
+    negative, below = faults(curve, *_judged_at(quotes, before))
+    scale = 1.0 / np.sqrt(quotes.years)
+    model = np.sqrt(np.maximum(curve.w(quotes.k), 0.0))
+    rmse = float(np.sqrt(np.mean((model - quotes.deviation) ** 2))) * scale
+    half_width = float(np.median(quotes.half_width)) * scale
+    found = [*flags, *[Flag.BUTTERFLY] * negative, *[Flag.CALENDAR] * below]
+    found += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
+    found += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS))
+    inside = float(np.mean((model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)))
+    return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(found)), rmse, half_width, inside)
+
+
+def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:
+    """Whether a curve has a negative density or variance at the places, and whether it falls below `least` there."""
+    w = curve.w(places)
+    negative = bool((w <= 0.0).any()) or bool((curve.g(places) < -TOLERANCE).any())
+    return negative, bool((w < least * (1.0 - 1e-7)).any())
+
+
+def _judged_at(quotes: Quotes, before: Smile | None) -> tuple[Floats, Floats]:
+    """Places at which a slice is judged, and the total variance of the expiry before where both are; 0 elsewhere."""
+    places = checked(quotes.k)
+    if before is None:
+        return places, np.zeros(len(places))
+    reach = checked(before.quotes.k)
+    inside = (reach >= places[0]) & (reach <= places[-1])
+    places = np.union1d(places, reach[inside])
+    both = (places >= reach[0]) & (places <= reach[-1])
+    return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
+
+
+def _costs_little(repaired: Svi | None, raw: Svi, quotes: Quotes, width: Floats) -> bool:
+    """Whether a repair stays within the quotes' own width of what they say without it, as a root mean square."""
+    if repaired is None:
+        return False
+    strains = [(np.sqrt(np.maximum(one.w(quotes.k), 0.0)) - quotes.deviation) / width for one in (repaired, raw)]
+    mine, theirs = (float(np.sqrt(np.mean(strain**2))) for strain in strains)
+    return mine - theirs <= STRAIN
+
+
+def _with_prior(quotes: Quotes, width: Floats, prior: Svi | None) -> tuple[Floats, Floats, Floats]:
+    """Quotes and their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
+    weight = 1.0 / width**2
+    lacking = ENOUGH_QUOTES - len(quotes)
+    if prior is None or lacking <= 0:
+        return quotes.k, quotes.deviation, weight
+    places = checked(quotes.k)[:: max(1, 120 // lacking)][:lacking]
+    leaned = np.full(len(places), 0.05 * float(np.median(weight)))
+    return (
+        np.concatenate([quotes.k, places]),
+        np.concatenate([quotes.deviation, np.sqrt(np.maximum(prior.w(places), 1e-12))]),
+        np.concatenate([weight, leaned]),
+    )

@@ -1,0 +1,296 @@
+r"""SVI slices: the total implied variance of one expiry as a function of k = ln(K/F).
+
+    w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2))
+
+(Gatheral 2004; Gatheral and Jacquier 2014, "Arbitrage-free SVI volatility surfaces", SIAM J. Financial Math. 5, here GJ.)
+The slopes of its wings are L = b (1 - rho) on the left and R = b (1 + rho) on the right; at most 2 each (Lee 2004). A density
+exists where
+
+    g(k) = (1 - k w'/(2 w))^2 - (w'/2)^2 (1/w + 1/4) + w''/2  >=  0.
+
+`fitted` starts from a grid of (m, sigma), for each of which the best a, L, R solve a linear least squares problem, and goes
+on by Levenberg and Marquardt in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
+(0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from signals.market.bars import Floats
+
+MOST_SLOPE = 2.0
+M_GRID, SIGMA_GRID = 9, 6
+LEAST_QUOTES = 6
+CHECKED_POINTS = 121
+LEAST_W = 1e-10
+FIRST_STEPS, MOST_STEPS, MOST_DAMPING = 4, 60, 1e9
+
+
+@dataclass(frozen=True)
+class Svi:
+    """Raw parameters of a slice."""
+
+    a: float
+    b: float
+    rho: float
+    m: float
+    sigma: float
+
+    def w(self, k: Floats) -> Floats:
+        """Total variance, shape of `k`."""
+        z = k - self.m
+        found: Floats = self.a + self.b * (self.rho * z + np.hypot(z, self.sigma))
+        return found
+
+    def derivatives(self, k: Floats) -> tuple[Floats, Floats]:
+        """W' and w''."""
+        z = k - self.m
+        root = np.hypot(z, self.sigma)
+        return self.b * (self.rho + z / root), self.b * self.sigma**2 / root**3
+
+    def g(self, k: Floats) -> Floats:
+        """Gatheral's g: the density's sign."""
+        return density_sign(k, self.w(k), *self.derivatives(k))
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """L and R."""
+        return self.b * (1.0 - self.rho), self.b * (1.0 + self.rho)
+
+
+@dataclass(frozen=True)
+class JumpWings:
+    """A slice by what traders read off it, at its time t (GJ section 3.3).
+
+    Attributes
+    ----------
+    v, least_v : float
+        Variance a year at the money, and the least one.
+    psi : float
+        Skew at the money.
+    p, c : float
+        Slopes of the wings of puts and calls.
+    """
+
+    v: float
+    psi: float
+    p: float
+    c: float
+    least_v: float
+
+
+def density_sign(k: Floats, w: Floats, first: Floats, second: Floats) -> Floats:
+    """g(k) of total variances w with derivatives; NaN where w is not positive."""
+    w = np.where(w > 0.0, w, np.nan)
+    found: Floats = (1.0 - k * first / (2.0 * w)) ** 2 - 0.25 * first**2 * (1.0 / w + 0.25) + 0.5 * second
+    return found
+
+
+def jump_wings(raw: Svi, t: float) -> JumpWings:
+    """Return the jump-wings parameters of a slice at time t in years.
+
+    Examples
+    --------
+    Vogt's slice (GJ example 3.1) has a butterfly arbitrage:
+
+    >>> found = jump_wings(Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153), 1.0)
+    >>> [round(value, 6) for value in (found.v, found.psi, found.p, found.c, found.least_v)]
+    [0.017426, -0.175211, 0.699738, 1.316798, 0.011625]
+    """
+    root = float(np.hypot(raw.m, raw.sigma))
+    w = raw.a + raw.b * (-raw.rho * raw.m + root)
+    scale = float(np.sqrt(w))
+    return JumpWings(
+        v=w / t,
+        psi=raw.b / (2.0 * scale) * (raw.rho - raw.m / root),
+        p=raw.b * (1.0 - raw.rho) / scale,
+        c=raw.b * (1.0 + raw.rho) / scale,
+        least_v=float(raw.a + raw.b * raw.sigma * np.sqrt(1.0 - raw.rho**2)) / t,
+    )
+
+
+def of_jump_wings(given: JumpWings, t: float) -> Svi:
+    """Return the raw parameters (GJ lemma 3.2)."""
+    w = given.v * t
+    scale = float(np.sqrt(w))
+    b = 0.5 * scale * (given.c + given.p)
+    rho = 1.0 - given.p * scale / b
+    beta = rho - 2.0 * given.psi * scale / b
+    flat = float(np.sqrt(1.0 - rho**2))
+    if abs(beta) < 1e-12:
+        m, sigma = 0.0, (w - given.least_v * t) / (b * (1.0 - flat))
+    else:
+        alpha = float(np.sign(beta) * np.sqrt(1.0 / beta**2 - 1.0))
+        m = (w - given.least_v * t) / (b * (-rho + np.sign(alpha) * np.sqrt(1.0 + alpha**2) - alpha * flat))
+        sigma = alpha * m
+    return Svi(float(given.least_v * t - b * sigma * flat), b, rho, float(m), float(sigma))
+
+
+def guaranteed(raw: Svi, t: float) -> Svi:
+    """Return the slice of the same level, skew and left wing that has no butterfly arbitrage (GJ section 5.1).
+
+    c' = p + 2 psi is positive, since a convex curve is nowhere steeper than its wing.
+
+    Examples
+    --------
+    >>> repaired = jump_wings(guaranteed(Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153), 1.0), 1.0)
+    >>> round(repaired.c, 6), round(repaired.least_v, 6)
+    (0.349316, 0.015482)
+    """
+    known = jump_wings(raw, t)
+    c = known.p + 2.0 * known.psi
+    least = known.v * 4.0 * known.p * c / (known.p + c) ** 2
+    return of_jump_wings(JumpWings(known.v, known.psi, known.p, c, least), t)
+
+
+def fitted(
+    k: Floats, deviation: Floats, weight: Floats, *, start: Svi | None = None, floor: tuple[Floats, Floats] | None = None
+) -> Svi | None:
+    """Fit a slice to total deviations; from `start` above a `floor`, one without butterfly arbitrage that nowhere falls below it.
+
+    Parameters
+    ----------
+    k, deviation, weight : float64, shape (n,)
+        ln(K/F), sigma sqrt(t), and weight of a squared error of the deviation.
+    start : Svi, optional
+        Of a repair, where it begins, in the place of the grid.
+    floor : (float64, float64), shape (q,), optional
+        Places, and total variances that a repair may not fall below; violations and negative densities there are penalised.
+
+    Returns
+    -------
+    Svi or None
+        None with fewer than 6 quotes, or where nothing converges.
+    """
+    if len(k) < LEAST_QUOTES:
+        return None
+    root = np.sqrt(weight / weight.mean())
+
+    def residuals(theta: Floats) -> Floats:
+        return _residuals(theta, k, deviation, root)
+
+    def improved(theta: Floats, steps: int) -> Floats:
+        return _levenberg(residuals, lambda p: _jacobian(p, k, root), theta, steps)
+
+    if floor is not None and start is not None:
+        best = _penalised(_packed(start), k, deviation, root, floor)
+    else:
+        begun = [improved(theta, FIRST_STEPS) for theta in _starts(k, deviation**2, weight)]
+        best = improved(min(begun, key=lambda theta: float(np.sum(residuals(theta) ** 2))), MOST_STEPS)
+    return _unpacked(best) if np.isfinite(best).all() else None
+
+
+def checked(k: Floats, reach: float = 1.5) -> Floats:
+    """Places at which a slice is judged: the quoted range, `reach` times as wide, float64 (121,)."""
+    low, high = float(min(k.min(), 0.0)), float(max(k.max(), 0.0))
+    return np.linspace(reach * low, reach * high, CHECKED_POINTS)
+
+
+Vector = Callable[[Floats], Floats]
+
+
+def _levenberg(residuals: Vector, jacobian: Vector, theta: Floats, steps: int) -> Floats:
+    """Levenberg and Marquardt's method: a step is taken where it lowers the sum of squares, else damped more."""
+    error, damping = residuals(theta), 1e-3
+    cost = float(error @ error)
+    for _ in range(steps):
+        slope = jacobian(theta)
+        normal, downhill = slope.T @ slope, slope.T @ error
+        scale = np.diag(normal).max() * 1e-12 + np.diag(normal)
+        while damping < MOST_DAMPING:
+            moved = theta - np.linalg.solve(normal + damping * np.diag(scale), downhill)
+            following = residuals(moved)
+            gain = cost - float(following @ following)
+            if gain >= 0.0:
+                break
+            damping *= 4.0
+        else:
+            return theta
+        theta, error, cost, damping = moved, following, cost - gain, damping / 6.0
+        if gain <= 1e-7 * cost + 1e-18:
+            return theta
+    return theta
+
+
+def _penalised(theta: Floats, k: Floats, deviation: Floats, root: Floats, floor: tuple[Floats, Floats]) -> Floats:
+    """Raise the price of a violation once more where the first leaves one."""
+    places, least = floor
+    for price in (1e2, 1e4):
+
+        def all_residuals(p: Floats, price: float = price) -> Floats:
+            slice_ = _unpacked(p)
+            w = slice_.w(places)
+            density = density_sign(places, np.maximum(w, LEAST_W), *slice_.derivatives(places))
+            below = np.minimum(np.sqrt(np.maximum(w, 0.0)) - np.sqrt(least) * (1.0 + 1e-4), 0.0)
+            return np.concatenate([_residuals(p, k, deviation, root), price * np.minimum(density - 1e-3, 0.0), 10.0 * price * below])
+
+        theta = least_squares(all_residuals, theta, method="trf", xtol=1e-8, ftol=1e-8, max_nfev=40, x_scale="jac").x
+        slice_ = _unpacked(theta)
+        w = slice_.w(places)
+        if bool((w > LEAST_W).all()) and bool((slice_.g(places) >= 0.0).all()) and bool((w >= least).all()):
+            break
+    return theta
+
+
+def _packed(raw: Svi) -> Floats:
+    left, right = (np.clip(slope / MOST_SLOPE, 1e-6, 1.0 - 1e-6) for slope in raw.slopes)
+    return np.array([raw.a, np.log(left / (1.0 - left)), np.log(right / (1.0 - right)), raw.m, np.log(raw.sigma)])
+
+
+def _unpacked(theta: Floats) -> Svi:
+    left, right = MOST_SLOPE / (1.0 + np.exp(-np.clip(theta[1:3], -40.0, 40.0)))
+    b = 0.5 * (left + right)
+    return Svi(float(theta[0]), float(b), float((right - left) / (left + right)), float(theta[3]), float(np.exp(np.clip(theta[4], -20, 4))))
+
+
+def _residuals(theta: Floats, k: Floats, deviation: Floats, root: Floats) -> Floats:
+    w = _unpacked(theta).w(k)
+    return root * (_root_of(w) - deviation)
+
+
+def _jacobian(theta: Floats, k: Floats, root: Floats) -> Floats:
+    raw = _unpacked(theta)
+    z = k - raw.m
+    away = np.hypot(z, raw.sigma)
+    left, right = raw.slopes
+    columns = (
+        np.ones_like(k),
+        0.5 * (away - z) * left * (1.0 - left / MOST_SLOPE),
+        0.5 * (away + z) * right * (1.0 - right / MOST_SLOPE),
+        -raw.b * (raw.rho + z / away),
+        raw.b * raw.sigma**2 / away,
+    )
+    w = raw.w(k)
+    slope = np.where(w > LEAST_W, 0.5 / np.sqrt(np.maximum(w, LEAST_W)), 0.5 / np.sqrt(LEAST_W))
+    found: Floats = (root * slope)[:, None] * np.stack(columns, axis=1)
+    return found
+
+
+def _root_of(w: Floats) -> Floats:
+    """Square root, continued as a line below 1e-10: a slice that dips under 0 is led back."""
+    floor = np.sqrt(LEAST_W)
+    return np.where(w > LEAST_W, np.sqrt(np.maximum(w, LEAST_W)), floor + (w - LEAST_W) * 0.5 / floor)
+
+
+def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
+    """The two best of a grid of (m, sigma), with a, L, R by weighted least squares, their slopes held to (0, 2)."""
+    reach = max(float(np.ptp(k)), 1e-3)
+    m = np.repeat(np.linspace(k.min() - 0.1 * reach, k.max() + 0.1 * reach, M_GRID), SIGMA_GRID)
+    sigma = np.tile(reach * np.geomspace(0.01, 1.0, SIGMA_GRID), M_GRID)
+    z = k - m[:, None]
+    away = np.hypot(z, sigma[:, None])
+    basis = np.stack([np.ones_like(away), 0.5 * (away - z), 0.5 * (away + z)], axis=2)  # (grid, quotes, 3)
+    scaled = weight / np.maximum(w, LEAST_W)  # an error of w is 2 sqrt(w) times one of the deviation
+    normal = np.einsum("gni,n,gnj->gij", basis, scaled, basis) + 1e-12 * np.eye(3)
+    found = np.linalg.solve(normal, np.einsum("gni,n->gi", basis, scaled * w)[..., None])[..., 0]
+    slopes = np.clip(found[:, 1:], 1e-3, MOST_SLOPE - 1e-3)
+    rest = w - np.einsum("gni,gi->gn", basis[:, :, 1:], slopes)
+    level = (rest * scaled).sum(axis=1) / scaled.sum()
+    cost = ((rest - level[:, None]) ** 2 * scaled).sum(axis=1)
+    picked = np.argsort(cost, kind="stable")[:2]
+    return [np.array([level[i], *np.log(slopes[i] / (MOST_SLOPE - slopes[i])), m[i], np.log(sigma[i])]) for i in picked]
