@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import DAYS_A_YEAR, Chain
+from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.surface.black import greeks, price
 from trainer.options.surface.ssvi import slice_of
 
@@ -56,7 +56,7 @@ class Skew:
 
 def quoted(
     root: str, day: date, spot: float, variance: float, expirations: Sequence[np.datetime64], quoting: Quoting, skew: Skew = Skew()
-) -> Chain:
+) -> OptionChain:
     """Quote a surface whose variance a year at the money is `variance` at every expiry."""
     rows: list[tuple[Any, ...]] = []
     for expiration in expirations:
@@ -75,7 +75,7 @@ def quoted(
     columns = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
     dates, strikes, calls, bids, asks = (column[np.lexsort((columns[2], columns[1], columns[0]))] for column in columns)
     interest = np.round(1000.0 * np.exp(-(((strikes / spot) - 1.0) ** 2) / 0.02))
-    return Chain(root, day, spot, dates, strikes, calls, bids, asks, np.round(0.1 * interest), interest)
+    return OptionChain(root, day, spot, dates, strikes, calls, bids, asks, np.round(0.1 * interest), interest)
 
 
 def _touch(fair: Floats, half: Floats, quoting: Quoting) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ from signals.market.audits import SessionStatus
 from trainer.__main__ import app
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.audit import audit_chain
-from trainer.options.chains.chain import ARRAYS, Chain
+from trainer.options.chains.chain import ARRAYS, OptionChain
 from trainer.options.chains.ingest import ingest_chains
 from trainer.options.chains.store import ChainManifest, read_chains_of, read_manifest_of_chains
 from trainer.options.chains.vendors import read_chains
@@ -27,12 +27,12 @@ DAY, TODAY = date(2020, 3, 2), date(2021, 1, 1)
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
-def chain(day: date = DAY, root: str = "X", days: tuple[int, ...] = (18, 46)) -> Chain:
+def chain(day: date = DAY, root: str = "X", days: tuple[int, ...] = (18, 46)) -> OptionChain:
     expirations = [np.datetime64(DAY) + np.timedelta64(count, "D") for count in days]
     return quoted(root, day, 100.0, 0.04, expirations, Quoting(strikes=25))
 
 
-def frame(given: Chain) -> pd.DataFrame:
+def frame(given: OptionChain) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Quote Date": str(given.day),

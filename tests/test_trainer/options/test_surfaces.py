@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains.chain import Chain
+from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.parity import forward_of
 from trainer.options.chains.store import chains_of
 from trainer.options.chains.vendors import read_chains
@@ -30,7 +30,7 @@ def expirations(*days: int) -> list[np.datetime64]:
     return [np.datetime64(DAY) + np.timedelta64(day, "D") for day in days]
 
 
-def clean(seed: int, days: tuple[int, ...] = (7, 30, 91)) -> tuple[Chain, Skew, float]:
+def clean(seed: int, days: tuple[int, ...] = (7, 30, 91)) -> tuple[OptionChain, Skew, float]:
     rng = np.random.default_rng(seed)
     rho = rng.uniform(-0.8, 0.2)
     skew = Skew(rho, rng.uniform(0.3, 0.95) * 2.0 / (1.0 + abs(rho)), rng.uniform(0.2, 0.5))
@@ -39,7 +39,7 @@ def clean(seed: int, days: tuple[int, ...] = (7, 30, 91)) -> tuple[Chain, Skew, 
     return quoted("X", DAY, rng.uniform(50.0, 3000.0), variance, expirations(*days), quoting, skew), skew, variance
 
 
-def of_curves(curves: dict[int, Svi], half_points: float = 0.003) -> Chain:
+def of_curves(curves: dict[int, Svi], half_points: float = 0.003) -> OptionChain:
     """Quote any curves by days to expiry: forward 100, no interest, half spreads in vol points."""
     rows = []
     for day, curve in curves.items():
@@ -53,7 +53,7 @@ def of_curves(curves: dict[int, Svi], half_points: float = 0.003) -> Chain:
     order = np.lexsort((columns[2], columns[1], columns[0]))
     expiration, strike, is_call, bid, ask = (column[order] for column in columns)
     unknown = np.full(len(strike), np.nan)
-    return Chain("X", DAY, 100.0, expiration, strike, is_call, bid, ask, unknown, unknown)
+    return OptionChain("X", DAY, 100.0, expiration, strike, is_call, bid, ask, unknown, unknown)
 
 
 def is_flagged(surface: Surface, flag: Flag) -> bool:
@@ -129,7 +129,7 @@ def spxw() -> list[Smile]:
     return [smile for chain in real("options_eod_spxw_2018") for smile in surface_of(chain).smiles]
 
 
-def real(*names: str) -> list[Chain]:
+def real(*names: str) -> list[OptionChain]:
     paths = [DATA / f"{name}.parquet" for name in names]
     if not all(path.exists() for path in paths):
         pytest.skip(f"needs {paths[0]}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionStatus
-from trainer.options.chains.chain import Chain
+from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.parity import forward_of, outside
 
 MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
@@ -45,7 +45,7 @@ def splits_of(actions: Iterable[Action]) -> dict[str, tuple[tuple[date, float], 
     return {symbol: tuple(sorted(rows)) for symbol, rows in found.items()}
 
 
-def restated(chain: Chain, forward: float | None, splits: tuple[tuple[date, float], ...]) -> Chain:
+def restated(chain: OptionChain, forward: float | None, splits: tuple[tuple[date, float], ...]) -> OptionChain:
     """Return the chain with its underlying in the strikes' units.
 
     A vendor may deliver the close as it reads after a split, next to the strikes of before. Where forward and close are
@@ -63,7 +63,7 @@ def restated(chain: Chain, forward: float | None, splits: tuple[tuple[date, floa
     return chain
 
 
-def audit_chain(chain: Chain, splits: tuple[tuple[date, float], ...] = ()) -> tuple[Chain, ChainAudit]:
+def audit_chain(chain: OptionChain, splits: tuple[tuple[date, float], ...] = ()) -> tuple[OptionChain, ChainAudit]:
     """Restate the underlying and audit one day."""
     good, poor, nearest = 0, [], None
     for expiration, rows in chain.slices():
@@ -84,7 +84,7 @@ def audit_chain(chain: Chain, splits: tuple[tuple[date, float], ...] = ()) -> tu
     return chain, ChainAudit(chain.root, chain.day, status, reasons, len(chain.expirations), int(np.isfinite(chain.mid).sum()))
 
 
-def _verdict(chain: Chain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:
+def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:
     if not np.isfinite(chain.bid).any():
         return SessionStatus.RED, ("no quotes",)
     if forward is not None and chain.spot > 0.0 and abs(np.log(chain.spot / forward)) > MOST_GAP:

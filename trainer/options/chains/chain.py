@@ -16,7 +16,7 @@ ARRAYS = ("expiration", "strike", "is_call", "bid", "ask", "volume", "open_inter
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class OptionChain:
     """One underlying and day; rows in the order of expiration, strike, put before call.
 
     Attributes
@@ -62,11 +62,11 @@ class Chain:
         found = np.unique(self.expiration)
         return found[found > np.datetime64(self.day, "D")]
 
-    def where(self, chosen: NDArray[np.bool_]) -> Chain:
+    def where(self, chosen: NDArray[np.bool_]) -> OptionChain:
         """Return the rows that are `chosen`."""
         return replace(self, **{name: getattr(self, name)[chosen] for name in ARRAYS})
 
-    def of(self, expiration: np.datetime64) -> Chain:
+    def of(self, expiration: np.datetime64) -> OptionChain:
         """Return the rows of one expiration."""
         return self.where(self.expiration == expiration)
 
@@ -74,7 +74,7 @@ class Chain:
         """Calendar time to an expiration, in years of 365 days."""
         return float((expiration - np.datetime64(self.day, "D")) / np.timedelta64(1, "D")) / DAYS_A_YEAR
 
-    def slices(self) -> Iterator[tuple[np.datetime64, Chain]]:
+    def slices(self) -> Iterator[tuple[np.datetime64, OptionChain]]:
         """Yield every later expiration with its rows."""
         for expiration in self.expirations:
             yield expiration, self.of(expiration)

@@ -11,7 +11,7 @@ from signals.market.actions import Action
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.audit import audit_chain, splits_of
-from trainer.options.chains.chain import Chain
+from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.store import ChainManifest, chains_of, read_chains_of, read_manifest_of_chains, write_chains
 from trainer.options.chains.vendors import read_chains
 
@@ -45,7 +45,7 @@ def ingest_chains(
     audits = {(audit.root, audit.day): audit for _, audit in judged}
     if add:
         known = read_manifest_of_chains(folder)
-        before: dict[tuple[str, date], Chain] = {
+        before: dict[tuple[str, date], OptionChain] = {
             (chain.root, chain.day): chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True)
         }
         note(f"{len(before.keys() & chains.keys())} days were delivered before and are replaced")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import Chain
+from trainer.options.chains.chain import OptionChain
 
 NEAR, LEAST_PAIRS, FEW_PAIRS = 0.04, 6, 3  # of the money, as a fraction; pairs of call and put
 RATES = (-0.05, 0.20)
@@ -41,7 +41,7 @@ class Forward:
     pairs: int
 
 
-def forward_of(chain: Chain, years: float) -> Forward | None:
+def forward_of(chain: OptionChain, years: float) -> Forward | None:
     """Return the forward that the pairs of one expiry agree on; None with fewer than 3 of them."""
     strike, call, put = pairs_of(chain)
     if len(strike) < FEW_PAIRS:
@@ -66,7 +66,7 @@ def forward_of(chain: Chain, years: float) -> Forward | None:
     return Forward(value, discount, float(np.median(residual)), float(np.median(width[near])), len(strike))
 
 
-def pairs_of(chain: Chain) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def pairs_of(chain: OptionChain) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Strikes of one expiry with a two-sided call and put, and the rows of both."""
     quoted = (chain.bid > 0.0) & (chain.ask >= chain.bid)
     calls, puts = np.flatnonzero(quoted & chain.is_call), np.flatnonzero(quoted & ~chain.is_call)
@@ -74,7 +74,7 @@ def pairs_of(chain: Chain) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]
     return strike, calls[first], puts[second]
 
 
-def outside(chain: Chain, forward: float) -> NDArray[np.int64]:
+def outside(chain: OptionChain, forward: float) -> NDArray[np.int64]:
     """Rows of one expiry that are out of the money and two-sided, with a spread of at most 60 % of the mid."""
     beyond = np.where(chain.is_call, chain.strike >= forward, chain.strike < forward)
     with np.errstate(invalid="ignore", divide="ignore"):

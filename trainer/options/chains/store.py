@@ -30,7 +30,7 @@ from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
 from signals.text.wording import reason_of
 from trainer.options.chains.audit import ChainAudit
-from trainer.options.chains.chain import ARRAYS, Chain
+from trainer.options.chains.chain import ARRAYS, OptionChain
 
 FOLDER, MANIFEST, QUARANTINE = "options", "manifest.json", "quarantine.parquet"
 
@@ -65,11 +65,11 @@ class ChainManifest:
         return {audit.day: audit.status for audit in self.audits if audit.root == root}
 
 
-def chains_of(rows: pd.DataFrame) -> Iterator[Chain]:
+def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
     """Yield the chain of every underlying and day of rows in the order of their key."""
     for (root, day), part in rows.groupby(["root", "quote_date"], sort=True):
         part = part.sort_values(["expiration", "strike", "right"], ascending=[True, True, False], kind="stable")
-        yield Chain(
+        yield OptionChain(
             str(root),
             pd.Timestamp(str(day)).date(),
             float(part["underlying"].iloc[0]),
@@ -81,7 +81,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[Chain]:
 
 
 def write_chains(
-    folder: Path, chains: Sequence[Chain], audits: Sequence[ChainAudit], *, vendor: str, quarantine: pd.DataFrame | None = None
+    folder: Path, chains: Sequence[OptionChain], audits: Sequence[ChainAudit], *, vendor: str, quarantine: pd.DataFrame | None = None
 ) -> ChainManifest:
     """Write chains, in the order of underlying and day, as the folder's content and return its manifest."""
     files = []
@@ -112,7 +112,7 @@ def read_manifest_of_chains(folder: Path) -> ChainManifest:
         raise BadDataset(f"no option chains can be read: {reason_of(error)}", where=str(path), fix=fix) from None
 
 
-def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[Chain, ...]:
+def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[OptionChain, ...]:
     """Return the chains of an underlying in the order of days, the RED ones only `with_red`.
 
     Raises
@@ -134,7 +134,7 @@ def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: b
     return tuple(chain for chain in chains_of(frame) if with_red or status.get(chain.day) is not SessionStatus.RED)
 
 
-def _parquet(chains: Sequence[Chain]) -> bytes:
+def _parquet(chains: Sequence[OptionChain]) -> bytes:
     columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
     columns["right"] = np.where(columns.pop("is_call"), "C", "P")
     lengths = [len(chain) for chain in chains]

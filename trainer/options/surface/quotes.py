@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import Chain
+from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.parity import Forward, outside
 from trainer.options.surface.black import implied_deviation
 
@@ -19,7 +19,7 @@ MOST_DEVIATIONS = 6.0
 
 
 @dataclass(frozen=True, eq=False)
-class Quotes:
+class SmileQuotes:
     """Usable out-of-the-money quotes of one expiry, float64 (n,) in the order of k.
 
     Attributes
@@ -47,7 +47,7 @@ class Quotes:
         return 0.5 * (self.high - self.low)
 
 
-def quotes_of(chain: Chain, years: float, forward: Forward) -> Quotes:
+def quotes_of(chain: OptionChain, years: float, forward: Forward) -> SmileQuotes:
     """Return the usable out-of-the-money quotes of one expiry.
 
     Two-sided, spread at most 60 % of the mid, bid and ask inside the bounds of no arbitrage, and within 6 standard
@@ -62,4 +62,4 @@ def quotes_of(chain: Chain, years: float, forward: Forward) -> Quotes:
         at_money = mid[known][int(np.argmin(np.abs(k[known])))]
         known &= np.abs(k) <= MOST_DEVIATIONS * at_money
     order = np.flatnonzero(known)[np.argsort(k[known], kind="stable")]
-    return Quotes(years, forward, strike[order], k[order], mid[order], low[order], high[order])
+    return SmileQuotes(years, forward, strike[order], k[order], mid[order], low[order], high[order])

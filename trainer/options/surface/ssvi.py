@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from signals.market.bars import Floats
-from trainer.options.surface.quotes import Quotes
+from trainer.options.surface.quotes import SmileQuotes
 from trainer.options.surface.svi import Svi
 
 MOST_ETA = 2.0
@@ -49,7 +49,7 @@ def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
     return Svi(0.5 * theta * flat**2, 0.5 * theta * phi, rho, -rho / phi, flat / phi)
 
 
-def fitted_surface(slices: Sequence[Quotes]) -> Ssvi | None:
+def fitted_surface(slices: Sequence[SmileQuotes]) -> Ssvi | None:
     """Fit a surface to the quotes of several expiries in their order, each expiry counted alike; None without quotes."""
     known = [quotes for quotes in slices if len(quotes)]
     if not known:

@@ -16,9 +16,9 @@ from enum import StrEnum
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import DAYS_A_YEAR, Chain
+from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.chains.parity import forward_of
-from trainer.options.surface.quotes import Quotes, quotes_of
+from trainer.options.surface.quotes import SmileQuotes, quotes_of
 from trainer.options.surface.ssvi import Ssvi, fitted_surface
 from trainer.options.surface.svi import LEAST_QUOTES, MOST_SLOPE, Svi, checked, fitted, guaranteed
 from trainer.options.surface.touch import butterflies, calendars
@@ -57,7 +57,7 @@ class Smile:
     Attributes
     ----------
     expiration : datetime64[D]
-    quotes : Quotes
+    quotes : SmileQuotes
     curve : Svi
         Total variance by k.
     source : Curve
@@ -69,7 +69,7 @@ class Smile:
     """
 
     expiration: np.datetime64
-    quotes: Quotes
+    quotes: SmileQuotes
     curve: Svi
     source: Curve
     flags: tuple[Flag, ...]
@@ -118,10 +118,10 @@ class Surface:
         return float(np.sqrt(max(float(np.interp(years, times, w)), 0.0) / years))
 
 
-def surface_of(chain: Chain) -> Surface:
+def surface_of(chain: OptionChain) -> Surface:
     """Fit the surface of a chain; an expiry that cannot be fitted is left out with its reason."""
     left_out: dict[str, str] = {}
-    usable: list[tuple[np.datetime64, Quotes, Chain]] = []
+    usable: list[tuple[np.datetime64, SmileQuotes, OptionChain]] = []
     for expiration, rows in chain.slices():
         quotes = _usable(rows, chain.years(expiration))
         if isinstance(quotes, str):
@@ -138,7 +138,7 @@ def surface_of(chain: Chain) -> Surface:
     return Surface(chain.root, chain.day, chain.spot, tuple(smiles), prior, left_out)
 
 
-def _usable(rows: Chain, years: float) -> Quotes | str:
+def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:
     """Return the quotes of an expiry, or why there are none to fit."""
     if years * DAYS_A_YEAR < LEAST_DAYS - 0.5:
         return "expires within a day"
@@ -149,7 +149,7 @@ def _usable(rows: Chain, years: float) -> Quotes | str:
     return quotes if len(quotes) >= LEAST_QUOTES else f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
 
 
-def _smile(expiration: np.datetime64, quotes: Quotes, before: Smile | None, prior: Ssvi | None) -> Smile:
+def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Ssvi | None) -> Smile:
     width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
     fallback = None if prior is None else prior.at(quotes.years)
     k, deviation, weight = _with_prior(quotes, width, fallback)
@@ -180,7 +180,7 @@ def _smile(expiration: np.datetime64, quotes: Quotes, before: Smile | None, prio
     return _judged(expiration, quotes, curve, source, flags, before)
 
 
-def _judged(expiration: np.datetime64, quotes: Quotes, curve: Svi, source: Curve, flags: list[Flag], before: Smile | None) -> Smile:
+def _judged(expiration: np.datetime64, quotes: SmileQuotes, curve: Svi, source: Curve, flags: list[Flag], before: Smile | None) -> Smile:
     """Flag what the chosen curve itself shows, whatever was found on the way to it."""
     negative, below = faults(curve, *_judged_at(quotes, before))
     scale = 1.0 / np.sqrt(quotes.years)
@@ -201,7 +201,7 @@ def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:
     return negative, bool((w < least * (1.0 - 1e-7)).any())
 
 
-def _judged_at(quotes: Quotes, before: Smile | None) -> tuple[Floats, Floats]:
+def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Floats]:
     """Places at which a slice is judged, and the total variance of the expiry before where both are; 0 elsewhere."""
     places = checked(quotes.k)
     if before is None:
@@ -213,7 +213,7 @@ def _judged_at(quotes: Quotes, before: Smile | None) -> tuple[Floats, Floats]:
     return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
 
 
-def _costs_little(repaired: Svi | None, raw: Svi, quotes: Quotes, width: Floats) -> bool:
+def _costs_little(repaired: Svi | None, raw: Svi, quotes: SmileQuotes, width: Floats) -> bool:
     """Whether a repair stays within the quotes' own width of what they say without it, as a root mean square."""
     if repaired is None:
         return False
@@ -222,8 +222,8 @@ def _costs_little(repaired: Svi | None, raw: Svi, quotes: Quotes, width: Floats)
     return mine - theirs <= STRAIN
 
 
-def _with_prior(quotes: Quotes, width: Floats, prior: Svi | None) -> tuple[Floats, Floats, Floats]:
-    """Quotes and their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
+def _with_prior(quotes: SmileQuotes, width: Floats, prior: Svi | None) -> tuple[Floats, Floats, Floats]:
+    """SmileQuotes and their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
     weight = 1.0 / width**2
     lacking = ENOUGH_QUOTES - len(quotes)
     if prior is None or lacking <= 0:

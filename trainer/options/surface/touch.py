@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import Chain
-from trainer.options.surface.quotes import Quotes
+from trainer.options.chains.chain import OptionChain
+from trainer.options.surface.quotes import SmileQuotes
 
 CENT = 0.01
 
 
-def butterflies(chain: Chain) -> int:
+def butterflies(chain: OptionChain) -> int:
     """Count the verticals and butterflies of one expiry that pay their buyer; neighbouring strikes of one right.
 
     Examples
@@ -23,7 +23,7 @@ def butterflies(chain: Chain) -> int:
     >>> from datetime import date
     >>> n, day = np.full(3, np.nan), np.full(3, np.datetime64("2018-03-16"))
     >>> price = np.array([12.0, 9.0, 2.0])
-    >>> butterflies(Chain("X", date(2018, 2, 1), 101.0, day, np.array([90.0, 100, 110]), np.ones(3, bool), price, price, n, n))
+    >>> butterflies(OptionChain("X", date(2018, 2, 1), 101.0, day, np.array([90.0, 100, 110]), np.ones(3, bool), price, price, n, n))
     1
     """
     found = 0
@@ -39,7 +39,7 @@ def butterflies(chain: Chain) -> int:
     return found
 
 
-def calendars(slices: Sequence[Quotes]) -> frozenset[int]:
+def calendars(slices: Sequence[SmileQuotes]) -> frozenset[int]:
     """Numbers of the slices whose ask is, at some k, below the bid of the slice before: its total variance would fall in time."""
     found = set()
     for number in range(1, len(slices)):
