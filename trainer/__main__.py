@@ -22,6 +22,7 @@ from trainer.commands import (
     frontier,
     init,
     lineage,
+    minutes,
     option_chains,
     promotion,
     scoring,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 init.register(app)
 data.register(app)
+minutes.register(app)
 deliveries.register(app)
 download.register(app)
 bundles.register(app)

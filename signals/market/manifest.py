@@ -52,6 +52,8 @@ class FileRole(StrEnum):
     FINDINGS = "findings"
     REVISIONS = "revisions"
     SPREADS = "spreads"
+    MINUTES = "minutes"  # rows of one symbol and month
+    MINUTE_SESSIONS = "minute_sessions"  # quality, contract and night of every symbol and session of them
     RAW = "raw"
 
 

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from signals.errors import InvariantBroken, NotASession
@@ -153,14 +153,20 @@ class Calendar:
 
 
 def xnys(first: date, last: date) -> Calendar:
-    """Sessions of the New York Stock Exchange in [first, last], from exchange_calendars.
+    """Sessions of the New York Stock Exchange in [first, last]; see `exchange`."""
+    return exchange("XNYS", first, last)
+
+
+@lru_cache(maxsize=64)
+def exchange(name: str, first: date, last: date) -> Calendar:
+    """Sessions in [first, last] of the exchange that exchange_calendars knows by `name`: XNYS, CMES, 24/7.
 
     Imported lazily: the library brings pandas, which the device's scoring path does without.
 
     Raises
     ------
     NotASession
-        A year for which no calendar can be made.
+        A year for which no calendar can be made, or no such exchange.
     """
     if not FIRST_YEAR <= first.year <= last.year <= LAST_YEAR:
         raise NotASession(
@@ -174,11 +180,14 @@ def xnys(first: date, last: date) -> Calendar:
     with warnings.catch_warnings():
         # exchange_calendars 4.13 reads Series.values of zoned columns, which pandas 3.1 announces to change
         warnings.simplefilter("ignore", DeprecationWarning)
-        table = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=last.isoformat()).schedule
+        try:
+            table = exchange_calendars.get_calendar(name, start=first.isoformat(), end=last.isoformat()).schedule
+        except exchange_calendars.errors.InvalidCalendarName:
+            raise NotASession(f"no exchange {name!r}", where="--calendar", fix="Name one of exchange_calendars: XNYS, CMES, 24/7") from None
     opens: Sequence[pd.Timestamp] = list(table["open"])
     closes: Sequence[pd.Timestamp] = list(table["close"])
     return Calendar(
-        "XNYS",
+        name,
         tuple(
             Session(day.date(), opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
             for day, opened, closed in zip(table.index, opens, closes, strict=True)

@@ -1,16 +1,17 @@
-"""Places bars of one instrument, given by their END, on the grid of its sessions."""
+"""Places bars of one instrument, given by their END, on the grid of its sessions, and makes minute bars of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import BadBars
+from signals.errors import BadBars, DataNotUsable
 from signals.market.bars import Days, Floats
-from signals.minutes.bars import Counts, Flags
+from signals.minutes.bars import PRICES, QUOTES, Counts, Flags, MinuteBars
+from signals.minutes.quiet import MAX_MISSING, MAX_QUIET_MINUTES, carried
 
 Ends = NDArray[np.datetime64]
 
@@ -64,3 +65,55 @@ class SessionGrid:
         has = np.zeros(len(self.sessions) * width, dtype=bool)
         has[flat] = True
         return grids, has.reshape(-1, width)
+
+
+def minute_bars(
+    symbol: str,
+    grid: SessionGrid,
+    ends: Ends,
+    columns: Mapping[str, Floats],
+    *,
+    length: int = 1,
+    steps: Floats | None = None,
+    max_quiet: int = MAX_QUIET_MINUTES,
+    max_missing: float = MAX_MISSING,
+) -> MinuteBars:
+    """Return the bars of one instrument from rows (END, columns); sessions that miss more than `max_missing` are absent.
+
+    Parameters
+    ----------
+    ends : datetime64[m], shape (n,), UTC
+    columns : mapping of name to float64, shape (n,)
+        `open`, `high`, `low`, `close`, `volume`, and quotes; prices NaN where there was a quote and no trade.
+    steps : float64, shape (S,), optional
+        What a session's first price over the last one before it is to be multiplied by to be growth: what splits, dividends
+        and changes of the contract take from a price. 1 where absent.
+
+    Raises
+    ------
+    DataNotUsable
+        No session is usable.
+    """
+    grids, _ = grid.placed(ends, columns, length)
+    filled = carried({name: grids[name] for name in (*PRICES, "volume")}, grid.minutes, length=length, most=max_quiet)
+    usable = (filled.share(grid.minutes) <= max_missing) & filled.traded.any(axis=1)
+    if not usable.any():
+        raise DataNotUsable(
+            f"no session of {symbol} has minutes enough", where=f"{len(usable)} sessions", fix="Ingest better minutes, or use other hours"
+        )
+    each = np.ones(len(usable)) if steps is None else steps
+    step = np.array([np.prod(part) for part in np.split(each, np.flatnonzero(usable) + 1)[:-1]], dtype=np.float64)
+    bars = MinuteBars(
+        symbol=symbol,
+        sessions=grid.sessions[usable],
+        opens=grid.opens[usable],
+        minutes=grid.minutes[usable],
+        **{name: filled.grids[name][usable] for name in (*PRICES, "volume")},
+        traded=filled.traded[usable],
+        overnight=np.full(int(usable.sum()), np.nan),
+        quotes={name: grids[name][usable] for name in QUOTES if name in grids},
+        length=length,
+    )
+    overnight = np.full(len(step), np.nan)
+    overnight[1:] = step[1:] * bars.first_open[1:] / bars.last_close[:-1] - 1.0
+    return replace(bars, overnight=overnight)

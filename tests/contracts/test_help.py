@@ -81,5 +81,6 @@ OTHERWISE = {
     ("trainer", "history", "--sleeve"),  # filters
     ("trainer", "stack", "--seed"),
     ("trainer", "generate", "--seed"),
+    ("trainer", "generate-minutes", "--seed"),
     ("trainer", "rollback", "--keys"),  # its root key is needed
 }

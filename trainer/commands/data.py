@@ -24,6 +24,7 @@ from signals.text.plain_text import clean
 from signals.text.progress import progress
 from trainer.clock import now
 from trainer.commands.defaults import announce, is_a_person_there, workspace_of
+from trainer.commands.minutes import keep
 from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day
 from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
@@ -37,7 +38,8 @@ from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
-from trainer.curation.vendors.mapping import read_mapping
+from trainer.curation.minutes.ingest import MinuteTerms
+from trainer.curation.vendors.mapping import Label, read_mapping
 from trainer.publishing.dataset import Signer, sign_in_place
 from trainer.publishing.dataset import publish_data as publish_dataset
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
@@ -76,6 +78,14 @@ def ingest(
         ),
     ] = None,
     universe: Annotated[Path | None, typer.Option(help="Membership by date: symbol, start, end, known_at.")] = None,
+    minutes: Annotated[
+        list[Path],
+        typer.Option(help="Minutes or ticks to keep: time, symbol (or root, contract), open, high, low, close, volume; quotes optional."),
+    ] = [],  # noqa: B006  # typer's way to say none
+    calendar: Annotated[str, typer.Option(help="Exchange of the minutes: XNYS, CME, 24h.")] = "XNYS",
+    zone: Annotated[str, typer.Option(help="Zone of minutes that name none.", show_default="what the file shows")] = "",
+    label: Annotated[Label | None, typer.Option(help="Which end of a minute its time marks.", show_default="what the file shows")] = None,
+    daily: Annotated[Path | None, typer.Option(help="Dataset of daily bars whose splits and dividends the minutes' nights have.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
     to: Annotated[
         Path | None,
@@ -104,11 +114,18 @@ def ingest(
     what was understood is a NOTE, and a mapping overrides it. The folder of `trainer download` is one delivery of bars,
     actions and universe.
 
+    With --minutes the file's minutes are kept, in sessions of the exchange, audited by symbol and session.
+
+    Example: trainer ingest --minutes es.parquet --calendar CME --to var/data/es
     Example: trainer ingest --bars prices.parquet --actions actions.parquet --basis raw --to var/data/us
     Example: trainer ingest --bars download --to var/data/us
     Example: trainer ingest --add --bars tuesday.csv --known-at 2024-03-05 --to var/data/us
     """
-    to = to or _dataset_to_write(workspace_of(context), bars, name, add=add)
+    to = to or _dataset_to_write(workspace_of(context), bars or next(iter(minutes), None), name, add=add)
+    if minutes:
+        terms_of_minutes = MinuteTerms(calendar, zone, label, symbol, basis or PriceBasis.RAW, name, daily, is_added=add)
+        keep(minutes, to, terms_of_minutes, as_json=as_json)
+        return
     settings = read_config(config)
     settings = settings.model_copy(
         update={"min_symbols": max(min_symbols, settings.min_symbols), "all_assets": all_assets or settings.all_assets}

@@ -11,8 +11,8 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -87,7 +87,8 @@ class DatasetContent:
 
     `bars` follows BARS_SCHEMA and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
     schemas; `universe` is None where membership is not known, `revisions` and `spreads` where there are none.
-    `known_at` is the day of a view of the past, `universe_why` says what `survivorship` rests on.
+    `known_at` is the day of a view of the past, `universe_why` says what `survivorship` rests on. `minutes` are the tables of
+    minute bars by the start of their path, each with a column `session`, `minute_sessions` what is known of their sessions.
     """
 
     name: str
@@ -109,6 +110,8 @@ class DatasetContent:
     revisions: pa.Table | None = None
     spreads: pa.Table | None = None
     known_at: date | None = None
+    minutes: Mapping[str, pa.Table] = field(default_factory=dict)
+    minute_sessions: pa.Table | None = None
 
 
 def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[KeptDelivery, ...] = ()) -> Manifest:
@@ -226,11 +229,15 @@ def _files(content: DatasetContent, deliveries: tuple[KeptDelivery, ...]) -> Ite
         (FileRole.UNIVERSE, content.universe, "start"),
         (FileRole.REVISIONS, content.revisions, "date"),
         (FileRole.SPREADS, content.spreads, "session"),
+        (FileRole.MINUTE_SESSIONS, content.minute_sessions, "session"),
     ]
     for role, side, column in tables:
         if side is not None:
             payload = parquet_bytes(side)
             yield _record(f"{role}_{{}}.parquet", payload, side.num_rows, role, *_span(side, column)), payload
+    for start, table in content.minutes.items():
+        payload = parquet_bytes(table)
+        yield _record(f"{start}_{{}}.parquet", payload, table.num_rows, FileRole.MINUTES, *_span(table, "session")), payload
     for delivery in deliveries:
         name = delivery.name.replace("{", "_").replace("}", "_")
         yield _record(f"raw/{{}}-{name}", delivery.content, delivery.rows, FileRole.RAW, None, None), delivery.content

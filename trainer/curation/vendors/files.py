@@ -46,13 +46,17 @@ LEAST_NAMES = 2  # of ours in a line that is a header
 # What vendors and tools call our columns, folded by `fold`.
 ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "date": ("timestamp", "datetime", "tradedate", "windowstart", "t", "day", "datum"),
-    "time": ("timestamp", "datetime", "windowstart", "t"),
+    "time": ("timestamp", "datetime", "windowstart", "t", "ts"),
     "symbol": ("ticker", "sym", "name"),
     "open": ("o", "openprice", "eröffnung"),
     "high": ("h", "highprice", "hoch"),
     "low": ("l", "lowprice", "tief"),
     "close": ("c", "closeprice", "closelast", "schluss", "schlusskurs"),
     "volume": ("vol", "v", "totalvolume", "volumen"),
+    "bid": ("bidclose", "closebid"),
+    "ask": ("askclose", "closeask"),
+    "price": ("last", "tradeprice"),
+    "size": ("qty", "quantity", "tradesize"),
     "adj_close": ("adjclose", "adjustedclose", "closeadj"),
     "effective": ("exdate", "effectivedate"),
     "start": ("startdate",),

@@ -1,0 +1,229 @@
+"""Minutes that are kept: labels, zones, sessions, quarantine, rolls, ticks, and the invented instrument."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from signals.errors import BadBars, DataNotUsable, FixInput, UnknownSymbol
+from signals.market.dataset import FileRole, read_manifest, read_table
+from signals.market.sessions import exchange
+from signals.minutes.bars import MinuteBars
+from signals.minutes.hours import Hours, grid_of
+from trainer.__main__ import app
+from trainer.curation.generated.minutes import GeneratedMinutes, generate_minutes
+from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
+from trainer.curation.vendors.mapping import Label
+from trainer.samples.minutes import load_minutes
+
+DATA = Path("../shared/data")
+END = date(2025, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def invented() -> GeneratedMinutes:
+    """Twelve sessions around Thanksgiving, with its half day."""
+    return generate_minutes(3, 12, end=END)
+
+
+def frame_of(invented: GeneratedMinutes) -> pd.DataFrame:
+    return invented.table().to_pandas()
+
+
+def ingested(tmp_path: Path, frame: pd.DataFrame, name: str = "m", calendar: str = "XNYS", **terms: object) -> Path:
+    file = tmp_path / f"{name}.parquet"
+    frame.to_parquet(file)
+    ingest_minutes([file], tmp_path / name, MinuteTerms(calendar, **terms))  # type: ignore[arg-type]
+    return tmp_path / name
+
+
+def loaded(folder: Path, symbol: str = "GEN", hours: Hours = Hours.RTH) -> MinuteBars:
+    return load_minutes(folder, read_manifest(folder), symbol, hours)
+
+
+def sessions_table(folder: Path) -> pd.DataFrame:
+    return read_table(folder, read_manifest(folder).of_role(FileRole.MINUTE_SESSIONS)[0]).to_pandas()
+
+
+def test_what_was_invented_is_what_is_loaded_half_day_included(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    bars = loaded(ingested(tmp_path, frame_of(invented)))
+    assert bars.sessions.tolist() == invented.grid.sessions.tolist()
+    assert bars.minutes[bars.sessions == np.datetime64("2025-11-28")].tolist() == [210]
+    np.testing.assert_array_equal(bars.close, invented.bars["close"])
+    np.testing.assert_allclose(bars.overnight[1:], bars.first_open[1:] / bars.last_close[:-1] - 1.0, rtol=1e-15)
+    manifest = read_manifest(tmp_path / "m")
+    assert {str(audit.status) for audit in manifest.audits} == {"GREEN"}
+    assert len(manifest.of_role(FileRole.MINUTES)) == 2  # a file a symbol and month
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+@pytest.mark.parametrize("label", [Label.START, Label.END])
+def test_label_and_zone_are_read_from_the_file(tmp_path: Path, invented: GeneratedMinutes, zone: str, label: Label) -> None:
+    frame = frame_of(invented)
+    start = pd.Timedelta(minutes=1 if label is Label.START else 0)
+    frame["time"] = (frame["time"] - start).dt.tz_convert(zone).dt.tz_localize(None)
+    np.testing.assert_array_equal(loaded(ingested(tmp_path, frame)).close, invented.bars["close"])
+
+
+def test_a_file_that_does_not_show_its_label_is_refused(tmp_path: Path) -> None:
+    times = pd.date_range("2024-01-02 00:00", "2024-01-04 00:00", freq="min", tz="UTC")
+    frame = pd.DataFrame({"time": times, "symbol": "B", "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
+    with pytest.raises(BadBars, match="does not show whether its times mark"):
+        ingested(tmp_path, frame, calendar="24h")
+    bars = loaded(ingested(tmp_path, frame[1:], calendar="24h", name="said"), "B", Hours.BOTH)
+    assert bars.minutes.tolist() == [1440, 1440] and bars.close.shape == (2, 1440)
+
+
+def test_ingesting_the_same_twice_changes_nothing_and_added_rows_revise(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    frame = frame_of(invented)
+    folder = ingested(tmp_path, frame)
+    assert read_manifest(ingested(tmp_path, frame)).version == 1
+    changed = frame.tail(1).assign(close=frame["low"].iloc[-1])
+    changed.to_parquet(tmp_path / "more.parquet")
+    ingest_minutes([tmp_path / "more.parquet"], folder, MinuteTerms("XNYS", label=Label.END, is_added=True))
+    assert read_manifest(folder).version == 2
+    assert loaded(folder).close[-1, 389] == frame["low"].iloc[-1]
+
+
+def test_rows_that_cannot_be_true_are_quarantined_with_their_reason(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    frame = frame_of(invented)
+    frame.loc[10, "low"] = frame.loc[10, "close"] + 1.0
+    frame.loc[20, "volume"] = -1.0
+    frame.loc[30, ["open", "high", "low", "close"]] = 0.0
+    twice = frame.iloc[[40]].assign(close=frame["low"].iloc[40])
+    late = frame.iloc[[50]].assign(time=frame["time"].iloc[0].normalize() + pd.Timedelta(hours=3))
+    folder = ingested(tmp_path, pd.concat([frame, twice, late]), label=Label.END)
+    manifest = read_manifest(folder)
+    held = read_table(folder, manifest.of_role(FileRole.QUARANTINE)[0]).to_pandas()
+    assert sorted(held["reasons"]) == [
+        "a price is not positive",
+        "a volume is negative",
+        "another bar of the same minute",
+        "outside of the sessions",
+        "the range does not hold open and close",
+    ]
+    assert str(manifest.audits[0].status) == "AMBER" and manifest.audits[0].quarantined == 5
+    first = loaded(folder)
+    assert not first.traded[0, [10, 20, 30]].any() and first.close[0, 10] == first.close[0, 9]  # no trade: the price stays
+
+
+def test_a_session_that_misses_more_than_two_percent_is_red_and_absent(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    frame = frame_of(invented)
+    day = frame["time"].dt.date
+    third, fourth = sorted(set(day))[2:4]
+    hole = (day == third) & frame["time"].dt.strftime("%H:%M").between("15:00", "15:45")
+    quiet = (day == fourth) & frame["time"].dt.strftime("%H:%M").between("15:00", "15:15")
+    folder = ingested(tmp_path, frame[~(hole | quiet)])
+    status = sessions_table(folder).set_index("session")["status"]
+    assert status[third] == "RED" and status[fourth] == "GREEN"  # 46 minutes are a hole, 16 are quiet
+    bars = loaded(folder)
+    assert third not in bars.sessions.astype(object).tolist()
+    at = bars.sessions.astype(object).tolist().index(fourth)
+    assert bars.overnight[at] == bars.first_open[at] / bars.last_close[at - 1] - 1.0
+    with pytest.raises(UnknownSymbol, match="Name one of: GEN"):
+        loaded(folder, "OTHER")
+    with pytest.raises(DataNotUsable, match="no session of GEN"):
+        loaded(folder, hours=Hours.ETH)
+
+
+def contracts(days: list[str]) -> pd.DataFrame:
+    """Two contracts: the near one trades more until the second day, then the far one; the far one costs 10 % more."""
+    rows = []
+    for number, day in enumerate(days):
+        for contract, price, volume in (("202403", 100.0, 50 if number < 2 else 5), ("202406", 110.0, 20)):
+            times = pd.date_range(f"{day} 13:30", f"{day} 19:59", freq="min")
+            rows.append(pd.DataFrame({"time": times, "root": "ES", "contract": contract, "close": price + number, "volume": volume}))
+    frame = pd.concat(rows)
+    return frame.assign(open=frame["close"], high=frame["close"], low=frame["close"])
+
+
+def test_a_roll_moves_nothing_and_is_decided_by_the_session_before(tmp_path: Path) -> None:
+    frame = contracts(["2024-03-12", "2024-03-13", "2024-03-14", "2024-03-15"])
+    folder = ingested(tmp_path, frame, calendar="CME", zone="UTC", label=Label.START)
+    bars = loaded(folder, "ES")  # 08:30 to 15:00 in Chicago
+    known = sessions_table(folder)
+    known = known[known["symbol"] == "ES"]
+    assert known["rows_of"].tolist() == ["ES202403", "ES202403", "ES202406"]  # of the 13th, 14th, 15th: more volume on the 14th
+    assert bars.first_open.tolist() == [101.0, 102.0, 113.0]
+    np.testing.assert_allclose(bars.overnight[1:], [102 / 101 - 1, 113 / 112 - 1], rtol=1e-14)  # the far contract's own night
+
+
+def test_hours_are_the_regular_ones_those_before_or_both() -> None:
+    days = exchange("XNYS", date(2024, 7, 2), date(2024, 7, 5))
+    assert grid_of(days, Hours.RTH).minutes.tolist() == [390, 210, 390]
+    assert grid_of(days, Hours.ETH).minutes.tolist() == [330, 330, 330]
+    assert grid_of(days, Hours.BOTH).minutes.tolist() == [960, 780, 960]
+    futures = exchange("CMES", date(2013, 10, 7), date(2013, 10, 8))
+    assert grid_of(futures, Hours.BOTH).minutes.tolist() == [1395, 1395]  # to 16:15 in Chicago, in those days
+    futures = exchange("CMES", date(2024, 3, 8), date(2024, 3, 11))
+    assert grid_of(futures, Hours.BOTH).minutes.tolist() == [1380, 1380]
+    assert grid_of(futures, Hours.RTH).opens.astype(str).tolist() == ["2024-03-08T14:30", "2024-03-11T13:30"]  # the clocks change
+    with pytest.raises(FixInput, match="has no eth hours"):
+        grid_of(exchange("24/7", date(2024, 1, 1), date(2024, 1, 2)), Hours.ETH)
+
+
+def test_ticks_become_minutes(tmp_path: Path) -> None:
+    base = pd.Timestamp("2024-01-02 14:30", tz="UTC")
+    seconds, prices, sizes = [0, 20, 59, 60, 200], [10.0, 12.0, 9.0, 11.0, 8.0], [1, 2, 3, 4, 5]
+    more = pd.date_range(base + pd.Timedelta(minutes=4), base + pd.Timedelta(minutes=389), freq="min")
+    times = [*(base + pd.Timedelta(seconds=s) for s in seconds), *more]
+    frame = pd.DataFrame({"time": times, "symbol": "T", "price": [*prices, *[7.0] * len(more)], "size": [*sizes, *[1] * len(more)]})
+    bars = loaded(ingested(tmp_path, frame), "T")
+    figures = [getattr(bars, name)[0, :4].tolist() for name in ("open", "high", "low", "close", "volume")]
+    quiet = [11.0, 11.0, 8.0]
+    assert figures == [[10.0, *quiet], [12.0, *quiet], [9.0, *quiet], [9.0, *quiet], [6.0, 4.0, 0.0, 5.0]]
+    assert bars.traded[0, :4].tolist() == [True, True, False, True]
+
+
+def test_crossed_quotes_are_left_out_and_the_trade_stays(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    frame = frame_of(invented)
+    frame["bid"], frame["ask"] = frame["close"] - 0.01, frame["close"] + 0.01
+    frame.loc[5, "bid"] = frame.loc[5, "ask"] + 0.01
+    bars = loaded(ingested(tmp_path, frame))
+    assert np.isnan(bars.quotes["bid"][0, 5]) and np.isnan(bars.quotes["ask"][0, 5]) and bars.traded[0, 5]
+    assert bars.quotes["ask"][0, 4] == frame.loc[4, "ask"]
+
+
+def test_the_same_seed_invents_the_same_bytes_and_strength_alone_is_the_signal(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    for to in (one, two):
+        words = ["generate-minutes", "--seed", "3", "--sessions", "12", "--end", str(END), "--to", str(to)]
+        assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    assert one.read_bytes() == two.read_bytes()
+    assert (tmp_path / "one_truth.parquet").read_bytes() == (tmp_path / "two_truth.parquet").read_bytes()
+    noise = generate_minutes(3, 12, end=END, strength=0.0)
+    np.testing.assert_array_equal(noise.bars["volume"], invented.bars["volume"])
+    assert np.nanmax(np.abs(noise.mu)) == 0.0 < np.nanmax(np.abs(invented.mu))
+    growth = [np.log(m.bars["close"] / m.bars["open"]) for m in (invented, noise)]
+    np.testing.assert_allclose(growth[0] - growth[1], invented.mu, atol=3e-6)  # but for the rounding of prices
+
+
+REAL = [
+    pytest.param("futures_minute_lean", "CME", "ES", Hours.BOTH, 6, 1395, marks=pytest.mark.slow),
+    pytest.param("futures_minute_lean", "CME", "GC", Hours.RTH, 4, 390, marks=pytest.mark.slow),
+    ("futures_1min_6eh4_202401", "CME", "6E", Hours.BOTH, 21, 1380),
+    ("crypto_1min_btcperp_2022", "24h", "BTC-PERP", Hours.BOTH, 31, 1440),
+    ("us_1min_2019w07", "XNYS", "SPY", Hours.RTH, 5, 390),
+    pytest.param("us_minute_lean", "XNYS", "SPY", Hours.RTH, 7, 390, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "calendar", "symbol", "hours", "sessions", "minutes"), REAL)
+def test_real_minutes_come_in_without_a_hand(
+    tmp_path_factory: pytest.TempPathFactory, name: str, calendar: str, symbol: str, hours: Hours, sessions: int, minutes: int
+) -> None:
+    file = DATA / f"{name}.parquet"
+    if not file.exists():
+        pytest.skip(f"{file} is not here")
+    folder = tmp_path_factory.getbasetemp() / name
+    if not folder.exists():
+        ingest_minutes([file], folder, MinuteTerms(calendar))
+    bars = loaded(folder, symbol, hours)
+    assert (len(bars.sessions), int(bars.minutes.max())) == (sessions, minutes)
+    near = np.diff(bars.sessions) < np.timedelta64(7, "D")
+    assert np.nanmax(np.abs(bars.overnight[1:][near])) < 0.05

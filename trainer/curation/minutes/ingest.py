@@ -1,0 +1,232 @@
+"""Ingests minutes into a dataset that keeps them: partitioned by symbol and month, audited by symbol and session."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from signals.errors import BadBars
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.bars import Bars
+from signals.market.dataset import FileRole, Manifest, load_bars, manifest_path, read_manifest, read_table
+from signals.market.manifest import PriceBasis, Survivorship
+from signals.market.sessions import Calendar, exchange
+from signals.minutes.bars import PRICES, QUOTES
+from signals.minutes.grid import SessionGrid
+from signals.minutes.hours import Hours, default_hours, exchange_name, grid_of
+from trainer.curation.minutes import sessions
+from trainer.curation.minutes.reading import DeliveredMinutes, read
+from trainer.curation.vendors.files import Note, unheard, vendor_of
+from trainer.curation.vendors.mapping import Label
+from trainer.curation.vendors.packing import pack
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, DatasetContent, write_dataset
+
+AHEAD = timedelta(days=366)
+FIGURES = (*PRICES, "volume")
+QUARANTINE = pa.schema(
+    [
+        ("date", pa.date32()),
+        ("end", pa.timestamp("s")),
+        ("symbol", pa.string()),
+        *((name, pa.float64()) for name in FIGURES),
+        ("reasons", pa.string()),
+    ]
+)
+KEYS = ("symbol", "root", "contract", "end")
+
+
+@dataclass(frozen=True)
+class MinuteTerms:
+    """How a delivery of minutes is read; see `trainer.curation.minutes.reading.read`.
+
+    `daily` is a dataset of daily bars of the same symbols, whose returns say what splits and dividends took over each night.
+    """
+
+    calendar: str
+    zone: str = ""
+    label: Label | None = None
+    symbol: str = ""
+    basis: PriceBasis = PriceBasis.RAW
+    name: str = ""
+    daily: Path | None = None
+    is_added: bool = False
+
+
+def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note: Note = unheard) -> Manifest:
+    """Curate the minutes of `files` as the next version of the dataset `folder`.
+
+    Rows that cannot be true are quarantined with their reasons, and rows outside of the sessions with them; nothing is filled.
+
+    Raises
+    ------
+    BadBars
+        Unreadable, no minute in a session, or bars of another length than those that are added to; nothing was written.
+    """
+    calendar = exchange_name(terms.calendar)
+    before = read_manifest(folder) if terms.is_added and manifest_path(folder, None).exists() else None
+    packed = [pack(path) for path in files]
+    as_asked = partial(read, calendar=calendar, zone=terms.zone, label=terms.label, symbol=terms.symbol, note=note)
+    parts = [as_asked(content, where=name) for name, content in packed]
+    lengths = {part.length for part in parts} | ({stored_length(folder, before)} if before else set())
+    if len(lengths) != 1:
+        raise BadBars(
+            f"bars of {' and '.join(str(n) for n in sorted(lengths))} minutes together",
+            where=str(folder),
+            fix="Ingest each into its own dataset",
+        )
+    (length,) = lengths
+    for sentence in dict.fromkeys(said for part in parts for said in part.understood):
+        note(sentence)
+    if before is not None:
+        parts = [DeliveredMinutes(stored_rows(folder, before), length, calendar, ()), *parts]
+    rows = pd.concat([part.rows for part in parts], ignore_index=True).drop_duplicates(ignore_index=True)
+    days = exchange(calendar, rows["end"].min().date() - timedelta(days=10), rows["end"].max().date() + AHEAD)
+    whole = grid_of(days, Hours.BOTH)
+    kept, bad = _checked(rows, whole, length, is_revised=before is not None)
+    if kept.empty:
+        raise BadBars("no minute is in a session", where=str(folder), fix="Check --calendar and --zone")
+    days = Calendar(days.name, days.sessions[days.index(_day(kept["session"].min())) :])
+    first, last = days.days[0], _day(kept["session"].max())
+    there = {_day(day) for day in kept["session"].unique()}
+    audited = grid_of(Calendar(days.name, tuple(one for one in days.sessions if one.day in there)), default_hours(calendar))
+    spoiled = bad.groupby(["symbol", "session"]).size().to_dict()
+    daily = None if terms.daily is None else _daily(terms.daily)
+    found = sessions.table(sessions.sessions_of(kept, audited, length), audited, spoiled, daily).assign(length=length)
+    told = found[found["status"] != str(SessionStatus.GREEN)].sort_values(["session", "symbol"])
+    findings = [pa.array(told["session"].dt.date, pa.date32()), pa.array(told["symbol"]), pa.array(told["status"] + ": " + told["reason"])]
+    content = DatasetContent(
+        name=terms.name or folder.name,
+        vendor=before.vendor if before else vendor_of(packed[0][1], where=packed[0][0]),
+        basis=before.basis if before else terms.basis,
+        calendar=days,
+        bars=BARS_SCHEMA.empty_table(),
+        actions=(),
+        quarantine=_quarantine(bad),
+        findings=pa.table(findings, schema=FINDINGS_SCHEMA),
+        universe=None,
+        audits=_audits(days.between(first, last), found, kept, bad),
+        non_sessions=(),
+        survivorship=str(Survivorship.UNKNOWN),
+        min_history=1,
+        minutes=_partitions(kept),
+        minute_sessions=_sessions_table(found),
+    )
+    return write_dataset(folder, content)
+
+
+def stored_length(folder: Path, manifest: Manifest) -> int:
+    """Minutes of a stored bar; raise `BadBars` where the dataset holds no minutes."""
+    records = manifest.of_role(FileRole.MINUTE_SESSIONS)
+    if not records:
+        raise BadBars("the dataset holds no minutes", where=str(folder), fix="Make one: trainer ingest --minutes FILE --to FOLDER")
+    return int(read_table(folder, records[0], ["length"]).column("length")[0].as_py())
+
+
+def stored_rows(folder: Path, manifest: Manifest, symbols: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Rows of these symbols, of all where none is named, sorted by symbol and END."""
+    places = {_folder_of(symbol) for symbol in symbols}
+    records = [r for r in manifest.of_role(FileRole.MINUTES) if not places or r.path.rpartition("/")[0] in places]
+    frames = [read_table(folder, record).to_pandas(use_threads=False) for record in records]
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"symbol": []})
+    found = found[found["symbol"].isin(symbols)] if symbols else found
+    return found.drop(columns="session", errors="ignore").reset_index(drop=True)
+
+
+def _checked(rows: pd.DataFrame, grid: SessionGrid, length: int, *, is_revised: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows that may be true, with their session and without quotes that cross, and the others with reasons; sorted by symbol and END."""
+    session, _ = grid.cells(rows["end"].to_numpy().astype("datetime64[m]"), length)
+    prices = rows[list(PRICES)]
+    trades = prices.notna().any(axis=1)
+    low, high = prices[["open", "close"]].min(axis=1), prices[["open", "close"]].max(axis=1)
+    reasons = {
+        "outside of the sessions": session < 0,
+        "a price is missing": trades & prices.isna().any(axis=1),
+        "a price is not positive": ((prices <= 0.0) | np.isinf(prices)).any(axis=1),
+        "the range does not hold open and close": (rows["low"] > low) | (rows["high"] < high),
+        "a volume is negative": rows["volume"].fillna(0.0) < 0.0,
+        "another bar of the same minute": rows.duplicated(["symbol", "end"], keep="last" if is_revised else "first"),
+    }
+    flags = np.array([np.asarray(flag, dtype=bool) for flag in reasons.values()])
+    if is_revised:
+        flags[-1] = False  # a later delivery revises
+        dropped = rows.duplicated(["symbol", "end"], keep="last").to_numpy()
+    else:
+        dropped = np.zeros(len(rows), dtype=bool)
+    named = rows.assign(session=np.where(session < 0, np.datetime64("NaT"), grid.sessions[session]).astype("datetime64[s]"))
+    spoiled = flags.any(axis=0) & ~dropped
+    names = np.array(list(reasons), dtype=object)
+    bad = named[spoiled].assign(reasons=["; ".join(names[flags[:, row]]) for row in np.flatnonzero(spoiled)])
+    bad["session"] = bad["session"].fillna(bad["end"].dt.normalize().astype("datetime64[s]"))
+    kept = named[~spoiled & ~dropped].copy()
+    kept.loc[kept["close"].notna(), "volume"] = kept["volume"].fillna(0.0)
+    if {"bid", "ask"} <= {*kept}:
+        crossed = ~((kept["bid"] > 0.0) & (kept["ask"] >= kept["bid"]))
+        kept.loc[crossed, [name for name in QUOTES if name in kept]] = np.nan
+    order = ["symbol", "end"]
+    return kept.sort_values(order, kind="stable", ignore_index=True), bad.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _partitions(rows: pd.DataFrame) -> dict[str, pa.Table]:
+    """Tables of one symbol and month by the start of their path."""
+    columns = [*KEYS, *FIGURES, *(name for name in QUOTES if name in rows)]
+    parts: dict[str, pa.Table] = {}
+    for (symbol, month), own in rows.groupby(["symbol", rows["session"].dt.strftime("%Y-%m")], sort=True):
+        arrays = [pa.array(own["session"].dt.date, pa.date32()), *(pa.array(own[name]) for name in columns)]
+        start = f"{_folder_of(str(symbol))}/{month}"
+        parts[start if start not in parts else f"{start}_{len(parts)}"] = pa.table(arrays, names=["session", *columns])
+    return parts
+
+
+def _folder_of(symbol: str) -> str:
+    return "minutes/" + re.sub(r"[^A-Za-z0-9.-]", "_", symbol)
+
+
+def _quarantine(bad: pd.DataFrame) -> pa.Table:
+    columns = {
+        "date": pa.array(bad["session"].dt.date, pa.date32()),
+        "end": pa.array(bad["end"], pa.timestamp("s")),
+        "symbol": pa.array(bad["symbol"], pa.string()),
+        **{name: pa.array(bad[name], pa.float64()) for name in FIGURES},
+        "reasons": pa.array(bad["reasons"], pa.string()),
+    }
+    return pa.table(columns, schema=QUARANTINE)
+
+
+def _sessions_table(found: pd.DataFrame) -> pa.Table:
+    ordered = found.sort_values(["session", "symbol"], kind="stable")
+    others = [name for name in ordered.columns if name not in ("session", "symbol")]
+    names = ["session", "symbol", *others]
+    return pa.table([pa.array(ordered["session"].dt.date, pa.date32()), *(pa.array(ordered[name]) for name in names[1:])], names=names)
+
+
+def _audits(days: tuple[date, ...], found: pd.DataFrame, kept: pd.DataFrame, bad: pd.DataFrame) -> tuple[SessionAudit, ...]:
+    """One audit a session over all symbols: RED where none is usable, AMBER where one is not clean."""
+    by_day = pd.crosstab(found["session"].dt.date, found["status"])
+    rows, held = (frame.groupby(frame["session"].dt.date).size().to_dict() for frame in (kept, bad))
+    audits = []
+    for day in days:
+        lost, odd, clean = (int(by_day[status].get(day, 0)) if status in by_day else 0 for status in ("RED", "AMBER", "GREEN"))
+        status = SessionStatus.RED if not odd + clean else SessionStatus.AMBER if lost or odd else SessionStatus.GREEN
+        reasons = tuple(f"{what}: {number}" for what, number in (("minutes missing", lost), ("a minute or row is doubtful", odd)) if number)
+        came, bad_ones = int(rows.get(day, 0)), int(held.get(day, 0))
+        audits.append(SessionAudit(day, status, reasons, odd + clean, came, came + bad_ones, bad_ones))
+    return tuple(audits)
+
+
+def _daily(folder: Path) -> Bars:
+    manifest = read_manifest(folder)
+    return load_bars(folder, manifest, manifest.first, manifest.last)
+
+
+def _day(moment: Any) -> date:
+    day: date = pd.Timestamp(moment).date()
+    return day
