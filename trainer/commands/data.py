@@ -84,7 +84,9 @@ def ingest(
     ] = [],  # noqa: B006  # typer's way to say none
     calendar: Annotated[str, typer.Option(help="Exchange of the minutes: XNYS, CME, 24h.")] = "XNYS",
     zone: Annotated[str, typer.Option(help="Zone of minutes that name none.", show_default="what the file shows")] = "",
-    label: Annotated[Label | None, typer.Option(help="Which end of a minute its time marks.", show_default="what the file shows")] = None,
+    label: Annotated[
+        Label | None, typer.Option("--marks", help="Which end of a minute its time marks.", show_default="what the file shows")
+    ] = None,
     daily: Annotated[Path | None, typer.Option(help="Dataset of daily bars whose splits and dividends the minutes' nights have.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML naming the vendor's columns: configs/mappings.")] = None,
     to: Annotated[

@@ -158,7 +158,7 @@ def _label(times: pd.Series, grid: SessionGrid, length: int, *, where: str) -> L
         raise BadBars(
             "the file does not show whether its times mark the start or the end of a bar",
             where=where,
-            fix="Say it: --label start, or --label end",
+            fix="Say it: --marks start, or --marks end",
         )
     return Label.START if is_start else Label.END
 
