@@ -53,8 +53,6 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "low": ("l", "lowprice", "tief"),
     "close": ("c", "closeprice", "closelast", "schluss", "schlusskurs"),
     "volume": ("vol", "v", "totalvolume", "volumen"),
-    "bid": ("bidclose", "closebid"),
-    "ask": ("askclose", "closeask"),
     "price": ("last", "tradeprice"),
     "size": ("qty", "quantity", "tradesize"),
     "adj_close": ("adjclose", "adjustedclose", "closeadj"),
@@ -67,8 +65,8 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "expiration": ("expirationdate", "expiry", "expirydate", "expdate"),
     "strike": ("strikeprice",),
     "right": ("type", "optiontype", "callput", "putcall", "cpflag", "cp"),
-    "bid": ("bideod", "bestbid"),
-    "ask": ("askeod", "bestask", "bestoffer"),
+    "bid": ("bideod", "bestbid", "bidclose", "closebid"),
+    "ask": ("askeod", "bestask", "bestoffer", "askclose", "closeask"),
     "open_interest": ("oi",),
 }
 SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
