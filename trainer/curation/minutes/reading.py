@@ -93,6 +93,7 @@ def _table(raw: pd.DataFrame, where: str, symbol: str) -> pd.DataFrame:
         name = (root + contract).where(root != "", symbol)
     else:
         raise BadBars("missing column: symbol", where=where, fix="Name it: --symbol ES")
+    root = root.where(contract != "", "")  # contracts have a root; what has none is an instrument by itself
     found = pd.DataFrame({"time": raw["time"], "symbol": name, "root": root, "contract": contract})
     found = found.assign(**{key: value for key, value in numbers.items() if key not in SIDES})
     if "price" not in found and not {*PRICES} <= {*found}:
