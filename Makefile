@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,10 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@touch $@
 
 test-deep: $(VENV)/.torch ## What needs torch: the networks and their export
-	$(BIN)/pytest -m "deep and not gpu" tests/test_trainer tests/contracts/test_learners.py
+	$(BIN)/pytest -m "deep and not gpu and not slow" tests/test_trainer tests/contracts/test_learners.py
+
+families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
+	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py
 
 ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py \
 	orderpath.py one_word.py accepting.py recovery.py runner.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \

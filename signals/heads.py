@@ -163,6 +163,27 @@ class MeanScaleHead:
 
 
 @dataclass(frozen=True, config=STRICT)
+class StudentTHead:
+    """Student's t law: location, scale (positive) and degrees of freedom (above 2, so that it has a variance)."""
+
+    kind: Literal["student_t"] = "student_t"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the outputs, in their order."""
+        return ("location", "scale", "df")
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return len(self.names)
+
+    def reduce(self, outputs: Outputs) -> Floats:
+        """Return the location; float64 (n,)."""
+        return _checked(outputs, self.width)[:, 0].copy()
+
+
+@dataclass(frozen=True, config=STRICT)
 class VectorHead:
     """A vector of `length` numbers, an embedding: what is near to it is looked up, and it ranks nothing."""
 
@@ -184,10 +205,10 @@ class VectorHead:
         raise InvariantBroken(f"a vector of {outputs.shape[-1]} numbers ranks nothing")
 
 
-Head = Annotated[ScoreHead | ClassesHead | QuantilesHead | MeanScaleHead | VectorHead, Field(discriminator="kind")]
+Head = Annotated[ScoreHead | ClassesHead | QuantilesHead | MeanScaleHead | StudentTHead | VectorHead, Field(discriminator="kind")]
 """Any head; as a field of a document, `kind` says which."""
 
-HEADS = {head.kind: head for head in (ScoreHead, ClassesHead, QuantilesHead, MeanScaleHead, VectorHead)}
+HEADS = {head.kind: head for head in (ScoreHead, ClassesHead, QuantilesHead, MeanScaleHead, StudentTHead, VectorHead)}
 
 
 def _checked(outputs: Outputs, width: int) -> Floats:

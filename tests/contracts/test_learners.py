@@ -53,12 +53,26 @@ SMALL: dict[str, dict[str, object]] = {
     "dlinear": {"average": 3, "epochs": 30},
     "nbeats": {"hidden": 32, "degree": 2, "frequencies": 2},
     "inception": {"channels": 4, "kernels": (3, 5), "modules": 2},
+    "itransformer": {"size": 8, "heads": 2, "layers": 1, "epochs": 12},
+    "tft": {"size": 8, "heads": 2},
+    "resnet": {"channels": 8, "kernels": (3, 3), "blocks": 1},
+    "nhits": {"hidden": 32, "rates": (4, 1)},
+    "deepar": {"hidden": 12},
+    "quantile_rnn": {"hidden": 12},
+    "mamba": {"size": 6, "state": 4},
     "cnn": {"channels": (4, 8)},
 }
 PARITY, BOOSTED_PARITY = 1e-6, 5e-6
 CLASSES = ClassesHead(("down", "flat", "up"))
+LATER = ("itransformer", "tft", "resnet", "nhits", "deepar", "quantile_rnn", "mamba")  # by `make families`: a minute of CPU
 MARKS = [pytest.mark.deep, pytest.mark.skipif(find_spec("torch") is None, reason="torch is installed by `make test-deep`")]
 Case = tuple[str, Objective | None]
+
+
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    return [*(MARKS if name in DEEP else []), *([pytest.mark.slow] if name in LATER else [])]
+
+
 Make = Callable[[int], Learner]
 
 
@@ -114,8 +128,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(
-    params=[pytest.param(case, marks=MARKS if case[0] in DEEP else []) for case in CASES],
-    ids=lambda case: "-".join(str(part) for part in case if part),
+    params=[pytest.param(case, marks=marks_of(case[0])) for case in CASES], ids=lambda case: "-".join(str(part) for part in case if part)
 )
 def case(request: pytest.FixtureRequest) -> Case:
     chosen: Case = request.param
@@ -181,7 +194,7 @@ def test_scores_are_the_same_bytes_again_and_side_by_side(case: Case, make: Make
 
 
 @pytest.mark.deep  # the workers of a cluster take long to start; `make test` has one in test_cluster.py
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS if name in DEEP else []) for name in BUILT_IN])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in BUILT_IN])
 def test_a_cluster_gives_the_same_bytes(name: str, address: str) -> None:
     case = (name, Objective.REGRESSION if name in BOOSTED else None)
     inputs, jobs, known = alone(case, maker(*case))

@@ -7,9 +7,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from signals.errors import InvariantBroken
-from signals.heads import HEADS, ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, VectorHead
+from signals.heads import HEADS, ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 
-ALL = (ScoreHead(), ClassesHead(("down", "flat", "up")), QuantilesHead((0.1, 0.5, 0.9)), MeanScaleHead())
+ALL = (ScoreHead(), ClassesHead(("down", "flat", "up")), QuantilesHead((0.1, 0.5, 0.9)), MeanScaleHead(), StudentTHead())
 
 
 def test_a_score_is_its_own_rank_to_the_bit():
@@ -57,9 +57,15 @@ def test_a_mean_and_scale_rank_by_the_mean():
 
 
 def test_outputs_are_named_in_their_order():
-    assert [head.names for head in ALL] == [("score",), ("down", "flat", "up"), ("q10", "q50", "q90"), ("mean", "scale")]
+    assert [head.names for head in ALL] == [
+        ("score",),
+        ("down", "flat", "up"),
+        ("q10", "q50", "q90"),
+        ("mean", "scale"),
+        ("location", "scale", "df"),
+    ]
     assert QuantilesHead((0.025, 0.975)).names == ("q2.5", "q97.5")
-    assert [head.width for head in ALL] == [1, 3, 3, 2]
+    assert [head.width for head in ALL] == [1, 3, 3, 2, 3]
 
 
 def test_a_vector_ranks_nothing():

@@ -12,13 +12,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed, TooLittleHistory  # noqa: E402
-from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead  # noqa: E402
+from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead  # noqa: E402
 from signals.market.bars import Floats  # noqa: E402
 from trainer.learners.averaged import AveragedModel  # noqa: E402
 from trainer.learners.base import FitDevice, Learner, Matrix  # noqa: E402
 from trainer.learners.export import export  # noqa: E402
 from trainer.learners.networks.loop import Keeping, chosen_device  # noqa: E402
 from trainer.learners.networks.model import NetworkLearner, NetworkModel  # noqa: E402
+from trainer.learners.networks.rows import NETWORKS  # noqa: E402
 from trainer.learners.table import LEARNERS, learner_named  # noqa: E402
 from trainer.recipes.base import RecipeConfig, learner_of  # noqa: E402
 
@@ -74,6 +75,15 @@ def test_a_window_is_standardised_feature_by_feature_over_its_sessions_and_a_pic
         model = learner.fit(samples, windows[:, -1, 0].astype(np.float64), np.ones(400), ("a", "b"))
         assert isinstance(model, NetworkModel)
         assert model.state["standardise.scale"].ravel() == pytest.approx(windows.reshape(-1, 2).std(axis=0), rel=1e-4)
+
+
+def test_quartiles_scale_by_median_and_distance_of_training_rows_alone_and_change_no_hash_of_an_earlier_recipe() -> None:
+    features, _ = rows(0)
+    state = fit(mlp(epochs=1, scaling="quartiles")).state
+    low, middle, high = np.nanpercentile(features, (25, 50, 75), axis=0)
+    assert state["standardise.mean"] == pytest.approx(middle, rel=1e-5)
+    assert state["standardise.scale"] == pytest.approx(high - low, rel=1e-4)
+    assert "scaling" not in RecipeConfig().mlp.model_dump()
 
 
 def test_samples_are_gathered_batch_by_batch() -> None:
@@ -173,7 +183,7 @@ def test_samples_of_another_shape_than_the_names_or_the_fit_are_refused() -> Non
         fit(mlp(epochs=1)).predict(features[:, :5])
 
 
-@pytest.mark.parametrize("head", [ScoreHead(), CLASSES, QUANTILES, MeanScaleHead()], ids=lambda head: head.kind)
+@pytest.mark.parametrize("head", [ScoreHead(), CLASSES, QUANTILES, MeanScaleHead(), StudentTHead()], ids=lambda head: head.kind)
 def test_every_head_is_fitted_ranks_and_leaves_in_the_graph(head: Head) -> None:
     _, target = rows(0)
     learned = np.digitize(target, (-0.5, 0.5)).astype(np.float64) if head is CLASSES else target
@@ -186,6 +196,10 @@ def test_every_head_is_fitted_ranks_and_leaves_in_the_graph(head: Head) -> None:
         assert [float((unseen < column).mean()) for column in outputs.T] == pytest.approx([0.1, 0.5, 0.9], abs=0.07)
     if isinstance(head, MeanScaleHead):
         assert float(np.median(outputs[:, 1])) == pytest.approx(1.0, abs=0.15), "the noise has a deviation of 1"
+    if isinstance(head, StudentTHead):
+        assert outputs[:, 1].min() > 0.0 and outputs[:, 2].min() > 2.0
+        deviation = outputs[:, 1] * np.sqrt(outputs[:, 2] / (outputs[:, 2] - 2.0))
+        assert float(np.median(deviation)) == pytest.approx(1.0, abs=0.15), "the noise has a deviation of 1"
     if isinstance(head, ClassesHead):
         share = (np.digitize(unseen, (-0.5, 0.5))[:, None] == np.arange(3)).mean(axis=0)
         assert head.probabilities(outputs).mean(axis=0) == pytest.approx(share, abs=0.05)
@@ -194,6 +208,21 @@ def test_every_head_is_fitted_ranks_and_leaves_in_the_graph(head: Head) -> None:
     assert np.abs(exported - outputs).max() <= 1e-6
     read = LEARNERS["mlp"].read(model.to_text(), NAMES)
     np.testing.assert_array_equal(read.predict(features), scores)
+
+
+@pytest.mark.parametrize("name", [name for name, row in NETWORKS.items() if "windows" in row.capabilities.views])
+def test_every_body_on_windows_takes_every_head(name: str) -> None:
+    """Twelve bodies times five heads are seventeen pieces: one epoch each, outputs as wide and as ordered as the head says."""
+    windows = np.random.default_rng(1).normal(size=(64, 6, 3)).astype(np.float32)
+    config = RecipeConfig.model_validate({name: {"epochs": 1}})
+    for head in (ScoreHead(), CLASSES, QUANTILES, MeanScaleHead(), StudentTHead()):
+        target = np.arange(64.0) % 3
+        model = learner_named(name, config, 1, FitDevice.CPU, head=head).fit(windows, target, np.ones(64), ("a", "b", "c"))
+        assert isinstance(model, NetworkModel)
+        outputs = model.outputs(windows)
+        assert outputs.shape == (64, head.width) and np.isfinite(outputs).all()
+        assert not isinstance(head, QuantilesHead) or (np.diff(outputs, axis=1) >= 0.0).all()
+        assert not isinstance(head, StudentTHead) or (outputs[:, 2] > 2.0).all()
 
 
 def test_the_mean_of_several_seeds_has_the_head_of_each() -> None:
@@ -211,7 +240,7 @@ def test_the_export_names_no_path_of_the_machine_that_trained() -> None:
     assert b"site-packages" not in fit(mlp(epochs=1)).to_onnx()
 
 
-@pytest.mark.parametrize("name", ["tcn", "lstm", "gru"])
+@pytest.mark.parametrize("name", ["tcn", "lstm", "gru", "mamba", "deepar"])
 def test_a_recurrent_or_causal_network_forgets_nothing_of_the_order_of_sessions(name: str) -> None:
     """Fitted on the value of three sessions ago alone, which a mean over the window cannot tell from the others."""
     rng = np.random.default_rng(0)
@@ -220,6 +249,30 @@ def test_a_recurrent_or_causal_network_forgets_nothing_of_the_order_of_sessions(
     config = RecipeConfig.model_validate({name: {"epochs": 12, "batch_rows": 128, "learning_rate": 1e-2, "dropout": 0.0}})
     model = learner_named(name, config, 1, FitDevice.CPU).fit(windows[:2000], target[:2000], np.ones(2000), ("a",))
     assert np.corrcoef(model.predict(windows[2000:]), target[2000:])[0, 1] > 0.9
+
+
+def test_mamba_s_doubling_is_its_recurrence_step_by_step() -> None:
+    """The state of every step by a plain loop, whose parts are the layer's own."""
+    from torch.nn.functional import pad, silu, softplus
+
+    from trainer.learners.networks.families.mamba import Selective
+    from trainer.learners.networks.layers import initialise
+    from trainer.learners.networks.parameters import MambaConfig
+
+    layer = Selective(MambaConfig(size=4, state=3, dropout=0.0)).double()
+    initialise(layer, torch.Generator().manual_seed(1))
+    tokens = torch.randn(5, 13, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        taken, gate = layer.widen(layer.norm(tokens)).chunk(2, dim=-1)
+        taken = silu(layer.filter(pad(taken.transpose(1, 2), (3, 0))).transpose(1, 2))
+        pace, (intake, outlet) = softplus(layer.pace(taken)), layer.mix(taken).chunk(2, dim=-1)
+        state, read = torch.zeros(5, 8, 3, dtype=torch.float64), []
+        for t in range(13):
+            decay = torch.exp(-pace[:, t, :, None] * layer.rates * torch.exp(layer.change))
+            state = decay * state + pace[:, t, :, None] * intake[:, t, None] * taken[:, t, :, None]
+            read.append((state * outlet[:, t, None]).sum(-1) + layer.skip * taken[:, t])
+        known = tokens + layer.narrow(torch.stack(read, dim=1) * silu(gate))
+        torch.testing.assert_close(layer(tokens), known, rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

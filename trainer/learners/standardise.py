@@ -34,6 +34,21 @@ def moments(parts: Callable[[], Iterable[Matrix]]) -> tuple[Matrix, Matrix]:
     return mean.astype(np.float32), np.where(flat, 1.0, deviation).astype(np.float32)
 
 
+def quartiles(parts: Callable[[], Iterable[Matrix]]) -> tuple[Matrix, Matrix]:
+    """Median and distance of the quartiles of each column's numbers, float32 (F,), which a few wild rows do not move.
+
+    Where the quartiles meet, most of a column is one value: its deviation is the scale then.
+    """
+    mean, deviation = moments(parts)
+    rows = np.concatenate([np.where(np.isfinite(part), part, np.nan) for part in parts()])
+    known = np.isfinite(rows).any(axis=0)
+    median, distance = mean.copy(), deviation.copy()
+    low, middle, high = np.nanpercentile(rows[:, known], (25.0, 50.0, 75.0), axis=0)
+    median[known] = middle
+    distance[known] = np.where(high > low, high - low, deviation[known])
+    return median, distance
+
+
 def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
     """Standardised, clipped features, NaN as 0; in float32 throughout, step for step what the exported graphs do."""
     z = np.clip((features - mean) / scale, -CLIP, CLIP)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead
+from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
-from trainer.learners.standardise import CLIP, moments
+from trainer.learners.networks.parameters import Scaling
+from trainer.learners.standardise import CLIP, moments, quartiles
 
 Shape = tuple[int, ...]
-SMALLEST_SCALE = 1e-4
+SMALLEST_SCALE, SMALLEST_DF = 1e-4, 2.1
 
 
 class Standardise(torch.nn.Module):
@@ -31,9 +32,9 @@ class Standardise(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(one))
         self.register_buffer("scale", torch.ones(one))
 
-    def take(self, parts: Callable[[], Iterable[Matrix]]) -> None:
-        """Take mean and scale from training rows (n, *shape), which come in parts."""
-        found = moments(lambda: (by_feature(part) for part in parts()))
+    def take(self, parts: Callable[[], Iterable[Matrix]], scaling: Scaling) -> None:
+        """Take mean and deviation, or median and distance of the quartiles, of training rows (n, *shape), which come in parts."""
+        found = (quartiles if scaling == "quartiles" else moments)(lambda: (by_feature(part) for part in parts()))
         for buffer, values in zip((self.mean, self.scale), found, strict=True):
             buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
 
@@ -57,6 +58,19 @@ class Dropout(torch.nn.Module):
             return values
         kept = torch.empty_like(values).bernoulli_(1.0 - self.share, generator=self.generator)
         return values * kept / (1.0 - self.share)
+
+
+class PartedLinear(torch.nn.Module):
+    """A linear map of all values of several parts, summed part by part: a shorter sum is rounded less, here and in a graph."""
+
+    def __init__(self, parts: int, size: int, width: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(width, parts, size))
+        self.bias = torch.nn.Parameter(torch.empty(width))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Map (B, parts, size) to (B, width)."""
+        return (values.transpose(0, 1) @ self.weight.permute(1, 2, 0)).sum(dim=0) + self.bias
 
 
 class Recurrent(torch.nn.Module):
@@ -98,7 +112,7 @@ class Encoder(torch.nn.Module):
 
 
 class Outlet(torch.nn.Module):
-    """Makes what a head promises of a body's outputs: a positive scale, quantiles that ascend."""
+    """Makes what a head promises of a body's outputs: a positive scale, a law with a variance, quantiles that ascend."""
 
     triangle: torch.Tensor
 
@@ -114,11 +128,13 @@ class Outlet(torch.nn.Module):
         positive = torch.nn.functional.softplus(outputs[:, 1:])
         if self.kind == "mean_scale":
             return torch.cat([outputs[:, :1], positive + SMALLEST_SCALE], dim=1)
+        if self.kind == "student_t":
+            return torch.cat([outputs[:, :1], positive[:, :1] + SMALLEST_SCALE, positive[:, 1:] + SMALLEST_DF], dim=1)
         return torch.cat([outputs[:, :1], positive], dim=1) @ self.triangle
 
 
 def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Loss of each row, (B,): squared error, cross-entropy, pinball or the normal law's log-likelihood."""
+    """Loss of each row, (B,): squared error, cross-entropy, pinball, or the law's negative log-likelihood."""
     if isinstance(head, ClassesHead):
         return torch.nn.functional.cross_entropy(outputs, target.long(), reduction="none")
     if isinstance(head, QuantilesHead):
@@ -128,6 +144,11 @@ def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor) -> torch.Ten
     if isinstance(head, MeanScaleHead):
         mean, scale = outputs[:, 0], outputs[:, 1]
         return torch.log(scale) + 0.5 * ((target - mean) / scale) ** 2
+    if isinstance(head, StudentTHead):
+        location, scale, df = outputs.unbind(dim=1)
+        half, z = 0.5 * (df + 1.0), (target - location) / scale
+        law = torch.lgamma(0.5 * df) - torch.lgamma(half) + 0.5 * torch.log(math.pi * df) + torch.log(scale)
+        return law + half * torch.log1p(z**2 / df)
     return (outputs[:, 0] - target) ** 2
 
 

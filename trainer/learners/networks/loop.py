@@ -36,7 +36,7 @@ from trainer.learners.objectives import newest_apart
 
 LOG = logging.getLogger(__name__)
 LARGEST_GRADIENT = 1.0
-SAMPLE_ROWS = 2**17  # at most, of those that standardisation is learned from
+SAMPLE_ROWS, SAMPLE_VALUES = 2**17, 2**25  # at most, of those that standardisation is learned from
 PART_VALUES = 2**19  # numbers that are gathered at once: 2 MB
 Body = Callable[[Shape, int, Any], torch.nn.Module]
 """A family: from the shape of a sample, the number of outputs and its parameters to a module."""
@@ -170,7 +170,8 @@ class _Descent:
         self.noise = torch.Generator(self.device).manual_seed(third)
         self.network = Network(training.body, lesson.inputs.shape[1:], training.head, config)
         initialise(self.network, torch.Generator().manual_seed(first))
-        self.network.standardise.take(lambda: lesson.parts(rows, SAMPLE_ROWS))
+        most = SAMPLE_ROWS if config.scaling == "moments" else min(SAMPLE_ROWS, SAMPLE_VALUES // int(np.prod(lesson.inputs.shape[1:])))
+        self.network.standardise.take(lambda: lesson.parts(rows, most), config.scaling)
         self.network.to(self.device)
         for layer in self.network.modules():
             if isinstance(layer, Dropout):

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trainer.learners.parameters import StoppingConfig
 
+Scaling = Literal["moments", "quartiles"]
+
 
 class NetworkConfig(StoppingConfig):
-    """What every network is trained by; `patience` counts epochs."""
+    """What every network is trained by; `patience` counts epochs.
+
+    Attributes
+    ----------
+    scaling : str
+        What the first layer scales by, of the training rows: `moments` (mean and deviation) or `quartiles` (median and the
+        distance between the quartiles, for features with wild tails).
+    """
 
     epochs: int = Field(default=6, ge=1)
     batch_rows: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=1e-2, ge=0.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    scaling: Scaling = "moments"
 
     @model_serializer(mode="wrap")
-    def _without_stopping(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out how to stop where nothing stops: recipes from before it keep their hash."""
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out how to stop where nothing stops, and the first scaling: recipes from before them keep their hash."""
         document: dict[str, object] = write(self)
-        return document if self.patience else {key: value for key, value in document.items() if key not in StoppingConfig.model_fields}
+        left_out = (*(() if self.patience else StoppingConfig.model_fields), *(("scaling",) if self.scaling == "moments" else ()))
+        return {key: value for key, value in document.items() if key not in left_out}
 
 
 class MlpConfig(NetworkConfig):
@@ -80,6 +93,34 @@ class NBeatsConfig(NetworkConfig):
     blocks: int = Field(default=1, ge=1, le=8)
     degree: int = Field(default=3, ge=1, le=8)
     frequencies: int = Field(default=4, ge=1, le=32)
+
+
+class NHitsConfig(NetworkConfig):
+    """Parameters of N-HiTS: neurons, and sessions that each block reads and explains at once, the coarsest first."""
+
+    hidden: int = Field(default=128, ge=1, le=1024)
+    rates: tuple[int, ...] = Field(default=(6, 3, 1), min_length=1, max_length=8)
+
+
+class ResNetConfig(NetworkConfig):
+    """Parameters of the ResNet: channels, taps of a block's filters, and blocks."""
+
+    channels: int = Field(default=32, ge=1, le=256)
+    kernels: tuple[int, ...] = Field(default=(7, 5, 3), min_length=1, max_length=6)
+    blocks: int = Field(default=3, ge=1, le=9)
+
+
+class MambaConfig(NetworkConfig):
+    """Parameters of Mamba: width of a token, numbers of its state, taps of its filter, and layers.
+
+    A batch takes memory for its states at every step, so it is smaller.
+    """
+
+    size: int = Field(default=16, ge=1, le=256)
+    state: int = Field(default=8, ge=1, le=64)
+    kernel: int = Field(default=4, ge=2, le=16)
+    layers: int = Field(default=1, ge=1, le=8)
+    batch_rows: int = Field(default=256, ge=2)
 
 
 class InceptionConfig(NetworkConfig):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.learners.networks.loop import Body
 
 TABLE, WINDOWS, IMAGE = frozenset({"table"}), frozenset({"windows", "several_windows"}), frozenset({"image"})
-HEADS = frozenset({"score", "classes", "quantiles", "mean_scale"})
+HEADS = frozenset({"score", "classes", "quantiles", "mean_scale", "student_t"})
 DEVICES = (FitDevice.CPU, FitDevice.CUDA)
 RATES: Space = {"learning_rate": (3e-4, 1e-3, 3e-3), "dropout": (0.0, 0.2, 0.4), "epochs": (3, 6, 12)}
 
@@ -75,6 +75,13 @@ NETWORKS: Mapping[str, LearnerRow] = {
         _built_in("patchtst", "PatchTst", parameters.PatchTstConfig),
         _built_in("dlinear", "DLinear", parameters.DLinearConfig),
         _built_in("nbeats", "NBeats", parameters.NBeatsConfig),
+        _built_in("itransformer", "ITransformer", parameters.AttentionConfig),
+        _built_in("tft", "Tft", parameters.AttentionConfig),
+        _built_in("resnet", "ResNet", parameters.ResNetConfig),
+        _built_in("nhits", "NHits", parameters.NHitsConfig),
+        _built_in("deepar", "DeepAr", parameters.RecurrentConfig),
+        _built_in("quantile_rnn", "QuantileRnn", parameters.RecurrentConfig),
+        _built_in("mamba", "Mamba", parameters.MambaConfig),
         _built_in("inception", "InceptionTime", parameters.InceptionConfig),
         _built_in("cnn", "Cnn", parameters.CnnConfig, IMAGE),
     )

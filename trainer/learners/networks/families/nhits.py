@@ -1,0 +1,59 @@
+"""N-HiTS: blocks that read the window at rates of their own, explain it by lines between few knots, and add their answers.
+
+Source: Challu et al. 2023, "N-HiTS: neural hierarchical interpolation for time series forecasting".
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainer.learners.networks.layers import Dropout, Shape
+from trainer.learners.networks.parameters import NHitsConfig
+
+
+class Pooled(torch.nn.Module):
+    """One block: the largest of every `rate` steps, a perceptron, and the window between the knots that it gives."""
+
+    lines: torch.Tensor
+
+    def __init__(self, shape: Shape, rate: int, width: int, config: NHitsConfig) -> None:
+        super().__init__()
+        length, features = shape
+        rate = min(rate, length)
+        knots = -(-length // rate)
+        place, knot = torch.linspace(0.0, knots - 1.0, length), torch.arange(knots)[:, None]
+        self.register_buffer("lines", torch.clamp(1.0 - (place - knot).abs(), min=0.0), persistent=False)
+        self.shape = (features, knots)
+        self.pool = torch.nn.MaxPool1d(rate, ceil_mode=True)
+        self.layers = torch.nn.Sequential(
+            torch.nn.Flatten(),
+            torch.nn.Linear(features * knots, config.hidden),
+            torch.nn.ReLU(),
+            torch.nn.Linear(config.hidden, config.hidden),
+            torch.nn.ReLU(),
+            Dropout(config.dropout),
+        )
+        self.knots = torch.nn.Linear(config.hidden, features * knots)
+        self.answer = torch.nn.Linear(config.hidden, width)
+
+    def forward(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the block explains of windows (B, F, L), and its outputs (B, width)."""
+        hidden = self.layers(self.pool(window))
+        return self.knots(hidden).reshape(-1, *self.shape) @ self.lines, self.answer(hidden)
+
+
+class NHits(torch.nn.Module):
+    """A block a rate, the coarsest first."""
+
+    def __init__(self, shape: Shape, width: int, config: NHitsConfig) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList(Pooled(shape, rate, width, config) for rate in config.rates)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, width) of windows (B, L, F)."""
+        left, answers = z.transpose(1, 2), list[torch.Tensor]()
+        for block in self.blocks:
+            explained, answer = block(left)
+            left = left - explained
+            answers.append(answer)
+        return torch.stack(answers).sum(dim=0)
