@@ -16,7 +16,7 @@ from tests.fakes.onnx_models import stump_model
 from trainer.learners.averaged import AveragedModel, seeds_of
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import export
-from trainer.learners.mean_graph import mean_graph
+from trainer.learners.joined_graphs import mean_graph
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
 from trainer.recipes.base import RecipeConfig, learner_of
 from trainer.validation.likeness import likeness, seed_null

@@ -144,11 +144,11 @@ def device_named(name: str) -> FitDevice:
 def say_where(learners: tuple[str, ...], config: RecipeConfig, wish: FitDevice, *, shown: bool) -> None:
     """Write on standard error where each learner fits; raise `FixInput` where that cannot be what was wished for."""
     from trainer.learners.base import FitDevice
-    from trainer.learners.table import LEARNERS, learner_named
+    from trainer.learners.table import capabilities_of, learner_named
 
     for name in learners:
         device = learner_named(name, config, 0, wish).device
-        without = wish is FitDevice.AUTO and device is FitDevice.CPU and FitDevice.CUDA in LEARNERS[name].capabilities.devices
+        without = wish is FitDevice.AUTO and device is FitDevice.CPU and FitDevice.CUDA in capabilities_of(name, config).devices
         if shown:
             typer.echo(f"{name} fits on {device}{': it finds no CUDA device here' if without else ''}", err=True)
 

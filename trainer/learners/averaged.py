@@ -64,7 +64,7 @@ class AveragedModel:
 
     def to_onnx(self) -> bytes:
         """ONNX graph of all members, whose scores meet in one mean."""
-        from trainer.learners.mean_graph import mean_graph  # brings in what writes graphs, which a device lacks
+        from trainer.learners.joined_graphs import mean_graph  # brings in what writes graphs, which a device lacks
 
         return mean_graph([member.to_onnx() for member in self.members])
 

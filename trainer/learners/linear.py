@@ -19,7 +19,7 @@ from signals.errors import FixInput, LearnerFailed
 from signals.heads import Head
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
-from trainer.learners.objectives import extremes
+from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
 from trainer.learners.standardise import moments, standardise_constants, standardise_nodes, standardised
 from trainer.learners.trees import written
@@ -69,10 +69,7 @@ class Logistic:
         solver.fit(z, label, sample_weight=weight[rows])
         if int(solver.n_iter_[0]) >= MAX_ITERATIONS:
             raise LearnerFailed(f"no convergence in {MAX_ITERATIONS} iterations", fix="Lower inverse_penalty")
-        coefficient, intercept = solver.coef_.T, solver.intercept_
-        if self.classes == 2:  # the solver has one log-odds of two classes
-            coefficient, intercept = (np.concatenate([-part / 2.0, part / 2.0], axis=-1) for part in (coefficient, intercept))
-        return linear_model(names, mean, scale, coefficient, intercept)
+        return linear_model(names, mean, scale, *coefficients_of(solver, self.classes))
 
 
 @dataclass(frozen=True)

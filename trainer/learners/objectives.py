@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
@@ -9,7 +11,7 @@ from scipy.special import ndtr, ndtri
 from signals.errors import BadConfig, InvariantBroken, TooLittleHistory
 from signals.market.bars import Floats
 from trainer.learners.base import Rows
-from trainer.learners.parameters import BoostedConfig, StoppingConfig
+from trainer.learners.parameters import ApartConfig, BoostedConfig
 
 
 def grades(target: Floats, count: int) -> NDArray[np.int32]:
@@ -41,7 +43,7 @@ def extremes(target: Floats, share: float) -> tuple[Rows, Floats]:
     return rows, is_top
 
 
-def newest_apart(sessions: Rows | None, count: int, config: StoppingConfig) -> tuple[Rows, Rows]:
+def newest_apart(sessions: Rows | None, count: int, config: ApartConfig) -> tuple[Rows, Rows]:
     """Rows to fit on and rows of the newest sessions to stop by, with the gap between them in neither.
 
     Examples
@@ -50,9 +52,7 @@ def newest_apart(sessions: Rows | None, count: int, config: StoppingConfig) -> t
     >>> [rows.tolist() for rows in newest_apart(np.arange(10), 10, config)]
     [[0, 1, 2, 3, 4], [8, 9]]
     """
-    if sessions is None or len(sessions) != count:
-        raise InvariantBroken("stopping by the newest sessions needs every row's session")
-    days = np.unique(sessions)
+    sessions, days = _of_every_row(sessions, count)
     first = len(days) - max(1, round(config.validation_share * len(days)))
     if first <= config.gap_sessions:
         raise TooLittleHistory(
@@ -60,6 +60,39 @@ def newest_apart(sessions: Rows | None, count: int, config: StoppingConfig) -> t
             fix="Train on more sessions, or without patience",
         )
     return np.flatnonzero(sessions < days[first - config.gap_sessions]), np.flatnonzero(sessions >= days[first])
+
+
+def folds_apart(sessions: Rows | None, count: int, folds: int, gap: int) -> list[tuple[Rows, Rows]]:
+    """Rows to fit on and rows to score, by turns of equal parts of the sessions; the gap on both sides is in neither.
+
+    Examples
+    --------
+    >>> [[part.tolist() for part in pair] for pair in folds_apart(np.arange(9), 9, 3, 2)]
+    [[[5, 6, 7, 8], [0, 1, 2]], [[0, 8], [3, 4, 5]], [[0, 1, 2, 3], [6, 7, 8]]]
+    """
+    sessions, days = _of_every_row(sessions, count)
+    parts = list[tuple[Rows, Rows]]()
+    for part in np.array_split(np.arange(len(days)), folds):
+        kept = np.delete(np.arange(len(days)), slice(max(0, part[0] - gap), part[-1] + gap + 1)) if len(part) else part
+        if not len(kept):
+            raise TooLittleHistory(f"{len(days)} sessions leave none to fit on beside {folds} folds and gaps of {gap}", fix="Train on more")
+        parts.append((np.flatnonzero(np.isin(sessions, days[kept])), np.flatnonzero(np.isin(sessions, days[part]))))
+    return parts
+
+
+def coefficients_of(solver: Any, classes: int) -> tuple[Floats, Floats]:
+    """Coefficients (F, outputs) and intercepts (outputs,) of scikit-learn's logistic regression, a raw score a class."""
+    coefficient, intercept = solver.coef_.T, solver.intercept_
+    if classes == 2:  # the solver has one log-odds of two classes
+        return np.concatenate([-coefficient, coefficient], axis=1) / 2.0, np.concatenate([-intercept, intercept]) / 2.0
+    return coefficient, intercept
+
+
+def _of_every_row(sessions: Rows | None, count: int) -> tuple[Rows, Rows]:
+    """Return the sessions of the rows, and each session once."""
+    if sessions is None or len(sessions) != count:
+        raise InvariantBroken("setting sessions apart needs every row's session")
+    return sessions, np.unique(sessions)
 
 
 def directions(names: tuple[str, ...], config: BoostedConfig) -> list[int]:

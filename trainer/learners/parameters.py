@@ -24,7 +24,14 @@ class Objective(StrEnum):
     EXTREMES = "extremes"
 
 
-class StoppingConfig(Config):
+class ApartConfig(Config):
+    """The newest `validation_share` of the sessions fitted on, and the gap before them, which must cover the label's sessions."""
+
+    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    gap_sessions: int = Field(default=10, ge=1)
+
+
+class StoppingConfig(ApartConfig):
     """When to stop: of trees, or of a network's epochs.
 
     Attributes
@@ -36,8 +43,6 @@ class StoppingConfig(Config):
     """
 
     patience: int = Field(default=0, ge=0)
-    validation_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    gap_sessions: int = Field(default=10, ge=1)
 
 
 class BoostedConfig(StoppingConfig):
@@ -147,3 +152,25 @@ class SvmConfig(Config):
     inverse_penalty: float = Field(default=0.3, gt=0.0)
     width: float = Field(default=2.0, gt=0.0)
     max_rows: int = Field(default=8000, ge=100, le=20000)
+
+
+class EnsembleConfig(Config):
+    """Names of the learners that an ensemble is made of, each with the recipe's section of its name."""
+
+    members: tuple[str, ...] = Field(default=("lightgbm", "catboost", "xgboost"), min_length=2, max_length=16)
+
+
+class VotingConfig(EnsembleConfig):
+    """Parameters of voting: its members alone."""
+
+
+class BlendingConfig(EnsembleConfig, ApartConfig):
+    """Parameters of blending: the newest sessions, for which members that have not seen them are weighed."""
+
+
+class StackingConfig(EnsembleConfig):
+    """Parameters of stacking: folds of sessions, the gap around each, which must cover the label's sessions, and the penalty."""
+
+    folds: int = Field(default=5, ge=2, le=20)
+    gap_sessions: int = Field(default=10, ge=1)
+    penalty: float = Field(default=1e-3, gt=0.0)

@@ -19,12 +19,13 @@ TABLES = Capabilities()
 
 @dataclass(frozen=True)
 class Making:
-    """What a learner is made with next to its parameters; only networks know heads of several outputs and checkpoints."""
+    """What a learner is made with next to its parameters; `member` makes another learner of the same recipe, for ensembles."""
 
     seed: int
     device: FitDevice = FitDevice.AUTO
     head: Head = ONE_SCORE
     checkpoints: Path | None = None
+    member: Callable[[str], Learner] | None = None
 
     @property
     def classes(self) -> int:

@@ -14,21 +14,27 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
+from signals.errors import BadConfig
 from signals.heads import Head
 from signals.plugins import PluginTable
+from signals.views import VIEWS
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.capabilities import Capabilities
 from trainer.learners.networks.parameters import MlpConfig
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.parameters import (
+    BlendingConfig,
     BoostedConfig,
     CatBoostConfig,
+    EnsembleConfig,
     LightGbmConfig,
     LogisticConfig,
     Objective,
     RandomForestConfig,
     RidgeConfig,
+    StackingConfig,
     SvmConfig,
+    VotingConfig,
     XgBoostConfig,
 )
 from trainer.learners.row import ONE_SCORE, LearnerRow, Making
@@ -127,6 +133,26 @@ def _read_linear(text: str, names: tuple[str, ...]) -> Model:
     return read_linear(text)
 
 
+def _ensemble(config: EnsembleConfig, making: Making) -> Learner:
+    from trainer.learners.ensembles.learners import Ensemble
+
+    if making.member is None:
+        raise BadConfig("an ensemble without the recipe of its members", where="members", fix="Make it by the recipe")
+    return Ensemble(config, tuple(making.member(name) for name in config.members), making.head)
+
+
+def _read_ensemble(text: str, names: tuple[str, ...]) -> Model:
+    from trainer.learners.ensembles.learners import read_ensemble
+
+    return read_ensemble(text, names, lambda kind, member, columns: LEARNERS[kind].read(member, columns))
+
+
+def _mixes(name: str, config: type[EnsembleConfig], *heads: str) -> LearnerRow:
+    """Row of an ensemble; `capabilities_of` says what the members leave of its capabilities."""
+    every = Capabilities(frozenset(VIEWS), frozenset(heads), devices=WITH_GPU.devices)
+    return LearnerRow(name, config, _ensemble, _read_ensemble, every)
+
+
 TREES = {"learning_rate": (0.01, 0.05, 0.1)}
 LIGHTGBM = {
     "num_leaves": (31, 63, 127),
@@ -159,6 +185,9 @@ LEARNERS: Mapping[str, LearnerRow] = PluginTable(
         "ridge": LearnerRow("ridge", RidgeConfig, _ridge, _read_linear, IMPUTES, RIDGE, by_chance=False),
         "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES_CLASSES, LOGISTIC, by_chance=False),
         **NETWORKS,
+        "voting": _mixes("voting", VotingConfig, "score", "classes", "quantiles"),
+        "blending": _mixes("blending", BlendingConfig, "score", "classes"),
+        "stacking": _mixes("stacking", StackingConfig, "score", "classes"),
     },
 )
 
@@ -173,12 +202,48 @@ def learner_named(
     checkpoints: Path | None = None,
 ) -> Learner:
     """Return the learner of that name with its parameters."""
-    return LEARNERS[name].make(parameters.of(name), Making(seed, device, head, checkpoints))
+    capabilities_of(name, parameters)
+
+    def member(one: str) -> Learner:
+        return learner_named(one, parameters, seed, device, head=head, checkpoints=checkpoints)
+
+    return LEARNERS[name].make(parameters.of(name), Making(seed, device, head, checkpoints, member))
+
+
+def capabilities_of(name: str, parameters: Parameters) -> Capabilities:
+    """What a learner can take with these parameters: an ensemble what all its members can.
+
+    Raises
+    ------
+    BadConfig
+        A member is no learner or an ensemble itself, or the members share no view, no head, or no unit of their scores.
+    """
+    found, section = LEARNERS[name].capabilities, parameters.of(name)
+    if not isinstance(section, EnsembleConfig):
+        return found
+    for one in section.members:
+        if one not in LEARNERS or issubclass(LEARNERS[one].config, EnsembleConfig):
+            raise BadConfig(f"{one!r} is no learner that an ensemble can hold", where=f"{name}.members", fix="Name other members")
+    members = [LEARNERS[one].capabilities for one in section.members]
+    shared = Capabilities(
+        views=found.views.intersection(*(one.views for one in members)),
+        heads=found.heads.intersection(*(one.heads for one in members)),
+        takes_missing=all(one.takes_missing for one in members),
+        devices=found.devices.intersection(*(one.devices for one in members)),
+    )
+    odds = {gives_log_odds(one, parameters) for one in section.members}
+    has_one_unit = len(odds) == 1 or isinstance(section, StackingConfig)
+    if not (shared.views and shared.heads and has_one_unit):
+        lacking = "rows" if not shared.views else "heads" if not shared.heads else "units of their scores"
+        raise BadConfig(f"{', '.join(section.members)} have no equal {lacking}", where=f"{name}.members", fix="Name members of one kind")
+    return shared
 
 
 def gives_log_odds(name: str, parameters: Parameters) -> bool:
     """Whether a learner's one score is a log-odds, of the session's top against its bottom share."""
     section = parameters.of(name)
+    if isinstance(section, EnsembleConfig):
+        return not isinstance(section, StackingConfig) and gives_log_odds(section.members[0], parameters)
     if isinstance(section, BoostedConfig):
         return section.objective is Objective.EXTREMES
     return isinstance(section, LogisticConfig | SvmConfig)

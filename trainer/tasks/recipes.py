@@ -16,7 +16,7 @@ from signals.config import parse, read_mapping
 from signals.errors import BadConfig, FixInput
 from signals.sleeves import SLEEVES
 from trainer.learners.base import FitDevice
-from trainer.learners.table import LEARNERS
+from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
 from trainer.runs.evidence import Evidence
 from trainer.tasks import TASKS
@@ -120,7 +120,7 @@ def read_config(path: Path, own: Recipe) -> RecipeConfig:
 def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> None:
     """Raise `BadConfig` unless sleeve, task, view, head, learner and device of a recipe go together; no data are read."""
     config, task, sleeve = recipe.config, recipe.task, recipe.sleeve
-    can, learner, head = LEARNERS[config.learner].capabilities, config.learner, task.head_of(config).kind
+    can, learner, head = capabilities_of(config.learner, config), config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
     faults = (
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),

@@ -22,7 +22,7 @@ from signals.errors import FixInput
 from signals.heads import Head
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
-from trainer.learners.objectives import extremes
+from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import SvmConfig
 from trainer.learners.standardise import moments, standardise_constants, standardise_nodes, standardised
 from trainer.learners.trees import written
@@ -74,10 +74,7 @@ class Svm:
     def _log_odds(self, margins: Floats, label: Floats, weight: Floats) -> tuple[Floats, Floats]:
         """Map from the machines' distances to log-odds: (machines, outputs) and (outputs,)."""
         solver = LogisticRegression(C=1.0, max_iter=1000).fit(margins, label, sample_weight=weight)
-        coefficient, intercept = solver.coef_.T, solver.intercept_
-        if self.classes == 2:  # the solver has one log-odds of two classes
-            coefficient, intercept = (np.concatenate([-part / 2.0, part / 2.0], axis=-1) for part in (coefficient, intercept))
-        return coefficient, intercept
+        return coefficients_of(solver, self.classes)
 
 
 @dataclass(frozen=True, eq=False)

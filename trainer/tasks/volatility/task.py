@@ -23,8 +23,8 @@ from trainer.labels.panel import Labels
 from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
+from trainer.learners.joined_graphs import with_output
 from trainer.learners.lgbm import LightGbm
-from trainer.learners.mean_graph import with_output
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, OutOfFoldIc
