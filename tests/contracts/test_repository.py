@@ -141,6 +141,7 @@ KINDS = {
     "signals/market",
     "trainer/commands",
     "trainer/learners",
+    "trainer/learners/networks/families",
     "trainer/backtest",
     "trainer/curation",
     "trainer/curation/vendors",
