@@ -96,12 +96,11 @@ class Fold(Generic[S]):
 
     def _shifted(self, step: Step, older: State[S], newer: State[S], gap: int) -> State[S]:
         """Merge each row of `newer` with the row of `older` that stands `gap` sessions before it."""
-        joined = tuple(np.empty(array.shape, array.dtype) for array in newer)
+        joined = tuple([np.empty(array.shape, array.dtype) for array in newer])
         for whole, array in zip(joined, newer, strict=True):
             whole[:gap] = array[:gap]
         if gap < len(joined[0]):
-            before, now, out = (a[:-gap] for a in older), (a[gap:] for a in newer), (a[gap:] for a in joined)
-            self._apply(step, tuple(before), tuple(now), tuple(out))
+            self._apply(step, tuple([a[:-gap] for a in older]), tuple([a[gap:] for a in newer]), tuple([a[gap:] for a in joined]))
         return joined
 
     def _newest(self, width: int) -> State[S]:

@@ -276,13 +276,13 @@ def indicators(
         As in `IndicatorBars`.
     """
     height, width = stretch.close.shape
-    out = np.empty((height - first, width, len(rows)))
+    out = np.empty((len(rows), height - first, width))
     block = max(1, BLOCK_CELLS // max(height, 1))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for begin in range(0, width, block):
             columns = slice(begin, begin + block)
             bars = IndicatorBars.of(stretch, columns, full_session=full_session, regime=regime)
             for place, row in enumerate(rows):
-                out[:, columns, place] = row.formula(bars, row.window)[first:]
+                out[place, :, columns] = row.formula(bars, row.window)[first:]
     out[~np.isfinite(out)] = np.nan
-    return out
+    return np.moveaxis(out, 0, -1)

@@ -343,4 +343,4 @@ class IndicatorBars:
 
 def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]]) -> dict[str, Floats]:
     made = smoothed(np.stack([series for series, _ in asked.values()], axis=1), tuple(how for _, how in asked.values()))
-    return dict(zip(asked, np.ascontiguousarray(np.moveaxis(made, 1, 0)), strict=True))
+    return dict(zip(asked, np.ascontiguousarray(made.transpose(1, 0, 2)), strict=True))

@@ -52,6 +52,9 @@ def recurrence(decay: Floats, inputs: Floats) -> Floats:
     return out
 
 
+FIELDS = ("first", "scale", "decay", "gain")
+
+
 @dataclass(frozen=True)
 class Smoothing:
     """How an average begins and forgets: at the `first`-th valid value it is `scale` times their sum, then b y + a x."""
@@ -81,14 +84,15 @@ class Smoothing:
 def smoothed(x: Floats, how: tuple[Smoothing, ...]) -> Floats:
     """Average of each series: `x` has shape (T, K, C), series k is averaged by `how[k]`; returns the same shape."""
     valid = np.isfinite(x)
+    first, scale, decay, gain = (np.array([getattr(one, name) for one in how])[None, :, None] for name in FIELDS)
     seen = np.add.accumulate(valid, axis=0, dtype=np.int32)
-    first, scale, decay, gain = (
-        np.array([getattr(one, name) for one in how])[None, :, None] for name in ("first", "scale", "decay", "gain")
-    )
-    filled = np.where(valid, x, 0.0)
-    starts = valid & (seen == first)
-    inputs = np.where(seen > first, gain * filled, 0.0)
-    inputs[starts] = (scale * np.add.accumulate(filled, axis=0))[starts]
-    skipped = ~valid & (seen >= first)
-    out = recurrence(np.where(skipped, 1.0, decay) if skipped.any() else decay, inputs)
-    return np.where(valid & (seen >= first), out, np.nan)
+    begun = seen >= first
+    last = int(np.argmax(begun, axis=0).max(initial=0)) + 1 if begun[-1:].all() else len(x)  # rows in which all begin
+    filled = x if valid.all() else np.where(valid, x, 0.0)
+    starts = valid[:last] & (seen[:last] == first)
+    inputs = np.where(begun, gain * filled, 0.0)
+    inputs[:last][starts] = (scale * np.add.accumulate(filled[:last], axis=0))[starts]
+    skipped = begun & ~valid
+    some = bool(skipped.any())
+    out = recurrence(np.where(skipped, 1.0, decay) if some else decay, inputs)
+    return np.where(begun & valid if some else begun, out, np.nan)
