@@ -238,7 +238,7 @@ var/peers-%/.installed: benchmarks/peers/environments/%.txt | $(BIN)/python
 	@$(@D)/bin/python $(INSTALL) --require-hashes -r $<
 	@touch $@
 
-peers: $(foreach name,backtest cvxportfolio features hrp labels,var/peers-$(name)/.installed) ## What the benchmarks compare with, pinned, each in an environment of its own
+peers: $(foreach name,backtest cvxportfolio features hrp indicators labels,var/peers-$(name)/.installed) ## What the benchmarks compare with, pinned, each in an environment of its own
 
 third-party: $(VENV)/.dev $(foreach name,alpaca_mcp_server alpaca_trade_api alpaca_py py_alpaca_api alpaca_js,var/third-party/$(name)/.installed) ## By hand, two minutes: five programs that others wrote for Alpaca, unmodified, against `paper-exchange serve`; needs node 20 and npm
 	$(BIN)/python -m tests.third_party.run
