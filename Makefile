@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := -m pip install --quiet --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,10 @@ hostile: $(VENV)/.dev ## By hand, an hour (PART=1/4 for a quarter): a broker tha
 
 setup-terminal: $(VENV)/.dev ## By hand, a minute: a person at a terminal leaves at each question of `appliance setup` and comes back
 	$(BIN)/pytest -q -m slow tests/flow/test_setup.py
+
+prometheus: $(VENV)/.dev ## By hand, a minute, Debian alone: a real Prometheus loads the shipped rules and answers the dashboard's queries
+	@mkdir -p var/prometheus && cd var/prometheus && { test -d root || { apt-get download prometheus && dpkg -x prometheus_*.deb root; }; }
+	$(BIN)/python -m tests.campaigns.prometheus --programs var/prometheus/root/usr/bin
 
 mutants: $(VENV)/.dev ## By hand, a few minutes: planted bugs of the order path, each caught by its test
 	$(BIN)/python -m tests.mutation

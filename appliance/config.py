@@ -210,6 +210,9 @@ class ApplianceConfig(Config):
     clock : ClockSource
         `broker`: in a container, under WSL or on macOS, where neither chrony nor the kernel says that the clock is
         synchronised; then the comparison with the broker's clock is all there is.
+    daily_message : bool
+        Say each evening on which nothing is broken that all is well, with equity, orders and the next action. These figures then
+        leave the device for the addresses of alerts.
     log_level : str
         Of the log; no part of the hash either.
     """
@@ -227,6 +230,7 @@ class ApplianceConfig(Config):
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL
     clock: ClockSource = ClockSource.HOST
+    daily_message: bool = False
     log_level: Level = DEFAULT_LEVEL
 
     @model_validator(mode="before")

@@ -19,7 +19,7 @@ from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
 from appliance.settings import load_config
 from appliance.status.health import Health, HealthStatus
-from appliance.status.upkeep import concerns_of, count_addresses
+from appliance.status.upkeep import concerns_of, count_addresses, expiries
 from appliance.status.vitals import DaemonFacts, ProcessFacts, daemon_facts, vitals
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
@@ -158,7 +158,9 @@ def _looked_after(
     try:
         exchange = time_addresses(config)[0]
         now = ExchangeTime(exchange).now() if exchange else at
-        found = concerns_of(ledger, folder.bundles, latch, now, addresses, _calendar(folder, ""), _table(folder))
+        calendar = _calendar(folder, "")
+        ends = {**published.expires, **expiries(folder.bundles, calendar, credentials)}
+        found = concerns_of(ledger, latch, now, addresses, calendar, _table(folder), ends)
     except TrademlError as error:
         found = (str(error),)
     return replace(daemon, is_expected=True), found

@@ -11,14 +11,14 @@ import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from appliance.controls.latch import Latch
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import table_of
-from appliance.status.upkeep import concerns_of, count_addresses
+from appliance.status.upkeep import concerns_of, count_addresses, expiries
 from appliance.status.vitals import DaemonFacts, DaemonNotes, ProcessFacts, Vitals, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
@@ -94,7 +94,7 @@ class Publisher:
         OSError
             The disk does not take them; the earlier ones stay.
         """
-        publish(self._runtime, self._folder, self.vitals(ledger, state), self._process_facts(state.working_on), self._real.now())
+        publish(self._runtime, self._folder, self.vitals(ledger, state), self._process_facts(state), self._real.now())
         self._written_s = mono_s
 
     def vitals(self, ledger: Ledger, state: SupervisorState) -> Vitals:
@@ -105,12 +105,16 @@ class Publisher:
             return vitals(ledger, self._folder, at, said)
         latch, table = Latch(self._folder.root, DurableFs()).read(), table_of(state.brief.entering)
         addresses = count_addresses(self._credentials)
-        concerns = concerns_of(ledger, self._folder.bundles, latch, state.venue_now, addresses, state.brief.calendar, table)
+        calendar = state.brief.calendar
+        concerns = concerns_of(ledger, latch, state.venue_now, addresses, calendar, table, self._ends(state))
         return vitals(ledger, self._folder, at, said, concerns)
 
-    def _process_facts(self, working_on: str) -> ProcessFacts:
+    def _ends(self, state: SupervisorState) -> dict[str, date]:
+        return expiries(self._folder.bundles, state.brief.calendar if state.brief else None, self._credentials)
+
+    def _process_facts(self, state: SupervisorState) -> ProcessFacts:
         addresses = count_addresses(self._credentials)
-        return ProcessFacts(os.getpid(), self._started_at.timestamp(), working_on, addresses, resident_bytes())
+        return ProcessFacts(os.getpid(), self._started_at.timestamp(), state.working_on, addresses, resident_bytes(), self._ends(state))
 
 
 def publish(runtime: Path, folder: StateFolder, found: Vitals, process: ProcessFacts, at: datetime) -> None:

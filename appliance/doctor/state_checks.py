@@ -13,7 +13,7 @@ from appliance.doctor.finding import Finding, bad, ok, warn
 from appliance.doctor.probe import DeviceProbe
 from appliance.ledger import AccessMode, Ledger, alerts, intents, job_runs
 from appliance.ledger.figures import PullFigures
-from appliance.status.upkeep import keys_reason
+from appliance.status.upkeep import expiries, expiry_reasons
 from appliance.status.vitals import RECENT_ALERTS, daemon_facts
 from appliance.system.durable_files import DurableFs
 from signals.errors import BundleRefused
@@ -33,7 +33,7 @@ def bundle(patient: DeviceProbe) -> Iterator[Finding]:
             if len(slots) == 1:
                 raise
             yield bad("bundle", f"{slot.name}: {error}", "Publish a bundle of this sleeve, or take it out of `sleeves` in config.yml")
-    if expiring := keys_reason(patient.folder.bundles, patient.now.date()):
+    for expiring in expiry_reasons(expiries(patient.folder.bundles, patient.manifest.calendar, patient.credentials), patient.now.date()):
         says, _, advice = expiring.partition(": ")
         yield warn("bundle", says, advice[:1].upper() + advice[1:])
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.context import Deps
-from appliance.ledger import alerts, intents, job_runs, reports
+from appliance.ledger import alerts, intents, job_runs, reports, snapshots
+from appliance.ledger.states import IntentState
+from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.system.ports import HeartbeatSignal
+from appliance.system.ports import HeartbeatSignal, Severity
+from signals.market.sessions import NEW_YORK
+from signals.schedule.job_windows import windows
 
 HEARTBEAT = "heartbeat"
 RECENT_ALERTS = 50
@@ -26,8 +30,21 @@ def heartbeat(session: date, deps: Deps) -> JobReport:
         outcome = "a failure was reported to the watcher" if found else "success was reported to the watcher"
     else:
         outcome = "the watcher did not answer"
+    if deps.config.daily_message and not found:
+        notify(deps, Severity.INFO, f"all-well-{session}", all_well(session, deps), f"Every invariant of {session} holds")
     summary = f"{outcome}; {'; '.join(found) or 'every invariant of the day holds'}"
     return JobReport(HEARTBEAT, session, JobStatus.DONE, summary, figures)
+
+
+def all_well(session: date, deps: Deps) -> str:
+    """Return one line of the session: equity, orders and the next action, which a person has asked to be sent."""
+    held = snapshots.latest(deps.ledger)
+    equity = f"equity {held.equity:,.2f} USD, " if held else ""
+    orders = intents.of_session(deps.ledger, session)
+    filled = sum(one.state is IntentState.FILLED for one in orders)
+    following = next((row for row in windows(deps.calendar.next(session), deps.calendar, table_of(deps.config.entering))), None)
+    after = f"; next: {following.job} at {following.at.astimezone(NEW_YORK):%a %H:%M} New York" if following else ""
+    return f"all well on {session}: {equity}{filled} of {len(orders)} orders filled{after}"
 
 
 def broken(session: date, deps: Deps) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Signs of a neglected device: missed sessions, missing alert addresses, keys about to expire.
+"""Signs of a neglected device: missed sessions, missing alert addresses, keys, calendars and credentials about to expire.
 
 Everything is read, nothing believed: the key set is verified where it is used, here only its dates are shown.
 """
@@ -6,7 +6,7 @@ Everything is read, nothing believed: the key set is verified where it is used, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,6 +19,12 @@ from signals.schedule.job_windows import Timetable, windows
 DECIDING = ("plan", "trade")
 RECENT_SESSIONS = 5  # what was missed longer ago is history, and in the ledger
 EARLY_DAYS = 60
+EXPIRES = "expires"  # the credential with dates: a line each, a name and the day on which it ends
+KEY_SET, CALENDAR = "key set", "calendar"
+RENEWALS = {
+    KEY_SET: "sign a new one with `trainer rotate-keys` and publish it",
+    CALENDAR: "publish newer data by `trainer publish-data`, or install a newer release",
+}
 NO_ADDRESS = (
     "no address for alerts is set, nobody would hear of a halt: write two that do not depend on each other to the "
     "credential alert-urls, one a line"
@@ -26,9 +32,9 @@ NO_ADDRESS = (
 
 
 def concerns_of(
-    ledger: Ledger, keys: Path, latch: LatchRecord, now: datetime, addresses: int, calendar: Calendar, table: Timetable
+    ledger: Ledger, latch: LatchRecord, now: datetime, addresses: int, calendar: Calendar, table: Timetable, ends: Mapping[str, date]
 ) -> tuple[str, ...]:
-    """Return what a person should look at on a device that was armed once, at the venue's instant `now`."""
+    """Return what a person should look at on a device that was armed once, at the venue's instant `now`; `ends` as of `expiries`."""
     if latch.is_fresh:
         return ()
     missed: tuple[date, ...] = ()
@@ -36,7 +42,7 @@ def concerns_of(
         first = min(job_runs.sessions(ledger), default=date.min)
         served = [(run.session, run.job) for run in job_runs.since(ledger, first)]
         missed = missed_sessions(served, datetime.fromisoformat(latch.at), now, calendar, table)
-    found = ("" if addresses else NO_ADDRESS, keys_reason(keys, now.date()), missed_reason(missed))
+    found = ("" if addresses else NO_ADDRESS, *expiry_reasons(ends, now.date()), missed_reason(missed))
     return tuple(reason for reason in found if reason)
 
 
@@ -93,14 +99,51 @@ def keys_end(keys: Path) -> date | None:
     return min(ends)
 
 
-def keys_reason(keys: Path, today: date) -> str:
-    """Return one sentence from `EARLY_DAYS` before the keys end; empty earlier, and where there is no key set."""
-    ends = keys_end(keys)
-    left = (ends - today).days if ends else EARLY_DAYS + 1
-    if left > EARLY_DAYS:
-        return ""
-    when = f"ends on {ends}, in {left} days" if left >= 0 else f"ended on {ends}"
-    return f"the key set {when}: sign a new one with `trainer rotate-keys` and publish it"
+def expiries(keys: Path, calendar: Calendar | None, credentials: Path | None = None) -> dict[str, date]:
+    """Return the last day of everything that ends: the key set, the calendar of the data, credentials that say when.
+
+    Parameters
+    ----------
+    keys : Path
+        Folder of the key set.
+    calendar : Calendar or None
+        Of the data in force.
+    credentials : Path or None
+        Where the file `expires` may be: a line each, a name and a date.
+    """
+    found = {KEY_SET: keys_end(keys), CALENDAR: calendar.days[-1] if calendar else None}
+    return {name: day for name, day in found.items() if day} | credential_ends(credentials)
+
+
+def credential_ends(credentials: Path | None) -> dict[str, date]:
+    """Return the days on which credentials end, as a person wrote them; a line that cannot be read ends today, so that it is seen."""
+    try:
+        lines = (credentials / EXPIRES).read_text(encoding="utf-8").splitlines() if credentials else []
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for line in filter(None, (line.partition("#")[0].strip() for line in lines)):
+        name, _, day = line.rpartition(" ")
+        try:
+            found[f"credential {name.strip()}"] = date.fromisoformat(day)
+        except ValueError:
+            found[f"credential {line}"] = date.min
+    return found
+
+
+def expiry_reasons(ends: Mapping[str, date], today: date) -> tuple[str, ...]:
+    """Return a sentence for each of `ends` that comes within `EARLY_DAYS`, the first first."""
+    near = sorted((day, name) for name, day in ends.items() if (day - today).days <= EARLY_DAYS)
+    return tuple(
+        f"the {name} {_when(day, today)}: {RENEWALS.get(name, 'renew it, and its date in the credential `expires`')}" for day, name in near
+    )
+
+
+def _when(day: date, today: date) -> str:
+    if day == date.min:
+        return "has no date that can be read"
+    left = (day - today).days
+    return f"ends on {day}, in {left} days" if left >= 0 else f"ended on {day}"
 
 
 def _planned_at(day: date, calendar: Calendar, table: Timetable) -> datetime:

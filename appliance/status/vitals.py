@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
@@ -22,6 +22,7 @@ from appliance.status.health import Health, HealthStatus, assess, newest_session
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.text.documents import absent, from_json
+from signals.text.plain_text import clean
 
 RECENT_ALERTS = 50
 RISK, SHADOW = "risk", "shadow"  # slots that are not traded, as in `appliance.bundles.slots`
@@ -33,13 +34,14 @@ PREFIX = "trademl_appliance_"
 
 @dataclass(frozen=True)
 class ProcessFacts:
-    """The daemon's process; `started_at` is Unix time."""
+    """The daemon's process; `started_at` is Unix time, `expires` the last day of everything that ends."""
 
     pid: int = 0
     started_at: float | None = None
     working_on: str = ""
     alert_addresses: int = 0
     resident_bytes: int | None = None
+    expires: Mapping[str, date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,12 @@ def metrics(facts: HealthFacts, now: datetime) -> str:
         _gauge("daemon_start_seconds", daemon.started_at, "when the daemon started, Unix time"),
         _gauge("health_written_seconds", now.timestamp(), "when this was written, Unix time"),
         *_labelled(
+            "expires_seconds",
+            "what",
+            {name: datetime.combine(day, time.max, UTC).timestamp() for name, day in daemon.expires.items()},
+            "the end of the key set, the calendar and credentials, Unix time",
+        ),
+        *_labelled(
             "job_last_done_seconds",
             "job",
             {job: at.timestamp() for job, at in facts.last_done.items()},
@@ -319,7 +327,11 @@ def _labelled(name: str, label: str, values: Mapping[str, float], words: str) ->
     if not values:
         return []
     head = f"# HELP {PREFIX}{name} {words}\n# TYPE {PREFIX}{name} gauge\n"
-    return [head, *(f'{PREFIX}{name}{{{label}="{key}"}} {float(value):.15g}\n' for key, value in sorted(values.items()))]
+    return [head, *(f'{PREFIX}{name}{{{label}="{_escaped(key)}"}} {float(value):.15g}\n' for key, value in sorted(values.items()))]
+
+
+def _escaped(text: str) -> str:
+    return clean(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _last_done(runs: tuple[JobRun, ...]) -> dict[str, datetime]:

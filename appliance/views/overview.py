@@ -15,7 +15,8 @@ from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.figures import PullFigures
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
 from appliance.status.health import HealthStatus, assess
-from appliance.status.upkeep import keys_reason
+from appliance.status.upkeep import expiries, expiry_reasons
+from appliance.status.vitals import daemon_facts
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from appliance.views import bundle_facts as bundles
@@ -246,8 +247,10 @@ def overview(ledger: Ledger, folder: StateFolder, time: DeviceTime) -> Overview:
 def _concerns_of_time(folder: StateFolder, time: DeviceTime) -> Iterator[str]:
     if time.no_time:
         yield f"{time.no_time}: neither the next job nor whether the data are late is known"
-    if time.now and (expiring := keys_reason(folder.bundles, time.now.date())):
-        yield expiring
+    if time.now:
+        published = daemon_facts(folder).notes.process
+        ends = {**(published.expires if published else {}), **expiries(folder.bundles, time.calendar)}
+        yield from expiry_reasons(ends, time.now.date())
 
 
 def _account(ledger: Ledger, values: tuple[nav.NavRow, ...]) -> AccountFigures:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
 WEB = frozenset({"http", "https"})
-SERVICES = frozenset({"json", "jsons", "mailto", "mailtos", "ntfy", "ntfys", "slack", "tgram"})  # by the extra `alerts`
+SERVICES = frozenset({"discord", "json", "jsons", "mailto", "mailtos", "ntfy", "ntfys", "slack", "tgram"})  # by the extra `alerts`
 
 
 def scheme_of(address: str) -> str:

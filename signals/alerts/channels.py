@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from signals.alerts.alert import Alert, Notifier, Severity
+from signals.alerts.next_steps import next_step
 from signals.files import append_line
 from signals.text.plain_text import clean
 
@@ -23,7 +25,7 @@ class LogNotifier:
 
     def notify(self, alert: Alert) -> bool:
         """Log one line."""
-        self._log.log(LEVELS[alert.severity], "%s: %s", clean(alert.title), clean(alert.body))
+        self._log.log(LEVELS[alert.severity], "%s: %s %s", clean(alert.title), clean(alert.body), next_step(alert.key))
         return True
 
 
@@ -35,7 +37,7 @@ class FileNotifier:
 
     def notify(self, alert: Alert) -> bool:
         """Append one line; False when the disk does not take it."""
-        row = asdict(alert) | {"at": alert.at.isoformat()}
+        row = asdict(alert) | {"at": alert.at.isoformat(), "device": socket.gethostname(), "to_do": next_step(alert.key)}
         try:
             append_line(self._path, json.dumps(row, sort_keys=True).encode())
         except OSError:

@@ -16,6 +16,7 @@ import httpx
 
 from signals.alerts.alert import Alert, Severity
 from signals.alerts.deadline import within
+from signals.alerts.next_steps import next_step
 from signals.text.plain_text import clean
 from signals.text.wording import utc_words
 
@@ -68,4 +69,4 @@ def message(alert: Alert, device: str = "", more: str = "") -> str:
     """Return what is sent: enough to get up for, nothing to keep secret (invariant 2)."""
     at = utc_words(alert.at)
     what = f"{headline(alert, device)} ({alert.severity}, {at}, {clean(alert.key)})"
-    return " ".join(filter(None, (f"{what}.", more)))
+    return " ".join(filter(None, (f"{what}.", next_step(alert.key), more)))

@@ -32,6 +32,7 @@ ALERT = Alert(
     "account PA3XYZ holds 5 shares, 101.5 USD",
     datetime(2024, 3, 12, 13, tzinfo=UTC),
 )
+DISCORD = "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"
 ADDRESSES = ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/", "tgram://123456789:AAHtoken_of_a_bot-1234567890abcdef/98765")
 
 
@@ -41,17 +42,19 @@ def place(server: Wire) -> str:
 
 def sent_to(kind: str, server: Wire, monkeypatch: pytest.MonkeyPatch) -> ServiceNotifier:
     """A channel of this kind that leads to the local server."""
+    from apprise.plugins.discord import NotifyDiscord
     from apprise.plugins.slack import NotifySlack
     from apprise.plugins.telegram import NotifyTelegram
 
+    monkeypatch.setattr(NotifyDiscord, "notify_url", f"{server.url}/api/webhooks")
     monkeypatch.setattr(NotifySlack, "webhook_url", f"{server.url}/services")
     monkeypatch.setattr(NotifyTelegram, "notify_url", f"{server.url}/bot")
-    addresses = {"slack": ADDRESSES[0], "tgram": ADDRESSES[1]}
+    addresses = {"slack": ADDRESSES[0], "tgram": ADDRESSES[1], "discord": DISCORD}
     url = addresses.get(kind, f"{kind}://{place(server)}/{SECRET}")
     return ServiceNotifier(url, device="pi-desk")
 
 
-@pytest.mark.parametrize("kind", ["ntfy", "json", "slack", "tgram"])
+@pytest.mark.parametrize("kind", ["ntfy", "json", "slack", "tgram", "discord"])
 def test_a_service_takes_the_title_and_the_words_and_no_figure(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Say(200, b"ok") if kind == "slack" else say({"ok": True, "result": []})
     with wire(answer) as server:
@@ -63,7 +66,7 @@ def test_a_service_takes_the_title_and_the_words_and_no_figure(kind: str, monkey
     assert "PA3XYZ" not in body and "101.5" not in body and "github" not in body
 
 
-@pytest.mark.parametrize("kind", ["ntfy", "json", "slack", "tgram"])
+@pytest.mark.parametrize("kind", ["ntfy", "json", "slack", "tgram", "discord"])
 @pytest.mark.parametrize("answer", [Say(500), Say(404), Say(302, headers={"Location": "http://127.0.0.1:9/"}), Say(reset=True)])
 def test_a_service_that_does_not_take_it_is_a_result(kind: str, answer: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     with wire(answer) as server:

@@ -154,3 +154,19 @@ def test_the_address_is_a_credential_and_never_repeated(tmp_path: Path) -> None:
         with pytest.raises(BadConfig) as told:
             configured_heartbeat(tmp_path)
         assert "secret-uuid" not in str(told.value)
+
+
+def test_all_well_is_said_once_a_day_where_it_is_wanted_and_only_when_it_is(deps: Deps) -> None:
+    """Equity, orders and the next action stand in the title, which is what leaves; without the setting nothing does."""
+    a_good_day(deps)
+    inbox = deps.notifier
+    assert isinstance(inbox, Inbox)
+    heartbeat(D, deps)
+    assert inbox.alerts == []
+    wanted = replace(deps, config=deps.config.model_copy(update={"daily_message": True}))
+    heartbeat(D, wanted)
+    said = [alert.title for alert in inbox.alerts]
+    assert said == ["all well on 2024-03-12: 0 of 0 orders filled; next: pull at Tue 18:30 New York"]
+    wanted.latch.halt("MANUAL", "stop", deps.clock.now())
+    heartbeat(D, wanted)
+    assert [alert.title for alert in inbox.alerts] == said, "a halted device is not well"

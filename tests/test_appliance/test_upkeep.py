@@ -13,7 +13,7 @@ from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
-from appliance.status.upkeep import count_addresses, keys_end, keys_reason, missed_reason, missed_sessions
+from appliance.status.upkeep import count_addresses, credential_ends, expiries, expiry_reasons, keys_end, missed_reason, missed_sessions
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder, only_daemon
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
@@ -62,9 +62,25 @@ def test_a_key_set_ends_when_too_few_keys_are_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("left", "said"), [(61, ""), (60, "in 60 days"), (0, "in 0 days"), (-1, "ended on 2025-01-01")])
 def test_the_end_of_the_keys_is_said_sixty_days_before(tmp_path: Path, left: int, said: str) -> None:
     end = date(2025, 1, 1)
-    reason = keys_reason(keyset(tmp_path, str(end), (str(end), False)), end - timedelta(days=left))
+    found = expiries(keyset(tmp_path, str(end), (str(end), False)), None)
+    reason = "".join(expiry_reasons(found, end - timedelta(days=left)))
     assert said in reason
     assert bool(reason) is bool(said)
+
+
+def test_the_calendar_and_credentials_end_too_and_a_date_that_cannot_be_read_is_seen(tmp_path: Path) -> None:
+    """The calendar ends on 2024-03-28; s3's keys on 2024-04-20; the third line has no date."""
+    (tmp_path / "expires").write_text("# when keys end\ns3 keys 2024-04-20\nthe vendor soon\n")
+    found = expiries(tmp_path, CALENDAR, tmp_path)
+    assert found == {"calendar": date(2024, 3, 28), "credential s3 keys": date(2024, 4, 20), "credential the vendor soon": date.min}
+    said = expiry_reasons(found, date(2024, 3, 1))
+    assert [reason.partition(":")[0] for reason in said] == [
+        "the credential the vendor soon has no date that can be read",
+        "the calendar ends on 2024-03-28, in 27 days",
+        "the credential s3 keys ends on 2024-04-20, in 50 days",
+    ]
+    assert "trainer publish-data" in said[1]
+    assert credential_ends(None) == {} == credential_ends(tmp_path / "nowhere")
 
 
 def test_only_addresses_are_counted(tmp_path: Path) -> None:
@@ -106,7 +122,8 @@ def test_a_device_at_a_broker_without_a_daemon_is_down(bench: Workbench, monkeyp
 def test_a_device_without_an_address_for_alerts_is_degraded(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, addresses: int, code: int
 ) -> None:
-    monkeypatch.setattr("appliance.commands.status._calendar", lambda folder, day: CALENDAR)
+    ahead = xnys(date(2024, 3, 1), datetime.now(UTC).date() + timedelta(days=100))
+    monkeypatch.setattr("appliance.commands.status._calendar", lambda folder, day: ahead)
     say(bench, addresses)
     with only_daemon(StateFolder(bench.state)):
         found = bench("status")
