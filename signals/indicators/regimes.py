@@ -157,3 +157,40 @@ def _likelihood(returns: Floats, states: TwoStates) -> Floats:
     log = -0.5 * np.square(returns[:, None] / states.sigma) - np.log(states.sigma)
     density: Floats = np.exp(log - log.max(axis=1, keepdims=True))
     return density
+
+
+BARS_SESSIONS = 60  # of one instrument's own sessions, whose history is short
+SCALE_FREE = TwoStates(np.array([0.75, 1.75]), np.array([0.97, 0.93]))
+"""States of returns in units of their own root mean square: nothing that would have to be fitted travels with a model."""
+
+
+def known_before(session_returns: Floats) -> Floats:
+    """What each session's open knows of its instrument: P(wild), sign of the trend, sessions since it changed; float64 (3, S).
+
+    Each from the 60 returns before it and no other, so that a device needs 60 sessions and gets the same bits; NaN where one of
+    them is not known. The trend is the level against its mean since the first of them. `session_returns`, float64 (S,), are total
+    returns.
+    """
+    found = np.full((3, len(session_returns)), np.nan)
+    for number in range(BARS_SESSIONS, len(session_returns)):
+        past = session_returns[number - BARS_SESSIONS : number]
+        scale = float(np.sqrt(np.square(past).mean()))
+        if not scale > 0.0:
+            continue
+        level = np.exp(np.cumsum(np.log1p(past)))
+        above = np.where(level >= np.cumsum(level) / np.arange(1.0, BARS_SESSIONS + 1.0), 1.0, -1.0)
+        changed = np.flatnonzero(above != above[-1])
+        since = BARS_SESSIONS - 1 - int(changed[-1]) if len(changed) else BARS_SESSIONS
+        found[:, number] = filter_states(past / scale, SCALE_FREE)[-1, 1], above[-1], since
+    return found
+
+
+def named(known: Floats) -> NDArray[np.str_]:
+    """Regime of each column of what `known_before` returns."""
+    rising = known[1] > 0.0
+    names = np.where(
+        known[0] > 0.5,
+        np.where(rising, Regime.WILD_RISING.value, Regime.WILD_FALLING.value),
+        np.where(rising, Regime.CALM_RISING.value, Regime.CALM_FALLING.value),
+    )
+    return np.where(np.isfinite(known[:2]).all(axis=0), names, Regime.UNKNOWN.value)

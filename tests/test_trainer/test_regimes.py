@@ -15,6 +15,8 @@ from signals.indicators.regimes import (
     TwoStates,
     filter_states,
     fit_states,
+    known_before,
+    named,
     regimes,
     trend_regime,
     volatility_regime,
@@ -92,3 +94,21 @@ def test_the_first_year_a_gap_and_a_still_market_are_unknown() -> None:
     assert found[600] == Regime.UNKNOWN.value
     assert set(found[WARM_UP_SESSIONS:]) > {Regime.CALM_RISING.value, Regime.WILD_FALLING.value}
     assert (regimes(np.zeros(800)) == Regime.UNKNOWN.value).all()
+
+
+def test_an_instrument_s_own_regime_is_of_the_sixty_sessions_before() -> None:
+    """A calm rise, then wild falls: each session knows the sessions before it alone, and 60 of them give the same bits."""
+    rng = np.random.default_rng(4)
+    returns = np.concatenate([0.001 + 0.003 * rng.standard_normal(120), -0.012 + 0.02 * rng.standard_normal(40)])
+    known = known_before(returns)
+    assert np.isnan(known[:, :60]).all() and np.isfinite(known[:, 60:]).all()
+    assert named(known)[115] == Regime.CALM_RISING and named(known)[150] == Regime.CALM_FALLING and named(known)[3] == Regime.UNKNOWN
+    assert named(known)[130] == Regime.WILD_RISING  # wild at once, falling only once its level is under its mean
+    changed = returns.copy()
+    changed[130:] = 0.5
+    assert known_before(changed)[:, :131].tobytes() == known[:, :131].tobytes()
+    assert known_before(np.append(returns[70:130], 0.0))[:, -1].tobytes() == known[:, 130].tobytes()
+    assert known[2, 75] > 0.0
+    missing = returns.copy()
+    missing[100] = np.nan
+    assert np.isnan(known_before(missing)[0, 101:]).all() and np.isfinite(known_before(missing)[0, 100])

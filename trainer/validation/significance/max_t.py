@@ -47,7 +47,17 @@ def max_t(chosen: Floats, family: Floats, *, blind: int = 0, block: int = BLOCK_
     InvariantBroken
         The chosen returns never vary.
     """
-    returns = np.column_stack([chosen, family])
+    return max_t_each(np.column_stack([chosen, family]), blind=blind, block=block, draws=draws)[0]
+
+
+def max_t_each(returns: Floats, *, blind: int = 0, block: int = BLOCK_SESSIONS, draws: int = DRAWS) -> tuple[MaxT, ...]:
+    """Test each column of `returns`, float64 (T, N), as the best of all; t and p are NaN for a later one that never varies.
+
+    Raises
+    ------
+    InvariantBroken
+        The first column never varies.
+    """
     known = np.isfinite(returns)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, returns, 0.0).sum(axis=0) / count
@@ -63,9 +73,11 @@ def max_t(chosen: Floats, family: Floats, *, blind: int = 0, block: int = BLOCK_
     largest = standard.max(axis=1)
     if blind:
         largest = np.maximum(largest, rng.standard_normal((draws, blind)).max(axis=1))
-    t = float(mean[0] / scale[0])
-    p = (1.0 + float((largest >= t).sum())) / (draws + 1.0)
-    return MaxT(t, p, float(np.quantile(largest, 0.95)))
+    t = np.divide(mean, scale, out=np.full_like(mean, np.nan), where=scale > 0.0)
+    critical = float(np.quantile(largest, 0.95))
+    above = (largest[:, None] >= t).sum(axis=0)
+    p = np.where(np.isfinite(t), (1.0 + above) / (draws + 1.0), np.nan)
+    return tuple(MaxT(float(one), float(chance), critical) for one, chance in zip(t, p, strict=True))
 
 
 def _means(centred: Floats, known: Floats, block: int, draws: int, rng: np.random.Generator) -> Floats:

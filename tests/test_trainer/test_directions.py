@@ -1,0 +1,171 @@
+"""Direction is judged by session; the clock alone, noise, and learners judged on other rows are told apart from skill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from signals.errors import InvariantBroken
+from signals.heads import ClassesHead
+from trainer.learners.base import FitDevice
+from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import Parameters, learner_named
+from trainer.tasks.barrier_classes.judgement import Decisions, Said, direction_figures, ic_gap, macro_f1, shifts
+from trainer.tasks.barrier_classes.shown import files
+from trainer.tasks.barrier_classes.zoo import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
+from trainer.validation.significance.max_t import max_t, max_t_each
+
+SESSIONS, BARS = 240, 16
+CLASSES = ClassesHead(("short", "neutral", "long"))
+PARAMETERS = Parameters(lightgbm=LightGbmConfig(trees=20, num_leaves=7, min_data_in_leaf=60, learning_rate=0.1))
+
+
+def learner(kind: str, seed: int = 1):
+    return learner_named(kind, PARAMETERS, seed, FitDevice.CPU, head=CLASSES)
+
+
+def market(strength: float, seed: int = 3, horizon: int = 5) -> HorizonRows:
+    """Trades whose direction is `strength` parts in a feature; the later in the session, the more of them end nowhere."""
+    rng = np.random.default_rng(seed)
+    count = SESSIONS * BARS
+    place = np.tile(np.arange(BARS), SESSIONS) / BARS
+    x = rng.normal(size=(count, 6)).astype(np.float32)
+    x[:, 5] = place
+    way = strength * x[:, 0] + rng.normal(size=count)
+    neutral = rng.random(count) < 0.1 + 0.8 * place
+    side = np.where(neutral, 0, np.sign(way)).astype(np.int8)
+    sigma = 1e-3 * np.exp(0.2 * rng.normal(size=count))
+    ret = sigma * np.where(neutral, 0.2 * way, side)
+    session = np.arange(count) // BARS
+    decisions = Decisions(np.arange(count), session, side, ret, sigma, np.where(session % 2, "calm", "wild"))
+    ends = [np.flatnonzero((session >= a) & (session < b)) for a, b in ((0, 140), (142, 190), (192, 240))]
+    return HorizonRows(
+        horizon, x, tuple(f"x{n}" for n in range(6)), x[:, 5:], way[:, None].astype(np.float32), np.ones(count), decisions, *ends
+    )
+
+
+@cache
+def compared(strength: float) -> tuple[Comparison, tuple[str, ...]]:
+    opened: list[str] = []
+    horizons = (market(strength), market(strength, seed=4, horizon=10))
+    kinds = {kind: learner(kind) for kind in ("lightgbm", "logistic")}
+    found = compare_learners(
+        horizons, kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, opened=opened.append
+    )
+    return found, tuple(opened)
+
+
+def test_figures_of_four_decisions_by_hand() -> None:
+    """Two sessions of two decisions: products of what is standardised, losses of the touched ones, and returns after cost."""
+    what = Decisions(
+        np.arange(4),
+        np.array([0, 0, 1, 1]),
+        np.array([1, -1, 0, 1], np.int8),
+        np.array([2.0, -2.0, 0.0, 4.0]) / 100,
+        np.full(4, 0.01),
+        np.array(["calm"] * 4),
+    )
+    p = np.array([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.4, 0.2, 0.4]])
+    said = Said(p, np.array([0.02, -0.02, 0.0, 0.02]))
+    found = direction_figures(what, said, cost_bps=100.0)
+    # e / s = 2 -2 0 2 (mean 1/2, deviation sqrt 11/4), r / s = 2 -2 0 4 (mean 1, deviation sqrt 5)
+    scale = np.sqrt(2.75) * np.sqrt(5.0)
+    first, second = (1.5 * 1.0 + -2.5 * -3.0) / 2 / scale, (-0.5 * -1.0 + 1.5 * 3.0) / 2 / scale
+    assert found.by_session == pytest.approx([first, second])
+    assert found.ic.mean == pytest.approx((first + second) / 2)
+    saved = [np.log(2) + np.log(0.75), np.log(2) + np.log(0.5)]  # 0.6 / 0.8 twice; then even odds
+    assert found.loss_saved.mean == pytest.approx(np.mean(saved))
+    assert found.trades == 3 and found.win_rate == 1.0
+    assert found.net_bps.mean == pytest.approx((100.0 + 300.0) / 2)  # 2 % - 1 % twice; 4 % - 1 %
+    assert found.log_loss == pytest.approx(-np.mean(np.log([0.6, 0.6, 0.6, 0.4])))
+    assert macro_f1(what.side, p) == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)  # the last one's tie is called short
+
+
+def test_planted_direction_is_skill_and_the_clock_is_not() -> None:
+    found, opened = compared(0.5)
+    assert found.is_skilled and opened == (found.cells[0].name,)
+    assert found.test.ic.t > 6 > 3 > found.test_beside[CLOCK].ic.t and found.over_clock.t > 4
+    assert abs(found.test_beside[TWIN].ic.t) < 2.5 and found.test_beside[ORACLE].ic.mean > found.test.ic.mean
+    assert found.test_beside[CLOCK].log_loss < np.log(3)  # what three classes give away without any direction
+
+
+def test_noise_is_refused_with_its_reasons() -> None:
+    """Although its log loss of three classes beats the shares by as much."""
+    found, _ = compared(0.0)
+    assert not found.is_skilled and any("on test" in reason for reason in found.reasons)
+    assert found.test.log_loss < np.log(3)
+
+
+def test_the_clock_alone_is_refused_where_direction_is_planted() -> None:
+    rows = market(0.5)
+    blind = replace(rows, inputs=rows.clock, names=("place",))
+    found = compare_learners(
+        (blind,), {"lightgbm": learner("lightgbm")}, reference=learner("lightgbm"), cost_bps=0.5, seed=1, step=lambda _: None, opened=len
+    )
+    assert not found.is_skilled
+
+
+def test_learners_judged_on_different_decisions_are_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One learner that is given fewer validation rows than the other, as a library that drops the last batch would."""
+    from trainer.tasks.barrier_classes import zoo
+
+    true = zoo._judged
+
+    def dropped(model, inputs, means, rows, numbers, *rest):
+        return true(model, inputs, means, rows, numbers[:-5] if "Linear" in type(model).__name__ else numbers, *rest)
+
+    monkeypatch.setattr(zoo, "_judged", dropped)
+    kinds = {kind: learner(kind) for kind in ("lightgbm", "logistic")}
+    with pytest.raises(InvariantBroken, match="different decisions"):
+        compare_learners(
+            (market(0.5),), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=1, step=lambda _: None, opened=lambda _: None
+        )
+
+
+def test_exchanged_sessions_keep_the_clock_and_lose_the_direction() -> None:
+    """Each decision gets what came at the same place of another session of its own part."""
+    rows = market(0.5)
+    twin = exchanged(rows.decisions, (rows.train, rows.validation, rows.test), 5)
+    place = rows.decisions.moment % BARS
+    for one in range(BARS):
+        at = rows.train[place[rows.train] == one]
+        assert sorted(twin.side[at].tolist()) == sorted(rows.decisions.side[at].tolist())
+    assert (twin.side != rows.decisions.side).mean() > 0.2
+    assert np.allclose(np.sort(twin.ret / twin.sigma), np.sort(rows.decisions.ret / rows.decisions.sigma))
+
+
+def test_the_page_has_a_row_for_each_and_the_picture_is_the_same_bytes() -> None:
+    found, _ = compared(0.5)
+    first, second = files(found, "Learners"), files(found, "Learners")
+    assert first == second
+    page = first["compare.html"].decode()
+    assert all(name in page for name in ("lightgbm H5", "logistic H10", CLOCK, TWIN, ORACLE, found.cells[0].figures.rows))
+    known = json.loads(first["compare.json"])
+    assert known["skilled"] is True and len(known["rows"]) == 4 + 4 + 3
+    assert known["pbo"] is None and "clusters" in page  # four learners are no ten: what takes PBO's place is named
+
+
+def test_a_gap_is_a_failure_only_where_its_interval_excludes_the_limit() -> None:
+    rng = np.random.default_rng(1)
+    large, noisy = rng.normal(1.0, 0.5, 100), rng.normal(1.0, 5.0, 100)
+    assert ic_gap(large, large - 0.8).is_failure and not ic_gap(large, large.copy()).is_failure
+    assert ic_gap(noisy, noisy - 0.8).value > 0.15 and not ic_gap(noisy, noisy - 0.8).is_failure
+
+
+def test_a_feature_that_moved_is_above_what_training_shows_of_itself() -> None:
+    rng = np.random.default_rng(2)
+    train, test = (rng.normal(size=(n, 2)).astype(np.float32) for n in (3000, 500))
+    test[:, 1] += 1.0
+    first, second = shifts(train, test, ("still", "moved"))
+    assert first.name == "moved" and first.psi > 0.2 > second.psi and first.psi > first.limit
+
+
+def test_max_t_of_each_is_that_of_the_chosen() -> None:
+    series = np.random.default_rng(3).normal(0.05, 1.0, (80, 4))
+    each = max_t_each(series, block=5)
+    assert each[0] == max_t(series[:, 0], series[:, 1:], block=5)
+    assert max(one.t for one in each) == min(each, key=lambda one: one.p).t

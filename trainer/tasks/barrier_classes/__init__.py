@@ -1,0 +1,1 @@
+"""Direction of one instrument by barriers: short, neutral or long."""

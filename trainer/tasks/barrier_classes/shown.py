@@ -1,0 +1,113 @@
+"""What a comparison shows: its rows, its summary and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from signals.scoring.evidence import Mean
+from trainer.reports import page
+from trainer.reports.directions import PICTURE, DirectionRow, document, picture
+from trainer.tasks.barrier_classes.judgement import GAP_LIMIT, PSI_SHOWN, DirectionFigures
+from trainer.tasks.barrier_classes.zoo import Comparison
+
+CLASSES_WARNING = (
+    "Three-class figures are mostly volatility and the clock: read them beside the row of the clock alone, and take none of them for skill."
+)
+SHOWN_SHIFTS = 10
+
+
+def files(found: Comparison, title: str) -> Mapping[str, bytes]:
+    """Return the page, its picture and the same figures as JSON, by path."""
+    rows = rows_of(found)
+    critical = found.cells[0].adjusted.critical if found.cells[0].adjusted is not None else float("nan")
+    text = document(title, summary(found), (*found.reasons, CLASSES_WARNING), rows, (_regimes(found.test), _shifts(found)))
+    figures = {
+        "skilled": found.is_skilled,
+        "reasons": list(found.reasons),
+        "pbo": found.pbo,
+        "clusters": found.clusters,
+        "loss_chance": found.loss_chance,
+        "ic_gap": vars(found.gap),
+        "over_clock": vars(found.over_clock),
+        "rows": [{"what": row.name, "part": row.part, "ic": vars(row.ic), "figures": list(row.figures)} for row in rows],
+    }
+    content = json.dumps(_finite(figures), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return {"compare.html": text.encode(), f"plots/{PICTURE}": picture(rows, critical), "compare.json": content.encode()}
+
+
+def rows_of(found: Comparison) -> tuple[DirectionRow, ...]:
+    """The best cell's test row and what it is read beside, then all cells by validation."""
+    best = found.cells[0]
+    rows = [_row(best.name, "test", found.test, minutes=best.minutes)]
+    rows += [_row(name, "test", figures, is_beside=True) for name, figures in found.test_beside.items()]
+    for cell in found.cells:
+        p = "" if cell.adjusted is None else f"{cell.adjusted.p:.3f}"
+        rows.append(_row(cell.name, "validation", cell.figures, p=p, minutes=cell.minutes))
+    rows += [_row(name, "validation", figures, is_beside=True) for name, figures in found.beside.items()]
+    return tuple(rows)
+
+
+def summary(found: Comparison) -> tuple[tuple[str, str], ...]:
+    """Lines of what was found, (what, figure)."""
+    replaced = f"not applicable: {found.clusters} clusters of learners, 10 are needed; the best of one half of the sessions lost in the "
+    gap = f"{found.gap.value:+.0%}, 95 % interval {found.gap.low:+.0%} to {found.gap.high:+.0%}"
+    return (
+        ("best on validation", found.cells[0].name),
+        ("skilled", "yes" if found.is_skilled else f"no: {found.reasons[0]}"),
+        ("test part", f"opened once, for {found.cells[0].name}"),
+        ("beyond the clock, test", _mean(found.over_clock)),
+        ("IC lost from validation to test", gap + (f": above {GAP_LIMIT:.0%}" if found.gap.is_failure else "; a small gap proves nothing")),
+        ("PBO", f"{found.pbo:.2f}" if found.pbo is not None else f"{replaced}other with chance {found.loss_chance:.2f}"),
+    )
+
+
+def _row(
+    name: str, part: str, figures: DirectionFigures, *, p: str = "", minutes: float | None = None, is_beside: bool = False
+) -> DirectionRow:
+    worst = figures.worst_regime
+    words = (
+        f"{figures.ic.mean:+.4f}",
+        f"{figures.ic.t:+.2f}",
+        p,
+        f"{figures.loss_saved.mean:+.4f}",
+        f"{figures.net_bps.mean:+.2f}",
+        f"{figures.net_bps.t:+.2f}",
+        str(figures.trades),
+        f"{figures.win_rate:.1%}",
+        f"{figures.sharpe:+.2f}",
+        f"{figures.drawdown:.2%}",
+        f"{figures.log_loss:.4f}",
+        f"{figures.macro_f1:.3f}",
+        "" if worst is None else f"{worst.ic.t:+.2f} ({worst.regime})",
+        "" if minutes is None else f"{minutes:.2f}",
+        figures.rows,
+    )
+    return DirectionRow(name, part, figures.ic, words, is_beside)
+
+
+def _regimes(test: DirectionFigures) -> page.Table:
+    rows = tuple((row.regime, _mean(row.ic), f"{row.net_bps:+.2f}", f"{row.hit_rate:.1%}", str(row.ic.sessions)) for row in test.regimes)
+    return page.Table("The best one by regime, test", ("regime", "IC", "net bp a trade", "hit rate", "sessions"), rows)
+
+
+def _shifts(found: Comparison) -> page.Table:
+    rows = tuple((one.name, f"{one.psi:.3f}", f"{one.limit:.3f}") for one in found.shifts[:SHOWN_SHIFTS])
+    above = sum(one.psi > max(one.limit, PSI_SHOWN) for one in found.shifts)
+    title = f"Features that moved most from training to test (PSI; {above} above {PSI_SHOWN} and above their own training)"
+    return page.Table(title, ("feature", "PSI", "95 % of as long a piece of training"), rows)
+
+
+def _mean(mean: Mean) -> str:
+    return f"{mean.mean:+.4f}, t {mean.t:+.2f}"
+
+
+def _finite(value: object) -> object:
+    """`value` with None for what is not a number."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,327 @@
+"""Compares learners and horizons: ranked on validation, the seal opened once, "skilled" adjusted over all that were tried.
+
+1. Every learner of a horizon is judged on the same decisions, proven by their hash.
+2. Validation ranks. The test part is scored for the best cell alone, and for the rows that it is read beside: the clock alone, the
+   noise twin (the best cell's learner on the same bars with the sessions' labels exchanged) and, where the truth was generated,
+   the oracle. None of these can be chosen.
+3. Skilled is the best cell whose t on validation few maxima over all cells reach (max-t by session bootstrap), that holds on test,
+   knows more there than the clock, and is not wrong in any regime.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InvariantBroken
+from signals.market.bars import Floats
+from signals.scoring.evidence import Mean
+from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
+from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
+from trainer.tasks.barrier_classes.judgement import (
+    SESSION_LAG,
+    Decisions,
+    DirectionFigures,
+    Gap,
+    Said,
+    Shift,
+    direction_figures,
+    ic_gap,
+    shifts,
+)
+from trainer.validation.ic import persistent_mean
+from trainer.validation.significance.max_t import MaxT, max_t_each
+from trainer.validation.significance.pbo import Metric, probability_of_overfitting
+from trainer.validation.splits.oof import Step
+
+ONE_SIDED = 1.645
+SKILLED_P = 0.05
+BLOCK_SESSIONS = 5
+CSCV_BLOCKS = 8
+CLOCK, TWIN, ORACLE = "clock", "noise twin", "oracle"
+
+
+@dataclass(frozen=True, eq=False)
+class HorizonRows:
+    """Rows of one horizon, and its three parts.
+
+    Attributes
+    ----------
+    horizon : int, bars
+    inputs : float32, shape (n, F), or (n, L, F)
+    names : tuple of str
+    clock : float32, shape (n, C)
+        What the clock says and nothing else.
+    truth : float32, shape (n, Q), or None
+        What an oracle knows, of generated bars.
+    weight : float64, shape (n,)
+    decisions : Decisions
+        Of all rows.
+    train, validation, test : int64
+        Row numbers, apart by purge and embargo.
+    """
+
+    horizon: int
+    inputs: Matrix
+    names: tuple[str, ...]
+    clock: Matrix
+    truth: Matrix | None
+    weight: Floats
+    decisions: Decisions
+    train: Rows
+    validation: Rows
+    test: Rows
+
+    def part(self, rows: Rows) -> Decisions:
+        """Return the decisions of some rows."""
+        every = self.decisions
+        names = ("moment", "session", "side", "ret", "sigma", "regime")
+        return Decisions(*(getattr(every, name)[rows] for name in names))
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A learner at a horizon, judged on validation; `adjusted` is its t as the largest of all cells'."""
+
+    learner: str
+    horizon: int
+    figures: DirectionFigures
+    minutes: float
+    adjusted: MaxT | None = None
+
+    @property
+    def name(self) -> str:
+        """Learner and horizon."""
+        return f"{self.learner} H{self.horizon}"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What was found.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        Best first, on validation.
+    beside : mapping of name to DirectionFigures
+        On validation, of the best cell's horizon: clock, noise twin, oracle.
+    test, test_beside
+        The same of the best cell on test, which was opened for it once.
+    over_clock : Mean
+        What the best cell's p is above the clock's by session, on test.
+    gap : Gap
+    pbo : float or None
+        None under ten clusters of cells, where `loss_chance` takes its place: the share of halvings of the sessions whose best
+        cell lost in the other half.
+    clusters : int
+    loss_chance : float
+    shifts : tuple of Shift
+    reasons : tuple of str
+        Why the best cell is not skilled; empty where it is.
+    """
+
+    cells: tuple[Cell, ...]
+    beside: Mapping[str, DirectionFigures]
+    test: DirectionFigures
+    test_beside: Mapping[str, DirectionFigures]
+    over_clock: Mean
+    gap: Gap
+    pbo: float | None
+    clusters: int
+    loss_chance: float
+    shifts: tuple[Shift, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def is_skilled(self) -> bool:
+        """Whether the best cell knows direction."""
+        return not self.reasons
+
+
+def compare_learners(
+    horizons: tuple[HorizonRows, ...],
+    learners: Mapping[str, Learner],
+    *,
+    reference: Learner,
+    cost_bps: float,
+    seed: int,
+    step: Step,
+    opened: Callable[[str], None],
+) -> Comparison:
+    """Compare every learner at every horizon.
+
+    Parameters
+    ----------
+    reference : Learner
+        Of tables; fitted to the clock, the twin's labels and the truth.
+    seed : int
+        Of the exchange of labels.
+    opened : callable
+        Told the name of the cell for which the test part is opened, before it is.
+
+    Raises
+    ------
+    InvariantBroken
+        There is nothing to compare, or two learners of a horizon were judged on different decisions.
+    """
+    if not horizons or not learners:
+        raise InvariantBroken("no learner or no horizon to compare")
+    cells, fitted = list[Cell](), dict[str, tuple[Model, Floats]]()
+    for rows in horizons:
+        for kind, learner in learners.items():
+            begin = time.process_time()
+            model = _fit(learner, rows.inputs, rows)
+            means = class_means(rows.part(rows.train))
+            found = _judged(model, rows.inputs, means, rows, rows.validation, cost_bps)
+            cells.append(Cell(kind, rows.horizon, found, (time.process_time() - begin) / 60.0))
+            fitted[cells[-1].name] = model, means
+            step(cells[-1].name)
+    _require_equal_rows(cells)
+    series = _aligned(cells, {rows.horizon: rows.part(rows.validation) for rows in horizons})
+    cells = [replace(cell, adjusted=test) for cell, test in zip(cells, max_t_each(series, block=BLOCK_SESSIONS), strict=True)]
+    order = sorted(range(len(cells)), key=lambda place: (-_t(cells[place].figures.ic), place))
+    best, rows = cells[order[0]], next(rows for rows in horizons if rows.horizon == cells[order[0]].horizon)
+    others = _beside(rows, learners[best.learner], reference, seed)
+    opened(best.name)
+    judged = {
+        part: {name: _judged(model, given, means, rows, numbers, cost_bps, twin) for name, (model, given, means, twin) in others.items()}
+        for part, numbers in (("validation", rows.validation), ("test", rows.test))
+    }
+    test = _judged(*_of(fitted[best.name], rows), rows, rows.test, cost_bps)
+    over_clock = persistent_mean(test.by_session - judged["test"][CLOCK].by_session, SESSION_LAG)
+    distinct, pbo, loss_chance = _overfitting(series)
+    return Comparison(
+        cells=tuple(cells[place] for place in order),
+        beside=judged["validation"],
+        test=test,
+        test_beside=judged["test"],
+        over_clock=over_clock,
+        gap=ic_gap(best.figures.by_session, test.by_session),
+        pbo=pbo,
+        clusters=distinct,
+        loss_chance=loss_chance,
+        shifts=shifts(_last(rows.inputs[rows.train]), _last(rows.inputs[rows.test]), rows.names),
+        reasons=tuple(_reasons(best, test, over_clock)),
+    )
+
+
+def class_means(train: Decisions) -> Floats:
+    """Mean of r / s of each class over the training rows, shape (3,); 0 for a class that never came."""
+    units = train.ret / train.sigma
+    return np.array([units[train.side == kind].mean() if (train.side == kind).any() else 0.0 for kind in (-1, 0, 1)])
+
+
+def _fit(learner: Learner, inputs: Matrix, rows: HorizonRows, side: NDArray[np.int8] | None = None) -> Model:
+    """Fit on the training rows; classes are numbered 0 short, 1 neutral, 2 long."""
+    train = rows.train
+    target = (rows.decisions.side if side is None else side)[train].astype(np.float64) + 1.0
+    width = inputs.shape[-1]
+    names = rows.names if width == len(rows.names) else tuple(f"given_{column}" for column in range(width))
+    return learner.fit(np.ascontiguousarray(inputs[train]), target, rows.weight[train], names, rows.decisions.session[train])
+
+
+def said_by(model: Model, inputs: Matrix, means: Floats, sigma: Floats) -> Said:
+    """Probabilities, and the expected return sigma sum_k p_k m_k."""
+    if not isinstance(model, HasHead) or not hasattr(model.head, "probabilities"):
+        raise InvariantBroken("a model without a head of classes has no probabilities")
+    probabilities: Floats = model.head.probabilities(model.outputs(inputs))
+    return Said(probabilities, sigma * (probabilities @ means))
+
+
+def _judged(
+    model: Model, inputs: Matrix, means: Floats, rows: HorizonRows, numbers: Rows, cost_bps: float, other: Decisions | None = None
+) -> DirectionFigures:
+    what = rows.part(numbers) if other is None else replace(rows, decisions=other).part(numbers)
+    said = said_by(model, np.ascontiguousarray(inputs[numbers]), means, what.sigma)
+    return direction_figures(what, said, cost_bps=cost_bps)
+
+
+def _of(fitted: tuple[Model, Floats], rows: HorizonRows) -> tuple[Model, Matrix, Floats]:
+    model, means = fitted
+    return model, rows.inputs, means
+
+
+def _beside(
+    rows: HorizonRows, learner: Learner, reference: Learner, seed: int
+) -> dict[str, tuple[Model, Matrix, Floats, Decisions | None]]:
+    """Models that the best one is read beside: (model, its inputs, class means, other outcomes to judge by)."""
+    means = class_means(rows.part(rows.train))
+    twin = exchanged(rows.decisions, (rows.train, rows.validation, rows.test), seed)
+    found: dict[str, tuple[Model, Matrix, Floats, Decisions | None]] = {
+        CLOCK: (_fit(reference, rows.clock, rows), rows.clock, means, None),
+        TWIN: (_fit(learner, rows.inputs, rows, twin.side), rows.inputs, means, twin),
+    }
+    if rows.truth is not None:
+        found[ORACLE] = _fit(reference, rows.truth, rows), rows.truth, means, None
+    return found
+
+
+def exchanged(what: Decisions, parts: tuple[Rows, ...], seed: int) -> Decisions:
+    """The same decisions with the outcomes of other sessions: within each part, sessions of as many decisions trade theirs.
+
+    The clock keeps what it knows, since a decision gets what came at the same place of another session.
+    """
+    side, ret = what.side.copy(), what.ret / what.sigma
+    given, rng = ret.copy(), np.random.default_rng(seed)
+    for rows in parts:
+        _, start, count = np.unique(what.session[rows], return_index=True, return_counts=True)
+        for size in np.unique(count):
+            own = np.flatnonzero(count == size)
+            for here, there in zip(own, rng.permutation(own), strict=True):
+                to, source = (rows[start[one] : start[one] + size] for one in (here, there))
+                side[to], given[to] = what.side[source], ret[source]
+    return replace(what, side=side, ret=given * what.sigma)
+
+
+def _require_equal_rows(cells: list[Cell]) -> None:
+    for horizon in {cell.horizon for cell in cells}:
+        hashes = {cell.figures.rows for cell in cells if cell.horizon == horizon}
+        if len(hashes) > 1:
+            raise InvariantBroken(f"learners of horizon {horizon} were judged on different decisions: {', '.join(sorted(hashes))}")
+
+
+def _aligned(cells: list[Cell], parts: Mapping[int, Decisions]) -> Floats:
+    """Series of all cells over the sessions that any has, float64 (S, cells); NaN where a cell has none."""
+    own = {horizon: np.unique(part.session) for horizon, part in parts.items()}
+    sessions = np.unique(np.concatenate(list(own.values())))
+    series = np.full((len(sessions), len(cells)), np.nan)
+    for place, cell in enumerate(cells):
+        series[np.searchsorted(sessions, own[cell.horizon]), place] = cell.figures.by_session
+    return series
+
+
+def _overfitting(series: Floats) -> tuple[int, float | None, float]:
+    """(clusters of cells, PBO over them or None where they are too few, chance that the best of a half loses in the other)."""
+    member = clusters(series)
+    found = int(member.max()) + 1
+    whole = series[np.isfinite(series).all(axis=1)]
+    means = np.column_stack([whole[:, member == cluster].mean(axis=1) for cluster in range(found)])
+    result = probability_of_overfitting(means if found > 1 else np.repeat(means, 2, axis=1), blocks=CSCV_BLOCKS, metric=Metric.MEAN)
+    return found, result.pbo if found >= ENOUGH_CLUSTERS else None, result.probability_of_loss
+
+
+def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean) -> list[str]:
+    adjusted = best.adjusted
+    found = []
+    if adjusted is None or not adjusted.p <= SKILLED_P:
+        chance = float("nan") if adjusted is None else adjusted.p
+        found.append(f"the best of as many without skill does as well on validation with chance {chance:.2f}, more than {SKILLED_P}")
+    if not test.ic.t >= ONE_SIDED:
+        found.append(f"t {test.ic.t:+.2f} of the IC on test, under {ONE_SIDED}")
+    if not over_clock.t >= ONE_SIDED:
+        found.append(f"t {over_clock.t:+.2f} of what it knows beyond the clock on test, under {ONE_SIDED}")
+    if test.refuses_regime() and test.worst_regime is not None:
+        found.append(f"t {test.worst_regime.ic.t:+.2f} of the IC in the regime {test.worst_regime.regime}, under -2")
+    return found
+
+
+def _t(mean: Mean) -> float:
+    return mean.t if np.isfinite(mean.t) else -np.inf
+
+
+def _last(inputs: Matrix) -> Matrix:
+    return inputs if inputs.ndim == 2 else inputs[:, -1]
