@@ -13,7 +13,7 @@ from trainer.learners.base import Matrix, Rows
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.validation.selection import FEATURE_SETS, Choice, Chosen, FeatureSet, doubles
+from trainer.validation.selection import FEATURE_SETS, Choice, Selective, FeatureSet, doubles
 from trainer.validation.splits.cpcv import splits
 
 SMALL = FeatureSet("small", 3, 5)
@@ -35,8 +35,8 @@ def material(seed: int = 3) -> tuple[Matrix, np.ndarray, tuple[str, ...], Rows]:
     return x, target, tuple(f"n{column}" for column in range(FEATURES)), np.arange(ROWS) // BARS_A_SESSION
 
 
-def chosen(wanted: FeatureSet = SMALL) -> Chosen:
-    return Chosen(learner(), learner(), wanted, purge=2, seed=5)
+def chosen(wanted: FeatureSet = SMALL) -> Selective:
+    return Selective(learner(), learner(), wanted, purge=2, seed=5)
 
 
 def test_what_says_something_is_chosen_and_a_double_is_not() -> None:
@@ -68,7 +68,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 
 
 @dataclass(frozen=True)
-class ChosenOnAll(Chosen):
+class SelectiveOnAll(Selective):
     """The fault: the choice is made once, on all rows, those of the test fold among them."""
 
     everything: Choice | None = None
@@ -96,7 +96,7 @@ def test_a_choice_made_on_the_test_fold_is_caught() -> None:
     assert inside.choice.columns.tolist() == clean.choice.columns.tolist() and inside.to_onnx() == clean.to_onnx()
     leaked = honest.choose(betrayed, target, np.ones(ROWS), names, sessions)
     assert 5 in leaked.columns and leaked.loss[5] > 5 * max(abs(inside.choice.loss))  # the fault happened
-    faulty = ChosenOnAll(learner(), learner(), SMALL, 2, 5, everything=leaked)
+    faulty = SelectiveOnAll(learner(), learner(), SMALL, 2, 5, everything=leaked)
     model = faulty.fit(betrayed[split.train], target[split.train], np.ones(len(split.train)), names, sessions[split.train])
     assert model.choice.columns.tolist() != inside.choice.columns.tolist()
 

@@ -6,7 +6,7 @@
     3. kept are the features that stand among the set's best, with a loss above 0, in 60 % of the parts or more; too many are cut
        and too few filled up by the mean loss.
 
-`Chosen` is a learner like any other, so that whatever fits learners (cross-validation, walk-forward, the final fit) chooses
+`Selective` is a learner like any other, so that whatever fits learners (cross-validation, walk-forward, the final fit) chooses
 anew from the rows that it trains on and from no other. The choice is a Gather at the head of the graph: a device computes the
 whole table always.
 """
@@ -65,7 +65,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selective:
     """A learner on the features that it chooses from its own training rows.
 
     Attributes
@@ -90,13 +90,13 @@ class Chosen:
         """Where the inner learner fits."""
         return self.inner.device
 
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> ChosenModel:
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> SelectiveModel:
         """Choose from these rows, float32 (n, F) or windows (n, L, F) of which the last step counts, and fit the inner learner."""
         moments = np.arange(len(target)) if sessions is None else sessions
         choice = self.choose(features if features.ndim == 2 else features[:, -1], target, weight, names, moments)
         own = tuple(names[column] for column in choice.columns)
         kept = np.ascontiguousarray(features[..., choice.columns])
-        return ChosenModel(self.inner.fit(kept, target, weight, own, sessions), names, choice)
+        return SelectiveModel(self.inner.fit(kept, target, weight, own, sessions), names, choice)
 
     def choose(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], moments: Rows) -> Choice:
         """Choose columns of rows float32 (n, F); `moments`, ascending, are their sessions or bars.
@@ -181,7 +181,7 @@ def _correlation(scores: Floats, ranks: Floats) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenModel:
+class SelectiveModel:
     """A model on some of the columns that it is given."""
 
     inner: Model
