@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
 from signals.errors import FixInput
 from signals.indicators.catalogue import CATALOGUE
 from trainer.learners.base import Matrix, Rows
+from trainer.learners.ensembles.chosen import Chosen
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.validation.selection import FEATURE_SETS, Choice, Selective, FeatureSet, doubles
+from trainer.validation.selection import FEATURE_SETS, FeatureSelection, FeatureSet, doubles
 from trainer.validation.splits.cpcv import splits
 
 SMALL = FeatureSet("small", 3, 5)
@@ -35,8 +34,8 @@ def material(seed: int = 3) -> tuple[Matrix, np.ndarray, tuple[str, ...], Rows]:
     return x, target, tuple(f"n{column}" for column in range(FEATURES)), np.arange(ROWS) // BARS_A_SESSION
 
 
-def chosen(wanted: FeatureSet = SMALL) -> Selective:
-    return Selective(learner(), learner(), wanted, purge=2, seed=5)
+def chosen(wanted: FeatureSet = SMALL) -> FeatureSelection:
+    return FeatureSelection(learner(), wanted, purge=2, seed=5)
 
 
 def test_what_says_something_is_chosen_and_a_double_is_not() -> None:
@@ -48,34 +47,15 @@ def test_what_says_something_is_chosen_and_a_double_is_not() -> None:
     assert all(choice.kept[column] >= 0.6 for column in (0, 4, 7))
 
 
-def test_the_graph_takes_the_whole_table_and_gives_the_model_s_scores() -> None:
-    """The device computes every feature; what was not chosen moves no score and has no importance."""
+def test_the_graph_takes_the_whole_table_and_what_was_not_chosen_moves_no_score() -> None:
+    """The device computes every feature; the same rows give the same bytes."""
     x, target, names, sessions = material()
-    model = chosen().fit(x, target, np.ones(ROWS), names, sessions)
-    assert export(model, x).parity.max_difference <= 2e-5
+    model, again = (Chosen(learner(), chosen()).fit(x, target, np.ones(ROWS), names, sessions) for _ in range(2))
+    assert export(model, x).parity.max_difference <= 2e-5 and model.to_onnx() == again.to_onnx()
+    kept = chosen()(x, target, np.ones(ROWS), names, sessions)
     other = x.copy()
-    left = np.setdiff1d(np.arange(FEATURES), model.choice.columns)
-    other[:, left] = 99.0
-    assert np.array_equal(model.predict(x), model.predict(other))
-    assert model.names == names and model.importance().shape == (FEATURES,) and not model.importance()[left].any()
-    assert np.allclose(model.contributions(x[:50]).sum(axis=1), model.predict(x[:50]), atol=1e-6)
-
-
-def test_the_same_rows_give_the_same_bytes() -> None:
-    x, target, names, sessions = material()
-    first, second = (chosen().fit(x, target, np.ones(ROWS), names, sessions) for _ in range(2))
-    assert first.to_onnx() == second.to_onnx()
-
-
-@dataclass(frozen=True)
-class SelectiveOnAll(Selective):
-    """The fault: the choice is made once, on all rows, those of the test fold among them."""
-
-    everything: Choice | None = None
-
-    def choose(self, *_: object) -> Choice:  # type: ignore[override]
-        assert self.everything is not None
-        return self.everything
+    other[:, [column for column, name in enumerate(names) if name not in kept]] = 99.0
+    assert 3 <= len(kept) <= 5 and np.array_equal(model.predict(x), model.predict(other)) and model.names == names
 
 
 def test_a_choice_made_on_the_test_fold_is_caught() -> None:
@@ -90,15 +70,18 @@ def test_a_choice_made_on_the_test_fold_is_caught() -> None:
     split = next(iter(splits(sessions, sessions + 2, groups=6, test_groups=2, embargo=2)))
     betrayed = x.copy()
     betrayed[split.test, 5] = target[split.test]
-    honest = chosen()
-    inside = honest.fit(betrayed[split.train], target[split.train], np.ones(len(split.train)), names, sessions[split.train])
-    clean = honest.fit(x[split.train], target[split.train], np.ones(len(split.train)), names, sessions[split.train])
-    assert inside.choice.columns.tolist() == clean.choice.columns.tolist() and inside.to_onnx() == clean.to_onnx()
-    leaked = honest.choose(betrayed, target, np.ones(ROWS), names, sessions)
-    assert 5 in leaked.columns and leaked.loss[5] > 5 * max(abs(inside.choice.loss))  # the fault happened
-    faulty = SelectiveOnAll(learner(), learner(), SMALL, 2, 5, everything=leaked)
-    model = faulty.fit(betrayed[split.train], target[split.train], np.ones(len(split.train)), names, sessions[split.train])
-    assert model.choice.columns.tolist() != inside.choice.columns.tolist()
+    train = split.train
+    weight = np.ones(ROWS)
+    honest = Chosen(learner(), chosen())
+    inside = honest.fit(betrayed[train], target[train], weight[train], names, sessions[train])
+    clean = honest.fit(x[train], target[train], weight[train], names, sessions[train])
+    assert inside.to_onnx() == clean.to_onnx()
+    outside = chosen().choose(betrayed, target, weight, names, sessions)
+    own = chosen().choose(betrayed[train], target[train], weight[train], names, sessions[train])
+    assert 5 in outside.columns and outside.loss[5] > 5 * np.abs(own.loss).max()  # the fault happened
+    leaked = tuple(names[column] for column in outside.columns)
+    faulty = Chosen(learner(), lambda *_: leaked).fit(betrayed[train], target[train], weight[train], names, sessions[train])
+    assert faulty.to_onnx() != inside.to_onnx()
 
 
 def test_sets_are_sized_and_named() -> None:

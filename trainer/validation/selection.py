@@ -1,4 +1,4 @@
-"""Feature sets that are chosen inside each training fold: a learner that looks at its own rows first.
+"""Feature sets that are chosen inside each training fold.
 
     1. of two features with |r| > 0.95 on the training rows the later one is dropped,
     2. a ranker is fitted walking forward over the training sessions; a feature's loss is what the rank correlation of the unseen
@@ -6,9 +6,8 @@
     3. kept are the features that stand among the set's best, with a loss above 0, in 60 % of the parts or more; too many are cut
        and too few filled up by the mean loss.
 
-`Selective` is a learner like any other, so that whatever fits learners (cross-validation, walk-forward, the final fit) chooses
-anew from the rows that it trains on and from no other. The choice is a Gather at the head of the graph: a device computes the
-whole table always.
+A `FeatureSelection` is what `trainer.learners.ensembles.chosen.Chosen` asks: whatever fits that learner (cross-validation, walk-forward,
+the final fit) chooses anew from the rows that it trains on and from no other.
 """
 
 from __future__ import annotations
@@ -16,15 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 from scipy.stats import rankdata
 
 from signals.errors import FixInput
-from signals.heads import Head, ScoreHead
 from signals.indicators.catalogue import TRANSFORMER_RAW
 from signals.market.bars import Floats
-from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model, Rows
+from trainer.learners.base import Inputs, Learner, Matrix, Rows
 from trainer.validation.splits.walk_forward import folds
 
 ALIKE = 0.95  # absolute correlation
@@ -55,7 +51,7 @@ FEATURE_SETS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class FeatureChoice:
     """Which columns were chosen, ascending, and why: the share of parts that kept each, its mean loss, and what was a double."""
 
     columns: Rows
@@ -65,13 +61,13 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Selective:
-    """A learner on the features that it chooses from its own training rows.
+class FeatureSelection:
+    """Chooses the features of a set from the rows of a fit.
 
     Attributes
     ----------
-    inner, ranker : Learner
-        What is fitted on the choice, and what features are ranked with: fast, and made as the inner one is.
+    ranker : Learner
+        What features are ranked with: fast, and made for the same targets as the learner that is fitted on the choice.
     wanted : FeatureSet
     purge : int
         Sessions (or bars, whatever `sessions` counts) after which a label of the training rows is known.
@@ -79,26 +75,24 @@ class Selective:
         Of the permutations.
     """
 
-    inner: Learner
     ranker: Learner
     wanted: FeatureSet
     purge: int
     seed: int
 
-    @property
-    def device(self) -> FitDevice:
-        """Where the inner learner fits."""
-        return self.inner.device
-
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> SelectiveModel:
-        """Choose from these rows, float32 (n, F) or windows (n, L, F) of which the last step counts, and fit the inner learner."""
+    def __call__(
+        self, features: Inputs, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None
+    ) -> tuple[str, ...]:
+        """Names of the features to learn from, of rows (n, F) or windows (n, L, F) of which the last step counts."""
+        if len(features.shape) == 2:
+            last = features[:]
+        else:  # windows of a whole history are never one array
+            last = np.concatenate([features[slice(at, at + CHUNK_ROWS)][:, -1] for at in range(0, len(features), CHUNK_ROWS)])
         moments = np.arange(len(target)) if sessions is None else sessions
-        choice = self.choose(features if features.ndim == 2 else features[:, -1], target, weight, names, moments)
-        own = tuple(names[column] for column in choice.columns)
-        kept = np.ascontiguousarray(features[..., choice.columns])
-        return SelectiveModel(self.inner.fit(kept, target, weight, own, sessions), names, choice)
+        choice = self.choose(last, target, weight, names, moments)
+        return tuple(names[column] for column in choice.columns)
 
-    def choose(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], moments: Rows) -> Choice:
+    def choose(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], moments: Rows) -> FeatureChoice:
         """Choose columns of rows float32 (n, F); `moments`, ascending, are their sessions or bars.
 
         Raises
@@ -112,7 +106,7 @@ class Selective:
             if absent:
                 raise FixInput(f"no {', '.join(absent)}", where=f"set {self.wanted.name}", fix="Train on the whole catalogue")
             columns = np.sort(np.array([names.index(name) for name in self.wanted.named]))
-            return Choice(columns, np.ones(width), np.full(width, np.nan), np.array([], np.int64))
+            return FeatureChoice(columns, np.ones(width), np.full(width, np.nan), np.array([], np.int64))
         doubled = doubles(features)
         left = np.setdiff1d(np.arange(width), doubled)
         if len(left) < self.wanted.fewest:
@@ -132,7 +126,7 @@ class Selective:
         kept[left] = (among & (losses[:, left] > 0.0)).mean(axis=0)
         ranked = left[np.lexsort((left, -mean[left], kept[left] < KEPT_SHARE))]
         count = int(np.clip(np.count_nonzero(kept[left] >= KEPT_SHARE), self.wanted.fewest, self.wanted.most))
-        return Choice(np.sort(ranked[:count]), kept, mean, doubled)
+        return FeatureChoice(np.sort(ranked[:count]), kept, mean, doubled)
 
     def _losses(
         self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], rows: tuple[Rows, Rows], moments: Rows, part: int
@@ -178,65 +172,3 @@ def _correlation(scores: Floats, ranks: Floats) -> float:
     own, other = own - own.mean(), ranks - ranks.mean()
     size = float(np.sqrt((own @ own) * (other @ other)))
     return float(own @ other) / size if size > 0.0 else 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class SelectiveModel:
-    """A model on some of the columns that it is given."""
-
-    inner: Model
-    names: tuple[str, ...]
-    choice: Choice
-
-    @property
-    def head(self) -> Head:
-        """The inner model's head."""
-        return self.inner.head if isinstance(self.inner, HasHead) else ScoreHead()
-
-    def _own(self, features: Matrix) -> Matrix:
-        return np.ascontiguousarray(features[..., self.choice.columns])
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64 (n,)."""
-        return self.inner.predict(self._own(features))
-
-    def outputs(self, features: Matrix) -> Floats:
-        """Outputs, float64 (n, width)."""
-        own = self._own(features)
-        return self.inner.outputs(own) if isinstance(self.inner, HasHead) else self.inner.predict(own)[:, None]
-
-    def to_onnx(self) -> bytes:
-        """Return the inner graph behind a Gather of its columns."""
-        return gathered_graph(self.inner.to_onnx(), self.choice.columns, len(self.names))
-
-    def to_text(self) -> str:
-        """Text of the inner model."""
-        return self.inner.to_text()
-
-    def importance(self) -> Floats:
-        """Shares of the gain, 0 for what was not chosen."""
-        shares = np.zeros(len(self.names))
-        shares[self.choice.columns] = self.inner.importance()
-        return shares
-
-    def contributions(self, features: Matrix) -> Floats:
-        """SHAP values, 0 for what was not chosen; float64 (n, F + 1)."""
-        own = self.inner.contributions(self._own(features))
-        spread = np.zeros((len(own), len(self.names) + 1))
-        spread[:, self.choice.columns], spread[:, -1] = own[:, :-1], own[:, -1]
-        return spread
-
-
-def gathered_graph(content: bytes, columns: Rows, width: int) -> bytes:
-    """Put a Gather of `columns`, of the last axis of an input of `width`, before a graph; the same bytes every time."""
-    model = onnx.load_from_string(content)
-    [given] = model.graph.input
-    for node in model.graph.node:
-        node.input[:] = ["chosen" if name == given.name else name for name in node.input]
-    model.graph.initializer.append(numpy_helper.from_array(np.asarray(columns, np.int64), "chosen_columns"))
-    axis = len(given.type.tensor_type.shape.dim) - 1
-    model.graph.node.insert(0, helper.make_node("Gather", [given.name, "chosen_columns"], ["chosen"], axis=axis))
-    given.type.tensor_type.shape.dim[axis].dim_value = width
-    onnx.checker.check_model(model)
-    joined: bytes = model.SerializeToString(deterministic=True)
-    return joined
