@@ -10,9 +10,8 @@ DEVICE_TESTS ?= $(filter-out $(OF_SOURCES),$(wildcard tests/contracts/test_*.py)
 COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-
-# A run imports a tenth of the modules that are installed: Python compiles those at first use, pip would compile all.
-INSTALL := -m pip install --quiet --no-compile
+# Hundreds of short processes run in the tests: each would compile the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
@@ -28,8 +27,8 @@ $(BIN)/python:
 
 $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "installing requirements/$*.txt into $(VENV)"
-	@$(BIN)/python $(INSTALL) --require-hashes -r requirements/build.txt -r requirements/$*.txt
-	@$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE [MAPPING= BASIS= ACTIONS=]
@@ -38,7 +37,7 @@ demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own b
 var/docs/.installed: requirements/docs.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
-	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python $(INSTALL) --require-hashes -r $<
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 PAGES := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs benchmarks/RESULTS.md
@@ -72,8 +71,8 @@ test-device: ## The device alone: the base package without extras, its whole day
 
 $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@echo "installing torch into $(VENV)"
-	@$(BIN)/python $(INSTALL) --require-hashes -r requirements/deep.txt
-	@$(BIN)/python $(INSTALL) -r requirements/torch.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/deep.txt
+	@$(BIN)/python -m pip install --quiet -r requirements/torch.txt
 	@touch $@
 
 test-deep: $(VENV)/.torch ## What needs torch: the networks and their export
@@ -101,8 +100,8 @@ coverage-device: $(VENV)/.dev ## By hand, a quarter of an hour: the branches of 
 	@$(BIN)/coverage json --quiet --rcfile tests/device.coveragerc -o var/coverage-device.json
 	@$(BIN)/python -c 'import json, sys; found = json.load(open("var/coverage-device.json"))["totals"]["percent_branches_covered"]; print(f"branches alone: {found:.2f} % of at least 90"); sys.exit(found < 90)'
 
-chaos: $(VENV)/.dev ## By hand, half an hour: 10,000 sessions of crashes in process, 200 kills of real processes over HTTP
-	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py
+chaos: $(VENV)/.dev ## By hand, half an hour: 19,500 sessions of crashes in process, a disk full at each write of a day, 200 kills of real processes over HTTP
+	$(BIN)/pytest -q -m slow tests/test_appliance/test_recovery.py tests/test_appliance/test_faults_machine.py
 	$(BIN)/python -m tests.chaos.kills --kills 200
 
 PART ?= 1/1
@@ -144,7 +143,7 @@ var/mlflow-server/.installed: tests/campaigns/mlflow_server/requirements.txt | $
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(@D)/bin/python $(INSTALL) --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 mlflow-server: $(VENV)/.dev var/mlflow-server/.installed ## By hand, a minute: the registry mirrored to a real MLflow server that is killed and comes back
@@ -172,7 +171,7 @@ soak: $(VENV)/.dev ## By hand, ten minutes and more: thirty sessions of the daem
 var/postgres-driver/.installed: tests/campaigns/postgres/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
-	@$(BIN)/python $(INSTALL) --require-hashes --target $(@D) -r $<
+	@$(BIN)/python -m pip install --quiet --require-hashes --target $(@D) -r $<
 	@touch $@
 
 postgres-search: $(VENV)/.dev var/postgres-driver/.installed ## By hand, two minutes: a search that remembers in a real PostgreSQL, is killed and goes on
@@ -186,7 +185,7 @@ PI_PYTHON ?= 3.11
 
 var/sbom/.installed: requirements/sbom.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
-	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python $(INSTALL) -r $<
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 sbom: $(VENV)/.dev var/sbom/.installed ## What a release is made of, beside it: bill of materials (CycloneDX), licences, known vulnerabilities (a find ends it)
@@ -201,7 +200,7 @@ release: $(VENV)/.dev sbom ## A release of the device in one archive, for MACHIN
 
 var/ansible/.installed: requirements/ansible.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
-	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python $(INSTALL) -r $<
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 provision-lint: var/ansible/.installed ## ansible-lint (production) and yamllint over ansible/
@@ -225,7 +224,7 @@ var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/pyth
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(@D)/bin/python $(INSTALL) --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 var/third-party/alpaca_js/.installed: tests/third_party/alpaca_js/package-lock.json
@@ -239,7 +238,7 @@ var/peers-%/.installed: benchmarks/peers/environments/%.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(@D)/bin/python $(INSTALL) --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 peers: $(foreach name,backtest cvxportfolio features hrp indicators labels,var/peers-$(name)/.installed) ## What the benchmarks compare with, pinned, each in an environment of its own

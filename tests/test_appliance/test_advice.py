@@ -20,12 +20,16 @@ from trainer.__main__ import app as trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {"appliance": appliance, "trainer": trainer, "paper-exchange": exchange}
+MENTION = re.compile(rf"(?:{'|'.join(PROGRAMS)})[ '\"]")
 LINES = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`|]+)`")
 
 
 def texts(path: Path) -> Iterator[str]:
     """Every text of a module that is shown; a value that is filled in reads as a word. Docstrings are not shown."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    if not MENTION.search(source):
+        return
+    tree = ast.parse(source)
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

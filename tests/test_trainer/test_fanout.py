@@ -55,7 +55,7 @@ def rows() -> Samples:
     return market(1, sessions=150)[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
         yield local.scheduler_address
@@ -66,6 +66,20 @@ def test_a_cluster_gives_the_scores_of_this_machine(rows: Samples, address: str)
     with cluster(address):
         there = cross_validate(rows, LEARNER, workers=1, step=no_step, **SHAPE)
     np.testing.assert_array_equal(there.scores, here.scores)
+
+
+def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp_path: Path) -> None:
+    labelled, bars = market(3, strength=0.1, sessions=150)
+    arena = Arena(labelled, next_opens(bars, ()), 5)
+    config = RecipeConfig(
+        lightgbm=LEARNER.config,
+        cpcv=CpcvConfig(groups=3, holdout_sessions=0),
+        search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
+    )
+    search(config, arena, {}, SearchPlan(tmp_path / "here", tmp_path / "here", 2, 1, FitDevice.CPU, 1), no_step)
+    with cluster(address):
+        search(config, arena, {}, SearchPlan(tmp_path / "there", tmp_path / "there", 2, 1, FitDevice.CPU, 1), no_step)
+    assert (tmp_path / "here" / store.FILE).read_bytes() == (tmp_path / "there" / store.FILE).read_bytes()
 
 
 def test_a_killed_worker_costs_time_and_nothing_else(rows: Samples, address: str, tmp_path: Path) -> None:
@@ -85,20 +99,6 @@ def test_a_killed_worker_costs_time_and_nothing_else(rows: Samples, address: str
     killer.join()
     np.testing.assert_array_equal(there.scores, here.scores)
     assert len(list(tmp_path.iterdir())) > 10, "the killed worker's split was fitted again"
-
-
-def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp_path: Path) -> None:
-    labelled, bars = market(3, strength=0.1, sessions=150)
-    arena = Arena(labelled, next_opens(bars, ()), 5)
-    config = RecipeConfig(
-        lightgbm=LEARNER.config,
-        cpcv=CpcvConfig(groups=3, holdout_sessions=0),
-        search=SearchConfig(rules={}, lightgbm={"num_leaves": (2, 4), "lambda_l2": (0, 10)}),
-    )
-    search(config, arena, {}, SearchPlan(tmp_path / "here", tmp_path / "here", 2, 1, FitDevice.CPU, 1), no_step)
-    with cluster(address):
-        search(config, arena, {}, SearchPlan(tmp_path / "there", tmp_path / "there", 2, 1, FitDevice.CPU, 1), no_step)
-    assert (tmp_path / "here" / store.FILE).read_bytes() == (tmp_path / "there" / store.FILE).read_bytes()
 
 
 def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

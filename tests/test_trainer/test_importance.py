@@ -12,6 +12,7 @@ from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
+from trainer.reports import plots
 from trainer.validation.importance import Importance, feature_clusters, importance, permutation_within
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
@@ -86,3 +87,8 @@ def test_contributions_are_tree_shap_values(kind: str) -> None:
     nothing = (1 - p) * known_a[0] + p * known_a[1]
     expected_a = 0.5 * ((known_a[1] - nothing) + (score[3] - known_b[1]))
     assert model.contributions(corners)[3, 0] == pytest.approx(expected_a, abs=0.01)
+
+
+def test_what_features_and_their_clusters_are_worth_is_drawn() -> None:
+    for picture in (plots.losses(("a", "b"), np.array([0.1, 0.2])), plots.shap(("a", "b"), np.array([0.1, 0.2]))):
+        assert picture.startswith(b"\x89PNG") and len(picture) > 1000

