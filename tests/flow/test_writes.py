@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ from tests.flow.test_restore import keeps_backups
 
 MEGABYTE = 2**20
 MOST = 24 * MEGABYTE  # 48 names, with the state of the exchange that this device hosts
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder on the disk of the checkout: what is written to memory is charged to nobody."""
+    disk = Path(__file__).resolve().parents[2] / "var"
+    disk.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=disk) as folder:
+        yield Path(folder)
 
 
 def charged() -> int:
