@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -160,6 +160,10 @@ drift-rehearsal: $(VENV)/.dev ## By hand, ten minutes (it goes on where it ended
 
 small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at the shipped settings, every session traded, none skipped
 	$(BIN)/python -m tests.campaigns.small_account
+
+year-alone: $(VENV)/.dev ## By hand, an hour a part (it goes on where it ended): a year of a device and of `trainer run` in virtual time
+	$(BIN)/pytest -q -m slow tests/flow/test_year_alone.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.year_alone
 
 two-sleeves: $(VENV)/.dev ## By hand, four minutes: two sleeves under the daemon, and over 60 sessions the replay against the backtest, order for order
 	$(BIN)/pytest -q -m slow tests/flow/test_two_sleeves.py

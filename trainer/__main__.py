@@ -27,6 +27,7 @@ from trainer.commands import (
     promotion,
     scoring,
     search,
+    service,
     stacking,
     training,
 )
@@ -57,6 +58,7 @@ lineage.register(app)
 stacking.register(app)
 frontier.register(app)
 option_chains.register(app)
+service.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers
@@ -78,11 +80,15 @@ def _environment(
     found = Workspace(Places()) if is_new else read(Path.cwd(), os.environ.get(HOME, ""))
     logging.basicConfig(level=log_level or found.places.log_level, format="%(levelname)s %(message)s")
     key_files.PASSPHRASE.set(partial(_passphrase, found.places.passphrase))
+    context.meta[service.ENVIRONMENT] = dict(os.environ)
     context.obj, context.default_map = found, defaults(found, getattr(context.command, "commands", {}))
 
 
 def _passphrase(file: Path | None, folder: Path) -> bytes:
     """Read the pass phrase of the keys in `folder` from its file, else ask for it, without an echo."""
+    sealed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / "keys-passphrase"
+    if file is None and sealed.is_absolute() and sealed.is_file():
+        file = sealed
     if file is not None:
         return key_files.read_passphrase(file)
     if not is_a_person_there():

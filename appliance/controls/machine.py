@@ -6,13 +6,13 @@ counts as tripped.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from appliance.controls.tripwires import NO_SENSOR, Figure
+from signals.storage.disk import free_share
 
 SYS = Path("/sys")
 MILLI = 1000.0
@@ -64,7 +64,7 @@ class ThisMachine:
 
     def read(self, state: Path) -> MachineReading:
         """Read disk, thermal zones and the under-voltage alarm."""
-        return MachineReading(_free_disk(state), self._temperature(), self._under_voltage())
+        return MachineReading(free_share(state), self._temperature(), self._under_voltage())
 
     def _temperature(self) -> Figure:
         hottest = _highest(sorted(self._sys.glob("class/thermal/thermal_zone*/temp")))
@@ -84,14 +84,6 @@ class FixedMachine:
     def read(self, state: Path) -> MachineReading:
         """Return the same reading for every folder."""
         return MachineReading(0.5, NO_SENSOR, NO_SENSOR)
-
-
-def _free_disk(state: Path) -> Figure:
-    try:
-        usage = shutil.disk_usage(state)
-    except OSError:
-        return None
-    return usage.free / usage.total if usage.total else None
 
 
 def _highest(files: Sequence[Path]) -> Figure:

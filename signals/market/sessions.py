@@ -174,6 +174,13 @@ def exchange(name: str, first: date, last: date) -> Calendar:
             where=f"years {FIRST_YEAR} to {LAST_YEAR}",
             fix="Correct the dates",
         )
+    days = _of_years(name, first.year, last.year)
+    return Calendar(name, tuple(one for one in days if first <= one.day <= last))
+
+
+@lru_cache(maxsize=8)
+def _of_years(name: str, first: int, last: int) -> tuple[Session, ...]:
+    """Sessions of whole years: making them takes half a second, and every evening asks for one more day."""
     import exchange_calendars
     import pandas as pd
 
@@ -181,15 +188,12 @@ def exchange(name: str, first: date, last: date) -> Calendar:
         # exchange_calendars 4.13 reads Series.values of zoned columns, which pandas 3.1 announces to change
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            table = exchange_calendars.get_calendar(name, start=first.isoformat(), end=last.isoformat()).schedule
+            table = exchange_calendars.get_calendar(name, start=f"{first}-01-01", end=f"{last}-12-31").schedule
         except exchange_calendars.errors.InvalidCalendarName:
             raise NotASession(f"no exchange {name!r}", where="--calendar", fix="Name one of exchange_calendars: XNYS, CMES, 24/7") from None
     opens: Sequence[pd.Timestamp] = list(table["open"])
     closes: Sequence[pd.Timestamp] = list(table["close"])
-    return Calendar(
-        name,
-        tuple(
-            Session(day.date(), opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
-            for day, opened, closed in zip(table.index, opens, closes, strict=True)
-        ),
+    return tuple(
+        Session(day.date(), opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
+        for day, opened, closed in zip(table.index, opens, closes, strict=True)
     )

@@ -45,8 +45,9 @@ def tasks(path: Path) -> list[dict[str, Any]]:
 
 def test_the_site_is_every_role_and_nothing_else() -> None:
     """One contents page; each role is there."""
-    (play,) = read(ANSIBLE / "site.yml")
-    assert sorted(item["role"] for item in play["roles"]) == [role.name for role in ROLES]
+    (play,), (training,) = read(ANSIBLE / "site.yml"), read(ANSIBLE / "training.yml")
+    assert sorted(item["role"] for one in (play, training) for item in one["roles"]) == [role.name for role in ROLES]
+    assert [item["role"] for item in training["roles"]] == ["trainer"] and training["hosts"] == "trainers"
     assert set(PLAYBOOKS) == {"provision", "update", "rollback", "rotate-keys", "halt-fleet", "collect-status", "restore", "uninstall"}
 
 
@@ -226,7 +227,7 @@ def test_what_provisioning_set_on_the_machine_goes_when_it_is_said_and_else_stay
         for role in ROLES
         for task in tasks(role / "tasks/main.yml")
         for module in ("ansible.builtin.template", "ansible.builtin.copy")
-        if module in task and role.name not in ("appliance", "backups")
+        if module in task and role.name not in ("appliance", "backups", "trainer")
     }
     removed = (ANSIBLE / "playbooks/tasks/remove_settings.yml").read_text(encoding="utf-8")
     of_packages = {"/etc/default/zramswap", "/etc/default/prometheus-node-exporter"}

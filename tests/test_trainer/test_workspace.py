@@ -171,7 +171,21 @@ def test_no_command_demands_what_a_workspace_has() -> None:
     assert {name for n, name in demanded if n == "publish"} == {"role"}
 
 
-SHORT = {"deliveries", "frontier", "grant-data", "grant-rollback", "init", "keys", "pair", "rollback", "rotate-keys", "sessions", "trials"}
+SHORT = {
+    "deliveries",
+    "frontier",
+    "grant-data",
+    "grant-rollback",
+    "init",
+    "keys",
+    "pair",
+    "rollback",
+    "rotate-keys",
+    "run",
+    "runs",
+    "sessions",
+    "trials",
+}
 
 
 def test_every_command_that_may_be_long_says_how_far_it_is() -> None:

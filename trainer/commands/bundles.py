@@ -11,9 +11,6 @@ import typer
 from signals.bundle import DataGrant, Keyset, Role, SigningKey
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
-from signals.market.sessions import xnys
-from signals.sleeves import SLEEVES
-from signals.storage.places import is_s3
 from signals.text.console import emit
 from signals.text.progress import progress
 from trainer.clock import now
@@ -21,12 +18,11 @@ from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, K
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
 from trainer.publishing.key_files import ONE_FILE
-from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish
-from trainer.publishing.remote import deliver_keyset, deliver_root, publish_remote
-from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store, objects_at
+from trainer.publishing.publish import PublishRequest
+from trainer.publishing.remote import deliver_keyset, deliver_root
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 VALID_DAYS = 3 * 365
-SELF_CHECK_DAYS = 14
 LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
 
 
@@ -126,44 +122,16 @@ def publish_command(
     as_json: AsJson = False,
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
-    if accept.strip() and role is not Role.EVALUATION:
-        raise FixInput("only an evaluation is accepted", where="--accept", fix="Leave it out")
-    if role is Role.CHAMPION:
-        from trainer.promotion.champions import confirm  # here: it loads the learners, and only a champion needs it
-
-        confirm(registry, run)
-    elif is_retraining(run):
-        from trainer.promotion.lineage_log import require_head
-
-        require_head(registry, run, role)
-    last = last_training_session(run)
     request = PublishRequest(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
-    calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
-    sleeves = {name: sleeve.spec for name, sleeve in SLEEVES.items()}
+    from trainer.lineage.publication import publish_as  # here: it loads the learners
+
     with progress("publishing", as_json=as_json):
-        if is_s3(to):
-            done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
-        else:
-            done = publish(request, calendar, sleeves)
-            place = str(done.folder)
-    if role is not Role.EVALUATION or accept.strip() or is_retraining(run):
-        _remember(registry, run, role, accept.strip(), done)
+        done, place = publish_as(request, to, registry, accept=accept, endpoint=endpoint, credentials=credentials)
     emit(
         {"folder": place, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},
         as_json=as_json,
         text=f"Published bundle {done.bundle_id}, sequence {done.seq}, as {done.role}: {place}",
     )
-
-
-def _remember(registry: Path, run: Path, role: Role, accept: str, done: Publication) -> None:
-    """Let a lineage begin with what was accepted, and note the bundle of each of its models."""
-    from trainer.promotion import lineage_log
-    from trainer.runs.lock import exclusive
-
-    with exclusive(registry, "promotion"):
-        if not is_retraining(run) and role is not Role.CHAMPION:
-            lineage_log.begin(registry, run, role, accept or "a challenger", now())
-        lineage_log.note_published(registry, run, role, done.sha256, now())
 
 
 def grant_rollback_command(

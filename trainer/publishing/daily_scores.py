@@ -91,18 +91,18 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
         )
     if manifest.status(asof).status is SessionStatus.RED:
         raise DataNotUsable(f"the data of {asof} are RED", where=str(evening.data), fix="Look at `trainer audit`")
-    found = _slots(bundles)
+    found = slots(bundles)
     if folder:
         own = read_folder(folder)
         found = {**{name: one for name, one in found.items() if name != _sleeve_of(own)}, _sleeve_of(own): own}
     if not any(name in SLEEVES and name != RISK.name for name in found):
         raise FixInput("no bundle is published", fix="Run `trainer publish`, or name a folder with --bundle")
-    verified = {name: _verified(contents, keyset, manifest, asof) for name, contents in found.items()}
-    payloads = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in verified.items()}
+    known = {name: verified(contents, keyset, manifest, asof) for name, contents in found.items()}
+    payloads = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in known.items()}
     return tuple(_put(to, name, payload, keyset, evening) for name, payload in payloads.items())
 
 
-def _slots(store: ObjectStore) -> dict[str, Contents]:
+def slots(store: ObjectStore) -> dict[str, Contents]:
     """The newest bundles that devices take: of each sleeve by its name, and of its shadow; they name their slots alike."""
     traded = {name: _newest(store, (name,), TRADED, former=name == RISK.name) for name in SLEEVES}
     shadows = {f"{name}-{Role.SHADOW}": _newest(store, (name,), (Role.SHADOW,)) for name in SLEEVES}
@@ -126,7 +126,8 @@ def _newest(store: ObjectStore, sleeves: tuple[str, ...], roles: tuple[Role, ...
     return Contents(where, found)
 
 
-def _verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
+def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
+    """Verify a published bundle as a device would on the evening of asof, an expired one too; raise `BundleRefused`."""
     entry = read_bundle_manifest(contents.files.get(MANIFEST_NAME, b""), contents.where).entry
     policy = Policy(
         today=asof,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
@@ -81,6 +81,7 @@ class RecipeConfig(Parameters):
     without chance (ridge, logistic) fit one.
     `sleeve` is the one that the recipe is for, empty where whoever reads it says so; it changes no fingerprint either, for a
     trial names its sleeve by itself. `view` is how a sample looks to the learner.
+    `cadence` says how often `trainer run` trains its lineage again, the service's own where it is empty; it changes no fingerprint.
     `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
     learned, so it changes no fingerprint; a training asks that the study be on record.
     """
@@ -92,6 +93,7 @@ class RecipeConfig(Parameters):
     cpcv: CpcvConfig = CpcvConfig()
     search: SearchConfig = SearchConfig()
     study: str = ""
+    cadence: Literal["", "nightly", "weekly", "manual"] = Field(default="", exclude=True)
     sleeve: str = Field(default="", exclude=True)
     view: Annotated[View, BeforeValidator(_of_document)] = TABLE
 

@@ -1,0 +1,58 @@
+"""A few sessions of a year alone: the device and the training host live through them by themselves, on one clock."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import trainer.lineage.retrain as retraining
+import trainer.reports.training as report
+from signals.errors import LearnerFailed
+from tests.fakes.year import YearAlone
+from trainer.curation.generated.market import generate
+from trainer.tasks.recipes import preset_named
+
+SMALL = preset_named("small")
+RECIPE = SMALL.model_copy(update={"cpcv": SMALL.cpcv.model_copy(update={"groups": 3, "test_groups": 1, "holdout_sessions": 40})})
+BEFORE, NAMES, END = 560, 20, date(2025, 6, 30)
+
+
+def world_of(root: Path, monkeypatch: pytest.MonkeyPatch, sessions: int, spoilt: int) -> YearAlone:
+    """Twenty names; the evening of the trade session numbered `spoilt` lacks half of its rows. Pictures cost as much as the rest."""
+    monkeypatch.setattr(report, "_pictures", lambda *_, **__: {})
+    market = generate(7, NAMES, BEFORE + sessions + 2, END, with_defects=False)
+    days = market.truth.sessions[BEFORE : BEFORE + sessions]
+    world = YearAlone(root, market, RECIPE, days[0], spoilt={days[spoilt]})
+    world.begin()
+    return world
+
+
+def test_three_sessions_alone_trade_and_one_without_usable_data_is_excused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(tmp_path, monkeypatch, 3, 0)
+    lived = world.live(3)
+    assert lived.missed == {} and len(lived.traded) == 2 and len(lived.excused) == 1 and lived.orders > 10, lived
+    ended = world.rows()
+    assert ended["update", "done"] == 4 and ended["audit", "failed"] >= 1 and ended["publish", "done"] == 4
+    assert ended["score", "refused"] == 1 and ended["evaluate", "done"] == 4
+    assert {status for _, status in ended} <= {"done", "refused", "failed"}
+
+
+@pytest.mark.slow
+def test_a_starter_is_retrained_after_a_failed_training_without_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, real = [], retraining.train_again
+
+    def train_again(*given: object, **more: object) -> None:
+        if not broken:
+            broken.append(given)
+            raise LearnerFailed("no convergence", fix="Lower the rate")
+        real(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(retraining.retrain, "__defaults__", (train_again,))
+    world = world_of(tmp_path, monkeypatch, 9, 7)
+    lived = world.live(9)
+    assert lived.missed == {} and len(lived.excused) == 1, lived
+    ended = world.rows()
+    assert len(broken) == 1 and ended["retrain", "failed"] == 1 and ended["retrain", "done"] == 1, ended
+    assert any(alert.title.startswith("retrain of") and alert.title.endswith("failed") for alert in world.inbox.alerts)

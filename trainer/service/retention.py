@@ -1,0 +1,46 @@
+"""What is removed from the runs: files that a training makes again, of old runs that nothing published cites.
+
+Evidence, reports, models, settings and the registry are never removed, and nothing of a run that a lineage of today or a
+champion stands on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from trainer.promotion import history, lineage_log
+from trainer.promotion.history import CHAMPIONS
+from trainer.promotion.lineage_log import LINEAGES
+from trainer.runs.evidence import EVIDENCE
+
+MADE_AGAIN = ("oof.parquet", "walk_forward.parquet", "model.pkl")
+UNFINISHED = ".*.unfinished"
+
+
+def cited(registry: Path) -> set[str]:
+    """Return the names of the runs that a lineage with a role of today, or a promotion, stands on."""
+    records = history.read(registry / LINEAGES).records
+    names = {str(record["run"]) for record in history.read(registry / CHAMPIONS).records}
+    for own in {str(record["lineage"]) for record in records}:
+        found = lineage_log.lineage(registry, own)
+        if lineage_log.role_of(registry, found) is not None:
+            names |= {str(found.root["run"]), str(found.head["run"])}
+    return names
+
+
+def thin(runs: Path, kept: int, keep: Collection[str]) -> int:
+    """Remove it from all but the newest `kept` runs and those named; return the bytes that came free."""
+    folders = sorted((path.parent for path in runs.glob(f"[!.]*/{EVIDENCE}")), key=lambda path: path.name)
+    freed = 0
+    for folder in folders[:-kept]:
+        for name in MADE_AGAIN if folder.name not in keep else ():
+            file = folder / name
+            if file.exists():
+                freed += file.stat().st_size
+                file.unlink()
+    for left in runs.glob(UNFINISHED):  # nothing is being trained: one row runs at a time
+        freed += sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
+        shutil.rmtree(left, ignore_errors=True)
+    return freed

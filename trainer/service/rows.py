@@ -1,0 +1,230 @@
+"""The rows of the timetable: each a function of an evening and the host, which may run again and does no harm.
+
+What a row finds wrong is in its end, with what to do; what cannot be done now (`TryAgain`) is raised, and tried again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from signals.bundle import Role
+from signals.errors import DataNotUsable, FixInput, StoreUnreachable
+from signals.files import sha256_of_file
+from signals.market.audits import SessionStatus
+from signals.market.dataset import read_manifest
+from signals.sleeves import SLEEVES
+from signals.storage.disk import free_share
+from trainer.curation.audit.audit import audit as audit_dataset
+from trainer.lineage.publication import publish_as
+from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, retrain
+from trainer.lineage.rules import read_rules
+from trainer.promotion import history, lineage_log
+from trainer.promotion.bars.config import read_bars
+from trainer.promotion.lineage_log import LINEAGES, Lineage
+from trainer.publishing.daily_scores import ScoringRequest, deliver, slots, verified
+from trainer.publishing.dataset import Signer, publish_data
+from trainer.publishing.keys import load_keyset
+from trainer.publishing.publish import PublishRequest
+from trainer.search.tried import SearchRequest
+from trainer.service import retention
+from trainer.service.host import Host, Night
+from trainer.service.live import live_figures
+from trainer.service.run_log import RowEnd, RowStatus
+from trainer.tasks.recipes import read_config, recipe_named
+from trainer.training.train import TrainingRequest, train
+
+Row = Callable[[Night, Host], RowEnd]
+LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
+WEEK_SESSIONS, THIN_RUNS = 5, 2
+AUDIT_FIX = "Look at `trainer audit`; `trainer backfill` fetches what is missing, `trainer accept-red` accepts what nobody has"
+
+
+def update(evening: Night, host: Host) -> RowEnd:
+    """Bring the bars of asof into the dataset."""
+    taken = host.source.bring(host.data, evening.asof, evening.today, host.log.taken())
+    manifest = read_manifest(host.data)
+    if manifest.last < evening.asof and not taken:
+        raise StoreUnreachable(
+            f"there are no bars of {evening.asof} yet", where=f"the dataset ends {manifest.last}", fix="Ask the vendor, or ingest them"
+        )
+    summary = f"{manifest.name} version {manifest.version} to {manifest.last}"
+    if manifest.last < evening.asof:
+        return RowEnd(RowStatus.FAILED, f"{summary}, not to {evening.asof}", "Deliver the bars of that session", {"taken": taken})
+    return RowEnd(RowStatus.DONE, summary, figures={"taken": taken, "version": manifest.version})
+
+
+def audit(evening: Night, host: Host) -> RowEnd:
+    """Audit the newest week, every file of the dataset included."""
+    manifest = read_manifest(host.data)
+    days = manifest.calendar.between(manifest.first, min(evening.asof, manifest.last))[-WEEK_SESSIONS:]
+    report = audit_dataset(host.data, days[0], days[-1])
+    red = [str(one.session) for one in report.audits if one.status is SessionStatus.RED]
+    counts = ", ".join(f"{number} {status}" for status, number in Counter(str(one.status) for one in report.audits).items())
+    if red:
+        return RowEnd(RowStatus.FAILED, f"RED: {', '.join(red)}; of {days[0]} to {days[-1]}: {counts}", AUDIT_FIX, {"red": red})
+    return RowEnd(RowStatus.DONE, f"{days[0]} to {days[-1]}: {counts}")
+
+
+def publish(evening: Night, host: Host) -> RowEnd:
+    """Sign the dataset and copy it to the store."""
+    done = publish_data(host.data, host.objects("/data"), Signer.of(host.keys, evening.at.date()))
+    return RowEnd(RowStatus.DONE, f"version {done.manifest.version} is in the store, {done.copied} files copied")
+
+
+def score(evening: Night, host: Host) -> RowEnd:
+    """Score what is published and deliver the scores."""
+    store = host.objects()
+    if not slots(store):
+        return RowEnd(RowStatus.REFUSED, "nothing is published yet")
+    try:
+        found = deliver(ScoringRequest(host.data, host.keys, evening.asof, evening.at), store, store)
+    except DataNotUsable as error:
+        return RowEnd(RowStatus.REFUSED, f"nothing was scored: {error.what}")
+    return RowEnd(RowStatus.DONE, "; ".join(f"{one.payload.sleeve}: {len(one.payload.symbols)} names" for one in found))
+
+
+def evaluate(evening: Night, host: Host) -> RowEnd:
+    """Compare what each published model said with what became of it and what it promised."""
+    store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
+    asof = min(evening.asof, manifest.last)
+    found = []
+    for slot, contents in slots(store).items():
+        bundle = verified(contents, keyset, manifest, asof)
+        if bundle.manifest.sleeve in SLEEVES and (one := live_figures(slot, bundle, store, host.data, keyset, asof)) is not None:
+            found.append(one)
+    summary = "; ".join(one.sentence for one in found) or "nothing was scored yet"
+    if gone := [one.slot for one in found if one.alarm]:
+        fix = "Look at `trainer history`; `trainer rollback` returns to the model before, `appliance pause` stops new orders meanwhile"
+        return RowEnd(RowStatus.FAILED, f"no longer what was promised: {', '.join(gone)}; {summary}", fix, {"live": found})
+    return RowEnd(RowStatus.DONE, summary, figures={"live": found})
+
+
+def retrain_all(evening: Night, host: Host) -> RowEnd:
+    """Train every lineage with a role of today again, and publish what stayed inside its bounds."""
+    require_room(host)
+    kept: list[str] = []
+    refused: list[str] = []
+    waiting: list[str] = []
+    for role, found in standing(host.registry):
+        sleeve = str(found.root["sleeve"])
+        run = host.workspace.new(evening.at, sleeve, str(role), "again")
+        outcome = _retrained(evening, host, role, sleeve, run)
+        name = f"{role} of {sleeve}"
+        if not outcome.is_kept:
+            (waiting if any(row.bar == "data" and not row.passed for row in outcome.rows) else refused).append(
+                f"{name}: {outcome.record['why']}"
+            )
+            continue
+        request = PublishRequest(run, role, host.keys, Path(host.store), evening.at, "", sha256_of_file(LOCK) if LOCK.exists() else "")
+        done, _ = publish_as(request, host.store, host.registry, endpoint=host.settings.endpoint, credentials=host.settings.credentials)
+        kept.append(f"{name} published as sequence {done.seq}")
+    said = "; ".join([*kept, *(f"refused, {one}" for one in refused), *(f"waits, {one}" for one in waiting)])
+    if waiting:
+        return RowEnd(RowStatus.FAILED, said, AUDIT_FIX)
+    return RowEnd(RowStatus.DONE if kept else RowStatus.REFUSED, said or "no lineage has begun: `trainer publish --accept` begins one")
+
+
+def _retrained(evening: Night, host: Host, role: Role, sleeve: str, run: Path) -> RetrainOutcome:
+    return retrain(
+        RetrainRequest(
+            sleeve=sleeve,
+            role=role,
+            data=host.data,
+            run=run,
+            registry=host.registry,
+            end=evening.asof,
+            rules=read_rules(host.workspace.places.bars),
+            workers=host.settings.workers,
+            code_version=host.code_version,
+            at=evening.at,
+        )
+    )
+
+
+def standing(registry: Path) -> list[tuple[Role, Lineage]]:
+    """Return the lineages that devices trade or watch: of each sleeve its champion, else its accepted evaluation, and its shadow."""
+    found = []
+    begun = {str(record["sleeve"]) for record in history.read(registry / LINEAGES).records}
+    for sleeve in sorted(begun):
+        roles: dict[Role, Lineage] = {}
+        for role in (Role.CHAMPION, Role.EVALUATION, Role.SHADOW):
+            try:
+                roles[role] = lineage_log.newest(registry, sleeve, role)
+            except FixInput:
+                continue
+        if Role.CHAMPION in roles:
+            roles.pop(Role.EVALUATION, None)
+        found += [(role, one) for role, one in roles.items() if lineage_log.role_of(registry, one) is role]
+    return found
+
+
+def challenge(evening: Night, host: Host) -> RowEnd:
+    """Search parameters and train a challenger, for a person to judge."""
+    require_room(host)
+    asked = host.settings.challenge
+    recipe, file = recipe_named(asked.sleeve), host.workspace.recipe(asked.sleeve)
+    config = read_config(file, recipe) if file else recipe.config
+    run = host.workspace.new(evening.at, asked.sleeve, "challenger")
+    fixed = read_bars(host.workspace.places.bars).fingerprint()
+    search = SearchRequest(host.runs / f"search-{asked.sleeve}", asked.trials, host.workspace.places.storage or "", fixed)
+    known = train(
+        recipe,
+        config,
+        TrainingRequest(
+            data=host.data,
+            run=run,
+            start=None,
+            end=evening.asof,
+            symbols=(),
+            seed=1,
+            workers=host.settings.workers,
+            code_version=host.code_version,
+            search=search if asked.trials else None,
+            bars_hash=fixed,
+        ),
+        lambda _: None,
+    )
+    ic = known.forward_ic
+    return RowEnd(
+        RowStatus.DONE,
+        f"a challenger of {asked.sleeve} after {asked.trials} trials: walk-forward IC {ic.mean:+.4f} (t {ic.t:.1f}); "
+        f"judge it: trainer promote --run {run}",
+        figures={"run": str(run)},
+    )
+
+
+def prune(evening: Night, host: Host) -> RowEnd:
+    """Remove what can be made again; more of it where the disk is filling."""
+    runs, keep = host.runs, retention.cited(host.registry)
+    freed = retention.thin(runs, host.settings.keep_runs, keep)
+    free = free_share(runs)
+    if free is not None and free < host.settings.warn_free_disk:
+        freed += retention.thin(runs, THIN_RUNS, keep)
+        free = free_share(runs)
+        if free is not None and free < host.settings.warn_free_disk:
+            said = f"{free:.0%} of the disk is free after {freed / 2**20:.1f} MB were removed"
+            return RowEnd(RowStatus.FAILED, said, "Free space, or move the workspace to a larger disk: nothing is trained on a full one")
+    return RowEnd(RowStatus.DONE, f"{freed / 2**20:.1f} MB freed")
+
+
+def require_room(host: Host) -> None:
+    """Raise `FixInput` where the disk is too full to train on: half a run is worth nothing."""
+    free, least = free_share(host.runs), host.settings.least_free_disk
+    if free is not None and free < least:
+        raise FixInput(
+            f"{free:.0%} of the disk is free, {least:.0%} must be", where=str(host.runs), fix="Free space, then `trainer run --row retrain`"
+        )
+
+
+ENTRIES: Mapping[str, Row] = {
+    "update": update,
+    "audit": audit,
+    "publish": publish,
+    "score": score,
+    "evaluate": evaluate,
+    "retrain": retrain_all,
+    "challenge": challenge,
+    "prune": prune,
+}

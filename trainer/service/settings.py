@@ -1,0 +1,94 @@
+"""`service.yml` of a workspace: where bars come from, how often each row runs, and what is kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from signals.config import Config, parse, read_mapping
+from trainer.service.timetable import CADENCE, Cadence
+
+FILE = "service.yml"
+
+
+class SourceKind(StrEnum):
+    """Where the bars of each evening come from."""
+
+    ALPACA = "alpaca"
+    FOLDER = "folder"
+    NONE = "none"
+
+
+class SourceConfig(Config):
+    """The source of the evening's bars.
+
+    Attributes
+    ----------
+    kind : SourceKind
+        `folder` takes deliveries: a folder for each below `path`, named so that later ones sort later, with `bars.*`,
+        `actions.*`, `universe.*`. `none` leaves the dataset to whoever ingests.
+    path : Path or None
+    url, feed : str
+        Of Alpaca's data.
+    """
+
+    kind: SourceKind = SourceKind.NONE
+    path: Path | None = None
+    url: str = "https://data.alpaca.markets"
+    feed: str = "sip"
+
+
+class ChallengeConfig(Config):
+    """What a challenger is: its sleeve, the recipe of the workspace or the sleeve's own, and how many sets are tried."""
+
+    sleeve: str = "equities_xs"
+    trials: int = Field(default=50, ge=0)
+
+
+class ServiceSettings(Config):
+    """Settings of `trainer run`.
+
+    Attributes
+    ----------
+    source : SourceConfig
+    cadence : mapping of row to Cadence
+        Of the rows that do not have their own.
+    challenge : ChallengeConfig
+    credentials : Path or None
+        Folder of key files: of the vendor, of the store, and `alert-urls`.
+    endpoint : str
+        Of an object store that is not Amazon's.
+    workers : int
+    keep_runs : int
+        Runs, newest first, that keep the files which a training makes again.
+    warn_free_disk, least_free_disk : float
+        Shares of the disk: below one more is removed and a person notified, below the other nothing is trained.
+    """
+
+    source: SourceConfig = SourceConfig()
+    cadence: dict[str, Cadence] = Field(default={})
+    challenge: ChallengeConfig = ChallengeConfig()
+    credentials: Path | None = None
+    endpoint: str = ""
+    workers: int = Field(default=1, ge=1)
+    keep_runs: int = Field(default=26, ge=1)
+    warn_free_disk: float = Field(default=0.10, ge=0, lt=1)
+    least_free_disk: float = Field(default=0.03, ge=0, lt=1)
+
+    @field_validator("cadence")
+    @classmethod
+    def _names_rows(cls, given: dict[str, Cadence]) -> dict[str, Cadence]:
+        if unknown := sorted(set(given) - set(CADENCE)):
+            raise ValueError(f"no row {', '.join(unknown)}; there are: {', '.join(CADENCE)}")
+        return given
+
+
+def read_settings(folder: Path) -> ServiceSettings:
+    """Read `service.yml` of a workspace; none means the defaults. Paths are relative to it."""
+    file = folder / FILE
+    found = parse(read_mapping(file) if file.exists() else {}, ServiceSettings, where=str(file))
+    below = {"path": folder / found.source.path} if found.source.path else {}
+    credentials = folder / found.credentials if found.credentials else None
+    return found.model_copy(update={"source": found.source.model_copy(update=below), "credentials": credentials})

@@ -1,0 +1,72 @@
+"""The timetable of the training host, and how often each of its rows is asked for.
+
+Everything is named by D, the session after `asof`, as on the device. A weekly row is asked for from the first night of a week
+on, every night until it ended well: a training that failed is tried again the night after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, time
+from enum import StrEnum
+
+from signals.market.sessions import Calendar
+from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When
+
+HOUR, GIGABYTE = 3600.0, 1024
+
+
+class Cadence(StrEnum):
+    """How often a row runs; `manual` only by `trainer run --row`."""
+
+    NIGHTLY = "nightly"
+    WEEKLY = "weekly"
+    MANUAL = "manual"
+
+
+def _evening(hour: int, minute: int) -> When:
+    return When(Anchor.EVENING_BEFORE, time(hour, minute))
+
+
+MORNING = When(Anchor.MORNING, time(9))
+TIMETABLE: Timetable = (
+    TimetableRow("update", _evening(16, 45), MORNING, "the vendor had no bars of asof", "fetch the bars of asof and curate the dataset",
+         seconds=2 * HOUR, megabytes=8 * GIGABYTE),
+    TimetableRow("audit", _evening(16, 46), MORNING, "the dataset was not audited", "audit the newest week", HOUR, 8 * GIGABYTE),
+    TimetableRow("publish", _evening(16, 47), MORNING, "devices have no data of asof", "sign the dataset and copy it to the store",
+         HOUR, 4 * GIGABYTE),
+    TimetableRow("score", _evening(16, 48), MORNING, "devices that pull scores have none", "score what is published and deliver the scores",
+         HOUR, 4 * GIGABYTE),
+    TimetableRow("evaluate", _evening(16, 49), MORNING, "the next night evaluates", "compare what is published with what it promised",
+         HOUR, 4 * GIGABYTE),
+    TimetableRow("retrain", _evening(20, 0), MORNING, "the next night trains", "train each published lineage again and publish it",
+         12 * HOUR, 48 * GIGABYTE),
+    TimetableRow("challenge", _evening(20, 1), MORNING, "the next night searches", "search parameters and train a challenger",
+         48 * HOUR, 48 * GIGABYTE),
+    TimetableRow("prune", _evening(20, 2), When(Anchor.MORNING, time(9, 15)), "the next night removes it",
+         "remove what can be made again, as far as nothing published cites it", HOUR, GIGABYTE),
+)  # fmt: skip
+ROWS: tuple[str, ...] = tuple(row.job for row in TIMETABLE)
+CADENCE: Mapping[str, Cadence] = {**dict.fromkeys(ROWS, Cadence.NIGHTLY), "retrain": Cadence.WEEKLY, "challenge": Cadence.MANUAL}
+
+
+def unasked(
+    days: Iterable[date], good: Collection[tuple[date, str]], calendar: Calendar, cadence: Mapping[str, Cadence]
+) -> set[tuple[date, str]]:
+    """Return the (session, row) that nobody asks for.
+
+    Parameters
+    ----------
+    days : iterable of date
+        Sessions D that are looked at.
+    good : collection of (session, row)
+        Every one that ended well.
+    """
+    found = set()
+    for day in days:
+        week = [one for one in calendar.between(calendar.days[0], day)[-6:] if one.isocalendar()[:2] == day.isocalendar()[:2]]
+        for row, often in cadence.items():
+            done_before = any((one, row) in good for one in week if one != day)
+            if often is Cadence.MANUAL or (often is Cadence.WEEKLY and done_before):
+                found.add((day, row))
+    return found
