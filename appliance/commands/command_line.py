@@ -15,6 +15,7 @@ from appliance.commands import (
     ledger_queries,
     may_update,
     model_monitoring,
+    option_structures,
     replay,
     rollback,
     run_jobs,
@@ -53,6 +54,7 @@ FAMILIES = (
     tripwire_backtest,
     may_update,
     model_monitoring,
+    option_structures,
     tui,
 )
 for family in FAMILIES:

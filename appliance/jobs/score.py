@@ -55,6 +55,7 @@ from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
+from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
 
 
@@ -150,7 +151,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
         title = "this evening does not go on from the one before"
         whose = "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
         notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
-    expected = _expected(deps.market.bars(asof, 2))
+    expected = _expected(deps.market.bars(asof, 2)) if not SLEEVES[slot.sleeve].beside else _expected_of_part(slot, asof, scores, deps)
     enforce(
         deps,
         session,
@@ -344,6 +345,11 @@ def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
         score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source)
         for rank, i in enumerate(order, start=1)
     )
+
+
+def _expected_of_part(slot: Slot, asof: date, scores: Scores, deps: Deps) -> int:
+    """Names that a sleeve of another dataset scored on the evening before: who is in that dataset is not known here."""
+    return len(score_rows.load(deps.ledger, deps.calendar.previous(asof), slot.sleeve)) or len(scores.symbols)
 
 
 def _expected(bars: Bars) -> int:

@@ -8,7 +8,7 @@ and return float64 of shape (`rows`, N).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -43,6 +43,8 @@ class FeatureInputs:
         Whether close x volume is what was paid on the day; not so of prices that dividends have lowered since.
     newest_only : bool
         Features are wanted at the last session only.
+    beside : mapping of name to float64, shape (T, N)
+        As in `Bars`.
     """
 
     sessions: Days
@@ -53,13 +55,15 @@ class FeatureInputs:
     market: Floats
     has_dollars: bool = True
     newest_only: bool = False
+    beside: Mapping[str, Floats] = field(default_factory=dict)
     _kept: dict[str, Fold[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, bars: Bars) -> Self:
         """Every session and symbol of `bars`."""
         market = market_return(bars.total_return, bars.eligible)
-        return cls(bars.sessions, bars.close, bars.volume, bars.total_return, bars.overnight_return, market, has_dollars=bars.has_dollars)
+        panels = (bars.close, bars.volume, bars.total_return, bars.overnight_return)
+        return cls(bars.sessions, *panels, market, has_dollars=bars.has_dollars, beside=bars.beside)
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
@@ -87,6 +91,7 @@ class FeatureInputs:
             market=market,
             has_dollars=bars.has_dollars,
             newest_only=True,
+            beside={name: rows(panel) for name, panel in bars.beside.items()},
         )
 
     def columns(self, first: int, last: int) -> Self:
@@ -101,6 +106,7 @@ class FeatureInputs:
             volume=cut(self.volume),
             total_return=cut(self.total_return),
             overnight_return=cut(self.overnight_return),
+            beside={name: cut(panel) for name, panel in self.beside.items()},
         )
 
     def current(self, panel: NDArray[S]) -> NDArray[S]:

@@ -73,7 +73,7 @@ class PanelRows:
             sectors=tuple(self.sectors[i] for i in order),
             has_dollars=has_dollars,
             undecided=placed(self.undecided, absent=False),
-            **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},
+            **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},  # type: ignore[arg-type]  # none of them is `beside`
         )
 
 

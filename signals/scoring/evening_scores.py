@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -32,6 +32,9 @@ SCORES_KIND = "application/vnd.trademl.scores+json"
 FOLDER = "scores"
 MAX_SCORES_BYTES = 4 * 1024 * 1024
 MAX_NAMES = 20_000
+
+
+Signed = TypeVar("Signed", bound=Document)
 
 
 class EveningScores(Document):
@@ -113,7 +116,7 @@ def scores_name(given: str, asof: date) -> str:
     return f"{FOLDER}/{given.removesuffix('_xs')}_{asof}.json"
 
 
-def seal_scores(payload: EveningScores, signatures: bytes) -> bytes:
+def seal_scores(payload: Document, signatures: bytes) -> bytes:
     """Return the file: the payload as a string (the signed bytes) next to the signatures."""
     rows = parse_json(signatures, "signatures of the scores")["signatures"]
     return canonical_json({"payload": payload.to_bytes().decode(), "signatures": rows})
@@ -127,18 +130,22 @@ def open_scores(content: bytes, keyset: Keyset, today: date, where: str) -> Even
     ScoresRefused
         Too large, unreadable, or not signed by enough keys that count today.
     """
+    return open_signed(content, SCORES_KIND, EveningScores, keyset, today, where)
+
+
+def open_signed(content: bytes, kind: str, model: type[Signed], keyset: Keyset, today: date, where: str) -> Signed:
+    """Check the bytes of an evening's document of a kind and return what was signed; raises as `open_scores`."""
     try:
         payload, signatures = sealed_parts(content, where, MAX_SCORES_BYTES)
-        signers = valid_signers(SCORES_KIND, payload, signatures, keyset.public_keys(), where)
+        signers = valid_signers(kind, payload, signatures, keyset.public_keys(), where)
         require_signers(signers, keyset, today, where)
-        found = parse(payload, EveningScores, where)
+        found = parse(payload, model, where)
     except BundleRefused as error:
         raise ScoresRefused(error.what, where=error.where or where, fix="Deliver them again") from None
-    if found.keyset_version > keyset.version:
+    version: int = getattr(found, "keyset_version", 0)
+    if version > keyset.version:
         raise ScoresRefused(
-            f"signed under key set {found.keyset_version}, newer than {keyset.version}",
-            where=where,
-            fix="Deliver the newest key set to the store",
+            f"signed under key set {version}, newer than {keyset.version}", where=where, fix="Deliver the newest key set to the store"
         )
     return found
 

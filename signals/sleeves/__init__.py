@@ -3,6 +3,7 @@
 from signals.plugins import PluginTable
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
+from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.sleeves.risk import RISK
 
-SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK)})
+SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL)})

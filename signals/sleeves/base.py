@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
+import numpy as np
+
+from signals.errors import DataNotUsable
 from signals.features import build
 from signals.features.panel import Feature, FeaturePanel, spec_hash
 from signals.market.bars import Bars
@@ -24,12 +27,15 @@ class Sleeve:
         Base features in order; the ranks of the ranked ones follow them in the same order.
     horizon_sessions : int
         k: the label of `asof` runs from the open of D to the open of D + k.
+    beside : tuple of str
+        Figures of other datasets that the features read (`Bars.beside`); a name without the first of them is not scored.
     """
 
     name: str
     inputs: tuple[str, ...]
     table: tuple[Feature, ...]
     horizon_sessions: int
+    beside: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ class Sleeve:
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Features of every session of `bars`."""
-        return build.panel(self.table, self.names, bars)
+        return build.panel(self.table, self.names, self._with_beside(bars))
 
     def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
         """Features of the `sessions` that end at `asof`: those rows of `panel`, to the bit, for a fraction of the work.
@@ -66,5 +72,22 @@ class Sleeve:
         ------
         NotASession
             `asof` is not a session of `bars`.
+        DataNotUsable
+            The bars lack what the sleeve reads beside them.
         """
-        return build.newest(self.table, self.names, bars, asof, self.lookback_sessions, sessions)
+        return build.newest(self.table, self.names, self._with_beside(bars), asof, self.lookback_sessions, sessions)
+
+    def _with_beside(self, bars: Bars) -> Bars:
+        """Return the bars with the names eligible that the other datasets know.
+
+        Raises
+        ------
+        DataNotUsable
+            The other datasets are not here: so on a device, which takes this sleeve's scores as they are delivered.
+        """
+        if not self.beside:
+            return bars
+        if any(name not in bars.beside for name in self.beside):
+            lacking = ", ".join(name for name in self.inputs if name != "daily_bars")
+            raise DataNotUsable(f"the sleeve {self.name} reads {lacking}, which are not here", fix="Give the sleeve `scoring: pulled`")
+        return replace(bars, eligible=bars.eligible & np.isfinite(bars.beside[self.beside[0]]))

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.errors import NotASession
+from signals.errors import DataNotUsable, NotASession
 from signals.features.panel import FeaturePanel
 from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
-from tests.fakes.bars import synthetic_bars, yf_bars
+from tests.fakes.bars import synthetic_bars, with_beside, yf_bars
 
 SESSIONS = 300
-every_sleeve = pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
+every_sleeve = pytest.mark.parametrize("sleeve", [one for one in SLEEVES.values() if not one.beside], ids=lambda sleeve: sleeve.name)
+of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in SLEEVES.values() if one.beside], ids=lambda sleeve: sleeve.name)
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, ...]) -> None:
@@ -252,3 +253,21 @@ def test_the_same_bars_give_the_same_panel_and_stay_as_they_were(sleeve: Sleeve)
     assert_same_bits(first.values, second.values, sleeve.names)
     for name, copy in copies.items():
         np.testing.assert_array_equal(getattr(bars, name), copy)
+
+
+@of_other_datasets
+def test_a_sleeve_of_other_datasets_scores_the_names_in_them_and_nothing_where_they_are_not(sleeve: Sleeve) -> None:
+    """On both hosts alike; a device without them is told to take the scores as they are delivered."""
+    bars = synthetic_bars(3, sessions=SESSIONS, symbols=8)
+    with pytest.raises(DataNotUsable, match="scoring: pulled"):
+        sleeve.features(bars, day(bars, 200))
+    full = with_beside(bars, sleeve.beside, seed=4)
+    panel = sleeve.panel(full)
+    known = np.isfinite(full.beside[sleeve.beside[0]])
+    np.testing.assert_array_equal(panel.eligible, bars.eligible & known)
+    assert panel.eligible.any() and (bars.eligible & ~panel.eligible).any()
+    for row in (60, 200, SESSIONS - 1):
+        source = with_other_future(full, row, 5) if row < SESSIONS - 1 else full
+        served = sleeve.features(source.until(day(full, row), sleeve.lookback_sessions), day(full, row))
+        assert_same_bits(served.values[0], panel.values[row], sleeve.names)
+        assert_same_bits(sleeve.panel(source).values[: row + 1], panel.values[: row + 1], sleeve.names)

@@ -10,8 +10,10 @@ pytest.importorskip("lightgbm", reason="tasks are not part of a device")
 from signals.heads import HEADS
 from signals.market.bars import Bars
 from signals.sleeves import SLEEVES
-from tests.fakes.bars import synthetic_bars
+from signals.sleeves.options_vol import OPTIONS_VOL
+from tests.fakes.bars import synthetic_bars, with_beside
 from trainer.labels.panel import Labels
+from trainer.options.research.observations import OUTCOMES
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import judge
@@ -33,11 +35,12 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 @pytest.fixture(scope="module")
 def bars() -> Bars:
-    return synthetic_bars(11, sessions=SESSIONS, symbols=24)
+    return with_beside(synthetic_bars(11, sessions=SESSIONS, symbols=24), (*OUTCOMES, *OPTIONS_VOL.beside), seed=12)
 
 
 def labelled(task: Task, bars: Bars) -> Labels:
-    return task.labels(bars, config_of({"label": {"kind": task.kind}}, where="test"), ())
+    label = {"kind": task.kind, **({"min_sessions": 60} if task.kind == "hedged_pnl" else {})}
+    return task.labels(bars, config_of({"label": label}, where="test"), ())
 
 
 def test_the_kind_of_its_label_chooses_it_and_nothing_else_does(task: Task) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signals.errors import BadBars
+from signals.errors import BadBars, BadDataset
 from signals.market.actions import Action
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
@@ -18,6 +19,9 @@ from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
+
+if TYPE_CHECKING:
+    from trainer.options.chains.chain import OptionChain
 
 SHOWN = 20
 FIRST, AHEAD_YEARS = date(1990, 1, 2), 3
@@ -91,3 +95,150 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadBars(f"cannot be read: {reason_of(error)}", where=str(path), fix="Name a file") from None
+
+
+@OPTIONS.command()
+def generate(
+    to: Annotated[Path, typer.Option(help="Folder for bars.parquet and quotes.parquet, as a vendor would deliver them.")],
+    names: Annotated[int, typer.Option(min=1, help="Underliers.")] = 12,
+    sessions: Annotated[int, typer.Option(min=30, help="Sessions that end at --end.")] = 700,
+    premium: Annotated[float, typer.Option(min=0.0, help="Planted deviation of ln(implied over true volatility).")] = 0.2,
+    end: Annotated[date, dated("Last session.")] = date(2024, 12, 31),
+    seed: Annotated[int, typer.Option(help="Seed of the market.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Generate an option market with a known premium, or with none.
+
+    Example: trainer options generate --to var/vendor --premium 0.2
+    """
+    from datetime import timedelta
+
+    from signals.files import write_atomic
+    from signals.market.bars import days_array
+    from trainer.options.generated import option_market, quotes_frame
+
+    days = days_array(xnys(end - timedelta(days=2 * sessions), end + timedelta(days=7)).days)
+    days = days[days <= days_array([end])[0]][-sessions:]
+    market = option_market(seed, names, days, premium=premium)
+    for name, table in (("bars", market.bars), ("quotes", quotes_frame(market.chains))):
+        write_atomic(to / f"{name}.parquet", table.to_parquet(index=False))
+    emit({"folder": str(to), "chains": len(market.chains)}, as_json=as_json, text=f"{len(market.chains)} chains in {to}")
+
+
+@OPTIONS.command()
+def report(
+    chains: Chains,
+    root: Annotated[str, typer.Option(help="Underlier.")],
+    to: Annotated[Path, typer.Option(help="Folder for the report.")],
+    day: Annotated[date | None, dated("Day that is shown in full.", show_default="the last")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the surfaces of an underlier and report them with their quality, and what its history can show of a premium.
+
+    Example: trainer options report --chains var/data/spxw/options --root SPXW --to var/reports/spxw
+    """
+    import numpy as np
+
+    from signals.text.documents import to_json
+    from trainer.options.research.observations import of_chains
+    from trainer.options.research.verdict import LEAST_SESSIONS, refusal
+    from trainer.options.surface.surface import surface_of
+    from trainer.reports.options import surface_report
+
+    found = _chains(chains, root)
+    surfaces = [surface for chain in found if (surface := surface_of(chain)).smiles]
+    wanted = [surface for surface in surfaces if day in (None, surface.day)]
+    if not wanted:
+        raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
+    profits = of_chains(found)["straddle_1"]
+    told = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
+    _write(to, surface_report(surfaces, wanted[-1], told))
+    rows = [
+        {"day": one.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
+        for one in surfaces
+        for smile in one.smiles
+    ]
+    emit({"report": str(to), "slices": to_json(rows), "refusal": told}, as_json=as_json, text="\n".join([f"{to / 'report.html'}", *told]))
+
+
+@OPTIONS.command()
+def backtest(
+    chains: Chains,
+    root: Annotated[str, typer.Option(help="Underlier.")],
+    to: Annotated[Path, typer.Option(help="Folder for the report.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML whose section `options_backtest` says what is traded and its costs.", show_default=False)
+    ] = None,
+    template: Annotated[str, typer.Option(help="One of straddle, vertical, calendar.")] = "straddle",
+    side: Annotated[str, typer.Option(help="Whether to buy or to sell it.")] = "sell",
+    as_json: AsJson = False,
+) -> None:
+    """Trade a template of one underlier day by day, hedged at the close, and account for it to the cent.
+
+    Example: trainer options backtest --chains var/data/spxw/options --root SPXW --to var/reports/spxw-backtest
+    """
+    import numpy as np
+
+    from signals.config import load_section, parse
+    from signals.text.console import aligned
+    from signals.text.documents import to_json
+    from trainer.options.backtest.engine import OptionBacktestConfig, option_backtest
+    from trainer.options.research.templates import Evening
+    from trainer.options.research.verdict import LEAST_SESSIONS, refusal
+    from trainer.options.surface.surface import surface_of
+    from trainer.reports.options import backtest_report, backtest_rows
+
+    own = load_section(config, "options_backtest", OptionBacktestConfig)
+    own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
+    evenings = [Evening.of(chain, surface_of(chain)) for chain in _chains(chains, root) if chain.spot > 0.0]
+    if not evenings:
+        raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
+    days = option_backtest(evenings, own)
+    net = np.array([float(one.net) for one in days])
+    told = (refusal(net, unit="USD"),) if len(days) < LEAST_SESSIONS else ()
+    _write(to, backtest_report(root, days, own, told))
+    rows = [{**to_json(one), "gross": str(one.gross), "costs": str(one.costs), "net": str(one.net)} for one in days]
+    emit({"report": str(to), "days": rows, "refusal": told}, as_json=as_json, text="\n".join([*aligned(backtest_rows(days)), *told]))
+
+
+@OPTIONS.command()
+def structures(
+    data: Annotated[Path, typer.Option(help="Dataset folder with the underliers' bars, and their chains in its folder options.")],
+    run: Annotated[Path, typer.Option(help="Run folder of `trainer train --sleeve options_vol`.")],
+    keys: Annotated[Path, typer.Option(help="Folder made by `trainer keys`.")],
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.")],
+    asof: Annotated[date | None, dated("Session whose close prices them.", show_default="the dataset's last")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML whose section `vega_caps` caps |vega|.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Price the evening's candidate structures at the touch, size them by caps of vega, sign and publish them.
+
+    A device shows them with `appliance structures`. Nobody trades them.
+
+    Example: trainer options structures --data var/data/us --run var/runs/options_vol --keys var/keys --to var/store
+    """
+    from signals.config import load_section
+    from trainer.options.structures.caps import VegaCaps
+    from trainer.publishing.stores import dataset_store
+    from trainer.publishing.structures import StructuresRequest, publish_structures
+    from trainer.runs.evidence import read_evidence
+
+    caps = load_section(config, "vega_caps", VegaCaps)
+    request = StructuresRequest(data, run, keys, asof, now())
+    name, found = publish_structures(request, read_evidence(run), caps, dataset_store(to, "", None))
+    lines = [f"{name}: {len(found.structures)} structures"]
+    lines += [f"{one.side} {one.units:g} {one.template} of {one.root}: {one.debit_usd:+,.2f} USD a unit" for one in found.structures]
+    emit({"name": name, "structures": found.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
+
+
+def _chains(folder: Path, root: str) -> tuple[OptionChain, ...]:
+    from trainer.options.chains.store import read_chains_of, read_manifest_of_chains
+
+    return read_chains_of(folder, read_manifest_of_chains(folder), root)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    from signals.files import write_atomic
+
+    for name, content in files.items():
+        write_atomic(folder / name, content)

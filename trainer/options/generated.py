@@ -1,6 +1,6 @@
 """A generated option market: quotes around an SSVI surface, with ticks, spreads, and what is planted in them.
 
-`quoted` makes the chain of one underlying and day.
+`quoted` makes the chain of one underlying and day, `option_market` bars and chains of many.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from signals.market.bars import Floats
+from signals.market.bars import Days, Floats
+from trainer.curation.generated.returns import ar1
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.surface.black import greeks, price
 from trainer.options.surface.ssvi import slice_of
 
+WEEKS_BETWEEN, LEAST_DAYS_LISTED = 4, 2  # expiries are Fridays, four weeks apart
+PREMIUM_PERSISTENCE = 0.93  # a session: half of a premium is gone after two weeks
+SESSIONS_A_YEAR = 252
 TICK, COARSE_TICK, COARSE_FROM = 0.05, 0.10, 3.0  # USD, as index options are quoted
 
 
@@ -45,6 +50,9 @@ class Quoting:
     has_ticks: bool = True
 
 
+PLAIN = Quoting()
+
+
 @dataclass(frozen=True)
 class Skew:
     """The shape of a generated surface: parameters of SSVI."""
@@ -55,17 +63,26 @@ class Skew:
 
 
 def quoted(
-    root: str, day: date, spot: float, variance: float, expirations: Sequence[np.datetime64], quoting: Quoting, skew: Skew = Skew()
+    root: str,
+    day: date,
+    spot: float,
+    variance: float,
+    expirations: Sequence[np.datetime64],
+    quoting: Quoting,
+    skew: Skew = Skew(),
+    step: float = 0.0,
 ) -> OptionChain:
-    """Quote a surface whose variance a year at the money is `variance` at every expiry."""
+    """Quote a surface whose variance a year at the money is `variance` at every expiry.
+
+    With a `step` its multiples are listed, so that what is listed one day still is the next; without one the strikes are spread
+    evenly, and rounded.
+    """
     rows: list[tuple[Any, ...]] = []
     for expiration in expirations:
         years = float((expiration - np.datetime64(day, "D")) / np.timedelta64(1, "D")) / DAYS_A_YEAR
         curve = slice_of(skew.rho, skew.eta, skew.gamma, variance * years)
         forward, discount = spot * np.exp(quoting.rate * years), np.exp(-quoting.rate * years)
-        step = _step(spot)
-        reach = quoting.deviations * np.sqrt(variance * years)
-        strike = np.unique(np.maximum(step, step * np.round(forward * np.exp(np.linspace(-reach, reach, quoting.strikes)) / step)))
+        strike = _listed(forward, quoting.deviations * float(np.sqrt(variance * years)), step, quoting.strikes)
         deviation = np.sqrt(curve.w(np.log(strike / forward)))
         for is_call in (False, True):
             vega = greeks(spot, forward, strike, deviation / np.sqrt(years), years, discount, is_call).vega
@@ -85,7 +102,92 @@ def _touch(fair: Floats, half: Floats, quoting: Quoting) -> tuple[Floats, Floats
     return np.maximum(np.floor((fair - half) / tick + 1e-9), 0.0) * tick, np.ceil((fair + half) / tick - 1e-9) * tick
 
 
+def _listed(forward: float, reach: float, step: float, count: int) -> Floats:
+    if step > 0.0:
+        low, high = forward * np.exp(-reach), forward * np.exp(reach)
+        return step * np.arange(max(1.0, np.ceil(low / step)), np.floor(high / step) + 1.0)
+    step = _step(forward)
+    return np.unique(np.maximum(step, step * np.round(forward * np.exp(np.linspace(-reach, reach, count)) / step)))
+
+
 def _step(spot: float) -> float:
     """Distance of neighbouring strikes: 1, 2.5 or 5 times a power of ten, about a 100th of the spot."""
     power = 10.0 ** np.floor(np.log10(spot / 100.0))
     return float(max((scale * power for scale in (1.0, 2.5, 5.0) if scale * power <= spot / 100.0), default=power))
+
+
+@dataclass(frozen=True, eq=False)
+class OptionMarket:
+    """A generated market: bars as a vendor delivers them, chains in the order of root and day, and the truth.
+
+    Attributes
+    ----------
+    bars : DataFrame
+        date, symbol, open, high, low, close, volume.
+    chains : tuple of OptionChain
+    premium : float64, shape (T, N)
+        ln of implied over true volatility at each close.
+    """
+
+    bars: pd.DataFrame
+    chains: tuple[OptionChain, ...]
+    premium: Floats
+
+
+def option_market(seed: int, names: int, days: Days, *, premium: float, quoting: Quoting = PLAIN) -> OptionMarket:
+    """Generate a market whose volatilities are constant, so that without a premium no hedged position earns anything but luck.
+
+    Parameters
+    ----------
+    premium : float
+        Standard deviation of ln(implied / true volatility), an AR(1) of each name's own.
+    """
+    rng = np.random.default_rng(seed)
+    sessions = len(days)
+    volatility = rng.uniform(0.18, 0.45, names)
+    returns = volatility / np.sqrt(SESSIONS_A_YEAR) * rng.standard_normal((sessions, names))
+    close = rng.uniform(40.0, 400.0, names) * np.exp(np.cumsum(returns - 0.5 * volatility**2 / SESSIONS_A_YEAR, axis=0))
+    close = np.maximum(np.round(close, 2), 1.0)
+    state = premium * ar1(rng.standard_normal((sessions, names)), PREMIUM_PERSISTENCE)
+    symbols = [f"O{number:03d}" for number in range(names)]
+    listed = _fridays(days)
+    chains = []
+    for column, root in enumerate(symbols):
+        step = 2.0 * _step(float(close[0, column]))
+        for row, day in enumerate(days.astype(object).tolist()):
+            coming = [one for one in listed if (one - days[row]).astype(int) >= LEAST_DAYS_LISTED]
+            variance = float((volatility[column] * np.exp(state[row, column])) ** 2)
+            chains.append(quoted(root, day, float(close[row, column]), variance, coming[:3], quoting, step=step))
+    opened = np.round(np.vstack([close[:1], close[:-1]]) * np.exp(0.3 * returns), 2)
+    wide = np.abs(rng.standard_normal((2, sessions, names))) * 0.003
+    frame = {
+        "date": np.repeat(days, names),
+        "symbol": np.tile(symbols, sessions),
+        "open": opened.ravel(),
+        "high": np.round(np.maximum(opened, close) * (1.0 + wide[0]), 2).ravel(),
+        "low": np.round(np.minimum(opened, close) * (1.0 - wide[1]), 2).ravel(),
+        "close": close.ravel(),
+        "volume": np.round(np.exp(rng.normal(14.0, 0.5, sessions * names))),
+    }
+    return OptionMarket(pd.DataFrame(frame), tuple(chains), state)
+
+
+def quotes_frame(chains: Sequence[OptionChain]) -> pd.DataFrame:
+    """Return chains as a vendor's table."""
+    lengths = [len(chain) for chain in chains]
+    names = ("expiration", "strike", "bid", "ask", "volume", "open_interest")
+    return pd.DataFrame(
+        {
+            "quote_date": np.repeat(np.array([chain.day for chain in chains], dtype="datetime64[D]"), lengths),
+            "root": np.repeat([chain.root for chain in chains], lengths),
+            "underlying": np.repeat([chain.spot for chain in chains], lengths),
+            "right": np.where(np.concatenate([chain.is_call for chain in chains]), "C", "P"),
+            **{name: np.concatenate([getattr(chain, name) for chain in chains]) for name in names},
+        }
+    )
+
+
+def _fridays(days: Days) -> list[np.datetime64]:
+    """Every fourth Friday from the first day to half a year after the last."""
+    first = np.busday_offset(days[0], 0, roll="forward", weekmask="Fri")
+    return list(np.arange(first, days[-1] + np.timedelta64(182, "D"), np.timedelta64(7 * WEEKS_BETWEEN, "D")))

@@ -29,6 +29,7 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.samples.beside import with_other_datasets
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
     days = data.calendar
 
     def trailing(last: date, sessions: int) -> Bars:
-        return load_bars(evening.data, data, max(data.first, days.days[max(0, days.index(last) - sessions + 1)]), last)
+        bars = load_bars(evening.data, data, max(data.first, days.days[max(0, days.index(last) - sessions + 1)]), last)
+        return with_other_datasets(SLEEVES[bundle.manifest.sleeve], bars, evening.data, data)
 
     found = score(bundle, newest_features(bundle, trailing, asof))
     return EveningScores(

@@ -11,6 +11,7 @@ from signals.features.market import market_return
 from signals.features.panel import FeaturePanel
 from trainer.labels.weights import reweighted
 from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.samples.beside import with_other_datasets
 from trainer.samples.samples import Samples, samples
 from trainer.samples.source import TrainingBars, read_source
 
@@ -51,6 +52,7 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
         lookback_sessions=recipe.sleeve.lookback_sessions,
         version=chosen.version,
     )
+    source = replace(source, bars=with_other_datasets(recipe.sleeve, source.bars, chosen.data, source.manifest))
     panel = recipe.sleeve.panel(source.bars)
     task = recipe.task
     labels = task.labels(source.bars, config, source.actions)

@@ -2,6 +2,7 @@
 
 from signals.plugins import PluginTable
 from trainer.tasks.base import Task
+from trainer.tasks.hedged_pnl.task import HEDGED_PNL
 from trainer.tasks.rank_return.task import RANK_RETURN
 from trainer.tasks.series_return.task import SERIES_RETURN
 from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER
@@ -10,5 +11,5 @@ from trainer.tasks.volatility.task import VOLATILITY
 TASKS: PluginTable[Task] = PluginTable(
     "trademl.tasks",
     Task,  # type: ignore[type-abstract]  # only asked whether a plug-in is one
-    {task.name: task for task in (RANK_RETURN, VOLATILITY, TRIPLE_BARRIER, SERIES_RETURN)},
+    {task.name: task for task in (RANK_RETURN, VOLATILITY, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL)},
 )

@@ -112,7 +112,7 @@ class Task(ABC):
     is_traded : bool
         Whether scores rank names for a book: only then are there a search, a comparison, and the bars on books.
     bars : tuple of Judge
-        The bars of a promotion that are the task's own, of one without a book.
+        The bars of a promotion that are the task's own, beside those on a book or in their place.
     """
 
     name: ClassVar[str]

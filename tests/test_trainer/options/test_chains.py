@@ -160,6 +160,7 @@ def test_a_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
         read_manifest_of_chains(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_real_files_as_they_are(tmp_path: Path) -> None:
     """A list of contracts and a file of quotes, with AAPL's split among the actions; red days are not read."""
     names = ("options_daily_quotes_lean", "options_universe_lean", "us_corporate_actions_factors_lean")

@@ -167,16 +167,11 @@ def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None,
             curve, source = repaired or raw, Curve.REPAIRED
         else:
             flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
-    nothing = np.zeros(len(places))
-    if faults(curve, places, nothing)[0]:  # a crossing may stay, flagged; a negative density may not
-        repaired = fitted(k, deviation, weight, start=raw, floor=(places, nothing))
-        curve, source = repaired or raw, Curve.REPAIRED
-        if faults(curve, places, nothing)[0]:
-            sure = guaranteed(raw, quotes.years) if raw.w(places).min() > 0.0 else raw
-            curve, source = (fallback or raw, Curve.SSVI) if faults(sure, places, nothing)[0] else (sure, Curve.GUARANTEED)
-            flags += [Flag.BUTTERFLY, Flag.FALLBACK]
-        elif Flag.BUTTERFLY not in flags and not _costs_little(repaired, raw, quotes, width):
+    if faults(curve, places, np.zeros(len(places)))[0]:  # a crossing may stay, flagged; a negative density may not
+        curve, source = _without_butterfly(raw, (k, deviation, weight), quotes, places, fallback)
+        if not _costs_little(curve, raw, quotes, width):
             flags.append(Flag.BUTTERFLY)
+        flags += [Flag.FALLBACK] * (source is not Curve.REPAIRED)
     return _judged(expiration, quotes, curve, source, flags, before)
 
 
@@ -211,6 +206,23 @@ def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Float
     places = np.union1d(places, reach[inside])
     both = (places >= reach[0]) & (places <= reach[-1])
     return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
+
+
+def _without_butterfly(
+    raw: Svi, fit: tuple[Floats, Floats, Floats], quotes: SmileQuotes, places: Floats, fallback: Svi | None
+) -> tuple[Svi, Curve]:
+    """Return the curve without a negative density that is nearest to the quotes: refitted, the guaranteed repair, or the prior's."""
+    nothing = np.zeros(len(places))
+    sure = guaranteed(raw, quotes.years) if raw.w(np.zeros(1))[0] > 0.0 and raw.w(places).min() > 0.0 else raw
+    free = [(Curve.GUARANTEED, sure), (Curve.SSVI, fallback or raw)]
+    starts = [one for _, one in free if not faults(one, places, nothing)[0]]
+    free += [(Curve.REPAIRED, one) for start in starts if (one := fitted(*fit, start=start, floor=(places, nothing))) is not None]
+    able = [(curve, source) for source, curve in free if not faults(curve, places, nothing)[0]]
+    return min(able, key=lambda one: _error(one[0], quotes), default=(raw, Curve.SVI))
+
+
+def _error(curve: Svi, quotes: SmileQuotes) -> float:
+    return float(np.mean((np.sqrt(np.maximum(curve.w(quotes.k), 0.0)) - quotes.deviation) ** 2))
 
 
 def _costs_little(repaired: Svi | None, raw: Svi, quotes: SmileQuotes, width: Floats) -> bool:

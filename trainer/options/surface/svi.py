@@ -220,7 +220,7 @@ def _levenberg(residuals: Vector, jacobian: Vector, theta: Floats, steps: int) -
 def _penalised(theta: Floats, k: Floats, deviation: Floats, root: Floats, floor: tuple[Floats, Floats]) -> Floats:
     """Raise the price of a violation once more where the first leaves one."""
     places, least = floor
-    for price in (1e2, 1e4):
+    for price in (1e1, 1e3):
 
         def all_residuals(p: Floats, price: float = price) -> Floats:
             slice_ = _unpacked(p)

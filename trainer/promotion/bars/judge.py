@@ -38,7 +38,7 @@ def judge(case: Case, bars: PromotionConfig) -> PromotionVerdict:
 def bars_of(case: Case) -> tuple[tuple[Judge, ...], tuple[Judge, ...]]:
     """Return the bars of the case's task: those that need no opened seal, and those that do."""
     task = task_of_kind(case.evidence.label)
-    return (BARS, UNSEALED) if task.is_traded else ((*WITHOUT_BOOK, *task.bars), (series.sealed,))
+    return ((*BARS, *task.bars), UNSEALED) if task.is_traded else ((*WITHOUT_BOOK, *task.bars), (series.sealed,))
 
 
 def is_worth_opening(case: Case, bars: PromotionConfig) -> bool:

@@ -1,0 +1,11 @@
+"""Features that are figures of other datasets, as they stood at the session's close (`Bars.beside`)."""
+
+from __future__ import annotations
+
+from signals.features.history import FeatureInputs
+from signals.market.bars import Floats
+
+
+def beside(history: FeatureInputs, name: str) -> Floats:
+    """Return the figure `name` of every session and name; NaN where there is none."""
+    return history.current(history.beside[name])

@@ -1,0 +1,118 @@
+"""Candidate structures from the evening's chains to a device's screen: at the touch, inside caps, signed, traded by nobody."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trainer.options.structures.candidates", reason="a device has no trainer")
+
+from pydantic import ValidationError
+
+from signals.bundle.seal import sign
+from signals.scoring.evening_scores import seal_scores
+from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
+from tests.fakes import bundles
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+from trainer.options.generated import Quoting, quoted
+from trainer.options.research.templates import Evening
+from trainer.options.structures.candidates import Forecast, candidates
+from trainer.options.structures.caps import VegaCaps
+from trainer.options.surface.surface import surface_of
+
+CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
+CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)
+
+
+@pytest.fixture(scope="module")
+def evenings() -> dict[str, Evening]:
+    day = date(2024, 3, 11)
+    expiries = [np.datetime64(day) + np.timedelta64(days, "D") for days in (32, 60)]
+    chains = [quoted(root, day, spot, 0.06, expiries, Quoting(), step=2.5) for root, spot in (("AAA", 100.0), ("BBB", 151.0))]
+    return {chain.root: Evening.of(chain, surface_of(chain)) for chain in chains}
+
+
+def payload(evenings: dict[str, Evening], asof: date, caps: VegaCaps = CAPS) -> EveningStructures:
+    points = {("AAA", "vertical"): 9.0, ("AAA", "calendar"): -9.0, ("BBB", "calendar"): 9.0, ("BBB", "vertical"): 0.01}
+    found = candidates(evenings, {key: Forecast(value, 0.6) for key, value in points.items()}, caps)
+    return EveningStructures(
+        asof=asof,
+        created=CREATED,
+        chains_sha256="a" * 64,
+        keyset_version=1,
+        name_cap_usd=CAPS.name_usd,
+        total_cap_usd=CAPS.total_usd,
+        structures=found,
+    )
+
+
+def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, Evening]) -> None:
+    """Bought at the ask, sold at the bid; what does not pay its spreads is no candidate; whole units."""
+    found = payload(evenings, date(2024, 3, 11)).structures
+    assert [(one.root, one.template, one.side) for one in found] == [
+        ("AAA", "vertical", "buy"),
+        ("AAA", "calendar", "sell"),
+        ("BBB", "calendar", "buy"),
+    ]
+    for one in found:
+        paid = sum(leg.quantity * (leg.ask if leg.quantity > 0 else leg.bid) for leg in one.legs)
+        assert one.debit_usd == pytest.approx(100.0 * paid) and one.units == int(one.units) >= 1
+        assert np.interp(one.underlier, one.payoff_underlier, one.payoff_usd) == pytest.approx(one.payoff_usd[30], abs=1.0)
+    by_name = {root: sum(abs(one.units * one.vega_usd) for one in found if one.root == root) for root in ("AAA", "BBB")}
+    assert max(by_name.values()) <= 60.0 and sum(by_name.values()) <= 100.0
+    vertical = found[0]
+    width = 100.0 * (vertical.legs[1].strike - vertical.legs[0].strike)
+    assert min(vertical.payoff_usd) == pytest.approx(-vertical.debit_usd) and max(vertical.payoff_usd) == pytest.approx(
+        width - vertical.debit_usd
+    )
+
+
+@pytest.mark.parametrize("caps", [VegaCaps(name_usd=49.0, total_usd=100.0), VegaCaps(name_usd=60.0, total_usd=90.0)])
+def test_a_document_beyond_its_caps_is_none(evenings: dict[str, Evening], caps: VegaCaps) -> None:
+    """Of one underlier, and of all together: a unit more than the caps allow."""
+    known = payload(evenings, date(2024, 3, 11), caps)
+    document = known.model_dump()
+    EveningStructures(**document)
+    for one in document["structures"]:
+        one["units"] *= 4.0
+    with pytest.raises(ValidationError, match="vega beyond its cap"):
+        EveningStructures(**document)
+
+
+def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
+    evenings: dict[str, Evening], published: Published, tmp_path: Path
+) -> None:
+    day = published.sessions(1)[0]
+    asof = published.manifest.calendar.previous(day)
+    bench = Workbench(tmp_path / "device")
+    assert (
+        bench("init", "--venue", "exchange", "--store", str(published.root), "--trust", str(published.trust), "--fixed-ic", "0.05").code
+        == 0
+    )
+    assert bench("pull", "--session", str(day)).code == 0
+    asked = ("structures", "--asof", str(asof), "--json")
+    assert bench(*asked).code == 2, "none is published"
+    known = payload(evenings, asof)
+    place = published.root / structures_name(asof)
+    place.parent.mkdir(exist_ok=True)
+    try:
+        place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.STRANGER,))))
+        assert bench(*asked).code == 6
+        place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.FIRST,))))
+        picture = tmp_path / "payoffs.svg"
+        done = bench(*asked, "--to", str(picture))
+        assert done.code == 0, done.err
+        assert [(row["root"], row["side"]) for row in done.json["rows"]] == [("AAA", "buy"), ("AAA", "sell"), ("BBB", "buy")]
+        assert picture.read_text().count("at the first expiry") == 3
+        assert "nothing here is traded" in bench("structures", "--asof", str(asof)).out
+        tampered = json.loads(place.read_text())
+        tampered["payload"] = tampered["payload"].replace('"side":"sell"', '"side":"buy"')
+        place.write_text(json.dumps(tampered))
+        assert bench(*asked).code == 6
+    finally:
+        place.unlink()

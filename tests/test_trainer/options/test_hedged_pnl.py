@@ -1,0 +1,100 @@
+"""The task of hedged profits: a planted premium is found, none where there is none, and caps and evidence are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from signals.errors import DataNotUsable, TooLittleHistory
+from signals.features.panel import FeaturePanel
+from signals.market.bars import Bars
+from tests.fakes.bars import synthetic_bars
+from trainer.options.research.observations import OUTCOMES
+from trainer.options.structures.caps import VegaCaps
+from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.measured import Measured
+from trainer.runs.evidence import Evidence
+from trainer.samples.samples import Samples, samples
+from trainer.tasks.hedged_pnl.figures import template_figures, vega_used
+from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe
+
+SESSIONS, NAMES, COST = 400, 14, 0.8
+OWN = HedgedRecipe(label=HedgedLabel(min_sessions=300))
+
+
+def market(seed: int, premium: float) -> tuple[Bars, np.ndarray]:
+    """Bars with outcomes of every template and horizon: `premium` times a state, and noise of 3 points."""
+    bars = synthetic_bars(seed, sessions=SESSIONS, symbols=NAMES, missing=0.0)
+    rng = np.random.default_rng(seed + 100)
+    state = rng.standard_normal(bars.close.shape)
+    beside = {name: np.full(state.shape, COST) for name in OUTCOMES if "cost" in name}
+    beside |= {name: premium * state + 3.0 * rng.standard_normal(state.shape) for name in OUTCOMES if name not in beside}
+    return replace(bars, beside=beside), state
+
+
+def rows_of(bars: Bars, state: np.ndarray) -> Samples:
+    panel = FeaturePanel(bars.sessions, bars.symbols, ("state",), state[..., None].astype(np.float32), bars.eligible)
+    return samples(panel, HEDGED_PNL.labels(bars, OWN, ()), min_names=HEDGED_PNL.min_names)
+
+
+def test_a_planted_premium_is_found_and_none_where_there_is_none() -> None:
+    """Forecasts of 1.5 points per state: with the premium the bound is above 0 and the map beats the base rate; without it is not."""
+    for seed in range(4):
+        for premium in (1.5, 0.0):
+            bars, state = market(seed, premium)
+            rows = rows_of(bars, state)
+            forward = 1.5 * state[rows.t0, rows.column]
+            for template in ("straddle", "vertical", "calendar"):
+                found, series = template_figures(rows, forward, bars, template, 5)
+                assert found.trades > 1_000 and np.isfinite(series).sum() > 300
+                assert (found.bound > 0.0) == (premium > 0.0), (seed, template, found)
+                assert found.gross.mean - found.net.mean == pytest.approx(COST)
+                if premium:
+                    assert found.said_brier < found.base_brier
+                    assert found.probability(np.array([0.9, 3.0]))[1] > found.probability(np.array([0.9, 3.0]))[0]
+
+
+def test_nothing_is_traded_that_does_not_pay_its_spreads() -> None:
+    bars, state = market(1, 1.5)
+    rows = rows_of(bars, state)
+    found, _ = template_figures(rows, np.full(len(rows), 0.5 * COST), bars, "straddle", 5)
+    assert found.trades == 0 and not found.bound > 0.0
+
+
+def test_the_straddle_is_learned_and_the_underliers_return_is_what_ranks() -> None:
+    """Extreme profits are limited in what is learned; a label ends with its position; too few sessions are refused in words."""
+    bars, _ = market(2, 1.5)
+    wild = bars.beside["straddle_5"].copy()
+    wild[50, 3] = 500.0
+    bars = replace(bars, beside={**bars.beside, "straddle_5": wild})
+    labels = HEDGED_PNL.labels(bars, OWN, ())
+    assert labels.target is not None and np.nanmax(labels.target) == MOST_POINTS
+    rows, columns = np.nonzero(labels.ends >= 0)
+    assert (labels.ends[rows, columns] >= rows + 6).all() and np.nanmax(np.abs(labels.values)) < 1.0
+    with pytest.raises(TooLittleHistory, match="no evidence of a premium; 504 are asked for"):
+        HEDGED_PNL.labels(bars, HedgedRecipe(), ())
+    with pytest.raises(DataNotUsable, match="no outcomes of options"):
+        HEDGED_PNL.labels(synthetic_bars(1), OWN, ())
+
+
+def test_the_book_of_all_cohorts_keeps_its_caps_of_vega() -> None:
+    """Five cohorts of any sides, few or many names; a unit's vega never buys more than a cap."""
+    rng = np.random.default_rng(3)
+    for share in (0.05, 0.5, 1.0):
+        sides = np.where(rng.random((60, 20)) < share, 1.0, np.nan)
+        assert vega_used(sides, 5, 100.0, 500.0) <= 1.0 + 1e-9
+    caps = VegaCaps(name_usd=100.0, total_usd=500.0)
+    assert caps.units(2.0, 20) == pytest.approx(12.5) and caps.units(-2.0, 1) == pytest.approx(50.0) and caps.units(0.0, 1) == 0.0
+
+
+@pytest.mark.parametrize(("bound", "used", "passed"), [(0.1, 0.9, [True, True]), (-0.1, 1.0, [False, True]), (0.1, 1.2, [True, False])])
+def test_a_promotion_asks_for_the_hedged_bound_and_for_the_caps(bound: float, used: float, passed: list[bool]) -> None:
+    bars, state = market(1, 1.5)
+    rows = rows_of(bars, state)
+    found, _ = template_figures(rows, 1.5 * state[rows.t0, rows.column], bars, "straddle", 5)
+    hedged = {"straddle": {**asdict(found), "bound": bound}, "vega_used": used}
+    case = Case(Evidence(label="hedged_pnl", horizon=5, others={"hedged": hedged}), Measured())
+    assert [bar(case, PromotionConfig()).passed for bar in HEDGED_PNL.bars] == passed

@@ -1,0 +1,108 @@
+"""The options backtest: identities to the cent, both marks, expiry, exercise and assignment."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from signals.market.bars import days_array
+from signals.market.sessions import xnys
+from trainer.options.backtest.engine import OptionBacktestConfig, OptionDay, option_backtest
+from trainer.options.generated import Quoting, quoted
+from trainer.options.research.templates import Evening
+from trainer.options.surface.surface import surface_of
+from trainer.reports.options import backtest_report, surface_report
+
+DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)
+EXPIRIES = [np.datetime64(day) for day in ("2020-03-20", "2020-04-17", "2020-05-15")]
+
+
+def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True) -> list[Evening]:
+    rng = np.random.default_rng(seed)
+    spots = np.round(100.0 * np.exp(np.cumsum(drift + 0.3 / np.sqrt(252) * rng.standard_normal(sessions))), 2)
+    found = []
+    for row, spot in enumerate(spots.tolist()):
+        coming = [one for one in EXPIRIES if one > DAYS[row]]
+        quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks)
+        chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting, step=2.5)
+        found.append(Evening.of(chain, surface_of(chain)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def market() -> list[Evening]:
+    return evenings()
+
+
+def net(days: tuple[OptionDay, ...]) -> Decimal:
+    return sum((one.net for one in days), Decimal(0))
+
+
+@pytest.mark.parametrize("template", ["straddle", "vertical", "calendar"])
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(market: list[Evening], template: str, side: str) -> None:
+    days = option_backtest(market, OptionBacktestConfig.model_validate({"template": template, "side": side, "contracts": 3}))
+    before = Decimal(0)
+    for one in days:
+        assert one.gamma + one.theta + one.vega + one.residual == one.gross
+        assert one.net == one.gross - one.spreads - one.fees - one.hedging == one.mid - before
+        assert all(part == part.quantize(Decimal("0.01")) for part in (one.gross, one.costs, one.mid, one.liquidation))
+        assert one.liquidation <= one.mid
+        before = one.mid
+    assert days[-1].mid == days[-1].liquidation == net(days) and days[-1].shares == 0
+    assert sum(event.startswith("opened") for one in days for event in one.events) >= 4
+
+
+def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Evening]) -> None:
+    """Gross profits are each other's negative, but for whole shares of the hedge."""
+    free = {"fee_usd": 0.0, "hedge_half_spread_bps": 0.0, "contracts": 1}
+    bought, sold = (option_backtest(market, OptionBacktestConfig.model_validate({**free, "side": side})) for side in ("buy", "sell"))
+    assert sum(float(one.gross) for one in bought) == pytest.approx(-sum(float(one.gross) for one in sold), abs=1e-9)
+    assert [one.spreads for one in bought] == [one.spreads for one in sold] and all(one.costs == one.spreads for one in sold)
+
+
+def test_gamma_theta_and_vega_explain_most_of_a_small_day() -> None:
+    """A volatility that stays: theta against gamma; what is left over is small beside either."""
+    days = option_backtest(evenings(3, half_points=1e-5, ticks=False), OptionBacktestConfig(side="buy", contracts=10))
+    theta, residual = (np.array([float(getattr(one, name)) for one in days[1:]]) for name in ("theta", "residual"))
+    assert np.median(np.abs(residual)) < 0.35 * np.median(np.abs(theta)) and theta.sum() < 0.0
+
+
+def test_an_expiry_settles_at_intrinsic_value_in_cash_or_in_shares_alike() -> None:
+    """Held over the expiry of 20 March; shares that are delivered are sold at the same close, which here costs nothing."""
+    held = {"hold_sessions": 60, "hedge_half_spread_bps": 0.0, "fee_usd": 0.0}
+    early = []
+    for one in evenings(7, 18):
+        chain = one.chain.where(one.chain.expiration == EXPIRIES[0]) if one.chain.day < date(2020, 3, 16) else one.chain
+        early.append(Evening.of(chain, one.surface if len(chain) == len(one.chain) else surface_of(chain)))
+    configs = [OptionBacktestConfig.model_validate({**held, "settlement": how}) for how in ("cash", "shares")]
+    cash, shares = (option_backtest(early, config) for config in configs)
+    assert net(cash) == net(shares)
+    settled = [event for one in cash for event in one.events if event.startswith("expired")]
+    assert len(settled) == 2 and sum(", worth 0.00" in event for event in settled) == 1
+    assert [one.day for one in cash if any("expired" in event for event in one.events)] == [date(2020, 3, 20)]
+
+
+def test_an_american_short_without_time_value_is_exercised_against_us() -> None:
+    """A put deep in the money after a fall of a half is quoted at its intrinsic value; a European one is not exercised."""
+    falling = evenings(2, 12, drift=-0.06, half_points=1e-5)
+    told = {}
+    for style in ("american", "european"):
+        days = option_backtest(falling, OptionBacktestConfig.model_validate({"hold_sessions": 60, "style": style, "settlement": "shares"}))
+        told[style] = [event for one in days for event in one.events if event.startswith("exercised early")]
+        assert days[-1].mid == net(days)
+    assert told["american"] and told["european"] == []
+
+
+def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[Evening]) -> None:
+    days = option_backtest(market, OptionBacktestConfig())
+    files = backtest_report("X", days, OptionBacktestConfig(), ("24 sessions are no evidence",))
+    assert b"no evidence" in files["report.html"] and {"plots/marks.png", "plots/parts.png"} <= set(files)
+    surfaces = [one.surface for one in market[:3]]
+    shown = surface_report(surfaces, surfaces[-1])
+    assert {f"plots/{name}.png" for name in ("smiles", "surface", "total_variance", "quality")} <= set(shown)
+    assert all(content.startswith(b"\x89PNG") for name, content in shown.items() if name.endswith(".png"))
+    assert b"Slices of 2020-03-04" in shown["report.md"]

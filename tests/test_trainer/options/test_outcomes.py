@@ -1,0 +1,105 @@
+"""Hedged outcomes and features of chains: hand-worked profits, no look-ahead, and what cannot be known stays unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from signals.market.bars import days_array
+from signals.market.sessions import xnys
+from trainer.options.chains.chain import OptionChain
+from trainer.options.generated import Quoting, quoted
+from trainer.options.research.observations import OF_CHAINS, of_chains
+from trainer.options.research.templates import Evening, Leg, hedged_path, positions
+from trainer.options.research.verdict import refusal
+from trainer.options.surface.black import greeks, price
+from trainer.options.surface.surface import surface_of
+
+DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 4, 30)).days)
+EXPIRIES = [np.datetime64("2020-04-17"), np.datetime64("2020-05-15")]
+EXACT = Quoting(half_points=1e-6, rate=0.0, has_ticks=False)
+
+
+def chain(row: int, spot: float, variance: float = 0.09, quoting: Quoting = EXACT) -> OptionChain:
+    return quoted("X", DAYS[row].astype(object), spot, variance, EXPIRIES, quoting, step=2.5)
+
+
+@pytest.fixture(scope="module")
+def market() -> list[OptionChain]:
+    rng = np.random.default_rng(5)
+    spots = 100.0 * np.exp(np.cumsum(0.3 / np.sqrt(252) * rng.standard_normal(18)))
+    return [chain(row, float(spot), quoting=Quoting(rate=0.0)) for row, spot in enumerate(spots)]
+
+
+def test_a_hedged_straddle_earns_what_its_prices_and_its_hedge_say() -> None:
+    """Bought at 100, marked a session later at 103, delta of the first evening; in points of the call's vega."""
+    evenings: list[Evening | None] = [Evening.of(one, surface_of(one)) for one in (chain(0, 100.0), chain(1, 103.0))]
+    legs = tuple(Leg(EXPIRIES[0], 100.0, right, 1.0) for right in (True, False))
+    profit, cost = hedged_path(evenings, legs, vega=10.0)
+    years = [46 / 365, 45 / 365]
+    first, last = evenings
+    assert first is not None and last is not None
+    value, delta = [], 0.0
+    for evening, spot, t in zip((first, last), (100.0, 103.0), years, strict=True):
+        smile = evening.surface.smile(EXPIRIES[0])
+        assert smile is not None
+        volatility = float(smile.volatility(np.array([np.log(100.0 / spot)]))[0])
+        value.append(sum(float(price(spot, 100.0, volatility * np.sqrt(t), 1.0, right)) for right in (True, False)))
+        if not delta:
+            delta = sum(float(greeks(spot, spot, 100.0, volatility, t, 1.0, right).delta) for right in (True, False))
+    assert profit[0] == pytest.approx(100.0 / 10.0 * (value[1] - value[0] - delta * 3.0), abs=0.02)
+    assert 0.0 < cost[0] < 0.01
+
+
+def test_half_spreads_of_both_ends_are_the_cost() -> None:
+    evenings: list[Evening | None] = [Evening.of(one, surface_of(one)) for one in (chain(r, 100.0, quoting=Quoting()) for r in (0, 1))]
+    first = evenings[0]
+    known = None if first is None else positions(first)
+    assert known is not None
+    legs = known[0]["straddle"]
+    half = sum(0.5 * (t[1] - t[0]) for e in evenings if e is not None for leg in legs if (t := e.touch(leg)) is not None)
+    assert hedged_path(evenings, legs, known[1])[1][0] == pytest.approx(100.0 / known[1] * half)
+
+
+def test_templates_are_listed_options_at_the_money_and_a_month_apart(market: list[OptionChain]) -> None:
+    known = positions(Evening.of(market[0], surface_of(market[0])))
+    assert known is not None
+    straddle, vertical, calendar = (known[0][name] for name in ("straddle", "vertical", "calendar"))
+    assert {(leg.is_call, leg.quantity) for leg in straddle} == {(True, 1.0), (False, 1.0)}
+    assert vertical[1].strike > vertical[0].strike == straddle[0].strike and vertical[1].quantity == -1.0
+    assert [leg.expiration for leg in calendar] == EXPIRIES and [leg.quantity for leg in calendar] == [-1.0, 1.0]
+
+
+def test_no_chain_after_an_outcome_changes_it_and_one_that_is_missing_leaves_it_unknown(market: list[OptionChain]) -> None:
+    whole, cut = of_chains(market), of_chains(market[:12])
+    for name in ("straddle_5", "vertical_5", "calendar_5", "straddle_cost_5"):
+        known = np.isfinite(cut[name])
+        assert known[:6].all() and not known[6:].any(), "entered a session later, held for five"
+        np.testing.assert_array_equal(cut[name][:6], whole[name][:6])
+    for name in OF_CHAINS:
+        np.testing.assert_array_equal(cut[name], whole[name][:12])
+    without = of_chains(market[:4] + market[5:])
+    assert np.isnan(without["straddle_5"][:4]).all() and np.isfinite(without["straddle_5"][5])
+    assert np.isnan(without["straddle_1"][3]), "the session after was not delivered"
+
+
+def test_features_are_those_of_the_generated_surface(market: list[OptionChain]) -> None:
+    found = of_chains(market[:2])
+    assert found["atm_volatility"] == pytest.approx(np.log(0.3), abs=0.01)
+    assert (found["skew"] > 0.02).all() and found["term_slope"] == pytest.approx(0.0, abs=0.02)
+    poor = replace(market[0], open_interest=np.full(len(market[0]), np.nan))
+    assert np.isnan(of_chains([poor])["put_call_interest"][0])
+
+
+def test_a_short_history_is_refused_in_words_that_say_what_it_could_show() -> None:
+    """Mean 1, deviation 4: (1.645 + 0.842)^2 x 16 = 99 sessions."""
+    rng = np.random.default_rng(0)
+    draws = rng.standard_normal(38)
+    profits = 1.0 + 4.0 * (draws - draws.mean()) / draws.std(ddof=1)
+    said = refusal(profits)
+    assert said.startswith("38 sessions of hedged profits are no evidence of a premium; 504 are asked for")
+    assert "mean is +1.00 vol points with a deviation of 4.00" in said and "99 sessions in 80%" in said and "46% of histories" in said
+    assert refusal(np.full(5, np.nan)).startswith("0 sessions")

@@ -1,0 +1,152 @@
+"""Features and outcomes of every underlier and session, from its chains.
+
+`observed` puts them on the axes of bars, as `Bars.beside`. What takes time, fitting the surfaces, is kept next to the chains
+under the hash of the chains that it was made of.
+
+Features at the close of a session (30 days unless said otherwise, v(z) the volatility z standard deviations from the money):
+`atm_volatility` ln v(0); `skew` (v(-1) - v(1)) / v(0); `convexity` (v(-1) + v(1)) / 2 v(0) - 1; `term_slope` ln v(0) at 91 days less
+that at 30; `put_call_interest` ln of open puts over open calls; `atm_change` ln v(0) less that of five sessions before;
+`variance_premium` ln v(0) less the forecast of HAR, fitted on what had ended before.
+
+Outcomes of session t, entered at the close of t + 1: `<template>_<h>` after h sessions in vol points, `<template>_cost_<h>` the half
+spreads of both ends.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from signals.errors import TooLittleHistory
+from signals.files import write_atomic
+from signals.market.bars import Bars, Floats, days_array
+from signals.market.sessions import xnys
+from signals.sleeves.options_vol import SURFACE
+from signals.sleeves.risk import HORIZON_SESSIONS, RISK
+from trainer.labels.panel import Rows
+from trainer.labels.risk import volatility_labels
+from trainer.learners.parameters import RidgeConfig
+from trainer.learners.table import har
+from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
+from trainer.options.chains.store import FOLDER, ChainFile, read_chains_of, read_manifest_of_chains
+from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, Evening, hedged_path, positions
+from trainer.options.surface.surface import Flag, Surface, surface_of
+
+VERSION = 1  # of what is kept; raised when a formula changes
+SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
+CHANGE_SESSIONS = 5
+REFIT_SESSIONS, LEAST_ROWS = 63, 500
+OF_CHAINS = tuple(name for name in SURFACE if name not in ("variance_premium", "atm_change"))
+OUTCOMES = tuple(f"{name}{part}_{h}" for name in TEMPLATES for part in ("", "_cost") for h in range(1, MOST_HORIZON + 1))
+
+
+def observed(bars: Bars, data: Path) -> dict[str, Floats]:
+    """Return features and outcomes on the axes of `bars`, from the chains in the dataset's folder `data`.
+
+    Raises
+    ------
+    BadDataset
+        There are no chains, or they are not what their manifest vouches for.
+    TooLittleHistory
+        No underlier of the chains is among the bars.
+    """
+    folder = data / FOLDER
+    known = read_manifest_of_chains(folder)
+    found = {name: np.full(bars.close.shape, np.nan) for name in (*OF_CHAINS, *OUTCOMES)}
+    files = [one for one in known.files if one.root in bars.symbols]
+    if not files:
+        fix = "Train on bars of the underliers"
+        raise TooLittleHistory(f"no bars of {', '.join(known.roots) or 'any underlier'}", where=str(data), fix=fix)
+    for one in files:
+        table = _kept(folder, one)
+        days = table.column("day").to_numpy().astype("datetime64[D]")
+        rows: Rows = np.searchsorted(bars.sessions, days)
+        inside = np.isin(days, bars.sessions)
+        column = bars.symbols.index(one.root)
+        for name, panel in found.items():
+            panel[rows[inside], column] = table.column(name).to_numpy()[inside]
+    atm = found["atm_volatility"]
+    before = np.full_like(atm, np.nan)
+    before[CHANGE_SESSIONS:] = atm[:-CHANGE_SESSIONS]
+    return {**found, "atm_change": atm - before, "variance_premium": atm - har_forecast(bars)}
+
+
+def har_forecast(bars: Bars) -> Floats:
+    """Forecast of the risk sleeve's HAR at every session, ln annualised, (T, N), fitted each quarter on labels that had ended."""
+    panel, labels = RISK.panel(bars), volatility_labels(bars, HORIZON_SESSIONS)
+    usable = np.isfinite(panel.values).all(axis=2) & bars.eligible
+    forecast = np.full(bars.close.shape, np.nan)
+    learner = har(RidgeConfig(alpha=1e-4))
+    for first in range(REFIT_SESSIONS, len(bars.sessions), REFIT_SESSIONS):
+        taught = usable & (labels.ends >= 0) & (labels.ends < first)
+        block = slice(first, first + REFIT_SESSIONS)
+        if taught.sum() < LEAST_ROWS or not usable[block].any():
+            continue
+        model = learner.fit(panel.values[taught], labels.values[taught], np.ones(int(taught.sum())), RISK.names)
+        forecast[block][usable[block]] = model.predict(panel.values[block][usable[block]])
+    return forecast
+
+
+def _kept(folder: Path, one: ChainFile) -> pa.Table:
+    path = folder / f"observed-{one.root.replace('/', '-')}-{one.sha256[:12]}-{VERSION}.parquet"
+    if not path.is_file():
+        chains = read_chains_of(folder, read_manifest_of_chains(folder), one.root)
+        rows = of_chains(chains)
+        sink = io.BytesIO()
+        columns = {"day": pa.array(days_array([chain.day for chain in chains])), **{name: pa.array(v) for name, v in rows.items()}}
+        pq.write_table(pa.table(columns), sink, compression="zstd")
+        write_atomic(path, sink.getvalue())
+    return pq.read_table(path, use_threads=False)
+
+
+def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
+    """Features and outcomes of one underlier's chains, float64 (n,) each; NaN where there is none."""
+    evenings = [Evening.of(chain, surface_of(chain)) for chain in chains]
+    rows = [surface_features(evening.chain, evening.surface) for evening in evenings]
+    found = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in OF_CHAINS}
+    found |= {name: np.full(len(chains), np.nan) for name in OUTCOMES}
+    if not chains:
+        return found
+    sessions = days_array(xnys(chains[0].day.replace(day=1), chains[-1].day.replace(month=12, day=31)).days)
+    number = np.searchsorted(sessions, days_array([chain.day for chain in chains]))
+    place = {int(session): row for row, session in enumerate(number)}
+    for row, session in enumerate(number.tolist()):
+        if session + 1 not in place:
+            continue
+        entered = evenings[place[session + 1]]
+        path = [evenings[place[s]] if s in place else None for s in range(session + 1, session + MOST_HORIZON + 2)]
+        if (known := positions(entered)) is None:
+            continue
+        for name, legs in known[0].items():
+            profit, cost = hedged_path(path, legs, known[1])
+            for h in range(1, MOST_HORIZON + 1):
+                found[f"{name}_{h}"][row], found[f"{name}_cost_{h}"][row] = profit[h - 1], cost[h - 1]
+    return found
+
+
+def surface_features(chain: OptionChain, surface: Surface) -> Mapping[str, float]:
+    """Features of one chain; none where its surface cannot be believed."""
+    usable = [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
+    if not usable:
+        return {}
+    level = surface.volatility(0.0, SHORT_YEARS)
+    if not level > 0.0:
+        return {}
+    sd = level * np.sqrt(SHORT_YEARS)
+    low, high = (surface.volatility(side * sd, SHORT_YEARS) for side in (-1.0, 1.0))
+    is_call = chain.is_call
+    puts, calls = (float(np.nansum(chain.open_interest[right])) for right in (~is_call, is_call))
+    has_interest = bool(np.isfinite(chain.open_interest).any())
+    has_term = len(usable) > 1 and usable[-1].years > SHORT_YEARS
+    return {
+        "atm_volatility": float(np.log(level)),
+        "skew": (low - high) / level,
+        "convexity": 0.5 * (low + high) / level - 1.0,
+        "term_slope": float(np.log(surface.volatility(0.0, LONG_YEARS) / level)) if has_term else np.nan,
+        "put_call_interest": float(np.log((1.0 + puts) / (1.0 + calls))) if has_interest else np.nan,
+    }

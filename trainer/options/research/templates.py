@@ -1,0 +1,156 @@
+"""The positions that outcomes are measured on: a straddle at the money, a vertical and a calendar, each delta-hedged.
+
+A position is entered at the close of the session after the one that is scored, at mid with half spreads counted as cost, hedged
+with the forward at every close by its curve's delta, and marked at mid. Profits are in vol points of the vega of the straddle's
+call, so that names and days compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from signals.market.bars import Floats
+from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
+from trainer.options.surface.black import greeks
+from trainer.options.surface.surface import Smile, Surface
+
+TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS = 30, 9, 14
+MOST_HORIZON = 10
+POINTS = 100.0
+TEMPLATES = ("straddle", "vertical", "calendar")
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One listed option and how many; negative is sold."""
+
+    expiration: np.datetime64
+    strike: float
+    is_call: bool
+    quantity: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A position at one close: mid and half spread in USD a share, and its delta by each expiration's forward."""
+
+    mid: float
+    half_spread: float
+    delta: Mapping[np.datetime64, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Evening:
+    """A chain with its surface, and the row of each listed option."""
+
+    chain: OptionChain
+    surface: Surface
+    row: Mapping[tuple[np.datetime64, float, bool], int]
+
+    @classmethod
+    def of(cls, chain: OptionChain, surface: Surface) -> Evening:
+        """Number the options of a chain."""
+        keys = zip(chain.expiration, chain.strike.tolist(), chain.is_call.tolist(), strict=True)
+        return cls(chain, surface, {key: row for row, key in enumerate(keys)})
+
+    def touch(self, leg: Leg) -> tuple[float, float] | None:
+        """Bid and ask of a leg; None where it is not two-sided."""
+        row = self.row.get((leg.expiration, leg.strike, leg.is_call))
+        if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
+            return None
+        return float(self.chain.bid[row]), float(self.chain.ask[row])
+
+    def mark(self, legs: tuple[Leg, ...]) -> Mark | None:
+        """Mark a position; None where a leg has no quote or no curve."""
+        mid = half = 0.0
+        delta: dict[np.datetime64, float] = {}
+        for leg in legs:
+            touch, smile = self.touch(leg), self.surface.smile(leg.expiration)
+            if touch is None or smile is None:
+                return None
+            mid += leg.quantity * 0.5 * (touch[0] + touch[1])
+            half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
+            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * _delta(smile, leg)
+        return Mark(mid, half, delta)
+
+
+def _delta(smile: Smile, leg: Leg) -> float:
+    """By the forward, discounted."""
+    forward = smile.quotes.forward
+    k = np.log(leg.strike / forward.value)
+    deviation = float(np.sqrt(max(float(smile.curve.w(np.asarray(k))), 1e-12)))
+    side = 1.0 if leg.is_call else -1.0
+    return side * forward.discount * float(ndtr(side * (-k / deviation + 0.5 * deviation)))
+
+
+def front(surface: Surface) -> Smile | None:
+    """Return the expiry nearest to 30 days of those with 9 or more; None where there is none."""
+    usable = [smile for smile in surface.smiles if smile.years * DAYS_A_YEAR >= LEAST_TERM_DAYS]
+    return min(usable, key=lambda smile: abs(smile.years * DAYS_A_YEAR - TERM_DAYS), default=None)
+
+
+def positions(evening: Evening) -> tuple[dict[str, tuple[Leg, ...]], float] | None:
+    """Return the legs of each template that can be entered, and the vega of the straddle's call, USD a vol of 1.0.
+
+    None without a straddle.
+    """
+    near = front(evening.surface)
+    if near is None:
+        return None
+    forward = near.quotes.forward.value
+    strikes = np.unique(near.quotes.strike)
+    order = strikes[np.argsort(np.abs(np.log(strikes / forward)), kind="stable")].tolist()
+    at = next((k for k in order if _two_sided(evening, near.expiration, k)), None)
+    if at is None:
+        return None
+    call, put = Leg(near.expiration, at, True, 1.0), Leg(near.expiration, at, False, 1.0)
+    found: dict[str, tuple[Leg, ...]] = {"straddle": (call, put)}
+    deviation = float(np.sqrt(near.curve.w(np.zeros(1))[0]))
+    higher = [k for k in strikes.tolist() if k > at and evening.touch(Leg(near.expiration, k, True, 1.0))]
+    if higher:
+        far = min(higher, key=lambda k: abs(np.log(k / forward) - deviation))
+        found["vertical"] = (call, Leg(near.expiration, far, True, -1.0))
+    later = [smile for smile in evening.surface.smiles if (smile.years - near.years) * DAYS_A_YEAR >= CALENDAR_GAP_DAYS]
+    for smile in later:
+        if evening.touch(back := Leg(smile.expiration, at, True, 1.0)):
+            found["calendar"] = (Leg(near.expiration, at, True, -1.0), back)
+            break
+    volatility = float(near.volatility(np.log(np.array([at / forward])))[0])
+    spot = evening.chain.spot if evening.chain.spot > 0.0 else forward
+    vega = float(greeks(spot, forward, at, volatility, near.years, near.quotes.forward.discount, True).vega)
+    return found, vega
+
+
+def _two_sided(evening: Evening, expiration: np.datetime64, strike: float) -> bool:
+    return all(evening.touch(Leg(expiration, strike, right, 1.0)) for right in (True, False))
+
+
+def hedged_path(evenings: list[Evening | None], legs: tuple[Leg, ...], vega: float) -> tuple[Floats, Floats]:
+    """Cumulative profit after 1, 2, ... sessions and the half spreads of both ends, in vol points, float64 (n - 1,) each.
+
+    `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.
+    """
+    profit, cost = np.full(len(evenings) - 1, np.nan), np.full(len(evenings) - 1, np.nan)
+    first = evenings[0].mark(legs) if evenings[0] is not None else None
+    if first is None:
+        return profit, cost
+    before, hedge = first, 0.0
+    for place, evening in enumerate(evenings[1:]):
+        now = evening.mark(legs) if evening is not None else None
+        if evening is None or now is None:
+            break
+        last = evenings[place]
+        assert last is not None
+        for expiration, delta in before.delta.items():
+            moved = [one.surface.smile(expiration) for one in (last, evening)]
+            assert moved[0] is not None and moved[1] is not None  # both marks have its curve
+            hedge -= delta * (moved[1].quotes.forward.value - moved[0].quotes.forward.value)
+        scale = POINTS / vega
+        profit[place] = scale * (now.mid - first.mid + hedge)
+        cost[place] = scale * (first.half_spread + now.half_spread)
+        before = now
+    return profit, cost

@@ -1,0 +1,135 @@
+"""Candidates of an evening: the vertical and the calendar of every underlier whose forecast exceeds its spreads, at the touch.
+
+A structure is bought where the forecast is above its half spreads, sold where it is below them, at the ask of what is bought and the
+bid of what is sold. Units are as many as the caps of |vega| allow in its underlier and in all together, whole contracts, never more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from signals.market.bars import Floats
+from signals.scoring.option_structures import CandidateStructure, StructureLeg
+from trainer.options.research.templates import POINTS, Evening, Leg, positions
+from trainer.options.structures.caps import VegaCaps
+from trainer.options.surface.black import greeks, price
+
+SHARES = 100  # of a contract
+PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model expects of a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes."""
+
+    points: float
+    probability: float
+
+
+def candidates(
+    evenings: Mapping[str, Evening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
+) -> tuple[CandidateStructure, ...]:
+    """Return the structures to show, by underlier and template.
+
+    Parameters
+    ----------
+    evenings : mapping of root to Evening
+    forecasts : mapping of (root, template) to Forecast
+    """
+    wanted = []
+    for root, evening in evenings.items():
+        if (known := positions(evening)) is None:
+            continue
+        for template, legs in known[0].items():
+            forecast, mark = forecasts.get((root, template)), evening.mark(legs)
+            if template == "straddle" or forecast is None or mark is None:
+                continue
+            if abs(forecast.points) > POINTS / known[1] * 2.0 * mark.half_spread:  # both ends
+                wanted.append((root, template, legs, forecast, evening))
+    per_name = {root: sum(one[0] == root for one in wanted) for root, *_ in wanted}
+    found = [_candidate(*one, caps, per_name[one[0]], len(per_name)) for one in wanted]
+    return tuple(one for one in found if one is not None)
+
+
+def _candidate(
+    root: str, template: str, legs: tuple[Leg, ...], forecast: Forecast, evening: Evening, caps: VegaCaps, in_name: int, names: int
+) -> CandidateStructure | None:
+    side = 1.0 if forecast.points > 0.0 else -1.0
+    signed = tuple(Leg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in legs)
+    touches = [evening.touch(leg) for leg in signed]
+    quoted = [(leg, touch) for leg, touch in zip(signed, touches, strict=True) if touch is not None]
+    debit = sum(leg.quantity * (touch[1] if leg.quantity > 0 else touch[0]) for leg, touch in quoted)
+    figures = greeks_of(signed, evening)
+    vega_usd = SHARES * figures["vega"] / POINTS
+    units = float(np.floor(caps.units(vega_usd, names) / in_name))
+    if units < 1.0:
+        return None
+    spot, value = payoff(signed, evening, debit)
+    flags = {flag for leg in signed if (smile := evening.surface.smile(leg.expiration)) is not None for flag in smile.flags}
+    return CandidateStructure(
+        root=root,
+        template=template,
+        side="buy" if side > 0 else "sell",
+        legs=tuple(_leg(leg, *touch) for leg, touch in quoted),
+        units=units,
+        debit_usd=SHARES * debit,
+        delta_shares=SHARES * figures["delta"],
+        gamma_shares=SHARES * figures["gamma"],
+        vega_usd=vega_usd,
+        theta_usd=SHARES * figures["theta"] / 365.0,
+        expected_points=forecast.points,
+        probability=forecast.probability,
+        underlier=evening.chain.spot,
+        flags=tuple(sorted(str(flag) for flag in flags)),
+        payoff_underlier=tuple(spot.tolist()),
+        payoff_usd=tuple((SHARES * value).tolist()),
+    )
+
+
+def _leg(leg: Leg, bid: float, ask: float) -> StructureLeg:
+    day: date = leg.expiration.astype(object)
+    return StructureLeg(expiration=day, strike=leg.strike, right="C" if leg.is_call else "P", quantity=leg.quantity, bid=bid, ask=ask)
+
+
+def greeks_of(legs: Sequence[Leg], evening: Evening) -> dict[str, float]:
+    """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
+    total = {"delta": 0.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0}
+    for leg in legs:
+        smile = evening.surface.smile(leg.expiration)
+        if smile is None:
+            continue
+        forward = smile.quotes.forward
+        volatility = float(smile.volatility(np.array([np.log(leg.strike / forward.value)]))[0])
+        spot = evening.chain.spot if evening.chain.spot > 0.0 else forward.value
+        found = greeks(spot, forward.value, leg.strike, volatility, smile.years, forward.discount, leg.is_call)
+        for name in total:
+            total[name] += leg.quantity * float(getattr(found, name))
+    return total
+
+
+def payoff(legs: Sequence[Leg], evening: Evening, debit: float) -> tuple[Floats, Floats]:
+    """Underlier and profit a share at the first expiry; later legs at their own volatility, (61,) each."""
+    first = min(leg.expiration for leg in legs)
+    smile = evening.surface.smile(first)
+    spot = evening.chain.spot
+    if smile is None or not spot > 0.0:
+        return np.zeros(0), np.zeros(0)
+    reach = PAYOFF_DEVIATIONS * float(np.sqrt(max(float(smile.curve.w(np.zeros(1))[0]), 1e-8)))
+    at = spot * np.exp(np.linspace(-reach, reach, PAYOFF_POINTS))
+    value = np.full(PAYOFF_POINTS, -debit)
+    for leg in legs:
+        later = evening.surface.smile(leg.expiration)
+        if leg.expiration == first or later is None:
+            inside = at - leg.strike if leg.is_call else leg.strike - at
+            value += leg.quantity * np.maximum(inside, 0.0)
+            continue
+        rest = later.years - smile.years
+        ratio = later.quotes.forward.value / smile.quotes.forward.value
+        volatility = float(later.volatility(np.array([np.log(leg.strike / later.quotes.forward.value)]))[0])
+        discount = later.quotes.forward.discount / smile.quotes.forward.discount
+        value += leg.quantity * price(at * ratio, leg.strike, volatility * np.sqrt(rest), discount, leg.is_call)
+    return at, value

@@ -1,0 +1,110 @@
+"""Publishes the evening's candidate structures as a signed document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from signals.bundle.seal import sign
+from signals.errors import DataNotUsable, FixInput
+from signals.files import sha256_of
+from signals.inference import SCORE, GraphMember, infer
+from signals.market.dataset import load_bars, read_manifest
+from signals.scoring.evening_scores import seal_scores
+from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
+from signals.sleeves.options_vol import OPTIONS_VOL
+from signals.text.wording import reason_of
+from trainer.curation.store import ObjectStore
+from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
+from trainer.options.research.templates import TEMPLATES, Evening
+from trainer.options.structures.candidates import Forecast, candidates
+from trainer.options.structures.caps import VegaCaps
+from trainer.options.surface.surface import surface_of
+from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.runs.evidence import Evidence
+from trainer.samples.beside import with_other_datasets
+from trainer.validation.calibration import Platt
+
+STRADDLE_MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class StructuresRequest:
+    """What is computed: a dataset with chains, a run of `options_vol`, the keys that sign, the session, and when."""
+
+    data: Path
+    run: Path
+    keys: Path
+    asof: date | None
+    created: datetime
+
+
+def publish_structures(request: StructuresRequest, evidence: Evidence, caps: VegaCaps, to: ObjectStore) -> tuple[str, EveningStructures]:
+    """Compute the structures of a session, sign them and put them into the store; return the document's name and content.
+
+    Raises
+    ------
+    DataNotUsable
+        No underlier has a chain of the session that may be used.
+    FixInput
+        The run is not of options_vol, lacks a model, or the keys cannot sign.
+    """
+    if evidence.sleeve != OPTIONS_VOL.name:
+        raise FixInput(
+            f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(request.run), fix="Name another run"
+        )
+    manifest, folder = read_manifest(request.data), request.data / FOLDER
+    asof = request.asof or manifest.last
+    known = read_manifest_of_chains(folder)
+    evenings = {
+        root: Evening.of(chain, surface_of(chain))
+        for root in known.roots
+        for chain in read_chains_of(folder, known, root)
+        if chain.day == asof
+    }
+    if not evenings:
+        raise DataNotUsable("no underlier has a usable chain", where=str(asof), fix="Ingest the evening's chains")
+    found = candidates(evenings, _forecasts(request, evidence, asof), caps)
+    keyset = load_keyset(request.keys)
+    payload = EveningStructures(
+        asof=asof,
+        created=request.created,
+        chains_sha256=sha256_of((folder / MANIFEST).read_bytes()),
+        keyset_version=keyset.version,
+        name_cap_usd=caps.name_usd,
+        total_cap_usd=caps.total_usd,
+        structures=found,
+    )
+    name = structures_name(asof)
+    keys = signing_keys(request.keys, keyset, request.created.date())
+    to.replace(name, seal_scores(payload, sign(STRUCTURES_KIND, payload.to_bytes(), keys)), to.get(name))
+    return name, payload
+
+
+def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> dict[tuple[str, str], Forecast]:
+    """What the run's models say of every template of every underlier."""
+    manifest = read_manifest(request.data)
+    bars = load_bars(request.data, manifest, manifest.first, asof)
+    panel = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, request.data, manifest), asof)
+    symbols, rows = panel.at(asof)
+    if not symbols:
+        return {}
+    figures = cast("Mapping[str, Mapping[str, float]]", evidence.others.get("hedged") or {})
+    found = {}
+    for template in TEMPLATES:
+        path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
+        points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
+        slope, intercept = (figures.get(template, {}).get(name) for name in ("slope", "intercept"))
+        chance = np.full(len(points), np.nan) if slope is None or intercept is None else Platt(slope, intercept).probability(np.abs(points))
+        for symbol, value, said in zip(symbols, points.tolist(), chance.tolist(), strict=True):
+            found[symbol, template] = Forecast(value, said)
+    return found

@@ -1,0 +1,31 @@
+"""Figures of other datasets that a sleeve reads beside its bars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from signals.market.bars import Bars
+from signals.market.dataset import load_bars
+from signals.market.manifest import Manifest
+from signals.sleeves.base import Sleeve
+
+CHAINS = "option_chains"
+
+
+def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manifest) -> Bars:
+    """Return the bars with what the sleeve reads beside them; the bars themselves where it reads nothing else.
+
+    What is computed of a whole history, as the forecasts that implied variances are compared with, is computed of the dataset's own
+    from its first session on, whatever part of it is asked for: training and scoring see the same numbers.
+    """
+    if CHAINS not in sleeve.inputs:
+        return bars
+    from trainer.options.research.observations import observed  # it fits surfaces, which no other sleeve needs
+
+    whole = load_bars(data, manifest, manifest.first, bars.asof)
+    rows = np.searchsorted(whole.sessions, bars.sessions)
+    columns = np.array([whole.column(symbol) for symbol in bars.symbols])
+    return replace(bars, beside={name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()})

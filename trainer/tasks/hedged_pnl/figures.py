@@ -1,0 +1,118 @@
+"""What forecasts of hedged profits are worth, net of half spreads, by template.
+
+A forecast is traded where its size exceeds the half spreads that were last seen, on the side of its sign, one vega a name:
+
+    net_t = mean over traded names of  sign(s) y - c        vol points; y the profit of the bought position, c the half spreads
+
+k cohorts are held at a time; the vega of a name is at most its cap and that of all together at most theirs, by which the size of a
+vega is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from signals.market.bars import Bars, Floats
+from trainer.samples.samples import Samples
+from trainer.validation.calibration import Platt, brier_score, fit_platt
+from trainer.validation.forecasts import session_mean
+from trainer.validation.ic import Mean, overlapping_mean
+from trainer.validation.probabilities import halves
+
+Z_95 = 1.6448536269514722
+
+
+@dataclass(frozen=True)
+class TemplateFigures:
+    """One template, walking forward.
+
+    Attributes
+    ----------
+    net, gross : Mean, vol points a position
+    bound : float
+        Lower one-sided 95 % bound of `net`.
+    trades : int
+        Positions entered.
+    came, said_brier, base_brier : float
+        Share of profitable positions in the later half of the sessions, and the Brier scores there of the earlier half's map and of
+        its base rate; NaN where either half lacks one of the outcomes.
+    slope, intercept : float
+        Platt's map from the size of a forecast to P(net profit > 0), over all positions; NaN where there is none.
+    """
+
+    net: Mean
+    gross: Mean
+    bound: float
+    trades: int
+    came: float = float("nan")
+    said_brier: float = float("nan")
+    base_brier: float = float("nan")
+    slope: float = float("nan")
+    intercept: float = float("nan")
+
+    def probability(self, scores: Floats) -> Floats:
+        """P(net profit > 0) of a position on the side of each score."""
+        return Platt(self.slope, self.intercept).probability(np.abs(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """What forecasts traded, all (T, N): gross profit of the side taken, its half spreads; NaN where nothing was traded."""
+
+    gross: Floats
+    cost: Floats
+
+
+def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> Positions:
+    """Take the side of each forecast that exceeds the half spreads known at its session; (T, N) as the bars."""
+    outcome, cost = bars.beside[f"{template}_{k}"], bars.beside[f"{template}_cost_{k}"]
+    known = np.full(cost.shape, np.nan)
+    known[k + 1 :] = cost[: -(k + 1)]  # the half spreads of a position that has ended by the session's close
+    with np.errstate(invalid="ignore"):
+        taken = np.isfinite(outcome) & (np.abs(forward) > known)
+    return Positions(np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan))
+
+
+def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, k: int) -> tuple[TemplateFigures, Floats]:
+    """Figures of a template's forecasts, shape (n,), and the mean net profit of each session, (T,)."""
+    dense = rows.dense(forward)
+    taken = positions_of(dense, bars, template, k)
+    net = taken.gross - taken.cost
+    series = session_mean(net)
+    mean = overlapping_mean(series, k)
+    chosen = np.isfinite(net[rows.t0, rows.column])
+    figures = TemplateFigures(
+        mean, overlapping_mean(session_mean(taken.gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum())
+    )
+    size, came = np.abs(forward), (net[rows.t0, rows.column] > 0.0).astype(np.float64)
+    early, late = (half & chosen for half in halves(rows))
+    if any(not 0.0 < float(came[half].mean() if half.any() else 0.0) < 1.0 for half in (early, late)):
+        return figures, series
+    said = fit_platt(size[early], came[early]).probability(size[late])
+    base = np.full(int(late.sum()), came[early].mean())
+    whole = fit_platt(size[chosen], came[chosen])
+    briers = (brier_score(came[late], said), brier_score(came[late], base))
+    return replace(
+        figures, came=float(came[late].mean()), said_brier=briers[0], base_brier=briers[1], slope=whole.slope, intercept=whole.intercept
+    ), series
+
+
+def vega_used(forward: Floats, k: int, name_cap: float, total_cap: float) -> float:
+    """Largest share of a cap that the book of all cohorts uses, with the size of a vega that `structures` chooses.
+
+    Parameters
+    ----------
+    forward : float64, shape (T, N)
+        Sides taken; NaN where none.
+    k : int
+        Sessions that a position is held: cohorts at a time.
+    name_cap, total_cap : float
+        Of |vega|, USD a vol point.
+    """
+    held = np.isfinite(forward)
+    share = np.minimum(name_cap / k, total_cap / (k * np.maximum(held.sum(axis=1), 1)))
+    vega = held * share[:, None]
+    book = np.array([vega[max(0, t - k + 1) : t + 1].sum(axis=0) for t in range(len(vega))])
+    return float(max(book.max() / name_cap, book.sum(axis=1).max() / total_cap)) if book.size else 0.0

@@ -1,0 +1,191 @@
+"""Labels, evaluator and bars of the task `hedged_pnl`.
+
+What is learned is the profit of a delta-hedged straddle at the money over k sessions, in vol points of its vega. The score ranks
+underliers too, and that is what a blend trades: as such it is judged like any ranking of returns, by the returns of the
+underliers. A vertical and a calendar have a model of their own each, on the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from signals.errors import DataNotUsable, TooLittleHistory
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from trainer.labels.horizon import EntryPrice, horizon_labels
+from trainer.labels.panel import Labels
+from trainer.learners.export import export
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.options.research.templates import MOST_HORIZON, TEMPLATES
+from trainer.options.research.verdict import refusal
+from trainer.options.structures.caps import VegaCaps
+from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.reports.training import Lines
+from trainer.runs.bars import BarResult, at_least, at_most
+from trainer.runs.evidence import Evidence
+from trainer.tasks.base import TaskFindings, TrainingCase
+from trainer.tasks.hedged_pnl.figures import TemplateFigures, positions_of, template_figures, vega_used
+from trainer.tasks.rank_return.task import RankReturn
+from trainer.validation.forecasts import session_mean
+from trainer.validation.splits.oof import fit_all
+from trainer.validation.splits.walk_forward import walk_forward
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
+
+STRADDLE = TEMPLATES[0]
+MOST_POINTS = 20.0  # of a label: a crash teaches no more than its sign and that it was large
+
+
+class HedgedLabel(LabelConfig):
+    """The holding of a hedged position: k sessions, from the close of the session after the score.
+
+    Attributes
+    ----------
+    min_sessions : int
+        Sessions with outcomes below which nothing is trained: they would be no evidence.
+    caps : VegaCaps
+        By which the size of a position is chosen.
+    """
+
+    kind: Literal["hedged_pnl"] = "hedged_pnl"
+    k: int = Field(default=5, ge=1, le=MOST_HORIZON)
+    entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
+    min_sessions: int = Field(default=504, ge=2)
+    caps: VegaCaps = VegaCaps()
+
+
+class HedgedRecipe(RecipeConfig):
+    """A recipe that learns hedged profits."""
+
+    label: HedgedLabel = HedgedLabel()
+    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, num_leaves=15, min_data_in_leaf=100, lambda_l2=10.0)
+
+    @model_validator(mode="after")
+    def _learns_points(self) -> HedgedRecipe:
+        if self.lightgbm.objective is not Objective.REGRESSION:
+            raise ValueError("hedged profits are learned in vol points: lightgbm.objective is regression")
+        return self
+
+
+def hedged_profit(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the hedged net profit, out of sample."""
+    found = _own(case).get(STRADDLE) or {}
+    return at_least("hedged profit", found.get("bound"), 0.0, "lower 95 % bound of the hedged net profit, vol points, walking forward")
+
+
+def vega(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the caps of vega, throughout."""
+    return at_most("vega", _own(case).get("vega_used"), 1.0 + 1e-9, "largest share of a cap of vega that the book used")
+
+
+class HedgedPnl(RankReturn):
+    """The profit of a delta-hedged straddle over k sessions."""
+
+    name = "hedged_pnl"
+    kind = "hedged_pnl"
+    config = HedgedRecipe
+    bars = (hedged_profit, vega)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label by the underlier's return; the hedged profit is what is learned.
+
+        Raises
+        ------
+        DataNotUsable
+            The bars come without outcomes of options.
+        TooLittleHistory
+            Fewer sessions have outcomes than are evidence; the message says what they could have shown.
+        """
+        own = cast(HedgedRecipe, config).label
+        name = f"{STRADDLE}_{own.k}"
+        if name not in bars.beside:
+            raise DataNotUsable("there are no outcomes of options beside these bars", fix="Train the sleeve options_vol")
+        gross = bars.beside[name]
+        series = session_mean(gross)
+        if (sessions := int(np.isfinite(series).sum())) < own.min_sessions:
+            daily = bars.beside[f"{STRADDLE}_1"]
+            raise TooLittleHistory(refusal(session_mean(daily), own.min_sessions), where=f"{sessions} sessions with outcomes")
+        found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
+        ends = np.arange(len(gross))[:, None] + own.k + 1
+        known = np.isfinite(found.values) & np.isfinite(gross)
+        return replace(
+            found,
+            values=np.where(known, found.values, np.nan),
+            ends=np.where(known, np.maximum(found.ends, ends), -1),
+            target=np.where(known, np.clip(gross, -MOST_POINTS, MOST_POINTS), np.nan),
+        )
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge as a ranking of returns, and each template by its hedged net profit."""
+        found, own = super().judge(case), cast(HedgedRecipe, case.config).label
+        bars, rows = case.material.source.bars, case.proof.rows
+        figures: dict[str, TemplateFigures] = {}
+        files: dict[str, bytes] = {}
+        series: dict[str, Floats] = {}
+        for template in TEMPLATES:
+            forward = case.proof.walk_forward
+            if template != STRADDLE:
+                forward, files[f"{template}.onnx"] = _of_template(case, template, own.k)
+            figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
+        taken = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k).gross
+        used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
+        hedged = {**{name: asdict(one) for name, one in figures.items()}, "vega_used": used}
+        told = [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
+        report = partial(_with_profits, of=found.report, sessions=rows.sessions, series=series)
+        fields = {**found.fields, "others": {"hedged": hedged}}
+        return replace(found, fields=fields, warnings=(*found.warnings, *told), files={**found.files, **files}, report=report)
+
+    def beside(self, known: Evidence) -> Lines:
+        """Lines about hedged profits."""
+        found = cast("Mapping[str, Any]", known.others.get("hedged") or {})
+        return tuple((f"Hedged {name}, net", _line(found[name])) for name in TEMPLATES if name in found)
+
+
+def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:
+    """Walk-forward forecasts of a template on the rows that have its outcome, (n,), and the model of all of them."""
+    outcome = np.clip(case.material.source.bars.beside[f"{template}_{k}"], -MOST_POINTS, MOST_POINTS)
+
+    def taught(rows: Any) -> Any:
+        target = outcome[rows.t0, rows.column]
+        return replace(rows, target=np.nan_to_num(target), weight=np.where(np.isfinite(target), rows.weight, 0.0))
+
+    shape = {"groups": case.config.cpcv.groups, "workers": case.request.workers}
+    forward = walk_forward(taught(case.proof.rows), case.learner, **shape, step=lambda name: None)
+    rows = taught(case.material.rows)
+    return forward, export(fit_all(rows, case.learner), rows.inputs()).onnx
+
+
+def _own(case: Case) -> Mapping[str, Any]:
+    found: Any = case.evidence.others.get("hedged") or {}
+    return cast("Mapping[str, Any]", found)
+
+
+def _sentence(name: str, found: TemplateFigures) -> str:
+    if not found.trades:
+        return f"no forecast of the {name} exceeds its half spreads: nothing is traded"
+    return f"the hedged {name} earns {found.net.mean:+.2f} vol points net, bound {found.bound:+.2f}: not distinguishable from nothing"
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    net, bound = found["net"]["mean"], found["bound"]
+    told = "no position" if not found["trades"] else f"{net:+.2f} vol points (bound {bound:+.2f}), {found['trades']} positions"
+    brier = (found["said_brier"], found["base_brier"])
+    is_known = all(one is not None and one == one for one in brier)
+    return told + (f"; Brier {brier[0]:.4f} against {brier[1]:.4f} of the base rate" if is_known else "")
+
+
+def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:
+    from trainer.reports.option_plots import cumulative_profits
+
+    return {**of(known), "plots/hedged_profits.png": cumulative_profits(sessions, series)}
+
+
+HEDGED_PNL = HedgedPnl()
