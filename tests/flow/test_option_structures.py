@@ -20,7 +20,7 @@ from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 from trainer.options.generated import Quoting, quoted
-from trainer.options.research.templates import Evening
+from trainer.options.research.templates import OptionEvening
 from trainer.options.structures.candidates import Forecast, candidates
 from trainer.options.structures.caps import VegaCaps
 from trainer.options.surface.surface import surface_of
@@ -30,14 +30,14 @@ CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)
 
 
 @pytest.fixture(scope="module")
-def evenings() -> dict[str, Evening]:
+def evenings() -> dict[str, OptionEvening]:
     day = date(2024, 3, 11)
     expiries = [np.datetime64(day) + np.timedelta64(days, "D") for days in (32, 60)]
     chains = [quoted(root, day, spot, 0.06, expiries, Quoting(), step=2.5) for root, spot in (("AAA", 100.0), ("BBB", 151.0))]
-    return {chain.root: Evening.of(chain, surface_of(chain)) for chain in chains}
+    return {chain.root: OptionEvening.of(chain, surface_of(chain)) for chain in chains}
 
 
-def payload(evenings: dict[str, Evening], asof: date, caps: VegaCaps = CAPS) -> EveningStructures:
+def payload(evenings: dict[str, OptionEvening], asof: date, caps: VegaCaps = CAPS) -> EveningStructures:
     points = {("AAA", "vertical"): 9.0, ("AAA", "calendar"): -9.0, ("BBB", "calendar"): 9.0, ("BBB", "vertical"): 0.01}
     found = candidates(evenings, {key: Forecast(value, 0.6) for key, value in points.items()}, caps)
     return EveningStructures(
@@ -51,7 +51,7 @@ def payload(evenings: dict[str, Evening], asof: date, caps: VegaCaps = CAPS) -> 
     )
 
 
-def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, Evening]) -> None:
+def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, OptionEvening]) -> None:
     """Bought at the ask, sold at the bid; what does not pay its spreads is no candidate; whole units."""
     found = payload(evenings, date(2024, 3, 11)).structures
     assert [(one.root, one.template, one.side) for one in found] == [
@@ -73,7 +73,7 @@ def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[st
 
 
 @pytest.mark.parametrize("caps", [VegaCaps(name_usd=49.0, total_usd=100.0), VegaCaps(name_usd=60.0, total_usd=90.0)])
-def test_a_document_beyond_its_caps_is_none(evenings: dict[str, Evening], caps: VegaCaps) -> None:
+def test_a_document_beyond_its_caps_is_none(evenings: dict[str, OptionEvening], caps: VegaCaps) -> None:
     """Of one underlier, and of all together: a unit more than the caps allow."""
     known = payload(evenings, date(2024, 3, 11), caps)
     document = known.model_dump()
@@ -85,7 +85,7 @@ def test_a_document_beyond_its_caps_is_none(evenings: dict[str, Evening], caps: 
 
 
 def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
-    evenings: dict[str, Evening], published: Published, tmp_path: Path
+    evenings: dict[str, OptionEvening], published: Published, tmp_path: Path
 ) -> None:
     day = published.sessions(1)[0]
     asof = published.manifest.calendar.previous(day)

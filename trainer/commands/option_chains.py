@@ -183,14 +183,14 @@ def backtest(
     from signals.text.console import aligned
     from signals.text.documents import to_json
     from trainer.options.backtest.engine import OptionBacktestConfig, option_backtest
-    from trainer.options.research.templates import Evening
+    from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.options.surface.surface import surface_of
     from trainer.reports.options import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
-    evenings = [Evening.of(chain, surface_of(chain)) for chain in _chains(chains, root) if chain.spot > 0.0]
+    evenings = [OptionEvening.of(chain, surface_of(chain)) for chain in _chains(chains, root) if chain.spot > 0.0]
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)

@@ -21,7 +21,7 @@ from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
-from trainer.options.research.templates import TEMPLATES, Evening
+from trainer.options.research.templates import TEMPLATES, OptionEvening
 from trainer.options.structures.candidates import Forecast, candidates
 from trainer.options.structures.caps import VegaCaps
 from trainer.options.surface.surface import surface_of
@@ -62,7 +62,7 @@ def publish_structures(request: StructuresRequest, evidence: Evidence, caps: Veg
     asof = request.asof or manifest.last
     known = read_manifest_of_chains(folder)
     evenings = {
-        root: Evening.of(chain, surface_of(chain))
+        root: OptionEvening.of(chain, surface_of(chain))
         for root in known.roots
         for chain in read_chains_of(folder, known, root)
         if chain.day == asof

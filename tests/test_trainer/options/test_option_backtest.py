@@ -12,7 +12,7 @@ from signals.market.bars import days_array
 from signals.market.sessions import xnys
 from trainer.options.backtest.engine import OptionBacktestConfig, OptionDay, option_backtest
 from trainer.options.generated import Quoting, quoted
-from trainer.options.research.templates import Evening
+from trainer.options.research.templates import OptionEvening
 from trainer.options.surface.surface import surface_of
 from trainer.reports.options import backtest_report, surface_report
 
@@ -20,7 +20,9 @@ DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)
 EXPIRIES = [np.datetime64(day) for day in ("2020-03-20", "2020-04-17", "2020-05-15")]
 
 
-def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True) -> list[Evening]:
+def evenings(
+    seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True
+) -> list[OptionEvening]:
     rng = np.random.default_rng(seed)
     spots = np.round(100.0 * np.exp(np.cumsum(drift + 0.3 / np.sqrt(252) * rng.standard_normal(sessions))), 2)
     found = []
@@ -28,12 +30,12 @@ def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_poin
         coming = [one for one in EXPIRIES if one > DAYS[row]]
         quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks)
         chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting, step=2.5)
-        found.append(Evening.of(chain, surface_of(chain)))
+        found.append(OptionEvening.of(chain, surface_of(chain)))
     return found
 
 
 @pytest.fixture(scope="module")
-def market() -> list[Evening]:
+def market() -> list[OptionEvening]:
     return evenings()
 
 
@@ -43,7 +45,7 @@ def net(days: tuple[OptionDay, ...]) -> Decimal:
 
 @pytest.mark.parametrize("template", ["straddle", "vertical", "calendar"])
 @pytest.mark.parametrize("side", ["buy", "sell"])
-def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(market: list[Evening], template: str, side: str) -> None:
+def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(market: list[OptionEvening], template: str, side: str) -> None:
     days = option_backtest(market, OptionBacktestConfig.model_validate({"template": template, "side": side, "contracts": 3}))
     before = Decimal(0)
     for one in days:
@@ -56,7 +58,7 @@ def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(mark
     assert sum(event.startswith("opened") for one in days for event in one.events) >= 4
 
 
-def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Evening]) -> None:
+def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[OptionEvening]) -> None:
     """Gross profits are each other's negative, but for whole shares of the hedge."""
     free = {"fee_usd": 0.0, "hedge_half_spread_bps": 0.0, "contracts": 1}
     bought, sold = (option_backtest(market, OptionBacktestConfig.model_validate({**free, "side": side})) for side in ("buy", "sell"))
@@ -77,7 +79,7 @@ def test_an_expiry_settles_at_intrinsic_value_in_cash_or_in_shares_alike() -> No
     early = []
     for one in evenings(7, 18):
         chain = one.chain.where(one.chain.expiration == EXPIRIES[0]) if one.chain.day < date(2020, 3, 16) else one.chain
-        early.append(Evening.of(chain, one.surface if len(chain) == len(one.chain) else surface_of(chain)))
+        early.append(OptionEvening.of(chain, one.surface if len(chain) == len(one.chain) else surface_of(chain)))
     configs = [OptionBacktestConfig.model_validate({**held, "settlement": how}) for how in ("cash", "shares")]
     cash, shares = (option_backtest(early, config) for config in configs)
     assert net(cash) == net(shares)
@@ -97,7 +99,7 @@ def test_an_american_short_without_time_value_is_exercised_against_us() -> None:
     assert told["american"] and told["european"] == []
 
 
-def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[Evening]) -> None:
+def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[OptionEvening]) -> None:
     days = option_backtest(market, OptionBacktestConfig())
     files = backtest_report("X", days, OptionBacktestConfig(), ("24 sessions are no evidence",))
     assert b"no evidence" in files["report.html"] and {"plots/marks.png", "plots/parts.png"} <= set(files)

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from signals.config import Config
 from trainer.options.chains.chain import DAYS_A_YEAR
-from trainer.options.research.templates import Evening, Leg, positions
+from trainer.options.research.templates import OptionEvening, OptionLeg, positions
 from trainer.options.structures.candidates import SHARES, greeks_of
 
 CENT = Decimal("0.01")
@@ -98,12 +98,12 @@ class OptionDay:
 
 
 @dataclass(frozen=True)
-class _Book:
+class _OptionBook:
     """Cash, shares, legs with their quantity in contracts, and the sessions that the position has been held."""
 
     cash: Decimal = ZERO
     shares: int = 0
-    legs: tuple[Leg, ...] = ()
+    legs: tuple[OptionLeg, ...] = ()
     held: int = 0
 
 
@@ -115,11 +115,11 @@ class _Costs:
     events: list[str] = field(default_factory=list)
 
 
-def option_backtest(evenings: Sequence[Evening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
+def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
     """Trade from the first evening to the last, on which everything is closed."""
-    book, found, before = _Book(), [], ZERO
-    quotes: dict[Leg, tuple[float, float]] = {}
-    last: Evening | None = None
+    book, found, before = _OptionBook(), [], ZERO
+    quotes: dict[OptionLeg, tuple[float, float]] = {}
+    last: OptionEvening | None = None
     for number, evening in enumerate(evenings):
         costs = _Costs()
         parts = _parts(book, last, evening) if last is not None else (ZERO, ZERO, ZERO)
@@ -158,7 +158,7 @@ def cents(value: float | Decimal) -> Decimal:
     return Decimal(str(value)).quantize(CENT, ROUND_HALF_EVEN)
 
 
-def _parts(book: _Book, last: Evening, now: Evening) -> tuple[Decimal, Decimal, Decimal]:
+def _parts(book: _OptionBook, last: OptionEvening, now: OptionEvening) -> tuple[Decimal, Decimal, Decimal]:
     """Gamma, theta and vega of the position held since the close before."""
     legs = tuple(leg for leg in book.legs if last.surface.smile(leg.expiration) is not None)
     known = greeks_of(legs, last)
@@ -174,7 +174,9 @@ def _parts(book: _Book, last: Evening, now: Evening) -> tuple[Decimal, Decimal, 
     return cents(SHARES * 0.5 * known["gamma"] * moved**2), cents(SHARES * known["theta"] * years), cents(SHARES * vega)
 
 
-def _settled(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: _Costs, quotes: dict[Leg, tuple[float, float]]) -> _Book:
+def _settled(
+    book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, quotes: dict[OptionLeg, tuple[float, float]]
+) -> _OptionBook:
     """Settle what expires today or has expired, and what is exercised against us."""
     spot, today = evening.chain.spot, np.datetime64(evening.chain.day, "D")
     kept = []
@@ -198,18 +200,18 @@ def _settled(book: _Book, evening: Evening, config: OptionBacktestConfig, costs:
     return replace(book, legs=tuple(kept))
 
 
-def _is_quoted(legs: tuple[Leg, ...], evening: Evening) -> bool:
+def _is_quoted(legs: tuple[OptionLeg, ...], evening: OptionEvening) -> bool:
     return all(evening.touch(leg) is not None for leg in legs)
 
 
-def _closed(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: _Costs) -> _Book:
+def _closed(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
     costs.events.append("closed")
     for leg in book.legs:
         book = _traded(book, replace(leg, quantity=-leg.quantity), evening, config, costs)
     return replace(book, legs=(), held=0)
 
 
-def _opened(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: _Costs) -> _Book:
+def _opened(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
     """Open the template where all of it is quoted and the underlier has a close."""
     known = positions(evening)
     legs = known[0].get(config.template) if known is not None else None
@@ -223,7 +225,7 @@ def _opened(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: 
     return replace(book, legs=signed, held=0)
 
 
-def _traded(book: _Book, leg: Leg, evening: Evening, config: OptionBacktestConfig, costs: _Costs) -> _Book:
+def _traded(book: _OptionBook, leg: OptionLeg, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
     """Buy a leg at its ask, or sell it at its bid; the half spread and the fee are costs."""
     touch = evening.touch(leg)
     assert touch is not None
@@ -236,7 +238,7 @@ def _traded(book: _Book, leg: Leg, evening: Evening, config: OptionBacktestConfi
     return replace(book, cash=book.cash - paid - fee)
 
 
-def _hedged(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: _Costs, *, is_flat: bool) -> _Book:
+def _hedged(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, *, is_flat: bool) -> _OptionBook:
     legs = () if is_flat else book.legs
     target = -round(SHARES * greeks_of(legs, evening)["delta"])
     traded = target - book.shares
@@ -248,7 +250,9 @@ def _hedged(book: _Book, evening: Evening, config: OptionBacktestConfig, costs: 
     return replace(book, cash=book.cash - spot * traded - cost, shares=target)
 
 
-def _at_last_quote(book: _Book, quotes: dict[Leg, tuple[float, float]], config: OptionBacktestConfig, costs: _Costs) -> _Book:
+def _at_last_quote(
+    book: _OptionBook, quotes: dict[OptionLeg, tuple[float, float]], config: OptionBacktestConfig, costs: _Costs
+) -> _OptionBook:
     for leg in book.legs:
         bid, ask = (cents(price) for price in quotes.get(_single(leg), (0.0, 0.0)))
         count = int(abs(leg.quantity)) * SHARES
@@ -258,7 +262,9 @@ def _at_last_quote(book: _Book, quotes: dict[Leg, tuple[float, float]], config: 
     return replace(book, legs=())
 
 
-def _values(book: _Book, evening: Evening, quotes: dict[Leg, tuple[float, float]], config: OptionBacktestConfig) -> tuple[Decimal, Decimal]:
+def _values(
+    book: _OptionBook, evening: OptionEvening, quotes: dict[OptionLeg, tuple[float, float]], config: OptionBacktestConfig
+) -> tuple[Decimal, Decimal]:
     """Value at mid and at liquidation; a leg without a quote keeps its last one."""
     spot = cents(evening.chain.spot)
     mid = liquidation = book.cash + spot * book.shares
@@ -271,5 +277,5 @@ def _values(book: _Book, evening: Evening, quotes: dict[Leg, tuple[float, float]
     return mid, liquidation
 
 
-def _single(leg: Leg) -> Leg:
+def _single(leg: OptionLeg) -> OptionLeg:
     return replace(leg, quantity=1.0)

@@ -25,7 +25,7 @@ TEMPLATES = ("straddle", "vertical", "calendar")
 
 
 @dataclass(frozen=True)
-class Leg:
+class OptionLeg:
     """One listed option and how many; negative is sold."""
 
     expiration: np.datetime64
@@ -44,7 +44,7 @@ class Mark:
 
 
 @dataclass(frozen=True, eq=False)
-class Evening:
+class OptionEvening:
     """A chain with its surface, and the row of each listed option."""
 
     chain: OptionChain
@@ -52,19 +52,19 @@ class Evening:
     row: Mapping[tuple[np.datetime64, float, bool], int]
 
     @classmethod
-    def of(cls, chain: OptionChain, surface: Surface) -> Evening:
+    def of(cls, chain: OptionChain, surface: Surface) -> OptionEvening:
         """Number the options of a chain."""
         keys = zip(chain.expiration, chain.strike.tolist(), chain.is_call.tolist(), strict=True)
         return cls(chain, surface, {key: row for row, key in enumerate(keys)})
 
-    def touch(self, leg: Leg) -> tuple[float, float] | None:
+    def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
         """Bid and ask of a leg; None where it is not two-sided."""
         row = self.row.get((leg.expiration, leg.strike, leg.is_call))
         if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
             return None
         return float(self.chain.bid[row]), float(self.chain.ask[row])
 
-    def mark(self, legs: tuple[Leg, ...]) -> Mark | None:
+    def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
         """Mark a position; None where a leg has no quote or no curve."""
         mid = half = 0.0
         delta: dict[np.datetime64, float] = {}
@@ -78,7 +78,7 @@ class Evening:
         return Mark(mid, half, delta)
 
 
-def _delta(smile: Smile, leg: Leg) -> float:
+def _delta(smile: Smile, leg: OptionLeg) -> float:
     """By the forward, discounted."""
     forward = smile.quotes.forward
     k = np.log(leg.strike / forward.value)
@@ -93,7 +93,7 @@ def front(surface: Surface) -> Smile | None:
     return min(usable, key=lambda smile: abs(smile.years * DAYS_A_YEAR - TERM_DAYS), default=None)
 
 
-def positions(evening: Evening) -> tuple[dict[str, tuple[Leg, ...]], float] | None:
+def positions(evening: OptionEvening) -> tuple[dict[str, tuple[OptionLeg, ...]], float] | None:
     """Return the legs of each template that can be entered, and the vega of the straddle's call, USD a vol of 1.0.
 
     None without a straddle.
@@ -107,17 +107,17 @@ def positions(evening: Evening) -> tuple[dict[str, tuple[Leg, ...]], float] | No
     at = next((k for k in order if _two_sided(evening, near.expiration, k)), None)
     if at is None:
         return None
-    call, put = Leg(near.expiration, at, True, 1.0), Leg(near.expiration, at, False, 1.0)
-    found: dict[str, tuple[Leg, ...]] = {"straddle": (call, put)}
+    call, put = OptionLeg(near.expiration, at, True, 1.0), OptionLeg(near.expiration, at, False, 1.0)
+    found: dict[str, tuple[OptionLeg, ...]] = {"straddle": (call, put)}
     deviation = float(np.sqrt(near.curve.w(np.zeros(1))[0]))
-    higher = [k for k in strikes.tolist() if k > at and evening.touch(Leg(near.expiration, k, True, 1.0))]
+    higher = [k for k in strikes.tolist() if k > at and evening.touch(OptionLeg(near.expiration, k, True, 1.0))]
     if higher:
         far = min(higher, key=lambda k: abs(np.log(k / forward) - deviation))
-        found["vertical"] = (call, Leg(near.expiration, far, True, -1.0))
+        found["vertical"] = (call, OptionLeg(near.expiration, far, True, -1.0))
     later = [smile for smile in evening.surface.smiles if (smile.years - near.years) * DAYS_A_YEAR >= CALENDAR_GAP_DAYS]
     for smile in later:
-        if evening.touch(back := Leg(smile.expiration, at, True, 1.0)):
-            found["calendar"] = (Leg(near.expiration, at, True, -1.0), back)
+        if evening.touch(back := OptionLeg(smile.expiration, at, True, 1.0)):
+            found["calendar"] = (OptionLeg(near.expiration, at, True, -1.0), back)
             break
     volatility = float(near.volatility(np.log(np.array([at / forward])))[0])
     spot = evening.chain.spot if evening.chain.spot > 0.0 else forward
@@ -125,11 +125,11 @@ def positions(evening: Evening) -> tuple[dict[str, tuple[Leg, ...]], float] | No
     return found, vega
 
 
-def _two_sided(evening: Evening, expiration: np.datetime64, strike: float) -> bool:
-    return all(evening.touch(Leg(expiration, strike, right, 1.0)) for right in (True, False))
+def _two_sided(evening: OptionEvening, expiration: np.datetime64, strike: float) -> bool:
+    return all(evening.touch(OptionLeg(expiration, strike, right, 1.0)) for right in (True, False))
 
 
-def hedged_path(evenings: list[Evening | None], legs: tuple[Leg, ...], vega: float) -> tuple[Floats, Floats]:
+def hedged_path(evenings: list[OptionEvening | None], legs: tuple[OptionLeg, ...], vega: float) -> tuple[Floats, Floats]:
     """Cumulative profit after 1, 2, ... sessions and the half spreads of both ends, in vol points, float64 (n - 1,) each.
 
     `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.

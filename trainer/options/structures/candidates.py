@@ -14,7 +14,7 @@ import numpy as np
 
 from signals.market.bars import Floats
 from signals.scoring.option_structures import CandidateStructure, StructureLeg
-from trainer.options.research.templates import POINTS, Evening, Leg, positions
+from trainer.options.research.templates import POINTS, OptionEvening, OptionLeg, positions
 from trainer.options.structures.caps import VegaCaps
 from trainer.options.surface.black import greeks, price
 
@@ -31,13 +31,13 @@ class Forecast:
 
 
 def candidates(
-    evenings: Mapping[str, Evening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
+    evenings: Mapping[str, OptionEvening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
 ) -> tuple[CandidateStructure, ...]:
     """Return the structures to show, by underlier and template.
 
     Parameters
     ----------
-    evenings : mapping of root to Evening
+    evenings : mapping of root to OptionEvening
     forecasts : mapping of (root, template) to Forecast
     """
     wanted = []
@@ -56,10 +56,17 @@ def candidates(
 
 
 def _candidate(
-    root: str, template: str, legs: tuple[Leg, ...], forecast: Forecast, evening: Evening, caps: VegaCaps, in_name: int, names: int
+    root: str,
+    template: str,
+    legs: tuple[OptionLeg, ...],
+    forecast: Forecast,
+    evening: OptionEvening,
+    caps: VegaCaps,
+    in_name: int,
+    names: int,
 ) -> CandidateStructure | None:
     side = 1.0 if forecast.points > 0.0 else -1.0
-    signed = tuple(Leg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in legs)
+    signed = tuple(OptionLeg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in legs)
     touches = [evening.touch(leg) for leg in signed]
     quoted = [(leg, touch) for leg, touch in zip(signed, touches, strict=True) if touch is not None]
     debit = sum(leg.quantity * (touch[1] if leg.quantity > 0 else touch[0]) for leg, touch in quoted)
@@ -90,12 +97,12 @@ def _candidate(
     )
 
 
-def _leg(leg: Leg, bid: float, ask: float) -> StructureLeg:
+def _leg(leg: OptionLeg, bid: float, ask: float) -> StructureLeg:
     day: date = leg.expiration.astype(object)
     return StructureLeg(expiration=day, strike=leg.strike, right="C" if leg.is_call else "P", quantity=leg.quantity, bid=bid, ask=ask)
 
 
-def greeks_of(legs: Sequence[Leg], evening: Evening) -> dict[str, float]:
+def greeks_of(legs: Sequence[OptionLeg], evening: OptionEvening) -> dict[str, float]:
     """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
     total = {"delta": 0.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0}
     for leg in legs:
@@ -111,7 +118,7 @@ def greeks_of(legs: Sequence[Leg], evening: Evening) -> dict[str, float]:
     return total
 
 
-def payoff(legs: Sequence[Leg], evening: Evening, debit: float) -> tuple[Floats, Floats]:
+def payoff(legs: Sequence[OptionLeg], evening: OptionEvening, debit: float) -> tuple[Floats, Floats]:
     """Underlier and profit a share at the first expiry; later legs at their own volatility, (61,) each."""
     first = min(leg.expiration for leg in legs)
     smile = evening.surface.smile(first)
