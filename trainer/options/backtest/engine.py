@@ -33,6 +33,7 @@ from trainer.options.structures.candidates import SHARES, greeks_of
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
+Touches = dict[OptionLeg, tuple[float, float]]  # last bid and ask seen of each option, by a single one of it
 
 
 class OptionBacktestConfig(Config):
@@ -118,7 +119,7 @@ class _Costs:
 def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
     """Trade from the first evening to the last, on which everything is closed."""
     book, found, before = _OptionBook(), [], ZERO
-    quotes: dict[OptionLeg, tuple[float, float]] = {}
+    quotes: Touches = {}
     last: OptionEvening | None = None
     for number, evening in enumerate(evenings):
         costs = _Costs()
@@ -174,9 +175,7 @@ def _parts(book: _OptionBook, last: OptionEvening, now: OptionEvening) -> tuple[
     return cents(SHARES * 0.5 * known["gamma"] * moved**2), cents(SHARES * known["theta"] * years), cents(SHARES * vega)
 
 
-def _settled(
-    book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, quotes: dict[OptionLeg, tuple[float, float]]
-) -> _OptionBook:
+def _settled(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, quotes: Touches) -> _OptionBook:
     """Settle what expires today or has expired, and what is exercised against us."""
     spot, today = evening.chain.spot, np.datetime64(evening.chain.day, "D")
     kept = []
@@ -250,9 +249,7 @@ def _hedged(book: _OptionBook, evening: OptionEvening, config: OptionBacktestCon
     return replace(book, cash=book.cash - spot * traded - cost, shares=target)
 
 
-def _at_last_quote(
-    book: _OptionBook, quotes: dict[OptionLeg, tuple[float, float]], config: OptionBacktestConfig, costs: _Costs
-) -> _OptionBook:
+def _at_last_quote(book: _OptionBook, quotes: Touches, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
     for leg in book.legs:
         bid, ask = (cents(price) for price in quotes.get(_single(leg), (0.0, 0.0)))
         count = int(abs(leg.quantity)) * SHARES
@@ -262,9 +259,7 @@ def _at_last_quote(
     return replace(book, legs=())
 
 
-def _values(
-    book: _OptionBook, evening: OptionEvening, quotes: dict[OptionLeg, tuple[float, float]], config: OptionBacktestConfig
-) -> tuple[Decimal, Decimal]:
+def _values(book: _OptionBook, evening: OptionEvening, quotes: Touches, config: OptionBacktestConfig) -> tuple[Decimal, Decimal]:
     """Value at mid and at liquidation; a leg without a quote keeps its last one."""
     spot = cents(evening.chain.spot)
     mid = liquidation = book.cash + spot * book.shares
