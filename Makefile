@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs cli notebooks screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ PAGES := README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICE
 docs: var/docs/.installed ## The documents as a site, every link checked: var/site/index.html
 	@rm -rf var/docs/pages && mkdir -p var/docs/pages && tar c --exclude=__pycache__ $(PAGES) | tar x -C var/docs/pages
 	NO_MKDOCS_2_WARNING=1 var/docs/bin/mkdocs build --strict --clean
+
+cli: $(VENV)/.dev ## The reference of every command, docs/cli.md, from the programs
+	$(BIN)/python -m docs.reference
+
+notebooks: $(VENV)/.dev ## By hand, a few minutes: execute every notebook of docs/notebooks in a kernel
+	$(BIN)/python -m tests.campaigns.notebooks
 
 screens: $(VENV)/.dev ## By hand, a minute: paint the pictures of docs/screens anew
 	$(BIN)/python -m tests.campaigns.pictures

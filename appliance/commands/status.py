@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -25,11 +26,12 @@ from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from signals.errors import FixInput, LedgerUnusable, TrademlError
+from signals.errors import BadConfig, FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
 from signals.schedule.job_windows import Timetable, windows
 from signals.text.console import emit
 from signals.text.documents import to_json
+from signals.text.plain_text import clean
 from signals.text.strict_json import JsonObject
 
 SHOWN = (
@@ -70,22 +72,24 @@ def status(state: State = DEFAULT_STATE, credentials: Credentials = None, as_jso
 
 def timetable(
     day: Annotated[str, typer.Option("--day", metavar="YYYY-MM-DD", help="D; default: the next session.", show_default=False)] = "",
+    zone: Annotated[str, typer.Option("--zone", help="Your own time zone, as Europe/Berlin.", show_default="this machine's")] = "",
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Print when each job of a session runs and until when it may, in New York time; early closes are followed.
+    """Print when each job of a session runs and until when it may, in New York time and in yours; early closes are followed.
 
     Uses the dataset's frozen calendar inside a state folder, and the exchange's own outside of one.
     """
     folder = StateFolder(state)
     calendar = _calendar(folder, day)
     session = to_session(day) if day else calendar.next(calendar.last_closed(_venue_time(folder)))
-    found = windows(session, calendar, _table(StateFolder(state)))
+    found, own = windows(session, calendar, _table(StateFolder(state))), _zone(zone)
     rows = [
         {
             "job": row.job,
             "at": f"{row.at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M}",
             "not after": f"{row.deadline.astimezone(NEW_YORK):%a %H:%M}",
+            "here": f"{row.at.astimezone(own):%a %H:%M} to {row.deadline.astimezone(own):%a %H:%M}",
             "purpose": row.purpose,
         }
         for row in found
@@ -93,10 +97,18 @@ def timetable(
     hours = calendar.session(session)
     close = "early close " if hours.is_early_close else "close "
     opens, closes = (f"{at.astimezone(NEW_YORK):%H:%M}" for at in (hours.open, hours.close))
-    head = f"Session {session}: open {opens}, {close}{closes} New York"
-    text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'purpose'], empty='')}"
+    head = f"Session {session}: open {opens}, {close}{closes} New York; `here` is {zone or 'the time of this machine'}"
+    text = f"{head}\n{render(rows, ['job', 'at', 'not after', 'here', 'purpose'], empty='')}"
     jobs = [{"job": r.job, "at": r.at.isoformat(), "deadline": r.deadline.isoformat(), "purpose": r.purpose} for r in found]
     emit({"session": session, "is_early_close": hours.is_early_close, "jobs": jobs}, as_json=as_json, text=text)
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """Return the time zone of this name; None is the machine's own."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise BadConfig(f"no time zone {clean(name)!r}", where="--zone", fix="Write its name, as Europe/Berlin or Asia/Tokyo") from None
 
 
 def _calendar(folder: StateFolder, day: str) -> Calendar:

@@ -84,3 +84,17 @@ OTHERWISE = {
     ("trainer", "generate-minutes", "--seed"),
     ("trainer", "rollback", "--keys"),  # its root key is needed
 }
+
+
+def test_the_reference_of_commands_is_what_the_programs_say() -> None:
+    reference = pytest.importorskip("docs.reference", reason="a device has no trainer")
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "a command or its help changed: run `make cli`"
+
+
+def test_the_reference_holds_every_command_and_no_line_is_too_wide() -> None:
+    reference = pytest.importorskip("docs.reference", reason="a device has no trainer")
+    text = reference.page()
+    for name, app in reference.PROGRAMS:
+        assert all(f"### {name} {command}\n" in text for command in reference.commands_of(app))
+    assert max(map(len, text.splitlines())) <= 160
+    assert "### trainer train\n" in text and "* `--preset`: " in text

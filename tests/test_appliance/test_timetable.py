@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from appliance.commands.command_line import app
 from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Entering, step_job, table_of
 from execution.planning.entries import EntryConfig, EntryStyle
 from signals.errors import NotASession
@@ -204,3 +208,14 @@ def test_a_missed_step_is_named_once_and_the_next_one_runs_at_its_hour() -> None
     before = YESTERDAY | {(D, job) for job in ("pull", "score", "reconcile_morning", "plan", "trade")}
     found = due(at("2026-03-04T12:05"), before, CALENDAR, table)
     assert [(item.job, item.decision) for item in found] == [("trade_2", Decision.MISSED), ("trade_3", Decision.RUN)]
+
+
+def test_the_timetable_shows_the_readers_own_time_beside_new_yorks(tmp_path: Path) -> None:
+    """2024-03-12 lies between the two changes of the clock: Berlin is five hours ahead, not six."""
+    found = CliRunner().invoke(app, ["timetable", "--day", "2024-03-12", "--zone", "Europe/Berlin", "--state", str(tmp_path)])
+    assert found.exit_code == 0
+    assert "`here` is Europe/Berlin" in found.output
+    row = next(line for line in found.output.splitlines() if line.startswith("trade"))
+    assert re.search(r"Tue 2024-03-12 09:\d\d.*Tue 14:\d\d to Tue 14:\d\d", row), row
+    refused = CliRunner().invoke(app, ["timetable", "--day", "2024-03-12", "--zone", "Mars/Base", "--state", str(tmp_path)])
+    assert "no time zone 'Mars/Base'" in str(refused.exception)
