@@ -9,6 +9,16 @@ Of a head of one score s, by name i among the names of its session:
     expected_return  IC sigma_i z_i, over the k sessions of the label; null where a factor is not known
     signal           1, 0 or -1: the side of P(up) from one half; without a map, the sign of expected_return; null without both
 
+Of classes, quantiles or a law of y, each name by itself; the target that was learned is in units of a bar's
+range, and `outlook_means` among the bundle's parameters says what a class is worth in them (one number, of other heads, what
+one unit of y is):
+
+    probabilities    of each class; P(y > 0), of quantiles linear between them; null of a mean and scale, whose law is not said
+    confidence       the largest of them, max(P, 1 - P)
+    expected_return  (ATR / close) sum of p_k m_k, or (ATR / close) m times the location; null without means or ATR
+    signal           the likeliest class, or the side of the location: 0 where two classes tie, where confidence is below
+                     `min_confidence` or |expected_return| below `min_edge` (`outlook_limits` of the parameters, 0 without)
+
 IC is the walk-forward one, shrunk as a device sizes by it (`signals.scoring.ic.shrunk_ic`) and positive, or there is
 none; sigma_i the name's residual volatility over k sessions; z_i the clipped inverse-normal rank of s, known among
 `MIN_NAMES` names and more.
@@ -32,7 +42,7 @@ from signals.bundle.manifest import FEATURES
 from signals.bundle.verification import Infer
 from signals.errors import FixInput, InvariantBroken, ScoresInvalid
 from signals.features.price import SESSIONS_PER_YEAR
-from signals.heads import ScoreHead
+from signals.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 from signals.inference import infer
 from signals.market.bars import Bars, Floats
 from signals.scoring.ic import MIN_NAMES, shrunk_ic
@@ -42,6 +52,9 @@ from signals.text.documents import to_json
 from signals.views import TableView
 
 RESIDUAL_VOLATILITY = "residual_volatility_60"  # annualised ratio
+RANGE = "natr_14"  # average true range over the close
+MEANS, LIMITS = "outlook_means", "outlook_limits"
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 @dataclass(frozen=True)
@@ -118,9 +131,8 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, *, run: Infer = infer) -> None:
         self.bundle, self._run = bundle, run
-        head = bundle.manifest.heads[0].head
-        if not isinstance(head, ScoreHead):
-            raise FixInput(f"a head of kind {head.kind} has no outlook", where=bundle.sha256[:16], fix="Name a bundle of one score")
+        _limits(bundle)
+        _means(bundle)
 
     def predict(self, rows: FeatureRows) -> tuple[Outlook, ...]:
         """Return the outlook of each row, in the order of the rows.
@@ -137,7 +149,7 @@ class Predictor:
             raise FixInput(f"this bundle reads a {manifest.view.kind}, not one row a name", fix="Give bars instead of rows")
         check_names(manifest.feature_names, rows.names)
         raw = self._run(self.bundle.members, {FEATURES: rows.values})[manifest.heads[0].name]
-        return outlooks(self.bundle, rows.symbols, rows.asof, raw, _volatility(rows.names, rows.values))
+        return outlooks(self.bundle, rows.symbols, rows.asof, raw, _unit(manifest, rows.names, rows.values))
 
     def predict_bars(self, bars: Bars) -> tuple[Outlook, ...]:
         """Return the outlook of every eligible name at the newest session of `bars`; raises as `signals.scoring.scoring.outputs`."""
@@ -145,10 +157,10 @@ class Predictor:
         found = outputs(self.bundle, panel, run=self._run)
         chosen = panel.values[-1, panel.eligible[-1]]
         raw = found.raw[self.bundle.manifest.heads[0].name]
-        return outlooks(self.bundle, found.symbols, (found.asof,) * len(raw), raw, _volatility(panel.names, chosen))
+        return outlooks(self.bundle, found.symbols, (found.asof,) * len(raw), raw, _unit(self.bundle.manifest, panel.names, chosen))
 
 
-def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: Floats, volatility: Floats) -> tuple[Outlook, ...]:
+def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: Floats, unit: Floats) -> tuple[Outlook, ...]:
     """Read the outputs of the first head as outlooks.
 
     Parameters
@@ -156,15 +168,18 @@ def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: 
     bundle : Bundle
     symbols, asof : sequences of length n
     raw : float64, shape (n, width)
-    volatility : float64, shape (n,)
-        Annualised residual volatility; NaN where unknown.
+    unit : float64, shape (n,)
+        What a name's expected return is in units of: of a score the annualised residual volatility, of other heads the
+        average true range over the close; NaN where unknown.
     """
     line = bundle.manifest.heads[0]
     if not np.isfinite(raw).all():
         raise ScoresInvalid("a score is not finite", where=symbols[int(np.argwhere(~np.isfinite(raw))[0][0])], fix="Check the features")
+    if not isinstance(line.head, ScoreHead):
+        return _by_name(bundle, symbols, asof, raw, unit)
     said = probabilities(line.head, line.calibration, raw)
     up: list[float | None] = [None] * len(raw) if said is None else said[:, -1].tolist()
-    returns = _expected(bundle.manifest, ranked(line.head, line.calibration, raw), asof, volatility)
+    returns = _expected(bundle.manifest, ranked(line.head, line.calibration, raw), asof, unit)
     return tuple(_outlook(p, mean, symbol, day, bundle.sha256) for p, mean, symbol, day in zip(up, returns, symbols, asof, strict=True))
 
 
@@ -197,7 +212,94 @@ def _by_session(asof: Sequence[date]) -> Mapping[date, list[int]]:
     return rows
 
 
-def _volatility(names: Sequence[str], values: NDArray[np.float32]) -> Floats:
-    if RESIDUAL_VOLATILITY not in names:
+def _unit(manifest: BundleManifest, names: Sequence[str], values: NDArray[np.float32]) -> Floats:
+    wanted = RESIDUAL_VOLATILITY if isinstance(manifest.heads[0].head, ScoreHead) else RANGE
+    if wanted not in names:
         return np.full(len(values), np.nan)
-    return values[:, list(names).index(RESIDUAL_VOLATILITY)].astype(np.float64)
+    return values[:, list(names).index(wanted)].astype(np.float64)
+
+
+def _by_name(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: Floats, unit: Floats) -> tuple[Outlook, ...]:
+    """Read classes, quantiles or a law: each row by itself."""
+    line, means, (min_confidence, min_edge) = bundle.manifest.heads[0], _means(bundle), _limits(bundle)
+    if isinstance(line.head, ClassesHead):
+        said = probabilities(line.head, line.calibration, raw)
+        if said is None:
+            raise InvariantBroken("classes without probabilities")
+        odds, worth = said, said @ means if means is not None else None
+        places = np.argmax(said, axis=1)
+        has_tie = np.sum(said == said.max(axis=1, keepdims=True), axis=1) > 1
+        side = np.where(has_tie, 0.0, np.sign(places - (line.head.width - 1) / 2.0))
+    else:
+        location = line.head.reduce(raw)
+        odds, worth = _positive(line.head, raw), location * means if means is not None else None
+        side = np.sign(location)
+    mean = np.full(len(raw), np.nan) if worth is None else unit * worth
+    sure = odds.max(axis=1) if odds.shape[1] > 1 else np.max(np.hstack([odds, 1.0 - odds]), axis=1)
+    is_weak = ~(sure >= min_confidence) if min_confidence > 0.0 else np.zeros(len(raw), dtype=bool)
+    if min_edge > 0.0:
+        is_weak |= ~(np.abs(mean) >= min_edge)
+    signal = np.where(is_weak, 0.0, side).astype(int).tolist()
+    return tuple(
+        Outlook(signal[row], _known(odds[row]), _number(sure[row]), _number(mean[row]), symbols[row], asof[row], bundle.sha256)
+        for row in range(len(raw))
+    )
+
+
+def _positive(head: Head, raw: Floats) -> Floats:
+    """P(y > 0) of each row, (n, 1); NaN of a head whose law is not known."""
+    if isinstance(head, QuantilesHead):
+        below = [float(np.interp(0.0, row, head.levels)) for row in raw]
+        return 1.0 - np.array(below)[:, None]
+    if isinstance(head, StudentTHead):
+        location, scale, df = raw.T
+        return student_below(location / scale, df)[:, None]
+    return np.full((len(raw), 1), np.nan)
+
+
+def student_below(z: Floats, df: Floats) -> Floats:
+    """P(t <= z) of Student's t with df degrees of freedom, by quadrature of cos^(df - 1) over the angle atan(z / sqrt df).
+
+    Examples
+    --------
+    >>> student_below(np.array([0.0, 1.0, -2.0]), np.array([5.0, 3.0, 10.0])).round(6).tolist()
+    [0.5, 0.804499, 0.036694]
+    """
+    angle = np.arctan(z / np.sqrt(df))
+    inside = 0.5 * angle[:, None] * (NODES + 1.0)
+    area = 0.5 * angle * (np.cos(inside) ** (df[:, None] - 1.0) @ WEIGHTS)
+    log_density = [math.lgamma(0.5 * (one + 1.0)) - math.lgamma(0.5 * one) - 0.5 * math.log(math.pi) for one in df.tolist()]
+    return np.clip(0.5 + np.exp(log_density) * area, 0.0, 1.0)
+
+
+def _means(bundle: Bundle) -> Floats | None:
+    """What each class, or a unit of the location, is worth in units of the range; None where the bundle does not say."""
+    head, found = bundle.manifest.heads[0].head, bundle.parameters.get(MEANS)
+    if isinstance(head, VectorHead):
+        raise FixInput("a vector has no outlook", where=bundle.sha256[:16], fix="Name a bundle whose first head ranks")
+    if isinstance(head, ScoreHead) or found is None:
+        return None
+    return _finite(bundle, MEANS, head.width if isinstance(head, ClassesHead) else 1)
+
+
+def _limits(bundle: Bundle) -> tuple[float, float]:
+    """`min_confidence` and `min_edge`, 0 where the bundle does not say."""
+    if LIMITS not in bundle.parameters:
+        return 0.0, 0.0
+    confidence, edge = _finite(bundle, LIMITS, 2).tolist()
+    return confidence, edge
+
+
+def _finite(bundle: Bundle, name: str, size: int) -> Floats:
+    found = np.asarray(bundle.parameters[name], dtype=np.float64)
+    if found.shape != (size,) or not np.isfinite(found).all():
+        raise FixInput(f"the parameter {name} has shape {found.shape}, not {size} numbers", where=bundle.sha256[:16], fix="Publish another")
+    return found
+
+
+def _known(odds: Floats) -> tuple[float, ...] | None:
+    return None if np.isnan(odds).any() else tuple(odds.tolist())
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

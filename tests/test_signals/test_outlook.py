@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,9 +16,9 @@ from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.manifest import HeadLine, InformationCoefficient, ModelForm
 from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput, ScoresInvalid
-from signals.heads import ScoreHead
+from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 from signals.inference import infer
-from signals.outlook import FeatureRows, Predictor, document, outlooks
+from signals.outlook import FeatureRows, Outlook, Predictor, document, outlooks, student_below
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.onnx_models import stump_scores
 
@@ -104,3 +106,95 @@ def test_rows_that_are_none_double_infinite_or_of_other_features_are_refused(tmp
         FeatureRows(("A",), day, NAMES, one + np.float32(np.inf))
     with pytest.raises(ScoresInvalid, match="feature 0 is 'vol_20'"):
         Predictor(bundle(tmp_path)).predict(FeatureRows(("A",), day, (NAMES[1], NAMES[0], NAMES[2]), one))
+
+
+CLASSES = ClassesHead(("short", "neutral", "long"))
+MEANS = (-1.0, 0.005, 1.0)
+
+
+def of_head(folder: Path, head: Head, parameters: Mapping[str, tuple[float, ...]]) -> Bundle:
+    sound = bundle(folder, None)
+    manifest = sound.manifest.model_copy(update={"heads": (HeadLine(name="score", head=head),)})
+    return replace(sound, manifest=manifest, parameters={name: np.array(values) for name, values in parameters.items()})
+
+
+def seen(folder: Path, head: Head, raw: list[list[float]], unit: float = 0.02, **parameters: tuple[float, ...]) -> tuple[Outlook, ...]:
+    count = len(raw)
+    return outlooks(of_head(folder, head, parameters), ["MES"] * count, [DAY] * count, np.array(raw), np.full(count, unit))
+
+
+def test_classes_give_the_likeliest_and_the_range_times_what_each_is_worth_by_hand(tmp_path: Path) -> None:
+    """p = (0.2, 0.3, 0.5), ATR 2 % of the close: 0.02 (-0.2 + 0.0015 + 0.5) = 0.00603."""
+    (one,) = seen(tmp_path, CLASSES, [np.log([0.2, 0.3, 0.5]).tolist()], outlook_means=MEANS)
+    assert one.probabilities == pytest.approx((0.2, 0.3, 0.5)) and (one.signal, one.confidence) == (1, pytest.approx(0.5))
+    assert one.expected_return == pytest.approx(0.00603)
+    assert document(one)["probabilities"] == pytest.approx([0.2, 0.3, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("odds", "limits", "signal"),
+    [
+        ((0.5, 0.3, 0.2), (0.0, 0.0), -1),
+        ((0.2, 0.6, 0.2), (0.0, 0.0), 0),
+        ((0.25, 0.375, 0.375), (0.0, 0.0), 0),
+        ((0.2, 0.3, 0.5), (0.51, 0.0), 0),
+        ((0.2, 0.3, 0.5), (0.49, 0.0), 1),
+        ((0.2, 0.3, 0.5), (0.0, 0.0061), 0),
+        ((0.2, 0.3, 0.5), (0.0, 0.0060), 1),
+    ],
+    ids=["short", "neutral", "a tie", "too little confidence", "enough", "too small an edge", "edge enough"],
+)
+def test_a_tie_little_confidence_or_a_small_edge_is_no_signal(
+    tmp_path: Path, odds: tuple[float, ...], limits: tuple[float, ...], signal: int
+) -> None:
+    (one,) = seen(tmp_path, CLASSES, [np.log(odds).tolist()], outlook_means=MEANS, outlook_limits=limits)
+    assert one.signal == signal
+
+
+def test_an_edge_that_is_asked_for_and_not_known_is_no_signal(tmp_path: Path) -> None:
+    raw = [np.log([0.2, 0.3, 0.5]).tolist()]
+    (unknown,) = seen(tmp_path, CLASSES, raw, math.nan, outlook_means=MEANS, outlook_limits=(0.0, 0.001))
+    assert (unknown.signal, unknown.expected_return) == (0, None)
+    (unasked,) = seen(tmp_path, CLASSES, raw, math.nan, outlook_means=MEANS)
+    assert (unasked.signal, unasked.expected_return) == (1, None)
+    (meaningless,) = seen(tmp_path, CLASSES, raw)
+    assert (meaningless.signal, meaningless.expected_return) == (1, None)
+
+
+def test_quantiles_give_the_median_and_the_chance_to_be_above_nothing(tmp_path: Path) -> None:
+    """0 is a third of the way from q10 = -0.2 to q50 = 0.4: P(y <= 0) = 0.1 + 0.4 / 3; 0.02 x 0.4 x 1 = 0.008."""
+    one, surely = seen(tmp_path, QuantilesHead((0.1, 0.5, 0.9)), [[-0.2, 0.4, 1.0], [0.1, 0.2, 0.3]], outlook_means=(1.0,))
+    assert one.probabilities == pytest.approx((1.0 - 0.1 - 0.4 / 3,)) and one.expected_return == pytest.approx(0.008)
+    assert (one.signal, one.confidence) == (1, pytest.approx(0.9 - 0.4 / 3))
+    assert surely.probabilities == pytest.approx((0.9,)), "beyond the outermost quantile nothing is known"
+
+
+def test_student_s_t_gives_its_location_and_the_law_s_own_chance(tmp_path: Path) -> None:
+    """P(t_3 > -1) = 0.804499 by the tables; location -0.5 of scale 0.5 is its mirror."""
+    up, down = seen(tmp_path, StudentTHead(), [[0.5, 0.5, 3.0], [-0.5, 0.5, 3.0]], outlook_means=(2.0,))
+    assert up.probabilities == pytest.approx((0.804499,), abs=1e-6) and up.expected_return == pytest.approx(0.02)
+    assert down.probabilities == pytest.approx((1 - 0.804499,), abs=1e-6) and (down.signal, down.confidence) == (-1, up.confidence)
+
+
+def test_student_s_law_is_scipy_s_to_twelve_digits() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="scipy is an oracle of the tests")
+    z = np.linspace(-12.0, 12.0, 97)
+    for df in (2.1, 3.0, 7.7, 40.0, 300.0):
+        np.testing.assert_allclose(student_below(z, np.full(97, df)), stats.t.cdf(z, df), atol=1e-12)
+
+
+def test_a_mean_and_scale_says_its_side_and_no_probability(tmp_path: Path) -> None:
+    (one,) = seen(tmp_path, MeanScaleHead(), [[-0.3, 1.0]], outlook_means=(1.0,))
+    assert (one.signal, one.probabilities, one.confidence, one.expected_return) == (-1, None, None, pytest.approx(-0.006))
+
+
+def test_parameters_of_another_shape_and_vectors_are_refused(tmp_path: Path) -> None:
+    for head, parameters in (
+        (CLASSES, {"outlook_means": (1.0,)}),
+        (CLASSES, {"outlook_limits": (0.5,)}),
+        (StudentTHead(), {"outlook_means": MEANS}),
+    ):
+        with pytest.raises(FixInput, match="not [123] numbers"):
+            Predictor(of_head(tmp_path, head, parameters))
+    with pytest.raises(FixInput, match="a vector has no outlook"):
+        Predictor(of_head(tmp_path, VectorHead(length=4), {}))
