@@ -189,12 +189,10 @@ def test_a_mean_and_scale_says_its_side_and_no_probability(tmp_path: Path) -> No
 
 
 def test_parameters_of_another_shape_and_vectors_are_refused(tmp_path: Path) -> None:
-    for head, parameters in (
-        (CLASSES, {"outlook_means": (1.0,)}),
-        (CLASSES, {"outlook_limits": (0.5,)}),
-        (StudentTHead(), {"outlook_means": MEANS}),
-    ):
-        with pytest.raises(FixInput, match="not [123] numbers"):
+    means, limits = {"outlook_means": MEANS}, {"outlook_limits": (0.5,)}
+    wrong: list[tuple[Head, Mapping[str, tuple[float, ...]]]] = [(QuantilesHead((0.5,)), means), (CLASSES, limits), (StudentTHead(), means)]
+    for head, parameters in wrong:
+        with pytest.raises(FixInput, match=r"not [12] numbers"):
             Predictor(of_head(tmp_path, head, parameters))
     with pytest.raises(FixInput, match="a vector has no outlook"):
         Predictor(of_head(tmp_path, VectorHead(length=4), {}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from trainer.learners.networks.layers import Dropout, Shape
+from trainer.learners.networks.layers import Dropout, PartedLinear, Shape
 from trainer.learners.networks.parameters import CnnConfig
 
 
@@ -23,8 +23,8 @@ class Cnn(torch.nn.Module):
                 blocks.append(torch.nn.MaxPool2d(2))
                 height, breadth = height // 2, breadth // 2
             inside = channels
-        self.blocks = torch.nn.Sequential(*blocks, torch.nn.Flatten(), Dropout(config.dropout))
-        self.last = torch.nn.Linear(inside * height * breadth, width)
+        self.blocks = torch.nn.Sequential(*blocks, torch.nn.Flatten(2), Dropout(config.dropout))
+        self.last = PartedLinear(inside, height * breadth, width)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Outputs (B, width) of pictures (B, C, H, W)."""

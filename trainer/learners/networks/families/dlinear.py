@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from trainer.learners.networks.layers import Shape
+from trainer.learners.networks.layers import PartedLinear, Shape
 from trainer.learners.networks.parameters import DLinearConfig
 
 
@@ -22,11 +22,10 @@ class DLinear(torch.nn.Module):
         ago = torch.arange(length)[:, None] - torch.arange(length)
         inside = ((ago >= 0) & (ago < config.average)).float()
         self.register_buffer("average", inside / inside.sum(dim=1, keepdim=True), persistent=False)
-        self.trend = torch.nn.Linear(length * features, width)
-        self.rest = torch.nn.Linear(length * features, width)
+        self.trend, self.rest = (PartedLinear(length, features, width) for _ in range(2))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Outputs (B, width) of windows (B, L, F)."""
         trend = self.average @ z
-        outputs: torch.Tensor = self.trend(trend.flatten(1)) + self.rest((z - trend).flatten(1))
+        outputs: torch.Tensor = self.trend(trend) + self.rest(z - trend)
         return outputs

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from trainer.learners.networks.layers import Dropout, Encoder, Shape
+from trainer.learners.networks.layers import Dropout, Encoder, PartedLinear, Shape
 from trainer.learners.networks.parameters import PatchTstConfig
 
 
@@ -29,11 +29,11 @@ class PatchTst(torch.nn.Module):
         self.encoders = torch.nn.Sequential(*encoders)
         self.norm = torch.nn.LayerNorm(config.size)
         self.dropout = Dropout(config.dropout)
-        self.last = torch.nn.Linear(self.features * config.size, width)
+        self.last = PartedLinear(self.features, config.size, width)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Outputs (B, width) of windows (B, L, F)."""
         patches = z.transpose(1, 2).index_select(2, self.steps).reshape(-1, self.patches, self.patch)
         tokens = self.norm(self.encoders(self.token(patches) + self.place)[:, -1])
-        outputs: torch.Tensor = self.last(self.dropout(tokens.reshape(-1, self.features * self.size)))
+        outputs: torch.Tensor = self.last(self.dropout(tokens.reshape(-1, self.features, self.size)))
         return outputs
