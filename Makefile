@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help docs cli notebooks screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,14 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 
 test-deep: $(VENV)/.torch ## What needs torch: the networks and their export
 	$(BIN)/pytest -m "deep and not gpu and not slow" tests/test_trainer tests/contracts/test_learners.py
+
+$(VENV)/.foundation: requirements/foundation.txt $(VENV)/.torch
+	@echo "installing foundation models' libraries into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/foundation.txt
+	@touch $@
+
+test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from tiny checkpoints of their own making
+	$(BIN)/pytest -q tests/test_trainer/test_foundation.py
 
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
 	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py
@@ -266,6 +274,7 @@ locks: ## Recompute the hashed lock files (needs uv on the PATH)
 	$(COMPILE) --extra trainer pyproject.toml -o requirements/trainer.txt
 	$(COMPILE) --extra trainer --extra alerts --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt requirements/deep.in -o requirements/deep.txt
+	$(COMPILE) -c requirements/dev.txt -c requirements/deep.txt --override requirements/foundation.in --extra foundation pyproject.toml -o requirements/foundation.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 

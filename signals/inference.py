@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 FEATURES, SCORE = "features", "score"
 FATAL_ONLY = 4
-BLOCK_VALUES = 2**21
-"""Numbers that a network reads at once; what its layers hold for them is a small multiple."""
+BLOCK_VALUES = 2**19
+"""Numbers that a network reads at once; layers of attention over patches hold some 25 numbers for each, several at a time."""
 ALIGNMENT = 64
 
 Inputs = Mapping[str, NDArray[np.float32]]

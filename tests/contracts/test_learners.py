@@ -65,6 +65,7 @@ SMALL: dict[str, dict[str, object]] = {
 }
 PARITY, BOOSTED_PARITY = 1e-6, 5e-6
 CLASSES = ClassesHead(("down", "flat", "up"))
+FOUNDATION = {"chronos_bolt", "timesfm"}  # learn nothing and have no graph: tests/test_trainer/test_foundation.py
 LATER = ("itransformer", "tft", "resnet", "nhits", "deepar", "quantile_rnn", "mamba")  # by `make families`: a minute of CPU
 MARKS = [pytest.mark.deep, pytest.mark.skipif(find_spec("torch") is None, reason="torch is installed by `make test-deep`")]
 Case = tuple[str, Objective | None]
@@ -154,7 +155,8 @@ def make(case: Case) -> Make:
 
 
 def test_every_learner_of_the_table_is_in_this_battery() -> None:
-    assert {*LEARNERS, *DEEP} == {name for name, _ in CASES} == {*BUILT_IN, "covariance", "two_moments"}
+    tested = {name for name, _ in CASES}
+    assert {*LEARNERS, *DEEP} - FOUNDATION == tested == {*BUILT_IN, "covariance", "two_moments"} - FOUNDATION
 
 
 def test_it_obeys_the_protocols(make: Make, model: Model) -> None:
@@ -196,7 +198,7 @@ def test_scores_are_the_same_bytes_again_and_side_by_side(case: Case, make: Make
 
 
 @pytest.mark.deep  # the workers of a cluster take long to start; `make test` has one in test_cluster.py
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in BUILT_IN])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in BUILT_IN if name not in FOUNDATION])
 def test_a_cluster_gives_the_same_bytes(name: str, address: str) -> None:
     case = (name, Objective.REGRESSION if name in BOOSTED else None)
     inputs, jobs, known = alone(case, maker(*case))

@@ -107,6 +107,9 @@ def compare(
     seed: options.Seed = 1,
     workers: options.Workers = 2,
     cluster: options.Cluster = "",
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of a foundation model's checkpoint; nothing is fetched.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Prove several learners on the same rows, splits and seed, and print one table.
@@ -116,12 +119,13 @@ def compare(
     Example: trainer compare --sleeve equities_xs --learners lightgbm,ridge
     """
     from trainer.learners.fanout import cluster as connected
+    from trainer.learners.table import with_weights
     from trainer.runs import looks
     from trainer.runs.documents import canonical_json
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
     from trainer.search.tried import TrialRun
-    from trainer.tasks.recipes import agreed, read_config, recipe_named
+    from trainer.tasks.recipes import agreed, config_of, read_config, recipe_named
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table
 
@@ -129,6 +133,9 @@ def compare(
     to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
     chosen = read_config(config, recipe) if config else recipe.config
+    if weights is not None:
+        sections = with_weights(chosen, kinds, weights)
+        chosen = config_of({**chosen.model_dump(mode="json"), **sections}, where="--weights")
     recipe = agreed(recipe, chosen, wishes=("comparison",))
     say_where(kinds, chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))

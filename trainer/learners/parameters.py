@@ -174,3 +174,22 @@ class StackingConfig(EnsembleConfig):
     folds: int = Field(default=5, ge=2, le=20)
     gap_sessions: int = Field(default=10, ge=1)
     penalty: float = Field(default=1e-3, gt=0.0)
+
+
+class FoundationConfig(Config):
+    """Parameters of a foundation model, of which nothing is fitted.
+
+    Attributes
+    ----------
+    weights, sha256 : str
+        Folder of the checkpoint and the hash that it must have; an empty one takes what is there, and the model keeps it.
+    series : str
+        The feature of one-step returns that is forecast.
+    horizon : int
+        Steps ahead whose returns are summed.
+    """
+
+    weights: str = ""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    series: str = "return_1"
+    horizon: int = Field(default=5, ge=1, le=64)

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
-from signals.errors import BadConfig
+from signals.errors import BadConfig, FixInput
 from signals.heads import Head
 from signals.plugins import PluginTable
 from signals.views import VIEWS
@@ -27,6 +27,7 @@ from trainer.learners.parameters import (
     BoostedConfig,
     CatBoostConfig,
     EnsembleConfig,
+    FoundationConfig,
     LightGbmConfig,
     LogisticConfig,
     Objective,
@@ -147,6 +148,40 @@ def _read_ensemble(text: str, names: tuple[str, ...]) -> Model:
     return read_ensemble(text, names, lambda kind, member, columns: LEARNERS[kind].read(member, columns))
 
 
+def _zero_shot(name: str) -> LearnerRow:
+    """Row of a foundation model."""
+
+    def make(config: FoundationConfig, making: Making) -> Learner:
+        from trainer.learners.foundation.zero_shot import ZeroShot
+
+        return ZeroShot(name, config, making.head, on_cpu_alone(making.device, name))
+
+    def read(text: str, names: tuple[str, ...]) -> Model:
+        from trainer.learners.foundation.zero_shot import read_zero_shot
+
+        return read_zero_shot(text, names)
+
+    views = frozenset({"windows", "several_windows"})
+    can = Capabilities(views, frozenset({"score", "quantiles"}), takes_missing=False)
+    return LearnerRow(name, FoundationConfig, make, read, can, by_chance=False)
+
+
+def with_weights(config: Parameters, names: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Return sections for those of the learners that are foundation models, with the checkpoint of the folder and its hash.
+
+    Raises
+    ------
+    FixInput
+        None of them is one, or the folder holds no checkpoint.
+    """
+    from trainer.learners.foundation.zero_shot import digest_of
+
+    kinds = [name for name in names if LEARNERS[name].config is FoundationConfig]
+    if len(kinds) != 1:
+        raise FixInput(f"{len(kinds)} foundation models among the learners", where="--weights", fix="Compare one at a time")
+    return {kinds[0]: {**config.of(kinds[0]).model_dump(), "weights": str(folder.absolute()), "sha256": digest_of(folder)}}
+
+
 def _mixes(name: str, config: type[EnsembleConfig], *heads: str) -> LearnerRow:
     """Row of an ensemble; `capabilities_of` says what the members leave of its capabilities."""
     every = Capabilities(frozenset(VIEWS), frozenset(heads), devices=WITH_GPU.devices)
@@ -185,6 +220,8 @@ LEARNERS: Mapping[str, LearnerRow] = PluginTable(
         "ridge": LearnerRow("ridge", RidgeConfig, _ridge, _read_linear, IMPUTES, RIDGE, by_chance=False),
         "logistic": LearnerRow("logistic", LogisticConfig, _logistic, _read_linear, IMPUTES_CLASSES, LOGISTIC, by_chance=False),
         **NETWORKS,
+        "chronos_bolt": _zero_shot("chronos_bolt"),
+        "timesfm": _zero_shot("timesfm"),
         "voting": _mixes("voting", VotingConfig, "score", "classes", "quantiles"),
         "blending": _mixes("blending", BlendingConfig, "score", "classes"),
         "stacking": _mixes("stacking", StackingConfig, "score", "classes"),

@@ -1,0 +1,1 @@
+"""Foundation models: forecasts of a series by weights that somebody else learned, and that enter by a folder."""
