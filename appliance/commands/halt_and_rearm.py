@@ -1,4 +1,4 @@
-"""The commands `halt`, `acknowledge` and `rearm`: the kill switch, and the only way to open the latch again."""
+"""The commands `halt`, `acknowledge`, `rearm` and `pause`: the kill switch, the only way to open the latch again, and a pause."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from appliance.context import Deps
-from appliance.controls import halt_file
+from appliance.controls import halt_file, pause
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
 from appliance.ledger import AccessMode, Ledger, halts
-from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
+from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.device import Device, channels, opened
 from appliance.runtime.venue import opened_venue
 from appliance.safety import reductions
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command()(halt)
     app.command("acknowledge")(acknowledge_halt)
     app.command()(rearm)
+    app.command("pause")(pause_command)
     app.command("cancel-all", hidden=True)(cancel_all)
 
 
@@ -117,6 +118,34 @@ def rearm(
         as_json=as_json,
         text="\n".join([agreed.summary, *notice, record.sentence()]),
     )
+
+
+def pause_command(
+    until: Annotated[
+        str, typer.Option("--until", metavar="YYYY-MM-DD", help="Last session D without new orders.", show_default=False)
+    ] = "",
+    end: Annotated[bool, typer.Option("--end", help="Go on now.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="In words, for the record.")] = "paused by hand",
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Stop new orders up to a session, without a halt: the device goes on pulling, scoring, reconciling and reporting.
+
+    What is held stays held, and orders that were sent stay sent (`appliance halt` cancels). It ends by itself.
+
+    Example: appliance pause --until 2026-12-31 --reason "on holiday"
+    """
+    folder, fs = StateFolder(state), DurableFs()
+    folder.require()
+    if end == bool(until):
+        raise FixInput("a pause begins or ends", fix="Give one of --until YYYY-MM-DD and --end")
+    if end:
+        pause.end(fs, folder)
+        emit({"paused": ""}, as_json=as_json, text="Nothing is paused.")
+        return
+    begun = pause.Pause(to_session(until), who(), SystemClock().now(), clean(reason))
+    pause.begin(fs, folder, begun)
+    emit({"paused": str(begun.until), "by": begun.by}, as_json=as_json, text=f"{begun.sentence}. `appliance pause --end` ends it.")
 
 
 def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:

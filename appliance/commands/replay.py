@@ -36,7 +36,7 @@ def replay(
     store: Annotated[Path | None, typer.Option("--store", help="Use this published store, not a device's settings.")] = None,
     trust: Annotated[Path | None, typer.Option("--trust", help="With --store: the trainer's root.pub.")] = None,
     configs: Annotated[Path | None, typer.Option("--configs", help="With --store: folder of settings.")] = None,
-    equity: Annotated[float, typer.Option("--equity", min=1, help="With --store: USD to start with.")] = 1_000_000,
+    equity: Annotated[float, typer.Option("--equity", min=1, help="With --store: USD to start with.")] = 100_000,
     fixed_ic: Annotated[float | None, typer.Option("--fixed-ic", min=-1, max=1, help="Size by this IC, not by the bundle's.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -29,7 +29,7 @@ def init(
     venue: Annotated[Venue, typer.Option("--venue", help="Where orders go; never switched by the program.")],
     store: Annotated[str, typer.Option("--store", help="A folder or s3://bucket/prefix: data/, published bundles, keyset.json.")],
     state: State = DEFAULT_STATE,
-    equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 1_000_000,
+    equity: Annotated[float, typer.Option("--equity", min=1, help="USD in a hosted exchange's account.")] = 100_000,
     url: Annotated[str, typer.Option("--url", help="Of a served exchange; empty hosts it here.")] = "",
     trust: Annotated[Path | None, typer.Option("--trust", help="The trainer's root.pub; default: the one in the store.")] = None,
     configs: Annotated[Path | None, typer.Option("--configs", help="Folder with appliance.yml, portfolio.yml, sleeves.yml ...")] = None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from appliance.bundles.former_layout import move_former
 from appliance.context import Deps
+from appliance.controls import pause
 from appliance.controls.measures import planned_book, turnover, turnover_jump
 from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
@@ -45,7 +46,8 @@ def plan(session: date, deps: Deps) -> JobReport:
     Raises
     ------
     SkipSession
-        A tripwire, no feasible book, or sleeves without scores: more than half of the weight, or any that the settings refuse.
+        A person's pause, a tripwire, no feasible book, or sleeves without scores: more than half of the weight, or any that
+        the settings refuse.
     TripwireHalt
         Losses, the account or the machine.
     """
@@ -53,6 +55,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     if existing is not None:
         return _report(existing, PlanFigures())
     asof = require_closed(session, deps)
+    pause.require_none(deps.fs, deps.folder, session)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     reported = AccountReport(deps.broker.account(), deps.broker.positions())
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, reported.account, reported.positions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from appliance.context import Deps
+from appliance.controls import pause
 from appliance.controls.tripwires import Stage
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import JournalEntry
@@ -37,6 +38,8 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
 
     Raises
     ------
+    SkipSession
+        A person paused it; what an earlier run left is resolved.
     TripwireSkip
         There is no plan, or the broker's calendar has no such session.
     HaltDevice
@@ -49,6 +52,7 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
         raise TripwireSkip("no plan was frozen for the session", where=str(session), fix="The next one plans again")
     path = OrderPath.of(deps)
     recover(path)
+    pause.require_none(deps.fs, deps.folder, session)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     auction = [e for e in intents.of_session(deps.ledger, session) if step == 1 and e.intent.time_in_force in AUCTIONS]
     is_stepped = any(intent.step for intent in plan.intents)

@@ -84,6 +84,11 @@ class StateFolder:
         return self.root / "HALT"
 
     @property
+    def pause(self) -> Path:
+        """Up to which session a person wants no new orders."""
+        return self.root / "pause.json"
+
+    @property
     def setup(self) -> Path:
         """The answers given to `appliance setup` so far; no secret is among them."""
         return self.root / "setup.json"

@@ -45,7 +45,7 @@ class Bench:
         command.register(app)
         of = of or ("--run", str(self.run))
         words = [*of, "--data", str(self.data), "--start", str(first), "--end", str(last)]
-        defaults = ["--equity", "1000000", "--fixed-ic", "0.05", "--json"]
+        defaults = ["--equity", "100000", "--fixed-ic", "0.05", "--json"]
         done = CliRunner().invoke(app, [*words, "--to", str(to), *defaults, *more])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
@@ -177,7 +177,7 @@ def test_the_benchmark_may_be_a_symbol(bench: Bench, published: Published, tmp_p
     symbol = next(s for s in archive.whole.symbols if archive.whole.eligible[-1, archive.whole.symbols.index(s)])
     found = bench(tmp_path / "x", days[0], days[-1], "--benchmark", symbol)
     assert found["benchmark"]["name"] == symbol
-    level = 1_000_000.0
+    level = 100_000.0
     for row in _rows(tmp_path / "x", "nav"):
         at = archive.whole.index(row["session"])
         level *= 1.0 + float(archive.whole.total_return[at, archive.whole.symbols.index(symbol)])

@@ -87,7 +87,7 @@ def backtest(published: Published, bench: Workbench, seed: int = 0, *, is_foreca
     ic = SizingCoefficient(0.03, 3.0, None)
     policy = BacktestPolicy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
     days = published.sessions(REPLAYED)
-    broker = opened(archive, ExchangeConfig(), seed, days[0])
+    broker = opened(archive, ExchangeConfig(cash=Decimal(100_000)), seed, days[0])
     # In-sample, as a device is: it asks the newest risk bundle, whatever that had learned from.
     found = forecasts(archive, published.root, None, in_sample=True)
     return Backtest(archive, broker, policy, found.on if is_forecast else lambda asof: {}).run(days, on)
@@ -158,6 +158,6 @@ def test_a_backtest_refuses_an_entry_that_daily_bars_do_not_show(published: Publ
     archive = open_archive(published.root / "data")
     execution = ExecutionConfig(entry=EntryConfig(kind=kind))
     policy = BacktestPolicy(PortfolioConfig(), execution, SizingCoefficient(0.03, 3.0, 20.0), 5, "test")
-    broker = opened(archive, ExchangeConfig(), 0, published.sessions(1)[0])
+    broker = opened(archive, ExchangeConfig(cash=Decimal(100_000)), 0, published.sessions(1)[0])
     with pytest.raises(FixInput, match=f"enters at the open, not by {kind.value}"):
         Backtest(archive, broker, policy)

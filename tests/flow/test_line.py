@@ -61,7 +61,7 @@ def test_one_session_ends_in_a_blotter_that_the_exchange_agrees_with(make: Make,
         (Decimal(q) * Decimal(p) * (-1 if s == "buy" else 1)).quantize(Decimal("0.01"))
         for q, p, s in bench.rows("SELECT quantity, price, side FROM fills")
     )
-    assert Decimal(cash) == 1_000_000 + traded
+    assert Decimal(cash) == 100_000 + traded
     assert bench("status").code == 0
     shown = bench("signals", "--session", str(day), "--json").json["rows"]
     assert all(abs(row["contribution"] - row["z"]) < 0.002 for row in shown)  # the only sleeve is all of the blend

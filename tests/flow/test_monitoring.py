@@ -50,7 +50,7 @@ def test_every_session_is_attributed_to_the_cent_of_its_change_in_real_value(rep
     shown = bench("attribution", "--json").json["rows"]
     assert [row["session"] for row in shown] == [str(day) for day in days[-2::-1]]
     values = {day: Decimal(usd) for day, usd in bench.rows("SELECT session, real_nav FROM nav ORDER BY session")}
-    before = Decimal(1_000_000)
+    before = Decimal(100_000)
     for row in shown[::-1]:
         parts = [Decimal(row[part]) for part in ATTRIBUTION_PARTS]
         assert sum(parts) == Decimal(row["total"]) == values[row["session"]] - before

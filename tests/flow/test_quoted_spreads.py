@@ -45,7 +45,7 @@ def test_the_real_value_charges_each_name_its_quoted_spread(make: Make, own_stor
         return Scores(asof, "equities_xs", tuple(rows), np.array([*rows.values()]), "0" * 64)  # type: ignore[arg-type]
 
     policy = BacktestPolicy(PortfolioConfig(fixed_ic=0.05), ExecutionConfig(), SizingCoefficient(0.03, 3.0, 20.0), 5, "test")
-    course = Backtest(archive, opened(archive, ExchangeConfig(), 0, days[0]), policy).run(days, on)
+    course = Backtest(archive, opened(archive, ExchangeConfig(cash=Decimal(100_000)), 0, days[0]), policy).run(days, on)
     booked = replayed.rows("SELECT session, real_nav, impact FROM nav ORDER BY session")
     assert [(str(d.session), d.real_equity, d.costs.impact) for d in course.days] == [
         (day, Decimal(real), Decimal(impact)) for day, real, impact in booked

@@ -46,7 +46,7 @@ def agreed(bench: Workbench) -> None:
     cash = Decimal(bench.rows("SELECT cash FROM accounts WHERE phase = 'close'")[0][0])
     booked = bench.rows("SELECT symbol, side, quantity, price FROM fills")
     traded = sum((Decimal(q) * Decimal(p) * (-1 if side == "buy" else 1)).quantize(Decimal("0.01")) for _, side, q, p in booked)
-    assert cash == 1_000_000 + traded
+    assert cash == 100_000 + traded
     held: dict[str, Decimal] = {}
     for symbol, side, quantity, _ in booked:
         held[symbol] = held.get(symbol, Decimal(0)) + Decimal(quantity) * (1 if side == "buy" else -1)

@@ -308,7 +308,7 @@ def backtest(store: Published, bench: Workbench, sessions: int) -> Course:
 
     policy = BacktestPolicy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")
     days = store.sessions(sessions)
-    return Backtest(archive, opened(archive, ExchangeConfig(), 0, days[0]), policy).run(days, on)
+    return Backtest(archive, opened(archive, ExchangeConfig(cash=Decimal(100_000)), 0, days[0]), policy).run(days, on)
 
 
 def require_equal(store: Published, bench: Workbench, sessions: int) -> int:

@@ -395,6 +395,13 @@ BUGS = (
     Planted("let a name stay in the universe at any price", "signals/market/eligibility.py",
             "(price >= rule.exit_price)", "(price >= 0)",
             "tests/test_signals/test_eligibility.py::test_a_name_enters_at_five_and_leaves_under_three"),
+    Planted(
+        "a paused session's frozen plan is sent",
+        "appliance/jobs/trade.py",
+        "    pause.require_none(deps.fs, deps.folder, session)\n",
+        "",
+        "tests/flow/test_pause.py::test_a_pause_sends_nothing_new_not_even_of_a_frozen_plan_and_ends_by_itself",
+    ),
     Planted("rank by the last bit", "signals/features/ranking.py",
             "_ordered_bits(rounded(values))", "_ordered_bits(values)",
             "tests/test_trainer/test_later_actions.py::"

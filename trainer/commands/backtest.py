@@ -44,7 +44,7 @@ def backtest(
             help="A risk bundle's folder, or a store: its forecasts scale the book. Default: that of --bundle's store.", show_default=False
         ),
     ] = None,
-    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 1_000_000.0,
+    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
     benchmark: Annotated[
         str,
         typer.Option(

@@ -1,0 +1,62 @@
+"""A pause: a person wants no new orders up to a session. Nothing is halted, what is held stays held, and it ends by itself.
+
+It is a file of its own, so that setting it waits for no job. One that cannot be read pauses.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from appliance.system.ports import Fs
+from appliance.system.state_folder import StateFolder
+from signals.errors import SkipSession
+from signals.text import strict_json
+from signals.text.documents import BadDocument, from_json, to_json
+from signals.text.plain_text import clean
+
+UNREADABLE = "the file pause.json cannot be read, so nothing new is ordered: `appliance pause --end` removes it"
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Up to which session D, whose word, when and why."""
+
+    until: date
+    by: str
+    at: datetime
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for a person."""
+        return f"PAUSED until {self.until} by {clean(self.by)}: {clean(self.reason)}"
+
+
+def begin(fs: Fs, folder: StateFolder, pause: Pause) -> None:
+    """Order nothing new up to `pause.until`, durably; a pause that was there is replaced."""
+    fs.write(folder.pause, json.dumps(to_json(pause), sort_keys=True).encode())
+
+
+def end(fs: Fs, folder: StateFolder) -> None:
+    """Go on; no error where nothing was paused."""
+    fs.remove(folder.pause)
+
+
+def sentence(fs: Fs, folder: StateFolder, session: date) -> str:
+    """Return why nothing new is ordered for the session D; empty where nothing is paused."""
+    content = fs.read(folder.pause)
+    if content is None:
+        return ""
+    try:
+        pause = from_json(Pause, strict_json.loads(content))
+    except (ValueError, BadDocument):
+        return UNREADABLE
+    return pause.sentence if session <= pause.until else ""
+
+
+def require_none(fs: Fs, folder: StateFolder, session: date) -> None:
+    """Raise `SkipSession` while the session D is paused."""
+    if words := sentence(fs, folder, session):
+        raise SkipSession(words, fix="It ends by itself, or by `appliance pause --end`")

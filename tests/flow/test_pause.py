@@ -1,0 +1,42 @@
+"""A pause stops new orders, and nothing else, until it ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.controls.pause import UNREADABLE
+from tests.fakes.device import Workbench
+from tests.fakes.store import Published
+
+Make = Callable[..., Workbench]
+
+
+def ends(bench: Workbench, day: object) -> dict[str, str]:
+    return dict(bench.rows("SELECT job, status FROM job_runs WHERE session = ?", str(day)))
+
+
+def test_a_pause_sends_nothing_new_not_even_of_a_frozen_plan_and_ends_by_itself(make: Make, published: Published) -> None:
+    first, second, third, fourth = published.sessions(4)
+    bench = make(published)
+    assert bench("arm", "--session", str(first), "--yes").code == 0  # the plan of the first session is frozen
+    assert bench("plan", "--session", str(first)).code == 0 and bench.rows("SELECT count(*) FROM intents")[0][0] > 10
+    done = bench("pause", "--until", str(second), "--reason", "on holiday", "--json")
+    assert done.code == 0 and done.json["paused"] == str(second)
+    assert bench("run-day", "--session", str(first)).code == 3
+    assert ends(bench, first)["trade"] == "skipped" and bench.rows("SELECT count(*) FROM fills") == [(0,)]
+    assert bench("run-day", "--session", str(second)).code == 3
+    found = ends(bench, second)
+    assert (found["score"], found["plan"], found["report"]) == ("done", "skipped", "done")
+    [(words,)] = bench.rows("SELECT summary FROM job_runs WHERE session = ? AND job = 'plan'", str(second))
+    assert f"PAUSED until {second}" in words and "on holiday" in words
+    assert bench("run-day", "--session", str(third)).code == 0 and bench.rows("SELECT count(*) FROM fills")[0][0] > 0
+    (bench.state / "pause.json").write_text("{")
+    assert bench("run-day", "--session", str(fourth)).code == 3
+    assert UNREADABLE.split(":")[0] in bench.rows("SELECT summary FROM job_runs WHERE session = ? AND job = 'plan'", str(fourth))[0][0]
+    assert bench("pause", "--end").code == 0 and not (bench.state / "pause.json").exists()
+
+
+def test_a_pause_begins_or_ends(make: Make, published: Published) -> None:
+    bench = make(published)
+    for words in ((), ("--until", "2025-06-03", "--end"), ("--until", "June")):
+        assert bench("pause", *words).code == 2 and not (bench.state / "pause.json").exists()
