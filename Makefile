@@ -82,7 +82,7 @@ $(VENV)/.torch: requirements/torch.txt requirements/deep.txt $(VENV)/.dev
 	@touch $@
 
 test-deep: $(VENV)/.torch ## What needs torch: the networks and their export
-	$(BIN)/pytest -m "deep and not gpu and not slow" tests/test_trainer tests/contracts/test_learners.py
+	$(BIN)/pytest -n 2 --dist loadfile -m "deep and not gpu and not slow" tests/test_trainer tests/contracts/test_learners.py
 
 $(VENV)/.foundation: requirements/foundation.txt $(VENV)/.torch
 	@echo "installing foundation models' libraries into $(VENV)"

@@ -192,7 +192,7 @@ def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_t
 
 def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, fresh: Path) -> None:
     run = fresh.parent / "run"
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
         words = ("--run", str(run), "--trials", "3", "--importance", "--cluster", local.scheduler_address)
         call(place, "train", *words, data=fresh)
     assert contents(run) == contents(place / "run")
