@@ -202,7 +202,7 @@ def test_the_benchmark_may_be_an_index_from_a_file(bench: Bench, published: Publ
     found = bench(tmp_path / "x", days[0], days[-1], "--benchmark", str(csv))
     beside = found["benchmark"]
     assert beside["name"] == "double" and beside["total_return"] == pytest.approx(level[-1] / 100.0 - 1.0)
-    assert [r["benchmark"] for r in _rows(tmp_path / "x", "nav")] == pytest.approx([1e4 * v for v in level[1:]])
+    assert [r["benchmark"] for r in _rows(tmp_path / "x", "nav")] == pytest.approx([1e3 * v for v in level[1:]])
     half = bench(tmp_path / "y", days[0], days[-1])["benchmark"]
     assert beside["beta"] == pytest.approx(half["beta"] / 2.0)
     assert beside["correlation"] == pytest.approx(half["correlation"])

@@ -180,3 +180,10 @@ def test_a_workspace_is_needed_and_an_unknown_row_is_refused(tmp_path: Path, mon
     [record] = json.loads(CliRunner().invoke(app, ["runs", "--registry", "registry", "--json"]).stdout)["runs"]
     assert (record["row"], record["status"]) == ("retrain", "refused")
     assert isinstance(read(tmp_path), Workspace)
+
+
+def test_the_calendar_reaches_beyond_the_end_of_any_month() -> None:
+    for day in (date(2025, 1, 31), date(2025, 2, 28), date(2025, 12, 31), date(2026, 8, 31)):
+        now = datetime(day.year, day.month, day.day, 23, tzinfo=UTC)
+        calendar = service.calendar_at(now)
+        assert calendar.next(calendar.next(calendar.last_closed(now))) > day

@@ -26,7 +26,7 @@ from trainer.service.rows import ENTRIES
 from trainer.service.run_log import RowEnd, RowStatus
 from trainer.service.timetable import unasked
 
-LOOKED_BACK, LOOKED_AHEAD = timedelta(days=400), timedelta(days=30)
+LOOKED_BACK, LOOKED_AHEAD = timedelta(days=400), timedelta(days=62)  # from the first of the month
 NEWS = ("retrain", "challenge")  # whose good end a person hears of
 
 
