@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,10 +14,11 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from execution.brokers.asking import REPEATS, tame
+from execution.brokers.asking import LONGEST_WAIT_SECONDS, PATIENCE, REPEATS, tame
+from execution.brokers.listings import AlpacaListings
 from execution.brokers.market_data import AlpacaData, Keys, _Bars, read_keys
 from execution.brokers.rate_limit import TokenBucket
-from execution.brokers.reported import ReportedAction, ReportedBar
+from execution.brokers.reported import ReportedAction, ReportedAsset, ReportedBar
 from execution.brokers.transport import GuardedTransport
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from tests.fakes.bundles import weekdays
@@ -49,6 +50,7 @@ class Answers(BaseAdapter):
     answers: Sequence[tuple[int, object] | Exception]
     asked: int = 0
     query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         answer = self.answers[min(self.asked, len(self.answers) - 1)]
@@ -59,6 +61,7 @@ class Answers(BaseAdapter):
         response = requests.Response()
         response.status_code, response.request, response.url = answer[0], request, request.url or ""
         response._content = json.dumps(answer[1]).encode()
+        response.headers.update(self.headers if answer[0] != 200 else {})
         return response
 
     def close(self) -> None:
@@ -263,3 +266,55 @@ def test_a_client_whose_repeats_cannot_be_switched_off_is_not_used() -> None:
     del client._session
     with pytest.raises(InvariantBroken, match="cannot be held to time-outs"):
         tame(client, GuardedTransport(TokenBucket(180, 20, Standing()), Answers([])))
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"X-RateLimit-Reset": str(int(Standing().now().timestamp()) + 40)}, 40.0),
+        ({"Retry-After": "86400"}, LONGEST_WAIT_SECONDS),
+        ({"Retry-After": "Tue, 02 Jun 2025 22:01:00 GMT"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_who_has_patience_waits_as_long_as_a_429_asks_for_and_no_longer_than_a_minute_and_a_half(
+    headers: Mapping[str, str], waited: float
+) -> None:
+    """A date, or nothing at all, asks for no number of seconds: then it waits as after any failure."""
+    adapter, clock = Answers([*[(429, {})] * 5, told(BAR)], headers=headers), Standing()
+    source = AlpacaData("http://127.0.0.1:9", Keys("k", "s"), clock, adapter=adapter, patience=PATIENCE)
+    assert len(ask(source)) == 1 and adapter.asked == 6
+    assert all(wait >= waited and wait <= LONGEST_WAIT_SECONDS for wait in clock.waits) and len(clock.waits) == 5
+
+
+def test_patience_ends() -> None:
+    adapter = Answers([(429, {})])
+    source = AlpacaData("http://127.0.0.1:9", Keys("k", "s"), Standing(), adapter=adapter, patience=2)
+    with pytest.raises(BrokerUnreachable, match=f"after {REPEATS + 3} requests"):
+        ask(source)
+
+
+def test_monthly_bars_are_asked_for_from_the_first_of_the_month() -> None:
+    source, adapter, _ = data(told({**BAR, "t": "2025-06-01T04:00:00Z"}))
+    found = source.months(["AAA"], DAY, DAY, weekdays(date(2025, 5, 1), 60))
+    assert [row.day for row in found] == [date(2025, 6, 1)]
+    assert "timeframe=1Month" in adapter.query and "start=2025-06-01" in adapter.query
+
+
+def test_every_change_of_a_symbol_is_asked_for_without_naming_one() -> None:
+    change = {"old_symbol": "FB", "new_symbol": "META", "process_date": "2022-06-09"}
+    source, adapter, _ = data((200, {"corporate_actions": {"name_changes": [change, change]}, "next_page_token": None}))
+    assert source.name_changes(date(2022, 1, 1), DAY) == [ReportedAction("symbol_change", "FB", date(2022, 6, 9), new_symbol="META")]
+    assert "types=name_change" in adapter.query and "symbols=" not in adapter.query
+
+
+def test_the_list_of_assets_has_active_and_inactive_ones_and_an_answer_without_a_symbol_is_none() -> None:
+    active = {"symbol": "AAA", "name": "Triple A Corp. Common Stock", "exchange": "NYSE", "status": "active"}
+    adapter = Answers([(200, [active]), (503, {}), (200, [{**active, "symbol": "BBB", "name": None, "status": "inactive"}])])
+    found = AlpacaListings("http://127.0.0.1:9", Keys("k", "s"), Standing(), adapter=adapter).assets()
+    assert found == (ReportedAsset("AAA", "Triple A Corp. Common Stock", "NYSE", True), ReportedAsset("BBB", "", "NYSE", False))
+    with pytest.raises(BrokerUnreachable):
+        AlpacaListings("http://127.0.0.1:9", Keys("k", "s"), Standing(), adapter=Answers([(200, [{"name": "x"}])])).assets()
+    with pytest.raises(BadConfig, match="nowhere else"):
+        AlpacaListings("https://api.alpaca.markets", Keys("k", "s"), Standing())
