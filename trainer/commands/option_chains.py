@@ -143,7 +143,7 @@ def report(
     from trainer.options.research.observations import of_chains
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.options.surface.surface import surface_of
-    from trainer.reports.options import surface_report
+    from trainer.reports.options.pages import surface_report
 
     found = _chains(chains, root)
     surfaces = [surface for chain in found if (surface := surface_of(chain)).smiles]
@@ -186,7 +186,7 @@ def backtest(
     from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.options.surface.surface import surface_of
-    from trainer.reports.options import backtest_report, backtest_rows
+    from trainer.reports.options.pages import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")

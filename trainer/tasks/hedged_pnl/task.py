@@ -183,7 +183,7 @@ def _line(found: Mapping[str, Any]) -> str:
 
 
 def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:
-    from trainer.reports.option_plots import cumulative_profits
+    from trainer.reports.options.plots import cumulative_profits
 
     return {**of(known), "plots/hedged_profits.png": cumulative_profits(sessions, series)}
 

@@ -12,7 +12,8 @@ from trainer.options.backtest.engine import OptionBacktestConfig, OptionDay
 from trainer.options.chains.chain import DAYS_A_YEAR
 from trainer.options.surface.surface import Surface
 from trainer.options.surface.svi import jump_wings
-from trainer.reports import option_plots, page
+from trainer.reports import page
+from trainer.reports.options import plots
 from trainer.reports.page import Page, Table
 
 SURFACE_CAPTIONS = {
@@ -45,10 +46,10 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
     tables = (table, left_out) if shown.left_out else (table,)
     told = Page(f"Implied volatility of {shown.root}", rows, warnings, SURFACE_CAPTIONS, tables)
     drawn = {
-        "smiles.png": option_plots.smiles(shown),
-        "total_variance.png": option_plots.total_variance(shown),
-        "surface.png": option_plots.surface_map(shown),
-        "quality.png": option_plots.quality(surfaces),
+        "smiles.png": plots.smiles(shown),
+        "total_variance.png": plots.total_variance(shown),
+        "surface.png": plots.surface_map(shown),
+        "quality.png": plots.quality(surfaces),
     }
     return _files(told, drawn)
 
@@ -58,8 +59,8 @@ def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktest
     axis = days_array([one.day for one in days])
     parts = {name: _series(days, name) for name in ("gamma", "theta", "vega", "residual")}
     drawn = {
-        "marks.png": option_plots.marks(axis, _series(days, "mid"), _series(days, "liquidation")),
-        "parts.png": option_plots.profit_parts(axis, parts, _series(days, "gross")),
+        "marks.png": plots.marks(axis, _series(days, "mid"), _series(days, "liquidation")),
+        "parts.png": plots.profit_parts(axis, parts, _series(days, "gross")),
     }
     events = tuple((str(one.day), event) for one in days for event in one.events if not event.startswith(("opened", "closed")))
     tables = (Table("Expiries and exercises", ("day", "what"), events),) if events else ()
@@ -108,5 +109,5 @@ def _row(surface: Surface, place: int) -> tuple[str, ...]:
 
 
 def _files(told: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    plots = {f"plots/{name}": content for name, content in drawn.items()}
-    return {"report.md": page.markdown(told).encode(), "report.html": page.html(told).encode(), **plots}
+    drawn_at = {f"plots/{name}": content for name, content in drawn.items()}
+    return {"report.md": page.markdown(told).encode(), "report.html": page.html(told).encode(), **drawn_at}

@@ -1,0 +1,1 @@
+"""Reports of option research: pages and their pictures."""
