@@ -93,7 +93,7 @@ test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from 
 	$(BIN)/pytest -q tests/test_trainer/test_foundation.py
 
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
-	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py
+	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py tests/test_trainer/test_networks.py
 
 ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py \
 	orderpath.py one_word.py accepting.py recovery.py runner.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py) \

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FEATURES, SCORE = "features", "score"
 FATAL_ONLY = 4
-BLOCK_VALUES = 2**19
+BLOCK_VALUES = 2**17
 """Numbers that a network reads at once; layers of attention over patches hold some 25 numbers for each, several at a time."""
 ALIGNMENT = 64
 

@@ -23,6 +23,7 @@ from trainer.commands import (
     init,
     lineage,
     minutes,
+    models,
     option_chains,
     promotion,
     scoring,
@@ -51,6 +52,7 @@ download.register(app)
 bundles.register(app)
 scoring.register(app)
 training.register(app)
+models.register(app)
 search.register(app)
 backtest.register(app)
 promotion.register(app)

@@ -11,8 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
 
+from signals.bundle.proof import infer_in_child  # noqa: E402
 from signals.errors import FixInput, InvariantBroken, LearnerFailed, TooLittleHistory  # noqa: E402
 from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead  # noqa: E402
+from signals.inference import GraphMember  # noqa: E402
 from signals.market.bars import Floats  # noqa: E402
 from trainer.learners.averaged import AveragedModel  # noqa: E402
 from trainer.learners.base import FitDevice, Learner, Matrix  # noqa: E402
@@ -223,6 +225,17 @@ def test_every_body_on_windows_takes_every_head(name: str) -> None:
         assert outputs.shape == (64, head.width) and np.isfinite(outputs).all()
         assert not isinstance(head, QuantilesHead) or (np.diff(outputs, axis=1) >= 0.0).all()
         assert not isinstance(head, StudentTHead) or (outputs[:, 2] > 2.0).all()
+
+
+@pytest.mark.slow  # by `make families`
+def test_attention_over_patches_of_many_features_fits_into_the_memory_of_a_limited_child() -> None:
+    """Each of 38 features has 14 patches of 32 numbers: in blocks as large as those of other networks the child ran out of memory."""
+    windows = np.random.default_rng(0).normal(size=(400, 60, 38)).astype(np.float32)
+    learner = learner_named("patchtst", RecipeConfig.model_validate({"patchtst": {"epochs": 1, "batch_rows": 64}}), 1, FitDevice.CPU)
+    model = learner.fit(windows[:128], windows[:128, -1, 0].astype(np.float64), np.ones(128), tuple(f"f{n}" for n in range(38)))
+    member = GraphMember(model.to_onnx(), profile="sequence-1")
+    there = infer_in_child([member], {"features": windows})["score"]
+    assert np.abs(there[:, 0] - model.predict(windows)).max() <= 1e-6
 
 
 def test_the_mean_of_several_seeds_has_the_head_of_each() -> None:

@@ -30,6 +30,7 @@ from trainer.learners.trees import written
 LOG = logging.getLogger(__name__)
 APART = 5
 SENSITIVITY_ROWS, CHUNK_ROWS = 512, 4096
+PARTS = 64  # a sum of thousands of terms is rounded less in as many parts
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,18 @@ class SvmModel:
         return shares
 
     def to_onnx(self) -> bytes:
-        """Standardise, all squared distances by one matrix product, the kernel, and one more product."""
-        vectors = self.vectors.astype(np.float64)
+        """Standardise, all squared distances by one matrix product, the kernel, and one more product, summed in parts."""
+        size = -(-len(self.vectors) // PARTS)
+        vectors = np.pad(self.vectors.astype(np.float64), [(0, PARTS * size - len(self.vectors)), (0, 0)])
         constants = {
             **standardise_constants(self.mean.tolist(), self.scale.tolist()),
             "twice": (2.0 * self.g * vectors.T).astype(np.float32),
             "squares": (-self.g * np.square(vectors).sum(axis=1)).astype(np.float32),
             "minus_g": np.float32(-self.g),
             "axes": np.array([1], dtype=np.int64),
-            "dual": self.dual,
+            "parts": np.array([-1, PARTS, size], dtype=np.int64),
+            "first": np.array([0], dtype=np.int64),
+            "dual": np.pad(self.dual, [(0, PARTS * size - len(vectors)), (0, 0)]).reshape(PARTS, size, -1),
             "constant": self.constant,
         }
         nodes = [
@@ -140,7 +144,10 @@ class SvmModel:
             helper.make_node("Add", ["cross", "squares"], ["near"]),
             helper.make_node("Add", ["near", "own"], ["exponent"]),
             helper.make_node("Exp", ["exponent"], ["kernel"]),
-            helper.make_node("MatMul", ["kernel", "dual"], ["product"]),
+            helper.make_node("Reshape", ["kernel", "parts"], ["parted"]),
+            helper.make_node("Transpose", ["parted"], ["by_part"], perm=[1, 0, 2]),
+            helper.make_node("MatMul", ["by_part", "dual"], ["products"]),
+            helper.make_node("ReduceSum", ["products", "first"], ["product"], keepdims=0),
             helper.make_node("Add", ["product", "constant"], ["score"]),
         ]
         return written(nodes, len(self.names), len(self.constant), constants)
