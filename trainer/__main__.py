@@ -30,6 +30,7 @@ from trainer.commands import (
     search,
     service,
     stacking,
+    stages,
     training,
 )
 from trainer.commands.defaults import defaults, is_a_person_there
@@ -58,6 +59,7 @@ backtest.register(app)
 promotion.register(app)
 lineage.register(app)
 stacking.register(app)
+stages.register(app)
 frontier.register(app)
 option_chains.register(app)
 service.register(app)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from signals.errors import FixInput
+from signals.minutes.hours import Hours
+from signals.sleeves.bars import Strategy
 from signals.text.console import aligned, emit
 from signals.text.documents import to_json
 from signals.text.progress import progress
@@ -34,6 +37,16 @@ def train(
     start: options.Start = None,
     end: options.End = None,
     symbols: options.Symbols = "",
+    symbol: Annotated[str, typer.Option(help="The one name of a sleeve of minutes.", show_default="the dataset's only one")] = "",
+    timeframe: Annotated[int | None, typer.Option(help="Minutes of a decision's bar.", show_default="the recipe's")] = None,
+    strategy: Annotated[
+        Strategy | None, typer.Option(help="What a decision sees of the ladder of timeframes.", show_default="the recipe's")
+    ] = None,
+    hours: Annotated[Hours | None, typer.Option(help="Hours of a session that are used.", show_default="the exchange's own")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Bars of a decision's horizon, as --k.", show_default="the recipe's")] = None,
+    barriers: Annotated[
+        int | None, typer.Option(help="Search barriers on the training part, this many trials.", show_default="the recipe's")
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="A recipe that is ready to use: small, the starter, minutes on any machine.", show_default=False)
     ] = "",
@@ -75,6 +88,7 @@ def train(
     the task: the sleeve risk forecasts volatilities, and drawdowns next to them.
 
     Example: trainer train --sleeve equities_xs
+    Example: trainer train --sleeve bars --symbol GEN --timeframe 5 --strategy indicators --horizon 20
     Example: trainer train --preset small
     """
     # Imported here: learners and plots take seconds to load, and every other command does without them.
@@ -96,11 +110,13 @@ def train(
     chosen = overridden(
         ready or (read_config(config, recipe) if config else recipe.config),
         label=label,
-        k=k,
+        k=horizon or k,
         groups=folds,
         embargo_sessions=embargo,
         learner=learner,
         seeds=seeds,
+        minutes={"timeframe": timeframe, "strategy": strategy, "hours": hours},
+        search=barriers,
     )
     run = run or new_folder(context, "--run", sleeve, chosen.learner, chosen.fingerprint()[:8])
     request = TrainingRequest(
@@ -108,7 +124,7 @@ def train(
         run=run,
         start=start,
         end=end,
-        symbols=options.names_in(symbols),
+        symbols=(symbol,) if symbol else options.names_in(symbols),
         seed=seed,
         workers=workers,
         code_version=code_version("trainer"),
@@ -162,6 +178,8 @@ def overridden(
     embargo_sessions: int | None,
     learner: str | None = None,
     seeds: int | None = None,
+    minutes: Mapping[str, object] = {},
+    search: int | None = None,
 ) -> RecipeConfig:
     """Return `config` with what the command line names; values are checked as a file's would be."""
     from trainer.tasks.recipes import config_of
@@ -174,12 +192,18 @@ def overridden(
     if seeds is not None:
         document["seeds"] = seeds
     for section, key, value in (
+        *(("minutes", key, value) for key, value in minutes.items()),
+        ("label", "search", search),
         ("label", "kind", label),
         ("label", "k", k),
         ("cpcv", "groups", groups),
         ("cpcv", "embargo_sessions", embargo_sessions),
     ):
         if value is not None:
+            if document[section] is None:
+                raise FixInput(
+                    f"the recipe reads no minutes, so it has no {key}", where=f"--{key}", fix="Leave it out, or take --sleeve bars"
+                )
             document[section][key] = value
     return config_of(document, where="the command line")
 

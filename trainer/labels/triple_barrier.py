@@ -59,14 +59,25 @@ class BarrierLabels:
             0.4 (1 - life / patience) + 0.4 (1 - adverse move / other barrier) + 0.2 favourable move / own barrier
 
         where the moves are the largest during the life of the trade, seen from the side on which it ended.
+    outcome : float64, shape (T, N)
+        That figure itself.
     """
 
     labels: Labels
     side: NDArray[np.int8]
     quality: Floats
+    outcome: Floats
 
 
-def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterable[Action] = ()) -> BarrierLabels:
+def triple_barrier_labels(
+    bars: Bars,
+    barriers: Barriers,
+    *,
+    delistings: Iterable[Action] = (),
+    unit: Floats | None = None,
+    until: NDArray[np.int64] | None = None,
+    is_tie_nothing: bool = False,
+) -> BarrierLabels:
     """Label every eligible name of every session.
 
     Parameters
@@ -75,6 +86,12 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     barriers : Barriers
     delistings : iterable of Action
         A name that is delisted while held, or while its exit is awaited, ends there, at its cash payout.
+    unit : float64, shape (T, N), optional
+        Of distances, as a share of the close of t, in the place of the returns' deviation.
+    until : int64, shape (T,), optional
+        Last row at which a trade of t may end, at its close: a session's last bar. Where that is t itself there is no label.
+    is_tie_nothing : bool
+        Both barriers in one bar are side 0 at its close: a stop for a trade either way. Else they are the stop.
 
     Returns
     -------
@@ -88,8 +105,11 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     sigma = trailing_volatility(bars.total_return, barriers.window)
     entry = np.full(shape, np.nan)
     entry[:-1] = opens[1:]
+    if unit is not None:
+        sigma = unit * closes / entry
+    limit = np.full(shape[0], shape[0]) if until is None else until
     upper, lower = entry * (1.0 + barriers.profit * sigma), entry * (1.0 - barriers.stop * sigma)
-    waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0)
+    waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0) & (limit > np.arange(shape[0]))[:, None]
     value, side, ends = np.full(shape, np.nan), np.zeros(shape, dtype=np.int8), np.full(shape, -1, dtype=np.int64)
     lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
     leaving = {gone.column: gone for gone in departures(bars, delistings)}
@@ -106,6 +126,11 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
         touched &= not is_late
         done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
         price = np.where(touched, level, opens[ahead] if is_late else closes[ahead])
+        if is_tie_nothing:
+            tie = touched & (lows[ahead] <= lower[now]) & (highs[ahead] >= upper[now]) & ((level == lower[now]) | (level == upper[now]))
+            price, hit = np.where(tie, closes[ahead], price), np.where(tie, 0, hit).astype(np.int8)
+        is_over = waiting[now] & (np.arange(shape[0] - step) + step >= limit[now])[:, None]
+        price, done = np.where(is_over & ~has, last_price[ahead], price), done | is_over
         if step == last_step:
             done, price = waiting[now], np.where(has, price, last_price[ahead])
         value[now] = np.where(done, price / entry[now] - 1.0, value[now])
@@ -124,7 +149,8 @@ def triple_barrier_labels(bars: Bars, barriers: Barriers, *, delistings: Iterabl
     is_up = np.where(side == 0, value > 0.0, side > 0)
     life = np.minimum(ends - np.arange(shape[0])[:, None], barriers.max_sessions) / barriers.max_sessions
     quality = 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
-    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side, _by_rank(np.where(ends >= 0, quality, np.nan)))
+    quality = np.where(ends >= 0, quality, np.nan)
+    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side, _by_rank(quality), quality)
 
 
 def _by_rank(values: Floats) -> Floats:

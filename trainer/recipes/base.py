@@ -20,6 +20,7 @@ from trainer.learners.base import FitDevice, Learner
 from trainer.learners.row import ONE_SCORE
 from trainer.learners.table import LEARNERS, Parameters, gives_log_odds, learner_named
 from trainer.recipes.leak_limits import LeakConfig
+from trainer.recipes.minutes import MinutesConfig
 from trainer.recipes.space import SearchConfig
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class RecipeConfig(Parameters):
     `seeds` models are fitted wherever one is, each with a seed of its own, and averaged; a search's trials and learners
     without chance (ridge, logistic) fit one.
     `sleeve` is the one that the recipe is for, empty where whoever reads it says so; it changes no fingerprint either, for a
-    trial names its sleeve by itself. `view` is how a sample looks to the learner.
+    trial names its sleeve by itself. `view` is how a sample looks to the learner; `minutes` what a sleeve of minutes sees.
     `cadence` says how often `trainer run` trains its lineage again, the service's own where it is empty; it changes no fingerprint.
     `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
     learned, so it changes no fingerprint; a training asks that the study be on record.
@@ -96,14 +97,16 @@ class RecipeConfig(Parameters):
     cadence: Literal["", "nightly", "weekly", "manual"] = Field(default="", exclude=True)
     sleeve: str = Field(default="", exclude=True)
     view: Annotated[View, BeforeValidator(_of_document)] = TABLE
+    minutes: MinutesConfig | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 over the canonical JSON of `identity`."""
         return RecipeConfig.hash_of(self.identity())
 
     def identity(self) -> dict[str, Any]:
-        """Return every value but the study, and the view where it is not the table: recipes from before views keep their hash."""
-        left_out = ("study", *(["view"] if self.view == TABLE else []))
+        """Return every value but the study, and view and minutes where they are table and none: earlier recipes keep their hash."""
+        is_default = {"view": self.view == TABLE, "minutes": self.minutes is None}
+        left_out = ("study", *(name for name, holds in is_default.items() if holds))
         return {key: value for key, value in self.document().items() if key not in left_out}
 
     def document(self) -> dict[str, Any]:

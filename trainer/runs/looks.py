@@ -36,7 +36,7 @@ class Look:
 def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
     """Return the look at all that a training or a comparison shows: the open rows, to the end of their labels."""
     shown, _ = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
-    days = (str(shown.sessions[shown.t0.min()]), str(shown.sessions[shown.t1.max()]))
+    days = [str(shown.sessions[row].astype("datetime64[D]")) for row in (shown.t0.min(), shown.t1.max())]
     return Look(command, sleeve, model, *days)
 
 

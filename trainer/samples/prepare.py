@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+
+import numpy as np
 
 from signals.audit.extremes import unsettled
 from signals.features.market import market_return
 from signals.features.panel import FeaturePanel
+from signals.sleeves.bars import BarsSleeve
+from signals.sleeves.base import Sleeve
 from trainer.labels.weights import reweighted
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.beside import with_other_datasets
+from trainer.samples.intraday import read_intraday, split_of
 from trainer.samples.samples import Samples, samples
 from trainer.samples.source import TrainingBars, read_source
+
+Stage = Callable[[str, Mapping[str, object]], None]
+
+
+def unwatched(stage: str, figures: Mapping[str, object]) -> None:
+    """Drop what a stage says of itself."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +41,29 @@ class Range:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """The source, its features, and one row per session and name that has both features and label."""
+    """The source, its features, and one row per session and name that has both features and label.
+
+    `sleeve` and `config` are as the data settle them, `settled` is what they settled, for the evidence.
+    """
 
     source: TrainingBars
     panel: FeaturePanel
     rows: Samples
+    sleeve: Sleeve
+    config: RecipeConfig
+    settled: Mapping[str, object] = field(default_factory=dict)
 
 
-def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
-    """Read, compute features and labels, and weigh the rows.
+def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = unwatched) -> Material:
+    """Read, compute features and labels, and weigh the rows; `stage` is told of what is done, with its figures.
 
     Raises
     ------
     FixInput, DataNotUsable
         The range is no range of the dataset, too short, or holds a RED session.
     """
+    if isinstance(recipe.sleeve, BarsSleeve):
+        return _of_minutes(recipe, recipe.sleeve, config, chosen, stage)
     source = read_source(
         chosen.data,
         start=chosen.start,
@@ -54,10 +74,37 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range) -> Material:
     )
     source = replace(source, bars=with_other_datasets(recipe.sleeve, source.bars, chosen.data, source.manifest))
     panel = recipe.sleeve.panel(source.bars)
+    return Material(source, panel, _rows(recipe, config, source, panel), recipe.sleeve, config)
+
+
+def _of_minutes(recipe: Recipe, sleeve: BarsSleeve, config: RecipeConfig, chosen: Range, stage: Stage) -> Material:
+    """Do the same for one instrument's minutes: barriers, seal and embargo are settled by the data."""
+    found = read_intraday(sleeve, config, chosen.data, chosen.symbols, (chosen.start, chosen.end), chosen.version)
+    minutes, bars = found.minutes, found.bars
+    panel, snapshot = found.panel, found.manifest.snapshot_id
+    first, last = (str(minutes.sessions[place]) for place in (0, -1))
+    stage("ingest", {"snapshot": snapshot, "symbol": minutes.symbol, "sessions": len(minutes.sessions), "length": minutes.length})
+    stage("clean", {"traded": float(minutes.traded.mean()), "minutes": int(np.isfinite(minutes.close).sum())})
+    stage("sessions", {"first": first, "last": last, "hours": str(found.sleeve.hours)})
+    stage("features", {"count": len(panel.names), "decisions": len(bars.sessions), "missing": float(np.isnan(panel.values).mean())})
+    stage("regime", {"decisions_in_the_warm_up": int((~panel.eligible).sum())})
+    stage("ladder", {"rungs": list(found.sleeve.rungs), "strategy": str(found.sleeve.strategy)})
+    source = TrainingBars(found.manifest, bars, (), 0)
+    stage("label", {"before_search": recipe.task.shares(bars, found.config)})
+    config, settled = recipe.task.settled(bars, found.config)
+    stage("optimise", settled)
+    rows = _rows(recipe, config, source, found.panel)
+    stage("relabel", {"rows": len(rows), "after_search": recipe.task.shares(bars, config)})
+    config = config.model_copy(update={"cpcv": split_of(config, minutes, rows.t0)})
+    stage("split", config.cpcv.model_dump())
+    return Material(source, found.panel, rows, found.sleeve, config, settled)
+
+
+def _rows(recipe: Recipe, config: RecipeConfig, source: TrainingBars, panel: FeaturePanel) -> Samples:
     task = recipe.task
     labels = task.labels(source.bars, config, source.actions)
     doubted = unsettled(source.bars) if task.leaves_doubted_out else None
     rows = samples(panel, labels, first=source.first_row, doubted=doubted, min_names=task.min_names, view=config.view)
     market = market_return(source.bars.total_return, source.bars.eligible)
     weight = reweighted(rows.weight, rows.t0, rows.t1, rows.column, config.weighting, market)
-    return Material(source, panel, replace(rows, weight=weight))
+    return replace(rows, weight=weight)

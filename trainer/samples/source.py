@@ -107,7 +107,7 @@ def refuse_red(folder: Path, manifest: Manifest, first: date, last: date) -> Non
 def accepted(source: TrainingBars) -> list[dict[str, str]]:
     """RED sessions that the source holds as missing by a person's word, for evidence: session, audit, reason."""
     manifest = source.manifest
-    first, last = (day.astype(object) for day in source.bars.sessions[[source.first_row, -1]])
+    first, last = (day.astype("datetime64[D]").astype(object) for day in source.bars.sessions[[source.first_row, -1]])
     pairs = [(audit, manifest.waiver(audit)) for audit in _red(manifest, first, last)]
     return [
         {"session": str(audit.session), "audit": "; ".join(audit.reasons), "reason": waiver.reason}

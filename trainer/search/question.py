@@ -74,9 +74,14 @@ def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[st
         "spec_hash": recipe.sleeve.spec_hash,
         "snapshot_id": source.manifest.snapshot_id,
         "symbols": list(open_rows.symbols),
-        "first": str(open_rows.sessions[open_rows.t0.min()]),
-        "last": str(open_rows.sessions[open_rows.t0.max()]),
+        "first": day_of(open_rows, int(open_rows.t0.min())),
+        "last": day_of(open_rows, int(open_rows.t0.max())),
     }
+
+
+def day_of(rows: Samples, row: int) -> str:
+    """ISO date of a row of the samples' axis, which may hold days or moments."""
+    return str(rows.sessions[row].astype("datetime64[D]"))
 
 
 def trial_key(data: Mapping[str, object], config: RecipeConfig, seed: int, device: FitDevice) -> str:

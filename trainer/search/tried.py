@@ -17,7 +17,7 @@ from trainer.samples.samples import Samples, seal_holdout
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.question import BARS_KEY, PROVED, OneTrial, Series, asked, begin, data_of, end
+from trainer.search.question import BARS_KEY, PROVED, OneTrial, Series, asked, begin, data_of, day_of, end
 from trainer.search.run import Arena, Found, SearchPlan, search
 from trainer.search.trial import sharpe_of
 from trainer.validation.splits.oof import Step
@@ -80,7 +80,7 @@ def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, stud
     """
     history = store.known(data)
     history.require(study)
-    first, last = str(rows.sessions[rows.t0.min()]), str(rows.sessions[rows.t1.max()])
+    first, last = day_of(rows, int(rows.t0.min())), day_of(rows, int(rows.t1.max()))
     counted = counting(history, (str(question.identity["sleeve"]),), first, last)
     document = EvidenceTrials(
         **vars(judge(SearchEvidence(chosen, counted, shared))),

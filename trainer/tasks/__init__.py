@@ -1,6 +1,7 @@
 """Tasks: what is learned, and how it is judged. `TASKS` is the register."""
 
 from signals.plugins import PluginTable
+from trainer.tasks.barrier_classes.task import BARRIER_CLASSES
 from trainer.tasks.base import Task
 from trainer.tasks.hedged_pnl.task import HEDGED_PNL
 from trainer.tasks.rank_return.task import RANK_RETURN
@@ -11,5 +12,5 @@ from trainer.tasks.volatility.task import VOLATILITY
 TASKS: PluginTable[Task] = PluginTable(
     "trademl.tasks",
     Task,  # type: ignore[type-abstract]  # only asked whether a plug-in is one
-    {task.name: task for task in (RANK_RETURN, VOLATILITY, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL)},
+    {task.name: task for task in (RANK_RETURN, VOLATILITY, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL, BARRIER_CLASSES)},
 )

@@ -149,6 +149,14 @@ class Task(ABC):
         """How often `judge` calls `step`."""
         return 0
 
+    def settled(self, bars: Bars, config: RecipeConfig) -> tuple[RecipeConfig, Mapping[str, object]]:
+        """Return the recipe with what its training part settles before labels are made, and what is to be said of that."""
+        return config, {}
+
+    def shares(self, bars: Bars, config: RecipeConfig) -> Mapping[str, float]:
+        """Return the shares of the labels' classes, for whoever looks at a stage."""
+        return {}
+
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what the sealed sessions show of scores, shape (n,), NaN where a row is not sealed; of tasks without a book."""
         raise InvariantBroken(f"the task {self.name} is judged by its book")

@@ -15,10 +15,13 @@ import yaml
 from signals.config import parse, read_mapping
 from signals.errors import BadConfig, FixInput
 from signals.sleeves import SLEEVES
+from signals.sleeves.bars import BarsSleeve
+from signals.sleeves.base import Sleeve
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
 from trainer.runs.evidence import Evidence
+from trainer.samples.intraday import shaped
 from trainer.tasks import TASKS
 from trainer.tasks.base import Task
 
@@ -77,7 +80,7 @@ def agreed(recipe: Recipe, config: RecipeConfig, device: FitDevice = FitDevice.A
     FixInput
         The task has not what is wished.
     """
-    found = replace(recipe, task=task_of(config), config=config)
+    found = replace(recipe, sleeve=_shaped(recipe.sleeve, config), task=task_of(config), config=config)
     if wishes and not found.task.is_traded:
         raise FixInput(f"the task {found.task.name} has no {', '.join(wishes)}", where=wishes[0], fix="Leave it out")
     require_agreement(found, device)
@@ -122,7 +125,9 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     config, task, sleeve = recipe.config, recipe.task, recipe.sleeve
     can, learner, head = capabilities_of(config.learner, config), config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
+    reads_minutes = isinstance(sleeve, BarsSleeve)
     faults = (
+        (reads_minutes != (config.minutes is not None), f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
         (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),
@@ -132,6 +137,11 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     for is_fault, sentence in faults:
         if is_fault:
             raise BadConfig(sentence, where="the recipe", fix="Change one of the two")
+
+
+def _shaped(sleeve: Sleeve, config: RecipeConfig) -> Sleeve:
+    """Return a sleeve of minutes as the recipe wants it."""
+    return shaped(sleeve, config.minutes) if isinstance(sleeve, BarsSleeve) and config.minutes is not None else sleeve
 
 
 def _task(kind: object, where: str) -> Task:

@@ -83,5 +83,5 @@ def _holdout(proof: Proof) -> Holdout | None:
 
 
 def _day(rows: Samples, row: int) -> str:
-    day: date = rows.sessions[row].astype(object)
+    day: date = rows.sessions[row].astype("datetime64[D]").astype(object)
     return day.isoformat()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.market.bars import Floats
+from signals.minutes.decisions import DecisionBars
 from signals.monitoring.drift import reference
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
@@ -25,6 +26,8 @@ from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, Retraining
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.runs.settings import TrainedRange, TrainingSettings
+from trainer.runs.stages import STAGES, Stages
+from trainer.samples.intraday import evenings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search import store
@@ -35,7 +38,7 @@ from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
 from trainer.training.evidence import evidence
 from trainer.validation.book import next_opens
-from trainer.validation.proof import fits, prove
+from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step, fit_all
 
 FINAL_FITS = 2
@@ -93,7 +96,8 @@ class TrainingRequest:
 def steps(config: RecipeConfig, *, trials: int = 0, is_explained: bool = False) -> int:
     """How often `train` calls `step` at most."""
     searching = search_steps(config, trials) if trials else 0
-    return fits(config.cpcv) + FINAL_FITS + task_of(config).steps(config) + searching + (config.cpcv.groups if is_explained else 0)
+    staged = 0 if config.minutes is None else len(STAGES)
+    return staged + fits(config.cpcv) + FINAL_FITS + task_of(config).steps(config) + searching + (config.cpcv.groups if is_explained else 0)
 
 
 def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: Step) -> Evidence:
@@ -122,7 +126,9 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     refuse_existing(request.run)
     wishes = {"--trials": request.search, "--importance": request.importance, "--second-vendor": request.second}
     recipe = agreed(recipe, config, request.device, tuple(option for option, wish in wishes.items() if wish))
-    material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols))
+    stages = Stages(request.run, step)
+    material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols), stages)
+    recipe, config = replace(recipe, sleeve=material.sleeve, config=material.config), material.config
     store.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
     checkpoints = request.run.with_name(f"{request.run.name}.checkpoints")
@@ -138,16 +144,39 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
         lineage=request.lineage,
     )
     begin(request.data, question)
-    proof = prove(material.rows, learner, config.cpcv, workers=request.workers, step=step)
+    proof = _proof(material, learner, config, request, stages, question.key, step)
     fitted = _fit(material.rows, proof.rows, learner, step)
     case = TrainingCase(recipe, config, request, material, learner, proof, fitted, question, step, shared)
     found = recipe.task.judge(case)
     known = evidence(case, found)
     files = {**_files(case, found, known), **found.files, **found.report(known)}
+    if config.minutes is not None:
+        stages("report", {"files": len(files), "warnings": len(known.warnings)})
+        files |= stages.files()
     looks.record(request.data, looks.of_rows("train", recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv))
     write_run(request.run, files)
     shutil.rmtree(checkpoints, ignore_errors=True)
+    stages.close()
     return known
+
+
+def _proof(
+    material: Material, learner: Learner, config: RecipeConfig, request: TrainingRequest, stages: Stages, key: str, step: Step
+) -> Proof:
+    """Prove; a training on minutes that broke off goes on from what it had proved."""
+
+    def proved() -> Proof:
+        return prove(material.rows, learner, config.cpcv, workers=request.workers, step=step)
+
+    if config.minutes is None or config.cpcv.long_embargo_sessions:
+        return proved()
+    rows, cpcv = material.rows, config.cpcv
+    stages("scale", {"by": "the learner, on the rows of each fit", "view": config.view.kind})
+    stages("dataset", {"rows": len(rows), "decisions_of": int(rows.t1.max()) + 1, "weight_of_the_heaviest": float(rows.weight.max())})
+    found = stages.proved(rows, cpcv.holdout_sessions, cpcv.embargo_sessions, key, proved)
+    open_rows, leaks = len(found.rows), int(found.oof.leaks.sum())
+    stages("validate", {"open_rows": open_rows, "splits": len(found.oof.leaks), "leaks": leaks, "models": fits(cpcv)})
+    return found
 
 
 def _chosen(
@@ -188,6 +217,8 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
     )
     groups, rows, head = case.config.cpcv.groups, case.material.rows, case.recipe.task.head_of(case.config)
     history = artefacts.unseen_history(case.material.panel, case.material.rows, case.proof.rows, found.unseen, groups)
+    if isinstance(bars := case.material.source.bars, DecisionBars):
+        history = evenings(bars, *history)
     return {
         "model.onnx": case.fitted.exported.onnx,
         "model.txt": case.fitted.model.to_text().encode(),

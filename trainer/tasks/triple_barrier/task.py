@@ -8,7 +8,7 @@ the log loss is that of profit against stop, next to the base rate's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,19 +17,18 @@ from pydantic import Field
 
 from signals.heads import ClassesHead, Head
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
+from signals.market.bars import Bars
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
-from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.numbered import Numbered
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence
-from trainer.samples.samples import Samples
 from trainer.tasks.base import TaskFindings, TrainingCase
 from trainer.tasks.rank_return.task import RankReturn
-from trainer.validation.calibration import fit_platt, log_loss
-from trainer.validation.probabilities import halves
+from trainer.validation.classes import class_figures
 
 CLASSES = ClassesHead(("stop", "time", "profit"))
 
@@ -57,42 +56,6 @@ class BarrierRecipe(RecipeConfig):
     """A recipe whose label is a triple barrier."""
 
     label: BarrierLabel = BarrierLabel()
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """A learner of classes, to which the sides -1, 0 and 1 are their numbers, from the worst to the best."""
-
-    learner: Learner
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
-
-    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
-        """Fit on rows float32 (n, F); targets are sides."""
-        return self.learner.fit(features, target + 1.0, weight, names, sessions)
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """How trades ended, as shares of the open rows, and the log loss of profit against stop.
-
-    The losses are those of a map of the score that was fitted on the earlier half of the sessions, judged on the later one,
-    and of the base rate of the earlier half; NaN where either half lacks one of the two.
-    """
-
-    profit: float
-    stop: float
-    time: float
-    log_loss: float = float("nan")
-    base_log_loss: float = float("nan")
-
-    @property
-    def is_skilled(self) -> bool:
-        """Whether the score tells profit from stop better than the base rate does."""
-        return self.log_loss < self.base_log_loss
 
 
 class TripleBarrier(RankReturn):
@@ -129,19 +92,6 @@ class TripleBarrier(RankReturn):
     def beside(self, known: Evidence) -> Lines:
         """Lines about the classes."""
         return class_rows(known.others)
-
-
-def class_figures(rows: Samples, scores: Floats) -> ClassFigures:
-    """Return the figures of the classes, which are the rows' targets, and of scores of rows unseen, shape (n,)."""
-    profit, stop, time = (float(np.mean(rows.target == side)) for side in (1.0, -1.0, 0.0))
-    touched = rows.target != 0.0
-    early, late = (half & touched for half in halves(rows))
-    came = (rows.target > 0.0).astype(np.float64)
-    if any(not 0.0 < float(came[half].mean() if half.any() else 0.0) < 1.0 for half in (early, late)):
-        return ClassFigures(profit, stop, time)
-    said = fit_platt(scores[early], came[early]).probability(scores[late])
-    base = np.full(int(late.sum()), came[early].mean())
-    return ClassFigures(profit, stop, time, log_loss(came[late], said), log_loss(came[late], base))
 
 
 def class_rows(others: Mapping[str, Any]) -> Lines:

@@ -1,0 +1,45 @@
+"""The part of a recipe that says what a decision sees of one instrument's minutes."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from signals.config import Config
+from signals.minutes.hours import Hours
+from signals.minutes.ladder import RUNGS
+from signals.sleeves.bars import TABLE, Strategy
+
+
+class MinutesConfig(Config):
+    """What a decision sees.
+
+    Attributes
+    ----------
+    timeframe : int
+        Minutes of a decision's bar, a rung of the ladder.
+    strategy : Strategy
+    hours : Hours or None
+        None is the exchange's own: regular hours of New York, all hours elsewhere.
+    indicators : tuple of str
+        Of the training timeframe, names of the catalogue.
+    length, session_minutes : int or None
+        Of a bar as it comes in, and of a session of the usual length; None is what the data say.
+    test_share : float
+        Of the history that is sealed; 0 leaves `cpcv` as it is written. With it the embargo is min(1440 bars, 5 sessions), and
+        1440 where a session has 24 hours.
+    """
+
+    timeframe: int = 5
+    strategy: Strategy = Strategy.SINGLE
+    hours: Hours | None = None
+    indicators: tuple[str, ...] = TABLE
+    length: int | None = Field(default=None, ge=1)
+    session_minutes: int | None = Field(default=None, ge=1)
+    test_share: float = Field(default=0.15, ge=0.0, lt=0.5)
+
+    @field_validator("timeframe")
+    @classmethod
+    def _is_a_rung(cls, minutes: int) -> int:
+        if minutes not in RUNGS:
+            raise ValueError(f"a timeframe is one of {', '.join(str(rung) for rung in RUNGS)} minutes")
+        return minutes

@@ -1,0 +1,91 @@
+"""The stages of a training on minutes: what each of them found, written as soon as it is known, beside the run folder.
+
+`<run>.stages/NN_<stage>.json` holds a stage's figures, `proof_<key>.npz` the scores that a broken-off training had; the same
+question takes them up again, another one does not know them. A finished run keeps the figures in its folder `stages`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from signals.errors import FixInput
+from signals.files import write_atomic
+from signals.text.strict_json import loads
+from trainer.runs.documents import canonical_json
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.validation.proof import Proof
+from trainer.validation.splits.oof import OutOfFold
+
+STAGES = (
+    *("ingest", "clean", "sessions", "features", "regime", "ladder", "label"),
+    *("optimise", "relabel", "split", "scale", "dataset", "validate", "report"),
+)
+FOLDER = "stages"
+
+
+class Stages:
+    """What is done of one training; called with a stage and its figures.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder that will be written.
+    step : callable
+        Told of each stage.
+    """
+
+    def __init__(self, run: Path, step: Callable[[str], None]) -> None:
+        self.folder, self._step = run.with_name(f"{run.name}.{FOLDER}"), step
+
+    def __call__(self, stage: str, figures: Mapping[str, object]) -> None:
+        """Write down what a stage found."""
+        number = STAGES.index(stage) + 1
+        write_atomic(self.folder / f"{number:02d}_{stage}.json", canonical_json({"stage": stage, "number": number, **figures}))
+        self._step(f"stage {number} of {len(STAGES)}: {stage}")
+
+    def proved(self, rows: Samples, holdout: int, embargo: int, key: str, make: Callable[[], Proof]) -> Proof:
+        """Return the proof that a broken-off training of the same question had, else make and keep it."""
+        path = self.folder / f"proof_{key}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as held:
+                oof = OutOfFold(held["scores"], held["train_rows"], held["leaks"])
+                return Proof(*seal_holdout(rows, holdout, embargo), oof, None, held["walk_forward"])
+        proof, buffer = make(), io.BytesIO()
+        oof = proof.oof
+        np.savez(buffer, scores=oof.scores, train_rows=oof.train_rows, leaks=oof.leaks, walk_forward=proof.walk_forward)
+        write_atomic(path, buffer.getvalue())
+        return proof
+
+    def files(self) -> dict[str, bytes]:
+        """Return the figures as files of the run."""
+        return {f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(self.folder.glob("*.json"))}
+
+    def close(self) -> None:
+        """Drop what stands beside the run: it is in the run now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def read_stages(run: Path) -> list[dict[str, object]]:
+    """Figures of every stage that is done, of a finished run or of one that is under way, in their order.
+
+    Raises
+    ------
+    FixInput
+        There are none, or one cannot be read.
+    """
+    folder = run / FOLDER if run.exists() else run.with_name(f"{run.name}.{FOLDER}")
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(dict(loads(path.read_bytes(), decimals=float)))
+        except (ValueError, json.JSONDecodeError) as error:
+            raise FixInput("the stage cannot be read", where=str(path), fix="Train again") from error
+    if not found:
+        raise FixInput("no stage of this run is known", where=str(folder), fix="Name a run of a sleeve of minutes")
+    return found

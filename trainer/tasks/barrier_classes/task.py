@@ -1,0 +1,253 @@
+"""Labels, evaluator and report of the task `barrier_classes`.
+
+A decision at the END of a bar enters at the next open; up and down barriers are average true ranges away from it, and what ends
+the trade is its class: long, short, or neutral. Skill is direction: the information coefficient of the score, P(long) - P(short),
+with the session as unit, and the log loss of long against short. A model that sees the clock alone is in the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from signals.heads import ClassesHead
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.minutes.decisions import DecisionBars
+from signals.scoring.evidence import Mean
+from signals.sleeves.bars import clock_alone
+from trainer.labels.barrier_search import BarrierChoice, search_barriers
+from trainer.labels.panel import Labels
+from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.fanout import RowSet
+from trainer.learners.numbered import Numbered
+from trainer.learners.table import learner_named
+from trainer.recipes.base import RecipeConfig
+from trainer.runs.bars import BarResult, at_least
+from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
+from trainer.samples.prepare import Material
+from trainer.samples.samples import DEFAULT_VIEW, Samples
+from trainer.search.question import Series
+from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
+from trainer.tasks.barrier_classes.figures import LAG, Direction, by_session, information, session_means
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.validation.classes import class_figures
+from trainer.validation.ic import persistent_mean
+from trainer.validation.splits.oof import score_unseen
+from trainer.validation.splits.parts import parts
+from trainer.validation.splits.walk_forward import walk_forward
+
+CLASSES = ClassesHead(("short", "neutral", "long"))
+SURE_T = 2.0
+BPS = 1e-4
+CLOCK_LEARNER = "lightgbm"
+
+
+def direction_bar(case: Any, bars: Any) -> BarResult:
+    """Bar on the information coefficient of direction, walking forward."""
+    return at_least("direction", case.evidence.forward_ic.t, SURE_T, "t of the direction's information coefficient, walking forward")
+
+
+class BarrierClasses(Task):
+    """Which barrier is met first."""
+
+    name = "barrier_classes"
+    kind = "barrier_classes"
+    config = BarsRecipe
+    head = CLASSES
+    min_names = 1
+    leaves_doubted_out = False
+    is_traded = False
+    bars = (direction_bar,)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label by the trade's return; its class is what is learned."""
+        own = cast(BarsRecipe, config).label
+        up, down = barriers_of(bars.symbols[0])
+        choice = BarrierChoice(own.up or up, own.down or down, own.max_bars or own.k)
+        found = barrier_labels(cast(DecisionBars, bars), choice, own.overnight)
+        quality = _quality(found, training_end(bars)) if own.quality else None
+        return replace(found.labels, target=found.side.astype(np.float64), quality=quality)
+
+    def settled(self, bars: Bars, config: RecipeConfig) -> tuple[RecipeConfig, Mapping[str, object]]:
+        """Search barriers on the training part, where they are not given."""
+        own = cast(BarsRecipe, config).label
+        if not own.search or own.up is not None or own.down is not None or own.max_bars is not None:
+            return config, {}
+        found, tried = search_barriers(
+            partial(barrier_labels, cast(DecisionBars, bars), overnight=own.overnight),
+            horizon=own.k,
+            before=training_end(bars),
+            cost=own.cost_bps * BPS,
+            trials=own.search,
+        )
+        changed = config.model_copy(update={"label": own.model_copy(update=asdict(found))})
+        return changed, {"barriers": asdict(found), "trials": [asdict(one) for one in tried]}
+
+    def shares(self, bars: Bars, config: RecipeConfig) -> Mapping[str, float]:
+        """Return the shares of short, neutral and long."""
+        found = self.labels(bars, config, ())
+        side = cast(Floats, found.target)[found.ends >= 0]
+        return {name: float(np.mean(side == value)) for name, value in zip(CLASSES.names, (-1.0, 0.0, 1.0), strict=True)}
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
+        """Return what is fitted to the classes."""
+        return Numbered(super().learner(config, seed, device, checkpoints))
+
+    def steps(self, config: RecipeConfig) -> int:
+        """One fit for the validation part, and a walk forward of the clock."""
+        return config.cpcv.groups
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge direction out of fold, walking forward and on the validation part, next to the clock."""
+        bars, rows, proof = cast(DecisionBars, case.material.source.bars), case.proof.rows, case.proof
+        session, unit = bars.session[rows.t0, 0], bars.sigma[rows.t0, 0]
+        outcome = rows.label / unit
+        oof = proof.oof.scores.mean(axis=0)
+        series, walked = (by_session(score, outcome, session) for score in (oof, proof.walk_forward))
+        days = _days(bars, rows)
+        tried = case.recorded(_edges(proof.walk_forward, rows.label, session, days))
+        validation = self._validated(case)
+        clock = self._clock(case, rows)
+        table = {"model": self._row(rows, proof.walk_forward, outcome, session), "clock alone": self._row(rows, clock, outcome, session)}
+        ic, ahead = (persistent_mean(one[np.isfinite(one)], LAG) for one in (series, walked))
+        classes = class_figures(rows, proof.oof.scores[0])
+        fields: dict[str, Any] = {
+            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
+            "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
+            **without_ratios(tried),
+            "others": {
+                "barriers": _barriers(case.config, bars.symbols[0]),
+                "validation": {"ic": asdict(validation)},
+                "settled": case.material.settled,
+                "direction": {name: asdict(row) for name, row in table.items()},
+                "classes": asdict(classes),
+            },
+        }
+        told = []
+        if not ahead.t >= SURE_T:
+            told.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
+        if not table["model"].log_loss < table["model"].base_log_loss:
+            told.append("the score does not tell long from short better than their base rate does")
+        return TaskFindings(fields, tuple(told), partial(_report, case=case, series=series, forward=walked), oof)
+
+    def _validated(self, case: TrainingCase) -> Mean:
+        """Information coefficient on the validation part, by a model of the training part."""
+        rows, bars = case.material.rows, cast(DecisionBars, case.material.source.bars)
+        found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions)
+        scores = score_unseen(rows, case.learner, RowSet.of(found.train), RowSet.of(found.validation))
+        case.step("model of the training part")
+        t0 = rows.t0[found.validation]
+        return information(scores, rows.label[found.validation] / bars.sigma[t0, 0], bars.session[t0, 0])
+
+    def _clock(self, case: TrainingCase, rows: Samples) -> Floats:
+        """Walk-forward scores of a model that sees the clock alone."""
+        learner = Numbered(learner_named(CLOCK_LEARNER, case.config, case.request.seed, FitDevice.CPU, head=CLASSES))
+        blind = replace(rows, panel=clock_alone(rows.panel), view=DEFAULT_VIEW)
+        return walk_forward(blind, learner, groups=case.config.cpcv.groups, workers=case.request.workers, step=case.step)
+
+    def _row(self, rows: Samples, score: Floats, outcome: Floats, session: np.ndarray) -> Direction:
+        known = np.isfinite(score)
+        classes = class_figures(rows.where(known), score[known])
+        edge = session_means(np.sign(score[known]) * rows.label[known] / BPS, session[known], int(session.max()) + 1)
+        return Direction(
+            information(score, outcome, session), classes.log_loss, classes.base_log_loss, persistent_mean(edge[np.isfinite(edge)], LAG)
+        )
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return what a trade in the direction of the sealed decisions' scores earned, by session."""
+        bars, rows = cast(DecisionBars, material.source.bars), material.rows
+        return _edges(scores, rows.label, bars.session[rows.t0, 0], _days(bars, rows))
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        from trainer.reports.training import provenance
+
+        others: Mapping[str, Any] = known.others
+        model, clock, valid = others["direction"]["model"], others["direction"]["clock alone"], others["validation"]["ic"]
+        barriers, classes = others["barriers"], others["classes"]
+        return [
+            ("Barriers", f"{barriers['up']:g} up, {barriers['down']:g} down, {barriers['max_bars']} bars, {barriers['overnight']}"),
+            ("Direction, out of fold", f"IC {known.ic.mean:+.4f} (t {known.ic.t_newey_west:+.2f}, {known.ic.sessions} sessions)"),
+            ("Direction, walking forward", f"IC {model['ic']['mean']:+.4f} (t {model['ic']['t']:+.2f}), {_edge(model)}"),
+            ("Direction of the clock alone", f"IC {clock['ic']['mean']:+.4f} (t {clock['ic']['t']:+.2f}), {_edge(clock)}"),
+            ("Direction on the validation part", f"IC {valid['mean']:+.4f} (t {valid['t']:+.2f}, {valid['sessions']} sessions)"),
+            ("Log loss of long against short, base rate's, clock's", ", ".join(_losses(model, clock))),
+            ("Trades that end long, short, neutral", ", ".join(f"{classes[name]:.1%}" for name in ("profit", "stop", "time"))),
+            ("Trials that count", str(known.trials.n_trials)),
+            *provenance(known),
+        ]
+
+
+def training_end(bars: Bars) -> int:
+    """First row after the training part: 70 % of the bars."""
+    return int(0.70 * len(bars.sessions))
+
+
+def barrier_labels(bars: DecisionBars, choice: BarrierChoice, overnight: str) -> BarrierLabels:
+    """Labels of every decision."""
+    until = None
+    if overnight == "flat":
+        number = bars.session[:, 0]
+        until = (np.searchsorted(number, number, side="right") - 1).astype(np.int64)
+    barriers = Barriers(choice.up, choice.down, choice.max_bars)
+    return triple_barrier_labels(bars, barriers, unit=bars.sigma, until=until, is_tie_nothing=True)
+
+
+def _quality(found: BarrierLabels, before: int) -> Floats:
+    """Weights of 1/2 to 3/2 by the rank of the outcome among those of the training part."""
+    outcome = found.outcome
+    known = np.sort(outcome[:before][np.isfinite(outcome[:before])])
+    weight: Floats = 0.5 + np.searchsorted(known, np.nan_to_num(outcome)) / max(1, len(known))
+    return weight
+
+
+def _barriers(config: RecipeConfig, symbol: str) -> dict[str, object]:
+    own, pair = cast(BarsRecipe, config).label, barriers_of(symbol)
+    return {"up": own.up or pair[0], "down": own.down or pair[1], "max_bars": own.max_bars or own.k, "overnight": own.overnight}
+
+
+def _days(bars: DecisionBars, rows: Samples) -> np.ndarray:
+    """Trading day of each numbered session, by its last bar."""
+    count = int(bars.session.max()) + 1
+    last = np.searchsorted(bars.session[:, 0], np.arange(count), side="right") - 1
+    return bars.sessions[last].astype("datetime64[D]")
+
+
+def _edges(score: Floats, label: Floats, session: np.ndarray, days: np.ndarray) -> Series:
+    """Mean return of a trade in the direction of the score, by session."""
+    known = np.isfinite(score) & np.isfinite(label)
+    edge = session_means(np.sign(score[known]) * label[known], session[known], len(days))
+    there = np.isfinite(edge)
+    return Series(days[there], edge[there])
+
+
+def _edge(row: Mapping[str, Any]) -> str:
+    return f"{row['edge_bps']['mean']:+.2f} bps a trade before costs (t {row['edge_bps']['t']:+.2f})"
+
+
+def _losses(model: Mapping[str, Any], clock: Mapping[str, Any]) -> list[str]:
+    figures = (model["log_loss"], model["base_log_loss"], clock["log_loss"])
+    return ["n/a" if one is None or one != one else f"{one:.4f}" for one in figures]
+
+
+def _report(known: Evidence, *, case: TrainingCase, series: Floats, forward: Floats) -> dict[str, bytes]:
+    from trainer.reports import page, plots
+
+    captions = {"cumulative_ic.png": "Cumulative information coefficient by session. A steady slope is skill; one step is one episode."}
+    shown = page.Page(f"Training of {known.sleeve}", tuple(BARRIER_CLASSES.rows(known)), known.warnings, captions)
+    days = _days(cast(DecisionBars, case.material.source.bars), case.proof.rows)[: len(series)]
+    return {
+        "report.md": page.markdown(shown).encode(),
+        "report.html": page.html(shown).encode(),
+        "plots/cumulative_ic.png": plots.cumulative_ic(days, series, forward),
+    }
+
+
+BARRIER_CLASSES = BarrierClasses()

@@ -1,0 +1,56 @@
+"""Checks a finished run against itself: it was written by one program, and may have been changed or copied badly since."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from signals.errors import TrademlError
+from signals.inference import FEATURES, SCORE, GraphMember, infer
+from trainer.runs.evidence import read_evidence
+from trainer.runs.stages import STAGES, read_stages
+from trainer.tasks.recipes import agreed, config_of, recipe_named
+
+
+def faults_of(run: Path) -> list[str]:
+    """Return what differs, a sentence each; empty where nothing does."""
+    faults = []
+    for check in (_certificate, _features, _golden, _stages):
+        try:
+            faults += check(run)
+        except (TrademlError, OSError, ValueError, KeyError) as error:
+            faults.append(f"{check.__name__.strip('_')}: {error}")
+    return faults
+
+
+def _certificate(run: Path) -> list[str]:
+    known = read_evidence(run)
+    return [f"{known.leak_certificate.total} training rows leak into tests"] if known.leak_certificate.total else []
+
+
+def _features(run: Path) -> list[str]:
+    """The features are those of the sleeve as the recipe shapes it."""
+    listed, settings = (json.loads((run / name).read_text()) for name in ("feature_list.json", "training_cfg.json"))
+    config = config_of(settings["config"], where=str(run / "training_cfg.json"))
+    recipe = agreed(recipe_named(settings["sleeve"]), config)
+    return [] if recipe.sleeve.spec_hash == listed["spec_hash"] else ["the features are not those of this program's sleeve"]
+
+
+def _golden(run: Path) -> list[str]:
+    """The exported model gives the stored scores for the stored rows."""
+    with np.load(run / "golden.npz", allow_pickle=False) as held:
+        arrays = dict(held)
+    rows = arrays.get(FEATURES, arrays.get("inputs"))
+    wanted = arrays.get(SCORE, arrays.get("scores"))
+    if rows is None or wanted is None:
+        return ["there are no golden rows"]
+    width = 1 if wanted.ndim == 1 else wanted.shape[1]
+    scores = infer([GraphMember((run / "model.onnx").read_bytes(), {SCORE: width})], {FEATURES: rows})[SCORE]
+    return [] if np.array_equal(scores.reshape(wanted.shape), wanted) else ["the exported model does not give the golden scores"]
+
+
+def _stages(run: Path) -> list[str]:
+    lacking = sorted(set(STAGES) - {str(stage["stage"]) for stage in read_stages(run)}, key=STAGES.index)
+    return [f"stages not done: {', '.join(lacking)}"] if lacking else []
