@@ -18,8 +18,9 @@ from signals.sleeves.base import Sleeve
 from tests.fakes.bars import synthetic_bars, with_beside, yf_bars
 
 SESSIONS = 300
-every_sleeve = pytest.mark.parametrize("sleeve", [one for one in SLEEVES.values() if not one.beside], ids=lambda sleeve: sleeve.name)
-of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in SLEEVES.values() if one.beside], ids=lambda sleeve: sleeve.name)
+DAILY = [sleeve for sleeve in SLEEVES.values() if "daily_bars" in sleeve.inputs]  # of minutes: tests/test_signals/test_bars_sleeve.py
+every_sleeve = pytest.mark.parametrize("sleeve", [one for one in DAILY if not one.beside], ids=lambda sleeve: sleeve.name)
+of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in DAILY if one.beside], ids=lambda sleeve: sleeve.name)
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, ...]) -> None:

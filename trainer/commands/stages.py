@@ -21,7 +21,7 @@ def status(run: Run = OURS, as_json: AsJson = False) -> None:
 
     Example: trainer status --run var/runs/bars
     """
-    from trainer.runs.stages import STAGES, read_stages
+    from trainer.training.stages import STAGES, read_stages
 
     found = {str(stage["stage"]): stage for stage in read_stages(run)}
     rows = [

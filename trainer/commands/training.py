@@ -51,7 +51,10 @@ def train(
         str, typer.Option(help="A recipe that is ready to use: small, the starter, minutes on any machine.", show_default=False)
     ] = "",
     label: Annotated[
-        str | None, typer.Option(help="What is learned: horizon, triple_barrier, series_return, volatility.", show_default="the recipe's")
+        str | None,
+        typer.Option(
+            help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes.", show_default="the recipe's"
+        ),
     ] = None,
     k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's")] = None,
     folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation.", show_default="the recipe's")] = None,

@@ -26,7 +26,6 @@ from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, Retraining
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.runs.settings import TrainedRange, TrainingSettings
-from trainer.runs.stages import STAGES, Stages
 from trainer.samples.intraday import evenings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
@@ -37,6 +36,7 @@ from trainer.search.tried import SearchRequest, TrialRun, searched
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
 from trainer.training.evidence import evidence
+from trainer.training.stages import STAGES, Stages
 from trainer.validation.book import next_opens
 from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step, fit_all

@@ -9,19 +9,22 @@ import numpy as np
 
 from signals.errors import TrademlError
 from signals.inference import FEATURES, SCORE, GraphMember, infer
+from signals.text.wording import reason_of
 from trainer.runs.evidence import read_evidence
-from trainer.runs.stages import STAGES, read_stages
 from trainer.tasks.recipes import agreed, config_of, recipe_named
+from trainer.training.stages import STAGES, read_stages
 
 
 def faults_of(run: Path) -> list[str]:
     """Return what differs, a sentence each; empty where nothing does."""
     faults = []
-    for check in (_certificate, _features, _golden, _stages):
+    for what, check in (("evidence", _certificate), ("features", _features), ("golden rows", _golden), ("stages", _stages)):
         try:
             faults += check(run)
-        except (TrademlError, OSError, ValueError, KeyError) as error:
-            faults.append(f"{check.__name__.strip('_')}: {error}")
+        except TrademlError as error:
+            faults.append(str(error))
+        except (OSError, ValueError, KeyError) as error:
+            faults.append(f"the {what} cannot be read ({reason_of(error)})")
     return faults
 
 
