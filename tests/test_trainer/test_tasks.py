@@ -33,7 +33,7 @@ from trainer.tasks import TASKS
 from trainer.tasks.recipes import RECIPES, config_of, recipe_named, require_agreement, task_of
 from trainer.tasks.series_return.task import SERIES_RETURN, timing
 from trainer.tasks.triple_barrier.task import CLASSES, TRIPLE_BARRIER, BarrierRecipe
-from trainer.validation.classes import class_figures
+from trainer.validation.probabilities import class_figures
 
 SMALL = """
 lightgbm: {trees: 12, num_leaves: 7, min_data_in_leaf: 60}

@@ -37,8 +37,8 @@ from trainer.search.question import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.figures import LAG, Direction, by_session, information, session_means
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
-from trainer.validation.classes import class_figures
 from trainer.validation.ic import persistent_mean
+from trainer.validation.probabilities import class_figures
 from trainer.validation.splits.oof import score_unseen
 from trainer.validation.splits.parts import parts
 from trainer.validation.splits.walk_forward import walk_forward

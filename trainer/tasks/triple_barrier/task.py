@@ -28,7 +28,7 @@ from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence
 from trainer.tasks.base import TaskFindings, TrainingCase
 from trainer.tasks.rank_return.task import RankReturn
-from trainer.validation.classes import class_figures
+from trainer.validation.probabilities import class_figures
 
 CLASSES = ClassesHead(("stop", "time", "profit"))
 
