@@ -14,7 +14,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+=======
+.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+>>>>>>> c8346511 (Compare learners of bars by one command, on feature sets chosen inside the training part)
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +153,11 @@ fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX mod
 
 promotion-campaign: $(VENV)/.dev ## By hand, half an hour (PART=1/2 for a half): signals, noise, leaks and three routes to one model, judged as `trainer promote` does
 	$(BIN)/python -m tests.campaigns.promotion all --part $(PART)
+
+SEEDS ?= 20
+SESSIONS ?= 400
+factory-noise: $(VENV)/.dev ## By hand, a quarter of an hour: invented minutes with and without a signal, and the clock alone; who is called skilled
+	$(BIN)/python -m tests.campaigns.factory_noise --seeds $(SEEDS) --sessions $(SESSIONS)
 
 leak-campaign: $(VENV)/.dev ## By hand, a quarter of an hour: of these the honest signals and ten planted kinds of leak
 	$(BIN)/python -m tests.campaigns.promotion leaks --part $(PART)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from signals.errors import FixInput, InvariantBroken
 from signals.features.panel import FeaturePanel
 from signals.indicators.catalogue import Indicator, indicators, rows_of
+from signals.indicators.regimes import BARS_SESSIONS, known_before
 from signals.market.bars import Bars, Floats
 from signals.minutes.bars import MinuteBars
 from signals.minutes.decisions import DecisionBars, decision_bars, in_rows
@@ -98,7 +99,9 @@ class BarsSleeve(Sleeve):
             warm_up = self._warm_up(m)
             words = f"{m} min, {self.hours} of {self.session_minutes}, after {warm_up} bars of {self.length}"
             lookback = 1 - (-warm_up * m // self.session_minutes)
-            rows += [(row.name if m == self.timeframe else f"{row.name}@{m}", f"{row.units}; {words}", lookback) for row in table]
+            for row in table:
+                own = max(lookback, BARS_SESSIONS + 1) if row.family == "regime" else lookback
+                rows.append((row.name if m == self.timeframe else f"{row.name}@{m}", f"{row.units}; {words}", own))
         return tuple(rows)
 
     def _warm_up(self, m: int) -> int:
@@ -110,7 +113,8 @@ class BarsSleeve(Sleeve):
         A bar can be scored where it has a price and its session's warm-up is whole on every rung.
         """
         own = stretch(minutes, self.timeframe, self._warm_up(self.timeframe))
-        parts = [self._values(own, self.rungs[self.timeframe], own.warm_up)]
+        session = (1.0 + minutes.overnight) * minutes.last_close / minutes.first_open - 1.0
+        parts = [self._values(own, self.rungs[self.timeframe], own.warm_up, known_before(session))]
         complete, moments = own.complete, own.ends[own.warm_up :]
         for m, table in list(self.rungs.items())[1:]:
             rung = stretch(minutes, m, self._warm_up(m))
@@ -124,8 +128,8 @@ class BarsSleeve(Sleeve):
         eligible = bars.eligible & complete[bars.session] & (bars.sigma > 0.0)
         return bars, FeaturePanel(bars.sessions, bars.symbols, self.names, values, eligible)
 
-    def _values(self, rung: Stretch, table: tuple[Indicator, ...], first: int) -> Floats:
-        return indicators(rung, table, full_session=-(-self.session_minutes // rung.timeframe), first=first)
+    def _values(self, rung: Stretch, table: tuple[Indicator, ...], first: int, regime: Floats | None = None) -> Floats:
+        return indicators(rung, table, full_session=-(-self.session_minutes // rung.timeframe), first=first, regime=regime)
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Raise `InvariantBroken`: what the sleeve reads are minutes (`intraday`)."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from signals.errors import InvariantBroken
 from signals.heads import ClassesHead
+from trainer.__main__ import app
 from trainer.learners.base import FitDevice
+from trainer.learners.numbered import Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import Parameters, learner_named
 from trainer.tasks.barrier_classes.judgement import Decisions, Said, direction_figures, ic_gap, macro_f1, shifts
@@ -25,7 +29,7 @@ PARAMETERS = Parameters(lightgbm=LightGbmConfig(trees=20, num_leaves=7, min_data
 
 
 def learner(kind: str, seed: int = 1):
-    return learner_named(kind, PARAMETERS, seed, FitDevice.CPU, head=CLASSES)
+    return Numbered(learner_named(kind, PARAMETERS, seed, FitDevice.CPU, head=CLASSES))
 
 
 def market(strength: float, seed: int = 3, horizon: int = 5) -> HorizonRows:
@@ -169,3 +173,30 @@ def test_max_t_of_each_is_that_of_the_chosen() -> None:
     each = max_t_each(series, block=5)
     assert each[0] == max_t(series[:, 0], series[:, 1:], block=5)
     assert max(one.t for one in each) == min(each, key=lambda one: one.p).t
+
+
+def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_opened(tmp_path: Path) -> None:
+    """From invented minutes to the page: two learners, two horizons, a feature set chosen inside the training part."""
+    run = CliRunner()
+
+    def done(*words: str) -> str:
+        result = run.invoke(app, list(words))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    data, recipe = tmp_path / "data", tmp_path / "recipe.yml"
+    recipe.write_text(
+        "sleeve: bars\nlearner: lightgbm\nlabel: {kind: barrier_classes, k: 4}\nminutes: {timeframe: 15, features: transformer_raw}\n"
+        "lightgbm: {trees: 10, num_leaves: 7, min_data_in_leaf: 40}\n"
+    )
+    done("generate-minutes", "--sessions", "90", "--timeframe", "15", "--strength", "3", "--to", str(tmp_path / "m.parquet"))
+    done("ingest", "--minutes", str(tmp_path / "m.parquet"), "--calendar", "XNYS", "--to", str(data))
+    asked = ["--learners", "lightgbm,logistic", "--horizons", "2,4", "--config", str(recipe), "--data", str(data)]
+    shown = done("compare", "--sleeve", "bars", *asked, "--to", str(tmp_path / "zoo"))
+    known = json.loads((tmp_path / "zoo" / "compare.json").read_text())
+    best = known["rows"][0]["what"]
+    assert best in shown and len(known["rows"]) == 3 + 4 + 2 and known["rows"][0]["part"] == "test"
+    assert (tmp_path / "zoo" / "plots" / "directions.png").read_bytes().startswith(b"\x89PNG")
+    looks = [json.loads(line) for line in (data / "looks.jsonl").read_text().splitlines()]
+    assert [look["command"] for look in looks] == ["compare"] and looks[0]["model"].startswith(best)
+    assert "the clock alone" in (tmp_path / "zoo" / "compare.html").read_text()

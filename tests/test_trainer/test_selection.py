@@ -12,8 +12,8 @@ from trainer.learners.ensembles.chosen import Chosen
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.validation.selection import FEATURE_SETS, FeatureSelection, FeatureSet, doubles
 from trainer.validation.splits.cpcv import splits
+from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection, FeatureSet, doubles
 
 SMALL = FeatureSet("small", 3, 5)
 ROWS, FEATURES, BARS_A_SESSION = 2_400, 12, 8

@@ -96,9 +96,10 @@ def search(
 def compare(
     context: typer.Context,
     sleeve: options.Sleeve,
-    learners: Annotated[str, typer.Option(help="Comma-separated names of learners.")],
+    learners: Annotated[str, typer.Option(help="Comma-separated names of learners; `all` of those that the task's head allows.")],
     data: options.Data = options.OURS,
     to: options.NewRun = None,
+    horizons: Annotated[str, typer.Option(help="Comma-separated bars ahead, of a sleeve of minutes; the recipe's where empty.")] = "",
     start: options.Start = None,
     end: options.End = None,
     symbols: options.Symbols = "",
@@ -114,7 +115,9 @@ def compare(
 ) -> None:
     """Prove several learners on the same rows, splits and seed, and print one table.
 
-    The sealed holdout stays sealed. Writes comparison.md and comparison.json.
+    The sealed holdout stays sealed. Writes comparison.md and comparison.json. Of a sleeve of minutes validation ranks every
+    learner at every horizon, the sealed part is opened once for the best one, and compare.html shows all beside the clock alone
+    and a noise twin.
 
     Example: trainer compare --sleeve equities_xs --learners lightgbm,ridge
     """
@@ -125,20 +128,35 @@ def compare(
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
     from trainer.search.tried import TrialRun
+    from trainer.tasks.barrier_classes.config import BarsRecipe
+    from trainer.tasks.barrier_classes.shown import files, summary
     from trainer.tasks.recipes import agreed, config_of, read_config, recipe_named
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table
+    from trainer.training.compare_bars import compared as compared_bars
+    from trainer.training.compare_bars import every_learner
 
-    recipe, kinds, config = recipe_named(sleeve), learners_named(learners), config or recipe_of(context, sleeve)
+    recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
     to = to or new_folder(context, "--to", "comparison", sleeve)
     refuse_existing(to)
     chosen = read_config(config, recipe) if config else recipe.config
+    kinds = every_learner(chosen) if learners == "all" and isinstance(chosen, BarsRecipe) else learners_named(learners)
     if weights is not None:
         sections = with_weights(chosen, kinds, weights)
         chosen = config_of({**chosen.model_dump(mode="json"), **sections}, where="--weights")
+    span = Range(data, start, end, options.names_in(symbols))
+    if isinstance(chosen, BarsRecipe):
+        asked = tuple(int(one) for one in horizons.split(",")) if horizons else (chosen.label.k,)
+        say_where(kinds, chosen, device_named(device), shown=not as_json)
+        with progress("comparing", len(asked) * len(kinds), as_json=as_json) as step:
+            found = compared_bars(recipe, chosen, kinds, asked, span, seed, step)
+        written = files(found, f"Learners of direction, {', '.join(span.symbols) or sleeve}")
+        write_run(to, dict(written))
+        emit(json.loads(written["compare.json"]), as_json=as_json, text="\n".join(aligned(summary(found))))
+        return
     recipe = agreed(recipe, chosen, wishes=("comparison",))
     say_where(kinds, chosen, device_named(device), shown=not as_json)
-    material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
+    material = prepare(recipe, chosen, span)
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))

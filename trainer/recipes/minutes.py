@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from signals.config import Config
@@ -22,6 +24,8 @@ class MinutesConfig(Config):
         None is the exchange's own: regular hours of New York, all hours elsewhere.
     indicators : tuple of str
         Of the training timeframe, names of the catalogue.
+    features : str
+        A feature set that is chosen inside each training fold from the whole catalogue; empty takes `indicators` as they are.
     length, session_minutes : int or None
         Of a bar as it comes in, and of a session of the usual length; None is what the data say.
     test_share : float
@@ -33,6 +37,7 @@ class MinutesConfig(Config):
     strategy: Strategy = Strategy.SINGLE
     hours: Hours | None = None
     indicators: tuple[str, ...] = TABLE
+    features: Literal["", "boosting_optimal", "neural_optimal", "transformer_raw", "ensemble_base"] = ""
     length: int | None = Field(default=None, ge=1)
     session_minutes: int | None = Field(default=None, ge=1)
     test_share: float = Field(default=0.15, ge=0.0, lt=0.5)

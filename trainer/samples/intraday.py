@@ -11,6 +11,7 @@ import numpy as np
 
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
+from signals.indicators.catalogue import BY_NAME
 from signals.market.bars import Floats
 from signals.market.dataset import FileRole, read_manifest, read_table
 from signals.market.manifest import Manifest
@@ -71,7 +72,7 @@ def shaped(sleeve: BarsSleeve, wish: MinutesConfig) -> BarsSleeve:
         timeframe=wish.timeframe,
         strategy=wish.strategy,
         hours=wish.hours or sleeve.hours,
-        indicators=wish.indicators,
+        indicators=tuple(BY_NAME) if wish.features else wish.indicators,
         length=wish.length or sleeve.length,
         session_minutes=wish.session_minutes or sleeve.session_minutes,
     )

@@ -36,7 +36,7 @@ def by_session(score: Floats, outcome: Floats, session: Rows) -> Floats:
     series = np.full(int(session.max()) + 1, np.nan)
     if known.sum() < 2:
         return series
-    product = _standardised(score[known]) * _standardised(outcome[known])
+    product = standardised(score[known]) * standardised(outcome[known])
     return session_means(product, session[known], len(series))
 
 
@@ -53,7 +53,8 @@ def information(score: Floats, outcome: Floats, session: Rows) -> Mean:
     return persistent_mean(series[np.isfinite(series)], LAG)
 
 
-def _standardised(values: Floats) -> Floats:
+def standardised(values: Floats) -> Floats:
+    """Less the mean, over the standard deviation; 0 where nothing varies."""
     deviation = float(values.std())
     standard: Floats = (values - values.mean()) / deviation if deviation > 0.0 else np.zeros(len(values))
     return standard

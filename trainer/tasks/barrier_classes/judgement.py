@@ -26,10 +26,10 @@ from signals.market.bars import Floats
 from signals.monitoring.drift import psi
 from signals.scoring.evidence import Mean
 from trainer.learners.base import Matrix
+from trainer.tasks.barrier_classes.figures import LAG, session_means, standardised
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import persistent_mean
 
-SESSION_LAG = 1
 KNOWS_NOTHING = float(np.log(2.0))
 REGIME_SESSIONS, REGIME_T = 20, -2.0
 GAP_LIMIT, GAP_BLOCK, GAP_DRAWS, GAP_SEED = 0.15, 5, 1000, 20260103
@@ -75,10 +75,7 @@ class Decisions:
         """Mean of the values of each session, NaN ones left out, shape (S,); NaN where there is none."""
         _, place = np.unique(self.session, return_inverse=True)
         known = np.isfinite(values)
-        count = np.bincount(place, weights=known)
-        total = np.bincount(place, weights=np.where(known, values, 0.0))
-        means: Floats = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-        return means
+        return session_means(values[known], place[known], int(place[-1]) + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +147,7 @@ def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> Direct
     """Judge what a model said of these decisions; `cost_bps` is the cost of a round trip."""
     if said.probabilities.shape != (len(what.session), 3) or said.expected.shape != what.session.shape:
         raise InvariantBroken(f"{len(said.expected)} statements about {len(what.session)} decisions")
-    product = _standard(said.expected / what.sigma) * _standard(what.ret / what.sigma)
+    product = standardised(said.expected / what.sigma) * standardised(what.ret / what.sigma)
     series = what.by_session(product)
     cost = cost_bps / 1e4
     trades = np.abs(said.expected) > cost
@@ -158,10 +155,10 @@ def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> Direct
     sums = np.nan_to_num(what.by_session(net)) * np.bincount(np.unique(what.session, return_inverse=True)[1], weights=trades)
     return DirectionFigures(
         rows=what.rows_hash(),
-        ic=persistent_mean(series, SESSION_LAG),
+        ic=persistent_mean(series, LAG),
         by_session=series,
-        loss_saved=persistent_mean(what.by_session(KNOWS_NOTHING - _direction_loss(what, said)), SESSION_LAG),
-        net_bps=persistent_mean(what.by_session(net) * 1e4, SESSION_LAG),
+        loss_saved=persistent_mean(what.by_session(KNOWS_NOTHING - _direction_loss(what, said)), LAG),
+        net_bps=persistent_mean(what.by_session(net) * 1e4, LAG),
         trades=int(trades.sum()),
         win_rate=float(np.mean(net[trades] > 0.0)) if trades.any() else float("nan"),
         sharpe=float(sums.mean() / sums.std(ddof=1) * np.sqrt(SESSIONS_PER_YEAR)) if sums.std() > 0.0 else float("nan"),
@@ -170,11 +167,6 @@ def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> Direct
         macro_f1=macro_f1(what.side, said.probabilities),
         regimes=tuple(_of_regime(what, product, net, name) for name in np.unique(what.regime).tolist()),
     )
-
-
-def _standard(values: Floats) -> Floats:
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 0.0 else np.zeros_like(values)
 
 
 def _direction_loss(what: Decisions, said: Said) -> Floats:
@@ -205,7 +197,7 @@ def _of_regime(what: Decisions, product: Floats, net: Floats, name: str) -> Regi
     traded = net[own & np.isfinite(net)]
     return RegimeRow(
         name,
-        persistent_mean(what.by_session(np.where(own, product, np.nan)), SESSION_LAG),
+        persistent_mean(what.by_session(np.where(own, product, np.nan)), LAG),
         float(traded.mean() * 1e4) if len(traded) else float("nan"),
         float((traded > 0.0).mean()) if len(traded) else float("nan"),
     )

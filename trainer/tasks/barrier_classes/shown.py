@@ -9,8 +9,8 @@ import numpy as np
 
 from signals.scoring.evidence import Mean
 from trainer.reports import page
-from trainer.reports.directions import PICTURE, DirectionRow, document, picture
 from trainer.tasks.barrier_classes.judgement import GAP_LIMIT, PSI_SHOWN, DirectionFigures
+from trainer.tasks.barrier_classes.picture import PICTURE, DirectionRow, document, picture
 from trainer.tasks.barrier_classes.zoo import Comparison
 
 CLASSES_WARNING = (

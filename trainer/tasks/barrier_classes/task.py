@@ -25,6 +25,7 @@ from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
 from trainer.learners.base import FitDevice, Learner
+from trainer.learners.ensembles.chosen import Chosen
 from trainer.learners.fanout import RowSet
 from trainer.learners.numbered import Numbered
 from trainer.learners.table import learner_named
@@ -41,6 +42,7 @@ from trainer.validation.ic import persistent_mean
 from trainer.validation.probabilities import class_figures
 from trainer.validation.splits.oof import score_unseen
 from trainer.validation.splits.parts import parts
+from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
 from trainer.validation.splits.walk_forward import walk_forward
 
 CLASSES = ClassesHead(("short", "neutral", "long"))
@@ -97,8 +99,12 @@ class BarrierClasses(Task):
         return {name: float(np.mean(side == value)) for name, value in zip(CLASSES.names, (-1.0, 0.0, 1.0), strict=True)}
 
     def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
-        """Return what is fitted to the classes."""
-        return Numbered(super().learner(config, seed, device, checkpoints))
+        """Return what is fitted to the classes, on a feature set where the recipe names one."""
+        learner, wish = super().learner(config, seed, device, checkpoints), config.minutes.features if config.minutes else ""
+        if wish:
+            ranker = learner_named(CLOCK_LEARNER, config, seed, FitDevice.CPU, head=CLASSES)
+            learner = Chosen(learner, FeatureSelection(ranker, FEATURE_SETS[wish], config.label.k, seed))
+        return Numbered(learner)
 
     def steps(self, config: RecipeConfig) -> int:
         """One fit for the validation part, and a walk forward of the clock."""

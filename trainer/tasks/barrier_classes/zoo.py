@@ -22,17 +22,8 @@ from signals.market.bars import Floats
 from signals.scoring.evidence import Mean
 from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
-from trainer.tasks.barrier_classes.judgement import (
-    SESSION_LAG,
-    Decisions,
-    DirectionFigures,
-    Gap,
-    Said,
-    Shift,
-    direction_figures,
-    ic_gap,
-    shifts,
-)
+from trainer.tasks.barrier_classes.figures import LAG
+from trainer.tasks.barrier_classes.judgement import Decisions, DirectionFigures, Gap, Said, Shift, direction_figures, ic_gap, shifts
 from trainer.validation.ic import persistent_mean
 from trainer.validation.significance.max_t import MaxT, max_t_each
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
@@ -156,8 +147,10 @@ def compare_learners(
 
     Parameters
     ----------
+    learners : mapping of name to Learner
+        Of sides (`trainer.learners.numbered`), with a head of classes.
     reference : Learner
-        Of tables; fitted to the clock, the twin's labels and the truth.
+        The same, of tables; fitted to the clock, the twin's labels and the truth.
     seed : int
         Of the exchange of labels.
     opened : callable
@@ -192,7 +185,7 @@ def compare_learners(
         for part, numbers in (("validation", rows.validation), ("test", rows.test))
     }
     test = _judged(*_of(fitted[best.name], rows), rows, rows.test, cost_bps)
-    over_clock = persistent_mean(test.by_session - judged["test"][CLOCK].by_session, SESSION_LAG)
+    over_clock = persistent_mean(test.by_session - judged["test"][CLOCK].by_session, LAG)
     distinct, pbo, loss_chance = _overfitting(series)
     return Comparison(
         cells=tuple(cells[place] for place in order),
@@ -216,9 +209,9 @@ def class_means(train: Decisions) -> Floats:
 
 
 def _fit(learner: Learner, inputs: Matrix, rows: HorizonRows, side: NDArray[np.int8] | None = None) -> Model:
-    """Fit on the training rows; classes are numbered 0 short, 1 neutral, 2 long."""
+    """Fit on the training rows, to sides."""
     train = rows.train
-    target = (rows.decisions.side if side is None else side)[train].astype(np.float64) + 1.0
+    target = (rows.decisions.side if side is None else side)[train].astype(np.float64)
     width = inputs.shape[-1]
     names = rows.names if width == len(rows.names) else tuple(f"given_{column}" for column in range(width))
     return learner.fit(np.ascontiguousarray(inputs[train]), target, rows.weight[train], names, rows.decisions.session[train])
@@ -300,7 +293,8 @@ def _overfitting(series: Floats) -> tuple[int, float | None, float]:
     found = int(member.max()) + 1
     whole = series[np.isfinite(series).all(axis=1)]
     means = np.column_stack([whole[:, member == cluster].mean(axis=1) for cluster in range(found)])
-    result = probability_of_overfitting(means if found > 1 else np.repeat(means, 2, axis=1), blocks=CSCV_BLOCKS, metric=Metric.MEAN)
+    columns = means if found > 1 else np.repeat(means, 2, axis=1)
+    result = probability_of_overfitting(columns, blocks=min(CSCV_BLOCKS, len(columns) // 2 * 2), metric=Metric.MEAN)
     return found, result.pbo if found >= ENOUGH_CLUSTERS else None, result.probability_of_loss
 
 

@@ -1,0 +1,67 @@
+"""Rows of one horizon for a comparison, from the material that a training has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from signals.indicators.regimes import known_before, named
+from signals.market.bars import Floats
+from signals.minutes.decisions import DecisionBars
+from signals.sleeves.bars import clock_alone
+from trainer.learners.base import Matrix
+from trainer.samples.samples import DEFAULT_VIEW, Samples
+from trainer.tasks.barrier_classes.judgement import Decisions
+from trainer.tasks.barrier_classes.zoo import HorizonRows
+from trainer.validation.splits.parts import parts
+
+
+def horizon_rows(rows: Samples, bars: DecisionBars, *, horizon: int, embargo: int, truth: Matrix | None = None) -> HorizonRows:
+    """Return the rows with their outcomes, and the training, validation and test parts.
+
+    Parameters
+    ----------
+    rows : Samples
+        Labelled decisions, targets their sides.
+    truth : float32, shape (T, Q), optional
+        What an oracle knows at each bar of `bars`.
+
+    Raises
+    ------
+    TooLittleHistory
+        A part has no row.
+    """
+    found = parts(rows.t0, rows.t1, embargo=embargo)
+    session = bars.session[rows.t0, 0]
+    decisions = Decisions(
+        moment=rows.t0,
+        session=session,
+        side=rows.target.astype(np.int8),
+        ret=rows.label,
+        sigma=bars.sigma[rows.t0, 0],
+        regime=named(known_before(session_returns(bars)))[session],
+    )
+    clock = replace(rows, panel=clock_alone(rows.panel), view=DEFAULT_VIEW)
+    return HorizonRows(
+        horizon=horizon,
+        inputs=rows.inputs()[:],
+        names=rows.names,
+        clock=cast(Matrix, clock.inputs()),
+        truth=None if truth is None else truth[rows.t0],
+        weight=rows.weight,
+        decisions=decisions,
+        train=found.train[rows.weight[found.train] > 0.0],
+        validation=found.validation,
+        test=found.test,
+    )
+
+
+def session_returns(bars: DecisionBars) -> Floats:
+    """Total return of each numbered session, its night included; shape (S,), NaN for the first of all."""
+    growth = np.nan_to_num(bars.total_return[:, 0]) + np.nan_to_num(bars.gap_return[:, 0])
+    total = np.expm1(np.bincount(bars.session[:, 0], np.log1p(growth)))
+    total[:1] = np.nan
+    returns: Floats = total
+    return returns

@@ -1,0 +1,61 @@
+"""Compares learners and horizons on one instrument's minutes: reads each horizon's material, and records whose seal is opened."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import cast
+
+from signals.minutes.decisions import DecisionBars
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.networks.rows import NETWORKS
+from trainer.learners.numbered import Numbered
+from trainer.learners.table import LEARNERS, learner_named
+from trainer.recipes.base import Recipe
+from trainer.runs import looks
+from trainer.samples.prepare import Range, prepare
+from trainer.tasks.barrier_classes.config import BarsRecipe
+from trainer.tasks.barrier_classes.horizons import horizon_rows
+from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
+from trainer.tasks.barrier_classes.zoo import Comparison, HorizonRows, compare_learners
+from trainer.tasks.recipes import agreed
+from trainer.validation.splits.oof import Step
+
+
+def compared(
+    recipe: Recipe, config: BarsRecipe, kinds: tuple[str, ...], horizons: tuple[int, ...], span: Range, seed: int, step: Step
+) -> Comparison:
+    """Compare learners at every horizon; on record before the sealed part is opened is which days are seen."""
+    rows, days = list[HorizonRows](), list[str]()
+    for horizon in horizons:
+        own = config.model_copy(update={"label": config.label.model_copy(update={"k": horizon})})
+        material = prepare(agreed(recipe, own), own, span)
+        bars = cast(DecisionBars, material.source.bars)
+        rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=material.config.cpcv.embargo_sessions))
+        days += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
+
+    def learner(kind: str) -> Learner:
+        return recipe.task.learner(config.model_copy(update={"learner": kind}), seed, FitDevice.AUTO)
+
+    def opened(name: str) -> None:
+        looks.record(span.data, looks.Look("compare", recipe.sleeve.name, f"{name} {config.fingerprint()}", min(days), max(days)))
+
+    return compare_learners(
+        tuple(rows),
+        {kind: learner(kind) for kind in kinds},
+        reference=Numbered(learner_named(CLOCK_LEARNER, config, seed, FitDevice.CPU, head=CLASSES)),
+        cost_bps=config.label.cost_bps,
+        seed=seed,
+        step=step,
+        opened=opened,
+    )
+
+
+def every_learner(config: BarsRecipe) -> tuple[str, ...]:
+    """Learners that give classes of the recipe's view, and whose libraries are here."""
+    return tuple(
+        name
+        for name, row in LEARNERS.items()
+        if "classes" in row.capabilities.heads
+        and config.view.kind in row.capabilities.views
+        and (name not in NETWORKS or find_spec("torch") is not None)
+    )
