@@ -14,11 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
-=======
-.PHONY: help docs screens sbom demo test test-device test-deep families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
->>>>>>> c8346511 (Compare learners of bars by one command, on feature sets chosen inside the training part)
+.PHONY: options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -147,6 +143,9 @@ mutation-score: $(VENV)/.dev ## By hand, five minutes: every small change of the
 
 fuzz: $(VENV)/.dev ## By hand, a quarter of an hour: more than a million spoilt answers, manifests, bundles, configurations and bars
 	$(BIN)/python -m tests.fuzz
+
+fuzz-api: $(VENV)/.dev ## By hand, minutes: thousands of requests of every kind to the API of a device, by its own document
+	$(BIN)/pytest -q -m slow tests/test_appliance/serving/test_fuzz.py
 
 fuzz-models: $(VENV)/.dev ## By hand, two minutes: ten thousand mutated ONNX models, each scored in a child with the device's limits
 	$(BIN)/python -m tests.fuzz.models

@@ -36,6 +36,8 @@ from execution.exchange.market.market import MarketData
 from execution.exchange.protocol.message import ApiRequest
 from signals.market.bars import Bars, days_array
 from signals.market.sessions import Calendar, Session
+from signals.serving.connections import listen
+from signals.serving.gate import LOOPBACK
 
 NAMES, SESSIONS, ORDERS = 379, 260, 120
 FIRST = date(2021, 1, 4)
@@ -106,7 +108,7 @@ def advance_a_session(days: int = 40) -> list[float]:
 @contextmanager
 def running(server: uvicorn.Server) -> Iterator[str]:
     """Serve in a thread on a free loopback port."""
-    bound = http.listen(0)
+    bound = listen(LOOPBACK, 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     while not server.started:

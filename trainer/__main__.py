@@ -29,6 +29,7 @@ from trainer.commands import (
     scoring,
     search,
     service,
+    serving,
     stacking,
     stages,
     training,
@@ -52,6 +53,7 @@ deliveries.register(app)
 download.register(app)
 bundles.register(app)
 scoring.register(app)
+serving.register(app)
 training.register(app)
 models.register(app)
 search.register(app)

@@ -224,7 +224,7 @@ class BundleStore:
         bundle = verify(incoming, self.keyset(), allowed, reproduce=self._prove)
         return self._switch(bundle, mark, grant.decode() if bundle.manifest.seq < mark.seq else None)
 
-    def load(self, policy: Policy) -> Bundle:
+    def load(self, policy: Policy, *, reproduce: Infer = infer) -> Bundle:
         """Verify the bundle in force again and return it.
 
         Its golden vectors run in this process: the same bytes have passed in a child when it was activated. An expired
@@ -242,7 +242,7 @@ class BundleStore:
         if pointer.grant is not None:
             self._read_grant(pointer.grant.encode())
         bundle = verify(
-            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=infer
+            self._folder / pointer.folder, self.keyset(), replace(policy, high_water=mark, refuses_expired=False), reproduce=reproduce
         )
         if bundle.sha256 != pointer.sha256:
             raise BundleRefused("the bundle in force is not the one that was activated", where=pointer.folder, fix="Run `appliance pull`")

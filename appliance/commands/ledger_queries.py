@@ -23,6 +23,7 @@ from appliance.tui.ledger_source import LedgerSource, ScreenQuery
 from appliance.views import (
     View,
     bundle_facts,
+    closed_trades,
     event_log,
     monitoring,
     order_trace,
@@ -31,6 +32,7 @@ from appliance.views import (
     runs,
     shadow_scores,
     signal_table,
+    symbol_history,
     tripwire_checks,
 )
 from appliance.views import blotter as orders
@@ -49,6 +51,9 @@ def register(app: typer.Typer) -> None:
     app.command("overview")(show_overview)
     app.command()(blotter)
     app.command("trace")(show_trace)
+    app.command("orders")(show_orders)
+    app.command("trades")(show_trades)
+    app.command("symbol")(show_symbol)
     app.command("signals")(show_signals)
     app.command()(positions)
     app.command("tripwires")(show_tripwires)
@@ -91,6 +96,34 @@ def show_trace(
     if not found.rows:
         raise FixInput(found.empty, fix="`appliance blotter --json` lists the orders of a session")
     show(found, len(found.rows), as_json)
+
+
+def show_orders(
+    search: Annotated[str, typer.Option(help="Text that symbol, side, state, reason or session hold.", show_default=False)] = "",
+    session: Session = "",
+    state: State = DEFAULT_STATE,
+    sessions: Sessions = 90,
+    limit: Limit = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Show the orders of the last sessions up to D, the newest first, and what was traded and paid in all."""
+    of_session(state, session, lambda ledger, day: orders.history(ledger, day, sessions, search), limit, as_json)
+
+
+def show_trades(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 90, as_json: AsJson = False) -> None:
+    """Show the trades that ended in the last sessions up to D: what each realised by average cost, and the hit rate."""
+    of_session(state, session, lambda ledger, day: closed_trades.closed_trades(ledger, day, sessions), 10_000, as_json)
+
+
+def show_symbol(
+    symbol: Annotated[str, typer.Argument(help="As `appliance signals` lists them.")],
+    session: Session = "",
+    state: State = DEFAULT_STATE,
+    sessions: Sessions = 90,
+    as_json: AsJson = False,
+) -> None:
+    """Show one symbol over the last sessions up to D: price, holding, score, and fills."""
+    of_session(state, session, lambda ledger, day: symbol_history.symbol_history(ledger, symbol, day, sessions), sessions, as_json)
 
 
 def show_signals(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:

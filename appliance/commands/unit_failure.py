@@ -20,6 +20,7 @@ NOBODY = 5
 MESSAGES = {
     "appliance": (Severity.PAGE, "the daemon was started in vain, and is no longer"),
     "appliance-backup": (Severity.WARN, "no backup could be taken"),
+    "appliance-serve": (Severity.INFO, "the API and its page are not served; trading goes on"),
     "appliance-settle": (Severity.PAGE, "an interrupted update could not be gone back from"),
     "appliance-settled": (Severity.WARN, "an interrupted update was gone back from"),
     "appliance-time": (Severity.WARN, "the clock is not synchronised"),

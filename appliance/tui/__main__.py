@@ -23,35 +23,24 @@ DEMO_NOTE = "DEMO: an invented device; nothing here is real and nothing is sent"
 SAYS = """Open the screens of a device: whether all is well, what is held, and why each order was sent.
 
 They read the ledger and change nothing. A halt, a re-arming or a cancellation is asked of the running daemon, after
-a typed word, and never from a browser. Press ? for the keys."""
+a typed word. `appliance serve` shows a page in a browser instead. Press ? for the keys."""
 
 
 def main() -> None:
     """Open them as the command line asks."""
     asked = _parsed(sys.argv[1:])
-    if not asked.serve:
-        terminal.require()
+    terminal.require()
     temporary = tempfile.TemporaryDirectory(prefix="appliance-demo-", ignore_cleanup_errors=True)
     with temporary as folder:
         clock = SystemClock()
         source = _invented(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
         settings = TuiSettings(
-            exports=asked.exports,
-            by=who(),
-            note=DEMO_NOTE if asked.demo else "",
-            is_remote=asked.serve,
-            socket=None if asked.demo or asked.serve else asked.state / SOCKET_NAME,
+            exports=asked.exports, by=who(), note=DEMO_NOTE if asked.demo else "", socket=None if asked.demo else asked.state / SOCKET_NAME
         )
         screens = ApplianceApp(source, settings)
         keep_what_is_loaded()
-        if not asked.serve:
-            terminal.end_with_it(temporary.cleanup)
-            screens.run()
-            return
-        from appliance.tui import web_server  # a web server, which a terminal does without
-
-        runtime = os.environ.get("RUNTIME_DIRECTORY")
-        web_server.serve(screens, asked.port, Path(runtime) if runtime else None)
+        terminal.end_with_it(temporary.cleanup)
+        screens.run()
 
 
 def _invented(root: Path, seed: int, clock: SystemClock) -> AnswerSource:
@@ -76,15 +65,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--demo", action="store_true", help="Show an invented device: no settings, network or keys.")
     parser.add_argument("--seed", type=int, default=7, help="Of the invented device (%(default)s).")
     parser.add_argument("--exports", type=Path, default=Path(), help="Folder that exported tables go to (%(default)s).")
-    parser.add_argument("--serve", action="store_true", help="Show them read-only in a browser on this machine, not here.")
-    parser.add_argument("--port", type=_port, default=8_000, help="Of --serve, on 127.0.0.1 (%(default)s).")
     return parser.parse_args(arguments)
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 65_535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery
 from appliance.tui.menu_bars import KeyBar, ScreenBar
 from appliance.tui.overview_pane import OverviewPane
 from appliance.tui.prompt_line import PromptLine
-from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, TRACE, Screen
+from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, SYMBOL, TRACE, Screen
 from signals.errors import TrademlError
 from signals.text.plain_text import clean_lines
 from signals.text.wording import reason_of
@@ -62,13 +62,11 @@ class TuiSettings:
     refresh_seconds : float
         Between two readings; 0 reads only when asked.
     socket : Path or None
-        The daemon's control socket; None where requests to it are not offered (a demo, a browser).
+        The daemon's control socket; None where requests to it are not offered (a demo).
     exports : Path
         Folder that exported tables are written to.
     by : str
         Who asks, for the daemon's record.
-    is_remote : bool
-        Shown in a browser: nothing may be asked of the daemon, written to a file, or ended from there.
     note : str
         A line under the banner when nothing more urgent is there.
     start : str
@@ -79,7 +77,6 @@ class TuiSettings:
     socket: Path | None = None
     exports: Path = Path()
     by: str = ""
-    is_remote: bool = False
     note: str = ""
     start: str = "overview"
 
@@ -96,6 +93,7 @@ class ApplianceApp(App[None]):
         Binding("s", "sort", "Sort"),
         Binding("S", "turn", "Turn the order", show=False),
         Binding("g", "ask('symbol')", "Go to"),
+        Binding(SYMBOL.key, "symbol", SYMBOL.title, show=False),
         Binding("left_square_bracket", "session(-1)", "Session", key_display="[ ]"),
         Binding("right_square_bracket", "session(1)", "Later session", show=False),
         Binding("n", "session(0)", "Newest session", show=False),
@@ -111,7 +109,11 @@ class ApplianceApp(App[None]):
         Binding("X", "request('cancel-all')", "Cancel all", show=False),
         Binding("ctrl+p", "command_palette", "All", key_display="^p"),
         Binding("q", "quit", "Quit"),
-        *(Binding(screen.key, f"show('{screen.name}')", screen.title, show=False) for screen in (*SCREENS, *DEEPER) if screen is not TRACE),
+        *(
+            Binding(screen.key, f"show('{screen.name}')", screen.title, show=False)
+            for screen in (*SCREENS, *DEEPER)
+            if screen not in (TRACE, SYMBOL)
+        ),
     ]
 
     def __init__(self, source: AnswerSource, settings: TuiSettings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -125,6 +127,7 @@ class ApplianceApp(App[None]):
         self.front: Screen = BY_NAME[settings.start]
         self.session: date | None = None
         self.order, self._asked_on = "", TRACE.above
+        self.symbol, self._left_for_symbol = "", SYMBOL.above
 
     def compose(self) -> ComposeResult:
         """Banner, notice, bar of screens, the pane in front, the line to ask on, the keys."""
@@ -138,7 +141,6 @@ class ApplianceApp(App[None]):
     def on_mount(self) -> None:
         """Bring the first screen to the front and start reading."""
         self.theme = DARK
-        self.use_command_palette = not self._settings.is_remote
         self.action_show(self.front.name)
         if self._settings.refresh_seconds > 0:
             self.set_interval(self._settings.refresh_seconds, self.action_refresh_now)
@@ -164,7 +166,7 @@ class ApplianceApp(App[None]):
         try:
             while True:
                 self._asks_again = False
-                self._take(await self._answered(ScreenQuery(self.front.query, self.session, self.order)))
+                self._take(await self._answered(ScreenQuery(self.front.query, self.session, self.order, self.symbol)))
                 if not self._asks_again:
                     return
         finally:
@@ -184,7 +186,7 @@ class ApplianceApp(App[None]):
             self._tell()
             return
         self.answer = answer
-        if answer.question == ScreenQuery(self.front.query, self.session, self.order):
+        if answer.question == ScreenQuery(self.front.query, self.session, self.order, self.symbol):
             self._pane(self.front).answer = answer
         self._tell()
 
@@ -251,6 +253,13 @@ class ApplianceApp(App[None]):
         elif "symbol" in event.row and self.pane is not None:
             self.notify(f"no order of {event.row['symbol']} in the session {self.pane.shown.session}")
 
+    def action_symbol(self) -> None:
+        """Go to the symbol of the row under the cursor."""
+        row = self.pane.grid.row if self.pane is not None else None
+        if row is not None and row.get("symbol"):
+            self.symbol, self._left_for_symbol = str(row["symbol"]), self.front.name
+            self.action_show(SYMBOL.name)
+
     async def action_back(self) -> None:
         """Close the line, clear the filter, or go back to the screen that this one belongs to."""
         ask = self.query_one(PromptLine)
@@ -258,8 +267,8 @@ class ApplianceApp(App[None]):
             ask.close()
         elif self.pane is not None and self.pane.arrangement.words:
             self.pane.arrangement = replace(self.pane.arrangement, words="")
-        elif self.front is TRACE:
-            self.action_show(self._asked_on)
+        elif self.front in (TRACE, SYMBOL):
+            self.action_show(self._asked_on if self.front is TRACE else self._left_for_symbol)
         elif self.front.above:
             self.action_show(self.front.above)
         self._focus_grid()
@@ -346,8 +355,6 @@ class ApplianceApp(App[None]):
         """Offer requests to the daemon only where there may be one, and table keys only on tables."""
         if action == "request":
             return self._settings.socket is not None
-        if self._settings.is_remote and action in ("export", "quit", "command_palette"):
-            return False
         if action in ("sort", "turn", "ask", "copy", "export"):
             return self.front is not OVERVIEW
         return True

@@ -68,6 +68,40 @@ def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
+def orders(answer: ScreenAnswer, _width: int) -> TonedText:
+    """How many orders of how many sessions, what was traded, and at what distance from the reference price."""
+    facts = _view(answer, "orders").facts
+    if not facts:
+        return TonedText()
+    traded = f"bought {formatting.money(facts['bought_usd'])}, sold {formatting.money(facts['sold_usd'])} USD"
+    against = "-" if facts["against_bps"] is None else f"{facts['against_bps']} bps"
+    return TonedText(
+        f"{facts['orders']} orders, {facts['filled']} filled: {traded}; against reference {against}; fees {facts['fees_usd']} USD"
+    )
+
+
+def trades(answer: ScreenAnswer, _width: int) -> TonedText:
+    """How many trades ended, how many of them well, and what they realised."""
+    facts = _view(answer, "trades").facts
+    if not facts or not facts["trades"]:
+        return TonedText()
+    text = TonedText(f"{facts['trades']} closed, hit rate {facts['hit_rate']:.1%}; realised ")
+    text.append(f"{formatting.money(facts['realised_usd'])} USD", formatting.tone_of_sign(facts["realised_usd"]))
+    means = f"mean win {facts['mean_win_usd'] or '-'}, mean loss {facts['mean_loss_usd'] or '-'}"
+    text.append(f"; {means}; fees {facts['fees_usd']} USD")
+    return text
+
+
+def symbol(answer: ScreenAnswer, _width: int) -> TonedText:
+    """The name, its sector, and what was done in it."""
+    facts = _view(answer, "symbol").facts
+    if not facts:
+        return TonedText()
+    return TonedText(
+        f"{facts['symbol']}: sector {facts['sector'] or 'unknown'}; {len(facts['orders'])} orders, {len(facts['fills'])} fills"
+    )
+
+
 def order(row: ViewRow) -> TonedText:
     """The order's id, its reason, and where to go on."""
     text = TonedText(f"{row['client_order_id']}   ", Tone.DIM)

@@ -51,6 +51,18 @@ def parts(answer: ScreenAnswer) -> Chart:
     return Chart("summed up, USD", lines, span=_span(rows))
 
 
+def price(answer: ScreenAnswer) -> Chart:
+    """The prices that were recorded of a symbol."""
+    rows = _rows(answer, "symbol")
+    return Chart("price USD", (ChartLine("", _numbers(rows, "price"), Tone.GOOD),), "{:.2f}", empty="no price of it", span=_span(rows))
+
+
+def z_of_symbol(answer: ScreenAnswer) -> Chart:
+    """What a symbol was scored."""
+    rows = _rows(answer, "symbol")
+    return Chart("z of the score", (ChartLine("", _numbers(rows, "z"), Tone.PLAIN),), "{:+.1f}", empty="not scored", span=_span(rows))
+
+
 def rank_ic(answer: ScreenAnswer) -> Chart:
     """Mean rank IC so far within the predicted range."""
     return _lived(answer, "ic", "mean rank IC", "{:+.3f}")

@@ -60,6 +60,7 @@ class QueryContext:
     folder: StateFolder
     session: date
     order: str
+    symbol: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,14 @@ class ScreenQuery:
         D; None is the newest one.
     order : str
         Client order id, for the trace.
+    symbol : str
+        For the screen of one symbol.
     """
 
     query: Query | None = None
     session: date | None = None
     order: str = ""
+    symbol: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class LedgerSource:
             )
             return ScreenAnswer(question, now, real, found, {}, trouble=trouble)
         session = question.session or newest
-        context = QueryContext(self.folder, session, question.order)
+        context = QueryContext(self.folder, session, question.order, question.symbol)
         views = question.query(ledger, context) if question.query else {}
         before, after = neighbours(ledger, session)
         return ScreenAnswer(question, now, real, found, views, session, before, after)

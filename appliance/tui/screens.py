@@ -18,6 +18,7 @@ from appliance.views import (
     View,
     blotter,
     bundle_facts,
+    closed_trades,
     event_log,
     monitoring,
     order_trace,
@@ -25,6 +26,7 @@ from appliance.views import (
     reconciliations,
     runs,
     signal_table,
+    symbol_history,
     tripwire_checks,
 )
 from appliance.views import positions as holdings
@@ -129,6 +131,18 @@ def _drift(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"drift": monitoring.drift(ledger, context.session)}
 
 
+def _symbol(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"symbol": symbol_history.symbol_history(ledger, context.symbol, context.session, SESSIONS)}
+
+
+def _orders(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"orders": blotter.history(ledger, context.session, SESSIONS)}
+
+
+def _trades(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    return {"trades": closed_trades.closed_trades(ledger, context.session, SESSIONS)}
+
+
 def _trace(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"trace": order_trace.trace(ledger, context.folder, context.order)}
 
@@ -215,11 +229,30 @@ def _usd(key: str, rank: int = 0, title: str = "") -> Column:
     return Column(key, title or key, 10, right=True, rank=rank, text=formatting.gain, tone=formatting.tone_of_gain)
 
 
+SYMBOL = Screen("symbol", "y", "Symbol", "Symb", "symbol", (
+    Column("session", "session", 10), Column("price", "price", 10, right=True), Column("quantity", "shares", 8, right=True),
+    Column("weight", "target", 8, right=True), Column("z", "z", 7, right=True, text=formatting.z), Column("rank", "rank", 5, right=True),
+    Column("fill", "filled", 20, fills=True),
+), _symbol, captions.symbol, charts=(charts.price, charts.z_of_symbol), above="positions")  # fmt: skip
 TRACE = Screen(
     "trace", "t", "Why this order?", "Why?", "trace", FACTS, _trace, captions.trace, captions.fact_in_full, "section", above="blotter"
 )
 DEEPER: tuple[Screen, ...] = (
     TRACE,
+    SYMBOL,
+    Screen("orders", "b", "Orders of all sessions", "Ords", "orders", (
+        Column("session", "session", 10), Column("symbol", "symbol", 7), Column("side", "side", 4, tone=formatting.tone_of_side),
+        Column("quantity", "shares", 7, right=True), Column("filled", "filled", 7, right=True), Column("price", "price", 10, right=True),
+        Column("against_bps", "bps", 7, right=True), Column("filled_at", "at UTC", 8, rank=1, text=formatting.clock_time),
+        Column("state", "state", 11, text=formatting.marked, tone=formatting.tone_of_word),
+        Column("reason", "reason", 10, rank=1, fills=True),
+    ), _orders, captions.orders, captions.order, above="blotter"),
+    Screen("trades", "w", "Closed trades", "Trad", "trades", (
+        Column("symbol", "symbol", 7), Column("side", "side", 5, tone=formatting.tone_of_side), Column("opened", "opened", 10),
+        Column("closed", "closed", 10), Column("sessions", "sessions", 8, right=True, rank=1), Column("quantity", "shares", 8, right=True),
+        Column("realised", "realised", 11, right=True, text=formatting.money, tone=formatting.tone_of_sign),
+        Column("return", "return", 8, right=True, tone=formatting.tone_of_sign), Column("note", "note", 10, rank=1, fills=True),
+    ), _trades, captions.trades, above="performance"),
     Screen("attribution", "a", "Attribution", "Attr", "attribution", (
         Column("session", "session", 10), _usd("total"), _usd("market"), _usd("selection"), _usd("style"),
         _usd("sector", 1), _usd("costs"), _usd("rounding", 2), _usd("refused orders", 2, "refused"), _usd("skips", 2),

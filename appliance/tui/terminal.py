@@ -35,7 +35,7 @@ def require() -> None:
         raise FixInput(
             "the screens need a terminal",
             where=f"no terminal at standard {' and '.join(missing)}",
-            fix="Run it in a terminal, or show the screens in a browser with --serve; `appliance overview` prints one",
+            fix="Run it in a terminal, or open a page in a browser: `appliance serve`; `appliance overview` prints one",
         )
 
 

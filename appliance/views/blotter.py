@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import Ledger, fills, intents, job_runs, plans
+from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans
 from appliance.ledger.figures import PlanFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.views.view import View, ViewRow
 
+HISTORY_COLUMNS = ("session", "symbol", "side", "quantity", "filled", "price", "against_bps", "filled_at", "state", "reason")
 COLUMNS = ("symbol", "side", "quantity", "when", "reference", "filled", "price", "state", "reason")
 BPS = 10_000
 
@@ -29,6 +30,46 @@ def blotter(ledger: Ledger, session: date) -> View:
     rows = tuple(_row(entry, prices.get(entry.client_order_id), planned.parts_of(entry.intent.key.symbol)) for entry in entries)
     columns = COLUMNS if planned.parts is None else (*COLUMNS, "sleeves")
     return View(columns, rows, f"no orders for {session}", session, facts)
+
+
+def history(ledger: Ledger, last: date, sessions: int, search: str = "") -> View:
+    """Return the orders of the last `sessions` sessions up to D, the newest first, of those that a text is found in.
+
+    It is looked for in symbol, side, state, reason and session, whatever its case. Facts hold the totals of what is shown:
+    `bought_usd`, `sold_usd`, the mean distance from the reference price weighted by what was traded (`against_bps`), and
+    the fees of these sessions.
+    """
+    wanted = search.strip().casefold()
+    rows: list[ViewRow] = []
+    bought, sold, against = Decimal(0), Decimal(0), Decimal(0)
+    days = ledger.read(date, "SELECT DISTINCT session FROM intents WHERE session <= ? ORDER BY session DESC LIMIT ?", (last, sessions))
+    for day in days:
+        prices, times = average_prices(ledger, day), _last_fills(ledger, day)
+        for entry in _largest_first(ledger, day):
+            price = prices.get(entry.client_order_id)
+            row = {"session": day.isoformat(), **_row(entry, price, {}), "filled_at": times.get(entry.client_order_id)}
+            if wanted and not any(wanted in str(row[key]).casefold() for key in ("symbol", "side", "state", "reason", "session")):
+                continue
+            rows.append(row)
+            if price is not None:
+                worth = entry.filled_quantity * price
+                bought, sold = (bought + worth, sold) if entry.intent.side.sign > 0 else (bought, sold + worth)
+                against += entry.intent.side.sign * entry.filled_quantity * (price - entry.intent.reference_price)
+    traded = bought + sold
+    fees = sum((row.fees for row in nav.history(ledger, last, sessions) if days and row.session >= days[-1]), Decimal(0))
+    facts = {
+        "orders": len(rows),
+        "filled": sum(row["price"] is not None for row in rows),
+        "bought_usd": f"{bought:.2f}",
+        "sold_usd": f"{sold:.2f}",
+        "against_bps": f"{against / traded * BPS:+.1f}" if traded else None,
+        "fees_usd": f"{fees:+.2f}",
+    }
+    return View(HISTORY_COLUMNS, tuple(rows), "no order is found", last, facts)
+
+
+def _last_fills(ledger: Ledger, session: date) -> dict[str, str]:
+    return {booked.client_order_id: booked.fill.at.isoformat(timespec="seconds") for booked in fills.of_session(ledger, session)}
 
 
 def by_symbol(ledger: Ledger, session: date) -> dict[str, str]:

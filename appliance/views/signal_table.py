@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs, scores, targets
@@ -9,6 +12,7 @@ from appliance.ledger.figures import PlanFigures
 from appliance.views import blotter
 from appliance.views.view import View, ViewRow, percent
 
+STEPS = 6  # halves of a deviation on each side
 SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
 COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
 
@@ -48,7 +52,18 @@ def signals(ledger: Ledger, session: date) -> View:
                     "client_order_id": sent.get(row.symbol),
                 }
             )
-    return View(COLUMNS, tuple(rows), f"no scores before {session}", session)
+    return View(COLUMNS, tuple(rows), f"no scores before {session}", session, {"distribution": _distribution(rows)})
+
+
+def _distribution(rows: Sequence[ViewRow]) -> list[ViewRow]:
+    """Names of each sleeve by their z, in steps of half a deviation; the outermost steps hold what lies beyond."""
+    counts = Counter((row["sleeve"], min(max(math.floor(2 * row["z"]), -STEPS), STEPS - 1)) for row in rows)
+    sleeves = dict.fromkeys(row["sleeve"] for row in rows)
+    return [
+        {"sleeve": sleeve, "from": step / 2, "to": (step + 1) / 2, "names": counts[sleeve, step]}
+        for sleeve in sleeves
+        for step in range(-STEPS, STEPS)
+    ]
 
 
 def _contribution(plan: PlanFigures, sleeve: str, row: scores.ScoreRow) -> float | None:

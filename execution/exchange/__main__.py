@@ -19,11 +19,12 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeClock, ExchangeVirtualClock, ExchangeWallClock
 from execution.exchange.core.state import stored_instant
-from execution.exchange.doors.gate import LOOPBACK, OWN_HOSTS, TOKEN_FILE, Gate, token_in
+from execution.exchange.doors.gate import TOKEN_FILE, Gate
 from execution.exchange.market.market import MarketData
 from signals.config import load, parse
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
+from signals.serving.gate import LOOPBACK, OWN_HOSTS, token_in
 from signals.text.console import run
 from signals.text.version_option import version_option
 from signals.text.wording import reason_of
@@ -74,7 +75,7 @@ def serve(
         exchange = Exchange(market, _clock(clock, at, market, state), seed=seed, state=state, config=settings)
         standing.callback(exchange.close)
         folder = state or Path(standing.enter_context(TemporaryDirectory(prefix="paper-exchange-")))
-        gate = Gate(token_in(folder), hosts)
+        gate = Gate(token_in(folder / TOKEN_FILE), hosts)
         told |= {"now": exchange.now.isoformat(), "token_file": str((folder / TOKEN_FILE).absolute())}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
@@ -91,11 +92,11 @@ def _settings(config: Path | None, cash: str) -> ExchangeConfig:
 
 
 def _listen(port: int) -> socket.socket:
-    from execution.exchange.doors import http
+    from signals.serving.connections import listen
 
     _require_port(port, "--port")
     try:
-        return http.listen(port)
+        return listen(LOOPBACK, port)
     except OSError as error:
         raise BadConfig(
             f"the port cannot be listened on: {reason_of(error)}",

@@ -26,13 +26,15 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors import http
-from execution.exchange.doors.gate import OWN_HOSTS, Gate
+from execution.exchange.doors.gate import Gate
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData
 from signals.market.actions import Action
 from signals.market.bars import Bars, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import NEW_YORK, Calendar, xnys
+from signals.serving.connections import listen
+from signals.serving.gate import LOOPBACK, OWN_HOSTS
 from tests.fakes import steering
 
 FIRST, LAST = date(2021, 11, 19), date(2021, 12, 3)
@@ -119,7 +121,7 @@ def money(text: str | None) -> Decimal:
 @contextmanager
 def serving(served: Exchange, *, patience: float = http.PATIENCE_SECONDS, hosts: Iterable[str] = ()) -> Iterator[str]:
     """Serve `served` over real HTTP on a free loopback port; yield its address."""
-    bound = http.listen(0)
+    bound = listen(LOOPBACK, 0)
     server = http.server(served, Gate(steering.TOKEN, OWN_HOSTS | set(hosts)), patience=patience)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

@@ -274,11 +274,11 @@ BUGS = (
             "return {**self.marks, **{symbol: price", "return {**{symbol: price",
             "tests/test_execution/test_planning.py::"
             "test_the_brokers_own_price_measures_a_holding_that_has_no_reference"),
-    Planted("let any page of a browser in", "execution/exchange/doors/gate.py",
+    Planted("let any page of a browser in", "signals/serving/gate.py",
             "if not own.issuperset(origins) or not FROM_ELSEWHERE.isdisjoint(sites):", "if False:",
             "tests/test_execution/test_exchange_gate.py::test_no_page_of_a_browser_passes"),
-    Planted("steer the simulation without its token", "execution/exchange/doors/gate.py",
-            "return len(given) == 1 and hmac.compare_digest(given[0].encode(), self.token.encode())", "return True",
+    Planted("steer the simulation without its token", "signals/serving/gate.py",
+            "return len(given) == 1 and hmac.compare_digest(given[0].encode(), token.encode())", "return True",
             "tests/test_execution/test_exchange_gate.py::"
             "test_only_the_clock_of_the_simulation_is_told_without_its_token"),
     Planted("tell the stream of what was taken back", "execution/exchange/api/exchange.py",

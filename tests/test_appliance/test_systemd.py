@@ -14,10 +14,7 @@ from appliance.commands.unit_failure import MESSAGES
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 OUTLIVING = sorted(ROOT.glob("ansible/roles/*/files/*.service"))  # every release
-ATTENDED = {
-    "appliance-tui.service",  # somebody sits before it, and it ends by its time limit
-    "trainer.service",  # a device that gets no data from it says so the same evening
-}
+ATTENDED = {"trainer.service"}  # a device that gets no data from it says so the same evening
 TOOL = shutil.which("systemd-analyze")
 MAX_EXPOSURE = 2.0
 
@@ -48,7 +45,7 @@ def test_the_services_are_hardened(units: list[Path]) -> None:
     services = [unit for unit in units if unit.suffix == ".service"]
     assert {unit.name for unit in services} == {
         "appliance.service",
-        "appliance-tui.service",
+        "appliance-serve.service",
         "appliance-backup.service",
         "appliance-alert@.service",
         "appliance-settle.service",
@@ -84,7 +81,7 @@ def test_what_the_device_publishes_is_for_its_group() -> None:
 
 
 def test_what_fails_while_nobody_looks_tells_a_person() -> None:
-    """Every service but the screens; what tells cannot tell of itself, and nothing would start it again and again."""
+    """Every service of a device; what tells cannot tell of itself, and nothing would start it again and again."""
     services = {path.name: path.read_text() for path in (*UNITS.glob("*.service"), *OUTLIVING)}
     telling = {name for name, text in services.items() if "\nOnFailure=appliance-alert@%N.service\n" in text}
     assert set(services) - telling == {"appliance-alert@.service", *ATTENDED}
@@ -118,7 +115,7 @@ def test_secrets_come_as_credentials_alone() -> None:
     stores = ["s3-key-id", "s3-secret-key", "backup-key-id", "backup-secret-key"]
     assert credentials("appliance") == ["alpaca-key-id", "alpaca-secret-key", "alert-urls", "heartbeat-url", *stores]
     assert credentials("appliance-backup") == [*stores[2:], *stores[:2]]  # no key of the account
-    assert "LoadCredential" not in (UNITS / "appliance-tui.service").read_text()
+    assert "LoadCredential" not in (UNITS / "appliance-serve.service").read_text()
 
 
 def test_the_daemon_is_watched_and_says_itself_when_it_is_ready() -> None:

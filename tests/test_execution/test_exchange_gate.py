@@ -22,10 +22,12 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.api.routes import ROUTES, SIM_PREFIX
 from execution.exchange.doors import http, stream
-from execution.exchange.doors.gate import TOKEN_FILE, Gate, token_in
+from execution.exchange.doors.gate import TOKEN_FILE, Gate
 from execution.exchange.market import market
 from execution.exchange.protocol.message import ApiRequest
 from execution.exchange.protocol.refusals import RefusedByVenue
+from signals.serving import connections
+from signals.serving.gate import token_in
 from tests.fakes.exchange import exchange, serving
 from tests.fakes.steering import TOKEN, keys
 
@@ -119,18 +121,18 @@ def test_only_the_clock_of_the_simulation_is_told_without_its_token(served: tupl
 
 def test_a_token_is_kept_while_its_owner_alone_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / TOKEN_FILE
-    token = token_in(tmp_path)
-    assert path.stat().st_mode & 0o777 == 0o600 and len(token) >= 32 and token_in(tmp_path) == token
+    token = token_in(path)
+    assert path.stat().st_mode & 0o777 == 0o600 and len(token) >= 32 and token_in(path) == token
     path.chmod(0o644)
-    second = token_in(tmp_path)
+    second = token_in(path)
     assert second != token and path.stat().st_mode & 0o777 == 0o600, "who has read it steers no more"
     (tmp_path / "elsewhere").write_text(second + "\n")
     (tmp_path / "elsewhere").chmod(0o600)
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
-    assert token_in(tmp_path) != second and not path.is_symlink()
+    assert token_in(path) != second and not path.is_symlink()
     path.write_text("short\n")
-    assert len(token_in(tmp_path)) >= 32
+    assert len(token_in(path)) >= 32
 
 
 def test_a_name_that_is_stood_for_passes_only_where_it_is_stood_for() -> None:
@@ -328,7 +330,7 @@ def _ends(connection: socket.socket) -> bool:
 
 def test_silent_connections_beyond_the_limit_make_room_for_the_next(served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _, url = served
-    monkeypatch.setattr(http, "CONNECTIONS_MAX", 8)
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 8)
     silent = [_knock(url) for _ in range(30)]
     assert works(url)
     for each in silent:

@@ -24,9 +24,10 @@ from alpaca.trading.requests import (
 )
 
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.doors import http
 from execution.exchange.market.market import MarketData
 from execution.exchange.protocol.message import ApiRequest
+from signals.serving.connections import listen
+from signals.serving.gate import LOOPBACK
 from tests.fakes.exchange import bars, calendar, exchange, new_york, serving
 from tests.fakes.steering import advance, log
 
@@ -73,7 +74,7 @@ def test_a_request_without_credentials_is_unauthorized(served: tuple[Exchange, s
 
 def test_one_loopback_address_is_bound_and_no_other() -> None:
     """A socket on every address would answer on 127.0.0.2 too."""
-    with http.listen(0) as bound:
+    with listen(LOOPBACK, 0) as bound:
         assert bound.getsockname()[0] == "127.0.0.1"
         bound.listen()
         with socket.socket() as probe, pytest.raises(ConnectionRefusedError):

@@ -23,9 +23,10 @@ from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
 from execution.exchange.__main__ import main
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.doors import http
 from execution.exchange.protocol.message import ApiRequest
 from signals.errors import BadConfig, BadDataset, Locked
+from signals.serving.connections import listen
+from signals.serving.gate import LOOPBACK
 from tests.fakes import steering
 from tests.fakes.exchange import exchange, new_york, trading
 
@@ -273,7 +274,7 @@ def test_an_option_that_cannot_be_is_one_line_and_leaves_no_state(
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path, dataset: Path) -> None:
-    with http.listen(0) as bound:
+    with listen(LOOPBACK, 0) as bound:
         port = str(bound.getsockname()[1])
         options = ("--port", port, "--state", str(tmp_path / "state"))
         ended = subprocess.run(command(dataset, *options), cwd=ROOT, capture_output=True, text=True, timeout=60)

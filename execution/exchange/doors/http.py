@@ -20,7 +20,6 @@ import struct
 from collections.abc import AsyncIterator
 
 import apsw
-import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
@@ -28,17 +27,18 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.core.clock import ExchangeVirtualClock, ExchangeWallClock
-from execution.exchange.doors.gate import LOOPBACK, Gate
+from execution.exchange.doors.gate import Gate
 from execution.exchange.doors.inprocess import joined
 from execution.exchange.doors.stream import Bell, serve_stream
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.errors import TrademlError
+from signals.serving.connections import PATIENCE_SECONDS, BodyTooLarge, Wires, read_body
+from signals.serving.gate import LOOPBACK
 from signals.text.wording import reason_of
 
 ARRIVALS = ExchangeWallClock()  # requests are paced in real time, whatever time the market keeps
@@ -46,60 +46,9 @@ DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow bot
 TICK_SECONDS = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)  # closing sends RST
 BODY_MAX_BYTES = 2**16  # the largest order with four legs has not a tenth of it
-PATIENCE_SECONDS = 10.0  # for a request's head, and again for its body
-CONNECTIONS_MAX = 256
 FAILED = "the request met a fault of the exchange and changed nothing"
 CLOSE = {"connection": "close"}
 LOG = logging.getLogger("uvicorn.error")
-Peer = tuple[str, int]
-
-
-class Wires:
-    """The open connections by peer, oldest first, so that a fault can reach below HTTP and none stays for nothing."""
-
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
-        self.open: dict[Peer, H11Protocol] = {}
-
-    def protocol(self) -> type[H11Protocol]:
-        """Return uvicorn's protocol, keeping this table."""
-        table, patience = self.open, self.patience
-
-        class Wired(H11Protocol):
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-                super().connection_made(transport)
-                if len(table) >= CONNECTIONS_MAX:
-                    _oldest_idle(table).transport.abort()
-                self.peer: Peer = transport.get_extra_info("peername")
-                table[self.peer] = self
-                self.loop.call_later(patience, self.look, None)
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                self.leave()
-                super().connection_lost(exc)
-
-            def handle_websocket_upgrade(self, event: h11.Request) -> None:
-                self.leave()
-                super().handle_websocket_upgrade(event)
-
-            def leave(self) -> None:
-                if table.get(self.peer) is self:
-                    del table[self.peer]
-
-            def look(self, before: object) -> None:
-                """End a connection on which no request became whole between two looks and none is answered."""
-                if table.get(self.peer) is not self:
-                    return
-                if self.conn.their_state is h11.IDLE and self.cycle is before:
-                    self.transport.abort()
-                else:
-                    self.loop.call_later(patience, self.look, self.cycle)
-
-        return Wired
-
-
-def _oldest_idle(table: dict[Peer, H11Protocol]) -> H11Protocol:
-    return next((each for each in table.values() if each.conn.their_state is h11.IDLE), next(iter(table.values())))
 
 
 def application(exchange: Exchange, gate: Gate, wires: Wires) -> ASGIApp:
@@ -150,12 +99,12 @@ async def _refuse(refused: RefusedByVenue, scope: Scope, receive: Receive, send:
 async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, receive: Receive, send: Send) -> None:
     scope = http.scope
     try:
-        body = await asyncio.wait_for(_body(http), wires.patience)
+        body = await asyncio.wait_for(read_body(http, BODY_MAX_BYTES), wires.patience)
     except TimeoutError:
         await _refuse(RefusedByVenue(refusals.BODY_TOO_SLOW, _seconds=f"{wires.patience:g}"), scope, receive, send)
         return
-    except RefusedByVenue as refused:
-        await _refuse(refused, scope, receive, send)
+    except BodyTooLarge:
+        await _refuse(RefusedByVenue(refusals.BODY_TOO_LARGE, _most=str(BODY_MAX_BYTES)), scope, receive, send)
         return
     query = joined(http.query_params.multi_items())
     asked = ApiRequest(http.method, scope["path"], query, dict(http.headers), body, ARRIVALS.now())
@@ -171,15 +120,6 @@ async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, recei
         await _spoil(served, wire.transport)
         return
     await HttpResponse(served.body, served.status, dict(served.headers))(scope, receive, send)
-
-
-async def _body(http: HttpRequest) -> bytes:
-    body = b""
-    async for piece in http.stream():
-        body += piece
-        if len(body) > BODY_MAX_BYTES:
-            raise RefusedByVenue(refusals.BODY_TOO_LARGE, _most=str(BODY_MAX_BYTES))
-    return body
 
 
 async def _spoil(served: ApiResponse, wire: asyncio.Transport) -> None:
@@ -208,16 +148,6 @@ async def _tick(exchange: Exchange, bell: Bell) -> None:
         exchange.catch_up()
         bell.ring()
         await asyncio.sleep(TICK_SECONDS)
-
-
-def listen(port: int) -> socket.socket:
-    """Bind a loopback socket; port 0 takes a free one."""
-    # asyncio switches Nagle's delay off only where the protocol is named: without it every answer waits 40 ms
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((LOOPBACK, port))
-    bound.listen()  # whoever is told the address may connect at once
-    return bound
 
 
 def server(exchange: Exchange, gate: Gate, *, patience: float = PATIENCE_SECONDS) -> uvicorn.Server:

@@ -58,6 +58,19 @@ async def test_one_look_says_whether_all_is_well(screens: Screens, settled: Sett
         assert (found.symbol, found.word, found.sentence) == (symbol, word, sentence)
 
 
+async def test_one_key_leads_to_the_symbol_under_the_cursor_and_escape_back(screens: Screens, settled: Settled) -> None:
+    app = screens()
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "4")
+        first = app.pane.grid.row  # type: ignore[union-attr]
+        await press(pilot, settled, "y")
+        assert first is not None and app.answer is not None and app.answer.views is not None
+        assert app.answer.views["symbol"].facts["symbol"] == first["symbol"]
+        await press(pilot, settled, "escape")
+        assert app.front.name == "signals"
+
+
 async def test_two_keys_answer_why_this_order(screens: Screens, settled: Settled) -> None:
     """3, enter: the largest order's signal, features, data and bundle, in that order."""
     app = screens()

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
 ORDER = "tm1-0001-20260312-main-SXSN-0000-8e0f18"
+SYMBOL = "SXSN"
 MANY = {"logs": ["--limit", "500"]}
 commands = typer.Typer()
 ledger_queries.register(commands)
@@ -38,12 +39,12 @@ def printed(command: str, state: Path, *more: str) -> list[object]:
 async def test_a_screen_shows_the_rows_of_its_command(screens: Screens, settled: Settled, devices: Path, screen: object) -> None:
     name, command = screen.name, screen.command  # type: ignore[attr-defined]
     app = screens(start=name)
-    app.order = ORDER
+    app.order, app.symbol = ORDER, SYMBOL
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
         assert app.pane is not None
         shown = json.loads(json.dumps(list(app.pane.grid.content.rows), default=str))
-    more = [ORDER] if command == "trace" else MANY.get(command, [])
+    more = {"trace": [ORDER], "symbol": [SYMBOL]}.get(command) or MANY.get(command, [])
     assert shown == printed(command, devices / "normal" / "device", *more)
     assert shown
 

@@ -17,13 +17,24 @@ Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
 
 
+OVER_SESSIONS = ("orders", "trades", "symbol")
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("screen", BY_NAME)
+@pytest.mark.parametrize("screen", [name for name in BY_NAME if name not in OVER_SESSIONS])
 def test_every_screen_in_every_state(snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str, size: str) -> None:
     app = screens(state, start=screen)
     app.order = ORDER
     assert snap_compare(app, terminal_size=SIZES[size], run_before=settled)
+
+
+@pytest.mark.parametrize("state", ["normal", "empty"])
+@pytest.mark.parametrize("screen", OVER_SESSIONS)
+def test_the_screens_over_many_sessions(snap_compare: Any, screens: Screens, settled: Settled, screen: str, state: str) -> None:
+    app = screens(state, start=screen)
+    app.symbol = "SXSN"
+    assert snap_compare(app, terminal_size=(120, 40), run_before=settled)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_without_a_terminal_they_say_so_in_one_line(tmp_path: Path, without: lis
     spoken = {"stdin": "input", "stdout": "output", "stderr": "error"}
     assert f"standard {' and '.join(spoken[name] for name in without)})".encode() in said
     assert done.returncode == 2
-    assert said.count(b"\n") == 1 and b"the screens need a terminal" in said and b"--serve" in said
+    assert said.count(b"\n") == 1 and b"the screens need a terminal" in said and b"appliance serve" in said
     assert b"\x1b" not in said
 
 

@@ -1,0 +1,78 @@
+"""The bundle in force of a device, for scores of posted rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from appliance.bundles.slots import Slot, slot_policy, slot_store, traded_slots
+from appliance.bundles.store import CURRENT_FILE, KEYSET_FILE
+from appliance.config import ApplianceConfig, Venue
+from appliance.runtime.device import hosted_clock_start
+from appliance.settings import load_config
+from appliance.system.clock import venue_time
+from appliance.system.durable_files import DurableFs
+from appliance.system.ports import Clock
+from appliance.system.state_folder import StateFolder
+from signals.bundle.proof import infer_in_child
+from signals.errors import FixInput
+from signals.files import sha256_of
+from signals.market.manifest import Manifest
+from signals.serving.scores import ServedModel
+
+
+class DeviceModel:
+    """The bundle in force of one traded sleeve.
+
+    Parameters
+    ----------
+    root : Path
+        State folder.
+    clock : Clock
+    sleeve : str
+        Empty for the first one that is traded.
+    """
+
+    def __init__(self, root: Path, clock: Clock, sleeve: str = "") -> None:
+        self._folder, self._clock, self._sleeve = StateFolder(root), clock, sleeve
+
+    def identity(self) -> str:
+        """Hash of what names the bundle in force and of the keys that count."""
+        slot, bundles = self._slot(load_config(self._folder.config)), self._folder.bundles
+        files = (slot.folder(bundles) / CURRENT_FILE, bundles / KEYSET_FILE)
+        return sha256_of(b"|".join(path.read_bytes() if path.is_file() else b"" for path in files))
+
+    def load(self) -> ServedModel:
+        """Verify the bundle in force, its golden vectors in a limited child.
+
+        Raises
+        ------
+        BundleRefused
+            There is none, or it is no longer what was activated.
+        FixInput
+            The sleeve is not traded here, or nothing was pulled yet.
+        """
+        self._folder.require()
+        config = load_config(self._folder.config)
+        if not self._folder.manifest.is_file():
+            raise FixInput("nothing has been pulled yet", where=str(self._folder.manifest), fix="Run `appliance pull`")
+        manifest = Manifest.from_bytes(self._folder.manifest.read_bytes(), where=str(self._folder.manifest))
+        slot = self._slot(config)
+        asof = manifest.calendar.last_closed(self._now(config, manifest))
+        policy = slot_policy(slot, asof, config, manifest.calendar)
+        bundle = slot_store(slot, self._folder, DurableFs()).load(policy, reproduce=infer_in_child)
+        return ServedModel(bundle, manifest.calendar)
+
+    def _slot(self, config: ApplianceConfig) -> Slot:
+        slots = traded_slots(config)
+        found = next((slot for slot in slots if self._sleeve in ("", slot.sleeve)), None)
+        if found is None:
+            names = ", ".join(slot.sleeve for slot in slots)
+            raise FixInput(f"{self._sleeve} is not traded here", fix=f"Name one of {names}")
+        return found
+
+    def _now(self, config: ApplianceConfig, manifest: Manifest) -> datetime:
+        if config.venue.is_hosted:
+            return hosted_clock_start(self._folder, manifest)
+        is_exchange = config.venue.broker is Venue.EXCHANGE
+        return venue_time(self._folder.root, self._clock, is_exchange=is_exchange, url=str(config.venue.url or "")) or self._clock.now()

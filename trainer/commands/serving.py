@@ -1,0 +1,89 @@
+"""`trainer serve` and `trainer outlook`: what a bundle expects of posted rows or bars, over HTTP or from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.bundle import read_folder
+from signals.bundle.manifest import MANIFEST_NAME
+from signals.code_version import release
+from signals.errors import FixInput
+from signals.files import sha256_of
+from signals.market.dataset import read_manifest
+from signals.serving.options import Certificate, Key, Listen, Names, Port, Rows, To
+from signals.serving.scores import ServedModel
+from signals.text.console import emit
+from trainer.commands.options import OURS, PUBLISHING, AsJson, Data, Keys
+from trainer.publishing.daily_scores import verified
+from trainer.publishing.keys import KEYSET_NAME, load_keyset
+
+Bundle = Annotated[Path, typer.Option(help="Folder of the bundle that scores.")]
+
+
+class TrainerModel:
+    """The bundle of a folder.
+
+    Parameters
+    ----------
+    folder, data, keys : Path
+        Of the bundle, of the dataset, of `trainer keys`.
+    """
+
+    def __init__(self, folder: Path, data: Path, keys: Path) -> None:
+        self._folder, self._data, self._keys = folder, data, keys
+
+    def identity(self) -> str:
+        """Hash of the manifest and of the keys that count."""
+        files = (self._folder / MANIFEST_NAME, self._keys / KEYSET_NAME)
+        return sha256_of(b"|".join(path.read_bytes() if path.is_file() else b"" for path in files))
+
+    def load(self) -> ServedModel:
+        """Verify the bundle; raise `BundleRefused`, or `FixInput` where there is none."""
+        if not (self._folder / MANIFEST_NAME).is_file():
+            raise FixInput("this is not a bundle's folder", where=str(self._folder), fix="Name the folder that holds manifest.json")
+        manifest = read_manifest(self._data)
+        bundle = verified(read_folder(self._folder), load_keyset(self._keys), manifest, manifest.last)
+        return ServedModel(bundle, manifest.calendar)
+
+
+def serve_command(
+    bundle: Bundle,
+    data: Data = OURS,
+    keys: Keys = OURS,
+    listen: Listen = "127.0.0.1",
+    port: Port = 8780,
+    name: Names = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Annotated[Path, typer.Option(help="File of the token; made where it is missing.")] = Path("var/serve-token"),
+) -> None:
+    """Serve a read-only API that says what a bundle expects of posted rows or bars.
+
+    Every request needs the token of the file, as `Authorization: Bearer TOKEN`. The bundle is verified as a device would,
+    with the calendar of the dataset, and again when its folder changes. `/openapi.json` describes the API.
+    """
+    from signals.serving.application import Api
+    from signals.serving.gate import token_in
+    from signals.serving.scores import operations
+    from signals.serving.server import Address, serve
+
+    at = Address(listen, port, tuple(name or ()), certificate, key)
+    served = operations(TrainerModel(bundle, data, keys))
+    serve(Api("trademl trainer", release(), served, token_in(token), hosts=at.hosts), at, token)
+
+
+def outlook_command(bundle: Bundle, rows: Rows, to: To = None, data: Data = OURS, keys: Keys = OURS, as_json: AsJson = False) -> None:
+    """Say what a bundle expects of the rows or bars of a file: the same bytes as `serve` answers."""
+    from signals.serving.scores import score_file, shown
+
+    found = score_file(TrainerModel(bundle, data, keys), rows, to)
+    emit(found.result, as_json=as_json, text=shown(found))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command("serve", rich_help_panel=PUBLISHING)(serve_command)
+    app.command("outlook", rich_help_panel=PUBLISHING)(outlook_command)
