@@ -132,7 +132,7 @@ class SvmModel:
             "axes": np.array([1], dtype=np.int64),
             "parts": np.array([-1, PARTS, size], dtype=np.int64),
             "first": np.array([0], dtype=np.int64),
-            "dual": np.pad(self.dual, [(0, PARTS * size - len(vectors)), (0, 0)]).reshape(PARTS, size, -1),
+            "dual": np.pad(self.dual, [(0, PARTS * size - len(self.dual)), (0, 0)]).reshape(PARTS, size, -1),
             "constant": self.constant,
         }
         nodes = [
