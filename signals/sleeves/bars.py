@@ -86,7 +86,7 @@ class BarsSleeve(Sleeve):
         """Indicators by rung, the training timeframe first."""
         if self.timeframe % self.length:
             raise FixInput(f"bars of {self.length} minutes do not make bars of {self.timeframe}", where="timeframe", fix="Choose another")
-        own = CHANNELS + CLOCK if self.strategy is Strategy.INGESTION else self.indicators
+        own = (*CHANNELS, UNIT, *CLOCK) if self.strategy is Strategy.INGESTION else self.indicators
         other = {Strategy.SINGLE: (), Strategy.INDICATORS: SHORT, Strategy.INGESTION: CHANNELS}[self.strategy]
         others = [m for m in RUNGS if m != self.timeframe and m % self.length == 0] if other else []
         return {self.timeframe: rows_of(own), **{m: rows_of(other) for m in others}}

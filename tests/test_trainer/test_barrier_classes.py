@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput, InvariantBroken, TooLittleHistory
@@ -16,9 +17,9 @@ from tests.fakes.minutes import decisions, invented
 from trainer.__main__ import app
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.runs.evidence import read_evidence
-from trainer.samples.intraday import split_of
+from trainer.samples.intraday import read_intraday, split_of
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.figures import by_session, information
+from trainer.tasks.barrier_classes.judgement import Decisions
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, barrier_labels, training_end
 from trainer.tasks.recipes import RECIPES, agreed, config_of
 from trainer.validation.splits import parts as three
@@ -151,10 +152,12 @@ def test_information_counts_sessions_not_bars() -> None:
     session = np.repeat(np.arange(50), 20)
     rng = np.random.default_rng(4)
     outcome = rng.normal(size=1000)
-    found = information(outcome, outcome, session)
+    what = Decisions(np.arange(1000), session, np.zeros(1000, np.int8), outcome, np.ones(1000), np.full(1000, "calm"))
+    found = what.information(outcome)
     assert found.mean == pytest.approx(1.0) and found.sessions == 50
     score = np.where(session < 25, np.nan, rng.normal(size=1000))
-    assert np.isnan(by_session(score, outcome, session)[:25]).all() and abs(information(score, outcome, session).t) < 3.0
+    assert np.isnan(what.by_session(what.products(score))[:25]).all() and abs(what.information(score).t) < 3.0
+    assert what.information(score).sessions == 25
 
 
 def test_parts_of_a_recipe_that_disagree_are_refused() -> None:
@@ -209,6 +212,19 @@ def test_a_planted_signal_is_found_and_the_clock_alone_is_not_skilled(market: Pa
     assert abs(rows["clock alone"]["ic"]["t"]) < 2.0
     assert known.leak_certificate.total == 0 and known.holdout is not None
     assert not any("no skill" in warning for warning in known.warnings)
+
+
+def test_a_run_keeps_what_each_class_was_worth_and_the_cost_that_an_edge_must_reach(market: Path) -> None:
+    """Means of the trade's return over ATR / close by the barrier that was met first, over all rows that the model learned from."""
+    sleeve, config = RECIPES["bars"].sleeve, config_of(yaml.safe_load(RECIPE), where="test")
+    found = read_intraday(sleeve, config, market / "planted", ("GEN",), (None, None), None)  # type: ignore[arg-type]
+    made = barrier_labels(found.bars, BarrierChoice(1.0, 1.0, 6), "flat")
+    units, side = (made.labels.values / found.bars.sigma)[:, 0], made.side[:, 0]
+    learned = found.panel.eligible[:, 0] & (made.labels.ends[:, 0] >= 0)
+    with np.load(market / "run" / "parameters.npz") as stored:
+        np.testing.assert_allclose(stored["outlook_means"], [units[learned & (side == kind)].mean() for kind in (-1, 0, 1)], rtol=1e-12)
+        assert stored["outlook_limits"].tolist() == [0.0, 2e-4]
+        assert stored["outlook_means"][0] < -0.8 < 0.8 < stored["outlook_means"][2]
 
 
 def test_its_noise_twin_is_called_no_skill(market: Path) -> None:

@@ -26,7 +26,7 @@ from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
-FORM = "model.json"
+FORM, PARAMETERS = "model.json", "parameters.npz"
 
 
 def feature_list(sleeve: Sleeve) -> bytes:
@@ -68,7 +68,7 @@ def golden(rows: Matrix, onnx: bytes, head: Head) -> bytes:
     Of a head that is no score the arrays are those of `golden_of`.
     """
     if isinstance(head, ScoreHead):
-        return _arrays({"inputs": rows, "scores": predict([onnx], rows)})
+        return arrays({"inputs": rows, "scores": predict([onnx], rows)})
     return golden_of([GraphMember(onnx, {SCORE: head.width})], {FEATURES: rows})
 
 
@@ -83,7 +83,7 @@ def model_form(view: View, head: Head) -> dict[str, bytes]:
 
 def golden_of(members: Sequence[GraphMember], inputs: Inputs) -> bytes:
     """Rows of every input by its name, float32 (n, ...), and the outputs of every head for them, float64 (n, width)."""
-    return _arrays({**inputs, **infer(members, inputs)})
+    return arrays({**inputs, **infer(members, inputs)})
 
 
 def golden_rows(features: Matrix) -> np.ndarray:
@@ -129,9 +129,10 @@ def pickled(model: Model) -> bytes:
     return pickle.dumps(model, protocol=5)
 
 
-def _arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+def arrays(named: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays by name as the bytes of an .npz file."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, **named)
     return buffer.getvalue()
 
 

@@ -34,15 +34,6 @@ def horizon_rows(rows: Samples, bars: DecisionBars, *, horizon: int, embargo: in
         A part has no row.
     """
     found = parts(rows.t0, rows.t1, embargo=embargo)
-    session = bars.session[rows.t0, 0]
-    decisions = Decisions(
-        moment=rows.t0,
-        session=session,
-        side=rows.target.astype(np.int8),
-        ret=rows.label,
-        sigma=bars.sigma[rows.t0, 0],
-        regime=named(known_before(session_returns(bars)))[session],
-    )
     clock = replace(rows, panel=clock_alone(rows.panel), view=DEFAULT_VIEW)
     return HorizonRows(
         horizon=horizon,
@@ -51,10 +42,23 @@ def horizon_rows(rows: Samples, bars: DecisionBars, *, horizon: int, embargo: in
         clock=cast(Matrix, clock.inputs()),
         truth=None if truth is None else truth[rows.t0],
         weight=rows.weight,
-        decisions=decisions,
+        decisions=decisions_of(rows, bars),
         train=found.train[rows.weight[found.train] > 0.0],
         validation=found.validation,
         test=found.test,
+    )
+
+
+def decisions_of(rows: Samples, bars: DecisionBars) -> Decisions:
+    """Return what came of labelled decisions, whose targets are their sides."""
+    session = bars.session[rows.t0, 0]
+    return Decisions(
+        moment=rows.t0,
+        session=session,
+        side=rows.target.astype(np.int8),
+        ret=rows.label,
+        sigma=bars.sigma[rows.t0, 0],
+        regime=named(known_before(session_returns(bars)))[session],
     )
 
 

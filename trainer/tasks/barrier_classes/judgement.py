@@ -25,11 +25,11 @@ from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 from signals.monitoring.drift import psi
 from signals.scoring.evidence import Mean
-from trainer.learners.base import Matrix
-from trainer.tasks.barrier_classes.figures import LAG, session_means, standardised
+from trainer.learners.base import Matrix, Rows
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import persistent_mean
 
+LAG = 1
 KNOWS_NOTHING = float(np.log(2.0))
 REGIME_SESSIONS, REGIME_T = 20, -2.0
 GAP_LIMIT, GAP_BLOCK, GAP_DRAWS, GAP_SEED = 0.15, 5, 1000, 20260103
@@ -71,11 +71,39 @@ class Decisions:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
+    def at(self, rows: Rows) -> Decisions:
+        """Return some of the decisions, by their numbers."""
+        return Decisions(*(getattr(self, name)[rows] for name in ("moment", "session", "side", "ret", "sigma", "regime")))
+
     def by_session(self, values: Floats) -> Floats:
         """Mean of the values of each session, NaN ones left out, shape (S,); NaN where there is none."""
         _, place = np.unique(self.session, return_inverse=True)
-        known = np.isfinite(values)
-        return session_means(values[known], place[known], int(place[-1]) + 1)
+        known, count = np.isfinite(values), int(place[-1]) + 1
+        total, number = (np.bincount(place[known], weights, count) for weights in (values[known], None))
+        means: Floats = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+        return means
+
+    def products(self, leaning: Floats) -> Floats:
+        """Return z(leaning) z(r / s) of each decision, shape (n,); NaN where there is no leaning, over the rest of which z is taken."""
+        known, product = np.isfinite(leaning), np.full(len(leaning), np.nan)
+        product[known] = _standardised(leaning[known]) * _standardised((self.ret / self.sigma)[known])
+        return product
+
+    def information(self, leaning: Floats) -> Mean:
+        """Return the information coefficient by session of what leans to long above its mean and to short below."""
+        return persistent_mean(self.by_session(self.products(leaning)), LAG)
+
+    def class_means(self) -> Floats:
+        """Mean of r / s of each class, shape (3,); 0 for a class that never came."""
+        units = self.ret / self.sigma
+        return np.array([units[self.side == kind].mean() if (self.side == kind).any() else 0.0 for kind in (-1, 0, 1)])
+
+
+def _standardised(values: Floats) -> Floats:
+    """Less the mean, over the standard deviation; 0 where nothing varies."""
+    deviation = float(values.std()) if len(values) else 0.0
+    standard: Floats = (values - values.mean()) / deviation if deviation > 0.0 else np.zeros(len(values))
+    return standard
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +175,7 @@ def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> Direct
     """Judge what a model said of these decisions; `cost_bps` is the cost of a round trip."""
     if said.probabilities.shape != (len(what.session), 3) or said.expected.shape != what.session.shape:
         raise InvariantBroken(f"{len(said.expected)} statements about {len(what.session)} decisions")
-    product = standardised(said.expected / what.sigma) * standardised(what.ret / what.sigma)
+    product = what.products(said.expected / what.sigma)
     series = what.by_session(product)
     cost = cost_bps / 1e4
     trades = np.abs(said.expected) > cost

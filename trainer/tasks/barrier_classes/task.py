@@ -19,6 +19,7 @@ from signals.heads import ClassesHead
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.minutes.decisions import DecisionBars
+from signals.outlook import LIMITS, MEANS
 from signals.scoring.evidence import Mean
 from signals.sleeves.bars import clock_alone
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
@@ -30,13 +31,15 @@ from trainer.learners.fanout import RowSet
 from trainer.learners.numbered import Numbered
 from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
+from trainer.runs.artefacts import PARAMETERS, arrays
 from trainer.runs.bars import BarResult, at_least
 from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples
 from trainer.search.question import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.figures import LAG, Direction, by_session, information, session_means
+from trainer.tasks.barrier_classes.horizons import decisions_of
+from trainer.tasks.barrier_classes.judgement import LAG, Decisions
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
 from trainer.validation.probabilities import class_figures
@@ -113,16 +116,14 @@ class BarrierClasses(Task):
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge direction out of fold, walking forward and on the validation part, next to the clock."""
         bars, rows, proof = cast(DecisionBars, case.material.source.bars), case.proof.rows, case.proof
-        session, unit = bars.session[rows.t0, 0], bars.sigma[rows.t0, 0]
-        outcome = rows.label / unit
+        what = decisions_of(rows, bars)
         oof = proof.oof.scores.mean(axis=0)
-        series, walked = (by_session(score, outcome, session) for score in (oof, proof.walk_forward))
-        days = _days(bars, rows)
-        tried = case.recorded(_edges(proof.walk_forward, rows.label, session, days))
+        series, walked = (what.by_session(what.products(score)) for score in (oof, proof.walk_forward))
+        tried = case.recorded(_edges(what, proof.walk_forward, bars))
         validation = self._validated(case)
         clock = self._clock(case, rows)
-        table = {"model": self._row(rows, proof.walk_forward, outcome, session), "clock alone": self._row(rows, clock, outcome, session)}
-        ic, ahead = (persistent_mean(one[np.isfinite(one)], LAG) for one in (series, walked))
+        table = {"model": _row(what, rows, proof.walk_forward), "clock alone": _row(what, rows, clock)}
+        ic, ahead = persistent_mean(series, LAG), persistent_mean(walked, LAG)
         classes = class_figures(rows, proof.oof.scores[0])
         fields: dict[str, Any] = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
@@ -132,16 +133,17 @@ class BarrierClasses(Task):
                 "barriers": _barriers(case.config, bars.symbols[0]),
                 "validation": {"ic": asdict(validation)},
                 "settled": case.material.settled,
-                "direction": {name: asdict(row) for name, row in table.items()},
+                "direction": table,
                 "classes": asdict(classes),
             },
         }
         told = []
         if not ahead.t >= SURE_T:
             told.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
-        if not table["model"].log_loss < table["model"].base_log_loss:
+        if not table["model"]["log_loss"] < table["model"]["base_log_loss"]:
             told.append("the score does not tell long from short better than their base rate does")
-        return TaskFindings(fields, tuple(told), partial(_report, case=case, series=series, forward=walked), oof)
+        report = partial(_report, case=case, days=_days(bars, what), series=series, forward=walked)
+        return TaskFindings(fields, tuple(told), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
 
     def _validated(self, case: TrainingCase) -> Mean:
         """Information coefficient on the validation part, by a model of the training part."""
@@ -149,8 +151,7 @@ class BarrierClasses(Task):
         found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions)
         scores = score_unseen(rows, case.learner, RowSet.of(found.train), RowSet.of(found.validation))
         case.step("model of the training part")
-        t0 = rows.t0[found.validation]
-        return information(scores, rows.label[found.validation] / bars.sigma[t0, 0], bars.session[t0, 0])
+        return decisions_of(rows, bars).at(found.validation).information(scores)
 
     def _clock(self, case: TrainingCase, rows: Samples) -> Floats:
         """Walk-forward scores of a model that sees the clock alone."""
@@ -158,18 +159,10 @@ class BarrierClasses(Task):
         blind = replace(rows, panel=clock_alone(rows.panel), view=DEFAULT_VIEW)
         return walk_forward(blind, learner, groups=case.config.cpcv.groups, workers=case.request.workers, step=case.step)
 
-    def _row(self, rows: Samples, score: Floats, outcome: Floats, session: np.ndarray) -> Direction:
-        known = np.isfinite(score)
-        classes = class_figures(rows.where(known), score[known])
-        edge = session_means(np.sign(score[known]) * rows.label[known] / BPS, session[known], int(session.max()) + 1)
-        return Direction(
-            information(score, outcome, session), classes.log_loss, classes.base_log_loss, persistent_mean(edge[np.isfinite(edge)], LAG)
-        )
-
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what a trade in the direction of the sealed decisions' scores earned, by session."""
-        bars, rows = cast(DecisionBars, material.source.bars), material.rows
-        return _edges(scores, rows.label, bars.session[rows.t0, 0], _days(bars, rows))
+        bars = cast(DecisionBars, material.source.bars)
+        return _edges(decisions_of(material.rows, bars), scores, bars)
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
@@ -219,19 +212,33 @@ def _barriers(config: RecipeConfig, symbol: str) -> dict[str, object]:
     return {"up": own.up or pair[0], "down": own.down or pair[1], "max_bars": own.max_bars or own.k, "overnight": own.overnight}
 
 
-def _days(bars: DecisionBars, rows: Samples) -> np.ndarray:
-    """Trading day of each numbered session, by its last bar."""
-    count = int(bars.session.max()) + 1
-    last = np.searchsorted(bars.session[:, 0], np.arange(count), side="right") - 1
+def _row(what: Decisions, rows: Samples, score: Floats) -> dict[str, Any]:
+    """Figures of the decisions that have a score; the edge is the return of a trade in its direction."""
+    known = np.isfinite(score)
+    classes = class_figures(rows.where(known), score[known])
+    edge = persistent_mean(what.by_session(np.sign(score) * what.ret / BPS), LAG)
+    ic = asdict(what.information(score))
+    return {"ic": ic, "log_loss": classes.log_loss, "base_log_loss": classes.base_log_loss, "edge_bps": asdict(edge)}
+
+
+def _outlook(case: TrainingCase, bars: DecisionBars) -> dict[str, Floats]:
+    """What an outlook reads: the worth of each class in the rows that the model learned from, and the cost that an edge must reach."""
+    rows, label = case.material.rows, cast(BarsRecipe, case.config).label
+    learned = decisions_of(rows, bars).at(np.flatnonzero(rows.weight > 0.0))
+    return {MEANS: learned.class_means(), LIMITS: np.array([0.0, label.cost_bps * BPS])}
+
+
+def _days(bars: DecisionBars, what: Decisions) -> np.ndarray:
+    """Trading day of each session with decisions, by its last bar."""
+    last = np.searchsorted(bars.session[:, 0], np.unique(what.session), side="right") - 1
     return bars.sessions[last].astype("datetime64[D]")
 
 
-def _edges(score: Floats, label: Floats, session: np.ndarray, days: np.ndarray) -> Series:
+def _edges(what: Decisions, score: Floats, bars: DecisionBars) -> Series:
     """Mean return of a trade in the direction of the score, by session."""
-    known = np.isfinite(score) & np.isfinite(label)
-    edge = session_means(np.sign(score[known]) * label[known], session[known], len(days))
+    edge = what.by_session(np.sign(score) * what.ret)
     there = np.isfinite(edge)
-    return Series(days[there], edge[there])
+    return Series(_days(bars, what)[there], edge[there])
 
 
 def _edge(row: Mapping[str, Any]) -> str:
@@ -243,12 +250,11 @@ def _losses(model: Mapping[str, Any], clock: Mapping[str, Any]) -> list[str]:
     return ["n/a" if one is None or one != one else f"{one:.4f}" for one in figures]
 
 
-def _report(known: Evidence, *, case: TrainingCase, series: Floats, forward: Floats) -> dict[str, bytes]:
+def _report(known: Evidence, *, case: TrainingCase, days: np.ndarray, series: Floats, forward: Floats) -> dict[str, bytes]:
     from trainer.reports import page, plots
 
     captions = {"cumulative_ic.png": "Cumulative information coefficient by session. A steady slope is skill; one step is one episode."}
     shown = page.Page(f"Training of {known.sleeve}", tuple(BARRIER_CLASSES.rows(known)), known.warnings, captions)
-    days = _days(cast(DecisionBars, case.material.source.bars), case.proof.rows)[: len(series)]
     return {
         "report.md": page.markdown(shown).encode(),
         "report.html": page.html(shown).encode(),

@@ -22,8 +22,7 @@ from signals.market.bars import Floats
 from signals.scoring.evidence import Mean
 from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
-from trainer.tasks.barrier_classes.figures import LAG
-from trainer.tasks.barrier_classes.judgement import Decisions, DirectionFigures, Gap, Said, Shift, direction_figures, ic_gap, shifts
+from trainer.tasks.barrier_classes.judgement import LAG, Decisions, DirectionFigures, Gap, Said, Shift, direction_figures, ic_gap, shifts
 from trainer.validation.ic import persistent_mean
 from trainer.validation.significance.max_t import MaxT, max_t_each
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
@@ -66,12 +65,6 @@ class HorizonRows:
     train: Rows
     validation: Rows
     test: Rows
-
-    def part(self, rows: Rows) -> Decisions:
-        """Return the decisions of some rows."""
-        every = self.decisions
-        names = ("moment", "session", "side", "ret", "sigma", "regime")
-        return Decisions(*(getattr(every, name)[rows] for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,13 +161,13 @@ def compare_learners(
         for kind, learner in learners.items():
             begin = time.process_time()
             model = _fit(learner, rows.inputs, rows)
-            means = class_means(rows.part(rows.train))
+            means = rows.decisions.at(rows.train).class_means()
             found = _judged(model, rows.inputs, means, rows, rows.validation, cost_bps)
             cells.append(Cell(kind, rows.horizon, found, (time.process_time() - begin) / 60.0))
             fitted[cells[-1].name] = model, means
             step(cells[-1].name)
     _require_equal_rows(cells)
-    series = _aligned(cells, {rows.horizon: rows.part(rows.validation) for rows in horizons})
+    series = _aligned(cells, {rows.horizon: rows.decisions.at(rows.validation) for rows in horizons})
     cells = [replace(cell, adjusted=test) for cell, test in zip(cells, max_t_each(series, block=BLOCK_SESSIONS), strict=True)]
     order = sorted(range(len(cells)), key=lambda place: (-_t(cells[place].figures.ic), place))
     best, rows = cells[order[0]], next(rows for rows in horizons if rows.horizon == cells[order[0]].horizon)
@@ -202,12 +195,6 @@ def compare_learners(
     )
 
 
-def class_means(train: Decisions) -> Floats:
-    """Mean of r / s of each class over the training rows, shape (3,); 0 for a class that never came."""
-    units = train.ret / train.sigma
-    return np.array([units[train.side == kind].mean() if (train.side == kind).any() else 0.0 for kind in (-1, 0, 1)])
-
-
 def _fit(learner: Learner, inputs: Matrix, rows: HorizonRows, side: NDArray[np.int8] | None = None) -> Model:
     """Fit on the training rows, to sides."""
     train = rows.train
@@ -228,7 +215,7 @@ def said_by(model: Model, inputs: Matrix, means: Floats, sigma: Floats) -> Said:
 def _judged(
     model: Model, inputs: Matrix, means: Floats, rows: HorizonRows, numbers: Rows, cost_bps: float, other: Decisions | None = None
 ) -> DirectionFigures:
-    what = rows.part(numbers) if other is None else replace(rows, decisions=other).part(numbers)
+    what = (other or rows.decisions).at(numbers)
     said = said_by(model, np.ascontiguousarray(inputs[numbers]), means, what.sigma)
     return direction_figures(what, said, cost_bps=cost_bps)
 
@@ -242,7 +229,7 @@ def _beside(
     rows: HorizonRows, learner: Learner, reference: Learner, seed: int
 ) -> dict[str, tuple[Model, Matrix, Floats, Decisions | None]]:
     """Models that the best one is read beside: (model, its inputs, class means, other outcomes to judge by)."""
-    means = class_means(rows.part(rows.train))
+    means = rows.decisions.at(rows.train).class_means()
     twin = exchanged(rows.decisions, (rows.train, rows.validation, rows.test), seed)
     found: dict[str, tuple[Model, Matrix, Floats, Decisions | None]] = {
         CLOCK: (_fit(reference, rows.clock, rows), rows.clock, means, None),
