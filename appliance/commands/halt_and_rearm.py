@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from appliance.config import Venue
 from appliance.context import Deps
 from appliance.controls import halt_file, pause
 from appliance.controls.latch import Latch, LatchRecord
@@ -24,12 +25,13 @@ from appliance.safety.halt import CANCELLED, carry_out
 from appliance.safety.halt import cancel_all as cancel_all_of
 from appliance.safety.limit_changes import guarded, loosened
 from appliance.settings import load_config
-from appliance.system.clock import SystemClock
+from appliance.system.clock import SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder
-from signals.errors import FixInput, Locked, TrademlError
+from signals.errors import BrokerUnreachable, FixInput, Locked, TrademlError
+from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.documents import from_json
 from signals.text.plain_text import clean
@@ -144,8 +146,20 @@ def pause_command(
         emit({"paused": ""}, as_json=as_json, text="Nothing is paused.")
         return
     begun = pause.Pause(to_session(until), who(), SystemClock().now(), clean(reason))
+    if (today := _today(folder)) is not None and begun.until < today:
+        raise FixInput(f"a pause until {begun.until} would be over: nothing was paused", where="--until", fix="Name a session to come")
     pause.begin(fs, folder, begun)
     emit({"paused": str(begun.until), "by": begun.by}, as_json=as_json, text=f"{begun.sentence}. `appliance pause --end` ends it.")
+
+
+def _today(folder: StateFolder) -> date | None:
+    """The venue's day in New York; None where it is not known."""
+    venue = load_config(folder.config).venue
+    try:
+        at = venue_time(folder.root, SystemClock(), is_exchange=venue.broker is Venue.EXCHANGE, url=str(venue.url or ""))
+    except BrokerUnreachable:  # whoever wants no orders is not refused for it
+        return None
+    return at.astimezone(NEW_YORK).date() if at else None
 
 
 def acknowledge_halt(state: State = DEFAULT_STATE, by: By = "", as_json: AsJson = False) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from appliance.context import Deps
+from appliance.controls import pause
 from appliance.controls.tripwires import Stage
 from appliance.ledger import plans
 from appliance.ledger.intents import JournalEntry
@@ -21,7 +22,7 @@ from execution.orders import TimeInForce
 
 
 def confirm(session: date, deps: Deps) -> JobReport:
-    """Take over the fills, then send what lowers risk, then what waited; a halted device sends nothing.
+    """Take over the fills, then send what lowers risk, then what waited; a device that is halted or paused sends nothing.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def confirm(session: date, deps: Deps) -> JobReport:
         return JobReport("confirm", session, JobStatus.DONE, "no plan was frozen: there is nothing to confirm")
     path = OrderPath.of(deps)
     recover(path)
-    if deps.latch.read().is_armed:
+    if deps.latch.read().is_armed and not pause.sentence(deps.fs, deps.folder, session):
         add_follow_ups(path, session)
         send_closings_first(path, plan, _waits)
     entries = settle_live(path, session)

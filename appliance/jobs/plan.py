@@ -55,10 +55,10 @@ def plan(session: date, deps: Deps) -> JobReport:
     if existing is not None:
         return _report(existing, PlanFigures())
     asof = require_closed(session, deps)
-    pause.require_none(deps.fs, deps.folder, session)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
     reported = AccountReport(deps.broker.account(), deps.broker.positions())
     found = enforce(deps, session, Stage.ACCOUNT, account_figures(deps, session, reported.account, reported.positions))
+    pause.require_none(deps.fs, deps.folder, session)  # after what halts: a pause hides no loss
     held_back = reductions.in_force(deps.ledger)
     move_former(deps.folder, deps.fs)
     traded = gather_sleeves(session, asof, deps)

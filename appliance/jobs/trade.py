@@ -52,8 +52,8 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
         raise TripwireSkip("no plan was frozen for the session", where=str(session), fix="The next one plans again")
     path = OrderPath.of(deps)
     recover(path)
-    pause.require_none(deps.fs, deps.folder, session)
     enforce(deps, session, Stage.MACHINE, machine_figures(deps))
+    pause.require_none(deps.fs, deps.folder, session)
     auction = [e for e in intents.of_session(deps.ledger, session) if step == 1 and e.intent.time_in_force in AUCTIONS]
     is_stepped = any(intent.step for intent in plan.intents)
     if is_stepped:

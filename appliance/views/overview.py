@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from appliance.controls import pause
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.tripwires import TripwireAction
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
@@ -214,6 +215,7 @@ def overview(ledger: Ledger, folder: StateFolder, time: DeviceTime) -> Overview:
         *(health.reasons if health.verdict is not HealthStatus.OK else ()),
         *(f"{row.name} tripped ({row.action}): {row.detail}" for row in tripped),
         *(f"bundle: {text}" for one in found.values() for text in one.faults),
+        *filter(None, (pause.sentence(DurableFs(), folder, session or date.min),)),
         *_concerns_of_time(folder, time),
         *((f"the newest scores are of {asof}, {behind} sessions behind the last close",) if behind else ()),
     ]

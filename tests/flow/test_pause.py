@@ -40,3 +40,17 @@ def test_a_pause_begins_or_ends(make: Make, published: Published) -> None:
     bench = make(published)
     for words in ((), ("--until", "2025-06-03", "--end"), ("--until", "June")):
         assert bench("pause", *words).code == 2 and not (bench.state / "pause.json").exists()
+
+
+def test_a_pause_hides_no_halt_and_is_seen(make: Make, published: Published) -> None:
+    first, second = (str(day) for day in published.sessions(2))
+    bench = make(published)
+    assert bench("arm", "--session", first, "--yes").code == 0 and bench("run-day", "--session", first).code == 0
+    mistyped = bench("pause", "--until", f"{int(second[:4]) - 1}{second[4:]}")
+    assert mistyped.code == 2 and "would be over" in mistyped.err and not (bench.state / "pause.json").exists()
+    config = bench.state / "config.yml"
+    config.write_text(config.read_text().replace("halt_drawdown: 0.15", "halt_drawdown: -1.0"))
+    assert bench("pause", "--until", second, "--reason", "on holiday").code == 0
+    assert f"PAUSED until {second}" in bench("overview").out
+    assert bench("run-day", "--session", second).code == 4
+    assert bench.rows("SELECT name FROM halts WHERE action = 'halt'") == [("DRAWDOWN_HALT",)]

@@ -402,6 +402,13 @@ BUGS = (
         "",
         "tests/flow/test_pause.py::test_a_pause_sends_nothing_new_not_even_of_a_frozen_plan_and_ends_by_itself",
     ),
+    Planted(
+        "what waited for an auction is sent in a pause",
+        "appliance/jobs/confirm.py",
+        " and not pause.sentence(deps.fs, deps.folder, session):",
+        ":",
+        "tests/test_appliance/test_orderpath.py::test_a_halted_or_paused_device_confirms_but_sends_nothing",
+    ),
     Planted("rank by the last bit", "signals/features/ranking.py",
             "_ordered_bits(rounded(values))", "_ordered_bits(values)",
             "tests/test_trainer/test_later_actions.py::"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.context import Deps
+from appliance.controls import pause
 from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
@@ -548,11 +549,19 @@ def test_a_rest_too_small_to_be_worth_an_order_is_left(life: Rehearsal) -> None:
     deps.close()
 
 
-def test_a_halted_device_confirms_but_sends_nothing(life: Rehearsal) -> None:
+@pytest.mark.parametrize("how", ["halted", "paused", "unreadable"])
+def test_a_halted_or_paused_device_confirms_but_sends_nothing(life: Rehearsal, how: str) -> None:
     life.run(trade, [], at("09:26"))
     life.to("09:30")
     life.broker.auction(lambda order: Decimal(1))
-    life.latch.halt("MANUAL", "test", life.clock.now())
+    deps = life.open()
+    if how == "halted":
+        life.latch.halt("MANUAL", "test", life.clock.now())
+    else:
+        pause.begin(deps.fs, deps.folder, pause.Pause(D, "a person", life.clock.now(), "on holiday"))
+    if how == "unreadable":
+        deps.fs.write(deps.folder.pause, b"{")
+    deps.close()
     posts = len(life.broker.posts)
     life.to("09:45")
     report = life.run(confirm, [], at("15:45"))
