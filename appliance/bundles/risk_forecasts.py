@@ -47,15 +47,18 @@ def record_of(bundle: Bundle, found: HeadOutputs, snapshot_id: str) -> FeatureRe
 
 
 def over_book(record: FeatureRecord, weights: Mapping[str, float]) -> tuple[RiskForecast, ...]:
-    """Summarise each forecast over the names that the book holds or aims at; empty where none has one."""
+    """Summarise each forecast over the names that the book holds or aims at; what none of them has is left out."""
     held = sorted(symbol for symbol, weight in weights.items() if weight and symbol in set(record.symbols))
     if not held:
         return ()
     said = {symbol: {one.name: one.value for one in record.of(symbol)} for symbol in held}
-    return tuple(_summary(name, {symbol: row[name] for symbol, row in said.items()}, held) for name in record.names)
+    found = (_summary(name, {symbol: row[name] for symbol, row in said.items()}, held) for name in record.names)
+    return tuple(one for one in found if one is not None)
 
 
-def _summary(name: str, values: Mapping[str, float | None], held: Collection[str]) -> RiskForecast:
+def _summary(name: str, values: Mapping[str, float | None], held: Collection[str]) -> RiskForecast | None:
     known = {symbol: value for symbol in held if (value := values[symbol]) is not None}
+    if not known:
+        return None
     highest = max(sorted(known), key=lambda symbol: known[symbol])
     return RiskForecast(name, len(known), median(known.values()), known[highest], highest)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features, store_features
+from appliance.bundles.risk_forecasts import over_book
 from appliance.system.durable_files import DurableFs
 from signals.errors import FixInput, InvariantBroken
 
@@ -86,3 +87,13 @@ def test_bytes_that_are_no_record_are_one_clear_error(content: bytes) -> None:
 def test_a_record_whose_values_do_not_fill_its_axes_is_never_built() -> None:
     with pytest.raises(InvariantBroken, match="8 bytes of features, not 36"):
         replace(RECORD, values=b"\0" * 8)
+
+
+def test_a_forecast_that_no_name_of_the_book_has_is_left_out() -> None:
+    """BBB alone has no beta; nobody has `none`; a book without known names has no forecasts."""
+    values = struct.pack("<6f", 1.0, NAN, 2.0, float("inf"), 6.0, NAN)
+    record = FeatureRecord(RECORD.asof, "risk-forecasts", "b", "s", ("volatility_5", "none"), RECORD.symbols, values)
+    [one] = over_book(record, {"AAA": 0.1, "BBB": -0.1, "CCC": 0.0, "ZZZ": 0.2})
+    assert (one.forecast, one.names, one.median, one.highest, one.highest_name) == ("volatility_5", 2, 1.5, 2.0, "BBB")
+    assert over_book(RECORD, {"BBB": 0.1})[0].forecast == "momentum" and len(over_book(RECORD, {"BBB": 0.1})) == 2
+    assert over_book(record, {"ZZZ": 0.2}) == () == over_book(record, {})
