@@ -29,6 +29,7 @@ Entry points: `Predictor`, asked for rows of features or for bars; `document`, t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -112,7 +113,7 @@ class FeatureRows:
         if not keys:
             raise FixInput("there is no row to score", fix="Give at least one")
         if len(set(keys)) != len(keys):
-            symbol, day = next(key for place, key in enumerate(keys) if key in keys[:place])
+            symbol, day = next(key for key, count in Counter(keys).items() if count > 1)
             raise FixInput("a row comes twice", where=f"{symbol}, {day}", fix="Give one row a symbol and session")
         if (bad := np.argwhere(np.isinf(self.values))).size:
             row, column = bad[0]

@@ -176,12 +176,14 @@ async def _answer(api: Api, files: Mapping[str, PageFile], lanes: Mapping[str, L
 async def _run(one: Operation, named: Mapping[str, str], api: Api, lane: Lane, http: Request, patience: float) -> Response:
     try:
         query = parse_qsl(http.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=20)
-        call = Call(one.read(named, query), await _body(one, api, http, patience))
-        found = await lane.run(one, call, api.deadline_seconds)
-    except BadJson as error:
-        return _error(400, f"the body is not JSON: {clean(error)[:120]}", "", "Send one JSON document")
     except ValueError as error:
         return _error(422, f"the query cannot be read: {clean(error)[:120]}", "", "Encode it as UTF-8, few parameters")
+    try:
+        call = Call(one.read(named, query), await _body(one, api, http, patience))
+        found = await lane.run(one, call, api.deadline_seconds)
+        content = found if isinstance(found, bytes) else json.dumps(found, allow_nan=False).encode()
+    except BadJson as error:
+        return _error(400, f"the body is not JSON: {clean(error)[:120]}", "", "Send one JSON document")
     except NotFound as error:
         return _error(404, error.what, error.where, error.fix)
     except (FixInput, ScoresInvalid) as error:
@@ -195,7 +197,6 @@ async def _run(one: Operation, named: Mapping[str, str], api: Api, lane: Lane, h
     except Exception:  # the outermost frame of a request: what nobody expected ends here, and the server goes on
         LOG.exception("%s %s", one.method, one.path)
         return _error(500, "the request met a fault of this program", "", "Report it with the lines of the log")
-    content = found if isinstance(found, bytes) else json.dumps(found, allow_nan=False).encode()
     return Response(content, media_type="application/json", headers=HEADERS)
 
 

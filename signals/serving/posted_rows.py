@@ -7,6 +7,7 @@ bars: symbol, session, open, high, low, close, volume: restated for splits and d
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,7 @@ from signals.text.plain_text import clean
 BAR_FIELDS = (*PRICE_FIELDS, "volume")
 MOST_ROWS = 20_000
 MOST_SYMBOL = 40
+SPARSE, FEW_CELLS = 10, 100_000  # cells of a panel by bar that was given, and how many are always allowed
 NUMBER = {"type": ["number", "null"]}
 SYMBOL = {"type": "string", "minLength": 1, "maxLength": MOST_SYMBOL, "pattern": r"^[\x20-\x7e]+$"}
 DAY = {"type": "string", "format": "date"}
@@ -122,7 +124,7 @@ def _symbol(value: Any, kind: str, place: int) -> str:
 
 def _day(value: Any, kind: str, place: int) -> date:
     try:
-        if isinstance(value, str) and len(value) == 10:
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
             return date.fromisoformat(value)
     except ValueError:
         pass
@@ -145,12 +147,15 @@ def bars_of(symbols: Sequence[str], days: Sequence[date], fields: Mapping[str, F
     NotASession
         A day is none of the calendar.
     BadBars
-        A bar comes twice or its prices contradict one another.
+        A bar comes twice, its prices contradict one another, or there are few bars for so many names and sessions.
     """
     for day in sorted(set(days)):
         calendar.index(day)
     names, sessions = sorted(set(symbols)), list(calendar.between(min(days), max(days)))
     column, row = {name: c for c, name in enumerate(names)}, {day: r for r, day in enumerate(sessions)}
+    if (size := len(names) * len(sessions)) > max(SPARSE * len(symbols), FEW_CELLS):
+        what = f"{len(symbols)} bars of {len(names)} names over {len(sessions)} sessions leave the panel nearly empty"
+        raise BadBars(what, where=f"{size} cells", fix="Give the bars of the same sessions for every name")
     cells = np.array([row[day] for day in days]), np.array([column[symbol] for symbol in symbols])
     flat = cells[0] * len(names) + cells[1]
     first = np.unique(flat, return_index=True)[1]

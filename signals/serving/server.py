@@ -52,7 +52,11 @@ class Address:
             raise BadConfig("TLS needs a certificate and its key", where="--certificate, --key", fix="Give both or neither")
         if not is_loopback and self.certificate is None:
             raise BadConfig("the token would cross the network in the clear", where=f"--listen {self.listen}", fix=TUNNEL)
-        if self.key is not None and stat.S_IMODE(self.key.stat().st_mode) & 0o077:
+        try:
+            mode = stat.S_IMODE(self.key.stat().st_mode) if self.key is not None else 0
+        except OSError as error:
+            raise BadConfig(f"the key of TLS cannot be read: {reason_of(error)}", where=str(self.key), fix="Name its PEM file") from None
+        if mode & 0o077:
             raise BadConfig("others can read the key of TLS", where=str(self.key), fix=f"chmod 600 {self.key}")
 
     @property

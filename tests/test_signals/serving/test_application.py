@@ -168,3 +168,20 @@ def test_a_day_that_is_none_is_refused() -> None:
     for wrong in ("2023-02-29", "2024-2-9", "٢٠٢٤-02-29", "", "2024-02-29T00:00"):
         with pytest.raises(FixInput):
             day.read(wrong)
+
+
+@pytest.mark.parametrize("fault", [ValueError("int() of something"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad")])
+def test_a_fault_of_an_operation_is_no_fault_of_the_query(fault: Exception) -> None:
+    answer = ask(api(failing(fault)), "/v1/fail")
+    assert answer.status_code == 500 and "fault of this program" in answer.json()["what"]
+
+
+def test_an_answer_that_is_no_json_is_a_fault_in_one_sentence() -> None:
+    made = Operation("nan", "GET", "/v1/nan", "NaN.", {"type": "object"}, lambda call: {"value": float("nan")})
+    answer = ask(api(made), "/v1/nan")
+    assert answer.status_code == 500 and "fault of this program" in answer.json()["what"]
+
+
+def test_a_key_of_tls_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="the key of TLS cannot be read"):
+        Address(certificate=tmp_path / "c.pem", key=tmp_path / "none.pem")

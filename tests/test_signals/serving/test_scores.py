@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -211,3 +212,28 @@ def test_a_file_that_is_no_parquet_or_lacks_a_column_is_refused(tmp_path: Path) 
 def test_what_is_not_known_is_null_in_the_file_too(source: Folder, tmp_path: Path) -> None:
     (tmp_path / "o").write_bytes(to_parquet([replace(Predictor(source.load().bundle).predict(rows(1))[0])]))
     assert pq.read_table(tmp_path / "o").to_pylist()[0]["expected_return"] is None
+
+
+def test_few_bars_never_make_a_large_panel() -> None:
+    """1,000 names of one bar each, on the first or the last of 260 sessions: 260,000 cells."""
+    days = weekdays().days[:260]
+    bar = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}
+    bars = [{"symbol": f"S{n}", "session": str(days[-(n % 2)]), **bar} for n in range(1000)]
+    with pytest.raises(BadBars, match="nearly empty"):
+        from_json(json.dumps({"bars": bars}).encode(), NAMES, weekdays())
+    assert from_json(json.dumps({"bars": bars[::2]}).encode(), NAMES, weekdays()).close.shape == (1, 500)
+
+
+def test_a_week_is_no_day() -> None:
+    given = json.loads(posted(rows(1)))
+    given["rows"][0]["asof"] = "2024-W09-4"
+    with pytest.raises(FixInput, match="no date"):
+        from_json(json.dumps(given).encode(), NAMES, weekdays())
+
+
+def test_a_row_that_comes_twice_is_found_among_many_at_once() -> None:
+    names = (*(f"S{n}" for n in range(19_999)), "S19998")
+    before = time.monotonic()
+    with pytest.raises(FixInput, match=r"a row comes twice \(S19998"):
+        FeatureRows(names, (DAY,) * 20_000, ("x",), np.zeros((20_000, 1), dtype=np.float32))
+    assert time.monotonic() - before < 2.0
