@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 import typer
 from click.testing import Result
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from typer.testing import CliRunner
 
 from appliance.commands import guided_setup
 from appliance.runtime.commissioning import trusted_by
 from appliance.storage.published_store import PublishedFolder
 from signals.bundle import PublicKey, read_keyset
-from signals.bundle.seal import MANIFEST_KIND, valid_signers
+from signals.bundle.seal import MANIFEST_KIND, public_half, valid_signers
 from signals.bundle.seal import sign as sealed
 from signals.errors import FixInput
 from tests.fakes.bundles import private_key
@@ -124,3 +125,35 @@ def test_a_store_of_other_keys_is_not_taken_over(tmp_path: Path) -> None:
     assert isinstance(done.exception, FixInput) and "other keys" in done.exception.what
     assert (store / "root.pub").read_bytes() == before
     assert PublicKey.from_text(before.decode()) == sign.root_public(tmp_path / "keys")
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b.replace(b"\n", b"\r\n"), lambda b: b + b"# mine\n", lambda b: b[b.index(b"\n") + 1 :]])
+def test_a_locked_file_that_is_not_as_it_was_written_is_left_alone(tmp_path: Path, phrase: None, spoil: Callable[[bytes], bytes]) -> None:
+    """Whatever was not understood would be lost where a key is added."""
+    file = made(tmp_path / "locked", one_file=True) / "keys.pem"
+    spoiled = spoil(file.read_bytes())
+    file.write_bytes(spoiled)
+    with pytest.raises(FixInput, match="not as it was written"):
+        key_files.write(file.parent, "signing-new.key", private_key(30), locked=True)
+    assert file.read_bytes() == spoiled
+
+
+def test_a_pass_phrase_is_stretched_and_a_block_of_an_earlier_version_is_read(tmp_path: Path, phrase: None) -> None:
+    key = private_key(30)
+    key_files.write(tmp_path, "one.key", key, locked=True)
+    pem = (tmp_path / "keys.pem").read_bytes().split(b"\n", 1)[1]
+    with pytest.raises(ValueError, match="password"):
+        load_pem_private_key(pem, PHRASE)
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PHRASE))
+    (tmp_path / "keys.pem").write_bytes(b"# one.key\n" + plain)
+    key_files.write(tmp_path, "two.key", private_key(31), locked=True)
+    for name, made_of in (("one.key", key), ("two.key", private_key(31))):
+        public = public_half(made_of)
+        assert public_half(key_files.read(tmp_path, name, public.keyid)) == public
+
+
+def test_a_prefix_of_a_fingerprint_pairs_nothing(tmp_path: Path) -> None:
+    store, state = tmp_path / "store", tmp_path / "device"
+    fingerprint = paired(made(tmp_path / "keys"), store)
+    for word in (fingerprint[:-5], fingerprint[:4], ""):
+        assert isinstance(trusted(word, store, state).exception, FixInput) and not state.exists()

@@ -1,21 +1,28 @@
 """Private keys at rest: a file of its own for each (PKCS#8 PEM, mode 0600), or one file for all that a pass phrase locks.
 
-`keys.pem` holds one encrypted PKCS#8 block for each key, its name in the line before it; the keys stay separate, and what they
-sign is the same. Its pass phrase comes from where `PASSPHRASE` says, which a program sets once.
+`keys.pem` holds one encrypted PKCS#8 block for each key, its name and a salt in the line before it; the keys stay separate, and
+what they sign is the same. A block's password is scrypt of the pass phrase: PKCS#8 as it is written here hashes it 2,048 times,
+which is guessed too fast. A block without a salt, of an earlier version, is read with the pass phrase itself. The pass phrase
+comes from where `PASSPHRASE` says, which a program sets once.
 
 Invariants
 ----------
 1. A private key is never written over, printed, or read from a file that others may read.
 2. One that is locked is never written unlocked.
+3. `keys.pem` is written only where every byte of it was understood.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -34,7 +41,16 @@ from signals.text.wording import reason_of
 ONE_FILE = "keys.pem"
 PRIVATE = 0o600
 LEAST_PASSPHRASE = 12
-BLOCK = re.compile(rb"# (\S+)\n(-----BEGIN ENCRYPTED PRIVATE KEY-----\n.+?-----END ENCRYPTED PRIVATE KEY-----\n)", re.DOTALL)
+BLOCK = re.compile(
+    rb"# (\S+)(?: scrypt:([0-9a-f]{32}))?\n(-----BEGIN ENCRYPTED PRIVATE KEY-----\n.+?-----END ENCRYPTED PRIVATE KEY-----\n)", re.DOTALL
+)
+
+
+class LockedBlock(NamedTuple):
+    """An encrypted key of the one file: the salt in hex digits, empty in an earlier version, and its PEM."""
+
+    salt: bytes
+    pem: bytes
 
 
 def nobody(folder: Path) -> bytes:
@@ -78,9 +94,9 @@ def write(folder: Path, name: str, key: Ed25519PrivateKey, *, locked: bool) -> N
     held = _blocks(folder) if is_locked(folder) else {}
     if held:
         _unlocked(folder, next(iter(held)), phrase)  # every key under one phrase
-    block = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(phrase))
-    content = b"".join(b"# %s\n%s" % (one.encode(), held[one]) for one in held) + b"# %s\n%s" % (name.encode(), block)
-    write_atomic(folder / ONE_FILE, content, mode=PRIVATE)
+    salt = next((block.salt for block in held.values() if block.salt), secrets.token_hex(16).encode())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(_password(phrase, salt)))
+    write_atomic(folder / ONE_FILE, _joined({**held, name: LockedBlock(salt, pem)}), mode=PRIVATE)
 
 
 def read(folder: Path, name: str, keyid: str) -> Ed25519PrivateKey:
@@ -115,12 +131,31 @@ def read_private(path: Path) -> bytes:
     return content
 
 
-def _blocks(folder: Path) -> dict[str, bytes]:
-    return {name.decode(errors="replace"): block for name, block in BLOCK.findall(read_private(folder / ONE_FILE))}
+def _blocks(folder: Path) -> dict[str, LockedBlock]:
+    content = read_private(folder / ONE_FILE)
+    found = {name.decode(errors="replace"): LockedBlock(salt, pem) for name, salt, pem in BLOCK.findall(content)}
+    if _joined(found) != content:
+        raise FixInput(
+            "the file of the keys is not as it was written", where=str(folder / ONE_FILE), fix="Restore it from its backup, byte for byte"
+        )
+    return found
+
+
+def _joined(blocks: Mapping[str, LockedBlock]) -> bytes:
+    lines = ((name.encode(), b" scrypt:" + block.salt if block.salt else b"", block.pem) for name, block in blocks.items())
+    return b"".join(b"# %s%s\n%s" % line for line in lines)
+
+
+@lru_cache(maxsize=2)
+def _password(phrase: bytes, salt: bytes) -> bytes:
+    if not salt:
+        return phrase
+    return hashlib.scrypt(phrase, salt=bytes.fromhex(salt.decode()), n=2**15, r=8, p=3, maxmem=2**26, dklen=32).hex().encode()
 
 
 def _unlocked(folder: Path, name: str, phrase: bytes) -> Ed25519PrivateKey:
-    return _loaded(_blocks(folder)[name], phrase, folder / ONE_FILE)
+    block = _blocks(folder)[name]
+    return _loaded(block.pem, _password(phrase, block.salt), folder / ONE_FILE)
 
 
 def _loaded(content: bytes, phrase: bytes | None, path: Path) -> Ed25519PrivateKey:
