@@ -514,3 +514,49 @@ def test_the_rules_know_the_companies_of_a_real_list() -> None:
     assert {symbol for symbol in constituents & kinds.keys() if kinds[symbol] is not AssetKind.STOCK} == set()
     assert len(constituents & kinds.keys()) > 480
     assert sum(kind is AssetKind.DOUBTFUL for kind in kinds.values()) < 0.002 * len(kinds)
+
+
+def test_answers_that_an_interruption_left_serve_no_later_round(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted when the record was there and its answers half removed: the request is removed last, and a rest is dropped."""
+    removed, unlink = list[str](), Path.unlink
+
+    def some(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "_answers" and not path.name.startswith("."):
+            if len(removed) == 2:
+                raise KeyboardInterrupt
+            removed.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "unlink", some)
+        download(tmp_path, source(served)[0], terms(world), END)
+    spool = tmp_path / "_answers"
+    assert (spool / "terms.json").is_file() and len(removed) == 2 and len(list(spool.iterdir())) > 2
+    asked, door, _ = source(served)
+    download(tmp_path, asked, terms(world), END)
+    assert not door.asked and bytes_of(tmp_path) == bytes_of(whole[0])
+    spool.mkdir()
+    (spool / "assets.json").write_text("[]")
+    download(tmp_path, source(served)[0], terms(world), END)
+    assert not spool.exists()
+
+
+def test_bars_whose_request_nobody_knows_are_not_taken_for_another_s(tmp_path: Path, world: World, served: Exchange) -> None:
+    """A person who removes the answers only, and asks for something else, would get the bars of the first request."""
+    download(tmp_path, source(served)[0], terms(world), END)
+    (tmp_path / "download.json").unlink()
+    before = bytes_of(tmp_path)
+    with pytest.raises(FixInput, match="a request that is not known"):
+        download(tmp_path, source(served)[0], DownloadTerms(first=world.first, rule=UniverseRule(size=7)), END)
+    assert bytes_of(tmp_path) == before and not (tmp_path / "_answers").exists()
+
+
+@pytest.mark.parametrize("file", ["download.json", "_answers/terms.json", "_answers/assets.json"])
+def test_a_damaged_document_is_named(tmp_path: Path, world: World, served: Exchange, file: str) -> None:
+    with pytest.raises(BrokerUnreachable):
+        download(tmp_path, source(served, _lost(3))[0], terms(world), END)
+    (tmp_path / file).write_bytes(b"{")
+    with pytest.raises(FixInput, match="damaged"):
+        download(tmp_path, source(served)[0], terms(world), END)

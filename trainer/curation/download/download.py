@@ -157,7 +157,7 @@ def download(
     Raises
     ------
     FixInput
-        The folder holds a download of other terms.
+        The folder holds a download of other terms, or bars that nobody knows the request of.
     BrokerUnreachable
         The vendor did not answer; what had come is kept.
     BadBars
@@ -166,7 +166,12 @@ def download(
     before = read_record(folder)
     if before is not None and before.terms != terms:
         raise FixInput("a download of other terms is here", where=str(folder), fix="Repeat its own options, or name another folder")
-    spool = Spool(folder / SPOOL)
+    spool, done = Spool(folder / SPOOL), before.last if before else None
+    spool.drop_finished(done)
+    if not spool.folder.exists() and (left := bar_files(folder, done)):
+        raise FixInput(
+            "bars are here of a request that is not known", where=f"{left[0]}, {len(left)} files", fix="Remove them, or name another folder"
+        )
     if before is not None and before.last >= last and not spool.folder.exists():
         note(f"nothing to ask for: everything up to {before.last} is here")
         return before

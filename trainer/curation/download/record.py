@@ -22,11 +22,13 @@ from pydantic import Field
 from signals.config import Config, parse
 from signals.errors import BadBars, FixInput
 from signals.files import write_atomic
+from signals.text import strict_json
 from signals.text.wording import reason_of
 from trainer.curation.download.selection import UniverseRule
 from trainer.curation.writer import vendor_parquet
 
 BARS, ACTIONS, UNIVERSE, EXCLUDED, RECORD, SPOOL = "bars", "actions.csv", "universe.csv", "excluded.csv", "download.json", "_answers"
+TERMS = "terms.json"
 
 
 class DownloadTerms(Config):
@@ -81,13 +83,14 @@ class DownloadRecord(Config):
 
 def is_download(folder: Path) -> bool:
     """Whether `folder` is one of a download, finished or not."""
-    return (folder / RECORD).is_file() or (folder / SPOOL / "terms.json").is_file()
+    return (folder / RECORD).is_file() or (folder / SPOOL / TERMS).is_file()
 
 
 def read_record(folder: Path) -> DownloadRecord | None:
-    """Return the record; None where no round was finished. Raises `BadConfig` for one that is none of ours."""
+    """Return the record; None where no round was finished. Raises `BadBars` or `BadConfig` for one that is none of ours."""
     path = folder / RECORD
-    return parse(json.loads(path.read_bytes()), DownloadRecord, where=str(path)) if path.is_file() else None
+    fix = "Restore it from a backup, or download into another folder"
+    return parse(_document(path, fix), DownloadRecord, where=str(path)) if path.is_file() else None
 
 
 def bar_files(folder: Path, after: date | None = None) -> list[Path]:
@@ -109,11 +112,11 @@ class Spool:
         FixInput
             What is unfinished was asked for in other terms.
         """
-        path = self.folder / "terms.json"
+        path = self.folder / TERMS
         asked = json.dumps({"terms": terms.model_dump(mode="json"), "last": str(last)}, sort_keys=True)
         if not path.is_file():
             write_atomic(path, asked.encode())
-        begun = json.loads(path.read_bytes())
+        begun = _document(path)
         if begun["terms"] != json.loads(asked)["terms"]:
             raise FixInput(
                 "an unfinished download of other terms is here",
@@ -127,17 +130,31 @@ class Spool:
         path = self.folder / name
         if not path.is_file():
             write_atomic(path, json.dumps(ask(), default=str).encode())
-        return json.loads(path.read_bytes())
+        return _document(path)
 
     def frame(self, name: str, ask: Callable[[], pd.DataFrame], vendor: str) -> pd.DataFrame:
         """Return a kept table, or ask and keep it."""
         return kept_frame(self.folder / name, ask, vendor)
 
     def clear(self) -> None:
-        """Remove the answers of a finished round."""
-        for path in self.folder.glob("*"):
-            path.unlink()
-        self.folder.rmdir()
+        """Remove the answers of a finished round, the request last: without it no answer counts."""
+        if self.folder.is_dir():
+            for path in sorted(self.folder.glob("*"), key=lambda path: path.name == TERMS):
+                path.unlink()
+            self.folder.rmdir()
+
+    def drop_finished(self, recorded: date | None) -> None:
+        """Remove answers without a request, or of a round that the record holds: an interruption left them."""
+        path = self.folder / TERMS
+        if not path.is_file() or (recorded is not None and date.fromisoformat(_document(path)["last"]) <= recorded):
+            self.clear()
+
+
+def _document(path: Path, fix: str = "Delete it: it is asked for again") -> Any:
+    try:
+        return strict_json.loads(path.read_bytes(), decimals=float)
+    except ValueError as error:
+        raise BadBars(f"a kept answer is damaged ({reason_of(error)})", where=str(path), fix=fix) from None
 
 
 def kept_frame(path: Path, ask: Callable[[], pd.DataFrame], vendor: str) -> pd.DataFrame:
