@@ -15,7 +15,7 @@ from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
-from signals.errors import FixInput
+from signals.errors import FixInput, ScoresRefused
 from signals.files import write_atomic
 from signals.scoring.option_structures import CandidateStructure, EveningStructures, open_structures, structures_name
 from signals.text.console import emit
@@ -51,6 +51,8 @@ def show_structures(
         raise FixInput(f"there are no structures of {day}", where=name, fix="Publish them with `trainer options structures`")
     keyset = BundleStore(folder.bundles, DurableFs(), keys=folder.bundles).keyset()
     found = open_structures(content, keyset, day, name)
+    if found.asof != day:  # signed, but of another evening: whoever has the store can put an old one under a new name
+        raise ScoresRefused(f"structures of {found.asof}, not of {day}", where=name, fix="Publish those of that evening")
     if to is not None:
         write_atomic(to, payoffs(found))
     rows = [_row(one) for one in found.structures]

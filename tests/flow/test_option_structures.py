@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -110,9 +111,21 @@ def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
         assert [(row["root"], row["side"]) for row in done.json["rows"]] == [("AAA", "buy"), ("AAA", "sell"), ("BBB", "buy")]
         assert picture.read_text().count("at the first expiry") == 3
         assert "nothing here is traded" in bench("structures", "--asof", str(asof)).out
+        old = payload(evenings, published.manifest.calendar.previous(asof))
+        place.write_bytes(seal_scores(old, sign(STRUCTURES_KIND, old.to_bytes(), (bundles.FIRST,))))
+        done = bench(*asked)
+        assert done.code == 6 and "not of" in done.err, "an old evening's under a new name"
+        place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.FIRST,))))
         tampered = json.loads(place.read_text())
         tampered["payload"] = tampered["payload"].replace('"side":"sell"', '"side":"buy"')
         place.write_text(json.dumps(tampered))
         assert bench(*asked).code == 6
     finally:
         place.unlink()
+
+
+def test_without_a_chance_it_is_unknown_and_without_the_underliers_close_there_is_none(evenings: dict[str, OptionEvening]) -> None:
+    said = {("AAA", "vertical"): Forecast(9.0, float("nan"))}
+    assert [one.probability for one in candidates(evenings, said, CAPS)] == [None]
+    without = replace(evenings["AAA"], chain=replace(evenings["AAA"].chain, spot=float("nan")))
+    assert candidates({"AAA": without}, said, CAPS) == ()

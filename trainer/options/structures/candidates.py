@@ -24,7 +24,7 @@ PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a model expects of a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes."""
+    """What a model expects of a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes, or NaN."""
 
     points: float
     probability: float
@@ -42,7 +42,7 @@ def candidates(
     """
     wanted = []
     for root, evening in evenings.items():
-        if (known := positions(evening)) is None:
+        if (known := positions(evening)) is None or not evening.chain.spot > 0.0:  # a payoff needs the underlier's close
             continue
         for template, legs in known[0].items():
             forecast, mark = forecasts.get((root, template)), evening.mark(legs)
@@ -89,7 +89,7 @@ def _candidate(
         vega_usd=vega_usd,
         theta_usd=SHARES * figures["theta"] / 365.0,
         expected_points=forecast.points,
-        probability=forecast.probability,
+        probability=forecast.probability if np.isfinite(forecast.probability) else None,
         underlier=evening.chain.spot,
         flags=tuple(sorted(str(flag) for flag in flags)),
         payoff_underlier=tuple(spot.tolist()),
