@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -186,6 +186,9 @@ small-account: $(VENV)/.dev ## By hand, half an hour: a year of 100,000 USD at t
 year-alone: $(VENV)/.dev ## By hand, an hour a part (it goes on where it ended): a year of a device and of `trainer run` in virtual time
 	$(BIN)/pytest -q -m slow tests/flow/test_year_alone.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.year_alone
+
+off-policy: $(VENV)/.dev ## By hand, five minutes: what off-policy estimators say of a process of known value, and the tuner of noise
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.off_policy
 
 options-campaign: $(VENV)/.dev ## By hand, half an hour: a planted option premium is found and none where there is none; figures of surfaces
 	$(BIN)/pytest -q -m slow tests/test_trainer/options

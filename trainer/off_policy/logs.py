@@ -1,0 +1,160 @@
+"""Decisions as they were logged, each with the probability that the policy then in force gave to it.
+
+A log holds trajectories of at most H steps; a bandit is a log of one step. What no later computation can repair is
+refused here: a probability that is absent, zero or above one, a reward that is no number, an arm that does not exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import FixInput
+from signals.market.bars import Floats
+
+Rows = NDArray[np.int64]
+ENDED = -1  # the action of a step after the end of its trajectory
+CERTAIN = 1.0 - 1e-12
+SUM_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedDecisions:
+    """Trajectories with propensities; the arrays are copied and cannot be written.
+
+    Attributes
+    ----------
+    sessions : int64 (n,)
+        Session of each trajectory. Trajectories of one session share the market, so errors are clustered by it.
+    features : float64 (n, H, F)
+        What the decision could see.
+    actions : int64 (n, H)
+        Number of the arm taken; -1 from the end of a trajectory on. One that ends before H has ended for good and earns
+        nothing after.
+    rewards, propensities : float64 (n, H)
+        What the decision earned, and the probability in (0, 1] with which it was taken.
+    arms : int
+        How many arms there were to choose from.
+    discount : float in (0, 1]
+        Of one step.
+
+    Raises
+    ------
+    FixInput
+        The first value that breaks a rule above, with its row and step.
+    """
+
+    sessions: Rows
+    features: Floats
+    actions: Rows
+    rewards: Floats
+    propensities: Floats
+    arms: int
+    discount: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Copy, check, and blank what stands after the end of a trajectory."""
+        for name in ("sessions", "actions"):
+            self._freeze(name, _numbers(name, getattr(self, name), "iu").astype(np.int64))
+        for name in ("features", "rewards", "propensities"):
+            self._freeze(name, _numbers(name, getattr(self, name), "iuf").astype(np.float64))
+        self._check_shapes()
+        self._check_actions()
+        live = self.live
+        _refuse(live & ~np.isfinite(self.rewards), "a reward is not a finite number", "Leave the trajectory out, or repair its reward")
+        outside = live & ~((self.propensities > 0.0) & (self.propensities <= 1.0))  # NaN is outside too
+        _refuse(outside, "a propensity is outside (0, 1]", "Log the probability with which the action was drawn")
+        _refuse(live & ~np.isfinite(self.features).all(axis=2), "a feature is not a finite number", "Impute it before it is logged")
+        self._freeze("rewards", np.where(live, self.rewards, 0.0))
+        self._freeze("propensities", np.where(live, self.propensities, 1.0))
+        self._freeze("features", np.where(live[:, :, None], self.features, 0.0))
+
+    @classmethod
+    def of_one_step(cls, sessions: Rows, features: Floats, actions: Rows, rewards: Floats, propensities: Floats, arms: int) -> Self:
+        """Return the log of a bandit: features (n, F), everything else (n,)."""
+        return cls(sessions, features[:, None], actions[:, None], rewards[:, None], propensities[:, None], arms)
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Which steps were taken, (n, H)."""
+        live: NDArray[np.bool_] = self.actions != ENDED
+        return live
+
+    @property
+    def discounts(self) -> Floats:
+        """Discount of each step, (H,); the first is 1."""
+        powers: Floats = self.discount ** np.arange(self.actions.shape[1], dtype=np.float64)
+        return powers
+
+    def of(self, rows: NDArray[np.bool_]) -> Self:
+        """Return the log of some trajectories."""
+        return replace(
+            self,
+            sessions=self.sessions[rows],
+            features=self.features[rows],
+            actions=self.actions[rows],
+            rewards=self.rewards[rows],
+            propensities=self.propensities[rows],
+        )
+
+    def taken(self, by_arm: Floats) -> Floats:
+        """Pick from (n, H, arms) what belongs to the arms that were taken; 0 after the end."""
+        picked = np.take_along_axis(by_arm, np.maximum(self.actions, 0)[:, :, None], axis=2)[:, :, 0]
+        return np.where(self.live, picked, 0.0)
+
+    def require_policy(self, policy: Floats) -> None:
+        """Raise `FixInput` unless `policy` holds the probabilities of every arm at every step, (n, H, arms)."""
+        self.require_by_arm("the policy", policy)
+        wrong = ~((policy >= 0.0).all(axis=2) & (np.abs(policy.sum(axis=2) - 1.0) <= SUM_TOLERANCE))
+        _refuse(self.live & wrong, "the policy's probabilities are negative or do not sum to 1", "Give a probability for each arm")
+
+    def require_by_arm(self, what: str, by_arm: Floats) -> None:
+        """Raise `FixInput` unless `by_arm` is finite at every step, (n, H, arms)."""
+        if by_arm.shape != (*self.actions.shape, self.arms):
+            raise FixInput(
+                f"{what} has the shape {by_arm.shape}", fix=f"Give {(*self.actions.shape, self.arms)}: one number per step and arm"
+            )
+        _refuse(self.live & ~np.isfinite(by_arm).all(axis=2), f"{what} is not a finite number", "Compute it again")
+
+    def _freeze(self, name: str, array: NDArray[Any]) -> None:
+        array.setflags(write=False)
+        object.__setattr__(self, name, array)
+
+    def _check_shapes(self) -> None:
+        if self.actions.ndim != 2 or not self.actions.size:
+            raise FixInput("the log holds no decision", fix="Give actions of shape (trajectories, steps)")
+        shape = self.actions.shape
+        shapes = {"sessions": self.sessions.shape, "rewards": self.rewards.shape, "propensities": self.propensities.shape}
+        wanted = {"sessions": shape[:1], "rewards": shape, "propensities": shape}
+        if wrong := [name for name in shapes if shapes[name] != wanted[name]]:
+            raise FixInput(f"{wrong[0]} has the shape {shapes[wrong[0]]}", fix=f"Give {wanted[wrong[0]]}, as the actions have it")
+        if self.features.ndim != 3 or self.features.shape[:2] != shape:
+            raise FixInput(f"features has the shape {self.features.shape}", fix=f"Give {shape} and the number of features")
+        if not 0.0 < self.discount <= 1.0:
+            raise FixInput(f"the discount is {self.discount}", fix="Give one in (0, 1]")
+
+    def _check_actions(self) -> None:
+        outside = (self.actions < ENDED) | (self.actions >= self.arms)
+        _refuse(outside, f"an action is none of the {self.arms} arms", f"Number them 0 to {self.arms - 1}, and {ENDED} after the end")
+        live = self.live
+        gap = live.copy()
+        gap[:, 1:] &= ~live[:, :-1]
+        gap[:, 0] = ~live[:, 0]
+        _refuse(gap, "a trajectory has a gap or no first step", "Number its steps from the first one, without a gap")
+
+
+def _numbers(name: str, array: object, kinds: str) -> NDArray[Any]:
+    """Return a copy of an array of integers ("iu") or of any numbers ("iuf"); text that reads as one is not one."""
+    given = np.array(array)
+    if given.dtype.kind not in kinds:
+        raise FixInput(f"{name} does not hold {'numbers' if 'f' in kinds else 'whole numbers'}", fix="Give an array of them")
+    return given
+
+
+def _refuse(wrong: NDArray[np.bool_], what: str, fix: str) -> None:
+    if wrong.any():
+        row, step = np.argwhere(wrong)[0].tolist()
+        raise FixInput(what, where=f"trajectory {row}, step {step}; {int(wrong.sum())} of the log", fix=fix)
