@@ -50,9 +50,8 @@ def judged(leaning: float, draws: int) -> tuple[float, float, float]:
         accepted.append((gain.lower() > 0.0, observed(log).minus(estimates[5]).lower() > 0.0))
         samples.append(overlap(log, policy).effective_sample)
     error = np.array(found) - truth
-    print(
-        f"\n{draws} draws of {TRAJECTORIES} trajectories; true value {truth:.2f}, behaviour {base:.2f}, effective sample {np.mean(samples):.0f}"
-    )
+    print(f"\n{draws} draws of {TRAJECTORIES} trajectories, effective sample {np.mean(samples):.0f}")
+    print(f"true value {truth:.2f}, of the behaviour {base:.2f}; estimator, bias, RMSE, 95 % interval covers")
     for name, bias, rmse, share in zip(NAMES, error.mean(axis=0), np.sqrt((error**2).mean(axis=0)), np.mean(covered, axis=0), strict=True):
         print(f"| {name} | {bias:+.3f} | {rmse:.3f} | {share:.1%} |")
     shares = np.mean(accepted, axis=0)
