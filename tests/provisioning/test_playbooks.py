@@ -252,7 +252,7 @@ def test_times_of_reading_are_not_written_to_the_card() -> None:
 
 def test_the_units_of_a_release_are_linked_through_the_name_that_is_switched() -> None:
     """So that a unit goes back with its release; every service of this repository is among them."""
-    (link,) = tasks(ANSIBLE / "roles/appliance/tasks/units.yml")
+    link, _ = tasks(ANSIBLE / "roles/appliance/tasks/units.yml")
     assert link["ansible.builtin.file"]["src"].startswith("/opt/appliance/current/systemd/")
     assert sorted(link["loop"]) == sorted(path.name for path in (ROOT / "systemd").iterdir())
 

@@ -49,6 +49,9 @@ def known(line: str) -> tuple[TyperCommand, list[str]]:
     assert isinstance(group, TyperGroup)
     assert name in group.commands, f"`{line}`: there is no such command"
     command = group.commands[name]
+    if isinstance(command, TyperGroup):
+        assert rest and rest[0] in command.commands, f"`{line}`: there is no such command"
+        command, rest = command.commands[rest[0]], rest[1:]
     assert isinstance(command, TyperCommand)
     return command, rest
 

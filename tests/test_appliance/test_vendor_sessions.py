@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -47,12 +47,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def market(world: World, tmp_path: Path) -> MarketStore:
+def market(world: World, tmp_path: Path) -> Iterator[MarketStore]:
     found = MarketStore(tmp_path / "market.duckdb", world.calendar)
     store = PublishedFolder(world.root / "base" / "data")
     at = world.calendar.session(world.known).close
     pull_data(store, found, unverified_manifest(store), world.known, tmp_path / "incoming", at)
-    return found
+    yield found
+    found.close()  # DuckDB gives whoever opens the same path meanwhile the same database, and names of folders come again
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ CALENDAR = xnys(date(2020, 1, 2), date(2022, 1, 3))
 DAYS = CALENDAR.days[:SESSIONS]
 PRICES = ("open", "high", "low", "close")
 CLOSES = {PriceBasis.RAW: PRICES, PriceBasis.SPLIT_ADJUSTED: (*PRICES, "adj_close"), PriceBasis.TOTAL_RETURN: PRICES}
+OF_DAYS = tuple(sleeve for sleeve in SLEEVES.values() if sleeve.inputs == ("daily_bars",))  # what these bars can give
 every_basis = pytest.mark.parametrize("basis", list(PriceBasis))
 
 
@@ -114,7 +115,7 @@ def row_of(panel: FeaturePanel, row: int) -> FeaturePanel:
 
 
 @every_basis
-@pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
+@pytest.mark.parametrize("sleeve", OF_DAYS, ids=lambda sleeve: sleeve.name)
 def test_a_later_split_by_a_power_of_two_changes_no_bit_of_any_feature(sleeve: Sleeve, basis: PriceBasis) -> None:
     """Halving prices and doubling volumes is exact in floating point, so that the features must be exactly equal."""
     before, after = sleeve.panel(told(basis)), sleeve.panel(told_again(basis, after_a_split, 4.0))
@@ -122,7 +123,7 @@ def test_a_later_split_by_a_power_of_two_changes_no_bit_of_any_feature(sleeve: S
 
 
 @every_basis
-@pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
+@pytest.mark.parametrize("sleeve", OF_DAYS, ids=lambda sleeve: sleeve.name)
 @pytest.mark.parametrize("share", [0.004, 0.5])
 def test_a_later_dividend_changes_no_feature(sleeve: Sleeve, basis: PriceBasis, share: float) -> None:
     """Up to rounding of the restated prices; ranks do not move at all. On raw prices, to the bit."""
@@ -148,7 +149,7 @@ def test_dollar_volume_of_total_return_prices_would_have_moved_and_has_no_figure
 
 
 @every_basis
-@pytest.mark.parametrize("sleeve", SLEEVES.values(), ids=lambda sleeve: sleeve.name)
+@pytest.mark.parametrize("sleeve", OF_DAYS, ids=lambda sleeve: sleeve.name)
 def test_a_vendor_that_tells_every_price_on_another_base_has_rewritten_nothing(sleeve: Sleeve, basis: PriceBasis) -> None:
     """All prices times a constant move returns by 1e-16: no rank moves, and the evenings compare as they were.
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -30,7 +31,7 @@ from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.workspace import FOLDERS, Places, Workspace, make, read
 
-COMMANDS = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 AT = datetime(2026, 3, 2, 17, 4, 59, tzinfo=UTC)
 
 
@@ -188,10 +189,16 @@ SHORT = {
 }
 
 
+def single(name: str, command: Any) -> list[tuple[str, Any]]:
+    """The command itself, or those of its group under both names."""
+    of_group = getattr(command, "commands", None)
+    return [(f"{name} {inner}", one) for inner, one in of_group.items()] if of_group else [(name, command)]
+
+
 def test_every_command_that_may_be_long_says_how_far_it_is() -> None:
     silent = {
         name
-        for name, command in COMMANDS.items()
+        for name, command in (pair for named in COMMANDS.items() for pair in single(*named))
         if "with progress(" not in inspect.getsource(command.callback).replace("connected(cluster), ", "")
     }
     assert silent == SHORT

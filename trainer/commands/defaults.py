@@ -125,7 +125,7 @@ RULES: Mapping[str | tuple[str, str], Rule] = {
     ("sign-data", "at"): _data_store,
     ("promote", "run"): lambda found, option: one_run(found, is_asked=True),
     ("publish", "run"): lambda found, option: one_run(found, is_asked=True),
-    ("shadow", "run"): lambda found, option: one_run(found),
+    **{(command, "run"): lambda found, option: one_run(found) for command in ("shadow", "status", "validate")},
     ("stack", "runs"): _members,
 }
 ALONE = {("rollback", "keys"), ("rollback", "store")}  # their absence says something
