@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +16,14 @@ from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
 from signals.text.console import emit
 from signals.text.plain_text import clean
+from signals.text.progress import progress
 from signals.text.wording import reason_of
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
 
 if TYPE_CHECKING:
     from trainer.options.chains.chain import OptionChain
+    from trainer.options.surface.surface import Surface
 
 SHOWN = 20
 FIRST, AHEAD_YEARS = date(1990, 1, 2), 3
@@ -64,16 +66,17 @@ def ingest(
     if actions is not None:
         calendar = xnys(FIRST, last.replace(year=last.year + AHEAD_YEARS, day=1))
         told = read_actions(_content(actions), names.actions, calendar, where=str(actions), today=last)
-    found = ingest_chains(
-        {str(path): _content(path) for path in quotes},
-        to,
-        mapping=names.options,
-        actions=told,
-        today=last,
-        vendor=vendor,
-        add=add,
-        note=lambda remark: typer.echo(f"NOTE {clean(str(remark))}", err=True),
-    )
+    with progress("ingesting", as_json=as_json):
+        found = ingest_chains(
+            {str(path): _content(path) for path in quotes},
+            to,
+            mapping=names.options,
+            actions=told,
+            today=last,
+            vendor=vendor,
+            add=add,
+            note=lambda remark: typer.echo(f"NOTE {clean(str(remark))}", err=True),
+        )
     counted = Counter(str(audit.status) for audit in found.audits)
     poor = [audit for audit in found.audits if audit.status is not SessionStatus.GREEN]
     lines = [f"{len(found.roots)} underlyings, {len(found.audits)} days: {', '.join(f'{n} {word}' for word, n in sorted(counted.items()))}"]
@@ -142,11 +145,10 @@ def report(
     from signals.text.documents import to_json
     from trainer.options.research.observations import of_chains
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
-    from trainer.options.surface.surface import surface_of
     from trainer.reports.options.pages import surface_report
 
     found = _chains(chains, root)
-    surfaces = [surface for chain in found if (surface := surface_of(chain)).smiles]
+    surfaces = [surface for surface in _surfaces(found, as_json=as_json) if surface.smiles]
     wanted = [surface for surface in surfaces if day in (None, surface.day)]
     if not wanted:
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
@@ -185,12 +187,12 @@ def backtest(
     from trainer.options.backtest.engine import OptionBacktestConfig, option_backtest
     from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
-    from trainer.options.surface.surface import surface_of
     from trainer.reports.options.pages import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
-    evenings = [OptionEvening.of(chain, surface_of(chain)) for chain in _chains(chains, root) if chain.spot > 0.0]
+    known = [chain for chain in _chains(chains, root) if chain.spot > 0.0]
+    evenings = [OptionEvening.of(chain, surface) for chain, surface in zip(known, _surfaces(known, as_json=as_json), strict=True)]
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)
@@ -229,6 +231,17 @@ def structures(
     lines = [f"{name}: {len(found.structures)} structures"]
     lines += [f"{one.side} {one.units:g} {one.template} of {one.root}: {one.debit_usd:+,.2f} USD a unit" for one in found.structures]
     emit({"name": name, "structures": found.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
+
+
+def _surfaces(chains: Sequence[OptionChain], *, as_json: bool) -> list[Surface]:
+    from trainer.options.surface.surface import surface_of
+
+    fitted = []
+    with progress("surfaces", len(chains), as_json=as_json) as step:
+        for chain in chains:
+            fitted.append(surface_of(chain))
+            step(chain.day)
+    return fitted
 
 
 def _chains(folder: Path, root: str) -> tuple[OptionChain, ...]:
