@@ -117,11 +117,25 @@ def bridged(bars: Bars) -> tuple[Floats, Floats]:
     )
 
 
+def comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Open, high, low, close and newest close so far on one total-return scale per name."""
+    growth = np.nan_to_num(bridged(bars)[0])
+    level = np.cumprod(1.0 + growth, axis=0).astype(np.float64)
+    close = np.where(np.isfinite(bars.close), level, np.nan)
+    return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close, level
+
+
 def unknown_returns(bars: Bars) -> int:
     """How many bars follow an earlier bar of their name and have no return since it."""
+    return int(np.count_nonzero(without_return(bars)))
+
+
+def without_return(bars: Bars) -> Flags:
+    """Bars that follow an earlier bar of their name and have no return since it: they cannot be compared with it."""
     has = np.isfinite(bars.close)
     earlier = np.vstack([np.zeros((1, has.shape[1]), dtype=bool), np.logical_or.accumulate(has, axis=0)[:-1]])
-    return int(np.count_nonzero(has & earlier & np.isnan(bridged(bars)[0])))
+    found: Flags = has & earlier & np.isnan(bridged(bars)[0])
+    return found
 
 
 def _waiting(has: Flags, payouts: tuple[Payout, ...]) -> Flags:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from signals.errors import InvariantBroken
+from signals.events.touching import first_touch
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, bridged
+from signals.market.holding import EXIT_SESSIONS, bridged, comparable
 from trainer.labels.delisting import departures
 from trainer.labels.panel import Labels
 
@@ -100,7 +101,7 @@ def triple_barrier_labels(
         known, or the panel ends first.
     """
     shape = bars.close.shape
-    opens, highs, lows, closes, last_price = _comparable(bars)
+    opens, highs, lows, closes, last_price = comparable(bars)
     unknown = np.isnan(bridged(bars)[0])
     sigma = trailing_volatility(bars.total_return, barriers.window)
     entry = np.full(shape, np.nan)
@@ -122,7 +123,7 @@ def triple_barrier_labels(
         seen = waiting[now] & has
         lowest[now] = np.where(seen, np.minimum(lowest[now], lows[ahead]), lowest[now])
         highest[now] = np.where(seen, np.maximum(highest[now], highs[ahead]), highest[now])
-        touched, level, hit = _touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
+        touched, level, hit = first_touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
         touched &= not is_late
         done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
         price = np.where(touched, level, opens[ahead] if is_late else closes[ahead])
@@ -160,28 +161,6 @@ def _by_rank(values: Floats) -> Floats:
         known = np.flatnonzero(np.isfinite(row))
         out[known] = 0.5 + (rankdata(row[known]) - 1.0) / (len(known) - 1) if len(known) > 1 else 1.0
     return weights
-
-
-def _touch(
-    opens: Floats, highs: Floats, lows: Floats, upper: Floats, lower: Floats, is_entry: bool
-) -> tuple[NDArray[np.bool_], Floats, NDArray[np.int8]]:
-    """Whether a bar touches a barrier, the price it fills at and which; the stop wins a tie."""
-    stopped, taken = lows <= lower, highs >= upper
-    gap_down, gap_up = (np.zeros_like(stopped), np.zeros_like(taken)) if is_entry else (opens <= lower, opens >= upper)
-    at_stop = np.where(gap_down, opens, lower)
-    at_profit = np.where(gap_up, opens, upper)
-    profit_first = gap_up | (taken & ~stopped)
-    price = np.where(profit_first, at_profit, at_stop)
-    side = np.where(profit_first, 1, -1).astype(np.int8)
-    return stopped | taken, price, side
-
-
-def _comparable(bars: Bars) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Open, high, low, close and newest close so far on one total-return scale per name."""
-    growth = np.nan_to_num(bridged(bars)[0])
-    level = np.cumprod(1.0 + growth, axis=0).astype(np.float64)
-    close = np.where(np.isfinite(bars.close), level, np.nan)
-    return close * bars.open / bars.close, close * bars.high / bars.close, close * bars.low / bars.close, close, level
 
 
 def trailing_volatility(returns: Floats, window: int) -> Floats:

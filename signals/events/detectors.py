@@ -1,0 +1,181 @@
+"""Detectors of events: rules over a bar and the bars before it, in average true ranges.
+
+    breakout    first close beyond the highest high (lowest low) of the 20 bars before; with the move
+    flag        10 bars of pole, |move| >= 3 ATR at its foot, then 5 bars that give back at most half of it and go
+                beyond its end by at most a tenth of it; with the pole
+    wedge       over 20 bars the lines through highs and through lows rise (fall) by one ATR or more each, and the gap
+                between them ends at 40 % of what it began with, or less; against the lines
+    blow-off    a run of 10 bars of 4 ATR or more ends in a bar of a range of 2 ATR or more that makes the extreme of 20 bars;
+                against the run
+    wick        a bar of 1.5 ATR or more makes the extreme of 20 bars, 2 ATR beyond the close of 10 bars before, and its wick
+                on that side is 60 % of its range or more; against the wick
+
+The ATR of a rule about a bar is that of the bar before it. Rules read no volume, so that a picture of prices can show all
+that they see. Where several hold, the rarest names the event: wick, blow-off, flag, wedge, breakout.
+
+1. Row t depends on rows up to t, to the bit, and on `LONGEST` rows at most.
+2. Each column depends on itself alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from signals.events.panel import EventBars, EventPanel, Flags, Kind
+from signals.indicators.recurrence import filtered, shifted
+from signals.indicators.stacked import Stacked
+from signals.market.bars import Floats
+
+EXTREME, RUN = 20, 10
+POLE_BARS, PAUSE_BARS, POLE_ATR, GIVEN_BACK, GONE_BEYOND = 10, 5, 3.0, 0.5, 0.1
+WEDGE_BARS, LINE_ATR, NARROWED = 20, 1.0, 0.4
+CLIMAX_RUN_ATR, CLIMAX_ATR = 4.0, 2.0
+WICK_RUN_ATR, WICK_BAR_ATR, WICK_SHARE = 2.0, 1.5, 0.6
+LONGEST = 40
+PRECEDENCE = (Kind.WICK, Kind.BLOW_OFF, Kind.FLAG, Kind.WEDGE, Kind.BREAKOUT)
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """Side of one kind at each bar, 0 where its rule does not hold, and its figures."""
+
+    side: Floats
+    strength: Floats
+    pole: Floats | None = None
+
+
+class Measures:
+    """What the rules share, derived once."""
+
+    def __init__(self, bars: EventBars) -> None:
+        self.bars, self.open, self.high, self.low, self.close = bars, bars.open, bars.high, bars.low, bars.close
+        self.extremes = Stacked({"high": bars.high, "-low": -bars.low})
+
+    @cached_property
+    def atr(self) -> Floats:
+        """Mean true range of 14 bars, up to the bar."""
+        return self.bars.atr()
+
+    @cached_property
+    def atr_before(self) -> Floats:
+        """That of the bar before."""
+        return shifted(self.atr, 1)
+
+    def highest(self, width: int) -> Floats:
+        """Highest high of the window."""
+        return self.extremes.highest("high", width)
+
+    def lowest(self, width: int) -> Floats:
+        """Lowest low of the window."""
+        return -self.extremes.highest("-low", width)
+
+    @cached_property
+    def new_high(self) -> Flags:
+        """Whether the bar's high is the highest of 20."""
+        found: Flags = self.high >= self.highest(EXTREME)
+        return found
+
+    @cached_property
+    def new_low(self) -> Flags:
+        """Whether the bar's low is the lowest of 20."""
+        found: Flags = self.low <= self.lowest(EXTREME)
+        return found
+
+
+def breakouts(m: Measures) -> Detected:
+    """First close beyond the extreme of 20 bars; strength is how far, in ATR."""
+    above, below = m.close - shifted(m.highest(EXTREME), 1), shifted(m.lowest(EXTREME), 1) - m.close
+    up, down = (above > 0) & ~(shifted(above, 1) > 0), (below > 0) & ~(shifted(below, 1) > 0)
+    return Detected(_sided(up, down), np.where(up, above, below) / m.atr_before)
+
+
+def flags(m: Measures) -> Detected:
+    """Pole and pause; strength is the share of the pole that the pause keeps."""
+    end = shifted(m.close, PAUSE_BARS)
+    move = end - shifted(m.close, PAUSE_BARS + POLE_BARS)
+    length, is_up = np.abs(move), move > 0
+    pole = length / shifted(m.atr, PAUSE_BARS + POLE_BARS)
+    over, under = m.highest(PAUSE_BARS) - end, end - m.lowest(PAUSE_BARS)
+    back, beyond = np.where(is_up, under, over) / length, np.where(is_up, over, under) / length
+    holds = (pole >= POLE_ATR) & (back <= GIVEN_BACK) & (beyond <= GONE_BEYOND)
+    return Detected(_sided(holds & is_up, holds & (move < 0)), 1.0 - np.maximum(back, 0.0), pole)
+
+
+def wedges(m: Measures) -> Detected:
+    """Lines that converge while both rise, or both fall; strength is the share of the gap that closed."""
+    upper, top = _line(m.high, WEDGE_BARS)
+    lower, bottom = _line(m.low, WEDGE_BARS)
+    ends = top - bottom
+    narrowed = ends / (ends - (upper - lower))
+    least = LINE_ATR * shifted(m.atr, 1)
+    holds = (ends >= 0.0) & (narrowed >= 0.0) & (narrowed <= NARROWED)
+    rising, falling = holds & (upper >= least) & (lower >= least), holds & (upper <= -least) & (lower <= -least)
+    return Detected(_sided(falling, rising), 1.0 - narrowed)
+
+
+def blow_offs(m: Measures) -> Detected:
+    """Climax of a run; strength is the bar's range in ATR."""
+    run = (m.close - shifted(m.close, RUN)) / shifted(m.atr, RUN)
+    size = (m.high - m.low) / m.atr_before
+    up = (run >= CLIMAX_RUN_ATR) & (size >= CLIMAX_ATR) & m.new_high
+    down = (run <= -CLIMAX_RUN_ATR) & (size >= CLIMAX_ATR) & m.new_low
+    return Detected(_sided(down, up), size)
+
+
+def wicks(m: Measures) -> Detected:
+    """Refused extreme after a move; strength is the wick's share of the bar's range."""
+    size, before = m.high - m.low, shifted(m.close, RUN)
+    top, bottom = (m.high - np.maximum(m.open, m.close)) / size, (np.minimum(m.open, m.close) - m.low) / size
+    is_large, far = size >= WICK_BAR_ATR * m.atr_before, WICK_RUN_ATR * m.atr_before
+    up = is_large & m.new_high & (top >= WICK_SHARE) & (m.high - before >= far)
+    down = is_large & m.new_low & (bottom >= WICK_SHARE) & (before - m.low >= far)
+    return Detected(_sided(down, up), np.where(up, top, bottom))
+
+
+DETECTORS = {Kind.FLAG: flags, Kind.WEDGE: wedges, Kind.BLOW_OFF: blow_offs, Kind.WICK: wicks, Kind.BREAKOUT: breakouts}
+
+
+def detect(bars: EventBars) -> EventPanel:
+    """Find the events of every bar of every symbol.
+
+    Parameters
+    ----------
+    bars : EventBars, shape (T, N)
+
+    Returns
+    -------
+    EventPanel
+        Nothing where the bar is missing, has no average true range above zero, or `LONGEST` bars cannot be compared.
+    """
+    shape, m = bars.close.shape, Measures(bars)
+    kind, side, found = np.zeros(shape, np.int8), np.zeros(shape, np.int8), np.zeros(shape, np.uint8)
+    pole, strength = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    can = np.isfinite(bars.close) & (m.atr > 0.0) & ~bars.broken_within(LONGEST)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for one in PRECEDENCE:
+            result = DETECTORS[one](m)
+            holds = can & (result.side != 0) & np.isfinite(result.strength)
+            found |= (holds << (one - 1)).astype(np.uint8)
+            names = holds & (kind == Kind.NONE)
+            kind[names], side[names], strength[names] = one, result.side[names], result.strength[names]
+            if result.pole is not None:
+                pole[names] = result.pole[names]
+    return EventPanel(kind, side, pole, strength, found, m.atr)
+
+
+def _sided(long: Flags, short: Flags) -> Floats:
+    return long.astype(np.float64) - short
+
+
+def _line(x: Floats, bars: int) -> tuple[Floats, Floats]:
+    """(Rise over the window, value at its end) of the least-squares line through the last `bars` values; NaN where one is missing."""
+    ago = np.arange(bars, dtype=np.float64)
+    off = ago.mean() - ago
+    per_bar = off / (off**2).sum()
+    rise = filtered(x, list(per_bar)) * (bars - 1)
+    mean = filtered(x, [1.0 / bars] * bars)
+    rise[: bars - 1] = mean[: bars - 1] = np.nan
+    return rise, mean + rise / 2.0

@@ -1,0 +1,221 @@
+"""What came of each event: the back-labeler.
+
+    entry  open of the next bar        R = `stop_atr` x ATR at the event        stop  entry - R        target  entry + `target_r` R
+
+seen from the event's side. Both barriers in one bar are the stop, and counted as a tie; a bar that opens beyond a barrier
+leaves there; without a touch the trade ends at the close of the last bar of its patience, or, where that is missing, at the
+next open within `EXIT_SESSIONS` bars, else at the last price. Bars within the day end with their session.
+
+Two horizons, which a training set must not confuse: `t1` is the bar that ended the trade, and all that a row says of the trade
+is known then; excursions and `bars_to_*` speak of the whole patience whether the trade lived or not, and are known at `seen_to`.
+
+In the bar of the exit the order of prices is not known. A stop is taken to come before any favourable move of its bar, a target
+after any adverse one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InvariantBroken
+from signals.events.panel import EventBars, EventTable, Flags, Rows
+from signals.events.touching import first_touch
+from signals.market.bars import Floats
+from signals.market.holding import EXIT_SESSIONS, Payout
+
+TOGETHER = 20_000
+
+
+class Exit(IntEnum):
+    """How a trade ended."""
+
+    UNKNOWN = 0  # the bars end first, or one on the way cannot be compared
+    TARGET = 1
+    STOP = 2
+    TIME = 3
+    GAP = 4
+    DELISTED = 5
+    NOT_ENTERED = 6  # no bar at the entry
+
+
+@dataclass(frozen=True)
+class OutcomeRules:
+    """Distance of the stop in ATR (that is R), of the target in R, and patience in bars."""
+
+    stop_atr: float = 1.0
+    target_r: float = 1.0
+    patience: int = 30
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([self.stop_atr, self.target_r]).all() and self.stop_atr > 0 and self.target_r > 0 and self.patience >= 1):
+            raise InvariantBroken("outcomes need a stop and a target at positive distances and a patience of one bar at least")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """One row an event, in the order of the events.
+
+    Attributes
+    ----------
+    realised_r, runup_r, drawdown_r : float64
+        What the trade made, before costs, and the furthest that it stood above and below its entry, both >= 0, in R.
+    mfe_atr, mae_atr, mfe_r, mae_r : float64
+        Furthest favourable and adverse move from the entry within the patience, >= 0.
+    bars_to_target, bars_to_stop : int32
+        Bars from the event to the first touch within the patience; 0 never, -1 not known.
+    exit : int8
+        `Exit`.
+    is_tie : bool
+        Target and stop in the bar of the exit.
+    t1, seen_to : int64
+        Rows at which the trade, and the whole row, are known; -1 not known.
+    """
+
+    realised_r: Floats
+    runup_r: Floats
+    drawdown_r: Floats
+    mfe_atr: Floats
+    mae_atr: Floats
+    mfe_r: Floats
+    mae_r: Floats
+    bars_to_target: NDArray[np.int32]
+    bars_to_stop: NDArray[np.int32]
+    exit: NDArray[np.int8]
+    is_tie: Flags
+    t1: Rows
+    seen_to: Rows
+
+    @property
+    def ties(self) -> int:
+        """How many trades had both barriers in the bar of their exit."""
+        return int(np.count_nonzero(self.is_tie))
+
+
+def outcomes(bars: EventBars, events: EventTable, rules: OutcomeRules, payouts: Iterable[Payout] = ()) -> Outcomes:
+    """Play every event's trade.
+
+    Parameters
+    ----------
+    bars : EventBars, shape (T, N)
+    events : EventTable
+        Found on the same bars: rows and columns are theirs.
+    rules : OutcomeRules
+    payouts : iterable of Payout
+        A trade in a name that is delisted meanwhile ends at its payout.
+    """
+    gone = {one.column: one for one in payouts}
+    parts = [_played(bars, events, slice(first, first + TOGETHER), rules, gone) for first in range(0, max(len(events), 1), TOGETHER)]
+    return Outcomes(**{item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Outcomes)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Paths:
+    """Bars after each event [step, event], mirrored for the short side so that up is always favourable."""
+
+    step: Rows
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    broken: Flags
+
+    @classmethod
+    def of(cls, bars: EventBars, t: Rows, column: Rows, side: NDArray[np.int8], steps: int) -> _Paths:
+        step = np.arange(1, steps + 1)[:, None]
+        at, inside = np.minimum(t + step, len(bars.close) - 1), t + step < len(bars.close)
+        sign = side.astype(np.float64)
+        opened, high, low, close = (sign * np.where(inside, x[at, column], np.nan) for x in (bars.open, bars.high, bars.low, bars.close))
+        broken = inside & (step > 1) & bars.is_broken[at, column]
+        return cls(
+            step, opened, np.where(side > 0, high, low), np.where(side > 0, low, high), close, np.logical_or.accumulate(broken, axis=0)
+        )
+
+
+def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRules, gone: dict[int, Payout]) -> Outcomes:
+    t, column, side, atr = events.row[part], events.column[part], events.side[part], events.atr[part]
+    rows, each = len(bars.close), np.arange(len(t))
+    paths = _Paths.of(bars, t, column, side, rules.patience + EXIT_SESSIONS)
+    step, unit = paths.step, rules.stop_atr * atr
+    entry = paths.open[0]
+    upper, lower = entry + rules.target_r * unit, entry - unit
+    session_left = rules.patience if bars.last_row is None else np.minimum(bars.last_row[t] - t, rules.patience)
+    last = np.array([gone[c].last if c in gone else rows + rules.patience for c in column.tolist()], dtype=np.int64)
+    life = np.minimum(session_left, last - t)
+    is_cut, alive = last - t < session_left, step <= life
+    is_entered = np.isfinite(entry) & (life >= 1) & (unit > 0.0)
+
+    touched, level, hit = first_touch(paths.open, paths.high, paths.low, upper, lower, step == 1)
+    touched &= alive
+    has, place = touched.any(axis=0), touched.argmax(axis=0)
+    timed, timed_step = _without_touch(paths, life, is_bound=bars.last_row is not None)
+    paid = np.array(
+        [gone[c].payout * side[i] * bars.close[gone[c].last, c] if c in gone else np.nan for i, c in enumerate(column.tolist())]
+    )
+    price = np.where(has, level[place, each], np.where(is_cut, paid, timed))
+    effective = np.array([gone[c].effective if c in gone else -1 for c in column.tolist()], dtype=np.int64)
+    exit_step = np.where(has, place + 1, np.where(is_cut, life, timed_step))
+    t1 = np.where(~has & is_cut, effective, t + exit_step)
+    is_known = is_entered & np.isfinite(price) & (t1 < rows) & ~paths.broken[np.maximum(exit_step, 1) - 1, each]
+
+    is_gap = has & (exit_step > 1) & ((paths.open[place, each] <= lower) | (paths.open[place, each] >= upper))
+    how = np.where(
+        has, np.where(is_gap, Exit.GAP, np.where(hit[place, each] > 0, Exit.TARGET, Exit.STOP)), np.where(is_cut, Exit.DELISTED, Exit.TIME)
+    )
+    is_tie = has & ~is_gap & (paths.low[place, each] <= lower) & (paths.high[place, each] >= upper)
+    before = (step < exit_step) | ((step == exit_step) & ~has)
+    runup = _largest(before & alive, paths.high - entry, price - entry)
+    drawdown = _largest((before | ((step == exit_step) & (how == Exit.TARGET))) & alive, entry - paths.low, entry - price)
+
+    end = np.where(is_cut, effective, t + life)
+    is_seen = is_entered & (end < rows) & ~paths.broken[np.maximum(life, 1) - 1, each]
+    mfe, mae = _largest(alive, paths.high - entry), _largest(alive, entry - paths.low)
+    not_entered = ~is_entered & (np.minimum(t + 1, rows) < rows)
+    unreached = np.where(is_seen, 0, -1)
+    to_target, to_stop = (
+        np.where(is_entered & reached.any(axis=0) & ~paths.broken[reached.argmax(axis=0), each], reached.argmax(axis=0) + 1, unreached)
+        for reached in (alive & (paths.high >= upper), alive & (paths.low <= lower))
+    )
+
+    def known(x: Floats, where: Flags) -> Floats:
+        return np.where(where, x, np.nan)
+
+    return Outcomes(
+        realised_r=known((price - entry) / unit, is_known),
+        runup_r=known(runup / unit, is_known),
+        drawdown_r=known(drawdown / unit, is_known),
+        mfe_atr=known(mfe / atr, is_seen),
+        mae_atr=known(mae / atr, is_seen),
+        mfe_r=known(mfe / unit, is_seen),
+        mae_r=known(mae / unit, is_seen),
+        bars_to_target=to_target.astype(np.int32),
+        bars_to_stop=to_stop.astype(np.int32),
+        exit=np.where(is_known, how, np.where(not_entered, Exit.NOT_ENTERED, Exit.UNKNOWN)).astype(np.int8),
+        is_tie=is_tie & is_known,
+        t1=np.where(is_known, t1, -1),
+        seen_to=np.where(is_known & is_seen, np.maximum(t1, end), -1),
+    )
+
+
+def _without_touch(paths: _Paths, life: Rows, *, is_bound: bool) -> tuple[Floats, Rows]:
+    """(Price, step) at which a trade ends that touches nothing; NaN while its way out is not known."""
+    each, last = np.arange(len(life)), np.maximum(life, 1) - 1
+    newest = np.maximum.accumulate(np.where(np.isfinite(paths.close), paths.step - 1, 0), axis=0)
+    price_so_far = paths.close[newest[last, each], each]
+    if is_bound:
+        return price_so_far, life
+    waiting = (paths.step > life) & (paths.step <= life + EXIT_SESSIONS) & np.isfinite(paths.open)
+    returns, back = waiting.any(axis=0), waiting.argmax(axis=0)
+    is_there = np.isfinite(paths.close[last, each])
+    price = np.where(is_there, paths.close[last, each], np.where(returns, paths.open[back, each], price_so_far))
+    return price, np.where(is_there, life, np.where(returns, back + 1, life + EXIT_SESSIONS))
+
+
+def _largest(among: Flags, moves: Floats, at_least: Floats | float = 0.0) -> Floats:
+    """Largest of the moves `among`, of `at_least` and of zero."""
+    found = np.where(among & np.isfinite(moves), moves, 0.0).max(axis=0)
+    return np.asarray(np.maximum(found, np.where(np.isfinite(at_least), at_least, 0.0)))

@@ -1,0 +1,182 @@
+"""Bars of events, and the panel and table of what was found at them.
+
+A panel holds one event at most for each bar of a symbol, so that an event is named by (symbol, bar).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InvariantBroken
+from signals.indicators.recurrence import shifted
+from signals.indicators.stacked import Stacked
+from signals.market.bars import Bars, Floats
+from signals.market.holding import comparable, without_return
+
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+Floats32 = NDArray[np.float32]
+
+ATR_BARS = 14
+
+
+class Kind(IntEnum):
+    """What a detector found."""
+
+    NONE = 0
+    FLAG = 1
+    WEDGE = 2
+    BLOW_OFF = 3
+    WICK = 4
+    BREAKOUT = 5
+
+
+@dataclass(frozen=True, eq=False)
+class EventBars:
+    """Bars [bar, symbol] whose prices can be compared down a column; NaN where there is none.
+
+    Attributes
+    ----------
+    open, high, low, close : float64, shape (T, N)
+        Comparable levels of each symbol.
+    dollars : float64, shape (T, N)
+        Dollars traded, NaN where not known.
+    is_broken : bool, shape (T, N)
+        The bar's level against that of the bar before is not known: no event and no outcome reaches across it.
+    last_row : int64, shape (T,), optional
+        Last bar of each bar's session, for bars within the day: no outcome reaches beyond it.
+
+    Raises
+    ------
+    InvariantBroken
+        Shapes disagree, a bar is partly missing, or a high is under a low.
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    dollars: Floats
+    is_broken: Flags
+    last_row: Rows | None = None
+
+    def __post_init__(self) -> None:
+        shape, has = self.close.shape, np.isfinite(self.close)
+        for name in ("open", "high", "low", "dollars", "is_broken"):
+            if getattr(self, name).shape != shape or len(shape) != 2:
+                raise InvariantBroken(f"bars of events: {name} has shape {getattr(self, name).shape}, the close {shape}")
+        if any((np.isfinite(x) != has).any() for x in (self.open, self.high, self.low)):
+            raise InvariantBroken("bars of events: a bar has some of its prices only")
+        if (self.high[has] < self.low[has]).any():
+            raise InvariantBroken("bars of events: a high is under its low")
+        if self.last_row is not None and (self.last_row.shape != shape[:1] or (self.last_row < np.arange(shape[0])).any()):
+            raise InvariantBroken("bars of events: a session ends before one of its bars")
+
+    @classmethod
+    def daily(cls, bars: Bars) -> Self:
+        """Bars of sessions at total-return levels, so that no split or dividend looks like a move."""
+        opened, high, low, close, _ = comparable(bars)
+        dollars = bars.close * bars.volume if bars.has_dollars else np.full(bars.close.shape, np.nan)
+        return cls(opened, high, low, close, dollars, without_return(bars))
+
+    @classmethod
+    def intraday(cls, opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, session: Rows) -> Self:
+        """Bars within sessions, the gap between sessions taken out: a night is no pole.
+
+        Parameters
+        ----------
+        opened, high, low, close, volume : float64, shape (T, N)
+            As traded.
+        session : int64, shape (T,)
+            Number of each bar's session, ascending.
+        """
+        rows = np.arange(len(close))
+        starts = np.concatenate([[True], session[1:] != session[:-1]])
+        has = np.isfinite(close)
+        newest = np.maximum.accumulate(np.where(has, rows[:, None], -1), axis=0)
+        earlier = np.vstack([np.full((1, close.shape[1]), -1), newest[:-1]])
+        before = np.where(earlier >= 0, np.take_along_axis(close, np.maximum(earlier, 0), axis=0), np.nan)
+        opens_session = has & (session[np.maximum(earlier, 0)] != session[:, None]) & (earlier >= 0)
+        scale = np.cumprod(np.where(opens_session, before / opened, 1.0), axis=0)
+        ends = np.concatenate([np.flatnonzero(starts)[1:] - 1, [len(close) - 1]])
+        last_row = ends[np.cumsum(starts) - 1].astype(np.int64)
+        unbroken = np.zeros(close.shape, np.bool_)
+        return cls(scale * opened, scale * high, scale * low, scale * close, close * volume, unbroken, last_row)
+
+    def atr(self) -> Floats:
+        """Mean true range of 14 bars: of these bars alone, however long the history before them; shape (T, N)."""
+        before = shifted(self.close, 1)
+        before = np.where(np.isnan(before), self.close, before)
+        true_range = np.maximum(self.high, before) - np.minimum(self.low, before)
+        return Stacked({"true": true_range}).mean("true", ATR_BARS)
+
+    def broken_within(self, bars: int) -> Flags:
+        """Whether one of the last `bars` bars of a column cannot be compared with the bar before it."""
+        seen = np.cumsum(self.is_broken, axis=0)
+        earlier = np.zeros_like(seen)
+        earlier[bars:] = seen[:-bars]
+        found: Flags = seen > earlier
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class EventTable:
+    """Events in the order of their bars, then of their symbols; each pair of `row` and `column` occurs once.
+
+    Attributes
+    ----------
+    row, column : int64, shape (n,)
+    kind, side : int8, shape (n,)
+        `Kind`; the proposed side, 1 long, -1 short.
+    pole_katr, strength : float32, shape (n,)
+    atr : float64, shape (n,)
+        Mean true range known at the event's close.
+    """
+
+    row: Rows
+    column: Rows
+    kind: NDArray[np.int8]
+    side: NDArray[np.int8]
+    pole_katr: Floats32
+    strength: Floats32
+    atr: Floats
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.row)
+
+
+@dataclass(frozen=True, eq=False)
+class EventPanel:
+    """What was found at each bar.
+
+    Attributes
+    ----------
+    kind, side : int8, shape (T, N)
+        0 where there is nothing.
+    pole_katr : float32, shape (T, N)
+        Length of a flag's pole in average true ranges at its foot; NaN for other kinds.
+    strength : float32, shape (T, N)
+        How far beyond its rule, each kind in a unit of its own; NaN where there is nothing.
+    found : uint8, shape (T, N)
+        Bit `k - 1` is set where the rule of kind k holds, also where another kind names the event.
+    atr : float64, shape (T, N)
+    """
+
+    kind: NDArray[np.int8]
+    side: NDArray[np.int8]
+    pole_katr: Floats32
+    strength: Floats32
+    found: NDArray[np.uint8]
+    atr: Floats
+
+    def table(self, among: Flags | None = None) -> EventTable:
+        """Return the events, of the bars `among` where given, as rows."""
+        row, column = np.nonzero((self.kind > 0) if among is None else (self.kind > 0) & among)
+        picked = (getattr(self, name)[row, column] for name in ("kind", "side", "pole_katr", "strength", "atr"))
+        return EventTable(row.astype(np.int64), column.astype(np.int64), *picked)
