@@ -165,6 +165,10 @@ def trusted_by(word: str, store: str, published: PublishedStore) -> PublicKey:
     The key itself may come over the network, because its fingerprint came by a person.
     """
     digits = re.sub(r"[-\s]", "", word).lower()
+    if re.fullmatch("[0-9a-f]+", digits) and len(digits) != FINGERPRINT_DIGITS and not Path(word).exists():
+        raise FixInput(
+            f"a fingerprint has {FINGERPRINT_DIGITS} digits, this one {len(digits)}", where=word, fix="Copy all that `trainer pair` printed"
+        )
     if not FINGERPRINT.fullmatch(digits):
         return trusted(Path(word), store)
     key = PublicKey.from_text(published.read(ROOT_KEY).decode(errors="replace"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -560,3 +560,10 @@ def test_a_damaged_document_is_named(tmp_path: Path, world: World, served: Excha
     (tmp_path / file).write_bytes(b"{")
     with pytest.raises(FixInput, match="damaged"):
         download(tmp_path, source(served)[0], terms(world), END)
+
+
+def test_the_lists_are_asked_of_the_paper_host_however_the_data_s_address_ends() -> None:
+    for url in ("https://data.alpaca.markets", "https://data.alpaca.markets/"):
+        AlpacaVendor(url, Keys("k", "s"), Evening(datetime(2025, 6, 30, tzinfo=UTC)))
+    with pytest.raises(FixInput):
+        AlpacaVendor("https://data.alpaca.markets.example/", Keys("k", "s"), Evening(datetime(2025, 6, 30, tzinfo=UTC)))

@@ -156,4 +156,6 @@ def test_a_prefix_of_a_fingerprint_pairs_nothing(tmp_path: Path) -> None:
     store, state = tmp_path / "store", tmp_path / "device"
     fingerprint = paired(made(tmp_path / "keys"), store)
     for word in (fingerprint[:-5], fingerprint[:4], ""):
-        assert isinstance(trusted(word, store, state).exception, FixInput) and not state.exists()
+        found = trusted(word, store, state).exception
+        assert isinstance(found, FixInput) and not state.exists()
+        assert not word or found.what.startswith("a fingerprint has 32 digits")

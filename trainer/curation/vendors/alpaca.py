@@ -29,7 +29,7 @@ class AlpacaVendor:
 
     def __init__(self, url: str, keys: Keys, clock: RateClock, *, feed: str = FEED, adapter: BaseAdapter | None = None) -> None:
         self._data = AlpacaData(url, keys, clock, feed=feed, adapter=adapter, patience=PATIENCE)
-        self._listings = AlpacaListings(PAPER_URL if url == DATA_URL else url, keys, clock, adapter=adapter)
+        self._listings = AlpacaListings(PAPER_URL if url.rstrip("/") == DATA_URL else url, keys, clock, adapter=adapter)
         self.unsupported: list[str] = []
 
     def newest(self, last: date) -> date:
