@@ -1,0 +1,115 @@
+"""Analogs: the rows of a bank of past events whose embeddings are nearest to one, exactly, and what came of them.
+
+The bank is float16 where it is stored and is widened to float32 once, before the first question; every row is looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InvariantBroken
+from signals.market.bars import Floats
+
+Integers = NDArray[np.int64]
+
+APART, BLOCK, RR_QUANTILE = 64, 64, 0.65
+
+
+@dataclass(frozen=True, eq=False)
+class AnalogBank:
+    """Past events, one row each.
+
+    Attributes
+    ----------
+    vectors : float16, shape (n, d)
+        Embeddings of length one.
+    quality, realised_r : float64, shape (n,)
+    row, column : int64, shape (n,)
+        Bar and symbol of the event.
+    known_at : int64, shape (n,)
+        Bar at which its outcome was known (`t1`).
+
+    Raises
+    ------
+    InvariantBroken
+        Shapes disagree, a vector is not of length one, a figure is missing, or an outcome is known before its event.
+    """
+
+    vectors: NDArray[np.float16]
+    quality: Floats
+    realised_r: Floats
+    row: Integers
+    column: Integers
+    known_at: Integers
+
+    def __post_init__(self) -> None:
+        n = len(self.vectors)
+        if self.vectors.ndim != 2 or any(len(x) != n for x in (self.quality, self.realised_r, self.row, self.column, self.known_at)):
+            raise InvariantBroken("a bank of analogs has one embedding and one of each figure for every event")
+        length = np.sqrt(np.einsum("nd,nd->n", self.vectors, self.vectors, dtype=np.float64))
+        if not (np.abs(length - 1.0) < 0.01).all():
+            raise InvariantBroken("a bank of analogs holds embeddings of length one")
+        if not (np.isfinite(self.quality) & np.isfinite(self.realised_r) & (self.known_at > self.row)).all():
+            raise InvariantBroken("a bank of analogs holds events whose outcome became known after them")
+
+    @cached_property
+    def widened(self) -> NDArray[np.float32]:
+        """Embeddings as float32: the same numbers, twice the memory."""
+        return self.vectors.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Analogs:
+    """Nearest rows of a bank, nearest first, and what they say; NaN where there is none.
+
+    Attributes
+    ----------
+    place : int64, shape (k,)
+        Rows of the bank; fewer than asked where fewer may be used.
+    cosine : float32, shape (k,)
+    sim_conf : float
+        Mean quality times mean cosine.
+    hist_rr_pct : float
+        0.65-quantile of what they realised, in R.
+    """
+
+    place: Integers
+    cosine: NDArray[np.float32]
+    sim_conf: float
+    hist_rr_pct: float
+
+
+def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, column: int, k: int = 50) -> Analogs:
+    """Return the `k` nearest rows that were known before bar `row`; none of the same symbol within 64 bars.
+
+    Parameters
+    ----------
+    bank : AnalogBank
+    embedding : float32, shape (d,)
+    row, column : int
+        Bar and symbol of the event that is asked about.
+    k : int
+    """
+    length = float(np.sqrt(np.dot(embedding.astype(np.float64), embedding.astype(np.float64))))
+    if embedding.shape != bank.vectors.shape[1:] or not 0.0 < length < np.inf or k < 1:
+        raise InvariantBroken(
+            f"an analog is asked for by an embedding of {bank.vectors.shape[1]} finite numbers, not all zero, and k of 1 or more"
+        )
+    asked = (embedding / length).astype(np.float32)
+    cosine = np.dot(bank.widened, asked)
+    may = (bank.known_at < row) & ((bank.column != column) | (np.abs(bank.row - row) > APART))
+    cosine[~may] = -np.inf
+    k = min(k, int(np.count_nonzero(may)))
+    if k == 0:
+        return Analogs(np.empty(0, np.int64), np.empty(0, np.float32), np.nan, np.nan)
+    best = np.maximum.reduceat(cosine, np.arange(0, len(cosine), BLOCK))  # k blocks hold k rows, so that none under their bests counts
+    bound = np.partition(best, len(best) - k)[len(best) - k] if len(best) > k else -np.inf
+    among = np.flatnonzero((cosine >= bound) & may)
+    place = among[np.lexsort((among, -cosine[among]))][:k]
+    found = cosine[place]
+    sim_conf = float(bank.quality[place].mean() * found.mean(dtype=np.float64))
+    return Analogs(place, found, sim_conf, float(np.quantile(bank.realised_r[place], RR_QUANTILE)))
