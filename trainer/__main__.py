@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +85,7 @@ def _environment(
     is_new = context.invoked_subcommand == "init"  # which is asked where nothing is yet, or inside another one
     found = Workspace(Places()) if is_new else read(Path.cwd(), os.environ.get(HOME, ""))
     logging.basicConfig(level=log_level or found.places.log_level, format="%(levelname)s %(message)s")
-    key_files.PASSPHRASE.set(partial(_passphrase, found.places.passphrase))
+    key_files.PASSPHRASE.set(cache(partial(_passphrase, found.places.passphrase)))  # a person types it once a command
     context.meta[service.ENVIRONMENT] = dict(os.environ)
     context.obj, context.default_map = found, defaults(found, getattr(context.command, "commands", {}))
 

@@ -21,6 +21,7 @@ from signals.bundle.seal import MANIFEST_KIND, public_half, valid_signers
 from signals.bundle.seal import sign as sealed
 from signals.errors import FixInput
 from tests.fakes.bundles import private_key
+from trainer import __main__ as program
 from trainer.__main__ import app
 from trainer.publishing import key_files
 from trainer.publishing import keys as sign
@@ -159,3 +160,13 @@ def test_a_prefix_of_a_fingerprint_pairs_nothing(tmp_path: Path) -> None:
         found = trusted(word, store, state).exception
         assert isinstance(found, FixInput) and not state.exists()
         assert not word or found.what.startswith("a fingerprint has 32 digits")
+
+
+def test_a_person_types_the_pass_phrase_once_a_command(tmp_path: Path, phrase: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for each key, a slip at the second would leave a folder with the root key alone."""
+    typed = iter([PHRASE.decode(), "a slip of the hand"])
+    monkeypatch.setattr(program, "is_a_person_there", lambda: True)
+    monkeypatch.setattr(program.typer, "prompt", lambda *_, **__: next(typed))
+    done = CliRunner().invoke(app, ["keys", "--one-file", "--to", str(tmp_path / "keys"), "--valid-until", str(UNTIL)])
+    assert done.exit_code == 0, done.output
+    assert next(typed) == "a slip of the hand" and (tmp_path / "keys" / "keyset.json").exists()
