@@ -23,7 +23,7 @@ IC is the walk-forward one, shrunk as a device sizes by it (`signals.scoring.ic.
 none; sigma_i the name's residual volatility over k sessions; z_i the clipped inverse-normal rank of s, known among
 `MIN_NAMES` names and more.
 
-Entry points: `Predictor`, asked for rows of features or for bars; `document`, the JSON of one outlook.
+Entry points: `Predictor`, asked for rows of features, bars or minutes; `document`, the JSON of one outlook.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,11 @@ from signals.features.price import SESSIONS_PER_YEAR
 from signals.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 from signals.inference import infer
 from signals.market.bars import Bars, Floats
+from signals.minutes.bars import MinuteBars
 from signals.scoring.ic import MIN_NAMES, shrunk_ic
 from signals.scoring.ranking import inverse_normal
 from signals.scoring.scoring import check_names, newest_features, outputs
+from signals.sleeves.bars import BARS, BarsSleeve, shaped_as
 from signals.text.documents import to_json
 from signals.views import TableView
 
@@ -152,13 +154,33 @@ class Predictor:
         raw = self._run(self.bundle.members, {FEATURES: rows.values})[manifest.heads[0].name]
         return outlooks(self.bundle, rows.symbols, rows.asof, raw, _unit(manifest, rows.names, rows.values))
 
-    def predict_bars(self, bars: Bars) -> tuple[Outlook, ...]:
-        """Return the outlook of every eligible name at the newest session of `bars`; raises as `signals.scoring.scoring.outputs`."""
-        panel = newest_features(self.bundle, lambda asof, sessions: bars.until(asof, sessions), bars.asof)
+    def predict_bars(self, bars: Bars | MinuteBars) -> tuple[Outlook, ...]:
+        """Return the outlook of every eligible name at the newest session of `bars`, or at the END of the newest bar of minutes.
+
+        Raises
+        ------
+        FixInput
+            The bundle reads no minutes, or those of another length.
+        ScoresInvalid, DataNotUsable
+            As `signals.scoring.scoring.outputs`.
+        """
+        if isinstance(bars, MinuteBars):
+            panel = sleeve_of_minutes(self.bundle).newest(bars, self.bundle.manifest.view.sessions)
+        else:
+            panel = newest_features(self.bundle, lambda asof, sessions: bars.until(asof, sessions), bars.asof)
         found = outputs(self.bundle, panel, run=self._run)
         chosen = panel.values[-1, panel.eligible[-1]]
         raw = found.raw[self.bundle.manifest.heads[0].name]
-        return outlooks(self.bundle, found.symbols, (found.asof,) * len(raw), raw, _unit(self.bundle.manifest, panel.names, chosen))
+        asof = found.asof.replace(tzinfo=UTC) if isinstance(found.asof, datetime) else found.asof
+        return outlooks(self.bundle, found.symbols, (asof,) * len(raw), raw, _unit(self.bundle.manifest, panel.names, chosen))
+
+
+def sleeve_of_minutes(bundle: Bundle) -> BarsSleeve:
+    """Return the sleeve as the bundle's recipe shaped it; raise `FixInput` where it reads no minutes."""
+    manifest = bundle.manifest
+    if manifest.sleeve != BARS.name:
+        raise FixInput(f"the sleeve {manifest.sleeve} reads no minutes", where=bundle.sha256[:16], fix="Name a bundle of the sleeve bars")
+    return shaped_as(manifest.feature_spec)
 
 
 def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: Floats, unit: Floats) -> tuple[Outlook, ...]:

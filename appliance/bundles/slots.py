@@ -23,9 +23,9 @@ from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle, Policy, Role
 from signals.bundle.layout import TRADED, find_latest
-from signals.bundle.verification import FeatureSpec
 from signals.code_version import release
 from signals.errors import BundleRefused
+from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK

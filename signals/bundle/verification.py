@@ -33,11 +33,11 @@ from signals.bundle.proof import infer_in_child
 from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import MANIFEST_KIND, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
+from signals.features.panel import FeatureSpec
 from signals.files import sha256_of
 from signals.inference import GraphMember, Inputs, Outputs
 from signals.market.sessions import Calendar
 
-FeatureSpec = tuple[tuple[str, str, int], ...]
 Infer = Callable[[Sequence[GraphMember], Inputs], Outputs]
 """How models are run: `infer` in this process, `infer_in_child` in a limited one."""
 

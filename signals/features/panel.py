@@ -14,6 +14,9 @@ from signals.features.history import FeatureInputs
 from signals.files import sha256_of
 from signals.market.bars import Bars, Days, Floats
 
+FeatureSpec = tuple[tuple[str, str, int], ...]
+"""Ordered (name, units, look-back in sessions) of features."""
+
 
 @dataclass(frozen=True)
 class Feature:

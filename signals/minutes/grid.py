@@ -77,6 +77,7 @@ def minute_bars(
     steps: Floats | None = None,
     max_quiet: int = MAX_QUIET_MINUTES,
     max_missing: float = MAX_MISSING,
+    is_under_way: bool = False,
 ) -> MinuteBars:
     """Return the bars of one instrument from rows (END, columns); sessions that miss more than `max_missing` are absent.
 
@@ -88,19 +89,23 @@ def minute_bars(
     steps : float64, shape (S,), optional
         What a session's first price over the last one before it is to be multiplied by to be growth: what splits, dividends
         and changes of the contract take from a price. 1 where absent.
+    is_under_way : bool
+        Whether the newest session may go on: its minutes after the newest row are not there yet, and it has to be usable.
 
     Raises
     ------
     DataNotUsable
         No session is usable.
     """
-    grids, _ = grid.placed(ends, columns, length)
-    filled = carried({name: grids[name] for name in (*PRICES, "volume")}, grid.minutes, length=length, most=max_quiet)
-    usable = (filled.share(grid.minutes) <= max_missing) & filled.traded.any(axis=1)
-    if not usable.any():
-        raise DataNotUsable(
-            f"no session of {symbol} has minutes enough", where=f"{len(usable)} sessions", fix="Ingest better minutes, or use other hours"
-        )
+    grids, has = grid.placed(ends, columns, length)
+    until, newest = grid.minutes.copy(), np.flatnonzero(has.any(axis=1))[-1:]
+    if is_under_way:
+        until[newest] = [min((np.flatnonzero(has[s])[-1] + 1) * length, until[s]) for s in newest]
+    filled = carried({name: grids[name] for name in (*PRICES, "volume")}, until, length=length, most=max_quiet)
+    usable = (filled.share(until) <= max_missing) & filled.traded.any(axis=1)
+    if not usable.any() or (is_under_way and not usable[newest].all()):
+        what = f"the newest session of {symbol} misses minutes" if usable.any() else f"no session of {symbol} has minutes enough"
+        raise DataNotUsable(what, where=f"{len(usable)} sessions", fix="Ingest better minutes, or use other hours")
     each = np.ones(len(usable)) if steps is None else steps
     step = np.array([np.prod(part) for part in np.split(each, np.flatnonzero(usable) + 1)[:-1]], dtype=np.float64)
     bars = MinuteBars(

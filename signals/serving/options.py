@@ -14,5 +14,6 @@ Names = Annotated[
 ]
 Certificate = Annotated[Path | None, typer.Option(help="PEM file of the certificate for TLS, with its chain.", show_default=False)]
 Key = Annotated[Path | None, typer.Option(help="PEM file of its key, which only its owner may read.", show_default=False)]
-Rows = Annotated[Path, typer.Option(help="Parquet file of rows of features, or of bars where it has a column `close`.")]
+RowsHelp = typer.Option(help="Parquet file of rows of features, or of bars where it has a column `close`.", show_default=False)
+Rows = Annotated[Path, RowsHelp]
 To = Annotated[Path | None, typer.Option(help="Parquet file to write.", show_default=False)]

@@ -7,7 +7,7 @@ child process, one request at a time, so that the server itself stays small.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a server that nobody asks for scores takes none of it into 
     from signals.bundle import Bundle
     from signals.market.bars import Bars
     from signals.market.sessions import Calendar
+    from signals.minutes.bars import MinuteBars
     from signals.outlook import FeatureRows, Outlook
 
 MODEL: dict[str, Any] = {
@@ -77,7 +78,7 @@ class CurrentModel:
         return self._model
 
 
-def expected(model: ServedModel, asked: FeatureRows | Bars, *, is_limited: bool = True) -> tuple[Outlook, ...]:
+def expected(model: ServedModel, asked: FeatureRows | Bars | MinuteBars, *, is_limited: bool = True) -> tuple[Outlook, ...]:
     """Return what the bundle expects of what was asked; by `is_limited`, its models run in a limited child."""
     from signals.bundle.proof import infer_in_child
     from signals.inference import infer
@@ -118,12 +119,21 @@ def shown(found: ScoredFile) -> str:
     return "\n".join(["  ".join(keys), *("  ".join("-" if row[key] is None else str(row[key]) for key in keys) for row in rows)])
 
 
-def score_file(source: ModelSource, rows: Path, to: Path | None) -> ScoredFile:
-    """Return the answer on a Parquet file of rows or bars, and write it to the Parquet file `to` where one is named."""
-    from signals.serving.posted_rows import from_parquet, to_parquet
+def rows_or_bars(path: Path, model: ServedModel) -> FeatureRows | Bars:
+    """Read a Parquet file of rows or daily bars."""
+    from signals.serving.posted_rows import from_parquet
+
+    return from_parquet(path, model.bundle.manifest.feature_names, model.calendar)
+
+
+def score_file(
+    source: ModelSource, rows: Path, to: Path | None, read: Callable[[Path, ServedModel], FeatureRows | Bars | MinuteBars] = rows_or_bars
+) -> ScoredFile:
+    """Return the answer on a file that `read` reads, and write it to the Parquet file `to` where one is named."""
+    from signals.serving.posted_rows import to_parquet
 
     model = source.load()
-    found = expected(model, from_parquet(rows, model.bundle.manifest.feature_names, model.calendar), is_limited=False)
+    found = expected(model, read(rows, model), is_limited=False)
     if to is not None:
         if to.exists() and to.samefile(rows):
             raise FixInput("the answer would replace what was asked", where=str(to), fix="Name another file by --to")

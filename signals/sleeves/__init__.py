@@ -1,10 +1,18 @@
 """Sleeves, the scoring half: what each alpha source reads and computes. `SLEEVES` is the register."""
 
+from collections.abc import Mapping
+
+from signals.features.panel import FeatureSpec
 from signals.plugins import PluginTable
-from signals.sleeves.bars import BARS
+from signals.sleeves.bars import BARS, BarsSleeve, shaped_as
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.sleeves.risk import RISK
 
 SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, BARS)})
+
+
+def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:
+    """Features that this program computes, by sleeve; those of minutes in the shape of the `given` ones, if they have that shape."""
+    return {name: (shaped_as(given) if isinstance(sleeve, BarsSleeve) else sleeve).spec for name, sleeve in SLEEVES.items()}

@@ -7,6 +7,7 @@ rung shows its last closed bar. Warm-ups are part of the specification, and so a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -15,9 +16,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import FixInput, InvariantBroken
-from signals.features.panel import FeaturePanel
-from signals.indicators.catalogue import Indicator, indicators, rows_of
+from signals.errors import DataNotUsable, FixInput
+from signals.features.panel import FeaturePanel, FeatureSpec
+from signals.indicators.catalogue import BY_NAME, Indicator, indicators, rows_of
 from signals.indicators.regimes import BARS_SESSIONS, known_before
 from signals.market.bars import Bars, Floats
 from signals.minutes.bars import MinuteBars
@@ -31,6 +32,7 @@ MINUTE_BARS = "minute_bars"
 WARM_UP, RUNG_WARM_UP = 400, 120
 UNIT = "natr_14"
 USUAL_MINUTES = 390
+SHAPE = re.compile(r"; ([1-9]\d{0,3}) min, (rth|eth|both) of ([1-9]\d{0,3}), after \d+ bars of ([1-9]\d{0,3})")
 TABLE = (
     *(f"return_{n}" for n in (1, 2, 3, 5, 10, 20, 60)),
     *("ema_gap_9", "ema_gap_20", "ema_gap_50", "ema_cross_20", "line_slope_30", "rsi_7", "rsi_14", "macd_histogram", "stoch_k_14"),
@@ -131,12 +133,34 @@ class BarsSleeve(Sleeve):
     def _values(self, rung: Stretch, table: tuple[Indicator, ...], first: int, regime: Floats | None = None) -> Floats:
         return indicators(rung, table, full_session=-(-self.session_minutes // rung.timeframe), first=first, regime=regime)
 
+    def newest(self, minutes: MinuteBars, bars: int = 1) -> FeaturePanel:
+        """Features of the last `bars` decisions: the newest bar is the last one whose END the minutes reach.
+
+        Raises
+        ------
+        FixInput
+            The minutes are of another length.
+        DataNotUsable
+            No bar has ended.
+        """
+        if minutes.length != self.length:
+            what = f"bars of {minutes.length} minutes, not of {self.length}"
+            raise FixInput(what, where=minutes.symbol, fix="Give bars as in the training")
+        known = int(np.flatnonzero(np.isfinite(minutes.close[-1]))[-1]) + 1
+        reached = minutes.opens[-1] + np.timedelta64(min(known * minutes.length, int(minutes.minutes[-1])), "m")
+        panel = self.intraday(minutes)[1]
+        end = int(np.searchsorted(panel.sessions, reached, side="right"))
+        if not end:
+            raise DataNotUsable(f"no bar of {self.timeframe} minutes has ended", where=minutes.symbol, fix="Give earlier minutes too")
+        seen = slice(max(0, end - bars), end)
+        return replace(panel, sessions=panel.sessions[seen], values=panel.values[seen], eligible=panel.eligible[seen])
+
     def panel(self, bars: Bars) -> FeaturePanel:
-        """Raise `InvariantBroken`: what the sleeve reads are minutes (`intraday`)."""
-        raise InvariantBroken("the sleeve bars reads minutes, not daily bars")
+        """Raise `DataNotUsable`: what the sleeve reads are minutes (`intraday`)."""
+        raise DataNotUsable(f"the sleeve {self.name} reads minutes, not daily bars", fix="Score minutes: `trainer outlook --bars FILE`")
 
     def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
-        """Raise `InvariantBroken`, as `panel`."""
+        """Raise `DataNotUsable`, as `panel`."""
         return self.panel(bars)
 
 
@@ -147,3 +171,14 @@ def clock_alone(panel: FeaturePanel) -> FeaturePanel:
 
 
 BARS = BarsSleeve("bars", (MINUTE_BARS,), (), 20)
+
+
+def shaped_as(spec: FeatureSpec) -> BarsSleeve:
+    """Return the sleeve in the shape that has this specification, as recipes shape it; `BARS` where no shape has it."""
+    own = tuple(name for name, _, _ in spec if "@" not in name)
+    said = SHAPE.search(spec[0][1]) if spec else None
+    if said is None or not set(own) <= set(BY_NAME) or int(said[1]) % int(said[4]):
+        return BARS
+    shape = replace(BARS, timeframe=int(said[1]), hours=Hours(said[2]), session_minutes=int(said[3]), length=int(said[4]))
+    shapes = (replace(shape, strategy=one, indicators=TABLE if one is Strategy.INGESTION else own) for one in Strategy)
+    return next((one for one in shapes if one.spec == spec), BARS)

@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("lightgbm", reason="minutes are invented by the trainer")
 
-from signals.errors import FixInput, InvariantBroken
+from signals.errors import DataNotUsable, FixInput
 from signals.minutes.bars import PRICES, MinuteBars
 from signals.minutes.hours import Hours
-from signals.sleeves.bars import BARS, CLOCK, BarsSleeve, Strategy, clock_alone
+from signals.sleeves import specs
+from signals.sleeves.bars import BARS, CLOCK, BarsSleeve, Strategy, clock_alone, shaped_as
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.minutes import decisions, invented
 
@@ -66,8 +67,40 @@ def test_timeframe_hours_strategy_and_warm_up_are_part_of_the_specification() ->
 def test_a_rung_that_the_minutes_cannot_make_is_refused() -> None:
     with pytest.raises(FixInput, match="do not make bars of 5"):
         _ = replace(SHORTER, length=2).names
-    with pytest.raises(InvariantBroken, match="reads minutes"):
+    with pytest.raises(DataNotUsable, match="reads minutes"):
         BARS.panel(synthetic_bars(3, sessions=5, symbols=2))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        BARS,
+        replace(BARS, timeframe=30, strategy=Strategy.INDICATORS, hours=Hours.BOTH, session_minutes=1380, length=5),
+        replace(BARS, strategy=Strategy.INGESTION),
+        replace(BARS, indicators=("natr_14", "rsi_14")),
+    ],
+    ids=["as it is", "futures", "raw", "two indicators"],
+)
+def test_a_specification_gives_back_the_sleeve_that_it_is_of(shape: BarsSleeve) -> None:
+    assert shaped_as(shape.spec).spec == shape.spec == specs(shape.spec)["bars"]
+    spoiled = ((shape.spec[0][0], shape.spec[0][1], 999), *shape.spec[1:])
+    assert shaped_as(spoiled) == shaped_as(()) == BARS
+
+
+def test_the_newest_decision_is_of_the_last_bar_that_has_ended() -> None:
+    """Minutes to 11:02 of an open session give the bar of 11:00, its features those of the whole history to the bit."""
+    minutes = invented(90, 14)
+    opened = minutes.rows(0, 14)
+    gone = {name: opened.grids()[name].copy() for name in ("open", "high", "low", "close", "volume", "traded")}
+    for name, array in gone.items():
+        array[-1, 92:] = False if name == "traded" else np.nan
+    found = BARS.newest(replace(opened, **gone), bars=3)
+    panel = decisions(90, 14)[1]
+    at = int(np.searchsorted(panel.sessions, found.sessions[-1]))
+    assert found.sessions[-1] - opened.opens[-1] == np.timedelta64(90, "m")
+    np.testing.assert_array_equal(found.values, panel.values[at - 2 : at + 1])
+    with pytest.raises(FixInput, match="bars of 1 minutes, not of 5"):
+        replace(BARS, length=5).newest(minutes)
 
 
 def test_decisions_know_their_session_and_the_growth_over_each_night() -> None:

@@ -20,6 +20,7 @@ from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, Score
 from signals.inference import infer
 from signals.outlook import FeatureRows, Outlook, Predictor, document, outlooks, student_below
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
+from tests.fakes.minutes import invented
 from tests.fakes.onnx_models import stump_scores
 
 NAMES = tuple(name for name, _, _ in SPEC)
@@ -106,6 +107,11 @@ def test_rows_that_are_none_double_infinite_or_of_other_features_are_refused(tmp
         FeatureRows(("A",), day, NAMES, one + np.float32(np.inf))
     with pytest.raises(ScoresInvalid, match="feature 0 is 'vol_20'"):
         Predictor(bundle(tmp_path)).predict(FeatureRows(("A",), day, (NAMES[1], NAMES[0], NAMES[2]), one))
+
+
+def test_minutes_are_no_question_to_a_bundle_of_daily_bars(tmp_path: Path) -> None:
+    with pytest.raises(FixInput, match="reads no minutes"):
+        Predictor(bundle(tmp_path)).predict_bars(invented(90, 14))
 
 
 CLASSES = ClassesHead(("short", "neutral", "long"))

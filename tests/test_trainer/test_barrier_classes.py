@@ -7,17 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.errors import BadConfig, FixInput, InvariantBroken, TooLittleHistory
+from signals.errors import BadConfig, FixInput, InvariantBroken, TooLittleHistory, TrademlError
+from signals.inference import infer
+from signals.market.dataset import read_manifest
 from signals.minutes.decisions import DecisionBars
+from signals.minutes.hours import Hours
+from signals.outlook import Predictor
+from signals.serving.scores import answer_bytes, score_file
+from signals.sleeves.bars import BARS
 from tests.fakes.minutes import decisions, invented
 from trainer.__main__ import app
+from trainer.commands.serving import TrainerModel, _minutes
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import read_intraday, split_of
+from trainer.samples.minutes import load_minutes
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.judgement import Decisions
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, barrier_labels, training_end
@@ -225,6 +234,58 @@ def test_a_run_keeps_what_each_class_was_worth_and_the_cost_that_an_edge_must_re
         np.testing.assert_allclose(stored["outlook_means"], [units[learned & (side == kind)].mean() for kind in (-1, 0, 1)], rtol=1e-12)
         assert stored["outlook_limits"].tolist() == [0.0, 2e-4]
         assert stored["outlook_means"][0] < -0.8 < 0.8 < stored["outlook_means"][2]
+
+
+@pytest.fixture(scope="module")
+def asked(market: Path) -> tuple[str, ...]:
+    """Words that ask the planted run's published bundle."""
+    ran("keys", "--to", str(market / "keys"))
+    words = ("--run", str(market / "run"), "--to", str(market / "store"), "--registry", str(market / "registry"), "--json")
+    done = json.loads(ran("publish", "--role", "evaluation", "--keys", str(market / "keys"), *words))
+    return ("outlook", "--bundle", done["folder"], "--data", str(market / "planted"), "--keys", str(market / "keys"))
+
+
+def test_a_published_run_gives_the_outlook_of_the_newest_bar_by_hand_and_the_same_bytes_by_program(
+    market: Path, asked: tuple[str, ...]
+) -> None:
+    source = TrainerModel(Path(asked[2]), market / "planted", market / "keys")
+    content = score_file(source, market / "planted.parquet", None, _minutes).content
+    assert json.loads(content) == json.loads(ran(*asked, "--bars", str(market / "planted.parquet"), "--json"))
+    bundle = source.load().bundle
+    kept = load_minutes(market / "planted", read_manifest(market / "planted"), "GEN", Hours.RTH)
+    assert answer_bytes(Predictor(bundle).predict_bars(kept)) == content
+    (said,) = json.loads(content)["outlooks"]
+    bars, panel = BARS.intraday(kept)
+    raw = infer(bundle.members, {"features": panel.values[-1]})["score"][0]
+    odds = np.exp(raw) / np.exp(raw).sum()
+    means = bundle.parameters["outlook_means"]
+    np.testing.assert_allclose(said["probabilities"], odds, rtol=1e-6)
+    np.testing.assert_allclose(said["expected_return"], bars.sigma[-1, 0] * (odds @ means), rtol=1e-5)
+    assert (said["symbol"], said["asof"]) == ("GEN", f"{bars.sessions[-1]}+00:00")
+    assert said["signal"] == (int(np.argmax(odds)) - 1 if abs(said["expected_return"]) >= 2e-4 else 0)
+
+
+def test_a_session_under_way_is_scored_at_its_last_ended_bar_and_bad_minutes_are_refused(
+    market: Path, asked: tuple[str, ...], tmp_path: Path
+) -> None:
+    whole = pd.read_parquet(market / "planted.parquet")
+    cut = tmp_path / "cut.parquet"
+
+    def says(frame: pd.DataFrame, match: str) -> None:
+        frame.to_parquet(cut)
+        with pytest.raises(TrademlError, match=match):
+            CliRunner().invoke(app, [*asked, "--bars", str(cut)], catch_exceptions=False)
+
+    whole.iloc[:-298].to_parquet(cut)  # to 92 minutes after the open
+    (said,) = json.loads(ran(*asked, "--bars", str(cut), "--json"))["outlooks"]
+    kept = load_minutes(market / "planted", read_manifest(market / "planted"), "GEN", Hours.RTH)
+    assert said["asof"] == f"{kept.opens[-1].astype('datetime64[s]') + np.timedelta64(90, 'm')}+00:00"
+    says(whole.iloc[:-298].drop(whole.index[-380:-340]), "the newest session of GEN misses minutes")
+    says(whole.assign(low=whole["low"] * 2.0), "contradict themselves")
+    says(pd.concat([whole, whole.assign(symbol="OTHER")]), "2 instruments")
+    for words in ((), ("--bars", str(cut), "--rows", str(cut))):
+        with pytest.raises(FixInput, match="exactly one of --rows and --bars"):
+            CliRunner().invoke(app, [*asked, *words], catch_exceptions=False)
 
 
 def test_its_noise_twin_is_called_no_skill(market: Path) -> None:

@@ -13,7 +13,8 @@ from signals.code_version import release
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.dataset import read_manifest
-from signals.serving.options import Certificate, Key, Listen, Names, Port, Rows, To
+from signals.minutes.bars import MinuteBars
+from signals.serving.options import Certificate, Key, Listen, Names, Port, RowsHelp, To
 from signals.serving.scores import ServedModel
 from signals.text.console import emit
 from trainer.commands.options import OURS, PUBLISHING, AsJson, Data, Keys
@@ -75,12 +76,33 @@ def serve_command(
     serve(Api("trademl trainer", release(), served, token_in(token), hosts=at.hosts), at, token)
 
 
-def outlook_command(bundle: Bundle, rows: Rows, to: To = None, data: Data = OURS, keys: Keys = OURS, as_json: AsJson = False) -> None:
-    """Say what a bundle expects of the rows or bars of a file: the same bytes as `serve` answers."""
-    from signals.serving.scores import score_file, shown
+def outlook_command(
+    bundle: Bundle,
+    rows: Annotated[Path | None, RowsHelp] = None,
+    bars: Annotated[Path | None, typer.Option(help="File of one instrument's minutes.", show_default=False)] = None,
+    to: To = None,
+    data: Data = OURS,
+    keys: Keys = OURS,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a bundle expects of the rows or bars of a file: the same bytes as `serve` answers.
 
-    found = score_file(TrainerModel(bundle, data, keys), rows, to)
+    Minutes (--bars) are for a bundle of the sleeve bars, restated for splits and rolls, as far back as its warm-up.
+    """
+    from signals.serving.scores import rows_or_bars, score_file, shown
+
+    asked = rows or bars
+    if asked is None or (rows and bars):
+        raise FixInput("exactly one of --rows and --bars", fix="Name one file")
+    found = score_file(TrainerModel(bundle, data, keys), asked, to, rows_or_bars if rows else _minutes)
     emit(found.result, as_json=as_json, text=shown(found))
+
+
+def _minutes(path: Path, model: ServedModel) -> MinuteBars:
+    from signals.outlook import sleeve_of_minutes
+    from trainer.samples.minutes import minutes_of_file
+
+    return minutes_of_file(path, model.calendar.name, sleeve_of_minutes(model.bundle).hours)
 
 
 def register(app: typer.Typer) -> None:

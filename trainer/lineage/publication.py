@@ -7,17 +7,19 @@ from pathlib import Path
 
 from signals.bundle import Role
 from signals.errors import FixInput
-from signals.market.sessions import xnys
-from signals.sleeves import SLEEVES
+from signals.market.sessions import exchange
+from signals.sleeves import specs
 from signals.storage.places import is_s3
 from trainer.promotion import lineage_log
 from trainer.promotion.champions import confirm
-from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish
+from trainer.publishing.publish import Publication, PublishRequest, features_of, is_retraining, last_training_session, publish
 from trainer.publishing.remote import publish_remote
 from trainer.publishing.stores import objects_at
+from trainer.runs.evidence import read_evidence
 from trainer.runs.lock import exclusive
 
 SELF_CHECK_DAYS = 14
+XNYS = "XNYS"
 
 
 def publish_as(
@@ -45,8 +47,8 @@ def publish_as(
     elif is_retraining(run):
         lineage_log.require_head(registry, run, role)
     last = last_training_session(run)
-    calendar = xnys(last, last + timedelta(days=SELF_CHECK_DAYS))
-    sleeves = {name: sleeve.spec for name, sleeve in SLEEVES.items()}
+    calendar = exchange(read_evidence(run).dataset.calendar or XNYS, last, last + timedelta(days=SELF_CHECK_DAYS))
+    sleeves = specs(features_of(run).spec)
     if is_s3(to):
         done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
     else:

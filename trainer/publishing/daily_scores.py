@@ -25,7 +25,8 @@ from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest
 from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
 from signals.scoring.scoring import newest_features, score
-from signals.sleeves import SLEEVES
+from signals.sleeves import SLEEVES, specs
+from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
@@ -104,11 +105,12 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
 
 
 def slots(store: ObjectStore) -> dict[str, Contents]:
-    """The newest bundles that devices take: of each sleeve by its name, and of its shadow; they name their slots alike."""
-    traded = {name: _newest(store, (name,), TRADED, former=name == RISK.name) for name in SLEEVES}
-    shadows = {f"{name}-{Role.SHADOW}": _newest(store, (name,), (Role.SHADOW,)) for name in SLEEVES}
+    """The newest bundles that devices take: of each daily sleeve by its name, and of its shadow; they name their slots alike."""
+    daily = [name for name, sleeve in SLEEVES.items() if MINUTE_BARS not in sleeve.inputs]
+    traded = {name: _newest(store, (name,), TRADED, former=name == RISK.name) for name in daily}
+    shadows = {f"{name}-{Role.SHADOW}": _newest(store, (name,), (Role.SHADOW,)) for name in daily}
     if not any(contents for name, contents in traded.items() if name != RISK.name):
-        former = _newest(store, tuple(name for name in SLEEVES if name != RISK.name), TRADED, former=True)
+        former = _newest(store, tuple(name for name in daily if name != RISK.name), TRADED, former=True)
         traded |= {_sleeve_of(former): former} if former else {}
     return {name: contents for name, contents in (*traded.items(), *shadows.items()) if contents is not None}
 
@@ -129,14 +131,14 @@ def _newest(store: ObjectStore, sleeves: tuple[str, ...], roles: tuple[Role, ...
 
 def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date) -> Bundle:
     """Verify a published bundle as a device would on the evening of asof, an expired one too; raise `BundleRefused`."""
-    entry = read_bundle_manifest(contents.files.get(MANIFEST_NAME, b""), contents.where).entry
+    published = read_bundle_manifest(contents.files.get(MANIFEST_NAME, b""), contents.where)
     policy = Policy(
         today=asof,
         calendar=manifest.calendar,
-        sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        sleeves=specs(published.feature_spec),
         roles=frozenset(Role),
         appliance_version=release(),
-        entry=entry,
+        entry=published.entry,
         refuses_expired=False,
     )
     return verify_contents(contents, keyset, policy, reproduce=infer)

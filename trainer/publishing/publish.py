@@ -51,8 +51,8 @@ from signals.bundle.manifest import (
     identified,
 )
 from signals.bundle.seal import MANIFEST_KIND, parse, sign
-from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput
+from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
@@ -107,6 +107,11 @@ class FeatureList:
 
     spec_hash: str
     features: tuple[FeatureLine, ...]
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Ordered (name, units, look-back in sessions), comparable with a sleeve's."""
+        return tuple((line.name, line.units, line.lookback_sessions) for line in self.features)
 
 
 @dataclass(frozen=True)
@@ -305,7 +310,7 @@ def _manifest(
     request: PublishRequest, evidence: Evidence, keyset: Keyset, form: ModelForm, files: Files, seq: int, calendar: str
 ) -> BundleManifest:
     promotion = _promotion(request)
-    listed = read_document(request.run / "feature_list.json", FeatureList)
+    listed = features_of(request.run)
     evidence.require(*NEEDED, where=request.run)
     ic = measured_ic(evidence, "the run's evidence")
     calibrated = _calibrated(form, request.run, evidence, files)
@@ -343,6 +348,11 @@ def _manifest(
         raise FixInput(
             f"this run cannot become a bundle: {_first(error)}", where=str(request.run), fix="Train again with this version"
         ) from None
+
+
+def features_of(run: Path) -> FeatureList:
+    """Features that the run learned from."""
+    return read_document(run / "feature_list.json", FeatureList)
 
 
 def form_of(run: Path) -> ModelForm:

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 from signals.bundle import PublicKey
 from signals.bundle.layout import place_of, places_of, pointer, sequence
-from signals.bundle.verification import FeatureSpec
 from signals.errors import FixInput, StoreUnreachable
+from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar
 from signals.storage.s3 import Objects

@@ -49,6 +49,7 @@ def evidence(case: TrainingCase, found: TaskFindings) -> Evidence:
             ends=mortality.document(source.bars, source.actions),
             eligibility=manifest.eligibility_rule,
             red_accepted=tuple(accepted(source)),
+            calendar=manifest.calendar.name,
         ),
         config_hash=config.fingerprint(),
         code_version=request.code_version,
