@@ -24,6 +24,7 @@ from tests.fakes.minutes import decisions, invented
 from trainer.__main__ import app
 from trainer.commands.serving import TrainerModel, _minutes
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
+from trainer.learners.networks.rows import NETWORKS
 from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import read_intraday, split_of
 from trainer.samples.minutes import load_minutes
@@ -177,6 +178,10 @@ def test_parts_of_a_recipe_that_disagree_are_refused() -> None:
         config_of({"label": {"kind": "barrier_classes"}, "minutes": {"timeframe": 7}}, where="test")
     with pytest.raises(FixInput, match="has no --importance"):
         agreed(recipe, recipe.config, wishes=("--importance",))
+
+
+def test_networks_of_the_recipe_scale_by_median_and_quartiles() -> None:
+    assert {RECIPES["bars"].config.of(name).scaling for name in NETWORKS} == {"quartiles"}
 
 
 RECIPE = """\
