@@ -58,7 +58,7 @@ class DatasetUsed:
     ends: YearlyEnds | None = None
     eligibility: str = "no minimum price or dollar volume"
     red_accepted: tuple[Mapping[str, str], ...] = ()
-    calendar: str = ""
+    calendar: str | None = absent()
 
 
 @dataclass(frozen=True)
