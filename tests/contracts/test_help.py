@@ -78,6 +78,7 @@ def test_one_option_has_one_meaning_in_a_program(name: str) -> None:
 OTHERWISE = {
     ("trainer", "ingest", "--bars"),  # a vendor's bars; elsewhere those of a promotion
     ("trainer", "backfill", "--bars"),
+    ("trainer", "outlook", "--bars"),  # minutes
     ("trainer", "history", "--sleeve"),  # filters
     ("trainer", "stack", "--seed"),
     ("trainer", "generate", "--seed"),

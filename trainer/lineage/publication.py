@@ -12,9 +12,10 @@ from signals.sleeves import specs
 from signals.storage.places import is_s3
 from trainer.promotion import lineage_log
 from trainer.promotion.champions import confirm
-from trainer.publishing.publish import Publication, PublishRequest, features_of, is_retraining, last_training_session, publish
+from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish
 from trainer.publishing.remote import publish_remote
 from trainer.publishing.stores import objects_at
+from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
 from trainer.runs.lock import exclusive
 

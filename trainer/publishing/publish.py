@@ -42,7 +42,6 @@ from signals.bundle.manifest import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
     BundleFile,
-    FeatureLine,
     HeadLine,
     InformationCoefficient,
     ModelForm,
@@ -57,7 +56,7 @@ from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
-from trainer.runs.artefacts import FORM, PARAMETERS
+from trainer.runs.artefacts import FORM, PARAMETERS, features_of
 from trainer.runs.documents import read_document
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
 
@@ -99,19 +98,6 @@ class Carried:
 
 
 Files = Mapping[str, Carried]
-
-
-@dataclass(frozen=True)
-class FeatureList:
-    """`feature_list.json`: the ordered features, and the hash that a device compares."""
-
-    spec_hash: str
-    features: tuple[FeatureLine, ...]
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """Ordered (name, units, look-back in sessions), comparable with a sleeve's."""
-        return tuple((line.name, line.units, line.lookback_sessions) for line in self.features)
 
 
 @dataclass(frozen=True)
@@ -348,11 +334,6 @@ def _manifest(
         raise FixInput(
             f"this run cannot become a bundle: {_first(error)}", where=str(request.run), fix="Train again with this version"
         ) from None
-
-
-def features_of(run: Path) -> FeatureList:
-    """Features that the run learned from."""
-    return read_document(run / "feature_list.json", FeatureList)
 
 
 def form_of(run: Path) -> ModelForm:

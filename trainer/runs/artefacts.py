@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
+from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
-from signals.features.panel import FeaturePanel
+from signals.features.panel import FeaturePanel, FeatureSpec
 from signals.heads import Head, ScoreHead
 from signals.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.market.bars import Floats
@@ -20,7 +22,7 @@ from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
-from trainer.runs.documents import canonical_json
+from trainer.runs.documents import canonical_json, read_document
 from trainer.samples.samples import Samples
 from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
@@ -29,10 +31,28 @@ GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
 FORM, PARAMETERS = "model.json", "parameters.npz"
 
 
+@dataclass(frozen=True)
+class FeatureList:
+    """`feature_list.json`, as far as it is read: the ordered features, and the hash that a device compares."""
+
+    spec_hash: str
+    features: tuple[FeatureLine, ...]
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Ordered (name, units, look-back in sessions), comparable with a sleeve's."""
+        return tuple((line.name, line.units, line.lookback_sessions) for line in self.features)
+
+
 def feature_list(sleeve: Sleeve) -> bytes:
     """Ordered features with dtype, units and look-back, and the hash that a device compares."""
     rows = [{"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"} for name, units, lookback in sleeve.spec]
     return canonical_json({"sleeve": sleeve.name, "spec_hash": sleeve.spec_hash, "features": rows})
+
+
+def features_of(run: Path) -> FeatureList:
+    """Features that the run learned from."""
+    return read_document(run / "feature_list.json", FeatureList)
 
 
 def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
