@@ -177,7 +177,8 @@ def test_networks_on_windows_are_mixed_with_classes_and_leave_as_one_graph(name:
     model = learner_named(name, config, 1, FitDevice.CPU, head=CLASSES).fit(windows, target, np.ones(600), NAMES, sessions)
     assert np.corrcoef(model.predict(windows), target)[0, 1] > 0.4
     found = export(model, windows)
-    assert found.parity.max_difference <= 2e-6
+    largest = float(np.abs(model.outputs(windows)).max())  # log odds of several units: a float32 has that many steps fewer
+    assert found.parity.max_difference <= 2e-6 * max(1.0, largest)
     check_model(found.onnx, "model.onnx", ProfileName.SEQUENCE_1)
     np.testing.assert_array_equal(LEARNERS[name].read(model.to_text(), NAMES).predict(windows), model.predict(windows))
 
