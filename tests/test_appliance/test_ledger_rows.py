@@ -7,11 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from appliance.ledger import Ledger, alerts, job_runs, snapshots
+from appliance.ledger.figures import PlanFigures, ScoreFigures
+from appliance.ledger.job_runs import JobRun
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Position
+from signals.errors import LedgerUnusable
 
 MONDAY, TUESDAY = date(2024, 3, 11), date(2024, 3, 12)
 AT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
@@ -68,3 +73,18 @@ def test_holdings_are_worth_nothing_known_as_soon_as_one_price_is_missing(tmp_pa
         unpriced = replace(short, current_price=None)
         snapshots.save(ledger, MONDAY, Phase.OPEN, account, [long, unpriced], AT)
         assert values() is None
+
+
+def test_recorded_figures_are_read_as_their_type_or_refused() -> None:
+    figures = {"parts": {"reversal": {"AA": 0.5}, "equities_xs": {"BB": 1.0}}}
+    run = JobRun(date(2025, 5, 2), "plan", JobStatus.DONE, 1, AT, AT, "", figures)
+    assert run.read(PlanFigures).parts_of("AA") == {"reversal": 0.5}
+    with pytest.raises(LedgerUnusable, match=r"recorded figures cannot be read.*plan of 2025-05-02"):
+        replace(run, figures={"parts": 3}).read(PlanFigures)
+
+
+def test_figures_of_several_sleeves_give_each_its_own() -> None:
+    each = ScoreFigures(sleeve="equities_xs", by_sleeve={"equities_xs": ScoreFigures(names=3), "reversal": ScoreFigures(names=2)})
+    assert [each.of(name).names for name in ("equities_xs", "reversal", "risk")] == [3, 2, None]
+    alone = ScoreFigures(sleeve="equities_xs", names=3)
+    assert [alone.of(name).names for name in ("equities_xs", "reversal")] == [3, None]
