@@ -129,6 +129,10 @@ class TripwireSkip(SkipSession):
     """A tripwire whose action is SKIP has tripped."""
 
 
+class Paused(SkipSession):
+    """A person wants no new orders up to a session: no fault, and never one of the skips that halt."""
+
+
 class HaltDevice(TrademlError):
     """Latch the halt, cancel working orders and wait for a person."""
 

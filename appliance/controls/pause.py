@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
-from signals.errors import SkipSession
+from signals.errors import Paused
 from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
 from signals.text.plain_text import clean
@@ -57,6 +57,6 @@ def sentence(fs: Fs, folder: StateFolder, session: date) -> str:
 
 
 def require_none(fs: Fs, folder: StateFolder, session: date) -> None:
-    """Raise `SkipSession` while the session D is paused."""
+    """Raise `Paused` while the session D is paused."""
     if words := sentence(fs, folder, session):
-        raise SkipSession(words, fix="It ends by itself, or by `appliance pause --end`")
+        raise Paused(words, fix="It ends by itself, or by `appliance pause --end`")

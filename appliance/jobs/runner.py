@@ -24,7 +24,7 @@ from appliance.ledger.job_runs import JobRun
 from appliance.safety.halt import halt, halt_name, notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
-from signals.errors import FixInput, HaltDevice, OutcomeUnknown, SkipSession
+from signals.errors import FixInput, HaltDevice, OutcomeUnknown, Paused, SkipSession
 
 PLAN = "plan"
 KEPT = "halt_file"  # names the file HALT that was carried out and could not be removed
@@ -146,7 +146,7 @@ def _count_skips(session: date, deps: Deps) -> None:
         run = job_runs.find(deps.ledger, day, PLAN)
         if run is None or run.status is not JobStatus.SKIPPED:
             return
-        skipped += 1
+        skipped += run.figures.get("error") != Paused.__name__  # what a person asked for neither counts nor ends the count
         if deps.calendar.days[0] == day:
             break
         day = deps.calendar.previous(day)

@@ -1,4 +1,4 @@
-"""What a person is told, how loudly, and by what kinds of addresses; both hosts notify by these."""
+"""Alerts: their text, their severity, and the kinds of addresses they go to; both hosts notify by these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does about each kind of alert: fixed words, which may leave the machine with every message.
+"""The next step for each kind of alert: fixed words, which may leave the machine with every message.
 
 A kind is what an alert's key begins with. A test holds every kind that the programs send to this table.
 """

@@ -1,4 +1,4 @@
-"""What came of each event: the back-labeler.
+"""Outcomes of events: realised R, excursions and exits, by the back-labeler.
 
     entry  open of the next bar        R = `stop_atr` x ATR at the event        stop  entry - R        target  entry + `target_r` R
 

@@ -1,4 +1,4 @@
-"""Which of two barriers a bar touches, and at what price."""
+"""First touch of two barriers by a bar, and the price of the exit."""
 
 from __future__ import annotations
 

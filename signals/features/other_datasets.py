@@ -1,4 +1,4 @@
-"""Features that are figures of other datasets, as they stood at the session's close (`Bars.beside`)."""
+"""Features read from other datasets, as known at the session's close (`Bars.beside`)."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from signals.errors import (
     LedgerDamaged,
     LedgerUnusable,
     OutcomeUnknown,
+    Paused,
     ReconBreak,
     TripwireHalt,
     UnknownOrder,
@@ -193,6 +194,19 @@ def test_the_third_skipped_session_in_a_row_halts(bench: Bench) -> None:
         bench.run(raising(DataNotUsable("RED")), day=day)
     assert bench.deps.latch.read().is_armed
     bench.run(raising(DataNotUsable("RED")), day=CALENDAR.next(days[-1]))
+    assert bench.deps.latch.read().name == "SKIPS_IN_A_ROW"
+
+
+def test_sessions_of_a_pause_halt_nothing_and_hide_no_row_of_skips(bench: Bench) -> None:
+    """Ten paused sessions leave the device armed; two skips before them and one after are three in a row."""
+    bench.deps.latch.arm(by="me", at=bench.clock.now())
+    days = CALENDAR.days[1:14]
+    for day in days[:2]:
+        bench.run(raising(DataNotUsable("RED")), day=day)
+    for day in days[2:12]:
+        assert bench.run(raising(Paused("PAUSED")), day=day).status is JobStatus.SKIPPED
+        assert bench.deps.latch.read().is_armed
+    bench.run(raising(DataNotUsable("RED")), day=days[12])
     assert bench.deps.latch.read().name == "SKIPS_IN_A_ROW"
 
 
