@@ -127,8 +127,10 @@ def serving(served: Exchange, *, patience: float = http.PATIENCE_SECONDS, hosts:
     thread.start()
     while not server.started:
         time.sleep(0.005)
+    address = f"{URL}:{bound.getsockname()[1]}"
+    steering.forget(address)
     try:
-        yield f"{URL}:{bound.getsockname()[1]}"
+        yield address
     finally:
         server.should_exit = True
         thread.join()

@@ -28,6 +28,11 @@ def keep(url: str, token_file: Path) -> None:
     _tokens[url] = token_file.read_text(encoding="ascii").strip()
 
 
+def forget(url: str) -> None:
+    """Steer the exchange at `url` by `TOKEN`: the system has given the port of one that ended to a new one."""
+    _tokens.pop(url, None)
+
+
 def keys(url: str) -> dict[str, str]:
     """Return the headers of a request that steers the exchange at `url`."""
     return {TOKEN_HEADER: _tokens.get(url, TOKEN)}
