@@ -75,7 +75,6 @@ class VenueConfig(Config):
 
     Attributes
     ----------
-    broker : Venue
     url : str
         Of a served embedded exchange (`http://127.0.0.1:PORT`); empty hosts it in this process, with virtual time.
     seed : int
@@ -148,7 +147,6 @@ class StoresConfig(Config):
         How an object store is reached; its key pair is among the credentials.
     bars : BarsFrom
         `alpaca`: the published dataset gives history and calendar, Alpaca the sessions after it.
-    alpaca : AlpacaBarsConfig
     prefer : str
         Where the store has both, which bundle is taken: `champion`, or `evaluation`, which takes part only where
         unproven bundles are accepted.
@@ -188,18 +186,12 @@ class ApplianceConfig(Config):
 
     Attributes
     ----------
-    venue : VenueConfig
-    stores : StoresConfig
-    backup : BackupConfig
     sleeves : mapping of sleeve to SleeveConfig
         What is traded, by weight. `router: {weights: ...}` of the release before is read as the same.
     stack : bool
         Count the sleeves by the published stack's signed weights; those of `sleeves` hold where these are refused.
     missing_sleeve : MissingSleeve
         What happens when a sleeve has no scores; where more than half of the weight has none, the session is refused.
-    portfolio : PortfolioConfig
-    execution : ExecutionConfig
-    tripwires : TripwireLimits
     require_green : bool
         Trade on GREEN sessions only; AMBER is enough otherwise.
     accept_unproven : bool

@@ -28,18 +28,12 @@ class Deps:
 
     Attributes
     ----------
-    config : ApplianceConfig
     folder : StateFolder
         Names of everything under the state folder.
-    clock : Clock
     calendar : Calendar
         The frozen table of the dataset; ends where it ends.
     ledger : Ledger
         Open for writing.
-    latch : Latch
-    notifier : Notifier
-    fs : Fs
-    code_version : str
     open_market, open_broker : callable
         Called once, when a job first asks: an evening job never imports the broker's client, and a job that sends
         orders never opens the market store.

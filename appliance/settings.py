@@ -48,7 +48,6 @@ class DeviceSettings(Config):
     state, credentials, runtime : Path or None
         Defaults of the options of these names.
     stores, backup : StorePlaces, BackupPlace
-    log_level : str
     """
 
     state: Path | None = None

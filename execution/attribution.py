@@ -153,7 +153,6 @@ class Attribution:
 
     Attributes
     ----------
-    total : Decimal
     parts : mapping of Part to Decimal
     costs : mapping of name to Decimal
         What the part `costs` is made of, in cents that sum to it.
@@ -196,7 +195,6 @@ def attribute(
         Every name held at either close, traded, or wanted.
     legs : mapping of symbol to (LegShare, LegShare)
         A name without an entry did not move.
-    charges : Charges
     total : Decimal
         Change of the real net asset value, USD.
 

@@ -57,17 +57,7 @@ class ReconcileConfig(Config):
 
 
 class ExecutionConfig(Config):
-    """Planning, pre-trade checks, submission, reconciliation, and the broker's second opinion on sizes.
-
-    Attributes
-    ----------
-    planning : PlanningConfig
-    pretrade : PretradeConfig
-    submission : SubmissionConfig
-    reconcile : ReconcileConfig
-    entry : EntryConfig
-    opinions : OpinionConfig
-    """
+    """Planning, pre-trade checks, submission, reconciliation, and the broker's second opinion on sizes."""
 
     planning: PlanningConfig = PlanningConfig()
     pretrade: PretradeConfig = PretradeConfig()

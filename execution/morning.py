@@ -54,8 +54,6 @@ class Evening:
         Mean dollar volume of the trailing `ADV_SESSIONS` sessions.
     actions : tuple of Action
         Effective on D and known at asof.
-    basis : PriceBasis
-    snapshot_id : str
     volatility : mapping of symbol to annualised volatility
         Forecasts for the coming sessions; a name without one is sized by the volatility of the window.
     """
@@ -123,7 +121,6 @@ def known(scores: Blend, evening: Evening) -> Morning:
     ----------
     scores : Blend
         Of asof, and what sizes them.
-    evening : Evening
 
     Raises
     ------

@@ -131,8 +131,6 @@ class Intent:
 
     Attributes
     ----------
-    key : IntentKey
-    side : Side
     quantity : Decimal
         Shares, positive.
     reference_price : Decimal
@@ -238,7 +236,6 @@ class Plan:
         Sorted by key.
     refusals : tuple of (symbol, check, reason)
         Orders that pre-trade checks dropped.
-    rounding : Rounding
     references, adv_usd : mapping of symbol to USD
         Reference prices of every name held or targeted, and average dollar volumes of the planned ones: what each
         order is judged by again right before it leaves.

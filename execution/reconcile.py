@@ -158,7 +158,6 @@ class Reconciliation:
 
     Attributes
     ----------
-    expected : AgreedBook
     differences : tuple of Difference
         Breaks first, then by cause and subject.
     news : tuple of Activity

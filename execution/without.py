@@ -23,7 +23,6 @@ class BrokerWithout:
 
     Parameters
     ----------
-    broker : Broker
     names : collection of str
     """
 

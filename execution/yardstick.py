@@ -116,7 +116,6 @@ def book_weights(deciles: Floats, k: int, fills: Flags | None = None, waits: Fla
     Parameters
     ----------
     deciles : float64, shape (T, N)
-    k : int
     fills, waits : bool, shape (T, N), optional
         Of `signals.market.holding.Opens`: where they are not given, every order fills.
     """

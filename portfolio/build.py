@@ -53,15 +53,12 @@ def build(
 
     Parameters
     ----------
-    scores : Scores
     risk : RiskModel
         Of the same `asof` as the scores.
-    limits : PortfolioConfig
     current : TargetWeights or mapping of symbol to signed fraction of equity
         Where the step begins, at the close of `asof`: what is held, without what whole shares made of it.
     session : date
         D.
-    size : AccountSize
     ramp : float
         Share of the ordinary step to take, in (0, 1]: below 1 on the first sessions after funding, a halt or a new
         bundle.

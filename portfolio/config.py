@@ -41,7 +41,6 @@ class CvarBudget(Config):
         Fraction of equity; scales down only.
     level : float
         q: the mean of the worst 1 - q of sessions. 252 sessions hold two or three beyond 0.99: there, ask for `evt`.
-    method : CvarMethod
     """
 
     limit: float = Field(gt=0, le=1)
@@ -54,7 +53,6 @@ class PortfolioConfig(Config):
 
     Attributes
     ----------
-    mode : BookSides
     names_per_side : int
         N: the book holds the top and bottom N names (long-only: at most 2 N), fewer when equity is small.
     min_position_usd : float

@@ -81,13 +81,8 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Fl
     returns : float64, shape (T, N)
         From the previous rebalancing to this one; row 0 is not read. No NaN: what a holding earns over a session
         without a bar is the caller's to say (`signals.market.holding`).
-    costs : NavCosts
     waits : bool, shape (T, N), optional
         Where a holding can be neither left nor enlarged: the drifted weight is kept.
-
-    Returns
-    -------
-    Nav
 
     Raises
     ------

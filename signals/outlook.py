@@ -127,7 +127,6 @@ class Predictor:
 
     Parameters
     ----------
-    bundle : Bundle
     run : callable, optional
         `infer` in this process, `infer_in_child` in a limited one.
     """
@@ -188,7 +187,6 @@ def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: 
 
     Parameters
     ----------
-    bundle : Bundle
     symbols, asof : sequences of length n
     raw : float64, shape (n, width)
     unit : float64, shape (n,)

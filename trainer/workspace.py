@@ -58,7 +58,6 @@ class Places(Config):
         Of an MLflow server.
     cluster : str or None
         Of a Dask scheduler.
-    log_level : str
     """
 
     data: Path | None = None

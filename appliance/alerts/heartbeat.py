@@ -37,12 +37,7 @@ class NoHeartbeat:
 
 
 class HttpHeartbeat:
-    """A watcher at an HTTP address.
-
-    Parameters
-    ----------
-    url : str
-    """
+    """A watcher at an HTTP address."""
 
     is_set = True
 

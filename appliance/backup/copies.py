@@ -51,7 +51,6 @@ class Backup:
     ----------
     name : str
         Its folder in the vault: the UTC instant at which it was begun.
-    at : datetime
     session : str
         Newest session with a job; empty for a ledger without one.
     size, sha256 : int, str
@@ -60,8 +59,6 @@ class Backup:
         Of the copy unpacked.
     rows : mapping of str to int
         Rows of each table.
-    schema : int
-    code_version : str
     """
 
     name: str
@@ -111,12 +108,10 @@ def take(ledger: Ledger, vault: Vault, scratch: Path, *, at: datetime, code_vers
     ----------
     ledger : Ledger
         Open; others may go on reading and writing.
-    vault : Vault
     scratch : Path
         Folder on the device's disk; what is made in it is removed.
     at : datetime
         UTC.
-    code_version : str
 
     Raises
     ------
@@ -187,10 +182,8 @@ def retire(vault: Vault, newest: Backup, config: BackupConfig) -> tuple[str, ...
 
     Parameters
     ----------
-    vault : Vault
     newest : Backup
         Taken just now: what has no record and is older was cut off.
-    config : BackupConfig
     """
     records = _records(vault)
     backups = [one for one in records.values() if one is not None]

@@ -47,9 +47,6 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
     ----------
     folder : StateFolder
         Its locks are held.
-    plain : Path
-    backup : Backup
-    latch : Latch
     at : datetime
         UTC.
     """

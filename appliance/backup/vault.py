@@ -31,12 +31,7 @@ class Vault(PublishedStore, Protocol):
 
 
 class FolderVault(PublishedFolder):
-    """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made.
-
-    Parameters
-    ----------
-    root : Path
-    """
+    """A folder that exists already: a disk that is not mounted is unreachable, not an empty folder to be made."""
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names of the files below `prefix`, sorted; those that are still being written are none."""
@@ -84,12 +79,7 @@ class FolderVault(PublishedFolder):
 
 
 class ObjectVault(PublishedBucket):
-    """A prefix of a bucket, with a key pair that may write, read, list and remove there.
-
-    Parameters
-    ----------
-    objects : Objects
-    """
+    """A prefix of a bucket, with a key pair that may write, read, list and remove there."""
 
     def __init__(self, objects: Objects) -> None:
         super().__init__(objects)

@@ -48,8 +48,6 @@ class FeatureRecord:
 
     Attributes
     ----------
-    asof : date
-    sleeve : str
     bundle_sha256, snapshot_id : str
         The bundle that read them, and the dataset that they were computed from.
     names : tuple of str, length F

@@ -37,7 +37,6 @@ class DataPull:
     ----------
     manifest_id : str
         SHA-256 of the dataset's manifest.
-    version : int
     through : date
         Newest session taken over.
     files : int
@@ -70,7 +69,6 @@ def pull_data(store: PublishedStore, market: MarketStore, manifest: Manifest, th
     ----------
     store : PublishedStore
         A published dataset.
-    market : MarketStore
     manifest : Manifest
         As the store publishes it now: signed, and no older than what was taken over before.
     through : date
@@ -108,7 +106,6 @@ class BundlePull:
     ----------
     in_force : str
         `<seq>-<bundle id>` of the bundle in force now; empty when there is none.
-    is_new : bool
     refusal : str
         Why the published one was refused; empty when it was not.
     """
@@ -138,12 +135,8 @@ def pull_bundle(
 
     Parameters
     ----------
-    store : PublishedStore
-    bundles : BundleStore
-    policy : Policy
     incoming : Path
         Scratch folder; emptied before and after.
-    sleeves : sequence of str
     roles : sequence of Role
         In the order in which they are looked for: the first that is published is the one.
     former : bool

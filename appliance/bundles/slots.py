@@ -33,13 +33,7 @@ from signals.sleeves.risk import RISK
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of one sleeve's bundle, or of its shadow.
-
-    Attributes
-    ----------
-    sleeve : str
-    is_shadow : bool
-    """
+    """The place of one sleeve's bundle, or of its shadow."""
 
     sleeve: str
     is_shadow: bool = False

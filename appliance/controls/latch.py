@@ -56,7 +56,6 @@ class LatchRecord:
 
     Attributes
     ----------
-    state : LatchState
     halt_id : str
         Names the halt that `rearm` must repeat; empty while armed and on a fresh device.
     name : str
@@ -116,7 +115,6 @@ class Latch:
     ----------
     state : Path
         The device's state folder.
-    fs : Fs
     """
 
     def __init__(self, state: Path, fs: Fs) -> None:

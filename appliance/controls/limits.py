@@ -16,8 +16,6 @@ class TripwireLimits(Config):
         Share of tied scores; a non-finite or constant set counts as 1.
     max_turnover, max_turnover_jump : float
         One-sided turnover of a plan; its multiple of the median of the last 20 plans.
-    max_held_gross : float
-    reduce_daily_loss, halt_daily_loss, reduce_drawdown, halt_drawdown : float
     warn_bundle_age, max_bundle_age : float
         Of the bundle's own limit in sessions.
     max_rejected : float
@@ -26,9 +24,6 @@ class TripwireLimits(Config):
         Cost of the fills of 20 sessions against the open that they met, in multiples of the cost model's.
     max_slippage_sessions : int
         Sessions in a row over `warn_slippage`; one more halts.
-    warn_skew_seconds, halt_skew_seconds : float
-    warn_free_disk, halt_free_disk : float
-    warn_temperature_celsius : float
     ramp_sessions : int
         Sessions over which the first funding, a resumption or a new bundle is stepped into.
     skips_that_halt : int

@@ -28,7 +28,6 @@ class SessionFigures:
 
     Attributes
     ----------
-    session : date
     figures : mapping of measure to figure
         Figures measured for the tripwires that day; a measure that is absent was not evaluated.
     result : float
@@ -46,7 +45,6 @@ class SimulatedStop:
 
     Attributes
     ----------
-    first, last : date
     saved : float
         Loss of the book meanwhile, as a fraction of its value; a gain is negative.
     is_for_a_fault : bool
@@ -70,15 +68,10 @@ class RowHistory:
 
     Attributes
     ----------
-    name : str
-    action : TripwireAction
-    limit : float
     looked : int
         Sessions in which its figure was looked at.
     highest : float or None
         The figure nearest to the limit, or furthest past it.
-    stops : tuple of SimulatedStop
-    false_a_year : float
     saved : float
         Sum over its stops, as fractions of the book's value.
     """

@@ -79,7 +79,6 @@ def planned_book(
 
     Parameters
     ----------
-    intents : iterable of Intent
     held : mapping of symbol to signed shares
     prices : mapping of symbol to USD
         Of what is held; an intent brings its own.

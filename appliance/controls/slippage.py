@@ -36,7 +36,6 @@ def slippage(fills: Sequence[BookedFill], opens: Opens, values: Sequence[NavRow]
 
     Parameters
     ----------
-    fills : sequence of BookedFill
     opens : mapping of (session, symbol) to USD
     values : sequence of NavRow
         Of the last sessions; their `impact` is what the model charged, never positive.

@@ -119,14 +119,10 @@ class Tripwire:
 
     Attributes
     ----------
-    name : str
     measure : str
         The field of `TripwireFigures` that it looks at.
     limit : str or float
         Its name among the device's limits, or a number that no configuration may move.
-    action : TripwireAction
-    rearm : Rearm
-    stage : Stage
     says : str
         Description of the figure, for the report.
     trips_below : bool

@@ -85,12 +85,8 @@ class Process:
 
     Parameters
     ----------
-    supervisor : Supervisor
-    wake_ups : WakeUps
-    folder : StateFolder
     environment : mapping of str to str
         Names systemd's socket; of every child.
-    pace : Pace
     logger : structlog logger
     """
 

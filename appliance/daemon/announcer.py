@@ -16,7 +16,6 @@ class Announcer:
 
     Parameters
     ----------
-    ledger_view : LedgerView
     log : structlog logger
     """
 

@@ -24,11 +24,6 @@ class Attendances:
 
     Parameters
     ----------
-    folder : StateFolder
-    latch : Latch
-    ledger_view : LedgerView
-    attempts : Attempts
-    pace : Pace
     venue_now : callable
         The instant by the clock that the device goes by, or the machine's while that one does not answer.
     """

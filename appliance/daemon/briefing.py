@@ -31,7 +31,6 @@ class Briefing:
         Address whose Date header the machine's clock is held against; empty where none is.
     halt_skew_seconds : float
         How far the clock may jump before the device halts.
-    calendar : Calendar
     entering : Entering
         When plans enter the market: it decides the timetable.
     host_keeps_time : bool

@@ -153,7 +153,6 @@ def serve(path: Path, handle: Handle, record: Record, stop: Event, hears: Callab
         Acts on a request. What it raises from the tree of known errors is the answer.
     record : callable
         Writes the audit row; called before `handle`.
-    stop : Event
     hears : callable
         Told whenever that changes why nobody can be heard; empty while somebody can.
     """

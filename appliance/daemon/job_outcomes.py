@@ -32,9 +32,6 @@ class JobOutcomes:
 
     Parameters
     ----------
-    ledger_view : LedgerView
-    latch : Latch
-    attempts : Attempts
     retry_seconds : float
         Before a job is tried again.
     venue_now : callable

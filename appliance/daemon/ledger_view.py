@@ -40,12 +40,7 @@ class JobEnding:
 
 
 class LedgerView:
-    """The ledger of one state folder, opened again after any fault.
-
-    Parameters
-    ----------
-    folder : StateFolder
-    """
+    """The ledger of one state folder, opened again after any fault."""
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder

@@ -18,7 +18,6 @@ class Liveness:
     ----------
     mono_s : float
         The start counts as a sign of life.
-    silent_seconds : float
     """
 
     def __init__(self, mono_s: float, silent_seconds: float = SILENT_SECONDS) -> None:

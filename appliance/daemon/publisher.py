@@ -44,7 +44,6 @@ class SupervisorState:
         The wake-ups ahead; none where a served exchange owns the time.
     working_on : str
         The process at work; empty when there is none.
-    brief : Briefing or None
     venue_now : datetime
         By the clock that the device goes by.
     """
@@ -62,7 +61,6 @@ class Publisher:
 
     Parameters
     ----------
-    folder : StateFolder
     runtime : Path
         Folder of both files.
     credentials : Path or None

@@ -69,14 +69,12 @@ class DaemonParts:
     ----------
     environment : mapping of str to str
         Of every child.
-    credentials : Path or None
     real : Clock
         The machine's.
     clock_check : ClockCheck
         Whether time may be believed.
     wake_ups : WakeUps
         Told which instants are ahead, so that a look comes at each.
-    pace : Pace
     log : structlog logger
     """
 

@@ -29,8 +29,6 @@ class Finding:
 
     Attributes
     ----------
-    check : str
-    state : FindingState
     says : str
         The observation.
     fix : str

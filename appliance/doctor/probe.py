@@ -28,12 +28,10 @@ class DeviceProbe:
 
     Attributes
     ----------
-    folder : StateFolder
     credentials : Path or None
         Folder with the key files.
     real : datetime
         UTC, by the machine's clock.
-    machine : Machine
     unsynchronised : callable
         Why the machine's clock is not to be believed; empty when it is.
     skew : callable

@@ -39,7 +39,6 @@ class Removed:
 
     Attributes
     ----------
-    bundles : tuple of str
     lines : int
         Of old alerts.
     size : int

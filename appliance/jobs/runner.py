@@ -39,7 +39,6 @@ class JobSpec:
     ----------
     name : str
         As in the timetable and the ledger.
-    job : Job
     after : tuple of str
         Jobs of the same session that must have ended well.
     needs_armed : bool

@@ -31,7 +31,6 @@ class TradedSleeves:
 
     Attributes
     ----------
-    blend : Blend
     bundles : mapping of sleeve to Bundle
         Of the sleeves with scores.
     missing : mapping of sleeve to sentence

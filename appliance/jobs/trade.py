@@ -31,8 +31,6 @@ def trade(session: date, deps: Deps, step: int = 1) -> JobReport:
 
     Parameters
     ----------
-    session : date
-    deps : Deps
     step : int
         Of a schedule through the day. With the first one leave the auction orders of a plan that has such.
 

@@ -60,7 +60,6 @@ class Ledger:
     ----------
     path : Path
         The database file; created with its folder in `AccessMode.WRITE`.
-    mode : AccessMode
     vfs : str or None
         Name of a registered apsw VFS, for tests that drop, reorder or tear unsynced writes.
 

@@ -50,7 +50,6 @@ class DatasetMark:
     ----------
     folder : Path
         `state/bundles`.
-    fs : Fs
     """
 
     def __init__(self, folder: Path, fs: Fs) -> None:

@@ -39,7 +39,6 @@ class PublishedDifference:
 
     Attributes
     ----------
-    session : date
     symbols : tuple of str
         Names with another row, or a row on one side only; sorted.
     """

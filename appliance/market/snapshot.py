@@ -41,10 +41,6 @@ class DataSnapshot:
     ----------
     manifest_id : str
         SHA-256 of the dataset's manifest at the last pull.
-    name : str
-    version : int
-    basis : PriceBasis
-    survivorship : str
     through : date
         Newest session that was public at the last pull.
     completed : tuple of CompletedSession

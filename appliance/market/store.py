@@ -93,13 +93,7 @@ class BarsFile:
 
 
 class MarketStore:
-    """The market store of one device.
-
-    Parameters
-    ----------
-    path : Path
-    calendar : Calendar
-    """
+    """The market store of one device."""
 
     def __init__(self, path: Path, calendar: Calendar) -> None:
         self._path, self._calendar = path, calendar

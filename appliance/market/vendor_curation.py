@@ -57,7 +57,6 @@ class StoredBars:
         Bars of every security.
     first_days : dict of str to date
         First session of every symbol.
-    actions : tuple of Action
     """
 
     rows: dict[str, NDArray[Any]]
@@ -140,7 +139,6 @@ def curated(
 
     Parameters
     ----------
-    held : StoredBars
     reported : sequence of ReportedBar
         Of `days` only.
     actions : sequence of Action

@@ -45,7 +45,6 @@ class VendorRecord:
 
     Attributes
     ----------
-    session : date
     bars : tuple of ReportedBar
         All of this session.
     actions : tuple of Action

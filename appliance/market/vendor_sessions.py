@@ -89,13 +89,10 @@ def complete(
     ----------
     market : MarketStore
         Holds the published dataset.
-    source : BarSource
     manifest : Manifest
         Of the published dataset.
-    calendar : Calendar
     asof : date
         A session that has closed.
-    fs : Fs
     folder : Path
         Of the vendor records.
 

@@ -63,13 +63,10 @@ class AttributedInterval:
 
     Attributes
     ----------
-    session : date
     days : tuple of date
         Every session after the first close, `session` the last.
     cash_before, value_before, real_before : Decimal
         Cash, account value and restated real value at the first close.
-    held_before : tuple of Position
-    closing : AccountSnapshot
     row : NavRow
         Of `session`.
     """

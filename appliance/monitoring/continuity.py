@@ -41,7 +41,6 @@ class Accepted:
 
     Attributes
     ----------
-    record : FeatureRecord
     lag : int
         Sessions from it to the evening that is judged.
     again : FeaturePanel or None

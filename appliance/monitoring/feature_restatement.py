@@ -27,7 +27,6 @@ class Restatement:
 
     Attributes
     ----------
-    asof : date
     names : int
         That were scored that evening.
     changed : tuple of str
@@ -59,13 +58,8 @@ def compare(record: FeatureRecord, panel: FeaturePanel) -> Restatement:
 
     Parameters
     ----------
-    record : FeatureRecord
     panel : FeaturePanel
         Its last session is the record's; the same features in the same order.
-
-    Returns
-    -------
-    Restatement
 
     Raises
     ------

@@ -48,15 +48,8 @@ class Device:
 
     Attributes
     ----------
-    folder : StateFolder
-    config : ApplianceConfig
     manifest : Manifest
         Of the dataset as it is published now; its calendar is the device's.
-    counterparty : Counterparty
-    notifier : Notifier
-    fs : DurableFs
-    machine : Machine
-    heartbeat : Heartbeat
     credentials : Path or None
         Folder of key files.
     """

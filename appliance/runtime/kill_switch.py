@@ -52,7 +52,6 @@ class KillSwitch:
 
     Parameters
     ----------
-    latch : Latch
     breaks_off : bool
         Whether to raise `Killed` into the work.
     """

@@ -41,7 +41,6 @@ class ReplaySummary:
     ----------
     sessions : int
         Run to their end.
-    plans, orders, fills : int
     skipped : tuple of (date, str)
         Sessions without new orders, and why.
     halted : str

@@ -30,10 +30,6 @@ class Counterparty:
 
     Attributes
     ----------
-    clock : Clock
-    net : Net
-    url : str
-    key_id, secret_key : str
     seed : int
         Spreads the repeats of reads.
     data : AlpacaBarsConfig
@@ -95,8 +91,6 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
 
     Parameters
     ----------
-    config : ApplianceConfig
-    folder : StateFolder
     credentials : Path or None
         Folder with the key files of a paper account, or of a served exchange that asks for a key.
     start : datetime

@@ -55,7 +55,6 @@ def halt(deps: Deps, session: date | None, name: str, reason: str, *, measure: s
 
     Parameters
     ----------
-    deps : Deps
     session : date or None
         D, where the halt belongs to one.
     name : str
@@ -104,8 +103,6 @@ def carry_out_without_ledger(
 
     Parameters
     ----------
-    open_broker : callable
-    notifier : Notifier
     record : LatchRecord
         The halt in force.
     at : datetime

@@ -27,7 +27,6 @@ def busy_until(now: datetime, calendar: Calendar, table: Timetable, ended: Colle
     ----------
     now : datetime
         UTC, by the device's clock.
-    calendar : Calendar
     table : Timetable
         The timetable that holds.
     ended : collection of (date, str)

@@ -28,7 +28,6 @@ class DeviceModel:
     ----------
     root : Path
         State folder.
-    clock : Clock
     sleeve : str
         Empty for the first one that is traded.
     """

@@ -33,12 +33,8 @@ class Answers(Config):
 
     Attributes
     ----------
-    venue, url, store, trust, endpoint, bars, size, clock, backup : str or None
-    accept_unproven : bool or None
-    rehearsal_gross : float or None
     equity : float or None
         Of a hosted exchange.
-    positions : str or None
     declined : tuple of str
         Credentials that a person wanted none of.
     """
@@ -105,8 +101,6 @@ class Interview:
 
     Attributes
     ----------
-    folder : StateFolder
-    fs : Fs
     given : Answers
         By flags.
     """

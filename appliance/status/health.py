@@ -34,7 +34,6 @@ def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bun
 
     Parameters
     ----------
-    latch : LatchRecord
     runs : sequence of JobRun
         Of the newest session that has any, in any order.
     undelivered : int

@@ -57,8 +57,6 @@ def missed_sessions(
         Session and job of each run, ended or not; a job that was recorded as skipped counts.
     armed_at, now : datetime
         By the device's clock.
-    calendar : Calendar
-    table : Timetable
     """
     with_jobs = {session for session, job in served if job in DECIDING}
     closed = [session.day for session in calendar.sessions if session.close <= now][-RECENT_SESSIONS:]

@@ -132,8 +132,6 @@ class Vitals:
 
     Attributes
     ----------
-    health : Health
-    latch : LatchRecord
     session : date or None
         Newest session with a job.
     runs : tuple of JobRun
@@ -142,7 +140,6 @@ class Vitals:
         When each job last ended well.
     checks : tuple of TripwireRow
         Of that session.
-    bundle : str or None
     free_disk : float
         Share of the disk below the state folder.
     """
@@ -209,10 +206,8 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
     ----------
     ledger : Ledger
         Open for reading.
-    folder : StateFolder
     now : datetime
         The machine's clock.
-    daemon : DaemonFacts
     concerns : sequence of str
         Other reasons why it is degraded, in sentences.
     """

@@ -11,12 +11,7 @@ from signals.storage.s3 import Objects
 
 
 class PublishedBucket:
-    """A prefix of a bucket.
-
-    Parameters
-    ----------
-    objects : Objects
-    """
+    """A prefix of a bucket."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -49,7 +49,6 @@ class PublishedSources:
 
     Attributes
     ----------
-    config : StoresConfig
     credentials : Path or None
         Folder with the key files of an object store.
     """

@@ -31,12 +31,7 @@ class PublishedStore(Protocol):
 
 
 class PublishedFolder:
-    """A local or mounted folder.
-
-    Parameters
-    ----------
-    root : Path
-    """
+    """A local or mounted folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

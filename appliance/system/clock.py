@@ -89,7 +89,6 @@ class ExchangeTime:
 
     Parameters
     ----------
-    url : str
     patience : float
         Seconds to wait for an answer.
     """

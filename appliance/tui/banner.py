@@ -34,7 +34,6 @@ class BannerState:
 
     Attributes
     ----------
-    level : Level
     symbol, word, sentence : str
         The banner: all three say the same, so that no colour has to.
     right : str

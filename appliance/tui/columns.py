@@ -46,7 +46,6 @@ class Column:
     ----------
     key : str
         Of the cell in the row.
-    title : str
     width : int
         Characters; the least, for the column that takes what is left.
     right : bool

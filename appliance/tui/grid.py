@@ -35,7 +35,6 @@ class Content:
         Said when there is no row.
     sort : str
         Key of the sorted column, marked in the header.
-    descending : bool
     group : str
         Key of a column whose repeats are left blank.
     """

@@ -65,7 +65,6 @@ class Chart:
     ----------
     title : str
         Shown above, with the legend.
-    lines : tuple of ChartLine
     unit : str
         Format of a value of the axis.
     empty : str

@@ -19,7 +19,6 @@ class Arrangement:
         Every word must occur in a row, in any cell, whatever its case; `-word` must not.
     sort : str
         Key of the column to sort by; empty keeps the order of the query.
-    descending : bool
     """
 
     words: str = ""

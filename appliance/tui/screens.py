@@ -51,7 +51,6 @@ class Screen:
         In the bar of screens, wide and narrow.
     command : str
         The command of `appliance` that prints the same rows; also the key of the grid's view.
-    columns : tuple of Column
     query : Query or None
         None for the overview, which every answer carries.
     head, detail : callable

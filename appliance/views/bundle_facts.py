@@ -186,7 +186,6 @@ class LastUse:
     ----------
     session : date or None
         D of the scoring job; None when none is recorded.
-    age_sessions : int or None
     sha256 : str
         Of the bundle that scored.
     """

@@ -25,10 +25,8 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
 
     Parameters
     ----------
-    ledger : Ledger
     folder : StateFolder
         For what the bundle in force says about itself, and what the model read that evening.
-    client_order_id : str
     """
     entry = intents.find(ledger, client_order_id)
     if entry is None:

@@ -91,14 +91,12 @@ class Overview:
 
     Attributes
     ----------
-    mode : TradingMode
     concerns : tuple of str
         Why a person should look, worst first; empty when all is well.
     halt_id : str
         Of the halt in force; empty while armed or on a fresh device.
     session : date or None
         Newest session with a job.
-    account : AccountFigures
     real_nav_of : date or None
         The session at whose close the real NAV was taken.
     curve : tuple of float

@@ -23,7 +23,6 @@ def shadow_log(ledger: Ledger, bundles: Path, venue: str, *, is_rehearsal: bool)
 
     Parameters
     ----------
-    ledger : Ledger
     bundles : Path
         `state/bundles`, which holds those of every slot.
     venue : str

@@ -93,13 +93,10 @@ class AlpacaBroker:
     ----------
     url : str
         `PAPER_URL` or a loopback address, without the version.
-    credentials : Credentials
-    clock : Clock
     jitter : random.Random
         Spreads repeats of reads; seeded by the composition root.
     adapter : BaseAdapter or None
         What really sends; the in-process door of an exchange in simulations.
-    config : BrokerConfig
 
     Raises
     ------

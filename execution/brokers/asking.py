@@ -31,7 +31,6 @@ class Asking:
     ----------
     name : str
         What messages call the venue.
-    clock : RateClock
     patience : int
         Answers 429 for which it waits as long as they ask for, besides the `REPEATS`; a job with a deadline has none.
     """

@@ -106,7 +106,6 @@ class Unknown:
 
     Attributes
     ----------
-    reason : str
     is_taken : bool
         The broker says that it has an order of this client order id already.
     """

@@ -22,8 +22,6 @@ class AlpacaListings:
     ----------
     url : str
         Alpaca's paper host, or a loopback address; without the version.
-    keys : Keys
-    clock : RateClock
     adapter : BaseAdapter, optional
         What really sends; the in-process door of an exchange in tests.
     """

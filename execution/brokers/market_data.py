@@ -131,7 +131,6 @@ class AlpacaData:
     ----------
     url : str
         Alpaca's data host, or a loopback address; without the version.
-    keys : Keys
     clock : RateClock
         Says what may be asked for, and paces the requests.
     feed : str

@@ -34,7 +34,6 @@ class TokenBucket:
         Ceiling over every window of 60 seconds.
     burst : int
         Requests that may leave at once; less than `per_minute`.
-    clock : RateClock
     """
 
     def __init__(self, per_minute: int, burst: int, clock: RateClock) -> None:

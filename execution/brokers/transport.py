@@ -151,7 +151,6 @@ class GuardedTransport(BaseAdapter):
 
     Parameters
     ----------
-    bucket : TokenBucket
     inner : BaseAdapter or None
         What really sends; an in-process exchange in simulations, else a plain `HTTPAdapter` without retries.
     """

@@ -33,14 +33,12 @@ class BorrowTier:
 
     Attributes
     ----------
-    name : str
     min_adv_usd : Decimal
         USD that trade in a session, mean of 20.
     min_price : float
         USD as traded; a name whose price is not known passes.
     max_volatility : float
         Of a session, fraction; a name whose volatility is not known passes where any will do.
-    annual_bps : Decimal
     """
 
     name: str

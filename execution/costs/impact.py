@@ -25,7 +25,6 @@ def square_root_impact(sigma: float | Floats, participation: float | Floats, y: 
         Daily volatility. NaN where unknown, and then I is NaN: unknown impact is not free.
     participation : float64, scalar or shape (N,)
         Q / V; its sign is ignored.
-    y : float
 
     Examples
     --------

@@ -63,7 +63,6 @@ def spread_bps(quoted: Decimal | None, estimated: float, price: Decimal | None) 
 
     Parameters
     ----------
-    quoted : Decimal or None
     estimated : float
         Of `estimated_bps`; NaN where the bars show none.
     price : Decimal or None

@@ -31,7 +31,6 @@ class EntryConfig(Config):
 
     Attributes
     ----------
-    kind : EntryStyle
     steps : int
         N, of a schedule through the day.
     urgency : float

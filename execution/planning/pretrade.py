@@ -44,7 +44,6 @@ class PretradeConfig(Config):
         price of another scale is wider.
     max_gross, max_net, max_name : Decimal
         `max_net` binds a book that may be short; a long-only book is bound by its gross.
-    allow_short : bool
     min_short_equity_usd : Decimal
         Alpaca's floor for short selling.
     reserve : Decimal

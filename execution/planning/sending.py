@@ -24,9 +24,6 @@ class BatchReports:
 
     Attributes
     ----------
-    plan : Plan
-    account : Account
-    positions : tuple of Position
     assets : mapping of symbol to Asset
     latest : mapping of symbol to USD, or None
         The newest prices of the plan's names; None where nobody is asked for them, as in a backtest.
@@ -44,10 +41,8 @@ def circumstances(reports: BatchReports, pending: Iterable[Pending], leaving: In
 
     Parameters
     ----------
-    reports : BatchReports
     pending : iterable of Pending
         Shares that every other order of the session may still fill; neither its own nor those of what it waits for.
-    leaving : Intent
     spent : Decimal
         USD of buying power that orders took since the account was asked.
     """

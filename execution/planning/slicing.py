@@ -99,7 +99,6 @@ def twap(shares: float, duration: float, intervals: int, impact: MarketImpact) -
         T, sessions.
     intervals : int
         N.
-    impact : MarketImpact
     """
     _check(duration, intervals)
     remaining = np.arange(intervals, -1, -1, dtype=np.float64) / intervals
@@ -117,7 +116,6 @@ def almgren_chriss(shares: float, duration: float, intervals: int, impact: Marke
         T, sessions.
     intervals : int
         N.
-    impact : MarketImpact
     risk_aversion : float
         lambda, 1 / USD, at least 0; 0 is `twap`.
     """
@@ -140,7 +138,6 @@ def remaining(urgency_total: float, intervals: int) -> Floats:
     ----------
     urgency_total : float
         kappa T, at least 0; 0 is TWAP.
-    intervals : int
 
     Returns
     -------

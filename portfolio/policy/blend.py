@@ -41,8 +41,6 @@ class SizedScores:
 
     Attributes
     ----------
-    scores : Scores
-    ic : SizingCoefficient
     horizon_sessions : int
         k of the sleeve's label.
     weight : float

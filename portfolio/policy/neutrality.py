@@ -81,8 +81,6 @@ def neutralise(weights: Floats, cap: float, limited: Exposures) -> tuple[Floats,
     Parameters
     ----------
     weights : float64, shape (N,), gross at most 1
-    cap : float
-    limited : Exposures
 
     Returns
     -------
@@ -123,8 +121,6 @@ def nearest_within(weights: Floats, side: Floats, cap: float, limited: Exposures
         v.
     side : float64, shape (N,)
         1 long, -1 short, 0 neither.
-    cap : float
-    limited : Exposures
     """
     scaled = limited.rows * np.abs(weights)
     low, high = np.minimum(side * cap, 0.0), np.maximum(side * cap, 0.0)

@@ -21,7 +21,6 @@ def top_and_bottom(z: Floats, held: Floats, names_per_side: int) -> Floats:
     ----------
     z : float64, shape (M,), standardised scores in symbol order
     held : float64, shape (M,), current weights
-    names_per_side : int
 
     Returns
     -------
@@ -54,8 +53,6 @@ def top_quantile(
     ----------
     z : float64, shape (M,), standardised scores in symbol order
     held : float64, shape (M,), current weights
-    entry_quantile, exit_quantile : float
-    most : int
     is_open : bool, shape (M,), optional
         Names that may be chosen; quantiles are those of all.
 

@@ -129,13 +129,10 @@ def target_book(
 
     Parameters
     ----------
-    scores : Scores
     risk : RiskModel
         Of the same `asof`.
-    config : PortfolioConfig
     held : mapping of symbol to current weight
         Breaks ties and keeps long-only names above the exit; nothing else of it is read.
-    equity_usd : float
     prices : mapping of symbol to USD, optional
         Names of which a single share is worth more than the name cap are replaced by the next; nothing else of it is
         read.

@@ -47,7 +47,6 @@ def session_cvar(returns: Floats, q: float, method: CvarMethod) -> float:
     Parameters
     ----------
     returns : float64, shape (n,), no NaN
-    q : float
     method : CvarMethod
         `normal` takes a mean of zero: a book's mean return over a year is mostly noise. `evt` fits the tail beyond the
         90th percentile of losses, and falls back on history where that threshold is no loss at all.
@@ -73,7 +72,6 @@ def historical_cvar(losses: Floats, q: float) -> float:
     Parameters
     ----------
     losses : float64, shape (n,), no NaN
-    q : float
 
     Examples
     --------

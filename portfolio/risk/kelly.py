@@ -120,7 +120,6 @@ def grinold_mean(ic: float, residual_volatility: Floats, z: Floats) -> Floats:
 
     Parameters
     ----------
-    ic : float
     residual_volatility : float64, shape (N,), over the label horizon
     z : float64, shape (N,), standardised scores
     """

@@ -30,7 +30,6 @@ class RiskModel:
 
     Attributes
     ----------
-    asof : date
     symbols : tuple of str, length N, sorted
     covariance : float64, shape (N, N), of total returns over the horizon
     residual_volatility : float64, shape (N,), over the horizon, positive
@@ -102,7 +101,6 @@ def estimate(bars: Bars, horizon: int, ic: SizingCoefficient) -> RiskModel:
         At least 252 sessions.
     horizon : int
         k, sessions; variances grow linearly with it.
-    ic : SizingCoefficient
 
     Raises
     ------
@@ -158,7 +156,6 @@ def with_volatility(risk: RiskModel, annual: Mapping[str, float]) -> RiskModel:
 
     Parameters
     ----------
-    risk : RiskModel
     annual : mapping of symbol to annualised volatility, ratio
         Names without a usable forecast (absent, not finite, not positive) keep the window's volatility.
 

@@ -31,7 +31,6 @@ class ServiceNotifier:
 
     Parameters
     ----------
-    url : str
     device, more : str
         Name of the machine, and where a person learns more; empty leaves it out.
     """

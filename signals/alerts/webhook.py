@@ -29,7 +29,6 @@ class WebhookNotifier:
 
     Parameters
     ----------
-    url : str
     transport : httpx.BaseTransport, optional
         Tests put their own here.
     device : str

@@ -68,9 +68,6 @@ class Defect:
 
     Attributes
     ----------
-    reason : Reason
-    quarantines : bool
-    meaning : str
     most : float
         Share of a session's usable rows up to which a warning leaves the session GREEN, if it is of few rows.
     """
@@ -189,13 +186,11 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
 
     Parameters
     ----------
-    rows : Rows
     sessions : datetime64[D], shape (T,)
         Every exchange session that the rows may fall on.
     split_ratio : float64, shape (R,)
         Product of recorded split ratios effective after the security's previous row and up to this one; 1 where none
         or where the prices are already adjusted.
-    config : DefectConfig
     """
     flags = {Reason.NON_SESSION: ~np.isin(rows.day, sessions)} | _bar_defects(rows, config) | _duplicates(rows)
     missing = (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT)

@@ -27,7 +27,6 @@ class DeliveredRows:
 
     Attributes
     ----------
-    rows : Rows
     symbol, kind, sector : object, shape (R,)
     securities : tuple of str
         Sorted ids; `rows.security` holds their positions.

@@ -46,7 +46,6 @@ def ends_of_stitches(data: DeliveredRows, usable: Flags, recorded: Events, confi
     Parameters
     ----------
     usable, confirmed : bool, shape (R,)
-    recorded : Events
     """
     moved = _moves(data, usable, recorded)
     pairs = steps(data.rows, usable, data.session)

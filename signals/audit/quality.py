@@ -59,7 +59,6 @@ def expected(has_bar: Flags, eligible: Flags, ended: Flags, sessions: int) -> Fl
         A usable bar; in the universe with a usable bar.
     ended : bool, shape (T, N)
         Delisted by a recorded action, or no longer a member by the universe table.
-    sessions : int
 
     Returns
     -------
@@ -103,10 +102,8 @@ def audit_sessions(
     Parameters
     ----------
     days : datetime64[D], shape (T,)
-    coverage : Coverage
     counts : mapping of Reason to int64, shape (T,)
         Rows per session and reason.
-    config : CoverageConfig
     faults : sequence of tuple of str, length T
         What makes a session RED as a whole; none where empty.
     doubts : sequence of tuple of str, length T
@@ -165,7 +162,6 @@ def non_session_audits(days: Days, defects: Defects) -> tuple[SessionAudit, ...]
     ----------
     days : datetime64[D], shape (R,)
         The date of each row.
-    defects : Defects
     """
     closed = defects.flags[Reason.NON_SESSION]
     found, counts = np.unique(days[closed], return_counts=True)

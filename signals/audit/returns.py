@@ -59,7 +59,6 @@ def steps(rows: Rows, usable: NDArray[np.bool_], session: NDArray[np.int64]) -> 
 
     Parameters
     ----------
-    rows : Rows
     usable : bool, shape (R,)
     session : int64, shape (R,)
         Position of each row's session in the calendar; not read where not usable.
@@ -76,8 +75,6 @@ def returns(rows: Rows, pairs: Steps, ratio: Floats, cash: Floats) -> tuple[Floa
 
     Parameters
     ----------
-    rows : Rows
-    pairs : Steps
     ratio : float64, shape (R,)
         Recorded split ratio effective on the row's session; 1 where none or already adjusted.
     cash : float64, shape (R,)

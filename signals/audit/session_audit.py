@@ -47,7 +47,6 @@ def audit_rows(
 
     Parameters
     ----------
-    data : DeliveredRows
     defects : Defects
         Of its rows.
     eligible : bool, shape (R,)
@@ -55,7 +54,6 @@ def audit_rows(
     ended : bool, shape (T, N)
         Whether a record has ended a name by each session.
     days : datetime64[D], shape (T,)
-    config : CoverageConfig
     doubts : sequence of tuple of str, length T
         About whole sessions, from elsewhere; none where empty.
 

@@ -39,7 +39,6 @@ def session_faults(rows: Rows, session: NDArray[np.int64], usable: NDArray[np.bo
 
     Parameters
     ----------
-    rows : Rows
     session : int64, shape (R,)
         Position of each row's session; not read where not usable.
     usable : bool, shape (R,)

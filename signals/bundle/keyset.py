@@ -33,7 +33,6 @@ class SigningKey(Document):
 
     Attributes
     ----------
-    keyid : str
     public : str
         Raw Ed25519 public key, base64.
     valid_until : date
@@ -62,7 +61,6 @@ class DataKeys(Document):
     ----------
     threshold : int
         Distinct valid keys that must have signed a dataset's manifest.
-    keys : tuple of SigningKey
     """
 
     threshold: int = Field(ge=1)
@@ -88,7 +86,6 @@ class Keyset(DataKeys):
         Distinct valid keys that must have signed a manifest.
     valid_until : date
         Last session on which anything is accepted under this key set.
-    keys : tuple of SigningKey
     data : DataKeys or None
         None in format 1 only.
     """
@@ -127,7 +124,6 @@ def read_keyset(content: bytes, roots: Iterable[PublicKey], *, minimum_version: 
 
     Parameters
     ----------
-    content : bytes
     roots : iterable of PublicKey
         Root keys that this machine trusts; one signature of theirs is enough.
     minimum_version : int

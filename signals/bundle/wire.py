@@ -54,7 +54,6 @@ def fields(message: bytes, where: str, runs: Runs | None = None) -> Iterator[Fie
 
     Parameters
     ----------
-    message : bytes
     where : str
         Name of the message, for the error.
     runs : mapping of first byte to pattern, optional

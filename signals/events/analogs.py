@@ -88,11 +88,9 @@ def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, colum
 
     Parameters
     ----------
-    bank : AnalogBank
     embedding : float32, shape (d,)
     row, column : int
         Bar and symbol of the event that is asked about.
-    k : int
     """
     length = float(np.sqrt(np.dot(embedding.astype(np.float64), embedding.astype(np.float64))))
     if embedding.shape != bank.vectors.shape[1:] or not 0.0 < length < np.inf or k < 1:

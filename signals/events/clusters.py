@@ -30,7 +30,6 @@ def liquidity(dollars: Floats, eligible: Flags, bars: int = DOLLAR_BARS) -> NDAr
     ----------
     dollars : float64, shape (T, N)
     eligible : bool, shape (T, N)
-    bars : int
 
     Returns
     -------

@@ -104,7 +104,6 @@ def outcomes(bars: EventBars, events: EventTable, rules: OutcomeRules, payouts: 
     bars : EventBars, shape (T, N)
     events : EventTable
         Found on the same bars: rows and columns are theirs.
-    rules : OutcomeRules
     payouts : iterable of Payout
         A trade in a name that is delisted meanwhile ends at its payout.
     """

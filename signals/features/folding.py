@@ -52,7 +52,6 @@ class Fold(Generic[S]):
     Parameters
     ----------
     leaf : state of single observations, arrays of shape (T, N)
-    merge : Merge
     newest_only : bool
         Fold the window that ends at the last row only: states have shape (1, N), and T is at least the width.
     bases : folds over the same rows

@@ -24,7 +24,6 @@ class Feature:
 
     Attributes
     ----------
-    name : str
     units : str
         "ratio", "log USD", "z", "rank", ...
     lookback_sessions : int

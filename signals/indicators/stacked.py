@@ -22,7 +22,6 @@ class Runs:
 
     Parameters
     ----------
-    rows : int
     start, end : int, shape (1, K, C), or with 1 in the place of K or C
         A series is valid at the rows start <= t < end, and at no other.
     """

@@ -29,7 +29,6 @@ class Action:
 
     Attributes
     ----------
-    kind : ActionKind
     symbol : str
         The name before the action.
     effective : date

@@ -21,8 +21,6 @@ class SessionAudit:
 
     Attributes
     ----------
-    session : date
-    status : SessionStatus
     reasons : tuple of str
         "<reason>: <count>" in a fixed order; a GREEN session may carry warnings.
     eligible : int

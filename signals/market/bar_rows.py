@@ -84,10 +84,8 @@ class BarRows:
     ----------
     table : Table
         With the columns of `docs/curated-data.md`; those of a dataset from before returns across gaps may lack them.
-    calendar : Calendar
     red : sequence of date
         Sessions whose rows are not shown in a panel.
-    basis : PriceBasis
     """
 
     def __init__(self, table: pa.Table, calendar: Calendar, red: Sequence[date], basis: PriceBasis) -> None:

@@ -123,8 +123,6 @@ def load_bars(folder: Path, manifest: Manifest, first: date, last: date) -> Bars
 
     Parameters
     ----------
-    folder : Path
-    manifest : Manifest
     first, last : date
         Sessions of the dataset.
 

@@ -59,7 +59,6 @@ def tradable(
     price : float64, shape (R,), USD
         Close as traded; NaN where unknown.
     dollars : float64, shape (R,), USD
-    rule : EligibilityConfig
     decided, was : bool, shape (R,), optional
         Rows whose answer is known already, and that answer.
     """

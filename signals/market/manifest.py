@@ -90,7 +90,6 @@ class Waiver:
 
     Attributes
     ----------
-    session : date
     reason : str
         Why, in the person's words.
     audit : tuple of str
@@ -112,13 +111,10 @@ class Manifest:
 
     Attributes
     ----------
-    name : str
     version : int
         1 for the first ingest; one more for every ingest that changed anything.
-    vendor : str
     calendar : Calendar
         Sessions from the first bar to three years past the last.
-    basis : PriceBasis
     first, last : date
         First and last session with a bar.
     audits : tuple of SessionAudit

@@ -55,7 +55,6 @@ def identities(actions: Sequence[Action], first_days: Mapping[str, date]) -> Ide
 
     Parameters
     ----------
-    actions : sequence of Action
     first_days : mapping
         First day on which each symbol has a row.
     """

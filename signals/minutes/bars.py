@@ -28,7 +28,6 @@ class MinuteBars:
 
     Attributes
     ----------
-    symbol : str
     sessions : datetime64[D], shape (S,)
         Trading days, increasing; one whose minutes cannot be used is absent.
     opens : datetime64[m], shape (S,), UTC

@@ -167,10 +167,6 @@ def limits(columns: tuple[str, ...], sessions: Iterable[Cells]) -> ContinuityLim
         Watched features and "score".
     sessions : iterable of float32 arrays, shape (N, F)
         One a session, oldest first, the same names in every one; NaN where a name is not eligible or has no value.
-
-    Returns
-    -------
-    ContinuityLimits
     """
     earlier: deque[tuple[Cells, Cells]] = deque(maxlen=max(LAGS))
     steps: dict[int, list[SessionChange]] = {lag: [] for lag in LAGS}

@@ -59,7 +59,6 @@ class Drift:
     ----------
     name : str
         Feature, or "score".
-    state : DriftState
     value : float
         PSI of the trailing window; NaN while there is too little history.
     limit : float
@@ -167,10 +166,6 @@ def reference(panel: FeaturePanel, scores: Floats) -> DriftReference:
         The training history, T >= 60 sessions; only eligible cells are read.
     scores : float64, shape (T, N)
         Scores on the same axes, of models that never saw the session; NaN where there is none.
-
-    Returns
-    -------
-    DriftReference
 
     Raises
     ------

@@ -48,10 +48,8 @@ def catch_up(now: datetime, ended: Collection[tuple[date, str]], calendar: Calen
         UTC.
     ended : collection of (session, job)
         What the ledger says has a terminal status, from `since` on.
-    calendar : Calendar
     since : date
         The first session that this host answers for.
-    table : Timetable
 
     Raises
     ------

@@ -44,7 +44,6 @@ class ProcessExit:
     ----------
     code : int
         Exit code, or minus the number of the signal that ended it.
-    seconds : float
     peak_megabytes : int
         Most resident memory that was seen.
     last_line : str
@@ -76,8 +75,6 @@ class ChildProcess:
 
     Parameters
     ----------
-    command : sequence of str
-    limits : ProcessLimits
     environment : mapping of str to str
     mono_s : float
         Monotonic seconds.

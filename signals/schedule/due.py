@@ -50,8 +50,6 @@ def due(now: datetime, ended: Collection[tuple[date, str]], calendar: Calendar, 
         UTC.
     ended : collection of (session, job)
         What the ledger says has a terminal status.
-    calendar : Calendar
-    table : Timetable
 
     Returns
     -------

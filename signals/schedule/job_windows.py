@@ -62,14 +62,12 @@ class TimetableRow:
 
     Attributes
     ----------
-    job : str
     at : When
         When it should run.
     deadline : When
         After this instant it is not run any more for the session.
     why_late : str
         What missing the deadline means, in words.
-    purpose : str
     seconds : float
         Real seconds after which the job's process is ended.
     megabytes : int

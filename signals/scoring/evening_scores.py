@@ -47,14 +47,12 @@ class EveningScores(Document):
         1 for the first document of an evening, one more for each that replaces it.
     created : datetime
         UTC; decides nothing.
-    calendar : str
     spec_hash : str
         Of the ordered features that were scored.
     snapshot_id : str
         SHA-256 of the manifest of the dataset that was scored.
     bundle_sha256, bundle_seq : str, int
         The bundle that scored.
-    keyset_version : int
     symbols : tuple of str, sorted
     scores : tuple of float
         Of the symbols.

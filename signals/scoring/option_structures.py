@@ -39,10 +39,8 @@ class CandidateStructure(Document):
 
     Attributes
     ----------
-    root, template, side : str
     legs : tuple of StructureLeg
         Of one unit, a contract of 100 shares a leg.
-    units : float
     debit_usd : float
         Paid for a unit at the touch; negative is received.
     delta_shares, gamma_shares, vega_usd, theta_usd : float

@@ -19,7 +19,6 @@ class Scores:
     ----------
     asof : date
         Last session whose close entered the features.
-    sleeve : str
     symbols : tuple of str, length N, sorted
     values : float64, shape (N,)
         Finite.

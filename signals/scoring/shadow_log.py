@@ -25,7 +25,6 @@ class ShadowEvening(Document):
 
     Attributes
     ----------
-    asof : date
     source : str
         SHA-256 of the manifest of the bundle that scored.
     recorded_at : datetime or None

@@ -31,17 +31,14 @@ class StackWeights(Document):
         One more for each publication.
     created : datetime
         UTC; decides nothing.
-    calendar : str
     last_training_session : date
         The last session that the stack learned from: its age counts from there.
-    expiry_sessions : int
     weights : mapping of sleeve to float
         As a device counts sleeves: each is multiplied by the shrunk IC that its bundle states.
     members : mapping of sleeve to str
         Hash of the training configuration that the stack learned from.
     stack_sha256 : str
         Of the stack's own document, with its verdict.
-    keyset_version : int
     """
 
     format: Literal["trademl-stack-weights/1"] = "trademl-stack-weights/1"

@@ -63,9 +63,6 @@ class Api:
 
     Attributes
     ----------
-    title, version : str
-    operations : sequence of Operation
-    token : str
     files : mapping of path to PageFile
     hosts : collection of str
         Names under which it may be asked for.

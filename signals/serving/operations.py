@@ -46,7 +46,6 @@ class Parameter:
 
     Attributes
     ----------
-    name : str
     says : str
         A sentence.
     schema : mapping
@@ -113,7 +112,6 @@ class Operation:
         JSON schema.
     run : callable
         Blocks; returns JSON values, or bytes that are JSON already.
-    parameters : tuple of Parameter
     body : mapping or None
         JSON schema of the body.
     lane : str

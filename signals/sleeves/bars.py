@@ -66,8 +66,6 @@ class BarsSleeve(Sleeve):
     ----------
     timeframe : int
         Minutes of a decision's bar.
-    strategy : Strategy
-    hours : Hours
     indicators : tuple of str
         Of the training timeframe, names of the catalogue.
     length : int

@@ -20,7 +20,6 @@ class Sleeve:
 
     Attributes
     ----------
-    name : str
     inputs : tuple of str
         Datasets that must be usable at `asof`.
     table : tuple of Feature

@@ -68,7 +68,6 @@ class S3Config(Config):
     ----------
     endpoint : str
         Address of a MinIO, SeaweedFS or other server; empty is Amazon's.
-    region : str
     connect_seconds, read_seconds : float
         Time-outs of every request.
     attempts : int
@@ -87,7 +86,6 @@ class Objects:
 
     Parameters
     ----------
-    place : Place
     client : Any
         Of boto3; `Objects.opened` makes one.
     """

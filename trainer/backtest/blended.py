@@ -35,7 +35,6 @@ class BlendedEvenings:
 
     Attributes
     ----------
-    archive : Archive
     sleeves : tuple of SleeveInBook
         In the configured order.
     fixed_ic : float or None

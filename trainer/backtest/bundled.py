@@ -39,8 +39,6 @@ class BundleScored:
 
     Attributes
     ----------
-    archive : Archive
-    bundle : Bundle
     is_told_in_sample : bool
         Whether sessions that the model learned from are scored too.
     """
@@ -127,7 +125,6 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
         A bundle's folder inside a store, or a store.
     trust : Path, optional
         The root's public key; the store's own `root.pub` where it is not given.
-    calendar : Calendar
     sleeves : tuple of str
         All that score returns unless given.
 

@@ -103,7 +103,6 @@ class BacktestDay:
         USD with dividends, borrow, fees, half spreads and impact.
     traded : Decimal
         USD of all fills.
-    costs : RealCosts
     spread : Decimal
         The part of the costs' impact that is half the quoted spread; USD, not positive.
     auction : Decimal

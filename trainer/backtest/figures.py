@@ -88,7 +88,6 @@ class BenchmarkComparison:
     ----------
     beta : float or None
         cov(net, index) / var(index); None of a benchmark that does not vary.
-    correlation : float or None
     tracking_difference : float
         Annual net return less the benchmark's.
     tracking_error : float

@@ -26,8 +26,6 @@ class BookSettings:
 
     Attributes
     ----------
-    portfolio : PortfolioConfig
-    execution : ExecutionConfig
     equity_usd : float
         In the account at the start.
     seed : int

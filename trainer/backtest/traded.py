@@ -34,13 +34,10 @@ class Traded:
 
     Attributes
     ----------
-    evenings : Evenings
-    ic : SizingCoefficient
     horizon : int
         k, sessions.
     trials : Trials
         What the evidence counts.
-    source : ScoreSource
     model : str
         SHA-256 of the published model's first file.
     """

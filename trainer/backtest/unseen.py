@@ -71,7 +71,6 @@ def run_scores(archive: Archive, sleeve: str, path: Path, trained: tuple[date, d
     ----------
     archive : Archive
         The very version of the dataset that the run was trained on.
-    sleeve : str
     path : Path
         `walk_forward.parquet` or `oof.parquet` of a run folder.
     trained : (date, date)

@@ -43,7 +43,6 @@ class WeightPath:
     ----------
     sessions : tuple of date, length T
         Trade sessions: the book of entry i stands after the open of sessions[i].
-    nav : Nav
     net : float64, shape (T,)
         Net return up to each session's open, after its trades; 0 before the first book and after a ruin.
     gross : float64, shape (T,)
@@ -72,7 +71,6 @@ def weight_paths(
     ----------
     values : float64, shape (P, T, N)
         Scores on the columns of `archive.whole`; NaN where there are none.
-    portfolio : PortfolioConfig
     ic : SizingCoefficient
         Sizes every book.
     horizon : int

@@ -8,12 +8,7 @@ from signals.storage.s3 import Objects
 
 
 class BucketStore:
-    """Objects below a prefix of a bucket.
-
-    Parameters
-    ----------
-    objects : Objects
-    """
+    """Objects below a prefix of a bucket."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -37,8 +37,6 @@ class CurationConfig(Config):
         holds survivors only.
     eligibility : EligibilityConfig
         Least price and dollar volume, with and without a universe table.
-    defects : DefectConfig
-    coverage : CoverageConfig
     """
 
     min_history: int = Field(default=MIN_HISTORY_SESSIONS, ge=1)

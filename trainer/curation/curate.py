@@ -66,7 +66,6 @@ class DeliveredHistory:
         As `read_universe` returns it.
     calendar : Calendar
         As `calendar_for` returns it.
-    basis : PriceBasis
     revisions, spreads : DataFrame, Table, optional
         What `fold` and `read_minutes` return; kept next to the bars.
     """

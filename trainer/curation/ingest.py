@@ -62,7 +62,6 @@ class DeliveryTerms:
         Of the vendor's columns.
     basis : PriceBasis, optional
         Where absent what the bars' columns show, else SPLIT_ADJUSTED.
-    config : CurationConfig
     name : str
         Of the dataset; the folder's where empty.
     scope : Scope
@@ -91,9 +90,6 @@ def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Not
 
     Parameters
     ----------
-    sources : DeliveryFiles
-    folder : Path
-    terms : DeliveryTerms
     note : callable
         Is given a sentence for a person about what was left out or looks wrong.
 

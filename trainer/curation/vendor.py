@@ -36,14 +36,7 @@ class BarVendor(Protocol):
 
 
 class FileVendor:
-    """A file or a folder of files on this machine, in any vendor's form.
-
-    Parameters
-    ----------
-    path : Path
-    mapping : Mapping
-    basis : PriceBasis
-    """
+    """A file or a folder of files on this machine, in any vendor's form."""
 
     def __init__(self, path: Path, mapping: Mapping, basis: PriceBasis) -> None:
         self.basis = basis

@@ -84,7 +84,6 @@ def triple_barrier_labels(
     Parameters
     ----------
     bars : Bars, shape (T, N)
-    barriers : Barriers
     delistings : iterable of Action
         A name that is delisted while held, or while its exit is awaited, ends there, at its cash payout.
     unit : float64, shape (T, N), optional

@@ -34,8 +34,6 @@ class LeakSubject:
         Mean out-of-fold score of each row.
     forward : float64, shape (n,)
         Walk-forward score; NaN on the first group.
-    panel : FeaturePanel
-    bars : Bars
     k : int
         Sessions of the label.
     groups : int

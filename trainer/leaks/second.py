@@ -29,7 +29,6 @@ class Compared:
 
     Attributes
     ----------
-    count : int
     closes : tuple of float
         Close-to-close returns that are the other vendor's at lags -1, 0 and +1.
     gaps : float

@@ -49,15 +49,10 @@ class RetrainRequest:
 
     Attributes
     ----------
-    sleeve : str
     role : Role
         Whose lineage: the champion's, or that of the accepted evaluation or of the published shadow.
-    data, run, registry : Path
     end : date or None
         Last session that a label may end at; the dataset's own where it is None.
-    rules : LineageConfig
-    workers : int
-    code_version : str
     at : datetime
         UTC; is kept in the record.
     """

@@ -39,7 +39,6 @@ class Quoting:
         Of interest, a year; no dividends.
     days : tuple of int
         Calendar days to the expiries.
-    has_ticks : bool
     """
 
     half_points: float = 0.004
@@ -124,7 +123,6 @@ class OptionMarket:
     ----------
     bars : DataFrame
         date, symbol, open, high, low, close, volume.
-    chains : tuple of OptionChain
     premium : float64, shape (T, N)
         ln of implied over true volatility at each close.
     """

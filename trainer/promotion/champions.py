@@ -51,17 +51,12 @@ class PromotionRequest:
 
     Attributes
     ----------
-    run, data : Path
     registry : Path
         Folder of the histories.
-    bars : PromotionConfig
-    settings : BookSettings
     code_version : str
         Of the program that judges.
     at : datetime
         UTC; is kept in the records.
-    waivers : tuple of BarWaiver
-    word : Word, optional
     """
 
     run: Path

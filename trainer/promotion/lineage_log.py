@@ -46,7 +46,6 @@ class Lineage:
     ----------
     root : Record
         How it began.
-    retrained, published : tuple of Record
     """
 
     root: Record

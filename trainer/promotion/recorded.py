@@ -27,7 +27,6 @@ class Recorded:
 
     Attributes
     ----------
-    venues : tuple of str
     is_rehearsal : bool
         Whether a log is of a device that made its own time.
     sources : tuple of str

@@ -124,17 +124,14 @@ class PublishRequest:
     ----------
     run : Path
         Run folder of `trainer train`.
-    role : Role
     keys : Path
         Key folder of `trainer keys`.
-    store : Path
     created : datetime
         UTC; is kept in the manifest and decides nothing.
     refusal : str
         Why the bundle is unproven; only for an evaluation.
     lock_sha256 : str
         Of the locked requirements that this program was installed from.
-    expiry_sessions : int
     """
 
     run: Path
@@ -163,7 +160,6 @@ def publish(request: PublishRequest, calendar: Calendar, sleeves: Mapping[str, F
 
     Parameters
     ----------
-    request : PublishRequest
     calendar : Calendar
         Covers the last training session, for the self-check.
     sleeves : mapping of name to feature spec

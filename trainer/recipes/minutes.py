@@ -19,7 +19,6 @@ class MinutesConfig(Config):
     ----------
     timeframe : int
         Minutes of a decision's bar, a rung of the ladder.
-    strategy : Strategy
     hours : Hours or None
         None is the exchange's own: regular hours of New York, all hours elsewhere.
     indicators : tuple of str

@@ -47,7 +47,6 @@ class Samples:
 
     Attributes
     ----------
-    panel : FeaturePanel
     t0, t1 : int64, shape (n,), rows of `sessions`
         Features' session, and the session at which the label is known.
     column : int64, shape (n,)

@@ -32,10 +32,8 @@ class TrainingBars:
 
     Attributes
     ----------
-    manifest : Manifest
     bars : Bars
         From the look-back before the first features' session to the last session that may be read.
-    actions : tuple of Action
     first_row : int
         Row of `bars` that is the first features' session.
     """

@@ -31,13 +31,10 @@ class Challenger:
 
     Attributes
     ----------
-    run, data, registry : Path
-    evidence : Evidence
     identity : str
         Of its model, for a run of an older version that names no trial.
     settings : str
         Fingerprint of the settings that the book was held under.
-    bars_hash : str
     """
 
     run: Path

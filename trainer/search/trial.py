@@ -30,8 +30,6 @@ class Trial:
 
     Attributes
     ----------
-    number : int
-    state : TrialOutcome
     parameters : mapping
         Of the learner, as drawn.
     net : float64, shape (n,)

@@ -28,12 +28,6 @@ class Host:
 
     Attributes
     ----------
-    workspace : Workspace
-    settings : ServiceSettings
-    source : Source
-    notifier : Notifier
-    code_version : str
-    table : Timetable
     environment : mapping of str to str
         Of the processes that run rows.
     """

@@ -41,7 +41,6 @@ class LiveFigures:
 
     Attributes
     ----------
-    slot : str
     evenings, sessions : int
         Scored, and judged by now.
     ic : LiveMean

@@ -39,12 +39,7 @@ class RowEnd:
 
 
 class RunLog:
-    """The record of one registry.
-
-    Parameters
-    ----------
-    registry : Path
-    """
+    """The record of one registry."""
 
     def __init__(self, registry: Path) -> None:
         self._path = registry / FILE

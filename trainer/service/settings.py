@@ -29,7 +29,6 @@ class SourceConfig(Config):
     kind : SourceKind
         `folder` takes deliveries: a folder for each below `path`, named so that later ones sort later, with `bars.*`,
         `actions.*`, `universe.*`. `none` leaves the dataset to whoever ingests.
-    path : Path or None
     url, feed : str
         Of Alpaca's data.
     """
@@ -52,15 +51,12 @@ class ServiceSettings(Config):
 
     Attributes
     ----------
-    source : SourceConfig
     cadence : mapping of row to Cadence
         Of the rows that do not have their own.
-    challenge : ChallengeConfig
     credentials : Path or None
         Folder of key files: of the vendor, of the store, and `alert-urls`.
     endpoint : str
         Of an object store that is not Amazon's.
-    workers : int
     keep_runs : int
         Runs, newest first, that keep the files which a training makes again.
     warn_free_disk, least_free_disk : float

@@ -32,12 +32,7 @@ class NoSource:
 
 
 class VendorSource:
-    """A vendor that is asked for what is missing.
-
-    Parameters
-    ----------
-    vendor : BarVendor
-    """
+    """A vendor that is asked for what is missing."""
 
     def __init__(self, vendor: BarVendor) -> None:
         self._vendor = vendor
@@ -52,10 +47,6 @@ class FolderSource:
     """A folder of deliveries, each a folder with `bars.*`, `actions.*` and `universe.*`, as far as it has them.
 
     A delivery appears whole: it is written under a name that begins with a dot, and renamed. Files are never changed.
-
-    Parameters
-    ----------
-    folder : Path
     """
 
     def __init__(self, folder: Path) -> None:

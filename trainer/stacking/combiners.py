@@ -84,7 +84,6 @@ class ConfiguredCombiner:
 
     Attributes
     ----------
-    average : tuple of float
     horizon : int
         k of the labels, for the t of an IC.
     """

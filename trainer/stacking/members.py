@@ -37,8 +37,6 @@ class Member:
     ----------
     name : str
         The sleeve; of several runs of one sleeve, the folder's name.
-    sleeve : str
-    evidence : Evidence
     paths : float64, shape (P, T, N)
         Out-of-fold scores of each session as inverse-normal ranks, path by path; NaN where the member has none.
     forward : float64, shape (T, N)
@@ -64,13 +62,11 @@ class Members:
 
     Attributes
     ----------
-    members : tuple of Member
     sessions : datetime64[D], shape (T,), the labelled ones
     symbols : tuple of str, length N
     label : float64, shape (T, N)
     group : int64, shape (T,)
         Group of each session.
-    groups, horizon, embargo : int
     """
 
     members: tuple[Member, ...]

@@ -63,9 +63,6 @@ class StackRequest:
         Folder to write; it must not exist.
     average : mapping of sleeve to weight
         Of `configs/sleeves.yml`: what is used where nothing could be learned.
-    learner : StackLearner
-    seed : int
-    code_version : str
     """
 
     runs: tuple[Path, ...]

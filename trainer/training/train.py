@@ -58,7 +58,6 @@ class TrainingRequest:
         Empty for all.
     seed, workers : int
         The result depends on the seed; never on how many models are fitted at a time.
-    code_version : str
     device : FitDevice
         Where to fit, as far as the learner has the choice.
     search : SearchRequest or None
@@ -107,10 +106,8 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
 
     Parameters
     ----------
-    recipe : Recipe
     config : RecipeConfig
         The recipe's own, or a person's; its label chooses the task.
-    request : TrainingRequest
     step : callable
         Told the name of each model when it is fitted.
 

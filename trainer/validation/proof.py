@@ -40,8 +40,6 @@ class Proof:
     ----------
     rows : Samples
         The open rows: everything before the sealed holdout and its gap.
-    seal : Seal or None
-    oof : OutOfFold
     long_embargo : OutOfFold or None
         The same with the long embargo, where configured and possible.
     walk_forward : float64, shape (n,)

@@ -47,7 +47,6 @@ def build(root: Path, *, seed: int, sessions: int = 90, names: int = 60, orders:
     ----------
     root : Path
         An empty folder.
-    seed : int
     sessions : int
         Lived by the device, up to 12 March 2026.
     names : int

@@ -15,7 +15,6 @@ class DemoSource:
     ----------
     root : Path
         An empty folder, which becomes the device's.
-    seed : int
     clock : Clock
         The machine's; the device has a clock of its own next to its ledger.
     """

@@ -47,14 +47,12 @@ class Exchange:
 
     Parameters
     ----------
-    market : MarketData
     clock : ExchangeClock
         Shared or its own; the exchange catches up with it at every request.
     seed : int
         Of ids, the account number and partial fills.
     state : Path or None
         Folder of the durable state; None keeps everything in memory.
-    config : ExchangeConfig
 
     Raises
     ------

@@ -155,8 +155,6 @@ def server(exchange: Exchange, gate: Gate, *, patience: float = PATIENCE_SECONDS
 
     Parameters
     ----------
-    exchange : Exchange
-    gate : Gate
     patience : float
         Seconds for a request's head and again for its body.
     """

@@ -53,11 +53,8 @@ class MarketData:
 
     Parameters
     ----------
-    bars : Bars
     calendar : Calendar
         As it was scheduled.
-    actions : iterable of Action
-    basis : PriceBasis
     closures : frozenset of date
         Sessions of `calendar` on which the exchange does not open.
     """

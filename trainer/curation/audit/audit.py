@@ -68,8 +68,6 @@ class AuditReport:
 
     Attributes
     ----------
-    manifest : Manifest
-    first, last : date
     audits : tuple of SessionAudit
         Every session of the range, and every date in it that carried rows although the exchange was closed, by date.
     defects : tuple of DefectCount

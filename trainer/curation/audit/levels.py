@@ -48,8 +48,6 @@ def off_level(
         symbol, date, open, close of these symbols.
     actions : iterable of Action
         Recorded ones.
-    runs : sequence of Missing
-    manifest : Manifest
     """
     gaps = _gaps(filling, agreed, runs, manifest)
     if gaps.empty:

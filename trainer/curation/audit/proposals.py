@@ -26,8 +26,6 @@ class Proposal:
 
     Attributes
     ----------
-    symbol : str
-    effective : date
     ratio : float
         New shares per old share, the nearest ratio at which companies split.
     open_move, close_move : float

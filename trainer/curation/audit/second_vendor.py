@@ -30,13 +30,10 @@ class SecondWord:
 
     Attributes
     ----------
-    symbol : str
-    effective : date
     move, theirs : float
         Return since our bar before, here and there.
     last : float
         Our close before.
-    confirms : bool
     """
 
     symbol: str

@@ -32,7 +32,6 @@ class Twins:
 
     Attributes
     ----------
-    symbol, other : str
     first, last : date
         Of the sessions at which they are alike.
     sessions : int
@@ -66,7 +65,6 @@ def twins(bars: pa.Table, first: date, last: date) -> tuple[Twins, ...]:
     ----------
     bars : Table
         With COLUMNS; other columns are not read.
-    first, last : date
     """
     frame = bars.select(COLUMNS).to_pandas()
     frame = frame[frame["session"].between(first, last) & frame["total_return"].abs().gt(SAME_RETURN)]

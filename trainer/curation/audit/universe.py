@@ -44,7 +44,6 @@ class UniverseRows:
 
     Attributes
     ----------
-    data : DeliveredRows
     usable, eligible : bool, shape (R,)
     total : float64, shape (R,)
         Total return of each row's session; NaN where there is none.

@@ -53,9 +53,6 @@ class KnownRows:
 
     Attributes
     ----------
-    known_at : date
-    scope : Scope
-    basis : PriceBasis
     frame : DataFrame
         As `read_bars` returns it.
     """

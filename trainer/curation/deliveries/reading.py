@@ -74,10 +74,6 @@ class Knowledge:
     ----------
     receipts : tuple of Receipt
         In force; at least one.
-    known : Known
-    actions : tuple of Action
-    universe, spreads : Table, optional
-    calendar : Calendar
     """
 
     receipts: tuple[Receipt, ...]
@@ -103,7 +99,6 @@ class Deliveries:
 
     Parameters
     ----------
-    receipts : sequence of Receipt
     read : callable
         Returns the verified bytes of a file.
     newest : Bars, optional

@@ -66,12 +66,8 @@ class Receipt:
 
     Attributes
     ----------
-    scope : Scope
-    vendor : str
-    basis : PriceBasis
     known_from, known_until : date
         First and last day on which rows of it became known; the same day but for an archive of many deliveries.
-    files : tuple of RawFile
     mapping, config : dict
         How it is read and curated, as JSON values.
     name : str

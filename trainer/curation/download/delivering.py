@@ -37,7 +37,6 @@ def deliver_download(
 
     Parameters
     ----------
-    folder, dataset : Path
     config : CurationConfig
         Of a whole delivery; one that adds keeps the dataset's own.
     add : bool
@@ -46,7 +45,6 @@ def deliver_download(
         In New York.
     name : str
         Of the dataset; its folder's where empty.
-    note : callable
 
     Raises
     ------

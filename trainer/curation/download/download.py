@@ -146,9 +146,6 @@ def download(
 
     Parameters
     ----------
-    folder : Path
-    source : HistorySource
-    terms : DownloadTerms
     last : date
         Newest session whose bars may be asked for.
     note, step : callable

@@ -42,7 +42,6 @@ class KindTable(Config):
 
     Attributes
     ----------
-    version : int
     symbols : mapping
         Kind to symbols, whatever their names say.
     rules : tuple of KindRule

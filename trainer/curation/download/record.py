@@ -36,7 +36,6 @@ class DownloadTerms(Config):
 
     Attributes
     ----------
-    first : date
     rule : UniverseRule or None
         None for a list of symbols.
     symbols : tuple of str
@@ -55,8 +54,6 @@ class DownloadRecord(Config):
     ----------
     version : int
         Of this form.
-    vendor, feed : str
-    terms : DownloadTerms
     last : date
         Session up to which it is whole.
     kinds_version : int

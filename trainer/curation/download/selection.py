@@ -106,10 +106,8 @@ def select(frame: pd.DataFrame, actions: Sequence[Action], names: SymbolHistory,
         Raw daily bars: date, symbol, close, volume; one row a (symbol, date).
     actions : sequence of Action
         Of which changes of symbols join histories, and delistings end memberships.
-    names : SymbolHistory
     calendar : Calendar
         Beyond the last bar, so that the session after it is known.
-    rule : UniverseRule
     """
     days = days_array(tuple(day for day in calendar.days if frame["date"].min().date() <= day <= frame["date"].max().date()))
     symbols, dates = frame["symbol"].to_numpy(dtype=object), frame["date"].to_numpy().astype("datetime64[D]")

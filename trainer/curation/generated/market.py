@@ -95,12 +95,8 @@ class GeneratedMarket:
 
     Attributes
     ----------
-    seed : int
     bars : Table
         date, symbol (as it traded), open, high, low, close, volume (raw), kind, sector; sorted by date.
-    actions : tuple of Action
-    truth : Truth
-    lives : Lives
     """
 
     seed: int

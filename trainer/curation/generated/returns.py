@@ -43,7 +43,6 @@ class Characters:
         Loadings on the market and on the sector.
     volatility : float64
         Usual standard deviation of a session's own return.
-    is_etf : bool
     """
 
     sector: NDArray[np.int64]

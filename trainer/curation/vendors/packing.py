@@ -55,7 +55,6 @@ class Piece:
     ----------
     where : str
         How messages name it.
-    content : bytes
     given : mapping
         What its path says of every row: `key=value` folders.
     symbol : str

@@ -28,7 +28,6 @@ def network(name: str, config: type[NetworkConfig], body: str, views: frozenset[
 
     Parameters
     ----------
-    name : str
     config : type of NetworkConfig
     body : str
         Where the family's module is, "package.module:Class"; it is imported when a network is made.

@@ -41,7 +41,6 @@ class OptionBacktestConfig(Config):
 
     Attributes
     ----------
-    template, side : str
     contracts : int
         Of each leg.
     hold_sessions : int

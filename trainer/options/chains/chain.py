@@ -23,7 +23,6 @@ class OptionChain:
     ----------
     root : str
         As listed: SPXW.
-    day : date
     spot : float
         Close of the underlying, restated for splits to the strikes' own units; NaN where it is not known.
     expiration : datetime64[D], shape (n,)

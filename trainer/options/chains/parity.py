@@ -27,7 +27,6 @@ class Forward:
 
     Attributes
     ----------
-    value, discount : float
     residual, half_spread : float, price
         Median distance of C - P from D (F - K) near the money, and the half spread of such a pair.
     pairs : int

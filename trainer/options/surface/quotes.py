@@ -24,8 +24,6 @@ class SmileQuotes:
 
     Attributes
     ----------
-    years : float
-    forward : Forward
     strike, k : price, ln(K/F)
     deviation, low, high : sigma sqrt(t) of mid, bid and ask
     """

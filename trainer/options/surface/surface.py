@@ -57,11 +57,8 @@ class Smile:
     Attributes
     ----------
     expiration : datetime64[D]
-    quotes : SmileQuotes
     curve : Svi
         Total variance by k.
-    source : Curve
-    flags : tuple of Flag
     rmse, half_width : float, annualised volatility
         Of the curve against mids; median of the quotes' own.
     inside : float

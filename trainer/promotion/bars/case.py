@@ -36,10 +36,8 @@ class Case:
         None before the first.
     searched_under : tuple of str
         Hashes of the bars that the training and its searches recorded when they started; empty where none was.
-    waivers : tuple of BarWaiver
     seen : Sights or None
         Before this challenger's opening; None in a case of an earlier program.
-    word : Word or None
     """
 
     evidence: Evidence

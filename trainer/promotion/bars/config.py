@@ -75,7 +75,6 @@ class PromotionConfig(Config):
         Share of the IC that may vanish under the long embargo.
     require_long_embargo : bool
         Accept nobody's word for a history that is too short to measure it.
-    shadow_sessions : int
     shadow_band : float
         Two-sided probability of the band below whose lower end the shadow's mean IC is a catastrophe.
     shadow_ratio : float

@@ -144,7 +144,6 @@ class DirectionFigures:
         Number of trades, share that gained, and of the sessions' sums the annual Sharpe ratio and the deepest fall.
     log_loss, macro_f1 : float
         Of the three classes: to be read beside the clock's only.
-    regimes : tuple of RegimeRow
     """
 
     rows: str

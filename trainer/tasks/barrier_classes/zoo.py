@@ -43,7 +43,6 @@ class HorizonRows:
     ----------
     horizon : int, bars
     inputs : float32, shape (n, F), or (n, L, F)
-    names : tuple of str
     clock : float32, shape (n, C)
         What the clock says and nothing else.
     truth : float32, shape (n, Q), or None
@@ -97,13 +96,9 @@ class Comparison:
         The same of the best cell on test, which was opened for it once.
     over_clock : Mean
         What the best cell's p is above the clock's by session, on test.
-    gap : Gap
     pbo : float or None
         None under ten clusters of cells, where `loss_chance` takes its place: the share of halvings of the sessions whose best
         cell lost in the other half.
-    clusters : int
-    loss_chance : float
-    shifts : tuple of Shift
     reasons : tuple of str
         Why the best cell is not skilled; empty where it is.
     """

@@ -43,7 +43,6 @@ def expectation(scores: Floats, following: Opens, conditions: tuple[Floats, Floa
         Volatility per session and average dollar volume.
     k : int
         Cohorts of the yardstick: the label's sessions.
-    seed : int
 
     Returns
     -------

@@ -34,7 +34,6 @@ class Paired:
         Annual.
     correlation : float
         Of the session returns.
-    sessions : int
     studentised : float64, shape (draws,), ascending
         (D* - D) / SE(D*) of the bootstrap.
     """

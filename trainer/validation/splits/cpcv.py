@@ -62,7 +62,6 @@ class Split:
         Position in lexicographic order of `groups`.
     groups : tuple of int
         The tested groups.
-    segments : tuple of Segment
     train, test : int64, ascending row numbers
     group_of_row : int64, shape (n,)
         Group of every row of the panel.

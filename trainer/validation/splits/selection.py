@@ -68,7 +68,6 @@ class FeatureSelection:
     ----------
     ranker : Learner
         What features are ranked with: fast, and made for the same targets as the learner that is fitted on the choice.
-    wanted : FeatureSet
     purge : int
         Sessions (or bars, whatever `sessions` counts) after which a label of the training rows is known.
     seed : int
