@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, wh
 from signals.bundle.graph import check_model
 from signals.bundle.profiles import profile_of
 from signals.bundle.proof import infer_in_child
-from signals.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead
-from signals.inference import FEATURES, SCORE, GraphMember, open_session
+from signals.models.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead
+from signals.models.inference import FEATURES, SCORE, GraphMember, open_session
 from signals.views import ImageView, TableView, View, WindowsView
 from trainer.learners.base import FitDevice
 from trainer.learners.ensembles.learners import outputs_of

@@ -15,6 +15,17 @@ PACKAGES = ("signals", "portfolio", "execution", "trainer", "appliance")
 TOPS = (*PACKAGES, "execution/exchange")
 
 
+def top_modules(folder: Path) -> list[Path]:
+    """Return the modules of a folder itself, `__init__` and `__main__` not counted."""
+    return sorted(path for path in folder.glob("*.py") if not path.stem.startswith("__"))
+
+
+def exemptions(root: Path) -> int:
+    """Count the lines of a checkout that the formatter leaves as they are."""
+    files = [path for folder in (*PACKAGES, "tests", "benchmarks", "ansible") for path in (root / folder).rglob("*.py")]
+    return sum(path.read_text(encoding="utf-8").count("# fmt: " + "skip") for path in files)
+
+
 def counted(root: Path) -> dict[str, str]:
     """Return the figures of one checkout, by what they count."""
     files = {path: path.read_text(encoding="utf-8") for package in PACKAGES for path in sorted((root / package).rglob("*.py"))}
@@ -25,19 +36,14 @@ def counted(root: Path) -> dict[str, str]:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Import | ast.ImportFrom)
     )
-    everywhere = [
-        path.read_text(encoding="utf-8")
-        for folder in (*PACKAGES, "tests", "benchmarks", "ansible")
-        for path in (root / folder).rglob("*.py")
-    ]
     total = sum(lines.values())
     largest = max(lines, key=lambda path: lines[path])
     return {
-        **{f"modules at the top of {top}": str(len([p for p in (root / top).glob("*.py") if not p.stem.startswith("__")])) for top in TOPS},
+        **{f"modules at the top of {top}": str(len(top_modules(root / top))) for top in TOPS},
         "files": str(len(files)),
         "lines of product code": f"{total:,}",
         "import lines": f"{imports:,} ({imports / total:.1%})",
-        "exemptions from the formatter": str(sum(text.count("# fmt: " + "skip") for text in everywhere)),
+        "exemptions from the formatter": str(exemptions(root)),
         "lines with a mapping to Any": str(
             sum(len(re.findall(r"^.*(?:dict|Mapping)\[str, Any\].*$", t, flags=re.M)) for t in files.values())
         ),

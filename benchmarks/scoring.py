@@ -4,7 +4,7 @@
 
 P3: one model of 500 trees x 63 leaves x 60 features, 500 and 3000 rows: CPU of one prediction, one thread each.
 P4: 28 models of the product's default size (150 trees x 31 leaves) over 500 rows, scored by
-`signals.inference.predict`, sessions opened one at a time, against one of them and against 28 boosters held at once:
+`signals.models.inference.predict`, sessions opened one at a time, against one of them and against 28 boosters held at once:
 CPU and peak resident memory of the whole process, imports included.
 """
 
@@ -76,7 +76,7 @@ def measure(folder: Path, side: str, count: int) -> dict[str, float]:
     """CPU seconds of one prediction (the model is loaded and warm) and the scores, in this process."""
     rows = np.load(folder / "rows.npy")[:count]
     if side == "onnx":
-        from signals.inference import open_session
+        from signals.models.inference import open_session
 
         session = open_session((folder / "model.onnx").read_bytes())
 
@@ -103,7 +103,7 @@ def ensemble(folder: Path, side: str, count: int) -> dict[str, float]:
     """CPU and peak of this whole process for `count` models over 500 rows."""
     rows = np.load(folder / "rows.npy")[:500]
     if side == "onnx":
-        from signals.inference import predict
+        from signals.models.inference import predict
 
         predict([(folder / "model.onnx").read_bytes()] * count, rows)
     else:

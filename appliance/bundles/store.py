@@ -44,7 +44,7 @@ from signals.bundle.proof import infer_in_child
 from signals.bundle.seal import Document, parse
 from signals.bundle.verification import Infer
 from signals.errors import BundleRefused, FixInput
-from signals.inference import infer
+from signals.models.inference import infer
 
 ROOT_FILE, KEYSET_FILE, ACTIVATED_FILE = "root.pub", "keyset.json", "activated.json"
 HIGH_WATER_FILE, CURRENT_FILE = "high_water.json", "current.json"

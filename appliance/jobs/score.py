@@ -47,8 +47,8 @@ from signals.errors import (
     TryAgain,
 )
 from signals.features.panel import FeaturePanel
-from signals.inference import infer
 from signals.market.bars import Bars
+from signals.models.inference import infer
 from signals.monitoring.drift import Drift
 from signals.schedule.job_windows import windows
 from signals.scoring.evening_scores import ExpectedScores

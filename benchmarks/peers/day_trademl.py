@@ -11,7 +11,7 @@ import onnxruntime
 from day_workload import calendar_of, finished
 
 from appliance.market.store import MarketStore
-from signals.inference import predict
+from signals.models.inference import predict
 from signals.sleeves import SLEEVES
 
 calendar = calendar_of(sys.argv[1])

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from signals.bundle.seal import Document
-from signals.heads import ClassesHead, Head, ScoreHead
 from signals.market.bars import Floats
+from signals.models.heads import ClassesHead, Head, ScoreHead
 
 EDGE = 1e-6  # nearer to 0 or 1 no map goes
 FAR = 700.0  # beyond it exp overflows

@@ -29,7 +29,7 @@ from signals.bundle.seal import Document, canonical_json
 from signals.errors import InvariantBroken
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.heads import Head, ScoreHead, VectorHead
+from signals.models.heads import Head, ScoreHead, VectorHead
 from signals.views import TableView, View
 
 FORMAT = "trademl-bundle/2"

@@ -22,7 +22,7 @@ import numpy as np
 
 from signals.bundle.profiles import PROFILES, ProfileName
 from signals.errors import BundleRefused
-from signals.inference import GraphMember, Inputs, Outputs, infer
+from signals.models.inference import GraphMember, Inputs, Outputs, infer
 
 WALL_SECONDS = 60
 CPU_SECONDS = 20
@@ -36,7 +36,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def infer_in_child(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
-    """Return what `signals.inference.infer` returns, computed in a limited child process.
+    """Return what `signals.models.inference.infer` returns, computed in a limited child process.
 
     Raises
     ------

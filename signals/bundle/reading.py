@@ -15,7 +15,7 @@ from signals.bundle.manifest import FORMAT, SCORE, BundleFile, BundleManifest, H
 from signals.bundle.profiles import ProfileName
 from signals.bundle.seal import Document, parse, parse_json
 from signals.errors import BundleRefused
-from signals.heads import ScoreHead
+from signals.models.heads import ScoreHead
 from signals.text.plain_text import clean
 from signals.views import TableView
 

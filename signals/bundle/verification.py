@@ -35,8 +35,8 @@ from signals.bundle.seal import MANIFEST_KIND, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.features.panel import FeatureSpec
 from signals.files import sha256_of
-from signals.inference import GraphMember, Inputs, Outputs
 from signals.market.sessions import Calendar
+from signals.models.inference import GraphMember, Inputs, Outputs
 
 Infer = Callable[[Sequence[GraphMember], Inputs], Outputs]
 """How models are run: `infer` in this process, `infer_in_child` in a limited one."""

@@ -18,9 +18,9 @@ from signals.bundle.manifest import FEATURES
 from signals.bundle.verification import Bundle, Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
-from signals.heads import ScoreHead
-from signals.inference import Outputs, infer
 from signals.market.bars import Bars, Floats
+from signals.models.heads import ScoreHead
+from signals.models.inference import Outputs, infer
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 

@@ -1,1 +1,1 @@
-"""Serving over HTTP: who may ask, what a connection costs, operations with their OpenAPI document, and scores."""
+"""Outlooks of a bundle, and their service over HTTP: access, limits of a connection, operations and the OpenAPI document."""

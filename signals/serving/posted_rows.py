@@ -18,7 +18,7 @@ import numpy as np
 from signals.errors import BadBars, FixInput
 from signals.market.bars import PRICE_FIELDS, Bars, Floats, days_array
 from signals.market.sessions import Calendar
-from signals.outlook import FeatureRows, Outlook, document
+from signals.serving.outlook import FeatureRows, Outlook, document
 from signals.text import strict_json
 from signals.text.plain_text import clean
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a server that nobody asks for scores takes none of it into 
     from signals.market.bars import Bars
     from signals.market.sessions import Calendar
     from signals.minutes.bars import MinuteBars
-    from signals.outlook import FeatureRows, Outlook
+    from signals.serving.outlook import FeatureRows, Outlook
 
 MODEL: dict[str, Any] = {
     "type": "object",
@@ -81,8 +81,8 @@ class CurrentModel:
 def expected(model: ServedModel, asked: FeatureRows | Bars | MinuteBars, *, is_limited: bool = True) -> tuple[Outlook, ...]:
     """Return what the bundle expects of what was asked; by `is_limited`, its models run in a limited child."""
     from signals.bundle.proof import infer_in_child
-    from signals.inference import infer
-    from signals.outlook import FeatureRows, Predictor
+    from signals.models.inference import infer
+    from signals.serving.outlook import FeatureRows, Predictor
 
     predictor = Predictor(model.bundle, run=infer_in_child if is_limited else infer)
     return predictor.predict(asked) if isinstance(asked, FeatureRows) else predictor.predict_bars(asked)
@@ -91,7 +91,7 @@ def expected(model: ServedModel, asked: FeatureRows | Bars | MinuteBars, *, is_l
 def answer_bytes(found: Sequence[Outlook]) -> bytes:
     """Return the answer's JSON: canonical, so that equal outlooks are equal bytes."""
     from signals.bundle.seal import canonical_json
-    from signals.outlook import document
+    from signals.serving.outlook import document
 
     return canonical_json({"outlooks": [document(one) for one in found]})
 

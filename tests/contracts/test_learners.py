@@ -19,9 +19,9 @@ from signals.bundle.graph import check_model
 from signals.bundle.profiles import PROFILE_OF_VIEW
 from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput
-from signals.heads import ClassesHead, Head
-from signals.inference import FEATURES, SCORE, GraphMember
 from signals.market.bars import Floats
+from signals.models.heads import ClassesHead, Head
+from signals.models.inference import FEATURES, SCORE, GraphMember
 from tests.fakes.learners import write_covariance, write_two_moments
 from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model
 from trainer.learners.export import TOLERANCE, export

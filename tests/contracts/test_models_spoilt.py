@@ -12,7 +12,7 @@ import pytest
 from signals.bundle.graph import check_model
 from signals.bundle.proof import DATA_BYTES, INPUT_COPIES, data_bytes, infer_in_child
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, GraphMember
+from signals.models.inference import FEATURES, SCORE, GraphMember
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 from tests.fuzz.models import HOSTILE, WHOLE, WIDTH

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("lightgbm", reason="tasks are not part of a device")
 
-from signals.heads import HEADS
 from signals.market.bars import Bars
+from signals.models.heads import HEADS
 from signals.sleeves import SLEEVES
 from signals.sleeves.options_vol import OPTIONS_VOL
 from tests.fakes.bars import synthetic_bars, with_beside

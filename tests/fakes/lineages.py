@@ -27,9 +27,9 @@ from appliance.bundles.store import BundleStore
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
-from signals.inference import infer
 from signals.market.audits import SessionStatus
 from signals.market.sessions import Calendar
+from signals.models.inference import infer
 from signals.text.documents import to_json
 from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy

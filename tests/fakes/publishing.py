@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from signals.features.panel import FeaturePanel, spec_hash
-from signals.inference import predict
+from signals.models.inference import predict
 from signals.monitoring.drift import reference
 from signals.text.documents import to_json
 from tests.fakes.bundles import SPEC, policy_book

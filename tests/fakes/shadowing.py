@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from signals.files import sha256_of
-from signals.inference import predict
+from signals.models.inference import predict
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import open_archive

@@ -10,7 +10,7 @@ import pytest
 
 from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.manifest import HeadLine, ModelForm
-from signals.heads import ScoreHead
+from signals.models.heads import ScoreHead
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe
 

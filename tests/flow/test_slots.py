@@ -14,7 +14,7 @@ from appliance.bundles.feature_record import read_features
 from appliance.ledger.figures import FeatureFile
 from signals.bundle import Role
 from signals.bundle.manifest import HeadLine, ModelForm
-from signals.heads import QuantilesHead, ScoreHead
+from signals.models.heads import QuantilesHead, ScoreHead
 from signals.sleeves.risk import RISK
 from tests.fakes import bundles
 from tests.fakes import onnx_models as onnx

@@ -28,7 +28,7 @@ from signals.bundle.graph import check_model
 from signals.bundle.proof import WALL_SECONDS, data_bytes, limit
 from signals.bundle.wire import Wire, fields
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, GraphMember, predict
+from signals.models.inference import FEATURES, GraphMember, predict
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import golden_inputs
 

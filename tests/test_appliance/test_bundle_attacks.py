@@ -21,7 +21,7 @@ from signals.bundle.golden import read_golden
 from signals.bundle.manifest import Promotion, derived_id
 from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, GraphMember, Inputs, Outputs, infer
+from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, Outputs, infer
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import FIRST, SECOND, SPEC, STRANGER, Recipe, golden, keyset, keyset_file, policy, roots, signing_key, write_signed
 

@@ -12,7 +12,6 @@ import pytest
 
 from appliance.bundles.store import BundleStore
 from appliance.system.durable_files import DurableFs
-from signals import inference
 from signals.bundle import Bundle, Golden, Part, verify
 from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
 from signals.bundle.manifest import HeadLine, InputLine, MemberLine, ModelForm
@@ -22,8 +21,9 @@ from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused, ScoresInvalid
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
-from signals.heads import ClassesHead, ScoreHead, VectorHead
-from signals.inference import FEATURES, SCORE, GraphMember, Inputs, infer
+from signals.models import inference
+from signals.models.heads import ClassesHead, ScoreHead, VectorHead
+from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer
 from signals.scoring.scoring import score
 from signals.views import ImageView, SeveralWindowsView, TableView, View, WindowsView
 from tests.fakes import onnx_models as onnx
@@ -165,8 +165,8 @@ def test_large_windows_run_in_blocks_and_give_what_they_give_at_once(monkeypatch
     bundle = verify(tmp_path / "b", keyset(), policy(), reproduce=infer)
     whole = infer(bundle.members, bundle.golden.inputs)[SCORE]
     seen: list[int] = []
-    monkeypatch.setattr("signals.inference.BLOCK_VALUES", 5 * 4 * WIDTH)
-    monkeypatch.setattr("signals.inference._blocks", watched(seen))
+    monkeypatch.setattr("signals.models.inference.BLOCK_VALUES", 5 * 4 * WIDTH)
+    monkeypatch.setattr("signals.models.inference._blocks", watched(seen))
     assert np.array_equal(infer(bundle.members, bundle.golden.inputs)[SCORE], whole)
     assert seen == [5, 5, 5, 1]
 

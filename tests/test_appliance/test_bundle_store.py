@@ -17,7 +17,7 @@ from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FIL
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
-from signals.inference import infer
+from signals.models.inference import infer
 from tests.fakes.bundles import (
     FAR,
     FIRST,

@@ -17,7 +17,7 @@ from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, RollbackGrant
 from signals.config import parse
 from signals.errors import BadConfig, BundleRefused
-from signals.inference import infer
+from signals.models.inference import infer
 from tests.fakes.bundles import FAR, FIRST, Recipe, grant_file, keyset, keyset_file, policy, roots, signing_key
 
 STORES = {"stores": {"data": "d", "bundles": "b"}}

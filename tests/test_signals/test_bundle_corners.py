@@ -15,7 +15,7 @@ from signals.bundle.graph import check_model
 from signals.bundle.manifest import BundleManifest, Part
 from signals.bundle.profiles import ProfileName
 from signals.errors import BundleRefused
-from signals.heads import ScoreHead
+from signals.models.heads import ScoreHead
 from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import SPEC, Recipe
 

@@ -22,8 +22,8 @@ from signals.bundle.reading import FormerManifest
 from signals.bundle.seal import canonical_json
 from signals.bundle.verification import Infer
 from signals.errors import BundleRefused
-from signals.heads import ScoreHead
-from signals.inference import FEATURES, SCORE, infer
+from signals.models.heads import ScoreHead
+from signals.models.inference import FEATURES, SCORE, infer
 from signals.views import TableView
 from tests.fakes.bundles import FIRST, Recipe, keyset, keyset_file, policy, roots, signing_key, write_signed
 

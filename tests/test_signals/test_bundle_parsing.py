@@ -19,7 +19,7 @@ from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import pre_auth, valid_signers
 from signals.bundle.wire import fields
 from signals.errors import BundleRefused
-from signals.inference import FEATURES, SCORE, GraphMember, predict
+from signals.models.inference import FEATURES, SCORE, GraphMember, predict
 from tests.fakes.bundles import ROOT as ROOT_KEY
 from tests.fakes.bundles import SPEC, Recipe, golden_inputs, keyset, keyset_file, public_half, roots
 from tests.fakes.onnx_models import block, number, stump_model, stump_scores
@@ -118,7 +118,7 @@ import numpy as np
 from signals.bundle.proof import limit
 from signals.errors import TrademlError
 limit()
-from signals.inference import predict
+from signals.models.inference import predict
 content, inputs = sys.stdin.buffer.read(), np.zeros((4, int(sys.argv[1])), dtype=np.float32)
 size, outcomes = int.from_bytes(content[:4], "little"), {"ran": 0, "refused": 0}
 for start in range(4, len(content), size + 4):
@@ -185,7 +185,7 @@ watching = False
 from pathlib import Path
 import onnxruntime, numpy, signals.bundle, signals.scoring.scoring, signals.monitoring.drift
 from signals.bundle import verify
-from signals.inference import infer
+from signals.models.inference import infer
 from tests.fakes.bundles import keyset, policy
 sys.addaudithook(watch)
 watching = True

@@ -25,7 +25,7 @@ from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.inference import FEATURES, GraphMember, infer, predict
+from signals.models.inference import FEATURES, GraphMember, infer, predict
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from tests.fakes import onnx_models as onnx

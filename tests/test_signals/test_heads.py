@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from signals.errors import InvariantBroken
-from signals.heads import HEADS, ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
+from signals.models.heads import HEADS, ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 
 ALL = (ScoreHead(), ClassesHead(("down", "flat", "up")), QuantilesHead((0.1, 0.5, 0.9)), MeanScaleHead(), StudentTHead())
 

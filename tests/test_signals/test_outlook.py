@@ -16,9 +16,9 @@ from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.manifest import HeadLine, InformationCoefficient, ModelForm
 from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput, ScoresInvalid
-from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
-from signals.inference import infer
-from signals.outlook import FeatureRows, Outlook, Predictor, document, outlooks, student_below
+from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
+from signals.models.inference import infer
+from signals.serving.outlook import FeatureRows, Outlook, Predictor, document, outlooks, student_below
 from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.minutes import invented
 from tests.fakes.onnx_models import stump_scores

@@ -17,8 +17,8 @@ from signals.bundle.proof import infer_in_child
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel
-from signals.heads import ClassesHead, ScoreHead
-from signals.inference import GraphMember, Inputs, Outputs, infer, predict
+from signals.models.heads import ClassesHead, ScoreHead
+from signals.models.inference import GraphMember, Inputs, Outputs, infer, predict
 from signals.scoring.scores import z_scores
 from signals.scoring.scoring import score
 from signals.views import WindowsView

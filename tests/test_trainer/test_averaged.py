@@ -10,7 +10,7 @@ import pytest
 
 from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
-from signals.inference import predict
+from signals.models.inference import predict
 from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
 from trainer.learners.averaged import AveragedModel, seeds_of

@@ -13,11 +13,11 @@ import yaml
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput, InvariantBroken, TooLittleHistory, TrademlError
-from signals.inference import infer
 from signals.market.dataset import read_manifest
 from signals.minutes.decisions import DecisionBars
 from signals.minutes.hours import Hours
-from signals.outlook import Predictor
+from signals.models.inference import infer
+from signals.serving.outlook import Predictor
 from signals.serving.scores import answer_bytes, score_file
 from signals.sleeves.bars import BARS
 from tests.fakes.minutes import decisions, invented

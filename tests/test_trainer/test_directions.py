@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import InvariantBroken
-from signals.heads import ClassesHead
+from signals.models.heads import ClassesHead
 from trainer.__main__ import app
 from trainer.learners.base import FitDevice
 from trainer.learners.numbered import Numbered

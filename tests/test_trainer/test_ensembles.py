@@ -12,8 +12,8 @@ import pytest
 from signals.bundle.graph import check_model
 from signals.bundle.profiles import ProfileName
 from signals.errors import BadConfig, InvariantBroken, TooLittleHistory
-from signals.heads import ClassesHead, ScoreHead
-from signals.inference import predict
+from signals.models.heads import ClassesHead, ScoreHead
+from signals.models.inference import predict
 from signals.views import WindowsView
 from trainer.learners.base import FitDevice, Matrix
 from trainer.learners.ensembles import learners as ensembles

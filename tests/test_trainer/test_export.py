@@ -10,7 +10,7 @@ import pytest
 
 from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
-from signals.inference import predict
+from signals.models.inference import predict
 from tests.test_trainer.test_lgbm import NAMES, SMALL, fit, rows
 from trainer.learners.export import TOLERANCE, export
 from trainer.learners.lgbm import LightGbm, LightGbmConfig, LightGbmModel

@@ -20,7 +20,7 @@ pytest.importorskip("timesfm", reason="foundation models are installed by `make 
 import torch
 
 from signals.errors import BadConfig, FixInput
-from signals.heads import Head, QuantilesHead, ScoreHead
+from signals.models.heads import Head, QuantilesHead, ScoreHead
 from trainer.learners.base import FitDevice
 from trainer.learners.foundation.zero_shot import ZeroShotModel, digest_of
 from trainer.learners.table import LEARNERS, learner_named, with_weights

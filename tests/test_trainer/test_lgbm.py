@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals.errors import FixInput, InvariantBroken
-from signals.inference import open_session
+from signals.models.inference import open_session
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.trees import floor_to_float32, read_trees, with_float32_thresholds

@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch", reason="torch is installed by `make test-de
 
 from signals.bundle.proof import infer_in_child  # noqa: E402
 from signals.errors import FixInput, InvariantBroken, LearnerFailed, TooLittleHistory  # noqa: E402
-from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead  # noqa: E402
-from signals.inference import GraphMember  # noqa: E402
 from signals.market.bars import Floats  # noqa: E402
+from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead  # noqa: E402
+from signals.models.inference import GraphMember  # noqa: E402
 from trainer.learners.averaged import AveragedModel  # noqa: E402
 from trainer.learners.base import FitDevice, Learner, Matrix  # noqa: E402
 from trainer.learners.export import export  # noqa: E402

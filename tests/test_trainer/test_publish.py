@@ -15,8 +15,8 @@ from signals.bundle import PublicKey, Role
 from signals.errors import BundleRefused, FixInput
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
-from signals.heads import ClassesHead, ScoreHead
-from signals.inference import infer, predict
+from signals.models.heads import ClassesHead, ScoreHead
+from signals.models.inference import infer, predict
 from signals.scoring.scoring import score
 from signals.views import TableView, WindowsView
 from tests.fakes.bundles import SPEC, policy, private_key, weekdays

@@ -19,7 +19,7 @@ from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence
 from signals.errors import BundleRefused, StoreUnreachable
 from signals.files import sha256_of, write_atomic
-from signals.inference import infer
+from signals.models.inference import infer
 from tests.fakes.bundles import FAR, policy, private_key, weekdays
 from tests.fakes.onnx_models import stump_model
 from tests.fakes.publishing import CREATED, SPECS, WIDTH, run_folder

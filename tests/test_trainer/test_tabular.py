@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from signals.errors import LearnerFailed
-from signals.inference import predict
+from signals.models.inference import predict
 from trainer.learners.base import FitDevice, Matrix
 from trainer.learners.linear import read_linear
 from trainer.learners.parameters import Objective, RandomForestConfig, SvmConfig, XgBoostConfig
@@ -86,7 +86,7 @@ def test_a_support_vector_machine_learns_from_evenly_spaced_rows_and_says_so(cap
 
 @pytest.mark.parametrize("name", ["random_forest", "svm", "logistic"])
 def test_a_class_that_never_occurs_is_refused(name: str) -> None:
-    from signals.heads import ClassesHead
+    from signals.models.heads import ClassesHead
 
     features, target = rows(count=600)
     learner = learner_named(name, RecipeConfig(), 1, FitDevice.CPU, head=ClassesHead(("down", "flat", "up")))

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput
-from signals.inference import GraphMember, infer, predict
+from signals.models.inference import GraphMember, infer, predict
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
 from signals.views import WindowsView

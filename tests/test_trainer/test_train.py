@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from signals.config import load
 from signals.errors import BadConfig, BadDataset, DataNotUsable, FixInput, InvariantBroken, NotASession, TooLittleHistory, UnknownSymbol
-from signals.inference import predict
 from signals.market.dataset import SessionStatus, load_bars, read_manifest
+from signals.models.inference import predict
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
 from trainer.commands.training import overridden

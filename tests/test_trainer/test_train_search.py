@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from signals.bundle.graph import check_model
 from signals.config import load
 from signals.errors import FixInput
-from signals.inference import predict
+from signals.models.inference import predict
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from signals.errors import FixInput
-from signals.inference import GraphMember, infer
 from signals.market.bars import Bars
+from signals.models.inference import GraphMember, infer
 from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from signals.errors import FixInput, NotASession
 from signals.files import sha256_of
-from signals.inference import predict
+from signals.models.inference import predict
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from signals.text.wording import reason_of

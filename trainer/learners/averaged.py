@@ -2,7 +2,7 @@
 
 What one seed rather than another does to a model is chance. The mean of several holds less of it, so that a model that
 is trained again on a week more ranks names nearly as the one before. A bundle carries each model as an ONNX file of its
-own; whoever scores takes their mean (`signals.inference.predict`).
+own; whoever scores takes their mean (`signals.models.inference.predict`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.heads import Head, ScoreHead
 from signals.market.bars import Floats
+from signals.models.heads import Head, ScoreHead
 from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model, Rows
 
 STRIDE = 100_003  # between the seeds of one average: those of two neighbouring `--seed` never meet

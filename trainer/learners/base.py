@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
-from signals.heads import ClassesHead, Head, ScoreHead
 from signals.market.bars import Floats
+from signals.models.heads import ClassesHead, Head, ScoreHead
 
 if TYPE_CHECKING:
     from trainer.learners.bins import Bins

@@ -14,7 +14,7 @@ class Capabilities:
     Attributes
     ----------
     views, heads : frozenset of str
-        Kinds (`signals.views.VIEWS`, `signals.heads.HEADS`).
+        Kinds (`signals.views.VIEWS`, `signals.models.heads.HEADS`).
     takes_missing : bool
         Whether a missing feature means something to it; one that does not imputes the mean.
     devices : frozenset of FitDevice

@@ -20,8 +20,8 @@ from catboost.utils import get_gpu_device_count
 from onnx import helper
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.inference import FEATURES, SCORE, GraphMember, infer
+from signals.models.inference import FEATURES, SCORE, GraphMember, infer
 from trainer.learners.base import HasHead, Inputs, Model
 
 TOLERANCE = 2e-5

@@ -10,8 +10,8 @@ import lightgbm
 import numpy as np
 
 from signals.errors import FixInput, LearnerFailed
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
 from trainer.learners.bins import Bins

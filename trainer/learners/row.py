@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signals.config import Config
-from signals.heads import ClassesHead, Head, ScoreHead
+from signals.models.heads import ClassesHead, Head, ScoreHead
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.capabilities import Capabilities
 

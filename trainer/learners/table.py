@@ -15,7 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from signals.config import Config
 from signals.errors import BadConfig, FixInput
-from signals.heads import Head
+from signals.models.heads import Head
 from signals.plugins import PluginTable
 from signals.views import VIEWS
 from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone

@@ -24,8 +24,8 @@ from execution.yardstick import levels
 from signals.bundle import Role
 from signals.errors import FixInput, SkipSession
 from signals.files import write_atomic
-from signals.inference import predict
 from signals.market.bars import Floats
+from signals.models.inference import predict
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.figures import annual_sharpe

@@ -18,11 +18,11 @@ from signals.bundle.manifest import MANIFEST_NAME
 from signals.bundle.seal import sign
 from signals.code_version import release
 from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
-from signals.inference import infer
 from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest
+from signals.models.inference import infer
 from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
 from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES, specs

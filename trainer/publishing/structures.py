@@ -13,8 +13,8 @@ import numpy as np
 from signals.bundle.seal import sign
 from signals.errors import DataNotUsable, FixInput
 from signals.files import sha256_of
-from signals.inference import SCORE, GraphMember, infer
 from signals.market.dataset import load_bars, read_manifest
+from signals.models.inference import SCORE, GraphMember, infer
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from signals.sleeves.options_vol import OPTIONS_VOL

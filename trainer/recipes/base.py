@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
 from signals.config import Config
-from signals.heads import Head
+from signals.models.heads import Head
 from signals.sleeves.base import Sleeve
 from signals.views import TableView, View
 from trainer.labels.horizon import EntryPrice

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
 from signals.features.panel import FeaturePanel, FeatureSpec
-from signals.heads import Head, ScoreHead
-from signals.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.market.bars import Floats
+from signals.models.heads import Head, ScoreHead
+from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from signals.views import TableView, View

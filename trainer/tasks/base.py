@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from signals.errors import InvariantBroken
-from signals.heads import Head, ScoreHead
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
+from signals.models.heads import Head, ScoreHead
 from trainer.labels.panel import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from signals.errors import TrademlError
-from signals.inference import FEATURES, SCORE, GraphMember, infer
+from signals.models.inference import FEATURES, SCORE, GraphMember, infer
 from signals.text.wording import reason_of
 from trainer.runs.evidence import read_evidence
 from trainer.tasks.recipes import agreed, config_of, recipe_named

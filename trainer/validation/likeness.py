@@ -17,8 +17,8 @@ from itertools import combinations
 import numpy as np
 
 from signals.features.panel import FeaturePanel
-from signals.inference import predict
 from signals.market.bars import Floats
+from signals.models.inference import predict
 from signals.scoring.ic import rank_ic
 from trainer.learners.averaged import AveragedModel
 from trainer.validation.deciles import book_weights, decile_of

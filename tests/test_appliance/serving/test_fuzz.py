@@ -16,7 +16,7 @@ from appliance.serving.api import operations
 from appliance.tui.demo import build
 from appliance.tui.ledger_source import LedgerSource
 from signals.bundle import verify
-from signals.inference import infer
+from signals.models.inference import infer
 from signals.serving import scores
 from signals.serving.application import Api, application
 from signals.serving.connections import listen

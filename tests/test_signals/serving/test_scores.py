@@ -15,8 +15,8 @@ import pytest
 
 from signals.bundle import verify
 from signals.errors import BadBars, FixInput, NotASession
-from signals.inference import infer
-from signals.outlook import FeatureRows, Predictor
+from signals.models.inference import infer
+from signals.serving.outlook import FeatureRows, Predictor
 from signals.serving.posted_rows import from_json, from_parquet, to_parquet
 from signals.serving.scores import CurrentModel, ServedModel, answer_bytes, operations, score_file
 from signals.text.strict_json import BadJson

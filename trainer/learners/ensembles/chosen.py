@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.heads import Head, ScoreHead
 from signals.market.bars import Floats
+from signals.models.heads import Head, ScoreHead
 from trainer.learners.base import FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows
 
 Choose = Callable[[Inputs, Floats, Floats, tuple[str, ...], "Rows | None"], tuple[str, ...]]

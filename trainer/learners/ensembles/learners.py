@@ -20,8 +20,8 @@ from pydantic import TypeAdapter
 from scipy.optimize import minimize, nnls
 from sklearn.linear_model import LogisticRegression
 
-from signals.heads import ClassesHead, Head
 from signals.market.bars import Floats
+from signals.models.heads import ClassesHead, Head
 from trainer.learners.base import FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows, require_classes
 from trainer.learners.objectives import coefficients_of, folds_apart, newest_apart
 from trainer.learners.parameters import ApartConfig, EnsembleConfig, StackingConfig

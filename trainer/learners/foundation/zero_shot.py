@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from signals.errors import FixInput, InvariantBroken
-from signals.heads import Head, QuantilesHead, ScoreHead
 from signals.market.bars import Floats
+from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Inputs, Matrix, Rows
 from trainer.learners.parameters import FoundationConfig

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from signals.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
+from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
 from trainer.learners.networks.parameters import Scaling
 from trainer.learners.standardise import CLIP, moments, quartiles

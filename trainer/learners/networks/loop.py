@@ -26,8 +26,8 @@ import torch
 
 from signals.errors import FixInput, LearnerFailed
 from signals.files import write_atomic
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Inputs, Matrix, Rows
 from trainer.learners.networks.layers import Dropout, Outlet, Shape, Standardise, initialise, losses

@@ -14,8 +14,8 @@ import torch
 from pydantic import TypeAdapter
 
 from signals.errors import FixInput, InvariantBroken
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from trainer.learners.base import FitDevice, Inputs, Matrix, Rows
 from trainer.learners.networks.layers import Shape, by_feature, direction
 from trainer.learners.networks.loop import Body, Lesson, Network, Training

@@ -18,8 +18,8 @@ from onnx import helper
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from signals.errors import FixInput
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.parameters import RandomForestConfig
 from trainer.learners.standardise import moments

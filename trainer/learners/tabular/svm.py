@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from signals.errors import FixInput
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import SvmConfig

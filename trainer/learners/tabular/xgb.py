@@ -14,8 +14,8 @@ import numpy as np
 import xgboost
 
 from signals.errors import FixInput, LearnerFailed
-from signals.heads import Head
 from signals.market.bars import Floats
+from signals.models.heads import Head
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart

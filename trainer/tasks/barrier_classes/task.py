@@ -15,12 +15,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from signals.heads import ClassesHead
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.minutes.decisions import DecisionBars
-from signals.outlook import LIMITS, MEANS
+from signals.models.heads import ClassesHead
 from signals.scoring.evidence import Mean
+from signals.serving.outlook import LIMITS, MEANS
 from signals.sleeves.bars import clock_alone
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.labels.panel import Labels

@@ -15,9 +15,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from signals.heads import ClassesHead, Head
 from signals.market.actions import Action
 from signals.market.bars import Bars
+from signals.models.heads import ClassesHead, Head
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels

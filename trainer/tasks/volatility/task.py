@@ -15,10 +15,10 @@ import numpy as np
 
 from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
-from signals.heads import Head, QuantilesHead, ScoreHead
-from signals.inference import FEATURES, SCORE, GraphMember
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
+from signals.models.heads import Head, QuantilesHead, ScoreHead
+from signals.models.inference import FEATURES, SCORE, GraphMember
 from trainer.labels.panel import Labels
 from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner

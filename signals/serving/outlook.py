@@ -43,10 +43,10 @@ from signals.bundle.manifest import FEATURES
 from signals.bundle.verification import Infer
 from signals.errors import FixInput, InvariantBroken, ScoresInvalid
 from signals.features.price import SESSIONS_PER_YEAR
-from signals.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead, VectorHead
-from signals.inference import infer
 from signals.market.bars import Bars, Floats
 from signals.minutes.bars import MinuteBars
+from signals.models.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead, VectorHead
+from signals.models.inference import infer
 from signals.scoring.ic import MIN_NAMES, shrunk_ic
 from signals.scoring.ranking import inverse_normal
 from signals.scoring.scoring import check_names, newest_features, outputs

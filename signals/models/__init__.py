@@ -1,0 +1,1 @@
+"""Models on both hosts: what their outputs mean (heads), and how they are computed (onnxruntime)."""
