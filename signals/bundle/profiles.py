@@ -64,6 +64,7 @@ PROFILE_OF_VIEW: Final = {
     "table": ProfileName.TABLE_1,
     "windows": ProfileName.SEQUENCE_1,
     "several_windows": ProfileName.SEQUENCE_1,
+    "session_bars": ProfileName.SEQUENCE_1,
     "image": ProfileName.IMAGE_1,
 }
 

@@ -7,10 +7,12 @@ from signals.plugins import PluginTable
 from signals.sleeves.bars import BARS, BarsSleeve, shaped_as
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
+from signals.sleeves.intraday import INTRADAY_SEQ, INTRADAY_XS
 from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.sleeves.risk import RISK
 
-SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, BARS)})
+_BUILT_IN = (EQUITIES_XS, RISK, OPTIONS_VOL, INTRADAY_XS, INTRADAY_SEQ, BARS)
+SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in _BUILT_IN})
 
 
 def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:

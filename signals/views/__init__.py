@@ -12,11 +12,11 @@ from pydantic import Field
 
 from signals.views.image import ImageView
 from signals.views.table import TableView
-from signals.views.windows import SeveralWindowsView, WindowsView
+from signals.views.windows import SessionBarsView, SeveralWindowsView, WindowsView
 
-View = Annotated[TableView | WindowsView | SeveralWindowsView | ImageView, Field(discriminator="kind")]
+View = Annotated[TableView | WindowsView | SeveralWindowsView | SessionBarsView | ImageView, Field(discriminator="kind")]
 """Any view; as a field of a document, `kind` says which."""
 
-VIEWS = {view.kind: view for view in (TableView, WindowsView, SeveralWindowsView, ImageView)}
+VIEWS = {view.kind: view for view in (TableView, WindowsView, SeveralWindowsView, SessionBarsView, ImageView)}
 
-__all__ = ["VIEWS", "ImageView", "SeveralWindowsView", "TableView", "View", "WindowsView"]
+__all__ = ["VIEWS", "ImageView", "SessionBarsView", "SeveralWindowsView", "TableView", "View", "WindowsView"]

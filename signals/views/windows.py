@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from signals.errors import InvariantBroken
 from signals.features.panel import FeaturePanel
 from signals.views.gathering import MAX_STEPS, STRICT, Rows, Steps, require_inside, rows_ago
 
@@ -83,6 +84,39 @@ class SeveralWindowsView:
         """
         ago = [step * every for length, every in zip(self.lengths, self.every, strict=True) for step in range(length - 1, -1, -1)]
         return _gather(panel, t, column, ago)
+
+
+@dataclass(frozen=True, config=STRICT)
+class SessionBarsView:
+    """Windows of bars of the day: each session's features are its `bars` bars, the oldest first; shape (length x bars, F / bars)."""
+
+    length: Steps
+    bars: Steps
+    kind: Literal["session_bars"] = "session_bars"
+
+    @model_validator(mode="after")
+    def _is_short(self) -> SessionBarsView:
+        if self.length * self.bars > MAX_STEPS:
+            raise ValueError(f"the window is longer than {MAX_STEPS} bars")
+        return self
+
+    @property
+    def sessions(self) -> int:
+        """Sessions of features that one sample reads, its own included."""
+        return self.length
+
+    def shape(self, features: int) -> tuple[int, ...]:
+        """Shape of one sample of `features` features; raise `InvariantBroken` where they are not so many bars."""
+        if not features or features % self.bars:
+            raise InvariantBroken(f"{features} features are not {self.bars} bars")
+        return (self.length * self.bars, features // self.bars)
+
+    def rows(self, panel: FeaturePanel, t: Rows, column: Rows) -> NDArray[np.float32]:
+        """Samples of the symbols `column` whose windows end at the sessions `t`; float32 (n, length x bars, F / bars).
+
+        NaN before the panel begins, and where the name could not be scored.
+        """
+        return _gather(panel, t, column, range(self.length - 1, -1, -1)).reshape(len(t), *self.shape(len(panel.names)))
 
 
 def _gather(panel: FeaturePanel, t: Rows, column: Rows, ago: range | list[int]) -> NDArray[np.float32]:

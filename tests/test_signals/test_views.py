@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from signals.errors import InvariantBroken
 from signals.features.panel import FeaturePanel
-from signals.views import VIEWS, ImageView, SeveralWindowsView, TableView, View, WindowsView
+from signals.views import VIEWS, ImageView, SessionBarsView, SeveralWindowsView, TableView, View, WindowsView
 
-ALL = (TableView(), WindowsView(4), SeveralWindowsView((3, 2), (1, 5)), ImageView(2, 3, 4))
+ALL = (TableView(), WindowsView(4), SeveralWindowsView((3, 2), (1, 5)), SessionBarsView(2, 3), ImageView(2, 3, 4))
 
 
 def panel(sessions: int = 12, symbols: int = 3, features: int = 6) -> FeaturePanel:
@@ -50,6 +50,13 @@ def test_windows_of_several_timeframes_follow_one_another_and_each_ends_at_the_s
     rows = view.rows(panel(), at(7), at(1))
     assert rows[0, :, 0].tolist() == [510, 610, 710, 210, 710]
     assert [rows[0, part, 0].tolist() for part in view.parts] == [[510, 610, 710], [210, 710]]
+
+
+def test_bars_of_the_day_are_what_a_session_s_features_are_one_after_another():
+    rows = SessionBarsView(2, 3).rows(panel(), at(7), at(2))
+    assert rows[0].tolist() == [[620, 621], [622, 623], [624, 625], [720, 721], [722, 723], [724, 725]]
+    with pytest.raises(InvariantBroken, match="6 features are not 4 bars"):
+        SessionBarsView(2, 4).shape(6)
 
 
 def test_an_image_has_a_column_a_session_and_its_features_from_the_top_down():
@@ -143,6 +150,7 @@ def test_a_view_comes_back_from_its_document(view):
         '{"kind": "windows", "length": "60"}',
         '{"kind": "windows", "length": 60, "more": 1}',
         '{"kind": "several_windows", "lengths": [3, 2], "every": [1]}',
+        '{"kind": "session_bars", "length": 64, "bars": 78}',
         '{"kind": "several_windows", "lengths": [3, 4000], "every": [1, 5]}',
         '{"kind": "image", "channels": 1, "height": 0, "width": 5}',
         '{"kind": "image", "channels": 1, "height": 513, "width": 5}',

@@ -26,7 +26,7 @@ from signals.models.inference import infer
 from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
 from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES, specs
-from signals.sleeves.bars import MINUTE_BARS
+from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
@@ -106,7 +106,7 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
 
 def slots(store: ObjectStore) -> dict[str, Contents]:
     """The newest bundles that devices take: of each daily sleeve by its name, and of its shadow; they name their slots alike."""
-    daily = [name for name, sleeve in SLEEVES.items() if MINUTE_BARS not in sleeve.inputs]
+    daily = [name for name, sleeve in SLEEVES.items() if not isinstance(sleeve, BarsSleeve)]
     traded = {name: _newest(store, (name,), TRADED, former=name == RISK.name) for name in daily}
     shadows = {f"{name}-{Role.SHADOW}": _newest(store, (name,), (Role.SHADOW,)) for name in daily}
     if not any(contents for name, contents in traded.items() if name != RISK.name):

@@ -10,7 +10,9 @@ import numpy as np
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest
+from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
+from trainer.samples.session_figures import session_figures
 
 CHAINS = "option_chains"
 
@@ -21,6 +23,8 @@ def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manife
     What is computed of a whole history, as the forecasts that implied variances are compared with, is computed of the dataset's own
     from its first session on, whatever part of it is asked for: training and scoring see the same numbers.
     """
+    if sleeve.beside and MINUTE_BARS in sleeve.inputs:
+        return replace(bars, beside=session_figures(sleeve.beside, bars, data))
     if CHAINS not in sleeve.inputs:
         return bars
     from trainer.options.research.observations import observed  # it fits surfaces, which no other sleeve needs

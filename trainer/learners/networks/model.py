@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class NetworkLearner:
         lesson, training = Lesson(features, target, weight, sessions), self.training
         network = training.network(lesson, self.checkpoints)
         state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-        sensitivity = _sensitivity(network, lesson, training.head)
+        sensitivity = _sensitivity(network, lesson, training.head, len(names))
         return NetworkModel(training.family, training.body, training.config, training.head, names, shape, state, sensitivity)
 
 
@@ -137,9 +138,9 @@ def read_network(text: str, names: tuple[str, ...], body: Body, config: type[Net
 
 
 def _check_shape(shape: Shape, names: tuple[str, ...]) -> None:
-    """Raise `InvariantBroken` unless samples of this shape have a feature per name."""
+    """Raise `InvariantBroken` unless samples of this shape have a feature per name; one of bars of the day has one per bar and channel."""
     features = shape[0] * shape[1] if len(shape) == 3 else shape[-1] if shape else 0
-    if features != len(names):
+    if not features or len(names) % features or prod(shape) % len(names):
         raise InvariantBroken(f"samples of shape {shape} do not have the {len(names)} features that are named")
 
 
@@ -148,7 +149,7 @@ def _tensor(samples: Matrix) -> torch.Tensor:
     return torch.from_numpy(samples.copy())
 
 
-def _sensitivity(network: Network, lesson: Lesson, head: Head) -> tuple[float, ...]:
+def _sensitivity(network: Network, lesson: Lesson, head: Head, features: int) -> tuple[float, ...]:
     """Mean |z x d score / d z| of each feature over the training rows, normalised to sum to 1.
 
     The slope alone would be large for a feature that a few rows stretch: there most of z is next to 0 and says nothing.
@@ -157,8 +158,8 @@ def _sensitivity(network: Network, lesson: Lesson, head: Head) -> tuple[float, .
     for samples in lesson.parts(np.arange(len(lesson.target)), SENSITIVITY_ROWS):
         z = network.standardise(_tensor(samples)).detach().requires_grad_(True)
         (network.outlet(network.body(z)) @ direction(head)).sum().backward()
-        slope = slope + np.abs(by_feature((z.grad * z).detach().numpy()).astype(np.float64)).sum(axis=0)
-        flat = by_feature(samples)
+        slope = slope + np.abs(by_feature((z.grad * z).detach().numpy()).reshape(-1, features).astype(np.float64)).sum(axis=0)
+        flat = by_feature(samples).reshape(-1, features)
         highest, lowest = np.fmax(highest, np.fmax.reduce(flat)), np.fmin(lowest, np.fmin.reduce(flat))
     slope *= highest > lowest  # the slope along a constant means nothing
     total = float(slope.sum())

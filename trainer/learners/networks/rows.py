@@ -17,7 +17,7 @@ from trainer.learners.row import LearnerRow, Making, Space
 if TYPE_CHECKING:
     from trainer.learners.networks.loop import Body
 
-TABLE, WINDOWS, IMAGE = frozenset({"table"}), frozenset({"windows", "several_windows"}), frozenset({"image"})
+TABLE, WINDOWS, IMAGE = frozenset({"table"}), frozenset({"windows", "several_windows", "session_bars"}), frozenset({"image"})
 HEADS = frozenset({"score", "classes", "quantiles", "mean_scale", "student_t"})
 DEVICES = (FitDevice.CPU, FitDevice.CUDA)
 RATES: Space = {"learning_rate": (3e-4, 1e-3, 3e-3), "dropout": (0.0, 0.2, 0.4), "epochs": (3, 6, 12)}
