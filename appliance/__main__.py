@@ -1,7 +1,5 @@
 """Entry point of the `appliance` command; `appliance.commands.command_line` assembles it."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

@@ -1,7 +1,5 @@
 """The device's configuration, read from one file, config.yml; unknown keys are errors."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The dependencies that a job receives: ledger, broker, clock, stores, notifier and configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property

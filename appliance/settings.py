@@ -4,8 +4,6 @@ Limits, venue, roles, portfolio, execution and whatever else can change an order
 hash every order row carries; secrets come from the credentials folder alone. A variable that names one is refused.
 """
 
-from __future__ import annotations
-
 import logging
 from contextvars import ContextVar
 from pathlib import Path

@@ -22,8 +22,6 @@ Invariants
 3. A session on which everything was filled in full has no part for refused orders and none for skips.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal

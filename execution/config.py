@@ -1,7 +1,5 @@
 """The configuration of planning, pre-trade checks and sending (`configs/execution.yml`)."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Self
 

@@ -1,7 +1,5 @@
 """Fills as the broker reports them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal

@@ -4,8 +4,6 @@ Holdings of these names are not reported, their value is no equity, and share ch
 nothing. Cash that they bring (a dividend) is the account's. An order for one of them is never sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime

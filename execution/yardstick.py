@@ -14,8 +14,6 @@ the open of t + 1 enters no cohort that begins there, and its weight stays as it
 neutrality, no borrow: it compares a model with its own past, it is no backtest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

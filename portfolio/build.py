@@ -4,8 +4,6 @@ Entry point: `build`. `portfolio.policy.target` holds the order of operations, `
 invariants and checks them on every value it makes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

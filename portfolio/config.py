@@ -1,7 +1,5 @@
 """Configuration of the portfolio policy, with units."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Self
 

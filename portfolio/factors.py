@@ -12,8 +12,6 @@ and ranks are those of the session before: nothing of the leg explains itself. A
 leaves everything but the market to e. Returns beyond +-50 % count as +-50 % for the factors, and in full for the name.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

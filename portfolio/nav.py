@@ -16,8 +16,6 @@ caller, so that prices of trading have one home. It is held at the caller's refe
 of one size.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

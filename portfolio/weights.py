@@ -1,7 +1,5 @@
 """Target weights of one session, with the policy decisions that produced them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import date
 

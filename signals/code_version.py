@@ -1,7 +1,5 @@
 """The code version recorded in artefacts: the package version and a hash over the source files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version

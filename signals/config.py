@@ -4,8 +4,6 @@ Each configured module declares its own small `Config` next to its code; a compo
 passes the value on.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass

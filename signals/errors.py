@@ -35,8 +35,6 @@ TrademlError
  '-- InvariantBroken   exit 70  a fault of this program: the value being built would be a lie
 """
 
-from __future__ import annotations
-
 
 class TrademlError(Exception):
     """One fault told in one breath: what is wrong, where, and what to do about it.

@@ -1,7 +1,5 @@
 """Atomic file writes (whole or absent after a crash) and hashes of files."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

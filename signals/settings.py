@@ -4,8 +4,6 @@ A variable that names nothing is refused, so that a misspelt one does not silent
 This is the one module that reads the environment outside the programs' own; pydantic-settings does it.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args

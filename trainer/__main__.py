@@ -1,7 +1,5 @@
 """`trainer`: the commands of the training host. This file only wires them."""
 
-from __future__ import annotations
-
 import logging
 import os
 from functools import cache, partial

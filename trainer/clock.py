@@ -1,7 +1,5 @@
 """The training host's only access to the system clock."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
 

@@ -5,8 +5,6 @@ it. A flag beats a `TRADEML_` variable, a variable beats the file. `trainer.yml`
 the file before, is read for one version more.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from datetime import datetime

@@ -10,8 +10,6 @@ Invariants
 3. The address is a secret. It comes from the credentials folder and is neither logged nor shown.
 """
 
-from __future__ import annotations
-
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path

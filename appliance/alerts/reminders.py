@@ -1,7 +1,5 @@
 """Reminder rules: an unacknowledged halt every hour, an undelivered alert until it is delivered."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from appliance.controls.latch import LatchRecord

@@ -7,8 +7,6 @@ Invariants
 3. Whenever it is cut off, the ledger's name holds the old ledger, or nothing, or the whole backup; it can be run again.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Backup storage: a folder or a bucket with put, get, list and delete."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Protocol
 

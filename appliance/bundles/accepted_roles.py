@@ -1,7 +1,5 @@
 """The bundle roles (champion, evaluation, shadow) that this device accepts, by configuration and venue."""
 
-from __future__ import annotations
-
 from appliance.config import ApplianceConfig, Venue
 from signals.bundle import Role
 from signals.bundle.layout import TRADED

@@ -3,8 +3,6 @@
 The bundle in force is verified all the same: sizing, age and role come from it, and only scores that name it count.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import date

@@ -5,8 +5,6 @@ the high-water first, then the bundles, the pointer last, and only then the old 
 it is asked for again.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

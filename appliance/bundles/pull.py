@@ -6,8 +6,6 @@ What was transferred and verified when a pull breaks off stays in the scratch fo
 next pull goes on from there; whatever else is in it is deleted.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass

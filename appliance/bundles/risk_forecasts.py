@@ -4,8 +4,6 @@ The first one scales the book's risk; the others are recorded and reported. They
 one file, named with its SHA-256 by the row of the score job.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from statistics import median

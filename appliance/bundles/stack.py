@@ -3,8 +3,6 @@
 `state/bundles/stack/weights.json` is the file as it was delivered; the high-water next to it is kept as a bundle's is.
 """
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 

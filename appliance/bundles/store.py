@@ -18,8 +18,6 @@ Invariants
 4. The bundle in force is verified again, from its own bytes, every time it is loaded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

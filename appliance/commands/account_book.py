@@ -4,8 +4,6 @@
 ledger that was lost.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path

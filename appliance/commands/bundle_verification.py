@@ -1,7 +1,5 @@
 """Verifies every bundle of this device now: signature, files, static checks and golden vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path

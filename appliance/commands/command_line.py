@@ -1,7 +1,5 @@
 """Registers every family of commands on one typer application; it contains no logic."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

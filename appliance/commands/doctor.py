@@ -1,7 +1,5 @@
 """The command `doctor`: checks everything that the device needs and prints how to fix each fault."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

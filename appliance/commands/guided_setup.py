@@ -1,7 +1,5 @@
 """The commands `setup` and `keys`: from a paper account's keys to an armed device, by questions or by flags."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

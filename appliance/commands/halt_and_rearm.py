@@ -1,7 +1,5 @@
 """The commands `halt`, `acknowledge`, `rearm` and `pause`: the kill switch, the only way to open the latch again, and a pause."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import date
 from pathlib import Path

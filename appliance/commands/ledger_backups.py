@@ -1,7 +1,5 @@
 """The commands `backup`, `backups` and `restore`: copies of the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta

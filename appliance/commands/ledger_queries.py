@@ -4,8 +4,6 @@ Every command reads the ledger read-only and without the lock: it disturbs nothi
 only can write, a file outside the state folder for the trainer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command `may-update`: whether a new release may be installed now."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import typer

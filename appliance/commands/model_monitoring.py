@@ -1,7 +1,5 @@
 """The commands `attribution`, `expectation` and `drift`: model monitoring as the reports measured it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date
 

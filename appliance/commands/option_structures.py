@@ -1,7 +1,5 @@
 """`appliance structures`: the trainer's candidate option structures of an evening, with their payoffs; none is traded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

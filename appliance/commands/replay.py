@@ -1,7 +1,5 @@
 """The command `replay`: runs a range of past sessions through the device's jobs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

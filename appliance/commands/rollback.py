@@ -1,7 +1,5 @@
 """The commands `rollback-bundle` and `rollback-data`, for a person who holds a grant signed by the root key."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Annotated

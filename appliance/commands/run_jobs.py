@@ -1,7 +1,5 @@
 """Commands that run jobs: each job by its name, `run-day`, `run-due`, and the daemon `run`."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

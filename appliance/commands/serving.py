@@ -1,7 +1,5 @@
 """The commands `serve` and `outlook`: the device's API and page, and what its bundle expects of rows in a file."""
 
-from __future__ import annotations
-
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path

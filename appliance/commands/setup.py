@@ -1,7 +1,5 @@
 """The commands `init` and `arm`: from an empty folder to a device that may send orders."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

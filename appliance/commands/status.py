@@ -1,7 +1,5 @@
 """The commands `status` and `timetable`: the device's health, and the times of its jobs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path

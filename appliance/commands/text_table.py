@@ -1,7 +1,5 @@
 """Formats rows as a plain-text table: aligned columns, numbers right-aligned, no wrapping."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from signals.text.plain_text import clean

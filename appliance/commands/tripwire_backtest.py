@@ -1,7 +1,5 @@
 """The command `tripwire-backtest`: applies every configured limit to recorded history."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path

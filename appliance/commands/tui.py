@@ -1,7 +1,5 @@
 """The command `tui`: starts the screens in a process of their own, without the libraries that jobs need."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

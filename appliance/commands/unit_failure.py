@@ -1,7 +1,5 @@
 """The command `tell-unit`: notifies a person that a systemd unit of this device failed."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated
 

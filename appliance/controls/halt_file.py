@@ -4,8 +4,6 @@ Its name alone halts. Whatever it is (a folder, a link to nothing, what the serv
 words are a courtesy to the record.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

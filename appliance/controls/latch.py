@@ -14,8 +14,6 @@ Invariants
    by a person's command and by nothing else. A reboot changes nothing. A kill that arrives while it is opened wins.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace

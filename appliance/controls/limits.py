@@ -1,7 +1,5 @@
 """Configurable limits of the tripwires."""
 
-from __future__ import annotations
-
 from signals.config import Config
 
 

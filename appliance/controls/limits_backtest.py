@@ -9,8 +9,6 @@ number 0: data that are RED, books that differ) counts real faults: such a stop 
     false stops a year = false stops / max(1, sessions / 252)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -4,8 +4,6 @@ A sensor that this machine does not have is a declared state; one that it has an
 counts as tripped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

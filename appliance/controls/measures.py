@@ -1,7 +1,5 @@
 """Measures of the tripwires: each figure as a pure function of the day's values."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal

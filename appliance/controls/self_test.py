@@ -4,8 +4,6 @@ It runs the very function that the jobs run, on the device's own limits, and tou
 number, or so large that nothing is past it, switches a control off without a sound: here it is heard.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ over the fills of 20 sessions. The open is the arrival price: it is the first pr
 taken an order that left before it. The model's cost of a session is what its real NAV was charged. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal

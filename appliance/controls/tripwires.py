@@ -12,8 +12,6 @@ Invariants
 4. A check reads its figure and its limit and nothing else: no clock, no disk, no network.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

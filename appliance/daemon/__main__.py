@@ -1,7 +1,5 @@
 """`python -m appliance.daemon`: the device as one long-lived process; wired here only."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

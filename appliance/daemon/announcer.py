@@ -1,7 +1,5 @@
 """The daemon's alerts: logged at once, recorded in the ledger for an attendance to deliver, each at most once an hour."""
 
-from __future__ import annotations
-
 import structlog
 
 from appliance.daemon.ledger_view import LedgerView

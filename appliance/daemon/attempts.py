@@ -3,8 +3,6 @@
 In memory only: after a restart of the daemon every job may be tried at once, and the ledger says what has ended.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 Place = tuple[date, str]  # a session and a job

@@ -1,7 +1,5 @@
 """Schedules the attendance, a short process that cancels orders, records halts, delivers alerts and frees disk space."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 

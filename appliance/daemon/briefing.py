@@ -4,8 +4,6 @@ The libraries that read them are larger than the whole idle daemon: hence the ch
 to the ledger, so that a store that is down at boot does not keep the device from reconciling.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -4,8 +4,6 @@ A rehearsal at a served exchange has the exchange's time, which is right by defi
 own clock counts, and must be synchronised and agree with the broker's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

@@ -6,8 +6,6 @@ Invariants
 2. A clock behind the ledger's newest row starts no job, armed or not, until it has passed that row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 

@@ -4,8 +4,6 @@ Everything but the closing of the latch and the look is a command of `appliance`
 code as by hand, with the same refusals. Nothing here sends an order.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -19,8 +19,6 @@ Invariants
    else. No line, and nothing that answering it runs into, ends the listening.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import socket

@@ -8,8 +8,6 @@ Invariants
 3. A row is written once, in words, and a person is notified of it once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 

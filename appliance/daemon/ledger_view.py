@@ -6,8 +6,6 @@ Invariants
 2. A job that has ended is never ended again.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator

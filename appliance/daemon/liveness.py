@@ -4,8 +4,6 @@ The watchdog is fed from another thread than the one that looks, and only while 
 ledger that no longer answers, starves the watchdog, and the service manager starts the device again.
 """
 
-from __future__ import annotations
-
 from threading import Lock
 
 SILENT_SECONDS = 30.0

@@ -1,7 +1,5 @@
 """The daemon's log on standard output: one JSON object a line, which journald keeps as it is."""
 
-from __future__ import annotations
-
 import logging
 from typing import TextIO
 

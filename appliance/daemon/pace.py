@@ -1,7 +1,5 @@
 """Intervals of the daemon's periodic work, slow for the card's sake, faster in a rehearsal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

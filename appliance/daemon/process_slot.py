@@ -1,7 +1,5 @@
 """The one process at work: polled by the supervisor's look, halted by a person's request from another thread."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 is written every minute, and readers find it where they always do.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -13,8 +13,6 @@ Invariants
 3. No error in a look ends the daemon: it is reported, and the next look starts again.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The service manager's protocol: one datagram to the socket it names, nothing without one."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 

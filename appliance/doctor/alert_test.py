@@ -1,7 +1,5 @@
 """Sends a test message to every alert address and reports which of them accept it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The table of health checks, ordered by dependency: later checks need the earlier ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from appliance.doctor import host_checks, state_checks

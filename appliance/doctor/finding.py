@@ -1,7 +1,5 @@
 """The result of one health check: ok, warning or error, with the fix."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum

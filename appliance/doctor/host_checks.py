@@ -1,7 +1,5 @@
 """Health checks of the host and its surroundings: settings, disk, credentials, clock, network and calendar."""
 
-from __future__ import annotations
-
 import shutil
 import stat
 from collections.abc import Iterator

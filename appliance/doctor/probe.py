@@ -1,7 +1,5 @@
 """Read access to one device for the health checks; each resource is opened on first use."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Health checks of the device's state: bundle, data, ledger, latch, backups and daemon."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path

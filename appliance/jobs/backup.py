@@ -1,7 +1,5 @@
 """Job after the close: copies the ledger to another place, verifies the copy, and deletes old copies."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.backup.copies import listed, retire, shorter, take

@@ -1,7 +1,5 @@
 """Job after an auction or a step: records fills, follows up unfilled orders, and sends those that waited."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date

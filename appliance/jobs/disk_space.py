@@ -9,8 +9,6 @@ The ledger, the latch, reports and backups are never touched, and neither is the
 again, but not in time to trade.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.context import Deps

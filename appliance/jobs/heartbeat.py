@@ -1,7 +1,5 @@
 """Job after the report: pings the external watcher with success or failure of the day's invariants."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.context import Deps

@@ -1,7 +1,5 @@
 """Preconditions that several jobs share: a real session, a closed asof, and a stored record of the data decided on."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.context import Deps

@@ -10,8 +10,6 @@
 | `alerts.jsonl`, a copy of rows of the ledger | the last `LINES_KEPT` lines once it is longer than twice that |
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

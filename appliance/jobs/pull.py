@@ -1,7 +1,5 @@
 """Evening job of asof: updates the market store and the bundles from the published stores."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """Morning and closing job of D: the ledger and the broker agree to the last share and cent, or the device halts."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.context import Deps

@@ -1,7 +1,5 @@
 """The table of all jobs by name: the function of each, and the jobs that must have ended before it."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from appliance.jobs.backup import backup

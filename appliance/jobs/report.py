@@ -1,7 +1,5 @@
 """Job after the close: values the session, on paper and with real-world costs, and writes the report."""
 
-from __future__ import annotations
-
 import json
 from datetime import date
 

@@ -10,8 +10,6 @@ Invariants
 5. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date

@@ -1,7 +1,5 @@
 """Evening job of asof: scores every eligible name with the bundle of each sleeve, or fetches delivered scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -202,9 +200,6 @@ class ScoredEvening:
 
     Attributes
     ----------
-    scores : Scores
-    drift : Drift
-    continuity : Continuity
     delivery : Delivery or None
         The document that delivered scores came in.
     features : FeatureFile or None

@@ -9,8 +9,6 @@ ex-date, credited to longs and debited to shorts by what was held before that op
 what it was; a backtest over the same sessions equals the restated one to the cent.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The recorded scores of every traded sleeve, with the bundle that sizes each, as the blend that a plan is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

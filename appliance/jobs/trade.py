@@ -1,7 +1,5 @@
 """Sends the plan's orders for an auction or for one step of the session, each exactly once."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.context import Deps

@@ -1,7 +1,5 @@
 """The ledger's account activities from the broker, each recorded once by its id."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date, datetime
 

@@ -1,7 +1,5 @@
 """The ledger's alerts: what was sent to a person, and whether a channel delivered it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

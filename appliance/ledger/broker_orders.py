@@ -1,7 +1,5 @@
 """The ledger's copy of broker orders: the latest report of each order, ours and foreign."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from appliance.ledger.database import Ledger

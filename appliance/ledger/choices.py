@@ -1,7 +1,5 @@
 """A person's decisions about positions that predate the device: adopted into its book, closed by it, or kept out of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from datetime import datetime

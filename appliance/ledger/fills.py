@@ -1,7 +1,5 @@
 """The ledger's fills, keyed by the broker's activity id so that replaying them changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The ledger's halts and lasting reductions: cause, measured figure, and who ended each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The ledger's job runs: which job ran for which session, and its one outcome."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """The ledger's net asset value at each close: paper, and with real-world costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The ledger's frozen plans: the orders of one session, written once together with their intents."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

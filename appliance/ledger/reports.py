@@ -1,7 +1,5 @@
 """The ledger's index of reports: path and hash of each session's report."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 

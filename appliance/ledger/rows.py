@@ -8,8 +8,6 @@ as a field of a dataclass it has no column and keeps its default.
 A column that holds anything else was not written by this program: `LedgerUnusable`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass

@@ -1,7 +1,5 @@
 """The ledger's scores: each sleeve's score per symbol, as the scoring job produced it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

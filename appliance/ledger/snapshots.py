@@ -1,7 +1,5 @@
 """The ledger's account snapshots: cash and positions as agreed with the broker, one per session and phase."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime

@@ -10,8 +10,6 @@ An order that turns up at the broker for an intent that never left, by our recor
 book is the truth, and the halt that goes with it notifies a person.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from execution.orders import OrderStatus

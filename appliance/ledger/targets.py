@@ -1,7 +1,5 @@
 """The ledger's target weights: what the book should hold at the open of a session."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The ledger's tripwire evaluations: every check of the day with its value, tripped or not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 

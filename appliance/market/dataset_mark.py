@@ -4,8 +4,6 @@ It is stored in `state/bundles/dataset.json` and not in the market store, which 
 dataset of another name never takes its place, except by a grant that the offline root signed.
 """
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 

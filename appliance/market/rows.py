@@ -1,7 +1,5 @@
 """Encodes audits and corporate actions as rows of the market store, without loading arrays."""
 
-from __future__ import annotations
-
 import json
 from datetime import date
 from decimal import Decimal

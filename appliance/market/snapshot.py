@@ -10,8 +10,6 @@ Invariants
 3. The same sessions give the same document, to the byte.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ A session's wanted shares are its targets, exact, at the equity and the referenc
 plan it is what was wanted last: the targets of that session where the plan job came so far, else the newest before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -6,8 +6,6 @@ with what was promised for it, so that the test goes on over re-trainings of one
 or training configuration begins a new life.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The earlier scores used other inputs than a backtest would see today; a person h
 history still moves. Entry point: `compare`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The report's monitoring step: drift, attribution, and expected against realised results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -7,8 +7,6 @@ Invariants
 3. At most one attempt of a planned order is alive; a new one follows an attempt that has ended at the broker.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from decimal import Decimal
 

@@ -4,8 +4,6 @@ Restored from the broker: holdings, cash, orders, fills, other activities. Lost,
 plans, scores, targets, who asked for what. The orders are therefore on record as not ours, for a person to look at.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.ledger import snapshots

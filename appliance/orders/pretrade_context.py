@@ -1,7 +1,5 @@
 """The inputs of pre-trade checks: the broker's current reports and the plan's frozen prices."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 

@@ -10,8 +10,6 @@ Invariants
 5. An order of this device's own family that its ledger does not know is another device's, or the ledger is not whole.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

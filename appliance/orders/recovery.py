@@ -8,8 +8,6 @@ Invariants
 4. What a cancelled step left unfilled and no attempt asked for has a denied row of its own once its window has closed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from appliance.ledger import intents

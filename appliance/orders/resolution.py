@@ -8,8 +8,6 @@ Invariants
 4. Nothing in this module sends an order.
 """
 
-from __future__ import annotations
-
 from appliance.ledger import intents
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.states import IntentState

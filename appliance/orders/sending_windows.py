@@ -1,7 +1,5 @@
 """Time windows in which an order may be posted, by its time in force. Pure."""
 
-from __future__ import annotations
-
 from datetime import datetime, time, timedelta
 
 from execution.orders import TimeInForce

@@ -10,8 +10,6 @@ Invariants
    counts as working, so that nothing can follow it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from appliance.ledger import broker_orders, intents

@@ -1,7 +1,5 @@
 """Follows up unfilled orders: expired auction orders as day orders, cancelled step orders as new attempts."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.ledger import intents

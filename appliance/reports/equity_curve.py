@@ -1,7 +1,5 @@
 """The equity curve as SVG: paper and real NAV with drawdown, byte-identical for the same figures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from appliance.ledger.nav import NavRow

@@ -1,7 +1,5 @@
 """Fan charts as SVG: realised figures inside the ranges that the bundle predicted, in four panels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

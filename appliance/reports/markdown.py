@@ -1,7 +1,5 @@
 """The session report as Markdown: outcome first, then reasons, then every figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 

@@ -3,8 +3,6 @@
 Money and quantities are Decimals, exactly as recorded. `report_<D>.json` is this document.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """Line charts as SVG: axes with round ticks, lines, bands and a legend; the same bytes for the same figures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Creates a new device: settings, trusted root key and an empty ledger in an empty folder."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import date

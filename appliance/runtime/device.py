@@ -1,7 +1,5 @@
 """The composition root: opens a state folder as a device and runs its jobs with fresh dependencies."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -15,8 +15,6 @@ Invariants
 5. SIGTERM and SIGUSR1 kill; SIGINT only interrupts, which is what a reboot sends: an armed device stays armed.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

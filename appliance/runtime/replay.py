@@ -9,8 +9,6 @@ Invariants
 4. It asks nothing of the machine it runs on: the same range gives the same reports, to the byte.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """Runs jobs in this process: everything that is due now (`run-due`), or one whole session (`run-day`)."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.jobs.runner import honour_halt_request

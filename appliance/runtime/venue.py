@@ -1,7 +1,5 @@
 """Opens the configured venue: embedded exchange, served exchange or Alpaca paper, with broker, data and clock."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

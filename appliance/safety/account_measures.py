@@ -1,7 +1,5 @@
 """Measures the account and the machine for the tripwires."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Evaluates the tripwires of a stage, records every evaluation, and carries out the most severe action."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 

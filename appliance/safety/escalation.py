@@ -3,8 +3,6 @@
 Acknowledging says that a person knows; it opens nothing. Both are in the halt's own record.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from appliance.alerts.reminders import ACKNOWLEDGED, LOST_FOR, is_acknowledged, is_reminder_due, key_of

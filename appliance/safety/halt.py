@@ -4,8 +4,6 @@ The latch first, durably; then working orders are cancelled; then the outcome is
 whatever that was: no answer of the broker, no clock and no ledger can keep a halt from the page.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import date, datetime, timedelta

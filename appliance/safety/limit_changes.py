@@ -4,8 +4,6 @@ The direction comes from the table: a row that trips below its limit is loosened
 one. What the table does not name is listed here with its direction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

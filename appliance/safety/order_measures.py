@@ -1,7 +1,5 @@
 """Measures the orders sent in a session against the frozen plan."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -3,8 +3,6 @@
 A model that is only retrained is no new one: the ramp counts by lineage (`BundleManifest.lineage`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 

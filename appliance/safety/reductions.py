@@ -4,8 +4,6 @@ It is a row of the ledger's halts with the action `reduce`: written when the row
 and in force until `appliance rearm` names it or opens the latch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date
 from typing import Final

@@ -1,7 +1,5 @@
 """Detects an absence longer than the forecasts' horizon, after which a person decides before trading resumes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 

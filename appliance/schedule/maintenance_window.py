@@ -8,8 +8,6 @@ Invariants
 2. A job that has ended closes its window at its hour; one that has not keeps it open until its deadline.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 

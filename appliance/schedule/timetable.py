@@ -3,8 +3,6 @@
 Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the table for any other way to enter).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Operations of the device's API: the same views as the commands and the screens, read from the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial

@@ -1,7 +1,5 @@
 """The bundle in force of a device, for scores of posted rows."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The first steps of `appliance setup`: the keys, the account behind them, whether it is ours alone, and the other secrets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -7,8 +7,6 @@ Invariants
 3. Nothing is done while the broker answers with the account that the ledger knows.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from appliance.backup.restore import set_aside

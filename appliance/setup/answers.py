@@ -4,8 +4,6 @@ Every answer is kept in the state folder as soon as it is given, so that the wiz
 among them.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Arming a device: the rehearsal up to the frozen plan, the plan for a person, the typed word, the open latch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 

@@ -6,8 +6,6 @@ Invariants
 2. A flattening plan holds closing orders only, one a name, of exactly what is held.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The kind of machine, as far as its clock goes: macOS, WSL, a container, or one whose own kernel answers for the time."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 

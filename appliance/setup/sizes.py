@@ -6,8 +6,6 @@ express what whole shares cannot, and a fraction can neither be sold short nor e
 The cap of a small book of n names is max(name_cap, 1.5 / n): with fewer than 34 names the ordinary one would leave cash.
 """
 
-from __future__ import annotations
-
 from decimal import Decimal
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The verdict on a device's health: facts in, status and reasons out. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -3,8 +3,6 @@
 Everything is read, nothing believed: the key set is verified where it is used, here only its dates are shown.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime

@@ -4,8 +4,6 @@ Entry points: `vitals` (ledger, latch and daemon), `metrics` (pure: the facts as
 Reading disturbs nothing and loads none of the jobs' libraries: the idle daemon does it every minute.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

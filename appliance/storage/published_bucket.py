@@ -1,7 +1,5 @@
 """Published data and bundles in an object store (S3), read with a read-only key."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -5,8 +5,6 @@ state folder: a store that is down stops no order and no report, no other proces
 write to the store moves the calendar in between.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property

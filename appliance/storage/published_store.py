@@ -1,7 +1,5 @@
 """The read interface to published data and bundles, and its implementation for a folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath

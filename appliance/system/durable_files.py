@@ -1,7 +1,5 @@
 """Durable file writes: a file is whole or absent after a power cut, and a write returns only once it is on disk."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

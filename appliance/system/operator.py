@@ -1,7 +1,5 @@
 """The person at the terminal: login name, and typed confirmation of dangerous commands."""
 
-from __future__ import annotations
-
 import os
 import pwd
 

@@ -1,7 +1,5 @@
 """The state folder: the path of every file of a device, and the lock that permits only one writer."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

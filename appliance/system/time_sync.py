@@ -6,8 +6,6 @@ Invariants
 2. Unknown counts as wrong: a clock that nobody reports as synchronised is not.
 """
 
-from __future__ import annotations
-
 import ctypes
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """HTTP transports: time-outs on every call, no automatic retry, or an in-process exchange."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

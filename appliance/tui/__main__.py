@@ -1,7 +1,5 @@
 """Entry point of the screens as a process of their own (`python -m appliance.tui`)."""
 
-from __future__ import annotations
-
 import argparse
 import gc
 import os

@@ -7,8 +7,6 @@ Invariants
 3. Nothing here can send an order. Halting, re-arming and cancelling are requests to the daemon, typed in words.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """The banner at the top of every screen: overall state in one line, and a notice below it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

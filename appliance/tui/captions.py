@@ -1,7 +1,5 @@
 """Captions of the grids: a summary above the table, and details of the selected row below it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal

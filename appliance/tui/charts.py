@@ -1,7 +1,5 @@
 """The charts of the screens, built from the rows of views."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

@@ -3,8 +3,6 @@
 A tone never carries a meaning by itself: the words, signs and symbols of a cell say the same without colour.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

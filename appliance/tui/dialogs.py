@@ -1,7 +1,5 @@
 """Modal dialogs: the help page, and the typed confirmation of a dangerous request."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The pane of a screen with a grid: caption, charts, filter line, table and details."""
 
-from __future__ import annotations
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive

@@ -1,7 +1,5 @@
 """The bar of screen names at the top, and the bar of keys at the bottom."""
 
-from __future__ import annotations
-
 from textual.binding import Binding
 from textual.content import Content
 from textual.reactive import reactive

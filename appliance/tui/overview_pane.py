@@ -1,7 +1,5 @@
 """The overview screen: six panels drawn from one overview value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import zip_longest
 

@@ -1,7 +1,5 @@
 """The input line at the bottom for a filter or a symbol."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from textual.app import ComposeResult

@@ -1,7 +1,5 @@
 """Exports table rows as JSON or CSV, to the clipboard or to a file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Filters and sorts the rows of a grid. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Every grid here shows the rows of one command of `appliance`; `Screen.command` names it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

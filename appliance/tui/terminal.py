@@ -7,8 +7,6 @@ Invariants
    to write can no longer be written.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import signal

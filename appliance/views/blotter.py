@@ -1,7 +1,5 @@
 """The blotter: the orders of a session, their outcome and average fill price."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal

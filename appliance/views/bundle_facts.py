@@ -6,8 +6,6 @@ which takes the libraries of a job: the rows say by which key, and when that was
 does it now.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

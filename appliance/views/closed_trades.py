@@ -7,8 +7,6 @@ one trade and begins another. What was held before the first fill begins at the 
 session's agreed holding is not what the fills come to (a split), the agreed one is taken and the trade says so.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The event log from the ledger: alerts, halts, re-armings and job summaries, newest first."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 
 from appliance.ledger import Ledger, alerts, halts

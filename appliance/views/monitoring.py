@@ -1,7 +1,5 @@
 """Data quality, attribution, expected and realised results, and drift: as tables, read from job records."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs

@@ -1,7 +1,5 @@
 """The provenance of one order: signal, features, data snapshot and bundle, each link verified by its hash."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date
 

@@ -1,7 +1,5 @@
 """The overview of a device: mode, concerns, account, data, bundle and next job."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

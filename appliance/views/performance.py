@@ -9,8 +9,6 @@ mu is that book's annual return at gross 1 times the plan's target gross / 252, 
 look, not a test.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

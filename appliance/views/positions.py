@@ -1,7 +1,5 @@
 """Current positions as last agreed with the broker, with their targets."""
 
-from __future__ import annotations
-
 from datetime import date
 from decimal import Decimal
 

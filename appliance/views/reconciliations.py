@@ -1,7 +1,5 @@
 """The reconciliations with the broker: when each took place, and the differences."""
 
-from __future__ import annotations
-
 import json
 from datetime import date
 

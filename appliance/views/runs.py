@@ -1,7 +1,5 @@
 """The outcome of each job of a session, and a calendar of all job runs."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.ledger import Ledger, job_runs

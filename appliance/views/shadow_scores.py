@@ -1,7 +1,5 @@
 """The shadow bundle's recorded scores: a table for a person, a log for the trainer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The scores behind a session, best first, with current and target weights."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

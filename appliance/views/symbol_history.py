@@ -1,7 +1,5 @@
 """One symbol over time: its scores, what was held of it, its orders and fills, and the prices that were recorded."""
 
-from __future__ import annotations
-
 from datetime import date
 from decimal import Decimal
 

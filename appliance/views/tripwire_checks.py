@@ -1,7 +1,5 @@
 """The tripwire checks of a session: value, limit, share used, and last trip."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from appliance.controls.tripwires import TRIPWIRES

@@ -1,7 +1,5 @@
 """The common result of every ledger query: rows of plain cells, and the text for an empty table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date

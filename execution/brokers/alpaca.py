@@ -12,8 +12,6 @@ Invariants
    acknowledgement of our own id is `Unknown`.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

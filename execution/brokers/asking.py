@@ -1,7 +1,5 @@
 """Asks Alpaca's read-only interfaces through alpaca-py's clients until a whole answer comes."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from typing import Any

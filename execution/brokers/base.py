@@ -5,8 +5,6 @@ unanswered report is never an empty one. What must not be repeated (`submit`, `c
 answers with what is proven, or with `Unknown`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The JSON body of an order request."""
 
-from __future__ import annotations
-
 from decimal import ROUND_DOWN, Decimal
 
 from execution.orders import Intent

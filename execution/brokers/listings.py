@@ -1,7 +1,5 @@
 """Every asset that Alpaca lists or has listed, through alpaca-py's trading client: read only, paper host or this machine."""
 
-from __future__ import annotations
-
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass, AssetStatus
 from alpaca.trading.requests import GetAssetsRequest

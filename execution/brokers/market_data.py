@@ -14,8 +14,6 @@ Invariants
 4. Symbols are meant as they traded (`asof=-`): histories are joined by recorded symbol changes, never by the vendor.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

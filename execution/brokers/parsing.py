@@ -8,8 +8,6 @@ Invariants
 3. A missing or malformed field raises `BrokerUnreachable`: the report was not received, it is never guessed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A token bucket that keeps requests below a number per minute."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol

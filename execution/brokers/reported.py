@@ -1,7 +1,5 @@
 """Bars, corporate actions and assets as a vendor reported them; without its libraries, so that a reader need not load these."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import NamedTuple
 

@@ -9,8 +9,6 @@ special (D'Avolio 2002, "The market for borrowing stock", Journal of Financial E
 average, far above for some). Whether a name can be borrowed at all is the broker's flag, which pre-trade checks ask.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal

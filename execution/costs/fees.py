@@ -7,8 +7,6 @@ Both fall on sells only, short sales included, and each is rounded up to the cen
 notice, hence dated rows; a date before the first row pays the first row's rate.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date

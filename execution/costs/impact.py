@@ -7,8 +7,6 @@ sigma: daily volatility, fraction; Q: shares traded; V: shares that trade in a d
 USD over the average daily USD volume (ADV).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.market.bars import Floats

@@ -7,8 +7,6 @@ held before the open. Impact is half the name's spread (`execution.costs.spread`
 per order's fills; borrow goes by the name's own liquidity (`execution.costs.borrow`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -21,8 +21,6 @@ large names in 2019 the root of what is positive is 27 bps on average, by chance
 under `SURE` standard errors the name is given the spread that is assumed of names without a quote.
 """
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`paper-exchange serve`: an Alpaca-compatible paper exchange on loopback."""
 
-from __future__ import annotations
-
 import json
 import signal
 import socket

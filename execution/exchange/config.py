@@ -1,7 +1,5 @@
 """Configuration of the embedded exchange."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Entry styles of a plan: an auction, or steps through the session."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import Field

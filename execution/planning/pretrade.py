@@ -14,8 +14,6 @@ Invariants
 5. No order makes a position short unless shorts are allowed, by configuration, account and asset; never a fraction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal

@@ -4,8 +4,6 @@ All functions are pure. A symbol change renames, a split restates raw prices, a 
 not total-return adjusted, a delisting takes the name away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal

@@ -13,8 +13,6 @@ Invariants
    corporate action that only the broker knows, a ledger begun again) it begins again at what is held.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_DOWN, Decimal

@@ -3,8 +3,6 @@
 The device's order path and the backtest ask the same questions here; how an answer is journaled is the device's affair.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

@@ -19,8 +19,6 @@ Invariants
 3. Integer slices have the order's sign, sum to it exactly, and are each within one share of the trajectory's own.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -16,8 +16,6 @@ Invariants
 2. The shares of the sleeves with scores sum to at most 1; more than half of the weight missing is refused.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

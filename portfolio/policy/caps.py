@@ -1,7 +1,5 @@
 """Name caps: weight above a cap is moved to uncapped names of the same side, or stays cash."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.market.bars import Floats

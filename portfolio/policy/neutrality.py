@@ -8,8 +8,6 @@ Invariants of what `neutralise` returns
 3. Gross is at most 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Selects the names to hold and their side, before limits are applied."""
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np

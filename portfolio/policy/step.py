@@ -18,8 +18,6 @@ Invariants, checked by `check_step`
 4. A current book that equals the target is not traded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

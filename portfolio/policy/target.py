@@ -20,8 +20,6 @@ Invariants of a `TargetBook`, checked when it is made
 s multiplies the whole book and is at most 1, so it loosens none of them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

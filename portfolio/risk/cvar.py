@@ -5,8 +5,6 @@ extreme-value form fits a generalised Pareto tail above a threshold (McNeil, Fre
 management", section 5.2) for levels that history alone cannot show.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from statistics import NormalDist

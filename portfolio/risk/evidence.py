@@ -1,7 +1,5 @@
 """The share of the Kelly book that the evidence supports, as a function that screens can load."""
 
-from __future__ import annotations
-
 
 def evidence_share(t: float | None) -> float:
     """Share of a Kelly book that its evidence supports: max(0, 1 - 1/t^2), 0 where t is at most 1 or unknown.

@@ -6,8 +6,6 @@ the paper's listing; linking d itself gives other weights. Those N(N-1)/2 distan
 fraction, and come from one product of matrices: |a - b|^2 = |a|^2 + |b|^2 - 2ab.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

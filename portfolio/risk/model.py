@@ -4,8 +4,6 @@ Entry points: `estimate`, `with_volatility`. Everything comes from the trailing 
 volatility forecasts where a model gives them; nothing after `asof` is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date

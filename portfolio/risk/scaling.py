@@ -1,7 +1,5 @@
 """Scales a book down to the volatility target; applied last, never upwards."""
 
-from __future__ import annotations
-
 import math
 
 from signals.market.bars import Floats

@@ -1,7 +1,5 @@
 """The channels that lead away from the device: one for each line of the credential `alert-urls`."""
 
-from __future__ import annotations
-
 import socket
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Alerts: their text, their severity, and the kinds of addresses they go to; both hosts notify by these."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Alert channels on this machine: the log, an append-only file, and all configured channels in turn."""
 
-from __future__ import annotations
-
 import json
 import logging
 import socket

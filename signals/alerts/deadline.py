@@ -1,7 +1,5 @@
 """Sends a message within a time limit, whatever the other side does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Thread
 

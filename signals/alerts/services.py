@@ -4,8 +4,6 @@ The invariants of `signals/alerts/webhook.py` hold here too: it never raises, it
 and the address, which names the service (`slack://`, `mailtos://` ...), is neither logged nor shown.
 """
 
-from __future__ import annotations
-
 import logging
 from importlib.util import find_spec
 

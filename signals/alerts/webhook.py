@@ -8,8 +8,6 @@ Invariants
 3. The address is a secret. It comes from the credentials folder and is neither logged nor shown.
 """
 
-from __future__ import annotations
-
 import logging
 
 import httpx

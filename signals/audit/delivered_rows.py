@@ -3,8 +3,6 @@
 Both hosts curate from these: the trainer a vendor's files, the device its evening's bars.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

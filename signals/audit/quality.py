@@ -13,8 +13,6 @@ Invariants
 3. A name that stops appearing is missing for at most `expected_sessions` sessions, then forgotten.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

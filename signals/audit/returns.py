@@ -17,8 +17,6 @@ later, the same two returns are fixed apart: with R_j the product of the split r
     gap_a = (R_a close_a + sum_j R_j D_j) / close_b - 1,    its overnight form with open_a, or adj_close_a / adj_close_b
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

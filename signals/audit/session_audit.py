@@ -3,8 +3,6 @@
 Entry points: `audit_rows`, `bar_cells`, `fixed_returns`. The trainer and the device curate a session by them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -9,8 +9,6 @@ Invariants
 2. A check needs enough names to be no coincidence; below that it says nothing.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -3,8 +3,6 @@
 Nothing in such a file says how it is to be read, so there is nothing to unpickle and nothing to believe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Annotated, Any, Final, Literal

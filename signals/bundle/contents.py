@@ -4,8 +4,6 @@ Nothing is followed: the folder and every entry are opened without following lin
 opened descriptor, and sizes are capped before and while reading. A file that is swapped afterwards changes nothing.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Mapping

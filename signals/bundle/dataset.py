@@ -7,8 +7,6 @@ train on, and sessions that a device completes itself, are not.
 Entry points: `seal_dataset` on the trainer, `open_dataset` on a device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date
 

@@ -4,8 +4,6 @@ A bundle is accepted only by a machine whose own CPU computes the same outputs f
 plain arrays (`signals/bundle/arrays.py`); those of format 1 as JSON, NaN as null.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self

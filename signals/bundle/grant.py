@@ -4,8 +4,6 @@ It is signed by the offline root, names one older bundle, and holds only while t
 was written for: once a newer bundle has been activated the grant is spent. The high-water itself never goes down.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date
 from typing import Literal

@@ -6,8 +6,6 @@ A field that may stand only once and occurs twice is refused as well, because re
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ layout of before (`bundles/`, `risk/bundles/`, `shadow/bundles/`) is still read 
 one, and written next to it, for devices of before: the pointer there names the champion where there is one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ Invariants, held at construction
 Readers call `read_bundle_manifest`, which turns a manifest of the format before into the value of this one.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import date, datetime
 from enum import StrEnum
@@ -151,7 +149,6 @@ class ModelForm(Document):
         What the models read beyond features.
     heads : tuple of HeadLine
         What they give; the first one ranks.
-    members : tuple of MemberLine
     bank_head : str or None
         The head whose vectors the bank holds, where there is one.
     """

@@ -7,8 +7,6 @@ Response: the heads' outputs as little-endian float64, exactly rows x width each
           names them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

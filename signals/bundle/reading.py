@@ -4,8 +4,6 @@ Format 1 carried one table of features and one score, several graphs averaged ev
 own rules are checked, and it becomes a value of format 2 here and nowhere else.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, JsonValue

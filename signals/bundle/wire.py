@@ -5,8 +5,6 @@ hang nor crash the reader. Long runs of one repeated scalar (a tree's thresholds
 Encoding: https://protobuf.dev/programming-guides/encoding
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The bank is float16 where it is stored and is widened to float32 once, before the first question; every row is looked at.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """Thirds of liquidity, as known at each bar."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

@@ -17,8 +17,6 @@ that they see. Where several hold, the rarest names the event: wick, blow-off, f
 2. Each column depends on itself alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

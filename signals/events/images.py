@@ -11,8 +11,6 @@ that the picture depends on 127 bars and nothing else. Where all prices are one,
 without moves is a half. Painting looks columns of 64 bytes up in tables: no loop over pixels, none over bars.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from functools import cache
 

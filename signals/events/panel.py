@@ -3,8 +3,6 @@
 A panel holds one event at most for each bar of a symbol, so that an event is named by (symbol, bar).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self

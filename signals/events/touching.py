@@ -1,7 +1,5 @@
 """First touch of two barriers by a bar, and the price of the exit."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

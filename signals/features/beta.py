@@ -8,8 +8,6 @@ returns m at the same sessions; the residuals have mean zero, ddof 1. Both are c
 make the market. NaN where fewer than 80 % of the window is valid, or the market is undefined at a session used.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.features.history import FeatureInputs

@@ -8,8 +8,6 @@
 4. Symbols are worked through in blocks, so that little memory stands next to the output.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

@@ -11,8 +11,6 @@ a newer state; a `Fold` applies the merges, on demand and each one once.
 3. Observations before the first row count as missing: merging with nothing leaves the newer state as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeAlias, TypeVar
 

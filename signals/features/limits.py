@@ -1,7 +1,5 @@
 """Limits beyond which a return is treated as an event and clipped in features."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.market.bars import Floats

@@ -8,8 +8,6 @@ not in such prices any more: NaN there. NaN too where fewer than 80 % of the win
 of it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.features.history import FeatureInputs

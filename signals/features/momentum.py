@@ -7,8 +7,6 @@ r_s is the total return of session s. Twelve months less the last one: Jegadeesh
 in which returns reverse. NaN where fewer than 80 % of the window's returns are valid; a missing return adds no growth.
 """
 
-from __future__ import annotations
-
 from signals.features.history import FeatureInputs
 from signals.market.bars import Floats
 

@@ -1,7 +1,5 @@
 """Features read from other datasets, as known at the session's close (`Bars.beside`)."""
 
-from __future__ import annotations
-
 from signals.features.history import FeatureInputs
 from signals.market.bars import Floats
 

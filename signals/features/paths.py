@@ -11,8 +11,6 @@ A session without a valid return adds no growth and its level is not observed. R
 another do not depend on where the path starts.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.features.folding import Fold, Step

@@ -14,8 +14,6 @@ where the level did not move. b is 0 at the lower Bollinger band and 1 at the up
 exactly 0 at a peak.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -12,8 +12,6 @@ what is within `NOTHING` of zero is zero; rounded alike is tied, on every host. 
     c = (2^6 + 1) x        rounded(x) = c - (c - x)        in float32, whose significand has 24 bits
 """
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

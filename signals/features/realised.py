@@ -9,8 +9,6 @@ mean beats a mean estimated from a few sessions. NaN where fewer than 80 % of th
 The market's is that of the equal-weight return of the eligible universe.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.features.history import FeatureInputs

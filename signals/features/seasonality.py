@@ -5,8 +5,6 @@
 A calendar feature: the same for every symbol of a session.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -10,8 +10,6 @@ so that no difference of large sums is ever taken:
 `signals.features.folding` hold for each of them. NaN policy: see `needed`.
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the close stands against its averages and fitted lines, relative to them: 0 is on the average."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars

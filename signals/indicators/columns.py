@@ -3,8 +3,6 @@
 `IndicatorBars` is what every indicator receives. Column c and row t of whatever it holds depend on column c up to row t, to the bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

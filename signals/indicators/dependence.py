@@ -1,7 +1,5 @@
 """Dependence in the returns: on their own past, between high and low, and the roughness of the path."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import log
 

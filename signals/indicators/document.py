@@ -1,7 +1,5 @@
 """The page docs/features.md, written from the catalogue: `python -m signals.indicators.document > docs/features.md`."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 from signals.indicators.catalogue import CATALOGUE

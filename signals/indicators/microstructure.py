@@ -1,7 +1,5 @@
 """Spread, impact and order flow: from bars, and from quotes where there are any."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars

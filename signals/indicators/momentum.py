@@ -1,7 +1,5 @@
 """Momentum and oscillators. What other programs print from 0 to 100 is a share from 0 to 1 here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -14,8 +14,6 @@ Invariants
 2. What cannot be known yet (the first 252 sessions, a missing market) is UNKNOWN, never a guess.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The bar itself, the session so far, and the clock."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars

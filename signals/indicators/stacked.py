@@ -4,8 +4,6 @@ A new bar of one instrument costs the calls, not the arithmetic. A missing value
 while they hold 80 % of them (`signals.features.windows`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 

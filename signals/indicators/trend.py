@@ -1,7 +1,5 @@
 """Whether prices trend, and which way."""
 
-from __future__ import annotations
-
 from math import log
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Size of moves: of one bar where it is a volatility, dimensionless where it is a place or a shape."""
 
-from __future__ import annotations
-
 from math import log, pi
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What volume says of prices, always against the instrument's own volume."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars

@@ -5,8 +5,6 @@ r"""Causal maximal-overlap wavelets of the returns (Percival and Walden 2000, ch
 Only the past is filtered, so the values lag by half a filter: those that do not lag look ahead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import sqrt
 

@@ -1,7 +1,5 @@
 """Corporate actions: splits, dividends, symbol changes and delistings as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The audit result of a session as a light value that screens can load without the audit's libraries."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum

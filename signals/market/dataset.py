@@ -9,8 +9,6 @@ Invariants
 3. RED sessions stay in the panel as rows without bars, so that look-backs count sessions rightly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal

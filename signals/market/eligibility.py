@@ -10,8 +10,6 @@ bars of the last `DOLLAR_SESSIONS` sessions. t-1 is the name's usable bar before
 as traded is not known, dollars alone decide. Both hosts decide by these functions.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """The minimum price and dollar volume of the universe, as a value without numerical libraries."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ Invariants
 3. The identity of a row depends on actions effective on or before its day only.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

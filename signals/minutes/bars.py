@@ -4,8 +4,6 @@ Column j of a session is the bar (open + j m, open + (j + 1) m], m the length of
 one of a session whose length m does not divide is shorter and ends at the close.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self

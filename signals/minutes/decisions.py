@@ -1,7 +1,5 @@
 """Bars of one timeframe in one row each: the moments at which a decision is made, and what trades on them are measured by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Places bars of one instrument, given by their END, on the grid of its sessions, and makes minute bars of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

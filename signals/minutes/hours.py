@@ -1,7 +1,5 @@
 """Hours of a session: the regular ones, those before them, or both."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo

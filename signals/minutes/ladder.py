@@ -7,8 +7,6 @@ At a decision whose bar ENDs e minutes after the open a rung shows its last bar 
 never the one that contains e. Before the session's own first bar that is the last one of the session before.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.errors import InvariantBroken

@@ -1,7 +1,5 @@
 """Minutes without a trade: what is carried, what is missing, and how good a session is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ The warm-up's prices are scaled by f, its volumes by 1 / f, so that the step ove
 for a bar k sessions before s: splits, dividends and rolls move nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -16,8 +16,6 @@ takes weeks.
 Entry points: `reference` on the trainer, `trailing_psi` and `trailing_score_psi` on the device, `psi` anywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

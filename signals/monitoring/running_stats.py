@@ -1,7 +1,5 @@
 """Cumulative live figures of a model, session by session, in plain Python for jobs and screens."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 

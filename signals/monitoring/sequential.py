@@ -19,8 +19,6 @@ others what the last sessions would have called for,
 that begins late is still seen). What trips is evidence, not proof: 1 / alpha is the price of being wrong.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

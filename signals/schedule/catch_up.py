@@ -10,8 +10,6 @@ Invariants
 3. The same instant and the same record give the same answer: asking twice changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -8,8 +8,6 @@ Invariants
 3. Of what a child prints the last `TAIL_BYTES` are kept, in memory: it can fill no disk.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import signal

@@ -10,8 +10,6 @@ Invariants
 3. A job is due only when every job before it in the table has ended or been missed, in the table's order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -8,8 +8,6 @@ Invariants
 2. Everything here is pure: the calendar and the table are arguments, no clock is read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum

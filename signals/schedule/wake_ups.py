@@ -10,8 +10,6 @@ Invariants
 3. Nothing is stored: the jobs are rebuilt from calendar and ledger (`replace`), so that none outlives its reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 

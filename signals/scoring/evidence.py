@@ -4,8 +4,6 @@ A training writes the whole document (`trainer/runs/evidence.py`); a bundle carr
 so that nothing heavier than the standard library is loaded here.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 

@@ -1,7 +1,5 @@
 """The rank information coefficient: Spearman correlation of a session's scores and returns, and what of its mean is believed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.errors import InvariantBroken

@@ -6,8 +6,6 @@ Invariants
 2. The |vega| of a document's structures is within the caps that it names, in every underlier and in all: another is refused.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from datetime import date, datetime
 from typing import Literal, Self

@@ -1,7 +1,5 @@
 """Converts scores to z by average ranks and the inverse normal distribution, clipped."""
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np

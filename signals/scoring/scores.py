@@ -1,7 +1,5 @@
 """Scores of one session: one number per symbol known at `asof`; higher means a higher expected return."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 

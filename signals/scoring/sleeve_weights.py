@@ -1,7 +1,5 @@
 """Weights by which several sleeves share a book, as a file names them: in the form of now, and in that of `router.yml`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated
 

@@ -4,8 +4,6 @@ One file in the store, `stack/latest.json`: the payload stands as a string, the 
 signatures of the online keys, as in a document of scores. The sequence never goes back, and the weights expire.
 """
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from typing import Literal
 

@@ -10,8 +10,6 @@ Invariants
 4. A fault is answered by 500 in one sentence; its trace goes to the log.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

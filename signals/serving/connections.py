@@ -1,7 +1,5 @@
 """Connections of a server: bounded in number and in time, whoever opens them; the socket that is listened on."""
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket

@@ -5,8 +5,6 @@ by a form or a script of its own origin, or by a name that it lets point to 127.
 so in `Origin` or `Sec-Fetch-Site`, the second in `Host`.
 """
 
-from __future__ import annotations
-
 import hmac
 import os
 import secrets

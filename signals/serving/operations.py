@@ -1,7 +1,5 @@
 """Operations of a read-only HTTP API: what each asks and answers, checked here and described as OpenAPI 3.1."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

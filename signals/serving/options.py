@@ -1,7 +1,5 @@
 """Options of a serving command that mean the same on both hosts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

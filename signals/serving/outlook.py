@@ -26,8 +26,6 @@ none; sigma_i the name's residual volatility over k sessions; z_i the clipped in
 Entry points: `Predictor`, asked for rows of features, bars or minutes; `document`, the JSON of one outlook.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ rows: symbol, asof, one number a feature of the bundle (null where undefined)
 bars: symbol, session, open, high, low, close, volume: restated for splits and dividends, contiguous sessions
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -73,7 +71,6 @@ def from_json(content: bytes, features: Sequence[str], calendar: Calendar) -> Fe
 
     Parameters
     ----------
-    content : bytes
     features : sequence of str
         Names that a row gives, in the bundle's order.
     calendar : Calendar

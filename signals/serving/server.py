@@ -1,7 +1,5 @@
 """Runs an API until it is interrupted: address, token file and TLS."""
 
-from __future__ import annotations
-
 import ipaddress
 import stat
 import sys

@@ -5,8 +5,6 @@ points of its vega: low where options are dear. The surface is fitted where the 
 the scores that are delivered.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from signals.features.momentum import momentum

@@ -5,8 +5,6 @@ portfolio's risk model. The features are a cascade of horizons (Corsi 2009, "A s
 realized volatility"), the market's own state, and what makes volatility rise: losses.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from signals.features.liquidity import log_traded_usd

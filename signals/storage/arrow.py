@@ -4,8 +4,6 @@ pyarrow imports pandas as soon as its own converters to numpy, or `pyarrow.parqu
 path does without pandas for its memory, so it goes through DLPack.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How full a disk is."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Exit codes: 0 done; 1 a verdict that says no; 2 a person corrects input or optio
 71 the machine failed; 70 a fault of the program, whose traceback is printed.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import sys

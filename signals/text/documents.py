@@ -10,8 +10,6 @@ Rules
 5. Dates and times are ISO 8601 text, Decimals and enumerations their text.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass

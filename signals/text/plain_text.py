@@ -9,8 +9,6 @@ or `Content`, or with `markup=False`: it is never joined into markup.
 'MOVE\\x1b[2J\\u202e 1'
 """
 
-from __future__ import annotations
-
 import re
 
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # a spreadsheet in Japanese computes the wide ones, too

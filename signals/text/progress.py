@@ -1,7 +1,5 @@
 """Progress of a long command on standard error: a bar on a terminal, elsewhere a line a minute."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -9,8 +9,6 @@ Invariants
 4. Whatever is wrong becomes `BadJson`, a ValueError.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -4,8 +4,6 @@ Of two equal keys YAML libraries keep the last in silence: the limit that a pers
 force. Whatever is wrong becomes `BadYaml`, a ValueError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import Any
 

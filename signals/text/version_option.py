@@ -1,7 +1,5 @@
 """`--version` of every command line. Not in `signals.text.console`, which the screens load without typer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import typer

@@ -8,8 +8,6 @@
 '2024-03-12 13:00:07 UTC'
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 

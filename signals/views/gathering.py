@@ -1,7 +1,5 @@
 """Gathers rows of a feature panel by session and symbol, and the values of views that their documents may have."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The image: one sample is a picture of the last sessions, one column of pixels a session."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The table: one sample is the features of one session."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Point-in-time access to a dataset's history: on each evening, only data known by then."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

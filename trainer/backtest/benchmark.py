@@ -1,7 +1,5 @@
 """Benchmarks of a backtest: the equal-weighted universe, a single symbol, or an index read from a file."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

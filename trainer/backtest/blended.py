@@ -1,7 +1,5 @@
 """Backtests several published sleeves in one book, blended as a device blends them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """The figures of a backtest as a frozen document, `backtest.json`; money in USD, fractions of equity otherwise."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date

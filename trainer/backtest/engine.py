@@ -12,8 +12,6 @@ Tripwires are the device's own: a session that one would skip or halt is traded 
 deny are counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time

@@ -1,7 +1,5 @@
 """Performance figures of a series of session returns. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ Figures that are not linear in the returns are taken once, of this one book, wit
     growth(S') = c S S' - c^2 S^2 / 2        of a book that holds c of the Kelly weight of S while S' is true
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
 

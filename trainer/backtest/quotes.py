@@ -5,8 +5,6 @@
 The lower median is one of the quoted figures, so that a device, which asks its own store, finds the very same.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

@@ -8,8 +8,6 @@ Invariants
 3. The folder is whole or absent.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

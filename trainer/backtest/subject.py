@@ -1,7 +1,5 @@
 """A training run as input of a backtest: evidence, dataset, out-of-sample scores and policy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The figures of a course: what trading it came to."""
 
-from __future__ import annotations
-
 from collections import Counter
 from decimal import Decimal
 

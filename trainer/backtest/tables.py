@@ -6,8 +6,6 @@ The daily table takes the costs off one after the other:
     after_auction_slippage >= after_spread >= after_impact >= after_fees >= net_equity, the last of them less borrow too
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

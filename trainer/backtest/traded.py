@@ -1,7 +1,5 @@
 """Chooses the scores that a backtest trades: a run folder's, a signed bundle's, or those of several published sleeves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date

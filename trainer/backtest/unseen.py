@@ -1,7 +1,5 @@
 """Reads a run's stored out-of-sample scores: walk-forward and out-of-fold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

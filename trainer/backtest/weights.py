@@ -5,8 +5,6 @@ rounding, no auctions, names as of the panel's end. Paths of a cross-validation 
 distance to the order-exact backtest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 

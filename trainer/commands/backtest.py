@@ -1,7 +1,5 @@
 """`trainer backtest`: backtests a run or a bundle with the device's own code."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`trainer keys | rotate-keys | publish | grant-rollback | grant-data`: keys, signed bundles and rollback grants."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated

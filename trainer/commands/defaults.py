@@ -1,7 +1,5 @@
 """Defaults of options: the workspace's only candidate, printed when it is used; several are asked about or refused."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`trainer frontier`: the trade-off of impact against price risk for one order worked over several intervals."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

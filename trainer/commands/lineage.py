@@ -1,7 +1,5 @@
 """`trainer retrain`: retrains an accepted recipe on newer data, keeping its role."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated
 

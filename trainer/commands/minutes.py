@@ -1,7 +1,5 @@
 """`trainer ingest --minutes | generate-minutes`: minutes that are kept, and invented ones."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date

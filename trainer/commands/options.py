@@ -1,7 +1,5 @@
 """Options that mean the same in every command, and what they are given as."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`trainer score-daily`: computes and signs the evening's scores for devices that pull them."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`trainer serve` and `trainer outlook`: what a bundle expects of posted rows or bars, over HTTP or from a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`trainer stack`: combines several sleeves' scores, if the combination beats the best member."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`trainer status | validate`: what a training on minutes has done, and whether its run is what it says."""
 
-from __future__ import annotations
-
 import typer
 
 from signals.text.console import aligned, emit

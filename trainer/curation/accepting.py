@@ -1,7 +1,5 @@
 """Accepts RED sessions as missing: a recorded decision of a person, used only by training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path

@@ -11,8 +11,6 @@ Invariants
 3. What came is one delivery; asking again when nothing is missing, or when nothing new comes, delivers nothing.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator

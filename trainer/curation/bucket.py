@@ -1,7 +1,5 @@
 """Writes a published dataset to an object store."""
 
-from __future__ import annotations
-
 from signals.errors import StoreUnreachable
 from signals.files import sha256_of
 from signals.storage.s3 import Objects

@@ -1,7 +1,5 @@
 """Configuration of curation: section `curation` of configs/trainer.yml."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

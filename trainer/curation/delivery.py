@@ -1,7 +1,5 @@
 """A raw frame as sorted arrays, independent of the order of its rows."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 

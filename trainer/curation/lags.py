@@ -1,7 +1,5 @@
 """Shifts a panel by sessions, and compares returns of two vendors."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Delisting statistics of a panel: rate per year, and names that ended without a recorded price."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Write interface for published datasets: a flat space of named objects."""
 
-from __future__ import annotations
-
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 

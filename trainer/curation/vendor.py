@@ -1,7 +1,5 @@
 """The vendor interface of a backfill."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path

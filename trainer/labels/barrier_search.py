@@ -5,8 +5,6 @@
 with balance the entropy of the three classes over ln 3, life in bars. Up and down are in average true ranges.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 

@@ -1,7 +1,5 @@
 """Returns of names that are delisted within a label's horizon."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

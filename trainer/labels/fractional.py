@@ -5,8 +5,6 @@ Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 5, fixed-wid
     w_0 = 1,  w_j = -w_{j-1} (d - j + 1) / j          y_t = sum_j w_j x_{t-j}
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.errors import InvariantBroken

@@ -1,7 +1,5 @@
 """The label panel, and per-session ranks as training targets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

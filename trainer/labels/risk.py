@@ -8,8 +8,6 @@ without a bar adds none, and the first bar after it the return across the gap. A
 sessions, or with a return that is not known, has no label: nobody can tell yet what it came to.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.errors import InvariantBroken

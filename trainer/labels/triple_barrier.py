@@ -11,8 +11,6 @@ are made comparable by total returns, those across gaps included, so splits and 
 Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 3, with the fills of a real order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Source: Lopez de Prado, Advances in Financial Machine Learning, ch. 4. With c_t 
 session t, a label's uniqueness is the mean of 1 / c_t over the sessions of its life.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ Entry point: `battery`. Its result stands in the evidence; the bar `leak` of a p
 failed, until a person answers for it.
 """
 
-from __future__ import annotations
-
 from signals.market.bars import Bars
 from signals.sleeves.base import Sleeve
 from trainer.curation.audit.early import early_moves

@@ -1,7 +1,5 @@
 """Single leak checks on open rows and their out-of-fold scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

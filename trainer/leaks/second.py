@@ -4,8 +4,6 @@ What one file cannot show, a file that is dated early as a whole or volumes that
 Compared are seeded name-sessions that both have. A return agrees at the lag at which the other vendor has it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

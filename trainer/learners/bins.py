@@ -8,8 +8,6 @@ own training rows (`LightGbm.fit`).
 LightGBM lets nobody take rows out of one dataset on two threads at once; a lock sees to it.
 """
 
-from __future__ import annotations
-
 from threading import Lock
 
 import lightgbm

@@ -1,7 +1,5 @@
 """What a learner can take: views, heads, missing values and devices; recipes are held against it before data are read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from trainer.learners.base import FitDevice

@@ -1,7 +1,5 @@
 """Exports a fitted model to ONNX and requires equal scores on every row, NaN rows included."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 

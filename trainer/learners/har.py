@@ -10,8 +10,6 @@ expected variance is larger. Duan's (1983) smearing estimate corrects for it wit
 so that exp(2 score) is the expected variance, which is what QLIKE and a risk model want.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Graphs made of graphs: those of an ensemble's members, joined by what ends them, and one that reads some features of all."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

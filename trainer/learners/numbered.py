@@ -1,7 +1,5 @@
 """A learner of classes, to which sides are numbers of classes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from signals.market.bars import Floats

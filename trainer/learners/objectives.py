@@ -1,7 +1,5 @@
 """Training targets of each objective, derived from per-session inverse-normal ranks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

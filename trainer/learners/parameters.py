@@ -1,7 +1,5 @@
 """Configuration models of the learners, importable without their libraries."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """One row of the table of learners: its parameters, what it can do, how it is made and how its written model is read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,14 +37,12 @@ class LearnerRow:
 
     Attributes
     ----------
-    name : str
     config : type of Config
         Its parameters, all with defaults; a recipe's section of the learner's name is read as one.
     make : callable
         From parameters and `Making` to a `Learner`.
     read : callable
         From a written text form and feature names to a `Model`.
-    capabilities : Capabilities
     space : mapping of parameter to values
         What a search tries unless a recipe says otherwise; an empty one cannot be searched.
     by_chance : bool

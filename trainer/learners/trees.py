@@ -9,8 +9,6 @@ LightGBM also reads every |x| <= 1e-35 as 0. `read_trees` moves thresholds insid
 ordinary comparison decides as LightGBM does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Publishes a run in a role as the registry allows it, and lets its lineage begin or go on with it."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from pathlib import Path
 

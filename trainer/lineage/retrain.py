@@ -4,8 +4,6 @@ What cannot be published is refused before anything is fitted where that is know
 sessions, after the lineage's end. A refused retraining leaves a record and a run folder that nothing publishes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -5,8 +5,6 @@ or like the model that was accepted, than one seed's model would differ from ano
 Averages of seeds differ less among themselves; held to that, honest retrainings on a week more of noise were refused.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from pathlib import Path
 

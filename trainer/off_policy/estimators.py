@@ -22,8 +22,6 @@ Where an action was certain (p = 1) no other can be judged, whatever the estimat
 with all outcomes known can answer.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A log holds trajectories of at most H steps; a bandit is a log of one step. What
 refused here: a probability that is absent, zero or above one, a reward that is no number, an arm that does not exist.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Self
 

@@ -5,8 +5,6 @@ probability; the draw and its propensity are logged, and the outcome is that of 
 is then judged as the policy that always takes it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

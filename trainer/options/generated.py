@@ -3,8 +3,6 @@
 `quoted` makes the chain of one underlying and day, `option_market` bars and chains of many.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -7,8 +7,6 @@ row is read; the history says who is champion before `promotion.json` lets a bun
 champion of now writes that file again and nothing else.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path

@@ -4,8 +4,6 @@ r"""The registry of champions and holdout openings: two hash-chained files.
 rollback is one more record.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path

@@ -5,8 +5,6 @@ person, accepted; its id is made of that model and its evidence. The files that 
 effective recipe) are kept next to it, named by their SHA-256.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -5,8 +5,6 @@ hindsight touched and the bars judge, and once on each path of the cross-validat
 are judged before the evidence makes them smaller: a book of no size has no figures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

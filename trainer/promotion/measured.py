@@ -1,7 +1,5 @@
 """The documents that a verdict is given on besides the evidence: the measured books, the opened seal, the shadow's record."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from signals.scoring.evidence import NAN

@@ -5,8 +5,6 @@ was away only lags: every judged challenger is a run with its figures, its case 
 and semantic version; the alias `champion` is the champion of now, `challenger` the last judged that is not.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ it was too late to trade on it, or differently by two logs. Sessions before the 
 expired, and after a newer shadow took its place were never asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date

@@ -12,8 +12,6 @@ Invariants
 3. `keys.pem` is written only where every byte of it was understood.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import secrets

@@ -11,8 +11,6 @@ Invariants
 2. Every change of the key set raises its version and is signed by the root.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path

@@ -5,8 +5,6 @@ the bundle has passed the very `verify` that devices run, golden vectors include
 state the manifest is the same to the byte but for `created`.
 """
 
-from __future__ import annotations
-
 import io
 import shutil
 from collections.abc import Iterator, Mapping

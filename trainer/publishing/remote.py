@@ -11,8 +11,6 @@ Invariants
    the place of the very ones that were read; of two publishers at once one is told to try again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

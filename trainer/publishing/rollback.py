@@ -1,7 +1,5 @@
 """Finds an older bundle in a store and issues the rollback grant for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Publishes the weights of a stack that has earned them, signed, for devices with `stack: true`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime

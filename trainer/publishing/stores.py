@@ -1,7 +1,5 @@
 """Opens the object stores given on the command line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

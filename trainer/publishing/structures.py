@@ -1,7 +1,5 @@
 """Publishes the evening's candidate structures as a signed document."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -155,8 +155,6 @@ class Recipe:
 
     Attributes
     ----------
-    sleeve : Sleeve
-    task : Task
     config : RecipeConfig
         Used where no file overrides it.
     leaks : LeakConfig

@@ -1,7 +1,5 @@
 """Limits of the leak battery, set per recipe."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from signals.config import Config

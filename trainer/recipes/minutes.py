@@ -1,7 +1,5 @@
 """The part of a recipe that says what a decision sees of one instrument's minutes."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, field_validator

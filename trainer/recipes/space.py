@@ -1,7 +1,5 @@
 """Search spaces of learners and parameters, and search settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Writes the report of a backtest: Markdown, HTML and plots."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """The shared plot canvas: headless, one style, byte-reproducible."""
 
-from __future__ import annotations
-
 import io
 
 import matplotlib.dates as mdates

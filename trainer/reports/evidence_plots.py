@@ -1,7 +1,5 @@
 """Plots of a training's evidence: calibration, trials, overfitting, drawdown, capacity, embargo."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Almgren-Chriss efficient frontier as points and as a plot."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

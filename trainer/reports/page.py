@@ -4,8 +4,6 @@ Every text of a page may come from outside (a run's name, a benchmark's, a vendo
 shows in both forms as the characters that it is made of.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape

@@ -1,7 +1,5 @@
 """Plots of a training, headless and byte-reproducible."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

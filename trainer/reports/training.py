@@ -1,7 +1,5 @@
 """Writes the report of a training: Markdown, HTML and plots."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Serialises the files of a run folder, byte-reproducible."""
 
-from __future__ import annotations
-
 import io
 import pickle
 from collections.abc import Mapping, Sequence
@@ -119,7 +117,6 @@ def unseen_history(panel: FeaturePanel, rows: Samples, unseen: Samples, scores: 
 
     Parameters
     ----------
-    panel : FeaturePanel
     rows : Samples
         What the published model learned from; its sessions are returned without a gap.
     unseen : Samples

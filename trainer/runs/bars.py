@@ -1,7 +1,5 @@
 """The row of one bar, as verdicts of promotions and retrainings hold it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

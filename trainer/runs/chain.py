@@ -8,8 +8,6 @@ r"""Hash-chained append-only files of JSON records, durable on return.
    one another, and nobody reads between a line and its anchor.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping

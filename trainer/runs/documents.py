@@ -1,7 +1,5 @@
 """JSON documents of run folders and registries: read strictly, written canonically."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The lock of a folder that one process at a time may write: the registry, or a sampler's memory."""
 
-from __future__ import annotations
-
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager

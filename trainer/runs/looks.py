@@ -8,8 +8,6 @@ seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often
 Not in it: what a device's own screens show of its trading.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

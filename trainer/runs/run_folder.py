@@ -1,7 +1,5 @@
 """Creates run folders: whole or absent, never overwritten; and hashes their files."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path

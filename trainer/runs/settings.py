@@ -1,7 +1,5 @@
 """`training_cfg.json` of a run: with what settings it was trained, on what, so that it can be trained again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

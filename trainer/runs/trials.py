@@ -1,7 +1,5 @@
 """The number of trials behind one book, and the deflated Sharpe ratio, PBO and max-t figures that follow."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """One instrument's minutes as material to learn from: every bar of the training timeframe is a row of the axis that days have elsewhere."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path

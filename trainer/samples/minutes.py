@@ -1,7 +1,5 @@
 """Reads one instrument's minutes of a dataset as `MinuteBars`."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 from pathlib import Path
 

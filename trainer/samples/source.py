@@ -1,7 +1,5 @@
 """Reads one version of a curated dataset for training; RED sessions are refused."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

@@ -4,8 +4,6 @@ What counts is asked of the dataset's record, of those next to it and of the reg
 before saw: a dataset that is ingested again, or whose record was taken away, does not start again at one trial.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

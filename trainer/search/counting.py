@@ -12,8 +12,6 @@
 5. A trial without returns (failed, interrupted) counts too: it is blind, and nothing is known of it.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

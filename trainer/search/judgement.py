@@ -9,8 +9,6 @@ K is never above N, so its expected maximum is smaller; but a hundred clones mak
 clusters' is not. DSR is the smaller of both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

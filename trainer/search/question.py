@@ -6,8 +6,6 @@ space that a search drew from and other learners' sections are no part of it. So
 afterwards, compared or trained again is the same trial, and counts once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

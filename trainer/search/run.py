@@ -6,8 +6,6 @@ workers or a cluster change nothing but its duration. Only open rows are read: t
 Trials share the bins of their features (`trainer/search/binned.py`); the baselines do not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

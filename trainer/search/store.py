@@ -9,8 +9,6 @@ r"""The trial log of a dataset, `trials.jsonl`: append-only and hash-chained.
    line had there, so that evidence that names that line finds it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

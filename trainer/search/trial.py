@@ -1,7 +1,5 @@
 """A trial as a record of the trial log."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The optional search before a training, and the trials that one book has used in total."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the rows of the timetable work with: the workspace, its settings, the source of bars, and how a person is told."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime

@@ -3,8 +3,6 @@
 The scores are those that were delivered, as signed documents; the yardstick is the one that promised (`execution.yardstick`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

@@ -4,8 +4,6 @@ Evidence, reports, models, settings and the registry are never removed, and noth
 champion stands on.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Collection
 from pathlib import Path

@@ -3,8 +3,6 @@
 What a row finds wrong is in its end, with what to do; what cannot be done now (`TryAgain`) is raised, and tried again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The record of what the training host ran: `service.jsonl` next to the registry's chains, one record for each end of a row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime

@@ -9,8 +9,6 @@ Invariants
 3. Nobody becomes champion here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """`service.yml` of a workspace: where bars come from, how often each row runs, and what is kept."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 

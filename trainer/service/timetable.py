@@ -4,8 +4,6 @@ Everything is named by D, the session after `asof`, as on the device. A weekly r
 on, every night until it ended well: a training that failed is tried again the night after.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, time
 from enum import StrEnum

@@ -12,8 +12,6 @@ out: the weights are then those of the members there, learned without it, and wh
 configured weighted average.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

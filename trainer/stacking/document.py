@@ -1,7 +1,5 @@
 """What a stack was made of and came to, as a frozen document, `stack.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

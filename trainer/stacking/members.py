@@ -5,8 +5,6 @@ Members must be fold-consistent: the same labelled sessions, groups and label. T
 from them without having seen t through anybody.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations

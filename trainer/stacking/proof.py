@@ -1,7 +1,5 @@
 """Out-of-sample scores of a stack."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

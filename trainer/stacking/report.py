@@ -1,7 +1,5 @@
 """The report of a stack: weights, records of all members, and the verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The stacking pipeline: read the runs, validate the stack, judge it, write the folder."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass

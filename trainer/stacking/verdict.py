@@ -3,8 +3,6 @@
 The best member is the one with the best walk-forward Sharpe ratio on the sessions that the stack has too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 A recipe whose parts disagree is refused here, in one sentence, before any data are read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files

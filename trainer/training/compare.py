@@ -4,8 +4,6 @@ The sealed holdout is no column of it: comparing learners on it would be choosin
 walk-forward IC, which no hindsight helps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

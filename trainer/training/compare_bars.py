@@ -1,7 +1,5 @@
 """Compares learners and horizons on one instrument's minutes: reads each horizon's material, and records whose seal is opened."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import cast
 

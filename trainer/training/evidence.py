@@ -1,7 +1,5 @@
 """Builds `evidence.json`: what is known of every trained model, with what its task found out."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

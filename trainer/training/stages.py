@@ -4,8 +4,6 @@
 question takes them up again, another one does not know them. A finished run keeps the figures in its folder `stages`.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

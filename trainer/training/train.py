@@ -5,8 +5,6 @@ ended: a device must not trade on a model that is a year old, and nothing choose
 sealed holdout. The other (`model_before_holdout.txt`) stops at the seal; it is what a promotion opens the seal for.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ with delistings at their payout, s the full quoted spread. The returns of neighb
 T sessions are T observations. No impact, borrow, caps or neutrality: it compares scores, it is no backtest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

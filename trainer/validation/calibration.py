@@ -11,8 +11,6 @@ violators, each level then (n+ + 1) / (n + 2). Temperature: p = sigmoid(logit / 
 counted is certain.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -17,8 +17,6 @@ Capacity is the equity E at which impact halves what is left after the spread. I
 it. These are figures of a ranking, not a backtest: no caps, no neutrality, no borrow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ All series are per session, averaged over the session's names; their means carry
 last.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.market.bars import Floats

@@ -22,8 +22,6 @@ Each t is to be compared with the standard normal distribution. A t-statistic ov
 formed: they share their data.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.market.bars import Floats

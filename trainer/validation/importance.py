@@ -11,8 +11,6 @@ Source: Lopez de Prado, Machine Learning for Asset Managers, ch. 6, with the IC 
 learner's own (TreeSHAP for trees, exact for linear ones).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -9,8 +9,6 @@ and two averages of n seeds would agree by  r_n = n r / (1 + (n - 1) r)  (Spearm
 calculated from faulty data" and "Some experimental results in the correlation of mental abilities").
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -35,7 +33,6 @@ class Likeness:
     ----------
     rank_correlation : float or None
         Mean over sessions; None where nothing can be compared.
-    sessions : int
     turnover : float or None
         Share of an equally weighted decile book that the new scores alone replace.
     """

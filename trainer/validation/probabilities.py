@@ -6,8 +6,6 @@ where it was not fitted: on the later half of the sessions, by maps of the earli
 probabilities near one half; that is calibration, not failure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Validation of a recipe: out-of-fold scores of the open rows and their figures."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import comb
 

@@ -1,7 +1,5 @@
 """Builds the demo device: ninety generated sessions in a ledger of their own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal

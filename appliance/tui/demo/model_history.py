@@ -1,7 +1,5 @@
 """Generated model monitoring of the demo device: features, expected and realised results, drift."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass, field
 from datetime import date

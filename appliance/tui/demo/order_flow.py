@@ -1,7 +1,5 @@
 """Generated plans of the demo device and the outcome of each order, through every state."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One generated session of the demo device, recorded as real jobs would record it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta

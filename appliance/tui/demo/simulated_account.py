@@ -4,8 +4,6 @@ Another market than `trainer generate` makes: a device has no trainer, nor a his
 another, whose prices follow the scores so that the book on the screens earns something.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Screen source of the demo device, which is built on the first query."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from appliance.system.ports import Clock

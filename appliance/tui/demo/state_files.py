@@ -1,7 +1,5 @@
 """The demo device's files next to its ledger: calendar, manifest, bundle, latch, clock and settings."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta

@@ -12,8 +12,6 @@ Invariants
 Doors: `InProcessAdapter` (a `requests` transport) and `execution.exchange.doors.http` (loopback HTTP and websocket).
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

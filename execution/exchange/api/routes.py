@@ -1,7 +1,5 @@
 """The routing table: method, path and function of every endpoint."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

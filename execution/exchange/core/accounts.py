@@ -8,8 +8,6 @@ settled cash. `reserved` is what open orders that open positions would need: buy
 at the last price plus the collar. Open sells of longs replenish nothing until they are filled.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime

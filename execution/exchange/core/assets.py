@@ -1,7 +1,5 @@
 """The asset list: tradability, shorting and fractional flags per symbol."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache

@@ -3,8 +3,6 @@
 The only mutable value of the core. Rules live elsewhere; the book keeps rows, indexes and the record of changes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections import deque

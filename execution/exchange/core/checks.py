@@ -1,7 +1,5 @@
 """Order checks of the venue: one rule per function, in the order of `CHECKS`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The exchange's clocks: simulated (moved by request) or wall time."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Protocol
 

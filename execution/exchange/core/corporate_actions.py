@@ -10,8 +10,6 @@
 The quantities of a symbol's activities add up to the change of its position.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal

@@ -3,8 +3,6 @@
 Every function checks first and writes last, so that a refusal leaves nothing behind.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace

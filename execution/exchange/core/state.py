@@ -4,8 +4,6 @@ A restart, also after SIGKILL, finds every order that was acknowledged: the tran
 answer leaves second.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -3,8 +3,6 @@
 Each event leaves the book as it is at that instant; the same events from the same book always leave the same one.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

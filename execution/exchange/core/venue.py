@@ -1,7 +1,5 @@
 """The venue context that every operation works on: book, market data, settings, update stream."""
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime

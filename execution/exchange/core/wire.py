@@ -1,7 +1,5 @@
 """Builds the JSON bodies of Alpaca's API: decimals as strings, every key present, null for absent values."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, time, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 

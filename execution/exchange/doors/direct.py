@@ -4,8 +4,6 @@ It sends the very requests that a client would send and reads the answers with t
 an account over HTTP would have refused is refused here. For backtests: the clock is moved by the caller.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime

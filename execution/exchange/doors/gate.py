@@ -1,7 +1,5 @@
 """Access control of the exchange's HTTP server: Host, Origin and the simulation token; see `signals.serving.gate`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

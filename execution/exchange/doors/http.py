@@ -10,8 +10,6 @@ Invariants
 3. A request that meets a fault of the exchange is answered by 500 and has changed nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

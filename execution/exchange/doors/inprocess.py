@@ -4,8 +4,6 @@ client = TradingClient("key", "secret", url_override="http://127.0.0.1")
 client._session.mount("http://127.0.0.1", InProcessAdapter(exchange))
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping
 from http.client import RemoteDisconnected

@@ -11,8 +11,6 @@ Invariants
 3. No private key outlives the start: the authority's is never written, that of the hosts only until it is loaded.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import tempfile

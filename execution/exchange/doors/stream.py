@@ -4,8 +4,6 @@ The client authenticates, then listens; from then on every update of the account
 is a convenience: it may drop, repeat or swap events when the fault script says so, and REST stays the truth.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 

@@ -1,7 +1,5 @@
 """Symbols of each security by session, across renamings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 

@@ -13,8 +13,6 @@ lifts its stop, and a stop-limit that was triggered inside the range is filled a
 close.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal

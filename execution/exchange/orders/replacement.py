@@ -1,7 +1,5 @@
 """Validates the fields of an order replacement. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -11,8 +11,6 @@ The close is the session's own, so an early close moves the cls cut-off to 12:50
 hold on holidays and weekends too.
 """
 
-from __future__ import annotations
-
 from datetime import date, datetime, time, timedelta
 
 from execution.exchange.market.market import MarketData

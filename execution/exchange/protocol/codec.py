@@ -1,7 +1,5 @@
 """Exact JSON encoding of frozen values for the state file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import fields

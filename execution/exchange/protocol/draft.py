@@ -1,7 +1,5 @@
 """Validates an order request's body: types, required fields and combinations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation

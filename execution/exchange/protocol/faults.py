@@ -22,8 +22,6 @@ can prove that its fault really occurred. The script lives in memory only: a res
 | stream_twice    | -                          | the event told twice                                                |
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

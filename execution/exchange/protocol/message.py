@@ -1,7 +1,5 @@
 """Transport-independent request and response of the exchange."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Parses query parameters: absent, well formed, or refused."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 

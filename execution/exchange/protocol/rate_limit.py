@@ -1,7 +1,5 @@
 """The rate limit per key: Alpaca's fixed one-minute window and its three headers."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 WINDOW_SECONDS = 60

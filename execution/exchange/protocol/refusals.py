@@ -4,8 +4,6 @@ Status and code are the contract; messages may change, as they do at Alpaca. Pla
 check that refuses, and whatever else it tells is added to them in the body.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from signals.text.strict_json import JsonObject

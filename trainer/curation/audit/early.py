@@ -12,8 +12,6 @@ future that no cross-validation notices. What one file can show of it, without a
 A file whose every figure is dated one session early shows nothing: that takes a second vendor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date

@@ -13,8 +13,6 @@ bar of a name there is one step only, and more of it may be a real move. One wro
 median long before it shows in one name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 

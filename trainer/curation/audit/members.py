@@ -1,7 +1,5 @@
 """Who entered and who left the universe, by its membership table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date

@@ -3,8 +3,6 @@
 Entry points: `missing`, `summary` (one line for a person).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

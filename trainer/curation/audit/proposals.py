@@ -3,8 +3,6 @@
 Entry points: `proposals`, `to_csv` (an actions file for `trainer ingest --actions`).
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Infers splits and dividends from a vendor's adjusted closes where no action is recorded."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from fractions import Fraction
 

@@ -5,8 +5,6 @@ that the other vendor has as well is data (`confirmed`); where the other vendor 
 bars, two securities were joined: the one ends at its last price (`delisting`) and another begins.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

@@ -4,8 +4,6 @@ Entry points: `twins`, `twins_of`. A vendor that delivers a company under its ol
 from two vendors, does so. Share classes of one company move together, too, but not to a millionth and not in volume.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

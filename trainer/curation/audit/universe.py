@@ -4,8 +4,6 @@ Entry point: `universe_of`. A membership table is believed only as far as the ba
 have bars, no row was told after the fact, and names do not leave it just before they fall.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

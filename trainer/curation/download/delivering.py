@@ -3,8 +3,6 @@
 Entry points: `deliver_download`; `refresh`, the nightly one, which asks the vendor first.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

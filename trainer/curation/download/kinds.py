@@ -1,7 +1,5 @@
 """Kinds of assets, by the versioned table `kinds.yml`: its symbols first, then its rules for names, else doubtful."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum

@@ -3,8 +3,6 @@
 A symbol means what it meant on its day: FB until 2022-06-09 is META after it, and META before it was a fund.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

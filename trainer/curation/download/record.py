@@ -7,8 +7,6 @@ download.json                                        written last: without it no
 _answers/                                            answers of a round that is not finished
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ Invariants
 2. Names that have ended since are judged at each date like all others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,5 @@
 """Plants labelled defects into generated bars."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Listings, delistings and symbol changes of a generated market."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

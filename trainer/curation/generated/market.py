@@ -8,8 +8,6 @@ and that one moves one session at a time with the book that trades it, where thi
 listings and defects for curation to find.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta

@@ -11,8 +11,6 @@ ten bars after it: who does not see the order of bars cannot see it. Bursts, bar
 coarser bars do not blur them. Strength 0 is the same noise without a signal.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path

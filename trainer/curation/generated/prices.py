@@ -1,7 +1,5 @@
 """Raw prices of the generated market, in cents, with splits and dividends."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

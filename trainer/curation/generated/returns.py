@@ -10,8 +10,6 @@ returns of the sessions after it by kappa of a day's own volatility, and it show
 and the intraday part of the return and as a little more volume. No feature equals it; averages of gaps see some of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

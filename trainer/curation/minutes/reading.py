@@ -4,8 +4,6 @@ A file shows both. Its zone is the one in which the fewest trades are outside of
 bars at opens and none at closes, END in the opposite case, and on markets without a pause what the first and the last row say.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 

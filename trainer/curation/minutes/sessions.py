@@ -1,7 +1,5 @@
 """What is known of every symbol's sessions of minutes: quality, contract, and what the night before took from the price."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reads a vendor's corporate actions from an action table or from cumulative adjustment factors."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable
 from datetime import date

@@ -1,7 +1,5 @@
 """Alpaca as a vendor of daily bars and corporate actions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, timedelta
 

@@ -1,7 +1,5 @@
 """Rows of what vendors' interfaces answer, kept as JSON: lists of bars, alone or by symbol, or a line each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

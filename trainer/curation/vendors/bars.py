@@ -1,7 +1,5 @@
 """Maps a vendor's bars to the canonical raw frame, without corrections."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Parses a vendor's cells as dates, instants, numbers and symbols; an error names the first bad cell."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

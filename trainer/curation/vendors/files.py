@@ -3,8 +3,6 @@
 Entry points: `tables` (bytes to frames), `vendor_of`. The layouts are counted in docs/curated-data.md.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import itertools

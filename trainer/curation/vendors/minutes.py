@@ -14,8 +14,6 @@ The files show trades as minutes: the daily open and close are the first and las
 auctions' prices and not always equal to them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, timedelta
 

@@ -4,8 +4,6 @@ A folder is delivered as the archive of its files, so that it is kept by its con
 `pack` (a path as bytes), `pieces` (bytes as the files in them).
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections import Counter

@@ -4,8 +4,6 @@ Entry point: `recognised`. Only what a mapping leaves open is completed, and onl
 symbol of a lone file, which of two days a date means) is a refusal that says what to give.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Entry points: `moved`, `refuse_shifted`. A feed that reads midnight in UTC as a 
 Sunday and loses them all, while the bars of the other days pass for those of the day before.
 """
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import numpy as np

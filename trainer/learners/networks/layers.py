@@ -1,7 +1,5 @@
 """Layers that families share: standardisation, dropout with a generator of its own, encoders, and the heads' outlets."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 

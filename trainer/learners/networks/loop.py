@@ -9,8 +9,6 @@ Invariants
 3. An interrupted fit that is asked for again with the same checkpoint folder ends in the same bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import logging

@@ -15,8 +15,6 @@ Invariants
 3. After the last day nothing is held: a settled or closed position leaves cash alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date

@@ -6,8 +6,6 @@ Over the strikes near the money, where C - P is smallest, a regression gives F a
 20 %, since a few days say little of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

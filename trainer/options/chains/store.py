@@ -9,8 +9,6 @@ Invariants
 2. Nothing is read that the manifest does not vouch for.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

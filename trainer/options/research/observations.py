@@ -12,8 +12,6 @@ Outcomes of session t, entered at the close of t + 1: `<template>_<h>` after h s
 spreads of both ends.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path

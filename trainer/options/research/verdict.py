@@ -1,7 +1,5 @@
 """What a history of hedged profits can show, in words."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr, ndtri
 

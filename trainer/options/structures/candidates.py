@@ -4,8 +4,6 @@ A structure is bought where the forecast is above its half spreads, sold where i
 bid of what is sold. Units are as many as the caps of |vega| allow in its underlier and in all together, whole contracts, never more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

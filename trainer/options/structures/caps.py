@@ -1,7 +1,5 @@
 """Caps of vega."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from signals.config import Config

@@ -10,8 +10,6 @@ option costs D sqrt(F K) b, where
 subtracts nearly equal numbers. ln b increases in ln s, so the inverse is a bisection that Newton's steps finish.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Calls at and above the forward and puts below it are used: of American options t
 exercise, which this leaves out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

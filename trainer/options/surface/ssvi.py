@@ -8,8 +8,6 @@ With 0 < gamma <= 1/2 and eta (1 + |rho|) <= 2 there is no butterfly, and with t
     a = theta/2 (1 - rho^2),  b = theta phi/2,  m = -rho/phi,  sigma = sqrt(1 - rho^2)/phi
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ costs more they hold an arbitrage: the slice is flagged, and no curve is bent aw
 makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date

@@ -13,8 +13,6 @@ on by Levenberg and Marquardt in (a, logit L/2, logit R/2, m, ln sigma) with ana
 (0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Arbitrage that could be traded at the touch: bought at the ask, sold at the bid, without any model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

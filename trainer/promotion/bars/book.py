@@ -1,7 +1,5 @@
 """Bars on the walk-forward book and on the cross-validation paths."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

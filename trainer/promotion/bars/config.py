@@ -1,7 +1,5 @@
 """Configuration of the promotion bars, hashed before a search starts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

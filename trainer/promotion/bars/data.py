@@ -1,7 +1,5 @@
 """Bars on the training data: bars fixed first, leaks, embargo."""
 
-from __future__ import annotations
-
 from signals.scoring.evidence import Mean
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig

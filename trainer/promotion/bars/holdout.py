@@ -9,8 +9,6 @@ one passes shall be that of one: the m-th must exceed the quantile (1 - p0)^(1/m
 first (Sidak).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr, ndtri
 

@@ -8,8 +8,6 @@ passes (`is_worth_opening`).
 rules is kept as it was given, and `trainer history --verify` says so instead of judging its case again.
 """
 
-from __future__ import annotations
-
 from trainer.promotion.bars import book, data, scores, series, shadow, successor, trials, universe
 from trainer.promotion.bars.case import Case, Judge, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig

@@ -1,7 +1,5 @@
 """Bars on scores: calibration of probabilities, and monotone deciles."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import spearmanr

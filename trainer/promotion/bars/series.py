@@ -4,8 +4,6 @@ It is a gain by session: the loss that a forecast saves against its baseline. It
 not. Labels of sessions near one another overlap, so its errors are those of `persistent_mean`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtri
 

@@ -4,8 +4,6 @@ Same names, same scores, no fault, turnover and costs as promised: that is what 
 refuses a catastrophe alone, and the row says how seldom it would see a dead or a flipped model.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr
 

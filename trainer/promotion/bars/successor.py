@@ -8,8 +8,6 @@ The challengers that were judged against one champion within 252 sessions share 
 held to a level of 1/m of it (Bonferroni).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from trainer.promotion.bars.case import Case

@@ -4,8 +4,6 @@ They ask the figures that were taken of the record of trials at the judgement, n
 whatever was tried since, by whichever route, counts.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The bar on survivorship of the universe."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from signals.market.manifest import Survivorship

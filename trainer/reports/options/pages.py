@@ -1,7 +1,5 @@
 """Reports of option research: surfaces with their quality, and backtests."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Plots of option research: smiles, surfaces, quality, and profits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Settings of the task `barrier_classes`: the barriers, and those of an instrument where nobody says which."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

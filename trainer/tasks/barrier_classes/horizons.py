@@ -1,7 +1,5 @@
 """Rows of one horizon for a comparison, from the material that a training has."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import cast
 

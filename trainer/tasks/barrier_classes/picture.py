@@ -1,7 +1,5 @@
 """The page and the picture of a comparison of learners of direction: one table, rows equal by hash."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a comparison shows: its rows, its summary and its files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

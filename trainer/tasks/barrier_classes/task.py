@@ -5,8 +5,6 @@ the trade is its class: long, short, or neutral. Skill is direction: the informa
 with the session as unit, and the log loss of long against short. A model that sees the clock alone is in the same table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial

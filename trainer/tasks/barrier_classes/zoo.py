@@ -8,8 +8,6 @@
    knows more there than the clock, and is not wrong in any regime.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -8,8 +8,6 @@ k cohorts are held at a time; the vega of a name is at most its cap and that of 
 vega is chosen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

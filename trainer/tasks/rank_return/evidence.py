@@ -1,7 +1,5 @@
 """The parts of `evidence.json` that only a ranking of returns has, and its warnings."""
 
-from __future__ import annotations
-
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs.evidence import ClusterLoss, Embargoes, FeatureLoss, ImportanceFigures, OutOfFoldIc
 from trainer.validation.importance import Importance

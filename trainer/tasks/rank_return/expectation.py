@@ -12,8 +12,6 @@ of their size; m, the mean that counts as promised, is the lower end of the 90 %
 mean, with the error of `persistent_mean`: what the proof itself leaves open is no broken promise.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from execution.costs.impact import Y_DEFAULT

@@ -1,7 +1,5 @@
 """Figures of scores by market regime."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.features.market import market_return

@@ -1,7 +1,5 @@
 """Labels, evaluator and report of the task `rank_return`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Any

@@ -5,8 +5,6 @@ so that its score is P(profit) - P(stop). Shares of three classes are mostly vol
 the log loss is that of profit against stop, next to the base rate's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path

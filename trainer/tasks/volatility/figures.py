@@ -1,7 +1,5 @@
 """Figures of risk forecasts: QLIKE against simple baselines, interval coverage, rank correlation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

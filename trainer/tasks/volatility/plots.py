@@ -1,7 +1,5 @@
 """Plots of forecasts of volatility."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

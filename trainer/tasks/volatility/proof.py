@@ -3,8 +3,6 @@
 The sealed holdout stays sealed here as in every training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report of forecasts of volatility: one page of figures and four plots."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The model that ranks forecasts the volatility over k sessions; the other horizon
 published with it, each an exact export and a head of its own of the bundle.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path

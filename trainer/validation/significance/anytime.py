@@ -11,8 +11,6 @@ a at most (Ville): the m that neither ever reached it for hold the mean with pro
 Source: Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting (JRSS B, 2024), theorem 3.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -12,8 +12,6 @@ Bailey, Borwein, Lopez de Prado and Zhu, Pseudo-Mathematics and Financial Charla
 and Zoonekynd, How to Use the Sharpe Ratio (2025).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -13,8 +13,6 @@ trial of which no returns are known (`blind`) adds a draw of its own from the st
 of all others.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -11,8 +11,6 @@ Beside it the closed form for independent normal returns, per session (Memmel 20
     Var(D) = [2 (1 - r) + (S1^2 + S2^2 - 2 S1 S2 r^2) / 2] / T
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

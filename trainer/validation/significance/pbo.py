@@ -11,8 +11,6 @@ Ranks are averages for ties. Rows that do not fill a block are dropped from the 
 ratios of a half follow from block sums alone, so all halves are one product of a 0/1 matrix with the block sums.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations

@@ -4,8 +4,6 @@ SE(annual Sharpe ratio S over n sessions) = sqrt[(252 + S^2 / 2) / n]           
 sessions that see an effect e of a mean with session deviation s = [(z_{1-level} + z_power) s / e]^2
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr, ndtri
 

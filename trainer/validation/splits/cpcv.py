@@ -30,8 +30,6 @@ In split 1 the test labels live on sessions 2 to 4: row 1 ends at 2 and is purge
 embargo, row 6 is the first that is free.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations

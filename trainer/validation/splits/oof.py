@@ -4,8 +4,6 @@ Splits are fitted side by side (`trainer/learners/fanout.py`), each by a learner
 single-threaded fits finish long before one fit on two threads, whose threads wait for each other at every node.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast

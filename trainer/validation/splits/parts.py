@@ -1,7 +1,5 @@
 """Three parts of one history: training, validation, test, apart by purge and embargo."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ A `FeatureSelection` is what `trainer.learners.ensembles.chosen.Chosen` asks: wh
 the final fit) chooses anew from the rows that it trains on and from no other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Cross-validation trains on the future of what it tests; this does not. It is the
 judges: fewer sessions (the first group is never tested), one path, no hindsight.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from signals.errors import TooLittleHistory

@@ -3,8 +3,6 @@
 Source: Jiang, Kelly and Xiu 2023, "(Re-)Imag(in)ing price trends".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, PartedLinear, Shape

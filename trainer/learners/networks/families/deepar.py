@@ -5,8 +5,6 @@ The published network draws paths step by step; here one step, the label's, is f
 Source: Salinas et al. 2020, "DeepAR: probabilistic forecasting with autoregressive recurrent networks".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

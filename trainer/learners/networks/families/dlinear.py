@@ -3,8 +3,6 @@
 Source: Zeng et al. 2023, "Are transformers effective for time series forecasting?"
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import PartedLinear, Shape

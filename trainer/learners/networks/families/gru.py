@@ -3,8 +3,6 @@
 Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Recurrent, Shape

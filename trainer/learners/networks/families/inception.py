@@ -5,8 +5,6 @@ The published network keeps the mean over time alone; here the newest session is
 Source: Ismail Fawaz et al. 2020, "InceptionTime: finding AlexNet for time series classification".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

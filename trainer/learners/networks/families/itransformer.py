@@ -3,8 +3,6 @@
 Source: Liu et al. 2024, "iTransformer: inverted transformers are effective for time series forecasting".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Encoder, PartedLinear, Shape

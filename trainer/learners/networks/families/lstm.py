@@ -3,8 +3,6 @@
 Source: Hochreiter and Schmidhuber 1997, "Long short-term memory".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Recurrent, Shape

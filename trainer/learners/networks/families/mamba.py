@@ -8,8 +8,6 @@ takes log2 L passes of plain products, and a graph has no loop.
 Source: Gu and Dao 2024, "Mamba: linear-time sequence modeling with selective state spaces".
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn.functional import pad, silu, softplus
 

@@ -1,7 +1,5 @@
 r"""The multi-layer perceptron: W3 relu(W2 relu(W1 z + b1) + b2) + b3."""
 
-from __future__ import annotations
-
 import math
 
 import torch

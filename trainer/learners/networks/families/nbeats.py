@@ -3,8 +3,6 @@
 Source: Oreshkin et al. 2020, "N-BEATS: neural basis expansion analysis for interpretable time series forecasting".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

@@ -3,8 +3,6 @@
 Source: Challu et al. 2023, "N-HiTS: neural hierarchical interpolation for time series forecasting".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

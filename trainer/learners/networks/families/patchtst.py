@@ -3,8 +3,6 @@
 Source: Nie et al. 2023, "A time series is worth 64 words".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Encoder, PartedLinear, Shape

@@ -5,8 +5,6 @@ Its usual head is `quantiles`, which the head's outlet orders by construction.
 Source: Wen et al. 2017, "A multi-horizon quantile recurrent forecaster".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

@@ -5,8 +5,6 @@ The published network keeps the mean over time alone; here the newest session is
 Source: Wang, Yan and Oates 2017, "Time series classification from scratch with deep neural networks".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

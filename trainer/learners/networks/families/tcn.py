@@ -3,8 +3,6 @@
 Source: Bai, Kolter and Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks".
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Dropout, Shape

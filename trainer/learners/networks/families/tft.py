@@ -3,8 +3,6 @@
 Source: Lim et al. 2021, "Temporal fusion transformers for interpretable multi-horizon time series forecasting".
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -3,8 +3,6 @@
 Source: Vaswani et al. 2017, "Attention is all you need", with the norms first.
 """
 
-from __future__ import annotations
-
 import torch
 
 from trainer.learners.networks.layers import Encoder, Shape
