@@ -91,7 +91,8 @@ def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calen
     sleeve = SLEEVES.get(slot.sleeve)
     known: Mapping[str, FeatureSpec] = {} if sleeve is None else {slot.sleeve: sleeve.spec}
     roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
-    policy = Policy(asof, calendar, known, roles, release())
+    variants = {} if sleeve is None else {slot.sleeve: tuple(one.spec for one in sleeve.variants)}
+    policy = Policy(asof, calendar, known, roles, release(), variants)
     is_sized = not slot.is_shadow and slot.sleeve != RISK.name  # only what is traded has to enter as the schedule does
     entry = config.execution.entry
     return replace(policy, entry=entry.in_manifest, equivalent_entries=entry.equivalents) if is_sized else policy

@@ -32,7 +32,7 @@ from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action
 from signals.market.audits import SessionAudit
 from signals.market.bar_rows import FIELDS, PanelRows
-from signals.market.bars import Bars, Days, days_array
+from signals.market.bars import CLASSIFIED, Bars, Days, days_array
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
@@ -48,10 +48,13 @@ SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS bars (session DATE, symbol VARCHAR, security VARCHAR, open DOUBLE, high DOUBLE, low DOUBLE,
     close DOUBLE, volume DOUBLE, total_return DOUBLE, overnight_return DOUBLE, eligible BOOLEAN, kind VARCHAR,
-    sector VARCHAR, gap_return DOUBLE, gap_overnight DOUBLE, undecided BOOLEAN DEFAULT false);
+    sector VARCHAR, gap_return DOUBLE, gap_overnight DOUBLE, undecided BOOLEAN DEFAULT false, sector_code DOUBLE,
+    shares DOUBLE);
 ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_return DOUBLE;
 ALTER TABLE bars ADD COLUMN IF NOT EXISTS gap_overnight DOUBLE;
 ALTER TABLE bars ADD COLUMN IF NOT EXISTS undecided BOOLEAN DEFAULT false;
+ALTER TABLE bars ADD COLUMN IF NOT EXISTS sector_code DOUBLE;
+ALTER TABLE bars ADD COLUMN IF NOT EXISTS shares DOUBLE;
 CREATE TABLE IF NOT EXISTS audits (session DATE, body VARCHAR);
 CREATE TABLE IF NOT EXISTS actions (kind VARCHAR, symbol VARCHAR, effective DATE, known_at DATE, ratio VARCHAR,
     cash VARCHAR, new_symbol VARCHAR, inferred BOOLEAN);
@@ -372,9 +375,11 @@ class MarketStore:
         connection.execute(
             "INSERT INTO places SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [[row[0] for row in owners], list(range(len(owners)))]
         )
+        counts = connection.execute(f"SELECT {', '.join(f'count({name})' for name in CLASSIFIED)} FROM bars").fetchall()[0]
+        read = (*FIELDS, *(name for name, count in zip(CLASSIFIED, counts, strict=True) if count))
         # RED sessions stay as rows without bars, so that look-backs count sessions rightly.
         rows: dict[str, np.ndarray[Any, Any]] = connection.execute(  # type: ignore[assignment]  # numpy, not pandas
-            f"SELECT session, place, eligible, undecided, {', '.join(FIELDS)} FROM bars JOIN places USING (security)"
+            f"SELECT session, place, eligible, undecided, {', '.join(read)} FROM bars JOIN places USING (security)"
             " WHERE session BETWEEN ? AND ? AND session NOT IN"
             " (SELECT session FROM audits WHERE json_extract_string(body, '$.status') = 'RED')",
             bounds,
@@ -388,7 +393,7 @@ class MarketStore:
             security=rows["place"],
             eligible=rows["eligible"],
             undecided=rows["undecided"],
-            fields={field: np.ma.filled(rows[field].astype(np.float64), np.nan) for field in FIELDS},
+            fields={field: np.ma.filled(rows[field].astype(np.float64), np.nan) for field in read},
         ).dense(has_dollars=has_dollars)
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -28,7 +28,7 @@ from signals.audit.quality import CoverageConfig
 from signals.audit.session_audit import audit_rows, fixed_returns
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.bars import GAP_FIELDS, Days, Floats, days_array
+from signals.market.bars import CLASSIFIED, GAP_FIELDS, Days, Floats, days_array
 from signals.market.eligibility import mean_dollars, tradable
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.securities import Identities, identities
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 FIGURES = ("open", "high", "low", "close", "volume")
-HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, undecided, kind, sector FROM bars"
+HELD = f"SELECT session, symbol, security, {', '.join(FIGURES)}, eligible, undecided, kind, sector, {', '.join(CLASSIFIED)} FROM bars"
 HELD += " WHERE session >= ?"
 
 
@@ -65,9 +65,14 @@ class StoredBars:
     first_days: dict[str, date]
     actions: tuple[Action, ...]
 
+    @property
+    def last_rows(self) -> NDArray[np.int64]:
+        """Row of each security's newest bar."""
+        return np.flatnonzero(np.append(self.rows["security"][1:] != self.rows["security"][:-1], True))
+
     def newest_symbols(self) -> set[str]:
         """Symbols under which the securities of the window traded last, those that a record has ended left out."""
-        last = np.flatnonzero(np.append(self.rows["security"][1:] != self.rows["security"][:-1], True))
+        last = self.last_rows
         day = dict(zip(self.rows["symbol"][last], self.rows["session"][last], strict=True))
         ended = {a.symbol for a in self.actions if a.kind is ActionKind.DELISTING and _after(a, day.get(a.symbol))}
         return set(day) - ended
@@ -96,7 +101,8 @@ def _after(action: Action, day: np.datetime64 | None) -> bool:
 def stored_since(connection: DuckDBPyConnection, first: date) -> StoredBars:
     """Read the bars from the session `first` on, and of all bars what identities and ages need."""
     rows: dict[str, NDArray[Any]] = connection.execute(f"{HELD} ORDER BY security, session", [first]).fetchnumpy()  # type: ignore[assignment]  # numpy, not pandas
-    rows = {name: np.ma.getdata(column) for name, column in rows.items()}
+    classified = {name: np.ma.filled(rows[name].astype(np.float64), np.nan) for name in CLASSIFIED}
+    rows = {**{name: np.ma.getdata(column) for name, column in rows.items()}, **classified}
     rows["session"] = rows["session"].astype("datetime64[D]")
     red = connection.execute(
         "SELECT session FROM audits WHERE session >= ? AND json_extract_string(body, '$.status') = 'RED'", [first]
@@ -168,7 +174,17 @@ def curated(
     # The status of a held session is the one that was published: its quarantined rows are not here to be audited.
     earlier = [_with_status(audit, held.red) for audit in audits[: len(audits) - len(fresh)]]
     figures = fixed_returns(data, usable, [*earlier, *fresh], recorded)
+    figures = {**figures, **_classified(held, data, is_new, recorded.ratio)}
     return Curated(fresh, _columns(data, is_new & usable, figures, eligible, waits.undecided))
+
+
+def _classified(held: StoredBars, data: DeliveredRows, is_new: NDArray[np.bool_], ratio: Floats) -> dict[str, Floats]:
+    """Each name's sector and shares as its last stored row has them, the shares by every split since."""
+    last, code = held.last_rows, data.rows.security
+    known = {name: dict(zip(held.rows["security"][last], held.rows[name][last], strict=True)) for name in CLASSIFIED}
+    carried = {name: np.array([known[name].get(one, np.nan) for one in data.securities])[code] for name in CLASSIFIED}
+    growth = np.cumsum(np.log(np.where(is_new, ratio, 1.0)))
+    return {**carried, "shares": carried["shares"] * np.exp(growth - growth[np.searchsorted(code, code)])}
 
 
 def _with_status(audit: SessionAudit, red: frozenset[date]) -> SessionAudit:
@@ -184,7 +200,7 @@ def _together(
     symbol = np.array([row.symbol for row in reported], dtype=object)
     security = np.concatenate([held.rows["security"], names.of_rows(symbol, day)]).astype(object)
     securities, codes = np.unique(security.astype(str), return_inverse=True)
-    last = np.flatnonzero(np.append(held.rows["security"][1:] != held.rows["security"][:-1], True))
+    last = held.last_rows
     words = {name: dict(zip(held.rows["security"][last], held.rows[name][last], strict=True)) for name in ("kind", "sector")}
     fresh = security[len(held.rows["security"]) :]
     kind = np.array([*held.rows["kind"], *(words["kind"].get(name, STOCK) for name in fresh)], dtype=object)
@@ -268,4 +284,5 @@ def _columns(
         data.sector[rows].tolist(),
         *(known[name] for name in GAP_FIELDS),
         undecided[rows].tolist(),
+        *(known[name] for name in CLASSIFIED),
     )

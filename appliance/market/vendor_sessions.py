@@ -50,7 +50,7 @@ INSERT INTO bars ({COLUMNS})
 SELECT unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),
     unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[]),
     unnest(?::DOUBLE[]), unnest(?::BOOLEAN[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),
-    unnest(?::DOUBLE[]), unnest(?::BOOLEAN[])
+    unnest(?::DOUBLE[]), unnest(?::BOOLEAN[]), unnest(?::DOUBLE[]), unnest(?::DOUBLE[])
 """
 UNVOUCHED = """
 SELECT min(session) FROM audits ANTI JOIN completed USING (session) WHERE session > (SELECT max(through) FROM snapshot)

@@ -130,6 +130,7 @@ def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
     sleeve = SLEEVES.get(record.sleeve)
     if sleeve is None:
         return None
+    sleeve = next((one for one in sleeve.variants if one.names == record.names), sleeve)
     try:
         return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
     except DataNotUsable:

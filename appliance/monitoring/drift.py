@@ -32,7 +32,7 @@ def delivered_drift(deps: Deps, bundle: Bundle, scores: Scores) -> Drift:
 
 def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     """Compare the features of the trailing window with the reference."""
-    sleeve = SLEEVES[bundle.manifest.sleeve]
+    sleeve = SLEEVES[bundle.manifest.sleeve].shaped_as(bundle.manifest.feature_spec)
     bars = deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1)
     return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
 

@@ -14,7 +14,7 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Policy:
     calendar : Calendar
     sleeves : mapping of sleeve name to its ordered (name, units, look-back) features
         What this program can compute; a bundle whose list differs is refused.
+    variants : mapping of sleeve name to its features with some of the optional ones
+        What it can compute too, where the bars are classified.
     roles : frozenset of Role
     entry : str
         When the device's schedule enters the market ("opg").
@@ -82,6 +84,7 @@ class Policy:
     sleeves: Mapping[str, FeatureSpec]
     roles: frozenset[Role]
     appliance_version: str
+    variants: Mapping[str, tuple[FeatureSpec, ...]] = field(default_factory=dict)
     entry: str = "opg"
     equivalent_entries: tuple[str, ...] = ()
     high_water: HighWater = HighWater()
@@ -294,7 +297,7 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
     if manifest.sleeve not in policy.sleeves:
         raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, fix="Update the device")
     difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
-    if difference:
+    if difference and manifest.feature_spec not in policy.variants.get(manifest.sleeve, ()):
         raise BundleRefused(
             f"its features are not this device's: {difference}",
             where=where,

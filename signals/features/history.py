@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from signals.features.folding import Fold, S
 from signals.features.limits import limited
-from signals.features.market import market_return
+from signals.features.market import market_return, sector_return
 from signals.features.paths import level_moments, peaks, price_moments, products
 from signals.features.windows import Observations
-from signals.market.bars import Bars, Days, Floats
+from signals.market.bars import CLASSIFIED, Bars, Days, Floats
 
+SECTOR_RETURN = "sector_return"
 PANELS = ("close", "volume", "total_return", "overnight_return", "market")
 
 
@@ -44,7 +45,7 @@ class FeatureInputs:
     newest_only : bool
         Features are wanted at the last session only.
     beside : mapping of name to float64, shape (T, N)
-        As in `Bars`.
+        As in `Bars`, and the return of each name's sector where it holds sectors.
     """
 
     sessions: Days
@@ -63,7 +64,7 @@ class FeatureInputs:
         """Every session and symbol of `bars`."""
         market = market_return(bars.total_return, bars.eligible)
         panels = (bars.close, bars.volume, bars.total_return, bars.overnight_return)
-        return cls(bars.sessions, *panels, market, has_dollars=bars.has_dollars, beside=bars.beside)
+        return cls(bars.sessions, *panels, market, has_dollars=bars.has_dollars, beside=_beside(bars))
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
@@ -76,8 +77,11 @@ class FeatureInputs:
         kept = slice(max(0, last - lookback_sessions), last)
         absent = lookback_sessions - (last - kept.start)
 
+        def padded(panel: Floats) -> Floats:
+            return panel if absent == 0 else np.vstack([np.full((absent, panel.shape[1]), np.nan), panel])
+
         def rows(panel: Floats) -> Floats:
-            return panel[kept] if absent == 0 else np.vstack([np.full((absent, panel.shape[1]), np.nan), panel[kept]])
+            return padded(panel[kept])
 
         recent = slice(max(kept.start, last - market_sessions), last)
         market = np.full(lookback_sessions, np.nan)
@@ -91,7 +95,7 @@ class FeatureInputs:
             market=market,
             has_dollars=bars.has_dollars,
             newest_only=True,
-            beside={name: rows(panel) for name, panel in bars.beside.items()},
+            beside={name: padded(panel) for name, panel in _beside(bars, kept).items()},
         )
 
     def columns(self, first: int, last: int) -> Self:
@@ -210,3 +214,11 @@ class FeatureInputs:
         """Sum of close x volume, USD; NaN where prices do not hold the dollars that were paid."""
         scale = 1.0 if self.has_dollars else np.nan
         return self._latest("dollar_volume", lambda: self.traded.sums(self.close * self.volume * scale))
+
+
+def _beside(bars: Bars, kept: slice = slice(None)) -> dict[str, Floats]:
+    """Figures of other datasets at the rows `kept`, and the return of each name's sector where they hold sectors."""
+    found = {name: panel[kept] for name, panel in bars.beside.items()}
+    if (sector := CLASSIFIED[0]) in found:
+        found[SECTOR_RETURN] = sector_return(bars.total_return[kept], bars.eligible[kept], found[sector])
+    return found

@@ -36,6 +36,8 @@ class Feature:
         Whether its per-session cross-sectional rank is added as the feature `rank_<name>`.
     is_calendar : bool
         The same for every symbol of a session; excluded from drift.
+    reads : str
+        Figure of a classification table that it needs (`signals.market.bars.CLASSIFIED`); empty for none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Feature:
     is_cross_sectional: bool = False
     is_ranked: bool = True
     is_calendar: bool = False
+    reads: str = ""
 
     def compute(self, bars: Bars) -> Floats:
         """Values at every session of `bars`; float64, shape (T, N), not yet rounded to float32."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.market.bars import GAP_FIELDS, Bars, Days, Floats, column_names, days_array
+from signals.market.bars import CLASSIFIED, GAP_FIELDS, Bars, Days, Floats, column_names, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar
 
@@ -40,7 +40,7 @@ class PanelRows:
         Of each row, as positions in `days` and in `symbols`.
     eligible, undecided : bool, shape (R,)
     fields : mapping of name to float64, shape (R,)
-        Every one of `FIELDS`.
+        Every one of `FIELDS`, and of `CLASSIFIED` what the dataset has.
     """
 
     days: Days
@@ -73,7 +73,8 @@ class PanelRows:
             sectors=tuple(self.sectors[i] for i in order),
             has_dollars=has_dollars,
             undecided=placed(self.undecided, absent=False),
-            **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},  # type: ignore[arg-type]  # none of them is `beside`
+            beside={name: placed(self.fields[name], absent=np.nan) for name in CLASSIFIED if name in self.fields},
+            **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},
         )
 
 
@@ -110,7 +111,7 @@ class BarRows:
             self._undecided = flags(table.column("undecided"))[order]
         self._fields = {
             name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS else np.full(len(order), np.nan)
-            for name in FIELDS
+            for name in (*FIELDS, *(name for name in CLASSIFIED if name in told))
         }
 
     def panel(self, first: date, last: date) -> Bars:

@@ -25,6 +25,7 @@ NO_PANEL = ("sessions", "symbols", "sectors", "has_dollars", "beside")
 
 
 GAP_FIELDS = ("gap_return", "gap_overnight")
+CLASSIFIED = ("sector_code", "shares")  # by a classification table; `Bars.beside` has those that the dataset has
 
 
 def _not_given() -> NDArray[np.float64]:

@@ -55,7 +55,8 @@ def newest_features(bundle: Bundle, trailing: Callable[[date, int], Bars], asof:
     trailing : callable
         (asof, sessions) -> the bars of so many sessions that end there.
     """
-    sleeve, reach = SLEEVES[bundle.manifest.sleeve], bundle.manifest.view.sessions
+    manifest = bundle.manifest
+    sleeve, reach = SLEEVES[manifest.sleeve].shaped_as(manifest.feature_spec), manifest.view.sessions
     return sleeve.features(trailing(asof, sleeve.lookback_sessions + reach - 1), asof, reach)
 
 

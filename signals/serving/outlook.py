@@ -48,7 +48,7 @@ from signals.models.inference import infer
 from signals.scoring.ic import MIN_NAMES, shrunk_ic
 from signals.scoring.ranking import inverse_normal
 from signals.scoring.scoring import check_names, newest_features, outputs
-from signals.sleeves.bars import BARS, BarsSleeve, shaped_as
+from signals.sleeves.bars import BARS, BarsSleeve
 from signals.text.documents import to_json
 from signals.views import TableView
 
@@ -177,7 +177,7 @@ def sleeve_of_minutes(bundle: Bundle) -> BarsSleeve:
     manifest = bundle.manifest
     if manifest.sleeve != BARS.name:
         raise FixInput(f"the sleeve {manifest.sleeve} reads no minutes", where=bundle.sha256[:16], fix="Name a bundle of the sleeve bars")
-    return shaped_as(manifest.feature_spec)
+    return BARS.shaped_as(manifest.feature_spec)
 
 
 def outlooks(bundle: Bundle, symbols: Sequence[str], asof: Sequence[date], raw: Floats, unit: Floats) -> tuple[Outlook, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from signals.features.panel import FeatureSpec
 from signals.plugins import PluginTable
-from signals.sleeves.bars import BARS, BarsSleeve, shaped_as
+from signals.sleeves.bars import BARS
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.intraday import INTRADAY_SEQ, INTRADAY_XS
@@ -16,5 +16,5 @@ SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve
 
 
 def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:
-    """Features that this program computes, by sleeve; those of minutes in the shape of the `given` ones, if they have that shape."""
-    return {name: (shaped_as(given) if isinstance(sleeve, BarsSleeve) else sleeve).spec for name, sleeve in SLEEVES.items()}
+    """Features that this program computes, by sleeve, in the shape of the `given` ones where the sleeve has that shape."""
+    return {name: sleeve.shaped_as(given).spec for name, sleeve in SLEEVES.items()}

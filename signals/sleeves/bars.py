@@ -107,6 +107,16 @@ class BarsSleeve(Sleeve):
     def _warm_up(self, m: int) -> int:
         return WARM_UP if m == self.timeframe else RUNG_WARM_UP
 
+    def shaped_as(self, spec: FeatureSpec) -> BarsSleeve:
+        """Return the sleeve in the shape that has this specification, as recipes shape it; itself where no shape has it."""
+        own = tuple(name for name, _, _ in spec if "@" not in name)
+        said = SHAPE.search(spec[0][1]) if spec else None
+        if said is None or not set(own) <= set(BY_NAME) or int(said[1]) % int(said[4]):
+            return self
+        shape = replace(self, timeframe=int(said[1]), hours=Hours(said[2]), session_minutes=int(said[3]), length=int(said[4]))
+        shapes = (replace(shape, strategy=one, indicators=TABLE if one is Strategy.INGESTION else own) for one in Strategy)
+        return next((one for one in shapes if one.spec == spec), self)
+
     def intraday(self, minutes: MinuteBars) -> tuple[DecisionBars, FeaturePanel]:
         """Bars of the training timeframe, and the features of every one of them; the axis of both is the bars' END.
 
@@ -169,14 +179,3 @@ def clock_alone(panel: FeaturePanel) -> FeaturePanel:
 
 
 BARS = BarsSleeve("bars", (MINUTE_BARS,), (), 20)
-
-
-def shaped_as(spec: FeatureSpec) -> BarsSleeve:
-    """Return the sleeve in the shape that has this specification, as recipes shape it; `BARS` where no shape has it."""
-    own = tuple(name for name, _, _ in spec if "@" not in name)
-    said = SHAPE.search(spec[0][1]) if spec else None
-    if said is None or not set(own) <= set(BY_NAME) or int(said[1]) % int(said[4]):
-        return BARS
-    shape = replace(BARS, timeframe=int(said[1]), hours=Hours(said[2]), session_minutes=int(said[3]), length=int(said[4]))
-    shapes = (replace(shape, strategy=one, indicators=TABLE if one is Strategy.INGESTION else own) for one in Strategy)
-    return next((one for one in shapes if one.spec == spec), BARS)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 
 from signals.errors import DataNotUsable
 from signals.features import build
-from signals.features.panel import Feature, FeaturePanel, spec_hash
+from signals.features.panel import Feature, FeaturePanel, FeatureSpec, spec_hash
 from signals.market.bars import Bars
 
 
@@ -28,6 +30,8 @@ class Sleeve:
         k: the label of `asof` runs from the open of D to the open of D + k.
     beside : tuple of str
         Figures of other datasets that the features read (`Bars.beside`); a name without the first of them is not scored.
+    optional : tuple of Feature
+        Features of the sleeve where the bars are classified (`Feature.reads`), and none of it elsewhere.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Sleeve:
     table: tuple[Feature, ...]
     horizon_sessions: int
     beside: tuple[str, ...] = ()
+    optional: tuple[Feature, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +62,21 @@ class Sleeve:
     def spec_hash(self) -> str:
         """SHA-256 of the ordered feature specification."""
         return spec_hash(list(self.spec))
+
+    def given(self, figures: Collection[str]) -> Sleeve:
+        """Return the sleeve with the optional features that read nothing but `figures`."""
+        more = tuple(feature for feature in self.optional if feature.reads in figures)
+        return replace(self, table=(*self.table, *more), optional=()) if more else self
+
+    @cached_property
+    def variants(self) -> tuple[Sleeve, ...]:
+        """The sleeve as it is with some of its optional features."""
+        figures = dict.fromkeys(feature.reads for feature in self.optional)
+        return tuple(self.given(some) for n in range(1, len(figures) + 1) for some in combinations(figures, n))
+
+    def shaped_as(self, spec: FeatureSpec) -> Sleeve:
+        """Return the sleeve in the shape that has this specification; the sleeve itself where none has it."""
+        return next((one for one in self.variants if one.spec == spec), self)
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Features of every session of `bars`."""
@@ -82,8 +102,12 @@ class Sleeve:
         Raises
         ------
         DataNotUsable
-            The other datasets are not here: so on a device, which takes this sleeve's scores as they are delivered.
+            The bars are not classified as the features ask, or the other datasets are not here: so on a device, which
+            takes such a sleeve's scores as they are delivered.
         """
+        if lost := sorted({feature.reads for feature in self.table if feature.reads} - set(bars.beside)):
+            fix = "Ingest the classification table again, or train without it"
+            raise DataNotUsable(f"the sleeve {self.name} reads {', '.join(lost)}, which these bars do not have", fix=fix)
         if not self.beside:
             return bars
         if any(name not in bars.beside for name in self.beside):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from signals.features.beta import beta, residual_volatility
+from signals.features.classified import CLASSIFIED_FEATURES
 from signals.features.liquidity import log_traded_usd
 from signals.features.momentum import YEAR_SESSIONS, momentum, momentum_12_1
 from signals.features.panel import Feature
@@ -50,4 +51,4 @@ TABLE = (
     Feature("drawdown_126", "ratio", 126, partial(drawdown, sessions=126)),
 )
 
-EQUITIES_XS = Sleeve("equities_xs", ("daily_bars",), TABLE, HORIZON_SESSIONS)
+EQUITIES_XS = Sleeve("equities_xs", ("daily_bars",), TABLE, HORIZON_SESSIONS, optional=CLASSIFIED_FEATURES)

@@ -151,7 +151,8 @@ def test_a_symbol_that_two_securities_bore_one_after_the_other_belongs_to_the_ne
     store = market._open()
     for day, symbol, owner in zip(days, names, owners, strict=True):
         store.execute(
-            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL, false)", [day, symbol, owner]
+            "INSERT INTO bars VALUES (?, ?, ?, 1, 1, 1, 1, 1, NULL, NULL, true, 'stock', '', NULL, NULL, false, NULL, NULL)",
+            [day, symbol, owner],
         )
     assert market.bars(days[-1], 3).symbols == ("X", f"X@{days[0]}")
     assert market.bars(days[0], 1).symbols == ("X",)

@@ -13,7 +13,7 @@ from signals.errors import DataNotUsable, FixInput
 from signals.minutes.bars import PRICES, MinuteBars
 from signals.minutes.hours import Hours
 from signals.sleeves import specs
-from signals.sleeves.bars import BARS, CLOCK, BarsSleeve, Strategy, clock_alone, shaped_as
+from signals.sleeves.bars import BARS, CLOCK, BarsSleeve, Strategy, clock_alone
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.minutes import decisions, invented
 
@@ -82,9 +82,9 @@ def test_a_rung_that_the_minutes_cannot_make_is_refused() -> None:
     ids=["as it is", "futures", "raw", "two indicators"],
 )
 def test_a_specification_gives_back_the_sleeve_that_it_is_of(shape: BarsSleeve) -> None:
-    assert shaped_as(shape.spec).spec == shape.spec == specs(shape.spec)["bars"]
+    assert BARS.shaped_as(shape.spec).spec == shape.spec == specs(shape.spec)["bars"]
     spoiled = ((shape.spec[0][0], shape.spec[0][1], 999), *shape.spec[1:])
-    assert shaped_as(spoiled) == shaped_as(()) == BARS
+    assert BARS.shaped_as(spoiled) == BARS.shaped_as(()) == BARS
 
 
 def test_the_newest_decision_is_of_the_last_bar_that_has_ended() -> None:

@@ -160,6 +160,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
         today=last,
         calendar=calendar,
         sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
+        variants={name: tuple(one.spec for one in sleeve.variants) for name, sleeve in SLEEVES.items()},
         roles=frozenset(Role),
         appliance_version=release(),
     )

@@ -18,10 +18,12 @@ from signals.files import sha256_of
 from signals.models.inference import predict
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
+from signals.sleeves.base import Sleeve
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import BacktestSubject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
+from trainer.runs.artefacts import features_of
 
 OPENED = "promotion/holdout.parquet"
 MODEL = "model.onnx"
@@ -68,7 +70,7 @@ class Scored:
     """
 
     archive: Archive
-    sleeve: str
+    shape: Sleeve
     stored: tuple[tuple[Origin, RunScores], ...]
     model: bytes
     model_from: date
@@ -93,11 +95,11 @@ class Scored:
             return self._stored_on[asof][1].on(asof)
         if asof < self.model_from or self.archive.is_red(asof):
             return None
-        sleeve = SLEEVES[self.sleeve]
+        sleeve = self.shape
         symbols, rows = sleeve.features(self.archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
         if not symbols:
             return None
-        return Scores(asof, self.sleeve, symbols, predict([self.model], rows), self._source)
+        return Scores(asof, sleeve.name, symbols, predict([self.model], rows), self._source)
 
     def where(self) -> str:
         """Which sessions are scored, in a few words."""
@@ -117,7 +119,8 @@ def scored(subject: BacktestSubject) -> Scored:
     sleeve = evidence.sleeve
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
-    if evidence.spec_hash != SLEEVES[sleeve].spec_hash:
+    shape = SLEEVES[sleeve].shaped_as(features_of(subject.run).spec)
+    if evidence.spec_hash != shape.spec_hash:
         raise FixInput(
             "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"
         )
@@ -131,7 +134,7 @@ def scored(subject: BacktestSubject) -> Scored:
             f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), fix="Name a run folder made by `trainer train`"
         ) from None
     until = date.fromisoformat(evidence.last_label_session)
-    return Scored(subject.archive, sleeve, tuple(stored), model, until)
+    return Scored(subject.archive, shape, tuple(stored), model, until)
 
 
 def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[date, ...]:

@@ -78,6 +78,9 @@ def ingest(
         ),
     ] = None,
     universe: Annotated[Path | None, typer.Option(help="Membership by date: symbol, start, end, known_at.")] = None,
+    classification: Annotated[
+        Path | None, typer.Option(help="What names are by date: symbol, start, end, known_at, sector, shares (outstanding at start).")
+    ] = None,
     minutes: Annotated[
         list[Path],
         typer.Option(help="Minutes or ticks to keep: time, symbol (or root, contract), open, high, low, close, volume; quotes optional."),
@@ -149,8 +152,8 @@ def ingest(
         if is_ours and bars is not None:
             with progress(f"curating {bars}", as_json=as_json):
                 return deliver_download(bars, to, settings, add=add, today=terms.today or date.max, name=name, note=remarks.append).manifest
-        with progress(f"curating {bars or actions or universe}", as_json=as_json):
-            return ingest_files(DeliveryFiles(bars, actions, universe), to, _of_symbol(terms, symbol), note=remarks.append)
+        with progress(f"curating {bars or actions or universe or classification}", as_json=as_json):
+            return ingest_files(DeliveryFiles(bars, actions, universe, classification), to, _of_symbol(terms, symbol), note=remarks.append)
 
     try:
         manifest = curated(symbol)

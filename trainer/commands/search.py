@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,6 +81,7 @@ def search(
     recipe = agreed(recipe, chosen, device_named(device), ("search",))
     say_where((chosen.learner,), chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
+    recipe = replace(recipe, sleeve=material.sleeve)
     following = next_opens(material.source.bars, material.source.actions)
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
     with connected(cluster), progress("searching", steps(chosen, trials) + chosen.cpcv.groups - 1, as_json=as_json) as step:
@@ -157,6 +159,7 @@ def compare(
     recipe = agreed(recipe, chosen, wishes=("comparison",))
     say_where(kinds, chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, span)
+    recipe = replace(recipe, sleeve=material.sleeve)
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))

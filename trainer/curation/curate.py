@@ -34,9 +34,10 @@ from signals.market.securities import Identities, identities
 from signals.market.sessions import Calendar, xnys
 from trainer.curation.audit.returns import inferred_dividends, silences
 from trainer.curation.audit.universe import UniverseRows, universe_of
+from trainer.curation.classification import classified_rows
 from trainer.curation.config import CurationConfig
 from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
-from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells
+from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells, split_logs
 from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
 from trainer.curation.writer import DatasetContent
 
@@ -68,6 +69,8 @@ class DeliveredHistory:
         As `calendar_for` returns it.
     revisions, spreads : DataFrame, Table, optional
         What `fold` and `read_minutes` return; kept next to the bars.
+    classification : Table, optional
+        As `read_classification` returns it, every row with the day on which it became known.
     """
 
     frame: pd.DataFrame
@@ -77,6 +80,7 @@ class DeliveredHistory:
     basis: PriceBasis
     revisions: pd.DataFrame | None = None
     spreads: pa.Table | None = None
+    classification: pa.Table | None = None
 
 
 def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, vendor: str) -> DatasetContent:
@@ -117,13 +121,17 @@ def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, ve
     ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in whole.begins)
     state = universe_of(UniverseRows(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
+    classified = {}
+    if delivered.classification is not None:
+        logs = np.cumsum(np.log(recorded.ratio)) if basis is PriceBasis.RAW else split_logs(data, actions, names, days)
+        classified = classified_rows(data, usable, delivered.classification, days, logs, basis)
     inferred = [*whole.inferred, *paid]
     return DatasetContent(
         name=name,
         vendor=vendor,
         basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
-        bars=bars_table(data, usable, figures, {"eligible": eligible, "undecided": found.undecided}),
+        bars=bars_table(data, usable, {**figures, **classified}, {"eligible": eligible, "undecided": found.undecided}),
         actions=tuple(sorted([*_lasting(actions), *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),

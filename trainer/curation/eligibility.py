@@ -5,7 +5,7 @@ Invariant: nothing here looks at a later row; a name's last date is never used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -59,20 +59,26 @@ class Membership:
         member = np.zeros((len(days), len(columns) + 1), dtype=bool)
         is_told = "known_at" in universe.column_names and universe.column("known_at").null_count == 0
         foreseen = []
-        for rows in _statements(universe, is_told=is_told).values():
-            since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
-            for row, here, there in zip(rows, since, [*since[1:], len(days)], strict=True):
-                first = max(here, _row_of(days, row["start"]))
-                last = there if row["end"] is None else min(there, _row_of(days, row["end"]))
-                member[first : max(first, last), columns[row["symbol"]]] = True
-                if is_told and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
-                    foreseen.append(f"{row['symbol']} {row['end']}")
+        for row, first, last in believed(universe, days, is_told=is_told):
+            member[first:last, columns[row["symbol"]]] = True
+            if is_told and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
+                foreseen.append(f"{row['symbol']} {row['end']}")
         return cls(columns, member, KnowledgeDates(tuple(sorted(foreseen))) if is_told else None)
 
     def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
         """Column of each row's symbol."""
         nobody = self.member.shape[1] - 1
         return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
+
+
+def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Give each row of a table of intervals with the sessions [first, last) of `days` on which it holds, as far as was known then."""
+    for rows in _statements(table, is_told=is_told).values():
+        since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
+        for row, here, there in zip(rows, since, [*since[1:], len(days)], strict=True):
+            first = max(here, _row_of(days, row["start"]))
+            last = there if row["end"] is None else min(there, _row_of(days, row["end"]))
+            yield row, first, max(first, last)
 
 
 def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[dict[str, Any]]]:
@@ -126,13 +132,18 @@ def as_traded(data: DeliveredRows, actions: Sequence[Action], names: Identities,
     """
     if basis is PriceBasis.RAW:
         return data.rows.close
-    splits = [a for a in actions if a.kind is ActionKind.SPLIT and np.datetime64(a.effective, "D") <= days[-1]]
-    if basis is PriceBasis.TOTAL_RETURN or not splits:
+    logs = split_logs(data, actions, names, days)
+    if basis is PriceBasis.TOTAL_RETURN or logs is None:
         return None
-    logs = np.cumsum(np.log(events(data, splits, names, days, PriceBasis.RAW).ratio))
     last = np.searchsorted(data.rows.security, data.rows.security, side="right") - 1
     restored: Floats = data.rows.close * np.exp(logs[last] - logs)
     return restored
+
+
+def split_logs(data: DeliveredRows, actions: Sequence[Action], names: Identities, days: Days) -> Floats | None:
+    """Log of the shares that one has become by each row, up to a constant of each name, shape (R,); None without a recorded split."""
+    splits = [a for a in actions if a.kind is ActionKind.SPLIT and np.datetime64(a.effective, "D") <= days[-1]]
+    return np.cumsum(np.log(events(data, splits, names, days, PriceBasis.RAW).ratio)) if splits else None
 
 
 def ended_cells(data: DeliveredRows, has_bar: Flags, usable: Flags, ended: NDArray[np.int64], membership: Membership | None) -> Flags:

@@ -18,6 +18,7 @@ from signals.market.actions import ActionKind
 from signals.market.manifest import Manifest, PriceBasis, Survivorship
 from signals.market.sessions import Calendar
 from trainer.curation.audit.twins import ONE_OF_THEM, twins
+from trainer.curation.classification import coverage_sentence
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, calendar_for, curate
 from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, recognised_bars
@@ -39,17 +40,18 @@ from trainer.curation.vendors.files import Note, unheard, vendor_of
 from trainer.curation.vendors.mapping import Mapping, SymbolForm
 from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.shifts import refuse_shifted
-from trainer.curation.vendors.universe import read_universe
+from trainer.curation.vendors.universe import read_classification, read_universe
 from trainer.curation.writer import NAME_DIGITS, DatasetContent, KeptDelivery, write_dataset
 
 
 @dataclass(frozen=True)
 class DeliveryFiles:
-    """The files of one delivery; a whole one has bars, actions and universe may be absent."""
+    """The files of one delivery; a whole one has bars, the others may be absent."""
 
     bars: Path | None
     actions: Path | None = None
     universe: Path | None = None
+    classification: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Not
     """
     files = {
         part: pack(path)
-        for part, path in zip(DeliveryPart, (sources.bars, sources.actions, sources.universe), strict=True)
+        for part, path in zip(DeliveryPart, (sources.bars, sources.actions, sources.universe, sources.classification), strict=True)
         if path is not None
     }
     if terms.scope is Scope.WHOLE and DeliveryPart.BARS not in files:
@@ -142,6 +144,8 @@ def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, term
     knowledge = everything.as_of(None)
     content = content_of(knowledge)
     remarks = (*unmatched(knowledge), *_of_universe(content), *_of_twins(content), *_of_seams(content))
+    if knowledge.classification is not None:
+        note(coverage_sentence(content.bars))
     for remark in (*remarks, *_of_unadjusted(receipt, incoming, knowledge)):
         note(remark)
     append_receipt(folder, receipt, raw)
@@ -212,6 +216,11 @@ def _incoming(
         elif part is DeliveryPart.ACTIONS:
             assert calendar is not None
             rows = len(read_actions(content, mapping.actions, calendar, where=name, today=today, note=note))
+        elif part is DeliveryPart.CLASSIFICATION:
+            table = read_classification(content, mapping.classification, where=name, today=today, note=note)
+            rows, unsaid = table.num_rows, table.column("known_at").null_count
+            if unsaid:
+                note(f"{unsaid:,} of {rows:,} rows of {name} do not say when they became known: they count from this delivery on")
         else:
             rows = read_universe(content, mapping.universe, where=name, today=today, note=note).num_rows
         digest = sha256_of(content)
@@ -262,6 +271,7 @@ def content_of(knowledge: Knowledge) -> DatasetContent:
         knowledge.basis,
         knowledge.known.revisions,
         knowledge.spreads,
+        knowledge.classification,
     )
     return curate(history, CurationConfig.model_validate(first.config), name=first.name, vendor=knowledge.vendor)
 
@@ -276,10 +286,10 @@ def unmatched(knowledge: Knowledge) -> list[str]:
     if count:
         verb = "action names" if count == 1 else "actions name"
         found.append(f"{count:,} {verb} no symbol of the bars: {listed(nobody)}")
-    members = set() if knowledge.universe is None else set(knowledge.universe.column("symbol").to_pylist())
-    if absent := sorted(members - held):
-        verb = "member is" if len(absent) == 1 else "members are"
-        found.append(f"{len(absent):,} {verb} no symbol of the bars: {listed(absent)}")
+    for one, several, table in (("member", "members", knowledge.universe), ("classified", "classified", knowledge.classification)):
+        if table is not None and (absent := sorted(set(table.column("symbol").to_pylist()) - held)):
+            verb = f"{one} is" if len(absent) == 1 else f"{several} are"
+            found.append(f"{len(absent):,} {verb} no symbol of the bars: {listed(absent)}")
     return found
 
 

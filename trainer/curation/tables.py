@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from signals.audit.defects import DEFECTS, Defects, Reason
 from signals.audit.delivered_rows import DeliveredRows
-from signals.market.bars import Days, Floats
+from signals.market.bars import CLASSIFIED, Days, Floats
 from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 
@@ -20,7 +20,7 @@ Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def bars_table(data: DeliveredRows, usable: Flags, figures: Mapping[str, Floats], flags: Mapping[str, Flags]) -> pa.Table:
-    """Usable rows with the returns in `figures` and what `flags` say of them, sorted by session, then symbol."""
+    """Usable rows with the `figures` and `flags` of them, sorted by session, then symbol; what names are only where it is known."""
     kept = np.flatnonzero(usable)
     kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
     ids = np.array(data.securities, dtype=object)
@@ -34,7 +34,8 @@ def bars_table(data: DeliveredRows, usable: Flags, figures: Mapping[str, Floats]
         "kind": data.kind[kept],
         "sector": data.sector[kept],
     }
-    return _table(columns, BARS_SCHEMA)
+    known = [pa.field(name, pa.float64()) for name in CLASSIFIED if np.isfinite(columns.get(name, np.nan)).any()]
+    return _table(columns, pa.schema([*BARS_SCHEMA, *known]))
 
 
 def quarantine_table(data: DeliveredRows, defects: Defects) -> pa.Table:

@@ -69,6 +69,12 @@ REVISIONS_SCHEMA = pa.schema(
     ]
 )
 UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
+CLASSIFICATION_SCHEMA = pa.schema(
+    [
+        *(("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())),
+        *(("sector", pa.string()), ("shares", pa.float64())),
+    ]
+)
 TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", pa.date32()))  # where the delivery says it
 
 
@@ -85,7 +91,7 @@ class KeptDelivery:
 class DatasetContent:
     """Everything that a version of a dataset holds, before it has files.
 
-    `bars` follows BARS_SCHEMA and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
+    `bars` follows BARS_SCHEMA, may be classified, and is sorted by session, symbol; `quarantine`, `findings` and `universe` follow their
     schemas; `universe` is None where membership is not known, `revisions` and `spreads` where there are none.
     `known_at` is the day of a view of the past, `universe_why` says what `survivorship` rests on. `minutes` are the tables of
     minute bars by the start of their path, each with a column `session`, `minute_sessions` what is known of their sessions.

@@ -6,6 +6,7 @@ trained, and no text format has to be trusted to give a model back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def _scored(subject: BacktestSubject, data: Path) -> tuple[Recipe, Material, Sea
     config = config_of(training.config, where=str(where))
     recipe = agreed(recipe_named(subject.evidence.sleeve), config)
     material = prepare(recipe, config, _range(subject, data, training))
-    rows = material.rows
+    recipe, rows = replace(recipe, sleeve=material.sleeve), material.rows
     open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     if seal is None:
         raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")

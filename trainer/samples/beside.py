@@ -32,4 +32,4 @@ def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manife
     whole = load_bars(data, manifest, manifest.first, bars.asof)
     rows = np.searchsorted(whole.sessions, bars.sessions)
     columns = np.array([whole.column(symbol) for symbol in bars.symbols])
-    return replace(bars, beside={name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()})
+    return replace(bars, beside={**bars.beside, **{name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()}})

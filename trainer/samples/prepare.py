@@ -12,6 +12,7 @@ import numpy as np
 from signals.audit.extremes import unsettled
 from signals.features.market import market_return
 from signals.features.panel import FeaturePanel
+from signals.market.bars import CLASSIFIED
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
 from trainer.labels.weights import reweighted
@@ -69,12 +70,13 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
         start=chosen.start,
         end=chosen.end,
         symbols=chosen.symbols,
-        lookback_sessions=recipe.sleeve.lookback_sessions,
+        lookback_sessions=recipe.sleeve.given(CLASSIFIED).lookback_sessions,
         version=chosen.version,
     )
-    source = replace(source, bars=with_other_datasets(recipe.sleeve, source.bars, chosen.data, source.manifest))
-    panel = recipe.sleeve.panel(source.bars)
-    return Material(source, panel, _rows(recipe, config, source, panel), recipe.sleeve, config)
+    sleeve = recipe.sleeve.given(source.bars.beside)
+    source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
+    panel = sleeve.panel(source.bars)
+    return Material(source, panel, _rows(recipe, config, source, panel), sleeve, config)
 
 
 def _of_minutes(recipe: Recipe, sleeve: BarsSleeve, config: RecipeConfig, chosen: Range, stage: Stage) -> Material:

@@ -72,9 +72,8 @@ class FolderSource:
         for path in new:
             files = {part: _only(path, part) for part in DeliveryPart}
             if not any(files.values()):
-                raise FixInput(
-                    "a delivery without bars.*, actions.* or universe.*", where=str(path), fix="Complete it, or remove the folder"
-                )
+                parts = ", ".join(f"{part}.*" for part in DeliveryPart)
+                raise FixInput(f"a delivery without any of {parts}", where=str(path), fix="Complete it, or remove the folder")
             ingest(DeliveryFiles(*(files[part] for part in DeliveryPart)), data, terms)
         return tuple(path.name for path in new)
 

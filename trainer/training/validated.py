@@ -10,6 +10,7 @@ import numpy as np
 from signals.errors import TrademlError
 from signals.models.inference import FEATURES, SCORE, GraphMember, infer
 from signals.text.wording import reason_of
+from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
 from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.training.stages import STAGES, read_stages
@@ -35,10 +36,11 @@ def _certificate(run: Path) -> list[str]:
 
 def _features(run: Path) -> list[str]:
     """The features are those of the sleeve as the recipe shapes it."""
-    listed, settings = (json.loads((run / name).read_text()) for name in ("feature_list.json", "training_cfg.json"))
+    listed, settings = features_of(run), json.loads((run / "training_cfg.json").read_text())
     config = config_of(settings["config"], where=str(run / "training_cfg.json"))
     recipe = agreed(recipe_named(settings["sleeve"]), config)
-    return [] if recipe.sleeve.spec_hash == listed["spec_hash"] else ["the features are not those of this program's sleeve"]
+    computed = recipe.sleeve.shaped_as(listed.spec).spec_hash
+    return [] if computed == listed.spec_hash else ["the features are not those of this program's sleeve"]
 
 
 def _golden(run: Path) -> list[str]:

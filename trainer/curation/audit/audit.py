@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
 from signals.audit.defects import DEFECTS
 from signals.errors import BadDataset
 from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.bars import CLASSIFIED
 from signals.market.dataset import load_bars, read_file, read_manifest, read_table, session_range
 from signals.market.manifest import FileRecord, FileRole, Manifest
 from trainer.curation.audit.early import Early, early_moves
@@ -25,6 +28,7 @@ from trainer.curation.audit.missing import ABSENT, Missing, missing, summary
 from trainer.curation.audit.proposals import Proposal, proposals
 from trainer.curation.audit.second_vendor import SecondWord, second_words
 from trainer.curation.audit.twins import ONE_OF_THEM, Twins, twins_of
+from trainer.curation.classification import coverage_sentence
 from trainer.curation.vendors.cells import listed
 
 EXAMPLES = 3
@@ -88,6 +92,8 @@ class AuditReport:
         What another vendor says of undecided returns.
     members : tuple of MemberChange
         Who entered and left the universe, where a table says it.
+    classified : str
+        Of how many eligible rows sector and shares are known, where a table says it.
     """
 
     manifest: Manifest
@@ -103,6 +109,7 @@ class AuditReport:
     twins: tuple[Twins, ...] = ()
     words: tuple[SecondWord, ...] = ()
     members: tuple[MemberChange, ...] = ()
+    classified: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -154,6 +161,7 @@ class AuditReport:
             "twins": [{"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions} for t in self.twins],
             "second_vendor": [asdict(word) for word in self.words],
             "members": [asdict(change) for change in self.members],
+            "classified": self.classified or None,
             "sessions": [
                 {
                     "session": a.session,
@@ -203,6 +211,7 @@ def audit(folder: Path, start: date | None, end: date | None, other: Path | None
         twins=twins_of(folder, manifest, first, last),
         words=() if other is None else second_words(folder, manifest, other, first, last),
         members=member_changes(folder, manifest, first, last),
+        classified=_classified(folder, manifest, first, last),
     )
 
 
@@ -251,6 +260,8 @@ def _remarks(report: AuditReport) -> list[str]:
         lines.append(f"UNIVERSE {report.manifest.universe_state}: {report.manifest.universe_why}")
     if report.members:
         lines.append(f"MEMBERS {report.members[-1]}; {len(report.members):,} changes in the range")
+    if report.classified:
+        lines.append(f"CLASSIFIED {report.classified}")
     if report.twins:
         lines.append(f"TWINS {len(report.twins):,}: {listed(report.twins)}. {ONE_OF_THEM}")
     if report.missing:
@@ -272,6 +283,13 @@ def _remarks(report: AuditReport) -> list[str]:
             "FILE writes its words as actions to check and to ingest"
         )
     return lines
+
+
+def _classified(folder: Path, manifest: Manifest, first: date, last: date) -> str:
+    records = [r for r in manifest.of_role(FileRole.BARS) if r.first and r.last and r.first <= last and r.last >= first]
+    bars = pa.concat_tables([read_table(folder, record) for record in records])
+    inside = pc.and_(pc.greater_equal(bars.column("session"), first), pc.less_equal(bars.column("session"), last))
+    return coverage_sentence(bars.filter(inside)) if set(CLASSIFIED) & set(bars.column_names) else ""
 
 
 def _lost_findings(damaged: tuple[FileRecord, ...]) -> bool:

@@ -24,7 +24,7 @@ from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.minutes import read_minutes
 from trainer.curation.vendors.recognised import Understood
-from trainer.curation.vendors.universe import read_universe
+from trainer.curation.vendors.universe import read_classification, read_universe
 
 Read = Callable[[RawFile], bytes]
 
@@ -82,6 +82,7 @@ class Knowledge:
     universe: pa.Table | None
     spreads: pa.Table | None
     calendar: Calendar
+    classification: pa.Table | None = None
 
     @property
     def vendor(self) -> str:
@@ -134,7 +135,8 @@ class Deliveries:
         calendar = calendar_for(known.frame)
         spreads = [bars.spreads for place in past[-len(current) :] if (bars := self._bars[place]) is not None]
         actions, universe = self._events(current, calendar, known_at)
-        return Knowledge(current, known, actions, universe, _newest(spreads), calendar)
+        classification = self._classification(current, known_at)
+        return Knowledge(current, known, actions, universe, _newest(spreads), calendar, classification)
 
     def _told(self, place: int) -> list[KnownRows]:
         receipt, bars = self._receipts[place], self._bars[place]
@@ -148,6 +150,15 @@ class Deliveries:
             result.append(KnownRows(day, scope, receipt.basis, rows.drop(columns="known_at")))
             scope = Scope.ROWS  # the days of an archive add to one another
         return result
+
+    def _classification(self, current: tuple[Receipt, ...], known_at: date | None) -> pa.Table | None:
+        """Join what every delivery in force says that names are; a row counts from the day on which it became known."""
+        tables = [
+            _told_by(read_classification(self._read(file), _mapping(receipt).classification, where=file.name), receipt.known_until)
+            for receipt in current
+            if (file := receipt.of_part(DeliveryPart.CLASSIFICATION)) is not None
+        ]
+        return _known_by(pa.concat_tables(tables), known_at) if tables else None
 
     def _events(
         self, current: tuple[Receipt, ...], calendar: Calendar, known_at: date | None
@@ -168,8 +179,14 @@ class Deliveries:
         return tuple(order), universe
 
 
+def _told_by(table: pa.Table, day: date) -> pa.Table:
+    """Return a table whose rows without a day of their own became known on `day`, when they were delivered."""
+    column = table.column("known_at")
+    return table.set_column(table.column_names.index("known_at"), "known_at", pc.fill_null(column, pa.scalar(day, column.type)))
+
+
 def _known_by(universe: pa.Table, known_at: date | None) -> pa.Table:
-    """Return the rows of a membership table that were known on the evening of `known_at`; None is everything."""
+    """Return the rows of a table of intervals that were known on the evening of `known_at`; None is everything."""
     if known_at is None or "known_at" not in universe.column_names:
         return universe
     return universe.filter(pc.fill_null(pc.less_equal(universe.column("known_at"), known_at), False))

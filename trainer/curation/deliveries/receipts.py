@@ -46,6 +46,7 @@ class DeliveryPart(StrEnum):
     BARS = "bars"
     ACTIONS = "actions"
     UNIVERSE = "universe"
+    CLASSIFICATION = "classification"
 
 
 @dataclass(frozen=True)

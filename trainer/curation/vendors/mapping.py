@@ -163,6 +163,12 @@ class UniverseColumns(Columns):
     is_end_inclusive: bool = False
 
 
+class ClassificationColumns(UniverseColumns):
+    """Columns (symbol, start, end, known_at, sector, shares) of a classification file; `decimal` as of bars."""
+
+    decimal: DecimalSign | None = None
+
+
 class ChainColumns(Columns):
     """Columns of a file of option quotes; `date_format` and `decimal` as of bars."""
 
@@ -177,6 +183,7 @@ class Mapping(Config):
     minutes: MinuteColumns | None = None
     actions: ActionColumns = ActionColumns()
     universe: UniverseColumns = UniverseColumns()
+    classification: ClassificationColumns = ClassificationColumns()
     options: ChainColumns = ChainColumns()
 
 
