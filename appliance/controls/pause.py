@@ -1,6 +1,7 @@
 """A pause: a person wants no new orders up to a session. Nothing is halted, what is held stays held, and it ends by itself.
 
-It is a file of its own, so that setting it waits for no job. One that cannot be read pauses.
+It is a file of its own, so that setting it waits for no job, and is looked at before each order. One that cannot be read
+pauses, whatever it is: a folder, a pipe, what the service may not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
 from signals.text.plain_text import clean
 
+MOST_BYTES = 65_536
 UNREADABLE = "the file pause.json cannot be read, so nothing new is ordered: `appliance pause --end` removes it"
 
 
@@ -46,12 +48,13 @@ def end(fs: Fs, folder: StateFolder) -> None:
 
 def sentence(fs: Fs, folder: StateFolder, session: date) -> str:
     """Return why nothing new is ordered for the session D; empty where nothing is paused."""
-    content = fs.read(folder.pause)
-    if content is None:
+    if not fs.exists(folder.pause):
         return ""
     try:
-        pause = from_json(Pause, strict_json.loads(content))
-    except (ValueError, BadDocument):
+        pause = from_json(Pause, strict_json.loads(fs.head(folder.pause, MOST_BYTES)))
+    except FileNotFoundError:  # it has just ended; a link to nothing is none that can be read
+        return UNREADABLE if fs.exists(folder.pause) else ""
+    except (OSError, ValueError, BadDocument):
         return UNREADABLE
     return pause.sentence if session <= pause.until else ""
 

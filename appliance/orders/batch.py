@@ -35,7 +35,7 @@ class SentBatch:
 
 
 def send(path: OrderPath, desk: PretradeContext, batch: Iterable[JournalEntry]) -> SentBatch:
-    """Send what of `batch` has not been sent, what lowers risk first.
+    """Send what of `batch` has not been sent, what lowers risk first; what a pause that begins meanwhile finds stays unsent.
 
     Raises
     ------
@@ -48,6 +48,8 @@ def send(path: OrderPath, desk: PretradeContext, batch: Iterable[JournalEntry]) 
     sent: set[IntentKey] = set()
     done: list[JournalEntry] = []
     for intent in sending_order([entry.intent for entry in by_key.values()]):
+        if path.paused(desk.plan.session):
+            break
         entry = by_key[intent.key]
         if entry.state in UNSENT:
             now = desk.circumstances(entries.values(), intent, spent, sent)

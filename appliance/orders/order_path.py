@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import partial
 
 from appliance.context import Deps
+from appliance.controls import pause
 from appliance.controls.latch import Latch
 from appliance.ledger import Ledger
 from appliance.market.vendor_record import PriceSource
@@ -34,6 +36,8 @@ class OrderPath:
     config : ExecutionConfig
     prices : callable
         Opens the broker's market data when orders are judged; None where there are none to ask.
+    paused : callable
+        Says why a person wants nothing new ordered for a session, empty otherwise; looked at before every order.
     """
 
     ledger: Ledger
@@ -43,12 +47,14 @@ class OrderPath:
     calendar: Calendar
     config: ExecutionConfig
     prices: Callable[[], PriceSource | None] = lambda: None
+    paused: Callable[[date], str] = lambda session: ""
 
     @classmethod
     def of(cls, deps: Deps) -> OrderPath:
         """Take from a job's dependencies what the order path needs."""
         config = deps.config.execution
-        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, config, lambda: deps.prices)
+        paused = partial(pause.sentence, deps.fs, deps.folder)
+        return cls(deps.ledger, deps.broker, deps.clock, deps.latch, deps.calendar, config, lambda: deps.prices, paused)
 
     def midnight(self, session: date) -> datetime:
         """New York midnight at which the session's day begins, in UTC: no order of the session is older."""

@@ -35,7 +35,7 @@ def send_closings_first(path: OrderPath, plan: Plan, chosen: Chosen) -> SentBatc
     if closings:
         done += send(path, fetch_context(path, plan), closings).entries
         settle_live(path, plan.session)
-    openings = [entry for entry in _unsent(path, plan, chosen) if not entry.intent.reduces]
+    openings = [entry for entry in _unsent(path, plan, chosen) if not entry.intent.reduces and not path.paused(plan.session)]
     ready = [entry for entry in openings if _may_follow(path, plan, entry)]
     if ready:
         done += send(path, fetch_context(path, plan), ready).entries

@@ -5,7 +5,7 @@ Invariants
 1. The row that says SENDING is on disk before the broker's socket sees the request; so is the count of posts.
 2. An order is posted once; a second time, with the same id and body, only after it was proven absent, inside its
    window, and at most `max_resends` times a session over all orders.
-3. The latch is read before every post; a closed latch, a closed window, a failed check or an excess over the frozen
+3. The latch is read before every post; a closed latch, a pause, a closed window, a failed check or an excess over the frozen
    plan means no post.
 4. Every exit leaves the intent in a state from which `recover` goes on.
 """
@@ -151,6 +151,8 @@ def _after_absence(path: OrderPath, entry: JournalEntry) -> JournalEntry:
         return _lapse(path, entry, "absent, and its window is closed")
     if not path.latch.read().is_armed:
         return _lapse(path, entry, "absent, and the device is halted")
+    if path.paused(entry.intent.key.session):
+        return _lapse(path, entry, "absent, and the device is paused")
     if entry.posts > 1:
         raise UnknownOrder("an order is absent after it was sent again", where=cid, fix="Look at the broker before you re-arm")
     if intents.resent(path.ledger, entry.intent.key.session) >= path.config.submission.max_resends:

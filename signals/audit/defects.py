@@ -197,7 +197,7 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     for told_elsewhere in (*missing, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN, Reason.STITCHED):
         flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
-    flags[Reason.SHIFTED_LEVEL] = _shifted(rows, ~blocked, split_ratio)
+    flags[Reason.SHIFTED_LEVEL] = shifted_levels(rows, ~blocked, split_ratio)
     blocked |= flags[Reason.SHIFTED_LEVEL]
     flags[Reason.SPLIT_CONTRADICTED] = _contradicted(rows, ~blocked, split_ratio)
     blocked |= flags[Reason.SPLIT_CONTRADICTED]
@@ -245,7 +245,7 @@ def _duplicates(rows: Rows) -> dict[Reason, Flags]:
     return {Reason.DUPLICATE: copies, Reason.DUPLICATE_CONFLICT: conflicts}
 
 
-def _shifted(rows: Rows, good: Flags, split_ratio: Floats) -> Flags:
+def shifted_levels(rows: Rows, good: Flags, split_ratio: Floats) -> Flags:
     """Rows that lie a power of ten away from the last good row of their security, until that has held for a week."""
     result = np.zeros(len(rows), dtype=bool)
     kept = np.flatnonzero(good)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 
+import pytest
+
+from appliance.controls import pause
 from appliance.controls.pause import UNREADABLE
+from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import StateFolder
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 
@@ -34,6 +42,26 @@ def test_a_pause_sends_nothing_new_not_even_of_a_frozen_plan_and_ends_by_itself(
     assert bench("run-day", "--session", str(fourth)).code == 3
     assert UNREADABLE.split(":")[0] in bench.rows("SELECT summary FROM job_runs WHERE session = ? AND job = 'plan'", str(fourth))[0][0]
     assert bench("pause", "--end").code == 0 and not (bench.state / "pause.json").exists()
+
+
+KINDS: dict[str, Callable[[Path], object]] = {
+    "a folder": Path.mkdir,
+    "a pipe that nobody writes to": os.mkfifo,
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "empty": Path.touch,
+    "of 2 MB": lambda path: path.write_bytes(b'{"until": "2020-01-01", "by": "a", "reason": "' + b"x" * 2**21 + b'"}'),
+    "half a character": lambda path: path.write_text('{"until": "2020-01-01", "by": "\\ud800"}'),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_bears_the_name_pauses_and_is_removed(tmp_path: Path, kind: str) -> None:
+    fs, folder = DurableFs(), StateFolder(tmp_path)
+    KINDS[kind](folder.pause)
+    assert pause.sentence(fs, folder, date(2025, 6, 3)) == UNREADABLE
+    pause.end(fs, folder)
+    assert pause.sentence(fs, folder, date(2025, 6, 3)) == "" and not os.path.lexists(folder.pause)
 
 
 def test_a_pause_begins_or_ends(make: Make, published: Published) -> None:

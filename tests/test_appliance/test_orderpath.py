@@ -31,6 +31,7 @@ from appliance.orders.submission import settle, submit
 from appliance.orders.tracking import adopt, track
 from appliance.orders.unfilled_orders import add_follow_ups
 from appliance.schedule.job import JobStatus
+from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Submission, Unknown
 from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import (
@@ -38,6 +39,7 @@ from signals.errors import (
     DeviceHalted,
     FixInput,
     InvariantBroken,
+    Paused,
     ReconBreak,
     TripwireHalt,
     TripwireSkip,
@@ -330,6 +332,37 @@ def test_an_absent_order_whose_window_closed_meanwhile_lapses(path: OrderPath, l
     life.broker.fault = lambda number: Fault.DROP_BEFORE
     entry = send_one(path, "B")
     assert (entry.state, entry.reason) == (S.LAPSED, "absent, and its window is closed")
+
+
+def pausing(life: Rehearsal, at_post: int, then: Fault) -> Callable[[int], Fault]:
+    """What happens to each post; a person begins a pause while the one of this number is on its way."""
+
+    def happens(number: int) -> Fault:
+        if number == at_post:
+            pause.begin(life.fs, StateFolder(life.root), pause.Pause(D, "a person", life.clock.now(), "on holiday"))
+        return then if number == at_post else Fault.NONE
+
+    return happens
+
+
+def test_a_pause_that_begins_while_orders_leave_stops_the_next_one(path: OrderPath, deps: Deps, life: Rehearsal) -> None:
+    life.broker.fault = pausing(life, 1, Fault.NONE)
+    report = trade(D, deps)
+    assert [intent.key.symbol for _, intent in life.broker.posts] == ["A", "C"]
+    assert report.summary == "2 of 2 auction orders are at the broker: 3 waiting"
+    assert {entry_of(path, symbol).state for symbol in "BD"} == {S.PLANNED}
+    with pytest.raises(Paused):
+        trade(D, deps)
+    pause.end(life.fs, deps.folder)
+    trade(D, deps)
+    assert [intent.key.symbol for _, intent in life.broker.posts] == ["A", "C", "B", "D"]
+
+
+def test_an_order_in_doubt_that_is_proven_absent_is_not_sent_again_once_a_pause_has_begun(path: OrderPath, life: Rehearsal) -> None:
+    life.broker.fault = pausing(life, 0, Fault.DROP_BEFORE)
+    entry = send_one(path, "B")
+    assert (entry.state, entry.reason, len(life.broker.posts)) == (S.LAPSED, "absent, and the device is paused", 1)
+    assert recover(path) == () and len(life.broker.posts) == 1
 
 
 # -- tracking -----------------------------------------------------------

@@ -25,7 +25,7 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData as ServedMarket
-from signals.errors import BrokerUnreachable, FixInput, TrademlError
+from signals.errors import BadBars, BrokerUnreachable, FixInput, TrademlError
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars, days_array
 from signals.market.dataset import load_bars, read_manifest
@@ -306,6 +306,61 @@ def test_days_that_lack_what_the_months_have_are_asked_for_again(
 
     download(tmp_path, source(served, spoil)[0], terms(world), END)
     assert len(struck) == 2
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+@pytest.mark.parametrize("missing", [1.0, 0.7])
+def test_an_evening_without_most_names_is_asked_for_again_and_then_not_kept(tmp_path: Path, world: World, missing: float) -> None:
+    """Between month ends no monthly bar says what is lacking: the names of the session before do."""
+    before, day = date(2025, 6, 3), date(2025, 6, 5)
+    download(tmp_path, source(world.served(before))[0], terms(world), before)
+    kept, struck = bytes_of(tmp_path), list[int]()
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        if "1Day" not in str(request.url):
+            return None
+        struck.append(at)
+        bars = Door(world.served(day)).true(request).json()["bars"]
+        left = dict(list(bars.items())[int(missing * len(bars)) :])
+        return said(request, 200, json.dumps({"bars": left or None, "next_page_token": None}).encode())
+
+    with pytest.raises(BrokerUnreachable, match=r"hardly a bar of 2025-06-04 of \d+ names that had one of the session before"):
+        download(tmp_path, source(world.served(day), spoil)[0], terms(world), day)
+    assert len(struck) == 3
+    assert {name: digest for name, digest in bytes_of(tmp_path).items() if not name.startswith("_answers")} == kept
+    assert download(tmp_path, source(world.served(day))[0], terms(world), day).last == day
+    there = pd.concat([pd.read_parquet(path) for path in bar_files(tmp_path, before)])
+    assert set(there["date"].dt.date) == {date(2025, 6, 4), day}
+
+
+@pytest.mark.parametrize("lacking", ["active", "inactive"])
+def test_a_universe_of_survivors_or_of_none_is_refused_and_the_list_is_asked_for_again(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.curation.download.download.A_MARKET", 5)
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        return said(request, 200, b"[]") if f"status={lacking}&" in f"{request.url}&" else None
+
+    with pytest.raises(BadBars, match=f"lists no {lacking} assets"):
+        download(tmp_path, source(served, spoil)[0], terms(world), END)
+    download(tmp_path, source(served)[0], terms(world), END)
+    assert bytes_of(tmp_path) == bytes_of(whole[0])
+
+
+def test_monthly_bars_of_no_listed_stock_are_asked_for_again_and_then_not_kept(
+    tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]
+) -> None:
+    struck: list[int] = []
+
+    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
+        struck.extend([at] if "1Month" in str(request.url) else [])
+        return said(request, 200, b'{"bars": null}') if "1Month" in str(request.url) else None
+
+    with pytest.raises(BrokerUnreachable, match="no monthly bar of"):
+        download(tmp_path, source(served, spoil)[0], terms(world), END)
+    assert len(struck) == 3
+    download(tmp_path, source(served)[0], terms(world), END)
     assert bytes_of(tmp_path) == bytes_of(whole[0])
 
 

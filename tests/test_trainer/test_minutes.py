@@ -102,7 +102,7 @@ def test_rows_that_cannot_be_true_are_quarantined_with_their_reason(tmp_path: Pa
     held = read_table(folder, manifest.of_role(FileRole.QUARANTINE)[0]).to_pandas()
     assert sorted(held["reasons"]) == [
         "a price is not positive",
-        "a volume is negative",
+        "a volume is negative or not finite",
         "another bar of the same minute",
         "outside of the sessions",
         "the range does not hold open and close",
@@ -110,6 +110,49 @@ def test_rows_that_cannot_be_true_are_quarantined_with_their_reason(tmp_path: Pa
     assert str(manifest.audits[0].status) == "AMBER" and manifest.audits[0].quarantined == 5
     first = loaded(folder)
     assert not first.traded[0, [10, 20, 30]].any() and first.close[0, 10] == first.close[0, 9]  # no trade: the price stays
+
+
+@pytest.mark.parametrize("year", [2025, 2099])
+def test_a_minute_of_the_future_is_refused_and_nothing_is_written(tmp_path: Path, invented: GeneratedMinutes, year: int) -> None:
+    frame = frame_of(invented)
+    last = frame[frame["time"].dt.date == date(2025, 12, 1)]
+    later = last.assign(time=last["time"] + (pd.Timestamp(year, 12, 2) - pd.Timestamp(2025, 12, 1)))
+    for today, rows in ((date(2025, 12, 1), pd.concat([frame, later])), (date(2025, 11, 30), frame)):
+        with pytest.raises(BadBars, match=r"a minute of the future: .*m\.parquet, row"):
+            ingested(tmp_path, rows, today=today)
+    assert not (tmp_path / "m").exists()
+    ingested(tmp_path, frame, today=date(2025, 12, 1))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01, 100.0])
+def test_a_session_that_repeats_the_one_before_is_quarantined(tmp_path: Path, invented: GeneratedMinutes, factor: float) -> None:
+    frame = frame_of(invented)
+    before, spoilt, after = (frame["time"].dt.date == date(2025, 11, day) for day in (20, 21, 24))
+    prices = ["open", "high", "low", "close"]
+    frame.loc[spoilt, prices] = (frame.loc[before, prices].to_numpy() * factor).round(4)
+    folder = ingested(tmp_path, frame)
+    status = {audit.session: (str(audit.status), audit.quarantined) for audit in read_manifest(folder).audits}
+    assert status[date(2025, 11, 21)] == ("RED", 390) and status[date(2025, 11, 20)] == status[date(2025, 11, 24)] == ("GREEN", 0)
+    bars = loaded(folder)
+    assert np.datetime64("2025-11-21") not in bars.sessions and after.sum() == 390
+    newest = frame[~after & (frame["time"].dt.date <= date(2025, 11, 21))]
+    assert read_manifest(ingested(tmp_path, newest, "newest")).last == date(2025, 11, 21), (
+        "a session without a sound row is told, not hidden"
+    )
+
+
+def test_a_minute_at_a_hundred_times_its_price_and_figures_without_end_are_not_believed(tmp_path: Path, invented: GeneratedMinutes) -> None:
+    frame = frame_of(invented)
+    frame = frame.assign(bid=frame["close"] - 0.01, ask=frame["close"] + 0.01)
+    frame.loc[400, ["open", "high", "low", "close"]] *= 100.0
+    frame.loc[410, "volume"] = np.inf
+    frame.loc[420, "ask"] = np.inf
+    folder = ingested(tmp_path, frame)
+    held = read_table(folder, read_manifest(folder).of_role(FileRole.QUARANTINE)[0]).to_pandas()
+    assert sorted(held["reasons"]) == ["a volume is negative or not finite", "moved by 100 or 1000 for a few bars"]
+    bars = loaded(folder)
+    assert bars.quotes is not None and np.isnan(bars.quotes["ask"][1, 30]) and bars.traded[1, 30]
+    assert np.nanmax(bars.close) < 2 * np.nanmin(bars.close)
 
 
 def test_a_session_that_misses_more_than_two_percent_is_red_and_absent(tmp_path: Path, invented: GeneratedMinutes) -> None:

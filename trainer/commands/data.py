@@ -128,7 +128,8 @@ def ingest(
     """
     to = to or _dataset_to_write(workspace_of(context), bars or next(iter(minutes), None), name, add=add)
     if minutes:
-        terms_of_minutes = MinuteTerms(calendar, zone, label, symbol, basis or PriceBasis.RAW, name, daily, is_added=add)
+        today = now().astimezone(NEW_YORK).date()
+        terms_of_minutes = MinuteTerms(calendar, zone, label, symbol, basis or PriceBasis.RAW, name, daily, is_added=add, today=today)
         keep(minutes, to, terms_of_minutes, as_json=as_json)
         return
     settings = read_config(config)

@@ -107,6 +107,29 @@ def test_a_quote_of_the_future_and_an_empty_delivery_are_refused_and_nothing_is_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_figures_without_end_are_quarantined_and_an_underlying_is_a_symbol(tmp_path: Path) -> None:
+    sound = frame(chain())
+    endless = sound.assign(ask=np.where(np.arange(len(sound)) < 3, np.inf, sound["ask"]))
+    manifest = ingest(endless, tmp_path)
+    assert manifest.quarantined == {"not a finite figure": 3}
+    for name in ("X" * 21, "X\0", "a b"):
+        with pytest.raises(BadBars, match="no underlying is called"):
+            ingest(sound.assign(underlying_symbol=name), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_day_that_repeats_the_day_before_is_red_also_where_it_is_added_later(tmp_path: Path) -> None:
+    first = frame(chain())
+    again = first.assign(**{"Quote Date": "2020-03-03"})
+    moved = again.assign(bid=first["bid"] + 0.01, ask=first["ask"] + 0.01)
+    assert [audit.status for audit in ingest(pd.concat([first, moved]), tmp_path / "sound").audits] == [SessionStatus.GREEN] * 2
+    whole = ingest(pd.concat([first, again]), tmp_path / "whole")
+    assert whole.status("X") == {DAY: SessionStatus.GREEN, date(2020, 3, 3): SessionStatus.RED}
+    assert whole.audits[1].reasons[0] == "every quote is that of 2020-03-02"
+    ingest(first, tmp_path / "added")
+    assert ingest(again, tmp_path / "added", add=True).audits == whole.audits
+
+
 def test_a_later_word_replaces_a_row_and_an_added_delivery_replaces_its_days(tmp_path: Path) -> None:
     table = frame(chain()).assign(known_at="2020-03-02")
     again = table.iloc[[0]].assign(known_at="2020-03-05", bid=0.0, ask=0.5)

@@ -9,6 +9,8 @@ Invariants
 3. A round ends at a session, fixed when it begins; a finished one is extended by the sessions since, names that have
    become candidates by their whole history.
 4. Daily bars that lack a month which the monthly bars have are asked for again; what still lacks is noted.
+5. An answer without what the vendor itself lists, or without the session of most names that had the one before, is asked
+   for again and then not kept: the round goes on another time.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from execution.brokers.reported import ReportedAction, ReportedAsset
-from signals.errors import BadBars, FixInput
+from signals.errors import BadBars, BrokerUnreachable, FixInput
 from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import Survivorship
@@ -57,6 +59,8 @@ SYMBOLS_PER_REQUEST, ROWS_PER_REQUEST, ROWS_PER_CHUNK = 100, 10_000, 40_000
 REQUESTS_PER_MINUTE = 150  # of the 200 that Alpaca allows a key
 CORRECTED_DAYS = 30  # within which a vendor corrects what it said of an action
 ASKED_AGAIN = 2
+A_MARKET = 1_000  # assets: of so many some have ended
+MOST_OF, FEW_NAMES = 0.5, 5  # of the names that had a bar of the last session; fewer than so many say nothing
 ACTION_COLUMNS = ["kind", "symbol", "effective", "ratio", "cash", "new_symbol"]
 DAILY_SHARE = 3.0  # candidates by member: 1,500 of 500, measured on ten years
 RECONSTRUCTED = "the rule at each date over every asset that the vendor lists, inactive ones included; what it lists no more is unknown"
@@ -120,6 +124,7 @@ class _Round:
     before: DownloadRecord | None
     last: date
     names: SymbolHistory
+    active: frozenset[str]
     spool: Spool
     step: Step
 
@@ -174,10 +179,10 @@ def download(
         return before
     last, table = spool.begin(terms, last), kind_table()
     assets = _assets(spool, source)
-    round_ = _Round(
-        folder, source, terms, before, last, SymbolHistory(table.kinds(assets), _changes(spool, source, terms, last)), spool, step
-    )
-    note(str(estimate(round_.names, terms, before, last, is_wide=round_.is_wide)))
+    names = SymbolHistory(table.kinds(assets), _changes(spool, source, terms, last))
+    active = frozenset(asset.symbol for asset in assets if asset.is_active)
+    round_ = _Round(folder, source, terms, before, last, names, active, spool, step)
+    note(str(estimate(names, terms, before, last, is_wide=round_.is_wide)))
     months = _months(round_)
     asked = _asked(round_, months)
     _fetch(round_, asked, months, note)
@@ -230,10 +235,17 @@ def _requests(symbols: int, rows_each: float) -> int:
 
 
 def _assets(spool: Spool, source: HistorySource) -> list[ReportedAsset]:
-    found = [ReportedAsset(*row) for row in cast("list[list[Any]]", spool.document("assets.json", lambda: list(source.assets())))]
-    if not found:
-        raise BadBars("the vendor lists no assets", where=source.name, fix="Check the key pair; try again later")
-    return found
+    """Every asset, those that have ended too: without them a universe is one of survivors."""
+
+    def ask() -> list[ReportedAsset]:
+        found = list(source.assets())
+        active = sum(asset.is_active for asset in found)
+        if not active or (active == len(found) >= A_MARKET):
+            what = f"the vendor lists no {'inactive' if active else 'active'} assets"
+            raise BadBars(what, where=source.name, fix="Check the key pair; try again later")
+        return found
+
+    return [ReportedAsset(*row) for row in cast("list[list[Any]]", spool.document("assets.json", ask))]
 
 
 def _changes(spool: Spool, source: HistorySource, terms: DownloadTerms, last: date) -> list[ReportedAction]:
@@ -250,13 +262,28 @@ def _months(round_: _Round) -> pd.DataFrame:
     parts = []
     for at in range(0, len(symbols), SYMBOLS_PER_REQUEST):
         some = symbols[at : at + SYMBOLS_PER_REQUEST]
-        ask = partial(round_.source.months, some, first, round_.last)
+        ask = partial(_monthly, round_, some, first)
         parts.append(round_.spool.frame(f"months-{at:06d}.parquet", ask, round_.source.name)[["date", "symbol", "close", "volume"]])
         round_.step("monthly bars", len(parts), math.ceil(len(symbols) / SYMBOLS_PER_REQUEST))
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if found.empty:
         raise BadBars("the vendor has no monthly bar of any common stock", where=round_.source.name, fix="Check the dates and the key pair")
     return found
+
+
+def _monthly(round_: _Round, symbols: Sequence[str], first: date) -> pd.DataFrame:
+    listed_now = round_.active & set(symbols)
+    for _ in range(1 + ASKED_AGAIN):
+        frame = round_.source.months(symbols, first, round_.last)
+        if len(frame) or len(listed_now) < FEW_NAMES:
+            return frame
+    raise _not_whole(round_, f"no monthly bar of {len(listed_now)} stocks that the vendor lists as active", symbols)
+
+
+def _not_whole(round_: _Round, what: str, symbols: Sequence[str]) -> BrokerUnreachable:
+    return BrokerUnreachable(
+        what, where=f"{round_.source.name}: {listed(symbols)}", fix="Run the same command later: what had come is kept"
+    )
 
 
 def _asked(round_: _Round, months: pd.DataFrame) -> list[str]:
@@ -276,9 +303,10 @@ def _fetch(round_: _Round, asked: Sequence[str], months: pd.DataFrame, note: Not
         *_chunks([symbol for symbol in asked if symbol not in held], round_.terms.first, round_.last),
     ]
     lacking: list[str] = []
+    lately = _had_a_bar(round_)
     for number, (symbols, first) in enumerate(chunks, start=1):
         path = round_.folder / BARS / f"{round_.last}-{number:04d}.parquet"
-        frame = kept_frame(path, partial(_daily, round_, symbols, first, months), round_.source.name)
+        frame = kept_frame(path, partial(_daily, round_, symbols, first, months, lately & set(symbols)), round_.source.name)
         lacking += _lacking(frame, months, symbols, first)
         round_.step("daily bars", number, len(chunks))
     if not bar_files(round_.folder):
@@ -293,13 +321,32 @@ def _chunks(symbols: Sequence[str], first: date, last: date) -> Iterator[tuple[l
         yield list(symbols[at : at + size]), first
 
 
-def _daily(round_: _Round, symbols: Sequence[str], first: date, months: pd.DataFrame) -> pd.DataFrame:
+def _daily(round_: _Round, symbols: Sequence[str], first: date, months: pd.DataFrame, lately: set[str]) -> pd.DataFrame:
     frame = round_.source.bars(symbols, first, round_.last)
     for _ in range(ASKED_AGAIN):
-        if not _lacking(frame, months, symbols, first):
+        if not _lacking(frame, months, symbols, first) and not _silent(frame, round_, lately):
             break
         frame = round_.source.bars(symbols, first, round_.last)
+    if silent := _silent(frame, round_, lately):
+        raise _not_whole(round_, f"hardly a bar of {silent[0]} of {len(lately)} names that had one of the session before", symbols)
     return frame.assign(kind=_kinds(frame, round_))
+
+
+def _had_a_bar(round_: _Round) -> set[str]:
+    """Symbols with a bar of the last session that the folder holds."""
+    if round_.before is None:
+        return set()
+    last = round_.before.last
+    rows = [read_frame(path) for path in bar_files(round_.folder) if path.name.startswith(f"{last}-")]
+    return {str(symbol) for frame in rows for symbol in frame.loc[frame["date"] == pd.Timestamp(last), "symbol"]}
+
+
+def _silent(frame: pd.DataFrame, round_: _Round, lately: set[str]) -> list[date]:
+    """Sessions of the round of which most names that had a bar before it have none."""
+    if len(lately) < FEW_NAMES:
+        return []
+    there = frame[frame["symbol"].isin(lately)].groupby("date")["symbol"].nunique()
+    return [day for day in round_.calendar.between(round_.since, round_.last) if there.get(pd.Timestamp(day), 0) < MOST_OF * len(lately)]
 
 
 def _lacking(frame: pd.DataFrame, months: pd.DataFrame, symbols: Sequence[str], first: date) -> list[str]:

@@ -14,17 +14,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from signals.audit.defects import Rows, shifted_levels
 from signals.errors import BadBars
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import FileRole, Manifest, load_bars, manifest_path, read_manifest, read_table
 from signals.market.manifest import PriceBasis, Survivorship
-from signals.market.sessions import Calendar, exchange
-from signals.minutes.bars import PRICES, QUOTES
+from signals.market.sessions import NEW_YORK, Calendar, exchange
+from signals.minutes.bars import PRICES, QUOTES, Counts, Flags
 from signals.minutes.grid import SessionGrid
 from signals.minutes.hours import Hours, default_hours, exchange_name, grid_of
 from trainer.curation.minutes import sessions
 from trainer.curation.minutes.reading import DeliveredMinutes, read
+from trainer.curation.vendors.cells import refuse_later
 from trainer.curation.vendors.files import Note, unheard, vendor_of
 from trainer.curation.vendors.mapping import Label
 from trainer.curation.vendors.packing import pack
@@ -41,6 +43,8 @@ QUARANTINE = pa.schema(
         ("reasons", pa.string()),
     ]
 )
+LEAST_BARS, LEAST_LEVELS = 5, 4  # bars and different closes of a session that another can be said to repeat
+ONE_FACTOR, ONE_FACTOR_OF_RANGE = 1e-4, 0.05  # how far the steps to the session before may differ, as logarithms, and of its range
 KEYS = ("symbol", "root", "contract", "end")
 
 
@@ -48,7 +52,8 @@ KEYS = ("symbol", "root", "contract", "end")
 class MinuteTerms:
     """How a delivery of minutes is read; see `trainer.curation.minutes.reading.read`.
 
-    `daily` is a dataset of daily bars of the same symbols, whose returns say what splits and dividends took over each night.
+    `daily` is a dataset of daily bars of the same symbols, whose returns say what splits and dividends took over each night;
+    nobody has a minute of a day after `today` in New York.
     """
 
     calendar: str
@@ -59,6 +64,7 @@ class MinuteTerms:
     name: str = ""
     daily: Path | None = None
     is_added: bool = False
+    today: date | None = None
 
 
 def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note: Note = unheard) -> Manifest:
@@ -69,13 +75,17 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
     Raises
     ------
     BadBars
-        Unreadable, no minute in a session, or bars of another length than those that are added to; nothing was written.
+        Unreadable, a minute of the future, none in a session, or bars of another length than those that are added to; nothing was written.
     """
     calendar = exchange_name(terms.calendar)
     before = read_manifest(folder) if terms.is_added and manifest_path(folder, None).exists() else None
     packed = [pack(path) for path in files]
     as_asked = partial(read, calendar=calendar, zone=terms.zone, label=terms.label, symbol=terms.symbol, note=note)
     parts = [as_asked(content, where=name) for name, content in packed]
+    for part, (name, _) in zip(parts, packed, strict=True):
+        last_minute = part.rows["end"] - pd.Timedelta(minutes=1)  # a bar that ENDs at midnight is of the day before
+        days_there = last_minute.dt.tz_localize("UTC").dt.tz_convert(NEW_YORK).dt.tz_localize(None).dt.normalize()
+        refuse_later(days_there, terms.today, where=name, what="a minute of the future:")
     lengths = {part.length for part in parts} | ({stored_length(folder, before)} if before else set())
     if len(lengths) != 1:
         raise BadBars(
@@ -95,7 +105,10 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
     if kept.empty:
         raise BadBars("no minute is in a session", where=str(folder), fix="Check --calendar and --zone")
     days = Calendar(days.name, days.sessions[days.index(_day(kept["session"].min())) :])
-    first, last = days.days[0], _day(kept["session"].max())
+    placed_in_vain = bad.loc[bad["session"].isin(pd.DatetimeIndex(days.days)), "session"]
+    first, last = days.days[0], _day(pd.concat([kept["session"], placed_in_vain]).max())
+    if len(bad):
+        note(f"{len(bad):,} rows are quarantined: {', '.join(f'{n:,} {why}' for why, n in bad['reasons'].value_counts().items())}")
     there = {_day(day) for day in kept["session"].unique()}
     audited = grid_of(Calendar(days.name, tuple(one for one in days.sessions if one.day in there)), default_hours(calendar))
     spoiled = bad.groupby(["symbol", "session"]).size().to_dict()
@@ -143,7 +156,8 @@ def stored_rows(folder: Path, manifest: Manifest, symbols: tuple[str, ...] = ())
 
 def _checked(rows: pd.DataFrame, grid: SessionGrid, length: int, *, is_revised: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows that may be true, with their session and without quotes that cross, and the others with reasons; sorted by symbol and END."""
-    session, _ = grid.cells(rows["end"].to_numpy().astype("datetime64[m]"), length)
+    rows = rows.sort_values(["symbol", "end"], kind="stable", ignore_index=True)
+    session, bar = grid.cells(rows["end"].to_numpy().astype("datetime64[m]"), length)
     prices = rows[list(PRICES)]
     trades = prices.notna().any(axis=1)
     low, high = prices[["open", "close"]].min(axis=1), prices[["open", "close"]].max(axis=1)
@@ -152,7 +166,7 @@ def _checked(rows: pd.DataFrame, grid: SessionGrid, length: int, *, is_revised: 
         "a price is missing": trades & prices.isna().any(axis=1),
         "a price is not positive": ((prices <= 0.0) | np.isinf(prices)).any(axis=1),
         "the range does not hold open and close": (rows["low"] > low) | (rows["high"] < high),
-        "a volume is negative": rows["volume"].fillna(0.0) < 0.0,
+        "a volume is negative or not finite": (rows["volume"] < 0.0) | np.isinf(rows["volume"]),
         "another bar of the same minute": rows.duplicated(["symbol", "end"], keep="last" if is_revised else "first"),
     }
     flags = np.array([np.asarray(flag, dtype=bool) for flag in reasons.values()])
@@ -162,17 +176,52 @@ def _checked(rows: pd.DataFrame, grid: SessionGrid, length: int, *, is_revised: 
     else:
         dropped = np.zeros(len(rows), dtype=bool)
     named = rows.assign(session=np.where(session < 0, np.datetime64("NaT"), grid.sessions[session]).astype("datetime64[s]"))
+    sound = ~flags.any(axis=0) & ~dropped & trades.to_numpy()
+    again = _repeats(rows, sound, session, bar)
+    more = {
+        "every bar of the session is that of the session before, times one factor": again,
+        "moved by 100 or 1000 for a few bars": _slips(rows, sound & ~again),
+    }
+    flags = np.vstack([flags, *more.values()])
     spoiled = flags.any(axis=0) & ~dropped
-    names = np.array(list(reasons), dtype=object)
+    names = np.array([*reasons, *more], dtype=object)
     bad = named[spoiled].assign(reasons=["; ".join(names[flags[:, row]]) for row in np.flatnonzero(spoiled)])
     bad["session"] = bad["session"].fillna(bad["end"].dt.normalize().astype("datetime64[s]"))
     kept = named[~spoiled & ~dropped].copy()
     kept.loc[kept["close"].notna(), "volume"] = kept["volume"].fillna(0.0)
     if {"bid", "ask"} <= {*kept}:
-        crossed = ~((kept["bid"] > 0.0) & (kept["ask"] >= kept["bid"]))
+        crossed = ~((kept["bid"] > 0.0) & (kept["ask"] >= kept["bid"]) & np.isfinite(kept["ask"]))
         kept.loc[crossed, [name for name in QUOTES if name in kept]] = np.nan
-    order = ["symbol", "end"]
-    return kept.sort_values(order, kind="stable", ignore_index=True), bad.sort_values(order, kind="stable", ignore_index=True)
+    return kept.reset_index(drop=True), bad.reset_index(drop=True)
+
+
+def _slips(rows: pd.DataFrame, sound: Flags) -> Flags:
+    """Rows whose level slipped by 100 or 1000 for a few bars, (R,)."""
+    own = rows[sound]
+    nothing = np.full(len(own), np.nan)
+    days, codes = own["end"].to_numpy().astype("datetime64[m]"), np.unique(own["symbol"].astype(str), return_inverse=True)[1]
+    figures = {name: own[name].to_numpy(dtype=np.float64) for name in FIGURES}
+    found = np.zeros(len(rows), dtype=bool)
+    bars = Rows(days, codes.astype(np.int64), **figures, adj_close=nothing, has_adjusted=False)
+    found[sound] = shifted_levels(bars, np.ones(len(own), dtype=bool), np.ones(len(own)))
+    return found
+
+
+def _repeats(rows: pd.DataFrame, sound: Flags, session: Counts, bar: Counts) -> Flags:
+    """Rows of sessions whose closes are those of the symbol's session before, bar for bar, times one factor, (R,)."""
+    found = np.zeros(len(rows), dtype=bool)
+    for own in rows[sound].groupby("symbol", sort=False).indices.values():
+        at = np.flatnonzero(sound)[own]
+        days, place = np.unique(session[at], return_inverse=True)
+        log = np.full((len(days), int(bar[at].max()) + 1), np.nan)
+        log[place, bar[at]] = np.log(rows["close"].to_numpy(dtype=np.float64)[at])
+        known = np.isfinite(log)
+        alike = (known[1:] == known[:-1]).all(axis=1) & (known[1:].sum(axis=1) >= LEAST_BARS)
+        for s in np.flatnonzero(alike) + 1:
+            step, own_range = np.ptp((log[s] - log[s - 1])[known[s]]), np.ptp(log[s][known[s]])
+            if step <= min(ONE_FACTOR, ONE_FACTOR_OF_RANGE * own_range) and len(np.unique(log[s][known[s]])) >= LEAST_LEVELS:
+                found[at[place == s]] = True
+    return found
 
 
 def _partitions(rows: pd.DataFrame) -> dict[str, pa.Table]:
@@ -216,8 +265,9 @@ def _audits(days: tuple[date, ...], found: pd.DataFrame, kept: pd.DataFrame, bad
     for day in days:
         lost, odd, clean = (int(by_day[status].get(day, 0)) if status in by_day else 0 for status in ("RED", "AMBER", "GREEN"))
         status = SessionStatus.RED if not odd + clean else SessionStatus.AMBER if lost or odd else SessionStatus.GREEN
-        reasons = tuple(f"{what}: {number}" for what, number in (("minutes missing", lost), ("a minute or row is doubtful", odd)) if number)
         came, bad_ones = int(rows.get(day, 0)), int(held.get(day, 0))
+        told = (("minutes missing", lost), ("a minute or row is doubtful", odd), ("every row quarantined", 0 if came else bad_ones))
+        reasons = tuple(f"{what}: {number}" for what, number in told if number)
         audits.append(SessionAudit(day, status, reasons, odd + clean, came, came + bad_ones, bad_ones))
     return tuple(audits)
 

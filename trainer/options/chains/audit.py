@@ -4,7 +4,8 @@ Invariants
 ----------
 1. GREEN: at least two expiries, each with 8 two-sided quotes out of the money and parity within the spread of a pair.
    AMBER: one such expiry, or several of which not all are so. RED: none, or an underlying that the quotes deny.
-2. The audit of a day depends on that day's rows and on splits alone.
+   A day whose quotes are all those of the day before is RED.
+2. The audit of a day depends on that day's rows, the day before and splits alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from trainer.options.chains.parity import forward_of, outside
 
 MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
 LEAST_QUOTES, LEAST_EXPIRIES = 8, 2
+CONTRACT_AND_QUOTE = ("expiration", "strike", "is_call", "bid", "ask")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ def audit_chain(chain: OptionChain, splits: tuple[tuple[date, float], ...] = ())
     chain = restated(chain, nearest, splits)
     status, reasons = _verdict(chain, nearest, good, poor)
     return chain, ChainAudit(chain.root, chain.day, status, reasons, len(chain.expirations), int(np.isfinite(chain.mid).sum()))
+
+
+def is_repeated(chain: OptionChain, before: OptionChain) -> bool:
+    """Whether every quote is that of the day before: no two closes quote a whole chain alike."""
+    if len(chain) != len(before) or int(np.isfinite(chain.mid).sum()) < LEAST_QUOTES:
+        return False
+    return all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=name in ("bid", "ask")) for name in CONTRACT_AND_QUOTE)
+
+
+def repeated(audit: ChainAudit, before: date) -> ChainAudit:
+    """Return the audit of a day that repeats the one `before`."""
+    return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before}", *audit.reasons))
 
 
 def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
 from signals.errors import BadBars
 from signals.market.actions import Action
+from signals.market.audits import SessionStatus
 from trainer.curation.vendors.files import Note, unheard
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains.audit import audit_chain, splits_of
+from trainer.options.chains.audit import audit_chain, is_repeated, repeated, splits_of
 from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.store import ChainManifest, chains_of, read_chains_of, read_manifest_of_chains, write_chains
 from trainer.options.chains.vendors import read_chains
@@ -51,4 +53,7 @@ def ingest_chains(
         note(f"{len(before.keys() & chains.keys())} days were delivered before and are replaced")
         chains, audits = {**before, **chains}, {**{(one.root, one.day): one for one in known.audits}, **audits}
     order = sorted(chains)
+    for earlier, later in itertools.pairwise(order):
+        if earlier[0] == later[0] and is_repeated(chains[later], chains[earlier]) and audits[later].status is not SessionStatus.RED:
+            audits[later] = repeated(audits[later], earlier[1])
     return write_chains(folder, [chains[key] for key in order], [audits[key] for key in order], vendor=vendor, quarantine=given.quarantine)

@@ -7,6 +7,7 @@ with open interest and the underlying's close make one chain. Columns are recogn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,13 +19,15 @@ import pandas as pd
 from signals.errors import BadBars
 from signals.market.bars import Days, days_array
 from signals.market.sessions import xnys
-from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later
+from signals.text.plain_text import clean
+from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
 from trainer.curation.vendors.mapping import ChainColumns
 
 KEY = ["root", "quote_date", "expiration", "strike", "right"]
 NEEDED = ("quote_date", "root", "expiration", "strike", "right")
 FIGURES = ("bid", "ask", "underlying", "volume", "open_interest")
+ROOT = re.compile(r"[!-~]{1,20}")
 RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
 
 
@@ -71,9 +74,9 @@ def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: 
 
 def _table(raw: pd.DataFrame, mapping: ChainColumns, *, where: str) -> pd.DataFrame:
     numbers = figures(raw, ("strike", *FIGURES), mapping.decimal, where=where)
-    text = raw["root"].astype("string").str.strip().str.upper()
-    if bool(text.isna().any()) or bool((text == "").any()):
-        raise BadBars("a row has no underlying", where=where, fix="Correct the delivery")
+    text = symbols(raw["root"], where=where).str.upper()
+    if wrong := sorted({str(name) for name in text if not ROOT.fullmatch(str(name))}):
+        raise BadBars(f"no underlying is called {clean(wrong[0])[:40]}", where=where, fix="Correct the delivery, or the mapping")
     rows = pd.DataFrame({name: numbers.get(name, pd.Series(np.nan, index=raw.index)) for name in ("strike", *FIGURES)})
     rows["root"] = text.astype(object).to_numpy()
     for name in ("quote_date", "expiration"):
@@ -91,6 +94,7 @@ def _reasons(rows: pd.DataFrame) -> pd.Series:
         ("no right", rows["right"].isna()),
         ("no strike", ~(rows["strike"] > 0.0)),
         ("expired", rows["expiration"] < rows["quote_date"]),
+        ("not a finite figure", pd.Series(np.isinf(rows[["strike", *FIGURES]].to_numpy(dtype=np.float64)).any(axis=1), index=rows.index)),
         ("negative price", (rows["bid"] < 0.0) | (rows["ask"] < 0.0)),
         ("crossed", rows["bid"] > rows["ask"]),
         ("no session", ~rows["quote_date"].isin(pd.DatetimeIndex(sessions))),
