@@ -40,6 +40,12 @@ LATCH_LAST = """\
     carry_out(deps, session, deps.latch.read(), name, reason, measure)
     record = deps.latch.halt(name, reason, instant(deps.clock))
 """
+ARMS_ONLY_FRESH = """\
+        if not current.is_armed and not current.is_fresh:
+            raise FixInput(
+                "a halt is in force; the first arming does not clear it",
+"""
+ARMS_ANY = ARMS_ONLY_FRESH.replace("not current.is_armed and not current.is_fresh", "False")
 SEND_AGAIN = """\
     _conserve(path, plans.require(path.ledger, entry.intent.key.session), entry.intent)
     return _post(path, entry)
@@ -424,10 +430,8 @@ BUGS = (
     Planted("let a client of the control socket drip for ever", "appliance/daemon/control_socket.py",
             "        left = until - time.monotonic()\n", "        left = seconds\n",
             "tests/test_appliance/test_control_socket.py::test_a_client_that_drips_is_dropped_at_the_one_deadline_of_its_line"),
-    Planted("arm for the first time over a halt", "appliance/controls/latch.py",
-            "        if not current.is_armed and not current.is_fresh:\n            raise FixInput(\n                \"a halt is in force; the first",
-            "        if False:\n            raise FixInput(\n                \"a halt is in force; the first",
-            "tests/test_appliance/test_latch.py"),
+    Planted("arm for the first time over a halt", "appliance/controls/latch.py", ARMS_ONLY_FRESH, ARMS_ANY,
+            "tests/test_appliance/test_latch.py::test_a_latch_that_is_lost_while_halted_is_the_halt_that_the_ledger_holds"),
     Planted("keep a bundle in force whose key was revoked", "appliance/bundles/pull.py",
             "            bundles.load(policy)\n            return BundlePull(latest.folder, is_new=False)\n",
             "            return BundlePull(latest.folder, is_new=False)\n",
