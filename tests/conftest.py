@@ -1,6 +1,7 @@
-"""Keeps what tests write in memory, and what was imported for them out of the garbage collector's way.
+"""Keeps what tests write in memory, what was imported for them out of the garbage collector's way, and chance out.
 
-A device forces every commit to its disk: a suite waits longer for that than it computes.
+A device forces every commit to its disk: a suite waits longer for that than it computes. Hypothesis draws the same examples in
+every run, however long each takes; `--hypothesis-profile=default` draws others.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 IN_MEMORY = Path("/dev/shm")
 ROOM_GIGABYTES = 6
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:

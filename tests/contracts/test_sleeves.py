@@ -82,7 +82,7 @@ def test_the_specification_hash_changes_with_name_units_look_back_and_order(slee
 
 
 @every_sleeve
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), row=st.integers(0, SESSIONS - 2))
 def test_the_future_changes_nothing(sleeve: Sleeve, seed: int, row: int) -> None:
     """Cutting what follows a session, or replacing it by another market, leaves its features as they are."""
@@ -93,7 +93,7 @@ def test_the_future_changes_nothing(sleeve: Sleeve, seed: int, row: int) -> None
 
 
 @every_sleeve
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), row=st.integers(0, SESSIONS - 1), symbols=st.sampled_from([1, 5, 33, 70]))
 def test_the_device_computes_the_row_that_the_trainer_learned_from(sleeve: Sleeve, seed: int, row: int, symbols: int) -> None:
     """Features of one session, from the whole panel or from its look-back alone, equal the trainer's row to the bit."""
@@ -109,7 +109,7 @@ def test_the_device_computes_the_row_that_the_trainer_learned_from(sleeve: Sleev
 
 
 @every_sleeve
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000), row=st.integers(0, SESSIONS - 1), sessions=st.sampled_from([2, 5, 60]))
 def test_the_device_computes_the_window_that_the_trainer_learned_from(sleeve: Sleeve, seed: int, row: int, sessions: int) -> None:
     """Features of several newest sessions equal the trainer's rows to the bit, whatever comes before or after them."""
@@ -152,7 +152,7 @@ def test_no_row_before_the_look_back_enters(sleeve: Sleeve) -> None:
 
 
 @every_sleeve
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), data=st.data())
 def test_permuting_symbols_permutes_rows(sleeve: Sleeve, seed: int, data: st.DataObject) -> None:
     """To the bit, ranks and the market's return included."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-SECONDS = 30.0
+SECONDS = 120.0
 CTRL_C = "\x03"
 PRELOADED = ["appliance.commands.command_line", "execution.brokers.alpaca", "tests.fakes.forked_terminal"]
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 240
 
 
 def die() -> NoReturn:

@@ -95,14 +95,16 @@ class SupervisorBench:
         return found
 
     def look(self, until: Callable[[], bool] = lambda: False, most: int = 60) -> None:
-        """Look, five seconds of the daemon's time apart, until the condition holds or nothing is at work any more."""
-        for _ in range(most):
+        """Look, five seconds of the daemon's time apart, until the condition holds or nothing was at work so many times."""
+        patience_s = real_time.monotonic() + 120.0
+        while most and real_time.monotonic() < patience_s:
             self.daemon.look()
             if until():
                 return
-            real_time.sleep(0.02)
+            real_time.sleep(0.005)
             if not self.daemon.working_on:
                 self.mono += 5.0
+                most -= 1
         assert until() or until.__name__ == "<lambda>"
 
     def ready(self) -> None:

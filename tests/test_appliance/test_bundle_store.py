@@ -292,7 +292,5 @@ class StoreMachine(RuleBasedStateMachine):
 def test_any_sequence_of_offers_keeps_the_store_sound(tmp_path: Path) -> None:
     StoreMachine.base = tmp_path  # type: ignore[attr-defined]
     case = StoreMachine.TestCase
-    case.settings = settings(
-        max_examples=12, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-    )
+    case.settings = settings(max_examples=12, stateful_step_count=10, suppress_health_check=list(HealthCheck))
     case().runTest()

@@ -659,5 +659,5 @@ class IntentMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-IntentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+IntentMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20)
 test_the_state_machine = IntentMachine.TestCase

@@ -110,7 +110,7 @@ class LatchMachine(RuleBasedStateMachine):
                 self.latch.require_armed()
 
 
-LatchMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+LatchMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=25)
 test_the_latch = LatchMachine.TestCase
 
 
@@ -185,5 +185,5 @@ class BookMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-BookMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+BookMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15)
 test_the_book = BookMachine.TestCase

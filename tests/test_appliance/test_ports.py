@@ -69,10 +69,10 @@ def test_a_second_writer_is_locked_out_at_once(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(folder.root)]
     with exclusive(folder):
-        assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == Locked("").exit_code
+        assert subprocess.run(command, cwd=ROOT, timeout=120, check=False).returncode == Locked("").exit_code
         with pytest.raises(Locked, match="never a reason to delete"), exclusive(folder):
             pass
-    assert subprocess.run(command, cwd=ROOT, timeout=20, check=False).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, timeout=120, check=False).returncode == 0
 
 
 def test_every_request_has_time_outs_and_leaves_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_the_night_of_a_session_still_reconciles_it_while_the_next_one_begins() 
 AUTUMN = CALENDAR.between(date(2026, 10, 26), date(2026, 11, 9))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     minutes=st.integers(min_value=0, max_value=60 * 24 * 14), ended=st.sets(st.sampled_from([(day, job) for day in AUTUMN for job in JOBS]))
 )
@@ -184,7 +184,7 @@ def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: E
     assert hours(Entering(kind.value), date(2026, 3, 9)) == full, "daylight saving changes no New York hour"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["opg", "cls", "twap"]),
     st.integers(2, 12),

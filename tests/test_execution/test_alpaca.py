@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,23 +137,22 @@ def test_an_answer_that_drips_has_one_deadline_in_all(answer: Say, monkeypatch: 
     """Each byte comes long before the read time-out, the whole after ten seconds: nobody waits for that."""
     monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.4)
     with wire(answer) as served:
-        began = time.monotonic()
         outcome = broker(served.url).submit(INTENT)
-        assert isinstance(outcome, Unknown) and time.monotonic() - began < 3
+        assert isinstance(outcome, Unknown) and outcome.reason == "no answer in time; the request may have left"
         assert served.count("POST") == 1
         with pytest.raises(BrokerUnreachable):
             broker(served.url, config=BrokerConfig(read_retries=0)).account()
-        assert time.monotonic() - began < 6
 
 
 def test_the_time_of_a_request_is_not_what_the_one_before_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does a connection that was idle longer than a deadline count as late."""
-    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.5)
+    idle = [0.0]
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + idle[0]))
     with wire(say(ACCOUNT)) as served:
         client = broker(served.url)
         for _ in range(3):
             assert client.account().number == "PA1"
-            time.sleep(0.3)
+            idle[0] += transport.REQUEST_SECONDS + 1
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,8 +166,8 @@ def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.Monkey
 def test_a_refused_connection_is_of_unknown_outcome() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert isinstance(broker(f"http://127.0.0.1:{port}").submit(INTENT), Unknown)
+        port = free.getsockname()[1]  # bound and not listened on: nobody else may take it meanwhile
+        assert isinstance(broker(f"http://127.0.0.1:{port}").submit(INTENT), Unknown)
 
 
 def test_an_acknowledgement_of_another_order_halts() -> None:

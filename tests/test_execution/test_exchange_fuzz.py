@@ -37,7 +37,7 @@ NEARLY = ORDERS.map(lambda odd: {"symbol": "AAA", "qty": 1, "side": "buy", "type
 BODIES = (ORDERS | NEARLY).map(lambda body: json.dumps(body).encode()) | st.binary(max_size=20) | st.just(b"[" * 100_000)
 
 
-@settings(max_examples=700, deadline=None, derandomize=True)
+@settings(max_examples=700)
 @given(
     st.sampled_from(ROUTES),
     WORDS | st.text(max_size=10),
@@ -63,7 +63,7 @@ NUMBERS = st.sampled_from(["1e400", "1e-30", "NaN", "Infinity", "-0", "1e15", "1
 PRICED = ("limit_price", "stop_price", "trail_price", "trail_percent", "qty", "notional")
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=600)
 @given(
     st.sampled_from(["market", "limit", "stop", "stop_limit", "trailing_stop"]),
     st.sampled_from(["buy", "sell"]),

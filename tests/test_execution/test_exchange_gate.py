@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -40,12 +39,20 @@ SIMULATION = [(route.method, route.path) for route in ROUTES if route.path.start
 @pytest.fixture
 def served() -> Iterator[tuple[Exchange, str]]:
     core = exchange("2021-11-22 08:00")
-    with serving(core, patience=0.4) as url:
+    with serving(core) as url:
+        yield core, url
+
+
+@pytest.fixture
+def impatient() -> Iterator[tuple[Exchange, str]]:
+    """It waits a second for a head, and again for a body or the keys of a stream."""
+    core = exchange("2021-11-22 08:00")
+    with serving(core, patience=1.0) as url:
         yield core, url
 
 
 def works(url: str) -> bool:
-    return requests.get(f"{url}/v2/account", headers=KEYS, timeout=5).status_code == 200
+    return requests.get(f"{url}/v2/account", headers=KEYS, timeout=60).status_code == 200
 
 
 # -- who may ask ---------------------------------------------------------------------------------------------------
@@ -70,9 +77,9 @@ def test_no_page_of_a_browser_passes(served: tuple[Exchange, str]) -> None:
     """Neither a page of another origin nor a name that was led to this machine, by HTTP as by the stream."""
     core, url = served
     for page in PAGES:
-        sent = requests.post(f"{url}/v2/orders", json=ORDER, headers=KEYS | page, timeout=5)
+        sent = requests.post(f"{url}/v2/orders", json=ORDER, headers=KEYS | page, timeout=60)
         assert sent.status_code == 403 and not core.venue.book.orders and not core.venue.book.log, page
-        assert requests.get(f"{url}/_sim/clock", headers=page, timeout=5).status_code == 403, page
+        assert requests.get(f"{url}/_sim/clock", headers=page, timeout=60).status_code == 403, page
         if set(page.get("Host", "")).isdisjoint("@[/") and page.get("Host") != "":  # what a client of streams sends
             assert asyncio.run(_shake_hands(url, page)) == 403, page
 
@@ -92,7 +99,7 @@ def test_programs_pass_by_either_name_of_loopback_and_with_an_origin_of_its_own(
     _, url = served
     port = urlsplit(url).port
     for there in ({}, {"Host": f"localhost:{port}"}, {"Host": "127.0.0.1"}, {"Origin": url}):
-        assert requests.get(f"{url}/v2/account", headers=KEYS | there, timeout=5).status_code == 200, there
+        assert requests.get(f"{url}/v2/account", headers=KEYS | there, timeout=60).status_code == 200, there
         assert asyncio.run(_shake_hands(url, there)) == 101
 
 
@@ -109,13 +116,13 @@ def test_only_the_clock_of_the_simulation_is_told_without_its_token(served: tupl
     }
     for method, path in SIMULATION:
         for given in ({}, {"X-Sim-Token": "guessed"}, {"X-Sim-Token": TOKEN[:-1]}, {"X-Sim-Token": ""}):
-            answered = requests.request(method, url + path, json=asked, headers=KEYS | given, timeout=5)
+            answered = requests.request(method, url + path, json=asked, headers=KEYS | given, timeout=60)
             assert answered.status_code == (200 if (method, path) == ("GET", "/_sim/clock") else 401)
     book = core.venue.book
     assert (core.now, book.halted, book.hard_to_borrow, book.closures) == (before, set(), set(), set())
     assert not core.faults.rows
     for method, path in SIMULATION:
-        granted = requests.request(method, url + path, json=asked, headers=KEYS | keys(url), timeout=5)
+        granted = requests.request(method, url + path, json=asked, headers=KEYS | keys(url), timeout=60)
         assert granted.status_code == 200, "the same request with the token is carried out"
 
 
@@ -204,11 +211,11 @@ def test_a_status_without_a_body_and_an_edit_of_what_has_no_keys_reach_the_clien
         {"kind": "edit", "set": {"qty": "2"}, "path": "/v2/assets"},
         {"kind": "clock_skew", "seconds": 60, "path": "/v2/orders"},
     ]
-    assert requests.post(f"{url}/_sim/faults", json={"faults": rows}, headers=keys(url), timeout=5).status_code == 200
-    assert requests.get(f"{url}/v2/account", headers=KEYS, timeout=5).status_code == 204
-    assert requests.get(f"{url}/v2/assets", headers=KEYS, timeout=5).json()[0]["qty"] == "2"
+    assert requests.post(f"{url}/_sim/faults", json={"faults": rows}, headers=keys(url), timeout=60).status_code == 200
+    assert requests.get(f"{url}/v2/account", headers=KEYS, timeout=60).status_code == 204
+    assert requests.get(f"{url}/v2/assets", headers=KEYS, timeout=60).json()[0]["qty"] == "2"
     odd = ORDER | {"client_order_id": "9999-12-31T23:59:59Z"}
-    assert requests.post(f"{url}/v2/orders", json=odd, headers=KEYS, timeout=5).json()["client_order_id"] == ("9999-12-31T23:59:59Z")
+    assert requests.post(f"{url}/v2/orders", json=odd, headers=KEYS, timeout=60).json()["client_order_id"] == ("9999-12-31T23:59:59Z")
 
 
 def test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,7 +248,7 @@ def test_a_full_disk_is_answered_by_500_and_nothing_is_kept(tmp_path: Path) -> N
         answers = []
         for number in range(200):
             body = ORDER | {"client_order_id": f"n{number}-" + "x" * 100}
-            answers.append(requests.post(f"{url}/v2/orders", json=body, headers=KEYS, timeout=5).status_code)
+            answers.append(requests.post(f"{url}/v2/orders", json=body, headers=KEYS, timeout=60).status_code)
         assert set(answers) == {200, 500}, "the disk was full for some"
         core._store._db.execute("PRAGMA max_page_count=100000")
         assert works(url)
@@ -271,7 +278,9 @@ def _body(name: str) -> bytes:
 
 
 def _all_orders(url: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = requests.get(f"{url}/v2/orders", params={"status": "all", "limit": "500"}, headers=KEYS, timeout=5).json()
+    found: list[dict[str, Any]] = requests.get(
+        f"{url}/v2/orders", params={"status": "all", "limit": "500"}, headers=KEYS, timeout=60
+    ).json()
     return found
 
 
@@ -280,7 +289,7 @@ def _all_orders(url: str) -> list[dict[str, Any]]:
 
 def _knock(url: str, said: bytes = b"") -> socket.socket:
     parts = urlsplit(url)
-    knocking = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5)
+    knocking = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
     knocking.sendall(said)
     return knocking
 
@@ -290,13 +299,13 @@ HEAD = b"POST /v2/orders HTTP/1.1\r\nHost: 127.0.0.1\r\nAPCA-API-KEY-ID: k\r\nAP
 
 def test_a_body_beyond_the_limit_is_refused_unread(served: tuple[Exchange, str]) -> None:
     core, url = served
-    large = requests.post(f"{url}/v2/orders", data=b" " * (http.BODY_MAX_BYTES + 1), headers=KEYS, timeout=5)
+    large = requests.post(f"{url}/v2/orders", data=b" " * (http.BODY_MAX_BYTES + 1), headers=KEYS, timeout=60)
     assert large.status_code == 413 and not core.venue.book.log and works(url)
 
 
-def test_a_client_that_drips_its_body_is_told_so_and_one_that_drips_its_head_is_cut_off(served: tuple[Exchange, str]) -> None:
+def test_a_client_that_drips_its_body_is_told_so_and_one_that_drips_its_head_is_cut_off(impatient: tuple[Exchange, str]) -> None:
     """While they drip, others are served."""
-    core, url = served
+    core, url = impatient
     with _knock(url, HEAD + b"Content-Length: 100\r\n\r\n{") as slow, _knock(url, b"GET /v2/acc") as slower:
         stop = threading.Event()
         dripping = threading.Thread(target=_drip, args=(slower, stop))
@@ -337,8 +346,8 @@ def test_silent_connections_beyond_the_limit_make_room_for_the_next(served: tupl
         each.close()
 
 
-def test_a_stream_without_keys_or_with_nonsense_ends_by_itself(served: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    _, url = served
+def test_a_stream_without_keys_or_with_nonsense_ends_by_itself(impatient: tuple[Exchange, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, url = impatient
     monkeypatch.setattr(stream, "STREAMS_MAX", 1)
 
     async def told(*said: str | bytes) -> list[Any]:
@@ -351,8 +360,7 @@ def test_a_stream_without_keys_or_with_nonsense_ends_by_itself(served: tuple[Exc
                     heard.append(json.loads(message))
         return heard
 
-    began = time.monotonic()
-    assert asyncio.run(told()) == [] and time.monotonic() - began < 5
+    assert asyncio.run(told()) == []
     for nonsense in ('{"data": 5}', '{"data": ["key"]}', "null", "[]"):
         assert [row["data"]["status"] for row in asyncio.run(told(nonsense))] == ["unauthorized"], nonsense
     for unreadable in ("[" * 10_000, '{"key": "\\ud800"}', '{"key": 1E+99999999999999999999}', b"\xff"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -114,20 +115,22 @@ def test_every_call_of_the_clients_works_over_http(served: tuple[Exchange, str])
 
 
 def test_a_wall_clock_lets_the_open_happen_though_nobody_asks() -> None:
-    """A clock that runs from one second before the open; only the log of fills is looked at, two seconds later."""
+    """A clock that runs, once the order is there, from one second before the open; only the log of fills is looked at."""
 
     class Running:
-        began, start = time.monotonic(), new_york("2021-11-22 09:29:59")
+        began, start = math.inf, new_york("2021-11-22 09:29:59")
 
         def now(self) -> datetime:
-            return self.start + timedelta(seconds=time.monotonic() - self.began)
+            return self.start + timedelta(seconds=max(0.0, time.monotonic() - self.began))
 
-    core = Exchange(MarketData(bars(), calendar()), Running())
+    clock = Running()
+    core = Exchange(MarketData(bars(), calendar()), clock)
     body = b'{"symbol": "AAA", "qty": 1, "side": "buy", "type": "market", "time_in_force": "day"}'
     headers = {"apca-api-key-id": "k", "apca-api-secret-key": "s"}
     assert core.handle(ApiRequest("POST", "/v2/orders", {}, headers, body)).status == 200 and not core.venue.book.entries
+    clock.began = time.monotonic()
     with serving(core):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not core.venue.book.entries and time.monotonic() < until:
             time.sleep(0.02)
     assert [entry.price for entry in core.venue.book.entries] == [101]

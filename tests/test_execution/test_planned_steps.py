@@ -117,7 +117,7 @@ def test_the_closing_auction_fits_buying_power_without_counting_its_sells() -> N
     assert [(symbol, check) for symbol, check, _ in found.refusals] == [("B", "BUYING_POWER")]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     st.sampled_from(STEPPED), st.integers(2, 12), st.floats(0, 50), st.integers(-90, 90), st.integers(-90, 90), st.integers(1, 2_000_000)
 )

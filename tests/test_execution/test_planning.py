@@ -228,7 +228,7 @@ shares = st.integers(-300, 300)
 weights = st.floats(-0.05, 0.05, allow_nan=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(wanted=st.dictionaries(st.sampled_from(NAMES), weights, min_size=1), held=st.dictionaries(st.sampled_from(NAMES), shares))
 def test_filled_in_full_a_plan_lands_within_one_share_of_its_targets(wanted: dict[str, float], held: dict[str, int]) -> None:
     config = PlanningConfig(min_trade_usd=Decimal(0), max_rounding=1.0)

@@ -311,7 +311,7 @@ def test_what_an_order_reserves() -> None:
 shares = st.integers(-80, 80).filter(bool)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     positions=st.dictionaries(st.sampled_from("ABCD"), shares, max_size=4),
     wanted=st.dictionaries(st.sampled_from("ABCD"), shares, min_size=1, max_size=4),
@@ -340,7 +340,7 @@ def test_what_stands_keeps_every_limit_or_the_book_broke_it_already(positions: d
 Move = Callable[[Decimal], Decimal]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(position=st.integers(-500, 500).filter(bool), share=st.integers(1, 100))
 def test_an_order_that_lowers_risk_is_never_refused_by_a_limit_on_risk(position: int, share: int) -> None:
     """Whatever else is held, without buying power, volume or prices of other names."""

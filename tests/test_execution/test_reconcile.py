@@ -120,7 +120,7 @@ def made(rows: list[tuple[int, str, int, int, str]]) -> list[Activity]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=activities, seed=st.integers(0, 2**32))
 def test_2_neither_order_nor_repetition_of_activities_matters(rows: list[tuple[int, str, int, int, str]], seed: int) -> None:
     items = made(rows)
@@ -129,7 +129,7 @@ def test_2_neither_order_nor_repetition_of_activities_matters(rows: list[tuple[i
     assert compared(ours(), theirs(activities=tuple(items))) == compared(ours(), theirs(activities=tuple(again)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=activities)
 def test_2_what_is_booked_counts_no_second_time(rows: list[tuple[int, str, int, int, str]]) -> None:
     items = tuple(made(rows))
@@ -139,7 +139,7 @@ def test_2_what_is_booked_counts_no_second_time(rows: list[tuple[int, str, int, 
     assert (later.news, later.expected) == ((), first.expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     mine=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9)), broker=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9))
 )
@@ -270,7 +270,7 @@ def test_8_booked_fills_count_with_new_ones() -> None:
     assert compared(one, theirs("0", {"A": 10}, orders=(order(),), activities=two)).is_clean
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=activities, positions=st.dictionaries(st.sampled_from("ABC"), st.integers(-60, 60)), cash=st.integers(0, 99))
 def test_9_without_a_break_the_expected_book_is_the_brokers(
     rows: list[tuple[int, str, int, int, str]], positions: dict[str, int], cash: int

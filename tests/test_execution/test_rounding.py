@@ -30,7 +30,7 @@ from tests.test_portfolio.books import random_scores, risk_model
 
 D = Decimal
 FAR = D(10**9)
-PROPERTY = settings(max_examples=300, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=300)
 SHARES = st.decimals(-10_000, 10_000, places=3, allow_nan=False)
 WHOLE = st.integers(-10_000, 10_000).map(Decimal)
 CALENDAR = xnys(date(2021, 1, 1), date(2021, 12, 31))

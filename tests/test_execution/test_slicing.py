@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from execution.planning.slicing import MarketImpact, almgren_chriss, frontier, remaining, twap, urgency, whole_shares
 from signals.errors import InvariantBroken
 
-PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=100)
 
 # The paper's example: a $50 stock, 30 % a year over 250 days, 5 million shares a day, a spread of 1/8.
 PAPER = MarketImpact(sigma=0.3 * 50 / math.sqrt(250), eta=2.5e-6, gamma=2.5e-7, epsilon=0.0625)

@@ -65,7 +65,7 @@ def test_the_unit_of_the_risk_model_changes_no_book() -> None:
 
 
 @given(st.integers(2, 80), st.integers(0, 1000), st.sampled_from([None, 0.03, -0.1]), st.sampled_from([None, 0.5, 3.0]))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_one_sleeve_that_holds_all_of_the_weight_is_itself_to_the_bit(n: int, seed: int, fixed: float | None, book_t: float | None) -> None:
     own, risk = random_scores(n, seed), risk_model(n, book_t=book_t)
     config = PortfolioConfig(fixed_ic=fixed)

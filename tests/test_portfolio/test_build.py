@@ -21,7 +21,7 @@ from signals.errors import InvariantBroken, ScoresInvalid
 from tests.test_portfolio.books import ASOF, SESSION, names, random_scores, risk_model, scores_of
 
 AT_ONCE = PortfolioConfig(step_sessions=1, round_trip_cost_bps=0, turnover_limit=2.0)
-PROPERTY = settings(max_examples=60, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=60)
 
 
 def told(weights: TargetWeights) -> dict[str, str]:

@@ -65,7 +65,7 @@ def test_the_order_is_that_of_exactly_summed_distances(names: int) -> None:
     assert quasi_diagonal_order(covariance).tolist() == linked_by_exact_sums(covariance)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(2, 30), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_the_tree_is_scipys_also_where_distances_are_equal(names: int, values: int, seed: int) -> None:
     d = np.triu(np.random.default_rng(seed).integers(0, values, (names, names)), 1).astype(np.float64)
@@ -102,7 +102,7 @@ def test_one_asset_is_the_whole() -> None:
     assert hrp_weights(np.array([[0.04]])).tolist() == [1.0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.integers(2, 40), st.integers(0, 1000), st.floats(1e-4, 1e4))
 def test_weights_are_long_sum_to_one_and_ignore_scale(n: int, seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -58,7 +58,7 @@ def test_a_holding_that_waits_is_kept_whatever_the_target_and_falls_with_what_it
     np.testing.assert_allclose(path.turnover[:2], [0.25, 0.0])
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 1000))
 def test_the_path_equals_share_and_cash_bookkeeping(sessions: int, n: int, seed: int) -> None:
     """An account of dollars per name and cash, kept without weights, ends with the same value every session."""

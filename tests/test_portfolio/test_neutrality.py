@@ -60,7 +60,7 @@ def test_the_book_found_is_as_near_as_a_general_solvers(seed: int) -> None:
     assert distance(ours[moved]) <= solved.fun * 1.02 + 1e-6
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(st.integers(2, 120), st.integers(1, 60), st.integers(0, 10_000), st.sampled_from([None, 0.01, 0.05]))
 def test_caps_and_neutrality_meet(n: int, names: int, seed: int, sector_limit: float | None) -> None:
     """Whatever the betas, negative ones included: limits hold, no name joins or changes side, gross stays <= 1."""

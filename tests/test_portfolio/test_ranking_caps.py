@@ -11,7 +11,7 @@ from portfolio.policy.caps import cap_names
 from portfolio.policy.selection import top_and_bottom, top_quantile
 from signals.scoring.ranking import average_ranks, inverse_normal
 
-PROPERTY = settings(max_examples=100, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=100)
 SCORES = arrays(np.float64, st.integers(1, 60), elements=st.integers(-9, 9).map(float))
 WEIGHTS = arrays(np.float64, st.integers(1, 40), elements=st.floats(-1, 1, allow_nan=False, allow_subnormal=False))
 

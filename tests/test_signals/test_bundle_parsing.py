@@ -24,7 +24,7 @@ from tests.fakes.bundles import ROOT as ROOT_KEY
 from tests.fakes.bundles import SPEC, Recipe, golden_inputs, keyset, keyset_file, public_half, roots
 from tests.fakes.onnx_models import block, number, stump_model, stump_scores
 
-HANG_SECONDS = 2.0
+HANG_SECONDS = 20.0  # of the processor: a busy machine hangs nothing
 
 
 def test_the_pre_authentication_encoding_is_that_of_dsse() -> None:
@@ -65,7 +65,7 @@ def test_malformed_protobuf_is_refused(message: str) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 def test_any_bytes_as_model_manifest_keyset_or_signature_give_only_a_refusal(content: bytes) -> None:
     for read in (
         lambda: check_model(content, "model"),
@@ -102,13 +102,13 @@ def mutations(content: bytes, count: int, seed: int) -> list[bytes]:
 def test_mutated_models_are_inspected_without_hang_or_crash() -> None:
     passed = 0
     for mutant in mutations(stump_model(len(SPEC)), 1500, seed=1):
-        start = time.monotonic()
+        start = time.process_time()
         try:
             check_model(mutant, "mutant")
             passed += 1
         except BundleRefused:
             pass
-        assert time.monotonic() - start < HANG_SECONDS
+        assert time.process_time() - start < HANG_SECONDS
     assert 100 < passed < 1400  # the mutations reach both sides of the check
 
 

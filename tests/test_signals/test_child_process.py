@@ -19,7 +19,7 @@ def start(program: str, limits: ProcessLimits = ROOMY) -> ChildProcess:
 
 def end_of(child: ChildProcess, after: float = 0.0) -> ProcessExit:
     """Poll until it has ended, `after` seconds later than it is."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         ended = child.poll(time.monotonic() + after)
         if ended is not None:
@@ -31,7 +31,7 @@ def end_of(child: ChildProcess, after: float = 0.0) -> ProcessExit:
 
 def begun(sign: Path) -> None:
     """Wait until the child has said so: a busy machine takes its time to start it."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not sign.exists():
         assert time.monotonic() < until, "it never began"
         time.sleep(0.02)
@@ -52,7 +52,7 @@ def alive_in_group(group: int) -> list[str]:
 
 def test_a_child_that_ends_is_told_with_its_code_and_last_line() -> None:
     ended = end_of(start("import sys; print('one'); print('two'); sys.stderr.write('hm\\n')"))
-    assert (ended.code, ended.last_line) == (0, "two") and 0 < ended.seconds < 20
+    assert (ended.code, ended.last_line) == (0, "two") and ended.seconds > 0
     ended = end_of(start("import sys; print('one'); sys.stderr.write('first\\nlast words\\n'); sys.exit(5)"))
     assert (ended.code, ended.words) == (5, "it ended with exit code 5: last words")
 
@@ -91,18 +91,21 @@ def test_a_child_that_holds_too_much_is_killed_with_what_it_started() -> None:
     ended = end_of(child)
     assert ended.code == -signal.SIGKILL and ended.peak_megabytes > 64
     assert "of memory, 64 are allowed: it was killed" in ended.words
-    time.sleep(0.1)
-    assert alive_in_group(child.pid) == []
+    until = time.monotonic() + 120
+    while alive_in_group(child.pid):
+        assert time.monotonic() < until, "what it started goes on"
+        time.sleep(0.02)
 
 
 def test_the_kernel_refuses_what_no_job_may_ever_reserve() -> None:
-    ended = end_of(start("import time; time.sleep(0.5); bytearray(2**31)", ProcessLimits(60.0, 256)))
+    program = "import resource, time\nwhile resource.getrlimit(resource.RLIMIT_DATA)[0] < 0: time.sleep(0.01)\nbytearray(2**31)"
+    ended = end_of(start(program, ProcessLimits(60.0, 256)))
     assert ended.code == 1 and "MemoryError" in ended.words
 
 
 def test_the_kernel_takes_a_child_before_the_daemon() -> None:
-    ended = end_of(start("import time; time.sleep(0.3); print(open('/proc/self/oom_score_adj').read())"))
-    assert ended.last_line == "900"
+    program = "import time\nwhile open('/proc/self/oom_score_adj').read() != '900\\n': time.sleep(0.01)\nprint('seen')"
+    assert end_of(start(program)).last_line == "seen"
 
 
 def test_a_child_that_never_stops_talking_fills_nothing() -> None:

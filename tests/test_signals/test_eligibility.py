@@ -76,7 +76,7 @@ def test_the_rule_says_what_it_asks() -> None:
     assert "prices as traded are not known, so that no minimum price applies" in RULE.sentence(is_price_known=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 60))
 def test_the_same_as_a_plain_loop_and_later_rows_change_nothing(seed: int, rows: int) -> None:
     rng = np.random.default_rng(seed)

@@ -182,7 +182,7 @@ def test_a_name_outside_the_universe_at_its_last_bar_is_not_expected() -> None:
     assert expected(has_bar, eligible, np.zeros_like(has_bar), 5)[:, 0].tolist() == [False, True, True, False, False]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.integers(1, 11))
 def test_cutting_the_future_changes_no_expectation(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)

@@ -198,7 +198,7 @@ def test_a_constant_with_gaps_has_exactly_no_variance_and_its_own_mean(value: fl
         assert np.all(mean[np.isfinite(mean)] == value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 260), rows=st.integers(1, 300), missing=st.sampled_from([0.0, 0.02, 0.3]))
 def test_only_the_window_counts_and_the_newest_row_is_the_last_row(seed: int, width: int, rows: int, missing: float) -> None:
     """To the bit: whatever stands before the window, and whether every row or the newest only is folded."""

@@ -34,7 +34,7 @@ def met(work: Callable[[], object]) -> BaseException:
 def hung_up(content: bytes) -> str:
     """The address of a server that answers one request with `content` and closes."""
     server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(10)
+    server.settimeout(60)
 
     def answer() -> None:
         with server, server.accept()[0] as client:
@@ -46,7 +46,7 @@ def hung_up(content: bytes) -> str:
 
 
 def get(content: bytes) -> object:
-    return requests.get(hung_up(content), timeout=5).content
+    return requests.get(hung_up(content), timeout=60).content
 
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
@@ -56,7 +56,7 @@ SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
     ("work", "words"),
     [
         (lambda: Path("/none/x").read_bytes(), "No such file or directory"),
-        (lambda: requests.get("http://127.0.0.1:9", timeout=5), "Connection refused"),
+        (lambda: requests.get("http://127.0.0.1:9", timeout=60), "Connection refused"),
         (lambda: get(b""), "the connection was closed without an answer"),
         (lambda: get(SHORT), "the answer was cut off"),
         (lambda: get(b"SSH-2.0-x\r\n\r\n"), "the answer is not HTTP"),

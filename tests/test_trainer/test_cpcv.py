@@ -106,7 +106,7 @@ label_sets = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(label_sets)
 def test_the_certificate_is_zero_whatever_the_labels(case: tuple[int, int, int, int, int, int]) -> None:
     """Random label lengths per row and missing sessions: no training row touches a test interval or its embargo."""

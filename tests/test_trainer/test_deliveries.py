@@ -310,7 +310,7 @@ def test_without_a_day_a_delivery_is_known_from_today(tmp_path: Path) -> None:
 CELL = st.tuples(st.integers(0, 5), st.sampled_from("AB"), st.floats(1, 100), st.floats(0, 9).map(round))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(CELL, min_size=1, max_size=6, unique_by=lambda c: c[:2]), min_size=1, max_size=6))
 def test_folding_is_the_newest_word_on_every_cell_and_cutting_the_later_deliveries_is_the_past(
     deliveries: list[list[tuple[int, str, float, int]]],

@@ -113,7 +113,7 @@ def test_half_a_line_of_a_crash_never_happened(path: Path) -> None:
     assert [json.loads(line)["number"] for line in lines(path)] == [1, 2, 3, 4, 5]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_byte_can_be_changed_unseen(path: Path, data: st.DataObject) -> None:
     whole = path.read_bytes()

@@ -211,7 +211,7 @@ def test_ranks_are_those_of_the_inverse_normal_with_average_ties() -> None:
     assert ranked[0] == pytest.approx([0.0, np.nan, norm.ppf(0.125), norm.ppf(0.875), 0.0], abs=1e-15, nan_ok=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_ranks_keep_the_order_and_turn_with_the_sign(values: list[float]) -> None:
     row = np.array([values])

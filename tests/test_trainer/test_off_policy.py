@@ -81,7 +81,7 @@ def test_two_steps_worked_by_hand() -> None:
     assert doubly_robust(log, policy, q, normalised=True).value == pytest.approx(weighted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_of_the_policy_that_was_logged_every_estimator_by_weights_is_the_mean(seed: int) -> None:
     log = bandit(seed)
@@ -92,7 +92,7 @@ def test_of_the_policy_that_was_logged_every_estimator_by_weights_is_the_mean(se
     assert overlap(uniform, policy).effective_sample == pytest.approx(len(log.rewards))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, SEEDS)
 def test_doubly_robust_is_exact_with_a_right_model_whatever_the_propensities(seed: int, other: int) -> None:
     log = bandit(seed)
@@ -104,7 +104,7 @@ def test_doubly_robust_is_exact_with_a_right_model_whatever_the_propensities(see
     assert abs(ips(log, policy).value - truth) > 1e-6, "the propensities are of this log, but one draw of it is no expectation"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_doubly_robust_is_exact_with_right_propensities_whatever_the_model(seed: int) -> None:
     """A log with every arm as often as its propensity says is the expectation itself."""
@@ -119,7 +119,7 @@ def test_doubly_robust_is_exact_with_right_propensities_whatever_the_model(seed:
     assert abs(direct_method(log, policy, q).value - truth) > 1e-9, "the model is wrong"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, SEEDS)
 def test_the_self_normalised_estimate_stays_among_the_rewards_and_shifts_with_them(seed: int, other: int) -> None:
     log = bandit(seed)

@@ -135,7 +135,7 @@ def test_the_future_of_a_label_is_its_own_window_and_no_feature_reads_it() -> No
         np.testing.assert_array_equal(make(bars, 6).values[20], make(other, 6).values[20])
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.floats(0.05, 2.0), st.floats(0.3, 3.0))
 def test_qlike_is_zero_at_the_truth_alone_and_dearer_below_it(volatility: float, factor: float) -> None:
     truth = np.array([volatility])

@@ -63,10 +63,11 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patien
             asked = await _receive(socket)
             wanted = _object(asked.get("data")).get("streams")
             streams = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
+            woken.clear()
+            told = exchange.venue.updates.count  # what happens once the client has been answered is told
             await _send(socket, {"stream": "listening", "data": {"streams": streams}})
             if UPDATES in streams and telling is None:
-                woken.clear()
-                telling = asyncio.create_task(_tell(socket, exchange, woken))
+                telling = asyncio.create_task(_tell(socket, exchange, woken, told))
     except TimeoutError:
         await socket.close()
     except (WebSocketDisconnect, RuntimeError):
@@ -89,8 +90,8 @@ async def _authorized(socket: WebSocket, exchange: Exchange) -> bool:
     return good
 
 
-async def _tell(socket: WebSocket, exchange: Exchange, woken: asyncio.Event) -> None:
-    told, kept = exchange.venue.updates.count, None
+async def _tell(socket: WebSocket, exchange: Exchange, woken: asyncio.Event, told: int) -> None:
+    kept = None
     while True:
         await woken.wait()
         woken.clear()

@@ -59,7 +59,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://{LOOPBACK}:{bound.getsockname()[1]}"
         server.should_exit = True
-        thread.join(10)
+        thread.join()
 
 
 def attack(url: str, examples: int, *names: str) -> int:
@@ -76,7 +76,7 @@ def attack(url: str, examples: int, *names: str) -> int:
             continue
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
 
-            @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+            @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
             @given(case=operation.as_strategy(generation_mode=mode))
             def once(case: Any) -> None:
                 nonlocal sent

@@ -53,13 +53,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://{LOOPBACK}:{bound.getsockname()[1]}/"
         server.should_exit = True
-        thread.join(10)
+        thread.join()
 
 
 def opened(browser: Any, address: str, **how: Any) -> tuple[Any, list[str]]:
     """A new page, and every fault and foreign request of it."""
     faults: list[str] = []
     view = browser.new_context(**how).new_page()
+    view.set_default_timeout(120_000)
     view.on("pageerror", lambda error: faults.append(str(error)))
     view.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
     view.on("request", lambda asked: None if asked.url.startswith("http://127.0.0.1") else faults.append(asked.url))
@@ -115,4 +116,4 @@ def test_without_an_answer_the_page_says_so(browser: Any, url: str) -> None:
     view, _ = opened(browser, f"{url}#token={TOKEN}")
     view.wait_for_selector("svg .line")
     view.route("**/v1/**", lambda route: route.abort())
-    view.wait_for_selector("#mode:has-text('NO ANSWER')", timeout=15_000)
+    view.wait_for_selector("#mode:has-text('NO ANSWER')")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -185,16 +184,6 @@ def test_walking_along_a_line_stays_on_it() -> None:
     walked = list(stroked(ChartLine("", (0.0, 8.0, None), stroke=Stroke.DOTTED), 17))
     assert [y for _, y in walked if y is not None] == [0.0, 4.0]
     assert all(y == 8 * x for x, y in walked if y is not None)
-
-
-def test_a_chart_as_large_as_a_full_screen_is_drawn_in_less_than_50_ms() -> None:
-    """H3: four lines of a year of sessions, of the processor's time."""
-    values = tuple(math.sin(i / 9) for i in range(252))
-    lines = tuple(ChartLine(stroke.name, values, stroke=stroke) for stroke in Stroke)
-    rendered(Chart("t", lines), 190, 18)
-    began = time.process_time()
-    rendered(Chart("t", lines), 190, 18)
-    assert time.process_time() - began < 0.05
 
 
 @pytest.mark.anyio
