@@ -28,21 +28,22 @@ def show_attribution(session: Session = "", state: State = DEFAULT_STATE, sessio
 
 
 def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Show the model's life inside the fan that its bundle promised, and whether it still is the model you promoted.
+    """Show every model's life inside the fan that its bundle promised, and whether it still is the model you promoted.
 
     Rank IC, turnover, cost of trading and drawdown so far, each between the 5 % and 95 % quantiles of what was
     promised. Exit code 1: the sequential test says that it is no longer the model you promoted.
     """
     with open_ledger(state) as ledger:
         found = monitoring.expectation(ledger, to_session(session) if session else date.max)
-    test = found.facts.get("test")
-    test_text = f"\n{sentence(test)}" if test else ""
+    lives = found.facts.get("sleeves") or {"": found.facts}
+    tests = {sleeve: facts["test"] for sleeve, facts in lives.items() if "test" in facts}
+    said = "".join(f"\n{sleeve}{': ' * bool(sleeve)}{sentence(test)}" for sleeve, test in tests.items())
     emit(
         {"session": found.session if found.rows else None, "rows": found.rows, **found.facts},
         as_json=as_json,
-        text=render(found.rows, found.columns, empty=found.empty) + test_text,
+        text=render(found.rows, found.columns, empty=found.empty) + said,
     )
-    raise typer.Exit(int(bool(test and test["alarmed_on"])))
+    raise typer.Exit(int(any(test["alarmed_on"] for test in tests.values())))
 
 
 def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:

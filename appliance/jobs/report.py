@@ -11,7 +11,7 @@ from appliance.ledger import nav, reports
 from appliance.ledger.figures import ReportFigures
 from appliance.monitoring.session_monitoring import measure, notify_if_decayed
 from appliance.reports.equity_curve import draw
-from appliance.reports.markdown import render
+from appliance.reports.markdown import picture_of, render
 from appliance.reports.session_data import gather
 from appliance.safety.enforce import enforce
 from appliance.safety.halt import notify
@@ -20,7 +20,7 @@ from appliance.system.ports import Severity
 from signals.files import sha256_of
 from signals.text.documents import to_json
 
-CURVE, LIFE = "equity.svg", "expectation.svg"
+CURVE = "equity.svg"
 BEFORE = ("equity.png", "expectation.png")  # what earlier releases drew; left there it would seem current
 
 
@@ -44,8 +44,8 @@ def report(session: date, deps: Deps) -> JobReport:
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
     deps.fs.write(deps.folder.reports / f"{name}.md", render(content).encode())
     deps.fs.write(deps.folder.reports / CURVE, draw(nav.history(deps.ledger, session, 10_000)))
-    if watched.picture:
-        deps.fs.write(deps.folder.reports / LIFE, watched.picture)
+    for sleeve, picture in watched.pictures.items():
+        deps.fs.write(deps.folder.reports / picture_of(sleeve), picture)
     for old in BEFORE:
         deps.fs.remove(deps.folder.reports / old)
     at = deps.clock.now()

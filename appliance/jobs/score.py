@@ -335,9 +335,10 @@ def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
     """Scores with rank (1 is the highest, ties in symbol order) and z over the cross-section, best first."""
     values = scores.values
     z = np.nan_to_num(z_scores(values))  # 0 where the scores rank nothing
+    said = [None] * len(values) if scores.probabilities is None else scores.probabilities.tolist()
     order = np.lexsort((np.arange(len(values)), -values))
     return tuple(
-        score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source)
+        score_rows.ScoreRow(scores.asof, scores.symbols[i], scores.sleeve, float(values[i]), rank, float(z[i]), scores.source, said[i])
         for rank, i in enumerate(order, start=1)
     )
 

@@ -26,7 +26,7 @@ from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
@@ -37,10 +37,11 @@ MIGRATIONS: dict[int, str] = {
     1: """
 ALTER TABLE nav ADD COLUMN late_dividends TEXT NOT NULL DEFAULT '0';
 ALTER TABLE nav ADD COLUMN restatement TEXT NOT NULL DEFAULT '0';
-"""
+""",
+    2: "ALTER TABLE scores ADD COLUMN probability REAL;",
 }
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
-USABLE_SINCE = 1
+USABLE_SINCE = 2
 RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 T = TypeVar("T")

@@ -302,6 +302,12 @@ class MonitoringFigures(SessionFigures):
     expectation: ModelVerdict | None = None
     drift: DriftTable | None = None
 
+    @property
+    def lives(self) -> dict[str, ModelVerdict]:
+        """Each sleeve's life against its promise, where there is one; of a device of one sleeve under an empty name."""
+        every = {"": self.expectation} if self.by_sleeve is None else {name: one.expectation for name, one in self.by_sleeve.items()}
+        return {name: one for name, one in every.items() if one is not None}
+
 
 @dataclass(frozen=True)
 class ReportFigures(MonitoringFigures):

@@ -29,6 +29,7 @@ CREATE TABLE scores (                    -- a sleeve's output per symbol, as it 
     rank   INTEGER NOT NULL,             -- 1 = highest score
     z      REAL NOT NULL,                -- standardised over the cross-section
     source TEXT NOT NULL,                -- sha256 of the bundle that produced it
+    probability REAL,                    -- of the event of the bundle's map, where it has one
     PRIMARY KEY (asof, sleeve, symbol)
 ) STRICT;
 

@@ -7,10 +7,15 @@ from datetime import date
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import columns_of
 
+SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names scores that are not traded
+
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One symbol's score; `rank` 1 is the highest, `z` is standardised over the cross-section."""
+    """One symbol's score; `rank` 1 is the highest, `z` is standardised over the cross-section.
+
+    `probability` is that of the event which the bundle's map is for; None where it has no map.
+    """
 
     asof: date
     symbol: str
@@ -19,6 +24,7 @@ class ScoreRow:
     rank: int
     z: float
     source: str
+    probability: float | None = None
 
 
 def save(ledger: Ledger, asof: date, sleeve: str, rows: Sequence[ScoreRow]) -> None:
@@ -31,3 +37,16 @@ def save(ledger: Ledger, asof: date, sleeve: str, rows: Sequence[ScoreRow]) -> N
 def load(ledger: Ledger, asof: date, sleeve: str) -> tuple[ScoreRow, ...]:
     """Return the scores of `asof`, best rank first; empty when nothing was scored."""
     return tuple(ledger.read(ScoreRow, "SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof, sleeve)))
+
+
+def probabilities(ledger: Ledger, asof: date) -> dict[str, dict[str, float]]:
+    """Return what each sleeve that is not a shadow says of each symbol at `asof`, by symbol and sleeve; of those with a map."""
+    rows = ledger.read(
+        tuple[str, str, float],
+        "SELECT symbol, sleeve, probability FROM scores WHERE asof = ? AND probability IS NOT NULL AND sleeve NOT LIKE ? ORDER BY sleeve",
+        (asof, SHADOW),
+    )
+    found: dict[str, dict[str, float]] = {}
+    for symbol, sleeve, probability in rows:
+        found.setdefault(symbol, {})[sleeve] = probability
+    return found

@@ -1,6 +1,6 @@
 """The report's monitoring step: drift, attribution, and expected against realised results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,11 +28,11 @@ PICTURED_SESSIONS = 60
 
 @dataclass(frozen=True)
 class MonitoringResult:
-    """Measurements of the sessions up to asof, and the chart of realised against expected results."""
+    """Measurements of the sessions up to asof, and each sleeve's chart of realised against expected results."""
 
     figures: TripwireFigures
     content: MonitoringFigures
-    picture: bytes = b""
+    pictures: Mapping[str, bytes]
 
 
 def measure(session: date, deps: Deps) -> MonitoringResult:
@@ -45,7 +45,8 @@ def measure(session: date, deps: Deps) -> MonitoringResult:
     several = {name: one.content if one else SleeveFigures() for name, one in found.items()} if len(found) > 1 else None
     content = MonitoringFigures(attribution=costs, live=first.live, expectation=first.expectation, drift=first.drift, by_sleeve=several)
     figures = TripwireFigures(feature_drift=_worst([one.drift if one else None for one in found.values()]))
-    return MonitoringResult(figures, content, known[0].picture if known else b"")
+    pictures = {name if several else "": one.picture for name, one in found.items() if one is not None and one.picture}
+    return MonitoringResult(figures, content, pictures)
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,17 @@ def _picture(asof: date, deps: Deps, bundle: Bundle, live: Sequence[Observation]
 
 def notify_if_decayed(session: date, deps: Deps, content: MonitoringFigures) -> None:
     """Notify a person once that a model has decayed; the report says it from then on."""
-    if content.by_sleeve is None:
-        _notify_of("", session, deps, content.expectation)
-    for sleeve, one in (content.by_sleeve or {}).items():
-        _notify_of(sleeve, session, deps, one.expectation)
+    for sleeve, one in content.lives.items():
+        _notify_of(sleeve, session, deps, one)
 
 
-def _notify_of(sleeve: str, session: date, deps: Deps, expected: ModelVerdict | None) -> None:
-    if expected is None or expected.test.alarmed_on is None:
+def _notify_of(sleeve: str, session: date, deps: Deps, expected: ModelVerdict) -> None:
+    if expected.test.alarmed_on is None:
         return
     for run in job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), 1):
         earlier = run.read(MonitoringFigures)
-        for before in (earlier.expectation, *(one.expectation for one in (earlier.by_sleeve or {}).values())):
-            if before is not None and before.lineage == expected.lineage and before.test.alarmed_on is not None:
-                return
+        if any(one.lineage == expected.lineage and one.test.alarmed_on is not None for one in earlier.lives.values()):
+            return
     test = expected.test
     notify(
         deps,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from appliance.ledger.figures import AttributedSession, MonitoringFigures
+from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures
 from appliance.reports.session_data import FillRow, SessionReport
 from signals.text.plain_text import markdown
 
@@ -242,11 +242,17 @@ def _amounts(amounts: Sequence[tuple[str, Decimal]]) -> str:
     return ", ".join(f"{markdown(symbol)} {money(amount, signed=True)}" for symbol, amount in amounts)
 
 
+def picture_of(sleeve: str) -> str:
+    """Return the name of the chart of a sleeve's life; on a device of one sleeve that has no name."""
+    return f"expectation-{sleeve}.svg" if sleeve else "expectation.svg"
+
+
 def expectation(content: MonitoringFigures) -> str:
-    """Return the section on realised against expected results."""
-    found = content.expectation
-    if not found:
-        return ""
+    """Return the sections on realised against expected results, one a sleeve."""
+    return "\n\n".join(_life(sleeve, found) for sleeve, found in content.lives.items())
+
+
+def _life(sleeve: str, found: ModelVerdict) -> str:
     test = found.test
     rows = [
         [row.figure, str(row.sessions), *(_live_figure(row.figure, getattr(row, key)) for key in FAN), row.verdict] for row in found.figures
@@ -257,25 +263,19 @@ def expectation(content: MonitoringFigures) -> str:
         "Chance of a false alarm over its life: 5 %."
     )
     heads = ["figure", "sessions", "lived", "low", "median", "high", "where"]
+    title = f"## Expected and realised{f': {markdown(sleeve)}' if sleeve else ''}"
     return "\n".join(
-        [
-            "## Expected and realised",
-            "",
-            text,
-            "",
-            table(heads, rows, numbers=(1, 2, 3, 4, 5)),
-            "",
-            "![expected and realised](expectation.svg)",
-        ]
+        [title, "", text, "", table(heads, rows, numbers=(1, 2, 3, 4, 5)), "", f"![expected and realised]({picture_of(sleeve)})"]
     )
 
 
 def decay_warning(content: MonitoringFigures) -> str:
-    """Return the banner of a model that is no longer what was promoted; empty while it is."""
-    found = content.expectation
-    if not found or found.test.alarmed_on is None:
-        return ""
-    return f"> **This is {markdown(found.test.says)}**: so since {found.test.alarmed_on}."
+    """Return the banner of every model that is no longer what was promoted; empty while all are."""
+    gone = {sleeve: found.test for sleeve, found in content.lives.items() if found.test.alarmed_on is not None}
+    return "\n".join(
+        f"> **{f'{markdown(sleeve)}: this' if sleeve else 'This'} is {markdown(test.says)}**: so since {test.alarmed_on}."
+        for sleeve, test in gone.items()
+    )
 
 
 def drift(content: MonitoringFigures) -> str:

@@ -301,17 +301,20 @@ def attributed(row: ViewRow) -> TonedText:
 
 
 def life(answer: ScreenAnswer, _width: int) -> TonedText:
-    """Whether it still is the model that was promoted."""
-    facts = _view(answer, "expectation").facts
-    if not (test := facts.get("test")):
-        return TonedText()
-    tone = Tone.GOOD if test["alarmed_on"] is None else Tone.BAD
-    text = TonedText(f"{formatting.MARKS[tone]} {test['says']}", tone)
-    return text.append(
-        f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
-        f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}",
-        Tone.DIM,
-    )
+    """Whether each sleeve's still is the model that was promoted."""
+    found, text = _view(answer, "expectation").facts, TonedText()
+    for place, (sleeve, facts) in enumerate((found.get("sleeves") or {"": found}).items()):
+        if not (test := facts.get("test")):
+            continue
+        tone = Tone.GOOD if test["alarmed_on"] is None else Tone.BAD
+        name = f"{sleeve}: " if sleeve else ""
+        text.append("\n" * (place > 0) + f"{formatting.MARKS[tone]} {name}{test['says']}", tone)
+        text.append(
+            f"\n{test['sessions']} sessions since {facts['since']}; evidence against it {test['wealth']:.2f}, "
+            f"most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}",
+            Tone.DIM,
+        )
+    return text
 
 
 def drift(answer: ScreenAnswer, _width: int) -> TonedText:

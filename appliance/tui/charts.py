@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from appliance.tui.columns import Tone
 from appliance.tui.ledger_source import ScreenAnswer
@@ -67,14 +68,22 @@ def rank_ic(answer: ScreenAnswer) -> Chart:
 
 
 def cost(answer: ScreenAnswer) -> Chart:
-    """Mean trading cost so far within the predicted range."""
+    """Mean trading cost so far within the predicted range; of several sleeves the second one's rank IC, for the cost is the book's."""
+    if len(_sleeves(answer)) > 1:
+        return _lived(answer, "ic", "mean rank IC", "{:+.3f}", place=1)
     return _lived(answer, "cost", "cost of trading, bps", "{:.1f}")
 
 
-def _lived(answer: ScreenAnswer, figure: str, title: str, unit: str) -> Chart:
+def _sleeves(answer: ScreenAnswer) -> dict[str, Any]:
     view = (answer.views or {}).get("expectation")
-    lived = list((view.facts.get("lived") or {}).get(figure) or ()) if view else []
-    fans = (view.facts.get("fans") or {}) if view else {}
+    return {} if view is None else view.facts.get("sleeves") or {"": view.facts}
+
+
+def _lived(answer: ScreenAnswer, figure: str, title: str, unit: str, place: int = 0) -> Chart:
+    sleeve, facts = (list(_sleeves(answer).items()) or [("", {})])[place]
+    title = f"{title}, {sleeve}" if sleeve else title
+    lived = list((facts.get("lived") or {}).get(figure) or ())
+    fans = facts.get("fans") or {}
     after, bands = list(fans.get("after") or ()), list(fans.get(figure) or ())
     count = len(lived)
     low, middle, high = (
@@ -87,7 +96,7 @@ def _lived(answer: ScreenAnswer, figure: str, title: str, unit: str) -> Chart:
         ChartLine("", middle, Tone.DIM, Stroke.DASHED),
         ChartLine("lived", tuple(lived), Tone.GOOD),
     )
-    since = str(view.facts.get("since", "")) if view else ""
+    since = str(facts.get("since", ""))
     return Chart(title, lines, unit, span=(since, f"{count} sessions"))
 
 

@@ -171,6 +171,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("signals", "4", "Signals", "Sig", "signals", (
         Column("rank", "rank", 5, right=True), Column("symbol", "symbol", 7),
         Column("score", "score", 11, right=True), Column("z", "z", 7, right=True, text=formatting.z),
+        Column("probability", "P", 6, right=True, rank=1, text=formatting.figure),
         Column("change", "change", 7, right=True, text=formatting.z), Column("held", "held", 7, right=True),
         Column("target", "target", 7, right=True),
         Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1, text=formatting.z),
@@ -255,7 +256,7 @@ DEEPER: tuple[Screen, ...] = (
         _usd("sector", 1), _usd("costs"), _usd("rounding", 2), _usd("refused orders", 2, "refused"), _usd("skips", 2),
     ), _attribution, captions.attribution, captions.attributed, charts=(charts.parts,), above="performance"),
     Screen("life", "m", "The model's life", "Life", "expectation", (
-        Column("figure", "figure", 9), Column("sessions", "sessions", 8, right=True),
+        Column("figure", "figure", 9), Column("sleeve", "sleeve", 12, rank=1), Column("sessions", "sessions", 8, right=True),
         *(Column(key, title, 9, right=True, text=formatting.figure) for key, title in (
             ("live", "lived"), ("low", "low 5 %"), ("median", "median"), ("high", "high 95 %"))),
         Column("verdict", "verdict", 9, text=formatting.marked, tone=formatting.tone_of_word, fills=True),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans
+from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans, scores
 from appliance.ledger.figures import PlanFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.views.view import View, ViewRow
@@ -25,8 +25,15 @@ def blotter(ledger: Ledger, session: date) -> View:
     }
     run = job_runs.find(ledger, session, "plan")
     planned = run.read(PlanFigures) if run else PlanFigures()
-    rows = tuple(_row(entry, prices.get(entry.client_order_id), planned.parts_of(entry.intent.key.symbol)) for entry in entries)
-    columns = COLUMNS if planned.parts is None else (*COLUMNS, "sleeves")
+    said = scores.probabilities(ledger, plan.asof) if plan else {}
+    rows = tuple(
+        {
+            **_row(entry, prices.get(entry.client_order_id), planned.parts_of(entry.intent.key.symbol)),
+            **({"probability": _shares(said[entry.intent.key.symbol])} if entry.intent.key.symbol in said else {}),
+        }
+        for entry in entries
+    )
+    columns = (*COLUMNS, *(("sleeves",) if planned.parts is not None else ()), *(("probability",) if said else ()))
     return View(columns, rows, f"no orders for {session}", session, facts)
 
 
@@ -64,6 +71,11 @@ def history(ledger: Ledger, last: date, sessions: int, search: str = "") -> View
         "fees_usd": f"{fees:+.2f}",
     }
     return View(HISTORY_COLUMNS, tuple(rows), "no order is found", last, facts)
+
+
+def _shares(said: Mapping[str, float]) -> str:
+    """What each sleeve's map says; of one sleeve without its name."""
+    return ", ".join(f"{sleeve} {share:.1%}" if len(said) > 1 else f"{share:.1%}" for sleeve, share in said.items())
 
 
 def _last_fills(ledger: Ledger, session: date) -> dict[str, str]:

@@ -1,9 +1,19 @@
 """Data quality, attribution, expected and realised results, and drift: as tables, read from job records."""
 
+from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from appliance.ledger import Ledger, job_runs
-from appliance.ledger.figures import AttributedSession, MonitoringFigures, Observation, PullFigures, ScoreFigures, SessionFigures
+from appliance.ledger.figures import (
+    AttributedSession,
+    ModelVerdict,
+    MonitoringFigures,
+    Observation,
+    PullFigures,
+    ScoreFigures,
+    SessionFigures,
+)
 from appliance.ledger.job_runs import JobRun
 from appliance.views.view import View, ViewRow
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
@@ -37,23 +47,32 @@ def expectation(ledger: Ledger, session: date) -> View:
     """Return realised against expected results, and the data of their charts.
 
     Facts hold the sequential test, every observation, the figures after each of them (`lived`), and the promised fans:
-    lowest, middle and highest quantile after the numbers of sessions in `after`.
+    lowest, middle and highest quantile after the numbers of sessions in `after`. Of several sleeves a row names its sleeve, the
+    facts are those of the first, and `sleeves` holds those of each by its name.
     """
     runs = _newest_first(ledger, session)
-    run = next((r for r in runs if r.figures.get("expectation")), None)
-    found = run.read(MonitoringFigures).expectation if run else None
+    run, lives = next(((run, found) for run in runs if (found := run.read(MonitoringFigures).lives)), (None, {}))
     empty = "nothing to set against a promise yet: scores are judged two sessions later, and the bundle must promise"
-    if run is None or found is None:
+    if run is None:
         return View(LIFE_COLUMNS, (), empty, session)
     recorded = [each.read(SessionFigures) for each in runs]
-    rows = {row.session: row for each in recorded for row in each.live if row.lineage == found.lineage}
+    facts = {sleeve: _life(sleeve, found, recorded) for sleeve, found in lives.items()}
+    figures = {sleeve: one.pop("figures") for sleeve, one in facts.items()}
+    first = next(iter(facts.values()))
+    if "" in lives:
+        return View(LIFE_COLUMNS, tuple(figures[""]), empty, run.session, first)
+    rows = tuple({"sleeve": sleeve, **row} for sleeve, table in figures.items() for row in table)
+    return View(("sleeve", *LIFE_COLUMNS), rows, empty, run.session, {**first, "sleeves": facts})
+
+
+def _life(sleeve: str, found: ModelVerdict, recorded: Sequence[SessionFigures]) -> dict[str, Any]:
+    mine = [each.by_sleeve[sleeve].live if each.by_sleeve and sleeve in each.by_sleeve else each.live for each in recorded]
+    rows = {row.session: row for live in mine for row in live if row.lineage == found.lineage}
     life = [rows[day] for day in sorted(rows) if found.since <= day <= found.until]
-    facts = to_json(found)
-    figures = facts.pop("figures")
-    return View(LIFE_COLUMNS, tuple(figures), empty, run.session, {**facts, "life": to_json(life), "lived": _lived(life, recorded)})
+    return {**to_json(found), "life": to_json(life), "lived": _lived(life, recorded)}
 
 
-def _lived(life: list[Observation], recorded: list[SessionFigures]) -> dict[str, list[float]]:
+def _lived(life: Sequence[Observation], recorded: Sequence[SessionFigures]) -> dict[str, list[float]]:
     costs = {row.session: row for each in recorded for row in each.attribution}
     paid = [
         bps

@@ -78,8 +78,11 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[View
             )
         )
         rows.append(fact("signal", "sector", aimed.sector or "unknown"))
+    events = _events(ledger, key.session)
     for sleeve, found, total in _scores_of(ledger, plan.asof if plan else key.session, key.symbol):
         rows.append(fact("signal", sleeve, f"rank {found.rank} of {total}, z {found.z:+.2f}, score {found.score:+.6f}"))
+        if found.probability is not None:
+            rows.append(fact("signal", f"probability of {sleeve}", f"{found.probability:.1%} that {events.get(sleeve, 'its event comes')}"))
     if len(rows) <= 2 and not any(row["fact"] not in ("weight", "sector") for row in rows):
         rows.append(fact("signal", "score", "none: the name was not scored, its holding is closed or carried"))
     planned = _planned(ledger, key.session)
@@ -90,6 +93,15 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[View
     if chosen:
         rows.append(fact("signal", "book", ", ".join(chosen)))
     return rows
+
+
+def _events(ledger: Ledger, session: date) -> dict[str, str]:
+    """What each sleeve's map says the probability of, as the scoring job recorded it."""
+    run = job_runs.find(ledger, session, "score")
+    scored = run.read(ScoreFigures) if run else ScoreFigures()
+    found: dict[str, ScoreFigures] = {scored.sleeve or "": scored, **(scored.by_sleeve or {})}
+    said = {sleeve: one.others.get("probability") for sleeve, one in found.items()}
+    return {sleeve: str(one["event"]) for sleeve, one in said.items() if isinstance(one, Mapping)}
 
 
 def _scores_of(ledger: Ledger, asof: date, symbol: str) -> list[tuple[str, scores.ScoreRow, int]]:

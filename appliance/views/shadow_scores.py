@@ -5,12 +5,12 @@ from datetime import date, datetime
 from pathlib import Path
 
 from appliance.ledger import Ledger
+from appliance.ledger.scores import SHADOW
 from appliance.views.view import View, ViewRow
 from signals.files import sha256_of
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 
 COLUMNS = ("session", "asof", "names", "bundle", "what")
-SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
 ALERT = "score-%shadow-%"  # as the scoring job names what went wrong with it; the release before named no sleeve
 ISO_DATE = len("2024-03-11")
 NOTHING = "no shadow has been scored on this device"

@@ -11,14 +11,14 @@ from appliance.views import blotter
 from appliance.views.view import View, ViewRow, percent
 
 STEPS = 6  # halves of a deviation on each side
-SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
-COLUMNS = ("rank", "symbol", "score", "z", "change", "held", "target", "sleeve", "contribution")
+COLUMNS = ("rank", "symbol", "score", "z", "probability", "change", "held", "target", "sleeve", "contribution")
 
 
 def signals(ledger: Ledger, session: date) -> View:
     """Return every sleeve's scores of the newest scored session before D, with the weights held and aimed at.
 
     A shadow's scores are not among them, for nothing is done with these: `appliance shadow` lists them.
+    `probability` is what the bundle's map makes of the score, None without a map.
     `change` is z minus the z of the scored session before; None for a name that had none. `contribution` is the
     sleeve's part of what D was planned on, which sums over the sleeves to what they say of the name together; of one sleeve
     that is its z. None before the plan, and of several sleeves for a name outside the book. `client_order_id` is the name's
@@ -39,6 +39,7 @@ def signals(ledger: Ledger, session: date) -> View:
                     "symbol": row.symbol,
                     "score": row.score,
                     "z": round(row.z, 3),
+                    "probability": None if row.probability is None else round(row.probability, 4),
                     "change": round(row.z - before[row.symbol], 3) if row.symbol in before else None,
                     "held": percent(target.current_weight) if target else None,
                     "target": percent(target.weight) if target else None,
@@ -77,7 +78,7 @@ def _scored(ledger: Ledger, session: date) -> list[tuple[date, str]]:
         tuple[date, str],
         "SELECT asof, sleeve FROM scores WHERE asof = (SELECT max(asof) FROM scores WHERE asof < ?)"
         " AND sleeve NOT LIKE ? GROUP BY asof, sleeve ORDER BY sleeve",
-        (session, SHADOW),
+        (session, scores.SHADOW),
     )
 
 

@@ -4,10 +4,10 @@ from datetime import date
 from decimal import Decimal
 
 from appliance.ledger import Ledger
+from appliance.ledger.scores import SHADOW
 from appliance.views.view import View, ViewRow, percent
 
 COLUMNS = ("session", "price", "quantity", "weight", "z", "rank", "fill")
-SHADOW = "% shadow"  # as `appliance.bundles.slots.Slot.name` names its scores
 PHASES = "CASE phase WHEN 'close' THEN 3 WHEN 'confirm' THEN 2 ELSE 1 END"
 WITHIN = "WHERE symbol = ? AND session BETWEEN ? AND ?"
 HELD = f"SELECT session, quantity, current_price FROM positions {WITHIN}"

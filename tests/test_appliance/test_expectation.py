@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from appliance.commands import model_monitoring
+from appliance.commands.command_line import app
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation, SleeveFigures
 from appliance.ledger.nav import NavRow
@@ -257,6 +260,27 @@ def test_the_views_show_the_newest_measure_up_to_the_session(deps: Any) -> None:
     assert views.drift(deps.ledger, DAYS.days[106]).rows == (to_json(row),)
     assert views.expectation(deps.ledger, DAYS.days[104]).rows == ()
     assert views.drift(deps.ledger, DAYS.days[104]).rows == ()
+
+
+def test_every_sleeve_s_life_is_shown_and_one_that_is_gone_is_enough(deps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the view, the report and its pictures, and by the exit code of the command."""
+    days = DAYS.days[100:150]
+    lives = {name: [live(day, ic) for day in days] for name, ic in ((SLEEVE, 0.05), ("other", -0.2))}
+    verdicts = {name: verdict(ASOF, deps, bundle(), rows, []) for name, rows in lives.items()}
+    figures = {name: SleeveFigures(tuple(rows), verdicts[name]) for name, rows in lives.items()}
+    content = MonitoringFigures(live=tuple(lives[SLEEVE]), expectation=verdicts[SLEEVE], by_sleeve=figures)
+    record(deps, DAYS.days[151], content)
+    shown = views.expectation(deps.ledger, DAYS.days[151])
+    assert [row["sleeve"] for row in shown.rows] == [SLEEVE] * 4 + ["other"] * 4 and shown.columns[0] == "sleeve"
+    facts = shown.facts["sleeves"]
+    assert {name: one["lived"]["ic"][-1] for name, one in facts.items()} == {SLEEVE: pytest.approx(0.05), "other": pytest.approx(-0.2)}
+    assert facts[SLEEVE]["test"]["alarmed_on"] is None is not facts["other"]["test"]["alarmed_on"]
+    text = parts.expectation(content)
+    assert f"## Expected and realised: {SLEEVE}" in text and "![expected and realised](expectation-other.svg)" in text
+    assert parts.decay_warning(content).startswith(f"> **other: this is {GONE}**")
+    monkeypatch.setattr(model_monitoring, "open_ledger", lambda _: nullcontext(deps.ledger))
+    done = CliRunner().invoke(app, ["expectation"])
+    assert done.exit_code == 1 and f"{SLEEVE}: 50 sessions: {STANDS}" in done.output and f"other: 50 sessions: {GONE}" in done.output
 
 
 def test_the_picture_is_the_same_twice() -> None:

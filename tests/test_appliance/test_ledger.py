@@ -229,6 +229,9 @@ def test_a_ledger_of_schema_one_is_read_with_its_values_as_they_were(tmp_path: P
     old = apsw.Connection(str(path))
     for column in ("late_dividends", "restatement"):
         old.execute(f"ALTER TABLE nav DROP COLUMN {column}")
+    old.execute("ALTER TABLE scores DROP COLUMN probability")
+    score = "INSERT INTO scores (asof, sleeve, symbol, score, rank, z, source) VALUES ('2026-03-11', 'xs', 'A', 0.5, 1, 1.0, 'sha')"
+    old.execute(score)
     old.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     values = "(session, paper_nav, real_nav, cash, gross, net, at) VALUES (?, '1000', '990.5', '0', '0', '0', ?)"
     old.execute(f"INSERT INTO nav {values}", ("2026-03-11", AT.isoformat()))
@@ -239,6 +242,7 @@ def test_a_ledger_of_schema_one_is_read_with_its_values_as_they_were(tmp_path: P
             migrated.execute(f"INSERT INTO nav {values}", ("2026-03-12", AT.isoformat()))  # as the release before does
         for row in nav.history(migrated, date(2026, 3, 12), 5):
             assert (row.real_nav, row.restated_nav, row.late_dividends) == (Decimal("990.5"), Decimal("990.5"), 0)
+        assert [row.probability for row in scores.load(migrated, date(2026, 3, 11), "xs")] == [None]
 
 
 def test_a_frozen_plan_of_another_shape_cannot_be_read(ledger: Ledger) -> None:
