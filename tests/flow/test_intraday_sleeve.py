@@ -23,7 +23,7 @@ from tests.flow.test_pulled_scores import key_folder, score_daily
 from tests.flow.test_two_sleeves import device, run_day, titles
 from trainer.__main__ import app
 
-NAMES, SESSIONS = 24, 110
+NAMES, SESSIONS = 20, 110
 RECIPE = """
 sleeve: intraday_xs
 lightgbm: {trees: 15, num_leaves: 7, min_data_in_leaf: 50}
@@ -70,6 +70,9 @@ def test_a_signal_in_minutes_is_learned_without_torch_and_enters_the_blend_of_a_
     """The device has no minutes: it takes what is delivered for the names that have them whole, and says nothing of the others."""
     store, keys, evidence, day = line
     assert evidence["walk_forward"]["ic"]["mean"] > 0.1 and evidence["walk_forward"]["ic"]["t"] > 2.0
+    checks = {check["check"]: check["passed"] for check in evidence["leaks"]["checks"]}
+    assert checks["session replaced"], "minutes of one session are handed to other names, and features of that session alone change"
+    assert checks["labels shifted"], "labels are those of other names of the minutes, not of names without any"
     asof = store.manifest.calendar.previous(day)
     delivered = {row["sleeve"]: row for row in score_daily(store, keys, asof)["delivered"]}
     assert delivered["intraday_xs"]["name"] == f"scores/intraday_{asof}.json"

@@ -246,8 +246,9 @@ def test_replacing_a_session_s_bars_changes_no_earlier_feature(case: Case) -> No
 def test_our_own_sleeve_reads_no_later_session() -> None:
     bars = synthetic_bars(4, sessions=300, symbols=12)
     rows, _ = market(4, sessions=150)
-    subject = LeakSubject(rows, np.zeros(len(rows)), np.zeros(len(rows)), None, bars, K, 4)  # type: ignore[arg-type]
-    assert replaced_session(subject, SLEEVES["equities_xs"], LeakConfig(replaced_sessions=1), 1).passed
+    sleeve = SLEEVES["equities_xs"]
+    subject = LeakSubject(rows, np.zeros(len(rows)), np.zeros(len(rows)), sleeve.panel(bars), bars, K, 4)
+    assert replaced_session(subject, sleeve, LeakConfig(replaced_sessions=1), 1).passed
 
 
 def test_a_dataset_of_a_membership_that_ends_before_the_falls_is_of_unknown_universe(honest: Delivery, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import BadBars, DataNotUsable, FixInput, UnknownSymbol
+from signals.indicators.catalogue import indicators, rows_of
 from signals.market.dataset import FileRole, read_manifest, read_table
 from signals.market.sessions import exchange
 from signals.minutes.bars import MinuteBars
 from signals.minutes.hours import Hours, grid_of
+from signals.minutes.stretch import stretch
+from signals.sleeves.bars import BARS
 from trainer.__main__ import app
 from trainer.curation.generated.minutes import GeneratedMinutes, generate_minutes
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
@@ -246,27 +250,50 @@ def test_the_same_seed_invents_the_same_bytes_and_strength_alone_is_the_signal(t
     np.testing.assert_allclose(growth[0] - growth[1], invented.mu, atol=3e-6)  # but for the rounding of prices
 
 
-REAL = [
-    pytest.param("futures_minute_lean", "CME", "ES", Hours.BOTH, 6, 1395, marks=pytest.mark.slow),
-    pytest.param("futures_minute_lean", "CME", "GC", Hours.RTH, 4, 390, marks=pytest.mark.slow),
-    ("futures_1min_6eh4_202401", "CME", "6E", Hours.BOTH, 21, 1380),
-    ("crypto_1min_btcperp_2022", "24h", "BTC-PERP", Hours.BOTH, 31, 1440),
-    ("us_1min_2019w07", "XNYS", "SPY", Hours.RTH, 5, 390),
-    pytest.param("us_minute_lean", "XNYS", "SPY", Hours.RTH, 7, 390, marks=pytest.mark.slow),
+REAL = [  # file, calendar, rows that are taken, symbol, hours, sessions, minutes, training bar, evenings that can be scored
+    ("futures_minute_lean", "CME", ("ES", "2013-10-12"), "ES", Hours.BOTH, 4, 1395, 5, 2),
+    ("futures_minute_lean", "CME", ("GC", "2013-10-12"), "GC", Hours.BOTH, 4, 1395, 5, 2),
+    ("futures_1min_6eh4_202401", "CME", (), "6E", Hours.BOTH, 21, 1380, 5, 19),
+    ("crypto_1min_btcperp_2022", "24h", (), "BTC-PERP", Hours.BOTH, 31, 1440, 5, 29),
+    ("us_1min_2019w07", "XNYS", (), "SPY", Hours.RTH, 5, 390, 1, 3),
+    pytest.param("us_minute_lean", "XNYS", (), "SPY", Hours.RTH, 7, 390, 1, 5, marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize(("name", "calendar", "symbol", "hours", "sessions", "minutes"), REAL)
-def test_real_minutes_come_in_without_a_hand(
-    tmp_path_factory: pytest.TempPathFactory, name: str, calendar: str, symbol: str, hours: Hours, sessions: int, minutes: int
+@pytest.mark.parametrize(("name", "calendar", "part", "symbol", "hours", "sessions", "minutes", "timeframe", "scored"), REAL)
+def test_real_minutes_come_in_and_have_features_without_a_hand(
+    tmp_path: Path,
+    name: str,
+    calendar: str,
+    part: tuple[str, ...],
+    symbol: str,
+    hours: Hours,
+    sessions: int,
+    minutes: int,
+    timeframe: int,
+    scored: int,
 ) -> None:
+    """Ingest, audit, overnight returns across rolls, and the indicators of the sleeve; quotes give order flow."""
     file = DATA / f"{name}.parquet"
     if not file.exists():
         pytest.skip(f"{file} is not here")
-    folder = tmp_path_factory.getbasetemp() / name
-    if not folder.exists():
-        ingest_minutes([file], folder, MinuteTerms(calendar))
+    if part:
+        root, until = part
+        wanted = [("root", "=", root), ("ts", "<", pd.Timestamp(until)), ("contract", "<", "201403")]
+        pd.read_parquet(file, filters=wanted).to_parquet(tmp_path / "part.parquet")
+        file = tmp_path / "part.parquet"
+    folder = tmp_path / name
+    manifest = ingest_minutes([file], folder, MinuteTerms(calendar))
+    assert len(manifest.audits) >= sessions
     bars = loaded(folder, symbol, hours)
     assert (len(bars.sessions), int(bars.minutes.max())) == (sessions, minutes)
+    sleeve = replace(BARS, timeframe=timeframe, hours=hours, session_minutes=minutes)
+    moments, panel = sleeve.intraday(bars)
+    rows = panel.eligible[:, 0]
+    assert len(np.unique(moments.session[rows])) == scored
+    assert np.isfinite(panel.values[rows]).mean() > 0.97 and not np.isinf(panel.values).any()
+    if bars.quotes:
+        flow = indicators(stretch(bars, timeframe, 20), rows_of(("order_flow_10", "quoted_spread")))
+        assert np.isfinite(flow[20:]).mean() > 0.8
     near = np.diff(bars.sessions) < np.timedelta64(7, "D")
     assert np.nanmax(np.abs(bars.overnight[1:][near])) < 0.05

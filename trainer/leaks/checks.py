@@ -111,7 +111,9 @@ def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, s
     rng = np.random.default_rng(seed)
     bars, lookback = subject.bars, sleeve.lookback_sessions
     last = len(bars.sessions) - AFTER_SESSIONS - 1
-    rows = rng.choice(np.arange(max(1, min(lookback, last - 1)), last), config.replaced_sessions)
+    inside = np.arange(max(1, min(lookback, last - 1)), last)
+    scored = inside[subject.panel.eligible[inside].any(axis=1)]  # another dataset may begin later than the bars
+    rows = rng.choice(scored if len(scored) else inside, config.replaced_sessions)
     moved, unmoved = 0, 0
     for row in rows.tolist():
         first = max(0, row - lookback)
@@ -156,22 +158,26 @@ def _rules(rows: Samples, features: Matrix, config: LeakConfig) -> list[Floats]:
 
 
 def _of_neighbours(rows: Samples, values: Floats) -> Floats:
-    """Value of the name half the panel away in the same session; NaN where it has none."""
+    """Value of the name half the panel away in the same session, of names that have values at all; NaN where it has none."""
     panel = rows.dense(values)
-    moved: Floats = np.roll(panel, panel.shape[1] // 2, axis=1)[rows.t0, rows.column]
+    there = np.flatnonzero(np.isfinite(panel).any(axis=0))
+    panel[:, there] = np.roll(panel[:, there], len(there) // 2, axis=1)
+    moved: Floats = panel[rows.t0, rows.column]
     return moved
 
 
 def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
-    """The panel with the bars of session `row` handed to other names."""
+    """The panel with the bars of session `row`, and what is known beside them, handed to other names."""
     columns = np.flatnonzero(np.isfinite(bars.close[row]))
     order = rng.permutation(columns)
-    panels = {}
-    for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return"):
-        panel = getattr(bars, name).copy()
-        panel[row, columns] = panel[row, order]
-        panels[name] = panel
-    return replace(bars, **panels)
+
+    def handed(panel: Floats) -> Floats:
+        other = panel.copy()
+        other[row, columns] = panel[row, order]
+        return other
+
+    panels = {name: handed(getattr(bars, name)) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")}
+    return replace(bars, **panels, beside={name: handed(panel) for name, panel in bars.beside.items()})
 
 
 def _at_most(name: str, value: float, limit: float, why: str) -> LeakCheck:
