@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +177,8 @@ def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
         other[row, columns] = panel[row, order]
         return other
 
-    panels = {name: handed(getattr(bars, name)) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")}
+    fields = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+    panels: dict[str, Any] = {name: handed(getattr(bars, name)) for name in fields}
     return replace(bars, **panels, beside={name: handed(panel) for name, panel in bars.beside.items()})
 
 
