@@ -6,7 +6,7 @@ The device's plan job and the trainer's backtest call these four functions in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -34,8 +34,9 @@ from signals.scoring.scores import Scores
 ADV_SESSIONS = 20
 UNDECIDED = "UNDECIDED_RETURN"
 WAITS = (
-    "an extreme return of it waits for five sessions at its level, a recorded action, or a row `confirmed` of that day"
-    " in an actions file (`trainer ingest --add --actions`); until then it is not traded, and the broker's price counts"
+    "an extreme return of it waits for five sessions at its level, a recorded action, the broker's closes (of what is held),"
+    " or a row `confirmed` of that day in an actions file (`trainer ingest --add --actions`); until then it is not traded,"
+    " and the broker's price counts"
 )
 ActionsOn = Callable[[date], Sequence[Action]]
 
@@ -56,6 +57,8 @@ class Evening:
         Effective on D and known at asof.
     volatility : mapping of symbol to annualised volatility
         Forecasts for the coming sessions; a name without one is sized by the volatility of the window.
+    confirmed : collection of str
+        Names whose extreme return a second source has as well: they do not wait.
     """
 
     bars: Bars
@@ -65,6 +68,7 @@ class Evening:
     basis: PriceBasis
     snapshot_id: str
     volatility: Mapping[str, float] = field(default_factory=dict)
+    confirmed: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +134,7 @@ def known(scores: Blend, evening: Evening) -> Morning:
     first = scores.parts[0]  # each sleeve's own IC and k size it: the model's horizon is only the unit of risk
     risk = with_volatility(estimate(evening.bars, first.horizon_sessions, first.ic), evening.volatility)
     names = new_names(evening.actions)
-    waits = waiting(evening.bars)
+    waits = tuple(symbol for symbol in waiting(evening.bars) if symbol not in evening.confirmed)
     closes = {symbol: close for symbol, close in evening.closes.items() if symbol not in waits}
     return Morning(
         renamed_scores(scores, evening.actions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -23,7 +23,7 @@ from appliance.ledger.figures import PlanFigures, RoundingFigures
 from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
 from appliance.safety.account_measures import account_figures, machine_figures
-from appliance.safety.broker_cross_check import CrossCheck
+from appliance.safety.broker_cross_check import CrossCheck, ExtremeReturns
 from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.halt import notify
 from appliance.safety.ramp import plan_turnovers, ramp_share
@@ -36,6 +36,7 @@ from portfolio.policy.blend import Blend
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY, said_by_sleeve
 from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
+from signals.market.bars import Bars
 from signals.scoring.scores import z_scores
 from signals.sleeves.risk import RISK
 
@@ -96,6 +97,7 @@ def plan(session: date, deps: Deps) -> JobReport:
                 "refusal": traded.weakest.refusal,
                 "compared": opinion.compared,
                 "left_out": opinion.reasons,
+                "extreme_returns": {"traded_again": dict(book.extremes.confirmed), "waiting": dict(book.extremes.waiting)},
                 "manifest_id": snapshot.manifest_id,
             },
         ),
@@ -104,18 +106,24 @@ def plan(session: date, deps: Deps) -> JobReport:
 
 @dataclass(frozen=True, eq=False)
 class DecidedBook:
-    """The targets, what they were decided on, the broker's word on it, and the checks of that word."""
+    """The targets, what they were decided on, the broker's word on it, the checks of that word, and its word on extreme returns."""
 
     seen: Morning
     decided: MorningTargets
     opinion: CrossCheck
     checks: tuple[Evaluation, ...]
+    extremes: ExtremeReturns
 
 
 def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: AccountReport, ramp: float, deps: Deps) -> DecidedBook:
     """Decide the targets, and again without the names that the broker does not confirm."""
     asof = deps.calendar.previous(session)
-    seen = broker_cross_check.without_disputed(_morning(session, asof, blend, snapshot, deps), _kept(deps))
+    bars = deps.market.bars(asof, WINDOW_SESSIONS)
+    extremes = broker_cross_check.extreme_returns(deps, session, bars, snapshot, reported.positions)
+    if words := extremes.sentence():
+        notify(deps, Severity.WARN, f"extreme-{session}", "extreme returns of held names", words)
+    evening = _evening(session, bars, snapshot, extremes.confirmed, deps)
+    seen = broker_cross_check.without_disputed(morning.known(blend, evening), _kept(deps))
     path = morning.path_since(
         plans.before(deps.ledger, session), reported.account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
     )
@@ -127,7 +135,7 @@ def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: Accou
     if opinion.reasons:
         seen = broker_cross_check.without_disputed(seen, opinion.reasons)
         decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp)
-    return DecidedBook(seen, decided, opinion, checks)
+    return DecidedBook(seen, decided, opinion, checks, extremes)
 
 
 def _freeze(book: DecidedBook, reported: AccountReport, provenance: Provenance, deps: Deps, *, reduce_only: bool) -> Plan:
@@ -149,17 +157,18 @@ def _kept(deps: Deps) -> dict[str, str]:
     return dict.fromkeys(choices.chosen(deps.ledger, choices.Choice.KEPT), "kept by a person")
 
 
-def _morning(session: date, asof: date, blend: Blend, snapshot: DataSnapshot, deps: Deps) -> Morning:
-    evening = Evening(
-        deps.market.bars(asof, WINDOW_SESSIONS),
+def _evening(session: date, bars: Bars, snapshot: DataSnapshot, confirmed: Collection[str], deps: Deps) -> Evening:
+    asof = deps.calendar.previous(session)
+    return Evening(
+        bars,
         deps.market.closes(asof),
         deps.market.dollar_volumes(asof, ADV_SESSIONS),
         deps.market.actions(session, asof),
         snapshot.basis,
         snapshot.id,
         _volatility(asof, deps),
+        confirmed,
     )
-    return morning.known(blend, evening)
 
 
 def _parts(seen: Morning, targets: TargetWeights, deps: Deps) -> dict[str, dict[str, float]] | None:

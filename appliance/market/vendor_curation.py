@@ -165,9 +165,9 @@ def curated(
     defects = find_defects(data.rows, sessions, recorded.ratio, DefectConfig())
     usable = ~defects.quarantined
     nobody = np.zeros(len(usable), dtype=bool)  # what a person confirmed comes with the published rows
-    stands = (~is_new, was_undecided)
-    waits = extremes(data, usable, recorded, nobody, len(sessions), DefectConfig(), stands)
-    eligible = _eligible(data, usable, is_new, was_eligible, held.usable, manifest) & ~(waits.waits & is_new)
+    waits = extremes(data, usable, recorded, nobody, len(sessions), DefectConfig(), (~is_new, was_undecided))
+    stands = _Standing(~is_new & ~waits.waits, was_eligible)  # a row that waited does not say whether its name belongs
+    eligible = _eligible(data, usable, is_new, stands, held.usable, manifest) & ~waits.waits
     ended = np.arange(len(sessions))[:, None] >= recorded.ended[None, :]
     audits, _ = audit_rows(data, defects, eligible, ended, sessions, CoverageConfig())
     fresh = tuple(audit for audit in audits if audit.session in set(days))
@@ -234,13 +234,16 @@ def _together(
     return data, is_new, was, doubt
 
 
+@dataclass(frozen=True, eq=False)
+class _Standing:
+    """Stored rows whose eligibility is decided, shape (R,), and that eligibility."""
+
+    is_decided: NDArray[np.bool_]
+    was: NDArray[np.bool_]
+
+
 def _eligible(
-    data: DeliveredRows,
-    usable: NDArray[np.bool_],
-    is_new: NDArray[np.bool_],
-    was: NDArray[np.bool_],
-    counts: dict[str, int],
-    manifest: Manifest,
+    data: DeliveredRows, usable: NDArray[np.bool_], is_new: NDArray[np.bool_], stands: _Standing, counts: dict[str, int], manifest: Manifest
 ) -> NDArray[np.bool_]:
     """Rows of names that belong to the universe: those that did, and without a table of members those old enough.
 
@@ -248,9 +251,9 @@ def _eligible(
     """
     code = data.rows.security
     earlier = np.zeros(len(data.securities), dtype=bool)
-    held = np.flatnonzero(~is_new)
-    earlier[code[held]] = was[held]  # rows are in order: the last one of each security decides
-    result = np.where(is_new, usable & earlier[code], was)
+    held = np.flatnonzero(stands.is_decided)
+    earlier[code[held]] = stands.was[held]  # rows are in order: the last one of each security decides
+    result = np.where(stands.is_decided, stands.was, usable & earlier[code])
     if not manifest.of_role(FileRole.UNIVERSE):
         fresh = np.cumsum(usable & is_new)
         first = np.searchsorted(code, code)
@@ -261,7 +264,7 @@ def _eligible(
     close, code = data.rows.close[kept], code[kept]
     dollars = mean_dollars(code, data.session[kept], close * data.rows.volume[kept])
     belongs = result.astype(bool)
-    belongs[kept] = tradable(code, belongs[kept], close, dollars, manifest.eligibility, ~is_new[kept], was[kept])
+    belongs[kept] = tradable(code, belongs[kept], close, dollars, manifest.eligibility, stands.is_decided[kept], stands.was[kept])
     return belongs
 
 

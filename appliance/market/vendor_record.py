@@ -177,6 +177,10 @@ class BarSource(Protocol):
 class PriceSource(Protocol):
     """The broker's prices and actions of a few names; every call may raise `BrokerUnreachable` or `BadBars`."""
 
+    @property
+    def name(self) -> str:
+        """What a dataset of this source calls its vendor."""
+
     def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
         """Return the closes of `day` in shares of now; a symbol without a bar is absent."""
 

@@ -1,13 +1,14 @@
 """Cross-checks the plan's prices, positions and actions with the broker; disputed names are left out of the plan.
 
-Entry points: `cross_check` (before the targets are final), `without_disputed` (what is known of the morning without the disputed
-names) and `with_refusals` (the plan with its reasons). What is compared, and how, is `execution.planning.opinions`.
+Entry points: `extreme_returns` (whether the broker's closes end a wait), `cross_check` (before the targets are final), `without_disputed`
+(what is known of the morning without the disputed names) and `with_refusals` (the plan with its reasons). What is compared, and how, is
+`execution.planning.opinions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -15,16 +16,28 @@ from appliance.context import Deps
 from appliance.controls.tripwires import TripwireFigures
 from appliance.ledger import activities, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.market.snapshot import DataSnapshot
 from appliance.market.vendor_curation import fresh_actions
 from appliance.market.vendor_record import PriceSource
 from execution.brokers.base import Position
 from execution.morning import AccountReport, Morning, MorningTargets
 from execution.orders import Plan
-from execution.planning.opinions import disputed, in_shares_of_d, moved, shares_disputed, unexplained, unexplained_shares, unlike_actions
+from execution.planning.opinions import (
+    contradicted,
+    disputed,
+    in_shares_of_d,
+    moved,
+    shares_disputed,
+    unexplained,
+    unexplained_shares,
+    unlike_actions,
+)
 from execution.planning.restating import new_names
 from portfolio.policy.blend import on
+from signals.audit.extremes import waiting_returns
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
+from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
 
 CHECK, NO_PRICE = "SECOND_OPINION", "NO_PRICE"
@@ -54,6 +67,47 @@ class CrossCheck:
         reported = [f"{symbol}: {reason}" for symbol, reason in sorted(self.reasons.items())]
         more = f"; and {len(reported) - NAMED} more" if len(reported) > NAMED else ""
         return f"{len(reported)} of {self.compared} names are left out of the plan: {'; '.join(reported[:NAMED])}{more}"
+
+
+@dataclass(frozen=True)
+class ExtremeReturns:
+    """What the broker's closes say of the extreme returns that held names wait for, by symbol at asof."""
+
+    confirmed: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+    def sentence(self) -> str:
+        """In words, for a person."""
+        found = [f"{symbol} waits: {reason}" for symbol, reason in sorted(self.waiting.items())]
+        return "; ".join([*found, *(f"{symbol} is traded again: {words}" for symbol, words in sorted(self.confirmed.items()))])
+
+
+def extreme_returns(deps: Deps, session: date, bars: Bars, snapshot: DataSnapshot, positions: Sequence[Position]) -> ExtremeReturns:
+    """Ask the broker about the extreme returns that held names wait for; the others are not scored while they wait.
+
+    Dataset and broker are two sources where the bars are of another vendor: not where this device took them from the broker
+    itself, not in a dataset of the broker's own bars, and not at an exchange that replays the dataset. Raises as `cross_check`.
+    """
+    asof = deps.calendar.previous(session)
+    before = {new: old for old, new in new_names(deps.market.actions(session, asof)).items()}
+    held = {before.get(p.symbol, p.symbol) for p in positions if p.quantity != 0}
+    asked = [one for one in waiting_returns(bars) if one.symbol in held]
+    if not asked:
+        return ExtremeReturns()
+    source, own = _source(deps), {part.session for part in snapshot.completed}
+    is_same = deps.config.venue.is_hosted or deps.sources.manifest(deps.folder).vendor == source.name
+    confirmed, waits = {}, {}
+    for one in asked:
+        if is_same or own & {one.before, one.session}:
+            waits[one.symbol] = f"{one.move:+.0%} on {one.session}, by bars that are the broker's own: no second source"
+            continue
+        then, now = (source.closes([one.symbol], day, deps.calendar).get(one.symbol) for day in (one.before, one.session))
+        reason = contradicted(one, then, now, deps.config.execution.opinions)
+        if reason:
+            waits[one.symbol] = f"{reason} on {one.session}"
+        else:
+            confirmed[one.symbol] = f"{one.move:+.0%} on {one.session} by the data and by the broker's closes"
+    return ExtremeReturns(confirmed, waits)
 
 
 def cross_check(

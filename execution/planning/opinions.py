@@ -1,7 +1,8 @@
 """Second opinions on prices, corporate actions, holdings and equity: comparison of our values with the broker's.
 
-Entry points: `in_shares_of_d` (the broker's closes as the plan states its own), `disputed` (names on which the two
-differ), `moved` and `unexplained` (the account of now against the one that the morning's reconcile agreed on).
+Entry points: `in_shares_of_d` (the broker's closes as the plan states its own), `disputed` (names on which the two differ),
+`contradicted` (an extreme return that the broker's closes do not show), `moved` and `unexplained` (the account of now against the one that
+the morning's reconcile agreed on).
 
 Invariants
 ----------
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from math import prod
+from math import isfinite, prod
 
 from pydantic import Field
 
 from execution.brokers.base import Activity, Position
 from execution.planning.restating import reference_prices
 from execution.reconcile import SHARE_KINDS, share_change
+from signals.audit.extremes import WaitingReturn
 from signals.config import Config
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
@@ -81,6 +83,26 @@ def _difference(ours: Decimal, theirs: Decimal | None, config: OpinionConfig) ->
     limit = config.cheap_collar if theirs < config.cheap_below_usd else config.collar
     distance = abs(ours / theirs - 1)
     return "" if distance <= limit else f"its close is {ours} by the data and {theirs} by the broker"
+
+
+def contradicted(one: WaitingReturn, before: Decimal | None, after: Decimal | None, config: OpinionConfig) -> str:
+    """Return why the broker's closes do not bear out an extreme return; "" where they do.
+
+    Parameters
+    ----------
+    one : WaitingReturn
+        By the dataset.
+    before, after : Decimal or None
+        The broker's closes of its two sessions, both in shares of now; None where it has none.
+    """
+    if before is None or not before.is_finite() or before <= 0 or not isfinite(one.move):
+        return "the broker has no close before it"
+    reason = _difference(before * (1 + Decimal(repr(one.move))), after, config)
+    return reason and f"{one.move:+.0%} by the data; {_moved(before, after)}"
+
+
+def _moved(before: Decimal, after: Decimal | None) -> str:
+    return "the broker has no close of it" if not after or not after.is_finite() else f"{after / before - 1:+.0%} by the broker's closes"
 
 
 def unlike_actions(actions: Sequence[Action], reported: Sequence[Action], config: OpinionConfig) -> dict[str, str]:

@@ -9,13 +9,14 @@ for `HOLDS_SESSIONS` bars, each of them nearer to where it went than to where it
 
 An undecided return counts in full in every figure that judges, and teaches nothing. From its session on, until its
 newest extreme return is decided, a name belongs to no universe and is not traded: what is held stays, at the broker's
-own price.
+own price. On a device the broker's closes are a second source of what it holds (`execution.planning.opinions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -38,6 +39,16 @@ class Extremes:
 
     undecided: Flags
     waits: Flags
+
+
+@dataclass(frozen=True)
+class WaitingReturn:
+    """The extreme return that a name waits for: from the close of `before`, its bar before, to that of `session`."""
+
+    symbol: str
+    before: date
+    session: date
+    move: float
 
 
 def ends_of_stitches(data: DeliveredRows, usable: Flags, recorded: Events, confirmed: Flags) -> list[Action]:
@@ -126,6 +137,19 @@ def waits(bars: Bars) -> Flags:
 def waiting(bars: Bars) -> tuple[str, ...]:
     """Names that wait at the panel's last session, sorted."""
     return tuple(name for name, is_waiting in zip(bars.symbols, waits(bars)[-1], strict=True) if is_waiting)
+
+
+def waiting_returns(bars: Bars) -> tuple[WaitingReturn, ...]:
+    """The newest extreme return of each name that waits at the panel's last session; none without a bar before it."""
+    moves, found = bridged(bars)[0], []
+    for name in waiting(bars):
+        column = bars.symbols.index(name)
+        row = int(np.flatnonzero(bars.undecided[:, column])[-1])
+        earlier = np.flatnonzero(np.isfinite(bars.close[:row, column]))
+        if earlier.size:
+            before, session = (bars.sessions[at].astype(object) for at in (int(earlier[-1]), row))
+            found.append(WaitingReturn(name, before, session, float(moves[row, column])))
+    return tuple(found)
 
 
 def _moves(data: DeliveredRows, usable: Flags, recorded: Events) -> Floats:

@@ -148,6 +148,41 @@ def test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_orde
         assert desk.held().get(held, Decimal(0)) == (quantity * REVERSE).to_integral_value("ROUND_DOWN")
 
 
+RISE = 2.6
+
+
+def test_the_broker_s_closes_end_the_wait_of_a_held_name_and_no_other_word_does(make: Make, published: Published) -> None:
+    """Two holdings more than double by the data. The broker has the one and not the other: that one is sold, the other stays."""
+    first, second = published.sessions(2)
+    bars = panel(published)
+    fields = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
+    market = MarketData(replace(bars, **fields), published.manifest.calendar, load_actions(published.root / "data", published.manifest))
+    with beside(make, published, "extreme", market) as desk:
+        desk.run(first, *MORNING, "trade", "confirm", "reconcile_close", "report")
+        true, forged = sorted(desk.held())[:2]
+        row, column = bars.index(first), bars.symbols.index(true)
+        for values in fields.values():
+            values.setflags(write=True)
+            values[row + 1 :, column] *= RISE
+        fields["close"][row, column] *= RISE
+        fields["high"][row, column] *= RISE
+        desk.run(second, "pull")
+        with duckdb.connect(str(desk.bench.state / "market.duckdb")) as store:
+            store.execute(
+                "UPDATE bars SET close = close * ?, high = high * ?, total_return = (1 + total_return) * ? - 1, undecided = true,"
+                " eligible = false WHERE session = ? AND symbol IN (?, ?)",
+                [RISE, RISE, RISE, first, true, forged],
+            )
+        desk.run(second, "score", "reconcile_morning", "plan")
+        assert desk.plan(second)[0] == "done"
+        said = desk.bench("plan", "--session", str(second), "--json").json["figures"]["extreme_returns"]
+        assert list(said["traded_again"]) == [true] and "by the data and by the broker's closes" in said["traded_again"][true]
+        assert list(said["waiting"]) == [forged] and "by the data;" in said["waiting"][forged]
+        assert true in desk.planned(second) and forged not in desk.planned(second)
+        told = desk.bench.rows("SELECT body FROM alerts WHERE key = ?", f"extreme-{second}")
+        assert f"{forged} waits: " in told[0][0] and f"{true} is traded again: " in told[0][0]
+
+
 def more_cash(desk: Desk) -> None:
     desk.served.venue.book.pay(Decimal(400_000))
 

@@ -261,6 +261,13 @@ BUGS = (
             "unexplained(agreed.cash, agreed.positions, reported.positions, reported.account.equity, believed, gap)", "0.0",
             "tests/flow/test_second_opinion.py::"
             "test_an_account_that_jumped_since_the_morning_s_reconcile_is_not_planned_for"),
+    Planted("end a wait on the data's own word", "appliance/safety/broker_cross_check.py",
+            "        if reason:\n            waits", "        if False:\n            waits",
+            "tests/flow/test_second_opinion.py::"
+            "test_the_broker_s_closes_end_the_wait_of_a_held_name_and_no_other_word_does"),
+    Planted("ask the broker about its own bars", "appliance/safety/broker_cross_check.py",
+            "is_same or own & {one.before, one.session}", "False",
+            "tests/test_execution/test_opinions.py::test_a_broker_is_no_second_source_of_its_own_bars"),
     Planted("judge an auction order by its own plan", "appliance/orders/pretrade_context.py",
             "latest = None if prices is None else prices.latest(names)", "latest = None",
             f"{ORDERPATH}::test_an_auction_order_is_compared_with_the_broker_s_newest_price_and_not_with_its_own_plan"),

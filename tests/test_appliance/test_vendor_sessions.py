@@ -10,11 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from appliance.bundles.pull import is_current, pull_data
 from appliance.config import StoresConfig
 from appliance.market.store import MarketStore
+from appliance.market.vendor_curation import StoredBars, curated
 from appliance.market.vendor_sessions import CompletionResult, complete
 from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
@@ -27,8 +29,9 @@ from signals.config import parse
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
 from signals.market.actions import ActionKind
 from signals.market.audits import SessionStatus
+from signals.market.bars import days_array
 from signals.market.dataset import load_actions, read_manifest
-from signals.market.manifest import PriceBasis
+from signals.market.manifest import FileRole, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench
@@ -270,3 +273,32 @@ def test_the_base_is_raw_and_holds_every_kind_of_event(world: World) -> None:
     ]
     assert {a.kind for a in recent} == set(ActionKind) - {ActionKind.CONFIRMED}
     assert any(a.ratio not in (None, Decimal(1)) for a in recent)
+
+
+def test_a_member_that_waited_at_the_last_published_session_is_one_again_when_its_level_has_held(world: World) -> None:
+    """Two members at 45 USD more than double on the last held session but one. The one holds its level, the other falls back."""
+    days = world.calendar.between(date(2025, 5, 1), date(2025, 6, 2))
+    last, jump = 10, 9
+    closes = {"A": [45.0] * jump + [110.0] * (len(days) - jump), "B": [45.0] * jump + [110.0, 110.0, *[70.0] * (len(days) - jump - 2)]}
+    cells = [(name, at) for name in closes for at in range(last + 1)]
+    price = np.array([closes[name][at] for name, at in cells])
+    names, is_waiting = np.array([name for name, _ in cells], dtype=object), np.array([at >= jump for _, at in cells])
+    rows = {
+        "session": np.array([days[at] for _, at in cells], dtype="datetime64[D]"),
+        **dict.fromkeys(("symbol", "security"), names),
+        **dict.fromkeys(("open", "high", "low", "close"), price),
+        "volume": np.arange(1e6, 1e6 + len(cells)),
+        "eligible": ~is_waiting,
+        "undecided": np.array([at == jump for _, at in cells]),
+        "kind": np.full(len(cells), "stock", dtype=object),
+        "sector": np.full(len(cells), "Energy", dtype=object),
+    }
+    held = StoredBars(rows, frozenset(), dict.fromkeys(closes, last + 1), dict.fromkeys(closes, days[0]), ())
+    new = days[last + 1 :]
+    told = [ReportedBar(day, name, *[closes[name][days.index(day)]] * 4, 2e6 + days.index(day)) for day in new for name in closes]
+    [bars_file, *_] = world.base.of_role(FileRole.BARS)
+    members = replace(world.base, files=(*world.base.files, replace(bars_file, role=FileRole.UNIVERSE, path="universe/x.parquet")))
+    found = curated(held, told, (), new, days_array(days), members)
+    eligible = {(day, name): is_it for day, name, is_it in zip(*found.columns[:2], found.columns[10], strict=True)}
+    assert [eligible[day, "A"] for day in new] == [False] * 3 + [True] * (len(new) - 3)
+    assert not any(eligible[day, "B"] for day in new)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from appliance.market.snapshot import CompletedSession
 from appliance.market.vendor_curation import fresh_actions
+from appliance.safety.broker_cross_check import extreme_returns
 from execution.brokers.base import Activity, Position
 from execution.brokers.market_data import AlpacaData, Keys
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.planning.opinions import (
     OpinionConfig,
+    contradicted,
     disputed,
     in_shares_of_d,
     moved,
@@ -22,9 +28,11 @@ from execution.planning.opinions import (
     unlike_actions,
 )
 from execution.planning.restating import reference_prices
+from signals.audit.extremes import WaitingReturn, waiting_returns
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
 from tests.fakes import exchange as fake
+from tests.fakes.bars import synthetic_bars
 from tests.fakes.vendor import Evening
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -166,3 +174,78 @@ def test_an_exchange_confirms_the_very_dataset_it_serves_whatever_its_prices_are
     reported = fresh_actions(told, (), fake.calendar(), asof)
     assert [(a.kind, a.symbol) for a in reported] == [(a.kind, a.symbol) for a in actions]
     assert unlike_actions(actions, reported, CONFIG) == {}
+
+
+ROSE = WaitingReturn("A", date(2024, 3, 8), ASOF, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("10", "25", ""),
+        ("4", "10", ""),  # in other shares: the move counts
+        ("10", "26.2", ""),  # 25 against 26.2: 4.6 %
+        ("10", "26.4", "+150% by the data; +164% by the broker's closes"),
+        ("10", "10.2", "+150% by the data; +2% by the broker's closes"),
+        ("10", None, "+150% by the data; the broker has no close of it"),
+        ("10", "NaN", "+150% by the data; the broker has no close of it"),
+        (None, "25", "the broker has no close before it"),
+        ("0", "25", "the broker has no close before it"),
+    ],
+)
+def test_an_extreme_return_is_borne_out_by_the_same_move_within_the_collar(before: str | None, after: str | None, reason: str) -> None:
+    closes = (None if text is None else Decimal(text) for text in (before, after))
+    assert contradicted(ROSE, *closes, CONFIG) == reason
+
+
+def test_a_return_that_is_no_number_is_borne_out_by_nothing() -> None:
+    assert contradicted(replace(ROSE, move=float("nan")), Decimal(10), Decimal(25), CONFIG)
+
+
+class Closes:
+    """A broker that bears out whatever it is asked, and counts the questions."""
+
+    name = "alpaca"
+
+    def __init__(self) -> None:
+        self.asked: list[date] = []
+
+    def closes(self, symbols: list[str], day: date, calendar: object) -> dict[str, Decimal]:
+        self.asked.append(day)
+        return dict.fromkeys(symbols, Decimal(25) if day == ASOF else Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "own", "is_hosted", "quantity", "is_confirmed"),
+    [
+        ("stooq", (), False, 3, True),
+        ("stooq", (), False, -3, True),
+        ("alpaca", (), False, 3, False),  # a dataset of the broker's own bars
+        ("stooq", (ASOF,), False, 3, False),  # a session that the device completed from the broker
+        ("stooq", (), True, 3, False),  # an exchange that replays the dataset
+        ("stooq", (), False, 0, None),  # not held: not scored, and nothing to end
+    ],
+)
+def test_a_broker_is_no_second_source_of_its_own_bars(
+    vendor: str, own: tuple[date, ...], is_hosted: bool, quantity: int, is_confirmed: bool | None
+) -> None:
+    prices = {name: np.array([[10.0], [10.0], [25.0]]) for name in ("open", "high", "low", "close", "volume")}
+    bars = synthetic_bars(1, sessions=3, symbols=1, missing=0.0)
+    days = np.array([date(2024, 3, 7), date(2024, 3, 8), ASOF], dtype="datetime64[D]")
+    moves = np.array([[np.nan], [0.0], [1.5]])
+    bars = replace(bars, sessions=days, symbols=("A",), **prices, total_return=moves, undecided=moves == 1.5)
+    assert waiting_returns(bars) == (ROSE,)
+    source = Closes()
+    deps = SimpleNamespace(
+        calendar=SimpleNamespace(previous=lambda day: ASOF),
+        market=SimpleNamespace(actions=lambda day, asof: ()),
+        config=SimpleNamespace(venue=SimpleNamespace(is_hosted=is_hosted), execution=SimpleNamespace(opinions=CONFIG)),
+        sources=SimpleNamespace(manifest=lambda folder: SimpleNamespace(vendor=vendor)),
+        folder=None,
+        prices=source,
+    )
+    snapshot = SimpleNamespace(completed=tuple(CompletedSession(day, "0" * 64) for day in own))
+    found = extreme_returns(deps, D, bars, snapshot, [held("A", quantity)])  # type: ignore[arg-type]
+    assert (list(found.confirmed), list(found.waiting)) == (["A"] * (is_confirmed is True), ["A"] * (is_confirmed is False))
+    assert source.asked == ([ROSE.before, ROSE.session] if is_confirmed else [])
+    assert is_confirmed is not False or "no second source" in found.sentence()
