@@ -337,7 +337,7 @@ BUGS = (
             "    if plans.load(deps.ledger, session) is not None:\n", "    if False:\n",
             f"{USED}::test_what_is_flattened_is_closed_by_the_first_plan_with_orders_that_only_lower_it"),
     Planted("aim at a name that a person keeps", "appliance/jobs/plan.py",
-            "snapshot, deps), _kept(deps))", "snapshot, deps), {})",
+            "known(blend, evening), _kept(deps))", "known(blend, evening), {})",
             f"{USED}::test_what_is_adopted_is_traded_to_target_through_the_ramp_and_what_is_kept_never"),
     Planted("halt an armed device over what a person adopted", "appliance/orders/reconciliation.py",
             "(undecided(path, reports.positions) or working)", "(reports.positions or working)",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from signals.errors import InvariantBroken
+from signals.errors import FixInput, InvariantBroken
 from signals.models.heads import ClassesHead
 from trainer.__main__ import app
 from trainer.learners.base import FitDevice
@@ -21,6 +21,7 @@ from trainer.learners.table import Parameters, learner_named
 from trainer.tasks.barrier_classes.judgement import Decisions, Said, direction_figures, ic_gap, macro_f1, shifts
 from trainer.tasks.barrier_classes.shown import files
 from trainer.tasks.barrier_classes.zoo import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
+from trainer.training import compare_bars
 from trainer.validation.significance.max_t import max_t, max_t_each
 
 SESSIONS, BARS = 240, 16
@@ -175,8 +176,15 @@ def test_max_t_of_each_is_that_of_the_chosen() -> None:
     assert max(one.t for one in each) == min(each, key=lambda one: one.p).t
 
 
-def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_opened(tmp_path: Path) -> None:
-    """From invented minutes to the page: two learners, two horizons, a feature set chosen inside the training part."""
+def died(*given: object, **named: object) -> None:
+    raise FixInput("the power went", fix="Start again")
+
+
+def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From invented minutes to the page: two learners, two horizons, a feature set chosen inside the training part.
+
+    Each of the four cells is a trial that counts, from before it is fitted on, and once, however often it is asked.
+    """
     run = CliRunner()
 
     def done(*words: str) -> str:
@@ -192,7 +200,17 @@ def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_open
     done("generate-minutes", "--sessions", "90", "--timeframe", "15", "--strength", "3", "--to", str(tmp_path / "m.parquet"))
     done("ingest", "--minutes", str(tmp_path / "m.parquet"), "--calendar", "XNYS", "--to", str(data))
     asked = ["--learners", "lightgbm,logistic", "--horizons", "2,4", "--config", str(recipe), "--data", str(data)]
+
+    def counted() -> tuple[int, int]:
+        row = json.loads(done("trials", "--data", str(data), "--json"))["sleeves"]["bars"]
+        return row["trials"], row["blind"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compare_bars, "compare_learners", died)
+        assert run.invoke(app, ["compare", "--sleeve", "bars", *asked, "--to", str(tmp_path / "died")]).exit_code
+    assert counted() == (4, 4)
     shown = done("compare", "--sleeve", "bars", *asked, "--to", str(tmp_path / "zoo"))
+    assert counted() == (4, 0)
     known = json.loads((tmp_path / "zoo" / "compare.json").read_text())
     best = known["rows"][0]["what"]
     assert best in shown and len(known["rows"]) == 3 + 4 + 2 and known["rows"][0]["part"] == "test"

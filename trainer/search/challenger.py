@@ -16,7 +16,7 @@ from trainer.runs.trials import EvidenceTrials, Trials
 from trainer.search import store
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.question import BARS_KEY, JUDGED, SEARCH, OneTrial, Series, begin, end
+from trainer.search.question import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, Series, begin, end
 from trainer.search.store import TrialHistory
 from trainer.search.trial import TrialOutcome
 
@@ -93,7 +93,8 @@ def _judged(challenger: Challenger, book: Series) -> None:
 
 def trained(history: TrialHistory, challenger: Challenger) -> Series:
     """Return the series by which the run's training was judged, as it is on record."""
-    found = [t for study in history.studies.values() for t in study.trials if t.key == challenger.key and t.state is TrialOutcome.COMPLETED]
+    trainings = [study for study in history.studies.values() if study.identity.get("command") == TRAIN]
+    found = [t for study in trainings for t in study.trials if t.key == challenger.key and t.state is TrialOutcome.COMPLETED]
     if not found:
         raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / store.FILE), fix=MEND)
     return Series(found[-1].days, found[-1].net)

@@ -1,8 +1,15 @@
-"""Compares learners and horizons on one instrument's minutes: reads each horizon's material, and records whose seal is opened."""
+"""Compares learners and horizons on one instrument's minutes: reads each horizon's material, and records trials and looks.
+
+Each learner at each horizon is a trial on record before it is fitted, with its series on validation before anybody sees it; of the
+sealed part, who opens it is on record.
+"""
 
 from importlib.util import find_spec
 from typing import cast
 
+import numpy as np
+
+from signals.market.bars import Days
 from signals.minutes.decisions import DecisionBars
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.networks.rows import NETWORKS
@@ -11,10 +18,11 @@ from trainer.learners.table import LEARNERS, learner_named
 from trainer.recipes.base import Recipe
 from trainer.runs import looks
 from trainer.samples.prepare import Range, prepare
+from trainer.search.question import COMPARE, OneTrial, Series, asked, begin, data_of, end
 from trainer.tasks.barrier_classes.config import BarsRecipe
-from trainer.tasks.barrier_classes.horizons import horizon_rows
+from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows
 from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
-from trainer.tasks.barrier_classes.zoo import Comparison, HorizonRows, compare_learners
+from trainer.tasks.barrier_classes.zoo import Comparison, HorizonRows, cell_name, compare_learners
 from trainer.tasks.recipes import agreed
 from trainer.validation.splits.oof import Step
 
@@ -23,13 +31,21 @@ def compared(
     recipe: Recipe, config: BarsRecipe, kinds: tuple[str, ...], horizons: tuple[int, ...], span: Range, seed: int, step: Step
 ) -> Comparison:
     """Compare learners at every horizon; on record before the sealed part is opened is which days are seen."""
-    rows, days = list[HorizonRows](), list[str]()
+    rows, days, asked_of = list[HorizonRows](), list[str](), dict[str, tuple[OneTrial, Days]]()
     for horizon in horizons:
         own = config.model_copy(update={"label": config.label.model_copy(update={"k": horizon})})
         material = prepare(agreed(recipe, own), own, span)
         bars = cast(DecisionBars, material.source.bars)
         rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=material.config.cpcv.embargo_sessions))
         days += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
+        judged = days_of(bars, rows[-1].decisions.at(rows[-1].validation))
+        for kind in kinds:
+            learned = material.config.model_copy(update={"learner": kind})
+            data = {**data_of(recipe, material.source, material.rows), "last": str(judged[-1])}
+            device = recipe.task.learner(learned, seed, FitDevice.AUTO).device
+            asked_of[cell_name(kind, horizon)] = asked(COMPARE, data, learned, seed=seed, device=device), judged
+    for question, _ in asked_of.values():
+        begin(span.data, question)
 
     def learner(kind: str) -> Learner:
         return recipe.task.learner(config.model_copy(update={"learner": kind}), seed, FitDevice.AUTO)
@@ -37,7 +53,7 @@ def compared(
     def opened(name: str) -> None:
         looks.record(span.data, looks.Look("compare", recipe.sleeve.name, f"{name} {config.fingerprint()}", min(days), max(days)))
 
-    return compare_learners(
+    found = compare_learners(
         tuple(rows),
         {kind: learner(kind) for kind in kinds},
         reference=Numbered(learner_named(CLOCK_LEARNER, config, seed, FitDevice.CPU, head=CLASSES)),
@@ -46,6 +62,11 @@ def compared(
         step=step,
         opened=opened,
     )
+    for cell in found.cells:
+        question, judged = asked_of[cell.name]
+        series, there = cell.figures.by_session, np.isfinite(cell.figures.by_session)
+        end(span.data, question, Series(judged[there], series[there]))
+    return found
 
 
 def every_learner(config: BarsRecipe) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from signals.indicators.regimes import known_before, named
-from signals.market.bars import Floats
+from signals.market.bars import Days, Floats
 from signals.minutes.decisions import DecisionBars
 from signals.sleeves.bars import clock_alone
 from trainer.learners.base import Matrix
@@ -58,6 +58,13 @@ def decisions_of(rows: Samples, bars: DecisionBars) -> Decisions:
         sigma=bars.sigma[rows.t0, 0],
         regime=named(known_before(session_returns(bars)))[session],
     )
+
+
+def days_of(bars: DecisionBars, what: Decisions) -> Days:
+    """Trading day of each session with decisions, by its last bar."""
+    last = np.searchsorted(bars.session[:, 0], np.unique(what.session), side="right") - 1
+    found: Days = bars.sessions[last].astype("datetime64[D]")
+    return found
 
 
 def session_returns(bars: DecisionBars) -> Floats:

@@ -36,7 +36,7 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples
 from trainer.search.question import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.horizons import decisions_of
+from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.barrier_classes.judgement import LAG, Decisions
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
@@ -140,7 +140,7 @@ class BarrierClasses(Task):
             told.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
         if not table["model"]["log_loss"] < table["model"]["base_log_loss"]:
             told.append("the score does not tell long from short better than their base rate does")
-        report = partial(_report, case=case, days=_days(bars, what), series=series, forward=walked)
+        report = partial(_report, case=case, days=days_of(bars, what), series=series, forward=walked)
         return TaskFindings(fields, tuple(told), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
 
     def _validated(self, case: TrainingCase) -> Mean:
@@ -226,17 +226,11 @@ def _outlook(case: TrainingCase, bars: DecisionBars) -> dict[str, Floats]:
     return {MEANS: learned.class_means(), LIMITS: np.array([0.0, label.cost_bps * BPS])}
 
 
-def _days(bars: DecisionBars, what: Decisions) -> np.ndarray:
-    """Trading day of each session with decisions, by its last bar."""
-    last = np.searchsorted(bars.session[:, 0], np.unique(what.session), side="right") - 1
-    return bars.sessions[last].astype("datetime64[D]")
-
-
 def _edges(what: Decisions, score: Floats, bars: DecisionBars) -> Series:
     """Mean return of a trade in the direction of the score, by session."""
     edge = what.by_session(np.sign(score) * what.ret)
     there = np.isfinite(edge)
-    return Series(_days(bars, what)[there], edge[there])
+    return Series(days_of(bars, what)[there], edge[there])
 
 
 def _edge(row: Mapping[str, Any]) -> str:

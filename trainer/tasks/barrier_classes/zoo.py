@@ -64,6 +64,11 @@ class HorizonRows:
     test: Rows
 
 
+def cell_name(learner: str, horizon: int) -> str:
+    """Learner and horizon, in words."""
+    return f"{learner} H{horizon}"
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """A learner at a horizon, judged on validation; `adjusted` is its t as the largest of all cells'."""
@@ -77,7 +82,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Learner and horizon."""
-        return f"{self.learner} H{self.horizon}"
+        return cell_name(self.learner, self.horizon)
 
 
 @dataclass(frozen=True, eq=False)
