@@ -180,8 +180,8 @@ def test_parts_of_a_recipe_that_disagree_are_refused() -> None:
         agreed(recipe, recipe.config, wishes=("--importance",))
 
 
-def test_networks_of_the_recipe_scale_by_median_and_quartiles() -> None:
-    assert {RECIPES["bars"].config.of(name).scaling for name in NETWORKS} == {"quartiles"}
+def test_learners_of_the_recipe_that_scale_do_so_by_median_and_quartiles() -> None:
+    assert {RECIPES["bars"].config.of(name).scaling for name in (*NETWORKS, "logistic", "svm")} == {"quartiles"}
 
 
 RECIPE = """\

@@ -105,3 +105,18 @@ def test_which_learners_score_log_odds() -> None:
     found = {name: scores_log_odds(RecipeConfig(learner=name)) for name in ("lightgbm", "logistic", "svm", "random_forest", "ridge")}
     assert found == {"lightgbm": False, "logistic": True, "svm": True, "random_forest": False, "ridge": False}
     assert scores_log_odds(RecipeConfig.model_validate({"learner": "xgboost", "xgboost": {"objective": "extremes"}}))
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic", "svm"])
+def test_scaling_by_quartiles_is_the_graph_s_first_layer_and_a_few_wild_rows_do_not_move_it(name: str) -> None:
+    features, target = rows(count=600)
+    wild = features.copy()
+    wild[:3] = 1e6
+    known = np.where(np.isfinite(wild), wild, np.nan).astype(np.float64)
+    config = RecipeConfig.model_validate({name: {"scaling": "quartiles"}})
+    model = learner_named(name, config, 1, FitDevice.CPU).fit(wild, target, np.ones(600), NAMES)
+    low, middle, high = np.nanpercentile(known, (25.0, 50.0, 75.0), axis=0)
+    np.testing.assert_allclose(model.mean, middle, rtol=1e-6)
+    np.testing.assert_allclose(model.scale, high - low, rtol=1e-6)
+    np.testing.assert_allclose(predict([model.to_onnx()], wild), model.predict(wild), atol=1e-5)
+    assert RecipeConfig().of(name).model_dump() == {key: value for key, value in config.of(name).model_dump().items() if key != "scaling"}

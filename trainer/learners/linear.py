@@ -21,7 +21,7 @@ from signals.models.heads import Head
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
-from trainer.learners.standardise import moments, standardise_constants, standardise_nodes, standardised
+from trainer.learners.standardise import SCALES, standardise_constants, standardise_nodes, standardised
 from trainer.learners.trees import written
 
 MAX_ITERATIONS = 1000
@@ -38,7 +38,7 @@ class Ridge:
         """Fit on rows float32 (n, F); targets finite, weights positive, features finite or NaN."""
         check_rows(features, target, names)
         chosen = _columns(self.config.features, names)
-        mean, scale = moments(lambda: [features])
+        mean, scale = SCALES[self.config.scaling](lambda: [features])
         solver = RidgeRegression(alpha=self.config.alpha * float(weight.sum()), solver="cholesky")
         z = standardised(features[:, chosen], mean[chosen], scale[chosen]).astype(np.float64)
         solver.fit(z, target, sample_weight=weight)
@@ -63,7 +63,7 @@ class Logistic:
         check_rows(features, target, names)
         rows, label = (np.arange(len(target)), target) if self.classes else extremes(target, self.config.share)
         require_classes(label, self.classes or 2)
-        mean, scale = moments(lambda: [features])
+        mean, scale = SCALES[self.config.scaling](lambda: [features])
         solver = LogisticRegression(C=self.config.inverse_penalty, max_iter=MAX_ITERATIONS)
         z = standardised(features[rows], mean, scale).astype(np.float64)
         solver.fit(z, label, sample_weight=weight[rows])

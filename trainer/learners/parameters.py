@@ -7,6 +7,8 @@ from pydantic import Field
 
 from signals.config import Config
 
+Scaling = Literal["moments", "quartiles"]
+
 
 class Objective(StrEnum):
     """What boosted trees make of the target, the label's inverse-normal rank within its session.
@@ -118,7 +120,20 @@ class RandomForestConfig(Config):
     feature_share: float = Field(default=0.3, gt=0.0, le=1.0)
 
 
-class RidgeConfig(Config):
+class ScaledConfig(Config):
+    """What the first layer scales by, of the training rows.
+
+    Attributes
+    ----------
+    scaling : str
+        `moments` (mean and deviation) or `quartiles` (median and the distance between the quartiles, for features with wild
+        tails); a recipe from before the choice keeps its hash.
+    """
+
+    scaling: Scaling = Field(default="moments", exclude_if=lambda scaling: scaling == "moments")
+
+
+class RidgeConfig(ScaledConfig):
     """Linear least squares; `alpha` is the penalty per unit of total weight, on standardised features.
 
     `features` are the ones with a coefficient, all where it is empty; a recipe that names none says nothing of it.
@@ -128,14 +143,14 @@ class RidgeConfig(Config):
     features: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
 
 
-class LogisticConfig(Config):
+class LogisticConfig(ScaledConfig):
     """Linear log-odds of a session's top against its bottom `share`; `inverse_penalty` is scikit-learn's C."""
 
     share: float = Field(default=0.2, gt=0.0, le=0.5)
     inverse_penalty: float = Field(default=1e-3, gt=0.0)
 
 
-class SvmConfig(Config):
+class SvmConfig(ScaledConfig):
     """Parameters of the support vector machine; `share` as of the logistic regression.
 
     Attributes

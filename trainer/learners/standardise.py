@@ -1,4 +1,4 @@
-r"""Standardisation of features by the mean and deviation of the training rows, for learners that need a common scale.
+r"""Standardisation of features by figures of the training rows, for learners that need a common scale.
 
     z = clip((x - mean) / scale, -5, 5), NaN -> 0
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.learners.base import Matrix
+from trainer.learners.parameters import Scaling
 
 if TYPE_CHECKING:
     import onnx
@@ -47,6 +48,9 @@ def quartiles(parts: Callable[[], Iterable[Matrix]]) -> tuple[Matrix, Matrix]:
     median[known] = middle
     distance[known] = np.where(high > low, high - low, deviation[known])
     return median, distance
+
+
+SCALES: dict[Scaling, Callable[[Callable[[], Iterable[Matrix]]], tuple[Matrix, Matrix]]] = {"moments": moments, "quartiles": quartiles}
 
 
 def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:

@@ -8,8 +8,8 @@ import torch
 
 from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
-from trainer.learners.networks.parameters import Scaling
-from trainer.learners.standardise import CLIP, moments, quartiles
+from trainer.learners.parameters import Scaling
+from trainer.learners.standardise import CLIP, SCALES
 
 Shape = tuple[int, ...]
 SMALLEST_SCALE, SMALLEST_DF = 1e-4, 2.1
@@ -32,7 +32,7 @@ class Standardise(torch.nn.Module):
 
     def take(self, parts: Callable[[], Iterable[Matrix]], scaling: Scaling) -> None:
         """Take mean and deviation, or median and distance of the quartiles, of training rows (n, *shape), which come in parts."""
-        found = (quartiles if scaling == "quartiles" else moments)(lambda: (by_feature(part) for part in parts()))
+        found = SCALES[scaling](lambda: (by_feature(part) for part in parts()))
         for buffer, values in zip((self.mean, self.scale), found, strict=True):
             buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
 

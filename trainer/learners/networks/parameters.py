@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from trainer.learners.parameters import StoppingConfig
-
-Scaling = Literal["moments", "quartiles"]
+from trainer.learners.parameters import ScaledConfig, StoppingConfig
 
 
-class NetworkConfig(StoppingConfig):
-    """What every network is trained by; `patience` counts epochs.
-
-    Attributes
-    ----------
-    scaling : str
-        What the first layer scales by, of the training rows: `moments` (mean and deviation) or `quartiles` (median and the
-        distance between the quartiles, for features with wild tails).
-    """
+class NetworkConfig(ScaledConfig, StoppingConfig):
+    """What every network is trained by; `patience` counts epochs."""
 
     epochs: int = Field(default=6, ge=1)
     batch_rows: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=1e-2, ge=0.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    scaling: Scaling = "moments"
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out how to stop where nothing stops, and the first scaling: recipes from before them keep their hash."""
+        """Leave out how to stop where nothing stops: recipes from before it keep their hash."""
         document: dict[str, object] = write(self)
-        left_out = (*(() if self.patience else StoppingConfig.model_fields), *(("scaling",) if self.scaling == "moments" else ()))
+        left_out = () if self.patience else StoppingConfig.model_fields
         return {key: value for key, value in document.items() if key not in left_out}
 
 

@@ -24,7 +24,7 @@ from signals.models.heads import Head
 from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import SvmConfig
-from trainer.learners.standardise import moments, standardise_constants, standardise_nodes, standardised
+from trainer.learners.standardise import SCALES, standardise_constants, standardise_nodes, standardised
 from trainer.learners.trees import written
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Svm:
         apart = np.arange(len(rows)) % APART == APART - 1
         for part in (label[apart], label[~apart]):
             require_classes(part, self.classes or 2)
-        mean, scale = moments(lambda: [features])
+        mean, scale = SCALES[self.config.scaling](lambda: [features])
         z = standardised(features[rows], mean, scale).astype(np.float64)
         g = 1.0 / (self.config.width * len(names))
         of_class = [label == number for number in range(self.classes)] if self.classes else [label > 0]
