@@ -56,7 +56,7 @@ def line_of(row: LearnerRow) -> ModelLine:
     from trainer.learners.parameters import BoostedConfig, EnsembleConfig, FoundationConfig, RandomForestConfig
 
     config, can = row.config, row.capabilities
-    usual = ("table", "in the graph, by mean and deviation", "ensemble_base", "seconds")
+    usual = ("table", "in the graph, by moments or quartiles", "ensemble_base", "seconds")
     for kinds, found in (
         (BoostedConfig, ("trees", "none: numbers as they are", "boosting_optimal", "seconds")),
         (RandomForestConfig, ("trees", "none: the mean where one is missing", "boosting_optimal", "a minute")),
