@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.labels.risk import drawdown_labels, volatility_labels
-from trainer.learners.har import smearing
+from trainer.learners.base import FitDevice
+from trainer.learners.har import ExpectedVariance, smearing
 from trainer.learners.lgbm import LightGbm
-from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.learners.table import har
 from trainer.publishing.publish import form_of
 from trainer.recipes.base import CpcvConfig
@@ -153,6 +156,29 @@ def test_the_expected_variance_minimises_qlike_over_noisy_outcomes() -> None:
     assert losses[1.0] == min(losses.values())
     median = qlike(realised, np.full_like(realised, np.exp(-1.5))).mean()
     assert median > losses[1.0] + 0.1
+
+
+class _Stubborn:
+    """Learns its first targets and never again."""
+
+    device = FitDevice.CPU
+    fitted: Any = None
+
+    def fit(self, features: Any, target: Any, weight: Any, names: Any, sessions: Any = None) -> Any:
+        self.fitted = self.fitted or Ridge(RidgeConfig()).fit(features, target, weight, names, sessions)
+        return self.fitted
+
+
+def test_a_learner_that_does_not_move_with_its_targets_expects_no_variance() -> None:
+    """Least squares and trees meet the promise, mean of exp(2 e) = 1 to 2 %; one that stays where it was is refused."""
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(4_000, 2)).astype(np.float32)
+    target, weight = features[:, 0] + rng.normal(0.0, 0.5, 4_000), np.ones(4_000)
+    for learner in (Ridge(RidgeConfig()), LightGbm(VolatilityRecipe().quantile(0.5), 1)):
+        model = ExpectedVariance(learner).fit(features, target, weight, ("a", "b"))
+        assert np.exp(2.0 * (target - model.predict(features))).mean() == pytest.approx(1.0, abs=0.02)
+    with pytest.raises(FixInput, match=r"1\.\d\d times too small"):
+        ExpectedVariance(_Stubborn()).fit(features, target, weight, ("a", "b"))
 
 
 def test_pinball_loss_is_least_at_the_quantile() -> None:

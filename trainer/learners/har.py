@@ -14,8 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signals.errors import FixInput
 from signals.market.bars import Floats
 from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
+
+TOLERANCE = 0.02  # of the log volatility
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class ExpectedVariance:
     """A learner of log volatilities whose scores are restated to the expected variance.
 
     The learner is fitted twice: on the targets, which gives the residuals, and on the targets raised by the smearing
-    term. Every learner here moves with a constant added to its targets, so the second fit is the first one, raised,
-    and exports like any other.
+    term. Of a learner that moves with a constant added to its targets, as least squares and trees do, the second fit is the
+    first one, raised, and exports like any other. That is asked of it: with the second fit's scores exp(2 e) has the mean 1.
     """
 
     learner: Learner
@@ -35,10 +38,21 @@ class ExpectedVariance:
         return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
-        """Fit on rows float32 (n, F); targets are log volatilities."""
+        """Fit on rows float32 (n, F); targets are log volatilities.
+
+        Raises
+        ------
+        FixInput
+            The learner does not move with its targets: its scores would not be the expected variance.
+        """
         first = self.learner.fit(features, target, weight, names, sessions)
         raised = target + smearing(target - first.predict(features), weight)
-        return self.learner.fit(features, raised, weight, names, sessions)
+        found = self.learner.fit(features, raised, weight, names, sessions)
+        missed = smearing(target - found.predict(features), weight)
+        if not abs(missed) <= TOLERANCE:
+            what = f"the learner did not move with its targets: the variance it expects is {np.exp(2.0 * missed):.2f} times too small"
+            raise FixInput(what, where="learner", fix="Choose ridge or trees for volatilities")
+        return found
 
 
 def smearing(residuals: Floats, weight: Floats) -> float:
