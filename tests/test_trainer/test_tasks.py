@@ -8,21 +8,30 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput
+from signals.market.dataset import load_bars
+from signals.market.manifest import PriceBasis
 from signals.models.inference import GraphMember, infer, predict
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.risk import RISK
 from signals.views import WindowsView
 from tests.fakes.bars import synthetic_bars
-from tests.fakes.curated import curate
+from tests.fakes.curated import END, YOUNG, curate
 from tests.fakes.labelled import samples_of
 from tests.fakes.plugin import write_calm, write_reversal
 from trainer.__main__ import app
+from trainer.curation.generated import generate
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
+from trainer.curation.vendors.mapping import Mapping
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.triple_barrier import Barriers, trailing_volatility, triple_barrier_labels
 from trainer.learners.base import FitDevice
@@ -93,23 +102,48 @@ def test_the_classes_themselves_are_trained_averaged_and_written_with_a_head_of_
         np.testing.assert_array_equal(again["score"], golden["score"])
 
 
-def test_one_symbol_can_be_trained_alone(data: Path, recipe: Path, tmp_path: Path) -> None:
-    """The label decides how many names a session needs: a ranking cannot be learned of one, a series' own return can."""
-    words = ("--data", str(data), "--config", str(recipe), "--symbols", _symbol(data))
-    known = call("train", "--sleeve", "equities_xs", "--label", "series_return", "--run", str(tmp_path / "one"), *words)
+def test_one_symbol_is_trained_sealed_published_and_has_an_outlook(recipe: Path, tmp_path: Path) -> None:
+    """The label decides how many names a session needs: a ranking cannot be learned of one, a series' own return can.
+
+    The seal is opened by its promotion alone; the bundle then says by Platt's map, worked by hand, whether the symbol rises.
+    """
+    bars, actions = generate(5, 10, 700, END).write(tmp_path / "vendor")
+    terms = DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=YOUNG)
+    data, run, registry = tmp_path / "curated", tmp_path / "one", str(tmp_path / "registry")
+    manifest = ingest(DeliveryFiles(bars, actions), data, terms)
+    whole = load_bars(data, manifest, manifest.first, manifest.last)
+    symbol = whole.symbols[int(whole.eligible.sum(axis=0).argmax())]
+    words = ("--data", str(data), "--config", str(recipe), "--symbols", symbol)
+    with mock.patch.object(Figure, "savefig", lambda figure, file, **_: file.write(b"\x89PNG")):
+        known = call("train", "--sleeve", "equities_xs", "--label", "series_return", "--run", str(run), *words)
     assert known["training"]["symbols"] == 1 and known["training"]["rows"] == known["training"]["sessions"]
     assert known["label"] == "series_return" and known["timing"]["hit_rate"]["sessions"] > 50
-    assert (tmp_path / "one" / "plots" / "cumulative_ic.png").exists()
+    assert (run / "plots" / "cumulative_ic.png").exists() and not (run / "promotion").exists()
     refused = CliRunner().invoke(app, ["train", "--sleeve", "equities_xs", "--run", str(tmp_path / "none"), *words])
     assert "eligible names" in str(refused.exception)
 
+    loose = tmp_path / "loose.yml"
+    loose.write_text("promotion: {min_sessions: 20, champion_sessions: 20, max_best_of_all_p: 1.0}\n")
+    answered = ("--waive", "a market that was generated", "--by", "Ada", "--registry", registry, "--bars", str(loose), "--json")
+    judged = CliRunner().invoke(app, ["promote", "--data", str(data), "--run", str(run), *answered])
+    found = json.loads(judged.stdout)
+    assert judged.exit_code == int(found["event"] == "refused"), judged.output
+    assert "correlation" in found["why"] and "still sealed: another bar fails" in found["why"]
 
-def _symbol(data: Path) -> str:
-    from signals.market.dataset import load_bars, read_manifest
-
-    manifest = read_manifest(data)
-    bars = load_bars(data, manifest, manifest.first, manifest.last)
-    return bars.symbols[int(bars.eligible.sum(axis=0).argmax())]
+    keys, store, rows = str(tmp_path / "keys"), tmp_path / "store", tmp_path / "rows.parquet"
+    call("keys", "--to", keys)
+    call("publish", "--run", str(run), "--role", "evaluation", "--keys", keys, "--to", str(store), "--registry", registry)
+    [folder] = store.glob("equities_xs/evaluation/[0-9]*")
+    newest = EQUITIES_XS.features(whole.select((symbol,)), whole.asof)
+    values = {name: pa.array(newest.values[0, :, at]) for at, name in enumerate(newest.names)}
+    pq.write_table(pa.table({"symbol": [symbol], "asof": [whole.asof], **values}), rows)
+    asked = call("outlook", "--bundle", str(folder), "--rows", str(rows), "--data", str(data), "--keys", keys)
+    [said] = asked["outlooks"]
+    raw = float(predict([(folder / "model.onnx").read_bytes()], newest.values[0])[0])
+    platt = json.loads((folder / "manifest.json").read_bytes())["heads"][0]["calibration"]
+    assert platt["event"] == "its return over the label's sessions is above zero"
+    up = 1.0 / (1.0 + np.exp(-(platt["map"]["slope"] * raw + platt["map"]["intercept"])))
+    assert said["probabilities"] == [pytest.approx(up)] and said["signal"] == (1 if up > 0.5 else -1) and said["symbol"] == symbol
 
 
 def test_what_a_triple_barrier_teaches_is_how_the_trade_ended_and_its_quality_weighs_a_session_as_before() -> None:

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from signals.errors import InvariantBroken
+from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from trainer.labels.panel import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported
-from trainer.recipes.base import Recipe, RecipeConfig, learner_of
+from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
 from trainer.samples.prepare import Material
 from trainer.search.question import OneTrial, Series, end
 from trainer.search.tried import Tried, tried
+from trainer.validation.probabilities import CalibrationDocument, calibrate
 from trainer.validation.proof import Proof
-from trainer.validation.splits.oof import Step
+from trainer.validation.splits.oof import Step, scored
 
 if TYPE_CHECKING:
     from trainer.promotion.bars.case import Judge
@@ -167,3 +169,17 @@ def without_ratios(found: Tried) -> dict[str, Any]:
     kept = ("n_trials", "states", "blind", "retrained", "max_t", "study", "trial", "lineage", "chain")
     blank = type(found.document)()
     return {"trials": replace(blank, **{name: getattr(found.document, name) for name in kept})}
+
+
+def calibration_of(case: TrainingCase, event: str) -> CalibrationDocument | None:
+    """Fit the maps on one path's scores, each of one model as the published one is: the paths' mean has a smaller scale."""
+    rows, fitted = case.proof.rows, case.fitted
+    found = calibrate(
+        rows,
+        case.proof.oof.scores[0],
+        scored(fitted.model, rows.inputs()),
+        k=case.config.label.k,
+        model_sha256=(sha256_of(fitted.exported.onnx),),
+        is_log_odds=scores_log_odds(case.config),
+    )
+    return None if found is None else found.document(event)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
@@ -14,11 +13,11 @@ from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.leaks import battery
 from trainer.leaks.checks import Fitting, LeakSubject
-from trainer.recipes.base import HORIZON, RecipeConfig, scores_log_odds
+from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
 from trainer.runs.evidence import Evidence, ImportanceFigures, LeakFindings, WalkForward
 from trainer.search.question import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of
 from trainer.tasks.rank_return.evidence import embargoes_of, ic_of, importance_of, warnings
 from trainer.tasks.rank_return.expectation import expectation
 from trainer.tasks.rank_return.regime_figures import by_regime
@@ -26,9 +25,8 @@ from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import importance
 from trainer.validation.likeness import null_of
-from trainer.validation.probabilities import EVENT, calibrate
+from trainer.validation.probabilities import EVENT
 from trainer.validation.proof import ProofFigures, figures
-from trainer.validation.splits.oof import scored
 
 
 class RankReturn(Task):
@@ -76,7 +74,7 @@ class RankReturn(Task):
             "importance": _importance(case),
             "leaks": leaks,
             "seed_null": null_of(case.fitted.model, case.material.panel),
-            "calibration": _calibration(case, self.event),
+            "calibration": calibration_of(case, self.event),
         }
         told = warnings(worth, proof, config, str(source.manifest.universe_state))
         told += [f"LEAK SUSPECTED: {sentence}" for sentence in leaks.failures]
@@ -100,20 +98,6 @@ class RankReturn(Task):
             beside=self.beside(known),
         )
         return report_files(subject)
-
-
-def _calibration(case: TrainingCase, event: str) -> Any:
-    """Fit the maps on one path's scores, each of one model as the published one is: the paths' mean has a smaller scale."""
-    rows, fitted = case.proof.rows, case.fitted
-    found = calibrate(
-        rows,
-        case.proof.oof.scores[0],
-        scored(fitted.model, rows.inputs()),
-        k=case.config.label.k,
-        model_sha256=(sha256_of(fitted.exported.onnx),),
-        is_log_odds=scores_log_odds(case.config),
-    )
-    return None if found is None else found.document(event)
 
 
 def _leaks(case: TrainingCase) -> LeakFindings:

@@ -29,7 +29,7 @@ from trainer.runs.bars import BarResult, at_least
 from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.search.question import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.case import Case
     from trainer.promotion.bars.config import PromotionConfig
 
+EVENT = "its return over the label's sessions is above zero"
 SURE_T = 2.0
 WINDOW = 20  # sessions of the volatility
 MIN_OWN = 30  # sessions of a name without which its ranks mean nothing
@@ -104,6 +105,7 @@ class SeriesReturn(Task):
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
             **without_ratios(tried),
             "others": {"timing": asdict(found)},
+            "calibration": calibration_of(case, EVENT),
         }
         told = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
         return TaskFindings(fields, told, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
