@@ -5,9 +5,9 @@ hash every order row carries; secrets come from the credentials folder alone. A 
 """
 
 import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from appliance.config import ApplianceConfig
 from signals.config import Config, parse, read_mapping
@@ -85,7 +85,7 @@ def load_config(path: Path) -> ApplianceConfig:
     return config
 
 
-def _over(file: dict[str, Any], places: dict[str, Any]) -> dict[str, Any]:
+def _over(file: Mapping[str, object], places: Mapping[str, object]) -> dict[str, object]:
     merged = dict(file)
     for name, value in places.items():
         own = merged.get(name)

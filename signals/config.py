@@ -60,7 +60,7 @@ def load_section(path: Path | None, section: str, model: type[C]) -> C:
     return parse(found if found is not None else {}, model, where=f"{path}: {section}")
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, object]:
     """Read the YAML file at `path` as a mapping; an empty file is an empty one.
 
     Raises

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -23,7 +23,18 @@ from signals.monitoring.expectation import policy_book_of
 from signals.scoring.scores import Scores
 
 
-@dataclass(frozen=True, eq=False)
+class SleeveFigures(TypedDict, total=False):
+    """The fields of `PlanFigures` on the sleeves; those of several sleeves, or of a stack, only where there are."""
+
+    lineage: str
+    sleeves: dict[str, float]
+    lineages: dict[str, str]
+    missing: dict[str, str]
+    sources: dict[str, str]
+    weighed_by: str
+
+
+@dataclass(frozen=True)
 class TradedSleeves:
     """Scores and bundles of the traded sleeves for one session.
 
@@ -53,9 +64,9 @@ class TradedSleeves:
         manifests = [bundle.manifest for bundle in self.bundles.values()]
         return next((manifest for manifest in manifests if manifest.refusal), manifests[0])
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> SleeveFigures:
         """Return the fields of `PlanFigures` on the sleeves."""
-        found: dict[str, Any] = {
+        found: SleeveFigures = {
             "lineage": next(iter(self.bundles.values())).manifest.lineage,
             "sleeves": {part.scores.sleeve: part.weight for part in self.blend.parts},
         }

@@ -21,6 +21,7 @@ import apsw
 
 from appliance.ledger.values import Value
 from signals.errors import InvariantBroken, LedgerUnusable
+from signals.text.strict_json import JsonObject
 
 Build = Callable[..., Any]  # of the columns, by name
 
@@ -138,7 +139,7 @@ def _truth(number: int) -> bool:
     return bool(number)
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str) -> JsonObject:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError(text)

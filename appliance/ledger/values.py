@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signals.errors import InvariantBroken
 from signals.text.wording import utc_words
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Value = str | int | float | bytes | None
-Storable = Value | Decimal | date | Mapping[str, Any]
+Storable = Value | Decimal | date | Mapping[str, object]
 
 
 def stored(value: object) -> Value:
@@ -33,7 +33,7 @@ def stored(value: object) -> Value:
     raise InvariantBroken("the ledger has no column for such a value", where=str(value)[:80])
 
 
-def columns_of(row: DataclassInstance) -> dict[str, Any]:
+def columns_of(row: DataclassInstance) -> dict[str, Storable]:
     """The fields of a dataclass by name."""
     return {name: getattr(row, name) for name in _names(type(row))}
 

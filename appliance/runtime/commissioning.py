@@ -1,10 +1,10 @@
 """Creates a new device: settings, trusted root key and an empty ledger in an empty folder."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -114,17 +114,19 @@ class DeviceOptions:
 
 def settings(given: DeviceOptions) -> ApplianceConfig:
     """Compose a device's settings from a folder of YAML files and what a person gave on the command line."""
-    content: dict[str, Any] = _sections(given.configs) if given.configs else {}
-    exchange = {**content.get("venue", {}).get("exchange", {}), "cash": f"{given.equity:.2f}"}
-    content["venue"] = {**content.get("venue", {}), "broker": given.venue.value, "url": given.url, "exchange": exchange}
-    content["stores"] = {**content.get("stores", {}), **_places(str(given.store))}
+    content = _sections(given.configs) if given.configs else {}
+    where = str(given.configs or "the options")
+    venue, stores, portfolio = (_section(content, name, where) for name in ("venue", "stores", "portfolio"))
+    exchange = {**_section(venue, "exchange", where), "cash": f"{given.equity:.2f}"}
+    content["venue"] = {**venue, "broker": given.venue.value, "url": given.url, "exchange": exchange}
+    content["stores"] = stores = {**stores, **_places(str(given.store))}
     if given.endpoint:
-        content["stores"]["s3"] = {**content["stores"].get("s3", {}), "endpoint": given.endpoint}
+        stores["s3"] = {**_section(stores, "s3", where), "endpoint": given.endpoint}
     if given.bars is not BarsFrom.PUBLISHED:
-        content["stores"]["bars"] = given.bars.value
+        stores["bars"] = given.bars.value
     if given.fixed_ic is not None:
-        content["portfolio"] = {**content.get("portfolio", {}), "fixed_ic": given.fixed_ic}
-    return parse(content, ApplianceConfig, where=str(given.configs or "the options"))
+        content["portfolio"] = {**portfolio, "fixed_ic": given.fixed_ic}
+    return parse(content, ApplianceConfig, where=where)
 
 
 def root_key(path: Path) -> PublicKey:
@@ -179,7 +181,14 @@ def trusted_by(word: str, store: str, published: PublishedStore) -> PublicKey:
     return key
 
 
-def _sections(configs: Path) -> dict[str, Any]:
+def _section(content: Mapping[str, object], name: str, where: str) -> dict[str, object]:
+    found = content.get(name, {})
+    if not isinstance(found, Mapping):
+        raise BadConfig(f"{name} is a mapping of keys to values", where=where, fix="Correct the file")
+    return dict(found)
+
+
+def _sections(configs: Path) -> dict[str, object]:
     if not configs.is_dir():
         raise BadConfig("no such folder of settings", where=str(configs), fix="Name a folder with appliance.yml")
     files = {name: configs / f"{name}.yml" for name in ("appliance", *SECTIONS)}

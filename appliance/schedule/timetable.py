@@ -5,7 +5,6 @@ Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the tabl
 
 from dataclasses import dataclass, replace
 from datetime import time
-from typing import Any
 
 from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When
 
@@ -52,9 +51,9 @@ class Entering:
 
 
 AT_THE_OPEN = Entering()
-AFTER_THE_OPEN: dict[str, dict[str, Any]] = {
-    TRADE: {"purpose": "resolve what an earlier run left; the plan's orders wait for the open"},
-    CONFIRM: {"purpose": "send the plan's orders, what lowers risk first; their fills"},
+AFTER_THE_OPEN = {
+    TRADE: "resolve what an earlier run left; the plan's orders wait for the open",
+    CONFIRM: "send the plan's orders, what lowers risk first; their fills",
 }
 
 
@@ -73,7 +72,7 @@ def table_of(entry: Entering) -> Timetable:
     if entry.kind == "opg":
         return TIMETABLE
     if entry.kind == "day":
-        return tuple(replace(row, **AFTER_THE_OPEN[row.job]) if row.job in AFTER_THE_OPEN else row for row in TIMETABLE)
+        return tuple(replace(row, purpose=AFTER_THE_OPEN[row.job]) if row.job in AFTER_THE_OPEN else row for row in TIMETABLE)
     by_job = {row.job: row for row in TIMETABLE}
     trade, confirm = by_job[TRADE], by_job[CONFIRM]
     if entry.kind == "cls":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
 from appliance.ledger import Ledger
 from appliance.tui.ledger_source import QueryContext, ScreenAnswer, ScreenQuery
@@ -14,7 +14,7 @@ from appliance.views.closed_trades import closed_trades
 from appliance.views.symbol_history import search, symbol_history
 from signals.errors import LedgerUnusable
 from signals.serving.application import PageFile
-from signals.serving.operations import DAY, Call, NotFound, Operation, Parameter, text_of, whole
+from signals.serving.operations import DAY, Arguments, Call, NotFound, Operation, Parameter, text_of, whole
 from signals.text.documents import to_json
 
 
@@ -25,7 +25,7 @@ class AnswerSource(Protocol):
         """Answer one question; blocks."""
 
 
-Read = Callable[[Ledger, QueryContext, Mapping[str, Any]], View]
+Read = Callable[[Ledger, QueryContext, Arguments], View]
 FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -80,7 +80,7 @@ def operations(source: AnswerSource) -> tuple[Operation, ...]:
             def query(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
                 return {name: read(ledger, context, call.given)}
 
-            return _view(source.read(ScreenQuery(query, call.given.get("session"))), name)
+            return _view(source.read(ScreenQuery(query, call.given.day("session"))), name)
 
         return Operation(name, "GET", f"/v1/{name}", says, VIEW, run, parameters)
 
@@ -109,44 +109,40 @@ def operations(source: AnswerSource) -> tuple[Operation, ...]:
         view(
             "search",
             "Symbols that a text is found in.",
-            lambda x, _, given: search(x, given.get("text", ""), 20),
+            lambda x, _, given: search(x, given.text("text"), 20),
             Parameter("text", "A text.", text_of(40)),
         ),
     )
 
 
-def _found(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
-    return search(ledger, given.get("text", ""), 20)
-
-
-def _bundle(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
+def _bundle(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
     return bundle_facts.bundle(context.folder.bundles, ledger)
 
 
-def _positions(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
-    return holdings.positions(ledger, given.get("session"))
+def _positions(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return holdings.positions(ledger, given.day("session"))
 
 
-def _performance(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
-    return performance.performance(ledger, context.session, given["sessions"], bundle_facts.annual_at_gross_1(context.folder.bundles))
+def _performance(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return performance.performance(ledger, context.session, given.whole("sessions"), bundle_facts.annual_at_gross_1(context.folder.bundles))
 
 
-def _orders(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
-    return blotter.history(ledger, context.session, given["sessions"], given.get("search", ""))
+def _orders(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return blotter.history(ledger, context.session, given.whole("sessions"), given.text("search"))
 
 
-def _trades(ledger: Ledger, context: QueryContext, given: Mapping[str, Any]) -> View:
-    return closed_trades(ledger, context.session, given["sessions"])
+def _trades(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return closed_trades(ledger, context.session, given.whole("sessions"))
 
 
 def _symbol(source: AnswerSource, call: Call) -> object:
     def query(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
-        return {"symbol": symbol_history(ledger, call.given["symbol"], context.session, call.given["sessions"])}
+        return {"symbol": symbol_history(ledger, call.given.text("symbol"), context.session, call.given.whole("sessions"))}
 
-    answer = source.read(ScreenQuery(query, call.given.get("session")))
+    answer = source.read(ScreenQuery(query, call.given.day("session")))
     found = (answer.views or {}).get("symbol")
     if found and not any(row["price"] for row in found.rows) and not any(found.facts.get(name) for name in ("scores", "fills", "orders")):
-        raise NotFound("nothing is recorded of this symbol", where=call.given["symbol"], fix="/v1/search finds symbols")
+        raise NotFound("nothing is recorded of this symbol", where=call.given.text("symbol"), fix="/v1/search finds symbols")
     return _view(answer, "symbol")
 
 

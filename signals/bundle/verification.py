@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from signals.bundle.arrays import Arrays, unpacked
@@ -322,7 +322,7 @@ def _members(manifest: BundleManifest, contents: Contents) -> tuple[GraphMember,
 
 def _arrays(files: Sequence[BundleFile], contents: Contents) -> Arrays:
     """Arrays of a part that a bundle may have; none where it has not. They are finite, or refused."""
-    found: dict[str, Any] = {}
+    found: dict[str, NDArray[np.floating]] = {}
     for file in files:
         where = f"{contents.where}/{file.path}"
         for name, values in unpacked(contents.files[file.path], file.arrays, where).items():

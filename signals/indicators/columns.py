@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class IndicatorBars:
     full_session: int
     quotes: Mapping[str, Floats] = field(default_factory=dict)
     regime: Floats | None = None
-    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[str, object] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, stretch: Stretch, columns: slice = slice(None), *, full_session: int | None = None, regime: Floats | None = None) -> Self:
@@ -84,8 +84,7 @@ class IndicatorBars:
         """What `make` returns, made once under `name`: for what indicators of one module share."""
         if name not in self._kept:
             self._kept[name] = make()
-        found: S = self._kept[name]
-        return found
+        return cast("S", self._kept[name])
 
     # -- series ------------------------------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ Invariants
 3. RED sessions stay in the panel as rows without bars, so that look-backs count sessions rightly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -45,6 +45,19 @@ __all__ = [
 ]
 
 PUBLISH_AGAIN = "Publish or ingest the dataset again"
+
+
+class ActionRow(TypedDict):
+    """A row of a table of corporate actions; decimals are text."""
+
+    kind: str
+    symbol: str
+    effective: date
+    known_at: date
+    ratio: str | None
+    cash: str | None
+    new_symbol: str
+    inferred: bool
 
 
 def manifest_path(folder: Path, version: int | None) -> Path:
@@ -159,17 +172,13 @@ def load_actions(folder: Path, manifest: Manifest) -> tuple[Action, ...]:
     actions: list[Action] = []
     for record in manifest.of_role(FileRole.ACTIONS):
         try:
-            actions += [_action(row) for row in _records(read_table(folder, record))]
+            actions += [_action(row) for row in read_table(folder, record).to_pylist()]
         except (KeyError, ValueError, ArithmeticError, InvariantBroken) as error:
             raise BadDataset(f"a row is not an action ({reason_of(error)})", where=record.path, fix=PUBLISH_AGAIN) from None
     return tuple(sorted(actions, key=lambda action: (action.effective, action.symbol, action.kind)))
 
 
-def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
-    yield from table.to_pylist()
-
-
-def _action(row: dict[str, Any]) -> Action:
+def _action(row: ActionRow) -> Action:
     return Action(
         kind=ActionKind(row["kind"]),
         symbol=row["symbol"],

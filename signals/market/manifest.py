@@ -7,19 +7,20 @@ before anything it says is believed. Byte for byte the same data make the same m
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
 
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
-from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.audits import SessionAudit
 from signals.market.eligibility_rule import ANY, EligibilityConfig
 from signals.market.sessions import Calendar
 from signals.text import strict_json
+from signals.text.documents import absent, from_json, to_json
 from signals.text.wording import reason_of
 
 FORMAT = "trademl-curated-1"
@@ -218,7 +219,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, one final newline."""
-        body = _document(self)
+        body = {"format": FORMAT, **to_json(ManifestDocument.of(self))}
         return _canonical({**body, CHECKSUM: sha256_of(_canonical(body))})
 
     @classmethod
@@ -237,116 +238,100 @@ class Manifest:
                     where=where,
                     fix="Restore the file from manifests/ or publish the dataset again",
                 )
-            return _parse(document)
+            return from_json(ManifestDocument, document).manifest()
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, InvariantBroken) as error:
             raise BadDataset(
                 f"not a manifest ({reason_of(error)})", where=where, fix="Restore the file from manifests/ or publish the dataset again"
             ) from None
 
 
-def _canonical(document: dict[str, Any]) -> bytes:
+@dataclass(frozen=True)
+class CalendarDocument:
+    """A calendar as the file has it: rows of `Calendar.rows`."""
+
+    name: str
+    sessions: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True)
+class EligibilityDocument:
+    """The rule of eligibility as the file has it, and whether prices as traded are known."""
+
+    min_price: float
+    exit_price: float
+    min_dollar_volume: float
+    exit_dollar_volume: float
+    is_price_known: bool
+
+
+@dataclass(frozen=True)
+class ManifestDocument:
+    """A manifest as the file has it; what came later is only there where it is known, so that earlier files keep their bytes."""
+
+    name: str
+    version: int
+    vendor: str
+    calendar: CalendarDocument
+    basis: PriceBasis
+    first: date
+    last: date
+    audits: tuple[SessionAudit, ...]
+    non_sessions: tuple[SessionAudit, ...]
+    files: tuple[FileRecord, ...]
+    min_history: int
+    survivorship: str = str(Survivorship.UNKNOWN)
+    known_at: date | None = absent()
+    universe_why: str | None = absent()
+    eligibility: EligibilityDocument | None = absent()
+    waivers: tuple[Waiver, ...] | None = absent()
+
+    @classmethod
+    def of(cls, known: Manifest) -> ManifestDocument:
+        """Return what is written of a manifest."""
+        has_rule = known.eligibility != ANY
+        return cls(
+            name=known.name,
+            version=known.version,
+            vendor=known.vendor,
+            calendar=CalendarDocument(known.calendar.name, tuple(known.calendar.rows())),
+            basis=known.basis,
+            first=known.first,
+            last=known.last,
+            audits=known.audits,
+            non_sessions=known.non_sessions,
+            files=known.files,
+            min_history=known.min_history,
+            survivorship=known.survivorship,
+            known_at=known.known_at,
+            universe_why=known.universe_why or None,
+            eligibility=EligibilityDocument(**asdict(known.eligibility), is_price_known=known.is_price_known) if has_rule else None,
+            waivers=known.waivers or None,
+        )
+
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        rule = None if self.eligibility is None else asdict(self.eligibility)
+        is_price_known = rule is not None and rule.pop("is_price_known")
+        return Manifest(
+            name=self.name,
+            version=self.version,
+            vendor=self.vendor,
+            calendar=Calendar.from_rows(self.calendar.name, self.calendar.sessions),
+            basis=self.basis,
+            first=self.first,
+            last=self.last,
+            audits=self.audits,
+            non_sessions=self.non_sessions,
+            files=self.files,
+            survivorship=str(Survivorship(self.survivorship)),
+            min_history=self.min_history,
+            known_at=self.known_at,
+            waivers=self.waivers or (),
+            universe_why=self.universe_why or "",
+            eligibility=ANY if rule is None else EligibilityConfig(**rule),
+            is_price_known=is_price_known,
+        )
+
+
+def _canonical(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), default=str).encode() + b"\n"
-
-
-def _document(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "name": manifest.name,
-        "version": manifest.version,
-        "vendor": manifest.vendor,
-        "calendar": {"name": manifest.calendar.name, "sessions": manifest.calendar.rows()},
-        "basis": str(manifest.basis),
-        "first": manifest.first.isoformat(),
-        "last": manifest.last.isoformat(),
-        "audits": [_audit_document(audit) for audit in manifest.audits],
-        "non_sessions": [_audit_document(audit) for audit in manifest.non_sessions],
-        "files": [
-            {**asdict(record), "first": _iso(record.first), "last": _iso(record.last), "role": str(record.role)}
-            for record in manifest.files
-        ],
-        "survivorship": str(manifest.survivorship),
-        "min_history": manifest.min_history,
-        # Only where it is said, so that manifests written before it was known keep their bytes.
-        **({} if manifest.known_at is None else {"known_at": manifest.known_at.isoformat()}),
-        **({} if not manifest.universe_why else {"universe_why": manifest.universe_why}),
-        **(
-            {}
-            if manifest.eligibility == ANY
-            else {"eligibility": {**asdict(manifest.eligibility), "is_price_known": manifest.is_price_known}}
-        ),
-        **({} if not manifest.waivers else {"waivers": [_waiver_document(waiver) for waiver in manifest.waivers]}),
-    }
-
-
-def _parse(document: dict[str, Any]) -> Manifest:
-    return Manifest(
-        name=str(document["name"]),
-        version=int(document["version"]),
-        vendor=str(document["vendor"]),
-        calendar=Calendar.from_rows(document["calendar"]["name"], document["calendar"]["sessions"]),
-        basis=PriceBasis(document["basis"]),
-        first=date.fromisoformat(document["first"]),
-        last=date.fromisoformat(document["last"]),
-        audits=tuple(_audit(row) for row in document["audits"]),
-        non_sessions=tuple(_audit(row) for row in document["non_sessions"]),
-        files=tuple(
-            FileRecord(**{**row, "first": _day(row["first"]), "last": _day(row["last"]), "role": FileRole(row["role"])})
-            for row in document["files"]
-        ),
-        survivorship=str(Survivorship(document.get("survivorship", Survivorship.UNKNOWN))),
-        min_history=int(document["min_history"]),
-        known_at=_day(document.get("known_at")),
-        waivers=tuple(_waiver(row) for row in document.get("waivers", ())),
-        universe_why=str(document.get("universe_why", "")),
-        **_rule(document.get("eligibility")),
-    )
-
-
-def _rule(row: dict[str, Any] | None) -> dict[str, Any]:
-    if row is None:
-        return {}
-    figures = dict(row)
-    is_price_known = figures.pop("is_price_known")
-    if not isinstance(is_price_known, bool):
-        raise ValueError("is_price_known is true or false")
-    return {"eligibility": EligibilityConfig(**figures), "is_price_known": is_price_known}
-
-
-def _audit_document(audit: SessionAudit) -> dict[str, Any]:
-    return {
-        "session": audit.session.isoformat(),
-        "status": str(audit.status),
-        "reasons": list(audit.reasons),
-        "eligible": audit.eligible,
-        "usable": audit.usable,
-        "rows": audit.rows,
-        "quarantined": audit.quarantined,
-    }
-
-
-def _audit(row: dict[str, Any]) -> SessionAudit:
-    return SessionAudit(
-        date.fromisoformat(row["session"]),
-        SessionStatus(row["status"]),
-        tuple(row["reasons"]),
-        int(row["eligible"]),
-        int(row["usable"]),
-        int(row["rows"]),
-        int(row["quarantined"]),
-    )
-
-
-def _waiver_document(waiver: Waiver) -> dict[str, Any]:
-    return {"session": waiver.session.isoformat(), "reason": waiver.reason, "audit": list(waiver.audit)}
-
-
-def _waiver(row: dict[str, Any]) -> Waiver:
-    return Waiver(date.fromisoformat(row["session"]), str(row["reason"]), tuple(row["audit"]))
-
-
-def _iso(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _day(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)

@@ -150,5 +150,5 @@ class MinuteBars:
 
     def _made(self, grids: Mapping[str, NDArray[Any]], axes: Mapping[str, NDArray[Any]]) -> Self:
         """The same instrument with other arrays."""
-        changed: dict[str, Any] = {name: array for name, array in grids.items() if name not in QUOTES}
-        return replace(self, **changed, **dict[str, Any](axes), quotes={name: grids[name] for name in self.quotes})
+        changed: dict[str, Any] = {name: array for name, array in grids.items() if name not in QUOTES} | dict(axes)
+        return replace(self, **changed, quotes={name: grids[name] for name in self.quotes})

@@ -4,13 +4,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 from signals.errors import FixInput
 from signals.text.plain_text import clean
 
-Schema = Mapping[str, Any]
-DAY: Schema = {"type": "string", "format": "date"}
+Schema = Mapping[str, object]
+
+
+class ParameterSchema(TypedDict):
+    """JSON schema of a text or a whole number."""
+
+    type: Literal["string", "integer"]
+    format: NotRequired[str]
+    maxLength: NotRequired[int]
+    pattern: NotRequired[str]
+    minimum: NotRequired[int]
+    maximum: NotRequired[int]
+    default: NotRequired[int]
+
+
+DAY: ParameterSchema = {"type": "string", "format": "date"}
 ERROR: Schema = {
     "type": "object",
     "required": ["what", "where", "fix"],
@@ -46,15 +60,15 @@ class Parameter:
     ----------
     says : str
         A sentence.
-    schema : mapping
-        JSON schema of a text (with `format`, `pattern`, `maxLength`) or an integer (with `minimum`, `maximum`, `default`).
+    schema : ParameterSchema
+        A date, a text of bounded length, or a whole number of a range with its default.
     """
 
     name: str
     says: str
-    schema: Schema
+    schema: ParameterSchema
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> str | int | date:
         """Return the value; raise `FixInput` where it is not of the schema."""
         if self.schema["type"] == "integer":
             low, high = self.schema["minimum"], self.schema["maximum"]
@@ -76,21 +90,41 @@ class Parameter:
         return FixInput(f"{self.name} cannot be {clean(text)[:40]!r}", fix=fix)
 
 
-def text_of(most: int, pattern: str = ".*") -> Schema:
+def text_of(most: int, pattern: str = ".*") -> ParameterSchema:
     """Return the schema of a text."""
     return {"type": "string", "maxLength": most, "pattern": pattern}
 
 
-def whole(low: int, high: int, default: int) -> Schema:
+def whole(low: int, high: int, default: int) -> ParameterSchema:
     """Return the schema of a whole number."""
     return {"type": "integer", "minimum": low, "maximum": high, "default": default}
 
 
 @dataclass(frozen=True)
-class Call:
-    """What was asked: the parameters that were given or have defaults, and the body's bytes."""
+class Arguments:
+    """Values of an operation's parameters, those that were given or have defaults."""
 
-    given: Mapping[str, Any]
+    values: Mapping[str, str | int | date] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """Return a text; empty where it was not given."""
+        return str(self.values.get(name, ""))
+
+    def whole(self, name: str) -> int:
+        """Return a whole number."""
+        return int(str(self.values[name]))
+
+    def day(self, name: str) -> date | None:
+        """Return a date; None where it was not given."""
+        found = self.values.get(name)
+        return found if isinstance(found, date) else None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: the arguments, and the body's bytes."""
+
+    given: Arguments
     body: bytes = b""
 
 
@@ -139,22 +173,22 @@ class Operation:
         found = re.fullmatch(pattern, path)
         return found.groupdict() if found else None
 
-    def read(self, in_path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """Return the parameters; raise `FixInput` for one that is unknown, given twice, or of another kind."""
+    def read(self, in_path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> Arguments:
+        """Return the arguments; raise `FixInput` for one that is unknown, given twice, or of another kind."""
         known = {one.name: one for one in self.parameters}
-        given: dict[str, Any] = {}
+        given: dict[str, str | int | date] = {}
         for name, text in [*in_path.items(), *query]:
             if name not in known or (name in self.in_path) != (name in in_path) or name in given:
                 state = "comes twice" if name in given else "is unknown here"
                 raise FixInput(f"the parameter {clean(name)[:40]!r} {state}", fix=f"Use {', '.join(known) or 'none'}, each once")
             given[name] = known[name].read(text)
         defaults = {one.name: one.schema["default"] for one in self.parameters if "default" in one.schema}
-        return defaults | given
+        return Arguments(defaults | given)
 
 
-def openapi(title: str, version: str, operations: Sequence[Operation]) -> dict[str, Any]:
+def openapi(title: str, version: str, operations: Sequence[Operation]) -> dict[str, object]:
     """Return the OpenAPI 3.1 document of the operations; every one asks for the token."""
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, dict[str, object]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _described(one)
     return {
@@ -166,10 +200,10 @@ def openapi(title: str, version: str, operations: Sequence[Operation]) -> dict[s
     }
 
 
-def _described(one: Operation) -> dict[str, Any]:
+def _described(one: Operation) -> dict[str, object]:
     refusals = REFUSALS | (OF_A_BODY if one.body is not None else {})
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "operationId": one.name,
         "summary": one.says,
         "parameters": [

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -104,7 +103,7 @@ def from_json(content: bytes, features: Sequence[str], calendar: Calendar) -> Fe
     return FeatureRows(tuple(symbols), tuple(days), tuple(features), values)
 
 
-def _checked(row: Any, kind: str, place: int, keys: Sequence[str]) -> Mapping[str, Any]:
+def _checked(row: object, kind: str, place: int, keys: Sequence[str]) -> Mapping[str, object]:
     if not isinstance(row, dict):
         raise FixInput("a row is no object", where=f"{kind}[{place}]", fix=f"Give {', '.join(keys[:4])}, ...")
     if wrong := [name for name in keys if name not in row] or [name for name in row if name not in set(keys)]:
@@ -113,13 +112,13 @@ def _checked(row: Any, kind: str, place: int, keys: Sequence[str]) -> Mapping[st
     return row
 
 
-def _symbol(value: Any, kind: str, place: int) -> str:
+def _symbol(value: object, kind: str, place: int) -> str:
     if isinstance(value, str) and 0 < len(value) <= MOST_SYMBOL and value.isascii() and value.isprintable():
         return value
     raise FixInput("no symbol", where=f"{kind}[{place}]", fix=f"Give up to {MOST_SYMBOL} printable ASCII characters")
 
 
-def _day(value: Any, kind: str, place: int) -> date:
+def _day(value: object, kind: str, place: int) -> date:
     try:
         if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
             return date.fromisoformat(value)
@@ -128,7 +127,7 @@ def _day(value: Any, kind: str, place: int) -> date:
     raise FixInput("no date", where=f"{kind}[{place}]", fix="Write it as YYYY-MM-DD")
 
 
-def _number(value: Any, kind: str, place: int, name: str) -> float:
+def _number(value: object, kind: str, place: int, name: str) -> float:
     if value is None and kind == "rows":
         return math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):

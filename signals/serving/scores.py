@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from signals.errors import FixInput
 from signals.files import write_atomic
-from signals.serving.operations import Call, Operation
+from signals.serving.operations import Call, Operation, Schema
+from signals.text.strict_json import JsonObject
 
 if TYPE_CHECKING:  # a server that nobody asks for scores takes none of it into its memory
     from signals.bundle import Bundle
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # a server that nobody asks for scores takes none of it into 
     from signals.minutes.bars import MinuteBars
     from signals.serving.outlook import FeatureRows, Outlook
 
-MODEL: dict[str, Any] = {
+MODEL: Schema = {
     "type": "object",
     "required": ["bundle", "sleeve", "role", "features", "horizon_sessions", "event", "age_sessions"],
     "properties": {
@@ -104,9 +105,9 @@ class ScoredFile:
     to: Path | None = None
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> dict[str, list[JsonObject]]:
         """The answer as JSON values."""
-        found: dict[str, Any] = json.loads(self.content)
+        found: dict[str, list[JsonObject]] = json.loads(self.content)
         return found
 
 

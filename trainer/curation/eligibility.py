@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,15 @@ Flags = NDArray[np.bool_]
 
 
 FORESEEN = 400  # days: an end that was known longer before was written after the fact
+
+
+class MembershipRow(TypedDict):
+    """A stretch of a name's membership, and the day on which it became known where the table says so."""
+
+    symbol: str
+    start: date
+    end: date | None
+    known_at: NotRequired[date]
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Membership:
         return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
 
 
-def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[dict[str, Any], int, int]]:
+def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[MembershipRow, int, int]]:
     """Give each row of a table of intervals with the sessions [first, last) of `days` on which it holds, as far as was known then."""
     for rows in _statements(table, is_told=is_told).values():
         since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
@@ -81,9 +90,9 @@ def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[di
             yield row, first, max(first, last)
 
 
-def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[dict[str, Any]]]:
+def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[MembershipRow]]:
     """Rows by symbol and start in the order in which they became known; each on its own where nothing says when."""
-    found: dict[tuple[str, date] | int, list[dict[str, Any]]] = {}
+    found: dict[tuple[str, date] | int, list[MembershipRow]] = {}
     for place, row in enumerate(universe.to_pylist()):
         found.setdefault((row["symbol"], row["start"]) if is_told else place, []).append(row)
     for rows in found.values():

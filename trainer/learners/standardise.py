@@ -8,9 +8,10 @@ Mean and scale are part of the model, so that nothing about a test row enters th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trainer.learners.base import Matrix
 from trainer.learners.parameters import Scaling
@@ -59,7 +60,7 @@ def standardised(features: Matrix, mean: Matrix, scale: Matrix) -> Matrix:
     return np.where(np.isnan(z), np.float32(0.0), z)
 
 
-def standardise_constants(mean: Sequence[float], scale: Sequence[float]) -> dict[str, Any]:
+def standardise_constants(mean: Sequence[float], scale: Sequence[float]) -> dict[str, ArrayLike]:
     """Return what `standardise_nodes` reads."""
     numbers = {"mean": np.array(mean, dtype=np.float32), "scale": np.array(scale, dtype=np.float32)}
     return {**numbers, "low": -CLIP, "high": CLIP, "zero": np.float32(0.0)}

@@ -11,11 +11,10 @@ ordinary comparison decides as LightGBM does.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from signals.errors import InvariantBroken
@@ -25,6 +24,7 @@ CATEGORICAL_BIT, DEFAULT_LEFT_BIT, MISSING_SHIFT = 1, 2, 2
 MISSING_AS_ZERO, MISSING_IS_NAN = 1, 2  # of decision_type's bits 2 and 3; 0: a NaN is compared as 0
 ZERO_BAND = np.float32(1e-35)  # LightGBM's kZeroThreshold
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 9
+Columns = dict[str, list[float | int | str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,26 +139,19 @@ def trees_to_onnx(trees: tuple[Tree, ...], feature_count: int, width: int = 1, b
 
 def tree_node(trees: tuple[Tree, ...], inputs: str, outputs: str, width: int, base: Sequence[float] = ()) -> onnx.NodeProto:
     """Return the operator that sums `trees`."""
-    columns: dict[str, Any] = {name: [] for name in _NODE_COLUMNS}
-    targets: dict[str, Any] = {name: [] for name in _TARGET_COLUMNS}
+    columns: Columns = {name: [] for name in _NODE_COLUMNS}
+    targets: Columns = {name: [] for name in _TARGET_COLUMNS}
     for number, tree in enumerate(trees):
         _add_tree(number, tree, number % width, columns, targets)
-    added: dict[str, Any] = {"base_values": [float(value) for value in base]} if len(base) else {}
-    return helper.make_node(
-        "TreeEnsembleRegressor",
-        [inputs],
-        [outputs],
-        domain="ai.onnx.ml",
-        n_targets=width,
-        aggregate_function="SUM",
-        post_transform="NONE",
-        **columns,
-        **targets,
-        **added,
-    )
+    attributes: dict[str, object] = {"n_targets": width, "aggregate_function": "SUM", "post_transform": "NONE", **columns, **targets}
+    if len(base):
+        attributes["base_values"] = [float(value) for value in base]
+    node = helper.make_node("TreeEnsembleRegressor", [inputs], [outputs], domain="ai.onnx.ml")
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
+    return node
 
 
-def written(nodes: Sequence[onnx.NodeProto], feature_count: int, width: int, constants: Mapping[str, Any] | None = None) -> bytes:
+def written(nodes: Sequence[onnx.NodeProto], feature_count: int, width: int, constants: Mapping[str, ArrayLike] | None = None) -> bytes:
     """Write a graph of operators: `features` float32 [n, F] -> `score` float32 [n, width]; the same bytes every time."""
     graph = helper.make_graph(
         nodes,
@@ -190,7 +183,7 @@ _NODE_COLUMNS = (
 _TARGET_COLUMNS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
-def _add_tree(number: int, tree: Tree, output: int, columns: dict[str, Any], targets: dict[str, Any]) -> None:
+def _add_tree(number: int, tree: Tree, output: int, columns: Columns, targets: Columns) -> None:
     """Append one tree: inner nodes keep their numbers, leaf l becomes node m + l."""
     inner = len(tree.feature)
 

@@ -1,10 +1,8 @@
 """Publishes the evening's candidate structures as a signed document."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -26,7 +24,7 @@ from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs.evidence import Evidence
 from trainer.samples.beside import with_other_datasets
-from trainer.validation.calibration import Platt
+from trainer.tasks.hedged_pnl.figures import NO_FIGURES, HedgedEvidence, TemplateFigures
 
 STRADDLE_MODEL = "model.onnx"
 
@@ -92,7 +90,7 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
     symbols, rows = panel.at(asof)
     if not symbols:
         return {}
-    figures = cast("Mapping[str, Mapping[str, float]]", evidence.others.get("hedged") or {})
+    figures = evidence.part("hedged", HedgedEvidence, NO_FIGURES)
     found = {}
     for template in TEMPLATES:
         path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
@@ -101,8 +99,9 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
         except OSError as error:
             raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
         points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
-        slope, intercept = (figures.get(template, {}).get(name) for name in ("slope", "intercept"))
-        chance = np.full(len(points), np.nan) if slope is None or intercept is None else Platt(slope, intercept).probability(np.abs(points))
+        own = figures.of(template) or TemplateFigures()
+        is_known = not np.isnan(own.slope) and not np.isnan(own.intercept)
+        chance = own.probability(points) if is_known else np.full(len(points), np.nan)
         for symbol, value, said in zip(symbols, points.tolist(), chance.tolist(), strict=True):
             found[symbol, template] = Forecast(value, said)
     return found

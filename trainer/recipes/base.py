@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
@@ -103,13 +103,13 @@ class RecipeConfig(Parameters):
         """SHA-256 over the canonical JSON of `identity`."""
         return RecipeConfig.hash_of(self.identity())
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return every value but the study, and view and minutes where they are table and none: earlier recipes keep their hash."""
         is_default = {"view": self.view == TABLE, "minutes": self.minutes is None}
         left_out = ("study", *(name for name, holds in is_default.items() if holds))
         return {key: value for key, value in self.document().items() if key not in left_out}
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Every value as JSON has it, with the chosen learner's parameters even where they are the defaults."""
         return {**self.model_dump(mode="json"), self.learner: self.of(self.learner).model_dump(mode="json")}
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict, TypeVar
 
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput
 from signals.monitoring.expectation import Expectation
-from signals.scoring.evidence import NAN, BundleEvidence, Capacity, Deciles, Mean
-from signals.text.documents import absent, kept
+from signals.scoring.evidence import NAN, BundleEvidence, Capacity, Deciles, Mean, PolicyBook
+from signals.text.documents import absent, from_json, kept
 from trainer.curation.mortality import YearlyEnds
 from trainer.learners.export import Parity
 from trainer.runs.documents import read_document
@@ -23,6 +24,7 @@ from trainer.validation.likeness import Likeness, SeedNull
 from trainer.validation.probabilities import CalibrationDocument
 
 EVIDENCE = "evidence.json"
+T = TypeVar("T")
 FORMAT = "trademl-evidence-1"
 AGAIN = "Train again with this version"
 
@@ -259,6 +261,11 @@ class Evidence(BundleEvidence):
         """The walk-forward IC; of forecasts of risk, which size no book, their own."""
         return self.walk_forward.ic if self.walk_forward else self.ic.whole
 
+    def part(self, name: str, kind: type[T], default: T) -> T:
+        """Return what a task wrote under `name`, the default where it wrote nothing; raise `BadDocument` for another shape."""
+        found = self.others.get(name)
+        return default if found is None else from_json(kind, found)
+
     def sizing(self, where: str) -> SizingCoefficient:
         """Return what sizes the book of this run; raise `FixInput` where its IC was not measured."""
         ic, book = measured_ic(self, where), self.policy_book
@@ -269,6 +276,25 @@ class Evidence(BundleEvidence):
         if missing := [name for name in names if getattr(self, name) in (None, "") or (name == "horizon" and not self.horizon)]:
             raise FixInput(f"the evidence has no {missing[0]!r}", where=str(where), fix=AGAIN)
         return self
+
+
+class EvidenceFields(TypedDict, total=False):
+    """The fields of `Evidence` that a task fills; `others` are figures of its own, as plain values."""
+
+    ic: OutOfFoldIc
+    walk_forward: WalkForward
+    deciles: Deciles
+    turnover: Turnover
+    capacity: Capacity
+    trials: EvidenceTrials
+    regimes: tuple[RegimeFigures, ...]
+    expectation: Expectation | None
+    policy_book: PolicyBook | None
+    importance: ImportanceFigures | None
+    leaks: LeakFindings
+    seed_null: SeedNull | None
+    calibration: CalibrationDocument | None
+    others: Mapping[str, object]
 
 
 def read_evidence(run: Path) -> Evidence:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from signals.errors import InvariantBroken
 from signals.files import sha256_of
@@ -21,6 +21,7 @@ from trainer.labels.panel import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
+from trainer.runs.trials import EvidenceTrials
 from trainer.samples.prepare import Material
 from trainer.search.question import OneTrial, Series, end
 from trainer.search.tried import Tried, tried
@@ -30,7 +31,7 @@ from trainer.validation.splits.oof import Step, scored
 
 if TYPE_CHECKING:
     from trainer.promotion.bars.case import Judge
-    from trainer.runs.evidence import Evidence
+    from trainer.runs.evidence import Evidence, EvidenceFields
     from trainer.training.train import TrainingRequest
 
 
@@ -73,8 +74,8 @@ class TaskFindings:
 
     Attributes
     ----------
-    fields : mapping
-        Fields of `Evidence` beyond those of every training.
+    fields : EvidenceFields
+        Beyond those of every training.
     warnings : tuple of str
         What a reader must not overlook.
     report : callable
@@ -85,7 +86,7 @@ class TaskFindings:
         Further files of the run.
     """
 
-    fields: Mapping[str, Any]
+    fields: EvidenceFields
     warnings: tuple[str, ...]
     report: Callable[[Evidence], Mapping[str, bytes]]
     unseen: Floats
@@ -164,11 +165,10 @@ class Task(ABC):
         raise InvariantBroken(f"the task {self.name} is judged by its book")
 
 
-def without_ratios(found: Tried) -> dict[str, Any]:
+def without_ratios(found: Tried) -> EvidenceTrials:
     """Return the trials of a task without a book: how many there were, and the test of the best of them; no Sharpe ratios."""
     kept = ("n_trials", "states", "blind", "retrained", "max_t", "study", "trial", "lineage", "chain")
-    blank = type(found.document)()
-    return {"trials": replace(blank, **{name: getattr(found.document, name) for name in kept})}
+    return replace(EvidenceTrials(), **{name: getattr(found.document, name) for name in kept})
 
 
 def calibration_of(case: TrainingCase, event: str) -> CalibrationDocument | None:

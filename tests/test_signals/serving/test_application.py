@@ -23,7 +23,7 @@ ECHO = Operation(
     "/v1/echo/{name}",
     "Say it again.",
     {"type": "object"},
-    lambda call: {key: str(value) for key, value in call.given.items()},
+    lambda call: {key: str(value) for key, value in call.given.values.items()},
     (Parameter("name", "A name.", text_of(8, "[a-z]+")), Parameter("day", "A day.", DAY), Parameter("count", "How many.", whole(1, 9, 3))),
 )
 TAKE = Operation("take", "POST", "/v1/take", "Count.", {"type": "object"}, lambda call: {"bytes": len(call.body)}, body={"type": "object"})

@@ -1,13 +1,13 @@
 """Who entered and who left the universe, by its membership table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from signals.market.dataset import read_table
 from signals.market.manifest import FileRole, Manifest
+from trainer.curation.eligibility import MembershipRow
 from trainer.curation.vendors.cells import listed
 
 
@@ -31,9 +31,9 @@ def member_changes(folder: Path, manifest: Manifest, first: date, last: date) ->
     return changes_of(rows, first, manifest.calendar.next(last))
 
 
-def changes_of(rows: Iterable[Mapping[str, Any]], first: date, last: date) -> tuple[MemberChange, ...]:
+def changes_of(rows: Iterable[MembershipRow], first: date, last: date) -> tuple[MemberChange, ...]:
     """Return the days in (first, last] on which membership rows (symbol, start, end) begin or end."""
-    latest: dict[tuple[str, date], Mapping[str, Any]] = {}
+    latest: dict[tuple[str, date], MembershipRow] = {}
     for row in sorted(rows, key=lambda row: row.get("known_at") or date.min):
         latest[row["symbol"], row["start"]] = row
     starts: dict[date, set[str]] = {}

@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, cast
 
 import pandas as pd
 
@@ -375,6 +375,13 @@ def _kinds(frame: pd.DataFrame, round_: _Round) -> pd.Series:
     return kinds
 
 
+class ActionAnswer(TypedDict):
+    """Rows of a vendor's corporate actions, and the names of those that cannot be represented."""
+
+    rows: list[list[str]]
+    unsupported: list[str]
+
+
 def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """All corporate actions of the symbols, those kept before included, each once; and the names of those that we cannot represent."""
     held = set(round_.before.asked) if round_.before else set()
@@ -386,7 +393,7 @@ def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[s
         for at in range(0, len(symbols), SYMBOLS_PER_REQUEST):
             some = symbols[at : at + SYMBOLS_PER_REQUEST]
             name = f"actions-{'held' if first == recent and held else 'new'}-{at:06d}.json"
-            told = cast("dict[str, Any]", round_.spool.document(name, partial(_told, round_, some, first)))
+            told = cast("ActionAnswer", round_.spool.document(name, partial(_told, round_, some, first)))
             parts.append(pd.DataFrame(told["rows"], columns=ACTION_COLUMNS, dtype=str))
             untold += told["unsupported"]
             round_.step("corporate actions", min(at + SYMBOLS_PER_REQUEST, len(symbols)), len(symbols))
@@ -396,7 +403,7 @@ def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[s
     return found.sort_values(["effective", "symbol", "kind", "cash"], kind="stable", ignore_index=True), sorted(set(untold))
 
 
-def _told(round_: _Round, symbols: Sequence[str], first: date) -> dict[str, object]:
+def _told(round_: _Round, symbols: Sequence[str], first: date) -> ActionAnswer:
     frame = round_.source.actions(symbols, first, round_.last)[ACTION_COLUMNS]
     rows = frame.astype(object).where(frame.notna(), "").astype(str).to_numpy().tolist()
     return {"rows": rows, "unsupported": list(round_.source.unsupported)}

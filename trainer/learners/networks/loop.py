@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -77,6 +77,16 @@ class Lesson:
         yield from (self.inputs[rows[start : start + size]] for start in range(0, len(rows), size))
 
 
+class FitState(TypedDict):
+    """An interrupted fit: weights, optimiser, both generators, and the losses of its epochs."""
+
+    network: dict[str, torch.Tensor]
+    optimiser: dict[str, object]
+    order: torch.Tensor
+    noise: torch.Tensor
+    losses: list[float]
+
+
 @dataclass(frozen=True)
 class Keeping:
     """Where the states of one fit are kept between epochs: nowhere without a folder."""
@@ -84,7 +94,7 @@ class Keeping:
     folder: Path | None
     key: str
 
-    def read(self, stage: str) -> dict[str, Any] | None:
+    def read(self, stage: str) -> FitState | None:
         """Return the last state of a stage, None where none was kept.
 
         Raises
@@ -96,12 +106,12 @@ class Keeping:
         if path is None or not path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: FitState = torch.load(path, weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
             raise FixInput(f"the checkpoint cannot be read: {reason_of(error)}", where=str(path), fix="Delete it and train again") from None
         return state
 
-    def write(self, stage: str, state: dict[str, Any]) -> None:
+    def write(self, stage: str, state: FitState) -> None:
         """Replace the last state of a stage, whole or not at all."""
         path = self._path(stage)
         if path is not None:
@@ -234,7 +244,7 @@ class _Descent:
         context: AbstractContextManager[None] = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         return context
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> FitState:
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -243,7 +253,7 @@ class _Descent:
             "losses": self.losses,
         }
 
-    def _resume(self, state: dict[str, Any] | None) -> None:
+    def _resume(self, state: FitState | None) -> None:
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])

@@ -10,10 +10,12 @@ Source: Breiman 2001, "Random forests".
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from onnx import helper
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -119,7 +121,7 @@ def read_forest(text: str) -> ForestModel:
     return ForestModel(tuple(document["names"]), tuple(document["mean"]), trees, tuple(document["shares"]))
 
 
-def _read_tree(document: dict[str, Any]) -> Tree:
+def _read_tree(document: Mapping[str, ArrayLike]) -> Tree:
     feature, left, right = (np.array(document[name], dtype=np.int64) for name in ("feature", "left", "right"))
     threshold, leaf = (np.array(document[name], dtype=np.float64) for name in ("threshold", "leaf"))
     return Tree(feature, threshold, left, right, np.zeros(len(feature), dtype=bool), leaf)

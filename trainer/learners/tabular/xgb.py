@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import xgboost
@@ -28,6 +28,24 @@ OBJECTIVES: dict[Objective, dict[str, object]] = {
     Objective.RANK: {"objective": "rank:ndcg", "lambdarank_pair_method": "topk", "base_score": 0.0},
     Objective.EXTREMES: {"objective": "binary:logistic", "base_score": 0.5},  # even odds: their logarithm is 0
 }
+
+
+class XgBoostTree(TypedDict):
+    """A tree of XGBoost's JSON form."""
+
+    left_children: list[int]
+    right_children: list[int]
+    split_indices: list[int]
+    split_conditions: list[float]
+    default_left: list[int]
+
+
+class XgBoostDocument(TypedDict):
+    """What is read of the part `learner` of XGBoost's JSON form."""
+
+    learner_model_param: dict[str, str]
+    objective: dict[str, object]
+    gradient_booster: dict[str, dict[str, list[XgBoostTree]]]
 
 
 @dataclass(frozen=True)
@@ -55,16 +73,16 @@ class XgBoost:
 
     def _data(self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, rows: Rows) -> xgboost.DMatrix:
         """The chosen rows with what the objective makes of their targets."""
-        label, extra, objective = target[rows], dict[str, Any](), self.config.objective
+        label, sizes, shares, objective = target[rows], None, None, self.config.objective
         if not self.classes and objective is Objective.RANK:
             sizes = group_sizes(None if sessions is None else sessions[rows], len(rows))
             starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
             label = grades(label, self.config.grades).astype(np.float64)
-            extra = {"group": sizes, "weight": np.add.reduceat(weight[rows], starts) / sizes}
+            shares = np.add.reduceat(weight[rows], starts) / sizes
         elif not self.classes and objective is Objective.EXTREMES:
             kept, label = extremes(label, self.config.share)
             rows = rows[kept]
-        return xgboost.DMatrix(features[rows], label=label, **({"weight": weight[rows]} | extra), nthread=1)
+        return xgboost.DMatrix(features[rows], label=label, weight=weight[rows] if shares is None else shares, group=sizes, nthread=1)
 
     def _train(self, data: xgboost.DMatrix, names: tuple[str, ...], trees: int, held: xgboost.DMatrix | None) -> xgboost.Booster:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""
@@ -99,8 +117,8 @@ class XgBoostModel:
         return xgboost.Booster({"nthread": 1}, model_file=bytearray(self.text.encode()))
 
     @cached_property
-    def _document(self) -> dict[str, Any]:
-        learner: dict[str, Any] = json.loads(self.text)["learner"]
+    def _document(self) -> XgBoostDocument:
+        learner: XgBoostDocument = json.loads(self.text)["learner"]
         return learner
 
     @cached_property
@@ -151,7 +169,7 @@ class XgBoostModel:
         return np.resize(written, self.head.width).tolist()
 
 
-def _tree(document: dict[str, Any]) -> Tree:
+def _tree(document: XgBoostTree) -> Tree:
     """Read a tree: inner nodes and leaves are numbered anew, each in XGBoost's order."""
     left = np.array(document["left_children"], dtype=np.int64)
     is_leaf = left < 0

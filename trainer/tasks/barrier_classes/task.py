@@ -6,7 +6,7 @@ with the session as unit, and the log loss of long against short. A model that s
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from signals.models.heads import ClassesHead
 from signals.scoring.evidence import Mean
 from signals.serving.outlook import LIMITS, MEANS
 from signals.sleeves.bars import clock_alone
+from signals.text.documents import from_json
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
@@ -31,7 +32,7 @@ from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import PARAMETERS, arrays
 from trainer.runs.bars import BarResult, at_least
-from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples
 from trainer.search.question import Series
@@ -40,7 +41,7 @@ from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.barrier_classes.judgement import LAG, Decisions
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
-from trainer.validation.probabilities import class_figures
+from trainer.validation.probabilities import ClassFigures, class_figures
 from trainer.validation.splits.oof import score_unseen
 from trainer.validation.splits.parts import parts
 from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
@@ -55,6 +56,43 @@ CLOCK_LEARNER = "lightgbm"
 def direction_bar(case: Any, bars: Any) -> BarResult:
     """Bar on the information coefficient of direction, walking forward."""
     return at_least("direction", case.evidence.forward_ic.t, SURE_T, "t of the direction's information coefficient, walking forward")
+
+
+@dataclass(frozen=True)
+class DirectionFigures:
+    """Of scores of decisions: IC, edge of a trade in their direction, log loss of long against short and of its base rate."""
+
+    ic: Mean
+    edge_bps: Mean
+    log_loss: float
+    base_log_loss: float
+
+
+@dataclass(frozen=True)
+class BarriersUsed:
+    """The barriers of the labels, in units of ATR, their patience in bars, and what happens overnight."""
+
+    up: float
+    down: float
+    max_bars: int
+    overnight: str
+
+
+@dataclass(frozen=True)
+class ValidationIc:
+    """IC on the validation part."""
+
+    ic: Mean
+
+
+@dataclass(frozen=True)
+class DirectionEvidence:
+    """What the task writes into the evidence."""
+
+    barriers: BarriersUsed
+    validation: ValidationIc
+    direction: Mapping[str, DirectionFigures]
+    classes: ClassFigures
 
 
 class BarrierClasses(Task):
@@ -120,25 +158,25 @@ class BarrierClasses(Task):
         tried = case.recorded(_edges(what, proof.walk_forward, bars))
         validation = self._validated(case)
         clock = self._clock(case, rows)
-        table = {"model": _row(what, rows, proof.walk_forward), "clock alone": _row(what, rows, clock)}
+        table = {"model": _direction(what, rows, proof.walk_forward), "clock alone": _direction(what, rows, clock)}
         ic, ahead = persistent_mean(series, LAG), persistent_mean(walked, LAG)
         classes = class_figures(rows, proof.oof.scores[0])
-        fields: dict[str, Any] = {
+        fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
-            **without_ratios(tried),
+            "trials": without_ratios(tried),
             "others": {
-                "barriers": _barriers(case.config, bars.symbols[0]),
+                "barriers": asdict(_barriers(case.config, bars.symbols[0])),
                 "validation": {"ic": asdict(validation)},
                 "settled": case.material.settled,
-                "direction": table,
+                "direction": {name: asdict(row) for name, row in table.items()},
                 "classes": asdict(classes),
             },
         }
         told = []
         if not ahead.t >= SURE_T:
             told.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
-        if not table["model"]["log_loss"] < table["model"]["base_log_loss"]:
+        if not table["model"].log_loss < table["model"].base_log_loss:
             told.append("the score does not tell long from short better than their base rate does")
         report = partial(_report, case=case, days=days_of(bars, what), series=series, forward=walked)
         return TaskFindings(fields, tuple(told), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
@@ -166,17 +204,17 @@ class BarrierClasses(Task):
         """(what, figure) lines of the report."""
         from trainer.reports.training import provenance
 
-        others: Mapping[str, Any] = known.others
-        model, clock, valid = others["direction"]["model"], others["direction"]["clock alone"], others["validation"]["ic"]
-        barriers, classes = others["barriers"], others["classes"]
+        found = from_json(DirectionEvidence, known.others)
+        model, clock, valid = found.direction["model"], found.direction["clock alone"], found.validation.ic
+        barriers, classes = found.barriers, found.classes
         return [
-            ("Barriers", f"{barriers['up']:g} up, {barriers['down']:g} down, {barriers['max_bars']} bars, {barriers['overnight']}"),
+            ("Barriers", f"{barriers.up:g} up, {barriers.down:g} down, {barriers.max_bars} bars, {barriers.overnight}"),
             ("Direction, out of fold", f"IC {known.ic.mean:+.4f} (t {known.ic.t_newey_west:+.2f}, {known.ic.sessions} sessions)"),
-            ("Direction, walking forward", f"IC {model['ic']['mean']:+.4f} (t {model['ic']['t']:+.2f}), {_edge(model)}"),
-            ("Direction of the clock alone", f"IC {clock['ic']['mean']:+.4f} (t {clock['ic']['t']:+.2f}), {_edge(clock)}"),
-            ("Direction on the validation part", f"IC {valid['mean']:+.4f} (t {valid['t']:+.2f}, {valid['sessions']} sessions)"),
+            ("Direction, walking forward", f"IC {model.ic.mean:+.4f} (t {model.ic.t:+.2f}), {_edge(model)}"),
+            ("Direction of the clock alone", f"IC {clock.ic.mean:+.4f} (t {clock.ic.t:+.2f}), {_edge(clock)}"),
+            ("Direction on the validation part", f"IC {valid.mean:+.4f} (t {valid.t:+.2f}, {valid.sessions} sessions)"),
             ("Log loss of long against short, base rate's, clock's", ", ".join(_losses(model, clock))),
-            ("Trades that end long, short, neutral", ", ".join(f"{classes[name]:.1%}" for name in ("profit", "stop", "time"))),
+            ("Trades that end long, short, neutral", f"{classes.profit:.1%}, {classes.stop:.1%}, {classes.time:.1%}"),
             ("Trials that count", str(known.trials.n_trials)),
             *provenance(known),
         ]
@@ -205,18 +243,17 @@ def _quality(found: BarrierLabels, before: int) -> Floats:
     return weight
 
 
-def _barriers(config: RecipeConfig, symbol: str) -> dict[str, object]:
+def _barriers(config: RecipeConfig, symbol: str) -> BarriersUsed:
     own, pair = cast(BarsRecipe, config).label, barriers_of(symbol)
-    return {"up": own.up or pair[0], "down": own.down or pair[1], "max_bars": own.max_bars or own.k, "overnight": own.overnight}
+    return BarriersUsed(own.up or pair[0], own.down or pair[1], own.max_bars or own.k, own.overnight)
 
 
-def _row(what: Decisions, rows: Samples, score: Floats) -> dict[str, Any]:
+def _direction(what: Decisions, rows: Samples, score: Floats) -> DirectionFigures:
     """Figures of the decisions that have a score; the edge is the return of a trade in its direction."""
     known = np.isfinite(score)
     classes = class_figures(rows.where(known), score[known])
     edge = persistent_mean(what.by_session(np.sign(score) * what.ret / BPS), LAG)
-    ic = asdict(what.information(score))
-    return {"ic": ic, "log_loss": classes.log_loss, "base_log_loss": classes.base_log_loss, "edge_bps": asdict(edge)}
+    return DirectionFigures(what.information(score), edge, classes.log_loss, classes.base_log_loss)
 
 
 def _outlook(case: TrainingCase, bars: DecisionBars) -> dict[str, Floats]:
@@ -233,13 +270,13 @@ def _edges(what: Decisions, score: Floats, bars: DecisionBars) -> Series:
     return Series(days_of(bars, what)[there], edge[there])
 
 
-def _edge(row: Mapping[str, Any]) -> str:
-    return f"{row['edge_bps']['mean']:+.2f} bps a trade before costs (t {row['edge_bps']['t']:+.2f})"
+def _edge(row: DirectionFigures) -> str:
+    return f"{row.edge_bps.mean:+.2f} bps a trade before costs (t {row.edge_bps.t:+.2f})"
 
 
-def _losses(model: Mapping[str, Any], clock: Mapping[str, Any]) -> list[str]:
-    figures = (model["log_loss"], model["base_log_loss"], clock["log_loss"])
-    return ["n/a" if one is None or one != one else f"{one:.4f}" for one in figures]
+def _losses(model: DirectionFigures, clock: DirectionFigures) -> list[str]:
+    figures = (model.log_loss, model.base_log_loss, clock.log_loss)
+    return ["n/a" if np.isnan(one) else f"{one:.4f}" for one in figures]
 
 
 def _report(known: Evidence, *, case: TrainingCase, days: np.ndarray, series: Floats, forward: Floats) -> dict[str, bytes]:

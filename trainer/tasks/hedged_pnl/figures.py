@@ -20,6 +20,7 @@ from trainer.validation.ic import Mean, overlapping_mean
 from trainer.validation.probabilities import halves
 
 Z_95 = 1.6448536269514722
+NO_MEAN = Mean()
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class TemplateFigures:
         Platt's map from the size of a forecast to P(net profit > 0), over all positions; NaN where there is none.
     """
 
-    net: Mean
-    gross: Mean
-    bound: float
-    trades: int
+    net: Mean = NO_MEAN
+    gross: Mean = NO_MEAN
+    bound: float = float("nan")
+    trades: int = 0
     came: float = float("nan")
     said_brier: float = float("nan")
     base_brier: float = float("nan")
@@ -53,6 +54,24 @@ class TemplateFigures:
     def probability(self, scores: Floats) -> Floats:
         """P(net profit > 0) of a position on the side of each score."""
         return Platt(self.slope, self.intercept).probability(np.abs(scores))
+
+
+@dataclass(frozen=True)
+class HedgedEvidence:
+    """What the task writes into the evidence: each template's figures, and the largest share of a cap of vega that was used."""
+
+    straddle: TemplateFigures | None = None
+    vertical: TemplateFigures | None = None
+    calendar: TemplateFigures | None = None
+    vega_used: float = float("nan")
+
+    def of(self, template: str) -> TemplateFigures | None:
+        """Return the figures of a template, None where it has none."""
+        found: TemplateFigures | None = getattr(self, template)
+        return found
+
+
+NO_FIGURES = HedgedEvidence()
 
 
 @dataclass(frozen=True, eq=False)

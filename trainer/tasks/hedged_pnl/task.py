@@ -28,9 +28,9 @@ from trainer.options.structures.caps import VegaCaps
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.bars import BarResult, at_least, at_most
-from trainer.runs.evidence import Evidence
+from trainer.runs.evidence import Evidence, EvidenceFields
 from trainer.tasks.base import TaskFindings, TrainingCase
-from trainer.tasks.hedged_pnl.figures import TemplateFigures, positions_of, template_figures, vega_used
+from trainer.tasks.hedged_pnl.figures import NO_FIGURES, HedgedEvidence, TemplateFigures, positions_of, template_figures, vega_used
 from trainer.tasks.rank_return.task import RankReturn
 from trainer.validation.forecasts import session_mean
 from trainer.validation.splits.oof import fit_all
@@ -77,13 +77,18 @@ class HedgedRecipe(RecipeConfig):
 
 def hedged_profit(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the hedged net profit, out of sample."""
-    found = _own(case).get(STRADDLE) or {}
-    return at_least("hedged profit", found.get("bound"), 0.0, "lower 95 % bound of the hedged net profit, vol points, walking forward")
+    found = _own(case.evidence).straddle
+    return at_least(
+        "hedged profit",
+        None if found is None else found.bound,
+        0.0,
+        "lower 95 % bound of the hedged net profit, vol points, walking forward",
+    )
 
 
 def vega(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the caps of vega, throughout."""
-    return at_most("vega", _own(case).get("vega_used"), 1.0 + 1e-9, "largest share of a cap of vega that the book used")
+    return at_most("vega", _own(case.evidence).vega_used, 1.0 + 1e-9, "largest share of a cap of vega that the book used")
 
 
 class HedgedPnl(RankReturn):
@@ -140,13 +145,13 @@ class HedgedPnl(RankReturn):
         hedged = {**{name: asdict(one) for name, one in figures.items()}, "vega_used": used}
         told = [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
         report = partial(_with_profits, of=found.report, sessions=rows.sessions, series=series)
-        fields = {**found.fields, "others": {"hedged": hedged}}
+        fields: EvidenceFields = {**found.fields, "others": {"hedged": hedged}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told), files={**found.files, **files}, report=report)
 
     def beside(self, known: Evidence) -> Lines:
         """Lines about hedged profits."""
-        found = cast("Mapping[str, Any]", known.others.get("hedged") or {})
-        return tuple((f"Hedged {name}, net", _line(found[name])) for name in TEMPLATES if name in found)
+        own = _own(known)
+        return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := own.of(name)))
 
 
 def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:
@@ -163,9 +168,8 @@ def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, byt
     return forward, export(fit_all(rows, case.learner), rows.inputs()).onnx
 
 
-def _own(case: Case) -> Mapping[str, Any]:
-    found: Any = case.evidence.others.get("hedged") or {}
-    return cast("Mapping[str, Any]", found)
+def _own(known: Evidence) -> HedgedEvidence:
+    return known.part("hedged", HedgedEvidence, NO_FIGURES)
 
 
 def _sentence(name: str, found: TemplateFigures) -> str:
@@ -174,12 +178,11 @@ def _sentence(name: str, found: TemplateFigures) -> str:
     return f"the hedged {name} earns {found.net.mean:+.2f} vol points net, bound {found.bound:+.2f}: not distinguishable from nothing"
 
 
-def _line(found: Mapping[str, Any]) -> str:
-    net, bound = found["net"]["mean"], found["bound"]
-    told = "no position" if not found["trades"] else f"{net:+.2f} vol points (bound {bound:+.2f}), {found['trades']} positions"
-    brier = (found["said_brier"], found["base_brier"])
-    is_known = all(one is not None and one == one for one in brier)
-    return told + (f"; Brier {brier[0]:.4f} against {brier[1]:.4f} of the base rate" if is_known else "")
+def _line(found: TemplateFigures) -> str:
+    profit = f"{found.net.mean:+.2f} vol points (bound {found.bound:+.2f}), {found.trades} positions"
+    is_known = not np.isnan(found.said_brier) and not np.isnan(found.base_brier)
+    brier = f"; Brier {found.said_brier:.4f} against {found.base_brier:.4f} of the base rate" if is_known else ""
+    return (profit if found.trades else "no position") + brier
 
 
 def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:

@@ -15,7 +15,7 @@ from trainer.leaks import battery
 from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
-from trainer.runs.evidence import Evidence, ImportanceFigures, LeakFindings, WalkForward
+from trainer.runs.evidence import Evidence, EvidenceFields, ImportanceFigures, LeakFindings, WalkForward
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of
 from trainer.tasks.rank_return.evidence import embargoes_of, ic_of, importance_of, warnings
@@ -61,7 +61,7 @@ class RankReturn(Task):
         book = book_returns(forward, following, k)
         trials = case.recorded(Series(proof.rows.sessions[book.rows], book.net))
         leaks = _leaks(case)
-        fields: dict[str, Any] = {
+        fields: EvidenceFields = {
             "ic": ic_of(worth, embargoes_of(case.recipe, config, proof)),
             "walk_forward": WalkForward(worth.ic_walk_forward, config.cpcv.groups - 1),
             "deciles": Deciles(tuple(worth.curve.tolist()), worth.spread, worth.extreme_labels),

@@ -11,22 +11,22 @@ whose mean is the average rank correlation through time. What is beside it is hi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
 
 from signals.market.actions import Action
 from signals.market.bars import Bars, Days, Floats
+from signals.text.documents import from_json
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import trailing_volatility
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.bars import BarResult, at_least
-from trainer.runs.evidence import Evidence, OutOfFoldIc, WalkForward
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
@@ -100,10 +100,10 @@ class SeriesReturn(Task):
         tried = case.recorded(_gains(forward, label, k, rows.sessions))
         ic, ahead = overlapping_mean(series, k), overlapping_mean(walked, k)
         found = TimingFigures(overlapping_mean(session_mean(right), k), overlapping_mean(session_mean(np.sign(forward) * label) / k, k))
-        fields: dict[str, Any] = {
+        fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=k - 1, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
-            **without_ratios(tried),
+            "trials": without_ratios(tried),
             "others": {"timing": asdict(found)},
             "calibration": calibration_of(case, EVENT),
         }
@@ -119,13 +119,13 @@ class SeriesReturn(Task):
         """(what, figure) lines of the report."""
         from trainer.reports.training import provenance
 
-        others: Mapping[str, Any] = known.others
-        ic, hits, gain = known.forward_ic, others["timing"]["hit_rate"], others["timing"]["gain"]
+        ic, found = known.forward_ic, from_json(TimingFigures, known.others["timing"])
+        hits, gain = found.hit_rate, found.gain
         return [
             ("Rank correlation through time, out of fold", f"{known.ic.mean:+.4f} (t {known.ic.t_newey_west:+.2f})"),
             ("Walking forward", f"{ic.mean:+.4f} (t {ic.t:+.2f}, {ic.sessions} sessions)"),
-            ("Signs that were right", f"{hits['mean']:.1%} ± {hits['standard_error']:.1%}"),
-            ("Return a session of holding the sign, before costs", f"{1e4 * gain['mean']:+.1f} bps (t {gain['t']:+.2f})"),
+            ("Signs that were right", f"{hits.mean:.1%} ± {hits.standard_error:.1%}"),
+            ("Return a session of holding the sign, before costs", f"{1e4 * gain.mean:+.1f} bps (t {gain.t:+.2f})"),
             ("Trials that count", str(known.trials.n_trials)),
             *provenance(known),
         ]

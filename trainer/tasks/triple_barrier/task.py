@@ -5,10 +5,10 @@ so that its score is P(profit) - P(stop). Shares of three classes are mostly vol
 the log loss is that of profit against stop, next to the base rate's.
 """
 
-from collections.abc import Mapping
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,7 @@ from pydantic import Field
 from signals.market.actions import Action
 from signals.market.bars import Bars
 from signals.models.heads import ClassesHead, Head
+from signals.text.documents import from_json
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
@@ -23,10 +24,10 @@ from trainer.learners.base import FitDevice, Learner
 from trainer.learners.numbered import Numbered
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
-from trainer.runs.evidence import Evidence
+from trainer.runs.evidence import Evidence, EvidenceFields
 from trainer.tasks.base import TaskFindings, TrainingCase
 from trainer.tasks.rank_return.task import RankReturn
-from trainer.validation.probabilities import class_figures
+from trainer.validation.probabilities import ClassFigures, class_figures
 
 CLASSES = ClassesHead(("stop", "time", "profit"))
 
@@ -84,23 +85,20 @@ class TripleBarrier(RankReturn):
         found = super().judge(case)
         classes = class_figures(case.proof.rows, case.proof.oof.scores[0])
         told = () if classes.is_skilled else ("the score does not tell profit from stop better than their base rate does",)
-        fields = {**found.fields, "others": {"classes": asdict(classes)}}
+        fields: EvidenceFields = {**found.fields, "others": {"classes": asdict(classes)}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told))
 
     def beside(self, known: Evidence) -> Lines:
         """Lines about the classes."""
-        return class_rows(known.others)
+        return class_rows(from_json(ClassFigures, known.others["classes"])) if "classes" in known.others else ()
 
 
-def class_rows(others: Mapping[str, Any]) -> Lines:
-    """(what, figure) lines of the classes; none where the evidence has no classes."""
-    if (found := others.get("classes")) is None:
-        return ()
-    losses = [found["log_loss"], found["base_log_loss"]]
-    told = " against ".join("n/a" if one is None or one != one else f"{one:.4f}" for one in losses)
+def class_rows(found: ClassFigures) -> Lines:
+    """(what, figure) lines of the classes."""
+    losses = " against ".join("n/a" if math.isnan(one) else f"{one:.4f}" for one in (found.log_loss, found.base_log_loss))
     return (
-        ("Trades that end by profit, stop, time", ", ".join(f"{found[name]:.1%}" for name in ("profit", "stop", "time"))),
-        ("Log loss of profit against stop, and the base rate's", told),
+        ("Trades that end by profit, stop, time", f"{found.profit:.1%}, {found.stop:.1%}, {found.time:.1%}"),
+        ("Log loss of profit against stop, and the base rate's", losses),
     )
 
 

@@ -1,6 +1,8 @@
 """Figures of risk forecasts: QLIKE against simple baselines, interval coverage, rank correlation."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from trainer.validation.ic import Mean, persistent_mean, rank_ic
 
 BASELINE, TREES = "ewma", "trees"
 BINS = 20
+NO_MEAN = Mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,27 @@ class DrawdownFigures:
     pinball: Mean
     constant_pinball: Mean
     advantage: Mean
+
+
+@dataclass(frozen=True)
+class DrawdownEvidence:
+    """The part `drawdown` of the evidence: what is forecast, and its figures."""
+
+    sessions: int = 0
+    level: float = math.nan
+    coverage: Mean = NO_MEAN
+    advantage: Mean = NO_MEAN
+
+
+@dataclass(frozen=True)
+class HorizonEvidence:
+    """What a promotion reads of one horizon; a figure that is absent is no evidence."""
+
+    horizon: int = 0
+    own: str = ""
+    advantage: Mapping[str, Mean] = field(default_factory=dict)
+    coverage: Mean = NO_MEAN
+    bias: float = math.nan
 
 
 def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:

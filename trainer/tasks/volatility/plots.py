@@ -7,21 +7,22 @@ from matplotlib.ticker import NullLocator
 from numpy.lib.stride_tricks import sliding_window_view
 
 from signals.market.bars import Days, Floats
+from signals.scoring.evidence import Mean
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.forecasts import session_mean
 
 QUARTER_SESSIONS = 63
 
 
-def qlike(losses: Mapping[str, Mapping[str, float]], own: str = "HAR") -> bytes:
+def qlike(losses: Mapping[str, Mean], own: str = "HAR") -> bytes:
     """Mean loss of each forecaster with two standard errors, the best on top; `own` is the recipe's."""
-    order = sorted(losses, key=lambda name: -losses[name]["mean"])
+    order = sorted(losses, key=lambda name: -losses[name].mean)
     axes = new_axes("How far forecasts were from what came (QLIKE)", "mean QLIKE, lower is better", "", height=2.8)
     axes.barh(
         order,
-        [losses[name]["mean"] for name in order],
+        [losses[name].mean for name in order],
         height=0.6,
-        xerr=[2.0 * losses[name]["standard_error"] for name in order],
+        xerr=[2.0 * losses[name].standard_error for name in order],
         error_kw={"ecolor": INK, "elinewidth": 1.0},
         color=[ACCENT if name == own else "#9db7c9" for name in order],
     )

@@ -1,14 +1,16 @@
 """The report of forecasts of volatility: one page of figures and four plots."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from signals.market.bars import Days
+from signals.scoring.evidence import Mean
+from signals.text.documents import from_json
 from trainer.reports import page
 from trainer.reports.training import provenance
 from trainer.runs.evidence import Evidence
+from trainer.tasks.volatility.figures import DrawdownEvidence, VolatilityFigures
 from trainer.tasks.volatility.proof import DrawdownProof, VolatilityProof
 
 CAPTIONS = {
@@ -26,17 +28,26 @@ NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class VolatilityEvidence:
+    """What the task writes into the evidence."""
+
+    volatility: tuple[VolatilityFigures, ...]
+    drawdown: DrawdownEvidence
+    interval: float
+
+
 def report_files(evidence: Evidence, sessions: Days, own: VolatilityProof, drawdown: DrawdownProof) -> dict[str, bytes]:
     """Render everything: relative path -> content."""
     from trainer.tasks.volatility import plots  # matplotlib takes a second to load
 
     shown = page.Page(f"Training of {evidence.sleeve}", tuple(rows_of(evidence)), evidence.warnings, CAPTIONS)
-    known: Mapping[str, Any] = evidence.others
-    figures = next(row for row in known["volatility"] if row["horizon"] == evidence.horizon)
-    interval, level = known["interval"], known["drawdown"]["level"]
+    known = from_json(VolatilityEvidence, evidence.others)
+    figures = next(row for row in known.volatility if row.horizon == evidence.horizon)
+    interval, level = known.interval, known.drawdown.level
     pictures = {
-        "qlike.png": plots.qlike({_named(name): mean for name, mean in figures["qlike"].items()}, _named(own.own)),
-        "calibration.png": plots.calibration(figures["calibration"], evidence.horizon),
+        "qlike.png": plots.qlike({_named(name): mean for name, mean in figures.qlike.items()}, _named(own.own)),
+        "calibration.png": plots.calibration(figures.calibration, evidence.horizon),
         "coverage.png": plots.coverage(sessions, _inside(own), interval, _below(drawdown), level),
         "through_time.png": plots.through_time(sessions, own.forecasts[own.own], own.realised, evidence.horizon, _named(own.own)),
     }
@@ -49,37 +60,34 @@ def report_files(evidence: Evidence, sessions: Days, own: VolatilityProof, drawd
 
 def rows_of(evidence: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
-    known: Mapping[str, Any] = evidence.others
-    falls = known["drawdown"]
+    known = from_json(VolatilityEvidence, evidence.others)
+    falls = known.drawdown
     return [
-        *(line for figures in known["volatility"] for line in _volatility(figures, known["interval"])),
+        *(line for figures in known.volatility for line in _volatility(figures, known.interval)),
         (
-            f"Drawdown within {falls['sessions']} sessions: below its {falls['level']:.0%} quantile",
-            f"{falls['coverage']['mean']:.1%} ± {falls['coverage']['standard_error']:.1%} of outcomes",
+            f"Drawdown within {falls.sessions} sessions: below its {falls.level:.0%} quantile",
+            f"{falls.coverage.mean:.1%} ± {falls.coverage.standard_error:.1%} of outcomes",
         ),
-        ("Drawdown quantile against a constant", _gain(falls["advantage"], "pinball loss")),
+        ("Drawdown quantile against a constant", _gain(falls.advantage, "pinball loss")),
         ("Rank correlation of forecast and outcome", f"{evidence.ic.mean:+.3f} (t {evidence.ic.t_newey_west:.1f})"),
         ("Trials that count", str(evidence.trials.n_trials)),
         *provenance(evidence),
     ]
 
 
-def _volatility(figures: Mapping[str, Any], interval: float) -> list[tuple[str, str]]:
-    k, own = figures["horizon"], _named(figures["own"])
-    paths = figures["qlike_by_path"]
+def _volatility(figures: VolatilityFigures, interval: float) -> list[tuple[str, str]]:
+    k, own = figures.horizon, _named(figures.own)
+    paths = figures.qlike_by_path
     return [
-        (
-            f"QLIKE over {k} sessions, walking forward",
-            ", ".join(f"{_named(name)} {mean['mean']:.4f}" for name, mean in figures["qlike"].items()),
-        ),
-        *((f"{own} against {_named(name)}, {k} sessions", _gain(gain, "QLIKE")) for name, gain in figures["advantage"].items()),
-        (f"Trees against {own}, {k} sessions", _gain(figures["trees_advantage"], "QLIKE")),
+        (f"QLIKE over {k} sessions, walking forward", ", ".join(f"{_named(name)} {mean.mean:.4f}" for name, mean in figures.qlike.items())),
+        *((f"{own} against {_named(name)}, {k} sessions", _gain(gain, "QLIKE")) for name, gain in figures.advantage.items()),
+        (f"Trees against {own}, {k} sessions", _gain(figures.trees_advantage, "QLIKE")),
         (f"QLIKE of {own} by path, {k} sessions", f"{min(paths):.4f} to {max(paths):.4f}"),
-        (f"Realised over forecast variance, {k} sessions", f"{figures['bias']:.3f}"),
+        (f"Realised over forecast variance, {k} sessions", f"{figures.bias:.3f}"),
         (
             f"Inside the {interval:.0%} band, {k} sessions",
-            f"{figures['coverage']['mean']:.1%} ± {figures['coverage']['standard_error']:.1%}; "
-            f"{figures['below']['mean']:.1%} below, {figures['above']['mean']:.1%} above",
+            f"{figures.coverage.mean:.1%} ± {figures.coverage.standard_error:.1%}; "
+            f"{figures.below.mean:.1%} below, {figures.above.mean:.1%} above",
         ),
     ]
 
@@ -88,9 +96,9 @@ def _named(forecaster: str) -> str:
     return NAMES.get(forecaster, forecaster)
 
 
-def _gain(mean: Mapping[str, float], what: str) -> str:
-    better = "better" if mean["mean"] > 0 else "worse"
-    return f"{abs(mean['mean']):.4f} {better} in {what} (t {mean['t']:+.1f})"
+def _gain(mean: Mean, what: str) -> str:
+    better = "better" if mean.mean > 0 else "worse"
+    return f"{abs(mean.mean):.4f} {better} in {what} (t {mean.t:+.1f})"
 
 
 def _inside(proof: VolatilityProof) -> np.ndarray:

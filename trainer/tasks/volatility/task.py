@@ -25,7 +25,7 @@ from trainer.learners.joined_graphs import with_output
 from trainer.learners.lgbm import LightGbm
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
-from trainer.runs.evidence import Evidence, OutOfFoldIc
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
@@ -93,9 +93,9 @@ class Volatility(Task):
         figures = tuple(volatility_figures(proof) for proof in proofs.values())
         drawdown = drawdown_figures(falls, label.drawdown_sessions, label.drawdown_level)
         ic = next(one.ic for one in figures if one.horizon == label.k)
-        fields = {
+        fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
-            **without_ratios(tried),
+            "trials": without_ratios(tried),
             "others": {
                 "volatility": [asdict(one) for one in figures],
                 "drawdown": {"sessions": label.drawdown_sessions, "level": label.drawdown_level, **asdict(drawdown)},
