@@ -20,7 +20,7 @@ from signals.models.heads import ClassesHead
 from signals.scoring.evidence import Mean
 from signals.serving.outlook import LIMITS, MEANS
 from signals.sleeves.bars import clock_alone
-from signals.text.documents import from_json
+from signals.text.documents import from_json, to_json
 from trainer.labels.barrier_search import BarrierChoice, search_barriers
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
@@ -129,7 +129,7 @@ class BarrierClasses(Task):
             trials=own.search,
         )
         changed = config.model_copy(update={"label": own.model_copy(update=asdict(found))})
-        return changed, {"barriers": asdict(found), "trials": [asdict(one) for one in tried]}
+        return changed, {"barriers": to_json(found), "trials": [to_json(one) for one in tried]}
 
     def shares(self, bars: Bars, config: RecipeConfig) -> Mapping[str, float]:
         """Return the shares of short, neutral and long."""
@@ -166,11 +166,11 @@ class BarrierClasses(Task):
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
             "others": {
-                "barriers": asdict(_barriers(case.config, bars.symbols[0])),
-                "validation": {"ic": asdict(validation)},
+                "barriers": to_json(_barriers(case.config, bars.symbols[0])),
+                "validation": {"ic": to_json(validation)},
                 "settled": case.material.settled,
-                "direction": {name: asdict(row) for name, row in table.items()},
-                "classes": asdict(classes),
+                "direction": {name: to_json(row) for name, row in table.items()},
+                "classes": to_json(classes),
             },
         }
         told = []

@@ -8,7 +8,7 @@ underliers. A vertical and a calendar have a model of their own each, on the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from signals.errors import DataNotUsable, TooLittleHistory
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
+from signals.text.documents import to_json
 from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.learners.export import export
@@ -142,7 +143,7 @@ class HedgedPnl(RankReturn):
             figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
         taken = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k).gross
         used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
-        hedged = {**{name: asdict(one) for name, one in figures.items()}, "vega_used": used}
+        hedged = {**{name: to_json(one) for name, one in figures.items()}, "vega_used": used}
         told = [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
         report = partial(_with_profits, of=found.report, sessions=rows.sessions, series=series)
         fields: EvidenceFields = {**found.fields, "others": {"hedged": hedged}}

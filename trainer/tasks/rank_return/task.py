@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats

@@ -11,7 +11,7 @@ whose mean is the average rank correlation through time. What is beside it is hi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 
 from signals.market.actions import Action
 from signals.market.bars import Bars, Days, Floats
-from signals.text.documents import from_json
+from signals.text.documents import from_json, to_json
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import trailing_volatility
@@ -104,7 +104,7 @@ class SeriesReturn(Task):
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=k - 1, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
-            "others": {"timing": asdict(found)},
+            "others": {"timing": to_json(found)},
             "calibration": calibration_of(case, EVENT),
         }
         told = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)

@@ -6,7 +6,7 @@ the log loss is that of profit against stop, next to the base rate's.
 """
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -16,7 +16,7 @@ from pydantic import Field
 from signals.market.actions import Action
 from signals.market.bars import Bars
 from signals.models.heads import ClassesHead, Head
-from signals.text.documents import from_json
+from signals.text.documents import from_json, to_json
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
@@ -85,7 +85,7 @@ class TripleBarrier(RankReturn):
         found = super().judge(case)
         classes = class_figures(case.proof.rows, case.proof.oof.scores[0])
         told = () if classes.is_skilled else ("the score does not tell profit from stop better than their base rate does",)
-        fields: EvidenceFields = {**found.fields, "others": {"classes": asdict(classes)}}
+        fields: EvidenceFields = {**found.fields, "others": {"classes": to_json(classes)}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told))
 
     def beside(self, known: Evidence) -> Lines:

@@ -4,7 +4,6 @@ The model that ranks forecasts the volatility over k sessions; the other horizon
 published with it, each an exact export and a head of its own of the bundle.
 """
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,6 +16,7 @@ from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import FEATURES, SCORE, GraphMember
+from signals.text.documents import to_json
 from trainer.labels.panel import Labels
 from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner
@@ -97,8 +97,8 @@ class Volatility(Task):
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
             "trials": without_ratios(tried),
             "others": {
-                "volatility": [asdict(one) for one in figures],
-                "drawdown": {"sessions": label.drawdown_sessions, "level": label.drawdown_level, **asdict(drawdown)},
+                "volatility": to_json(figures),
+                "drawdown": {"sessions": label.drawdown_sessions, "level": label.drawdown_level, **to_json(drawdown)},
                 "interval": label.interval,
             },
         }
