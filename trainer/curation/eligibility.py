@@ -30,13 +30,15 @@ Flags = NDArray[np.bool_]
 FORESEEN = 400  # days: an end that was known longer before was written after the fact
 
 
-class MembershipRow(TypedDict):
-    """A stretch of a name's membership, and the day on which it became known where the table says so."""
+class IntervalRow(TypedDict):
+    """A row of a table of intervals: a name's membership or classification, and the day on which it became known where that is said."""
 
     symbol: str
     start: date
     end: date | None
     known_at: NotRequired[date]
+    sector: NotRequired[str | None]
+    shares: NotRequired[float | None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Membership:
         return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
 
 
-def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[MembershipRow, int, int]]:
+def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[IntervalRow, int, int]]:
     """Give each row of a table of intervals with the sessions [first, last) of `days` on which it holds, as far as was known then."""
     for rows in _statements(table, is_told=is_told).values():
         since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
@@ -90,9 +92,9 @@ def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[Me
             yield row, first, max(first, last)
 
 
-def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[MembershipRow]]:
+def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[IntervalRow]]:
     """Rows by symbol and start in the order in which they became known; each on its own where nothing says when."""
-    found: dict[tuple[str, date] | int, list[MembershipRow]] = {}
+    found: dict[tuple[str, date] | int, list[IntervalRow]] = {}
     for place, row in enumerate(universe.to_pylist()):
         found.setdefault((row["symbol"], row["start"]) if is_told else place, []).append(row)
     for rows in found.values():

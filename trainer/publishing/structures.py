@@ -14,6 +14,7 @@ from signals.models.inference import SCORE, GraphMember, infer
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from signals.sleeves.options_vol import OPTIONS_VOL
+from signals.text.documents import from_json
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
@@ -24,9 +25,17 @@ from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs.evidence import Evidence
 from trainer.samples.beside import with_other_datasets
-from trainer.tasks.hedged_pnl.figures import NO_FIGURES, HedgedEvidence, TemplateFigures
+from trainer.validation.probabilities import Platt
 
 STRADDLE_MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class ChanceMap:
+    """Platt's map of a template's forecasts, as the evidence has it; NaN where it has none."""
+
+    slope: float = float("nan")
+    intercept: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
     symbols, rows = panel.at(asof)
     if not symbols:
         return {}
-    figures = evidence.part("hedged", HedgedEvidence, NO_FIGURES)
+    figures = evidence.part("hedged", dict[str, object], {})
     found = {}
     for template in TEMPLATES:
         path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
@@ -99,9 +108,9 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
         except OSError as error:
             raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
         points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
-        own = figures.of(template) or TemplateFigures()
+        own = from_json(ChanceMap, figures.get(template, {}))
         is_known = not np.isnan(own.slope) and not np.isnan(own.intercept)
-        chance = own.probability(points) if is_known else np.full(len(points), np.nan)
+        chance = Platt(own.slope, own.intercept).probability(np.abs(points)) if is_known else np.full(len(points), np.nan)
         for symbol, value, said in zip(symbols, points.tolist(), chance.tolist(), strict=True):
             found[symbol, template] = Forecast(value, said)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signals.market.dataset import read_table
 from signals.market.manifest import FileRole, Manifest
-from trainer.curation.eligibility import MembershipRow
+from trainer.curation.eligibility import IntervalRow
 from trainer.curation.vendors.cells import listed
 
 
@@ -31,9 +31,9 @@ def member_changes(folder: Path, manifest: Manifest, first: date, last: date) ->
     return changes_of(rows, first, manifest.calendar.next(last))
 
 
-def changes_of(rows: Iterable[MembershipRow], first: date, last: date) -> tuple[MemberChange, ...]:
+def changes_of(rows: Iterable[IntervalRow], first: date, last: date) -> tuple[MemberChange, ...]:
     """Return the days in (first, last] on which membership rows (symbol, start, end) begin or end."""
-    latest: dict[tuple[str, date], MembershipRow] = {}
+    latest: dict[tuple[str, date], IntervalRow] = {}
     for row in sorted(rows, key=lambda row: row.get("known_at") or date.min):
         latest[row["symbol"], row["start"]] = row
     starts: dict[date, set[str]] = {}

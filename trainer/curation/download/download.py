@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
@@ -41,6 +41,7 @@ from trainer.curation.download.record import (
     RECORD,
     SPOOL,
     UNIVERSE,
+    ActionAnswer,
     DownloadRecord,
     DownloadTerms,
     Spool,
@@ -373,13 +374,6 @@ def _kinds(frame: pd.DataFrame, round_: _Round) -> pd.Series:
             inside = (rows["date"].dt.date >= first) & (rows["date"].dt.date < until)
             kinds[rows.index[inside]] = str(kind)
     return kinds
-
-
-class ActionAnswer(TypedDict):
-    """Rows of a vendor's corporate actions, and the names of those that cannot be represented."""
-
-    rows: list[list[str]]
-    unsupported: list[str]
 
 
 def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

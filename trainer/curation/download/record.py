@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 from pydantic import Field
@@ -91,6 +91,13 @@ def read_record(folder: Path) -> DownloadRecord | None:
 def bar_files(folder: Path, after: date | None = None) -> list[Path]:
     """Return the files of the rounds that ended after `after`, oldest first."""
     return [path for path in sorted((folder / BARS).glob("*.parquet")) if after is None or date.fromisoformat(path.name[:10]) > after]
+
+
+class ActionAnswer(TypedDict):
+    """Rows of a vendor's corporate actions, and the names of those that cannot be represented."""
+
+    rows: list[list[str]]
+    unsupported: list[str]
 
 
 @dataclass(frozen=True)

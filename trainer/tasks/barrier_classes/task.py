@@ -59,7 +59,7 @@ def direction_bar(case: Any, bars: Any) -> BarResult:
 
 
 @dataclass(frozen=True)
-class DirectionFigures:
+class ScoredDirection:
     """Of scores of decisions: IC, edge of a trade in their direction, log loss of long against short and of its base rate."""
 
     ic: Mean
@@ -91,7 +91,7 @@ class DirectionEvidence:
 
     barriers: BarriersUsed
     validation: ValidationIc
-    direction: Mapping[str, DirectionFigures]
+    direction: Mapping[str, ScoredDirection]
     classes: ClassFigures
 
 
@@ -248,12 +248,12 @@ def _barriers(config: RecipeConfig, symbol: str) -> BarriersUsed:
     return BarriersUsed(own.up or pair[0], own.down or pair[1], own.max_bars or own.k, own.overnight)
 
 
-def _direction(what: Decisions, rows: Samples, score: Floats) -> DirectionFigures:
+def _direction(what: Decisions, rows: Samples, score: Floats) -> ScoredDirection:
     """Figures of the decisions that have a score; the edge is the return of a trade in its direction."""
     known = np.isfinite(score)
     classes = class_figures(rows.where(known), score[known])
     edge = persistent_mean(what.by_session(np.sign(score) * what.ret / BPS), LAG)
-    return DirectionFigures(what.information(score), edge, classes.log_loss, classes.base_log_loss)
+    return ScoredDirection(what.information(score), edge, classes.log_loss, classes.base_log_loss)
 
 
 def _outlook(case: TrainingCase, bars: DecisionBars) -> dict[str, Floats]:
@@ -270,11 +270,11 @@ def _edges(what: Decisions, score: Floats, bars: DecisionBars) -> Series:
     return Series(days_of(bars, what)[there], edge[there])
 
 
-def _edge(row: DirectionFigures) -> str:
+def _edge(row: ScoredDirection) -> str:
     return f"{row.edge_bps.mean:+.2f} bps a trade before costs (t {row.edge_bps.t:+.2f})"
 
 
-def _losses(model: DirectionFigures, clock: DirectionFigures) -> list[str]:
+def _losses(model: ScoredDirection, clock: ScoredDirection) -> list[str]:
     figures = (model.log_loss, model.base_log_loss, clock.log_loss)
     return ["n/a" if np.isnan(one) else f"{one:.4f}" for one in figures]
 
