@@ -25,7 +25,7 @@ from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs.evidence import Evidence
 from trainer.samples.beside import with_other_datasets
-from trainer.validation.probabilities import Platt
+from trainer.validation.calibration import Platt
 
 STRADDLE_MODEL = "model.onnx"
 
