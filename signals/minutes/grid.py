@@ -73,11 +73,9 @@ def minute_bars(
     *,
     length: int = 1,
     steps: Floats | None = None,
-    max_quiet: int = MAX_QUIET_MINUTES,
-    max_missing: float = MAX_MISSING,
     is_under_way: bool = False,
 ) -> MinuteBars:
-    """Return the bars of one instrument from rows (END, columns); sessions that miss more than `max_missing` are absent.
+    """Return the bars of one instrument from rows (END, columns); sessions that miss more than `MAX_MISSING` are absent.
 
     Parameters
     ----------
@@ -99,8 +97,8 @@ def minute_bars(
     until, newest = grid.minutes.copy(), np.flatnonzero(has.any(axis=1))[-1:]
     if is_under_way:
         until[newest] = [min((np.flatnonzero(has[s])[-1] + 1) * length, until[s]) for s in newest]
-    filled = carried({name: grids[name] for name in (*PRICES, "volume")}, until, length=length, most=max_quiet)
-    usable = (filled.share(until) <= max_missing) & filled.traded.any(axis=1)
+    filled = carried({name: grids[name] for name in (*PRICES, "volume")}, until, length=length, most=MAX_QUIET_MINUTES)
+    usable = (filled.share(until) <= MAX_MISSING) & filled.traded.any(axis=1)
     if not usable.any() or (is_under_way and not usable[newest].all()):
         what = f"the newest session of {symbol} misses minutes" if usable.any() else f"no session of {symbol} has minutes enough"
         raise DataNotUsable(what, where=f"{len(usable)} sessions", fix="Ingest better minutes, or use other hours")

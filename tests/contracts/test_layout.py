@@ -1,12 +1,11 @@
 """The layout of the source keeps its figures: few modules at a package's top, few exemptions, few untyped mappings."""
 
-from __future__ import annotations
-
+import ast
 from pathlib import Path
 
 import pytest
 
-from benchmarks.house import TOPS, exemptions, top_modules, untyped_mappings
+from benchmarks.house import PACKAGES, TOPS, exemptions, top_modules, untyped_mappings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +22,37 @@ def test_the_formatter_is_exempted_from_fewer_than_twenty_lines() -> None:
 def test_documents_are_typed_in_product_code() -> None:
     """Fewer than 60 lines have a mapping to `Any`; what crosses a wall is a frozen model or a `TypedDict`."""
     assert untyped_mappings(ROOT) < 60
+
+
+def with_many_parameters(source: str, *, is_program: bool) -> list[str]:
+    """Names of the functions with more than seven parameters, but for commands of a program, whose parameters are its options."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            is_command = is_program and not node.name.startswith("_") and ast.unparse(node.returns or ast.Constant(0)) == "None"
+            if len(names) - (names[:1] in (["self"], ["cls"])) > 7 and not is_command:
+                found.append(node.name)
+    return found
+
+
+def test_functions_with_more_than_seven_parameters_take_a_frozen_value() -> None:
+    found = {}
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        is_program = "commands" in path.parts or path.name == "__main__.py"
+        if names := with_many_parameters(path.read_text(encoding="utf-8"), is_program=is_program):
+            found[path.relative_to(ROOT).as_posix()] = names
+    assert found == {}
+
+
+def test_a_function_with_eight_parameters_is_found_and_a_command_is_not() -> None:
+    eight = "def {}(a, b, c, d, *, e, f, g, h) -> {}: ...\n"
+    assert with_many_parameters(eight.format("many", "int"), is_program=True) == ["many"]
+    assert with_many_parameters(eight.format("_many", "None"), is_program=True) == ["_many"]
+    assert with_many_parameters(eight.format("command", "None"), is_program=True) == []
+    assert with_many_parameters(eight.format("command", "None"), is_program=False) == ["command"]
+    assert with_many_parameters("class A:\n    def seven(self, a, b, c, d, e, f, g): ...\n", is_program=False) == []
 
 
 def test_the_counters_count(tmp_path: Path) -> None:

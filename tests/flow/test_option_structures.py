@@ -34,7 +34,7 @@ CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)
 def evenings() -> dict[str, OptionEvening]:
     day = date(2024, 3, 11)
     expiries = [np.datetime64(day) + np.timedelta64(days, "D") for days in (32, 60)]
-    chains = [quoted(root, day, spot, 0.06, expiries, Quoting(), step=2.5) for root, spot in (("AAA", 100.0), ("BBB", 151.0))]
+    chains = [quoted(root, day, spot, 0.06, expiries, Quoting(step=2.5)) for root, spot in (("AAA", 100.0), ("BBB", 151.0))]
     return {chain.root: OptionEvening.of(chain, surface_of(chain)) for chain in chains}
 
 

@@ -20,9 +20,9 @@ from trainer.publishing import keys as sign
 UNTIL = date(2030, 1, 2)
 
 
-def made(folder: Path, **options: int) -> Path:
+def made(folder: Path, **counts: int) -> Path:
     seeds = iter(range(10, 30))
-    sign.create_keys(folder, UNTIL, generate=lambda: private_key(next(seeds)), **options)
+    sign.create_keys(folder, UNTIL, sign.KeyCounts(**counts), generate=lambda: private_key(next(seeds)))
     return folder
 
 

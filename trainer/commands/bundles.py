@@ -47,15 +47,7 @@ def keys_command(
     With --one-file they are separate keys still, in keys.pem, each locked with the pass phrase, which is asked for or is in the
     file that `passphrase` of the workspace names. Whoever has both has the root too: with an offline root key nobody has.
     """
-    keyset = sign.create_keys(
-        to,
-        _until(valid_until),
-        signers=signers,
-        threshold=threshold,
-        data_signers=data_signers,
-        data_threshold=data_threshold,
-        one_file=one_file,
-    )
+    keyset = sign.create_keys(to, _until(valid_until), sign.KeyCounts(signers, threshold, data_signers, data_threshold), one_file=one_file)
     advice = f"Keep a copy of {to / ONE_FILE}." if one_file else f"Move {to / sign.ROOT_KEY} offline."
     _tell(keyset, to, as_json, f"{advice} `trainer pair` gives {sign.ROOT_PUBLIC} to devices.")
 

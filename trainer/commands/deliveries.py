@@ -11,7 +11,6 @@ import typer
 from signals.errors import BadBars, NotASession
 from signals.files import write_atomic
 from signals.market.dataset import read_manifest
-from signals.market.manifest import PriceBasis
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.progress import progress
@@ -119,7 +118,10 @@ def backfill(
         text = f"missing: {summary(found)}" if found else "nothing is missing"
         emit({"missing": rows}, as_json=as_json, text=text)
         raise typer.Exit(RED_EXIT if found else 0)
-    source = _source(vendor, bars, mapping, basis or manifest.basis, credentials, url, feed, clock)
+    _require_one(vendor, bars)
+    source: BarVendor = (
+        alpaca(credentials, url, feed, clock) if bars is None else FileVendor(bars, read_mapping(mapping), basis or manifest.basis)
+    )
     with progress(f"asking {source.name}", as_json=as_json) as step:
         done = fill(data, source, start, end, today=today, on_request=lambda at, of: step(done=at, of=of))
     emit(_filled(done), as_json=as_json, text=_told(done))
@@ -165,18 +167,13 @@ def fetch(
     emit(result, as_json=as_json, text="\n".join(lines))
 
 
-def _source(
-    vendor: str, bars: Path | None, mapping: Path | None, basis: PriceBasis, credentials: Path | None, url: str, feed: str, clock: WallClock
-) -> BarVendor:
-    if bars is not None and not vendor:
-        return FileVendor(bars, read_mapping(mapping), basis)
-    if vendor != ALPACA or bars is not None:
+def _require_one(vendor: str, bars: Path | None) -> None:
+    if vendor != (ALPACA if bars is None else ""):
         raise BadBars(
             f"no vendor {vendor!r}" if bars is None else "a file and a vendor at once",
             where="--vendor",
             fix=f"Name one of: --bars FILE, --vendor {ALPACA}",
         )
-    return alpaca(credentials, url, feed, clock)
 
 
 def alpaca(credentials: Path | None, url: str, feed: str, clock: WallClock) -> AlpacaVendor:

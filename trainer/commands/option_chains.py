@@ -59,21 +59,18 @@ def ingest(
     """
     from trainer.curation.vendors.actions import read_actions
     from trainer.curation.vendors.mapping import read_mapping
-    from trainer.options.chains.ingest import ingest_chains
+    from trainer.options.chains.ingest import ChainDelivery, ingest_chains
 
     names, last = read_mapping(mapping), today or now().astimezone(NEW_YORK).date()
-    told: tuple[Action, ...] = ()
+    known: tuple[Action, ...] = ()
     if actions is not None:
         calendar = xnys(FIRST, last.replace(year=last.year + AHEAD_YEARS, day=1))
-        told = read_actions(_content(actions), names.actions, calendar, where=str(actions), today=last)
+        known = read_actions(_content(actions), names.actions, calendar, where=str(actions), today=last)
     with progress("ingesting", as_json=as_json):
         found = ingest_chains(
-            {str(path): _content(path) for path in quotes},
+            ChainDelivery({str(path): _content(path) for path in quotes}, names.options, known, vendor),
             to,
-            mapping=names.options,
-            actions=told,
             today=last,
-            vendor=vendor,
             add=add,
             note=lambda remark: typer.echo(f"NOTE {clean(str(remark))}", err=True),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,14 +113,16 @@ def train(
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
         ready or (read_config(config, recipe) if config else recipe.config),
-        label=label,
-        k=horizon or k,
-        groups=folds,
-        embargo_sessions=embargo,
-        learner=learner,
-        seeds=seeds,
-        minutes={"timeframe": timeframe, "strategy": strategy, "hours": hours},
-        search=barriers,
+        Overrides(
+            label=label,
+            k=horizon or k,
+            groups=folds,
+            embargo_sessions=embargo,
+            learner=learner,
+            seeds=seeds,
+            minutes={"timeframe": timeframe, "strategy": strategy, "hours": hours},
+            search=barriers,
+        ),
     )
     run = run or new_folder(context, "--run", sleeve, chosen.learner, chosen.fingerprint()[:8])
     request = TrainingRequest(
@@ -172,35 +175,35 @@ def say_where(learners: tuple[str, ...], config: RecipeConfig, wish: FitDevice, 
             typer.echo(f"{name} fits on {device}{': it finds no CUDA device here' if without else ''}", err=True)
 
 
-def overridden(
-    config: RecipeConfig,
-    *,
-    label: str | None,
-    k: int | None,
-    groups: int | None,
-    embargo_sessions: int | None,
-    learner: str | None = None,
-    seeds: int | None = None,
-    minutes: Mapping[str, object] = {},
-    search: int | None = None,
-) -> RecipeConfig:
+@dataclass(frozen=True)
+class Overrides:
+    """The values of a recipe that a command line names; None and nothing where it does not."""
+
+    label: str | None = None
+    k: int | None = None
+    groups: int | None = None
+    embargo_sessions: int | None = None
+    learner: str | None = None
+    seeds: int | None = None
+    minutes: Mapping[str, object] = field(default_factory=dict)
+    search: int | None = None
+
+
+def overridden(config: RecipeConfig, given: Overrides) -> RecipeConfig:
     """Return `config` with what the command line names; values are checked as a file's would be."""
     from trainer.tasks.recipes import config_of
 
     document = config.model_dump(mode="json")
-    if label is not None and label != config.label.kind:
+    if given.label is not None and given.label != config.label.kind:
         document["label"] = {}  # what was chosen of another label means nothing to this one
-    if learner is not None:
-        document["learner"] = learner
-    if seeds is not None:
-        document["seeds"] = seeds
+    document |= {name: value for name, value in (("learner", given.learner), ("seeds", given.seeds)) if value is not None}
     for section, key, value in (
-        *(("minutes", key, value) for key, value in minutes.items()),
-        ("label", "search", search),
-        ("label", "kind", label),
-        ("label", "k", k),
-        ("cpcv", "groups", groups),
-        ("cpcv", "embargo_sessions", embargo_sessions),
+        *(("minutes", key, value) for key, value in given.minutes.items()),
+        ("label", "search", given.search),
+        ("label", "kind", given.label),
+        ("label", "k", given.k),
+        ("cpcv", "groups", given.groups),
+        ("cpcv", "embargo_sessions", given.embargo_sessions),
     ):
         if value is not None:
             if document[section] is None:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -37,6 +37,8 @@ class Quoting:
         Of interest, a year; no dividends.
     days : tuple of int
         Calendar days to the expiries.
+    step : float, USD
+        Its multiples are listed; 0 spreads the strikes evenly.
     """
 
     half_points: float = 0.004
@@ -45,6 +47,7 @@ class Quoting:
     rate: float = 0.02
     days: tuple[int, ...] = (14, 30, 60, 91)
     has_ticks: bool = True
+    step: float = 0.0
 
 
 PLAIN = Quoting()
@@ -60,18 +63,11 @@ class Skew:
 
 
 def quoted(
-    root: str,
-    day: date,
-    spot: float,
-    variance: float,
-    expirations: Sequence[np.datetime64],
-    quoting: Quoting,
-    skew: Skew = Skew(),
-    step: float = 0.0,
+    root: str, day: date, spot: float, variance: float, expirations: Sequence[np.datetime64], quoting: Quoting, skew: Skew = Skew()
 ) -> OptionChain:
     """Quote a surface whose variance a year at the money is `variance` at every expiry.
 
-    With a `step` its multiples are listed, so that what is listed one day still is the next; without one the strikes are spread
+    With a step its multiples are listed, so that what is listed one day still is the next; without one the strikes are spread
     evenly, and rounded.
     """
     rows: list[tuple[Any, ...]] = []
@@ -79,7 +75,7 @@ def quoted(
         years = float((expiration - np.datetime64(day, "D")) / np.timedelta64(1, "D")) / DAYS_A_YEAR
         curve = slice_of(skew.rho, skew.eta, skew.gamma, variance * years)
         forward, discount = spot * np.exp(quoting.rate * years), np.exp(-quoting.rate * years)
-        strike = _listed(forward, quoting.deviations * float(np.sqrt(variance * years)), step, quoting.strikes)
+        strike = _listed(forward, quoting.deviations * float(np.sqrt(variance * years)), quoting.step, quoting.strikes)
         deviation = np.sqrt(curve.w(np.log(strike / forward)))
         for is_call in (False, True):
             vega = greeks(spot, forward, strike, deviation / np.sqrt(years), years, discount, is_call).vega
@@ -149,11 +145,11 @@ def option_market(seed: int, names: int, days: Days, *, premium: float, quoting:
     listed = _fridays(days)
     chains = []
     for column, root in enumerate(symbols):
-        step = 2.0 * _step(float(close[0, column]))
+        own = replace(quoting, step=2.0 * _step(float(close[0, column])))
         for row, day in enumerate(days.astype(object).tolist()):
             coming = [one for one in listed if (one - days[row]).astype(int) >= LEAST_DAYS_LISTED]
             variance = float((volatility[column] * np.exp(state[row, column])) ** 2)
-            chains.append(quoted(root, day, float(close[row, column]), variance, coming[:3], quoting, step=step))
+            chains.append(quoted(root, day, float(close[row, column]), variance, coming[:3], own))
     opened = np.round(np.vstack([close[:1], close[:-1]]) * np.exp(0.3 * returns), 2)
     wide = np.abs(rng.standard_normal((2, sessions, names))) * 0.003
     frame = {

@@ -12,6 +12,7 @@ Invariants
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -33,18 +34,36 @@ SIGNING, DATA = "signing", "data"  # the roles, as the files of their keys are n
 Generate = Callable[[], Ed25519PrivateKey]
 
 
+@dataclass(frozen=True)
+class KeyCounts:
+    """How many keys to make, and how many of them must sign: bundles and scores, and published datasets.
+
+    Attributes
+    ----------
+    signers, threshold : int
+        Signing keys to make, and how many of them must sign a bundle.
+    data_signers, data_threshold : int
+        Data keys to make, and how many of them must sign a published dataset.
+    """
+
+    signers: int = 1
+    threshold: int = 1
+    data_signers: int = 1
+    data_threshold: int = 1
+
+
+ONE_EACH = KeyCounts()
+
+
 def create_keys(
     folder: Path,
     valid_until: date,
+    counts: KeyCounts = ONE_EACH,
     *,
-    signers: int = 1,
-    threshold: int = 1,
-    data_signers: int = 1,
-    data_threshold: int = 1,
     one_file: bool = False,
     generate: Generate = Ed25519PrivateKey.generate,
 ) -> Keyset:
-    """Write a new root, `signers` signing keys, `data_signers` data keys and the first key set.
+    """Write a new root, signing keys, data keys and the first key set.
 
     Parameters
     ----------
@@ -52,10 +71,8 @@ def create_keys(
         Must hold no keys yet.
     valid_until : date
         Last session on which the keys and the key set are accepted.
-    signers, threshold : int
-        Signing keys to make, and how many of them must sign a bundle.
-    data_signers, data_threshold : int
-        Data keys to make, and how many of them must sign a published dataset.
+    counts : KeyCounts
+        How many keys to make, and how many of them must sign.
     one_file : bool
         Every private key in one file that a pass phrase locks.
     generate : callable, optional
@@ -70,15 +87,19 @@ def create_keys(
         raise FixInput(
             "this folder holds keys; they are never written over", where=str(folder), fix="Name a new folder, or use `trainer rotate-keys`"
         )
-    for least, many, option in ((threshold, signers, "--threshold"), (data_threshold, data_signers, "--data-threshold")):
+    for least, many, option in (
+        (counts.threshold, counts.signers, "--threshold"),
+        (counts.data_threshold, counts.data_signers, "--data-threshold"),
+    ):
         if not 1 <= least <= many:
             raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
     root = generate()
     key_files.write(folder, ROOT_KEY, root, locked=one_file)
-    keys = tuple(_new_key(folder, SIGNING, valid_until, generate) for _ in range(signers))
-    data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(data_signers))
+    keys = tuple(_new_key(folder, SIGNING, valid_until, generate) for _ in range(counts.signers))
+    data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(counts.data_signers))
     write_atomic(folder / ROOT_PUBLIC, public_half(root).text.encode() + b"\n")
-    keyset = Keyset(version=1, threshold=threshold, valid_until=valid_until, keys=keys, data=DataKeys(threshold=data_threshold, keys=data))
+    of_data = DataKeys(threshold=counts.data_threshold, keys=data)
+    keyset = Keyset(version=1, threshold=counts.threshold, valid_until=valid_until, keys=keys, data=of_data)
     return _write_keyset(folder, keyset, root)
 
 

@@ -18,7 +18,7 @@ from trainer.__main__ import app
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.audit import audit_chain
 from trainer.options.chains.chain import ARRAYS, OptionChain
-from trainer.options.chains.ingest import ingest_chains
+from trainer.options.chains.ingest import ChainDelivery, ingest_chains
 from trainer.options.chains.store import ChainManifest, read_chains_of, read_manifest_of_chains
 from trainer.options.chains.vendors import read_chains
 from trainer.options.generated import Quoting, quoted
@@ -54,7 +54,7 @@ def csv(table: pd.DataFrame) -> dict[str, bytes]:
 
 
 def ingest(table: pd.DataFrame, folder: Path, **how: bool) -> ChainManifest:
-    return ingest_chains(csv(table), folder, mapping=ChainColumns(), today=TODAY, **how)
+    return ingest_chains(ChainDelivery(csv(table), ChainColumns()), folder, today=TODAY, **how)
 
 
 def test_a_delivery_comes_back_as_the_chain_it_was(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def evenings(
     found = []
     for row, spot in enumerate(spots.tolist()):
         coming = [one for one in EXPIRIES if one > DAYS[row]]
-        quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks)
-        chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting, step=2.5)
+        quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks, step=2.5)
+        chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting)
         found.append(OptionEvening.of(chain, surface_of(chain)))
     return found
 

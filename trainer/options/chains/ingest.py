@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -18,17 +19,17 @@ from trainer.options.chains.store import ChainManifest, chains_of, read_chains_o
 from trainer.options.chains.vendors import read_chains
 
 
-def ingest_chains(
-    contents: Mapping[str, bytes],
-    folder: Path,
-    *,
-    mapping: ChainColumns,
-    actions: Iterable[Action] = (),
-    today: date,
-    vendor: str = "",
-    add: bool = False,
-    note: Note = unheard,
-) -> ChainManifest:
+@dataclass(frozen=True, eq=False)
+class ChainDelivery:
+    """Files of option quotes with their columns, the underlyings' corporate actions, and who delivered them."""
+
+    contents: Mapping[str, bytes]
+    mapping: ChainColumns
+    actions: tuple[Action, ...] = ()
+    vendor: str = ""
+
+
+def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = unheard) -> ChainManifest:
     """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
 
     Raises
@@ -38,10 +39,10 @@ def ingest_chains(
     BadDataset
         With `add` what is there cannot be read.
     """
-    given = read_chains(contents, mapping, today=today, note=note)
+    given = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
     if given.rows.empty:
-        raise BadBars("no row is an option quote", where=", ".join(contents), fix="Look at what was quarantined and why")
-    splits = splits_of(actions)
+        raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
+    splits = splits_of(delivery.actions)
     judged = [audit_chain(chain, splits.get(chain.root, ())) for chain in chains_of(given.rows)]
     chains = {(chain.root, chain.day): chain for chain, _ in judged}
     audits = {(audit.root, audit.day): audit for _, audit in judged}
@@ -56,4 +57,6 @@ def ingest_chains(
     for earlier, later in itertools.pairwise(order):
         if earlier[0] == later[0] and is_repeated(chains[later], chains[earlier]) and audits[later].status is not SessionStatus.RED:
             audits[later] = repeated(audits[later], earlier[1])
-    return write_chains(folder, [chains[key] for key in order], [audits[key] for key in order], vendor=vendor, quarantine=given.quarantine)
+    return write_chains(
+        folder, [chains[key] for key in order], [audits[key] for key in order], vendor=delivery.vendor, quarantine=given.quarantine
+    )

@@ -4,6 +4,7 @@ A structure is bought where the forecast is above its half spreads, sold where i
 bid of what is sold. Units are as many as the caps of |vega| allow in its underlier and in all together, whole contracts, never more.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +29,17 @@ class Forecast:
     probability: float
 
 
+@dataclass(frozen=True, eq=False)
+class WantedPosition:
+    """A position whose forecast exceeds its spreads at both ends."""
+
+    root: str
+    template: str
+    legs: tuple[OptionLeg, ...]
+    forecast: Forecast
+    evening: OptionEvening
+
+
 def candidates(
     evenings: Mapping[str, OptionEvening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
 ) -> tuple[CandidateStructure, ...]:
@@ -38,7 +50,7 @@ def candidates(
     evenings : mapping of root to OptionEvening
     forecasts : mapping of (root, template) to Forecast
     """
-    wanted = []
+    wanted: list[WantedPosition] = []
     for root, evening in evenings.items():
         if (known := positions(evening)) is None or not evening.chain.spot > 0.0:  # a payoff needs the underlier's close
             continue
@@ -47,24 +59,16 @@ def candidates(
             if template == "straddle" or forecast is None or mark is None:
                 continue
             if abs(forecast.points) > POINTS / known[1] * 2.0 * mark.half_spread:  # both ends
-                wanted.append((root, template, legs, forecast, evening))
-    per_name = {root: sum(one[0] == root for one in wanted) for root, *_ in wanted}
-    found = [_candidate(*one, caps, per_name[one[0]], len(per_name)) for one in wanted]
+                wanted.append(WantedPosition(root, template, legs, forecast, evening))
+    per_name = Counter(one.root for one in wanted)
+    found = [_candidate(one, caps, per_name[one.root], len(per_name)) for one in wanted]
     return tuple(one for one in found if one is not None)
 
 
-def _candidate(
-    root: str,
-    template: str,
-    legs: tuple[OptionLeg, ...],
-    forecast: Forecast,
-    evening: OptionEvening,
-    caps: VegaCaps,
-    in_name: int,
-    names: int,
-) -> CandidateStructure | None:
+def _candidate(wanted: WantedPosition, caps: VegaCaps, in_name: int, names: int) -> CandidateStructure | None:
+    forecast, evening = wanted.forecast, wanted.evening
     side = 1.0 if forecast.points > 0.0 else -1.0
-    signed = tuple(OptionLeg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in legs)
+    signed = tuple(OptionLeg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in wanted.legs)
     touches = [evening.touch(leg) for leg in signed]
     quoted = [(leg, touch) for leg, touch in zip(signed, touches, strict=True) if touch is not None]
     debit = sum(leg.quantity * (touch[1] if leg.quantity > 0 else touch[0]) for leg, touch in quoted)
@@ -76,8 +80,8 @@ def _candidate(
     spot, value = payoff(signed, evening, debit)
     flags = {flag for leg in signed if (smile := evening.surface.smile(leg.expiration)) is not None for flag in smile.flags}
     return CandidateStructure(
-        root=root,
-        template=template,
+        root=wanted.root,
+        template=wanted.template,
         side="buy" if side > 0 else "sell",
         legs=tuple(_leg(leg, *touch) for leg, touch in quoted),
         units=units,
