@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from trainer.__main__ import app
@@ -85,12 +86,14 @@ def main(minutes: Path) -> int:
         "\n## bars, each name alone\n\n| name | IC out of fold (t) | walking forward (t) | sessions | why it is refused |",
         "|---|---|---|---|---|",
     ]
+    luck = NormalDist().inv_cdf(1.0 - 0.05 / len(names))
     for name in names:
         run = FOLDER / f"bars-{name}"
         asked("train", "--sleeve", "bars", "--symbol", name, "--timeframe", 5, "--data", kept, "--config", FOLDER / "one.yml", "--run", run)
         one = evidence_of(run)
         ic, ahead = one["ic"], one["walk_forward"]["ic"]
-        said = "; ".join(one["warnings"]) or "nothing: a promotion would ask for more"
+        lucky = f"t {ahead['t']:.2f} is under {luck:.2f}, which the best of {len(names)} names without skill reaches with chance 5 %"
+        said = "; ".join(one["warnings"]) or (lucky if ahead["t"] < luck else "nothing here refuses it")
         figures = f"{ic['mean']:+.4f} ({ic['t_newey_west']:+.2f}) | {ahead['mean']:+.4f} ({ahead['t']:+.2f}) | {ahead['sessions']}"
         lines.append(f"| {name} | {figures} | {said} |")
         print(lines[-1], flush=True)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("trainer.__main__", reason="the trainer delivers the scores")
 
+from signals.files import sha256_of
 from signals.market.dataset import load_bars
 from tests.fakes.session_minutes import day_paths, keep, rank_of_next
 from tests.fakes.store import Published
@@ -70,6 +71,8 @@ def test_a_signal_in_minutes_is_learned_without_torch_and_enters_the_blend_of_a_
     """The device has no minutes: it takes what is delivered for the names that have them whole, and says nothing of the others."""
     store, keys, evidence, day = line
     assert evidence["walk_forward"]["ic"]["mean"] > 0.1 and evidence["walk_forward"]["ic"]["t"] > 2.0
+    minutes = sha256_of((store.root / "data" / "minutes" / "manifest.json").read_bytes())
+    assert evidence["datasets"] == {"minute_bars": minutes}, "a run names the minutes that it was made of"
     checks = {check["check"]: check["passed"] for check in evidence["leaks"]["checks"]}
     assert checks["session replaced"], "minutes of one session are handed to other names, and features of that session alone change"
     assert checks["labels shifted"], "labels are those of other names of the minutes, not of names without any"

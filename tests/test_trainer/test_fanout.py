@@ -17,6 +17,8 @@ from distributed import Client, LocalCluster
 
 from signals.errors import StoreUnreachable
 from tests.fakes.labelled import market
+from tests.test_trainer import test_directions as directions
+from tests.test_trainer import test_session_figures as session_minutes
 from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet, cluster, side_by_side
 from trainer.learners.lgbm import LightGbm, LightGbmModel
@@ -26,6 +28,7 @@ from trainer.recipes.space import SearchConfig
 from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.run import Arena, SearchPlan, search
+from trainer.tasks.barrier_classes.zoo import Comparison, compare_learners
 from trainer.validation.book import next_opens
 from trainer.validation.splits.oof import cross_validate
 
@@ -66,6 +69,25 @@ def test_a_cluster_gives_the_scores_of_this_machine(rows: Samples, address: str)
     with cluster(address):
         there = cross_validate(rows, LEARNER, workers=1, step=no_step, **SHAPE)
     np.testing.assert_array_equal(there.scores, here.scores)
+
+
+def test_minutes_of_many_names_and_the_learners_of_bars_are_on_a_cluster_what_they_are_here(address: str, tmp_path: Path) -> None:
+    """Features of every name, and a whole comparison at two horizons but for the time that it took."""
+    figures, compared = _of_minutes(tmp_path)
+    with cluster(address):
+        again, there = _of_minutes(tmp_path)
+    assert [name for name in figures if not np.array_equal(figures[name], again[name], equal_nan=True)] == []
+    for one, other in zip(compared.cells, there.cells, strict=True):
+        np.testing.assert_array_equal(one.figures.by_session, other.figures.by_session)
+    np.testing.assert_array_equal(compared.test.by_session, there.test.by_session)
+    assert compared.reasons == there.reasons and [cell.name for cell in compared.cells] == [cell.name for cell in there.cells]
+
+
+def _of_minutes(folder: Path) -> tuple[dict[str, np.ndarray], Comparison]:
+    kinds = {kind: directions.learner(kind) for kind in ("lightgbm", "logistic")}
+    horizons = (directions.market(0.5), directions.market(0.5, seed=4, horizon=10))
+    words = {"reference": directions.learner("lightgbm"), "cost_bps": 0.5, "seed": 7, "step": no_step, "opened": no_step}
+    return session_minutes.found(folder), compare_learners(horizons, kinds, **words)  # type: ignore[arg-type]
 
 
 def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def compare(
     if isinstance(chosen, BarsRecipe):
         asked = tuple(int(one) for one in horizons.split(",")) if horizons else (chosen.label.k,)
         say_where(kinds, chosen, device_named(device), shown=not as_json)
-        with progress("comparing", len(asked) * len(kinds), as_json=as_json) as step:
+        with connected(cluster), progress("comparing", len(asked) * len(kinds), as_json=as_json) as step:
             found = compared_bars(recipe, chosen, kinds, asked, span, seed, step)
         written = files(found, f"Learners of direction, {', '.join(span.symbols) or sleeve}")
         write_run(to, dict(written))
@@ -156,9 +156,9 @@ def compare(
         return
     recipe = agreed(recipe, chosen, wishes=("comparison",))
     say_where(kinds, chosen, device_named(device), shown=not as_json)
-    material = prepare(recipe, chosen, span)
-    recipe = replace(recipe, sleeve=material.sleeve)
     with connected(cluster), progress("comparing", steps(chosen, kinds), as_json=as_json) as step:
+        material = prepare(recipe, chosen, span)
+        recipe = replace(recipe, sleeve=material.sleeve)
         rows = compared(recipe, chosen, material, kinds, TrialRun(data, seed, device_named(device), workers), step)
     looks.record(data, looks.of_rows("compare", sleeve, chosen.fingerprint(), material.rows, chosen.cpcv))
     identity = {"sleeve": sleeve, "seed": seed, "snapshot_id": material.source.manifest.snapshot_id}

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from signals.files import sha256_of
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
+from trainer.samples.session_figures import FOLDER as MINUTES
 from trainer.samples.session_figures import session_figures
 
-CHAINS = "option_chains"
+CHAINS, OPTIONS = "option_chains", "options"
+
+
+def snapshots_of(sleeve: Sleeve, data: Path) -> dict[str, str]:
+    """Return which versions of other datasets the sleeve's figures are of, for the evidence: SHA-256 of their manifests by name."""
+    folders = {MINUTE_BARS: MINUTES, CHAINS: OPTIONS}
+    manifests = {name: data / folder / "manifest.json" for name, folder in folders.items() if sleeve.beside and name in sleeve.inputs}
+    return {name: sha256_of(path.read_bytes()) for name, path in manifests.items()}
 
 
 def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manifest) -> Bars:

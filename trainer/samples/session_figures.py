@@ -6,6 +6,7 @@ figures read. They depend on these sessions alone, whatever range is asked for.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from signals.minutes.bars import Flags
 from signals.minutes.hours import default_hours
 from signals.minutes.stretch import Stretch, stretch
 from signals.sleeves.intraday import BARS, CHANNELS, LATE_MINUTES, LOOKBACK_SESSIONS, PARTS, PRESENT, TIMEFRAME, WARM_UP
+from trainer.learners.fanout import side_by_side
 from trainer.samples.minutes import load_minutes
 
 FOLDER = "minutes"  # in the folder of the daily bars
@@ -44,23 +46,22 @@ def session_figures(names: tuple[str, ...], bars: Bars, data: Path) -> dict[str,
         raise TooLittleHistory("no name of the bars has minutes", where=str(folder), fix=fix)
     found = {name: np.full(bars.close.shape, np.nan) for name in names}
     first, last = (bars.sessions[place].astype(object) for place in (0, -1))
-    for column in columns.tolist():
-        minutes = load_minutes(
-            folder,
-            manifest,
-            bars.symbols[column],
-            default_hours(manifest.calendar.name),
-            max(first, manifest.first),
-            min(last, manifest.last),
-        )
-        own = stretch(minutes, TIMEFRAME, WARM_UP)
-        rows = np.searchsorted(bars.sessions, own.sessions)
-        chosen = np.isin(own.sessions, bars.sessions) & there[np.minimum(rows, len(there) - 1), column]
-        values = indicators(own, rows_of(CHANNELS), full_session=BARS, first=WARM_UP)
-        for name, figures in (_means(own, values) | _steps(own, values)).items():
-            if name in found:
-                found[name][rows[chosen], column] = figures[chosen]
+    given = (folder, manifest, max(first, manifest.first), min(last, manifest.last))
+    jobs = [(bars.symbols[column],) for column in columns.tolist()]
+    for column, (sessions, figures) in zip(columns.tolist(), side_by_side(_of_name, given, jobs, workers=1), strict=True):
+        rows = np.searchsorted(bars.sessions, sessions)
+        chosen = np.isin(sessions, bars.sessions) & there[np.minimum(rows, len(there) - 1), column]
+        for name in found.keys() & figures.keys():
+            found[name][rows[chosen], column] = figures[name][chosen]
     return {**found, PRESENT: np.where(there, 1.0, np.nan)}
+
+
+def _of_name(given: tuple[Path, Manifest, date, date], symbol: str) -> tuple[Days, dict[str, Floats]]:
+    """One name's sessions and figures: on this machine, or on one of a cluster that sees the same folder."""
+    folder, manifest, first, last = given
+    own = stretch(load_minutes(folder, manifest, symbol, default_hours(manifest.calendar.name), first, last), TIMEFRAME, WARM_UP)
+    values = indicators(own, rows_of(CHANNELS), full_session=BARS, first=WARM_UP)
+    return own.sessions, _means(own, values) | _steps(own, values)
 
 
 def _manifest(folder: Path) -> Manifest:

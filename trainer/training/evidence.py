@@ -1,6 +1,7 @@
 """Builds `evidence.json`: what is known of every trained model, with what its task found out."""
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from signals.scoring.evidence import Holdout
 from trainer.curation import mortality
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.evidence import DatasetUsed, Evidence, Folds, LeakCertificate, LearnerUsed, TrainingRows
+from trainer.samples.beside import snapshots_of
 from trainer.samples.samples import Samples
 from trainer.samples.source import accepted, accepted_warnings, unknown_warnings
 from trainer.tasks.base import TaskFindings, TrainingCase
@@ -58,8 +60,13 @@ def evidence(case: TrainingCase, found: TaskFindings) -> Evidence:
         promotion_bars=request.bars_hash or None,
         lineage=None if request.compare is None else request.compare(case.material.panel, case.fitted.exported.onnx),
         warnings=(*found.warnings, *accepted_warnings(source), *unknown_warnings(source)),
-        **found.fields,
+        **{**found.fields, **_others(found, snapshots_of(sleeve, request.data))},
     )
+
+
+def _others(found: TaskFindings, snapshots: dict[str, str]) -> dict[str, Any]:
+    """The task's own figures with the snapshots of other datasets; nothing where the sleeve reads no other."""
+    return {"others": {**found.fields.get("others", {}), "datasets": snapshots}} if snapshots else {}
 
 
 def _folds(config: RecipeConfig, proof: Proof) -> Folds:

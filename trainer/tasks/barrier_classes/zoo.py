@@ -19,6 +19,7 @@ from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 from signals.scoring.evidence import Mean
 from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
+from trainer.learners.fanout import side_by_side
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
 from trainer.tasks.barrier_classes.judgement import LAG, Decisions, DirectionFigures, Gap, Said, Shift, direction_figures, ic_gap, shifts
 from trainer.validation.ic import persistent_mean
@@ -156,14 +157,10 @@ def compare_learners(
         raise InvariantBroken("no learner or no horizon to compare")
     cells, fitted = list[Cell](), dict[str, tuple[Model, Floats]]()
     for rows in horizons:
-        for kind, learner in learners.items():
-            begin = time.process_time()
-            model = _fit(learner, rows.inputs, rows)
-            means = rows.decisions.at(rows.train).class_means()
-            found = _judged(model, rows.inputs, means, rows, rows.validation, cost_bps)
-            cells.append(Cell(kind, rows.horizon, found, (time.process_time() - begin) / 60.0))
-            fitted[cells[-1].name] = model, means
-            step(cells[-1].name)
+        for cell, model, means in side_by_side(_cell, rows, [(kind, learner, cost_bps) for kind, learner in learners.items()], workers=1):
+            cells.append(cell)
+            fitted[cell.name] = model, means
+            step(cell.name)
     _require_equal_rows(cells)
     series = _aligned(cells, {rows.horizon: rows.decisions.at(rows.validation) for rows in horizons})
     cells = [replace(cell, adjusted=test) for cell, test in zip(cells, max_t_each(series, block=BLOCK_SESSIONS), strict=True)]
@@ -191,6 +188,15 @@ def compare_learners(
         shifts=shifts(_last(rows.inputs[rows.train]), _last(rows.inputs[rows.test]), rows.names),
         reasons=tuple(_reasons(best, test, over_clock)),
     )
+
+
+def _cell(rows: HorizonRows, kind: str, learner: Learner, cost_bps: float) -> tuple[Cell, Model, Floats]:
+    """One learner at one horizon, fitted and judged on validation: on this machine, or on a cluster's."""
+    begin = time.process_time()
+    model = _fit(learner, rows.inputs, rows)
+    means = rows.decisions.at(rows.train).class_means()
+    found = _judged(model, rows.inputs, means, rows, rows.validation, cost_bps)
+    return Cell(kind, rows.horizon, found, (time.process_time() - begin) / 60.0), model, means
 
 
 def _fit(learner: Learner, inputs: Matrix, rows: HorizonRows, side: NDArray[np.int8] | None = None) -> Model:
