@@ -24,7 +24,7 @@ EXACT = Quoting(half_points=1e-6, rate=0.0, has_ticks=False)
 
 
 def chain(row: int, spot: float, variance: float = 0.09, quoting: Quoting = EXACT) -> OptionChain:
-    return quoted("X", DAYS[row].astype(object), spot, variance, EXPIRIES, quoting, step=2.5)
+    return quoted("X", DAYS[row].astype(object), spot, variance, EXPIRIES, replace(quoting, step=2.5))
 
 
 @pytest.fixture(scope="module")
