@@ -14,7 +14,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from signals.errors import FixInput
 from signals.text.wording import reason_of
@@ -35,7 +36,7 @@ class PluginTable(Mapping[str, T]):
     kind : type
         What every part is an instance of.
     built_in : mapping of str to part
-        They come first, in their order; plug-ins follow by name.
+        They come first, in their order; plug-ins follow by name. A part given as `module:name` is imported when it is asked for.
 
     Raises
     ------
@@ -44,13 +45,17 @@ class PluginTable(Mapping[str, T]):
         entry point, or takes a name that is taken.
     """
 
-    def __init__(self, group: str, kind: type[T], built_in: Mapping[str, T]) -> None:
+    def __init__(self, group: str, kind: type[T], built_in: Mapping[str, T | str]) -> None:
         self._group, self._kind, self._built_in = group, kind, dict(built_in)
         self._read = lru_cache(maxsize=1)(self._rows_on)
 
     def __getitem__(self, name: str) -> T:
         """Return the part of this name; `KeyError` where there is none."""
-        return self._rows()[name]
+        part = self._rows()[name]
+        if isinstance(part, str):
+            module, _, own = part.partition(":")
+            part = cast("T", getattr(import_module(module), own))
+        return part
 
     def __iter__(self) -> Iterator[str]:
         """Names, the built-in ones first."""
@@ -60,10 +65,10 @@ class PluginTable(Mapping[str, T]):
         """How many there are."""
         return len(self._rows())
 
-    def _rows(self) -> Mapping[str, T]:
+    def _rows(self) -> Mapping[str, T | str]:
         return self._read(tuple(sys.path))
 
-    def _rows_on(self, path: tuple[str, ...]) -> Mapping[str, T]:
+    def _rows_on(self, path: tuple[str, ...]) -> Mapping[str, T | str]:
         """Built-in rows and plug-ins on `path`, which is the key under which they are kept."""
         from importlib.metadata import entry_points  # brings modules that a device without plug-ins can do without until here
 

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 from signals.features.panel import FeatureSpec
 from signals.plugins import PluginTable
-from signals.sleeves.bars import BARS
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
-from signals.sleeves.intraday import INTRADAY_SEQ, INTRADAY_XS
 from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.sleeves.risk import RISK
 
-_BUILT_IN = (EQUITIES_XS, RISK, OPTIONS_VOL, INTRADAY_XS, INTRADAY_SEQ, BARS)
-SLEEVES = PluginTable("trademl.sleeves", Sleeve, {sleeve.name: sleeve for sleeve in _BUILT_IN})
+# What reads minutes brings the catalogue of indicators, which a device of daily sleeves does without.
+OF_MINUTES = {
+    "intraday_xs": "signals.sleeves.intraday:INTRADAY_XS",
+    "intraday_seq": "signals.sleeves.intraday:INTRADAY_SEQ",
+    "bars": "signals.sleeves.bars:BARS",
+}
+OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL)}
+SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, {**OF_DAYS, **OF_MINUTES})
 
 
 def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:

@@ -37,6 +37,12 @@ def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str
     assert "numpy" in found
 
 
+def test_a_device_of_daily_sleeves_loads_no_indicator_of_minutes() -> None:
+    program = "import appliance.jobs.score, appliance.jobs.pull\nfrom signals.sleeves import SLEEVES\nSLEEVES['equities_xs'].variants\n"
+    asked = "import sys; assert 'signals.indicators.catalogue' not in sys.modules\nassert SLEEVES['bars'].name == 'bars'\n"
+    loaded(f"{program}{asked}assert 'signals.indicators.catalogue' in sys.modules")
+
+
 def test_the_screens_of_a_device_load_neither_numbers_nor_settings_libraries() -> None:
     """Their memory is held to 80 MB: these would add 22."""
     found = loaded("import appliance.tui.__main__, appliance.tui.screens, appliance.tui.ledger_source")

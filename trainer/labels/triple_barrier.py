@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from signals.errors import InvariantBroken
 from signals.events.touching import first_touch
@@ -118,8 +117,8 @@ def triple_barrier_labels(
         if step > 1:
             waiting[now] &= ~unknown[ahead]
         seen = waiting[now] & has
-        lowest[now] = np.where(seen, np.minimum(lowest[now], lows[ahead]), lowest[now])
-        highest[now] = np.where(seen, np.maximum(highest[now], highs[ahead]), highest[now])
+        np.minimum(lowest[now], lows[ahead], out=lowest[now], where=seen)
+        np.maximum(highest[now], highs[ahead], out=highest[now], where=seen)
         touched, level, hit = first_touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
         touched &= not is_late
         done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
@@ -127,8 +126,9 @@ def triple_barrier_labels(
         if is_tie_nothing:
             tie = touched & (lows[ahead] <= lower[now]) & (highs[ahead] >= upper[now]) & ((level == lower[now]) | (level == upper[now]))
             price, hit = np.where(tie, closes[ahead], price), np.where(tie, 0, hit).astype(np.int8)
-        is_over = waiting[now] & (np.arange(shape[0] - step) + step >= limit[now])[:, None]
-        price, done = np.where(is_over & ~has, last_price[ahead], price), done | is_over
+        if until is not None:
+            is_over = waiting[now] & (np.arange(shape[0] - step) + step >= limit[now])[:, None]
+            price, done = np.where(is_over & ~has, last_price[ahead], price), done | is_over
         if step == last_step:
             done, price = waiting[now], np.where(has, price, last_price[ahead])
         value[now] = np.where(done, price / entry[now] - 1.0, value[now])
@@ -153,11 +153,16 @@ def triple_barrier_labels(
 
 def _by_rank(values: Floats) -> Floats:
     """Weights of 1/2 to 3/2 by rank within each row, NaN where there is no value; 1 for a lone one."""
-    weights = np.full(values.shape, np.nan)
-    for row, out in zip(values, weights, strict=True):
-        known = np.flatnonzero(np.isfinite(row))
-        out[known] = 0.5 + (rankdata(row[known]) - 1.0) / (len(known) - 1) if len(known) > 1 else 1.0
-    return weights
+    order = np.argsort(values, axis=1)
+    rising, place = np.take_along_axis(values, order, axis=1), np.arange(values.shape[1])
+    begins, ends = np.ones((2, *values.shape), dtype=bool)
+    begins[:, 1:] = ends[:, :-1] = rising[:, 1:] != rising[:, :-1]
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place, place.size)[:, ::-1], axis=1)[:, ::-1]
+    count = np.isfinite(values).sum(axis=1, keepdims=True)
+    weights = np.empty(values.shape)
+    np.put_along_axis(weights, order, np.where(count > 1, 0.5 + (first + last) / 2.0 / np.maximum(count - 1, 1), 1.0), axis=1)
+    return np.where(np.isfinite(values), weights, np.nan)
 
 
 def trailing_volatility(returns: Floats, window: int) -> Floats:
