@@ -1,7 +1,9 @@
 """Data quality, attribution, expected and realised results, and drift: as tables, read from job records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from appliance.ledger import Ledger, job_runs
@@ -27,6 +29,30 @@ ABSENT = "absent"
 DRIFT_COLUMNS = ("name", "psi", "limit", "used", "verdict")
 LIFE_COLUMNS = ("figure", "sessions", "live", "low", "median", "high", "verdict")
 LIFE_SESSIONS = 400
+
+
+@dataclass(frozen=True)
+class PaidSession:
+    """Of an attributed session, what its trading cost."""
+
+    session: date
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
+    traded: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class SleeveLife:
+    """Sessions of one sleeve that a report observed first."""
+
+    live: tuple[Observation, ...] = ()
+
+
+@dataclass(frozen=True)
+class LivedSessions(SleeveLife):
+    """Of a report's figures what a life is made of: hundreds are read at once, and the rest of them is many times that."""
+
+    attribution: tuple[PaidSession, ...] = ()
+    by_sleeve: Mapping[str, SleeveLife] | None = None
 
 
 def drift(ledger: Ledger, session: date) -> View:
@@ -55,7 +81,7 @@ def expectation(ledger: Ledger, session: date) -> View:
     empty = "nothing to set against a promise yet: scores are judged two sessions later, and the bundle must promise"
     if run is None:
         return View(LIFE_COLUMNS, (), empty, session)
-    recorded = [each.read(SessionFigures) for each in runs]
+    recorded = [each.read(LivedSessions) for each in runs]
     facts = {sleeve: _life(sleeve, found, recorded) for sleeve, found in lives.items()}
     figures = {sleeve: one.pop("figures") for sleeve, one in facts.items()}
     first = next(iter(facts.values()))
@@ -65,14 +91,14 @@ def expectation(ledger: Ledger, session: date) -> View:
     return View(("sleeve", *LIFE_COLUMNS), rows, empty, run.session, {**first, "sleeves": facts})
 
 
-def _life(sleeve: str, found: ModelVerdict, recorded: Sequence[SessionFigures]) -> dict[str, Any]:
+def _life(sleeve: str, found: ModelVerdict, recorded: Sequence[LivedSessions]) -> dict[str, Any]:
     mine = [each.by_sleeve[sleeve].live if each.by_sleeve and sleeve in each.by_sleeve else each.live for each in recorded]
     rows = {row.session: row for live in mine for row in live if row.lineage == found.lineage}
     life = [rows[day] for day in sorted(rows) if found.since <= day <= found.until]
     return {**to_json(found), "life": to_json(life), "lived": _lived(life, recorded)}
 
 
-def _lived(life: Sequence[Observation], recorded: Sequence[SessionFigures]) -> dict[str, list[float]]:
+def _lived(life: Sequence[Observation], recorded: Sequence[LivedSessions]) -> dict[str, list[float]]:
     costs = {row.session: row for each in recorded for row in each.attribution}
     paid = [
         bps
