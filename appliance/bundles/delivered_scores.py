@@ -13,7 +13,7 @@ from appliance.storage.published_store import PublishedStore
 from signals.bundle import Keyset
 from signals.errors import BundleRefused, ScoresRefused, StoreUnreachable
 from signals.files import sha256_of
-from signals.scoring.evening_scores import ExpectedScores, Seen, open_scores, require_match, require_news, scores_name
+from signals.scoring.evening_scores import ExpectedScores, NewestDocument, open_scores, require_match, require_news, scores_name
 from signals.scoring.scores import Scores
 
 ACCEPTED = "accepted_scores"
@@ -80,10 +80,10 @@ def record_accepted(ledger: Ledger, delivery: Delivery) -> None:
     ledger.write_meta(f"{ACCEPTED} {delivery.name}", json.dumps(row, sort_keys=True))
 
 
-def accepted(ledger: Ledger, name: str) -> Seen | None:
+def accepted(ledger: Ledger, name: str) -> NewestDocument | None:
     """Return the newest document accepted under a name, or None."""
     text = ledger.read_meta(f"{ACCEPTED} {name}")
     if text is None:
         return None
     row = json.loads(text)
-    return Seen(date.fromisoformat(row["asof"]), row["revision"], row["sha256"])
+    return NewestDocument(date.fromisoformat(row["asof"]), row["revision"], row["sha256"])

@@ -85,10 +85,10 @@ def operations(source: AnswerSource) -> tuple[Operation, ...]:
         return Operation(name, "GET", f"/v1/{name}", says, VIEW, run, parameters)
 
     return (
-        Operation("health", "GET", "/v1/health", "Whether all is well, in a word and the reasons.", HEALTH, lambda _: _health(source)),
+        Operation("health", "GET", "/v1/health", "Status in one word, with its reasons.", HEALTH, lambda _: _health(source)),
         Operation("overview", "GET", "/v1/overview", "Everything that one look must answer.", OVERVIEW, lambda _: _overview(source)),
         view("positions", "What is held, as last agreed with the broker, and its target.", _positions, SESSION),
-        view("blotter", "The orders of a session and what became of them.", lambda x, at, _: blotter.blotter(x, at.session), SESSION),
+        view("blotter", "The orders of a session and their outcomes.", lambda x, at, _: blotter.blotter(x, at.session), SESSION),
         view("signals", "The scores behind a session, best first.", lambda x, at, _: signal_table.signals(x, at.session), SESSION),
         view("tripwires", "Every check of a session with its limit.", lambda x, at, _: tripwire_checks.checks(x, at.session), SESSION),
         view("performance", "The value of each session, costs, and the expected range.", _performance, SESSION, SESSIONS),

@@ -1,4 +1,4 @@
-"""The first steps of `appliance setup`: the keys, the account behind them, whether it is ours alone, and the other secrets."""
+"""The first steps of `appliance setup`: the keys, their account and whether anything else trades it, and the other secrets."""
 
 from dataclasses import dataclass
 from pathlib import Path

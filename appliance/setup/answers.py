@@ -1,4 +1,4 @@
-"""The answers to the questions of `appliance setup`: given by a flag, kept from before, or asked for now.
+"""The answers to the questions of `appliance setup`: from a flag, from an earlier run, or by a prompt.
 
 Every answer is kept in the state folder as soon as it is given, so that the wizard goes on where it stopped. No secret is
 among them.

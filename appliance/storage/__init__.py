@@ -1,1 +1,1 @@
-"""Where published data and bundles are read from: a folder or an object store."""
+"""Sources of published data and bundles: a folder or an object store."""

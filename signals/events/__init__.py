@@ -1,1 +1,1 @@
-"""Events: what a detector finds at a bar of a symbol, what came of it, and the picture of the bars before it."""
+"""Events: what a detector finds at a bar of a symbol, its outcome, and the picture of the bars before it."""

@@ -1,4 +1,4 @@
-"""Analogs: the rows of a bank of past events whose embeddings are nearest to one, exactly, and what came of them.
+"""Analogs: the rows of a bank of past events whose embeddings are nearest to a given one, found exactly, with their outcomes.
 
 The bank is float16 where it is stored and is widened to float32 once, before the first question; every row is looked at.
 """

@@ -1,4 +1,4 @@
-"""Bars of events, and the panel and table of what was found at them.
+"""Bars of symbols, and the panel and table of the events found at them.
 
 A panel holds one event at most for each bar of a symbol, so that an event is named by (symbol, bar).
 """

@@ -1,4 +1,4 @@
-"""Where the close stands against its averages and fitted lines, relative to them: 0 is on the average."""
+"""The close relative to its averages and fitted lines; 0 is on the average."""
 
 import numpy as np
 

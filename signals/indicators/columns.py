@@ -150,7 +150,7 @@ class IndicatorBars:
 
     @cached_property
     def money_flow(self) -> Floats:
-        """Volume times where the close stands in the bar's range, -1 to 1; 0 where there is no range."""
+        """Volume times the place of the close in the bar's range, -1 to 1; 0 where there is no range."""
         position = np.where(self.spread == 0.0, 0.0, (2.0 * self.close - self.low - self.high) / self.spread)
         return position * self.volume
 

@@ -98,7 +98,7 @@ def volatility_regime(market: Floats) -> Floats:
 
 
 def trend_regime(market: Floats) -> Floats:
-    """+1 where the market stands above its mean of the trailing 200 sessions, -1 below; NaN until there are 200."""
+    """+1 where the market is above its mean of the trailing 200 sessions, -1 below; NaN until there are 200."""
     level = np.cumsum(np.log1p(np.where(np.isfinite(market), market, 0.0)))
     total = np.concatenate([[0.0], np.cumsum(np.exp(level))])
     above = np.full(len(level), np.nan)

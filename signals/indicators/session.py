@@ -1,4 +1,4 @@
-"""The bar itself, the session so far, and the clock."""
+"""Shape of the bar, figures of the session up to it, and the clock."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ def body(bars: IndicatorBars, _: int) -> Floats:
 
 
 def upper_wick(bars: IndicatorBars, _: int) -> Floats:
-    """What the high stands above open and close, over the range; 0 where there is none."""
+    """The distance of the high above open and close, over the range; 0 where there is none."""
     return np.where(bars.spread == 0.0, 0.0, (bars.high - np.maximum(bars.open, bars.close)) / bars.spread)
 
 
 def lower_wick(bars: IndicatorBars, _: int) -> Floats:
-    """What the low stands below open and close, over the range; 0 where there is none."""
+    """The distance of the low below open and close, over the range; 0 where there is none."""
     return np.where(bars.spread == 0.0, 0.0, (np.minimum(bars.open, bars.close) - bars.low) / bars.spread)
 
 

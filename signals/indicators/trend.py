@@ -1,4 +1,4 @@
-"""Whether prices trend, and which way."""
+"""Trend indicators: strength and direction."""
 
 from math import log
 

@@ -1,4 +1,4 @@
-"""What volume says of prices, always against the instrument's own volume."""
+"""Volume indicators, relative to the instrument's own volume."""
 
 import numpy as np
 

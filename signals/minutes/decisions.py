@@ -1,4 +1,4 @@
-"""Bars of one timeframe in one row each: the moments at which a decision is made, and what trades on them are measured by."""
+"""Bars of one timeframe in one row each: the moments of decision, and the measures of trades on them."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The ladder of timeframes: what a moment of the session may know of a coarser or finer one.
+"""The ladder of timeframes: the bars of a coarser or finer timeframe that are known at a moment.
 
 At a decision whose bar ENDs e minutes after the open a rung shows its last bar that has closed,
 

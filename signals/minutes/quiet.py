@@ -1,4 +1,4 @@
-"""Minutes without a trade: what is carried, what is missing, and how good a session is."""
+"""Minutes without a trade: carried prices, missing minutes, and the quality of a session."""
 
 from dataclasses import dataclass
 

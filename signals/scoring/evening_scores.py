@@ -98,7 +98,7 @@ class ExpectedScores:
 
 
 @dataclass(frozen=True)
-class Seen:
+class NewestDocument:
     """The newest document accepted under a name: its session, revision, and the SHA-256 of its bytes."""
 
     asof: date
@@ -165,7 +165,7 @@ def require_match(found: EveningScores, wanted: ExpectedScores, where: str) -> N
             raise ScoresRefused(f"their {field} is {theirs[:16]}, not {ours[:16]}", where=where, fix=fix)
 
 
-def require_news(found: EveningScores, sha256: str, seen: Seen | None, where: str) -> None:
+def require_news(found: EveningScores, sha256: str, seen: NewestDocument | None, where: str) -> None:
     """Raise `ScoresRefused` for a document that is older than one accepted before, or pretends to be the same."""
     if seen is None:
         return

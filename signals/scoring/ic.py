@@ -1,4 +1,4 @@
-"""The rank information coefficient: Spearman correlation of a session's scores and returns, and what of its mean is believed."""
+"""The rank information coefficient: Spearman correlation of a session's scores and returns, and the shrinkage of its mean."""
 
 import numpy as np
 

@@ -5,7 +5,7 @@ Invariants
 1. No operation is run for a request that the gate has not let pass or that lacks the token. The files of the page and
    the API's document say nothing of a device and need none.
 2. Nothing here changes anything: an operation reads, or computes from what was posted.
-3. Of each lane one operation runs at a time, few wait, and whoever waits longer than the deadline is told so. A body is
+3. Of each lane one operation runs at a time, few wait, and a request that waits longer than the deadline is refused. A body is
    read up to its limit.
 4. A fault is answered by 500 in one sentence; its trace goes to the log.
 """
@@ -132,7 +132,7 @@ class Lane:
     def _done(self, asked: asyncio.Future[object]) -> None:
         self.waiting -= 1
         if not asked.cancelled():
-            asked.exception()  # whoever asked may have gone
+            asked.exception()  # the client may have gone
 
 
 async def _live(lanes: Mapping[str, Lane], receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Connections of a server: bounded in number and in time, whoever opens them; the socket that is listened on."""
+"""Connections of a server: limits on their number and duration, and the listening socket."""
 
 import asyncio
 import ipaddress
@@ -82,5 +82,5 @@ def listen(address: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((address, port))
-    bound.listen()  # whoever is told the address may connect at once
+    bound.listen()  # a client with the address may connect at once
     return bound

@@ -1,4 +1,4 @@
-"""Operations of a read-only HTTP API: what each asks and answers, checked here and described as OpenAPI 3.1."""
+"""Operations of a read-only HTTP API: parameters and answers, validated and described as OpenAPI 3.1."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

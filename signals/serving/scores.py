@@ -1,4 +1,4 @@
-"""What a bundle expects of posted rows or bars: the one function behind HTTP, files and the command line.
+"""Outlooks of posted rows or bars: the one function behind HTTP, files and the command line.
 
 A bundle is loaded when it is first asked, and again, verified, when its source has changed. Its models run in a limited
 child process, one request at a time, so that the server itself stays small.
@@ -161,7 +161,7 @@ def operations(source: ModelSource) -> tuple[Operation, ...]:
 
 
 def describe(model: ServedModel) -> dict[str, object]:
-    """Return the facts that whoever posts rows needs."""
+    """Return the facts that a client needs to post rows."""
     manifest = model.bundle.manifest
     calibration = manifest.heads[0].calibration
     return {

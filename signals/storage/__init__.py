@@ -1,1 +1,1 @@
-"""Where published files are: folders, object stores, Arrow tables."""
+"""Storage of published files: folders, object stores, Arrow tables."""

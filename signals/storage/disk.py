@@ -1,4 +1,4 @@
-"""How full a disk is."""
+"""Free space of a disk."""
 
 import shutil
 from pathlib import Path

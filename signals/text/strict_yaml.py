@@ -1,4 +1,4 @@
-"""A strict YAML reader for the files that people write: plain values alone, and no key twice.
+"""A strict YAML reader for the files that people write: plain values only, and no key twice.
 
 Of two equal keys YAML libraries keep the last in silence: the limit that a person reads first would not be the one in
 force. Whatever is wrong becomes `BadYaml`, a ValueError.

@@ -27,9 +27,9 @@ from trainer.learners.numbered import Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import learner_named
 from trainer.samples.samples import samples
+from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, compare_learners
 from trainer.tasks.barrier_classes.horizons import horizon_rows
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, CLASSES
-from trainer.tasks.barrier_classes.zoo import Comparison, HorizonRows, compare_learners
 from trainer.tasks.recipes import recipe_named
 
 END = date(2024, 12, 31)

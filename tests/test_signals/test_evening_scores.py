@@ -20,7 +20,7 @@ from signals.scoring.evening_scores import (
     SCORES_KIND,
     EveningScores,
     ExpectedScores,
-    Seen,
+    NewestDocument,
     open_scores,
     require_match,
     require_news,
@@ -146,12 +146,12 @@ def test_well_signed_scores_of_something_else_are_refused(changes: dict[str, Any
 def test_nothing_older_than_what_was_accepted_is_accepted_again() -> None:
     digest = sha256_of(sealed())
     second = PAYLOAD.model_copy(update={"revision": 2})
-    for seen in (None, Seen(date(2024, 3, 8), 7, "x"), Seen(TODAY, 1, digest)):
+    for seen in (None, NewestDocument(date(2024, 3, 8), 7, "x"), NewestDocument(TODAY, 1, digest)):
         require_news(PAYLOAD, digest, seen, "here")
-    require_news(second, "y", Seen(TODAY, 1, digest), "here")
+    require_news(second, "y", NewestDocument(TODAY, 1, digest), "here")
     with pytest.raises(ScoresRefused, match="scores of 2024-03-11 after those of 2024-03-12"):
-        require_news(PAYLOAD, digest, Seen(date(2024, 3, 12), 1, "x"), "here")
+        require_news(PAYLOAD, digest, NewestDocument(date(2024, 3, 12), 1, "x"), "here")
     with pytest.raises(ScoresRefused, match="revision 1 after revision 2"):
-        require_news(PAYLOAD, digest, Seen(TODAY, 2, "y"), "here")
+        require_news(PAYLOAD, digest, NewestDocument(TODAY, 2, "y"), "here")
     with pytest.raises(ScoresRefused, match="another document of revision 1"):
-        require_news(PAYLOAD, digest, Seen(TODAY, 1, "y"), "here")
+        require_news(PAYLOAD, digest, NewestDocument(TODAY, 1, "y"), "here")

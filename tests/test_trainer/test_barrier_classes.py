@@ -29,7 +29,7 @@ from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import read_intraday, split_of
 from trainer.samples.minutes import load_minutes
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.judgement import Decisions
+from trainer.tasks.barrier_classes.decisions import Decisions
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, barrier_labels, training_end
 from trainer.tasks.recipes import RECIPES, agreed, config_of
 from trainer.validation.splits import parts as three

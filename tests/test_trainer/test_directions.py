@@ -18,9 +18,9 @@ from trainer.learners.base import FitDevice
 from trainer.learners.numbered import Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import Parameters, learner_named
-from trainer.tasks.barrier_classes.judgement import Decisions, Said, direction_figures, ic_gap, macro_f1, shifts
-from trainer.tasks.barrier_classes.shown import files
-from trainer.tasks.barrier_classes.zoo import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
+from trainer.tasks.barrier_classes.comparison import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
+from trainer.tasks.barrier_classes.comparison_files import files
+from trainer.tasks.barrier_classes.decisions import Decisions, DirectionOutputs, direction_figures, ic_gap, macro_f1, shifts
 from trainer.training import compare_bars
 from trainer.validation.significance.max_t import max_t, max_t_each
 
@@ -75,7 +75,7 @@ def test_figures_of_four_decisions_by_hand() -> None:
         np.array(["calm"] * 4),
     )
     p = np.array([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.4, 0.2, 0.4]])
-    said = Said(p, np.array([0.02, -0.02, 0.0, 0.02]))
+    said = DirectionOutputs(p, np.array([0.02, -0.02, 0.0, 0.02]))
     found = direction_figures(what, said, cost_bps=100.0)
     # e / s = 2 -2 0 2 (mean 1/2, deviation sqrt 11/4), r / s = 2 -2 0 4 (mean 1, deviation sqrt 5)
     scale = np.sqrt(2.75) * np.sqrt(5.0)
@@ -116,14 +116,14 @@ def test_the_clock_alone_is_refused_where_direction_is_planted() -> None:
 
 def test_learners_judged_on_different_decisions_are_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """One learner that is given fewer validation rows than the other, as a library that drops the last batch would."""
-    from trainer.tasks.barrier_classes import zoo
+    from trainer.tasks.barrier_classes import comparison
 
-    true = zoo._judged
+    true = comparison._judged
 
     def dropped(model, inputs, means, rows, numbers, *rest):
         return true(model, inputs, means, rows, numbers[:-5] if "Linear" in type(model).__name__ else numbers, *rest)
 
-    monkeypatch.setattr(zoo, "_judged", dropped)
+    monkeypatch.setattr(comparison, "_judged", dropped)
     kinds = {kind: learner(kind) for kind in ("lightgbm", "logistic")}
     with pytest.raises(InvariantBroken, match="different decisions"):
         compare_learners(

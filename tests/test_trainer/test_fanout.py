@@ -28,7 +28,7 @@ from trainer.recipes.space import SearchConfig
 from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.run import Arena, SearchPlan, search
-from trainer.tasks.barrier_classes.zoo import Comparison, compare_learners
+from trainer.tasks.barrier_classes.comparison import Comparison, compare_learners
 from trainer.validation.book import next_opens
 from trainer.validation.splits.oof import cross_validate
 

@@ -23,7 +23,7 @@ from trainer.backtest.figures import against_benchmark, worth
 
 UNIVERSE = "equal-weight universe"
 FILES = (".csv", ".parquet")
-MEND = "Give columns session (YYYY-MM-DD) and close, one row a session"
+FIX = "Give columns session (YYYY-MM-DD) and close, one row a session"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +91,13 @@ def index_of(archive: Archive, path: Path) -> Benchmark:
         table = read_parquet(content) if path.suffix == ".parquet" else pa.csv.read_csv(io.BytesIO(content))
         session, close = _columns(table)
     except OSError as error:
-        raise FixInput(f"the index cannot be read: {reason_of(error)}", where=str(path), fix=MEND) from None
+        raise FixInput(f"the index cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
     except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise FixInput(f"the index cannot be read ({reason_of(error)})", where=str(path), fix=MEND) from None
+        raise FixInput(f"the index cannot be read ({reason_of(error)})", where=str(path), fix=FIX) from None
     if len(np.unique(session)) < len(session):
-        raise FixInput("the index names a session twice", where=str(path), fix=MEND)
+        raise FixInput("the index names a session twice", where=str(path), fix=FIX)
     if not bool(np.all(np.isfinite(close) & (close > 0.0))):
-        raise FixInput("a close of the index is no price", where=str(path), fix=MEND)
+        raise FixInput("a close of the index is no price", where=str(path), fix=FIX)
     level = np.full(len(archive.whole.sessions), np.nan)
     _, place, row = np.intersect1d(archive.whole.sessions, session, return_indices=True)
     level[place] = close[row]

@@ -30,7 +30,7 @@ from trainer.backtest.scored import Origin
 from trainer.curation.store import FolderObjectStore
 
 KEYSET, ROOT = "keyset.json", "root.pub"
-MEND = "Name a bundle's folder, or the store that it was published to"
+FIX = "Name a bundle's folder, or the store that it was published to"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
     store = store_of(folder)
     if store is None:
-        raise FixInput("there is no key set next to the bundle", where=str(folder), fix=MEND)
+        raise FixInput("there is no key set next to the bundle", where=str(folder), fix=FIX)
     root = trust or store / ROOT
     try:
         key = PublicKey.from_text(root.read_text())
@@ -150,7 +150,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
             f"the root key cannot be read: {reason_of(error)}", where=str(root), fix="Name the trainer's root.pub by --trust"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), fix=MEND) from None
+        raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), fix=FIX) from None
     if claimed.get("sleeve") not in sleeves:
         what, wanted = ("a bundle of risk forecasts ranks nothing to trade", "a bundle of scores")
         if sleeves == (RISK.name,):
@@ -175,5 +175,5 @@ def name_of(manifest: BundleManifest) -> str:
 def _newest(store: Path, sleeves: tuple[str, ...]) -> Path:
     latest = find_latest(FolderObjectStore(store).get, sleeves, TRADED)
     if latest is None:
-        raise FixInput("no bundle is published here", where=str(store), fix=MEND)
+        raise FixInput("no bundle is published here", where=str(store), fix=FIX)
     return store / latest.place / latest.folder

@@ -45,11 +45,11 @@ def keys_command(
     """Make the offline root key, the online signing and data keys and the first key set.
 
     With --one-file they are separate keys still, in keys.pem, each locked with the pass phrase, which is asked for or is in the
-    file that `passphrase` of the workspace names. Whoever has both has the root too: with an offline root key nobody has.
+    file that `passphrase` of the workspace names. A person with both has the root key too; with an offline root key nobody has.
     """
     keyset = sign.create_keys(to, _until(valid_until), sign.KeyCounts(signers, threshold, data_signers, data_threshold), one_file=one_file)
     advice = f"Keep a copy of {to / ONE_FILE}." if one_file else f"Move {to / sign.ROOT_KEY} offline."
-    _tell(keyset, to, as_json, f"{advice} `trainer pair` gives {sign.ROOT_PUBLIC} to devices.")
+    _emit_keyset(keyset, to, as_json, f"{advice} `trainer pair` gives {sign.ROOT_PUBLIC} to devices.")
 
 
 def rotate_keys_command(
@@ -80,7 +80,7 @@ def rotate_keys_command(
     if to:
         deliver_keyset(dataset_store(to, endpoint, credentials), keys)
     when = "with their next pull" if to else "with the next bundle that is published"
-    _tell(keyset, keys, as_json, f"Devices learn of it {when}.")
+    _emit_keyset(keyset, keys, as_json, f"Devices learn of it {when}.")
 
 
 def pair_command(
@@ -92,7 +92,7 @@ def pair_command(
 ) -> None:
     """Put the root's public key and the key set into the store, and print the fingerprint for `appliance trust`.
 
-    The fingerprint goes to the device by you: it is what decides which bundles that device will ever believe.
+    The fingerprint goes to the device by you: it decides which bundles that device trusts.
     """
     root = deliver_root(dataset_store(to, endpoint, credentials), keys)
     text = f"{to} holds the root key {root.keyid}. On the device:\n  appliance trust {root.fingerprint} --store {to}"
@@ -141,13 +141,13 @@ def grant_rollback_command(
 def grant_data_command(
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
     version: Annotated[int, typer.Option(min=1, help="Oldest version that devices shall accept from now on.")],
-    high_water: Annotated[int, typer.Option(min=1, help="Newest version that the device has seen; its refusal names it.")],
+    high_water: Annotated[int, typer.Option(min=1, help="Newest version that the device has accepted; its refusal names it.")],
     valid_until: LastDay,
     reason: Reason,
     to: Written,
     keys: Keys = OURS,
 ) -> None:
-    """Sign permission for devices that have seen one version of a dataset to go on from an older one."""
+    """Sign permission for devices that have accepted one version of a dataset to continue from an older one."""
     if version > high_water:
         raise FixInput(f"version {version} is not older than {high_water}", where="--version", fix="Name an older version")
     grant = DataGrant(name=name, version=version, high_water=high_water, valid_until=valid_until, reason=reason)
@@ -172,7 +172,7 @@ def _until(last: date | None) -> date:
     return last or now().date() + timedelta(days=VALID_DAYS)
 
 
-def _tell(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:
+def _emit_keyset(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> None:
     rows = [f"  {_line(key)}" for key in keyset.keys]
     head = f"Key set {keyset.version} in {folder}: {keyset.threshold} of {len(keyset.keys)} keys must sign"
     if keyset.data is not None:

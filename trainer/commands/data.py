@@ -230,7 +230,7 @@ def accept_red(
     data: Data = OURS,
     as_json: AsJson = False,
 ) -> None:
-    """Let training treat RED sessions as missing, by your word and with your reason.
+    """Let training treat RED sessions as missing, on your decision and with your reason.
 
     For bars that nobody has; what a vendor has is fetched with `trainer backfill`. The sessions stay RED: the audit
     shows them with your reason, devices refuse them, no return crosses them, and every training report names them.
@@ -325,8 +325,8 @@ def generate(
         "signal": signal,
         "kinds": dict(kinds),
     }
-    told = ", ".join(f"{count:,} {kind.replace('_', ' ')}s" for kind, count in sorted(kinds.items()))
-    text = f"{NOTICE.format(seed=seed)}{bars}: {market.bars.num_rows:,} rows of {symbols} symbols\n{actions}: {told}"
+    kinds_found = ", ".join(f"{count:,} {kind.replace('_', ' ')}s" for kind, count in sorted(kinds.items()))
+    text = f"{NOTICE.format(seed=seed)}{bars}: {market.bars.num_rows:,} rows of {symbols} symbols\n{actions}: {kinds_found}"
     text += f"\n{universe}: the stocks, point in time"
     emit(result, as_json=as_json, text=text)
 

@@ -25,7 +25,7 @@ def defaults(found: Workspace, commands: Mapping[str, Any]) -> dict[str, dict[st
 
 
 def announce(option: str, value: object) -> None:
-    """Print, on standard error, what stands for an option that was not given."""
+    """Print, on standard error, the value used for an option that was not given."""
     typer.echo(f"using {option} {clean(value)}", err=True)
 
 

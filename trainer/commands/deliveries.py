@@ -124,7 +124,7 @@ def backfill(
     )
     with progress(f"asking {source.name}", as_json=as_json) as step:
         done = fill(data, source, start, end, today=today, on_request=lambda at, of: step(done=at, of=of))
-    emit(_filled(done), as_json=as_json, text=_told(done))
+    emit(_filled(done), as_json=as_json, text=_text_of(done))
     raise typer.Exit(RED_EXIT if done.after else 0)
 
 
@@ -195,7 +195,7 @@ def _filled(done: Backfilled) -> dict[str, object]:
     }
 
 
-def _told(done: Backfilled) -> str:
+def _text_of(done: Backfilled) -> str:
     lines = [
         f"{done.rows:,} of {sum(run.sessions for run in done.before):,} missing bars filled, {done.actions:,} "
         f"corporate actions; {done.manifest.name} is at version {done.manifest.version}"

@@ -63,12 +63,12 @@ def download_history(
     named = () if symbols is None else _names_of(symbols)
     terms = DownloadTerms(first=start, rule=None if named else UniverseRule(size=size), symbols=named)
 
-    def heard(sentence: str) -> None:
+    def note(sentence: str) -> None:
         typer.echo(clean(sentence), err=True)
 
     try:
         with progress("downloading", as_json=as_json) as step:
-            record = download(to, source, terms, last, note=heard, step=lambda name, done, of: step(name, done, of))
+            record = download(to, source, terms, last, note=note, step=lambda name, done, of: step(name, done, of))
     except KeyboardInterrupt:
         raise TryAgain("ended by a person: what had come is kept", where=str(to), fix="Repeat the command: it goes on") from None
     result = {"download": str(to), **record.model_dump(mode="json", exclude={"asked", "terms"}), "symbols": len(record.asked)}

@@ -1,4 +1,4 @@
-"""`trainer ingest --minutes | generate-minutes`: minutes that are kept, and invented ones."""
+"""`trainer ingest --minutes | generate-minutes`: ingests minute bars, and generates them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -55,18 +55,18 @@ def rows_of(manifest: Manifest) -> int:
 
 
 def generate(
-    to: Annotated[Path, typer.Option(help="File to write, .parquet; the truth is written beside it.")],
+    to: Annotated[Path, typer.Option(help="File to write, .parquet; the truth is written next to it.")],
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 7,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = 800,
     strength: Annotated[float, typer.Option(help="Size of the planted signal.")] = 1.5,
     timeframe: Annotated[int, typer.Option(help="Minutes of the bars in which the ordered pattern is planted.")] = 5,
-    clock: Annotated[float, typer.Option(help="Size of a drift that the time of day alone tells.")] = 0.0,
+    clock: Annotated[float, typer.Option(help="Size of a drift that depends on the time of day only.")] = 0.0,
     end: Annotated[date, dated("Last session.")] = END,
     as_json: AsJson = False,
 ) -> None:
     """Write invented minutes of one instrument, GEN, with a planted signal that depends on a regime; none of it is real.
 
-    The truth (drift, regime, pattern) is beside it, for an oracle. Strength 0 with the same seed is the noise twin.
+    The truth (drift, regime, pattern) is next to it, for an oracle. Strength 0 with the same seed is the noise twin.
 
     Example: trainer generate-minutes --sessions 800 --strength 1.5 --to var/m.parquet
     """

@@ -1,4 +1,4 @@
-"""`trainer models`: what can learn, and what each learner takes."""
+"""`trainer models`: the learners and the capabilities of each."""
 
 from __future__ import annotations
 

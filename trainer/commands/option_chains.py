@@ -52,7 +52,7 @@ def ingest(
 ) -> None:
     """Read option quotes, audit them by underlying and day, and write them as chains.
 
-    Files that tell of the same contracts are joined. Rows that are no quotes are quarantined with their reason. Exit code 1:
+    Files on the same contracts are joined. Rows that are no quotes are quarantined with their reason. Exit code 1:
     every day is RED.
 
     Example: trainer options ingest --quotes spxw.parquet --to var/data/spxw/options
@@ -150,14 +150,18 @@ def report(
     if not wanted:
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
     profits = of_chains(found)["straddle_1"]
-    told = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
-    _write(to, surface_report(surfaces, wanted[-1], told))
+    warning = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
+    _write(to, surface_report(surfaces, wanted[-1], warning))
     rows = [
         {"day": one.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
         for one in surfaces
         for smile in one.smiles
     ]
-    emit({"report": str(to), "slices": to_json(rows), "refusal": told}, as_json=as_json, text="\n".join([f"{to / 'report.html'}", *told]))
+    emit(
+        {"report": str(to), "slices": to_json(rows), "refusal": warning},
+        as_json=as_json,
+        text="\n".join([f"{to / 'report.html'}", *warning]),
+    )
 
 
 @OPTIONS.command()
@@ -194,10 +198,10 @@ def backtest(
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)
     net = np.array([float(one.net) for one in days])
-    told = (refusal(net, unit="USD"),) if len(days) < LEAST_SESSIONS else ()
-    _write(to, backtest_report(root, days, own, told))
+    warning = (refusal(net, unit="USD"),) if len(days) < LEAST_SESSIONS else ()
+    _write(to, backtest_report(root, days, own, warning))
     rows = [{**to_json(one), "gross": str(one.gross), "costs": str(one.costs), "net": str(one.net)} for one in days]
-    emit({"report": str(to), "days": rows, "refusal": told}, as_json=as_json, text="\n".join([*aligned(backtest_rows(days)), *told]))
+    emit({"report": str(to), "days": rows, "refusal": warning}, as_json=as_json, text="\n".join([*aligned(backtest_rows(days)), *warning]))
 
 
 @OPTIONS.command()

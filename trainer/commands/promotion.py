@@ -82,8 +82,8 @@ def promote(
             _word(replace_for, word, by),
         )
         found = judged(request, step)
-    emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_told(found.verdict, found.record, is_new=found.is_new))
-    mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is told, whatever becomes of a mirror
+    emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_text_of(found.verdict, found.record, is_new=found.is_new))
+    mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is printed, whether or not it is mirrored
     if not found.verdict.is_promoted:
         raise typer.Exit(options.REFUSED_EXIT)
 
@@ -155,7 +155,7 @@ def rollback(
     context: typer.Context,
     sleeve: options.Sleeve,
     version: Annotated[str, typer.Option(help="The earlier champion, as `trainer history` names it.")],
-    reason: Annotated[str, typer.Option(help="For whoever reads the history.")],
+    reason: Annotated[str, typer.Option(help="For readers of the history.")],
     registry: options.Registry = options.VAR,
     keys: Annotated[
         Path | None, typer.Option(help="Folder made by `trainer keys`, with its root key.", show_default=options.WORKSPACE)
@@ -180,7 +180,7 @@ def rollback(
     from trainer.publishing import rollback as way_back
 
     if not reason.strip():
-        raise FixInput("a rollback needs a reason", where="--reason", fix="Say why, for whoever reads the history")
+        raise FixInput("a rollback needs a reason", where="--reason", fix="Give the reason, for readers of the history")
     if valid_until or to:
         places = workspace_of(context).places
         keys, store = keys or places.keys, store or (Path(places.store) if places.store else None)
@@ -196,9 +196,9 @@ def rollback(
     record = champions.rollback(registry, sleeve, version, reason, now())
     if to:
         write_atomic(to, signed)
-    told = f"{sleeve}: {version} is champion again instead of {record['instead_of']}: {record['why']}"
+    text = f"{sleeve}: {version} is champion again instead of {record['instead_of']}: {record['why']}"
     after = f"\nSigned: {to}; put it to use with `appliance rollback-bundle --grant`." if to else ""
-    emit({**record, "grant": to}, as_json=as_json, text=told + after)
+    emit({**record, "grant": to}, as_json=as_json, text=text + after)
     mirror.sync(mlflow, registry, sleeve)
 
 
@@ -318,7 +318,7 @@ def _word(reason: str, text: str, by: str) -> Word | None:
     return given
 
 
-def _told(verdict: PromotionVerdict, record: Record, *, is_new: bool) -> str:
+def _text_of(verdict: PromotionVerdict, record: Record, *, is_new: bool) -> str:
     if not is_new:
         return f"{record['run']} is champion {record['version']} of {record['sleeve']} already; nothing was recorded."
     width = max(len(row.bar) for row in verdict.rows)

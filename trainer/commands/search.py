@@ -116,7 +116,7 @@ def compare(
     """Prove several learners on the same rows, splits and seed, and print one table.
 
     The sealed holdout stays sealed. Writes comparison.md and comparison.json. Of a sleeve of minutes validation ranks every
-    learner at every horizon, the sealed part is opened once for the best one, and compare.html shows all beside the clock alone
+    learner at every horizon, the sealed part is opened once for the best one, and compare.html shows all next to the clock alone
     and a noise twin.
 
     Example: trainer compare --sleeve equities_xs --learners lightgbm,ridge
@@ -128,8 +128,8 @@ def compare(
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
     from trainer.search.tried import TrialRun
+    from trainer.tasks.barrier_classes.comparison_files import files, summary
     from trainer.tasks.barrier_classes.config import BarsRecipe
-    from trainer.tasks.barrier_classes.shown import files, summary
     from trainer.tasks.recipes import agreed, config_of, read_config, recipe_named
     from trainer.training.compare import compare as compared
     from trainer.training.compare import document, steps, table

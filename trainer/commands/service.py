@@ -1,4 +1,4 @@
-"""`trainer run | runs`: the training host by itself, and what it ran."""
+"""`trainer run | runs`: the unattended training host, and the log of its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trainer serve` and `trainer outlook`: what a bundle expects of posted rows or bars, over HTTP or from a file."""
+"""`trainer serve` and `trainer outlook`: outlooks of posted rows or bars, over HTTP or from a file."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`trainer status | validate`: what a training on minutes has done, and whether its run is what it says."""
+"""`trainer status | validate`: the stages of a training on minutes, and verification of its run."""
 
 import typer
 

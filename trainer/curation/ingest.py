@@ -36,7 +36,7 @@ from trainer.curation.deliveries.receipts import (
 )
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.cells import listed
-from trainer.curation.vendors.files import Note, unheard, vendor_of
+from trainer.curation.vendors.files import Note, no_note, vendor_of
 from trainer.curation.vendors.mapping import Mapping, SymbolForm
 from trainer.curation.vendors.packing import pack
 from trainer.curation.vendors.shifts import refuse_shifted
@@ -87,7 +87,7 @@ class DeliveryTerms:
     vendor: str = ""
 
 
-def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Note = unheard) -> Manifest:
+def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Note = no_note) -> Manifest:
     """Curate the delivery into the dataset `folder` and return the manifest now in force.
 
     Parameters
@@ -112,7 +112,7 @@ def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Not
     return deliver(files, folder, terms, note)
 
 
-def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, terms: DeliveryTerms, note: Note = unheard) -> Manifest:
+def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, terms: DeliveryTerms, note: Note = no_note) -> Manifest:
     """Deliver files given as (name, bytes) by part, and curate; see `ingest`."""
     receipts = read_receipts(folder)
     held = Deliveries(receipts, lambda file: read_raw(folder, file))

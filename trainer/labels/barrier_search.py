@@ -1,4 +1,4 @@
-"""Chooses barriers by what labels look like, on the training part alone, before any model exists.
+"""Chooses barriers by the distribution of their labels, on the training part only, before any model exists.
 
     balance (1 - cost / mean |return| of touched) - 0.15 max(0, ln(up / down)^2 - ln(1.5)^2) - 0.002 mean life
 

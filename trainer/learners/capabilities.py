@@ -1,4 +1,4 @@
-"""What a learner can take: views, heads, missing values and devices; recipes are held against it before data are read."""
+"""Capabilities of a learner: views, heads, missing values and devices; recipes are checked against them before data are read."""
 
 from dataclasses import dataclass
 

@@ -217,7 +217,7 @@ def audit(registry: Path) -> int:
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its figures",
                 where=str(registry / lineage_log.LINEAGES),
-                fix=history.MEND,
+                fix=history.FIX,
             )
         if record["event"] == LineageEvent.RETRAINED:
             for sha256 in (*record["model_sha256"], record["training_sha256"]):

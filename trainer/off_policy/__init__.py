@@ -1,1 +1,1 @@
-"""What another policy would have earned, from decisions that were logged with their probabilities."""
+"""Off-policy evaluation: what another policy would have earned, from decisions logged with their probabilities."""

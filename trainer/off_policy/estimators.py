@@ -138,7 +138,7 @@ def ips(log: LoggedDecisions, policy: Floats) -> OffPolicyEstimate:
 
 
 def snips(log: LoggedDecisions, policy: Floats) -> OffPolicyEstimate:
-    """Self-normalised `ips`: never outside the range of the returns that were seen."""
+    """Self-normalised `ips`: never outside the range of the observed returns."""
     return _estimate(log, _terms(log, _whole(log, policy), log.rewards, normalised=True))
 
 

@@ -54,7 +54,7 @@ class LoggedDecisions:
     discount: float = 1.0
 
     def __post_init__(self) -> None:
-        """Copy, check, and blank what stands after the end of a trajectory."""
+        """Copy, check, and blank the values after the end of a trajectory."""
         for name in ("sessions", "actions"):
             self._freeze(name, _numbers(name, getattr(self, name), "iu").astype(np.int64))
         for name in ("features", "rewards", "propensities"):

@@ -1,4 +1,4 @@
-"""A generated option market: quotes around an SSVI surface, with ticks, spreads, and what is planted in them.
+"""A generated option market: quotes around an SSVI surface, with ticks, spreads, and planted premiums.
 
 `quoted` makes the chain of one underlying and day, `option_market` bars and chains of many.
 """

@@ -220,7 +220,7 @@ def audit(registry: Path) -> Audit:
         path = case_path(registry, str(record["case_sha256"]))
         content = path.read_bytes() if path.exists() else b""
         if sha256_of(content) != record["case_sha256"]:
-            raise FixInput("a case was removed or changed", where=str(path), fix=history.MEND)
+            raise FixInput("a case was removed or changed", where=str(path), fix=history.FIX)
         rules = int(record.get("rules", FIRST_RULES))
         if rules > RULES:
             raise FixInput(

@@ -12,7 +12,7 @@ from trainer.runs import chain
 from trainer.runs.chain import Chain, ChainAnchor, Record
 
 CHAMPIONS, OPENINGS = "champions.jsonl", "openings.jsonl"
-MEND = "Restore the folder from a backup; what happened cannot be taken back"
+FIX = "Restore the folder from a backup; what happened cannot be taken back"
 
 
 class ChampionEvent(StrEnum):
@@ -25,7 +25,7 @@ class ChampionEvent(StrEnum):
 
 def read(path: Path) -> Chain:
     """Read and verify; raises as `chain.read`."""
-    return chain.read(path, fix=MEND)
+    return chain.read(path, fix=FIX)
 
 
 def append(path: Path, record: Record) -> ChainAnchor:
@@ -33,7 +33,7 @@ def append(path: Path, record: Record) -> ChainAnchor:
 
     The caller holds the folder (`held`), so that nobody writes in between.
     """
-    return chain.append(path, {**record, "number": len(read(path).records) + 1}, fix=MEND)
+    return chain.append(path, {**record, "number": len(read(path).records) + 1}, fix=FIX)
 
 
 def champion(known: Chain, sleeve: str, at: datetime | None = None) -> Record | None:

@@ -257,7 +257,7 @@ def kept(registry: Path, sha256: str) -> bytes:
     path = registry / KEPT / sha256
     content = path.read_bytes() if path.exists() else b""
     if sha256_of(content) != sha256:
-        raise FixInput("a file of a lineage was removed or changed", where=str(path), fix=history.MEND)
+        raise FixInput("a file of a lineage was removed or changed", where=str(path), fix=history.FIX)
     return content
 
 

@@ -75,7 +75,7 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
             there = versions.get(str(record["number"]))
             if there is not None and there.tags["record_sha256"] != digest:
                 raise FixInput(
-                    f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, fix=history.MEND
+                    f"record {record['number']} of {sleeve} differs from what was mirrored", where=mlflow.tracking_uri, fix=history.FIX
                 )
             if there is None and record["event"] != ChampionEvent.ROLLED_BACK:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)

@@ -16,7 +16,7 @@ from signals.market.sessions import Calendar
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog, read_shadow_log
 from signals.text.wording import reason_of
 
-MEND = "Export it by `appliance shadow --to FILE` on the device that has this run as its shadow"
+FIX = "Export it by `appliance shadow --to FILE` on the device that has this run as its shadow"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_recorded(
     ours |= lineage or {}
     evenings = [one for log in logs for one in log.evenings if one.source in ours]
     if not evenings:
-        raise FixInput("no recorded scores are of this run's model as a shadow", where=str(path), fix=MEND)
+        raise FixInput("no recorded scores are of this run's model as a shadow", where=str(path), fix=FIX)
     first = min(one.asof for one in evenings)
     scores: dict[date, Mapping[str, float]] = {}
     faults = {calendar.previous(day): f"the device: {why}" for log in logs for day, why in log.faults.items()}
@@ -111,11 +111,11 @@ def read_recorded(
 def _logs(path: Path) -> list[ShadowLog]:
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files:
-        raise FixInput("the folder holds no exported log", where=str(path), fix=MEND)
+        raise FixInput("the folder holds no exported log", where=str(path), fix=FIX)
     try:
         return [read_shadow_log(file.read_bytes(), where=str(file)) for file in files]
     except OSError as error:
-        raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), fix=MEND) from None
+        raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
 
 
 def _is_of(bundle: BundleManifest, model_sha256: Sequence[str]) -> bool:

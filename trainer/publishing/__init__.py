@@ -1,1 +1,1 @@
-"""Publishing bundles, datasets and daily scores; keys, and the way back."""
+"""Publishing bundles, datasets and daily scores; keys and rollback grants."""

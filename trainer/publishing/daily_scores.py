@@ -30,7 +30,7 @@ from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
-from trainer.samples.beside import with_other_datasets
+from trainer.samples.joined_datasets import with_other_datasets
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from trainer.options.structures.caps import VegaCaps
 from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs.evidence import Evidence
-from trainer.samples.beside import with_other_datasets
+from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
 
 STRADDLE_MODEL = "model.onnx"

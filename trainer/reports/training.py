@@ -49,7 +49,7 @@ class ReportSubject:
 
     `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
     int (T,). `labelled`, float64 (T, N): the labels of the cross-validation. `importance`, float64 (F,), of `names`.
-    `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one. `beside`: lines
+    `book`: the walk-forward decile book. `trial_sharpes`, float64, per session, NaN for a trial without one. `extra_lines`: lines
     that come before the others.
     """
 
@@ -63,14 +63,14 @@ class ReportSubject:
     labelled: Floats
     book: BookReturns
     trial_sharpes: Floats
-    beside: Lines = ()
+    extra_lines: Lines = ()
 
 
 def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
     return {
-        "report.md": markdown(subject.known, subject.beside).encode(),
-        "report.html": html(subject.known, subject.beside).encode(),
+        "report.md": markdown(subject.known, subject.extra_lines).encode(),
+        "report.html": html(subject.known, subject.extra_lines).encode(),
         **{f"plots/{name}": content for name, content in _pictures(subject).items()},
     }
 
@@ -80,18 +80,18 @@ def rows_of(known: Evidence) -> list[tuple[str, str]]:
     return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *provenance(known)]
 
 
-def markdown(known: Evidence, beside: Lines = ()) -> str:
+def markdown(known: Evidence, extra_lines: Lines = ()) -> str:
     """Return the report as Markdown."""
-    return page.markdown(_page(known, beside))
+    return page.markdown(_page(known, extra_lines))
 
 
-def html(known: Evidence, beside: Lines = ()) -> str:
+def html(known: Evidence, extra_lines: Lines = ()) -> str:
     """Return the report as one HTML page next to its pictures."""
-    return page.html(_page(known, beside))
+    return page.html(_page(known, extra_lines))
 
 
-def _page(known: Evidence, beside: Lines) -> page.Page:
-    return page.Page(f"Training of {known.sleeve}", (*beside, *rows_of(known)), known.warnings, dict(captions(known)))
+def _page(known: Evidence, extra_lines: Lines) -> page.Page:
+    return page.Page(f"Training of {known.sleeve}", (*extra_lines, *rows_of(known)), known.warnings, dict(captions(known)))
 
 
 def captions(known: Evidence) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from trainer.runs import chain
 from trainer.samples.samples import Samples, seal_holdout
 
 LOOKS = "looks.jsonl"
-MEND = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
+FIX = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def record(data: Path, look: Look) -> None:
         The chain is broken.
     """
     path = data / LOOKS
-    if not any(_is_same(known, look) for known in chain.read(path, fix=MEND).records):
-        chain.append(path, asdict(look), fix=MEND)
+    if not any(_is_same(known, look) for known in chain.read(path, fix=FIX).records):
+        chain.append(path, asdict(look), fix=FIX)
 
 
 def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]) -> int:
@@ -56,7 +56,7 @@ def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]
     return len(
         {
             str(known["model"])
-            for known in chain.read(data / LOOKS, fix=MEND).records
+            for known in chain.read(data / LOOKS, fix=FIX).records
             if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
         }
         - set(own)

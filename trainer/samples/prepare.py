@@ -17,8 +17,8 @@ from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
 from trainer.labels.weights import reweighted
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.samples.beside import with_other_datasets
 from trainer.samples.intraday import read_intraday, split_of
+from trainer.samples.joined_datasets import with_other_datasets
 from trainer.samples.samples import Samples, samples
 from trainer.samples.source import TrainingBars, read_source
 

@@ -20,7 +20,7 @@ from trainer.search.question import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, S
 from trainer.search.store import TrialHistory
 from trainer.search.trial import TrialOutcome
 
-MEND = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
+FIX = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def trained(history: TrialHistory, challenger: Challenger) -> Series:
     trainings = [study for study in history.studies.values() if study.identity.get("command") == TRAIN]
     found = [t for study in trainings for t in study.trials if t.key == challenger.key and t.state is TrialOutcome.COMPLETED]
     if not found:
-        raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / store.FILE), fix=MEND)
+        raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / store.FILE), fix=FIX)
     return Series(found[-1].days, found[-1].net)
 
 
@@ -141,6 +141,6 @@ def _require(challenger: Challenger, history: TrialHistory) -> None:
         raise FixInput(
             "trials that the run's training counted are not on record next to this dataset",
             where=str(challenger.data / store.FILE),
-            fix=MEND,
+            fix=FIX,
         )
     history.require(trials.study or "")

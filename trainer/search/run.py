@@ -198,7 +198,7 @@ def _remember(study: optuna.Study, choices: Choices, config: RecipeConfig, plan:
     held = study.get_trials(deepcopy=False)
     missing = sorted({trial.number for trial in held if trial.state.is_finished()} - set(kept))
     if missing:
-        raise FixInput(f"trials {missing} are missing from the record", where=str(plan.record), fix=store.MEND)
+        raise FixInput(f"trials {missing} are missing from the record", where=str(plan.record), fix=store.FIX)
     whole = [_remembered(kept[number], choices) for number in sorted(kept)]
     if [trial.state for trial in held] == [trial.state for trial in whole]:
         return study

@@ -27,7 +27,7 @@ from trainer.runs.documents import canonical_json
 from trainer.search.trial import Trial, TrialOutcome, unpacked, unpacked_days
 
 FILE = "trials.jsonl"
-MEND = "Restore the file from a backup; trials that were run cannot be taken back"
+FIX = "Restore the file from a backup; trials that were run cannot be taken back"
 ORIGINS = "origins"  # of a merged record: hashes of its line in the files that it came through
 MERGED = "merged"  # a record that was known here already, under another hash
 
@@ -104,7 +104,7 @@ def append(folder: Path, *records: Record) -> ChainAnchor:
         The file cannot be verified, or not be written: a trial that is on no record may not begin.
     """
     try:
-        return chain.extend(folder / FILE, records, fix=MEND)
+        return chain.extend(folder / FILE, records, fix=FIX)
     except PermissionError as error:
         raise FixInput(
             f"the record of trials cannot be written: {error.strerror}",
@@ -127,7 +127,7 @@ def merge(folder: Path, theirs: Path) -> int:
     if not path.exists():
         raise FixInput("no record of trials", where=str(path), fix="Name a dataset, search or run folder with one")
     is_old = not chain.anchor_path(path).exists() and not manifest_path(theirs, None).exists()
-    other, ours = chain.unanchored(path, fix=MEND) if is_old else _chain(path), _chain(folder / FILE)
+    other, ours = chain.unanchored(path, fix=FIX) if is_old else _chain(path), _chain(folder / FILE)
     _history([other], str(path))  # what cannot be read is not let in
     contents, heads = {_content(record) for record in ours.records}, _heads(ours)
     new: list[Record] = []
@@ -145,7 +145,7 @@ def merge(folder: Path, theirs: Path) -> int:
 
 
 def _chain(path: Path) -> Chain:
-    return chain.read(path, fix=MEND)
+    return chain.read(path, fix=FIX)
 
 
 def _heads(found: Chain) -> frozenset[str]:
@@ -162,7 +162,7 @@ def _history(chains: Sequence[Chain], where: str) -> TrialHistory:
         studies = _studies(record for found in chains for record in found.records)
         heads = frozenset().union(*(_heads(found) for found in chains))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, fix=MEND) from None
+        raise FixInput(f"a record of trials cannot be read: {reason_of(error)}", where=where, fix=FIX) from None
     return TrialHistory(chains[0].anchor, studies, heads)
 
 

@@ -1,1 +1,1 @@
-"""The training host by itself: its timetable, the rows that it runs at their hours, and the record of them."""
+"""The unattended training host: its timetable, its scheduled rows and the log of their runs."""

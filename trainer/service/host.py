@@ -1,4 +1,4 @@
-"""What the rows of the timetable work with: the workspace, its settings, the source of bars, and how a person is told."""
+"""The context of a timetable row: workspace, settings, source of bars and notification of a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ class Host:
         return {**CADENCE, **({"retrain": Cadence(own)} if own else {}), **self.settings.cadence}
 
     def notify(self, severity: Severity, key: str, title: str, body: str, at: datetime) -> None:
-        """Tell a person; a message that reaches nobody stays in the record."""
+        """Notify a person; a message that reaches nobody stays in the record."""
         self.notifier.notify(Alert(severity, key, title, body, at))
 
 

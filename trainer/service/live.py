@@ -1,4 +1,4 @@
-"""What the published models said, evening by evening, against what became of it and what their bundles promised.
+"""Live performance of the published models: their scores against realised returns, and against the range that their bundles state.
 
 The scores are those that were delivered, as signed documents; the yardstick is the one that promised (`execution.yardstick`).
 """

@@ -1,7 +1,7 @@
-"""What is removed from the runs: files that a training makes again, of old runs that nothing published cites.
+"""Retention of run folders: removes reproducible files from old runs that no published model refers to.
 
 Evidence, reports, models, settings and the registry are never removed, and nothing of a run that a lineage of today or a
-champion stands on.
+champion depends on.
 """
 
 import shutil
@@ -18,7 +18,7 @@ UNFINISHED = ".*.unfinished"
 
 
 def cited(registry: Path) -> set[str]:
-    """Return the names of the runs that a lineage with a role of today, or a promotion, stands on."""
+    """Return the names of the runs that a lineage with a role of today, or a promotion, depends on."""
     records = history.read(registry / LINEAGES).records
     names = {str(record["run"]) for record in history.read(registry / CHAMPIONS).records}
     for own in {str(record["lineage"]) for record in records}:

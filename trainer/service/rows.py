@@ -84,7 +84,7 @@ def score(evening: Night, host: Host) -> RowEnd:
 
 
 def evaluate(evening: Night, host: Host) -> RowEnd:
-    """Compare what each published model said with what became of it and what it promised."""
+    """Compare each published model's scores with realised returns and with its stated range."""
     store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
     asof = min(evening.asof, manifest.last)
     found = []
@@ -105,7 +105,7 @@ def retrain_all(evening: Night, host: Host) -> RowEnd:
     kept: list[str] = []
     refused: list[str] = []
     waiting: list[str] = []
-    for role, found in standing(host.registry):
+    for role, found in roles_in_force(host.registry):
         sleeve = str(found.root["sleeve"])
         run = host.workspace.new(evening.at, sleeve, str(role), "again")
         outcome = _retrained(evening, host, role, sleeve, run)
@@ -141,7 +141,7 @@ def _retrained(evening: Night, host: Host, role: Role, sleeve: str, run: Path) -
     )
 
 
-def standing(registry: Path) -> list[tuple[Role, Lineage]]:
+def roles_in_force(registry: Path) -> list[tuple[Role, Lineage]]:
     """Return the lineages that devices trade or watch: of each sleeve its champion, else its accepted evaluation, and its shadow."""
     found = []
     begun = {str(record["sleeve"]) for record in history.read(registry / LINEAGES).records}

@@ -11,7 +11,7 @@ from trainer.runs import chain
 from trainer.runs.chain import Record
 
 FILE = "service.jsonl"
-MEND = "Restore it from a backup, or move it away: the host then begins a new record"
+FIX = "Restore it from a backup, or move it away: the host then begins a new record"
 
 
 class RowStatus(StrEnum):
@@ -28,7 +28,7 @@ GOOD = (RowStatus.DONE, RowStatus.REFUSED)
 
 @dataclass(frozen=True)
 class RowEnd:
-    """What came of a row: one sentence, what to do about it where it failed, and figures for a program."""
+    """The result of a row: one sentence, what to do about it where it failed, and figures for a program."""
 
     status: RowStatus
     summary: str
@@ -44,12 +44,12 @@ class RunLog:
 
     def records(self) -> tuple[Record, ...]:
         """Return every record, oldest first; raise `FixInput` where the chain is broken."""
-        return chain.read(self._path, fix=MEND).records
+        return chain.read(self._path, fix=FIX).records
 
     def append(self, session: date, row: str, began: datetime, ended: datetime, end: RowEnd) -> None:
         """Record the end of a row, durably."""
         document = {"session": str(session), "row": row, "began": began.isoformat(), "ended": ended.isoformat()}
-        chain.append(self._path, {**document, **to_json(end)}, fix=MEND)
+        chain.append(self._path, {**document, **to_json(end)}, fix=FIX)
 
     def ended(self) -> set[tuple[date, str]]:
         """Return every (session, row) that ended, however it did."""

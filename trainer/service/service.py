@@ -1,4 +1,4 @@
-"""The service: decides what is due by the timetable, has it run, records what came of it and tells a person.
+"""The service: runs the timetable rows that are due, records their results and notifies a person.
 
 Time is an argument: the program asks the machine, a rehearsal passes a year of evenings.
 
@@ -39,7 +39,7 @@ def calendar_at(now: datetime) -> Calendar:
 
 
 def perform(row: str, session: date, host: Host, clock: Callable[[], datetime]) -> RowEnd:
-    """Run a row for the session D, record its end and tell a person of it.
+    """Run a row for the session D, record its end and notify a person.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def perform(row: str, session: date, host: Host, clock: Callable[[], datetime]) 
 
 
 def record(row: str, session: date, end: RowEnd, host: Host, began: datetime, ended: datetime) -> None:
-    """Record the end of a row, and tell a person of what failed and of what is news."""
+    """Record the end of a row, and notify a person of failures and news."""
     host.log.append(session, row, began, ended, end)
     if end.status in (RowStatus.FAILED, RowStatus.MISSED):
         host.notify(Severity.WARN, f"{row}-{session}", f"{row} of {session} {end.status}", f"{end.summary}. {end.fix}", ended)

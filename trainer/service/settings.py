@@ -26,7 +26,7 @@ class SourceConfig(Config):
     ----------
     kind : SourceKind
         `folder` takes deliveries: a folder for each below `path`, named so that later ones sort later, with `bars.*`,
-        `actions.*`, `universe.*`. `none` leaves the dataset to whoever ingests.
+        `actions.*`, `universe.*`. `none` leaves ingestion to a person.
     url, feed : str
         Of Alpaca's data.
     """

@@ -1,4 +1,4 @@
-"""Where the bars of an evening come from: a vendor that is asked, or a folder into which somebody delivers."""
+"""Sources of an evening's bars: a vendor's interface, or a folder of deliveries."""
 
 from __future__ import annotations
 

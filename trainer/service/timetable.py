@@ -1,4 +1,4 @@
-"""The timetable of the training host, and how often each of its rows is asked for.
+"""The timetable of the training host, and the cadence of each row.
 
 Everything is named by D, the session after `asof`, as on the device. A weekly row is asked for from the first night of a week
 on, every night until it ended well: a training that failed is tried again the night after.

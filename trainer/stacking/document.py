@@ -1,4 +1,4 @@
-"""What a stack was made of and came to, as a frozen document, `stack.json`."""
+"""The document of a stack, `stack.json`: its members, weights, figures and verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

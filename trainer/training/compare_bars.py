@@ -19,10 +19,10 @@ from trainer.recipes.base import Recipe
 from trainer.runs import looks
 from trainer.samples.prepare import Range, prepare
 from trainer.search.question import COMPARE, OneTrial, Series, asked, begin, data_of, end
+from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, cell_name, compare_learners
 from trainer.tasks.barrier_classes.config import BarsRecipe
 from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows
 from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
-from trainer.tasks.barrier_classes.zoo import Comparison, HorizonRows, cell_name, compare_learners
 from trainer.tasks.recipes import agreed
 from trainer.validation.splits.oof import Step
 

@@ -9,7 +9,7 @@ from signals.scoring.evidence import Holdout
 from trainer.curation import mortality
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.evidence import DatasetUsed, Evidence, Folds, LeakCertificate, LearnerUsed, TrainingRows
-from trainer.samples.beside import snapshots_of
+from trainer.samples.joined_datasets import snapshots_of
 from trainer.samples.samples import Samples
 from trainer.samples.source import accepted, accepted_warnings, unknown_warnings
 from trainer.tasks.base import TaskFindings, TrainingCase

@@ -1,4 +1,4 @@
-"""The stages of a training on minutes: what each of them found, written as soon as it is known, beside the run folder.
+"""The stages of a training on minutes: the findings of each, written as soon as they are known, next to the run folder.
 
 `<run>.stages/NN_<stage>.json` holds a stage's figures, `proof_<key>.npz` the scores that a broken-off training had; the same
 question takes them up again, another one does not know them. A finished run keeps the figures in its folder `stages`.
@@ -65,7 +65,7 @@ class Stages:
         return {f"{FOLDER}/{path.name}": path.read_bytes() for path in sorted(self.folder.glob("*.json"))}
 
     def close(self) -> None:
-        """Drop what stands beside the run: it is in the run now."""
+        """Drop the copy next to the run: it is in the run now."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -81,7 +81,7 @@ def test_quotes_and_a_list_of_contracts_are_joined_in_any_order(tmp_path: Path) 
 
 
 def test_rows_that_are_no_quotes_are_quarantined_with_their_reason(tmp_path: Path) -> None:
-    """One of each fault; a contract that is told twice in two ways counts for neither."""
+    """One of each fault; a contract that is quoted twice in two ways counts for neither."""
     table = frame(chain())
     faults = {"type": "straddle", "strike_price": -1.0, "Expiry": "2020-01-01", "ask": -0.1}
     for row, (column, value) in enumerate(faults.items()):
@@ -91,7 +91,7 @@ def test_rows_that_are_no_quotes_are_quarantined_with_their_reason(tmp_path: Pat
     table.loc[5, "Quote Date"] = "2020-03-01"  # a Sunday
     table = pd.concat([table, table.iloc[[6]].assign(ask=table["ask"].iloc[6] + 1.0)])
     known = ingest(table, tmp_path)
-    reasons = {"no right": 1, "no strike": 1, "expired": 1, "negative price": 1, "crossed": 1, "no session": 1, "told twice": 2}
+    reasons = {"no right": 1, "no strike": 1, "expired": 1, "negative price": 1, "crossed": 1, "no session": 1, "quoted twice": 2}
     assert known.quarantined == reasons
     assert sum(one.rows for one in known.files) == len(chain()) - 7
     assert len(pd.read_parquet(tmp_path / "quarantine.parquet")) == 8

@@ -1,4 +1,4 @@
-"""Who entered and who left the universe, by its membership table."""
+"""Changes of the universe: names that entered and left, by its membership table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ from trainer.curation.deliveries.known import Known, KnownRows, fold
 from trainer.curation.deliveries.receipts import DeliveryPart, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars, recognise_bars
-from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.files import Note, no_note
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.minutes import read_minutes
 from trainer.curation.vendors.recognised import Understood
@@ -50,7 +50,7 @@ class DeliveredBars:
         return self.frame["known_at"].min().date(), self.frame["known_at"].max().date()
 
 
-def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None = None, note: Note = unheard) -> DeliveredBars:
+def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None = None, note: Note = no_note) -> DeliveredBars:
     """Read a bars file, daily or of minutes as the mapping says; parameters and errors are those of `read_bars`."""
     if mapping.minutes is None:
         return DeliveredBars(read_bars(content, mapping.bars, where=where, today=today, note=note))

@@ -1,1 +1,1 @@
-"""History from Alpaca with a universe of its own: what is asked for, kept, resumed and handed to `ingest`."""
+"""History from Alpaca with a universe of its own: requests, kept answers, resumption and delivery to `ingest`."""

@@ -15,7 +15,7 @@ from trainer.curation.deliveries.receipts import DeliveryPart, Scope, in_force, 
 from trainer.curation.download.download import HistorySource, Step, download
 from trainer.curation.download.record import ACTIONS, UNIVERSE, DownloadRecord, bar_files, read_record
 from trainer.curation.ingest import DeliveryTerms, deliver
-from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.files import Note, no_note
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.packing import archive
 
@@ -29,7 +29,7 @@ class Delivered:
 
 
 def deliver_download(
-    folder: Path, dataset: Path, config: CurationConfig, *, add: bool, today: date, name: str = "", note: Note = unheard
+    folder: Path, dataset: Path, config: CurationConfig, *, add: bool, today: date, name: str = "", note: Note = no_note
 ) -> Delivered:
     """Curate a download into `dataset`: raw bars, corporate actions, members by date.
 
@@ -81,7 +81,7 @@ def refresh(
     last: date,
     *,
     today: date,
-    note: Note = unheard,
+    note: Note = no_note,
     step: Step = lambda name, done, of: None,
 ) -> Delivered:
     """Bring a finished download up to the session `last` and add what it gained to `dataset`: the nightly entry point.

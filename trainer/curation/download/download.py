@@ -53,7 +53,7 @@ from trainer.curation.download.record import (
 )
 from trainer.curation.download.selection import Selection, UniverseRule, month_ends, screened, select
 from trainer.curation.vendors.cells import listed
-from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.files import Note, no_note
 
 FIRST = date(2016, 1, 4)  # Alpaca's consolidated tape begins here
 SYMBOLS_PER_REQUEST, ROWS_PER_REQUEST, ROWS_PER_CHUNK = 100, 10_000, 40_000
@@ -146,7 +146,7 @@ class _Round:
 
 
 def download(
-    folder: Path, source: HistorySource, terms: DownloadTerms, last: date, *, note: Note = unheard, step: Step = lambda name, done, of: None
+    folder: Path, source: HistorySource, terms: DownloadTerms, last: date, *, note: Note = no_note, step: Step = lambda name, done, of: None
 ) -> DownloadRecord:
     """Bring `folder` up to the session `last`, or finish the round that was interrupted; return its record.
 

@@ -1,4 +1,4 @@
-"""Who bore which symbol when, by the vendor's changes of symbols, and what it is.
+"""Owners of each symbol over time, by the vendor's symbol changes, and their kind of asset.
 
 A symbol means what it meant on its day: FB until 2022-06-09 is META after it, and META before it was a fund.
 """

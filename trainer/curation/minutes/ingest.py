@@ -27,7 +27,7 @@ from signals.minutes.hours import Hours, default_hours, exchange_name, grid_of
 from trainer.curation.minutes import sessions
 from trainer.curation.minutes.reading import DeliveredMinutes, read
 from trainer.curation.vendors.cells import refuse_later
-from trainer.curation.vendors.files import Note, unheard, vendor_of
+from trainer.curation.vendors.files import Note, no_note, vendor_of
 from trainer.curation.vendors.mapping import Label
 from trainer.curation.vendors.packing import pack
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, DatasetContent, write_dataset
@@ -67,7 +67,7 @@ class MinuteTerms:
     today: date | None = None
 
 
-def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note: Note = unheard) -> Manifest:
+def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note: Note = no_note) -> Manifest:
     """Curate the minutes of `files` as the next version of the dataset `folder`.
 
     Rows that cannot be true are quarantined with their reasons, and rows outside of the sessions with them; nothing is filled.

@@ -16,7 +16,7 @@ from signals.minutes.bars import PRICES, QUOTES
 from signals.minutes.grid import SessionGrid
 from signals.minutes.hours import default_hours, grid_of
 from trainer.curation.vendors.cells import figures, instants, symbols, words
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import Label
 
 TICKS = ("price", "size")
@@ -39,7 +39,7 @@ class DeliveredMinutes:
 
 
 def read(
-    content: bytes, calendar: str, *, where: str, zone: str = "", label: Label | None = None, symbol: str = "", note: Note = unheard
+    content: bytes, calendar: str, *, where: str, zone: str = "", label: Label | None = None, symbol: str = "", note: Note = no_note
 ) -> DeliveredMinutes:
     """Read one delivery of minutes.
 

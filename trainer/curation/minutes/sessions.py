@@ -1,4 +1,4 @@
-"""What is known of every symbol's sessions of minutes: quality, contract, and what the night before took from the price."""
+"""Sessions of minutes of every symbol: quality, contract, and the overnight adjustment of the price."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -15,7 +15,7 @@ from signals.market.bars import Days, days_array
 from signals.market.sessions import FIRST_YEAR, LAST_YEAR, Calendar
 from signals.text.wording import reason_of
 from trainer.curation.vendors.cells import as_broker, dates, figures, given_days, refuse_later, symbols
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ActionColumns, ActionForm, SymbolForm
 from trainer.curation.vendors.shifts import moved_column, refuse_shifted
 
@@ -30,7 +30,7 @@ FACTORS = ("symbol", "date", "price_factor", "split_factor", "reference_price")
 
 
 def read_actions(
-    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str, today: date | None = None, note: Note = unheard
+    content: bytes, mapping: ActionColumns, calendar: Calendar, *, where: str, today: date | None = None, note: Note = no_note
 ) -> tuple[Action, ...]:
     """Read an actions delivery, which may have no row.
 

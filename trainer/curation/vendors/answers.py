@@ -1,4 +1,4 @@
-"""Rows of what vendors' interfaces answer, kept as JSON: lists of bars, alone or by symbol, or a line each."""
+"""Rows of what vendors' interfaces answer, kept as JSON: one list of bars, lists by symbol, or one bar a line."""
 
 from collections.abc import Iterator
 

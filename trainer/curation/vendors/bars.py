@@ -7,7 +7,7 @@ import pandas as pd
 from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, Seen, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, TakeSymbols, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import BarColumns
 from trainer.curation.vendors.recognised import Parts, Understood, kind_of_folder, recognised
 from trainer.curation.vendors.shifts import moved_column
@@ -29,7 +29,7 @@ KINDS = {
 MOST_GAP_DAYS = 400  # no exchange pauses for a year: a date so far from the next is a placeholder
 
 
-def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | None = None, note: Note = unheard) -> pd.DataFrame:
+def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | None = None, note: Note = no_note) -> pd.DataFrame:
     """Read a bars delivery.
 
     Parameters
@@ -55,7 +55,7 @@ def read_bars(content: bytes, mapping: BarColumns, *, where: str, today: date | 
 
 
 def recognise_bars(
-    content: bytes, mapping: BarColumns, *, where: str, may_rewrite: bool = True, today: date | None = None, note: Note = unheard
+    content: bytes, mapping: BarColumns, *, where: str, may_rewrite: bool = True, today: date | None = None, note: Note = no_note
 ) -> tuple[pd.DataFrame, Understood]:
     """Read a delivery that was never read before, its mapping completed by what it shows; see `read_bars`, `recognised`."""
     columns: dict[str, None] = {}
@@ -66,7 +66,7 @@ def recognise_bars(
     return _joined(raw, found.mapping, where=where, today=today, note=note), found
 
 
-def _tables(content: bytes, mapping: BarColumns, *, where: str, note: Note, seen: Seen = unheard) -> Parts:
+def _tables(content: bytes, mapping: BarColumns, *, where: str, note: Note, seen: TakeSymbols = no_note) -> Parts:
     wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL, mapping.symbol)
     return list(tables(content, wanted, where=where, note=note, seen=seen))
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from signals.errors import BadBars
 from signals.text.wording import reason_of
-from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.files import Note, no_note
 from trainer.curation.vendors.mapping import DecimalSign, SymbolForm
 
 NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
@@ -206,7 +206,7 @@ def _without_groups(text: pd.Series, sign: DecimalSign) -> pd.Series:
     return plain.mask(spoiled, "?").str.replace(str(sign), ".", regex=False)
 
 
-def symbols(column: pd.Series, form: SymbolForm = SymbolForm.AS_DELIVERED, *, where: str, note: Note = unheard) -> pd.Series:
+def symbols(column: pd.Series, form: SymbolForm = SymbolForm.AS_DELIVERED, *, where: str, note: Note = no_note) -> pd.Series:
     """Column as text; raise `BadBars` for a row without a symbol. `note` names those that no broker writes so."""
     text = column.reset_index(drop=True).astype("string").str.strip()
     _refuse_first((text.isna() | (text == "")).fillna(True), text, "a row has no symbol:", where=where, fix="Correct the delivery")

@@ -82,10 +82,10 @@ FLAT = (
 UNNAMED = {"datetime64": "date", "datetime": "date", "date": "date", "string": "symbol"}
 
 Note = Callable[[str], None]
-Seen = Callable[[list[str]], None]
+TakeSymbols = Callable[[list[str]], None]
 
 
-def unheard(remark: object) -> None:
+def no_note(remark: object) -> None:
     """Drop a remark: whoever reads a delivery again was told when it came."""
 
 
@@ -116,7 +116,7 @@ def fold(name: object) -> str:
 
 
 def tables(
-    content: bytes, wanted: WantedColumns, *, where: str, note: Note = unheard, seen: Seen = unheard, may_be_empty: bool = False
+    content: bytes, wanted: WantedColumns, *, where: str, note: Note = no_note, seen: TakeSymbols = no_note, may_be_empty: bool = False
 ) -> Iterator[tuple[pd.DataFrame, str]]:
     """Read every table of a delivery, its columns under our names; each with how messages name it.
 

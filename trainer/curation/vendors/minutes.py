@@ -26,7 +26,7 @@ from signals.errors import BadBars
 from signals.market.sessions import Calendar, xnys
 from trainer.curation.vendors.bars import KINDS
 from trainer.curation.vendors.cells import NEW_YORK, figures, instants, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import Label, MinuteColumns
 
 NEEDED = ("time", "symbol", "open", "high", "low", "close", "volume")
@@ -45,7 +45,7 @@ class FoldedMinutes:
     spreads: pa.Table | None
 
 
-def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = unheard) -> FoldedMinutes:
+def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = no_note) -> FoldedMinutes:
     """Read a delivery of minute bars; `today` and `note` as of `read_bars`.
 
     Raises

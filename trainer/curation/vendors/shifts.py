@@ -18,7 +18,7 @@ from trainer.curation.vendors.mapping import DateShift
 
 LEAST_OFF = 0.02  # share of a name's dates on which the exchange was closed; there are nine holidays in 252 weekdays
 LEAST_DATES = 10  # of a name whose dates are shifted while others' are not
-MENDED = 0.1  # share of them that may remain when the dates are moved
+MOST_REMAINING = 0.1  # share of them that may remain when the dates are moved
 WORDS = {
     DateShift.DAY_EARLY: "a day early",
     DateShift.DAY_LATE: "a day late",
@@ -90,7 +90,7 @@ def _is_it(shift: DateShift, days: Days, off: int, sessions: Days) -> bool:
     if shift in (DateShift.WEEKDAY_EARLY, DateShift.WEEKDAY_LATE) and not np.is_busday(days).all():
         return False
     meant = moved(days, shift)
-    return bool(np.count_nonzero(~np.isin(meant, sessions)) <= MENDED * off)
+    return bool(np.count_nonzero(~np.isin(meant, sessions)) <= MOST_REMAINING * off)
 
 
 def _around(calendar: Calendar) -> Calendar:

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from signals.errors import BadBars
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols, words
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ClassificationColumns, UniverseColumns
 from trainer.curation.writer import CLASSIFICATION_SCHEMA, TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA
 
 FOR_GOOD = pd.Timestamp("2200-01-01")  # an end like 9999-12-31 says that there is none
 
 
-def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today: date | None = None, note: Note = unheard) -> pa.Table:
+def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today: date | None = None, note: Note = no_note) -> pa.Table:
     """Read a membership delivery as (symbol, start, end): a member on start <= day < end; no end, a member for good.
 
     Where the file has the column, `known_at` is the day on which a row became known; a later row of the same symbol and
@@ -40,7 +40,7 @@ def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today
 
 
 def read_classification(
-    content: bytes, mapping: ClassificationColumns, *, where: str, today: date | None = None, note: Note = unheard
+    content: bytes, mapping: ClassificationColumns, *, where: str, today: date | None = None, note: Note = no_note
 ) -> pa.Table:
     """Read what names are: rows (symbol, start, end, known_at, sector, shares), each on start <= day < end and of its `start`.
 

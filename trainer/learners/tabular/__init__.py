@@ -1,1 +1,1 @@
-"""Learners on tables whose libraries are asked for their trees or vectors, which graphs of our own then hold."""
+"""Learners on tables whose trees or vectors are exported as graphs of our own."""

@@ -31,7 +31,7 @@ from trainer.options.structures.candidates import SHARES, greeks_of
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
-Touches = dict[OptionLeg, tuple[float, float]]  # last bid and ask seen of each option, by a single one of it
+Touches = dict[OptionLeg, tuple[float, float]]  # last known bid and ask of each option, by a single one of it
 
 
 class OptionBacktestConfig(Config):
@@ -129,7 +129,7 @@ def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestCon
             book = _opened(book, evening, config, costs)
         quotes |= {_single(leg): touch for leg in book.legs if (touch := evening.touch(leg)) is not None}
         book = _hedged(book, evening, config, costs, is_flat=is_last)
-        if is_last and book.legs:  # no quote to close at: the last one seen, at its worse side
+        if is_last and book.legs:  # no quote to close at: the last known one, at its worse side
             book = _at_last_quote(book, quotes, config, costs)
         mid, liquidation = _values(book, evening, quotes, config)
         gross = mid - before + costs.spreads + costs.fees + costs.hedging

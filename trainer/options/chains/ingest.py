@@ -11,7 +11,7 @@ from pathlib import Path
 from signals.errors import BadBars
 from signals.market.actions import Action
 from signals.market.audits import SessionStatus
-from trainer.curation.vendors.files import Note, unheard
+from trainer.curation.vendors.files import Note, no_note
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.audit import audit_chain, is_repeated, repeated, splits_of
 from trainer.options.chains.chain import OptionChain
@@ -29,7 +29,7 @@ class ChainDelivery:
     vendor: str = ""
 
 
-def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = unheard) -> ChainManifest:
+def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = no_note) -> ChainManifest:
     """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
 
     Raises

@@ -21,7 +21,7 @@ from signals.market.bars import Days, days_array
 from signals.market.sessions import xnys
 from signals.text.plain_text import clean
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
-from trainer.curation.vendors.files import Note, WantedColumns, tables, unheard
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ChainColumns
 
 KEY = ["root", "quote_date", "expiration", "strike", "right"]
@@ -39,13 +39,13 @@ class ChainRows:
     quarantine: pd.DataFrame
 
 
-def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: date, note: Note = unheard) -> ChainRows:
+def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: date, note: Note = no_note) -> ChainRows:
     """Read the files `contents`, by name.
 
     Raises
     ------
     BadBars
-        A file is empty or unreadable, lacks a column, or tells of the future.
+        A file is empty or unreadable, lacks a column, or has quotes of the future.
     """
     found = []
     for name, content in contents.items():
@@ -58,10 +58,10 @@ def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: 
     reason = _reasons(rows)
     quarantined = [rows.assign(reason=reason)[reason != ""]]
     rows = rows[reason == ""]
-    told = rows.groupby(KEY, sort=True)[["bid", "ask"]].nunique().max(axis=1)
-    if bool((told > 1).any()) and rows["known_at"].isna().all():
-        twice = rows.set_index(KEY).index.isin(told.index[told > 1])
-        quarantined.append(rows[twice].assign(reason="told twice"))
+    prices = rows.groupby(KEY, sort=True)[["bid", "ask"]].nunique().max(axis=1)
+    if bool((prices > 1).any()) and rows["known_at"].isna().all():
+        twice = rows.set_index(KEY).index.isin(prices.index[prices > 1])
+        quarantined.append(rows[twice].assign(reason="quoted twice"))
         rows = rows[~twice]
     joined = rows.sort_values("known_at", kind="stable", na_position="first").groupby(KEY, sort=True, as_index=False).last()
     by_day = joined.groupby(["root", "quote_date"])["underlying"].transform("median")

@@ -1,1 +1,1 @@
-"""What chains say of their underliers, and what hedged positions in them earned: features and outcomes."""
+"""Features of underliers from their option chains, and outcomes of hedged positions in them."""

@@ -128,7 +128,7 @@ def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
 
 
 def surface_features(chain: OptionChain, surface: Surface) -> Mapping[str, float]:
-    """Features of one chain; none where its surface cannot be believed."""
+    """Features of one chain; none where its surface is not usable."""
     usable = [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
     if not usable:
         return {}

@@ -1,4 +1,4 @@
-"""What a history of hedged profits can show, in words."""
+"""The statistical power of a history of hedged profits, in words."""
 
 import numpy as np
 from scipy.special import ndtr, ndtri

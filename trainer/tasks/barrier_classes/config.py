@@ -1,4 +1,4 @@
-"""Settings of the task `barrier_classes`: the barriers, and those of an instrument where nobody says which."""
+"""Settings of the task `barrier_classes`: the barriers, and the default ones of each instrument."""
 
 from collections.abc import Mapping
 from typing import Literal

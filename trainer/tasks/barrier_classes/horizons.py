@@ -11,8 +11,8 @@ from signals.minutes.decisions import DecisionBars
 from signals.sleeves.bars import clock_alone
 from trainer.learners.base import Matrix
 from trainer.samples.samples import DEFAULT_VIEW, Samples
-from trainer.tasks.barrier_classes.judgement import Decisions
-from trainer.tasks.barrier_classes.zoo import HorizonRows
+from trainer.tasks.barrier_classes.comparison import HorizonRows
+from trainer.tasks.barrier_classes.decisions import Decisions
 from trainer.validation.splits.parts import parts
 
 

@@ -37,8 +37,8 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples
 from trainer.search.question import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
+from trainer.tasks.barrier_classes.decisions import LAG, Decisions
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
-from trainer.tasks.barrier_classes.judgement import LAG, Decisions
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
 from trainer.validation.probabilities import ClassFigures, class_figures

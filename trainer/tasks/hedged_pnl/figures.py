@@ -1,4 +1,4 @@
-"""What forecasts of hedged profits are worth, net of half spreads, by template.
+"""Figures of forecasts of hedged profits, net of half spreads, by template.
 
 A forecast is traded where its size exceeds the half spreads that were last seen, on the side of its sign, one vega a name:
 

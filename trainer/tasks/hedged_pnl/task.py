@@ -149,7 +149,7 @@ class HedgedPnl(RankReturn):
         fields: EvidenceFields = {**found.fields, "others": {"hedged": hedged}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told), files={**found.files, **files}, report=report)
 
-    def beside(self, known: Evidence) -> Lines:
+    def extra_lines(self, known: Evidence) -> Lines:
         """Lines about hedged profits."""
         own = _own(known)
         return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := own.of(name)))

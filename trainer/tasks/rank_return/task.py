@@ -45,9 +45,9 @@ class RankReturn(Task):
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
-        return [*self.beside(known), *rows_of(known)]
+        return [*self.extra_lines(known), *rows_of(known)]
 
-    def beside(self, known: Evidence) -> Lines:
+    def extra_lines(self, known: Evidence) -> Lines:
         """Lines of the report that come before those of every ranking of returns."""
         return ()
 
@@ -94,7 +94,7 @@ class RankReturn(Task):
             labelled=case.proof.rows.dense(case.proof.rows.label),
             book=book,
             trial_sharpes=sharpes,
-            beside=self.beside(known),
+            extra_lines=self.extra_lines(known),
         )
         return report_files(subject)
 

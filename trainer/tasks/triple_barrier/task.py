@@ -88,7 +88,7 @@ class TripleBarrier(RankReturn):
         fields: EvidenceFields = {**found.fields, "others": {"classes": to_json(classes)}}
         return replace(found, fields=fields, warnings=(*found.warnings, *told))
 
-    def beside(self, known: Evidence) -> Lines:
+    def extra_lines(self, known: Evidence) -> Lines:
         """Lines about the classes."""
         return class_rows(from_json(ClassFigures, known.others["classes"])) if "classes" in known.others else ()
 

@@ -1,1 +1,1 @@
-"""Whether a result is more than luck: deflated Sharpe ratio, PBO, max-t, paired and anytime tests, power."""
+"""Tests of significance: deflated Sharpe ratio, PBO, max-t, paired and anytime tests, power."""

@@ -1,4 +1,4 @@
-"""What a comparison shows: its rows, its summary and its files."""
+"""Rows, summary and files of a comparison."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ import numpy as np
 
 from signals.scoring.evidence import Mean
 from trainer.reports import page
-from trainer.tasks.barrier_classes.judgement import GAP_LIMIT, PSI_SHOWN, DirectionFigures
+from trainer.tasks.barrier_classes.comparison import Comparison
+from trainer.tasks.barrier_classes.decisions import GAP_LIMIT, PSI_SHOWN, DirectionFigures
 from trainer.tasks.barrier_classes.picture import PICTURE, DirectionRow, document, picture
-from trainer.tasks.barrier_classes.zoo import Comparison
 
 CLASSES_WARNING = (
     "Three-class figures are mostly volatility and the clock: read them beside the row of the clock alone, and take none of them for skill."

@@ -1,4 +1,4 @@
-"""Figures of other datasets that a sleeve reads beside its bars."""
+"""Joins figures of other datasets to the bars that a sleeve reads."""
 
 from __future__ import annotations
 

@@ -21,7 +21,17 @@ from signals.scoring.evidence import Mean
 from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
 from trainer.learners.fanout import side_by_side
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
-from trainer.tasks.barrier_classes.judgement import LAG, Decisions, DirectionFigures, Gap, Said, Shift, direction_figures, ic_gap, shifts
+from trainer.tasks.barrier_classes.decisions import (
+    LAG,
+    Decisions,
+    DirectionFigures,
+    DirectionOutputs,
+    Gap,
+    Shift,
+    direction_figures,
+    ic_gap,
+    shifts,
+)
 from trainer.validation.ic import persistent_mean
 from trainer.validation.significance.max_t import MaxT, max_t_each
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
@@ -208,19 +218,19 @@ def _fit(learner: Learner, inputs: Matrix, rows: HorizonRows, side: NDArray[np.i
     return learner.fit(np.ascontiguousarray(inputs[train]), target, rows.weight[train], names, rows.decisions.session[train])
 
 
-def said_by(model: Model, inputs: Matrix, means: Floats, sigma: Floats) -> Said:
+def outputs_of(model: Model, inputs: Matrix, means: Floats, sigma: Floats) -> DirectionOutputs:
     """Probabilities, and the expected return sigma sum_k p_k m_k."""
     if not isinstance(model, HasHead) or not hasattr(model.head, "probabilities"):
         raise InvariantBroken("a model without a head of classes has no probabilities")
     probabilities: Floats = model.head.probabilities(model.outputs(inputs))
-    return Said(probabilities, sigma * (probabilities @ means))
+    return DirectionOutputs(probabilities, sigma * (probabilities @ means))
 
 
 def _judged(
     model: Model, inputs: Matrix, means: Floats, rows: HorizonRows, numbers: Rows, cost_bps: float, other: Decisions | None = None
 ) -> DirectionFigures:
     what = (other or rows.decisions).at(numbers)
-    said = said_by(model, np.ascontiguousarray(inputs[numbers]), means, what.sigma)
+    said = outputs_of(model, np.ascontiguousarray(inputs[numbers]), means, what.sigma)
     return direction_figures(what, said, cost_bps=cost_bps)
 
 

@@ -1,4 +1,4 @@
-r"""What decisions on bars are worth: skill is direction, and its unit is the session.
+r"""Figures of decisions on bars: skill is direction, and its unit is the session.
 
 With e the expected return of a decision, r what its trade returned, s the deviation known at the decision and z(.) standardised
 over all decisions that are judged:
@@ -107,8 +107,8 @@ def _standardised(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What a model said: probabilities of short, neutral and long, float64 (n, 3), and the expected return (n,)."""
+class DirectionOutputs:
+    """Outputs of a model: probabilities of short, neutral and long, float64 (n, 3), and the expected return (n,)."""
 
     probabilities: Floats
     expected: Floats
@@ -170,7 +170,7 @@ class DirectionFigures:
         return self.worst_regime is not None and self.worst_regime.ic.t < REGIME_T
 
 
-def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> DirectionFigures:
+def direction_figures(what: Decisions, said: DirectionOutputs, *, cost_bps: float) -> DirectionFigures:
     """Judge what a model said of these decisions; `cost_bps` is the cost of a round trip."""
     if said.probabilities.shape != (len(what.session), 3) or said.expected.shape != what.session.shape:
         raise InvariantBroken(f"{len(said.expected)} statements about {len(what.session)} decisions")
@@ -196,7 +196,7 @@ def direction_figures(what: Decisions, said: Said, *, cost_bps: float) -> Direct
     )
 
 
-def _direction_loss(what: Decisions, said: Said) -> Floats:
+def _direction_loss(what: Decisions, said: DirectionOutputs) -> Floats:
     """Log loss of long against short, NaN where neither came."""
     one_way = said.probabilities[:, [0, 2]]
     share = one_way[:, 1] / np.maximum(one_way.sum(axis=1), 1e-12)
