@@ -188,14 +188,23 @@ def test_a_rung_shows_its_last_closed_bar(rng: np.random.Generator) -> None:
         as_of(stretch(bars, 20, 0), ends)
 
 
-def changed_cells(bars: MinuteBars, find, shift: int = 0) -> int:  # type: ignore[no-untyped-def]
+def early(bars: MinuteBars, minutes: int) -> MinuteBars:
+    """The bars as they are where each stands so many minutes before its place."""
+    arrays = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close", "volume", "traded")}
+    for array in arrays.values():
+        array[:, :-minutes] = array[:, minutes:].copy()
+    return replace(bars, **arrays)
+
+
+def changed_cells(bars: MinuteBars, find, shift: int = 0, minutes: int = 0) -> int:  # type: ignore[no-untyped-def]
     """How many values shown at a moment change when every minute after the moment does, over all rungs and some moments."""
     count = 0
     for minute in range(7, 60, 11):
         after = np.arange(bars.width) >= minute
         later = {name: np.where(after, 2.0 * getattr(bars, name), getattr(bars, name)) for name in ("open", "high", "low", "close")}
         for other in (bars, replace(bars, **later)):
-            values = [shown(stretch(other, m, 8).close[:, -1:], find(replace_last(other, m, shift), np.array([[minute]]))) for m in RUNGS]
+            taken = early(other, minutes) if minutes else other
+            values = [shown(stretch(taken, m, 8).close[:, -1:], find(replace_last(taken, m, shift), np.array([[minute]]))) for m in RUNGS]
             if other is bars:
                 before = values
         count += sum(int(not np.array_equal(a, b, equal_nan=True)) for a, b in zip(before, values, strict=True))
@@ -209,7 +218,7 @@ def replace_last(bars: MinuteBars, m: int, shift: int):  # type: ignore[no-untyp
     return replace(found, sessions=found.sessions[-1:], ends=np.where((ends > 0) & (ends < NEVER), ends - shift, ends), **kept)
 
 
-def test_no_rung_shows_the_future_and_mutants_of_side_and_anchor_do(rng: np.random.Generator) -> None:
+def test_no_rung_shows_the_future_and_mutants_of_side_anchor_and_label_do(rng: np.random.Generator) -> None:
     bars = made(rng, [480, 60])
 
     def containing(rung, ends):  # type: ignore[no-untyped-def]
@@ -217,7 +226,9 @@ def test_no_rung_shows_the_future_and_mutants_of_side_and_anchor_do(rng: np.rand
 
     assert changed_cells(bars, as_of) == 0
     assert changed_cells(bars, containing) > 10  # the bar that contains the moment
-    assert changed_cells(bars, as_of, shift=1) > 0  # ENDs that are a minute early: bars named by their START, or another anchor
+    assert changed_cells(bars, as_of, shift=1) > 0  # ENDs of rungs that are a minute early
+    assert changed_cells(bars, as_of, minutes=1) > 0  # minutes of a file that names them by their START, taken for ENDs
+    assert changed_cells(bars, as_of, minutes=5) > 0  # rungs whose first bar begins five minutes after the open
 
 
 def test_absent_sessions_and_shorter_hours_leave_the_return_over_them_in_the_night(rng: np.random.Generator) -> None:
