@@ -161,7 +161,7 @@ factory-noise: $(VENV)/.dev ## By hand, a quarter of an hour: invented minutes w
 
 MINUTES ?= ../shared/data/us_5min_2025_2026_open.parquet
 real-minutes: $(VENV)/.dev ## By hand, ten minutes: 18 stocks' real 5-minute bars from the file to a refusal with its reasons; the slow tests of minutes
-	$(BIN)/pytest -q -m "slow and not deep" tests/test_trainer/test_minutes.py
+	$(BIN)/pytest -q -m "slow and not deep" tests/test_trainer/test_minutes.py tests/flow/test_intraday_sleeve.py
 	$(BIN)/python -m tests.campaigns.real_minutes $(MINUTES)
 
 leak-campaign: $(VENV)/.dev ## By hand, a quarter of an hour: of these the honest signals and ten planted kinds of leak
