@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from signals.errors import BadConfig
 from signals.files import sha256_of
 from signals.text import strict_yaml
+from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 
 
@@ -48,15 +49,22 @@ def load(path: Path, model: type[C]) -> C:
     return parse(content if content is not None else {}, model, where=str(path))
 
 
+SECTIONS = ("curation", "promotion", "lineage", "options_backtest", "vega_caps")
+
+
 def load_section(path: Path | None, section: str, model: type[C]) -> C:
     """Read one section of the YAML file at `path` as `model`; no file or no such section means the defaults.
 
     Raises
     ------
     BadConfig
-        The file is absent, is not YAML or no mapping, or the section has a key or value that `model` does not accept.
+        The file is absent, is not YAML or no mapping, has a section that no program reads, or the section has a key or value that
+        `model` does not accept.
     """
-    found = read_mapping(path).get(section) if path is not None else None
+    content = read_mapping(path) if path is not None else {}
+    if unknown := sorted(str(name) for name in content if name not in SECTIONS):
+        raise BadConfig(f"no section {clean(unknown[0])!r}", where=str(path), fix=f"Sections: {', '.join(SECTIONS)}")
+    found = content.get(section)
     return parse(found if found is not None else {}, model, where=f"{path}: {section}")
 
 

@@ -5,7 +5,8 @@ Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER
 Invariants
 ----------
 1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, a fault of the whole
-   session (`signals.audit.session_checks`), or files that the manifest does not vouch for. AMBER: not RED, but rows
+   session (`signals.audit.session_checks`), a quarter of the names moved by a split's ratio without a split, or files that
+   the manifest does not vouch for. AMBER: not RED, but rows
    quarantined, an expected name absent, a doubt about the whole session, a row without a return, or another warning
    (zero volume, stale runs, suspected splits) on more than a share of the rows (`Defect.most`, and on `LEAST_WARNED`
    at least). GREEN: none of these. Warnings are named in `reasons`.
@@ -27,6 +28,7 @@ from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Days
 
 Flags = NDArray[np.bool_]
+LEAST_SPLIT, MOST_SPLIT = 10, 0.25  # names, and share of a session's, that may seem to split together
 LEAST_WARNED = 5  # rows; fewer are a coincidence in a small universe
 
 
@@ -138,6 +140,10 @@ def _audit_of(
     elif wanted and (wanted - absent) / wanted < config.min_usable_share:
         status = SessionStatus.RED
         reasons.insert(0, f"only {(wanted - absent) / wanted:.1%} of expected names usable")
+    split = int(counts[Reason.SUSPECTED_SPLIT][t])
+    if split >= LEAST_SPLIT and split > MOST_SPLIT * usable:  # companies do not split on one day: a delivery of another level
+        status = SessionStatus.RED
+        reasons.insert(0, f"{split} of {usable} names moved by a split's ratio that nobody recorded")
     if faults:
         status = SessionStatus.RED
         reasons[:0] = faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def test_three_sessions_alone_trade_and_one_without_usable_data_is_excused(tmp_p
     assert ended["update", "done"] == 4 and ended["audit", "failed"] >= 1 and ended["publish", "done"] == 4
     assert ended["score", "refused"] == 1 and ended["evaluate", "done"] == 4
     assert {status for _, status in ended} <= {"done", "refused", "failed"}
+    [log] = tmp_path.rglob("looks.jsonl")
+    watched = {(look["model"], look["sleeve"]) for look in map(json.loads, log.read_text().splitlines()) if look["command"] == "evaluate"}
+    assert [sleeve for _, sleeve in watched] == ["equities_xs"], watched  # what is published is one look, however often it is shown
 
 
 @pytest.mark.slow

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from signals.errors import FixInput
-from trainer.runs.looks import LOOKS, Look, record, seen
+from trainer.runs.looks import JUDGED, LOOKS, Look, made, record, require_as_made, seen
 
 SHADOW = Look("shadow", "xs", "a" * 64, "2024-03-01", "2024-05-31")
 
@@ -52,3 +53,21 @@ def test_a_look_that_was_taken_out_is_seen(tmp_path: Path) -> None:
             seen(tmp_path, "xs", "2024-01-01", "2024-12-31", own=())
         with pytest.raises(FixInput):
             record(tmp_path, SHADOW)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_run_is_judged_as_its_training_wrote_it(tmp_path: Path, name: str) -> None:
+    """Evidence, scores or settings that were changed since are refused; of another model, and of a run from before, nothing is known."""
+    files = {part: part.encode() for part in JUDGED}
+    for part, content in files.items():
+        (tmp_path / part).write_bytes(content)
+    require_as_made(tmp_path, tmp_path, ("a" * 64,))
+    record(tmp_path, replace(SHADOW, command="train", made=made(files)))
+    require_as_made(tmp_path, tmp_path, ("a" * 64,))
+    (tmp_path / name).write_bytes(b"better")
+    require_as_made(tmp_path, tmp_path, ("b" * 64,))
+    with pytest.raises(FixInput, match="not what its training wrote"):
+        require_as_made(tmp_path, tmp_path, ("a" * 64,))
+    (tmp_path / name).unlink()
+    with pytest.raises(FixInput, match="cannot be read"):
+        require_as_made(tmp_path, tmp_path, ("a" * 64,))

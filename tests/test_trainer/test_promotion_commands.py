@@ -38,6 +38,7 @@ from trainer.promotion.bars.config import read_bars
 from trainer.promotion.history import CHAMPIONS, OPENINGS
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
+from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, read_evidence
 from trainer.runs.looks import LOOKS, Look
@@ -283,9 +284,13 @@ def test_promoting_the_champion_again_records_nothing(life: Life) -> None:
 
 
 def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life, tmp_path: Path) -> None:
-    """The same ONNX file, trained after more trials: it is judged, not waved through, and not published as champion."""
-    run = tmp_path / "a"
+    """The same ONNX file, trained after more trials: it is judged, not waved through, and not published as champion.
+
+    Where no training wrote that evidence, it is not judged at all.
+    """
+    run, data = tmp_path / "a", tmp_path / "curated"
     shutil.copytree(life.run("a"), run)
+    shutil.copytree(life.desk.of("curated"), data)
     evidence = json.loads((run / "evidence.json").read_bytes())
     write_atomic(run / "evidence.json", canonical_json({**evidence, "trials": {**evidence["trials"], "dsr": 0.589}}))
     assert (run / "model.onnx").read_bytes() == (life.run("a") / "model.onnx").read_bytes()
@@ -293,7 +298,11 @@ def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life
     words = ["--run", str(run), "--role", "champion", "--keys", life.desk.of("keys"), "--to", str(tmp_path / "store")]
     with pytest.raises(FixInput, match="the model is the same, the evidence that it was judged on is not"):
         life.desk.call("publish", *words, "--registry", registry)
-    judged = life.desk.promote(run, "--registry", registry, exits=1)
+    with pytest.raises(FixInput, match="not what its training wrote"):
+        life.desk.promote(run, "--registry", registry, "--data", str(data), exits=1)
+    made = looks.made({name: (run / name).read_bytes() for name in looks.JUDGED})
+    looked(data, Look("train", SLEEVE, sha256_of((run / "model.onnx").read_bytes()), "2024-01-02", "2024-06-28", made))
+    judged = life.desk.promote(run, "--registry", registry, "--data", str(data), exits=1)
     assert judged["is_new"] and judged["evidence_sha256"] == sha256_of((run / "evidence.json").read_bytes())
 
 
@@ -643,7 +652,7 @@ def test_a_run_of_an_older_version_brings_its_own_trials(life: Life, tmp_path: P
     """Its folder holds them without an anchor, and its evidence names their last line; one that was cut is refused."""
     run, data = tmp_path / "run", tmp_path / "curated"
     shutil.copytree(life.run("a"), run)
-    shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*"))
+    shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*", "looks.jsonl*"))
     whole = Path(life.desk.of("curated")) / "trials.jsonl"
     known = json.loads((run / "evidence.json").read_bytes())
     lines = whole.read_bytes().splitlines(keepends=True)

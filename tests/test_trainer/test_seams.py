@@ -109,3 +109,25 @@ def test_few_dividends_or_a_young_dataset_are_no_silence() -> None:
     assert not any(since for since, _ in silences(np.array([1] * 251 + [0] * 60)))
     assert not any(since for since, _ in silences(np.array([0, 0, 0, 0, 1] * 60 + [0] * 60)))
     assert silences(np.array([4] * 252 + [0] * 10 + [1]))[-2:] == [(10, 40.0), (0, 0.0)]
+
+
+@pytest.mark.parametrize(("moved", "found"), [(12, SessionStatus.RED), (5, SessionStatus.AMBER)])
+def test_a_delivery_of_another_level_is_red_where_it_is_added(tmp_path: Path, moved: int, found: SessionStatus) -> None:
+    """Forty names, each with a noise of its own; some of the added ones stand at 1.5 times their level.
+
+    No split is recorded, and a dozen companies do not split on one day.
+    """
+    walks = 50.0 * np.exp(np.cumsum(np.random.default_rng(5).normal(0.0, 0.01, (8, 40)), axis=0))
+    walks[5:, :moved] *= 1.5
+    cells = [(DAYS[at], f"S{name:02}", walks[at, name]) for at in range(8) for name in range(40)]
+    whole = pd.DataFrame(cells, columns=["date", "symbol", "close"]).assign(volume=1e6)
+    for name in ("open", "high", "low"):
+        whole[name] = whole["close"]
+    for file, rows in (("base", whole[whole.date < DAYS[5]]), ("added", whole[whole.date >= DAYS[5]])):
+        rows.to_csv(tmp_path / f"{file}.csv", index=False)
+    told("ingest", "--bars", tmp_path / "base.csv", "--to", tmp_path / "us")
+    told("ingest", "--add", "--bars", tmp_path / "added.csv", "--to", tmp_path / "us")
+    status_of, reasons = status(tmp_path / "us", DAYS[5])
+    assert status_of is found and f"suspected_split: {moved}" in reasons
+    assert (f"{moved} of 40 names moved by a split's ratio that nobody recorded" in reasons) == (found is SessionStatus.RED)
+    assert status(tmp_path / "us", DAYS[6])[0] is SessionStatus.GREEN

@@ -18,6 +18,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from signals.config import load_section
 from signals.errors import BadConfig, FixInput
 from tests.fakes.curated import curate
 from tests.fakes.terminal import Person
@@ -27,6 +28,7 @@ from trainer.commands import defaults as defaulting
 from trainer.commands.defaults import RULES, defaults
 from trainer.commands.options import WORKSPACE
 from trainer.learners.parameters import LightGbmConfig
+from trainer.promotion.bars.config import PromotionConfig
 from trainer.publishing.keys import create_keys
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
@@ -358,6 +360,24 @@ def test_every_command_says_the_same_there(tmp_path: Path, monkeypatch: pytest.M
     more = given.get(command, []) if command != "compare" else ["--sleeve", "equities_xs", "--learners", "ridge"]
     text = said(command, *more)
     assert "is not given, and there is no workspace.yml here or above" in text
+
+
+def test_there_a_registry_has_the_place_that_the_pages_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a workspace does not say leaves an option's own default in place, and no program dies of it."""
+    monkeypatch.chdir(tmp_path)
+    asked = CliRunner().invoke(app, ["history"])
+    assert asked.exit_code == 0 and "Nothing has been judged yet" in asked.output, asked.exception
+    named = said("retrain", "--sleeve", "equities_xs", "--data", str(tmp_path), "--run", str(tmp_path / "r"))
+    assert "has no champion with a lineage" in named and str(Path("var/registry")) in named
+    assert "no such folder" in said("trials", "--data", str(tmp_path / "mistyped"))
+
+
+@pytest.mark.parametrize("content", ["curatoin: {min_history: 3}\n", "min_history: 3\n", "promotion: {}\nlineages: {}\n"])
+def test_a_section_that_no_program_reads_is_refused(tmp_path: Path, content: str) -> None:
+    """A mistyped name would leave the defaults in force without a word."""
+    (tmp_path / "bars.yml").write_text(content)
+    with pytest.raises(BadConfig, match="no section"):
+        load_section(tmp_path / "bars.yml", "promotion", PromotionConfig)
 
 
 # The literal commands

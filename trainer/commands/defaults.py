@@ -136,8 +136,9 @@ def _rule(command: str, option: str) -> Rule | None:
 def _printed(rule: Rule, found: Workspace, option: Any) -> Callable[[], object]:
     def given() -> object:
         value = rule(found, option.name)
-        if value is not None:
-            announce(option.opts[0], ", ".join(value) if isinstance(value, list) else value)
+        if value is None:  # an answer of None would take the place of the command's own default
+            return option.default
+        announce(option.opts[0], ", ".join(value) if isinstance(value, list) else value)
         return value
 
     return given

@@ -183,6 +183,8 @@ def trials(
     from trainer.search import store
     from trainer.search.counting import counting, sleeves_of
 
+    if not data.is_dir():
+        raise FixInput("no such folder", where=str(data), fix="Name a dataset: --data DIR")
     came = {str(folder): store.merge(data, folder) for folder in merge or ()}
     history = store.known(data)
     sleeves = sorted({sleeve for study in history.studies.values() for sleeve in sleeves_of(study.identity)})

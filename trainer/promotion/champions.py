@@ -245,6 +245,7 @@ def case_path(registry: Path, sha256: str) -> Path:
 
 
 def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Case:
+    looks.require_as_made(request.data, request.run, model_hashes(request.run))
     task = task_of_kind(subject.evidence.label)
     challenger = Challenger(
         request.run,

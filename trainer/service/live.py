@@ -39,6 +39,8 @@ class LiveFigures:
 
     Attributes
     ----------
+    first : date
+        The first evening that was scored, of a year at most.
     evenings, sessions : int
         Scored, and judged by now.
     ic : LiveMean
@@ -56,6 +58,7 @@ class LiveFigures:
     """
 
     slot: str
+    first: date
     evenings: int
     sessions: int
     ic: LiveMean
@@ -91,6 +94,7 @@ def live_figures(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keys
     word = "" if band is None or mean is None else "BELOW" if mean < band[0] else "ABOVE" if mean > band[-1] else "INSIDE"
     return LiveFigures(
         slot,
+        evenings[0].asof,
         len(evenings),
         len(ic),
         _interval(seen.ic),

@@ -25,6 +25,7 @@ from trainer.publishing.daily_scores import ScoringRequest, deliver, slots, veri
 from trainer.publishing.dataset import Signer, publish_data
 from trainer.publishing.keys import load_keyset
 from trainer.publishing.publish import PublishRequest
+from trainer.runs import looks
 from trainer.search.tried import SearchRequest
 from trainer.service import retention
 from trainer.service.host import Host, Night
@@ -91,6 +92,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     for slot, contents in slots(store).items():
         bundle = verified(contents, keyset, manifest, asof)
         if bundle.manifest.sleeve in SLEEVES and (one := live_figures(slot, bundle, store, host.data, keyset, asof)) is not None:
+            # A slot is one look, as a lineage is, however often its model was trained again.
+            looks.record(host.data, looks.Look("evaluate", bundle.manifest.sleeve, f"published as {slot}", str(one.first), str(asof)))
             found.append(one)
     summary = "; ".join(one.sentence for one in found) or "nothing was scored yet"
     if gone := [one.slot for one in found if one.alarm]:
