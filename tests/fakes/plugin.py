@@ -82,3 +82,45 @@ CALM = Calm()
 def write_calm(folder: Path) -> Path:
     """Write the package of a further task, `calm`."""
     return write_plugin(folder, "calm_task", CALM, "trademl.tasks", calm="CALM")
+
+
+TICKS = '''
+import csv
+from functools import partial
+
+import numpy as np
+
+from signals.features.momentum import momentum
+from signals.features.other_datasets import beside
+from signals.features.panel import Feature
+from signals.sleeves.base import Sleeve
+from trainer.samples.joined_datasets import OtherDataset
+
+
+def figures(names, bars, data, manifest):
+    """Share of each session's volume that was bought, from its minutes."""
+    bought, total = np.zeros((2, *bars.close.shape))
+    for row in csv.DictReader((data / "ticks.csv").read_text().splitlines()):
+        day = np.searchsorted(bars.sessions, np.datetime64(row["time"][:10]))
+        if row["symbol"] in bars.symbols and day < len(bars.sessions) and str(bars.sessions[day]) == row["time"][:10]:
+            column = bars.symbols.index(row["symbol"])
+            bought[day, column] += float(row["bought"])
+            total[day, column] += float(row["volume"])
+    return {"bought_share": np.where(total > 0, bought / np.where(total > 0, total, 1), np.nan)}
+
+
+INPUT = OtherDataset("ticks", "ticks.csv", figures)
+TABLE = (
+    Feature("bought_share", "ratio", 1, partial(beside, name="bought_share")),
+    Feature("momentum_5", "ratio", 5, partial(momentum, sessions=5)),
+)
+SLEEVE = Sleeve("tick_flow", ("daily_bars", "ticks"), TABLE, 5, ("bought_share",))
+'''
+
+
+def write_ticks(folder: Path) -> Path:
+    """Write the package of a sleeve of minutes, `tick_flow`, and of the input that it reads, `ticks`."""
+    write_plugin(folder, "tick_sleeve", TICKS, "trademl.sleeves", tick_flow="SLEEVE")
+    entry = folder / "tick_sleeve-1.0.dist-info" / "entry_points.txt"
+    entry.write_text(f"{entry.read_text()}[trademl.inputs]\nticks = tick_sleeve:INPUT\n")
+    return folder

@@ -1,44 +1,104 @@
-"""Joins figures of other datasets to the bars that a sleeve reads."""
+"""Joins figures of other datasets to the bars that a sleeve reads. `INPUTS` is the register.
+
+An input is named by the sleeves that read it (`Sleeve.inputs`) and lies in the folder of the daily bars; installed packages add
+inputs in the group `trademl.inputs`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from signals.errors import BadDataset, FixInput
 from signals.files import sha256_of
-from signals.market.bars import Bars
+from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest
+from signals.plugins import PluginTable
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
+from signals.text.wording import reason_of
 from trainer.samples.session_figures import FOLDER as MINUTES
 from trainer.samples.session_figures import session_figures
 
-CHAINS, OPTIONS = "option_chains", "options"
+DAILY, CHAINS, OPTIONS = "daily_bars", "option_chains", "options"
 
 
-def snapshots_of(sleeve: Sleeve, data: Path) -> dict[str, str]:
-    """Return which versions of other datasets the sleeve's figures are of, for the evidence: SHA-256 of their manifests by name."""
-    folders = {MINUTE_BARS: MINUTES, CHAINS: OPTIONS}
-    manifests = {name: data / folder / "manifest.json" for name, folder in folders.items() if sleeve.beside and name in sleeve.inputs}
-    return {name: sha256_of(path.read_bytes()) for name, path in manifests.items()}
+@dataclass(frozen=True)
+class OtherDataset:
+    """A dataset beside the daily bars.
 
-
-def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manifest) -> Bars:
-    """Return the bars with what the sleeve reads beside them; the bars themselves where it reads nothing else.
-
-    What is computed of a whole history, as the forecasts that implied variances are compared with, is computed of the dataset's own
-    from its first session on, whatever part of it is asked for: training and scoring see the same numbers.
+    Attributes
+    ----------
+    name : str
+        As sleeves name it.
+    identity : str
+        File, in the folder of the daily bars, whose bytes say which version it is.
+    figures : callable
+        (names, bars, data, manifest of the daily bars) -> figures by name, float64 (T, N) on the axes of `bars`, NaN where a name
+        has none; each known at its session's close, and the same whatever range of bars is asked for.
     """
-    if sleeve.beside and MINUTE_BARS in sleeve.inputs:
-        return replace(bars, beside=session_figures(sleeve.beside, bars, data))
-    if CHAINS not in sleeve.inputs:
-        return bars
+
+    name: str
+    identity: str
+    figures: Callable[[tuple[str, ...], Bars, Path, Manifest], Mapping[str, Floats]]
+
+
+def _of_minutes(names: tuple[str, ...], bars: Bars, data: Path, _manifest: Manifest) -> Mapping[str, Floats]:
+    return session_figures(names, bars, data)
+
+
+def _of_chains(_names: tuple[str, ...], bars: Bars, data: Path, manifest: Manifest) -> Mapping[str, Floats]:
+    """Compute of the whole history: the forecasts that implied variances are compared with depend on where it begins."""
     from trainer.options.research.observations import observed  # it fits surfaces, which no other sleeve needs
 
     whole = load_bars(data, manifest, manifest.first, bars.asof)
     rows = np.searchsorted(whole.sessions, bars.sessions)
     columns = np.array([whole.column(symbol) for symbol in bars.symbols])
-    return replace(bars, beside={**bars.beside, **{name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()}})
+    return {name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()}
+
+
+_BUILT_IN = (
+    OtherDataset(MINUTE_BARS, f"{MINUTES}/manifest.json", _of_minutes),
+    OtherDataset(CHAINS, f"{OPTIONS}/manifest.json", _of_chains),
+)
+INPUTS: PluginTable[OtherDataset] = PluginTable("trademl.inputs", OtherDataset, {one.name: one for one in _BUILT_IN})
+
+
+def inputs_of(sleeve: Sleeve) -> tuple[OtherDataset, ...]:
+    """Return the datasets that the sleeve reads beside its bars; raise `FixInput` for one that there is not."""
+    names = [name for name in sleeve.inputs if sleeve.beside and name != DAILY]
+    if strange := [name for name in names if name not in INPUTS]:
+        what = f"the sleeve {sleeve.name} reads the input {strange[0]!r}, which nothing here computes"
+        raise FixInput(what, where="trademl.inputs", fix=f"Install the package that has it; there are {', '.join(INPUTS)}")
+    return tuple(INPUTS[name] for name in names)
+
+
+def snapshots_of(sleeve: Sleeve, data: Path) -> dict[str, str]:
+    """Return which versions of other datasets the sleeve's figures are of, for the evidence: SHA-256 of what identifies them."""
+    try:
+        return {one.name: sha256_of((data / one.identity).read_bytes()) for one in inputs_of(sleeve)}
+    except OSError as error:
+        what = f"nothing says which version an input of {sleeve.name} is of ({reason_of(error)})"
+        raise BadDataset(what, where=str(data), fix="Ingest it next to the daily bars") from None
+
+
+def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manifest) -> Bars:
+    """Return the bars with what the sleeve reads beside them; the bars themselves where it reads nothing else.
+
+    Raises
+    ------
+    FixInput
+        The sleeve reads an input that there is not.
+    BadDataset
+        An input cannot be read, or gives figures on other axes than those of the bars.
+    """
+    beside = dict(bars.beside)
+    for one in inputs_of(sleeve):
+        beside |= one.figures(sleeve.beside, bars, data, manifest)
+    if strange := [name for name, panel in beside.items() if panel.shape != bars.close.shape]:
+        raise BadDataset(f"the figure {strange[0]} is on other axes than the bars", where=str(data), fix="Correct what computes it")
+    return replace(bars, beside=beside) if beside else bars
