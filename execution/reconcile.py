@@ -206,7 +206,7 @@ def reconcile(ours: Ours, theirs: Theirs, *, cash_tolerance: Decimal) -> Reconci
 
 
 def fill_of(activity: Activity) -> Fill:
-    """Return the fill that a FILL activity tells of."""
+    """Return the fill that a FILL activity reports."""
     if activity.at is None or activity.quantity is None or activity.price is None:
         raise UnknownBrokerState("a fill lacks its time, quantity or price", where=activity.id)
     side = side_of(activity)

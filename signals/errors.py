@@ -37,7 +37,7 @@ TrademlError
 
 
 class TrademlError(Exception):
-    """One fault told in one breath: what is wrong, where, and what to do about it.
+    """One fault in one sentence: what is wrong, where, and what to do about it.
 
     Parameters
     ----------

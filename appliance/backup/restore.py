@@ -60,7 +60,7 @@ def put_back(folder: StateFolder, plain: Path, backup: Backup, latch: Latch, at:
 
 
 def set_aside(ledger: Path, at: datetime) -> None:
-    """Keep the ledger and its journals beside their place, under the time `at`."""
+    """Keep the ledger and its journals next to their place, under the time `at`."""
     if not ledger.exists():
         for journal in JOURNALS[:-1]:
             ledger.with_name(ledger.name + journal).unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class ClockGuard:
             self._close_latch(CLOCK, words)
 
     def halt_if_clock_behind_ledger(self, at: datetime, newest: datetime | None, brief: Briefing, *, is_armed: bool) -> None:
-        """Refuse an instant that lies before the newest one on record.
+        """Refuse an instant that is before the newest one on record.
 
         Raises
         ------

@@ -150,7 +150,7 @@ class Ledger:
                 self.insert("meta", {"key": key, "value": str(value)}, conflict=RENEW_FACT)
 
     def _usable_since(self, schema: int) -> int:
-        """Oldest program's schema that whoever migrated this ledger vouches for; the ledger's own where nobody did."""
+        """Oldest program's schema that the last migration of this ledger vouches for; the ledger's own where nobody did."""
         found = self.value("SELECT value FROM meta WHERE key = 'usable_since'")
         return int(found) if isinstance(found, str) and found.isdigit() else schema
 

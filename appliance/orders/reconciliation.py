@@ -99,7 +99,7 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
 
 
 def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
-    """Take the broker's books as the ledger's beginning: holdings as they are, everything booked so far as seen.
+    """Take the broker's books as the ledger's beginning: holdings as they are, everything booked until then as processed.
 
     Also what a person accepts after a break that is understood.
 

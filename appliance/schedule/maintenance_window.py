@@ -19,7 +19,7 @@ MARGIN = timedelta(minutes=15)
 
 
 def busy_until(now: datetime, calendar: Calendar, table: Timetable, ended: Collection[tuple[date, str]]) -> datetime | None:
-    """Return when the order window that `now` lies in is over, or None outside of every one.
+    """Return the end of the order window that contains `now`, or None outside of every one.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from signals.storage.s3 import Objects, read_keys
 
 
 def unverified_manifest(store: PublishedStore) -> Manifest:
-    """Return the manifest that the store publishes now, whoever wrote it: to be shown, never to be taken over."""
+    """Return the manifest that the store publishes now, signed or not: to be shown, never to be taken over."""
     return Manifest.from_bytes(store.read(MANIFEST), where=f"{MANIFEST} of the data store")
 
 

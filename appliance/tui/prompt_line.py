@@ -56,7 +56,7 @@ class PromptLine(Horizontal):
         self.remove_class("-open")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Report the text typed so far."""
+        """Report the text typed up to now."""
         event.stop()
         if self.is_open:
             self.post_message(self.Changed(self.what, event.value))

@@ -55,7 +55,7 @@ def signals(ledger: Ledger, session: date) -> View:
 
 
 def _distribution(rows: Sequence[ViewRow]) -> list[ViewRow]:
-    """Names of each sleeve by their z, in steps of half a deviation; the outermost steps hold what lies beyond."""
+    """Names of each sleeve by their z, in steps of half a deviation; the outermost steps hold what is beyond."""
     counts = Counter((row["sleeve"], min(max(math.floor(2 * row["z"]), -STEPS), STEPS - 1)) for row in rows)
     sleeves = dict.fromkeys(row["sleeve"] for row in rows)
     return [

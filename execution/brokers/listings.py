@@ -31,7 +31,7 @@ class AlpacaListings:
         tame(self._client, GuardedTransport(TokenBucket(REQUESTS_PER_MINUTE, BURST, clock), adapter))
 
     def assets(self) -> tuple[ReportedAsset, ...]:
-        """Return every US equity, active and inactive, by symbol; an asset that is told in both lists is active.
+        """Return every US equity, active and inactive, by symbol; an asset that is in both lists is active.
 
         Raises
         ------

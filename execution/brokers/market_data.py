@@ -246,7 +246,7 @@ class AlpacaData:
         return list(dict.fromkeys(found)), list(dict.fromkeys(untold))
 
     def name_changes(self, first: date, last: date) -> list[ReportedAction]:
-        """Return every change of a symbol processed in [first, last], whoever's it is. Raises as `bars`."""
+        """Return every change of a symbol processed in [first, last], of every name. Raises as `bars`."""
         asked = CorporateActionsRequest(types=[CorporateActionsType.NAME_CHANGE], start=first, end=last, limit=None)
         return list(dict.fromkeys(_actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))[0]))
 

@@ -57,7 +57,7 @@ def serve(
     stand_in_port: int = typer.Option(None, help="Loopback port of a proxy for Alpaca's paper hosts; 0 a free one."),
     stand_in_ca: Path = typer.Option(None, help="Where the authority's certificate for such programs is written."),
 ) -> None:
-    """Serve until interrupted. The first line of output tells, as JSON, the address and the file of the token."""
+    """Serve until interrupted. The first line of output holds, as JSON, the address and the file of the token."""
     from execution.exchange.doors import http
 
     settings = _settings(config, cash)
@@ -130,7 +130,7 @@ def _stand_in(port: int | None, exchange: socket.socket, authority: Path | None)
 
 
 def _clock(kind: ClockKind, at: str, market: MarketData, state: Path | None) -> ExchangeClock:
-    """Return the wall's clock, or a virtual one: at `at`, else where the state stands, else before the last session.
+    """Return the wall's clock, or a virtual one: at `at`, else at the state's own time, else before the last session.
 
     Raises
     ------

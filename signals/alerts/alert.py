@@ -11,7 +11,7 @@ SERVICES = frozenset({"discord", "json", "jsons", "mailto", "mailtos", "ntfy", "
 
 
 def scheme_of(address: str) -> str:
-    """Return what stands before `://` of an address for alerts; empty where nothing does."""
+    """Return what comes before `://` in an address for alerts; empty where nothing does."""
     scheme, mark, rest = address.strip().partition("://")
     return scheme if mark and rest else ""
 

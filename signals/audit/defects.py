@@ -314,7 +314,7 @@ def _move_defects(rows: Rows, good: Flags, split_ratio: Floats, config: DefectCo
 
 
 def _extreme_as_delivered(rows: Rows, split_ratio: Floats, config: DefectConfig) -> Flags:
-    """Rows whose close lies that far from the row before, whether that one is believed or not."""
+    """Rows whose close is that far from the row before, whether that one is valid or not."""
     result = np.zeros(len(rows), dtype=bool)
     if len(rows) > 1:
         known = (rows.security[1:] == rows.security[:-1]) & (rows.close[1:] > 0) & (rows.close[:-1] > 0)

@@ -92,7 +92,7 @@ class Fold(Generic[S]):
         return state
 
     def _shifted(self, step: Step, older: State[S], newer: State[S], gap: int) -> State[S]:
-        """Merge each row of `newer` with the row of `older` that stands `gap` sessions before it."""
+        """Merge each row of `newer` with the row of `older` that is `gap` sessions before it."""
         joined = tuple([np.empty(array.shape, array.dtype) for array in newer])
         for whole, array in zip(joined, newer, strict=True):
             whole[:gap] = array[:gap]

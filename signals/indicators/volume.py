@@ -46,7 +46,7 @@ def vwap_gap(bars: IndicatorBars, n: int) -> Floats:
 
 
 def session_vwap_gap(bars: IndicatorBars, _: int) -> Floats:
-    """Close against the session's volume-weighted typical price so far."""
+    """Close against the session's volume-weighted typical price up to the bar."""
     worth, volume = bars.typical * bars.volume, bars.volume
     known = np.isfinite(worth) & (bars.row >= bars.warm_up)
     paid = np.add.accumulate(np.where(known, worth, 0.0), axis=0)

@@ -236,7 +236,7 @@ def relations(table: ContinuityLimits, now: CrossSection) -> Worst:
 
 
 def recomputed(then: CrossSection, again: CrossSection) -> Worst:
-    """Compare what was recorded of a session with the same session computed anew, over the names of both.
+    """Compare what was recorded of a session with the same session computed again, over the names of both.
 
     A column that has fewer than 10 values on both sides was undefined then and is now, and agrees.
     """
@@ -278,7 +278,7 @@ def _take(evening: CrossSection, columns: tuple[str, ...]) -> Cells:
 
 
 def _aligned(one: CrossSection, other: CrossSection) -> tuple[list[int], list[int]]:
-    """Rows of the names that stand in both."""
+    """Rows of the names that are in both."""
     place = {symbol: i for i, symbol in enumerate(other.symbols)}
     rows = [i for i, symbol in enumerate(one.symbols) if symbol in place]
     return rows, [place[one.symbols[i]] for i in rows]

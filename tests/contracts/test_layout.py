@@ -1,6 +1,8 @@
 """The layout of the source keeps its figures: few modules at a package's top, few exemptions, few untyped mappings."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,21 @@ def test_a_function_with_eight_parameters_is_found_and_a_command_is_not() -> Non
     assert with_many_parameters(eight.format("command", "None"), is_program=True) == []
     assert with_many_parameters(eight.format("command", "None"), is_program=False) == ["command"]
     assert with_many_parameters("class A:\n    def seven(self, a, b, c, d, e, f, g): ...\n", is_program=False) == []
+
+
+def floors() -> dict[str, list[set[str]]]:
+    """Rooms of each package from the top floor to the bottom, as the import contracts have them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = {one["containers"][0]: one["layers"] for one in contracts if one.get("containers")}
+    return {package: [set(floor.split(" | ")) - {"__main__"} for floor in layers[package]] for package in PACKAGES}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_lists_every_room_from_the_top_floor_to_the_bottom(package: str) -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split(f"* `{package}`: ")[1].split("\n* ")[0].split("\n\n")[0]
+    listed = [re.findall(r"`(\w+)`", floor) for floor in text.split(";")]
+    wanted = [floor for floor in floors()[package] if floor]
+    assert [floor <= set(names) for floor, names in zip(wanted, listed, strict=True)] == [True] * len(wanted)
 
 
 def test_the_counters_count(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ class OrderBatch:
 
 
 def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> DirectBroker:
-    """Open an exchange in memory on the archive's bars, standing at the close before the session `first`."""
+    """Open an exchange in memory on the archive's bars, at the close before the session `first`."""
     calendar = archive.manifest.calendar
     market = MarketData(archive.whole, calendar, archive.actions, basis=archive.manifest.basis)
     start = calendar.session(calendar.previous(first)).close

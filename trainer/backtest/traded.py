@@ -54,7 +54,7 @@ class Traded:
 
 
 def of_run(run: Path, data: Path, last: date) -> Traded:
-    """Return a run folder's unseen scores, on the newest version of its data where `last` lies after the first ones."""
+    """Return a run folder's unseen scores, on the newest version of its data where `last` is after the first ones."""
     subject = _reaching(subject_of(run, data), data, last)
     evidence = subject.evidence
     return Traded(
@@ -76,7 +76,7 @@ def of_run(run: Path, data: Path, last: date) -> Traded:
 
 
 def of_bundle(place: Path, trust: Path | None, data: Path, *, in_sample: bool) -> Traded:
-    """Return a bundle's scores, after what it learned from, or, if told so, of every session."""
+    """Return a bundle's scores, after what it learned from, or, if asked to, of every session."""
     archive = open_archive(data)
     return _of(archive, open_bundle(place, trust, archive.manifest.calendar), data, in_sample=in_sample)
 

@@ -161,7 +161,7 @@ class _Prepared:
 
 
 def _stitched(delivered: DeliveredHistory, days: Days, config: CurationConfig) -> _Prepared:
-    """Prepare the rows; a history that the vendor stitched to another one's begins anew, which is flagged and recorded."""
+    """Prepare the rows; a history that the vendor joined to another one's is split there, which is flagged and recorded."""
     frame, actions, basis = delivered.frame, delivered.actions, delivered.basis
     first_days = {str(symbol): day.date() for symbol, day in frame.groupby("symbol")["date"].min().items()}
     whole = _prepared(frame, actions, first_days, days, basis, config)

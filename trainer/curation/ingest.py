@@ -261,7 +261,7 @@ def _content(deliveries: Deliveries, known_at: date | None) -> DatasetContent:
 
 
 def content_of(knowledge: Knowledge) -> DatasetContent:
-    """Curate what is known, as the newest whole delivery was told to."""
+    """Curate what is known, by the settings of the newest whole delivery."""
     first = knowledge.receipts[0]
     history = DeliveredHistory(
         knowledge.known.frame,

@@ -30,7 +30,7 @@ class BarVendor(Protocol):
         """Return bars of the sessions [first, last] as `read_bars` does; no row for what the vendor does not have."""
 
     def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Return corporate actions effective in [first, last] in our own columns; empty where it tells none."""
+        """Return corporate actions effective in [first, last] in our own columns; empty where it reports none."""
 
 
 class FileVendor:
@@ -50,5 +50,5 @@ class FileVendor:
         return frame[inside & frame["symbol"].isin(list(symbols))].reset_index(drop=True)
 
     def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Return none: a file of bars tells no actions."""
+        """Return none: a file of bars holds no actions."""
         return pd.DataFrame()

@@ -168,7 +168,7 @@ def _of_neighbours(rows: Samples, values: Floats) -> Floats:
 
 
 def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
-    """The panel with the bars of session `row`, and what is known beside them, handed to other names."""
+    """The panel with the bars of session `row`, and the further figures, given to other names."""
     columns = np.flatnonzero(np.isfinite(bars.close[row]))
     order = rng.permutation(columns)
 

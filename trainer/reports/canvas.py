@@ -36,7 +36,7 @@ def date_axis(axes: Axes) -> None:
 
 
 def png(axes: Axes) -> bytes:
-    """Render the picture that `axes` stand on; names are drawn as they are, a dollar sign begins no formula."""
+    """Render the picture of `axes`; names are drawn as they are, a dollar sign begins no formula."""
     buffer = io.BytesIO()
     figure = axes.figure
     assert isinstance(figure, Figure)

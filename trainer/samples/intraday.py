@@ -88,7 +88,7 @@ def split_of(config: RecipeConfig, minutes: MinuteBars, t0: Rows) -> CpcvConfig:
 
 
 def evenings(bars: DecisionBars, panel: FeaturePanel, scores: Floats) -> tuple[FeaturePanel, Floats]:
-    """Return features and scores as drift compares them: a session a row, its decisions beside one another.
+    """Return features and scores as drift compares them: a session a row, its decisions next to one another.
 
     `panel` and `scores` are a run of the rows of `bars`.
     """

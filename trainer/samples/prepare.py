@@ -56,7 +56,7 @@ class Material:
 
 
 def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = unwatched) -> Material:
-    """Read, compute features and labels, and weigh the rows; `stage` is told of what is done, with its figures.
+    """Read, compute features and labels, and weigh the rows; `stage` is called with each finished step, with its figures.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class Samples:
 
     @property
     def features(self) -> Matrix:
-        """Features of every row's own session, float32 (n, F), gathered anew each time; NaN where undefined."""
+        """Features of every row's own session, float32 (n, F), gathered at each call; NaN where undefined."""
         return TableView().rows(self.panel, self.t0, self.column)
 
     def inputs(self, rows: Rows | None = None) -> Inputs:

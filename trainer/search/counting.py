@@ -48,7 +48,7 @@ class Counted:
 
     @property
     def tries(self) -> int:
-        """N, 1 at least: whoever asks has tried something."""
+        """N, 1 at least: a caller has tried something."""
         return max(1, len(self.series) + self.blind)
 
 

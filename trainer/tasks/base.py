@@ -157,7 +157,7 @@ class Task(ABC):
         return config, {}
 
     def shares(self, bars: Bars, config: RecipeConfig) -> Mapping[str, float]:
-        """Return the shares of the labels' classes, for whoever looks at a stage."""
+        """Return the shares of the labels' classes, for the report of a stage."""
         return {}
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:

@@ -8,7 +8,7 @@ from signals.text.wording import utc_words
 
 
 class ExchangeClock(Protocol):
-    """Anything that tells the UTC instant; the exchange catches up with it at every request."""
+    """A source of the UTC instant; the exchange catches up with it at every request."""
 
     def now(self) -> datetime:
         """Return the current UTC instant."""

@@ -39,7 +39,7 @@ class Updates:
         self.count += 1
 
     def cut(self, count: int) -> None:
-        """Drop the newest until `count` are left: what they tell of was taken back."""
+        """Drop the newest until `count` are left: what they report was taken back."""
         while self.count > count:
             self._kept.pop()
             self.count -= 1

@@ -6,7 +6,7 @@ WINDOW_SECONDS = 60
 
 
 class RateLimit:
-    """Counts requests in windows of one minute; a limit of 0 never refuses and tells nothing."""
+    """Counts requests in windows of one minute; a limit of 0 never refuses and reports nothing."""
 
     def __init__(self, requests_a_minute: int) -> None:
         self.limit = requests_a_minute
@@ -14,7 +14,7 @@ class RateLimit:
         self._used: dict[str, int] = {}
 
     def take(self, key: str, at: datetime) -> tuple[bool, dict[str, str]]:
-        """Count one request; return whether it is allowed and the headers that tell of it."""
+        """Count one request; return whether it is allowed and the headers that report it."""
         if not self.limit:
             return True, {}
         window = int(at.timestamp()) // WINDOW_SECONDS

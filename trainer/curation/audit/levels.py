@@ -34,7 +34,7 @@ REMEDY = "deliver the session before or after the gap too, which shows the level
 def off_level(
     filling: pd.DataFrame, agreed: pd.DataFrame, held: pd.DataFrame, actions: Iterable[Action], runs: Sequence[Missing], manifest: Manifest
 ) -> dict[str, str]:
-    """Return why a symbol's bars cannot be believed to stand at the level of those held, by symbol.
+    """Return why a symbol's bars are not proven to be at the level of those held, by symbol.
 
     Parameters
     ----------

@@ -124,7 +124,7 @@ class _Axes:
 
 @dataclass(frozen=True, eq=False)
 class MatchedRows:
-    """A delivery next to the rows believed so far, with the pairs of rows that are on one cell.
+    """A delivery next to the rows accepted before it, with the pairs of rows that are on one cell.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class MatchedRows:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """The rows believed so far, with their cells; `scale` is the last splice of each symbol, NaN before the first."""
+    """The rows accepted up to now, with their cells; `scale` is the last splice of each symbol, NaN before the first."""
 
     frame: pd.DataFrame
     keys: Rows

@@ -62,7 +62,7 @@ class GeneratedMinutes:
         return self.grid.opens[:, None] + np.arange(1, self.mu.shape[1] + 1)
 
     def write(self, to: Path) -> Path:
-        """Write the bars to `to` and the truth beside it; return the path of the truth."""
+        """Write the bars to `to` and the truth next to it; return the path of the truth."""
         beside = to.with_name(f"{to.stem}_truth.parquet")
         to.parent.mkdir(parents=True, exist_ok=True)
         for path, table in ((to, self.table()), (beside, self.truth())):

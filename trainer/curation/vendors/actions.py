@@ -79,7 +79,7 @@ def _check_effective(table: pd.DataFrame, calendar: Calendar, *, where: str) -> 
 
 
 def _once(found: list[Action], *, where: str, note: Note) -> tuple[Action, ...]:
-    """Sort the actions, each once: the same figures told with another `known_at` were known on the earlier day."""
+    """Sort the actions, each once: the same figures with another `known_at` were known on the earlier day."""
     found.sort(key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0, a.known_at))
     told: dict[tuple[object, ...], Action] = {}
     for a in found:

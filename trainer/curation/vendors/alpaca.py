@@ -42,7 +42,7 @@ class AlpacaVendor:
         return self._listings.assets()
 
     def name_changes(self, first: date, last: date) -> list[ReportedAction]:
-        """Return every change of a symbol in [first, last], whoever's it is."""
+        """Return every change of a symbol in [first, last], of every name."""
         return self._data.name_changes(first, last)
 
     def months(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:

@@ -11,7 +11,7 @@ LISTS = frozenset({"bars", "results", "data", "historical", "prices", "values", 
 
 
 def answered(content: bytes, *, where: str) -> list[JsonObject]:
-    """Return one row a bar, with the symbol that stands above it; raise `BadBars` for what is no JSON."""
+    """Return one row a bar, with the symbol that is above it; raise `BadBars` for what is no JSON."""
     lines = content.lstrip(b"\xef\xbb\xbf \t\r\n").splitlines()
     is_by_line = len(lines) > 1 and all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines[:2])
     try:

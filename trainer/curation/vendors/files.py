@@ -86,7 +86,7 @@ TakeSymbols = Callable[[list[str]], None]
 
 
 def no_note(remark: object) -> None:
-    """Drop a remark: whoever reads a delivery again was told when it came."""
+    """Drop a remark: it was shown when the delivery came."""
 
 
 @dataclass(frozen=True)

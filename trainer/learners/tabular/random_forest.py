@@ -128,7 +128,7 @@ def _read_tree(document: Mapping[str, ArrayLike]) -> Tree:
 
 
 def _tree(fitted: Any, classes: int) -> Tree:
-    """Read a tree of scikit-learn: inner nodes and leaves are numbered anew, each in its order."""
+    """Read a tree of scikit-learn: inner nodes and leaves are renumbered, each in its order."""
     is_leaf = fitted.children_left < 0
     number = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
     inner = ~is_leaf

@@ -170,7 +170,7 @@ class XgBoostModel:
 
 
 def _tree(document: XgBoostTree) -> Tree:
-    """Read a tree: inner nodes and leaves are numbered anew, each in XGBoost's order."""
+    """Read a tree: inner nodes and leaves are renumbered, each in XGBoost's order."""
     left = np.array(document["left_children"], dtype=np.int64)
     is_leaf = left < 0
     number = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)

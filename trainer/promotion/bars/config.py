@@ -31,7 +31,7 @@ NO_OTHER = VolatilityBars()
 
 
 class PromotionConfig(Config):
-    """The bars. Their hash stands in a search's identity, in a training's evidence and in every verdict.
+    """The bars. Their hash is part of a search's identity, in a training's evidence and in every verdict.
 
     Attributes
     ----------

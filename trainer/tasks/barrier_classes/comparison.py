@@ -242,7 +242,7 @@ def _of(fitted: tuple[Model, Floats], rows: HorizonRows) -> tuple[Model, Matrix,
 def _beside(
     rows: HorizonRows, learner: Learner, reference: Learner, seed: int
 ) -> dict[str, tuple[Model, Matrix, Floats, Decisions | None]]:
-    """Models that the best one is read beside: (model, its inputs, class means, other outcomes to judge by)."""
+    """Models that the best one is compared with: (model, its inputs, class means, other outcomes to judge by)."""
     means = rows.decisions.at(rows.train).class_means()
     twin = exchanged(rows.decisions, (rows.train, rows.validation, rows.test), seed)
     found: dict[str, tuple[Model, Matrix, Floats, Decisions | None]] = {

@@ -37,7 +37,7 @@ def files(found: Comparison, title: str) -> Mapping[str, bytes]:
 
 
 def rows_of(found: Comparison) -> tuple[DirectionRow, ...]:
-    """The best cell's test row and what it is read beside, then all cells by validation."""
+    """The best cell's test row and those it is compared with, then all cells by validation."""
     best = found.cells[0]
     rows = [_row(best.name, "test", found.test, minutes=best.minutes)]
     rows += [_row(name, "test", figures, is_beside=True) for name, figures in found.test_beside.items()]

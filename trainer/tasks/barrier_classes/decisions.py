@@ -245,7 +245,7 @@ class Gap:
 
 
 def ic_gap(validation: Floats, test: Floats) -> Gap:
-    """Gap of the mean of two session series, each drawn anew in circular blocks of 5 sessions."""
+    """Gap of the mean of two session series, each resampled in circular blocks of 5 sessions."""
     rng = np.random.default_rng(GAP_SEED)
     first, second = (_drawn_means(series[np.isfinite(series)], rng) for series in (validation, test))
     drawn = (first - second) / np.maximum(np.abs(first), 1e-12)

@@ -51,6 +51,6 @@ def picture(rows: Sequence[DirectionRow], critical_t: float) -> bytes:
 def document(
     title: str, summary: Sequence[tuple[str, str]], warnings: Sequence[str], rows: Sequence[DirectionRow], tables: Sequence[page.Table]
 ) -> str:
-    """Return the page as HTML; its picture lies in `plots/`."""
+    """Return the page as HTML; its picture is in `plots/`."""
     whole = page.Table("Learners", HEAD, tuple((f"{row.name}, {row.part}", *row.figures) for row in rows))
     return page.html(page.Page(title, tuple(summary), tuple(warnings), {PICTURE: CAPTION}, (whole, *tables)))

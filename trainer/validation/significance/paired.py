@@ -43,7 +43,7 @@ class Paired:
     studentised: Floats
 
     def lower_bound(self, level: float) -> float:
-        """Bound below which the true difference lies with probability `level` at most."""
+        """Bound below which the true difference is with probability `level` at most."""
         if self.standard_error == 0.0:
             return self.difference
         return self.difference - float(np.quantile(self.studentised, 1.0 - level)) * self.standard_error
@@ -83,7 +83,7 @@ def standard_error(correlation: float, sessions: int, ours: float = 0.0, theirs:
 
 
 def chance_of_bound_above(limit: float, true: float, correlation: float, sessions: int, level: float) -> float:
-    """Probability that the one-sided bound of a true difference `true` lies above `limit`."""
+    """Probability that the one-sided bound of a true difference `true` is above `limit`."""
     error = standard_error(correlation, sessions)
     if error == 0.0:
         return float(true > limit)

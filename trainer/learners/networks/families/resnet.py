@@ -12,7 +12,7 @@ from trainer.learners.networks.parameters import ResNetConfig
 
 
 class Residual(torch.nn.Module):
-    """Three convolutions with norms, and a map of what went in beside them."""
+    """Three convolutions with norms, and a map of their input next to them."""
 
     def __init__(self, inside: int, config: ResNetConfig) -> None:
         super().__init__()
