@@ -33,7 +33,7 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors import http
-from execution.exchange.doors.gate import Gate
+from execution.exchange.doors.http import Gate
 from execution.exchange.market.market import MarketData
 from execution.exchange.protocol.message import ApiRequest
 from signals.market.bars import Bars, days_array

@@ -29,7 +29,7 @@ from tests.fakes.bars import synthetic_bars  # noqa: E402
 from trainer.labels.fractional import fractional_difference, fractional_weights  # noqa: E402
 from trainer.labels.horizon import horizon_labels  # noqa: E402
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels  # noqa: E402
-from trainer.labels.uniqueness import average_uniqueness, sequential_bootstrap  # noqa: E402
+from trainer.labels.weights import average_uniqueness, sequential_bootstrap  # noqa: E402
 
 HORIZON = 5
 BARRIERS = Barriers()

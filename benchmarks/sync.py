@@ -38,10 +38,10 @@ from signals.storage.s3 import Objects, S3Config, S3Keys  # noqa: E402
 from tests.fakes import exchange as fake  # noqa: E402
 from tests.fakes.seaweed import BUCKET, READER, WRITER, Server, serving  # noqa: E402
 from tests.fakes.store import SIGNER  # noqa: E402
-from trainer.curation.bucket import BucketStore  # noqa: E402
 from trainer.curation.config import CurationConfig  # noqa: E402
 from trainer.curation.generated import generate  # noqa: E402
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest  # noqa: E402
+from trainer.curation.store import BucketStore  # noqa: E402
 from trainer.curation.vendors.mapping import Mapping  # noqa: E402
 from trainer.publishing.dataset import publish_data  # noqa: E402
 

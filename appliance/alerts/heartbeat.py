@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.system.ports import Heartbeat, HeartbeatSignal
-from signals.alerts.deadline import within
+from signals.alerts.alert import within
 from signals.errors import BadConfig
 
 ADDRESS = "heartbeat-url"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.config import BackupConfig
-from appliance.storage.published_bucket import PublishedBucket
+from appliance.storage.published_sources import PublishedBucket
 from appliance.storage.published_store import PublishedFolder, PublishedStore
 from signals.errors import BadConfig, StoreUnreachable
 from signals.files import read_pieces, sha256_of_file, sync_folder, write_pieces

@@ -8,7 +8,7 @@ import typer
 
 from appliance.config import ClockSource
 from appliance.daemon.briefing import Briefing
-from appliance.jobs.disk_space import free_disk_space
+from appliance.jobs.prune import free_disk_space
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session

@@ -13,10 +13,10 @@ import structlog
 import typer
 
 from appliance.daemon import control_requests, log
+from appliance.daemon.attempts import Pace
 from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
-from appliance.daemon.pace import Pace
 from appliance.daemon.supervisor import MANUAL, SMALL, DaemonParts, Supervisor
 from appliance.daemon.systemd import ServiceManager
 from appliance.options import DEFAULT_STATE, Credentials, State

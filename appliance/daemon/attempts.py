@@ -1,8 +1,9 @@
-"""Retry times, crash counts and last error messages of the daemon's jobs.
+"""Retry times, crash counts and last error messages of the daemon's jobs, and the pace of its periodic work.
 
 In memory only: after a restart of the daemon every job may be tried at once, and the ledger says what has ended.
 """
 
+from dataclasses import dataclass
 from datetime import date
 
 Place = tuple[date, str]  # a session and a job
@@ -53,3 +54,25 @@ def job_key(place: Place) -> str:
     """Return the key of one job of one session."""
     session, job = place
     return f"{session} {job}"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often, in real seconds: slow for the card's sake; a rehearsal in virtual time is faster.
+
+    Attributes
+    ----------
+    look : float
+        Between two looks.
+    retry : float
+        Before a job that asked for it is tried again.
+    publish : float
+        Between two writings of `health.json`.
+    lost : float
+        Before an alert that reached nobody is sent again.
+    """
+
+    look: float = 5.0
+    retry: float = 60.0
+    publish: float = 60.0
+    lost: float = 600.0

@@ -6,10 +6,9 @@ from datetime import datetime
 from appliance.alerts.reminders import has_undelivered, is_reminder_due
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
-from appliance.daemon.announcer import REPEAT_SECONDS
-from appliance.daemon.attempts import Attempts
+from appliance.daemon.attempts import Attempts, Pace
 from appliance.daemon.ledger_view import LedgerView
-from appliance.daemon.pace import Pace
+from appliance.daemon.log import REPEAT_SECONDS
 from appliance.ledger import halts
 from appliance.status.vitals import is_filling
 from appliance.system.durable_files import DurableFs

@@ -27,18 +27,17 @@ from appliance.alerts.heartbeat import configured_heartbeat
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.daemon import briefing
-from appliance.daemon.announcer import REPEAT_SECONDS, Announcer
-from appliance.daemon.attempts import Attempts, job_key
+from appliance.daemon.attempts import Attempts, Pace, job_key
 from appliance.daemon.attendances import Attendances
 from appliance.daemon.briefing import Briefing
 from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.clock_guard import ClockGuard
 from appliance.daemon.job_outcomes import JobOutcomes
 from appliance.daemon.ledger_view import LedgerView
-from appliance.daemon.liveness import Liveness
-from appliance.daemon.pace import Pace
+from appliance.daemon.log import REPEAT_SECONDS, Announcer
 from appliance.daemon.process_slot import ProcessSlot, RunningProcess
 from appliance.daemon.publisher import Publisher, SupervisorState
+from appliance.daemon.systemd import Liveness
 from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
 from appliance.status.vitals import Vitals

@@ -4,8 +4,7 @@
 is wrong with a device, changes nothing and waits for no lock. `try_addresses` sends a message to each address.
 """
 
-from appliance.doctor.alert_test import try_addresses
-from appliance.doctor.examination import CHECKS, examine
+from appliance.doctor.examination import CHECKS, examine, try_addresses
 from appliance.doctor.finding import Finding, FindingState, worst
 from appliance.doctor.probe import DeviceProbe
 

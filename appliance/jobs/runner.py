@@ -16,7 +16,7 @@ from datetime import date
 
 from appliance.context import Deps
 from appliance.controls import halt_file
-from appliance.jobs.disk_space import free_disk_space
+from appliance.jobs.prune import free_disk_space
 from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.safety.halt import halt, halt_name, notify

@@ -5,12 +5,14 @@ state folder: a store that is down stops no order and no report, no other proces
 write to the store moves the calendar in between.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 from appliance.config import StoresConfig
+from appliance.storage.download import fetched
 from appliance.storage.published_store import MANIFEST, PublishedFolder, PublishedStore
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Keyset
@@ -20,6 +22,34 @@ from signals.files import write_atomic
 from signals.market.manifest import Manifest
 from signals.storage.places import Place, is_s3
 from signals.storage.s3 import Objects, read_keys
+
+
+class PublishedBucket:
+    """A prefix of a bucket."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def read(self, name: str) -> bytes:
+        """Return a small object whole."""
+        content = self._objects.get(name)
+        if content is None:
+            raise StoreUnreachable(
+                "the store does not hold it", where=f"{self._objects.place}/{name}", fix="Publish, or check stores in config.yml"
+            )
+        return content
+
+    def find(self, name: str) -> bytes | None:
+        """Return a small object whole, or None where there is none or the key may not see whether there is."""
+        return self._objects.get(name, refused_is_absent=True)
+
+    def pieces(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes from `start` on."""
+        return self._objects.pieces(name, start)
+
+    def fetch(self, name: str, to: Path) -> str:
+        """Copy an object, going on where an answer broke off, and return the SHA-256 of what was written."""
+        return fetched(self, name, to)
 
 
 def unverified_manifest(store: PublishedStore) -> Manifest:
@@ -98,7 +128,6 @@ class PublishedSources:
     def _open(self, place: str) -> PublishedStore:
         if not is_s3(place):
             return PublishedFolder(Path(place))
-        from appliance.storage.published_bucket import PublishedBucket
 
         return PublishedBucket(self._objects.at(Place.parse(place)))
 

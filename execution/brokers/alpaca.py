@@ -29,7 +29,7 @@ from requests.adapters import BaseAdapter
 from execution.brokers import parsing
 from execution.brokers.asking import tame
 from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
-from execution.brokers.body import order_body
+from execution.brokers.parsing import order_body
 from execution.brokers.rate_limit import RateClock as Clock
 from execution.brokers.rate_limit import TokenBucket, asked_wait
 from execution.brokers.transport import GuardedTransport, require_permitted

@@ -12,13 +12,13 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from typing import TypeVar
 
 from execution.brokers.base import Account, Activity, Asset, BrokerClock, Position
 from execution.brokers.reported import ReportedAsset
-from execution.orders import BrokerOrder, OrderStatus, OrderType, Side, TimeInForce
+from execution.orders import BrokerOrder, Intent, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownBrokerState
 from signals.market.sessions import NEW_YORK, Session
 from signals.text import strict_json
@@ -296,3 +296,23 @@ def _at(day: date, written: str) -> datetime:
         return datetime.combine(day, time.fromisoformat(written), NEW_YORK).astimezone(UTC)
     except (ValueError, OverflowError):
         raise unreadable(f"{written!r} is not a clock time") from None
+
+
+QUANTITY_STEP = Decimal("0.000000001")
+
+
+def order_body(intent: Intent) -> dict[str, str | bool]:
+    """Return the request body of an order; every number is a string, quantities cut off at nine decimals."""
+    quantity = intent.quantity.quantize(QUANTITY_STEP, ROUND_DOWN).normalize()
+    sent: dict[str, str | bool] = {
+        "symbol": intent.key.symbol,
+        "qty": format(quantity, "f"),
+        "side": intent.side.value,
+        "type": intent.type.value,
+        "time_in_force": intent.time_in_force.value,
+        "client_order_id": intent.key.client_order_id,
+        "extended_hours": False,
+    }
+    if intent.limit_price is not None:
+        sent["limit_price"] = format(intent.limit_price, "f")
+    return sent

@@ -17,7 +17,7 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeClock, ExchangeVirtualClock, ExchangeWallClock
 from execution.exchange.core.state import stored_instant
-from execution.exchange.doors.gate import TOKEN_FILE, Gate
+from execution.exchange.doors.http import TOKEN_FILE, Gate
 from execution.exchange.market.market import MarketData
 from signals.config import load, parse
 from signals.errors import BadConfig

@@ -1,8 +1,10 @@
-"""Alerts: their text, their severity, and the kinds of addresses they go to; both hosts notify by these."""
+"""Alerts: their text, their severity, the kinds of addresses they go to, and the time limit of a message."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from threading import Thread
 from typing import Protocol
 
 ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
@@ -40,3 +42,15 @@ class Notifier(Protocol):
 
     def notify(self, alert: Alert) -> bool:
         """Return whether at least one channel took the alert."""
+
+
+def within(seconds: float, send: Callable[[], bool]) -> bool:
+    """Return what `send` returns, or False when it has not ended by then.
+
+    A peer that drips bytes outlives every time-out of a single read: only the end of a thread is sure.
+    """
+    taken: list[bool] = []
+    sender = Thread(target=lambda: taken.append(send()), daemon=True)
+    sender.start()
+    sender.join(seconds)
+    return taken == [True]

@@ -12,8 +12,7 @@ import logging
 
 import httpx
 
-from signals.alerts.alert import Alert, Severity
-from signals.alerts.deadline import within
+from signals.alerts.alert import Alert, Severity, within
 from signals.alerts.next_steps import next_step
 from signals.text.plain_text import clean
 from signals.text.wording import utc_words

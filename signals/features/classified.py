@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from signals.features.history import SECTOR_RETURN, FeatureInputs
-from signals.features.momentum import momentum
 from signals.features.panel import Feature
+from signals.features.price import momentum
 from signals.market.bars import CLASSIFIED, Floats
 
 SECTOR, SHARES = CLASSIFIED

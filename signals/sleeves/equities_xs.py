@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from functools import partial
 
-from signals.features.beta import beta, residual_volatility
 from signals.features.classified import CLASSIFIED_FEATURES
-from signals.features.liquidity import log_traded_usd
-from signals.features.momentum import YEAR_SESSIONS, momentum, momentum_12_1
 from signals.features.panel import Feature
 from signals.features.price import (
+    YEAR_SESSIONS,
     band_position,
+    beta,
     drawdown,
+    log_traded_usd,
+    momentum,
+    momentum_12_1,
     overnight_mean,
     overnight_return,
     overnight_volatility,
     realised_volatility,
+    residual_volatility,
     zscore,
 )
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin

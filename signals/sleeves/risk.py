@@ -7,10 +7,8 @@ realized volatility"), the market's own state, and what makes volatility rise: l
 
 from functools import partial
 
-from signals.features.liquidity import log_traded_usd
-from signals.features.momentum import momentum
 from signals.features.panel import Feature
-from signals.features.price import drawdown
+from signals.features.price import drawdown, log_traded_usd, momentum
 from signals.features.realised import absolute_return, downside_share, log_volatility, market_log_volatility
 from signals.sleeves.base import Sleeve
 

@@ -26,7 +26,7 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors import http
-from execution.exchange.doors.gate import Gate
+from execution.exchange.doors.http import Gate
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData
 from signals.market.actions import Action

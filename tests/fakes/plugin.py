@@ -7,7 +7,7 @@ from pathlib import Path
 REVERSAL = """
 from functools import partial
 
-from signals.features.momentum import momentum
+from signals.features.price import momentum
 from signals.features.panel import Feature
 from signals.features.price import overnight_return, zscore
 from signals.sleeves.base import Sleeve

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from execution.exchange.doors.gate import TOKEN_HEADER
+from execution.exchange.doors.http import TOKEN_HEADER
 
 TOKEN = "a token of the tests, long enough to be one"  # of exchanges in this process; those of processes tell theirs
 TIMEOUT_SECONDS = 60.0

@@ -24,7 +24,7 @@ from appliance.jobs.pull import pull
 from appliance.runtime.device import opened
 from appliance.schedule.job import JobReport
 from appliance.storage.download import PART, bring
-from appliance.storage.published_bucket import PublishedBucket
+from appliance.storage.published_sources import PublishedBucket
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
@@ -40,10 +40,10 @@ from tests.fakes.publishing import CREATED, SPECS, run_folder
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
 from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
 from trainer.__main__ import app
-from trainer.curation.bucket import BucketStore
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
+from trainer.curation.store import BucketStore
 from trainer.curation.vendors.mapping import Mapping
 from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data

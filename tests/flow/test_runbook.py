@@ -14,7 +14,7 @@ from appliance.backup.restore import HALT_NAME as RESTORED
 from appliance.commands.command_line import app
 from appliance.controls.tripwires import TRIPWIRES, TripwireAction
 from appliance.daemon.clock_guard import CLOCK
-from appliance.jobs.disk_space import DISK
+from appliance.jobs.prune import DISK
 from appliance.orders.ledger_rebuild import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES
 from appliance.schedule.absence import ABSENT

@@ -156,7 +156,7 @@ BUGS = (
     Planted("wait for an answer without end", "execution/brokers/transport.py",
             "limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)", "limits = (CONNECT_TIMEOUT_SECONDS, None)",
             f"{ALPACA}::test_every_request_carries_both_time_outs_whatever_its_caller_says"),
-    Planted("send a quantity as a float", "execution/brokers/body.py", '"qty": format(quantity, "f"),',
+    Planted("send a quantity as a float", "execution/brokers/parsing.py", '"qty": format(quantity, "f"),',
             '"qty": str(float(quantity)),',
             f"{ALPACA}::test_numbers_leave_as_strings_and_fractions_are_cut_off_never_rounded_up"),
     Planted("send again under a new id", SUBMISSION, SEND_AGAIN, SEND_ANOTHER,

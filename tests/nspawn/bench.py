@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from execution.exchange.doors.gate import TOKEN_FILE
+from execution.exchange.doors.http import TOKEN_FILE
 from tests.fakes import steering
 from tests.fakes.store import Published
 from tests.nspawn.guest import OPERATOR, REPOSITORY, Guest

@@ -17,9 +17,8 @@ import pytest
 
 from appliance.status.upkeep import count_addresses
 from appliance.system.ports import Alert, Severity
-from signals.alerts import services
-from signals.alerts.addresses import channels_of
-from signals.alerts.services import ServiceNotifier
+from signals.alerts import addresses
+from signals.alerts.addresses import ServiceNotifier, channels_of
 from signals.alerts.webhook import WebhookNotifier, message
 from signals.errors import BadConfig
 from tests.fakes.wire import Say, Wire, say, wire
@@ -129,7 +128,7 @@ def test_a_mail_goes_out_and_a_refused_one_is_a_result(refuses: bool) -> None:
 def test_a_service_that_never_ends_its_answer_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     import apprise  # noqa: F401  # loaded before the clock runs
 
-    monkeypatch.setattr(services, "TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(addresses, "TOTAL_SECONDS", 0.3)
     with wire(Say(silent=True)) as server:
         assert ServiceNotifier(f"ntfy://{place(server)}/{SECRET}").notify(ALERT) is False
 
@@ -164,7 +163,7 @@ def test_an_address_of_no_listed_service_is_refused_without_being_repeated(tmp_p
 def test_without_the_extra_its_addresses_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "alert-urls").write_text(f"https://a.example/x\nslack://{SECRET}\n")
     monkeypatch.setitem(sys.modules, "apprise", None)
-    assert not services.are_installed()
+    assert not addresses.are_installed()
     with pytest.raises(BadConfig, match=r"address 2 of alert-urls needs the extra `alerts`.*trademl\[alerts\]") as refused:
         channels_of(tmp_path)
     assert SECRET not in str(refused.value)

@@ -16,7 +16,7 @@ import pytest
 from appliance.context import Deps
 from appliance.controls.machine import MachineReading, ThisMachine
 from appliance.controls.tripwires import NO_SENSOR, Figure
-from appliance.jobs.disk_space import free_disk_space
+from appliance.jobs.prune import free_disk_space
 from appliance.ledger import Ledger, alerts, halts
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs

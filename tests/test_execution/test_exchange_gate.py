@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.api.routes import ROUTES, SIM_PREFIX
 from execution.exchange.doors import http, stream
-from execution.exchange.doors.gate import TOKEN_FILE, Gate
+from execution.exchange.doors.http import TOKEN_FILE, Gate
 from execution.exchange.market import market
 from execution.exchange.protocol.message import ApiRequest
 from execution.exchange.protocol.refusals import RefusedByVenue

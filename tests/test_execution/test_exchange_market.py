@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from execution.exchange.core.clock import ExchangeVirtualClock
-from execution.exchange.market.market import MarketData
-from execution.exchange.market.names import directory, tenures
+from execution.exchange.market.market import MarketData, directory, tenures
 from execution.exchange.protocol.message import ApiRequest
 from signals.errors import BadBars, InvariantBroken
 from signals.market.actions import Action, ActionKind

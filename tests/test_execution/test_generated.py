@@ -19,8 +19,7 @@ from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import GeneratedMarket, generate
-from trainer.curation.generated.defects import Planted
-from trainer.curation.generated.market import UNIVERSE_FILE
+from trainer.curation.generated.market import UNIVERSE_FILE, Planted
 from trainer.curation.generated.prices import draw_prices
 from trainer.curation.generated.returns import Returns, ar1, characters
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest

@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from signals.features.beta import beta, residual_volatility
 from signals.features.history import FeatureInputs
-from signals.features.liquidity import log_traded_usd
 from signals.features.market import market_return
-from signals.features.momentum import momentum, momentum_12_1
 from signals.features.panel import Feature
 from signals.features.price import (
     band_position,
+    beta,
     drawdown,
+    log_traded_usd,
+    momentum,
+    momentum_12_1,
     overnight_mean,
     overnight_return,
     overnight_volatility,
     realised_volatility,
+    residual_volatility,
     zscore,
 )
 from signals.features.ranking import rank

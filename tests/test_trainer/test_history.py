@@ -17,7 +17,7 @@ from signals.errors import FixInput, Locked
 from trainer.promotion.history import CHAMPIONS, append, champion, next_version, read
 from trainer.runs import chain
 from trainer.runs.chain import FIRST, ChainAnchor
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 
 AT = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 8)]
 SPEC = {"spec_hash": "s", "horizon": 5, "config_hash": "c"}

@@ -18,8 +18,8 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market, with_features
 from trainer.curation.audit.audit import audit, render
 from trainer.curation.audit.early import early_moves
+from trainer.leaks.battery import second_vendor
 from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
-from trainer.leaks.second import second_vendor
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.leak_limits import LeakConfig

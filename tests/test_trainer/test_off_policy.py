@@ -16,8 +16,17 @@ from tests.fakes.decisions import FOUR_POLICY, FOUR_Q, FOUR_ROWS, by_state, know
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
 from trainer.off_policy import estimators, tuner
-from trainer.off_policy.estimate import OffPolicyEstimate
-from trainer.off_policy.estimators import direct_method, doubly_robust, importance_weights, ips, observed, overlap, per_decision, snips
+from trainer.off_policy.estimators import (
+    OffPolicyEstimate,
+    direct_method,
+    doubly_robust,
+    importance_weights,
+    ips,
+    observed,
+    overlap,
+    per_decision,
+    snips,
+)
 from trainer.off_policy.fitted_q import cell_means, cross_fitted, fitted_q, learned
 from trainer.off_policy.logs import LoggedDecisions
 

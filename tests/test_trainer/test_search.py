@@ -20,7 +20,7 @@ from trainer.learners.table import learner_named
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 from trainer.search import store
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, SearchPlan, search, steps

@@ -14,10 +14,10 @@ from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
-from trainer.labels import fractional, uniqueness
+from trainer.labels import fractional, weights
 from trainer.labels.fractional import fractional_difference, fractional_weights
 from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
-from trainer.labels.uniqueness import average_uniqueness, bootstrap_probabilities, sequential_bootstrap
+from trainer.labels.weights import average_uniqueness, bootstrap_probabilities, sequential_bootstrap
 
 # Returns +1 %, -1 %, +1 %: the standard deviation (ddof 1) at session 3 is 0.02 / sqrt(3) = 0.011547.
 QUIET = [100.0, 101.0, 99.99, 100.9899]
@@ -178,7 +178,7 @@ def test_uniqueness_is_that_of_the_indicator_matrix() -> None:
 
 
 def test_the_examples_are_true() -> None:
-    for module in (uniqueness, fractional):
+    for module in (weights, fractional):
         result = doctest.testmod(module)
         assert result.attempted > 0 and result.failed == 0
 

@@ -8,8 +8,7 @@ import pytest
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.indicators.regimes import Regime, regimes
 from tests.fakes.labelled import market, samples_of
-from trainer.labels.uniqueness import average_uniqueness
-from trainer.labels.weights import WeightConfig, reweighted, time_decay, uniqueness_by_symbol
+from trainer.labels.weights import WeightConfig, average_uniqueness, reweighted, time_decay, uniqueness_by_symbol
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
 from trainer.samples.samples import Samples

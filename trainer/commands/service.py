@@ -116,7 +116,7 @@ def _host(context: typer.Context, credentials: Path | None) -> Host:
 def _serve(host: Host, *, once: bool) -> None:
     """Look at the hour of every row until stopped; with `once` look once."""
     from signals.schedule.wake_ups import WakeUps
-    from trainer.runs.lock import exclusive
+    from trainer.runs.run_folder import exclusive
     from trainer.service import service
 
     stop = Event()

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
-from signals.events.touching import first_touch
+from signals.events.outcomes import first_touch
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.market.holding import EXIT_SESSIONS, bridged, comparable

@@ -15,7 +15,7 @@ from trainer.publishing.remote import publish_remote
 from trainer.publishing.stores import objects_at
 from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 
 SELF_CHECK_DAYS = 14
 XNYS = "XNYS"

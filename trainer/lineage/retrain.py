@@ -29,8 +29,7 @@ from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import canonical_json, parsed
 from trainer.runs.evidence import Retraining, read_evidence
-from trainer.runs.lock import exclusive
-from trainer.runs.run_folder import refuse_existing
+from trainer.runs.run_folder import exclusive, refuse_existing
 from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.tasks.recipes import config_of, recipe_named
 from trainer.training import train as training

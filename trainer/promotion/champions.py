@@ -33,8 +33,7 @@ from trainer.runs.bars import finite
 from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.runs.documents import canonical_json, parsed, read_document, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence
-from trainer.runs.lock import exclusive
-from trainer.runs.run_folder import file_hash
+from trainer.runs.run_folder import exclusive, file_hash
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, trained, weighed
 from trainer.tasks.recipes import task_of_kind
 

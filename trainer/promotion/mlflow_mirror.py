@@ -28,7 +28,7 @@ from trainer.promotion.history import CHAMPIONS, ChampionEvent
 from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import read_object
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CHAMPION, CHALLENGER = "champion", "challenger"

@@ -8,8 +8,7 @@ import typer
 from signals.config import parse
 from signals.storage.places import Place, is_s3
 from signals.storage.s3 import Objects, S3Config, read_keys
-from trainer.curation.bucket import BucketStore
-from trainer.curation.store import FolderObjectStore, ObjectStore
+from trainer.curation.store import BucketStore, FolderObjectStore, ObjectStore
 
 Endpoint = Annotated[str, typer.Option(help="Address of a MinIO, SeaweedFS or other S3 server; Amazon's where absent.")]
 S3Credentials = Annotated[Path | None, typer.Option(help="Folder with s3-key-id and s3-secret-key; boto3's own places where absent.")]

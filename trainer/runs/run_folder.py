@@ -1,10 +1,12 @@
-"""Creates run folders: whole or absent, never overwritten; and hashes their files."""
+"""Creates run folders, whole or absent, hashes their files, and locks a folder that one process at a time may write."""
 
+import fcntl
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from signals.errors import FixInput
+from signals.errors import FixInput, Locked
 from signals.files import sha256_of_file, sync_folder, write_atomic
 from signals.text.wording import reason_of
 
@@ -41,3 +43,17 @@ def file_hash(path: Path) -> str:
         raise FixInput(
             f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
         ) from None
+
+
+@contextmanager
+def exclusive(folder: Path, work: str) -> Iterator[None]:
+    """Hold `folder`, made where it is absent, for one piece of `work`; raise `Locked` while another one has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
+    lock.touch()
+    with lock.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(f"another {work} is at work", where=str(folder), fix="Wait for it") from None
+        yield

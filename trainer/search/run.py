@@ -27,7 +27,7 @@ from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.space import Choices
 from trainer.runs.documents import canonical_json
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 from trainer.samples.samples import Samples
 from trainer.search import store
 from trainer.search.binned import BinnedRows

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from execution.exchange.api import account, data, history, orders, positions, sim
+from execution.exchange.api import account, data, orders, positions, sim
 from execution.exchange.protocol.message import ApiResponse
 
 SIM_PREFIX = "/_sim/"
@@ -27,7 +27,7 @@ ROUTES = (
     Route("PATCH", "/v2/account/configurations", account.configure),
     Route("GET", "/v2/account/activities", account.activities),
     Route("GET", "/v2/account/activities/{activity_type}", account.activities_of_type),
-    Route("GET", "/v2/account/portfolio/history", history.portfolio_history),
+    Route("GET", "/v2/account/portfolio/history", positions.portfolio_history),
     Route("GET", "/v2/clock", account.clock),
     Route("GET", "/v2/calendar", account.calendar),
     Route("GET", "/v3/clock", account.market_clocks),

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from execution.brokers import parsing
 from execution.brokers.base import Account, Acked, Activity, Asset, Position, Refused, Submission
-from execution.brokers.body import order_body
+from execution.brokers.parsing import order_body
 from execution.exchange.api.exchange import KEY_HEADER, SECRET_HEADER, Exchange
 from execution.exchange.protocol.message import ApiRequest
 from execution.fills import Fill

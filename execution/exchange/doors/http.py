@@ -15,7 +15,8 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 
 import apsw
 import uvicorn
@@ -27,17 +28,45 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from execution.exchange.api.exchange import Exchange
+from execution.exchange.api.routes import SIM_PREFIX
 from execution.exchange.core.clock import ExchangeVirtualClock, ExchangeWallClock
-from execution.exchange.doors.gate import Gate
 from execution.exchange.doors.inprocess import joined
 from execution.exchange.doors.stream import Bell, serve_stream
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
-from execution.exchange.protocol.refusals import RefusedByVenue
+from execution.exchange.protocol.refusals import FOREIGN_HOST, FOREIGN_ORIGIN, SIM_TOKEN_WANTED, RefusedByVenue
 from signals.errors import TrademlError
 from signals.serving.connections import PATIENCE_SECONDS, BodyTooLarge, Wires, read_body
-from signals.serving.gate import LOOPBACK
+from signals.serving.gate import LOOPBACK, OWN_HOSTS, Foreign, RawHeaders, foreign, is_token, values_of
 from signals.text.wording import reason_of
+
+FREE = ("GET", f"{SIM_PREFIX}clock")  # daemon and jobs read the time
+TOKEN_FILE, TOKEN_HEADER = "sim-token", "x-sim-token"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a door asks of every connection.
+
+    Attributes
+    ----------
+    token : str
+        Of what steers the simulation.
+    hosts : collection of str
+        Names under which the exchange may be asked for; the port is of no concern.
+    """
+
+    token: str
+    hosts: Collection[str] = OWN_HOSTS
+
+    def check(self, method: str, path: str, headers: RawHeaders) -> None:
+        """Raise `RefusedByVenue` unless a request with these raw headers may pass."""
+        if (why := foreign(headers, self.hosts)) is not None:
+            raise RefusedByVenue(FOREIGN_HOST if why is Foreign.HOST else FOREIGN_ORIGIN)
+        steers = path.startswith(SIM_PREFIX) and (method, path) != FREE
+        if steers and not is_token(values_of(headers, TOKEN_HEADER), self.token):
+            raise RefusedByVenue(SIM_TOKEN_WANTED)
+
 
 ARRIVALS = ExchangeWallClock()  # requests are paced in real time, whatever time the market keeps
 DUPLICATE_AFTER_SECONDS = 0.01  # apart, so that the client does not swallow both in one read

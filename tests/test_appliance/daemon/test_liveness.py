@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.daemon import systemd
-from appliance.daemon.liveness import Liveness
-from appliance.daemon.systemd import ServiceManager
+from appliance.daemon.systemd import Liveness, ServiceManager
 
 
 def test_a_look_that_hangs_or_a_ledger_that_is_silent_is_no_life() -> None:

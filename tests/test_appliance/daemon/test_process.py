@@ -11,7 +11,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from appliance.daemon.__main__ import Process
-from appliance.daemon.pace import Pace
+from appliance.daemon.attempts import Pace
 from appliance.system.state_folder import StateFolder
 from appliance.system.time_sync import instants
 from signals.schedule.wake_ups import LOOK, WakeUps

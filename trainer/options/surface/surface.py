@@ -16,10 +16,9 @@ import numpy as np
 from signals.market.bars import Floats
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.chains.parity import forward_of
-from trainer.options.surface.quotes import SmileQuotes, quotes_of
+from trainer.options.surface.quotes import SmileQuotes, butterflies, calendars, quotes_of
 from trainer.options.surface.ssvi import Ssvi, fitted_surface
 from trainer.options.surface.svi import LEAST_QUOTES, MOST_SLOPE, Svi, checked, fitted, guaranteed
-from trainer.options.surface.touch import butterflies, calendars
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries

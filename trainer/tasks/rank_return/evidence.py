@@ -1,7 +1,13 @@
 """The parts of `evidence.json` that only a ranking of returns has, and its warnings."""
 
+import numpy as np
+
+from signals.features.market import market_return
+from signals.indicators.regimes import Regime, regimes
+from signals.market.bars import Bars
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.runs.evidence import ClusterLoss, Embargoes, FeatureLoss, ImportanceFigures, OutOfFoldIc
+from trainer.runs.evidence import ClusterLoss, Embargoes, FeatureLoss, ImportanceFigures, OutOfFoldIc, RegimeFigures
+from trainer.validation.ic import overlapping_mean
 from trainer.validation.importance import Importance
 from trainer.validation.proof import Proof, ProofFigures, leaves_rows
 
@@ -76,3 +82,17 @@ def importance_of(found: Importance, names: tuple[str, ...]) -> ImportanceFigure
         by_cluster=tuple(ClusterLoss(**vars(loss.loss), features=loss.features) for loss in found.by_cluster),
         shap=None if found.shap is None else dict(zip(names, found.shap.tolist(), strict=True)),
     )
+
+
+def by_regime(bars: Bars, worth: ProofFigures, k: int) -> tuple[RegimeFigures, ...]:
+    """Return the figures of every regime that a judged session was of, as evidence carries them."""
+    kinds = regimes(market_return(bars.total_return, bars.eligible))
+    judged = np.isfinite(worth.ic_series)
+    found = []
+    for regime in Regime:
+        inside = kinds == regime.value
+        if not (inside & judged).any():
+            continue
+        of = [overlapping_mean(np.where(inside, series, np.nan), k) for series in (worth.ic_series, worth.walk_forward_series)]
+        found.append(RegimeFigures(regime.value, int((inside & judged).sum()), *of))
+    return tuple(found)
