@@ -13,6 +13,7 @@ from unittest import mock
 import apsw
 
 from appliance.__main__ import main
+from tests.fakes.repeated import worked_out_once
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Workbench:
         if arguments[0] not in ("--help",):
             command += ["--state", str(self.state)]
         code = 0
-        with mock.patch.object(sys, "argv", command), mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
+        streams = mock.patch.multiple(sys, argv=command, stdout=out, stderr=err)
+        with streams, worked_out_once():
             try:
                 main()
             except SystemExit as ended:

@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 
+from appliance.commands import halt_and_rearm
 from appliance.system.state_folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -142,9 +143,10 @@ def test_a_rearmed_device_steps_in_again(trading: tuple[Workbench, date, date], 
     assert ramps == [(0.2,), (0.2,), (0.4,)]
 
 
-def test_a_halt_reaches_a_device_that_is_at_work(trading: tuple[Workbench, date, date]) -> None:
+def test_a_halt_reaches_a_device_that_is_at_work(trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch) -> None:
     """C6: the latch needs no lock; who holds it is asked to cancel, and does so before its next job."""
     bench, day, _ = trading
+    monkeypatch.setattr(halt_and_rearm, "TAKEN_SECONDS", 0.2)
     with exclusive(StateFolder(bench.state)):
         done = bench("halt", "--reason", "now")
         assert done.code == 0 and "asked to cancel" in done.out

@@ -169,7 +169,7 @@ BUGS = (
             "if not attempts:",
             f"{ORDERPATH}::test_attempts_together_stay_within_the_planned_quantity_one_alive_at_a_time"),
     Planted("trade before recovering", "appliance/jobs/trade.py", "    recover(path)\n", "",
-            f"{RECOVERY}::test_killed_at_every_single_commit_of_the_trade_job_the_session_ends_the_same"),
+            "tests/test_appliance/test_sweep.py::test_every_commit_of_every_job_may_be_the_last_thing_that_it_does"),
     Planted("cancel before it is on record that the rest is wanted", "appliance/orders/unfilled_orders.py",
             "        rests.write(path.ledger)\n        for order_id", "        for order_id",
             f"{STEPS}::test_killed_with_a_cancellation_confirmed_the_rest_leaves_all_the_same"),

@@ -73,8 +73,8 @@ def judged(device: Standing, disk: LimitedDisk) -> str:
 @pytest.mark.parametrize(
     ("lasting", "step"),
     [
-        pytest.param(False, 3, id="F39-one-write"),
-        pytest.param(True, 5, id="F39-until-freed"),
+        pytest.param(False, 7, id="F39-one-write"),
+        pytest.param(True, 11, id="F39-until-freed"),
         pytest.param(False, 1, id="F39-every-write", marks=pytest.mark.slow),
         pytest.param(True, 1, id="F39-until-freed-every-write", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
@@ -98,7 +98,7 @@ def test_a_disk_that_becomes_read_only_at_any_time_of_a_day_ends_it_as_planned_o
     """F40: from one write on, none is taken any more, until somebody remounts it."""
     calm = LimitedDisk()
     day_on(calm, root / "calm")
-    for fatal in range(1, calm.writes + 1, 5):
+    for fatal in range(1, calm.writes + 1, 11):
         disk = LimitedDisk(fatal, lasting=True, refusal=Refusal.READ_ONLY)
         device = day_on(disk, root / f"{fatal}")
         assert disk.refused >= 1, fatal

@@ -1,4 +1,4 @@
-"""Spares a training the pictures of its report where no test of the module looks at them."""
+"""Spares a training the pictures of its report where no test of the module looks at them, and commands what they repeat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from unittest import mock
 
 import pytest
 
+from tests.fakes.repeated import worked_out_once
+
 DRAWN = ("frontier", "importance", "page", "stacking", "tasks", "train", "volatility")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def repeated() -> Iterator[None]:
+    """Work out once what hundreds of commands in one process would each work out again."""
+    with worked_out_once():
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -141,7 +141,10 @@ async def test_a_locked_ledger_never_blocks_the_screen(device: Path, settled: Se
 
 
 @pytest.mark.anyio
-async def test_a_lock_that_lasts_is_told_and_what_was_read_stays_in_sight(device: Path, settled: Settled) -> None:
+async def test_a_lock_that_lasts_is_told_and_what_was_read_stays_in_sight(
+    device: Path, settled: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.ledger.database.BUSY_TIMEOUT_MS", 300)
     now = [0.0]
     source = LedgerSource(device, Clock())
     app = ApplianceApp(source, TuiSettings(refresh_seconds=0.0), monotonic=lambda: now[0])
