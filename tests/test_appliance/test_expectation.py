@@ -28,6 +28,8 @@ from appliance.monitoring.expectation import GONE, STANDS, bands, history_of, ob
 from appliance.reports import markdown as parts
 from appliance.reports.fan_charts import FanPanel, fans
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.tui import captions, charts
+from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery
 from appliance.views import monitoring as views
 from execution.yardstick import lived
 from signals.bundle import Role
@@ -279,6 +281,11 @@ def test_every_sleeve_s_life_is_shown_and_one_that_is_gone_is_enough(deps: Any, 
     assert f"## Expected and realised: {SLEEVE}" in text and "![expected and realised](expectation-other.svg)" in text
     assert parts.decay_warning(content).startswith(f"> **other: this is {GONE}**")
     monkeypatch.setattr(model_monitoring, "open_ledger", lambda _: nullcontext(deps.ledger))
+    answer = ScreenAnswer(ScreenQuery(), None, AT, views={"expectation": shown})
+    said = captions.life(answer, 80).plain
+    assert f"{SLEEVE}: {STANDS}" in said and f"other: {GONE}" in said
+    assert [chart(answer).title for chart in (charts.rank_ic, charts.cost)] == [f"mean rank IC, {SLEEVE}", "mean rank IC, other"]
+    assert charts.cost(answer).lines[-1].values[-1] == pytest.approx(-0.2)
     done = CliRunner().invoke(app, ["expectation"])
     assert done.exit_code == 1 and f"{SLEEVE}: 50 sessions: {STANDS}" in done.output and f"other: 50 sessions: {GONE}" in done.output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
 from execution.brokers.reported import ReportedBar
 from signals.audit.delivered_rows import STOCK
-from signals.errors import BadBars, DataNotUsable
+from signals.bundle import verify
+from signals.errors import BadBars, BundleRefused, DataNotUsable
 from signals.features.classified import CLASSIFIED_FEATURES
 from signals.features.market import sector_return
 from signals.market.actions import Action, ActionKind
@@ -29,9 +31,12 @@ from signals.market.bars import CLASSIFIED, Bars
 from signals.market.dataset import Manifest, load_bars, read_manifest
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import xnys
+from signals.models.inference import infer
+from signals.scoring.scoring import newest_features
 from signals.sleeves import specs
 from signals.sleeves.equities_xs import EQUITIES_XS
 from tests.fakes.bars import synthetic_bars
+from tests.fakes.bundles import SPEC, Recipe, keyset, policy
 from tests.fakes.curated import END, YOUNG
 from tests.fakes.store import sign_data
 from trainer.curation.audit.audit import audit, render
@@ -180,11 +185,25 @@ def test_the_device_computes_the_classified_row_that_the_trainer_learned_from(da
     panel = WIDE.panel(trained)
     for row in (60, 80, len(trained.sessions) - 1):
         asof = trained.sessions[row].astype(object)
-        served = WIDE.features(store.bars(asof, WIDE.lookback_sessions), asof)
+        served = newest_features(_bundle(), store.bars, asof)
         columns = [trained.column(symbol) for symbol in served.symbols]
         np.testing.assert_array_equal(served.values[0], panel.values[row, columns])
     with pytest.raises(DataNotUsable, match="reads sector_code, shares"):
         WIDE.features(replace(trained, beside={}), manifest.last)
+
+
+def _bundle() -> Any:
+    """As far as the choice of features reads one: it learned from the classified ones."""
+    manifest = SimpleNamespace(sleeve="equities_xs", feature_spec=WIDE.spec, view=SimpleNamespace(sessions=1))
+    return SimpleNamespace(manifest=manifest)
+
+
+def test_a_bundle_of_optional_features_is_accepted_where_they_can_be_computed(tmp_path: Path) -> None:
+    Recipe().write(tmp_path / "b")
+    known, more = {"equities_xs": SPEC[:2]}, {"equities_xs": (SPEC,)}
+    assert verify(tmp_path / "b", keyset(), policy(sleeves=known, variants=more), reproduce=infer).manifest.feature_spec == SPEC
+    with pytest.raises(BundleRefused, match="in the bundle alone"):
+        verify(tmp_path / "b", keyset(), policy(sleeves=known, variants={"equities_xs": (SPEC[:1],)}), reproduce=infer)
 
 
 def test_a_device_accepts_the_sleeve_in_every_shape_that_it_computes(tmp_path: Path) -> None:
