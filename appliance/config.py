@@ -62,7 +62,7 @@ class SleeveConfig(Config):
 
 
 class MissingSleeve(StrEnum):
-    """What a routed sleeve without scores means: its share stays unallocated, or the session is refused."""
+    """Handling of a routed sleeve without scores: its share stays unallocated, or the session is refused."""
 
     REDUCE = "reduce"
     REFUSE = "refuse"

@@ -39,7 +39,7 @@ class BackupPlace(Config):
 
 
 class DeviceSettings(Config):
-    """What a variable may say of a device; None leaves what the file says.
+    """Settings of a device that a variable may give; None leaves the file's.
 
     Attributes
     ----------

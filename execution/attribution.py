@@ -40,7 +40,7 @@ EXACT = Decimal("0.000001")  # USD; Decimal arithmetic keeps 28 digits, a book o
 
 
 class PnlPart(StrEnum):
-    """What a session's profit or loss is made of, in the order in which a person reads it."""
+    """Components of a session's profit or loss, in the order of the report."""
 
     MARKET = "market"
     SECTOR = "sector"
@@ -58,7 +58,7 @@ ByCause = Mapping[PnlPart, Decimal]
 
 @dataclass(frozen=True)
 class IntendedOrder:
-    """What one name of a session was to hold, and how far its orders came; signed shares.
+    """Intended holding of one name in a session, and the fill of its orders; signed shares.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ ActionsOn = Callable[[date], Sequence[Action]]
 
 @dataclass(frozen=True, eq=False)
 class Evening:
-    """What the data say at the close of asof, under the names of asof.
+    """Data as of the close of asof, under the names of asof.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Evening:
 
 @dataclass(frozen=True, eq=False)
 class Morning:
-    """What is known on the morning of D, under the names of D.
+    """Facts known on the morning of D, under the names of D.
 
     Names that wait for a word on an extreme return have no price of ours: they are not traded, and what is held of
     them is worth what the broker says.

@@ -88,7 +88,7 @@ TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPI
 
 @dataclass(frozen=True, order=True)
 class IntentKey:
-    """What makes an order the same order, whoever recomputes it and whenever.
+    """Identity of an order, the same at every recomputation.
 
     Side and quantity are not part of it: a recomputation that changes them must collide, not duplicate.
     """
@@ -175,7 +175,7 @@ class Intent:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an order row joins to: no field may be empty."""
+    """References of an order row: no field may be empty."""
 
     bundle_sha256: str
     snapshot_id: str

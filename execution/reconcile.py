@@ -53,7 +53,7 @@ class Cause(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What a difference asks for."""
+    """Remedy of a difference."""
 
     NOTE = "note"
     TAKE_OVER = "take over the broker's report"
@@ -102,7 +102,7 @@ class OwnOrder:
 
 @dataclass(frozen=True)
 class AgreedBook:
-    """What both sides agreed on before: cash in USD and signed shares by symbol, zeros left out."""
+    """The book that both sides last agreed on: cash in USD and signed shares by symbol, zeros left out."""
 
     cash: Decimal
     positions: Mapping[str, Decimal]

@@ -31,7 +31,7 @@ DECILES = 10
 
 @dataclass(frozen=True, eq=False)
 class Lived:
-    """What a run of scores came to, session by session, from the first that has a book before it.
+    """Results of a run of scores, session by session, from the first that has a book before it.
 
     Attributes
     ----------

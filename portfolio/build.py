@@ -23,7 +23,7 @@ __all__ = ["AccountSize", "BookSides", "PortfolioConfig", "build"]
 
 @dataclass(frozen=True, eq=False)
 class AccountSize:
-    """What the account can buy.
+    """Equity and buying power of the account.
 
     Attributes
     ----------

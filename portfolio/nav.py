@@ -27,7 +27,7 @@ from signals.market.holding import Flags
 
 @dataclass(frozen=True, eq=False)
 class NavCosts:
-    """What trading and holding cost, in fractions.
+    """Costs of trading and holding, in fractions.
 
     Attributes
     ----------

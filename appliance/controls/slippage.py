@@ -62,7 +62,7 @@ def slippage(fills: Sequence[BookedFill], opens: Opens, values: Sequence[NavRow]
 
 
 def difference_bps(fills: Sequence[BookedFill], opens: Opens) -> float | None:
-    """What fills lost to their session's opening price, in basis points of their value; None where no open is known.
+    """Loss of fills against their session's opening price, in basis points of their value; None where no open is known.
 
     Negative where they were better. A model that was learned at the open is traded by `day` orders at this difference.
     """

@@ -20,7 +20,7 @@ CLOCK = "CLOCK"
 
 
 class ClockGuard:
-    """What may happen to time, and what follows from it.
+    """Faults of the clock, and the reaction to each.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ REARM_SECONDS, HALT_SECONDS = 110.0, 60.0
 
 @dataclass(frozen=True)
 class ControlActions:
-    """What a request on the control socket may do.
+    """Actions that a request on the control socket may take.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ AGAIN_SECONDS = 1.0
 
 
 class Command(StrEnum):
-    """What may be asked."""
+    """Command of the control socket."""
 
     HALT = "halt"
     REARM = "rearm"
@@ -67,7 +67,7 @@ class ControlRequest:
 
 @dataclass(frozen=True)
 class ControlAnswer:
-    """What became of it, in one sentence."""
+    """Answer to a command, in one sentence."""
 
     ok: bool
     text: str

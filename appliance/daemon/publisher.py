@@ -30,7 +30,7 @@ READABLE = 0o640  # a metrics collector is another user of the unit's group; wha
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """What only the supervisor knows of itself at one moment.
+    """Internal state of the supervisor at one moment.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ LIMITS = {row.job: ProcessLimits(row.seconds, row.megabytes) for row in TIMETABL
 
 @dataclass(frozen=True, eq=False)
 class DaemonParts:
-    """What the daemon works with.
+    """Components of the daemon.
 
     Attributes
     ----------

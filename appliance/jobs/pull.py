@@ -87,7 +87,7 @@ def pull(session: date, deps: Deps) -> JobReport:
 
 @dataclass(frozen=True)
 class PulledBundles:
-    """What was pulled for each slot; why the published key set is refused; what became of the stack."""
+    """Pulled bundle of each slot, refusal of the published key set, and result of pulling the stack."""
 
     slots: Sequence[SlotPull]
     refusal: str = ""

@@ -134,7 +134,7 @@ def _is_early(session: date, deps: Deps) -> bool:
 
 @dataclass(frozen=True)
 class SleeveReport:
-    """What the job says of one traded sleeve."""
+    """Report of the job on one traded sleeve."""
 
     summary: str
     figures: ScoreFigures
@@ -293,7 +293,7 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
 
 @dataclass(frozen=True)
 class UntradedReport:
-    """What the job says of a slot that is not traded: a sentence, and the file of its forecasts."""
+    """Report of the job on a slot that is not traded: a sentence, and the file of its forecasts."""
 
     summary: str = ""
     forecasts: FeatureFile | None = None

@@ -23,7 +23,7 @@ from signals.monitoring.expectation import policy_book_of
 from signals.scoring.scores import Scores
 
 
-class SleeveFigures(TypedDict, total=False):
+class SleevePlanFields(TypedDict, total=False):
     """The fields of `PlanFigures` on the sleeves; those of several sleeves, or of a stack, only where there are."""
 
     lineage: str
@@ -64,9 +64,9 @@ class TradedSleeves:
         manifests = [bundle.manifest for bundle in self.bundles.values()]
         return next((manifest for manifest in manifests if manifest.refusal), manifests[0])
 
-    def figures(self) -> SleeveFigures:
+    def figures(self) -> SleevePlanFields:
         """Return the fields of `PlanFigures` on the sleeves."""
-        found: SleeveFigures = {
+        found: SleevePlanFields = {
             "lineage": next(iter(self.bundles.values())).manifest.lineage,
             "sleeves": {part.scores.sleeve: part.weight for part in self.blend.parts},
         }

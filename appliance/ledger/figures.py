@@ -279,7 +279,7 @@ class DriftTable:
 
 @dataclass(frozen=True)
 class SleeveFigures:
-    """What a report measured of one of several sleeves."""
+    """Measured figures of one of several sleeves."""
 
     live: tuple[Observation, ...] = ()
     expectation: ModelVerdict | None = None
@@ -297,7 +297,7 @@ class SessionFigures:
 
 @dataclass(frozen=True)
 class MonitoringFigures(SessionFigures):
-    """What a report measured of the model: its sessions, its life so far, and drift; of several, of the first."""
+    """Measured figures of the model: its sessions, its history and drift; of several, of the first."""
 
     expectation: ModelVerdict | None = None
     drift: DriftTable | None = None

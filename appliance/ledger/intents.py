@@ -104,7 +104,7 @@ def add(ledger: Ledger, intent: Intent, at: datetime) -> None:
 
 @dataclass(frozen=True)
 class OrderFacts:
-    """What a step learns of the order at the broker: its id, shares filled, HTTP status and code of a refusal.
+    """Facts of an order at the broker: its id, shares filled, HTTP status and code of a refusal.
 
     None keeps what is recorded.
     """

@@ -17,7 +17,7 @@ from signals.text.documents import BadDocument, from_json, to_json
 
 @dataclass(frozen=True)
 class PlanBody:
-    """What a frozen plan holds besides its columns; one of an earlier release has no path and no rounding."""
+    """Contents of a frozen plan besides its columns; one of an earlier release has no path and no rounding."""
 
     intents: tuple[StoredIntent, ...]
     refusals: tuple[tuple[str, str, str], ...]

@@ -21,7 +21,7 @@ Storable = Value | Decimal | date | Mapping[str, object]
 
 
 def stored(value: object) -> Value:
-    """What the ledger holds for a value that SQLite has no type for; raise `InvariantBroken` for any other."""
+    """Return the ledger's form of a value that SQLite has no type for; raise `InvariantBroken` for any other."""
     if isinstance(value, Decimal):
         return amount(value)
     if isinstance(value, datetime):

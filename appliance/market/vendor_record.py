@@ -179,7 +179,7 @@ class PriceSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What a dataset of this source calls its vendor."""
+        """Name of the vendor in a dataset of this source."""
 
     def closes(self, symbols: Sequence[str], day: date, calendar: Calendar) -> dict[str, Decimal]:
         """Return the closes of `day` in shares of now; a symbol without a bar is absent."""

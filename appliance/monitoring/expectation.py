@@ -46,7 +46,7 @@ FIGURES = ("ic", "turnover", "cost", "drawdown")
 
 @dataclass(frozen=True)
 class Promise:
-    """What a bundle promises of its mean rank IC, and the model that it belongs to."""
+    """Predicted range of a bundle's mean rank IC, and the model that it belongs to."""
 
     lineage: str = ""
     promised: float | None = None

@@ -51,7 +51,7 @@ def measure(session: date, deps: Deps) -> MonitoringResult:
 
 @dataclass(frozen=True)
 class SleeveMonitoring:
-    """What was measured of one sleeve: its part of the report, its worst feature's drift, and its chart."""
+    """Monitoring of one sleeve: its part of the report, its worst feature's drift, and its chart."""
 
     content: SleeveFigures
     drift: Figure

@@ -84,7 +84,7 @@ def _write(folder: StateFolder, config: ApplianceConfig, fs: DurableFs) -> None:
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """What a person gives on the command line for a new device.
+    """Options of the command line for a new device.
 
     Attributes
     ----------

@@ -71,7 +71,7 @@ class CrossCheck:
 
 @dataclass(frozen=True)
 class ExtremeReturns:
-    """What the broker's closes say of the extreme returns that held names wait for, by symbol at asof."""
+    """The broker's closes for the extreme returns that held names wait for, by symbol at asof."""
 
     confirmed: Mapping[str, str] = field(default_factory=dict)
     waiting: Mapping[str, str] = field(default_factory=dict)

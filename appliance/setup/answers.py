@@ -27,7 +27,7 @@ NONE = "none"
 
 
 class Answers(Config):
-    """What was answered; None is not answered yet.
+    """Answers of the setup; None is not answered yet.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Answers(Config):
 
 @dataclass(frozen=True)
 class SetupOptions:
-    """What the flags give besides answers.
+    """Flags of the setup besides answers.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ class ProcessFacts:
 
 @dataclass(frozen=True)
 class DaemonNotes:
-    """What the daemon writes of itself in `health.json`, and another process reads there.
+    """The daemon's own state in `health.json`, which other processes read.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ def price(answer: ScreenAnswer) -> Chart:
 
 
 def z_of_symbol(answer: ScreenAnswer) -> Chart:
-    """What a symbol was scored."""
+    """Scores of a symbol over time."""
     rows = _rows(answer, "symbol")
     return Chart("z of the score", (ChartLine("", _numbers(rows, "z"), Tone.PLAIN),), "{:+.1f}", empty="not scored", span=_span(rows))
 

@@ -69,7 +69,7 @@ class TrainedBy:
 
 @dataclass(frozen=True)
 class ManifestFacts:
-    """What is shown of a manifest; it is validated where it is used (`signals.bundle.manifest`)."""
+    """Displayed facts of a manifest; it is validated where it is used (`signals.bundle.manifest`)."""
 
     role: str | None = None
     refusal: str | None = None

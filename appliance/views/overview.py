@@ -169,7 +169,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class DeviceTime:
-    """What is known of the time of a device.
+    """The device's time and its next session.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Asset:
-    """What may be done with a symbol at the broker."""
+    """Permissions of a symbol at the broker."""
 
     symbol: str
     is_tradable: bool
@@ -116,7 +116,7 @@ Submission = Acked | Refused | Unknown
 
 
 class Broker(Protocol):
-    """What the order path needs of a broker."""
+    """Interface of a broker for the order path."""
 
     def account(self) -> Account:
         """Return the account."""

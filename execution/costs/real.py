@@ -39,7 +39,7 @@ class Liquidity:
 
     @property
     def borrow_bps(self) -> Decimal:
-        """What a short position costs a year, basis points."""
+        """Annual cost of a short position, basis points."""
         price = float("nan") if self.price is None else float(self.price)
         return borrow_tier(self.adv_usd, price, self.daily_volatility).annual_bps
 
@@ -119,7 +119,7 @@ def borrow_due(
 
 @dataclass(frozen=True, eq=False)
 class TradedSession:
-    """What was held and traded in one session.
+    """Holdings and trades of one session.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def real_costs(of: TradedSession, liquidity: Mapping[str, Liquidity]) -> RealCos
 def liquidity_of(
     bars: Bars, adv_usd: Mapping[str, Decimal], quoted_bps: Mapping[str, Decimal], closes: Mapping[str, Decimal]
 ) -> dict[str, Liquidity]:
-    """What is known of each name with a volume at the close of the panel's last session.
+    """Return the liquidity of each name with a volume at the close of the panel's last session.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ class PlanningConfig(Config):
 
 @dataclass(frozen=True)
 class Trade:
-    """What one name needs: signed whole shares, from a holding, at a reference price."""
+    """Trade of one name: signed whole shares, from a holding, at a reference price."""
 
     symbol: str
     held: Decimal
@@ -79,7 +79,7 @@ class Trade:
 
 @dataclass(frozen=True, eq=False)
 class PlanInputs:
-    """What is held and what it is worth on the morning of D, under the names of D.
+    """Holdings and prices on the morning of D, under the names of D.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class PlanInputs:
         return {**self.marks, **{symbol: price for symbol, price in self.prices.items() if _is_price(price)}}
 
     def circumstances(self) -> Circumstances:
-        """What the pre-trade checks know before anything is sent."""
+        """Return the facts that the pre-trade checks use before anything is sent."""
         return Circumstances(
             equity=self.account.equity,
             buying_power=self.account.buying_power,

@@ -73,7 +73,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What an order is judged in.
+    """Facts by which an order is checked.
 
     Attributes
     ----------

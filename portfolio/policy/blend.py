@@ -53,7 +53,7 @@ class SizedScores:
 
 @dataclass(frozen=True)
 class Backing:
-    """What sizes a book of several sleeves.
+    """Sizing of a book of several sleeves.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from signals.scoring.ic import shrunk_ic
 
 @dataclass(frozen=True)
 class SizingCoefficient:
-    """What is known of the scores that a book is sized by.
+    """Statistics of the scores that size a book.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ FORECAST_LIMIT = 3.0
 
 @dataclass(frozen=True, eq=False)
 class RiskModel:
-    """What is known of risk at `asof`, over a horizon of k sessions.
+    """Risk estimates at `asof`, over a horizon of k sessions.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ class DeliveredRows:
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """What corporate actions did to each row.
+    """Effects of corporate actions on each row.
 
     Attributes
     ----------

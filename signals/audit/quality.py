@@ -33,7 +33,7 @@ LEAST_WARNED = 5  # rows; fewer are a coincidence in a small universe
 
 
 class CoverageConfig(Config):
-    """What makes a session RED.
+    """Thresholds of coverage below which a session is RED.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ CAPS = {MANIFEST_NAME: MAX_MANIFEST_BYTES, SIGNATURE_NAME: MAX_SIGNATURE_BYTES}
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder held at one moment.
+    """Files of a folder, read at one moment.
 
     Attributes
     ----------

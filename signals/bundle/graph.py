@@ -62,7 +62,7 @@ Dimensions = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Graph:
-    """What a checked graph is: its nodes, its operator sets, and the declared shapes of its inputs and outputs."""
+    """A validated graph: its nodes, its operator sets, and the declared shapes of its inputs and outputs."""
 
     nodes: int
     opsets: dict[str, int]

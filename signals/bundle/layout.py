@@ -32,7 +32,7 @@ Find = Callable[[str], bytes | None]
 
 @dataclass(frozen=True)
 class Latest:
-    """What a pointer names: the place that it is in, and there the folder of a bundle and its files."""
+    """The bundle that a pointer names: its place, its folder and its files."""
 
     place: str
     folder: str

@@ -45,7 +45,7 @@ MAX_BANK_BYTES, MAX_BANK_ROWS = 48 * 1024 * 1024, 250_000
 
 
 class Role(StrEnum):
-    """What a bundle may be used for."""
+    """Permitted use of a bundle."""
 
     CHAMPION = "champion"
     SHADOW = "shadow"
@@ -53,7 +53,7 @@ class Role(StrEnum):
 
 
 class Part(StrEnum):
-    """What a file of the bundle is."""
+    """Kind of a file of the bundle."""
 
     MODEL = "model"
     GOLDEN = "golden"
@@ -139,7 +139,7 @@ class MemberLine(Document):
 
 
 class ModelForm(Document):
-    """What the models of a bundle read and give: a table and one score, unless it says otherwise.
+    """Inputs and outputs of a bundle's models: a table and one score by default.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class Promotion(Document):
 
 
 class Signed(Document):
-    """What every format of the manifest says, and the rules that every one keeps."""
+    """Fields and rules that every format of the manifest shares."""
 
     bundle_id: str = Field(pattern=r"^[0-9a-f]{16}$")
     seq: int = Field(ge=1)
@@ -263,7 +263,7 @@ class Signed(Document):
 
     @property
     def lineage(self) -> str:
-        """What stays the same while a model is only retrained: sleeve, role and training configuration."""
+        """Identity of a model across retrainings: sleeve, role and training configuration."""
         return f"{self.sleeve} {self.role.value} {self.trainer.config_sha256[:12]}"
 
     @property

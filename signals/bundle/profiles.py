@@ -35,7 +35,7 @@ class ProfileName(StrEnum):
 
 @dataclass(frozen=True)
 class Profile:
-    """What a graph may be.
+    """Limits and operators that a graph may use.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ class HighWater:
 
 @dataclass(frozen=True)
 class Policy:
-    """What this device accepts today.
+    """The bundles that this device accepts today.
 
     Attributes
     ----------

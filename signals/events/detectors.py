@@ -46,7 +46,7 @@ class Detected:
 
 
 class Measures:
-    """What the rules share, derived once."""
+    """Series that the rules share, computed once."""
 
     def __init__(self, bars: EventBars) -> None:
         self.bars, self.open, self.high, self.low, self.close = bars, bars.open, bars.high, bars.low, bars.close

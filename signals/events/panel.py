@@ -24,7 +24,7 @@ ATR_BARS = 14
 
 
 class Kind(IntEnum):
-    """What a detector found."""
+    """Kind of an event."""
 
     NONE = 0
     FLAG = 1
@@ -151,7 +151,7 @@ class EventTable:
 
 @dataclass(frozen=True, eq=False)
 class EventPanel:
-    """What was found at each bar.
+    """Events of each bar.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ def sector_momentum(history: FeatureInputs, sessions: int) -> Floats:
 
 
 def momentum_in_sector(history: FeatureInputs, sessions: int) -> Floats:
-    """What the name returned beyond its sectors; ratio, shape (T, N)."""
+    """Return of the name in excess of its sector's; ratio, shape (T, N)."""
     return momentum(history, sessions) - sector_momentum(history, sessions)
 
 

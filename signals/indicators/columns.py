@@ -81,7 +81,7 @@ class IndicatorBars:
         return np.full_like(self.close, np.nan)
 
     def kept(self, name: str, make: Callable[[], S]) -> S:
-        """What `make` returns, made once under `name`: for what indicators of one module share."""
+        """Return the value of `make`, computed once under `name`, for series that several indicators share."""
         if name not in self._kept:
             self._kept[name] = make()
         return cast("S", self._kept[name])
@@ -182,7 +182,7 @@ class IndicatorBars:
 
     @cached_property
     def ranges(self) -> Stacked:
-        """What oscillators of 7 to 30 bars sum."""
+        """Series that oscillators of 7 to 30 bars sum."""
         low_before, high_before = shifted(self.low, 1), shifted(self.high, 1)
         move = self.typical - shifted(self.typical, 1)
         flow = self.typical * self.volume
@@ -201,7 +201,7 @@ class IndicatorBars:
 
     @cached_property
     def flows(self) -> Stacked:
-        """What is averaged over 20 and 60 bars."""
+        """Series that are averaged over 20 and 60 bars."""
         r, log_open, log_high, log_low = self.returns, np.log(self.open), np.log(self.high), np.log(self.low)
         body, before = self.log_close - log_open, shifted(r, 1)
         rising, rose = r > 0, before > 0

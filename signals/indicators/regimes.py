@@ -30,7 +30,7 @@ FLOOR = 1e-12
 
 
 class Regime(StrEnum):
-    """What kind of market it was."""
+    """Kind of market of a session."""
 
     CALM_RISING = "calm, rising"
     CALM_FALLING = "calm, falling"
@@ -163,7 +163,7 @@ SCALE_FREE = TwoStates(np.array([0.75, 1.75]), np.array([0.97, 0.93]))
 
 
 def known_before(session_returns: Floats) -> Floats:
-    """What each session's open knows of its instrument: P(wild), sign of the trend, sessions since it changed; float64 (3, S).
+    """Regime of the instrument as known at each session's open: P(wild), sign of the trend, sessions since it changed; float64 (3, S).
 
     Each from the 60 returns before it and no other, so that a device needs 60 sessions and gets the same bits; NaN where one of
     them is not known. The trend is the level against its mean since the first of them. `session_returns`, float64 (S,), are total

@@ -9,7 +9,7 @@ from signals.errors import InvariantBroken
 
 
 class ActionKind(StrEnum):
-    """What happens to a holder at the start of the effective session.
+    """Kind of corporate action, by its effect on a holder at the start of the effective session.
 
     CONFIRMED is a person's word that the session's return is data; curation reads it, and no dataset holds it.
     """

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class SessionStatus(StrEnum):
-    """What a session's bars are good for."""
+    """Quality of a session's bars."""
 
     GREEN = "GREEN"
     AMBER = "AMBER"
@@ -15,7 +15,7 @@ class SessionStatus(StrEnum):
 
 @dataclass(frozen=True)
 class SessionAudit:
-    """What the audit says about one session.
+    """Result of the audit of one session.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ class Payout:
 
 @dataclass(frozen=True, eq=False)
 class Opens:
-    """What follows the features of session t: entry at the open of t + 1, marked at the open of t + 2; (T, N) each.
+    """Returns after the features of session t: entry at the open of t + 1, marked at the open of t + 2; (T, N) each.
 
     Attributes
     ----------

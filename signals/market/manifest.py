@@ -31,7 +31,7 @@ MAX_NAME = 200
 
 
 class PriceBasis(StrEnum):
-    """What prices and volumes have been adjusted for by the vendor."""
+    """The vendor's adjustment of prices and volumes."""
 
     RAW = "raw"
     SPLIT_ADJUSTED = "split_adjusted"
@@ -44,7 +44,7 @@ class PriceBasis(StrEnum):
 
 
 class FileRole(StrEnum):
-    """What a file of the dataset is for."""
+    """Purpose of a file of the dataset."""
 
     BARS = "bars"
     ACTIONS = "actions"
@@ -108,7 +108,7 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a reader may trust about one version of a curated dataset.
+    """Verified facts of one version of a curated dataset.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Manifest:
 
     @property
     def eligibility_rule(self) -> str:
-        """What an eligible name must have, in words."""
+        """Return the rule of eligibility in words."""
         if self.eligibility == ANY:
             return "no minimum price or dollar volume"
         return self.eligibility.sentence(is_price_known=self.is_price_known)

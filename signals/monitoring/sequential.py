@@ -36,7 +36,7 @@ LARGEST_SHARE = 0.9  # c
 
 @dataclass(frozen=True)
 class TestEvidence:
-    """What the test has come to.
+    """State of the test.
 
     Attributes
     ----------

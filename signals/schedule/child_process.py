@@ -28,7 +28,7 @@ TRY_AGAIN, HALTED_CODE = 5, 4  # exit codes of `appliance`: it could not be done
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What one child may take: real seconds, and resident memory."""
+    """Limits of one child: real seconds, and resident memory."""
 
     seconds: float
     megabytes: int

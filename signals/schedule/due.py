@@ -22,7 +22,7 @@ LATE_AFTER = timedelta(minutes=10)
 
 
 class Decision(StrEnum):
-    """What to do about a job now."""
+    """Decision on a job at this moment."""
 
     RUN = "run"
     RUN_LATE = "run late"

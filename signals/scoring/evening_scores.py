@@ -87,7 +87,7 @@ class EveningScores(Document):
 
 @dataclass(frozen=True)
 class ExpectedScores:
-    """What a device asks for: every field must be the document's."""
+    """Fields that the document of scores must match."""
 
     asof: date
     sleeve: str

@@ -22,7 +22,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the decile book earns, and up to which size.
+    """Returns of the decile book after costs, and its capacity.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class PolicyBook:
 
 @dataclass(frozen=True)
 class BundleEvidence:
-    """What a device shows of the evidence in a bundle; a part that an older or another training left out is None."""
+    """Evidence of a bundle as a device displays it; a part that an older or another training left out is None."""
 
     capacity: Capacity | None = None
     deciles: Deciles | None = None

@@ -30,7 +30,7 @@ BLOCK_VALUES = 2**23
 
 @dataclass(frozen=True, eq=False)
 class HeadOutputs:
-    """What every head of a bundle says of the eligible names of one session.
+    """Outputs of every head of a bundle for the eligible names of one session.
 
     Attributes
     ----------

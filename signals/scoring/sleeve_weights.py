@@ -13,7 +13,7 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SleeveWeights(Config):
-    """What `configs/sleeves.yml` says of each sleeve's weight; `router.yml` of the release before is read as well.
+    """Weights of the sleeves in `configs/sleeves.yml`; `router.yml` of the release before is read as well.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ class PageFile:
 
 @dataclass(frozen=True)
 class Api:
-    """What is served.
+    """Title, version, operations and files of a served API.
 
     Attributes
     ----------

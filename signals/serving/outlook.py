@@ -60,7 +60,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a bundle expects of one name; the fields are the contract's keys.
+    """Expectation of a bundle for one name; the fields are the contract's keys.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ CLOCK = ("time_left", "clock_sine", "clock_cosine")
 
 
 class Strategy(StrEnum):
-    """What a decision sees of the ladder."""
+    """Timeframes and indicators that a decision reads."""
 
     SINGLE = "single"
     INDICATORS = "indicators"

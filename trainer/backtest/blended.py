@@ -29,7 +29,7 @@ class SleeveInBook:
 
 @dataclass(frozen=True, eq=False)
 class BlendedEvenings:
-    """What several sleeves say together; an evening on which more than half of the weight says nothing has no scores.
+    """Blended scores of several sleeves; an evening on which more than half of the weight has none has no scores.
 
     Attributes
     ----------

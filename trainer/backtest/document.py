@@ -65,7 +65,7 @@ class CostFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TradingFigures:
-    """What trading came to.
+    """Results of trading.
 
     Attributes
     ----------

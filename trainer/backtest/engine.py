@@ -52,7 +52,7 @@ Progress = Callable[[date], None]
 
 @dataclass(frozen=True)
 class BacktestPolicy:
-    """What decides: the device's settings, and by which IC the book is sized.
+    """Policy of a backtest: the device's settings, and the IC that sizes the book.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ ORDERS, FILLS, NAV, FIGURES = "orders.parquet", "fills.parquet", "nav.parquet", 
 
 @dataclass(frozen=True)
 class BacktestRequest:
-    """What is backtested.
+    """Subject, range and settings of a backtest.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class BacktestRequest:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came of it: the figures, the daily table and the files but for the report's."""
+    """Result of a backtest: the figures, the daily table and the files but for the report's."""
 
     figures: BacktestFigures
     nav: pa.Table
@@ -155,7 +155,7 @@ def origins(unseen: Evenings, days: Sequence[date]) -> tuple[ScoreStretch, ...]:
 
 
 def warnings_of(figures: BacktestFigures) -> tuple[str, ...]:
-    """What a reader must know before believing the figures."""
+    """Return warnings that qualify the figures."""
     known = figures.provenance
     found = []
     if figures.ruined:

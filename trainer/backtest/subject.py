@@ -20,7 +20,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class BookSettings:
-    """What a person chose for the book.
+    """Settings of the book that a person chose.
 
     Attributes
     ----------

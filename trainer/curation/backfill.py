@@ -46,7 +46,7 @@ ACTION_COLUMNS = ["kind", "symbol", "effective", "ratio", "cash", "new_symbol"]
 
 @dataclass(frozen=True)
 class Backfilled:
-    """What a backfill did.
+    """Result of a backfill.
 
     Attributes
     ----------

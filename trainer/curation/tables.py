@@ -70,7 +70,7 @@ def findings_table(data: DeliveredRows, defects: Defects, missing: Cells, absent
 
 
 def revisions_table(revisions: pd.DataFrame) -> pa.Table:
-    """What deliveries replaced, as `fold` sorts it."""
+    """Return the rows that deliveries replaced, as `fold` sorts them."""
     frame = revisions.assign(date=revisions["date"].dt.date)
     columns = [pa.array(frame[field.name].tolist(), field.type, from_pandas=True) for field in REVISIONS_SCHEMA]
     return pa.Table.from_arrays(columns, schema=REVISIONS_SCHEMA)

@@ -20,11 +20,11 @@ class BarVendor(Protocol):
 
     @property
     def name(self) -> str:
-        """What receipts call the vendor."""
+        """Name of the vendor in receipts."""
 
     @property
     def basis(self) -> PriceBasis:
-        """What its prices are adjusted for."""
+        """Adjustment of its prices."""
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """Return bars of the sessions [first, last] as `read_bars` does; no row for what the vendor does not have."""

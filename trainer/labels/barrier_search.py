@@ -36,7 +36,7 @@ class BarrierTrial:
 
 
 def worth(found: BarrierLabels, choice: BarrierChoice, before: int, cost: float) -> float:
-    """What barriers are worth by the labels that end before row `before`; -inf where none is touched."""
+    """Return the objective of barriers over the labels that end before row `before`; -inf where none is touched."""
     ends, side = found.labels.ends, found.side
     kept = (ends >= 0) & (ends < before)
     touched = kept & (side != 0)

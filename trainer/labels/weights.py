@@ -84,7 +84,7 @@ SESSIONS_PER_MONTH = 21
 
 
 class WeightConfig(Config):
-    """What weighs more.
+    """Weights of the rows that a learner fits.
 
     Attributes
     ----------

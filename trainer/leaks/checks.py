@@ -23,7 +23,7 @@ AFTER_SESSIONS = 5  # of the panel behind a replaced session
 
 @dataclass(frozen=True, eq=False)
 class LeakSubject:
-    """What is checked.
+    """Rows, scores and data of a leak check.
 
     Attributes
     ----------

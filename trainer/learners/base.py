@@ -88,7 +88,7 @@ class HasHead(Protocol):
 
     @property
     def head(self) -> Head:
-        """What the outputs mean."""
+        """Meaning of the outputs."""
         ...
 
     def outputs(self, features: Matrix) -> Floats:

@@ -7,7 +7,7 @@ from trainer.learners.base import FitDevice
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a learner can take.
+    """Capabilities of a learner.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ CHUNK_ROWS, CHUNK_VALUES = 131_072, 2**23
 
 @dataclass(frozen=True)
 class Parity:
-    """What the gate saw: rows compared, rows with a NaN among them, the largest absolute difference of scores."""
+    """Result of the export gate: rows compared, rows with a NaN among them, the largest absolute difference of scores."""
 
     rows: int
     rows_with_nan: int

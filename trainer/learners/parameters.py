@@ -11,7 +11,7 @@ Scaling = Literal["moments", "quartiles"]
 
 
 class Objective(StrEnum):
-    """What boosted trees make of the target, the label's inverse-normal rank within its session.
+    """Objective of boosted trees on the target, the label's inverse-normal rank within its session.
 
     `regression` fits it by squared error, `quantile` one quantile of it, `rank` orders each session's names by its
     grades (LambdaRank, YetiRank), and `extremes` tells the top from the bottom share of each session, leaving out the
@@ -46,7 +46,7 @@ class StoppingConfig(ApartConfig):
 
 
 class BoostedConfig(StoppingConfig):
-    """What both boosting libraries are told alike.
+    """Parameters that both boosting libraries share.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class RandomForestConfig(Config):
 
 
 class ScaledConfig(Config):
-    """What the first layer scales by, of the training rows.
+    """Scaling of the first layer, by the training rows.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ TABLES = Capabilities()
 
 @dataclass(frozen=True)
 class Making:
-    """What a learner is made with next to its parameters; `member` makes another learner of the same recipe, for ensembles."""
+    """Arguments of a learner next to its parameters; `member` makes another learner of the same recipe, for ensembles."""
 
     seed: int
     device: FitDevice = FitDevice.AUTO

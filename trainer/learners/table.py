@@ -248,7 +248,7 @@ def learner_named(
 
 
 def capabilities_of(name: str, parameters: Parameters) -> Capabilities:
-    """What a learner can take with these parameters: an ensemble what all its members can.
+    """Return the capabilities of a learner with these parameters; of an ensemble, those that all its members share.
 
     Raises
     ------

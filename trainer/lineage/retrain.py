@@ -42,7 +42,7 @@ WEEK_SESSIONS = 5
 
 @dataclass(frozen=True)
 class RetrainRequest:
-    """What is trained again, on what.
+    """Model to retrain, and the data.
 
     Attributes
     ----------

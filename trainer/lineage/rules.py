@@ -51,7 +51,7 @@ class RecipeUsed:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a retraining before it is made.
+    """Facts of a retraining before it is made.
 
     Sessions that it learns from beyond its predecessor, its age since the accepted model, and RED sessions since then.
     """

@@ -128,7 +128,7 @@ class Overlap:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What speaks against using the log for this policy, in words; empty where nothing does."""
+        """Return the reasons against using the log for this policy, in words; empty where there are none."""
         found = []
         if abs(self.mean_weight_t) > SUSPECT_T:
             found.append(f"the mean weight is {self.mean_weight:.3f}, not 1: wrong propensities, or actions that were not possible")

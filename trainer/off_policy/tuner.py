@@ -33,7 +33,7 @@ DEFAULT = ARMS.index(TunerArm(1.0, 1.0))
 
 @dataclass(frozen=True)
 class ArmEvidence:
-    """What a log says of always taking one arm.
+    """Estimate from a log of always taking one arm.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ YEAR_SESSIONS = 252
 
 @dataclass(frozen=True)
 class PromotionRequest:
-    """What is judged.
+    """Challenger, records and settings of a promotion.
 
     Attributes
     ----------
@@ -196,7 +196,7 @@ def _is_of(registry: Path, record: Record, run: Path) -> bool:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was verified: both chains, and the numbers of the records whose verdicts were given under earlier rules.
+    """Result of a verification: both chains, and the numbers of the records whose verdicts were given under earlier rules.
 
     Those verdicts are kept as they were given; their cases are as they were stored, and were not judged again.
     """

@@ -16,7 +16,7 @@ FIX = "Restore the folder from a backup; what happened cannot be taken back"
 
 
 class ChampionEvent(StrEnum):
-    """What a record of `champions.jsonl` says."""
+    """Event of a record of `champions.jsonl`."""
 
     PROMOTED = "promoted"
     REFUSED = "refused"

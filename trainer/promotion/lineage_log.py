@@ -28,7 +28,7 @@ MODEL = "model.onnx"
 
 
 class LineageEvent(StrEnum):
-    """What a record says."""
+    """Event of a record."""
 
     BEGUN = "begun"
     RETRAINED = "retrained"

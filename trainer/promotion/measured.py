@@ -144,7 +144,7 @@ class RecordedBy:
 
 @dataclass(frozen=True)
 class Shadow:
-    """What `promotion/shadow.json` holds.
+    """Contents of `promotion/shadow.json`.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ from trainer.samples.joined_datasets import with_other_datasets
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """What is scored, and when.
+    """Run, dataset and session of a scoring.
 
     Attributes
     ----------

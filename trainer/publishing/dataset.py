@@ -55,7 +55,7 @@ class Signer:
 
 @dataclass(frozen=True)
 class Published:
-    """What a publication did."""
+    """Result of a publication."""
 
     manifest: Manifest
     copied: int

@@ -116,7 +116,7 @@ class JudgedRows:
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """What is published, and as what.
+    """Run to publish, its role and its store.
 
     Attributes
     ----------
@@ -230,7 +230,7 @@ def bring_over(store: Path, sleeve: str) -> None:
 
 
 def not_brought_over(store: Path, sleeve: str) -> Iterator[Latest]:
-    """What pointers of the former layout name whose roles have none of the new one."""
+    """Return the pointers of the former layout whose roles have none of the new one."""
     for place in dict.fromkeys(former_place(sleeve, role) for role in Role):
         heads = [store / pointer(place_of(sleeve, role)) for role in Role if former_place(sleeve, role) == place]
         if (store / pointer(place)).exists() and not any(head.exists() for head in heads):
@@ -331,7 +331,7 @@ def _manifest(
 
 
 def form_of(run: Path) -> ModelForm:
-    """What the models of the run read and give: its `model.json`, or a table and one score where it has none."""
+    """Return the form of the run's models: its `model.json`, or a table and one score where it has none."""
     return parse(_read(run, FORM), ModelForm, str(run / FORM)) if (run / FORM).exists() else ModelForm()
 
 

@@ -40,7 +40,7 @@ class ChanceMap:
 
 @dataclass(frozen=True)
 class StructuresRequest:
-    """What is computed: a dataset with chains, a run of `options_vol`, the keys that sign, the session, and when."""
+    """Request for structures: a dataset with chains, a run of `options_vol`, the keys that sign, the session, and when."""
 
     data: Path
     run: Path

@@ -6,7 +6,7 @@ from signals.config import Config
 
 
 class LeakConfig(Config):
-    """What the battery compares with, and how far a figure may go.
+    """Limits of the leak battery.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from signals.sleeves.bars import TABLE, Strategy
 
 
 class MinutesConfig(Config):
-    """What a decision sees.
+    """Timeframe, indicators and hours that a decision reads.
 
     Attributes
     ----------

@@ -95,7 +95,7 @@ def turnover(sessions: Days, nav: pa.Table) -> bytes:
 
 
 def costs(sessions: Days, nav: pa.Table, start: float) -> bytes:
-    """What each cost has taken so far, stacked, % of the equity at the start."""
+    """Cumulative costs, stacked, % of the equity at the start."""
     axes = new_axes("What costs have taken so far", "", "% of the start's equity", height=3.4)
     paid = [-100.0 * np.cumsum(sum(column(nav, name) for name in names)) / start for names in LAYERS.values()]
     labels = [f"{name} {values[-1]:.2f} %" for name, values in zip(LAYERS, paid, strict=True)]

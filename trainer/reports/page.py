@@ -29,7 +29,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What a report says: title, (what, figure) lines, warnings, the caption of each picture in `plots/`, tables."""
+    """Contents of a report: title, (what, figure) lines, warnings, the caption of each picture in `plots/`, tables."""
 
     title: str
     rows: tuple[tuple[str, str], ...]

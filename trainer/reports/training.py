@@ -45,7 +45,7 @@ Lines = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, eq=False)
 class ReportSubject:
-    """What the report shows beyond the evidence `known`.
+    """Contents of the report beyond the evidence `known`.
 
     `series`, `forward`, float64 (T,): per-session IC on `sessions`, cross-validated and walking forward. `eligible`,
     int (T,). `labelled`, float64 (T, N): the labels of the cross-validation. `importance`, float64 (F,), of `names`.

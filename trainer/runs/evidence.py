@@ -39,7 +39,7 @@ class LearnerUsed:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What the published model learned from."""
+    """Training data of the published model."""
 
     rows: int = 0
     sessions: int = 0
@@ -127,7 +127,7 @@ class LeakCertificate:
 
 @dataclass(frozen=True)
 class LeakCheck:
-    """What one check of the leak battery found: a figure, its limit, whether it passes, and a sentence."""
+    """Result of one check of the leak battery: a figure, its limit, whether it passes, and a sentence."""
 
     check: str
     passed: bool
@@ -207,7 +207,7 @@ class Retraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence(BundleEvidence):
-    """What is known about a trained model, for a person, for publishing and for promotion.
+    """Evidence on a trained model, for a person, for publishing and for promotion.
 
     Attributes
     ----------

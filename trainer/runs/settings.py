@@ -9,7 +9,7 @@ TRAINING = "training_cfg.json"
 
 @dataclass(frozen=True)
 class TrainedRange:
-    """What was asked of the dataset: first and last session, None for its own; names, none for all."""
+    """Requested range of the dataset: first and last session, None for its own; names, none for all."""
 
     start: date | None
     end: date | None

@@ -97,7 +97,7 @@ class Samples:
         return TableView().rows(self.panel, self.t0, self.column)
 
     def inputs(self, rows: Rows | None = None) -> Inputs:
-        """What a model sees of the rows numbered `rows`, of all where it is None: a table, or what is gathered when asked for."""
+        """Inputs of a model for the rows numbered `rows`, of all where it is None: a table, or what is gathered when asked for."""
         t, column = (self.t0, self.column) if rows is None else (self.t0[rows], self.column[rows])
         gathered = Gathered(self.panel, self.view, t, column)
         return gathered[:] if isinstance(self.view, TableView) else gathered

@@ -45,7 +45,7 @@ class Challenger:
 
     @property
     def trials(self) -> EvidenceTrials:
-        """What the evidence says of its trials."""
+        """Trials as the evidence states them."""
         return self.evidence.trials
 
     @property

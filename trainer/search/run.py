@@ -42,7 +42,7 @@ SEEDS_PER_STUDY = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Arena:
-    """What trials are judged on: the open rows, the next opens' returns of every name (T, N), and the label's k."""
+    """Data that trials are judged on: the open rows, the next opens' returns of every name (T, N), and the label's k."""
 
     rows: Samples
     following: Opens

@@ -14,7 +14,7 @@ Parameters = dict[str, Number]
 
 
 class TrialOutcome(StrEnum):
-    """What became of a trial. `interrupted` never said: the process died."""
+    """Outcome of a trial. `interrupted`: the process died before it recorded one."""
 
     COMPLETED = "completed"
     PRUNED = "pruned"

@@ -47,7 +47,7 @@ class TrialRun:
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What was tried before one book: the figures for its evidence, and the Sharpe ratios of the trials that count."""
+    """Trials before one book: the figures for its evidence, and the Sharpe ratios of the trials that count."""
 
     document: EvidenceTrials
     sharpes: Floats

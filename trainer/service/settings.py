@@ -38,7 +38,7 @@ class SourceConfig(Config):
 
 
 class ChallengeConfig(Config):
-    """What a challenger is: its sleeve, the recipe of the workspace or the sleeve's own, and how many sets are tried."""
+    """Settings of a challenger: its sleeve, the recipe of the workspace or the sleeve's own, and how many sets are tried."""
 
     sleeve: str = "equities_xs"
     trials: int = Field(default=50, ge=0)

@@ -23,7 +23,7 @@ class StackedMember:
 
 @dataclass(frozen=True)
 class RecordFigures:
-    """What one set of scores did; Sharpe ratios are annual."""
+    """Performance of one set of scores; Sharpe ratios are annual."""
 
     ic: Mean
     forward_ic: Mean

@@ -41,7 +41,7 @@ SLEEVES_HEADER = """# Weights that `trainer stack` learned, for the section `sle
 
 
 class StackLearner(StrEnum):
-    """What combines."""
+    """Learner of a stack."""
 
     RIDGE = "ridge"
     LIGHTGBM = "lightgbm"
@@ -49,7 +49,7 @@ class StackLearner(StrEnum):
 
 @dataclass(frozen=True)
 class StackRequest:
-    """What to stack.
+    """Members and settings of a stack.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise ha
 
 @dataclass(frozen=True, eq=False)
 class ScoreRecord:
-    """What one set of scores did.
+    """Performance of one set of scores.
 
     Attributes
     ----------

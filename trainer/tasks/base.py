@@ -70,7 +70,7 @@ class TrainingCase:
 
 @dataclass(frozen=True, eq=False)
 class TaskFindings:
-    """What a task found out about a training.
+    """Findings of a task on a training.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class TaskFindings:
 
 
 class Task(ABC):
-    """What is learned, and how it is judged.
+    """Labels, head and evaluation of a training.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ FOLDER = "stages"
 
 
 class Stages:
-    """What is done of one training; called with a stage and its figures.
+    """Finished stages of one training; called with a stage and its figures.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ FINAL_FITS = 2
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What to train on.
+    """Data, range and settings of a training.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Turnover:
 
 @dataclass(frozen=True)
 class Trading:
-    """What a book trades in a session, on average.
+    """Average trading of a book in a session.
 
     Attributes
     ----------

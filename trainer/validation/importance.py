@@ -34,7 +34,7 @@ SHAP_ROWS = 2_000
 
 @dataclass(frozen=True)
 class Loss:
-    """What the IC loses without some features; a mean that its error does not separate from 0 says nothing."""
+    """Loss of IC without some features; a mean that its error does not separate from 0 says nothing."""
 
     features: tuple[str, ...]
     loss: Mean

@@ -53,7 +53,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Judged:
-    """What Platt's map of the earlier half is worth on the later half of the sessions.
+    """Quality of Platt's map of the earlier half on the later half of the sessions.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class Proof:
 
 @dataclass(frozen=True, eq=False)
 class ProofFigures:
-    """What the scores are worth. `series` are per session of the panel, NaN where there is no figure.
+    """Figures of the scores. `series` are per session of the panel, NaN where there is no figure.
 
     `ic` is the mean over sessions of the paths' average rank IC; the decile figures are averages over paths.
     """

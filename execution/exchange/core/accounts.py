@@ -51,7 +51,7 @@ class Valuation:
 
     @property
     def buying_power(self) -> Decimal:
-        """What may still be opened."""
+        """Value of positions that may still be opened."""
         return max(ZERO, self.multiplier * self.equity - self.gross - self.reserved - self.unsettled)
 
     @property

@@ -98,7 +98,7 @@ class LogRow:
 
 @dataclass
 class Changes:
-    """What must be written before the next answer leaves."""
+    """Changes to be stored before the next answer is sent."""
 
     orders: set[str] = field(default_factory=set)
     positions: set[str] = field(default_factory=set)

@@ -25,7 +25,7 @@ NO_COLLAR = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the rules may look at."""
+    """Facts that the rules may use."""
 
     book: AccountBook
     market: MarketData

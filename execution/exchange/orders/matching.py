@@ -26,7 +26,7 @@ AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
 class Moment(StrEnum):
-    """What kind of price is on offer."""
+    """Kind of price at a moment."""
 
     OPEN = "open"
     TOUCH = "touch"
@@ -35,7 +35,7 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True)
 class Offer:
-    """What the market shows one order at a moment; USD.
+    """Prices that one order meets at a moment; USD.
 
     Attributes
     ----------

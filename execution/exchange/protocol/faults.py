@@ -46,7 +46,7 @@ INSTANT = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """Kind of injected fault."""
 
     DELAY = "delay"
     DROP = "drop"

@@ -38,7 +38,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Early:
-    """What moves early.
+    """Names and sessions that move early.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ COLUMNS = ["session", "symbol", "security", "close", "total_return", "gap_return
 
 @dataclass(frozen=True)
 class SecondWord:
-    """What another vendor says of an undecided return: `confirms`, or that it was an ordinary move there.
+    """Another vendor's answer on an undecided return: `confirms`, or that it was an ordinary move there.
 
     Attributes
     ----------

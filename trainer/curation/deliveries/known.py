@@ -65,7 +65,7 @@ class KnownRows:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What all deliveries together say.
+    """Rows of all deliveries combined.
 
     Attributes
     ----------

@@ -34,14 +34,14 @@ RESTORE = "Restore the file from a copy, or ingest into a new folder"
 
 
 class Scope(StrEnum):
-    """What a delivery says about the rows that it does not hold."""
+    """Meaning of rows that a delivery does not hold."""
 
     WHOLE = "whole"  # there are none: it replaces everything delivered before it
     ROWS = "rows"  # nothing: it adds and revises rows
 
 
 class DeliveryPart(StrEnum):
-    """What a file of a delivery holds."""
+    """Kind of a file of a delivery."""
 
     BARS = "bars"
     ACTIONS = "actions"

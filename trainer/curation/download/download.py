@@ -74,7 +74,7 @@ class HistorySource(Protocol):
 
     @property
     def name(self) -> str:
-        """What receipts call the vendor."""
+        """Name of the vendor in receipts."""
 
     @property
     def unsupported(self) -> list[str]:
@@ -98,7 +98,7 @@ class HistorySource(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a round will ask for, before it does."""
+    """Estimate of a round's requests, before they are sent."""
 
     symbols: int
     requests: int

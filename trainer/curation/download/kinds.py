@@ -15,7 +15,7 @@ TABLE = Path(__file__).with_name("kinds.yml")
 
 
 class AssetKind(StrEnum):
-    """What an asset is. A doubtful one is never a member, and is listed."""
+    """Kind of an asset. A doubtful one is never a member, and is listed."""
 
     STOCK = "stock"  # common stock, class shares and shares of real estate trusts
     ETF = "etf"

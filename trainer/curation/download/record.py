@@ -30,7 +30,7 @@ TERMS = "terms.json"
 
 
 class DownloadTerms(Config):
-    """What a person asked for; a folder keeps to it.
+    """Terms of a download, fixed for its folder.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class DownloadTerms(Config):
 
 
 class DownloadRecord(Config):
-    """What a finished download holds.
+    """Record of a finished download.
 
     Attributes
     ----------

@@ -107,7 +107,7 @@ FIGURES = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the market knows and a vendor does not deliver; for tests.
+    """The market's truth, which a vendor does not deliver; for tests.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ LOWEST_RETURN = -0.60
 
 @dataclass(frozen=True, eq=False)
 class Characters:
-    """What makes each security itself; arrays of shape (N,).
+    """Parameters of each security; arrays of shape (N,).
 
     Attributes
     ----------

@@ -34,21 +34,21 @@ class ActionForm(StrEnum):
 
 
 class DecimalSign(StrEnum):
-    """What parts the decimals of a textual number."""
+    """Decimal sign of a textual number."""
 
     POINT = "."
     COMMA = ","
 
 
 class SymbolForm(StrEnum):
-    """What is done to the symbols of a delivery."""
+    """Conversion of the symbols of a delivery."""
 
     AS_DELIVERED = "as_delivered"
     BROKER = "broker"  # upper case, no exchange or country, share classes after a point: brk-b.US is BRK.B
 
 
 class DateShift(StrEnum):
-    """What the dates of a file are, compared with the sessions that they mean."""
+    """Shift of a file's dates against the sessions that they mean."""
 
     AS_DELIVERED = "as_delivered"
     DAY_EARLY = "day_early"  # midnight in UTC read in New York: Monday's bars on Sunday
@@ -65,7 +65,7 @@ class Label(StrEnum):
 
 
 class Columns(Config):
-    """What is common to all files.
+    """Settings common to all files.
 
     Attributes
     ----------

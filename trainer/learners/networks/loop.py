@@ -57,7 +57,7 @@ class Network(torch.nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a network is fitted on: samples, gathered batch by batch, with finite targets and positive weights."""
+    """Training data of a network: samples, gathered batch by batch, with finite targets and positive weights."""
 
     inputs: Inputs
     target: Floats

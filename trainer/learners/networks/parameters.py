@@ -8,7 +8,7 @@ from trainer.learners.parameters import ScaledConfig, StoppingConfig
 
 
 class NetworkConfig(ScaledConfig, StoppingConfig):
-    """What every network is trained by; `patience` counts epochs."""
+    """Training parameters of every network; `patience` counts epochs."""
 
     epochs: int = Field(default=6, ge=1)
     batch_rows: int = Field(default=1024, ge=2)

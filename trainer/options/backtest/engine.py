@@ -35,7 +35,7 @@ Touches = dict[OptionLeg, tuple[float, float]]  # last known bid and ask of each
 
 
 class OptionBacktestConfig(Config):
-    """What is traded and what it costs.
+    """Traded template, sizes and costs.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ CONTRACT_AND_QUOTE = ("expiration", "strike", "is_call", "bid", "ask")
 
 @dataclass(frozen=True)
 class ChainAudit:
-    """What is known of one underlying and day."""
+    """Audit of one underlying and day."""
 
     root: str
     day: date

@@ -21,7 +21,7 @@ MOST_RELATIVE_SPREAD = 0.60
 
 @dataclass(frozen=True)
 class Forward:
-    """What parity says of one expiry.
+    """Forward and discount of one expiry, by parity.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ class ChainFile:
 
 @dataclass(frozen=True)
 class ChainManifest:
-    """What a folder of chains holds."""
+    """Contents of a folder of chains."""
 
     vendor: str
     files: tuple[ChainFile, ...]

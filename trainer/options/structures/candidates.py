@@ -23,7 +23,7 @@ PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a model expects of a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes, or NaN."""
+    """Forecast of a model for a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes, or NaN."""
 
     points: float
     probability: float

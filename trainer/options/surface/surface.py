@@ -29,7 +29,7 @@ TOLERANCE = 1e-9
 
 
 class Flag(StrEnum):
-    """What is wrong with a slice."""
+    """Defect of a slice."""
 
     BUTTERFLY = "butterfly"
     CALENDAR = "calendar"

@@ -98,7 +98,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What was found.
+    """Result of a comparison.
 
     Attributes
     ----------

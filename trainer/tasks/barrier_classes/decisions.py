@@ -38,7 +38,7 @@ PSI_SHOWN, PSI_BINS = 0.2, 10
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What came of the decisions that are judged, in order of time.
+    """Outcomes of the judged decisions, in order of time.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class RegimeRow:
 
 @dataclass(frozen=True, eq=False)
 class DirectionFigures:
-    """What a model's decisions were worth.
+    """Figures of a model's decisions.
 
     Attributes
     ----------

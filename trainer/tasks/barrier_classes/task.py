@@ -87,7 +87,7 @@ class ValidationIc:
 
 @dataclass(frozen=True)
 class DirectionEvidence:
-    """What the task writes into the evidence."""
+    """The task's own part of the evidence."""
 
     barriers: BarriersUsed
     validation: ValidationIc

@@ -58,7 +58,7 @@ class TemplateFigures:
 
 @dataclass(frozen=True)
 class HedgedEvidence:
-    """What the task writes into the evidence: each template's figures, and the largest share of a cap of vega that was used."""
+    """The task's own part of the evidence: each template's figures, and the largest share of a cap of vega that was used."""
 
     straddle: TemplateFigures | None = None
     vertical: TemplateFigures | None = None
@@ -76,7 +76,7 @@ NO_FIGURES = HedgedEvidence()
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """What forecasts traded, all (T, N): gross profit of the side taken, its half spreads; NaN where nothing was traded."""
+    """Positions of forecasts, all (T, N): gross profit of the side taken, its half spreads; NaN where nothing was traded."""
 
     gross: Floats
     cost: Floats

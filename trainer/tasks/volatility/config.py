@@ -14,7 +14,7 @@ FORMER = ("horizons", "interval", "drawdown_sessions", "drawdown_level")  # stoo
 
 
 class VolatilityLabel(LabelConfig):
-    """What is forecast.
+    """The forecast horizons, quantiles and intervals.
 
     Attributes
     ----------

@@ -77,7 +77,7 @@ class DrawdownEvidence:
 
 @dataclass(frozen=True)
 class HorizonEvidence:
-    """What a promotion reads of one horizon; a figure that is absent is no evidence."""
+    """Figures of one horizon for a promotion; a figure that is absent is no evidence."""
 
     horizon: int = 0
     own: str = ""

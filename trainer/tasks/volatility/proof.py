@@ -75,7 +75,7 @@ class DrawdownProof:
 
 @dataclass(frozen=True, eq=False)
 class Forecasting:
-    """What all forecasts of a training share: bars, features, the first row that is learned from, and how models are fitted."""
+    """Context that all forecasts of a training share: bars, features, the first row that is learned from, and how models are fitted."""
 
     bars: Bars
     panel: FeaturePanel

@@ -30,7 +30,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class VolatilityEvidence:
-    """What the task writes into the evidence."""
+    """The task's own part of the evidence."""
 
     volatility: tuple[VolatilityFigures, ...]
     drawdown: DrawdownEvidence

@@ -30,7 +30,7 @@ NORMAL_KURTOSIS = 3.0
 
 @dataclass(frozen=True)
 class SharpeMoments:
-    """What the statistics need to know of a return series: per-period Sharpe ratio, skewness, kurtosis, length."""
+    """Moments of a return series: per-period Sharpe ratio, skewness, kurtosis, length."""
 
     sharpe: float
     skewness: float

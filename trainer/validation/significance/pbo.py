@@ -24,7 +24,7 @@ CHUNK_SPLITS = 1024
 
 
 class Metric(StrEnum):
-    """What a half of the sessions is judged by, per session."""
+    """Metric of a half of the sessions, per session."""
 
     MEAN = "mean"
     SHARPE = "sharpe"
@@ -32,7 +32,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Overfitting:
-    """What CSCV found.
+    """Result of CSCV.
 
     Attributes
     ----------
