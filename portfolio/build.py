@@ -23,7 +23,7 @@ __all__ = ["AccountSize", "BookSides", "PortfolioConfig", "build"]
 
 @dataclass(frozen=True, eq=False)
 class AccountSize:
-    """Equity and buying power of the account.
+    """Size of the account that the book is built for.
 
     Attributes
     ----------

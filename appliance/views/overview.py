@@ -169,7 +169,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class DeviceTime:
-    """The device's time and its next session.
+    """The device's time, calendar and entry, as far as they are known.
 
     Attributes
     ----------

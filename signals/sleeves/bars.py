@@ -51,7 +51,7 @@ CLOCK = ("time_left", "clock_sine", "clock_cosine")
 
 
 class Strategy(StrEnum):
-    """Timeframes and indicators that a decision reads."""
+    """Kind of decision, by the part of the ladder that it reads."""
 
     SINGLE = "single"
     INDICATORS = "indicators"

@@ -11,7 +11,7 @@ from signals.sleeves.bars import TABLE, Strategy
 
 
 class MinutesConfig(Config):
-    """Timeframe, indicators and hours that a decision reads.
+    """Settings of a decision on minutes: timeframe, indicators and hours.
 
     Attributes
     ----------
