@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from signals.features.other_datasets import beside
 from signals.features.panel import Feature
 from signals.indicators.catalogue import rows_of
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
-from signals.sleeves.options_vol import beside
 
 HORIZON_SESSIONS = 5
 TIMEFRAME, BARS = 5, 78  # minutes of a bar, and bars of a whole session

@@ -7,18 +7,11 @@ the scores that are delivered.
 
 from functools import partial
 
-from signals.features.history import FeatureInputs
+from signals.features.other_datasets import beside
 from signals.features.panel import Feature
 from signals.features.price import momentum
 from signals.features.realised import log_volatility
-from signals.market.bars import Floats
 from signals.sleeves.base import Sleeve
-
-
-def beside(history: FeatureInputs, name: str) -> Floats:
-    """Return the figure `name` of every session and name; NaN where there is none."""
-    return history.current(history.beside[name])
-
 
 HORIZON_SESSIONS = 5
 SURFACE = {

@@ -90,9 +90,9 @@ from functools import partial
 
 import numpy as np
 
-from signals.features.momentum import momentum
 from signals.features.other_datasets import beside
 from signals.features.panel import Feature
+from signals.features.price import momentum
 from signals.sleeves.base import Sleeve
 from trainer.samples.joined_datasets import OtherDataset
 
