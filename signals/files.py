@@ -51,6 +51,12 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = 0o644, is_d
     return digest.hexdigest()
 
 
+def newest_lines(content: bytes, kept: int) -> bytes | None:
+    """Return the last `kept` lines of a log that has grown beyond twice as many; None while it has not."""
+    lines = content.splitlines()
+    return b"\n".join(lines[-kept:]) + b"\n" if len(lines) > 2 * kept else None
+
+
 def read_pieces(path: Path, size: int = 2**20) -> Iterator[bytes]:
     """Read a file piece by piece."""
     with path.open("rb") as stream:

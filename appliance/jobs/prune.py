@@ -33,11 +33,12 @@ from appliance.market.vendor_record import is_snapshot
 from appliance.safety.halt import halt, notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
+from signals.alerts.channels import LINES_KEPT
 from signals.errors import FixInput
+from signals.files import newest_lines
 
 BUNDLES_KEPT = 5
 EVENINGS_KEPT = 260
-LINES_KEPT = 5_000
 ISO_DATE = len("YYYY-MM-DD")
 BUNDLE = re.compile(r"(\d+)-\S+")
 CURRENT_FILE = "current.json"
@@ -123,12 +124,12 @@ def _first_needed(path: Path, deps: Deps) -> str:
 
 
 def _shorten(deps: Deps) -> int:
-    content = deps.fs.read(deps.folder.alerts)
-    lines = [] if content is None else content.splitlines()
-    if len(lines) <= 2 * LINES_KEPT:
+    content = deps.fs.read(deps.folder.alerts) or b""
+    kept = newest_lines(content, LINES_KEPT)
+    if kept is None:
         return 0
-    deps.fs.write(deps.folder.alerts, b"\n".join(lines[-LINES_KEPT:]) + b"\n")
-    return len(lines) - LINES_KEPT
+    deps.fs.write(deps.folder.alerts, kept)
+    return len(content.splitlines()) - LINES_KEPT
 
 
 def _folders(store: Path) -> list[Path]:

@@ -32,12 +32,17 @@ class DeviceModel:
 
     def __init__(self, root: Path, clock: Clock, sleeve: str = "") -> None:
         self._folder, self._clock, self._sleeve = StateFolder(root), clock, sleeve
+        self._known: tuple[bytes, Manifest] | None = None
 
     def identity(self) -> str:
-        """Hash of what names the bundle in force and of the keys that count."""
-        slot, bundles = self._slot(load_config(self._folder.config)), self._folder.bundles
+        """Hash of what names the bundle in force, of the keys and sessions that count, and of asof: bundles and keys grow old."""
+        config = load_config(self._folder.config)
+        slot, bundles = self._slot(config), self._folder.bundles
+        manifest = self._manifest()
+        asof = manifest.calendar.last_closed(self._now(config, manifest))
         files = (slot.folder(bundles) / CURRENT_FILE, bundles / KEYSET_FILE)
-        return sha256_of(b"|".join(path.read_bytes() if path.is_file() else b"" for path in files))
+        said = [path.read_bytes() if path.is_file() else b"" for path in files]
+        return sha256_of(b"|".join([*said, manifest.snapshot_id.encode(), str(asof).encode()]))
 
     def load(self) -> ServedModel:
         """Verify the bundle in force, its golden vectors in a limited child.
@@ -50,15 +55,22 @@ class DeviceModel:
             The sleeve is not traded here, or nothing was pulled yet.
         """
         self._folder.require()
-        config = load_config(self._folder.config)
-        if not self._folder.manifest.is_file():
-            raise FixInput("nothing has been pulled yet", where=str(self._folder.manifest), fix="Run `appliance pull`")
-        manifest = Manifest.from_bytes(self._folder.manifest.read_bytes(), where=str(self._folder.manifest))
+        config, manifest = load_config(self._folder.config), self._manifest()
         slot = self._slot(config)
         asof = manifest.calendar.last_closed(self._now(config, manifest))
         policy = slot_policy(slot, asof, config, manifest.calendar)
         bundle = slot_store(slot, self._folder, DurableFs()).load(policy, reproduce=infer_in_child)
         return ServedModel(bundle, manifest.calendar)
+
+    def _manifest(self) -> Manifest:
+        """The manifest that was pulled, parsed once as long as it stays."""
+        path = self._folder.manifest
+        if not path.is_file():
+            raise FixInput("nothing has been pulled yet", where=str(path), fix="Run `appliance pull`")
+        content = path.read_bytes()
+        if self._known is None or self._known[0] != content:
+            self._known = content, Manifest.from_bytes(content, where=str(path))
+        return self._known[1]
 
     def _slot(self, config: ApplianceConfig) -> Slot:
         slots = traded_slots(config)

@@ -14,6 +14,8 @@ from signals.text.plain_text import clean
 
 LEVELS = {Severity.INFO: logging.INFO, Severity.WARN: logging.WARNING, Severity.PAGE: logging.CRITICAL}
 
+LINES_KEPT = 5_000  # of the file of alerts, once it is longer than twice that
+
 
 class LogNotifier:
     """Writes alerts to the log, which journald keeps under systemd."""

@@ -40,6 +40,17 @@ def test_keys_are_never_written_over(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in keys.iterdir()} == before
 
 
+def test_keys_whose_making_was_broken_off_are_named_as_such(tmp_path: Path) -> None:
+    seeds = iter((1, 2))
+    with pytest.raises(RuntimeError):  # no third key comes
+        sign.create_keys(tmp_path / "keys", UNTIL, generate=lambda: private_key(next(seeds)))
+    before = {path: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    assert len(before) == 2
+    with pytest.raises(FixInput, match=r"making them was broken off.*only if nothing was published"):
+        sign.create_keys(tmp_path / "keys", UNTIL)
+    assert {path: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
+
+
 def test_a_key_set_that_could_never_sign_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FixInput, match="threshold of 2 cannot be met by 1 keys"):
         made(tmp_path / "keys", threshold=2)

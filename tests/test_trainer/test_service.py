@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -12,11 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.alerts.alert import Alert, Severity
-from signals.errors import BadConfig, FixInput, LearnerFailed, StoreUnreachable
+from signals.alerts.channels import LINES_KEPT
+from signals.errors import BadBars, BadConfig, FixInput, LearnerFailed, Locked, StoreUnreachable
+from signals.market.dataset import read_manifest
+from signals.market.manifest import PriceBasis
 from signals.market.sessions import xnys
 from trainer.__main__ import app
+from trainer.curation.config import CurationConfig
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
+from trainer.curation.vendors.mapping import Mapping
+from trainer.runs.lock import exclusive
 from trainer.service import retention, rows, service
-from trainer.service.host import Host, Night
+from trainer.service.host import ALERTS, Host, Night
+from trainer.service.run_log import FILE as FILE_OF_RUNS
 from trainer.service.run_log import RowEnd, RowStatus, RunLog
 from trainer.service.settings import FILE, ServiceSettings, read_settings
 from trainer.service.sources import FolderSource, NoSource
@@ -147,7 +156,11 @@ def test_only_what_a_training_makes_again_is_removed_and_nothing_that_is_cited(t
             (folder / file).write_bytes(b"x" * 100)
     (tmp_path / ".2025-01-05-e.unfinished").mkdir()
     (tmp_path / ".2025-01-05-e.unfinished" / "oof.parquet").write_bytes(b"x" * 50)
-    assert retention.thin(tmp_path, 2, {"2025-01-01-a"}) == 250
+    (tmp_path / ".2025-01-06-f.unfinished").mkdir()
+    for left, touched in ((".2025-01-05-e.unfinished", 25), (".2025-01-06-f.unfinished", 23)):
+        os.utime(tmp_path / left, ((at(FRIDAY, 21) - timedelta(hours=touched)).timestamp(),) * 2)
+    assert retention.thin(tmp_path, 2, {"2025-01-01-a"}, at(FRIDAY, 21)) == 250
+    assert [path.name for path in tmp_path.glob(".*")] == [".2025-01-06-f.unfinished"], "somebody may be writing it"
     assert (tmp_path / "2025-01-01-a" / "oof.parquet").exists(), "a published bundle stands on it"
     assert sorted(path.name for path in (tmp_path / "2025-01-02-b").iterdir()) == [
         "evidence.json",
@@ -156,6 +169,49 @@ def test_only_what_a_training_makes_again_is_removed_and_nothing_that_is_cited(t
         "training_cfg.json",
     ]
     assert all((tmp_path / name / "oof.parquet").exists() for name in ("2025-01-03-c", "2025-01-04-d"))
+
+
+def test_the_file_of_alerts_keeps_its_newest_lines(tmp_path: Path) -> None:
+    host = host_in(tmp_path)
+    alerts = host.registry / ALERTS
+    for lines, kept in ((2 * LINES_KEPT, 2 * LINES_KEPT), (2 * LINES_KEPT + 1, LINES_KEPT)):
+        alerts.write_text("".join(f"{n}\n" for n in range(lines)))
+        assert rows.prune(Night(FRIDAY, FRIDAY, at(FRIDAY, 21)), host).status is RowStatus.DONE
+        assert alerts.read_text().splitlines() == [str(n) for n in range(lines - kept, lines)]
+
+
+def test_one_row_runs_at_a_time_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with exclusive(tmp_path / "registry" / "service" / "row", "row"):
+        done = CliRunner().invoke(app, ["run", "--row", "prune"])
+    assert isinstance(done.exception, Locked) and not (tmp_path / "registry" / FILE_OF_RUNS).exists()
+    assert CliRunner().invoke(app, ["run", "--row", "prune"]).exit_code == 0 and (tmp_path / "registry" / FILE_OF_RUNS).exists()
+
+
+def delivery(folder: Path, name: str, day: str, close: str) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "bars.csv").write_text(f"date,symbol,open,high,low,close,volume\n{day},AAA,{close},{close},{close},{close},1000\n")
+
+
+def test_a_delivery_that_fails_stops_those_after_it_and_those_before_it_count_once(tmp_path: Path) -> None:
+    """What came before the bad one is in the dataset though nobody noted it: taken again, it changes nothing."""
+    data, inbox, today = tmp_path / "data", tmp_path / "in", date(2025, 6, 16)
+    first = tmp_path / "first.csv"
+    first.write_text("date,symbol,open,high,low,close,volume\n2025-06-09,AAA,10,10,10,10,1000\n2025-06-10,AAA,11,11,11,11,1000\n")
+    terms = DeliveryTerms(Mapping(), PriceBasis.RAW, CurationConfig(min_history=1), today=today)
+    ingest(DeliveryFiles(first), data, terms)
+    delivery(inbox, "1", "2025-06-11", "12")
+    delivery(inbox, "2", "2025-06-12", "twelve")
+    delivery(inbox, "3", "2025-06-13", "14")
+    source = FolderSource(inbox)
+    for version in (2, 2):
+        with pytest.raises(BadBars, match=r"bars\.csv"):
+            source.bring(data, FRIDAY, today, set())
+        assert (read_manifest(data).version, read_manifest(data).last) == (version, date(2025, 6, 11))
+    (inbox / "2" / "bars.csv").write_text((inbox / "2" / "bars.csv").read_text().replace("twelve", "13"))
+    assert source.bring(data, FRIDAY, today + timedelta(days=1), set()) == ("1", "2", "3")
+    assert (read_manifest(data).version, read_manifest(data).last) == (4, FRIDAY)
 
 
 def test_nothing_is_trained_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,11 +42,12 @@ def run(
     """Be the training host: build and publish the dataset every night, retrain every week, watch what is published.
 
     Works on the workspace, by its service.yml; the timetable is `trainer run`'s own and follows the exchange's sessions. A row
-    runs in a process of its own; nobody becomes champion by it. With --row the exit status is 1 where the row failed.
+    runs in a process of its own, one at a time; nobody becomes champion by it. With --row the exit status is 1 where the row failed.
 
     Example: trainer run
     Example: trainer run --row retrain
     """
+    from trainer.runs.lock import exclusive
     from trainer.service import service
     from trainer.service.run_log import RowStatus
     from trainer.service.timetable import ROWS
@@ -58,7 +59,8 @@ def run(
     if row not in ROWS:
         raise FixInput(f"no row {row!r}", where="--row", fix=f"Choose one of: {', '.join(ROWS)}")
     calendar = service.calendar_at(now())
-    end = service.perform(row, session or calendar.next(calendar.last_closed(now())), host, now)
+    with exclusive(host.registry / "service" / "row", "row of `trainer run`"):  # the timetable's own are tried again
+        end = service.perform(row, session or calendar.next(calendar.last_closed(now())), host, now)
     typer.echo(clean(f"{row} {end.status}: {end.summary}{f'. {end.fix}' if end.fix else ''}"))
     if end.status is RowStatus.FAILED:
         raise typer.Exit(REFUSED_EXIT)
@@ -89,7 +91,7 @@ def _host(context: typer.Context, credentials: Path | None) -> Host:
     from signals.alerts.addresses import channels_of
     from signals.alerts.channels import Channels, FileNotifier, LogNotifier
     from signals.code_version import code_version
-    from trainer.service.host import Host
+    from trainer.service.host import ALERTS, Host
     from trainer.service.settings import SourceKind, read_settings
     from trainer.service.sources import FolderSource, NoSource, Source, VendorSource
 
@@ -109,7 +111,7 @@ def _host(context: typer.Context, credentials: Path | None) -> Host:
         keys = read_keys(settings.credentials)
         source = VendorSource(AlpacaVendor(settings.source.url, keys, WallClock(), feed=settings.source.feed))
     registry = Path(found.require("registry", "registry"))
-    channels = Channels([LogNotifier("trainer.alerts"), FileNotifier(registry / "alerts.jsonl")], channels_of(settings.credentials, MORE))
+    channels = Channels([LogNotifier("trainer.alerts"), FileNotifier(registry / ALERTS)], channels_of(settings.credentials, MORE))
     return Host(found, settings, source, channels, code_version("trainer"), environment=context.meta.get(ENVIRONMENT, {}))
 
 

@@ -10,7 +10,7 @@ from signals.bundle.manifest import MANIFEST_NAME
 from signals.code_version import release
 from signals.errors import FixInput
 from signals.files import sha256_of
-from signals.market.dataset import read_manifest
+from signals.market.dataset import manifest_path, read_manifest
 from signals.minutes.bars import MinuteBars
 from signals.serving.options import Certificate, Key, Listen, Names, Port, RowsHelp, To
 from signals.serving.scores import ServedModel
@@ -35,8 +35,8 @@ class TrainerModel:
         self._folder, self._data, self._keys = folder, data, keys
 
     def identity(self) -> str:
-        """Hash of the manifest and of the keys that count."""
-        files = (self._folder / MANIFEST_NAME, self._keys / KEYSET_NAME)
+        """Hash of the bundle's manifest, of the keys that count and of the dataset, whose sessions make bundle and keys old."""
+        files = (self._folder / MANIFEST_NAME, self._keys / KEYSET_NAME, manifest_path(self._data, None))
         return sha256_of(b"|".join(path.read_bytes() if path.is_file() else b"" for path in files))
 
     def load(self) -> ServedModel:

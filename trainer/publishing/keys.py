@@ -83,7 +83,13 @@ def create_keys(
     FixInput
         The folder holds keys already, or the threshold cannot be met.
     """
-    if folder.exists() and (any(folder.glob("*.key")) or key_files.is_locked(folder)):
+    if _holds_keys(folder) and not (folder / KEYSET_NAME).exists():  # which is written last
+        raise FixInput(
+            "no key set names the keys of this folder: making them was broken off, or the key set was lost",
+            where=str(folder / KEYSET_NAME),
+            fix="Restore it from its backup or from the store; remove the folder only if nothing was published with it",
+        )
+    if _holds_keys(folder):
         raise FixInput(
             "this folder holds keys; they are never written over", where=str(folder), fix="Name a new folder, or use `trainer rotate-keys`"
         )
@@ -101,6 +107,10 @@ def create_keys(
     of_data = DataKeys(threshold=counts.data_threshold, keys=data)
     keyset = Keyset(version=1, threshold=counts.threshold, valid_until=valid_until, keys=keys, data=of_data)
     return _write_keyset(folder, keyset, root)
+
+
+def _holds_keys(folder: Path) -> bool:
+    return folder.exists() and (any(folder.glob("*.key")) or key_files.is_locked(folder))
 
 
 def load_keyset(folder: Path) -> Keyset:

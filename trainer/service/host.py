@@ -19,6 +19,8 @@ from trainer.service.timetable import CADENCE, TIMETABLE, Cadence
 from trainer.tasks.recipes import read_config, recipe_named
 from trainer.workspace import Workspace
 
+ALERTS = "alerts.jsonl"  # in the registry
+
 
 @dataclass(frozen=True, eq=False)
 class Host:

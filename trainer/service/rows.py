@@ -28,7 +28,7 @@ from trainer.publishing.publish import PublishRequest
 from trainer.runs import looks
 from trainer.search.tried import SearchRequest
 from trainer.service import retention
-from trainer.service.host import Host, Night
+from trainer.service.host import ALERTS, Host, Night
 from trainer.service.live import live_figures
 from trainer.service.run_log import RowEnd, RowStatus
 from trainer.tasks.recipes import read_config, recipe_named
@@ -199,10 +199,11 @@ def challenge(evening: Night, host: Host) -> RowEnd:
 def prune(evening: Night, host: Host) -> RowEnd:
     """Remove what can be made again; more of it where the disk is filling."""
     runs, keep = host.runs, retention.cited(host.registry)
-    freed = retention.thin(runs, host.settings.keep_runs, keep)
+    retention.shorten(host.registry / ALERTS)
+    freed = retention.thin(runs, host.settings.keep_runs, keep, evening.at)
     free = free_share(runs)
     if free is not None and free < host.settings.warn_free_disk:
-        freed += retention.thin(runs, THIN_RUNS, keep)
+        freed += retention.thin(runs, THIN_RUNS, keep, evening.at)
         free = free_share(runs)
         if free is not None and free < host.settings.warn_free_disk:
             said = f"{free:.0%} of the disk is free after {freed / 2**20:.1f} MB were removed"
