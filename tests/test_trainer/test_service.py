@@ -22,7 +22,7 @@ from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
-from trainer.runs.lock import exclusive
+from trainer.runs.run_folder import exclusive
 from trainer.service import retention, rows, service
 from trainer.service.host import ALERTS, Host, Night
 from trainer.service.run_log import FILE as FILE_OF_RUNS

@@ -47,7 +47,7 @@ def run(
     Example: trainer run
     Example: trainer run --row retrain
     """
-    from trainer.runs.lock import exclusive
+    from trainer.runs.run_folder import exclusive
     from trainer.service import service
     from trainer.service.run_log import RowStatus
     from trainer.service.timetable import ROWS
