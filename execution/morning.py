@@ -4,8 +4,6 @@ The device's plan job and the trainer's backtest call these four functions in th
 `known` -> `path_since` -> `wanted` -> `orders`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date

@@ -7,8 +7,6 @@ Each slot is a bundle store of its own, with its own pointer, sequence, high-wat
 key and key set. Which slots there are follows from the configured sleeves: `slots_of`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date

@@ -4,8 +4,6 @@ It is a file of its own, so that setting it waits for no job, and is looked at b
 pauses, whatever it is: a folder, a pipe, what the service may not read.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import date, datetime

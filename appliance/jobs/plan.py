@@ -1,7 +1,5 @@
 """Morning job of D: builds the target weights and freezes the orders that lead to them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date

@@ -11,8 +11,6 @@ Invariants
 4. One process at a time has the file open, for the length of a job; nobody else reads it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

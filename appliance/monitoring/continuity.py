@@ -7,8 +7,6 @@ with: a person has started the device again, and the evening counts as the first
 Entry points: `accepted`, `judge`, `judge_delivered`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 

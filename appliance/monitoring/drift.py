@@ -1,7 +1,5 @@
 """Drift of recent scores and features against the bundle's reference distributions (PSI)."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sends a batch of a session's orders in order, each checked together with all the others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal

@@ -27,13 +27,8 @@ class OrderPath:
 
     Attributes
     ----------
-    ledger : Ledger
-    broker : Broker
-    clock : Clock
     latch : Latch
         Read before every post.
-    calendar : Calendar
-    config : ExecutionConfig
     prices : callable
         Opens the broker's market data when orders are judged; None where there are none to ask.
     paused : callable

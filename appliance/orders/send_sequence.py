@@ -1,7 +1,5 @@
 """Sends closing orders first, and opening orders that depend on them once those are filled."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from appliance.ledger import intents

@@ -10,8 +10,6 @@ Invariants
 4. Every exit leaves the intent in a state from which `recover` goes on.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from appliance.ledger import broker_orders, intents, plans

@@ -5,8 +5,6 @@ Entry points: `extreme_returns` (whether the broker's closes end a wait), `cross
 `execution.planning.opinions`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta

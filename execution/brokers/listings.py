@@ -14,15 +14,7 @@ from execution.brokers.transport import GuardedTransport, require_permitted
 
 
 class AlpacaListings:
-    """The list of assets.
-
-    Parameters
-    ----------
-    url : str
-        Alpaca's paper host, or a loopback address; without the version.
-    adapter : BaseAdapter, optional
-        What really sends; the in-process door of an exchange in tests.
-    """
+    """The list of assets, of Alpaca's paper host or a loopback address; `adapter` as of `AlpacaData`."""
 
     def __init__(self, url: str, keys: Keys, clock: RateClock, *, adapter: BaseAdapter | None = None) -> None:
         require_permitted(url)

@@ -15,8 +15,6 @@ Invariants
 All functions are pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import isfinite, prod

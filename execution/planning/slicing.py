@@ -108,12 +108,8 @@ def almgren_chriss(shares: float, duration: float, intervals: int, impact: Marke
 
     Parameters
     ----------
-    shares : float
-        X.
-    duration : float
-        T, sessions.
-    intervals : int
-        N.
+    shares, duration, intervals
+        As of `twap`.
     risk_aversion : float
         lambda, 1 / USD, at least 0; 0 is `twap`.
     """

@@ -3,8 +3,6 @@
 A kind is what an alert's key begins with. A test holds every kind that the programs send to this table.
 """
 
-from __future__ import annotations
-
 NOTHING_NOW = "Nothing is asked of you now"
 NEXT_STEPS: dict[str, str] = {
     "actions": "Look at the names in `appliance alerts`: adjust or sell by hand what the broker converted",

@@ -11,8 +11,6 @@ Invariants
 3. Comparisons of prices within a bar tolerate float32 rounding (`body_tolerance`), nothing more.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

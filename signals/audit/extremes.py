@@ -12,8 +12,6 @@ newest extreme return is decided, a name belongs to no universe and is not trade
 own price. On a device the broker's closes are a second source of what it holds (`execution.planning.opinions`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

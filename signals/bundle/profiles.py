@@ -4,8 +4,6 @@ A profile is named with its version, so that a device knows every operator that 
 one more version. Each view of features has its profile, and a graph of one view cannot claim the operators of another.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final

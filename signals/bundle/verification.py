@@ -11,8 +11,6 @@ Invariants
 3. Age is counted in sessions of the device's calendar and its clock; the manifest's `created` decides nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -58,18 +56,14 @@ class Policy:
     ----------
     today : date
         The session by the device's clock.
-    calendar : Calendar
     sleeves : mapping of sleeve name to its ordered (name, units, look-back) features
         What this program can compute; a bundle whose list differs is refused.
     variants : mapping of sleeve name to its features with some of the optional ones
         What it can compute too, where the bars are classified.
-    roles : frozenset of Role
     entry : str
         When the device's schedule enters the market ("opg").
     equivalent_entries : tuple of str
         Entries of other bundles that this schedule serves too.
-    appliance_version : str
-    high_water : HighWater
     grant : RollbackGrant or None
         A root-signed exception from the sequence rule.
     max_age_sessions : int
@@ -99,12 +93,10 @@ class Bundle:
 
     Attributes
     ----------
-    manifest : BundleManifest
     sha256 : str
         Of the manifest's stored bytes: the bundle's identity in scores, plans and orders.
     contents : Contents
         Every file of the folder, manifest and signature included.
-    golden : Golden
     drift_reference : mapping
         See `signals.monitoring.drift.reference`.
     parameters : mapping of name to float64 array
@@ -146,10 +138,8 @@ def verify(folder: Path, keyset: Keyset, policy: Policy, *, reproduce: Infer = i
 
     Parameters
     ----------
-    folder : Path
     keyset : Keyset
         Already checked against the trusted root (`read_keyset`).
-    policy : Policy
     reproduce : callable, optional
         How the golden vectors are computed. The default runs in a limited child process.
 

@@ -6,8 +6,6 @@ cost little when they stand together in a table, and little memory whatever thei
 and return float64 of shape (`rows`, N).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date

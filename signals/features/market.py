@@ -1,7 +1,5 @@
 """The market's return and each sector's: equal-weighted total returns of the eligible universe."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

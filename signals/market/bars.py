@@ -5,8 +5,6 @@ and `overnight_return` are used, which curation fixed session by session. A late
 earlier feature, and both hosts see the same numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date

@@ -4,8 +4,6 @@ Entry points: `newest_features` computes what the bundle's view reads, `outputs`
 first head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -34,7 +32,6 @@ class HeadOutputs:
 
     Attributes
     ----------
-    asof : date
     symbols : tuple of str, length n
     raw : mapping of head to float64, shape (n, width)
     probabilities : mapping of head to float64, shape (n, 1) or (n, width)

@@ -3,8 +3,6 @@
 The score of `asof` ranks names by their expected total return from the open of D to the open of D + 5.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from signals.features.classified import CLASSIFIED_FEATURES

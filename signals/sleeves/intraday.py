@@ -6,8 +6,6 @@ the day, and the bars of the two auctions. `intraday_seq` holds every bar of the
 them (the view `session_bars`). Minutes are where the training host is; a device takes the scores that are delivered.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from signals.features.other_datasets import beside

@@ -4,8 +4,6 @@ A view gathers rows lazily, so that windows over a whole history never exist as 
 that it learns from and a device gathers its newest row with the same function.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

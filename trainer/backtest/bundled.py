@@ -4,8 +4,6 @@ What it learned from has ended on the evening `free`; before it there are no sco
 many words, and then every one of them is called in-sample.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

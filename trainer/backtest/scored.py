@@ -4,8 +4,6 @@ Inside the training a run's stored walk-forward scores, in a sealed holdout the 
 training the published model's own. An evening between them has none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

@@ -3,8 +3,6 @@
 What concerns single deliveries is in `trainer.commands.deliveries`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from datetime import date

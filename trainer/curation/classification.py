@@ -28,7 +28,6 @@ def classified_rows(
 
     Parameters
     ----------
-    data : DeliveredRows
     usable : bool, shape (R,)
     table : Table
         As `read_classification` returns it, every row with the day on which it became known.
@@ -36,7 +35,6 @@ def classified_rows(
     logs : float64, shape (R,), or None
         Log of the shares that one has become by each row; None where no split is recorded, which leaves split-adjusted shares
         unknown.
-    basis : PriceBasis
 
     Raises
     ------

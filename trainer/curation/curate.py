@@ -9,8 +9,6 @@ Invariants
 3. Every delivered row is either in the bars or in the quarantine, with its reasons.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta

@@ -4,8 +4,6 @@ Entry points: `ingest` (deliver and curate), `refresh` (curate what was delivere
 Everything is read, checked and computed before the first byte is written.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 from datetime import date

@@ -1,7 +1,5 @@
 """Arrow tables of a dataset, built from arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -9,8 +9,6 @@ Invariants
 3. An ingest that changes nothing writes nothing and keeps the version.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date

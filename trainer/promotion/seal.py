@@ -4,8 +4,6 @@ The model is fitted again from the run's own recipe, and must be the stored one 
 trained, and no text format has to be trusted to give a model back.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -10,8 +10,6 @@ What time does add up is an interval of the mean IC that holds at every time at 
 and it goes on after the promotion: asked again over later sessions, it only narrows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date

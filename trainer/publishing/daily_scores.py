@@ -5,8 +5,6 @@ that devices pull: what is delivered is, to the bit, what such a device would ha
 Delivering again what did not change changes nothing; a change is a new revision.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Prepares bars, features and labelled rows of one dataset for training, comparison and search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date

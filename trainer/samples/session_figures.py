@@ -4,8 +4,6 @@ A name is there in a session when its minutes of that session and of the `LOOKBA
 figures read. They depend on these sessions alone, whatever range is asked for.
 """
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 

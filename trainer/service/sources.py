@@ -1,7 +1,5 @@
 """Sources of an evening's bars: a vendor's interface, or a folder of deliveries."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date
 from pathlib import Path

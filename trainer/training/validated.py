@@ -1,7 +1,5 @@
 """Checks a finished run against itself: it was written by one program, and may have been changed or copied badly since."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Entry points: `audit` (reads and verifies), `render` (text for a person).
 """
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from dataclasses import asdict, dataclass, replace

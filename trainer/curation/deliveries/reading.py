@@ -1,7 +1,5 @@
 """Reads deliveries: vendor files parsed and merged, ready to curate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date

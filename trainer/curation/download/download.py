@@ -13,8 +13,6 @@ Invariants
    for again and then not kept: the round goes on another time.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Ingests minutes into a dataset that keeps them: partitioned by symbol and month, audited by symbol and session."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -15,8 +15,6 @@ Ours on the left, the vendor's on the right; a column that is not named keeps ou
 With a section `minutes` the bars file holds minutes, which become daily bars of the regular hours.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import Path
 from zoneinfo import available_timezones

@@ -1,7 +1,5 @@
 """Reads a vendor's point-in-time intervals: of membership, and of sectors and shares outstanding."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

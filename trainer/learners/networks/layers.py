@@ -71,6 +71,12 @@ class PartedLinear(torch.nn.Module):
         return (values.transpose(0, 1) @ self.weight.permute(1, 2, 0)).sum(dim=0) + self.bias
 
 
+def perceptron(inside: int, hidden: int, dropout: float) -> torch.nn.Sequential:
+    """Two hidden layers over all values of a sample."""
+    first, second = torch.nn.Linear(inside, hidden), torch.nn.Linear(hidden, hidden)
+    return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.ReLU(), second, torch.nn.ReLU(), Dropout(dropout))
+
+
 class Recurrent(torch.nn.Module):
     """Cells that carry a state through the window, dropout, and a linear map of the last state."""
 

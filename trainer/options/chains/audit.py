@@ -8,8 +8,6 @@ Invariants
 2. The audit of a day depends on that day's rows, the day before and splits alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date

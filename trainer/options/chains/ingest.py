@@ -1,7 +1,5 @@
 """Ingests deliveries of option quotes into a folder of chains."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass

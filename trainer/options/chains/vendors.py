@@ -5,8 +5,6 @@ with open interest and the underlying's close make one chain. Columns are recogn
 `options` overrides that.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ Source: Oreshkin et al. 2020, "N-BEATS: neural basis expansion analysis for inte
 
 import torch
 
-from trainer.learners.networks.layers import Dropout, Shape
+from trainer.learners.networks.layers import Shape, perceptron
 from trainer.learners.networks.parameters import NBeatsConfig
 
 
@@ -19,14 +19,7 @@ class Curves(torch.nn.Module):
         count, length = curves.shape
         self.register_buffer("curves", curves, persistent=False)
         self.shape = (features, count)
-        self.layers = torch.nn.Sequential(
-            torch.nn.Flatten(),
-            torch.nn.Linear(length * features, config.hidden),
-            torch.nn.ReLU(),
-            torch.nn.Linear(config.hidden, config.hidden),
-            torch.nn.ReLU(),
-            Dropout(config.dropout),
-        )
+        self.layers = perceptron(length * features, config.hidden, config.dropout)
         self.weights = torch.nn.Linear(config.hidden, features * count)
         self.answer = torch.nn.Linear(config.hidden, width)
 

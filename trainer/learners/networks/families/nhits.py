@@ -5,7 +5,7 @@ Source: Challu et al. 2023, "N-HiTS: neural hierarchical interpolation for time 
 
 import torch
 
-from trainer.learners.networks.layers import Dropout, Shape
+from trainer.learners.networks.layers import Shape, perceptron
 from trainer.learners.networks.parameters import NHitsConfig
 
 
@@ -23,14 +23,7 @@ class Pooled(torch.nn.Module):
         self.register_buffer("lines", torch.clamp(1.0 - (place - knot).abs(), min=0.0), persistent=False)
         self.shape = (features, knots)
         self.pool = torch.nn.MaxPool1d(rate, ceil_mode=True)
-        self.layers = torch.nn.Sequential(
-            torch.nn.Flatten(),
-            torch.nn.Linear(features * knots, config.hidden),
-            torch.nn.ReLU(),
-            torch.nn.Linear(config.hidden, config.hidden),
-            torch.nn.ReLU(),
-            Dropout(config.dropout),
-        )
+        self.layers = perceptron(features * knots, config.hidden, config.dropout)
         self.knots = torch.nn.Linear(config.hidden, features * knots)
         self.answer = torch.nn.Linear(config.hidden, width)
 
