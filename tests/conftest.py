@@ -12,10 +12,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 IN_MEMORY = Path("/dev/shm")
 ROOM_GIGABYTES = 6
+LONGEST = ("test_promotion_commands.py", "test_train_search.py", "test_recovery.py")
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
@@ -28,6 +30,11 @@ def pytest_configure() -> None:
     if shutil.disk_usage(IN_MEMORY).free >= ROOM_GIGABYTES * 2**30:
         os.environ["TMPDIR"] = str(IN_MEMORY)
         tempfile.tempdir = None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: one that came last would keep one worker busy while the other has none."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish() -> None:
