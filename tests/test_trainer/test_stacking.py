@@ -42,7 +42,7 @@ from trainer.stacking.document import StackFigures
 from trainer.stacking.members import Member, Members, read_members
 from trainer.stacking.proof import prove
 from trainer.stacking.run import StackLearner, StackRequest, stack
-from trainer.stacking.verdict import ScoreRecord, records, rows_of
+from trainer.stacking.verdict import ScoreRecord, records, reliability, rows_of
 from trainer.tasks.recipes import RECIPES
 from trainer.training.train import TrainingRequest as TrainRequest
 from trainer.training.train import train
@@ -207,6 +207,18 @@ def judged(members: Members) -> dict[str, bool]:
 
 def test_two_independent_sources_of_the_same_strength_are_promotable_together() -> None:
     assert all(judged(market((0.15, 0.15), seed=1)).values())
+
+
+def test_scores_whose_meaning_turns_have_probabilities_that_do_harm() -> None:
+    """The map of the earlier half is judged on the later one: honest scores pass, those that turn round there do not."""
+    members = market((0.3, 0.0), seed=3)
+    honest = members.members[0].out_of_fold
+    turned = np.where(np.arange(len(honest))[:, None] < len(honest) // 2, honest, -honest)
+    kept, lost = (reliability(scores, members.label, members.horizon) for scores in (honest, turned))
+    assert kept is not None and kept.slope > 0.5 and kept.excess_brier < 0.0
+    assert lost is not None and lost.slope < 0.0 and lost.excess_brier > 1.645 * lost.excess_error > 0.0
+    assert reliability(np.zeros_like(honest), members.label, members.horizon) is None
+    assert reliability(honest[:3], members.label[:3], members.horizon) is None
 
 
 def test_noise_added_to_a_signal_is_not() -> None:

@@ -17,13 +17,16 @@ from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof
 from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE
 from trainer.validation.book import book_returns
+from trainer.validation.calibration import fit_platt
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
+from trainer.validation.probabilities import MIN_ROWS, Judged, judged_map
 from trainer.validation.significance import dsr
 from trainer.validation.significance.pbo import probability_of_overfitting
 
 STACK, AVERAGE = "stack", "weighted average"
-MIN_ADVANTAGE_T = 1.645 * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise has a standard deviation of 1.4
+ONE_SIDED = 1.645
+MIN_ADVANTAGE_T = ONE_SIDED * FOLD_DEPENDENCE  # one-sided 5 % of a t whose noise has a standard deviation of 1.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class ScoreRecord:
         Net session returns of the walk-forward decile book, on the common sessions.
     tries : int
         Trials behind it.
+    reliability : Judged, optional
+        Of the map from its out-of-fold scores to the probability that a label is above its session's median; None of too few.
     """
 
     ic: Mean
@@ -47,6 +52,7 @@ class ScoreRecord:
     series: Floats
     net: Floats
     tries: int
+    reliability: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,24 @@ def records(
             series,
             book_returns(ahead, following, members.horizon).net,
             count,
+            reliability(out, members.label, members.horizon),
         )
     return found
+
+
+def reliability(scores: Floats, label: Floats, horizon: int) -> Judged | None:
+    """Judge on the later half of the sessions what a map of the earlier half makes of scores; both are (T, N)."""
+    rows, columns = np.nonzero(np.isfinite(scores) & np.isfinite(label))
+    if rows.size == 0:
+        return None
+    known, own = np.where(np.isfinite(scores), label, np.nan)[np.unique(rows)], np.unique(rows, return_inverse=True)[1]
+    came = (label[rows, columns] > np.nanmedian(known, axis=1)[own]).astype(np.float64)
+    middle = int(rows[-1] + rows[0]) // 2
+    taught, later = rows + horizon < middle, rows >= middle
+    if min(int(taught.sum()), int(later.sum())) < MIN_ROWS or np.ptp(scores[rows, columns]) == 0.0:
+        return None
+    said = fit_platt(scores[rows, columns][taught], came[taught]).probability(scores[rows, columns][later])
+    return judged_map(said, float(came[taught].mean()), came[later], rows[later], horizon)
 
 
 def best_of(found: Mapping[str, ScoreRecord]) -> str:
@@ -96,7 +118,7 @@ def best_of(found: Mapping[str, ScoreRecord]) -> str:
 
 
 def rows_of(found: Mapping[str, ScoreRecord], horizon: int) -> tuple[Condition, ...]:
-    """Return the conditions: better out of fold and walking forward, and neither DSR nor PBO worse."""
+    """Return the conditions: better out of fold and walking forward, neither DSR nor PBO worse, and probabilities that hold."""
     stack, best = found[STACK], found[best_of(found)]
     gain = overlapping_mean(stack.series - best.series, horizon)
     deflated, least = _deflated(stack), _deflated(best)
@@ -108,7 +130,15 @@ def rows_of(found: Mapping[str, ScoreRecord], horizon: int) -> tuple[Condition, 
         Condition("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
         Condition("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
         Condition("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
+        _reliable(stack.reliability, best.reliability),
     )
+
+
+def _reliable(stack: Judged | None, best: Judged | None) -> Condition:
+    """Probabilities do no harm: the Brier score is not above that of the base rate by more than its error."""
+    holds = stack is not None and stack.excess_brier <= ONE_SIDED * stack.excess_error
+    ours, theirs = (None if one is None else one.excess_brier for one in (stack, best))
+    return Condition("reliability: Brier score beyond the base rate's", ours, theirs, holds)
 
 
 def annual(net: Floats) -> float | None:
