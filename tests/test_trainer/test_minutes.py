@@ -23,7 +23,7 @@ from trainer.__main__ import app
 from trainer.curation.generated.minutes import GeneratedMinutes, generate_minutes
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label
-from trainer.samples.minutes import load_minutes
+from trainer.samples.minutes import load_minutes, minutes_of_file
 
 DATA = Path("../shared/data")
 END = date(2025, 12, 1)
@@ -157,6 +157,17 @@ def test_a_minute_at_a_hundred_times_its_price_and_figures_without_end_are_not_b
     bars = loaded(folder)
     assert bars.quotes is not None and np.isnan(bars.quotes["ask"][1, 30]) and bars.traded[1, 30]
     assert np.nanmax(bars.close) < 2 * np.nanmin(bars.close)
+
+
+@pytest.mark.parametrize("name", ["high", "volume"])
+def test_a_file_that_is_asked_about_holds_no_figure_without_end(tmp_path: Path, invented: GeneratedMinutes, name: str) -> None:
+    frame, file = frame_of(invented), tmp_path / "asked.parquet"
+    frame.to_parquet(file)
+    assert len(minutes_of_file(file, "XNYS", Hours.RTH).sessions) == 12
+    frame.loc[400, name] = np.inf
+    frame.to_parquet(file)
+    with pytest.raises(BadBars, match="1 minutes contradict themselves"):
+        minutes_of_file(file, "XNYS", Hours.RTH)
 
 
 def test_a_session_that_misses_more_than_two_percent_is_red_and_absent(tmp_path: Path, invented: GeneratedMinutes) -> None:

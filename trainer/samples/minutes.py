@@ -78,6 +78,7 @@ def minutes_of_file(path: Path, calendar: str, hours: Hours) -> MinuteBars:
     prices = [columns[field] for field in PRICES]
     known, low, high = np.isfinite(columns["close"]), np.minimum.reduce(prices), np.maximum.reduce(prices)
     is_sound = (columns["low"] == low) & (columns["high"] == high) & (low > 0.0) & (columns["volume"] >= 0.0)
+    is_sound &= np.isfinite(high) & np.isfinite(columns["volume"])
     if wrong := np.flatnonzero(known & ~is_sound).tolist():
         where = f"{path}, {ends[wrong[0]]} UTC"
         raise BadBars(f"{len(wrong)} minutes contradict themselves", where=where, fix="0 < low <= open, close <= high")
