@@ -20,6 +20,7 @@ from signals.market.manifest import Manifest
 from signals.plugins import PluginTable
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
+from signals.sleeves.foundation import FORECASTS
 from signals.text.wording import reason_of
 from trainer.samples.session_figures import FOLDER as MINUTES
 from trainer.samples.session_figures import session_figures
@@ -35,15 +36,15 @@ class OtherDataset:
     ----------
     name : str
         As sleeves name it.
-    identity : str
-        File, in the folder of the daily bars, whose bytes say which version it is.
+    identity : str or callable
+        File, in the folder of the daily bars, whose bytes say which version it is; or the SHA-256 that says it, of that folder.
     figures : callable
         (names, bars, data, manifest of the daily bars) -> figures by name, float64 (T, N) on the axes of `bars`, NaN where a name
         has none; each known at its session's close, and the same whatever range of bars is asked for.
     """
 
     name: str
-    identity: str
+    identity: str | Callable[[Path], str]
     figures: Callable[[tuple[str, ...], Bars, Path, Manifest], Mapping[str, Floats]]
 
 
@@ -61,9 +62,23 @@ def _of_chains(_names: tuple[str, ...], bars: Bars, data: Path, manifest: Manife
     return {name: panel[np.ix_(rows, columns)] for name, panel in observed(whole, data).items()}
 
 
+def _of_forecasts(_names: tuple[str, ...], bars: Bars, data: Path, _manifest: Manifest) -> Mapping[str, Floats]:
+    from trainer.samples.forecasts import forecasts  # no other sleeve needs a foundation model
+
+    return forecasts(bars, data)
+
+
+def _weights(data: Path) -> str:
+    from trainer.learners.foundation.zero_shot import digest_of
+    from trainer.samples.forecasts import checkpoint_of
+
+    return digest_of(checkpoint_of(data)[1])
+
+
 _BUILT_IN = (
     OtherDataset(MINUTE_BARS, f"{MINUTES}/manifest.json", _of_minutes),
     OtherDataset(CHAINS, f"{OPTIONS}/manifest.json", _of_chains),
+    OtherDataset(FORECASTS, _weights, _of_forecasts),
 )
 INPUTS: PluginTable[OtherDataset] = PluginTable("trademl.inputs", OtherDataset, {one.name: one for one in _BUILT_IN})
 
@@ -80,7 +95,10 @@ def inputs_of(sleeve: Sleeve) -> tuple[OtherDataset, ...]:
 def snapshots_of(sleeve: Sleeve, data: Path) -> dict[str, str]:
     """Return which versions of other datasets the sleeve's figures are of, for the evidence: SHA-256 of what identifies them."""
     try:
-        return {one.name: sha256_of((data / one.identity).read_bytes()) for one in inputs_of(sleeve)}
+        return {
+            one.name: sha256_of((data / one.identity).read_bytes()) if isinstance(one.identity, str) else one.identity(data)
+            for one in inputs_of(sleeve)
+        }
     except OSError as error:
         what = f"nothing says which version an input of {sleeve.name} is of ({reason_of(error)})"
         raise BadDataset(what, where=str(data), fix="Ingest it next to the daily bars") from None

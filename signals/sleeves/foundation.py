@@ -1,0 +1,20 @@
+"""The sleeve `foundation_xs`: what a pretrained model of series says of each name's next returns, having learned from none of them.
+
+The model forecasts quantiles of the return over the horizon from the last `WINDOW_SESSIONS` returns. Its weights are where models are
+trained; a device verifies the small model that ranks the forecasts, and takes the scores that are delivered.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from signals.features.other_datasets import beside
+from signals.features.panel import Feature
+from signals.sleeves.base import Sleeve
+
+HORIZON_SESSIONS, WINDOW_SESSIONS = 5, 128
+FORECASTS = "foundation_forecasts"
+FIGURES = {"forecast": "return", "forecast_range": "return"}  # the median, and the distance of the quantiles 0.1 and 0.9
+
+TABLE = tuple(Feature(name, units, WINDOW_SESSIONS, partial(beside, name=name)) for name, units in FIGURES.items())
+FOUNDATION_XS = Sleeve("foundation_xs", ("daily_bars", FORECASTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES))
