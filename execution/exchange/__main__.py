@@ -49,7 +49,7 @@ def serve(
     data: Path = typer.Option(..., help="Curated dataset folder."),
     state: Path = typer.Option(None, help="Folder of the durable state; without it everything is in memory."),
     port: int = typer.Option(8765, help="Loopback port; 0 takes a free one."),
-    seed: int = typer.Option(0, help="Seed of ids and of partial fills."),
+    seed: int = typer.Option(0, min=0, help="Seed of ids and of partial fills."),
     clock: ClockKind = typer.Option(ClockKind.VIRTUAL, help="Virtual: moved by POST /_sim/advance."),
     cash: str = typer.Option("", help="USD at the opening of the account."),
     at: str = typer.Option("", help="ISO 8601 instant of a virtual clock; without it a state goes on from its present state."),

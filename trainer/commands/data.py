@@ -290,7 +290,7 @@ def sign_data(
 
 
 def generate(
-    seed: Annotated[int, typer.Option(help="The same seed makes the same market.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same market.")],
     to: Annotated[Path, typer.Option(help="Folder for bars, actions and universe, .parquet each.")],
     symbols: Annotated[int, typer.Option(help="Securities, ETFs included.")] = SYMBOLS,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = SESSIONS,

@@ -56,7 +56,7 @@ def rows_of(manifest: Manifest) -> int:
 
 def generate(
     to: Annotated[Path, typer.Option(help="File to write, .parquet; the truth is written next to it.")],
-    seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same market.")] = 7,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = 800,
     strength: Annotated[float, typer.Option(help="Size of the planted signal.")] = 1.5,
     timeframe: Annotated[int, typer.Option(help="Minutes of the bars in which the ordered pattern is planted.")] = 5,

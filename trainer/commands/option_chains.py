@@ -104,7 +104,7 @@ def generate(
     sessions: Annotated[int, typer.Option(min=30, help="Sessions that end at --end.")] = 700,
     premium: Annotated[float, typer.Option(min=0.0, help="Planted deviation of ln(implied over true volatility).")] = 0.2,
     end: Annotated[date, dated("Last session.")] = date(2024, 12, 31),
-    seed: Annotated[int, typer.Option(help="Seed of the market.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Generate an option market with a known premium, or with none.

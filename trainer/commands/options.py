@@ -70,7 +70,7 @@ Sleeve = Annotated[str, typer.Option(help="Which sleeve, as `equities_xs`.")]
 Start = Annotated[date | None, dated("First session whose features are learned from.", show_default="the dataset's first")]
 End = Annotated[date | None, dated("Last session that a label may end at.", show_default="the dataset's last")]
 Symbols = Annotated[str, typer.Option(help="Comma-separated names.", show_default="all")]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Workers = Annotated[int, typer.Option(min=1, help="Models fitted at a time; the result is the same.")]
 Learner = Annotated[
     str | None,

@@ -32,7 +32,7 @@ def stack(
     to: NewRun = None,
     learner: Annotated[str, typer.Option(help="What combines: ridge (non-negative weights) or lightgbm.")] = "ridge",
     sleeves: Annotated[Path | None, typer.Option("--sleeves", "--router", help="Configured weights: configs/sleeves.yml; equal.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the trees.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the trees.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Stack runs that were trained on the same sessions, folds and label.
