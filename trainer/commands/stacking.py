@@ -38,9 +38,9 @@ def stack(
     """Stack runs that were trained on the same sessions, folds and label.
 
     The stack learns from scores of models that saw neither what they score nor what the stack is tested on. It is
-    promotable when it beats the best member out of sample without a worse deflated Sharpe ratio or probability of loss;
-    then sleeves.yml in the folder holds the weights for devices, which `trainer publish-stack` signs. Exit code 1: not
-    promotable.
+    promotable when it beats the best member out of sample without a worse deflated Sharpe ratio or probability of loss,
+    and its probabilities do no harm; then sleeves.yml in the folder holds the weights for devices, which
+    `trainer publish-stack` signs. Exit code 1: not promotable.
     """
     from signals.code_version import code_version
     from signals.text.documents import to_json
