@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from appliance.bundles.accepted_roles import accepted_roles, sought_roles
 from appliance.bundles.pull import pull_bundle
 from appliance.bundles.store import BundleStore
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, Venue
 from appliance.storage.published_store import PublishedStore
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
@@ -27,6 +26,24 @@ from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
 from signals.sleeves.risk import RISK
+
+
+def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
+    """Champions anywhere; unproven bundles on the embedded exchange, or on a paper account where a person said so."""
+    if config.venue.broker is Venue.EXCHANGE or config.accept_unproven:
+        return frozenset({Role.CHAMPION, Role.EVALUATION})
+    return frozenset({Role.CHAMPION})
+
+
+def sought_roles(config: ApplianceConfig) -> tuple[Role, ...]:
+    """Roles in the order in which the device looks for its bundle: the preferred one first."""
+    preferred = Role(config.stores.prefer)
+    return (preferred, *(role for role in TRADED if role is not preferred))
+
+
+def is_rehearsal(role: Role, config: ApplianceConfig) -> bool:
+    """Whether a bundle of this role has the declared size of a rehearsal: a person accepted it unproven."""
+    return role is Role.EVALUATION and config.accept_unproven
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from appliance.bundles.accepted_roles import is_rehearsal
-from appliance.bundles.slots import Slot, load_slot, traded_slots
+from appliance.bundles.slots import Slot, is_rehearsal, load_slot, traded_slots
 from appliance.bundles.stack import load_stack
 from appliance.config import MissingSleeve
 from appliance.context import Deps

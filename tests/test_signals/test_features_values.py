@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from signals.features.history import FeatureInputs
-from signals.features.market import market_return
+from signals.features.history import FeatureInputs, market_return
 from signals.features.panel import Feature
 from signals.features.price import (
     band_position,

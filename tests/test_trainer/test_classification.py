@@ -25,7 +25,7 @@ from signals.audit.delivered_rows import STOCK
 from signals.bundle import verify
 from signals.errors import BadBars, BundleRefused, DataNotUsable
 from signals.features.classified import CLASSIFIED_FEATURES
-from signals.features.market import sector_return
+from signals.features.history import sector_return
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import CLASSIFIED, Bars
 from signals.market.dataset import Manifest, load_bars, read_manifest

@@ -34,8 +34,7 @@ from tests.fakes import exchange as fake
 from tests.fakes import steering
 from tests.fakes.vendor import Evening
 from trainer.__main__ import app
-from trainer.curation.audit.audit import audit, render
-from trainer.curation.audit.members import changes_of
+from trainer.curation.audit.audit import audit, changes_of, render
 from trainer.curation.config import CurationConfig
 from trainer.curation.download.delivering import deliver_download, refresh
 from trainer.curation.download.download import download

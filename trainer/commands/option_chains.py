@@ -59,7 +59,7 @@ def ingest(
     """
     from trainer.curation.vendors.actions import read_actions
     from trainer.curation.vendors.mapping import read_mapping
-    from trainer.options.chains.ingest import ChainDelivery, ingest_chains
+    from trainer.options.chains.vendors import ChainDelivery, ingest_chains
 
     names, last = read_mapping(mapping), today or now().astimezone(NEW_YORK).date()
     known: tuple[Action, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from signals.audit.extremes import unsettled
-from signals.features.market import market_return
+from signals.features.history import market_return
 from signals.features.panel import FeaturePanel
 from signals.market.bars import CLASSIFIED
 from signals.sleeves.bars import BarsSleeve

@@ -5,22 +5,29 @@ with open interest and the underlying's close make one chain. Columns are recogn
 `options` overrides that.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from signals.errors import BadBars
+from signals.market.actions import Action
+from signals.market.audits import SessionStatus
 from signals.market.bars import Days, days_array
 from signals.market.sessions import xnys
 from signals.text.plain_text import clean
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ChainColumns
+from trainer.options.chains.audit import audit_chain, is_repeated, repeated, splits_of
+from trainer.options.chains.chain import OptionChain
+from trainer.options.chains.store import ChainManifest, chains_of, read_chains_of, read_manifest_of_chains, write_chains
 
 KEY = ["root", "quote_date", "expiration", "strike", "right"]
 NEEDED = ("quote_date", "root", "expiration", "strike", "right")
@@ -105,3 +112,46 @@ def _reasons(rows: pd.DataFrame) -> pd.Series:
 @lru_cache(maxsize=4)
 def _sessions(first_year: int, last_year: int) -> Days:
     return days_array(xnys(date(first_year, 1, 1), date(last_year, 12, 31)).days)
+
+
+@dataclass(frozen=True, eq=False)
+class ChainDelivery:
+    """Files of option quotes with their columns, the underlyings' corporate actions, and who delivered them."""
+
+    contents: Mapping[str, bytes]
+    mapping: ChainColumns
+    actions: tuple[Action, ...] = ()
+    vendor: str = ""
+
+
+def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = no_note) -> ChainManifest:
+    """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
+
+    Raises
+    ------
+    BadBars
+        See `read_chains`; or no row is a quote.
+    BadDataset
+        With `add` what is there cannot be read.
+    """
+    given = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
+    if given.rows.empty:
+        raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
+    splits = splits_of(delivery.actions)
+    judged = [audit_chain(chain, splits.get(chain.root, ())) for chain in chains_of(given.rows)]
+    chains = {(chain.root, chain.day): chain for chain, _ in judged}
+    audits = {(audit.root, audit.day): audit for _, audit in judged}
+    if add:
+        known = read_manifest_of_chains(folder)
+        before: dict[tuple[str, date], OptionChain] = {
+            (chain.root, chain.day): chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True)
+        }
+        note(f"{len(before.keys() & chains.keys())} days were delivered before and are replaced")
+        chains, audits = {**before, **chains}, {**{(one.root, one.day): one for one in known.audits}, **audits}
+    order = sorted(chains)
+    for earlier, later in itertools.pairwise(order):
+        if earlier[0] == later[0] and is_repeated(chains[later], chains[earlier]) and audits[later].status is not SessionStatus.RED:
+            audits[later] = repeated(audits[later], earlier[1])
+    return write_chains(
+        folder, [chains[key] for key in order], [audits[key] for key in order], vendor=delivery.vendor, quarantine=given.quarantine
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from signals.features.market import market_return
+from signals.features.history import market_return
 from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Bars
 from trainer.recipes.base import Recipe, RecipeConfig
