@@ -10,7 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from appliance.commands.command_line import app
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, Venue
+from appliance.runtime.commissioning import DeviceOptions, settings
 from appliance.settings import device_settings, load_config, set_log_level
 from signals.config import load
 from signals.errors import BadConfig
@@ -142,3 +143,11 @@ def test_the_file_is_checked_as_before(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TRADEML_STORES__DATA", "/elsewhere")
     with pytest.raises(BadConfig):
         load_config(tmp_path / "config.yml")
+
+
+@pytest.mark.parametrize("file", ["venue: 5", "venue: {exchange: [1]}", "stores: text"])
+def test_a_section_that_is_no_mapping_is_refused_with_its_folder(file: str, tmp_path: Path) -> None:
+    (tmp_path / "appliance.yml").write_text(file)
+    given = DeviceOptions(tmp_path, Venue.EXCHANGE, 1_000.0, "http://127.0.0.1:1", configs=tmp_path)
+    with pytest.raises(BadConfig, match="is a mapping of keys to values"):
+        settings(given)
