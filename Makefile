@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,8 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/py
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$*.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+install: $(VENV)/.trainer ## Both programs for one machine, trainer and appliance, into .venv
 
 demo: $(VENV)/.trainer ## The whole line on a generated market, or on your own bars: make demo DATA=FILE [MAPPING= BASIS= ACTIONS=]
 	@VENV="$(VENV)" DATA="$(DATA)" MAPPING="$(MAPPING)" BASIS="$(BASIS)" ACTIONS="$(ACTIONS)" FIXED_IC="$(FIXED_IC)" demo/run
@@ -125,6 +127,9 @@ hostile: $(VENV)/.dev ## By hand, an hour (PART=1/4 for a quarter): a broker tha
 
 setup-terminal: $(VENV)/.dev ## By hand, a minute: a person at a terminal leaves at each question of `appliance setup` and comes back
 	$(BIN)/pytest -q -m slow tests/flow/test_setup.py
+
+newcomer: $(VENV)/.dev ## By hand, ten minutes: a stranger's first hour typed at a terminal, from a fresh clone to an armed device: docs/newcomer.md
+	$(BIN)/python -m tests.campaigns.newcomer
 
 prometheus: $(VENV)/.dev ## By hand, a minute, Debian alone: a real Prometheus loads the shipped rules and answers the dashboard's queries
 	@mkdir -p var/prometheus && cd var/prometheus && { test -d root || { apt-get download prometheus && dpkg -x prometheus_*.deb root; }; }

@@ -114,7 +114,8 @@ def read_pair(folder: Path | None) -> KeyPair | None:
 def keep(folder: Path, fs: Fs, contents: Sequence[tuple[str, str]]) -> None:
     """Write secrets as files that only this user may read, in a folder that only this user may enter."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for one in (folder.parent, folder):  # a state folder that is not there yet is this user's alone too
+            one.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         for name, text in contents:
             fs.write(folder / name, f"{text}\n".encode())

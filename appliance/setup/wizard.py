@@ -159,7 +159,8 @@ class Wizard(SetupRun):
     def _with_evidence(self, config: ApplianceConfig, store: PublishedStore) -> ApplianceConfig:
         """Ask whether an unproven model may trade, where the store has nothing else."""
         sleeves = tuple(config.sleeves)
-        if find_latest(store.find, sleeves, (Role.CHAMPION,)) is not None:
+        # The former layout's one pointer names an evaluation too, where there is no champion.
+        if find_latest(store.find, sleeves, (Role.CHAMPION,), former=False) is not None:
             return config
         if find_latest(store.find, sleeves, (Role.EVALUATION,)) is None:
             raise StoreUnreachable(

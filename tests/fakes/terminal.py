@@ -2,43 +2,94 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+TRAINER = (sys.executable, "-m", "trainer")
+CTRL_C = "\x03"
 
 
 class Person:
-    """`python -m trainer WORDS` in a folder, asked and answered."""
+    """`python -m trainer WORDS` in a folder, or another program, asked and answered.
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    Parameters
+    ----------
+    folder : Path
+    words : str
+    program : sequence of str
+    environment : mapping or None
+        This process's own where None.
+    columns : int
+        Width of the terminal; 0 does not say.
+
+    Attributes
+    ----------
+    shown : str
+        Everything that came to the screen.
+    seen : str
+        Of it, what came since the text that was waited for last.
+    """
+
+    def __init__(
+        self, folder: Path, *words: str, program: Sequence[str] = TRAINER, environment: Mapping[str, str] | None = None, columns: int = 0
+    ) -> None:
         self.master, slave = pty.openpty()
-        self.seen = ""
-        self.process = subprocess.Popen([sys.executable, "-m", "trainer", *words], cwd=folder, stdin=slave, stdout=slave, stderr=slave)
+        self.seen = self.shown = ""
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
+        self.process = subprocess.Popen(
+            [*program, *words],
+            cwd=folder,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=_take_terminal,  # so that Ctrl-C reaches it
+        )
         os.close(slave)
 
-    def sees(self, text: str) -> None:
+    def sees(self, text: str, seconds: float = 120) -> None:
         """Wait until `text` is on the screen; what was before it is forgotten."""
-        until = time.monotonic() + 120
+        until = time.monotonic() + seconds
         while text not in self.seen:
             assert time.monotonic() < until, self.seen
-            if select.select([self.master], [], [], 1)[0]:
-                try:
-                    self.seen += os.read(self.master, 4096).decode()
-                except OSError as error:  # the program has ended
-                    raise AssertionError(self.seen) from error
+            if not self._read(1.0):
+                raise AssertionError(f"{text!r} was not shown, but:\n{self.seen}")  # the program has ended
         self.seen = self.seen.partition(text)[2]
 
     def types(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def ends(self) -> int:
+    def ends(self, seconds: float = 60) -> int:
         """Exit code; a program that goes on is killed."""
+        until = time.monotonic() + seconds
         try:
-            return self.process.wait(60)
+            while self._read(0.1):
+                assert time.monotonic() < until, self.seen
+            return self.process.wait(max(1.0, until - time.monotonic()))
         finally:
             self.process.kill()
             os.close(self.master)
+
+    def _read(self, seconds: float) -> bool:
+        """Read what comes within these seconds; False once the program has closed its end."""
+        if select.select([self.master], [], [], seconds)[0]:
+            try:
+                content = os.read(self.master, 65_536).decode(errors="replace")
+            except OSError:
+                return False
+            self.seen, self.shown = self.seen + content, self.shown + content
+        return True
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

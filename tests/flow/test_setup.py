@@ -25,6 +25,8 @@ from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.market.market import MarketData
 from execution.orders import BOOK, IntentKey
 from portfolio.risk.kelly import SizingCoefficient
+from signals.bundle import Role
+from signals.bundle.layout import FORMER, place_of, pointer
 from signals.schedule.job_windows import windows
 from signals.scoring.scores import Scores
 from tests.fakes import exchange as small
@@ -232,6 +234,27 @@ def test_keys_that_are_none_are_refused_with_the_reason_and_kept_nowhere(
         assert len(steering.log(url)) == (words == "401")
     assert not any(part in refused.err + refused.out for part in (SECRET, KEY, SECRET[::-1]))
     assert not (bench.state / "credentials").exists()
+
+
+def test_the_pointer_of_the_former_layout_makes_no_evaluation_a_champion(published: Published, tmp_path: Path, keys: Path) -> None:
+    """`trainer publish` writes that pointer next to the new one; where there is no champion it names the evaluation."""
+    shutil.copytree(published.root, tmp_path / "store")
+    latest = (tmp_path / "store" / pointer(place_of("equities_xs", Role.EVALUATION))).read_bytes()
+    (tmp_path / "store" / FORMER).mkdir()
+    (tmp_path / "store" / pointer(FORMER)).write_bytes(latest)
+    with served(published) as (url, _):
+        bench = Workbench(tmp_path / "device")
+        store = ("--store", str(tmp_path / "store"), "--trust", str(published.trust), "--accept-unproven", "--no-arm")
+        made = bench("setup", "--venue", "exchange", "--url", url, "--keys", str(keys), *store)
+        assert made.code == 1, made.err
+        assert load_config(bench.state / "config.yml").accept_unproven
+        assert stat.S_IMODE(bench.state.stat().st_mode) == 0o700
+
+
+def test_keys_come_before_the_device_and_its_folder_is_this_user_s_alone(published: Published, tmp_path: Path, keys: Path) -> None:
+    with served(published) as (url, _):
+        assert Workbench(tmp_path / "device")("keys", "--url", url, "--keys", str(keys)).code == 0
+    assert stat.S_IMODE((tmp_path / "device").stat().st_mode) == 0o700
 
 
 def test_a_live_address_is_no_address(tmp_path: Path, keys: Path) -> None:

@@ -15,6 +15,7 @@ from signals.text.plain_text import clean
 from signals.text.progress import progress
 from signals.text.wording import reason_of
 from trainer.clock import WallClock
+from trainer.commands.defaults import workspace_of
 from trainer.commands.deliveries import DATA_URL, alpaca
 from trainer.commands.options import DATA, AsJson, Credentials, Feed, Url, dated
 from trainer.curation.download.download import FIRST, download
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def download_history(
+    context: typer.Context,
     to: Annotated[Path, typer.Option(help="Folder of the download; `trainer ingest --bars` takes it as it is.")] = Path("download"),
     start: Annotated[date, dated("First date; Alpaca's consolidated tape begins at 2016-01-04.")] = FIRST,
     end: Annotated[date | None, dated("Last session.", show_default="the newest one that closed 16 minutes ago")] = None,
@@ -75,7 +77,7 @@ def download_history(
     text = (
         f"{to}: {len(record.asked):,} symbols from {start} to {record.last}, feed {record.feed}\n"
         f"universe {record.survivorship}: {record.rule}\n"
-        f"Next: trainer ingest --bars {to} --to var/data/us"
+        f"Next: trainer ingest --bars {to}{'' if workspace_of(context).places.data else ' --to var/data/us'}"
     )
     emit(result, as_json=as_json, text=text)
 

@@ -31,9 +31,10 @@ def init(
     """
     file = make(at)
     steps = (
-        "trainer ingest --bars FILE",
+        "trainer ingest --bars FILE (`trainer download` makes one from a paper account's keys)",
         "trainer train --preset small",
         "trainer keys",
+        "trainer publish-data",
         "trainer publish --role evaluation",
         "trainer pair",
     )
