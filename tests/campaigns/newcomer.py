@@ -52,19 +52,15 @@ BARS = "/v2/stocks/bars"
 ENTER = "\n"
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 NOT_SAID = re.compile(r"^WARNING: Location .*\n", re.M)  # pip's remarks on where it looked
+SETUP = "tests/flow/test_setup.py"
 WRONG = (
-    (
-        "keys of a live account, a wrong pair, two that were exchanged",
-        "test_keys_that_are_none_are_refused_with_the_reason_and_kept_nowhere",
-    ),
-    ("an account with positions", "test_positions_of_others_are_asked_about_and_each_word_does_what_it_says"),
-    ("an account that another device trades", "test_a_second_device_is_known_by_orders_of_this_program_that_its_ledger_does_not_hold"),
-    ("a network that is lost in setup", "test_a_lost_network_changes_nothing_and_the_next_run_goes_on"),
-    (
-        "Ctrl-C at each question of setup (`make setup-terminal`)",
-        "test_ctrl_c_at_each_question_keeps_what_was_answered_and_the_next_run_goes_on_there",
-    ),
-    ("an account that was reset", "test_after_a_reset_of_the_account_the_ledger_is_set_aside_whole_and_the_device_halted"),
+    ("keys of a live account, a wrong pair, two that were exchanged", f"`{SETUP}`: *keys that are none are refused*"),
+    ("an account with positions", f"`{SETUP}`: *positions of others are asked about*"),
+    ("an account that another device trades", f"`{SETUP}`: *a second device is known by orders*"),
+    ("an account that was reset", f"`{SETUP}`: *after a reset of the account*"),
+    ("a network that is lost in setup", f"`{SETUP}`: *a lost network changes nothing*"),
+    ("Ctrl-C at each question", f"`{SETUP}`: *ctrl c at each question*, by `make setup-terminal`"),
+    ("a download that breaks, lies or is ended", "`tests/test_trainer/test_download.py`: *whatever interrupts it*"),
 )
 
 
@@ -111,7 +107,8 @@ class StandIn:
         """Have a fault strike for the length of the block; it did."""
         steering.ask(self.url, "POST", "faults", {"faults": [fault]})
         yield
-        assert steering.ask(self.url, "DELETE", "faults")["strikes"], "the fault did not happen"
+        assert steering.ask(self.url, "GET", "faults")["strikes"], "the fault did not happen"
+        steering.ask(self.url, "DELETE", "faults")
 
     def client(self) -> TradingClient:
         """Alpaca's own client on it."""
@@ -237,8 +234,8 @@ def gives_keys(you: Newcomer, url: str) -> None:
     you.writes(
         "## The keys of the paper account",
         "",
-        "A folder for everything, and the keys, typed hidden. First the pair of a live account, which is sent nowhere; then a wrong one; then",
-        "Ctrl-C; then the right one.",
+        "A folder for everything, and the keys, typed hidden. First the pair of a live account, which is sent nowhere; then a wrong",
+        "one; then Ctrl-C; then the right one.",
     )
     you.runs("trainer init --at desk")
     you.folder = you.home / "desk"
@@ -258,14 +255,13 @@ def gives_keys(you: Newcomer, url: str) -> None:
 def downloads(you: Newcomer, alpaca: StandIn) -> None:
     """Ten years: without a network, broken in the middle, ended by Ctrl-C, and whole."""
     line = f"trainer download --credentials var/appliance/credentials --url {alpaca.url}"
-    you.writes(
-        "## Ten years of bars and a universe", "", "The network is lost; it comes back, and answers break off; Ctrl-C; then it ends well."
-    )
+    words = "The network is lost; it comes back, and answers break off; Ctrl-C; then it ends well."
+    you.writes("## Ten years of bars and a universe", "", words)
     with alpaca.away():
         assert "what had come is kept" in you.runs(line, code=5)
     with alpaca.spoilt(kind="cut_body", path=BARS, skip=6, times=4):
         assert "what had come is kept" in you.runs(line, code=5)
-    with alpaca.spoilt(kind="delay", path=BARS, times=100, seconds=2.0):
+    with alpaca.spoilt(kind="delay", path=BARS, times=100, seconds=0.5):
         assert "the same command goes on" in you.runs(line, ("daily bars", CTRL_C), code=5)
     you.runs(line)
     you.runs("trainer ingest --bars download")
@@ -301,9 +297,7 @@ def sets_up(you: Newcomer, url: str, fingerprint: str) -> None:
         ("Type ARM", "ARM\n", False),
     ]
     line = f"appliance setup --url {url}"
-    you.writes(
-        f"Ctrl-C at the first question; it was typed at each of the {len(questions)} in turn, and the next run went on there each time."
-    )
+    you.writes(f"Ctrl-C at the first question. It was typed at each of the {len(questions)} in turn; the next run went on there each time.")
     you.leaves_at_each(line, questions)
     you.writes("In one go it looks like this, on another folder (the answers are Enter, but for `yes` twice and `ARM`):")
     elsewhere = f"{line} --state again --credentials var/appliance/credentials --store store --trust store/root.pub"
@@ -338,28 +332,24 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
     cid = IntentKey(number, date(2026, 1, 2), BOOK, "GCLK").client_order_id
     order = LimitOrderRequest(symbol="GCLK", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=1, client_order_id=cid)
     other.client().cancel_order_by_id(other.client().submit_order(order).id)
-    you.writes(
-        "## An account that another device trades",
-        "",
-        "It has sent an order of this program that no ledger here knows. One account, one device:",
-    )
+    words = "It has sent an order of this program that no ledger here knows. One account, one device:"
+    you.writes("## An account that another device trades", "", words)
     assert "another device trades this account" in you.runs(line.replace("second", "third"), *keys, code=4)
 
 
 def page(you: Newcomer, took: float) -> str:
     """The document."""
-    tests = [f"| {what} | `tests/flow/test_setup.py::{name}` |" for what, name in WRONG]
-    tests.append("| a download that breaks, lies or is ended | `tests/test_trainer/test_download.py` |")
+    tests = [f"| {what} | {test} |" for what, test in WRONG]
     head = [
         "# The first hour, recorded",
         "",
-        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a pseudo-terminal what a",
-        "stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited. `paper-exchange` takes Alpaca's place (its",
-        f"protocol, keys, 200 requests a minute, {SESSIONS:,} sessions of {NAMES} invented names), so `--url` stands in two commands; with Alpaca itself nobody gives",
-        "it. Names, prices and the account are invented.",
+        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a",
+        "pseudo-terminal what a stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited.",
+        f"`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, {SESSIONS:,} sessions of {NAMES} invented names),",
+        "so `--url` stands in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
         "",
-        f"**{took / 60:.0f} minutes** of the machine in all, detours included: {you.commands} commands and {you.answers} answers. What a stranger needs beside",
-        "that is the time to read. With Alpaca the download waits longer: [its first line says how long](download.md).",
+        f"**{took / 60:.0f} minutes** of the machine in all, detours included: {you.commands} commands and {you.answers} answers. With Alpaca the",
+        "download waits longer: [its first line says how long](download.md). What each question means: [quickstart](quickstart.md).",
         "",
     ]
     tail = ["## What may go wrong, and the test that holds it", "", "| what | test |", "|---|---|", *tests, ""]
