@@ -28,8 +28,8 @@ from pathlib import Path
 
 import yaml
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import OrderSide, TimeInForce
-from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
+from alpaca.trading.enums import AssetStatus, OrderSide, TimeInForce
+from alpaca.trading.requests import GetAssetsRequest, LimitOrderRequest, MarketOrderRequest
 
 from appliance.setup.machine import kind_of_machine
 from appliance.system.time_sync import unsynchronised
@@ -201,7 +201,7 @@ class Newcomer:
         lines = [f"$ {shown or line}", *screen(said.replace("\n", "\r\n"))]
         assert ended == code, "\n".join([*lines, f"ended with {ended}"])
         assert SECRET not in person.shown and "Traceback" not in person.shown, person.shown
-        self.seconds, self.commands, self.said = self.seconds + took, self.commands + 1, "\n".join(lines)
+        self.seconds, self.commands, self.said = self.seconds + took, self.commands + 1, said
         if keep:
             took_words = f"    ({took:.0f} s{f', exit code {ended}' if ended else ''})"
             self.page += [*(f"    {one}".rstrip() for one in lines), took_words, ""]
@@ -316,7 +316,8 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
     calendar = manifest.calendar
     evening = calendar.session(calendar.previous(manifest.last)).close + timedelta(hours=1)
     other.begin("--clock", "virtual", "--at", evening.isoformat())
-    other.client().submit_order(MarketOrderRequest(symbol="GCLK", qty=20, side=OrderSide.BUY, time_in_force=TimeInForce.DAY))
+    name = min(one.symbol for one in other.client().get_all_assets(GetAssetsRequest(status=AssetStatus.ACTIVE)))  # type: ignore[union-attr]
+    other.client().submit_order(MarketOrderRequest(symbol=name, qty=20, side=OrderSide.BUY, time_in_force=TimeInForce.DAY))
     steering.advance(other.url, calendar.session(manifest.last).close + timedelta(minutes=30))
     other.end()
     other.begin()
@@ -329,8 +330,8 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
     assert "nothing was decided" in said
     you.runs("appliance setup --state second", ("What becomes of them?", "keep\n"), ("and arm the device?", "no\n"), code=1)
     number = other.client().get_account().account_number
-    cid = IntentKey(number, date(2026, 1, 2), BOOK, "GCLK").client_order_id
-    order = LimitOrderRequest(symbol="GCLK", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=1, client_order_id=cid)
+    cid = IntentKey(number, date(2026, 1, 2), BOOK, name).client_order_id
+    order = LimitOrderRequest(symbol=name, qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=1, client_order_id=cid)
     other.client().cancel_order_by_id(other.client().submit_order(order).id)
     words = "It has sent an order of this program that no ledger here knows. One account, one device:"
     you.writes("## An account that another device trades", "", words)
@@ -345,11 +346,11 @@ def page(you: Newcomer, took: float) -> str:
         "",
         f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a",
         "pseudo-terminal what a stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited.",
-        f"`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, {SESSIONS:,} sessions of {NAMES} invented names),",
-        "so `--url` stands in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
+        "`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, ten years of invented bars), so `--url` stands",
+        "in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
         "",
-        f"**{took / 60:.0f} minutes** of the machine in all, detours included: {you.commands} commands and {you.answers} answers. With Alpaca the",
-        "download waits longer: [its first line says how long](download.md). What each question means: [quickstart](quickstart.md).",
+        f"**{took / 60:.0f} minutes** of the machine in all, detours included: {you.commands} commands and {you.answers} answers. With",
+        "Alpaca the download waits longer: [its first line says how long](download.md). A question's meaning: [quickstart](quickstart.md).",
         "",
     ]
     tail = ["## What may go wrong, and the test that holds it", "", "| what | test |", "|---|---|", *tests, ""]

@@ -31,7 +31,7 @@ def add(registry: Path, event: str, version: str | None, sharpe: float = 1.2, mo
             "version": version,
             "run": f"run-{model}",
             "at": "2026-01-01T00:00:00+00:00",
-            "model_sha256": [model * 64],
+            "model_sha256": [model if len(model) == 64 else model * 64],
             "case_sha256": sha256_of(content),
             "snapshot_id": "d" * 64,
             "config_hash": "c" * 64,

@@ -1,7 +1,5 @@
 """Several seeds make one model: its graph gives their mean, it repeats itself, and chance has a smaller part in it."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 
@@ -10,6 +8,7 @@ import pytest
 
 from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
+from signals.features.panel import FeaturePanel
 from signals.models.inference import predict
 from signals.scoring.ic import rank_ic
 from tests.fakes.onnx_models import stump_model
@@ -19,7 +18,7 @@ from trainer.learners.export import export
 from trainer.learners.joined_graphs import mean_graph
 from trainer.learners.parameters import CatBoostConfig, LightGbmConfig
 from trainer.recipes.base import RecipeConfig, learner_of
-from trainer.validation.likeness import likeness, seed_null
+from trainer.validation.likeness import importances, kept_importance, likeness, seed_null
 
 NAMES = ("a", "b", "c")
 CONFIG = RecipeConfig(
@@ -106,5 +105,20 @@ def test_likeness_tells_the_share_of_a_book_that_new_scores_replace() -> None:
     found = likeness(new, old)
     assert found.turnover == pytest.approx(0.25) and found.sessions == 3  # half of one side of two
     assert 0.7 < found.rank_correlation < 1.0
-    assert vars(likeness(old, old)) == {"rank_correlation": pytest.approx(1.0), "sessions": 3, "turnover": 0.0}
+    assert vars(likeness(old, old)) == {"rank_correlation": pytest.approx(1.0), "sessions": 3, "turnover": 0.0, "importance_kept": None}
     assert likeness(np.full((3, 40), np.nan), old).rank_correlation is None
+
+
+def test_importance_is_where_a_model_looks_and_what_is_kept_of_it_is_what_both_share() -> None:
+    """One that reads the first feature alone gives it everything; of two equal ones each has half."""
+    rng = np.random.default_rng(8)
+    days, names = 21, 60
+    values = rng.normal(size=(days, names, 3)).astype(np.float32)
+    axis = np.arange(days).astype("datetime64[D]")
+    panel = FeaturePanel(axis, tuple(f"N{n}" for n in range(names)), ("a", "b", "c"), values, np.ones((days, names), dtype=bool))
+    first = importances(lambda rows: rows[:, 0].astype(np.float64), panel)
+    both = importances(lambda rows: (rows[:, 0] + rows[:, 1]).astype(np.float64), panel)
+    assert first.tolist() == [1.0, 0.0, 0.0]
+    assert both == pytest.approx([0.5, 0.5, 0.0], abs=0.03)
+    assert kept_importance(first, first) == 1.0 and kept_importance(first, both) == pytest.approx(0.5, abs=0.03)
+    assert kept_importance(first, np.array([0.0, 0.0, 1.0])) == 0.0 and kept_importance(first, np.zeros(3)) is None

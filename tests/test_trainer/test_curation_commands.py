@@ -290,7 +290,7 @@ def test_the_manifest_is_the_last_write(dataset: Path, tmp_path: Path) -> None:
     publish_data(dataset, store, SIGNER)
     content = (dataset / "manifest.json").read_bytes()
     assert store.written[-3:] == ["manifests/1.json", signature_name(content), "manifest.json"]
-    assert set(store.written) == set(store.list(""))
+    assert set(store.written) == set(store.names(""))
 
 
 def test_a_store_never_goes_back_and_never_changes_hands(delivery: Path, tmp_path: Path) -> None:

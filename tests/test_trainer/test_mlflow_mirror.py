@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import shutil
 import socket
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from signals.inference import predict
 
 from signals.errors import FixInput
+from signals.files import sha256_of
 from tests.fakes.champions import SLEEVE, add
 from tests.fakes.promotion import BARS
+from tests.fakes.store import SLEEVE as EQUITIES_XS
+from tests.fakes.store import rank_model
+from trainer.promotion import history, lineage_log
 from trainer.promotion.history import CHAMPIONS
 
 
@@ -59,6 +66,45 @@ def test_each_judged_challenger_is_a_run_and_a_version_and_the_champion_has_its_
     assert run.data.params["bars_hash"] == BARS.fingerprint() and run.info.status == "FINISHED"
     assert [f.path.endswith(".json") for f in client.list_artifacts(run.info.run_id, "case")] == [True]
     assert (registry / "artifacts").is_dir(), "nothing is written outside the registry"
+
+
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # of MLflow's own module, at its import
+def test_the_champion_loads_with_its_model_and_what_became_of_it_is_written_back(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By MLflow itself, from `models:/equities_xs@champion`; the graph is the one that was judged, and scores the same."""
+    graph = rank_model()
+    add(registry, "promoted", "1.0.0", model=lineage_log.keep(registry, graph))
+    client = mirrored(registry)
+    import mlflow.pyfunc
+
+    from trainer.promotion import mlflow_mirror
+
+    uri = mlflow_mirror.default_uri(registry)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", uri, raising=False)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    loaded = mlflow.pyfunc.load_model(f"models:/{SLEEVE}@champion")
+    rows = np.random.default_rng(1).normal(size=(7, len(EQUITIES_XS.names))).astype(np.float32)
+    assert np.array_equal(np.ravel(next(iter(loaded.predict(rows).values()))), predict([graph], rows).astype(np.float32))
+    for evening, ic in ((date(2026, 1, 2), 0.01), (date(2026, 1, 5), 0.03)):
+        mlflow_mirror.write_live(client, SLEEVE, evening, {"live ic": ic})
+    run = client.get_model_version_by_alias(SLEEVE, "champion").run_id
+    assert [row.value for row in client.get_metric_history(run, "live ic")] == [0.01, 0.03]
+    mlflow_mirror.write_live(client, f"{SLEEVE}-shadow", date(2026, 1, 5), {"live ic": 0.5})
+    assert len(client.get_metric_history(run, "live ic")) == 2, "a shadow's figures are no champion's"
+
+
+def test_the_newest_model_of_each_lineage_has_the_alias_of_its_role(registry: Path) -> None:
+    """A starter that was accepted and trained again is loaded as `@evaluation`."""
+    graphs = [rank_model(weights) for weights in (None, np.arange(1, 40) / 64)]
+    described = {"sleeve": SLEEVE, "config_hash": "c", "spec_hash": "s", "horizon": 5, "snapshot_id": "d", "code_version": "0.1.0"}
+    for of, (event, graph) in enumerate(zip(("begun", "retrained"), graphs, strict=True)):
+        own = {"event": event, "lineage": "a" * 16, "of": of, "role": "evaluation", "run": f"run-{of}", "at": "2026-01-01"}
+        model = {"model_sha256": [lineage_log.keep(registry, graph)], "evidence_sha256": str(of)}
+        history.append(registry / lineage_log.LINEAGES, {**described, **own, **model})
+    client = mirrored(registry)
+    newest = client.get_model_version_by_alias(SLEEVE, "evaluation")
+    assert newest.tags["trained_as"] == "run-1" and newest.tags["model_sha256"] == sha256_of(graphs[1])
+    assert len(mirrored(registry).search_model_versions(f"name='{SLEEVE}'")) == 2
 
 
 def test_a_refused_challenger_gets_the_challenger_s_alias_until_the_next_champion(registry: Path) -> None:

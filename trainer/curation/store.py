@@ -20,6 +20,12 @@ class ObjectStore(Protocol):
     def holds(self, name: str, sha256: str, size: int) -> bool:
         """Whether the object is there with this content."""
 
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names that begin with `prefix`, sorted; an object store's key must be one that may list."""
+
+    def remove(self, name: str) -> None:
+        """Let an object go; no error where there is none."""
+
     def replace(self, name: str, content: bytes, was: bytes | None) -> None:
         """As `put`, unless what is there is no longer `was` (None: nothing): then `StoreUnreachable`."""
 
@@ -57,7 +63,17 @@ class FolderObjectStore:
             raise StoreUnreachable("somebody else published meanwhile", where=str(self._path(name)), fix="Publish again")
         self.put(name, content)
 
-    def list(self, prefix: str) -> tuple[str, ...]:
+    def remove(self, name: str) -> None:
+        """Remove the file, and its folder where that is empty then."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise self._unreachable(name, error) from None
+
+    def names(self, prefix: str) -> tuple[str, ...]:
         """List the objects, half-written ones left out."""
         files = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
         return tuple(sorted(name for name in files if name.startswith(prefix) and not name.endswith(".tmp")))
@@ -88,6 +104,14 @@ class BucketStore:
     def holds(self, name: str, sha256: str, size: int) -> bool:
         """Whether the object is there, by what was written next to it."""
         return self._objects.holds(name, sha256, size)
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """List the objects."""
+        return self._objects.names(prefix)
+
+    def remove(self, name: str) -> None:
+        """Remove the object."""
+        self._objects.remove(name)
 
     def replace(self, name: str, content: bytes, was: bytes | None) -> None:
         """Write the object unless it is no longer `was`: the store itself compares, at the moment it writes."""

@@ -93,4 +93,8 @@ def judge(facts: JudgedFacts, rules: LineageConfig) -> tuple[BarResult, ...]:
         why = f"rank correlation of the newest sessions' scores with the {name}'s"
         why += "; the bound is the 1 % quantile of models with other seeds" * (low is not None)
         rows.append(at_least(name, found.rank_correlation, bound, why))
+    if (kept := facts.predecessor.importance_kept) is not None:
+        seeds = facts.null.importance if facts.null else None
+        usual = f"; models with other seeds keep {seeds.mean:.0%}, {seeds.low:.0%} at least" if seeds else ""
+        rows.append(BarResult("importance", kept, "reported", True, f"of the features' importance is where the predecessor had it{usual}"))
     return tuple(rows)

@@ -105,6 +105,8 @@ def promote(request: PromotionRequest, step: Step = lambda name: None) -> Promot
         content = canonical_json(case)
         write_atomic(case_path(request.registry, sha256_of(content)), content)
         record = {**_record(subject, request, case, verdict, known), "case_sha256": sha256_of(content)}
+        if len(record["model_sha256"]) == 1:  # what MLflow shows of a verdict; a lineage keeps its own
+            lineage_log.keep(request.registry, (request.run / lineage_log.MODEL).read_bytes())
         made = _added(request.registry, record)
         write_atomic(request.run / FOLDER / VERDICT, canonical_json(verdict.document()))
         if verdict.is_promoted:

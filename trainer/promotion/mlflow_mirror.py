@@ -1,15 +1,20 @@
 """Mirrors the registry to MLflow: one experiment and one registered model per sleeve.
 
 The history is the truth. `sync` brings MLflow up to it, from whatever it holds already, so that a tracking server that
-was away only lags: every judged challenger is a run with its figures, its case and a model version tagged with verdict
-and semantic version; the alias `champion` is the champion of now, `challenger` the last judged that is not.
+was away only lags: every judged challenger is a run with its figures, its case, its model as far as the registry keeps it,
+and a model version tagged with verdict and semantic version; every model of a lineage is a run and a version too. The alias
+`champion` is the newest model of the champion of now, `challenger` the last judged that is not, `evaluation` and `shadow`
+the newest of those. `models:/<sleeve>@champion` loads as an ONNX graph. `write_live` adds what became of one.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.entities.model_registry import ModelVersion
@@ -18,13 +23,16 @@ from requests.exceptions import RequestException
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from signals.bundle import Role
 from signals.errors import FixInput
+from signals.files import write_atomic
 from signals.text.wording import reason_of
-from trainer.promotion import history
+from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.champions import case_path
 from trainer.promotion.history import CHAMPIONS, ChampionEvent
+from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
 from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import read_object
@@ -33,6 +41,8 @@ from trainer.runs.run_folder import exclusive
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CHAMPION, CHALLENGER = "champion", "challenger"
 NUMBER, VERSION = "record", "version"
+SHARED = ("snapshot_id", "config_hash", "spec_hash", "horizon", "code_version")
+MLMODEL, GRAPH = "MLmodel", "model.onnx"
 
 
 def default_uri(registry: Path) -> str:
@@ -66,7 +76,9 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
     """
     known = history.read(registry / CHAMPIONS)
     records = [(record, digest) for record, digest in zip(known.records, known.hashes, strict=True) if record["sleeve"] == sleeve]
-    if not records:
+    lineages = history.read(registry / LINEAGES)
+    models = [record for record in lineages.records if record["sleeve"] == sleeve and "model_sha256" in record]
+    if not records and not models:
         return
     with exclusive(registry, "promotion"), _answering(mlflow.tracking_uri):
         experiment = _experiment(mlflow, registry, sleeve)
@@ -79,7 +91,25 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
                 )
             if there is None and record["event"] != ChampionEvent.ROLLED_BACK:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)
+        for record in models:
+            if record["event"] != LineageEvent.REFUSED and (name := _of_lineage(record)) not in versions:
+                versions[name] = _version(mlflow, experiment, registry, record, {NUMBER: name, "verdict": str(record["event"])}, {}, None)
         _set_aliases(mlflow, sleeve, [record for record, _ in records], versions)
+        _alias_lineages(mlflow, registry, sleeve, versions)
+
+
+def write_live(mlflow: MlflowClient, slot: str, asof: date, metrics: Mapping[str, float]) -> None:
+    """Add the figures of one evening to the run of the model that a slot trades, or its shadow; nothing where none is mirrored."""
+    sleeve = slot.removesuffix(f"-{Role.SHADOW}")
+    aliases = (str(Role.SHADOW),) if sleeve != slot else (CHAMPION, str(Role.EVALUATION))
+    at = int(datetime.combine(asof, time(), UTC).timestamp() * 1000)
+    with _answering(mlflow.tracking_uri):
+        known = mlflow.get_registered_model(sleeve).aliases if mlflow.search_registered_models(f"name='{sleeve}'") else {}
+        named = next((alias for alias in aliases if alias in known), None)
+        if named is not None:
+            run = mlflow.get_model_version(sleeve, known[named]).run_id
+            for name, value in metrics.items():
+                mlflow.log_metric(str(run), name, value, timestamp=at, step=asof.toordinal())
 
 
 def _experiment(mlflow: MlflowClient, registry: Path, sleeve: str) -> Experiment:
@@ -101,27 +131,64 @@ def _versions(mlflow: MlflowClient, sleeve: str) -> dict[str, ModelVersion]:
 
 def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record: Record, digest: str) -> ModelVersion:
     """One run and one model version; a run that a crash left without its version is made again."""
-    tags = {
-        NUMBER: str(record["number"]),
-        "record_sha256": digest,
-        "verdict": str(record["event"]),
-        "model_sha256": record["model_sha256"][0],
-        "trained_as": str(record["run"]),
-        "at": str(record["at"]),
-        **({VERSION: str(record["version"])} if record["version"] else {}),
-    }
+    tags = {NUMBER: str(record["number"]), "record_sha256": digest, "verdict": str(record["event"])}
+    if record["version"]:
+        tags[VERSION] = str(record["version"])
     path = case_path(registry, str(record["case_sha256"]))
-    run = mlflow.create_run(experiment.experiment_id, run_name=f"{record['number']} {record['run']}", tags=tags)
+    return _version(mlflow, experiment, registry, record, tags, _metrics(record, Case.of(read_object(path), str(path))), path)
+
+
+def _version(
+    mlflow: MlflowClient,
+    experiment: Experiment,
+    registry: Path,
+    record: Record,
+    own: dict[str, str],
+    metrics: Mapping[str, float],
+    case: Path | None,
+) -> ModelVersion:
+    tags = {**own, "model_sha256": record["model_sha256"][0], "trained_as": str(record["run"]), "at": str(record["at"])}
+    run = mlflow.create_run(experiment.experiment_id, run_name=f"{own[NUMBER]} {record['run']}", tags=tags)
     name = run.info.run_id
-    for key in ("snapshot_id", "config_hash", "spec_hash", "horizon", "code_version", "bars_hash"):
+    for key in (*SHARED, *(["bars_hash"] if "bars_hash" in record else [])):
         mlflow.log_param(name, key, record[key])
-    for key, value in _metrics(record, Case.of(read_object(path), str(path))).items():
+    for key, value in metrics.items():
         mlflow.log_metric(name, key, value)
-    mlflow.log_artifact(name, str(path), "case")
+    if case is not None:
+        mlflow.log_artifact(name, str(case), "case")
+    is_kept = len(record["model_sha256"]) == 1 and (registry / lineage_log.KEPT / record["model_sha256"][0]).exists()
+    if is_kept:
+        with TemporaryDirectory() as folder:
+            _write_model(Path(folder), lineage_log.kept(registry, record["model_sha256"][0]), name)
+            mlflow.log_artifacts(name, folder, "model")
     mlflow.set_terminated(name)
-    return mlflow.create_model_version(
-        str(record["sleeve"]), source=f"{run.info.artifact_uri}/case", run_id=name, tags=tags, description=str(record["why"])
-    )
+    source = f"{run.info.artifact_uri}/{'model' if is_kept else 'case'}"
+    why = str(record.get("why", ""))
+    return mlflow.create_model_version(str(record["sleeve"]), source=source, run_id=name, tags=tags, description=why)
+
+
+def _write_model(folder: Path, graph: bytes, run: str) -> None:
+    """Write a model as MLflow's flavours `onnx` and `python_function` read it; its own writer takes seconds to load."""
+    onnx = {"data": GRAPH, "providers": ["CPUExecutionProvider"], "onnx_session_options": None, "code": None}
+    function = {"loader_module": "mlflow.onnx", "data": GRAPH, "env": {}}
+    document = {"artifact_path": "model", "run_id": run, "flavors": {"onnx": onnx, "python_function": function}}
+    write_atomic(folder / GRAPH, graph)
+    write_atomic(folder / MLMODEL, yaml.safe_dump(document).encode())
+
+
+def _of_lineage(record: Record) -> str:
+    return f"{record['lineage']}-{record['of']}"
+
+
+def _alias_lineages(mlflow: MlflowClient, registry: Path, sleeve: str, versions: Mapping[str, ModelVersion]) -> None:
+    """Name the newest model of each role's lineage of now: it is what devices trade, or watch."""
+    for role in (Role.CHAMPION, Role.EVALUATION, Role.SHADOW):
+        try:
+            found: Lineage = lineage_log.newest(registry, sleeve, role)
+        except FixInput:
+            continue
+        if role is not Role.CHAMPION or found.retrained:
+            mlflow.set_registered_model_alias(sleeve, str(role), versions[_of_lineage(found.head)].version)
 
 
 def _metrics(record: Record, case: Case) -> dict[str, float]:
@@ -138,6 +205,8 @@ def _set_aliases(mlflow: MlflowClient, sleeve: str, records: list[Record], versi
     if made:
         champion = next(r for r in records if (r["event"], r["version"]) == (ChampionEvent.PROMOTED, made[-1]["version"]))
         mlflow.set_registered_model_alias(sleeve, CHAMPION, versions[str(champion["number"])].version)
+    if not records:
+        return
     if records[-1]["event"] == ChampionEvent.REFUSED:
         mlflow.set_registered_model_alias(sleeve, CHALLENGER, versions[str(records[-1]["number"])].version)
     else:

@@ -1,27 +1,37 @@
 """Live performance of the published models: their scores against realised returns, and against the range that their bundles state.
 
 The scores are those that were delivered, as signed documents; the yardstick is the one that promised (`execution.yardstick`).
+A probability is judged by the map of the very bundle that scored: that an order at the open is, k opens later, above the
+median of its session. Features drift as on the device (`signals.monitoring.drift`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+from signals.heads import ScoreHead
 
-from execution.yardstick import Lived, lived
+from execution.yardstick import lived
 from signals.bundle import Bundle, Keyset
-from signals.market.bars import Floats
+from signals.bundle.calibration import AppliedCalibration, probabilities
+from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
-from signals.market.holding import opens
+from signals.market.holding import Opens, opens
 from signals.market.manifest import Manifest
+from signals.monitoring.drift import WINDOW_SESSIONS, Drift, read_reference, trailing_psi
 from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.sequential import judge
 from signals.scoring.evening_scores import EveningScores, open_scores, scores_name
+from signals.sleeves import SLEEVES
 from trainer.curation.store import ObjectStore
+from trainer.validation.calibration import brier_score, expected_calibration_error, reliability
+from trainer.validation.probabilities import EVENT
 
 LIFE_SESSIONS = 252
-TOP_SHARE = 0.2
+TOP_SHARE, BINS = 0.2, 5
+Maps = Mapping[str, AppliedCalibration]  # of bundles, by the SHA-256 of their manifests
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,24 @@ class LiveMean:
     mean: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True)
+class SaidAndSeen:
+    """Names of which about the same was said: how many, the mean P(up), and the share that was up, the win rate."""
+
+    names: int
+    said: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class LiveProbabilities:
+    """Probabilities against outcomes: in bins of equal mass, the mean distance of said and seen, and the Brier score."""
+
+    bins: tuple[SaidAndSeen, ...]
+    error: float
+    brier: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +83,10 @@ class LiveFigures:
         Of the decile book after the spread, a session.
     alarm : bool
         Whether the sequential test says that this is no longer what was promised.
+    probabilities : LiveProbabilities or None
+        None where no bundle with a map has been judged.
+    drift : tuple of Drift
+        Features beyond the limits of the bundle's own training history.
     """
 
     slot: str
@@ -68,6 +100,8 @@ class LiveFigures:
     win_rate: LiveMean
     net: LiveMean
     alarm: bool
+    probabilities: LiveProbabilities | None = None
+    drift: tuple[Drift, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -76,18 +110,44 @@ class LiveFigures:
             return f"{self.slot}: {self.evenings} evenings, none judged yet"
         band = f", promised {self.low:+.4f} to {self.high:+.4f}: {self.word}" if self.low is not None else ""
         wins = f"; top fifth above the median {self.win_rate.mean:.1%}" if self.win_rate.mean is not None else ""
-        return f"{self.slot}: IC {self.ic.mean:+.4f} over {self.sessions} sessions{band}{wins}"
+        said = f"; P(up) off by {self.probabilities.error:.1%}" if self.probabilities else ""
+        drift = f"; drifting: {', '.join(one.name for one in self.drift)}" if self.drift else ""
+        return f"{self.slot}: IC {self.ic.mean:+.4f} over {self.sessions} sessions{band}{wins}{said}{drift}"
+
+    def metrics(self) -> dict[str, float]:
+        """Return its numbers by name, for a tracking server."""
+        found = {"live ic": self.ic.mean, "live ic low": self.ic.low, "live ic high": self.ic.high, "live net": self.net.mean}
+        found |= {"promised ic low": self.low, "promised ic high": self.high, "live win rate": self.win_rate.mean}
+        if self.probabilities:
+            found |= {"live calibration error": self.probabilities.error, "live brier": self.probabilities.brier}
+        return {name: value for name, value in found.items() if value is not None} | {"features drifting": float(len(self.drift))}
 
 
-def live_figures(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date) -> LiveFigures | None:
-    """Judge the delivered scores of a slot, at most a year of them; None where there are none."""
+def map_of(bundle: Bundle) -> Maps:
+    """Return the map of a bundle whose scores say how likely a name is above the median; nothing for any other."""
+    line = bundle.manifest.heads[0]
+    known = line.calibration
+    return {bundle.sha256: known} if isinstance(line.head, ScoreHead) and known is not None and known.event == EVENT else {}
+
+
+def live_figures(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date, maps: Maps) -> LiveFigures | None:
+    """Judge the delivered scores of a slot, at most a year of them; None where there are none.
+
+    Parameters
+    ----------
+    maps : mapping
+        Of the bundles that scored those evenings, as far as they are known.
+    """
     manifest = read_manifest(data)
     days = manifest.calendar.between(manifest.first, asof)[-LIFE_SESSIONS:]
     evenings = [found for day in days if (found := _evening(store, slot, day, keyset, asof)) is not None]
     if not evenings:
         return None
     k, expected = bundle.manifest.horizon_sessions, expected_of(bundle)
-    seen, wins = _judged(evenings, manifest, data, asof, k)
+    bars = load_bars(data, manifest, evenings[0].asof, asof)
+    scores, following = _said(evenings, bars), opens(bars)
+    said_by = {bars.index(one.asof): maps[one.bundle_sha256] for one in evenings if one.bundle_sha256 in maps}
+    seen, wins = lived(scores, following, k), _win_rates(scores, following.outcomes())
     ic = seen.ic[np.isfinite(seen.ic)]
     band = expected.band("ic", len(ic)) if expected is not None and len(ic) else None
     mean = float(ic.mean()) if len(ic) else None
@@ -104,6 +164,8 @@ def live_figures(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keys
         _interval(wins),
         _interval(seen.net),
         _is_alarm(seen.ic, expected),
+        judged_probabilities(scores, following, k, said_by),
+        _drift(bundle, manifest, data, asof),
     )
 
 
@@ -113,8 +175,8 @@ def _evening(store: ObjectStore, slot: str, day: date, keyset: Keyset, today: da
     return None if content is None else open_scores(content, keyset, today, name)
 
 
-def _judged(evenings: list[EveningScores], manifest: Manifest, data: Path, asof: date, k: int) -> tuple[Lived, Floats]:
-    bars = load_bars(data, manifest, evenings[0].asof, asof)
+def _said(evenings: list[EveningScores], bars: Bars) -> Floats:
+    """Scores on the axes of the bars, (T, N); NaN where nothing was said."""
     column = {symbol: place for place, symbol in enumerate(bars.symbols)}
     scores = np.full(bars.close.shape, np.nan)
     for evening in evenings:
@@ -122,8 +184,47 @@ def _judged(evenings: list[EveningScores], manifest: Manifest, data: Path, asof:
         for symbol, value in zip(evening.symbols, evening.scores, strict=True):
             if symbol in column:
                 scores[row, column[symbol]] = value
-    following = opens(bars)
-    return lived(scores, following, k), _win_rates(scores, following.outcomes())
+    return scores
+
+
+def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping[int, AppliedCalibration]) -> LiveProbabilities | None:
+    """Judge what the map of each row said: that an order at the next open is above its session's median k opens later.
+
+    Examples
+    --------
+    >>> from signals.bundle.calibration import PlattMap
+    >>> known = AppliedCalibration(event="up", map=PlattMap(slope=0.0, intercept=0.0))
+    >>> earned = np.array([[0.01, -0.01], [np.nan, np.nan], [np.nan, np.nan]])
+    >>> following = Opens(earned, np.ones((3, 2), dtype=bool), np.zeros((3, 2), dtype=bool))
+    >>> judged_probabilities(np.ones((3, 2)), following, 1, {0: known, 1: known})
+    LiveProbabilities(bins=(SaidAndSeen(names=1, said=0.5, seen=1.0), SaidAndSeen(names=1, said=0.5, seen=0.0)), error=0.5, brier=0.25)
+    """
+    held = np.where(following.fills, 1.0, np.nan)
+    for step in range(k):
+        held[: len(held) - step] *= 1.0 + following.earned[step:]
+        held[len(held) - step :] = np.nan
+    said, up = [np.empty(0)], [np.empty(0)]
+    for row, known in maps.items():
+        there = np.isfinite(scores[row]) & np.isfinite(held[row])
+        found = probabilities(ScoreHead(), known, scores[row, there][:, None])
+        if found is not None and there.any():
+            said.append(found[:, 0])
+            up.append((held[row, there] > np.median(held[row, there])).astype(np.float64))
+    p, seen = np.concatenate(said), np.concatenate(up)
+    if not len(p):
+        return None
+    bins = tuple(SaidAndSeen(int(n), float(mean), float(share)) for n, mean, share in zip(*reliability(seen, p, bins=BINS), strict=True))
+    return LiveProbabilities(bins, expected_calibration_error(seen, p, bins=BINS), brier_score(seen, p))
+
+
+def _drift(bundle: Bundle, manifest: Manifest, data: Path, asof: date) -> tuple[Drift, ...]:
+    """Features of the newest sessions beyond their limits; none of a sleeve that reads other datasets, which its device watches."""
+    sleeve, reach = SLEEVES[bundle.manifest.sleeve], manifest.calendar.between(manifest.first, asof)
+    if sleeve.beside or not bundle.drift_reference.get("features"):
+        return ()
+    bars = load_bars(data, manifest, reach[-(sleeve.lookback_sessions + WINDOW_SESSIONS - 1) :][0], asof)
+    found = trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), []).features
+    return tuple(sorted((one for one in found if one.is_exceeded), key=lambda one: -one.ratio))
 
 
 def _win_rates(scores: Floats, outcomes: Floats) -> Floats:

@@ -4,11 +4,13 @@ What a row finds wrong is in its end, with what to do; what cannot be done now (
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 from signals.bundle import Role
-from signals.errors import DataNotUsable, FixInput, StoreUnreachable
+from signals.bundle.calibration import AppliedCalibration
+from signals.errors import DataNotUsable, FixInput, Locked, StoreUnreachable
 from signals.files import sha256_of_file
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
@@ -29,7 +31,7 @@ from trainer.runs import looks
 from trainer.search.tried import SearchRequest
 from trainer.service import retention
 from trainer.service.host import ALERTS, Host, Night
-from trainer.service.live import live_figures
+from trainer.service.live import LiveFigures, live_figures, map_of
 from trainer.service.run_log import RowEnd, RowStatus
 from trainer.tasks.recipes import read_config, recipe_named
 from trainer.training.train import TrainingRequest, train
@@ -37,6 +39,7 @@ from trainer.training.train import TrainingRequest, train
 Row = Callable[[Night, Host], RowEnd]
 LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
 WEEK_SESSIONS, THIN_RUNS = 5, 2
+MIRROR = "mlflow.db"  # in the registry, once a promotion was mirrored
 AUDIT_FIX = "Look at `trainer audit`; `trainer backfill` fetches what is missing, `trainer accept-red` accepts what nobody has"
 
 
@@ -88,18 +91,47 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     """Compare each published model's scores with realised returns and with its stated range."""
     store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
     asof = min(evening.asof, manifest.last)
-    found = []
+    found, maps = [], _known_maps(host)
     for slot, contents in slots(store).items():
         bundle = verified(contents, keyset, manifest, asof)
-        if bundle.manifest.sleeve in SLEEVES and (one := live_figures(slot, bundle, store, host.data, keyset, asof)) is not None:
+        maps |= map_of(bundle)
+        if bundle.manifest.sleeve in SLEEVES and (one := live_figures(slot, bundle, store, host.data, keyset, asof, maps)) is not None:
             # A slot is one look, as a lineage is, however often its model was trained again.
             looks.record(host.data, looks.Look("evaluate", bundle.manifest.sleeve, f"published as {slot}", str(one.first), str(asof)))
             found.append(one)
+    figures = {"live": found, "maps": {sha256: one.model_dump(mode="json") for sha256, one in maps.items()}}
     summary = "; ".join(one.sentence for one in found) or "nothing was scored yet"
+    summary += _mirrored(host, found, asof)
     if gone := [one.slot for one in found if one.alarm]:
         fix = "Look at `trainer history`; `trainer rollback` returns to the model before, `appliance pause` stops new orders meanwhile"
-        return RowEnd(RowStatus.FAILED, f"no longer what was promised: {', '.join(gone)}; {summary}", fix, {"live": found})
-    return RowEnd(RowStatus.DONE, summary, figures={"live": found})
+        return RowEnd(RowStatus.FAILED, f"no longer what was promised: {', '.join(gone)}; {summary}", fix, figures)
+    return RowEnd(RowStatus.DONE, summary, figures=figures)
+
+
+def _known_maps(host: Host) -> dict[str, AppliedCalibration]:
+    """The maps of the bundles that scored before, from the newest record of this row: old bundles leave the store."""
+    for record in reversed(host.log.records()):
+        if record["row"] == "evaluate" and "maps" in record["figures"]:
+            return {name: AppliedCalibration.model_validate(one) for name, one in record["figures"]["maps"].items()}
+    return {}
+
+
+def _mirrored(host: Host, found: Sequence[LiveFigures], asof: date) -> str:
+    """Bring MLflow up to the registry and write the figures to it, where there is a tracking store; say what went wrong."""
+    uri = host.workspace.places.tracking or ""
+    if not uri and not (host.registry / MIRROR).exists():
+        return ""
+    from trainer.promotion import mlflow_mirror as mirror  # takes a second to load
+
+    try:
+        mlflow = mirror.client(uri or mirror.default_uri(host.registry))
+        for sleeve in {one.slot.removesuffix(f"-{Role.SHADOW}") for one in found}:
+            mirror.sync(mlflow, host.registry, sleeve)
+        for one in found:
+            mirror.write_live(mlflow, one.slot, asof, one.metrics())
+    except (FixInput, Locked) as error:  # the record of this row is the truth; the next night catches up
+        return f"; not mirrored: {error.what}"
+    return ""
 
 
 def retrain_all(evening: Night, host: Host) -> RowEnd:
@@ -120,7 +152,8 @@ def retrain_all(evening: Night, host: Host) -> RowEnd:
             continue
         request = PublishRequest(run, role, host.keys, Path(host.store), evening.at, "", sha256_of_file(LOCK) if LOCK.exists() else "")
         done, _ = publish_as(request, host.store, host.registry, endpoint=host.settings.endpoint, credentials=host.settings.credentials)
-        kept.append(f"{name} published as sequence {done.seq}")
+        moved = [f", {row.value:.1%} {row.why}" for row in outcome.rows if row.bar == "importance" and isinstance(row.value, float)]
+        kept.append("".join([f"{name} published as sequence {done.seq}", *moved]))
     said = "; ".join([*kept, *(f"refused, {one}" for one in refused), *(f"waits, {one}" for one in waiting)])
     if waiting:
         return RowEnd(RowStatus.FAILED, said, AUDIT_FIX)
@@ -197,10 +230,14 @@ def challenge(evening: Night, host: Host) -> RowEnd:
 
 
 def prune(evening: Night, host: Host) -> RowEnd:
-    """Remove what can be made again; more of it where the disk is filling."""
+    """Remove what can be made again, superseded bundles and old alerts; more of it where the disk is filling."""
     runs, keep = host.runs, retention.cited(host.registry)
     retention.shorten(host.registry / ALERTS)
     freed = retention.thin(runs, host.settings.keep_runs, keep, evening.at)
+    try:
+        gone = f"{len(retention.thin_store(host.objects(), host.registry, host.settings.keep_bundles))} superseded bundles removed"
+    except StoreUnreachable as error:  # a key that may not list: the disk is the other half of this row
+        gone = f"bundles stay: {error.what}"
     free = free_share(runs)
     if free is not None and free < host.settings.warn_free_disk:
         freed += retention.thin(runs, THIN_RUNS, keep, evening.at)
@@ -208,7 +245,7 @@ def prune(evening: Night, host: Host) -> RowEnd:
         if free is not None and free < host.settings.warn_free_disk:
             said = f"{free:.0%} of the disk is free after {freed / 2**20:.1f} MB were removed"
             return RowEnd(RowStatus.FAILED, said, "Free space, or move the workspace to a larger disk: nothing is trained on a full one")
-    return RowEnd(RowStatus.DONE, f"{freed / 2**20:.1f} MB freed")
+    return RowEnd(RowStatus.DONE, f"{freed / 2**20:.1f} MB freed, {gone}")
 
 
 def require_room(host: Host) -> None:

@@ -57,6 +57,8 @@ class ServiceSettings(Config):
         Of an object store that is not Amazon's.
     keep_runs : int
         Runs, newest first, that keep the files which a training makes again.
+    keep_bundles : int
+        Bundles of a place in the store, newest first, that stay although a retraining took their place.
     warn_free_disk, least_free_disk : float
         Shares of the disk: below one more is removed and a person notified, below the other nothing is trained.
     """
@@ -68,6 +70,7 @@ class ServiceSettings(Config):
     endpoint: str = ""
     workers: int = Field(default=1, ge=1)
     keep_runs: int = Field(default=26, ge=1)
+    keep_bundles: int = Field(default=26, ge=1)
     warn_free_disk: float = Field(default=0.10, ge=0, lt=1)
     least_free_disk: float = Field(default=0.03, ge=0, lt=1)
 

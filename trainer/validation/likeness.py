@@ -9,20 +9,24 @@ and two averages of n seeds would agree by  r_n = n r / (1 + (n - 1) r)  (Spearm
 calculated from faulty data" and "Some experimental results in the correlation of mental abilities").
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.models.inference import predict
 from signals.scoring.ic import rank_ic
+from signals.text.documents import absent
 from trainer.learners.averaged import AveragedModel
 from trainer.validation.deciles import book_weights, decile_of
 
 WINDOW_SESSIONS, NULL_SESSIONS = 21, 252
 QUANTILE = 0.01
+Score = Callable[[NDArray[np.float32]], Floats]  # of rows of features
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ class Likeness:
         Mean over sessions; None where nothing can be compared.
     turnover : float or None
         Share of an equally weighted decile book that the new scores alone replace.
+    importance_kept : float or None
+        Share of the features' importance that both give to the same ones; absent from a document of before.
     """
 
     rank_correlation: float | None = None
     sessions: int = 0
     turnover: float | None = None
+    importance_kept: float | None = absent()
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class SeedNull:
     figures: int
     single: Spread
     averaged: Spread
+    importance: Spread | None = absent()
 
 
 def likeness(new: Floats, old: Floats) -> Likeness:
@@ -103,6 +111,35 @@ def seed_null(members: Floats) -> SeedNull | None:
     return SeedNull(count, int(single.size), single_spread, averaged_spread)
 
 
+def importances(score: Score, panel: FeaturePanel) -> Floats:
+    """How much each feature moves a model's scores, as shares that sum to 1, (F,).
+
+    That is 1 - r, r the mean rank correlation of a session's scores with those after the feature's values have changed
+    places within the session. No outcome is looked at, and the same panel gives the same figures.
+    """
+    rows, session = panel.values[panel.eligible], np.nonzero(panel.eligible)[0]
+    order = np.lexsort((np.random.default_rng(0).random(len(session)), session))
+
+    def dense(values: NDArray[np.float32]) -> Floats:
+        found = np.full(panel.eligible.shape, np.nan)
+        found[panel.eligible] = score(np.ascontiguousarray(values))
+        return found
+
+    plain, moved = dense(rows), np.zeros(len(panel.names))
+    for column in range(len(panel.names)):
+        changed = rows.copy()
+        changed[:, column] = rows[order, column]
+        alike = rank_ic(dense(changed), plain)
+        moved[column] = 1.0 - float(np.nanmean(alike)) if np.isfinite(alike).any() else 0.0
+    total = moved.sum()
+    return moved / total if total > 0 else moved
+
+
+def kept_importance(new: Floats, old: Floats) -> float | None:
+    """Share of importance that is where it was: 1 less half of the sum of distances; None where nothing moves the scores."""
+    return float(1.0 - 0.5 * np.abs(new - old).sum()) if new.any() and old.any() else None
+
+
 def null_of(model: object, panel: FeaturePanel) -> SeedNull | None:
     """Seed null of an averaged model on the newest year of the panel; None of any other model."""
     if not isinstance(model, AveragedModel):
@@ -111,7 +148,13 @@ def null_of(model: object, panel: FeaturePanel) -> SeedNull | None:
     members = np.full((len(model.members), *year.eligible.shape), np.nan)
     for number, member in enumerate(model.members):
         members[number][year.eligible] = member.predict(year.values[year.eligible])
-    return seed_null(members)
+    found, recent = seed_null(members), newest(panel)
+    if found is None or not recent.eligible.any():
+        return found
+    each = [importances(member.predict, recent) for member in model.members]
+    kept = [share for one, other in combinations(each, 2) if (share := kept_importance(one, other)) is not None]
+    spread = Spread(float(np.mean(kept)), float(np.quantile(kept, QUANTILE))) if kept else None
+    return replace(found, importance=spread)
 
 
 def newest(panel: FeaturePanel, sessions: int = WINDOW_SESSIONS) -> FeaturePanel:
@@ -131,6 +174,13 @@ def scores_of(onnx: bytes, panel: FeaturePanel) -> Floats:
 def likeness_to_predecessor(new: bytes, panel: FeaturePanel, predecessor: bytes, ancestor: bytes) -> tuple[Likeness, Likeness]:
     """Compare a retrained model with both that it descends from, on the newest sessions of the panel."""
     recent = newest(panel)
-    own = scores_of(new, recent)
-    of_predecessor, of_ancestor = (likeness(own, scores_of(onnx, recent)) for onnx in (predecessor, ancestor))
+    own, weights = scores_of(new, recent), _weights(new, recent)
+    of_predecessor, of_ancestor = (
+        replace(likeness(own, scores_of(onnx, recent)), importance_kept=kept_importance(weights, _weights(onnx, recent)))
+        for onnx in (predecessor, ancestor)
+    )
     return of_predecessor, of_ancestor
+
+
+def _weights(onnx: bytes, panel: FeaturePanel) -> Floats:
+    return importances(lambda rows: predict([onnx], rows), panel) if panel.eligible.any() else np.zeros(len(panel.names))
