@@ -182,7 +182,7 @@ class Newcomer:
         """Write prose."""
         self.page += [*lines, ""]
 
-    def runs(self, line: str, *talk: tuple[str, str], code: int = 0, seconds: float = 600, shown: str = "", keep: bool = True) -> str:
+    def runs(self, line: str, *talk: tuple[str, str], code: int = 0, seconds: float = 400, shown: str = "", keep: bool = True) -> str:
         """Type a command, answer what it asks, and return its screen, which is written down unless `keep` is false."""
         began, words = time.monotonic(), shlex.split(line)
         path = f"{self.home / 'trademl' / '.venv' / 'bin'}:{os.environ['PATH']}"
@@ -321,7 +321,8 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
     steering.advance(other.url, calendar.session(manifest.last).close + timedelta(minutes=30))
     other.end()
     other.begin()
-    answered = "--venue alpaca-paper --store store --trust store/root.pub --accept-unproven --size shares --backup none --clock broker"
+    answered = "--venue alpaca-paper --store store --trust store/root.pub --accept-unproven --rehearsal-gross 0.25"
+    answered += " --size shares --backup none --clock broker"
     line = f"appliance setup --state second --url {other.url} {answered}"
     keys = (("Key id (PK...)", f"{KEY}\n"), ("Secret key", f"{SECRET}\n"))
     declined = (("Addresses to be told", ENTER), ("dead-man's check", ENTER))
