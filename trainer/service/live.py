@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from signals.heads import ScoreHead
 
 from execution.yardstick import lived
 from signals.bundle import Bundle, Keyset
@@ -20,6 +19,7 @@ from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.holding import Opens, opens
 from signals.market.manifest import Manifest
+from signals.models.heads import ScoreHead
 from signals.monitoring.drift import WINDOW_SESSIONS, Drift, read_reference, trailing_psi
 from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.sequential import judge
