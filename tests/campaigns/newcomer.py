@@ -329,13 +329,8 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
     you.writes("## An account that was used before", "", "Somebody bought shares there by hand. `abort` decides nothing:")
     said = you.runs(line, *keys, *declined, ("What becomes of them?", "abort\n"), code=2)
     assert "nothing was decided" in said
-    you.runs(
-        "appliance setup --state second",
-        ("What becomes of them?", "keep\n"),
-        ("Type KEEP", "KEEP\n"),
-        ("and arm the device?", "no\n"),
-        code=1,
-    )
+    answers = (("What becomes of them?", "keep\n"), ("Type KEEP", "KEEP\n"), ("and arm the device?", "no\n"))
+    you.runs("appliance setup --state second", *answers, code=1)
     number = other.client().get_account().account_number
     cid = IntentKey(number, date(2026, 1, 2), BOOK, name).client_order_id
     order = LimitOrderRequest(symbol=name, qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=1, client_order_id=cid)

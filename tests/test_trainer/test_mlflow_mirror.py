@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from signals.inference import predict
 
 from signals.errors import FixInput
 from signals.files import sha256_of
+from signals.models.inference import predict
 from tests.fakes.champions import SLEEVE, add
 from tests.fakes.promotion import BARS
 from tests.fakes.store import SLEEVE as EQUITIES_XS
