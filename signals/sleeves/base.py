@@ -78,6 +78,10 @@ class Sleeve:
         """Return the sleeve in the shape that has this specification; the sleeve itself where none has it."""
         return next((one for one in self.variants if one.spec == spec), self)
 
+    def of_hash(self, wanted: str) -> Sleeve:
+        """Return the sleeve in the shape whose specification has this hash; the sleeve itself where none has it."""
+        return next((one for one in self.variants if one.spec_hash == wanted), self)
+
     def panel(self, bars: Bars) -> FeaturePanel:
         """Features of every session of `bars`."""
         return build.panel(self.table, self.names, self._with_beside(bars))

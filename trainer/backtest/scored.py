@@ -21,7 +21,6 @@ from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import BacktestSubject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
-from trainer.runs.artefacts import features_of
 
 OPENED = "promotion/holdout.parquet"
 MODEL = "model.onnx"
@@ -117,7 +116,7 @@ def scored(subject: BacktestSubject) -> Scored:
     sleeve = evidence.sleeve
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
-    shape = SLEEVES[sleeve].shaped_as(features_of(subject.run).spec)
+    shape = SLEEVES[sleeve].of_hash(evidence.spec_hash)
     if evidence.spec_hash != shape.spec_hash:
         raise FixInput(
             "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"
