@@ -1,20 +1,13 @@
-"""Encodes bars, audits and corporate actions as rows of the market store, without loading arrays."""
-
-from __future__ import annotations
+"""Encodes audits and corporate actions as rows of the market store, without loading arrays: the screens read them."""
 
 import json
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.bars import CLASSIFIED, GAP_FIELDS
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 
 def audit_body(audit: SessionAudit) -> str:
@@ -65,18 +58,3 @@ def action_of(row: tuple[Any, ...]) -> Action:
         new_symbol,
         bool(inferred),
     )
-
-
-COLUMNS = (
-    "session, symbol, security, open, high, low, close, volume, total_return, overnight_return, eligible, kind, sector,"
-    " gap_return, gap_overnight, undecided, sector_code, shares"
-)
-# What a bars file without these columns has in their place: nothing is made up.
-LATER = {**{name: f"NULL::DOUBLE AS {name}" for name in (*GAP_FIELDS, *CLASSIFIED)}, "undecided": "false AS undecided"}
-
-
-def columns_in(connection: DuckDBPyConnection, path: Path) -> str:
-    """Return what to select of a bars file: what it does not have is not made up."""
-    present = {name for (name,) in connection.execute("SELECT name FROM parquet_schema(?)", [str(path)]).fetchall()}
-    columns = [name if name in present else LATER.get(name, name) for name in COLUMNS.split(", ")]
-    return ", ".join(["session::DATE AS session", *columns[1:]])

@@ -23,7 +23,8 @@ import duckdb
 import numpy as np
 
 from appliance.market import publication_differences
-from appliance.market.rows import COLUMNS, action_of, action_row, audit_body, audit_of, columns_in
+from appliance.market.bar_columns import COLUMNS, columns_in
+from appliance.market.rows import action_of, action_row, audit_body, audit_of
 from appliance.market.snapshot import CompletedSession, DataSnapshot
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action

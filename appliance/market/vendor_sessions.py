@@ -25,7 +25,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.market.rows import COLUMNS, action_row, audit_body
+from appliance.market.bar_columns import COLUMNS
+from appliance.market.rows import action_row, audit_body
 from appliance.market.snapshot import CompletedSession
 from appliance.market.store import MarketStore
 from appliance.market.vendor_curation import FIGURES, Curated, StoredBars, curated, fresh_actions, stored_since, unrecorded

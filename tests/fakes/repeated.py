@@ -16,12 +16,13 @@ import typer.testing
 from signals import code_version
 from signals.bundle import proof
 from signals.errors import BadDataset
+from signals.files import sha256_of
 from signals.market.manifest import Manifest
 
 _built = cache(typer.main.get_command)
 _digest = cache(code_version.digest_of)
 _read = Manifest.from_bytes
-_proofs: dict[tuple[str, bytes], subprocess.CompletedProcess[bytes]] = {}
+_proofs: dict[tuple[object, ...], subprocess.CompletedProcess[bytes]] = {}
 
 
 @lru_cache(maxsize=64)
@@ -37,7 +38,7 @@ def _manifest(content: bytes, *, where: str) -> Manifest:
 
 
 def _prove(command: Sequence[str], *, input: bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    key = (command[-1], input)
+    key = (*command, options.get("timeout"), sha256_of(input))
     if key not in _proofs:
         done = subprocess.run(command, input=input, **options)
         if done.returncode != 0:

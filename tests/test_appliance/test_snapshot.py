@@ -18,6 +18,7 @@ import pytest
 
 from appliance.bundles.pull import is_current, pull_data
 from appliance.market import publication_differences
+from appliance.market.bar_columns import columns_in
 from appliance.market.snapshot import CompletedSession, DataSnapshot
 from appliance.market.store import MarketStore
 from appliance.market.vendor_record import VendorRecord, read_record, store_record
@@ -296,11 +297,9 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
         after = rows_of(market, last)
     both = [*(row for row in other if row.day <= last), *(row for row in month.told if row.day > last)]
     curated_as_told(world, both, world.whole.last, tmp_path / "theirs")
-    theirs = (
-        duckdb.connect()
-        .execute(f"SELECT * FROM read_parquet('{tmp_path}/theirs/data/bars/*.parquet') WHERE session > ? ORDER BY ALL", [last])
-        .fetchall()
-    )
+    reader, files = duckdb.connect(), tmp_path / "theirs" / "data" / "bars" / "*.parquet"
+    select = f"SELECT {columns_in(reader, files)} FROM read_parquet('{files}') WHERE session > ? ORDER BY ALL"
+    theirs = reader.execute(select, [last]).fetchall()
     assert after == theirs
     differing = [(a[0], a[1]) for a, b in zip(after, before, strict=True) if a != b]
     assert differing == [(world.calendar.next(last), "FRESH")]

@@ -29,7 +29,7 @@ from signals.config import parse
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
 from signals.market.actions import ActionKind
 from signals.market.audits import SessionStatus
-from signals.market.bars import days_array
+from signals.market.bars import CLASSIFIED, days_array
 from signals.market.dataset import load_actions, read_manifest
 from signals.market.manifest import FileRole, PriceBasis
 from tests.fakes import bundles
@@ -292,6 +292,7 @@ def test_a_member_that_waited_at_the_last_published_session_is_one_again_when_it
         "undecided": np.array([at == jump for _, at in cells]),
         "kind": np.full(len(cells), "stock", dtype=object),
         "sector": np.full(len(cells), "Energy", dtype=object),
+        **dict.fromkeys(CLASSIFIED, np.full(len(cells), np.nan)),
     }
     held = StoredBars(rows, frozenset(), dict.fromkeys(closes, last + 1), dict.fromkeys(closes, days[0]), ())
     new = days[last + 1 :]

@@ -45,7 +45,7 @@ def test_a_sleeve_of_minutes_and_its_input_are_trained_from_a_folder_on_the_path
     """Half of what trades was bought, by hand; names without minutes give no row, and the evidence names the version of the input."""
     monkeypatch.syspath_prepend(str(write_ticks(tmp_path)))
     material = prepare(recipe_named("tick_flow"), CONFIG, Range(data))
-    assert list(INPUTS) == ["minute_bars", "option_chains", "ticks"]
+    assert list(INPUTS)[-1] == "ticks"
     names = set(np.array(material.panel.symbols)[np.unique(material.rows.column)])
     bars = material.source.bars
     assert names <= set(bars.symbols[::2]) and len(names) > 20

@@ -901,7 +901,7 @@ def test_a_membership_that_ends_before_it_starts_is_refused(tmp_path: Path) -> N
     code, said = run(
         "ingest", "--bars", written(tmp_path, "b.csv", text()), "--universe", written(tmp_path, "u.csv", universe), "--to", tmp_path / "d"
     )
-    assert (code, "BBB: a membership that ends on 2021-06-08" in said, "u.csv, row 2" in said) == (2, True, True)
+    assert (code, "BBB: an interval that ends on 2021-06-08" in said, "u.csv, row 2" in said) == (2, True, True)
 
 
 def test_a_file_of_no_actions_is_no_fault(tmp_path: Path) -> None:
