@@ -21,9 +21,9 @@ from onnx import helper
 
 from signals.errors import FixInput, InvariantBroken, LearnerFailed
 from signals.market.bars import Floats
-from signals.models.heads import Head
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_rows, has_gpu_driver, on_cpu_alone
+from trainer.learners.boosted import BoostedModel
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
 from trainer.learners.trees import written
@@ -123,15 +123,8 @@ class CatBoost:
 
 
 @dataclass(frozen=True)
-class CatBoostModel:
-    """Fitted trees, held as CatBoost's JSON without what says when and where it was fitted."""
-
-    text: str
-    names: tuple[str, ...]
-
-    def __reduce__(self) -> tuple[type[CatBoostModel], tuple[str, tuple[str, ...]]]:
-        """Pickle the text only: the same bytes whether or not the model has predicted."""
-        return CatBoostModel, (self.text, self.names)
+class CatBoostModel(BoostedModel):
+    """Fitted trees, held as CatBoost's JSON, sorted, without what says when and where it was fitted."""
 
     @cached_property
     def _native(self) -> catboost.CatBoost:
@@ -142,44 +135,21 @@ class CatBoostModel:
             model.load_model(file.name, format="json")
         return model
 
-    @cached_property
-    def head(self) -> Head:
-        """One score, or one raw score a class."""
-        biases = json.loads(self.text)["scale_and_bias"][1]
-        return head_of_width(len(biases) if isinstance(biases, list) else 1)
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
-        return self.head.reduce(self.outputs(features))
-
-    def outputs(self, features: Matrix) -> Floats:
-        """Sums of leaves, float64, shape (n, width)."""
-        check_columns(features, self.names)
-        if len(features) == 0:
-            return np.zeros((0, self.head.width))
-        scores = self._native.predict(features, prediction_type="RawFormulaVal", thread_count=1)
-        return np.asarray(scores, dtype=np.float64).reshape(len(features), self.head.width)
-
     def to_onnx(self) -> bytes:
         """CatBoost's own ONNX export with our names and shapes, without its labels and ZipMap."""
         return raw_score_graph(onnx.load_from_string(_saved(self._native, "onnx")), len(self.names), self.head.width)
 
-    def to_text(self) -> str:
-        """CatBoost's JSON form, sorted."""
-        return self.text
+    def _width(self) -> int:
+        biases = json.loads(self.text)["scale_and_bias"][1]
+        return len(biases) if isinstance(biases, list) else 1
 
-    def importance(self) -> Floats:
-        """Share of each feature in CatBoost's change of prediction values."""
-        change = np.asarray(self._native.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
-        total = float(change.sum())
-        shares: Floats = change / total if total > 0.0 else np.zeros(len(self.names))
-        return shares
+    def _sums(self, features: Matrix) -> Floats:
+        return np.asarray(self._native.predict(features, prediction_type="RawFormulaVal", thread_count=1))
 
-    def contributions(self, features: Matrix) -> Floats:
-        """TreeSHAP values, float64, shape (n, F + 1)."""
-        check_columns(features, self.names)
-        if self.head.width > 1:
-            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
+    def _gains(self) -> Floats:
+        return np.asarray(self._native.get_feature_importance(type="PredictionValuesChange"))
+
+    def _shap(self, features: Matrix) -> Floats:
         pool = catboost.Pool(features, feature_names=list(self.names))
         return np.asarray(self._native.get_feature_importance(pool, type="ShapValues", thread_count=1))
 

@@ -9,12 +9,12 @@ from functools import cache, cached_property
 import lightgbm
 import numpy as np
 
-from signals.errors import FixInput, LearnerFailed
+from signals.errors import LearnerFailed
 from signals.market.bars import Floats
-from signals.models.heads import Head
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, has_gpu_driver, head_of_width, on_cpu_alone
+from trainer.learners.base import FitDevice, Matrix, Rows, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.bins import Bins
+from trainer.learners.boosted import BoostedModel
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
 from trainer.learners.trees import read_trees, trees_to_onnx, with_float32_thresholds
@@ -142,60 +142,30 @@ class LightGbm:
 
 
 @dataclass(frozen=True)
-class LightGbmModel:
+class LightGbmModel(BoostedModel):
     """Fitted trees, held as LightGBM's text with thresholds that float32 can express."""
 
-    text: str
-    names: tuple[str, ...]
     threads: int = 1
-
-    def __reduce__(self) -> tuple[type[LightGbmModel], tuple[str, tuple[str, ...], int]]:
-        """Pickle the text only: the same bytes whether or not the model has predicted."""
-        return LightGbmModel, (self.text, self.names, self.threads)
 
     @cached_property
     def _booster(self) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=self.text)
 
-    @cached_property
-    def head(self) -> Head:
-        """One score, or one raw score a class."""
-        return head_of_width(self._booster.num_model_per_iteration())
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
-        return self.head.reduce(self.outputs(features))
-
-    def outputs(self, features: Matrix) -> Floats:
-        """Sums of leaves, float64, shape (n, width)."""
-        check_columns(features, self.names)
-        if len(features) == 0:
-            return np.zeros((0, self.head.width))
-        scores = self._booster.predict(features, num_threads=self.threads, raw_score=True)
-        return np.asarray(scores, dtype=np.float64).reshape(len(features), self.head.width)
-
     def to_onnx(self) -> bytes:
         """ONNX graph of the same trees."""
         return trees_to_onnx(read_trees(self.text), len(self.names), self.head.width)
 
-    def to_text(self) -> str:
-        """LightGBM's own text form."""
-        return self.text
+    def _width(self) -> int:
+        return int(self._booster.num_model_per_iteration())
 
-    def importance(self) -> Floats:
-        """Share of the total gain per feature."""
-        gain = np.asarray(self._booster.feature_importance("gain"), dtype=np.float64)
-        total = float(gain.sum())
-        shares: Floats = gain / total if total > 0.0 else np.zeros(len(self.names))
-        return shares
+    def _sums(self, features: Matrix) -> Floats:
+        return np.asarray(self._booster.predict(features, num_threads=self.threads, raw_score=True))
 
-    def contributions(self, features: Matrix) -> Floats:
-        """TreeSHAP values, float64, shape (n, F + 1)."""
-        check_columns(features, self.names)
-        if self.head.width > 1:
-            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
-        values = self._booster.predict(features, num_threads=self.threads, pred_contrib=True)
-        return np.asarray(values, dtype=np.float64)
+    def _gains(self) -> Floats:
+        return np.asarray(self._booster.feature_importance("gain"))
+
+    def _shap(self, features: Matrix) -> Floats:
+        return np.asarray(self._booster.predict(features, num_threads=self.threads, pred_contrib=True))
 
 
 def lightgbm_device(wish: FitDevice) -> FitDevice:

@@ -13,11 +13,11 @@ from typing import TypedDict
 import numpy as np
 import xgboost
 
-from signals.errors import FixInput, LearnerFailed
+from signals.errors import LearnerFailed
 from signals.market.bars import Floats
-from signals.models.heads import Head
 from signals.text.wording import reason_of
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width
+from trainer.learners.base import FitDevice, Matrix, Rows, check_rows
+from trainer.learners.boosted import BoostedModel
 from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, Objective, XgBoostConfig
 from trainer.learners.trees import Tree, trees_to_onnx
@@ -102,15 +102,8 @@ class XgBoost:
 
 
 @dataclass(frozen=True)
-class XgBoostModel:
-    """Fitted trees, held as XGBoost's JSON."""
-
-    text: str
-    names: tuple[str, ...]
-
-    def __reduce__(self) -> tuple[type[XgBoostModel], tuple[str, tuple[str, ...]]]:
-        """Pickle the text only: the same bytes whether or not the model has predicted."""
-        return XgBoostModel, (self.text, self.names)
+class XgBoostModel(BoostedModel):
+    """Fitted trees, held as XGBoost's JSON; SHAP values are exact to the last bits of a float32."""
 
     @cached_property
     def _booster(self) -> xgboost.Booster:
@@ -121,45 +114,23 @@ class XgBoostModel:
         learner: XgBoostDocument = json.loads(self.text)["learner"]
         return learner
 
-    @cached_property
-    def head(self) -> Head:
-        """One score, or one raw score a class."""
-        return head_of_width(max(1, int(self._document["learner_model_param"]["num_class"])))
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
-        return self.head.reduce(self.outputs(features))
-
-    def outputs(self, features: Matrix) -> Floats:
-        """Sums of leaves, float64, shape (n, width)."""
-        check_columns(features, self.names)
-        sums = self._booster.predict(xgboost.DMatrix(features, nthread=1), output_margin=True)
-        return np.asarray(sums, dtype=np.float64).reshape(len(features), self.head.width)
-
     def to_onnx(self) -> bytes:
         """ONNX graph of the same trees."""
         trees = tuple(_tree(document) for document in self._document["gradient_booster"]["model"]["trees"])
         return trees_to_onnx(trees, len(self.names), self.head.width, self._base())
 
-    def to_text(self) -> str:
-        """XGBoost's own JSON form."""
-        return self.text
+    def _width(self) -> int:
+        return max(1, int(self._document["learner_model_param"]["num_class"]))
 
-    def importance(self) -> Floats:
-        """Share of the total gain per feature."""
-        gain = np.zeros(len(self.names))
-        for name, value in self._booster.get_score(importance_type="total_gain").items():
-            gain[int(name.removeprefix("f"))] = value
-        total = float(gain.sum())
-        shares: Floats = gain / total if total > 0.0 else gain
-        return shares
+    def _sums(self, features: Matrix) -> Floats:
+        return np.asarray(self._booster.predict(xgboost.DMatrix(features, nthread=1), output_margin=True))
 
-    def contributions(self, features: Matrix) -> Floats:
-        """TreeSHAP values, shape (n, F + 1), exact to the last bits of a float32."""
-        check_columns(features, self.names)
-        if self.head.width > 1:
-            raise FixInput("an expected class has no exact SHAP values", fix="Use permutation importance")
-        return np.asarray(self._booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True), dtype=np.float64)
+    def _gains(self) -> Floats:
+        found = self._booster.get_score(importance_type="total_gain")
+        return np.array([found.get(f"f{number}", 0.0) for number in range(len(self.names))])
+
+    def _shap(self, features: Matrix) -> Floats:
+        return np.asarray(self._booster.predict(xgboost.DMatrix(features, nthread=1), pred_contribs=True))
 
     def _base(self) -> list[float]:
         """What every row's sums begin with; XGBoost writes probabilities where it has a link."""
