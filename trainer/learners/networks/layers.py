@@ -8,6 +8,7 @@ import torch
 
 from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
+from trainer.learners.networks.parameters import AttentionConfig
 from trainer.learners.parameters import Scaling
 from trainer.learners.standardise import CLIP, SCALES
 
@@ -113,6 +114,43 @@ class Encoder(torch.nn.Module):
         tokens = tokens + self.dropout(self.join(mixed))
         widened = torch.nn.functional.gelu(self.widen(self.after(tokens)))
         return tokens + self.dropout(self.narrow(widened))
+
+
+class Attention(torch.nn.Module):
+    """Tokens made of `inside` values each, a learned place for each of `steps`, encoders over them; families read the tokens."""
+
+    def __init__(self, inside: int, steps: int, config: AttentionConfig) -> None:
+        super().__init__()
+        self.token = torch.nn.Linear(inside, config.size)
+        self.place = torch.nn.Parameter(torch.empty(steps, config.size))
+        self.encoders = torch.nn.Sequential(*(Encoder(steps, config.size, config.heads, config.dropout) for _ in range(config.layers)))
+        self.norm = torch.nn.LayerNorm(config.size)
+
+    def encoded(self, values: torch.Tensor) -> torch.Tensor:
+        """Map (B, steps, inside) to tokens (B, steps, size), not normalised yet."""
+        tokens: torch.Tensor = self.encoders(self.token(values) + self.place)
+        return tokens
+
+
+class MeanAndNewest(torch.nn.Module):
+    """Convolutions over time, dropout, and a linear map of their mean over time and of the newest session.
+
+    The published networks keep the mean only; the newest session is read too, which a forecast needs.
+    """
+
+    body = "blocks"  # by which a stored state names the convolutions
+
+    def __init__(self, blocks: Iterable[torch.nn.Module], channels: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.add_module(self.body, torch.nn.Sequential(*blocks))
+        self.dropout = Dropout(dropout)
+        self.last = torch.nn.Linear(2 * channels, width)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, width) of windows (B, L, F)."""
+        steps = self.get_submodule(self.body)(z.transpose(1, 2))
+        outputs: torch.Tensor = self.last(self.dropout(torch.cat([steps.mean(dim=2), steps[:, :, -1]], dim=1)))
+        return outputs
 
 
 class Outlet(torch.nn.Module):

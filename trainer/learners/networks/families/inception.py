@@ -1,13 +1,11 @@
 """InceptionTime: filters of several lengths side by side over the window.
 
-The published network keeps the mean over time alone; here the newest session is read too, which a forecast needs.
-
 Source: Ismail Fawaz et al. 2020, "InceptionTime: finding AlexNet for time series classification".
 """
 
 import torch
 
-from trainer.learners.networks.layers import Dropout, Shape
+from trainer.learners.networks.layers import MeanAndNewest, Shape
 from trainer.learners.networks.parameters import InceptionConfig
 
 
@@ -30,19 +28,12 @@ class Inception(torch.nn.Module):
         return torch.relu(self.norm(branches) + self.past(steps))
 
 
-class InceptionTime(torch.nn.Module):
-    """Modules, the mean over time and the newest session, and a linear map."""
+class InceptionTime(MeanAndNewest):
+    """Modules, and a linear map of what they found."""
+
+    body = "modules_"
 
     def __init__(self, shape: Shape, width: int, config: InceptionConfig) -> None:
-        super().__init__()
         outside = config.channels * (len(config.kernels) + 1)
         inside = (shape[1], *(outside for _ in range(config.modules - 1)))
-        self.modules_ = torch.nn.Sequential(*(Inception(count, config) for count in inside))
-        self.dropout = Dropout(config.dropout)
-        self.last = torch.nn.Linear(2 * outside, width)
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, width) of windows (B, L, F)."""
-        steps = self.modules_(z.transpose(1, 2))
-        outputs: torch.Tensor = self.last(self.dropout(torch.cat([steps.mean(dim=2), steps[:, :, -1]], dim=1)))
-        return outputs
+        super().__init__((Inception(count, config) for count in inside), outside, width, config.dropout)
