@@ -45,8 +45,3 @@ def trips(ledger: Ledger, name: str, before: date, sessions: int) -> tuple[bool,
     """Return whether the check tripped in each of the last sessions before one that evaluated it, newest first."""
     query = "SELECT tripped FROM tripwires WHERE name = ? AND session < ? ORDER BY session DESC LIMIT ?"
     return tuple(ledger.read(bool, query, (name, before, sessions)))
-
-
-def last_trip(ledger: Ledger, name: str) -> TripwireRow | None:
-    """Return the last time the check tripped, or None."""
-    return ledger.first(TripwireRow, f"{CHECKS} WHERE name = ? AND tripped = 1 ORDER BY session DESC LIMIT 1", (name,))

@@ -26,7 +26,6 @@ from signals.text.documents import from_json
 RISK, SHADOW = "risk", "shadow"  # as in `appliance.bundles.slots`, whose module brings in what verifies and scores
 COLUMNS = ("section", "fact", "value")
 NONE_IN_FORCE = "no bundle is in force; run `appliance pull`"
-FEATURE_COLUMNS = ("number", "name", "units", "lookback_sessions")
 Shown = TypeVar("Shown")
 
 

@@ -45,7 +45,6 @@ OF_A_BODY = {
     413: "The body is larger than the limit.",
     415: "The body is not application/json.",
 }
-MOST_TEXT = 200
 
 
 class NotFound(FixInput):

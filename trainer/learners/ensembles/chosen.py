@@ -114,13 +114,6 @@ class ChosenModel:
         return _seen(features, np.array(self.columns, dtype=np.int64))
 
 
-def read_chosen(text: str, names: tuple[str, ...], read: Callable[[str, tuple[str, ...]], Model]) -> ChosenModel:
-    """Read what `ChosenModel.to_text` wrote, the model by `read`."""
-    document = json.loads(text)
-    kept = tuple(document["chosen"])
-    return ChosenModel(read(document["text"], kept), names, tuple(names.index(name) for name in kept))
-
-
 def _seen(features: Inputs, columns: Rows) -> Matrix:
     whole = SomeColumns(features, columns)
     seen: Matrix = whole[:] if len(features.shape) == 2 else whole  # type: ignore[assignment]  # networks take what is gathered
