@@ -1,22 +1,27 @@
 """Opens the configured venue: embedded exchange, served exchange or Alpaca paper, with broker, data and clock."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appliance.config import AlpacaBarsConfig, ApplianceConfig, Venue
 from appliance.market.vendor_record import VendorMarketData
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
-from appliance.system.ports import Clock, Net
+from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
-from appliance.system.transport import HostedNet, SocketNet
 from execution.brokers.base import Broker
 from signals.errors import BadConfig
+
+if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
+    from requests.adapters import BaseAdapter
 
 HOSTED_URL = "http://127.0.0.1"
 KEY_FILE, SECRET_FILE = "alpaca-key-id", "alpaca-secret-key"
@@ -30,25 +35,26 @@ class Counterparty:
     ----------
     seed : int
         Spreads the repeats of reads.
+    transport : BaseAdapter or None
+        The door of an exchange in this process; None is the network, with the deadlines of the client's own transport.
     data : AlpacaBarsConfig
         How its market data are asked for bars.
     """
 
     clock: Clock
-    net: Net
     url: str
     key_id: str = field(repr=False)
     secret_key: str = field(repr=False)
     seed: int = 0
+    transport: BaseAdapter | None = None
     data: AlpacaBarsConfig = field(default_factory=AlpacaBarsConfig)
 
     def broker(self) -> Broker:
         """Return a fresh client."""
         from execution.brokers.alpaca import AlpacaBroker, Credentials  # alpaca-py brings pandas: only when asked for
 
-        return AlpacaBroker(
-            self.url, Credentials(self.key_id, self.secret_key), self.clock, random.Random(self.seed), adapter=self.net.adapter()
-        )
+        keys = Credentials(self.key_id, self.secret_key)
+        return AlpacaBroker(self.url, keys, self.clock, random.Random(self.seed), adapter=self.transport)
 
     def bars(self) -> VendorMarketData:
         """Return a fresh client of the venue's market data; raise `BadConfig` for a feed or a host that is refused."""
@@ -61,7 +67,7 @@ class Counterparty:
             Keys(self.key_id, self.secret_key),
             self.clock,
             feed=self.data.feed,
-            adapter=self.net.adapter(),
+            adapter=self.transport,
         )
 
 
@@ -71,7 +77,7 @@ def broker_asked_once(url: str, key_id: str, secret_key: str, clock: Clock) -> B
     from execution.brokers.transport import PAPER_URL
 
     keys = Credentials(key_id, secret_key)
-    return AlpacaBroker(url or PAPER_URL, keys, clock, random.Random(0), adapter=SocketNet().adapter(), config=BrokerConfig(read_retries=0))
+    return AlpacaBroker(url or PAPER_URL, keys, clock, random.Random(0), config=BrokerConfig(read_retries=0))
 
 
 def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
@@ -108,10 +114,10 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
         key, secret = _credentials(credentials)
         from execution.brokers.transport import PAPER_URL
 
-        yield Counterparty(SystemClock(), SocketNet(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
+        yield Counterparty(SystemClock(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
         key, secret = _credentials(credentials) if _has_keys(credentials) else ("embedded", "embedded")
-        yield Counterparty(ExchangeTime(venue.url), SocketNet(), venue.url, key, secret, venue.seed, config.stores.alpaca)
+        yield Counterparty(ExchangeTime(venue.url), venue.url, key, secret, venue.seed, data=config.stores.alpaca)
     else:
         with _hosted(config, folder, start) as counterparty:
             yield counterparty
@@ -134,9 +140,8 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
     if clock.now() < exchange.now:  # its state is later than what the device wrote down before it stopped
         clock.advance(exchange.now)
     try:
-        yield Counterparty(
-            clock, HostedNet(InProcessAdapter(exchange)), HOSTED_URL, "embedded", "embedded", config.venue.seed, config.stores.alpaca
-        )
+        door = InProcessAdapter(exchange)
+        yield Counterparty(clock, HOSTED_URL, "embedded", "embedded", config.venue.seed, door, config.stores.alpaca)
     finally:
         exchange.close()
 

@@ -1,4 +1,4 @@
-"""Interfaces of the device to the outside world: clock, network, files, alerts and heartbeat.
+"""Interfaces of the device to the outside world: clock, files, alerts and heartbeat.
 
 The composition root passes the real ones, replay and simulation pass virtual ones, and every job runs the same code.
 """
@@ -8,14 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from signals.alerts.alert import Alert, Notifier, Severity
 
-if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
-    from requests.adapters import BaseAdapter
-
-__all__ = ["Alert", "Clock", "Fs", "Heartbeat", "HeartbeatSignal", "Net", "Notifier", "Severity"]
+__all__ = ["Alert", "Clock", "Fs", "Heartbeat", "HeartbeatSignal", "Notifier", "Severity"]
 
 
 class Clock(Protocol):
@@ -29,13 +26,6 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-
-
-class Net(Protocol):
-    """How HTTP leaves the device."""
-
-    def adapter(self) -> BaseAdapter:
-        """Return the transport that every HTTP client of the device mounts, time-outs included."""
 
 
 class Fs(Protocol):

@@ -31,7 +31,6 @@ from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import VirtualClock
 from appliance.system.state_folder import StateFolder
-from appliance.system.transport import HostedNet
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData
@@ -233,8 +232,8 @@ class YearAlone:
             state=self.root / "exchange",
             config=config.venue.exchange,
         )
-        net = HostedNet(InProcessAdapter(exchange))
-        counterparty = Counterparty(EverybodysClock(self.clock), net, HOSTED_URL, "embedded", "embedded", 1, config.stores.alpaca)
+        door = InProcessAdapter(exchange)
+        counterparty = Counterparty(EverybodysClock(self.clock), HOSTED_URL, "embedded", "embedded", 1, door, config.stores.alpaca)
         manifest = PublishedSources(config.stores, None).manifest(folder)
         try:
             yield Device(folder, config, manifest, counterparty, channels(folder, None), machine=FixedMachine())

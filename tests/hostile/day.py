@@ -21,7 +21,8 @@ import apsw
 import requests
 from requests.adapters import BaseAdapter
 
-from appliance.system.transport import HostedNet
+from execution.exchange.api.exchange import Exchange
+from execution.exchange.doors import inprocess
 from execution.exchange.doors.inprocess import FAILURES, InProcessAdapter, as_request, response_for
 from execution.exchange.protocol.message import ApiResponse
 from tests.fakes.device import Workbench
@@ -213,11 +214,11 @@ def live(template: Path, root: Path, day: date, following: date, strike: Strike)
     crash = ""
     liar = Liar(strike)
 
-    def adapter(net: HostedNet) -> Liar:
-        liar.door = net._transport  # type: ignore[assignment]
+    def adapter(exchange: Exchange) -> Liar:
+        liar.door = InProcessAdapter(exchange)
         return liar
 
-    with mock.patch.object(HostedNet, "adapter", adapter):
+    with mock.patch.object(inprocess, "InProcessAdapter", adapter):
         for job in JOBS:
             codes[job], fault = _run(bench, job, day)
             crash = crash or fault

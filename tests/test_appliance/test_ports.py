@@ -5,25 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
 from appliance.controls.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
+from appliance.runtime.venue import Counterparty, broker_asked_once
 from appliance.schedule.job import EXIT_CODES, JobStatus
 from appliance.status.health import HealthStatus, assess
 from appliance.system.clock import SystemClock, VirtualClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder, exclusive
-from appliance.system.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, PatientAdapter
+from execution.brokers import transport
+from execution.brokers.base import Broker
 from signals.alerts.channels import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version, digest_of, release
-from signals.errors import InvariantBroken, Locked
+from signals.errors import BrokerUnreachable, InvariantBroken, Locked
+from tests.fakes.wire import Say, wire
 
 AT = datetime(2024, 3, 12, 13, tzinfo=UTC)
 D = date(2024, 3, 12)
@@ -75,20 +77,17 @@ def test_a_second_writer_is_locked_out_at_once(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=ROOT, timeout=120, check=False).returncode == 0
 
 
-def test_every_request_has_time_outs_and_leaves_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[Any] = []
-
-    def send(self: object, request: object, **how: Any) -> requests.Response:
-        sent.append(how["timeout"])
-        raise requests.ConnectTimeout
-
-    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", send)
-    session = requests.Session()
-    session.mount("http://", PatientAdapter())
-    with pytest.raises(requests.ConnectTimeout):
-        session.post("http://127.0.0.1:9/orders")
-    assert sent == [(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)] == [(3.05, 10.0)]
-    assert PatientAdapter().max_retries.total == 0
+@pytest.mark.parametrize("client", [Counterparty.broker, lambda venue: broker_asked_once(venue.url, "k", "s", venue.clock)])
+def test_an_answer_that_drips_has_one_deadline_for_a_device_over_the_network(
+    client: Callable[[Counterparty], Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes long before the read time-out: the client's own transport, and no other, counts them together."""
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.1)
+    with wire(Say(200, b" " * 500, drip=0.02)) as served:
+        venue = Counterparty(VirtualClock(AT), served.url, "k", "s")
+        with pytest.raises(BrokerUnreachable, match="in time"):
+            client(venue).account()
+        assert served.count("GET") >= 1
 
 
 def alert() -> Alert:
