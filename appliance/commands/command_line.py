@@ -12,7 +12,6 @@ from appliance.commands import (
     ledger_backups,
     ledger_queries,
     may_update,
-    model_monitoring,
     option_structures,
     replay,
     rollback,
@@ -53,7 +52,6 @@ FAMILIES = (
     replay,
     tripwire_backtest,
     may_update,
-    model_monitoring,
     option_structures,
     tui,
 )

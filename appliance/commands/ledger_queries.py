@@ -4,7 +4,7 @@ Every command reads the ledger read-only and without the lock: it disturbs nothi
 only can write, a file outside the state folder for the trainer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +65,9 @@ def register(app: typer.Typer) -> None:
     app.command("halts")(show_halts)
     app.command("alerts")(show_alerts)
     app.command("logs")(show_logs)
+    app.command("attribution")(show_attribution)
+    app.command("expectation")(show_expectation)
+    app.command("drift")(show_drift)
 
 
 def show_overview(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -230,6 +233,46 @@ def show_logs(state: State = DEFAULT_STATE, limit: Limit = 200, as_json: AsJson 
     """Show alerts, halts, re-armings and what jobs said, newest first."""
     with open_ledger(state) as ledger:
         show(event_log.logs(ledger, limit), limit, as_json)
+
+
+def show_attribution(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 20, as_json: AsJson = False) -> None:
+    """Show what each session's result was made of: market, sectors, styles, selection, costs, rounding, refusals.
+
+    A session is attributed by the report of the next one, when its bars are here; each row sums to its total.
+    """
+    of_session(state, session, lambda ledger, day: monitoring.attribution(ledger, day, sessions), sessions, as_json)
+
+
+def show_expectation(session: Session = "", state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+    """Show every model's life inside the fan that its bundle promised, and whether it still is the model you promoted.
+
+    Rank IC, turnover, cost of trading and drawdown so far, each between the 5 % and 95 % quantiles of what was
+    promised. Exit code 1: the sequential test says that it is no longer the model you promoted.
+    """
+    with open_ledger(state) as ledger:
+        found = monitoring.expectation(ledger, to_session(session) if session else date.max)
+    lives = found.facts.get("sleeves") or {"": found.facts}
+    tests = {sleeve: facts["test"] for sleeve, facts in lives.items() if "test" in facts}
+    said = "".join(f"\n{sleeve}{': ' * bool(sleeve)}{sentence(test)}" for sleeve, test in tests.items())
+    emit(
+        {"session": found.session if found.rows else None, "rows": found.rows, **found.facts},
+        as_json=as_json,
+        text=render(found.rows, found.columns, empty=found.empty) + said,
+    )
+    raise typer.Exit(int(any(test["alarmed_on"] for test in tests.values())))
+
+
+def show_drift(session: Session = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show how far features and scores have drifted from the training history, against the limits in the bundle."""
+    of_session(state, session, monitoring.drift, limit, as_json)
+
+
+def sentence(test: Mapping[str, object]) -> str:
+    """The sequential test in one line."""
+    return (
+        f"{test['sessions']} sessions: {test['says']}; evidence against it {test['wealth']:.2f}, "
+        f"at most {test['highest']:.2f}, alarm at {test['alarm_at']:.0f}"
+    )
 
 
 def open_ledger(state: Path) -> Ledger:

@@ -54,6 +54,15 @@ def since(ledger: Ledger, first: date, last: date) -> tuple[BookedFill, ...]:
     return tuple(ledger.read(BookedFill, query, (first, last)))
 
 
+def average_prices(filled: Iterable[tuple[str, Decimal, Decimal]]) -> dict[str, Decimal]:
+    """Return the average price in USD by client order id, of fills (client order id, shares, price)."""
+    totals: dict[str, tuple[Decimal, Decimal]] = {}
+    for client_order_id, quantity, price in filled:
+        shares, value = totals.get(client_order_id, (Decimal(0), Decimal(0)))
+        totals[client_order_id] = shares + quantity, value + quantity * price
+    return {key: value / shares for key, (shares, value) in totals.items() if shares}
+
+
 def quantity_by_order(ledger: Ledger) -> dict[str, Decimal]:
     """Return the booked shares of every broker order that has a fill."""
     total: dict[str, Decimal] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of, stamp
+from appliance.ledger.values import columns_of, known, stamp
 from signals.errors import InvariantBroken
 
 HALT, ARMED_AT = "halt", "armed_at"
@@ -56,10 +56,7 @@ def rearm(ledger: Ledger, halt_id: str, at: datetime, by: str, reason: str) -> N
 
 def require(ledger: Ledger, halt_id: str) -> HaltRow:
     """Return the halt of an id that must exist."""
-    row = find(ledger, halt_id)
-    if row is None:
-        raise InvariantBroken("no such halt in the ledger", where=halt_id)
-    return row
+    return known(find(ledger, halt_id), "halt", halt_id)
 
 
 def find(ledger: Ledger, halt_id: str) -> HaltRow | None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from appliance.ledger.database import Ledger
 from appliance.ledger.states import FINISHED, MOVES, IntentState
-from appliance.ledger.values import Storable, columns_of
+from appliance.ledger.values import Storable, columns_of, known
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 
@@ -187,10 +187,7 @@ def find(ledger: Ledger, client_order_id: str) -> JournalEntry | None:
 
 def require(ledger: Ledger, client_order_id: str) -> JournalEntry:
     """Return the entry of an intent that must exist."""
-    entry = find(ledger, client_order_id)
-    if entry is None:
-        raise InvariantBroken("no such intent in the ledger", where=client_order_id)
-    return entry
+    return known(find(ledger, client_order_id), "intent", client_order_id)
 
 
 def of_session(ledger: Ledger, session: date) -> tuple[JournalEntry, ...]:

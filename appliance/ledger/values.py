@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from signals.errors import InvariantBroken
 from signals.text.wording import utc_words
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bytes | None
 Storable = Value | Decimal | date | Mapping[str, object]
+
+
+T = TypeVar("T")
+
+
+def known(row: T | None, what: str, name: str) -> T:
+    """Return a row that must exist; raise `InvariantBroken` where it does not."""
+    if row is None:
+        raise InvariantBroken(f"no such {what} in the ledger", where=name)
+    return row
 
 
 def stored(value: object) -> Value:

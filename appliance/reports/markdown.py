@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures
-from appliance.reports.session_data import FillRow, SessionReport
+from appliance.ledger.fills import average_prices
+from appliance.reports.session_data import SessionReport
 from signals.text.plain_text import markdown
 
 LARGEST = 15
@@ -145,7 +146,8 @@ def _orders(content: SessionReport) -> str:
             f"{seen.difference_bps:+.1f} bps of their value to the opening price.",
         ]
     largest = sorted(orders, key=lambda o: (-o.quantity * o.reference_price, o.client_order_id))
-    prices = _average_prices(fills)
+    averages = average_prices((fill.client_order_id, fill.quantity, fill.price) for fill in fills)
+    prices = {key: f"{price:.4f}" for key, price in averages.items()}
     rows = [
         [o.symbol, o.side, str(o.quantity), o.time_in_force, str(o.reference_price), prices.get(o.client_order_id, ""), o.state, o.reason]
         for o in largest[:LARGEST]
@@ -194,14 +196,6 @@ def _provenance(content: SessionReport) -> str:
         ["machine", content.machine],
     ]
     return "## Where it came from\n\n" + table(["what", "identity"], rows)
-
-
-def _average_prices(fills: Sequence[FillRow]) -> dict[str, str]:
-    totals: dict[str, tuple[Decimal, Decimal]] = {}
-    for fill in fills:
-        quantity, value = totals.get(fill.client_order_id, (Decimal(0), Decimal(0)))
-        totals[fill.client_order_id] = quantity + fill.quantity, value + fill.quantity * fill.price
-    return {key: f"{value / quantity:.4f}" for key, (quantity, value) in totals.items() if quantity}
 
 
 def _percent(share: float | None) -> str:

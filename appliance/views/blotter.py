@@ -92,12 +92,8 @@ def by_symbol(ledger: Ledger, session: date) -> dict[str, str]:
 
 def average_prices(ledger: Ledger, session: date) -> dict[str, Decimal]:
     """Average fill price in USD by client order id."""
-    found: dict[str, tuple[Decimal, Decimal]] = {}
-    for booked in fills.of_session(ledger, session):
-        quantity, value = found.get(booked.client_order_id, (Decimal(0), Decimal(0)))
-        fill = booked.fill
-        found[booked.client_order_id] = (quantity + fill.quantity, value + fill.quantity * fill.price)
-    return {key: value / quantity for key, (quantity, value) in found.items() if quantity}
+    booked = fills.of_session(ledger, session)
+    return fills.average_prices((one.client_order_id, one.fill.quantity, one.fill.price) for one in booked)
 
 
 def _largest_first(ledger: Ledger, session: date) -> list[JournalEntry]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from appliance.commands import model_monitoring
+from appliance.commands import ledger_queries
 from appliance.commands.command_line import app
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation, SleeveFigures
@@ -280,7 +280,7 @@ def test_every_sleeve_s_life_is_shown_and_one_that_is_gone_is_enough(deps: Any, 
     text = parts.expectation(content)
     assert f"## Expected and realised: {SLEEVE}" in text and "![expected and realised](expectation-other.svg)" in text
     assert parts.decay_warning(content).startswith(f"> **other: this is {GONE}**")
-    monkeypatch.setattr(model_monitoring, "open_ledger", lambda _: nullcontext(deps.ledger))
+    monkeypatch.setattr(ledger_queries, "open_ledger", lambda _: nullcontext(deps.ledger))
     answer = ScreenAnswer(ScreenQuery(), None, AT, views={"expectation": shown})
     said = captions.life(answer, 80).plain
     assert f"{SLEEVE}: {STANDS}" in said and f"other: {GONE}" in said

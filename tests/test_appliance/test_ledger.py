@@ -552,7 +552,6 @@ def test_a_tripwire_that_tripped_stays_tripped_for_its_session(ledger: Ledger) -
     for row in (calm, tripped, calm):
         tripwires.save(ledger, row)
     assert tripwires.of_session(ledger, D) == (tripped,)
-    assert (tripwires.last_trip(ledger, "NET"), tripwires.last_trip(ledger, "GROSS")) == (tripped, None)
 
 
 def test_only_what_is_exact_goes_in_and_comes_out() -> None:
