@@ -60,14 +60,22 @@ def fetch(store: PublishedStore, bundles: BundleStore, ledger: Ledger, wanted: E
             fix="Run `trainer score-daily`; the job tries again until its deadline",
         )
     digest = sha256_of(content)
-    found = open_scores(content, _keyset(store, bundles), asof, place)
+    found = open_scores(content, newest_keyset(store, bundles), asof, place)
     require_match(found, wanted, place)
     require_news(found, digest, accepted(ledger, given), place)
     return Delivery(given, found.scored(), found.revision, digest)
 
 
-def _keyset(store: PublishedStore, bundles: BundleStore) -> Keyset:
-    """Return the store's newest key set: a key that was revoked since the last bundle counts no more tonight."""
+def newest_keyset(store: PublishedStore, bundles: BundleStore) -> Keyset:
+    """Return the store's newest key set: a key that was revoked since the last pull counts no more.
+
+    Raises
+    ------
+    ScoresRefused
+        The device refuses it.
+    StoreUnreachable
+        It cannot be read.
+    """
     try:
         return bundles.install_keyset(store.read(KEYSET_FILE))
     except BundleRefused as error:

@@ -42,7 +42,7 @@ def verified(root: Path, credentials: Path | None, clock: Clock) -> list[ViewRow
     folder.require()
     config = load_config(folder.config)
     manifest = PublishedSources(config.stores, folder.key_folder(credentials)).manifest(folder)
-    asof = manifest.calendar.last_closed(_now(config, folder, manifest, credentials, clock))
+    asof = manifest.calendar.last_closed(device_time(folder, manifest, credentials, clock))
     return [_of_slot(slot, folder, asof, config, manifest.calendar) for slot in slots_of(config)]
 
 
@@ -51,8 +51,9 @@ def is_sound(rows: Sequence[ViewRow]) -> bool:
     return all(row["verdict"] == HOLDS or (row["verdict"] == EMPTY and not row["is_traded"]) for row in rows)
 
 
-def _now(config: ApplianceConfig, folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
-    """By the device's clock."""
+def device_time(folder: StateFolder, manifest: Manifest, credentials: Path | None, clock: Clock) -> datetime:
+    """Return the time by the device's own clock, which an exchange may keep."""
+    config = load_config(folder.config)
     if config.venue.is_hosted:
         return hosted_clock_start(folder, manifest)
     real = clock.now()

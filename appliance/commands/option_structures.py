@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from appliance.bundles.delivered_scores import newest_keyset
 from appliance.bundles.store import BundleStore
+from appliance.commands.bundle_verification import device_time
 from appliance.commands.text_table import render
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.reports.svg import Box, Chart, Line, drawn
 from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
+from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, ScoresRefused
@@ -37,18 +40,21 @@ def show_structures(
 ) -> None:
     """Show an evening's candidate option structures as the trainer signed them; they are not traded.
 
-    Their |vega| is within the caps that the document names, or it is refused. With --to their payoffs are drawn.
+    The store's newest key set judges the signatures, by the device's day. Their |vega| is within the caps that the
+    document names, or it is refused. With --to their payoffs are drawn.
     """
     folder, day = StateFolder(state), to_session(asof)
     folder.require()
     config = load_config(folder.config)
-    store = PublishedSources(config.stores, folder.key_folder(credentials)).bundles()
-    name = structures_name(day)
+    sources = PublishedSources(config.stores, folder.key_folder(credentials))
+    store, name = sources.bundles(), structures_name(day)
     content = store.find(name)
     if content is None:
         raise FixInput(f"there are no structures of {day}", where=name, fix="Publish them with `trainer options structures`")
-    keyset = BundleStore(folder.bundles, DurableFs(), keys=folder.bundles).keyset()
-    found = open_structures(content, keyset, day, name)
+    keyset = newest_keyset(store, BundleStore(folder.bundles, DurableFs(), keys=folder.bundles))
+    manifest = sources.manifest(folder)
+    today = manifest.calendar.last_closed(device_time(folder, manifest, credentials, SystemClock()))
+    found = open_structures(content, keyset, max(day, today), name)  # a key that has expired since counts no more
     if found.asof != day:  # signed, but of another evening: whoever has the store can put an old one under a new name
         raise ScoresRefused(f"structures of {found.asof}, not of {day}", where=name, fix="Publish those of that evening")
     if to is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("trainer.options.structures.candidates", reason="a device has no trainer")
+pytest.importorskip("trainer.options.structures", reason="a device has no trainer")
 
 from pydantic import ValidationError
 
+from appliance.system.clock import CLOCK_FILE
 from signals.bundle.seal import sign
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
+from tests.fakes.option_market import Quoting, quoted
 from tests.fakes.store import Published
-from trainer.options.generated import Quoting, quoted
 from trainer.options.research.templates import OptionEvening
-from trainer.options.structures.candidates import Forecast, candidates
-from trainer.options.structures.caps import VegaCaps
+from trainer.options.structures import Forecast, VegaCaps, candidates
 from trainer.options.surface.surface import surface_of
 
 CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
@@ -122,6 +123,37 @@ def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
         assert bench(*asked).code == 6
     finally:
         place.unlink()
+
+
+@pytest.mark.parametrize(("when", "judged"), [("asof", 0), ("a month later", 6)])
+def test_the_newest_key_set_judges_by_the_devices_day(
+    evenings: dict[str, OptionEvening], published: Published, tmp_path: Path, when: str, judged: int
+) -> None:
+    """A key that ends with the document's evening counts that evening, not a month later; one revoked since the last pull never."""
+    day = published.sessions(1)[0]
+    asof = published.manifest.calendar.previous(day)
+    store = tmp_path / "store"
+    shutil.copytree(published.root, store)
+    bench = Workbench(tmp_path / "device")
+    assert bench("init", "--venue", "exchange", "--store", str(store), "--trust", str(published.trust), "--fixed-ic", "0.05").code == 0
+    assert bench("pull", "--session", str(day)).code == 0
+    known = payload(evenings, asof)
+    place = store / structures_name(asof)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.FIRST,))))
+    calendar = published.manifest.calendar
+    at = calendar.session(asof).close if when == "asof" else calendar.session(calendar.offset(asof, 19)).close
+    (bench.state / CLOCK_FILE).write_text(json.dumps({"now": at.isoformat()}))
+    asked = ("structures", "--asof", str(asof), "--json")
+    assert bench(*asked).code == 0
+    ending = bundles.keyset(bundles.signing_key(bundles.FIRST, until=asof), version=2)
+    (store / "keyset.json").write_bytes(bundles.keyset_file(ending))
+    assert bench(*asked).code == judged
+    revoked = bundles.keyset(bundles.signing_key(bundles.FIRST, revoked=True), bundles.signing_key(bundles.SECOND), version=3)
+    (store / "keyset.json").write_bytes(bundles.keyset_file(revoked))
+    assert bench(*asked).code == 6
+    (store / "keyset.json").write_bytes(bundles.keyset_file(bundles.keyset()))
+    assert bench(*asked).code == 6, "an older key set does not bring it back"
 
 
 def test_without_a_chance_it_is_unknown_and_without_the_underliers_close_there_is_none(evenings: dict[str, OptionEvening]) -> None:
