@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import numpy as np
 import yaml
 from typer.testing import CliRunner
 
-from signals.market.bars import Floats
+from signals.files import write_atomic
+from signals.market.bars import Floats, days_array
+from signals.market.sessions import xnys
+from tests.fakes.option_market import option_market, quotes_frame
 from tests.test_trainer.options.test_surfaces import DATA, clean, real
 from trainer.__main__ import app
 from trainer.options.surface.ssvi import slice_of
@@ -35,7 +39,10 @@ def asked(*words: object) -> dict[str, Any]:
 
 def hedged(folder: Path, premium: float) -> dict[str, Any]:
     """Train on a generated market; a history of 600 sessions has no room for a sealed holdout."""
-    asked("options", "generate", "--to", folder / "vendor", "--names", NAMES, "--sessions", SESSIONS, "--premium", premium)
+    days = days_array(xnys(date(2022, 1, 3), date(2024, 12, 31)).days)[-SESSIONS:]
+    market = option_market(1, NAMES, days, premium=premium)
+    for name, table in (("bars", market.bars), ("quotes", quotes_frame(market.chains))):
+        write_atomic(folder / "vendor" / f"{name}.parquet", table.to_parquet(index=False))
     asked("ingest", "--bars", folder / "vendor" / "bars.parquet", "--basis", "raw", "--to", folder / "data")
     asked("options", "ingest", "--quotes", folder / "vendor" / "quotes.parquet", "--to", folder / "data" / "options")
     recipe = yaml.safe_load(RECIPE.read_text())
@@ -62,7 +69,8 @@ def surfaces() -> None:
         return
     spxw = [smile for chain in real("options_eod_spxw_2018") for smile in surface_of(chain).smiles]
     rmse, inside = (float(np.median([getattr(smile, name) for smile in spxw])) for name in ("rmse", "inside"))
-    print(f"SPXW: {len(spxw)} slices, RMSE {100 * rmse:.3f} points, {inside:.1%} inside")
+    together = np.average([smile.inside for smile in spxw], weights=[len(smile.quotes) for smile in spxw])
+    print(f"SPXW: {len(spxw)} slices, RMSE {100 * rmse:.3f} points, {inside:.1%} inside in the median slice, {together:.1%} of all quotes")
 
 
 def main() -> int:

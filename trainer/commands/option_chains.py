@@ -15,6 +15,7 @@ from signals.market.actions import Action
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
 from signals.text.console import emit
+from signals.text.documents import to_json
 from signals.text.plain_text import clean
 from signals.text.progress import progress
 from signals.text.wording import reason_of
@@ -79,15 +80,8 @@ def ingest(
     lines = [f"{len(found.roots)} underlyings, {len(found.audits)} days: {', '.join(f'{n} {word}' for word, n in sorted(counted.items()))}"]
     lines += [f"{audit.status} {audit.root} {audit.day}: {'; '.join(audit.reasons)}" for audit in poor[:SHOWN]]
     lines += [f"and {len(poor) - SHOWN} more"] if len(poor) > SHOWN else []
-    emit({"folder": str(to), "days": dict(counted), **_manifest(found)}, as_json=as_json, text="\n".join(map(clean, lines)))
+    emit({"folder": str(to), "days": dict(counted), **to_json(found)}, as_json=as_json, text="\n".join(map(clean, lines)))
     raise typer.Exit(int(counted[str(SessionStatus.RED)] == len(found.audits)))
-
-
-def _manifest(found: object) -> dict[str, object]:
-    from signals.text.documents import to_json
-
-    document: dict[str, object] = to_json(found)
-    return document
 
 
 def _content(path: Path) -> bytes:
@@ -95,34 +89,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadBars(f"cannot be read: {reason_of(error)}", where=str(path), fix="Name a file") from None
-
-
-@OPTIONS.command()
-def generate(
-    to: Annotated[Path, typer.Option(help="Folder for bars.parquet and quotes.parquet, as a vendor would deliver them.")],
-    names: Annotated[int, typer.Option(min=1, help="Underliers.")] = 12,
-    sessions: Annotated[int, typer.Option(min=30, help="Sessions that end at --end.")] = 700,
-    premium: Annotated[float, typer.Option(min=0.0, help="Planted deviation of ln(implied over true volatility).")] = 0.2,
-    end: Annotated[date, dated("Last session.")] = date(2024, 12, 31),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Generate an option market with a known premium, or with none.
-
-    Example: trainer options generate --to var/vendor --premium 0.2
-    """
-    from datetime import timedelta
-
-    from signals.files import write_atomic
-    from signals.market.bars import days_array
-    from trainer.options.generated import option_market, quotes_frame
-
-    days = days_array(xnys(end - timedelta(days=2 * sessions), end + timedelta(days=7)).days)
-    days = days[days <= days_array([end])[0]][-sessions:]
-    market = option_market(seed, names, days, premium=premium)
-    for name, table in (("bars", market.bars), ("quotes", quotes_frame(market.chains))):
-        write_atomic(to / f"{name}.parquet", table.to_parquet(index=False))
-    emit({"folder": str(to), "chains": len(market.chains)}, as_json=as_json, text=f"{len(market.chains)} chains in {to}")
 
 
 @OPTIONS.command()
@@ -139,7 +105,6 @@ def report(
     """
     import numpy as np
 
-    from signals.text.documents import to_json
     from trainer.options.research.observations import of_chains
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.reports.options.pages import surface_report
@@ -184,8 +149,7 @@ def backtest(
 
     from signals.config import load_section, parse
     from signals.text.console import aligned
-    from signals.text.documents import to_json
-    from trainer.options.backtest.engine import OptionBacktestConfig, option_backtest
+    from trainer.options.backtest import OptionBacktestConfig, option_backtest
     from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.reports.options.pages import backtest_report, backtest_rows
@@ -221,7 +185,7 @@ def structures(
     Example: trainer options structures --data var/data/us --run var/runs/options_vol --keys var/keys --to var/store
     """
     from signals.config import load_section
-    from trainer.options.structures.caps import VegaCaps
+    from trainer.options.structures import VegaCaps
     from trainer.publishing.stores import dataset_store
     from trainer.publishing.structures import StructuresRequest, publish_structures
     from trainer.runs.evidence import read_evidence

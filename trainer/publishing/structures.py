@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,12 @@ from signals.models.inference import SCORE, GraphMember, infer
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from signals.sleeves.options_vol import OPTIONS_VOL
-from signals.text.documents import from_json
+from signals.text.documents import from_json, to_json
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
 from trainer.options.research.templates import TEMPLATES, OptionEvening
-from trainer.options.structures.candidates import Forecast, candidates
-from trainer.options.structures.caps import VegaCaps
+from trainer.options.structures import Forecast, VegaCaps, candidates
 from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs.evidence import Evidence
@@ -28,14 +28,7 @@ from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
 
 STRADDLE_MODEL = "model.onnx"
-
-
-@dataclass(frozen=True)
-class ChanceMap:
-    """Platt's map of a template's forecasts, as the evidence has it; NaN where it has none."""
-
-    slope: float = float("nan")
-    intercept: float = float("nan")
+UNKNOWN = to_json(Platt(float("nan"), float("nan")))
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
     symbols, rows = panel.at(asof)
     if not symbols:
         return {}
-    figures = evidence.part("hedged", dict[str, object], {})
+    figures = evidence.part("hedged", dict[str, Any], {})
     found = {}
     for template in TEMPLATES:
         path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
@@ -108,9 +101,7 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
         except OSError as error:
             raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
         points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
-        own = from_json(ChanceMap, figures.get(template, {}))
-        is_known = not np.isnan(own.slope) and not np.isnan(own.intercept)
-        chance = Platt(own.slope, own.intercept).probability(np.abs(points)) if is_known else np.full(len(points), np.nan)
+        chance = from_json(Platt, {**UNKNOWN, **figures.get(template, {})}).probability(np.abs(points))
         for symbol, value, said in zip(symbols, points.tolist(), chance.tolist(), strict=True):
             found[symbol, template] = Forecast(value, said)
     return found

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from signals.errors import BadBars, BadDataset
 from signals.market.audits import SessionStatus
+from tests.fakes.option_market import Quoting, quoted
 from trainer.__main__ import app
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.audit import audit_chain
 from trainer.options.chains.chain import ARRAYS, OptionChain
 from trainer.options.chains.store import ChainManifest, read_chains_of, read_manifest_of_chains
 from trainer.options.chains.vendors import ChainDelivery, ingest_chains, read_chains
-from trainer.options.generated import Quoting, quoted
 
 DAY, TODAY = date(2020, 3, 2), date(2021, 1, 1)
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

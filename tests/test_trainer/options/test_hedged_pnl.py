@@ -12,7 +12,7 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from trainer.options.research.observations import OUTCOMES
-from trainer.options.structures.caps import VegaCaps
+from trainer.options.structures import VegaCaps
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Measured

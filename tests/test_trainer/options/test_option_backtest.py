@@ -10,8 +10,8 @@ import pytest
 
 from signals.market.bars import days_array
 from signals.market.sessions import xnys
-from trainer.options.backtest.engine import OptionBacktestConfig, OptionDay, option_backtest
-from trainer.options.generated import Quoting, quoted
+from tests.fakes.option_market import Quoting, quoted
+from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
 from trainer.options.research.templates import OptionEvening
 from trainer.options.surface.surface import surface_of
 from trainer.reports.options.pages import backtest_report, surface_report

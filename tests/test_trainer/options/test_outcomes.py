@@ -10,8 +10,8 @@ import pytest
 
 from signals.market.bars import days_array
 from signals.market.sessions import xnys
+from tests.fakes.option_market import Quoting, quoted
 from trainer.options.chains.chain import OptionChain
-from trainer.options.generated import Quoting, quoted
 from trainer.options.research.observations import OF_CHAINS, of_chains
 from trainer.options.research.templates import OptionEvening, OptionLeg, hedged_path, positions
 from trainer.options.research.verdict import refusal

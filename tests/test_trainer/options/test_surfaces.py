@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.option_market import Quoting, Skew, quoted
 from trainer.curation.vendors.mapping import ChainColumns
 from trainer.options.chains.chain import OptionChain
 from trainer.options.chains.parity import forward_of
 from trainer.options.chains.store import chains_of
 from trainer.options.chains.vendors import read_chains
-from trainer.options.generated import Quoting, Skew, quoted
 from trainer.options.surface.black import price
 from trainer.options.surface.ssvi import slice_of
 from trainer.options.surface.surface import Flag, Smile, Surface, surface_of

@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from signals.market.bars import Floats
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
-from trainer.options.surface.black import greeks
 from trainer.options.surface.surface import Smile, Surface
 
 TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS = 30, 9, 14
@@ -74,17 +72,9 @@ class OptionEvening:
                 return None
             mid += leg.quantity * 0.5 * (touch[0] + touch[1])
             half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
-            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * _delta(smile, leg)
+            own = float(smile.greeks(leg.strike, leg.is_call, smile.quotes.forward.value).delta)  # by the forward, discounted
+            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * own
         return Mark(mid, half, delta)
-
-
-def _delta(smile: Smile, leg: OptionLeg) -> float:
-    """By the forward, discounted."""
-    forward = smile.quotes.forward
-    k = np.log(leg.strike / forward.value)
-    deviation = float(np.sqrt(max(float(smile.curve.w(np.asarray(k))), 1e-12)))
-    side = 1.0 if leg.is_call else -1.0
-    return side * forward.discount * float(ndtr(side * (-k / deviation + 0.5 * deviation)))
 
 
 def front(surface: Surface) -> Smile | None:
@@ -119,10 +109,7 @@ def positions(evening: OptionEvening) -> tuple[dict[str, tuple[OptionLeg, ...]],
         if evening.touch(back := OptionLeg(smile.expiration, at, True, 1.0)):
             found["calendar"] = (OptionLeg(near.expiration, at, True, -1.0), back)
             break
-    volatility = float(near.volatility(np.log(np.array([at / forward])))[0])
-    spot = evening.chain.spot if evening.chain.spot > 0.0 else forward
-    vega = float(greeks(spot, forward, at, volatility, near.years, near.quotes.forward.discount, True).vega)
-    return found, vega
+    return found, float(near.greeks(at, True, forward).vega)
 
 
 def _two_sided(evening: OptionEvening, expiration: np.datetime64, strike: float) -> bool:

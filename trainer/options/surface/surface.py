@@ -6,19 +6,21 @@ costs more they hold an arbitrage: the slice is flagged, and no curve is bent aw
 makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 
 from signals.market.bars import Floats
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.chains.parity import forward_of
+from trainer.options.surface.black import Greeks, greeks
 from trainer.options.surface.quotes import SmileQuotes, butterflies, calendars, quotes_of
 from trainer.options.surface.ssvi import Ssvi, fitted_surface
-from trainer.options.surface.svi import LEAST_QUOTES, MOST_SLOPE, Svi, checked, fitted, guaranteed
+from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Svi, checked, fitted, guaranteed
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
@@ -78,8 +80,17 @@ class Smile:
 
     def volatility(self, k: Floats) -> Floats:
         """Annualised volatility at ln(K/F), shape of `k`."""
-        found: Floats = np.sqrt(np.maximum(self.curve.w(np.asarray(k, dtype=np.float64)), 0.0) / self.years)
+        found: Floats = np.sqrt(np.maximum(self.curve.w(np.asarray(k, dtype=np.float64)), LEAST_W) / self.years)
         return found
+
+    def greeks(self, strike: float, is_call: bool, spot: float) -> Greeks:
+        """Derivatives of the price of an option at this expiry, at the curve's own volatility."""
+        forward = self.quotes.forward
+        return greeks(spot, forward.value, strike, self.volatility_at(strike), self.years, forward.discount, is_call)
+
+    def volatility_at(self, strike: float) -> float:
+        """Annualised volatility of a strike."""
+        return float(self.volatility(np.log(strike / np.array(self.quotes.forward.value))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +101,6 @@ class Surface:
     day: date
     spot: float
     smiles: tuple[Smile, ...]
-    prior: Ssvi | None
     left_out: Mapping[str, str]
 
     @property
@@ -122,14 +132,18 @@ def surface_of(chain: OptionChain) -> Surface:
             left_out[str(expiration)] = quotes
         else:
             usable.append((expiration, quotes, rows))
-    prior = fitted_surface([quotes for _, quotes, _ in usable])
+
+    @cache
+    def prior() -> Ssvi | None:
+        return fitted_surface([quotes for _, quotes, _ in usable])
+
     smiles: list[Smile] = []
     crossed = calendars([quotes for _, quotes, _ in usable])
     for place, (expiration, quotes, rows) in enumerate(usable):
         found = _smile(expiration, quotes, smiles[-1] if smiles else None, prior)
         at_touch = ([Flag.BUTTERFLY] if butterflies(rows) else []) + ([Flag.CALENDAR] if place in crossed else [])
         smiles.append(replace(found, flags=tuple(dict.fromkeys((*found.flags, *at_touch)))))
-    return Surface(chain.root, chain.day, chain.spot, tuple(smiles), prior, left_out)
+    return Surface(chain.root, chain.day, chain.spot, tuple(smiles), left_out)
 
 
 def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:
@@ -143,15 +157,20 @@ def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:
     return quotes if len(quotes) >= LEAST_QUOTES else f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
 
 
-def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Ssvi | None) -> Smile:
+def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Callable[[], Ssvi | None]) -> Smile:
     width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
-    fallback = None if prior is None else prior.at(quotes.years)
+
+    def fallback() -> Svi | None:
+        surface = prior()
+        return None if surface is None else surface.at(quotes.years)
+
     k, deviation, weight = _with_prior(quotes, width, fallback)
     raw = fitted(k, deviation, weight)
     flags: list[Flag] = []
     if raw is None:
-        assert fallback is not None
-        return _judged(expiration, quotes, fallback, Curve.SSVI, [Flag.FALLBACK], before)
+        known = fallback()
+        assert known is not None
+        return _judged(expiration, quotes, known, Curve.SSVI, [Flag.FALLBACK], before)
     places, least = _judged_at(quotes, before)
     negative, below = faults(raw, places, least)
     curve, source = raw, Curve.SVI
@@ -162,7 +181,7 @@ def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None,
         else:
             flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
     if faults(curve, places, np.zeros(len(places)))[0]:  # a crossing may stay, flagged; a negative density may not
-        curve, source = _without_butterfly(raw, (k, deviation, weight), quotes, places, fallback)
+        curve, source = _without_butterfly(raw, (k, deviation, weight), quotes, places, fallback())
         if not _costs_little(curve, raw, quotes, width):
             flags.append(Flag.BUTTERFLY)
         flags += [Flag.FALLBACK] * (source is not Curve.REPAIRED)
@@ -228,11 +247,12 @@ def _costs_little(repaired: Svi | None, raw: Svi, quotes: SmileQuotes, width: Fl
     return mine - theirs <= STRAIN
 
 
-def _with_prior(quotes: SmileQuotes, width: Floats, prior: Svi | None) -> tuple[Floats, Floats, Floats]:
+def _with_prior(quotes: SmileQuotes, width: Floats, fallback: Callable[[], Svi | None]) -> tuple[Floats, Floats, Floats]:
     """SmileQuotes and their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
     weight = 1.0 / width**2
     lacking = ENOUGH_QUOTES - len(quotes)
-    if prior is None or lacking <= 0:
+    prior = fallback() if lacking > 0 else None
+    if prior is None:
         return quotes.k, quotes.deviation, weight
     places = checked(quotes.k)[:: max(1, 120 // lacking)][:lacking]
     leaned = np.full(len(places), 0.05 * float(np.median(weight)))

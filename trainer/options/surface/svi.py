@@ -9,15 +9,14 @@ exists where
     g(k) = (1 - k w'/(2 w))^2 - (w'/2)^2 (1/w + 1/4) + w''/2  >=  0.
 
 `fitted` starts from a grid of (m, sigma), for each of which the best a, L, R solve a linear least squares problem, and goes
-on by Levenberg and Marquardt in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
+on by Levenberg and Marquardt (MINPACK) in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
 (0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, leastsq
 
 from signals.market.bars import Floats
 
@@ -26,7 +25,8 @@ M_GRID, SIGMA_GRID = 9, 6
 LEAST_QUOTES = 6
 CHECKED_POINTS = 121
 LEAST_W = 1e-10
-FIRST_STEPS, MOST_STEPS, MOST_DAMPING = 4, 60, 1e9
+FIRST_STEPS, MOST_STEPS = 5, 60
+ROUNDS = 3  # of weighing again
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def fitted(
     Parameters
     ----------
     k, deviation, weight : float64, shape (n,)
-        ln(K/F), sigma sqrt(t), and weight of a squared error of the deviation.
+        ln(K/F), sigma sqrt(t), and one over the square of the half width of its quote.
     start : Svi, optional
         Of a repair, where it begins, in the place of the grid.
     floor : (float64, float64), shape (q,), optional
@@ -167,19 +167,22 @@ def fitted(
     """
     if len(k) < LEAST_QUOTES:
         return None
-    root = np.sqrt(weight / weight.mean())
+    root = np.sqrt(weight)
 
-    def residuals(theta: Floats) -> Floats:
+    def improved(theta: Floats, steps: int, root: Floats = root) -> Floats:
+        found: Floats = leastsq(_residuals, theta, (k, deviation, root), _jacobian, full_output=True, maxfev=steps, ftol=1e-7, xtol=1e-8)[0]
+        return found
+
+    def errors(theta: Floats) -> Floats:
         return _residuals(theta, k, deviation, root)
 
-    def improved(theta: Floats, steps: int) -> Floats:
-        return _levenberg(residuals, lambda p: _jacobian(p, k, root), theta, steps)
-
     if floor is not None and start is not None:
-        best = _penalised(_packed(start), k, deviation, root, floor)
+        best = _penalised(_packed(start), k, deviation, np.sqrt(weight / weight.mean()), floor)
     else:
         begun = [improved(theta, FIRST_STEPS) for theta in _starts(k, deviation**2, weight)]
-        best = improved(min(begun, key=lambda theta: float(np.sum(residuals(theta) ** 2))), MOST_STEPS)
+        best = improved(min(begun, key=lambda theta: float(np.sum(errors(theta) ** 2))), MOST_STEPS)
+        for _ in range(ROUNDS):  # what is outside its bid and ask counts by its distance, not by its square
+            best = improved(best, MOST_STEPS, root / np.sqrt(np.maximum(np.abs(errors(best)), 1.0)))
     return _unpacked(best) if np.isfinite(best).all() else None
 
 
@@ -187,32 +190,6 @@ def checked(k: Floats, reach: float = 1.5) -> Floats:
     """Places at which a slice is judged: the quoted range, `reach` times as wide, float64 (121,)."""
     low, high = float(min(k.min(), 0.0)), float(max(k.max(), 0.0))
     return np.linspace(reach * low, reach * high, CHECKED_POINTS)
-
-
-Vector = Callable[[Floats], Floats]
-
-
-def _levenberg(residuals: Vector, jacobian: Vector, theta: Floats, steps: int) -> Floats:
-    """Levenberg and Marquardt's method: a step is taken where it lowers the sum of squares, else damped more."""
-    error, damping = residuals(theta), 1e-3
-    cost = float(error @ error)
-    for _ in range(steps):
-        slope = jacobian(theta)
-        normal, downhill = slope.T @ slope, slope.T @ error
-        scale = np.diag(normal).max() * 1e-12 + np.diag(normal)
-        while damping < MOST_DAMPING:
-            moved = theta - np.linalg.solve(normal + damping * np.diag(scale), downhill)
-            following = residuals(moved)
-            gain = cost - float(following @ following)
-            if gain >= 0.0:
-                break
-            damping *= 4.0
-        else:
-            return theta
-        theta, error, cost, damping = moved, following, cost - gain, damping / 6.0
-        if gain <= 1e-7 * cost + 1e-18:
-            return theta
-    return theta
 
 
 def _penalised(theta: Floats, k: Floats, deviation: Floats, root: Floats, floor: tuple[Floats, Floats]) -> Floats:
@@ -251,7 +228,7 @@ def _residuals(theta: Floats, k: Floats, deviation: Floats, root: Floats) -> Flo
     return root * (_root_of(w) - deviation)
 
 
-def _jacobian(theta: Floats, k: Floats, root: Floats) -> Floats:
+def _jacobian(theta: Floats, k: Floats, _deviation: Floats, root: Floats) -> Floats:
     raw = _unpacked(theta)
     z = k - raw.m
     away = np.hypot(z, raw.sigma)

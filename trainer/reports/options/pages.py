@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from signals.market.bars import Floats, days_array
-from trainer.options.backtest.engine import OptionBacktestConfig, OptionDay
+from trainer.options.backtest import OptionBacktestConfig, OptionDay
 from trainer.options.chains.chain import DAYS_A_YEAR
 from trainer.options.surface.surface import Surface
 from trainer.options.surface.svi import jump_wings
@@ -55,10 +55,10 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
 def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktestConfig, warnings: tuple[str, ...]) -> Mapping[str, bytes]:
     """Render a backtest: relative path -> content."""
     axis = days_array([one.day for one in days])
-    parts = {name: _series(days, name) for name in ("gamma", "theta", "vega", "residual")}
+    parts = {name: _series(days, name) for name in NAMES[:4]} | {"total": _series(days, "gross")}
     drawn = {
         "marks.png": plots.marks(axis, _series(days, "mid"), _series(days, "liquidation")),
-        "parts.png": plots.profit_parts(axis, parts, _series(days, "gross")),
+        "parts.png": plots.running_sums("Where the profit came from", "USD, cumulative", axis, parts),
     }
     events = tuple((str(one.day), event) for one in days for event in one.events if not event.startswith(("opened", "closed")))
     tables = (Table("Expiries and exercises", ("day", "what"), events),) if events else ()

@@ -15,6 +15,7 @@ from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 
 PANELS = 6  # smiles in one picture
 SHADES = ("#0b3c5d", "#1f5f8b", "#328cc1", "#5aa9d6", "#8fc4e4", "#c05621", "#d98a5a")
+COLOURS = (ACCENT, SECOND, "#5a8f3c", "#9a9a9a", INK)
 TERM_POINTS = 60
 TERMS = (7, 14, 30, 60, 91, 182, 365, 730)  # days
 
@@ -98,24 +99,13 @@ def quality(surfaces: Sequence[Surface]) -> bytes:
     return png(axes)
 
 
-def cumulative_profits(sessions: Days, series: Mapping[str, Floats]) -> bytes:
-    """Running sum of the hedged net profit of each template, walking forward."""
-    axes = new_axes("Hedged profit net of half spreads, walking forward", "", "sum, vol points")
-    for place, (name, values) in enumerate(series.items()):
+def running_sums(title: str, unit: str, days: Days, series: Mapping[str, Floats]) -> bytes:
+    """Running sums of what is known of each series; one called "total" is drawn bold."""
+    axes = new_axes(title, "", unit)
+    for colour, (name, values) in zip(COLOURS, series.items(), strict=False):
         known = np.isfinite(values)
-        axes.plot(sessions[known], np.cumsum(values[known]), color=(ACCENT, SECOND, INK)[place % 3], linewidth=1.4, label=name)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    date_axis(axes)
-    axes.legend(frameon=False)
-    return png(axes)
-
-
-def profit_parts(days: Days, parts: Mapping[str, Floats], total: Floats) -> bytes:
-    """Running sums of gamma, theta, vega and the residual, and their total."""
-    axes = new_axes("Where the profit came from", "", "USD, cumulative")
-    for colour, (name, values) in zip((ACCENT, SECOND, "#5a8f3c", "#9a9a9a"), parts.items(), strict=True):
-        axes.plot(days, np.cumsum(values), color=colour, linewidth=1.3, label=name)
-    axes.plot(days, np.cumsum(total), color=INK, linewidth=2.0, label="total")
+        is_total = name == "total"
+        axes.plot(days[known], np.cumsum(values[known]), color=INK if is_total else colour, linewidth=2.0 if is_total else 1.3, label=name)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     date_axis(axes)
     axes.legend(frameon=False, ncols=5, loc="upper left", bbox_to_anchor=(0.0, -0.08))
@@ -129,19 +119,6 @@ def marks(days: Days, mid: Floats, liquidation: Floats) -> bytes:
     axes.plot(days, liquidation, color=SECOND, linewidth=1.5, label="at liquidation")
     axes.fill_between(days, liquidation, mid, color=SECOND, alpha=0.15)
     date_axis(axes)
-    axes.legend(frameon=False)
-    return png(axes)
-
-
-def payoff(title: str, spot: Sequence[float], value: Sequence[float], now: float) -> bytes:
-    """Profit of a structure at its first expiry over the underlier."""
-    axes = new_axes(title, "underlier at expiry", "profit, USD a unit")
-    x, y = np.array(spot), np.array(value)
-    axes.plot(x, y, color=INK, linewidth=1.6)
-    axes.fill_between(x, y, 0.0, where=list(y >= 0.0), color=ACCENT, alpha=0.25)
-    axes.fill_between(x, y, 0.0, where=list(y < 0.0), color=SECOND, alpha=0.25)
-    axes.axvline(now, color=INK, linewidth=0.8, linestyle="--", label="underlier now")
-    axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.legend(frameon=False)
     return png(axes)
 

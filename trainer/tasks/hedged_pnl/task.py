@@ -25,7 +25,7 @@ from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.options.research.templates import MOST_HORIZON, TEMPLATES
 from trainer.options.research.verdict import refusal
-from trainer.options.structures.caps import VegaCaps
+from trainer.options.structures import VegaCaps
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.bars import BarResult, at_least, at_most
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import PromotionConfig
 
 STRADDLE = TEMPLATES[0]
+PROFITS = "Hedged profit net of half spreads, walking forward"
 MOST_POINTS = 20.0  # of a label: a crash teaches no more than its sign and that it was large
 
 
@@ -118,7 +119,7 @@ class HedgedPnl(RankReturn):
         series = session_mean(gross)
         if (sessions := int(np.isfinite(series).sum())) < own.min_sessions:
             daily = bars.beside[f"{STRADDLE}_1"]
-            raise TooLittleHistory(refusal(session_mean(daily), own.min_sessions), where=f"{sessions} sessions with outcomes")
+            raise TooLittleHistory(refusal(session_mean(daily), own.min_sessions, counted=sessions))
         found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
         ends = np.arange(len(gross))[:, None] + own.k + 1
         known = np.isfinite(found.values) & np.isfinite(gross)
@@ -187,9 +188,9 @@ def _line(found: TemplateFigures) -> str:
 
 
 def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:
-    from trainer.reports.options.plots import cumulative_profits
+    from trainer.reports.options.plots import running_sums
 
-    return {**of(known), "plots/hedged_profits.png": cumulative_profits(sessions, series)}
+    return {**of(known), "plots/hedged_profits.png": running_sums(PROFITS, "sum, vol points", sessions, series)}
 
 
 HEDGED_PNL = HedgedPnl()

@@ -27,7 +27,7 @@ from pydantic import Field
 from signals.config import Config
 from trainer.options.chains.chain import DAYS_A_YEAR
 from trainer.options.research.templates import OptionEvening, OptionLeg, positions
-from trainer.options.structures.candidates import SHARES, greeks_of
+from trainer.options.structures import SHARES, greeks_of
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
@@ -167,7 +167,7 @@ def _parts(book: _OptionBook, last: OptionEvening, now: OptionEvening) -> tuple[
         smiles = (last.surface.smile(leg.expiration), now.surface.smile(leg.expiration))
         if smiles[0] is None or smiles[1] is None:
             continue
-        vols = [float(one.volatility(np.array([np.log(leg.strike / one.quotes.forward.value)]))[0]) for one in smiles if one is not None]
+        vols = [one.volatility_at(leg.strike) for one in smiles if one is not None]
         vega += greeks_of((leg,), last)["vega"] * (vols[1] - vols[0])
     return cents(SHARES * 0.5 * known["gamma"] * moved**2), cents(SHARES * known["theta"] * years), cents(SHARES * vega)
 

@@ -6,19 +6,32 @@ bid of what is sold. Units are as many as the caps of |vega| allow in its underl
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
+from pydantic import Field
 
+from signals.config import Config
 from signals.market.bars import Floats
 from signals.scoring.option_structures import CandidateStructure, StructureLeg
+from trainer.options.chains.chain import DAYS_A_YEAR
 from trainer.options.research.templates import POINTS, OptionEvening, OptionLeg, positions
-from trainer.options.structures.caps import VegaCaps
-from trainer.options.surface.black import greeks, price
+from trainer.options.surface.black import price
 
 SHARES = 100  # of a contract
 PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
+
+
+class VegaCaps(Config):
+    """Most |vega| of all positions, USD a vol point: in one underlier, and in all together."""
+
+    name_usd: float = Field(default=100.0, gt=0)
+    total_usd: float = Field(default=500.0, gt=0)
+
+    def units(self, vega_usd: float, count: int) -> float:
+        """How many units of a structure with this vega a unit, USD a vol point, one of `count` underliers may have."""
+        return min(self.name_usd, self.total_usd / max(count, 1)) / abs(vega_usd) if vega_usd else 0.0
 
 
 @dataclass(frozen=True)
@@ -27,17 +40,6 @@ class Forecast:
 
     points: float
     probability: float
-
-
-@dataclass(frozen=True, eq=False)
-class WantedPosition:
-    """A position whose forecast exceeds its spreads at both ends."""
-
-    root: str
-    template: str
-    legs: tuple[OptionLeg, ...]
-    forecast: Forecast
-    evening: OptionEvening
 
 
 def candidates(
@@ -50,7 +52,7 @@ def candidates(
     evenings : mapping of root to OptionEvening
     forecasts : mapping of (root, template) to Forecast
     """
-    wanted: list[WantedPosition] = []
+    wanted: list[tuple[str, str, tuple[OptionLeg, ...], Forecast]] = []
     for root, evening in evenings.items():
         if (known := positions(evening)) is None or not evening.chain.spot > 0.0:  # a payoff needs the underlier's close
             continue
@@ -59,37 +61,36 @@ def candidates(
             if template == "straddle" or forecast is None or mark is None:
                 continue
             if abs(forecast.points) > POINTS / known[1] * 2.0 * mark.half_spread:  # both ends
-                wanted.append(WantedPosition(root, template, legs, forecast, evening))
-    per_name = Counter(one.root for one in wanted)
-    found = [_candidate(one, caps, per_name[one.root], len(per_name)) for one in wanted]
-    return tuple(one for one in found if one is not None)
+                side = 1.0 if forecast.points > 0.0 else -1.0
+                wanted.append((root, template, tuple(replace(leg, quantity=side * leg.quantity) for leg in legs), forecast))
+    per_name = Counter(root for root, *_ in wanted)
+    found = []
+    for root, template, signed, forecast in wanted:
+        vega_usd = SHARES * greeks_of(signed, evenings[root])["vega"] / POINTS
+        if (units := float(np.floor(caps.units(vega_usd, len(per_name)) / per_name[root]))) >= 1.0:
+            found.append(_candidate(evenings[root], template, signed, forecast, units))
+    return tuple(found)
 
 
-def _candidate(wanted: WantedPosition, caps: VegaCaps, in_name: int, names: int) -> CandidateStructure | None:
-    forecast, evening = wanted.forecast, wanted.evening
-    side = 1.0 if forecast.points > 0.0 else -1.0
-    signed = tuple(OptionLeg(leg.expiration, leg.strike, leg.is_call, side * leg.quantity) for leg in wanted.legs)
-    touches = [evening.touch(leg) for leg in signed]
-    quoted = [(leg, touch) for leg, touch in zip(signed, touches, strict=True) if touch is not None]
+def _candidate(
+    evening: OptionEvening, template: str, signed: tuple[OptionLeg, ...], forecast: Forecast, units: float
+) -> CandidateStructure:
+    quoted = [(leg, touch) for leg in signed if (touch := evening.touch(leg)) is not None]
     debit = sum(leg.quantity * (touch[1] if leg.quantity > 0 else touch[0]) for leg, touch in quoted)
     figures = greeks_of(signed, evening)
-    vega_usd = SHARES * figures["vega"] / POINTS
-    units = float(np.floor(caps.units(vega_usd, names) / in_name))
-    if units < 1.0:
-        return None
     spot, value = payoff(signed, evening, debit)
     flags = {flag for leg in signed if (smile := evening.surface.smile(leg.expiration)) is not None for flag in smile.flags}
     return CandidateStructure(
-        root=wanted.root,
-        template=wanted.template,
-        side="buy" if side > 0 else "sell",
+        root=evening.chain.root,
+        template=template,
+        side="buy" if forecast.points > 0.0 else "sell",
         legs=tuple(_leg(leg, *touch) for leg, touch in quoted),
         units=units,
         debit_usd=SHARES * debit,
         delta_shares=SHARES * figures["delta"],
         gamma_shares=SHARES * figures["gamma"],
-        vega_usd=vega_usd,
-        theta_usd=SHARES * figures["theta"] / 365.0,
+        vega_usd=SHARES * figures["vega"] / POINTS,
+        theta_usd=SHARES * figures["theta"] / DAYS_A_YEAR,
         expected_points=forecast.points,
         probability=forecast.probability if np.isfinite(forecast.probability) else None,
         underlier=evening.chain.spot,
@@ -111,10 +112,8 @@ def greeks_of(legs: Sequence[OptionLeg], evening: OptionEvening) -> dict[str, fl
         smile = evening.surface.smile(leg.expiration)
         if smile is None:
             continue
-        forward = smile.quotes.forward
-        volatility = float(smile.volatility(np.array([np.log(leg.strike / forward.value)]))[0])
-        spot = evening.chain.spot if evening.chain.spot > 0.0 else forward.value
-        found = greeks(spot, forward.value, leg.strike, volatility, smile.years, forward.discount, leg.is_call)
+        spot = evening.chain.spot if evening.chain.spot > 0.0 else smile.quotes.forward.value
+        found = smile.greeks(leg.strike, leg.is_call, spot)
         for name in total:
             total[name] += leg.quantity * float(getattr(found, name))
     return total
@@ -138,7 +137,6 @@ def payoff(legs: Sequence[OptionLeg], evening: OptionEvening, debit: float) -> t
             continue
         rest = later.years - smile.years
         ratio = later.quotes.forward.value / smile.quotes.forward.value
-        volatility = float(later.volatility(np.array([np.log(leg.strike / later.quotes.forward.value)]))[0])
         discount = later.quotes.forward.discount / smile.quotes.forward.discount
-        value += leg.quantity * price(at * ratio, leg.strike, volatility * np.sqrt(rest), discount, leg.is_call)
+        value += leg.quantity * price(at * ratio, leg.strike, later.volatility_at(leg.strike) * np.sqrt(rest), discount, leg.is_call)
     return at, value
