@@ -7,6 +7,7 @@ import typer
 from appliance.commands import (
     account_book,
     doctor,
+    events,
     guided_setup,
     halt_and_rearm,
     ledger_backups,
@@ -53,6 +54,7 @@ FAMILIES = (
     tripwire_backtest,
     may_update,
     option_structures,
+    events,
     tui,
 )
 for family in FAMILIES:

@@ -15,6 +15,7 @@ from appliance.config import MissingSleeve, Scoring
 from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
+from appliance.jobs.events import record_events
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sleeve_scores import weights_in_force
 from appliance.ledger import scores as score_rows
@@ -105,7 +106,9 @@ def score(session: date, deps: Deps) -> JobReport:
         each = {slot.name: one.figures for slot, one in done.items()}
         figures = replace(figures, by_sleeve=each, missing={slot.name: str(error) for slot, error in faults.items()})
     figures = replace(figures, forecasts=forecasts)
-    return JobReport("score", session, JobStatus.DONE, "; ".join([*said, *(one.summary for one in others if one.summary)]), figures)
+    said += [one.summary for one in others if one.summary]
+    summary = "; ".join(filter(None, [*said, record_events(session, asof, deps)]))
+    return JobReport("score", session, JobStatus.DONE, summary, figures)
 
 
 def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps: Deps) -> None:

@@ -26,7 +26,7 @@ from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
@@ -39,9 +39,48 @@ ALTER TABLE nav ADD COLUMN late_dividends TEXT NOT NULL DEFAULT '0';
 ALTER TABLE nav ADD COLUMN restatement TEXT NOT NULL DEFAULT '0';
 """,
     2: "ALTER TABLE scores ADD COLUMN probability REAL;",
+    3: """
+CREATE TABLE events (                    -- what a detector found at the close of asof; recorded, never traded
+    asof      TEXT NOT NULL,
+    symbol    TEXT NOT NULL,             -- as it was named then
+    kind      TEXT NOT NULL,
+    side      INTEGER NOT NULL CHECK (side IN (-1, 1)),
+    strength  REAL NOT NULL,
+    pole_katr REAL,
+    atr       REAL NOT NULL,             -- mean true range, share of the close
+    third     TEXT NOT NULL,             -- of liquidity
+    at        TEXT NOT NULL,
+    PRIMARY KEY (asof, symbol)
+) STRICT;
+CREATE TRIGGER events_are_frozen BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'an event is frozen'); END;
+CREATE TABLE outcomes (                  -- what became of its trade, in R; renewed until it is final
+    asof           TEXT NOT NULL,
+    symbol         TEXT NOT NULL,
+    exit           TEXT NOT NULL,
+    realised_r     REAL,
+    runup_r        REAL,
+    drawdown_r     REAL,
+    mfe_atr        REAL,
+    mae_atr        REAL,
+    mfe_r          REAL,
+    mae_r          REAL,
+    bars_to_target INTEGER,
+    bars_to_stop   INTEGER,
+    is_tie         INTEGER NOT NULL CHECK (is_tie IN (0, 1)),
+    known          TEXT,
+    seen_to        TEXT,
+    is_final       INTEGER NOT NULL CHECK (is_final IN (0, 1)),
+    at             TEXT NOT NULL,
+    PRIMARY KEY (asof, symbol),
+    FOREIGN KEY (asof, symbol) REFERENCES events (asof, symbol)
+) STRICT;
+CREATE TRIGGER outcomes_end_once BEFORE UPDATE ON outcomes WHEN OLD.is_final = 1
+BEGIN SELECT RAISE(ABORT, 'an outcome ends once'); END;
+""",
 }
+SCHEMA_FILE = 3  # of schema.sql: a new ledger takes the steps after it
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
-USABLE_SINCE = 2
+USABLE_SINCE = 3
 RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 T = TypeVar("T")
@@ -143,7 +182,7 @@ class Ledger:
             found = self.schema_version()  # another process may have migrated while we waited for the lock
             if found == 0:
                 self._connection.execute(resources.files(__package__).joinpath("schema.sql").read_text("utf-8"))
-                found = SCHEMA_VERSION
+                found = SCHEMA_FILE
             for version in range(found, SCHEMA_VERSION):
                 self._connection.execute(MIGRATIONS[version])
             for key, value in (("schema_version", SCHEMA_VERSION), ("usable_since", USABLE_SINCE)):

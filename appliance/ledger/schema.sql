@@ -1,4 +1,4 @@
--- The device's durable record, schema 2. SQLite, WAL, synchronous=FULL, foreign_keys=ON.
+-- The device's durable record, schema 3; later tables are in the migrations of database.py. SQLite, WAL, synchronous=FULL, foreign_keys=ON.
 -- Instants are ISO 8601 UTC text; sessions are YYYY-MM-DD text; money and quantities are decimal text, exactly as computed.
 -- What happened is never rewritten: plans, events, fills, activities and halts refuse UPDATE or DELETE by trigger.
 

@@ -342,24 +342,23 @@ class MarketStore:
 
     def actions(self, effective: date, asof: date) -> tuple[Action, ...]:
         """Actions effective on a session that were known at `asof`, sorted by symbol and kind."""
-        rows = self._rows(
-            "SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions"
-            " WHERE effective = ? AND known_at <= ? ORDER BY symbol, kind",
-            [effective, asof],
-        )
-        return tuple(action_of(row) for row in rows)
+        return self._actions("effective = ? AND known_at <= ? ORDER BY symbol, kind", effective, asof)
 
     def dividends(self, first: date) -> dict[date, tuple[Action, ...]]:
         """Every dividend that is known now by its ex-date, from `first` on; sorted by symbol."""
-        rows = self._rows(
-            "SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions"
-            " WHERE kind = 'dividend' AND effective >= ? ORDER BY effective, symbol",
-            [first],
-        )
         found: dict[date, list[Action]] = {}
-        for action in map(action_of, rows):
+        for action in self._actions("kind = 'dividend' AND effective >= ? ORDER BY effective, symbol", first):
             found.setdefault(action.effective, []).append(action)
         return {day: tuple(actions) for day, actions in found.items()}
+
+    def ends_and_renamings(self, first: date, asof: date) -> tuple[Action, ...]:
+        """Delistings and changes of symbol effective from `first` to `asof`, in order."""
+        where = "kind IN ('delisting', 'symbol_change') AND effective BETWEEN ? AND ? ORDER BY effective, symbol"
+        return self._actions(where, first, asof)
+
+    def _actions(self, where: str, *values: date) -> tuple[Action, ...]:
+        query = f"SELECT kind, symbol, effective, known_at, ratio, cash, new_symbol, inferred FROM actions WHERE {where}"
+        return tuple(action_of(row) for row in self._rows(query, list(values)))
 
     def _panel(self, days: Days, *, has_dollars: bool) -> Bars:
         connection = self._open()

@@ -16,6 +16,7 @@ NEXT_STEPS: dict[str, str] = {
     "controls": "Do not trade on: `appliance halt`, then go back to the release before",
     "disk-low": "Free space on this machine, or replace its disk",
     "ended": "See `appliance jobs` and `journalctl -u appliance -o cat`; the next session tries again",
+    "events": NOTHING_NOW + ": nothing that is traded reads events; see `appliance data` for the evening's bars",
     "expectation": "Look at `appliance expectation`; train and promote again, or halt",
     "extreme": "Record the action, or write `confirmed` or `delisting` of that day: `trainer ingest --add --actions FILE`",
     "halt": "Read `appliance halts`, find the cause, then `appliance rearm`",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from signals.market.actions import Action
 from signals.market.bars import Bars
-from trainer.labels.delisting import departures
+from signals.market.holding import departures
 
 SILENT_SESSIONS = 5  # a name without a bar in so many last sessions of the panel has ended
 SESSIONS_PER_YEAR = 252

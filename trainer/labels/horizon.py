@@ -29,8 +29,7 @@ from numpy.typing import NDArray
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, Flags, bridged
-from trainer.labels.delisting import departures
+from signals.market.holding import EXIT_SESSIONS, Flags, bridged, departures
 from trainer.labels.panel import Labels
 
 

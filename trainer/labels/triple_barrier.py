@@ -22,8 +22,7 @@ from signals.errors import InvariantBroken
 from signals.events.outcomes import first_touch
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, bridged, comparable
-from trainer.labels.delisting import departures
+from signals.market.holding import EXIT_SESSIONS, bridged, comparable, departures
 from trainer.labels.panel import Labels
 
 

@@ -1,0 +1,37 @@
+"""`appliance events` and `appliance outcomes`: what detectors found, and what the proposed trades would have made."""
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from appliance.commands.ledger_queries import open_ledger, show
+from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
+from appliance.views.events import events_of, outcomes_of
+
+Asof = Annotated[str, typer.Option("--asof", metavar="YYYY-MM-DD", help="Session of the close; default: the newest.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this file on `app`."""
+    app.command("events")(show_events)
+    app.command("outcomes")(show_outcomes)
+
+
+def show_events(asof: Asof = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
+    """Show the events that were found at a close, each with its proposed side, stop and target; they are not traded."""
+    with open_ledger(state) as ledger:
+        show(events_of(ledger, to_session(asof) if asof else None), limit, as_json)
+
+
+def show_outcomes(
+    asof: Asof = "",
+    state: State = DEFAULT_STATE,
+    sessions: Annotated[int, typer.Option("--sessions", min=1, help="How many sessions with events to show.")] = 90,
+    limit: Limit = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Show what became of the events of the last sessions, in R before costs, and each kind's mean with its error."""
+    with open_ledger(state) as ledger:
+        found = outcomes_of(ledger, to_session(asof) if asof else date.max, sessions)
+    show(found, limit, as_json)

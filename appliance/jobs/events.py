@@ -1,0 +1,46 @@
+"""Evening record of the events of daily bars, and the outcomes of earlier ones: recorded and shown, never traded."""
+
+from datetime import date
+
+from appliance.context import Deps
+from appliance.ledger import events
+from appliance.ledger.events import EventRow, OutcomeRow
+from appliance.safety.halt import notify
+from appliance.system.ports import Severity
+from execution.planning.restating import new_names
+from signals.errors import DataNotUsable, FixInput, InvariantBroken
+from signals.events.daily import READS, DailyEvent, daily_events, daily_outcomes
+from signals.market.holding import departures
+
+MOST_SESSIONS = 400  # read at a time: a device that was off longer leaves older events without an outcome
+
+
+def record_events(session: date, asof: date, deps: Deps) -> str:
+    """Record the events of asof and of evenings that were missed, and what became of earlier ones; return a sentence.
+
+    No score, plan or order reads them, so that bars which give none are notified and stop nothing.
+    """
+    try:
+        found, known = _recorded(asof, deps)
+    except (DataNotUsable, FixInput, InvariantBroken) as error:
+        notify(deps, Severity.WARN, f"events-{session}", f"no events of {asof}", f"{error}. Scores and orders do not read them")
+        return f"events: {error}"
+    return f"{found} events, {known} outcomes" if found or known else ""
+
+
+def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
+    calendar, last, open_ones = deps.calendar, events.newest(deps.ledger, asof), events.open_events(deps.ledger, asof)
+    here = calendar.index(asof)
+    missed = 1 if last is None else max(1, here - calendar.index(last))
+    waiting = 0 if not open_ones else here - calendar.index(open_ones[0].asof) + 1
+    bars = deps.market.bars(asof, min(MOST_SESSIONS, max(READS - 1 + missed, waiting)))
+    at = deps.clock.now()
+    found = [EventRow(**vars(one), at=at) for one in daily_events(bars, max(0, len(bars.sessions) - missed))]
+    actions = deps.market.ends_and_renamings(bars.sessions[0].astype(object), asof)
+    told = [DailyEvent(**{name: value for name, value in vars(one).items() if name != "at"}) for one in open_ones]
+    made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, told, departures(bars, actions), new_names(actions))]
+    known = [one for one in made if one.is_final or one.known is not None]
+    with deps.ledger.transaction():
+        count = events.save(deps.ledger, found)
+        events.save_outcomes(deps.ledger, known)
+    return count, sum(one.is_final for one in known)

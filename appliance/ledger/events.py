@@ -1,0 +1,86 @@
+"""The ledger's events and their outcomes: what detectors found, and what the proposed trades would have made; none is traded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event as it was found at `asof` and recorded at `at`; the columns are those of `signals.events.daily.DailyEvent`."""
+
+    asof: date
+    symbol: str
+    kind: str
+    side: int
+    strength: float
+    pole_katr: float | None
+    atr: float
+    third: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """What became of an event (`signals.events.daily.DailyOutcome`) as it was computed at `at`."""
+
+    asof: date
+    symbol: str
+    exit: str
+    realised_r: float | None
+    runup_r: float | None
+    drawdown_r: float | None
+    mfe_atr: float | None
+    mae_atr: float | None
+    mfe_r: float | None
+    mae_r: float | None
+    bars_to_target: int | None
+    bars_to_stop: int | None
+    is_tie: bool
+    known: date | None
+    seen_to: date | None
+    is_final: bool
+    at: datetime
+
+
+def save(ledger: Ledger, rows: Iterable[EventRow]) -> int:
+    """Record the events that are not recorded yet; return how many."""
+    with ledger.transaction():
+        return sum(ledger.insert("events", columns_of(row), conflict="ON CONFLICT DO NOTHING") for row in rows)
+
+
+def save_outcomes(ledger: Ledger, rows: Sequence[OutcomeRow]) -> None:
+    """Record outcomes, in the place of earlier ones that were not final."""
+    with ledger.transaction():
+        for row in rows:
+            columns = columns_of(row)
+            renewed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+            ledger.insert("outcomes", columns, conflict=f"ON CONFLICT (asof, symbol) DO UPDATE SET {renewed}")
+
+
+def newest(ledger: Ledger, until: date) -> date | None:
+    """Return the newest session with a recorded event up to `until`."""
+    return ledger.first(date, "SELECT asof FROM events WHERE asof <= ? ORDER BY asof DESC LIMIT 1", (until,))
+
+
+def of_session(ledger: Ledger, asof: date) -> tuple[EventRow, ...]:
+    """Return the events of a session by symbol."""
+    return tuple(ledger.read(EventRow, "SELECT * FROM events WHERE asof = ? ORDER BY symbol", (asof,)))
+
+
+def open_events(ledger: Ledger, before: date) -> tuple[EventRow, ...]:
+    """Return the events of sessions before `before` whose outcome is not final, oldest first."""
+    query = """SELECT events.* FROM events LEFT JOIN outcomes USING (asof, symbol)
+    WHERE events.asof < ? AND coalesce(outcomes.is_final, 0) = 0 ORDER BY events.asof, events.symbol"""
+    return tuple(ledger.read(EventRow, query, (before,)))
+
+
+def labelled(ledger: Ledger, first: date, last: date) -> list[tuple[EventRow, OutcomeRow | None]]:
+    """Return the events of a range of sessions, newest first, each with its outcome where there is one."""
+    span = (first, last)
+    events = ledger.read(EventRow, "SELECT * FROM events WHERE asof BETWEEN ? AND ? ORDER BY asof DESC, symbol", span)
+    made = {(row.asof, row.symbol): row for row in ledger.read(OutcomeRow, "SELECT * FROM outcomes WHERE asof BETWEEN ? AND ?", span)}
+    return [(row, made.get((row.asof, row.symbol))) for row in events]

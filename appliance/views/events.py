@@ -1,0 +1,85 @@
+"""Events of an evening, and what the trades that events propose would have made; nothing of either is traded."""
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+from math import sqrt
+from statistics import mean, stdev
+
+from appliance.ledger import Ledger, events
+from appliance.ledger.events import EventRow, OutcomeRow
+from appliance.views.view import View, ViewRow
+
+COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
+OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")
+NOTHING = "no event is recorded; the evening's scoring records them"
+NOTE = "recorded, not traded"
+
+
+def events_of(ledger: Ledger, asof: date | None) -> View:
+    """Return the events of the session `asof`, the newest with any where it is None; stop and target are from the next open."""
+    day = asof or events.newest(ledger, date.max)
+    rows = events.of_session(ledger, day) if day else ()
+    return View(COLUMNS, tuple(_event(row) for row in rows), NOTHING, None, {"asof": day.isoformat() if day else None, "note": NOTE})
+
+
+def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
+    """Return the events of the last `sessions` sessions that have any up to `last`, with their outcomes; facts sum up each kind."""
+    days = ledger.read(date, "SELECT DISTINCT asof FROM events WHERE asof <= ? ORDER BY asof DESC LIMIT ?", (last, sessions))
+    pairs = events.labelled(ledger, days[-1], days[0]) if days else []
+    by_kind = groupby(sorted(pairs, key=lambda pair: pair[0].kind), key=lambda pair: pair[0].kind)
+    facts = {"since": days[-1].isoformat() if days else None, "kinds": [_summary(kind, list(rows)) for kind, rows in by_kind], "note": NOTE}
+    return View(OUTCOME_COLUMNS, tuple(_outcome(event, made) for event, made in pairs), NOTHING, None, facts)
+
+
+def _event(row: EventRow) -> ViewRow:
+    stop = -row.side * row.atr
+    return {
+        "asof": row.asof.isoformat(),
+        "symbol": row.symbol,
+        "kind": row.kind,
+        "side": "LONG" if row.side > 0 else "SHORT",
+        "strength": round(row.strength, 3),
+        "pole_katr": None if row.pole_katr is None else round(row.pole_katr, 2),
+        "atr": row.atr,
+        "stop": f"{stop:+.2%}",
+        "target": f"{-stop:+.2%}",
+        "third": row.third,
+        "recorded_at": row.at.isoformat(),
+    }
+
+
+def _outcome(event: EventRow, made: OutcomeRow | None) -> ViewRow:
+    row = _event(event)
+    if made is None:
+        return {**row, **dict.fromkeys(("realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")), "exit": "open"}
+    figures = ("runup_r", "drawdown_r", "mfe_atr", "mae_atr", "mfe_r", "mae_r", "realised_r")
+    return {
+        **row,
+        **{name: None if (x := getattr(made, name)) is None else round(x, 4) for name in figures},
+        "exit": made.exit,
+        "bars_to_target": made.bars_to_target,
+        "bars_to_stop": made.bars_to_stop,
+        "is_tie": made.is_tie,
+        "known": made.known.isoformat() if made.known else None,
+        "seen_to": made.seen_to.isoformat() if made.seen_to else None,
+        "is_final": made.is_final,
+    }
+
+
+def _summary(kind: str, pairs: Sequence[tuple[EventRow, OutcomeRow | None]]) -> ViewRow:
+    """Counts of a kind, and its mean R before costs; its error takes the events of one session as one observation."""
+    ended = [(event.asof, made.realised_r, made) for event, made in pairs if made is not None and made.realised_r is not None]
+    found = mean([r for _, r, _ in ended]) if ended else None
+    sums = [sum(r - (found or 0.0) for _, r, _ in group) for _, group in groupby(sorted(ended, key=lambda x: x[0]), key=lambda x: x[0])]
+    error = stdev([*sums]) * sqrt(len(sums)) / len(ended) if len(sums) > 1 else None
+    return {
+        "kind": kind,
+        "events": len(pairs),
+        "ended": len(ended),
+        "targets": sum(made.exit == "target" for _, _, made in ended),
+        "stops": sum(made.exit == "stop" for _, _, made in ended),
+        "ties": sum(made.is_tie for _, _, made in ended),
+        "mean_r": None if found is None else round(found, 4),
+        "error": None if error is None else round(error, 4),
+    }

@@ -1,0 +1,181 @@
+"""Events of daily bars and their outcomes, by session and symbol: what the device records is what the trainer computes.
+
+An event is found from the `READS` sessions that end at its own. Its outcome is played with the side and the average true range
+that were found then, on the bars as they are now: `WAITS` sessions later it is known, or never will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from signals.events.clusters import DOLLAR_BARS, LiquidityThird, liquidity
+from signals.events.detectors import LONGEST, detect
+from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
+from signals.events.panel import EventBars, EventTable, Kind
+from signals.market.bars import Bars, Floats
+from signals.market.holding import EXIT_SESSIONS, Payout
+
+RULES = OutcomeRules()
+READS = max(LONGEST + 1, DOLLAR_BARS)
+WAITS = RULES.patience + EXIT_SESSIONS
+
+
+@dataclass(frozen=True)
+class DailyEvent:
+    """One event of a symbol at the close of a session.
+
+    Attributes
+    ----------
+    kind, third : str
+        Words of `Kind` and of `LiquidityThird`.
+    side : int
+        Proposed: 1 long, -1 short.
+    pole_katr : float or None
+        Of a flag.
+    atr : float
+        Mean true range as a share of the close: the same whatever level the prices are restated to.
+    """
+
+    asof: date
+    symbol: str
+    kind: str
+    side: int
+    strength: float
+    pole_katr: float | None
+    atr: float
+    third: str
+
+
+@dataclass(frozen=True)
+class DailyOutcome:
+    """What became of an event's trade (`signals.events.outcomes.Outcomes`); None where it is not known.
+
+    Attributes
+    ----------
+    known, seen_to : date or None
+        Sessions at which the trade, and the whole patience, were known.
+    is_final : bool
+        Whether nothing of it is still to come.
+    """
+
+    asof: date
+    symbol: str
+    exit: str
+    realised_r: float | None = None
+    runup_r: float | None = None
+    drawdown_r: float | None = None
+    mfe_atr: float | None = None
+    mae_atr: float | None = None
+    mfe_r: float | None = None
+    mae_r: float | None = None
+    bars_to_target: int | None = None
+    bars_to_stop: int | None = None
+    is_tie: bool = False
+    known: date | None = None
+    seen_to: date | None = None
+    is_final: bool = False
+
+
+def daily_events(bars: Bars, first: int = 0) -> tuple[DailyEvent, ...]:
+    """Return the events of the eligible names from row `first` of the bars on, by session and symbol."""
+    levels = EventBars.daily(bars)
+    asked = (np.arange(len(bars.sessions)) >= first)[:, None]
+    table, third = detect(levels).table(bars.eligible & asked), liquidity(levels.dollars, bars.eligible)
+    share = table.atr / levels.close[table.row, table.column]
+    return tuple(
+        DailyEvent(
+            asof=_day(bars, t),
+            symbol=bars.symbols[c],
+            kind=_word(Kind(table.kind[i])),
+            side=int(table.side[i]),
+            strength=float(table.strength[i]),
+            pole_katr=_finite(table.pole_katr[i]),
+            atr=float(share[i]),
+            third=_word(LiquidityThird(third[t, c])),
+        )
+        for i, (t, c) in enumerate(zip(table.row.tolist(), table.column.tolist(), strict=True))
+    )
+
+
+def daily_outcomes(
+    bars: Bars, events: Sequence[DailyEvent], payouts: Iterable[Payout] = (), renamed: Mapping[str, str] | None = None
+) -> Iterator[DailyOutcome]:
+    """Yield what is known of each event whose session these bars hold.
+
+    Parameters
+    ----------
+    renamed : mapping of symbol to symbol
+        Names that changed since.
+    """
+    here = [one for one in events if np.datetime64(one.asof, "D") >= bars.sessions[0]]
+    levels, rows = EventBars.daily(bars), [bars.index(one.asof) for one in here]
+    columns = [_column(bars, one.symbol, row, renamed or {}) for one, row in zip(here, rows, strict=True)]
+    found = [(one, row, column) for one, row, column in zip(here, rows, columns, strict=True) if column is not None]
+    made = outcomes(levels, _table([one for one, _, _ in found], [(row, column) for _, row, column in found], levels.close), RULES, payouts)
+    for i, (one, row, _) in enumerate(found):
+        yield _outcome(one, made, i, bars, is_over=row + WAITS < len(bars.sessions))
+    for one, row, column in zip(here, rows, columns, strict=True):
+        if column is None and row + WAITS < len(bars.sessions):
+            yield DailyOutcome(one.asof, one.symbol, _word(Exit.UNKNOWN), is_final=True)
+
+
+def _column(bars: Bars, symbol: str, row: int, renamed: Mapping[str, str]) -> int | None:
+    """Column of the security that bore the symbol at a row: under its newest name, or set aside for a later bearer."""
+    now = symbol
+    for _ in renamed:
+        now = renamed.get(now, now)
+    candidates = [c for c, name in enumerate(bars.symbols) if name in (now, symbol) or name.startswith(f"{symbol}@")]
+    return next((c for c in candidates if np.isfinite(bars.close[row, c])), None)
+
+
+def _table(events: Sequence[DailyEvent], places: Sequence[tuple[int, int]], close: Floats) -> EventTable:
+    row, column = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    return EventTable(
+        row,
+        column,
+        kind=np.array([Kind[one.kind.upper().replace("-", "_")] for one in events], np.int8),
+        side=np.array([one.side for one in events], np.int8),
+        pole_katr=np.array([np.nan if one.pole_katr is None else one.pole_katr for one in events], np.float32),
+        strength=np.array([one.strength for one in events], np.float32),
+        atr=np.array([one.atr for one in events]) * close[row, column],
+    )
+
+
+def _outcome(event: DailyEvent, made: Outcomes, i: int, bars: Bars, *, is_over: bool) -> DailyOutcome:
+    how, known, seen = Exit(made.exit[i]), int(made.t1[i]), int(made.seen_to[i])
+    to_target, to_stop = int(made.bars_to_target[i]), int(made.bars_to_stop[i])
+    return DailyOutcome(
+        event.asof,
+        event.symbol,
+        _word(how),
+        realised_r=_finite(made.realised_r[i]),
+        runup_r=_finite(made.runup_r[i]),
+        drawdown_r=_finite(made.drawdown_r[i]),
+        mfe_atr=_finite(made.mfe_atr[i]),
+        mae_atr=_finite(made.mae_atr[i]),
+        mfe_r=_finite(made.mfe_r[i]),
+        mae_r=_finite(made.mae_r[i]),
+        bars_to_target=None if to_target < 0 else to_target,
+        bars_to_stop=None if to_stop < 0 else to_stop,
+        is_tie=bool(made.is_tie[i]),
+        known=None if known < 0 else _day(bars, known),
+        seen_to=None if seen < 0 else _day(bars, seen),
+        is_final=seen >= 0 or how is Exit.NOT_ENTERED or is_over,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _word(member: Kind | LiquidityThird | Exit) -> str:
+    return member.name.lower().replace("_", "-")
+
+
+def _day(bars: Bars, row: int) -> date:
+    day: date = bars.sessions[row].astype(object)
+    return day
