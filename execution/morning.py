@@ -20,6 +20,7 @@ from execution.planning.rounding import Exact, followed, restated
 from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend
+from portfolio.policy.sizing import Sizing
 from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.audit.extremes import waiting
@@ -159,7 +160,14 @@ def path_since(last: Plan | None, account: Account, session: date, calendar: Cal
 
 
 def wanted(
-    morning: Morning, reported: AccountReport, limits: PortfolioConfig, session: date, *, path: Mapping[str, Exact], ramp: float = 1.0
+    morning: Morning,
+    reported: AccountReport,
+    limits: PortfolioConfig,
+    session: date,
+    *,
+    path: Mapping[str, Exact],
+    ramp: float = 1.0,
+    sizing: Sizing | None = None,
 ) -> MorningTargets:
     """Build the targets of D; each name's step begins at its unrounded path, or at what is held where that was left.
 
@@ -178,6 +186,7 @@ def wanted(
         session,
         AccountSize(float(equity), {symbol: float(price) for symbol, price in morning.prices.items()}),
         ramp=ramp,
+        sizing=sizing,
     )
     return MorningTargets(targets, weights_held(held, priced, equity), begun)
 

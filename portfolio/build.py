@@ -11,6 +11,7 @@ from datetime import date
 import numpy as np
 
 from portfolio.config import BookSides, PortfolioConfig
+from portfolio.policy.sizing import ChosenSize, Sizing
 from portfolio.policy.step import UNKNOWN_BETA, Step, Way, step
 from portfolio.policy.target import Decisions, TargetBook, target_book
 from portfolio.risk.model import RiskModel
@@ -46,6 +47,7 @@ def build(
     size: AccountSize,
     *,
     ramp: float = 1.0,
+    sizing: Sizing | None = None,
 ) -> TargetWeights:
     """Return the weights to hold after the open of `session`.
 
@@ -60,6 +62,8 @@ def build(
     ramp : float
         Share of the ordinary step to take, in (0, 1]: below 1 on the first sessions after funding, a halt or a new
         bundle.
+    sizing : Sizing, optional
+        A policy that multiplies the target book by a level of its grid; without one the book is whole.
 
     Raises
     ------
@@ -74,7 +78,9 @@ def build(
     if not 0 < ramp <= 1 or not equity_usd > 0:
         raise InvariantBroken(f"a ramp of {ramp} or an equity of {equity_usd}")
     held = _as_mapping(current)
-    book = target_book(scores, risk, limits, held, equity_usd, size.prices)
+    book, chosen = target_book(scores, risk, limits, held, equity_usd, size.prices), ChosenSize()
+    if sizing is not None:
+        book, chosen = sizing.sized(book)
     k = limits.step_sessions or book.candidates.backing.step_sessions
     symbols, way = way_to(book, risk, held, ramp / k, limits.band(equity_usd))
     taken = step(way, limits)
@@ -85,6 +91,8 @@ def build(
         weights=taken.weights,
         decisions=(*book.decisions, *_told(taken, way, k, ramp)),
         book=way.target,
+        multiplier=chosen.multiplier,
+        state=chosen.state,
     )
 
 

@@ -27,6 +27,10 @@ class TargetWeights:
         Ordered (what, outcome) pairs for the report: "kelly scalar" -> "0.41", "flat" -> "IC 0.003 shrinks to 0".
     book : float64, shape (N,), signed fraction of equity, or None
         The target book that the steps lead to; None where the weights are that book.
+    multiplier : float
+        Of the target book, by a sizing policy; 1 without one.
+    state : float64 or None
+        What the policy read; None without one, or where the book is in no state.
     """
 
     session: date
@@ -35,6 +39,8 @@ class TargetWeights:
     weights: Floats
     decisions: tuple[tuple[str, str], ...] = field(default=())
     book: Floats | None = None
+    multiplier: float = 1.0
+    state: Floats | None = None
 
     def __post_init__(self) -> None:
         for weights in (self.weights, self.aim):

@@ -10,6 +10,7 @@ import pytest
 
 from execution.config import ExecutionConfig
 from portfolio.config import PortfolioConfig
+from portfolio.policy.sizing import GRID, STATE, SizingPolicy
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import TooLittleHistory
 from signals.market.bars import Floats
@@ -189,3 +190,26 @@ def test_an_end_without_a_recorded_price_costs_a_long_its_share_and_gives_a_shor
     assert abs(nothing[0].net[place]) < 0.002  # costs and borrow only: shorts gain nothing either
     long = -(stressed[0].net[place] - nothing[0].net[place]) / 0.3
     assert 0.1 < long < 0.6
+
+
+def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> None:
+    """Half the book from the second week on: states are those of the whole book, and the order-exact book follows."""
+    half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
+    half[:, 2, 0] = 1.0
+    policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
+    begin = books[0].sessions[10]
+    sizing_on = lambda asof: policy if asof >= begin else None  # noqa: E731
+    [whole] = weight_paths(archive, scores[:1], PORTFOLIO, IC, 5, equity_usd=EQUITY, sizing_on=lambda asof: None)
+    [sized] = weight_paths(archive, scores[:1], PORTFOLIO, IC, 5, equity_usd=EQUITY, sizing_on=sizing_on)
+    assert np.array_equal(whole.net, books[0].net) and whole.multipliers is not None and (whole.multipliers == 1.0).all()
+    assert whole.env is not None and np.array_equal(whole.env.replay(np.ones(47)).nav, books[0].nav.nav)
+    assert sized.env is not None and np.array_equal(sized.env.states, whole.env.states)
+    assert sized.multipliers is not None and sorted(set(sized.multipliers.tolist())) == [0.5, 1.0]
+    assert np.median(sized.gross[20:] / whole.gross[20:]) == pytest.approx(0.5, abs=0.02)
+    policy_of = BacktestPolicy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    days = list(books[0].sessions)
+    scored = lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test")  # noqa: E731
+    exact = trade(archive, policy_of, BookSettings(PORTFOLIO, ExecutionConfig(), EQUITY), days, scored, sizing_on=sizing_on)
+    value = np.array([float(day.real_equity) / EQUITY for day in exact.days])
+    assert np.abs(np.log(sized.nav.nav[1:] / value[:-1])).max() < 5e-3
+    assert float(exact.days[-1].gross / exact.days[-1].equity) == pytest.approx(sized.gross[-1], rel=0.1)

@@ -36,6 +36,7 @@ from execution.planning.restating import new_names
 from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, blended
+from portfolio.policy.sizing import Sizing, SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
 from signals.market.manifest import PriceBasis
@@ -237,7 +238,12 @@ class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
     def __init__(
-        self, archive: Archive, broker: DirectBroker, policy: BacktestPolicy, volatility_on: VolatilityOn = lambda asof: {}
+        self,
+        archive: Archive,
+        broker: DirectBroker,
+        policy: BacktestPolicy,
+        volatility_on: VolatilityOn = lambda asof: {},
+        sizing_on: SizingOn | None = None,
     ) -> None:
         if policy.execution.entry.kind not in (EntryStyle.OPG, EntryStyle.DAY):
             raise FixInput(
@@ -246,6 +252,7 @@ class Backtest:
                 fix="Use `appliance replay`, which runs every entry on the exchange",
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
+        self._sizing_on, self._multiplier = sizing_on, 1.0
         self._plans = 0
         self._last: Plan | None = None
 
@@ -331,11 +338,13 @@ class Backtest:
                 self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )
             reported = morning.AccountReport(account, held)
-            found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp)
+            sizing = self._sizing_on and Sizing(self._multiplier, self._sizing_on(asof))
+            found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp, sizing=sizing)
             plan = morning.orders(known, found.targets, reported, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1
+        self._multiplier = found.targets.multiplier
         self._last = plan
         return OrderBatch(self._broker, plan, policy.execution), ""
 

@@ -5,7 +5,7 @@ rounding, no auctions, names as of the panel's end. Paths of a cross-validation 
 distance to the order-exact backtest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -17,6 +17,7 @@ from execution.costs.spread import half_spread
 from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.nav import Nav, NavCosts, net_asset_value
+from portfolio.policy.sizing import STATE, Sizing, SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
 from signals.audit.extremes import waits
@@ -27,6 +28,7 @@ from signals.market.manifest import PriceBasis
 from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 from trainer.curation.mortality import unpriced_ends
+from trainer.off_policy.market_env import MarketEnv
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 
@@ -45,12 +47,18 @@ class WeightPath:
         Net return up to each session's open, after its trades; 0 before the first book and after a ruin.
     gross : float64, shape (T,)
         Sum of absolute weights after each session's trades.
+    multipliers : float64, shape (T,), or None
+        Of the sizing policy; None without one.
+    env : MarketEnv or None
+        The book's own history with the states that a policy reads; None without one.
     """
 
     sessions: tuple[date, ...]
     nav: Nav
     net: Floats
     gross: Floats
+    multipliers: Floats | None = None
+    env: MarketEnv | None = None
 
 
 def weight_paths(
@@ -62,6 +70,7 @@ def weight_paths(
     *,
     equity_usd: float,
     unpriced: float | None = None,
+    sizing_on: SizingOn | None = None,
 ) -> tuple[WeightPath, ...]:
     """Run every set of scores through the policy.
 
@@ -77,6 +86,8 @@ def weight_paths(
         At which impact is priced.
     unpriced : float or None
         Fraction that a long loses where a name ends without a recorded price; a short gains nothing.
+    sizing_on : callable, optional
+        Policies that multiply the target books; the paths then have their multipliers and states.
     """
     bars = archive.whole
     scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
@@ -84,7 +95,7 @@ def weight_paths(
     following = next_opens(bars, archive.actions)
     earned, fixed = np.nan_to_num(following.earned), following.waits | waits(bars)
     weights = np.zeros((len(values), last - first + 1, len(bars.symbols)))
-    books = [_Book(portfolio, bars, equity_usd) for _ in values]
+    books = [_Book(portfolio, bars, equity_usd, sizing_on) for _ in values]
     for row in range(first, last + 1):
         risk = _risk(bars, row, horizon, ic)
         for path, book in enumerate(books):
@@ -99,7 +110,28 @@ def weight_paths(
         returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns) for book in weights
     ]
     navs = [net_asset_value(book, moved, costs, fixed[first : last + 1]) for book, moved in zip(weights, own, strict=True)]
-    return tuple(WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True))
+    found = [WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True)]
+    if sizing_on is None:
+        return tuple(found)
+    waiting = fixed[first : last + 1]
+    return tuple(
+        replace(
+            path,
+            multipliers=np.array(book.multipliers),
+            env=MarketEnv(STATE, _known_states(book.states), held, moved, costs, waits=waiting),
+        )
+        for path, book, held, moved in zip(found, books, weights, own, strict=True)
+    )
+
+
+def _known_states(states: list[Floats | None]) -> Floats:
+    """Fill a session without a state by the last one; a first one by the first that is known: nothing is held there."""
+    known = next((state for state in states if state is not None), np.zeros(len(STATE)))
+    filled = []
+    for state in states:
+        known = known if state is None else state
+        filled.append(known)
+    return np.array(filled)
 
 
 def _ended(archive: Archive, first: int, last: int) -> NDArray[np.bool_]:
@@ -120,8 +152,10 @@ def _shifted(weights: Floats) -> Floats:
 class _Book:
     """Weights that drift with returns and move by the policy's steps."""
 
-    def __init__(self, portfolio: PortfolioConfig, bars: Bars, equity_usd: float) -> None:
-        self._portfolio, self._bars = portfolio, bars
+    def __init__(self, portfolio: PortfolioConfig, bars: Bars, equity_usd: float, sizing_on: SizingOn | None = None) -> None:
+        self._portfolio, self._bars, self._sizing_on = portfolio, bars, sizing_on
+        self.multipliers: list[float] = []
+        self.states: list[Floats | None] = []
         self._equity_usd = equity_usd
         self._plans = 0
         self._is_ruined = False
@@ -134,6 +168,8 @@ class _Book:
 
     def next(self, scores: Floats, risk: RiskModel | None, row: int, fills: Flags, fixed: Flags) -> Floats:
         """Take the step of session `row`: nothing `fixed` is traded, nothing bought without a bar at the next open."""
+        self.multipliers.append(self.multipliers[-1] if self.multipliers else 1.0)
+        self.states.append(None)
         names = self._bars.symbols
         chosen = np.flatnonzero(np.isfinite(scores))
         if self._is_ruined or risk is None or not len(chosen):
@@ -143,10 +179,12 @@ class _Book:
         current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
         ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
-            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd), ramp=ramp)
+            sizing = self._sizing_on and Sizing(self.multipliers[-1], self._sizing_on(asof))
+            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd), ramp=ramp, sizing=sizing)
         except SkipSession:
             return self.held
         self._plans += 1
+        self.multipliers[-1], self.states[-1] = targets.multiplier, targets.state
         wanted = np.zeros(len(names))
         wanted[np.searchsorted(names, targets.symbols)] = targets.weights
         self.held = np.where(fixed, self.held, np.where(fills, wanted, 0.0))

@@ -1,0 +1,203 @@
+r"""Sizing policies from full information: fitted Q, its walk-forward replay, and the verdict on it.
+
+    Q(x_t, i, j) <- reward(t, i, j) + g max_k Q(x_{t+1}, j, k)
+
+for all pairs of levels at once by one ridge regression a sweep (Ernst, Geurts and Wehenkel 2005, "Tree-based batch mode
+reinforcement learning", here with every action's outcome known). The penalty of the ridge is by session, so that it
+does not fade as history grows; it draws the values towards those without a state.
+
+A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, and neither the
+largest drawdown nor the turnover is worse. Otherwise it is refused with the power of that verdict:
+
+    P(a true gain x is seen) = 1 - T(t_level - (x - margin) / SE)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from portfolio.nav import Nav
+from portfolio.policy.sizing import GRID, SizingPolicy, standardised_states
+from portfolio.risk.scaling import SESSIONS_PER_YEAR
+from signals.errors import FixInput
+from signals.market.bars import Floats
+from trainer.off_policy.estimators import OffPolicyEstimate
+from trainer.off_policy.market_env import MarketEnv
+
+RIDGE, DISCOUNT, SWEEPS = 0.01, 0.9, 40
+BLOCK_SESSIONS = 20  # within which gains resemble one another; errors are clustered by it
+MARGIN = 0.005  # of equity a year
+LEVEL = 0.95
+SHARPE_OF_INTEREST = 0.25  # the true gain that a refusal names, in units of the whole book's volatility
+Fit = Callable[[MarketEnv], SizingPolicy]
+
+
+def fitted_sizing(env: MarketEnv, *, ridge: float = RIDGE, discount: float = DISCOUNT) -> SizingPolicy:
+    """Fit the values of every pair of levels on a history."""
+    centre, spread = env.states.mean(axis=0), env.states.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    seen = standardised_states(env.states, centre, scale)
+    now, after, rewards = seen[:-1], seen[1:], env.rewards()
+    levels, width = len(GRID), seen.shape[1]
+    weighed = np.diag(np.concatenate([[0.0], np.full(width - 1, ridge * len(now))])) + now.T @ now
+    solve = np.linalg.solve(weighed, now.T)  # the same rows in every sweep
+    fitted = np.zeros((width, levels, levels))
+    for _ in range(SWEEPS):
+        following = np.tensordot(after, fitted, 1).max(axis=2)
+        targets = rewards + discount * following[:, None, :]
+        fitted = np.tensordot(solve, targets, 1)
+    return SizingPolicy(env.names, centre, scale, np.ascontiguousarray(np.moveaxis(fitted, 0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForwardSizing:
+    """Policies by the session from which each is followed; before the first, the book is whole."""
+
+    starts: tuple[int, ...]
+    policies: tuple[SizingPolicy, ...]
+
+    def multipliers(self, states: Floats) -> Floats:
+        """Return what the policies choose along a history (T, F)."""
+        chosen, before = np.ones(len(states)), 1.0
+        for start, end, policy in zip(self.starts, (*self.starts[1:], len(states)), self.policies, strict=True):
+            chosen[start:end] = policy.path(states[start:end], before)
+            before = float(chosen[end - 1])
+        return chosen
+
+    def at(self, row: int) -> SizingPolicy | None:
+        """Return the policy of a session; None before the first."""
+        place = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.policies[place] if place >= 0 else None
+
+
+def walk_forward_sizing(env: MarketEnv, fit: Fit = fitted_sizing, blocks: int = 5) -> WalkForwardSizing:
+    """Fit on the sessions before each block but the first; no reward of a policy's own block is among what it learned.
+
+    Raises
+    ------
+    FixInput
+        Fewer than two blocks, or blocks of fewer than three sessions.
+    """
+    starts = np.linspace(0, len(env.states), blocks + 1).astype(int)[1:-1] if blocks > 1 else np.zeros(0, dtype=int)
+    if not len(starts) or starts[0] < 3:
+        raise FixInput(f"{len(env.states)} sessions in {blocks} blocks", fix="Give more sessions, or two blocks or more")
+    return WalkForwardSizing(tuple(starts.tolist()), tuple(fit(env.until(start)) for start in starts.tolist()))
+
+
+@dataclass(frozen=True, eq=False)
+class SizedPath:
+    """Log returns after costs and turnover of each session of a replay, (T,)."""
+
+    net: Floats
+    turnover: Floats
+
+    @classmethod
+    def of(cls, nav: Nav, first: int) -> "SizedPath":
+        """Take a replay from session `first` on; what was ruined cannot be judged."""
+        if nav.ruined is not None:
+            raise FixInput("the book is ruined", where=f"session {nav.ruined}", fix="Judge a book that survives its history")
+        return cls(np.diff(np.log(nav.nav[first - 1 :])), nav.turnover[first:])
+
+    @property
+    def drawdown(self) -> float:
+        """Largest loss from a high, as a fraction of it."""
+        value = np.concatenate([[0.0], np.cumsum(self.net)])
+        return float(-np.expm1((value - np.maximum.accumulate(value)).min()))
+
+
+@dataclass(frozen=True)
+class SizingVerdict:
+    """What a replay says of a policy against the whole book; rates are of equity a year.
+
+    Attributes
+    ----------
+    gain, bound, standard_error : float
+        Of the paired difference of log returns after costs.
+    gain_of_interest : float
+        The true gain that the power is given for.
+    reasons : tuple of str
+        Why it is refused, in words; empty where it is accepted.
+    """
+
+    sessions: int
+    gain: float
+    bound: float
+    standard_error: float
+    margin: float
+    drawdown: float
+    whole_drawdown: float
+    turnover: float
+    whole_turnover: float
+    gain_of_interest: float
+    reasons: tuple[str, ...]
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.reasons
+
+    def power(self, gain: float) -> float:
+        """Share of histories like this one in which a true gain would have been seen; NaN for a policy that never acted."""
+        if self.standard_error <= 0:
+            return float("nan")
+        freedom = max(self.sessions // BLOCK_SESSIONS - 1, 1)
+        needed = float(student.ppf(LEVEL, freedom))
+        return float(student.sf(needed - (gain - self.margin) / self.standard_error, freedom))
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if self.is_accepted:
+            return f"accepted: {self.gain:+.2%} a year, at least {self.bound:+.2%}, over {self.sessions} sessions"
+        if self.standard_error <= 0:
+            seen = "the policy never left the whole book, so nothing is known of a gain"
+        else:
+            seen = f"a true gain of {self.gain_of_interest:.2%} a year would have been seen in "
+            seen += f"{self.power(self.gain_of_interest):.0%} of such histories"
+        return f"refused: {'; '.join(self.reasons)}; {seen}"
+
+
+def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN) -> SizingVerdict:
+    """Judge a replay against the same sessions of the whole book.
+
+    Raises
+    ------
+    FixInput
+        The paths are of different sessions.
+    TooLittleHistory
+        Fewer sessions than two blocks.
+    """
+    if sized.net.shape != whole.net.shape:
+        raise FixInput("the replays are of different sessions", fix="Replay both over the same ones")
+    blocks = np.arange(len(sized.net)) // BLOCK_SESSIONS
+    difference = OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - whole.net), blocks)
+    bound, volatility = difference.lower(LEVEL), float(whole.net.std(ddof=1)) * float(np.sqrt(SESSIONS_PER_YEAR))
+    turnover, usual = float(sized.turnover.mean()), float(whole.turnover.mean())
+    against = (
+        (not bound > margin, f"the gain is {difference.value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
+        (sized.drawdown > whole.drawdown, f"the largest drawdown is {sized.drawdown:.1%}, not {whole.drawdown:.1%} or less"),
+        (turnover > usual, f"the turnover is {turnover:.2%} a session, not {usual:.2%} or less"),
+    )
+    return SizingVerdict(
+        len(sized.net),
+        difference.value,
+        bound,
+        difference.standard_error,
+        margin,
+        sized.drawdown,
+        whole.drawdown,
+        turnover,
+        usual,
+        SHARPE_OF_INTEREST * volatility,
+        tuple(why for is_against, why in against if is_against),
+    )
+
+
+def judged_replay(env: MarketEnv, policies: WalkForwardSizing, *, margin: float = MARGIN) -> SizingVerdict:
+    """Replay walk-forward policies from their first session on, and judge them."""
+    first = policies.starts[0]
+    paths: Sequence[Floats] = (policies.multipliers(env.states), np.ones(len(env.states)))
+    sized, whole = (SizedPath.of(env.replay(path), first) for path in paths)
+    return judge_sizing(sized, whole, margin=margin)
