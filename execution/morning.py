@@ -184,9 +184,8 @@ def wanted(
         limits,
         begun,
         session,
-        AccountSize(float(equity), {symbol: float(price) for symbol, price in morning.prices.items()}),
+        AccountSize(float(equity), {symbol: float(price) for symbol, price in morning.prices.items()}, sizing),
         ramp=ramp,
-        sizing=sizing,
     )
     return MorningTargets(targets, weights_held(held, priced, equity), begun)
 

@@ -24,7 +24,7 @@ __all__ = ["AccountSize", "BookSides", "PortfolioConfig", "build"]
 
 @dataclass(frozen=True, eq=False)
 class AccountSize:
-    """Size of the account that the book is built for.
+    """Size of the account that the book is built for, and the policy that takes a part of that book.
 
     Attributes
     ----------
@@ -32,10 +32,13 @@ class AccountSize:
         Positive.
     prices : mapping of symbol to USD, optional
         Of one share: a name of which one is above the name cap is replaced by the next.
+    sizing : Sizing, optional
+        Multiplies the target book by a level of its grid; without one the book is whole.
     """
 
     equity_usd: float
     prices: Mapping[str, float] | None = None
+    sizing: Sizing | None = None
 
 
 def build(
@@ -47,7 +50,6 @@ def build(
     size: AccountSize,
     *,
     ramp: float = 1.0,
-    sizing: Sizing | None = None,
 ) -> TargetWeights:
     """Return the weights to hold after the open of `session`.
 
@@ -62,8 +64,6 @@ def build(
     ramp : float
         Share of the ordinary step to take, in (0, 1]: below 1 on the first sessions after funding, a halt or a new
         bundle.
-    sizing : Sizing, optional
-        A policy that multiplies the target book by a level of its grid; without one the book is whole.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def build(
         raise InvariantBroken(f"a ramp of {ramp} or an equity of {equity_usd}")
     held = _as_mapping(current)
     book, chosen = target_book(scores, risk, limits, held, equity_usd, size.prices), ChosenSize()
-    if sizing is not None:
-        book, chosen = sizing.sized(book)
+    if size.sizing is not None:
+        book, chosen = size.sizing.sized(book)
     k = limits.step_sessions or book.candidates.backing.step_sessions
     symbols, way = way_to(book, risk, held, ramp / k, limits.band(equity_usd))
     taken = step(way, limits)

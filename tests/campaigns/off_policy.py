@@ -86,9 +86,8 @@ def sizing(seeds: int) -> bool:
     power = np.mean([one.power(one.gain_of_interest) for one in noise])
     print(f"\nsizing, {seeds} markets of {SESSIONS} sessions, of which the last 80 % are judged")
     print(f"| the state knows the regime | accepted {accepted:.1%} | gain {np.mean([one.gain for one in found]):+.2%} a year |")
-    print(
-        f"| of the oracle's gain | mean {np.mean(recovered):.1%} | least {min(recovered):.1%}, 5 % of seeds below {np.quantile(recovered, 0.05):.1%} |"
-    )
+    least = f"least {min(recovered):.1%}, 5 % of seeds below {np.quantile(recovered, 0.05):.1%}"
+    print(f"| of the oracle's gain | mean {np.mean(recovered):.1%} | {least} |")
     print(f"| the state knows nothing | accepted {false:.1%} | gain {np.mean([one.gain for one in noise]):+.2%} a year |")
     print(f"a refusal on noise gives a true gain of a quarter of the volatility a power of {power:.0%} in the mean")
     for reason in sorted({why.split(" is ")[0] for one in (*found, *noise) for why in one.reasons}):

@@ -58,6 +58,12 @@ SEND_ANOTHER = """\
 """
 
 BUGS = (
+    Planted("enlarge the book where the sizing policy is refused", "portfolio/policy/sizing.py",
+            'return self.before, f"as before: {self.refusal', 'return 1.0, f"as before: {self.refusal',
+            "tests/test_portfolio/test_sizing_policy.py::test_a_refused_policy_keeps_the_level_before"),
+    Planted("say the policy's multiplier and keep the whole book", "portfolio/build.py", "book, chosen = size.sizing.sized(book)",
+            "chosen = size.sizing.sized(book)[1]",
+            "tests/test_portfolio/test_sizing_policy.py::test_the_chosen_level_multiplies_the_whole_target_book"),
     Planted("link clusters in the order of their names", "portfolio/risk/hrp.py", "sorted((cluster[a], cluster[b]))",
             "(cluster[a], cluster[b])",
             "tests/test_portfolio/test_hrp.py::test_the_tree_is_scipys_also_where_distances_are_equal"),

@@ -37,7 +37,7 @@ def always(level: int) -> SizingPolicy:
 
 
 def built(sizing: Sizing | None) -> TargetWeights:
-    return build(SCORES, risk(), CONFIG, {}, SESSION, AccountSize(1e6), sizing=sizing)
+    return build(SCORES, risk(), CONFIG, {}, SESSION, AccountSize(1e6, sizing=sizing))
 
 
 @pytest.mark.parametrize("level", range(len(GRID)))

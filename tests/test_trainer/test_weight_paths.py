@@ -22,7 +22,7 @@ from trainer.backtest.figures import against_benchmark, annual_sharpe, drawdown,
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
-from trainer.backtest.weights import WeightPath, weight_paths
+from trainer.backtest.weights import WeightPath, sized_path, weight_paths
 from trainer.validation.book import next_opens
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
@@ -199,17 +199,17 @@ def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Float
     policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
     begin = books[0].sessions[10]
     sizing_on = lambda asof: policy if asof >= begin else None  # noqa: E731
-    [whole] = weight_paths(archive, scores[:1], PORTFOLIO, IC, 5, equity_usd=EQUITY, sizing_on=lambda asof: None)
-    [sized] = weight_paths(archive, scores[:1], PORTFOLIO, IC, 5, equity_usd=EQUITY, sizing_on=sizing_on)
+    whole = sized_path(archive, scores[0], PORTFOLIO, IC, 5, lambda asof: None, equity_usd=EQUITY)
+    sized = sized_path(archive, scores[0], PORTFOLIO, IC, 5, sizing_on, equity_usd=EQUITY)
     assert np.array_equal(whole.net, books[0].net) and whole.multipliers is not None and (whole.multipliers == 1.0).all()
     assert whole.env is not None and np.array_equal(whole.env.replay(np.ones(47)).nav, books[0].nav.nav)
     assert sized.env is not None and np.array_equal(sized.env.states, whole.env.states)
     assert sized.multipliers is not None and sorted(set(sized.multipliers.tolist())) == [0.5, 1.0]
     assert np.median(sized.gross[20:] / whole.gross[20:]) == pytest.approx(0.5, abs=0.02)
-    policy_of = BacktestPolicy(PORTFOLIO, ExecutionConfig(), IC, 5, "test")
+    policy_of = BacktestPolicy(PORTFOLIO, ExecutionConfig(), IC, 5, "test", sizing_on=sizing_on)
     days = list(books[0].sessions)
     scored = lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test")  # noqa: E731
-    exact = trade(archive, policy_of, BookSettings(PORTFOLIO, ExecutionConfig(), EQUITY), days, scored, sizing_on=sizing_on)
+    exact = trade(archive, policy_of, BookSettings(PORTFOLIO, ExecutionConfig(), EQUITY), days, scored)
     value = np.array([float(day.real_equity) / EQUITY for day in exact.days])
     assert np.abs(np.log(sized.nav.nav[1:] / value[:-1])).max() < 5e-3
     assert float(exact.days[-1].gross / exact.days[-1].equity) == pytest.approx(sized.gross[-1], rel=0.1)

@@ -59,6 +59,8 @@ class BacktestPolicy:
     ----------
     ramp_sessions : int
         A book is stepped into over so many plans, as on a device.
+    sizing_on : callable, optional
+        Policies that multiply the target book; no part of the fingerprint.
     """
 
     portfolio: PortfolioConfig
@@ -67,6 +69,7 @@ class BacktestPolicy:
     horizon_sessions: int
     code_version: str
     ramp_sessions: int = 5
+    sizing_on: SizingOn | None = None
 
     def sized(self, scores: Scores) -> Blend:
         """Return the scores with what sizes them; a blend brings its own."""
@@ -238,12 +241,7 @@ class Backtest:
     """Drives the exchange of one account through sessions; state lives in the exchange and in what was booked."""
 
     def __init__(
-        self,
-        archive: Archive,
-        broker: DirectBroker,
-        policy: BacktestPolicy,
-        volatility_on: VolatilityOn = lambda asof: {},
-        sizing_on: SizingOn | None = None,
+        self, archive: Archive, broker: DirectBroker, policy: BacktestPolicy, volatility_on: VolatilityOn = lambda asof: {}
     ) -> None:
         if policy.execution.entry.kind not in (EntryStyle.OPG, EntryStyle.DAY):
             raise FixInput(
@@ -252,7 +250,7 @@ class Backtest:
                 fix="Use `appliance replay`, which runs every entry on the exchange",
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
-        self._sizing_on, self._multiplier = sizing_on, 1.0
+        self._multiplier = 1.0
         self._plans = 0
         self._last: Plan | None = None
 
@@ -338,7 +336,7 @@ class Backtest:
                 self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )
             reported = morning.AccountReport(account, held)
-            sizing = self._sizing_on and Sizing(self._multiplier, self._sizing_on(asof))
+            sizing = policy.sizing_on and Sizing(self._multiplier, policy.sizing_on(asof))
             found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp, sizing=sizing)
             plan = morning.orders(known, found.targets, reported, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from portfolio.policy.sizing import SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from signals.config import load
 from trainer.backtest.archive import Archive, open_archive
@@ -100,11 +99,7 @@ def trade(
     scores_on: ScoresOn,
     step: Progress = lambda day: None,
     volatility_on: VolatilityOn = lambda asof: {},
-    sizing_on: SizingOn | None = None,
 ) -> Course:
-    """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle.
-
-    `sizing_on` has the policy that multiplies the target book of each evening, where one does.
-    """
+    """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle."""
     broker = opened(archive, settings.exchange, settings.seed, days[0])
-    return Backtest(archive, broker, policy, volatility_on, sizing_on).run(days, scores_on, step)
+    return Backtest(archive, broker, policy, volatility_on).run(days, scores_on, step)

@@ -70,7 +70,6 @@ def weight_paths(
     *,
     equity_usd: float,
     unpriced: float | None = None,
-    sizing_on: SizingOn | None = None,
 ) -> tuple[WeightPath, ...]:
     """Run every set of scores through the policy.
 
@@ -86,9 +85,35 @@ def weight_paths(
         At which impact is priced.
     unpriced : float or None
         Fraction that a long loses where a name ends without a recorded price; a short gains nothing.
-    sizing_on : callable, optional
-        Policies that multiply the target books; the paths then have their multipliers and states.
     """
+    return _paths(archive, values, portfolio, ic, horizon, _Pricing(equity_usd, unpriced))
+
+
+def sized_path(
+    archive: Archive,
+    values: Floats,
+    portfolio: PortfolioConfig,
+    ic: SizingCoefficient,
+    horizon: int,
+    sizing_on: SizingOn,
+    *,
+    equity_usd: float,
+) -> WeightPath:
+    """Run one set of scores (T, N) under sizing policies; the path has their multipliers, and the book's own history."""
+    return _paths(archive, values[None], portfolio, ic, horizon, _Pricing(equity_usd, None, sizing_on))[0]
+
+
+@dataclass(frozen=True)
+class _Pricing:
+    equity_usd: float
+    unpriced: float | None = None
+    sizing_on: SizingOn | None = None
+
+
+def _paths(
+    archive: Archive, values: Floats, portfolio: PortfolioConfig, ic: SizingCoefficient, horizon: int, priced: _Pricing
+) -> tuple[WeightPath, ...]:
+    equity_usd, unpriced, sizing_on = priced.equity_usd, priced.unpriced, priced.sizing_on
     bars = archive.whole
     scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
     first, last = int(scored[0]), min(int(scored[-1]), len(bars.sessions) - 2)
@@ -180,7 +205,7 @@ class _Book:
         ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
             sizing = self._sizing_on and Sizing(self.multipliers[-1], self._sizing_on(asof))
-            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd), ramp=ramp, sizing=sizing)
+            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd, sizing=sizing), ramp=ramp)
         except SkipSession:
             return self.held
         self._plans += 1
