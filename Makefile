@@ -202,7 +202,7 @@ off-policy: $(VENV)/.dev ## By hand, five minutes: what off-policy estimators sa
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.off_policy
 
 options-campaign: $(VENV)/.dev ## By hand, half an hour: a planted option premium is found and none where there is none; figures of surfaces
-	$(BIN)/pytest -q -m slow tests/test_trainer/options
+	$(BIN)/pytest -q -m slow tests/test_trainer/options tests/flow/test_options_line.py
 	$(BIN)/python -m tests.campaigns.options
 
 two-sleeves: $(VENV)/.dev ## By hand, four minutes: two sleeves under the daemon, and over 60 sessions the replay against the backtest, order for order

@@ -49,7 +49,7 @@ def hedged(folder: Path, premium: float) -> dict[str, Any]:
     recipe["cpcv"] |= {"groups": 5, "holdout_sessions": 0}
     (folder / "recipe.yml").write_text(yaml.safe_dump(recipe))
     run = ("--data", folder / "data", "--config", folder / "recipe.yml", "--run", folder / "run")
-    found: dict[str, Any] = asked("train", "--sleeve", "options_vol", *run)["others"]["hedged"]
+    found: dict[str, Any] = asked("train", "--sleeve", "options_vol", *run)["hedged"]
     return found
 
 

@@ -94,7 +94,7 @@ def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> di
         return {}
     figures = evidence.part("hedged", dict[str, Any], {})
     found = {}
-    for template in TEMPLATES:
+    for template in (name for name in TEMPLATES if name in figures):
         path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
         try:
             model = path.read_bytes()
