@@ -135,6 +135,8 @@ def test_a_later_word_replaces_a_row_and_an_added_delivery_replaces_its_days(tmp
     ingest(pd.concat([again, table]), tmp_path)
     (found,) = read_chains_of(tmp_path, read_manifest_of_chains(tmp_path), "X")
     assert (found.bid[0], found.ask[0]) == (0.0, 0.5)
+    known = read_manifest_of_chains(tmp_path)
+    assert found.is_late and known.audits[0].status is SessionStatus.AMBER and "known on 2020-03-05" in known.audits[0].reasons[0]
     known = ingest(pd.concat([frame(chain(date(2020, 3, 3))), frame(chain(root="Y"))]), tmp_path, add=True)
     assert [(audit.root, audit.day.day) for audit in known.audits] == [("X", 2), ("X", 3), ("Y", 2)]
 

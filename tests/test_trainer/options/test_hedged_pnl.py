@@ -9,9 +9,12 @@ import pytest
 
 from signals.errors import DataNotUsable, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
-from trainer.options.research.observations import OUTCOMES
+from tests.test_trainer.options.test_surfaces import real
+from trainer.options.chains.audit import audit_chain
+from trainer.options.research.observations import OUTCOMES, of_chains
 from trainer.options.structures import VegaCaps
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
@@ -78,6 +81,22 @@ def test_the_straddle_is_learned_and_the_underliers_return_is_what_ranks() -> No
         HEDGED_PNL.labels(bars, HedgedRecipe(), ())
     with pytest.raises(DataNotUsable, match="no outcomes of options"):
         HEDGED_PNL.labels(synthetic_bars(1), OWN, ())
+
+
+def test_the_real_days_around_the_crash_of_2018_are_refused_as_evidence_in_words() -> None:
+    """38 days of SPXW, through the same audit and surfaces as any: fitted, and no premium is claimed of them."""
+    audited = [audit_chain(one) for one in real("options_eod_spxw_2018")]
+    chains = [one for one, audit in audited if audit.status is not SessionStatus.RED]
+    assert len(chains) == 38
+    found = of_chains(chains)
+    bars = synthetic_bars(1, sessions=len(chains), symbols=1, missing=0.0)
+    bars = replace(bars, beside={name: values[:, None] for name, values in found.items()})
+    with pytest.raises(TooLittleHistory) as refused:
+        HEDGED_PNL.labels(bars, HedgedRecipe(), ())
+    said = refused.value.what
+    counted = int(np.isfinite(found["straddle_5"]).sum())
+    assert said.startswith(f"{counted} sessions of hedged profits are no evidence of a premium; 504 are asked for") and counted < 38
+    assert "were it the truth" in said and "of histories" in said
 
 
 def test_the_book_of_all_cohorts_keeps_its_caps_of_vega() -> None:

@@ -88,6 +88,18 @@ def test_no_chain_after_an_outcome_changes_it_and_one_that_is_missing_leaves_it_
     assert np.isnan(without["straddle_1"][3]), "the session after was not delivered"
 
 
+def test_what_was_known_only_later_is_no_feature_of_its_evening(market: list[OptionChain]) -> None:
+    """A correction of the fourth evening, known on the sixth: no feature of the fourth, and the outcomes that it measures stay."""
+    whole = of_chains(market[:8])
+    late = of_chains([*market[:3], replace(market[3], known_at=market[5].day), *market[4:8]])
+    for name in OF_CHAINS:
+        assert np.isfinite(whole[name][3]) and np.isnan(late[name][3])
+        np.testing.assert_array_equal(np.delete(whole[name], 3), np.delete(late[name], 3))
+    np.testing.assert_array_equal(whole["straddle_1"], late["straddle_1"])
+    on_time = of_chains([replace(one, known_at=one.day) for one in market[:8]])
+    np.testing.assert_array_equal(on_time["skew"], whole["skew"])
+
+
 def test_features_are_those_of_the_generated_surface(market: list[OptionChain]) -> None:
     found = of_chains(market[:2])
     assert found["atm_volatility"] == pytest.approx(np.log(0.3), abs=0.01)

@@ -80,7 +80,7 @@ def test_vogts_slice_is_flagged_and_what_is_used_has_no_butterfly() -> None:
     assert smile.curve.g(checked(smile.quotes.k)).min() >= -1e-9
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
     """One strike is bid so high that its butterfly pays its buyer; and a slice whose density is negative by construction."""
     chain, _, _ = clean(seed)
@@ -101,7 +101,7 @@ def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
     assert is_flagged(surface_of(of_curves({365: bent})), Flag.BUTTERFLY)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_planted_calendar_arbitrage_is_caught(seed: int) -> None:
     """The later expiry's total variance lies below the earlier one's by more than both half spreads."""
     rng = np.random.default_rng(seed)
@@ -124,6 +124,19 @@ def unflagged_crossings(surface: Surface) -> list[str]:
     return found
 
 
+def test_quotes_that_are_crossed_zero_missing_or_endless_change_nothing_of_the_surface() -> None:
+    """Each fault in a row of its own, in the middle of a clean chain: its surface is that of the chain without the rows."""
+    chain, _, _ = clean(2)
+    rows = np.flatnonzero((chain.expiration == chain.expirations[1]) & (chain.bid > 1.0))[4:24:4]
+    bid, ask = chain.bid.copy(), chain.ask.copy()
+    for row, (low, high) in zip(rows.tolist(), ((9.0, 1.0), (0.0, 0.0), (np.nan, np.nan), (1.0, np.inf), (0.0, 9_999.0)), strict=True):
+        bid[row], ask[row] = low, high
+    spoilt = surface_of(replace(chain, bid=bid, ask=ask))
+    sound = surface_of(chain.where(~np.isin(np.arange(len(chain)), rows)))
+    assert [smile.curve for smile in spoilt.smiles] == [smile.curve for smile in sound.smiles] and len(spoilt.smiles) == 3
+    assert spoilt.flags == ()
+
+
 @pytest.fixture(scope="module")
 def spxw() -> list[Smile]:
     return [smile for chain in real("options_eod_spxw_2018") for smile in surface_of(chain).smiles]
@@ -140,8 +153,10 @@ def real(*names: str) -> list[OptionChain]:
 def test_every_spxw_slice_of_two_days_or_more_fits(spxw: list[Smile]) -> None:
     """36 slices; RMSE 0.15 vol points at the median, 92 % of the median slice's quotes inside, none with a negative density.
 
-    Of all quotes together 88 % are literally inside; what is outside is a fraction of a tick away.
+    Of all quotes together 89 % are inside, 97 % within one and a half half widths: SVI does not follow the farthest puts.
     """
+    together = np.average([smile.inside for smile in spxw], weights=[len(smile.quotes) for smile in spxw])
+    assert together >= 0.89
     assert len(spxw) == 36
     assert np.median([smile.rmse for smile in spxw]) <= 0.0015
     assert np.median([smile.inside for smile in spxw]) >= 0.92

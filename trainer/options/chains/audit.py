@@ -102,10 +102,11 @@ def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[st
     if forward is not None and chain.spot > 0.0 and abs(np.log(chain.spot / forward)) > MOST_GAP:
         return SessionStatus.RED, (f"the underlying's {chain.spot:.2f} is not the options' {forward:.2f}: a split without a record?",)
     said = [f"the underlying was multiplied by {chain.restated:g} for splits"] if chain.restated != 1.0 else []
+    said += [f"known on {chain.known_at}: no feature of that evening is made of it"] if chain.is_late else []
     said += ["no close of the underlying"] if not chain.spot > 0.0 else []
     if good == 0:
         return SessionStatus.RED, tuple([*said, *(poor or ["nothing expires later"])])
     if good < LEAST_EXPIRIES:
         said.append("one usable expiry: no term structure, no calendar to check")
-    is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0
+    is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0 and not chain.is_late
     return (SessionStatus.GREEN if is_green else SessionStatus.AMBER), tuple([*said, *poor])

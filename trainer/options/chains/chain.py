@@ -33,6 +33,8 @@ class OptionChain:
     is_call : bool, shape (n,)
     restated : float
         By what the delivered close was multiplied; 1 where it was not.
+    known_at : date, optional
+        Day on which the last of the rows was known; None where nobody says.
     """
 
     root: str
@@ -46,6 +48,7 @@ class OptionChain:
     volume: Floats
     open_interest: Floats
     restated: float = 1.0
+    known_at: date | None = None
 
     def __len__(self) -> int:
         return len(self.strike)
@@ -54,6 +57,11 @@ class OptionChain:
     def mid(self) -> Floats:
         """Middle of bid and ask, float64 (n,); NaN where either is missing."""
         return 0.5 * (self.bid + self.ask)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a row became known only after its own evening: nothing could have been decided by it then."""
+        return self.known_at is not None and self.known_at > self.day
 
     @property
     def expirations(self) -> Days:

@@ -65,7 +65,7 @@ def forward_of(chain: OptionChain, years: float) -> Forward | None:
 
 def pairs_of(chain: OptionChain) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Strikes of one expiry with a two-sided call and put, and the rows of both."""
-    quoted = (chain.bid > 0.0) & (chain.ask >= chain.bid)
+    quoted = (chain.bid > 0.0) & (chain.ask >= chain.bid) & np.isfinite(chain.ask)
     calls, puts = np.flatnonzero(quoted & chain.is_call), np.flatnonzero(quoted & ~chain.is_call)
     strike, first, second = np.intersect1d(chain.strike[calls], chain.strike[puts], return_indices=True)
     return strike, calls[first], puts[second]

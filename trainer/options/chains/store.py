@@ -75,6 +75,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
             **{name: part[name].to_numpy(np.float64) for name in ("strike", "bid", "ask", "volume", "open_interest")},
             is_call=(part["right"] == "C").to_numpy(bool),
             restated=float(part["restated"].iloc[0]) if "restated" in part else 1.0,
+            known_at=None if "known_at" not in part or part["known_at"].isna().all() else pd.Timestamp(part["known_at"].max()).date(),
         )
 
 
@@ -141,6 +142,7 @@ def _parquet(chains: Sequence[OptionChain]) -> bytes:
         "quote_date": np.repeat(np.array([chain.day for chain in chains], dtype="datetime64[D]"), lengths),
         "underlying": np.repeat([chain.spot for chain in chains], lengths),
         "restated": np.repeat([chain.restated for chain in chains], lengths),
+        "known_at": np.repeat(np.array([chain.known_at for chain in chains], dtype="datetime64[D]"), lengths),
     }
     table = pa.table({name: pa.array(values) for name, values in columns.items()})
     sink = io.BytesIO()

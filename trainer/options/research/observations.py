@@ -35,7 +35,7 @@ from trainer.options.chains.store import FOLDER, ChainFile, read_chains_of, read
 from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, OptionEvening, hedged_path, positions
 from trainer.options.surface.surface import Flag, Surface, surface_of
 
-VERSION = 1  # of what is kept; raised when a formula changes
+VERSION = 2  # of what is kept; raised when a formula changes
 SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
 CHANGE_SESSIONS = 5
 REFIT_SESSIONS, LEAST_ROWS = 63, 500
@@ -105,7 +105,7 @@ def _kept(folder: Path, one: ChainFile) -> pa.Table:
 def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
     """Features and outcomes of one underlier's chains, float64 (n,) each; NaN where there is none."""
     evenings = [OptionEvening.of(chain, surface_of(chain)) for chain in chains]
-    rows = [surface_features(evening.chain, evening.surface) for evening in evenings]
+    rows = [{} if evening.chain.is_late else surface_features(evening.chain, evening.surface) for evening in evenings]
     found = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in OF_CHAINS}
     found |= {name: np.full(len(chains), np.nan) for name in OUTCOMES}
     if not chains:
