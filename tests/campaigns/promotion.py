@@ -39,7 +39,7 @@ from signals.files import sha256_of
 from tests.campaigns.leaks import HIDDEN, KINDS, SESSIONS, SYMBOLS, Delivery, delivered, market_of, other_vendor, reversal
 from trainer.backtest.policy_book import figures_of
 from trainer.backtest.subject import BookSettings
-from trainer.promotion import champions
+from trainer.promotion import champions, history
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.measure import FOLDER
 from trainer.promotion.seal import HOLDOUT
@@ -150,7 +150,7 @@ def judged(place: Path, kind: str, seed: int) -> Judged:
     outcome = champions.promote(request)
     rows, evidence = outcome.verdict.rows, read_object(run / "evidence.json")
     was_opened = (run / FOLDER / HOLDOUT).exists()
-    case = read_object(champions.case_path(place / "registry", str(outcome.record["case_sha256"])))
+    case = read_object(history.case_path(place / "registry", str(outcome.record["case_sha256"])))
     found = Judged(
         kind,
         seed,

@@ -8,8 +8,7 @@ from signals.files import sha256_of, write_atomic
 from tests.fakes.promotion import BARS, case
 from trainer.promotion import history
 from trainer.promotion.bars.judge import judge
-from trainer.promotion.champions import case_path
-from trainer.promotion.history import CHAMPIONS
+from trainer.promotion.history import CHAMPIONS, case_path
 from trainer.runs.documents import canonical_json
 
 SLEEVE = "equities_xs"

@@ -21,6 +21,7 @@ from portfolio.policy.blend import Blend, SizedScores, blended
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Role
 from signals.bundle.layout import place_of
+from signals.files import sha256_of
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench
@@ -34,6 +35,7 @@ from trainer.backtest.scored import Origin
 from trainer.backtest.traded import of_sleeves
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing.stack import publish_stack
+from trainer.runs import looks
 
 BOTH = {"equities_xs": 0.6, "reversal": 0.4}
 FIXED_IC = 0.05
@@ -243,7 +245,9 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
         "device_weights": {"equities_xs": 0.25, "reversal": 0.75},
     }
     (tmp_path / "stack" / "stack.json").write_text(json.dumps(judged))
-    publish_stack(tmp_path / "stack", keys, FolderObjectStore(own.root), datetime.now(UTC))
+    known = sha256_of((tmp_path / "stack" / "stack.json").read_bytes())
+    looks.record(tmp_path, looks.Look(looks.STACK, "equities_xs", known, str(own.last_training), str(own.last_training), known))
+    publish_stack(tmp_path / "stack", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
     score_daily(own, keys, own.manifest.calendar.previous(days[0]))
     pulled = {"equities_xs": 0.6, "reversal": {"weight": 0.4, "scoring": "pulled"}}
     bench = device(own, tmp_path / "device", sleeves=pulled, stack=True)

@@ -303,6 +303,20 @@ def test_a_membership_table_that_ends_before_the_falls_is_not_point_in_time(fall
     assert ("6 of 12 names that traded on after leaving the table fell at once (S000" in found.universe_why) is (falls > 3)
 
 
+@pytest.mark.parametrize(("left", "said"), [(0, True), (5, True), (20, False)])
+def test_a_membership_table_that_ends_before_the_bars_is_said(left: int, said: bool) -> None:
+    """Forty members, of whom `left` go on after day 60 of 124: nobody fell, so it is believed, and its end is named."""
+    frame, universe = leaving(0, of=40 - left)
+    found = curated(frame, universe=universe)
+    days = sorted(frame["date"].dt.date.unique())
+    assert found.survivorship == "point-in-time" and len(days) == 124
+    assert found.universe_why.endswith(
+        f"; it ends 64 sessions before the bars, on {days[59]}: {left} of once 40 members are left, and nothing else is eligible"
+        if said
+        else "when each row became known"
+    )
+
+
 def test_a_membership_table_whose_dead_leave_before_they_die_is_not_point_in_time() -> None:
     frame, universe = leaving(0)
     days = sorted(frame["date"].dt.date.unique())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signals.errors import FixInput
-from trainer.runs.looks import JUDGED, LOOKS, Look, made, record, require_as_made, seen
+from trainer.runs.looks import JUDGED, LOOKS, Look, made, merge, record, require_as_made, seen, wrote
 
 SHADOW = Look("shadow", "xs", "a" * 64, "2024-03-01", "2024-05-31")
 
@@ -57,7 +57,7 @@ def test_a_look_that_was_taken_out_is_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_a_run_is_judged_as_its_training_wrote_it(tmp_path: Path, name: str) -> None:
-    """Evidence, scores or settings that were changed since are refused; of another model, and of a run from before, nothing is known."""
+    """Evidence, scores or settings that were changed since are refused; of a run from before, nothing is known."""
     files = {part: part.encode() for part in JUDGED}
     for part, content in files.items():
         (tmp_path / part).write_bytes(content)
@@ -65,9 +65,32 @@ def test_a_run_is_judged_as_its_training_wrote_it(tmp_path: Path, name: str) -> 
     record(tmp_path, replace(SHADOW, command="train", made=made(files)))
     require_as_made(tmp_path, tmp_path, ("a" * 64,))
     (tmp_path / name).write_bytes(b"better")
-    require_as_made(tmp_path, tmp_path, ("b" * 64,))
     with pytest.raises(FixInput, match="not what its training wrote"):
         require_as_made(tmp_path, tmp_path, ("a" * 64,))
     (tmp_path / name).unlink()
     with pytest.raises(FixInput, match="cannot be read"):
         require_as_made(tmp_path, tmp_path, ("a" * 64,))
+
+
+def test_a_model_that_no_training_on_record_wrote_is_not_judged(tmp_path: Path) -> None:
+    """A byte more in a model would make it another one, of which no evidence is known: refused, but for what an earlier program trained."""
+    older = replace(SHADOW, command="train", model="c" * 64)
+    record(tmp_path, older)
+    require_as_made(tmp_path, tmp_path, ("b" * 64,))
+    record(tmp_path, replace(SHADOW, command="train", made="1" * 64))
+    require_as_made(tmp_path, tmp_path, (older.model,))
+    with pytest.raises(FixInput, match="no training on this dataset's record wrote the model"):
+        require_as_made(tmp_path, tmp_path, ("b" * 64,))
+
+
+def test_what_was_seen_and_made_on_another_copy_of_the_data_is_merged_once(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        record(folder, SHADOW)
+    record(theirs, replace(SHADOW, command="train", model="b" * 64, made="1" * 64))
+    for _ in range(2):
+        merge(ours, theirs)
+        assert seen(ours, "xs", "2024-01-01", "2024-12-31", own=()) == 2
+        assert len((ours / LOOKS).read_bytes().splitlines()) == 2
+    assert wrote(ours, "train", ("b" * 64,)) == {"1" * 64} and not wrote(ours, "shadow", ("b" * 64,))
+    merge(ours, tmp_path / "none")

@@ -350,9 +350,52 @@ def test_a_model_that_is_asked_afterwards_has_no_shadow(life: Life, tmp_path: Pa
     assert (run / "promotion" / "shadow.json").read_bytes() == recorded, "what a device recorded stays"
     (run / "promotion" / "watch.json").rename(run / "promotion" / "shadow.json")
     assert asked["recorded"] is None and asked["ic"] == life.answers["b shadow"]["ic"]
-    refused = life.desk.promote(run, "--registry", life.copied_registry(tmp_path), exits=1)
-    told = next(row for row in refused["rows"] if row["bar"] == "shadow")
-    assert not told["passed"] and "no device recorded it" in told["why"]
+    with pytest.raises(FixInput, match="no `trainer shadow --recorded` with this dataset wrote this record"):
+        life.desk.promote(run, "--registry", life.copied_registry(tmp_path), exits=1)
+
+
+def test_a_shadow_record_that_was_changed_by_hand_is_not_believed(life: Life, tmp_path: Path) -> None:
+    run = tmp_path / "b"
+    shutil.copytree(life.run("b"), run)
+    path = run / "promotion" / "shadow.json"
+    write_atomic(path, canonical_json({**json.loads(path.read_bytes()), "sessions": 400}))
+    with pytest.raises(FixInput, match="no `trainer shadow --recorded` with this dataset wrote this record"):
+        life.desk.promote(run, "--registry", life.copied_registry(tmp_path), exits=1)
+
+
+def test_measured_figures_that_were_changed_by_hand_are_measured_again(life: Life, tmp_path: Path) -> None:
+    run = tmp_path / "steep"
+    shutil.copytree(life.run("steep"), run)
+    path = run / "promotion" / "measured.json"
+    was = path.read_bytes()
+    forged = json.loads(was)
+    forged["walk_forward"]["net"]["annual_sharpe"] = 99.0
+    write_atomic(path, canonical_json(forged))
+    again = life.desk.promote(run, "--registry", life.copied_registry(tmp_path), bars="steep.yml", exits=1)
+    assert "net Sharpe" in failed(again) and path.read_bytes() == was
+
+
+def test_what_a_bundle_says_of_a_promotion_is_the_registrys_and_not_a_file_s(life: Life, tmp_path: Path) -> None:
+    """A version written by hand into the champion's permission is gone before it can be signed."""
+    run = tmp_path / "a"
+    shutil.copytree(life.run("a"), run)
+    permission = json.loads((run / "promotion.json").read_bytes())
+    write_atomic(run / "promotion.json", canonical_json({**permission, "record": {**permission["record"], "version": "9.0.0"}}))
+    champions.confirm(life.registry, run)
+    assert json.loads((run / "promotion.json").read_bytes())["record"]["version"] == "1.0.0"
+
+
+def test_a_champions_case_that_was_changed_is_compared_with_nobody(life: Life, tmp_path: Path) -> None:
+    """A champion made worse by hand would be easy to beat."""
+    registry = Path(life.copied_registry(tmp_path))
+    now = history.champion(history.read(registry / CHAMPIONS), SLEEVE)
+    assert now is not None
+    path = history.case_path(registry, now["case_sha256"])
+    case = json.loads(path.read_bytes())
+    case["measured"]["walk_forward"]["series"]["net"] = [-0.01] * len(case["measured"]["walk_forward"]["series"]["net"])
+    write_atomic(path, canonical_json(case))
+    with pytest.raises(FixInput, match="a case was removed or changed"):
+        life.desk.promote(life.run("b"), "--registry", str(registry), exits=1)
 
 
 def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path: Path) -> None:
@@ -426,8 +469,10 @@ def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and
 
 def test_every_command_that_shows_results_writes_down_on_which_sessions(life: Life) -> None:
     """Trainings what they left open, shadows what came after: no challenger's own seal was looked at."""
-    known = history.read(Path(life.desk.of("curated")) / LOOKS).records
+    rows = history.read(Path(life.desk.of("curated")) / LOOKS).records
+    known = [one for one in rows if one["command"] != "promote" and (one["command"] == "train" or not one["made"])]
     assert [one["command"] for one in known] == ["train", "train", "train", "shadow", "train", "shadow"]
+    assert {one["command"] for one in rows if one["made"]} == {"train", "shadow", "promote"}, "what each wrote is named by its hash"
     for name in ("a", "b", "c"):
         evidence = json.loads((life.run(name) / "evidence.json").read_bytes())
         own = [one for one in known if one["model"] in evidence["calibration"]["fitted_for"]["model_sha256"]]
@@ -634,7 +679,7 @@ def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(l
 
     def counted(*more: str) -> int:
         found = desk.call("promote", *steep, "--registry", desk.of("registry"), *more, exits=1)
-        case = json.loads(champions.case_path(tmp_path / "registry", found["case_sha256"]).read_bytes())
+        case = json.loads(history.case_path(tmp_path / "registry", found["case_sha256"]).read_bytes())
         return int(case["trials"]["n_trials"])
 
     before = counted()

@@ -24,6 +24,7 @@ from tests.fakes import bundles
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files
 from trainer.publishing.stack import publish_stack
+from trainer.runs import looks
 
 CALENDAR = bundles.weekdays()
 LAST, ASOF = date(2024, 1, 31), date(2024, 3, 1)
@@ -54,7 +55,13 @@ class World:
     def publish(self, **changes: Any) -> None:
         (self.root / "stack").mkdir(exist_ok=True)
         (self.root / "stack" / "stack.json").write_text(json.dumps({**self.stack, **changes}))
-        publish_stack(self.root / "stack", self.keys, FolderObjectStore(self.store), CREATED)
+        known = sha256_of((self.root / "stack" / "stack.json").read_bytes())
+        looks.record(self.root, looks.Look(looks.STACK, "equities_xs", known, "2020-01-02", str(LAST), known))
+        self.sign()
+
+    def sign(self) -> None:
+        """Publish the folder as it is."""
+        publish_stack(self.root / "stack", self.root, self.keys, FolderObjectStore(self.store), CREATED)
 
     def pull(self, asof: date = ASOF) -> str:
         return pull_stack(PublishedFolder(self.store), self.device, DurableFs(), asof, CALENDAR)
@@ -96,6 +103,20 @@ def test_a_stack_that_has_not_earned_it_is_not_published(world: World, changes: 
     with pytest.raises(FixInput, match=why):
         world.publish(**changes)
     assert not world.delivered.exists()
+
+
+@pytest.mark.parametrize("changes", [{"promotable": True}, {"device_weights": {"reversal": 1.0}}, {"last": "2024-06-28"}])
+def test_a_verdict_that_no_stack_on_the_datasets_record_wrote_is_signed_by_nobody(world: World, changes: dict[str, Any]) -> None:
+    """A stack that was refused, made promotable by hand, or given other weights or days: the file alone is no verdict."""
+    with pytest.raises(FixInput, match="not better"):
+        world.publish(promotable=False)
+    path = world.root / "stack" / "stack.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "promotable": True, **changes}))
+    with pytest.raises(FixInput, match="no `trainer stack` with this dataset wrote this verdict"):
+        world.sign()
+    assert not world.delivered.exists()
+    world.publish()
+    assert world.pull() == "stack 1 is new"
 
 
 def test_an_older_or_another_file_of_the_same_sequence_is_refused_and_the_kept_one_stays(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import combinations
@@ -19,6 +20,7 @@ from appliance.config import ApplianceConfig
 from portfolio.policy.blend import SizedScores, blended
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, TooLittleHistory
+from signals.files import sha256_of
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.scoring.ranking import inverse_normal
 from signals.scoring.scores import Scores
@@ -34,6 +36,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.publishing.keys import create_keys
 from trainer.publishing.stack import publish_stack
 from trainer.recipes.base import CpcvConfig, RecipeConfig
+from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, WalkForward
 from trainer.runs.trials import EvidenceTrials
@@ -287,16 +290,31 @@ def test_two_sleeves_one_of_them_a_plug_in_are_trained_stacked_judged_and_weigh_
     assert (tmp_path / "stack" / "sleeves.yml").exists() == bool(known.promotable and weights)
     keys, store = tmp_path / "keys", FolderObjectStore(tmp_path / "store")
     create_keys(keys, date(2030, 1, 1))
-    for promotable in (False, True):
-        document = json.loads((tmp_path / "stack" / "stack.json").read_text())
-        earned = document | {"promotable": promotable, "device_weights": {"equities_xs": 0.6, "reversal": 0.4}}
-        (tmp_path / "stack" / "stack.json").write_text(json.dumps(earned))
-        if promotable:
-            made = publish_stack(tmp_path / "stack", keys, store, datetime(2024, 1, 1, tzinfo=UTC))
-            assert made.weights == {"equities_xs": 0.6, "reversal": 0.4} and set(made.members) == set(made.weights)
-        else:
-            with pytest.raises(FixInput, match="not better than its best member"):
-                publish_stack(tmp_path / "stack", keys, store, datetime(2024, 1, 1, tzinfo=UTC))
+    path = tmp_path / "stack" / "stack.json"
+    words = (path.parent, data, keys, store, datetime(2024, 1, 1, tzinfo=UTC))
+    if not (known.promotable and weights):
+        with pytest.raises(FixInput, match=r"not better than its best member|has no weights"):
+            publish_stack(*words)
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"promotable": True, "device_weights": {"equities_xs": 0.6, "reversal": 0.4}})
+    )
+    with pytest.raises(FixInput, match="no `trainer stack` with this dataset wrote this verdict"):
+        publish_stack(*words)
+    forged = sha256_of(path.read_bytes())
+    looks.record(data, looks.Look(looks.STACK, "equities_xs", forged, str(known.first), str(known.last), forged))
+    made = publish_stack(*words)
+    assert made.weights == {"equities_xs": 0.6, "reversal": 0.4} and set(made.members) == set(made.weights)
+
+
+def test_a_stack_takes_no_member_that_was_changed_since_its_training(runs: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    changed = tmp_path / runs[0].name
+    shutil.copytree(runs[0], changed)
+    scores = pq.read_table(changed / "oof.parquet")
+    better = scores.set_column(scores.schema.get_field_index("score"), "score", scores["label"])
+    pq.write_table(better, changed / "oof.parquet")
+    with pytest.raises(FixInput, match="not what its training wrote"):
+        stack(asked((changed, runs[1]), data, tmp_path / "stack"))
+    assert not (tmp_path / "stack").exists()
 
 
 def asked(runs: tuple[Path, ...], data: Path, to: Path, learner: StackLearner = StackLearner.RIDGE) -> StackRequest:
@@ -324,7 +342,7 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
 
 
 def test_labels_of_the_runs_are_the_datasets_own(runs: tuple[Path, Path], data: Path) -> None:
-    members = read_members(runs)
+    members = read_members(runs, data)
     manifest = read_manifest(data)
     bars, actions = load_bars(data, manifest, manifest.first, manifest.last), load_actions(data, manifest)
     labels = horizon_labels(bars, 5, delistings=actions)
@@ -341,7 +359,8 @@ def test_learned_weights_are_settings_that_a_device_reads(tmp_path: Path, monkey
     from trainer.stacking import run
 
     members = market((0.15, 0.15), seed=1)
-    monkeypatch.setattr(run, "read_members", lambda _: members)
+    monkeypatch.setattr(run, "read_members", lambda *_: members)
+    monkeypatch.setattr(run, "_record", lambda *_: None)
     monkeypatch.setattr(run, "_following", lambda *_: all_filled(members.label / 5))
     known = stack(asked((tmp_path, tmp_path), tmp_path, tmp_path / "stack"))
     assert known.promotable
@@ -366,26 +385,26 @@ def test_runs_that_are_not_fold_consistent_are_refused(runs: tuple[Path, Path], 
     cpcv = json.loads((runs[1] / "evidence.json").read_text())["cpcv"]
     other = spoiled("groups", {"cpcv": {**cpcv, "groups": 5}})
     with pytest.raises(FixInput, match="groups"):
-        read_members((runs[0], other))
+        read_members((runs[0], other), data)
     with pytest.raises(FixInput, match="horizon"):
-        read_members((runs[0], spoiled("k", {"horizon": 7})))
+        read_members((runs[0], spoiled("k", {"horizon": 7})), data)
     with pytest.raises(FixInput, match="at least two"):
-        read_members(runs[:1])
+        read_members(runs[:1], data)
     with pytest.raises(FixInput, match="named twice"):
-        read_members((runs[0], runs[0]))
+        read_members((runs[0], runs[0]), data)
     with pytest.raises(FixInput, match="cannot be read"):
-        read_members((runs[0], tmp_path / "nowhere"))
+        read_members((runs[0], tmp_path / "nowhere"), data)
     late = spoiled("late", {})
     table = pq.read_table(late / "oof.parquet")
     newest = max(table["session"].to_pylist())
     pq.write_table(table.filter(pa.compute.not_equal(table["session"], newest)), late / "oof.parquet")
     with pytest.raises(FixInput, match="labelled sessions differ"):
-        read_members((runs[0], late))
+        read_members((runs[0], late), data)
     wrong = spoiled("wrong", {})
     labels = pa.compute.add(table["label"], 0.01)
     pq.write_table(table.set_column(table.schema.get_field_index("label"), "label", labels), wrong / "oof.parquet")
     with pytest.raises(FixInput, match="labels differ"):
-        read_members((runs[0], wrong))
+        read_members((runs[0], wrong), data)
 
 
 def test_the_command_says_why_a_stack_is_not_promotable(runs: tuple[Path, Path], data: Path, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from trainer.__main__ import app
 from trainer.promotion import champions, history
 from trainer.promotion.bars.case import PromotionVerdict
 from trainer.promotion.bars.judge import RULES, judge
-from trainer.promotion.champions import case_path
-from trainer.promotion.history import CHAMPIONS
+from trainer.promotion.history import CHAMPIONS, case_path
 from trainer.runs.documents import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.

@@ -178,14 +178,17 @@ def trials(
     """Say what is on a dataset's record of trials, and merge the record of another folder into it.
 
     Versions of a dataset share one record, and datasets in one folder are read together. What was tried on a copy of
-    the data, or on another machine, is merged: each trial once.
+    the data, or on another machine, is merged: each trial once, and which sessions it showed.
     """
+    from trainer.runs import looks
     from trainer.search import store
     from trainer.search.counting import counting, sleeves_of
 
     if not data.is_dir():
         raise FixInput("no such folder", where=str(data), fix="Name a dataset: --data DIR")
     came = {str(folder): store.merge(data, folder) for folder in merge or ()}
+    for folder in merge or ():
+        looks.merge(data, folder)
     history = store.known(data)
     sleeves = sorted({sleeve for study in history.studies.values() for sleeve in sleeves_of(study.identity)})
     counts = {sleeve: counting(history, (sleeve,), "0000", "9999") for sleeve in sleeves}

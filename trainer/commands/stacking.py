@@ -62,6 +62,7 @@ def stack(
 
 def publish_stack_command(
     stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.", show_default="asked for")] = OURS,
+    data: Data = OURS,
     keys: Keys = OURS,
     to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
     endpoint: Endpoint = "",
@@ -70,11 +71,12 @@ def publish_stack_command(
 ) -> None:
     """Sign the weights of a promotable stack for devices with `stack: true`.
 
-    A device counts its sleeves by them while they are valid; where they are refused, the weights of its settings hold.
+    The stack's verdict must be the one that `trainer stack` recorded in the dataset's folder. A device counts its sleeves
+    by them while they are valid; where they are refused, the weights of its settings hold.
     """
     from trainer.publishing.stack import publish_stack
 
     with progress("publishing", as_json=as_json):
-        made = publish_stack(stack, keys, dataset_store(to, endpoint, credentials), now())
+        made = publish_stack(stack, data, keys, dataset_store(to, endpoint, credentials), now())
     said = ", ".join(f"{sleeve} {weight:.3f}" for sleeve, weight in made.weights.items())
     emit({"seq": made.seq, "weights": made.weights}, as_json=as_json, text=f"Stack {made.seq}: {said}")

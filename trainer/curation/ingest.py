@@ -13,9 +13,10 @@ from signals.audit.defects import Reason
 from signals.errors import BadBars, BadConfig, BadDataset
 from signals.files import sha256_of
 from signals.market.actions import ActionKind
-from signals.market.manifest import Manifest, PriceBasis, Survivorship
+from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from trainer.curation.audit.twins import ONE_OF_THEM, twins
+from trainer.curation.audit.universe import TOLD
 from trainer.curation.classification import coverage_sentence
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, calendar_for, curate
@@ -292,8 +293,8 @@ def unmatched(knowledge: Knowledge) -> list[str]:
 
 
 def _of_universe(content: DatasetContent) -> list[str]:
-    """Say why a universe that a membership table was delivered for is not point-in-time."""
-    if content.universe is None or content.survivorship == Survivorship.POINT_IN_TIME:
+    """Say why a universe that a membership table was delivered for is not point-in-time, or that it ends before the bars."""
+    if content.universe is None or content.universe_why == TOLD:
         return []
     return [f"the universe is {content.survivorship}: {content.universe_why}"]
 

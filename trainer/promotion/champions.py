@@ -23,21 +23,21 @@ from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
-from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent
+from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent, case_path, read_case
 from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
 from trainer.promotion.seal import open_holdout
-from trainer.promotion.shadow_record import SHADOW
+from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
 from trainer.runs.bars import finite
 from trainer.runs.chain import Chain, ChainAnchor, Record
-from trainer.runs.documents import canonical_json, parsed, read_document, read_object
+from trainer.runs.documents import canonical_json, parsed, read_hashed, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence
 from trainer.runs.run_folder import exclusive, file_hash
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, trained, weighed
 from trainer.tasks.recipes import task_of_kind
 
-PERMISSION, VERDICT, CASES = "promotion.json", "verdict.json", "cases"
+PERMISSION, VERDICT = "promotion.json", "verdict.json"
 FIRST_RULES = 1  # of records that name none
 YEAR_SESSIONS = 252
 
@@ -144,7 +144,7 @@ def former(known: Chain, sleeve: str, version: str) -> Record:
 
 
 def confirm(registry: Path, run: Path) -> Record:
-    """Return the record of the champion of now that this run is.
+    """Return the record of the champion of now that this run is; what the bundle will say of it is written from the registry again.
 
     Raises
     ------
@@ -175,6 +175,7 @@ def confirm(registry: Path, run: Path) -> Record:
             where=str(registry),
             fix="`trainer promote` it first, or publish it as an evaluation",
         )
+    _permit(run, now)
     return now
 
 
@@ -192,8 +193,7 @@ def _is_of(registry: Path, record: Record, run: Path) -> bool:
         return False
     if "evidence_sha256" in record:
         return bool(record["evidence_sha256"] == evidence_hash(run))
-    judged = read_object(case_path(registry, str(record["case_sha256"])))["evidence"]
-    return bool(judged == read_object(run / EVIDENCE))
+    return bool(read_case(registry, record)[1]["evidence"] == read_object(run / EVIDENCE))
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,7 @@ def audit(registry: Path) -> Audit:
     """
     known, opened, earlier = history.read(registry / CHAMPIONS), history.read(registry / OPENINGS), []
     for record in known.records:
-        path = case_path(registry, str(record["case_sha256"]))
-        content = path.read_bytes() if path.exists() else b""
-        if sha256_of(content) != record["case_sha256"]:
-            raise FixInput("a case was removed or changed", where=str(path), fix=history.FIX)
+        path, case = read_case(registry, record)
         rules = int(record.get("rules", FIRST_RULES))
         if rules > RULES:
             raise FixInput(
@@ -230,7 +227,7 @@ def audit(registry: Path) -> Audit:
         if rules < RULES:
             earlier.append(int(record["number"]))
             continue
-        again = judge(Case.of(read_object(path), str(path)), parse(record["bars"], PromotionConfig, where=str(path)))
+        again = judge(Case.of(case, str(path)), parse(record["bars"], PromotionConfig, where=str(path)))
         if again.document() != PromotionVerdict.of(record).document():
             raise FixInput(
                 f"the verdict of record {record['number']} does not follow from its case",
@@ -238,11 +235,6 @@ def audit(registry: Path) -> Audit:
                 fix="Judge it with the program that wrote it",
             )
     return Audit(known.anchor, opened.anchor, tuple(earlier))
-
-
-def case_path(registry: Path, sha256: str) -> Path:
-    """Return where everything that a verdict was given on is kept."""
-    return registry / CASES / f"{sha256}.json"
 
 
 def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Case:
@@ -258,7 +250,7 @@ def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | Non
         request.bars.fingerprint(),
     )
     if task.is_traded:
-        book = measured(subject, request.settings, request.code_version, step, unpriced=_unpriced(subject, request.bars))
+        book = measured(subject, request.data, request.settings, request.code_version, step, unpriced=_unpriced(subject, request.bars))
         stored = book.walk_forward.series
         walked = series_of(stored.sessions, stored.net)
         known = entered(challenger, walked)
@@ -270,7 +262,7 @@ def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | Non
         evidence=subject.evidence,
         measured=book,
         trials=weighed(known, challenger, walked),
-        shadow=_shadow(request.run),
+        shadow=_shadow(request),
         champion=_champion(subject, request, now),
         searched_under=searched_under(known, challenger),
         waivers=request.waivers,
@@ -286,19 +278,30 @@ def _unpriced(subject: BacktestSubject, bars: PromotionConfig) -> float | None:
     return bars.unpriced_end_cost if state == Survivorship.RECONSTRUCTED else None
 
 
-def _shadow(run: Path) -> Shadow | None:
-    """Return the shadow's record, if it is of this run's models."""
-    path = run / FOLDER / SHADOW
-    known = read_document(path, Shadow) if path.exists() else Shadow()
-    return known if known.model_sha256 == model_hashes(run) else None
+def _shadow(request: PromotionRequest) -> Shadow | None:
+    """Return the shadow's record, if it is of this run's models; raise `FixInput` where no shadow on record wrote it."""
+    path, models = request.run / FOLDER / SHADOW, model_hashes(request.run)
+    if not path.exists():
+        return None
+    document, sha256 = read_hashed(path)
+    known = parsed(Shadow, document, str(path))
+    if known.model_sha256 != models:
+        return None
+    if sha256 not in looks.wrote(request.data, COMMAND, models):
+        raise FixInput(
+            "no `trainer shadow --recorded` with this dataset wrote this record",
+            where=str(path),
+            fix="Hold what the device recorded against the data again: `trainer shadow --recorded FILE`",
+        )
+    return known
 
 
 def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None) -> Rival | None:
     """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
     if now is None:
         return None
-    path = case_path(request.registry, str(now["case_sha256"]))
-    theirs = parsed(Measured, read_object(path)["measured"], str(path)).walk_forward
+    path, case = read_case(request.registry, now)
+    theirs = parsed(Measured, case["measured"], str(path)).walk_forward
     return Rival(str(now["version"]), theirs.series, _challengers(subject, request, now))
 
 

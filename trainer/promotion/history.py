@@ -1,4 +1,4 @@
-r"""The registry of champions and holdout openings: two hash-chained files.
+r"""The registry of champions and holdout openings: two hash-chained files, and the cases that they name by their hash.
 
 `champions.jsonl` and `openings.jsonl` are chains with their anchors (`trainer/runs/chain.py`). Nothing is ever rewritten: a
 rollback is one more record.
@@ -8,10 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from signals.errors import FixInput
+from signals.text.strict_json import JsonObject
 from trainer.runs import chain
 from trainer.runs.chain import Chain, ChainAnchor, Record
+from trainer.runs.documents import read_hashed
 
-CHAMPIONS, OPENINGS = "champions.jsonl", "openings.jsonl"
+CHAMPIONS, OPENINGS, CASES = "champions.jsonl", "openings.jsonl", "cases"
 FIX = "Restore the folder from a backup; what happened cannot be taken back"
 
 
@@ -57,3 +60,17 @@ def next_version(known: Chain, sleeve: str, *, spec_hash: str, horizon: int, con
     if (now["spec_hash"], now["horizon"]) != (spec_hash, horizon):
         return f"{major + 1}.0.0"
     return f"{major}.{minor + 1}.0" if now["config_hash"] != config_hash else f"{major}.{minor}.{patch + 1}"
+
+
+def case_path(registry: Path, sha256: str) -> Path:
+    """Return where everything that a verdict was given on is kept."""
+    return registry / CASES / f"{sha256}.json"
+
+
+def read_case(registry: Path, record: Record) -> tuple[Path, JsonObject]:
+    """Return what the verdict of `record` was given on, and where it is; raise `FixInput` where it is no longer that."""
+    path = case_path(registry, str(record["case_sha256"]))
+    case, sha256 = read_hashed(path) if path.exists() else ({}, "")
+    if sha256 != record["case_sha256"]:
+        raise FixInput("a case was removed or changed", where=str(path), fix=FIX)
+    return path, case

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from signals.errors import FixInput
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
 from signals.market.bars import Floats
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import BacktestSubject, BookSettings
@@ -20,7 +20,9 @@ from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
 from trainer.publishing.publish import form_of
+from trainer.runs import looks
 from trainer.runs.documents import canonical_json, read_document
+from trainer.runs.looks import Look
 from trainer.runs.run_folder import file_hash
 from trainer.search.question import Series
 from trainer.validation.deciles import SESSIONS_PER_YEAR
@@ -28,6 +30,7 @@ from trainer.validation.deciles import SESSIONS_PER_YEAR
 FOLDER, MEASURED = "promotion", "measured.json"
 BEFORE_HOLDOUT = "model_before_holdout.txt"
 FORMAT = "trademl-measured-1"
+PROMOTE = "promote"
 Step = Callable[[str], None]
 
 
@@ -41,13 +44,16 @@ def challenger_id(run: Path) -> str:
     return file_hash(run / BEFORE_HOLDOUT)
 
 
-def measured(subject: BacktestSubject, settings: BookSettings, code_version: str, step: Step, *, unpriced: float | None = None) -> Measured:
+def measured(
+    subject: BacktestSubject, data: Path, settings: BookSettings, code_version: str, step: Step, *, unpriced: float | None = None
+) -> Measured:
     """Return what was measured of this run under these settings, measuring it where it was not.
 
     With `unpriced`, the fraction that a long loses where a name ends without a recorded price, the books that bear it
     are measured next to the others, under `unpriced_ends`.
 
-    The file is taken as it is when this program made it of these very models, scores, data and settings.
+    The file is taken as it is when this program made it of these very models, scores, data and settings, and the record of the
+    dataset in `data` holds its hash.
 
     Raises
     ------
@@ -70,7 +76,7 @@ def measured(subject: BacktestSubject, settings: BookSettings, code_version: str
         code_version=code_version,
         unpriced_end_cost=unpriced,
     )
-    if path.exists():
+    if path.exists() and file_hash(path) in looks.wrote(data, PROMOTE, blank.model_sha256):
         known = read_document(path, Measured)
         if replace(known, walk_forward=blank.walk_forward, paths=blank.paths, unpriced_ends=None) == blank:
             return known
@@ -80,7 +86,9 @@ def measured(subject: BacktestSubject, settings: BookSettings, code_version: str
         books = _books(held(subject, values, settings, unpriced=unpriced))
         document = replace(document, unpriced_ends=UnpricedEnds(**vars(books), cost=unpriced))
     step("books")
-    write_atomic(path, canonical_json(document))
+    content, shown = canonical_json(document), document.walk_forward
+    looks.record(data, Look(PROMOTE, subject.evidence.sleeve, blank.model_sha256[0], shown.first, shown.last, sha256_of(content)))
+    write_atomic(path, content)
     return read_document(path, Measured)
 
 

@@ -30,12 +30,10 @@ from signals.text.wording import reason_of
 from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.trials import deflated_sharpe
-from trainer.promotion.champions import case_path
-from trainer.promotion.history import CHAMPIONS, ChampionEvent
+from trainer.promotion.history import CHAMPIONS, ChampionEvent, read_case
 from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
 from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
-from trainer.runs.documents import read_object
 from trainer.runs.run_folder import exclusive
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
@@ -134,8 +132,8 @@ def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record
     tags = {NUMBER: str(record["number"]), "record_sha256": digest, "verdict": str(record["event"])}
     if record["version"]:
         tags[VERSION] = str(record["version"])
-    path = case_path(registry, str(record["case_sha256"]))
-    return _version(mlflow, experiment, registry, record, tags, _metrics(record, Case.of(read_object(path), str(path))), path)
+    path, case = read_case(registry, record)
+    return _version(mlflow, experiment, registry, record, tags, _metrics(record, Case.of(case, str(path))), path)
 
 
 def _version(

@@ -21,7 +21,7 @@ from scipy.stats import norm, spearmanr
 from execution.yardstick import levels
 from signals.bundle import Role
 from signals.errors import FixInput, SkipSession
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
 from signals.market.bars import Floats
 from signals.models.inference import predict
 from signals.sleeves import SLEEVES
@@ -42,7 +42,7 @@ from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic
 from trainer.validation.significance.anytime import interval_at_all_times
 
-SHADOW, WATCH = "shadow.json", "watch.json"
+COMMAND, SHADOW, WATCH = "shadow", "shadow.json", "watch.json"
 MIN_AGREEMENT = 0.99  # rank correlation of recorded scores with the model's own: a few revised bars leave it above
 MIN_SAME_NAMES = 0.95  # of the names in either
 MAX_DIFFERENCE = 0.15  # root mean square, in deviations of the model's own scores: what a correlation of 0.99 leaves
@@ -87,7 +87,8 @@ def shadow(
         models |= {one: lineage_log.kept(registry, one) for all_ in recorded.models.values() for one in all_ if one not in models}
     days = _days(subject, archive, recorded)
     ends = str(days[0]), str(archive.manifest.last)
-    looks.record(data, Look("shadow", subject.evidence.sleeve, hashes[0], *ends))
+    look = Look(COMMAND, subject.evidence.sleeve, hashes[0], *ends)
+    looks.record(data, look)
     values, reasons, evenings = np.full(archive.whole.close.shape, np.nan), [], []
     columns = {security: column for column, security in enumerate(archive.securities)}
     for asof in days:
@@ -121,7 +122,10 @@ def shadow(
         interval=_interval(ic, subject.evidence.horizon, predicted_deviation(subject)),
     )
     # What a device recorded stays: a later look at the same run is another file, which no bar reads.
-    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), canonical_json(found_shadow))
+    content = canonical_json(found_shadow)
+    if recorded:
+        looks.record(data, replace(look, made=sha256_of(content)))
+    write_atomic(subject.run / FOLDER / (SHADOW if recorded else WATCH), content)
     return found_shadow
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS
 from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
-from signals.files import sha256_of
 from signals.scoring.stack_weights import PLACE, STACK_KIND, StackWeights, open_stack, seal_stack
 from signals.text.documents import kept
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
-from trainer.runs.documents import read_document
+from trainer.runs import looks
+from trainer.runs.documents import parsed, read_hashed
 
 STACK, XNYS = "stack.json", "XNYS"
 
@@ -39,16 +39,31 @@ class JudgedStack:
 
 
 def publish_stack(
-    folder: Path, keys: Path, to: ObjectStore, created: datetime, *, calendar: str = XNYS, expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS
+    folder: Path,
+    data: Path,
+    keys: Path,
+    to: ObjectStore,
+    created: datetime,
+    *,
+    calendar: str = XNYS,
+    expiry_sessions: int = DEFAULT_EXPIRY_SESSIONS,
 ) -> StackWeights:
-    """Sign the weights of the stack in `folder` and put them in force for devices.
+    """Sign the weights of the stack in `folder`, made with the dataset `data`, and put them in force for devices.
 
     Raises
     ------
     FixInput
-        It is no folder of a stack, the stack is not promotable or has no weights, or the keys cannot sign.
+        It is no folder of a stack, its verdict is not the one on the dataset's record, the stack is not promotable or has no
+        weights, or the keys cannot sign.
     """
-    judged = read_document(folder / STACK, JudgedStack)
+    document, sha256 = read_hashed(folder / STACK)
+    judged = parsed(JudgedStack, document, str(folder / STACK))
+    if sha256 not in looks.wrote(data, looks.STACK, (sha256,)):
+        raise FixInput(
+            "no `trainer stack` with this dataset wrote this verdict",
+            where=str(folder / STACK),
+            fix="Restore the folder, name the dataset that it was made with as --data, or stack again",
+        )
     if not judged.promotable:
         raise FixInput("the stack is not better than its best member", where=str(folder), fix="See its report.md; devices go on as they do")
     if not judged.device_weights:
@@ -67,7 +82,7 @@ def publish_stack(
         expiry_sessions=expiry_sessions,
         weights=dict(judged.device_weights),
         members={member.sleeve: member.config_hash for member in judged.members},
-        stack_sha256=sha256_of((folder / STACK).read_bytes()),
+        stack_sha256=sha256,
         keyset_version=keyset.version,
     )
     signatures = sign(STACK_KIND, payload.to_bytes(), signing_keys(keys, keyset, created.date()))

@@ -23,7 +23,9 @@ from trainer.options.research.templates import TEMPLATES, OptionEvening
 from trainer.options.structures import Forecast, VegaCaps, candidates
 from trainer.options.surface.surface import surface_of
 from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.runs import looks
 from trainer.runs.evidence import Evidence
+from trainer.runs.run_folder import file_hash
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
 
@@ -50,12 +52,13 @@ def publish_structures(request: StructuresRequest, evidence: Evidence, caps: Veg
     DataNotUsable
         No underlier has a chain of the session that may be used.
     FixInput
-        The run is not of options_vol, lacks a model, or the keys cannot sign.
+        The run is not of options_vol, lacks a model, is not what its training wrote, or the keys cannot sign.
     """
     if evidence.sleeve != OPTIONS_VOL.name:
         raise FixInput(
             f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(request.run), fix="Name another run"
         )
+    looks.require_as_made(request.data, request.run, (file_hash(request.run / STRADDLE_MODEL),))
     manifest, folder = read_manifest(request.data), request.data / FOLDER
     asof = request.asof or manifest.last
     known = read_manifest_of_chains(folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from signals.errors import FixInput
+from signals.files import sha256_of
 from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
 from signals.text.strict_json import JsonObject
@@ -20,8 +21,14 @@ def canonical_json(document: object) -> bytes:
 
 def read_object(path: Path) -> JsonObject:
     """Read a JSON object of any shape; raise `FixInput` when there is none."""
+    return read_hashed(path)[0]
+
+
+def read_hashed(path: Path) -> tuple[JsonObject, str]:
+    """Read a JSON object and the SHA-256 of its very bytes; raises as `read_object`."""
     try:
-        content = strict_json.loads(path.read_bytes(), decimals=float)
+        raw = path.read_bytes()
+        content = strict_json.loads(raw, decimals=float)
     except OSError as error:
         raise FixInput(
             f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
@@ -30,7 +37,7 @@ def read_object(path: Path) -> JsonObject:
         raise FixInput("not a JSON document", where=str(path), fix="Restore it, or train again") from None
     if not isinstance(content, dict):
         raise FixInput("not a mapping", where=str(path), fix="Restore it, or train again")
-    return content
+    return content, sha256_of(raw)
 
 
 def read_document(path: Path, kind: type[T]) -> T:

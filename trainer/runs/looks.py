@@ -5,13 +5,14 @@ a later one; whoever watched a shadow over them, or ran a backtest through them,
 that shows results writes down on which sessions, before it shows them, and a promotion charges what was seen of its
 seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often it is shown.
 
-A training's look also names what it wrote (`made`): a promotion judges no evidence, and no scores, that were changed since.
+What a verdict is given on later is named there too, by its hash (`made`): a training's evidence and scores, a shadow's record, the
+figures that a promotion measured, a stack's verdict. What was changed since, or never written here, is believed by nobody.
 
 Not in it: what a device's own screens show of its trading.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from signals.errors import FixInput
@@ -22,13 +23,14 @@ from trainer.runs import chain
 from trainer.samples.samples import Samples, seal_holdout
 
 LOOKS = "looks.jsonl"
-JUDGED = ("evidence.json", "walk_forward.parquet", "training_cfg.json")
+TRAIN, STACK = "train", "stack"
+JUDGED = ("evidence.json", "walk_forward.parquet", "oof.parquet", "training_cfg.json")
 FIX = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
 
 
 @dataclass(frozen=True)
 class Look:
-    """One model's results on the sessions [first, last], ISO dates, as `command` showed them; `made` is of a training alone."""
+    """One model's results on the sessions [first, last], ISO dates, as `command` showed them; `made` is the hash of what it wrote."""
 
     command: str
     sleeve: str
@@ -39,25 +41,54 @@ class Look:
 
 
 def made(files: Mapping[str, bytes]) -> str:
-    """Hash of what a verdict is given on: a run's evidence, walk-forward scores and settings."""
+    """Hash of what a verdict is given on: a run's evidence, scores and settings."""
     return sha256_of("".join(sha256_of(files[name]) for name in JUDGED).encode())
 
 
 def require_as_made(data: Path, run: Path, models: Collection[str]) -> None:
-    """Raise `FixInput` where a run is not what the training of its model wrote; one that no record names cannot be asked."""
-    known = {str(row.get("made", "")) for row in chain.read(data / LOOKS, fix=FIX).records if str(row["model"]) in models} - {""}
-    if not known:
+    """Raise `FixInput` where a run is not what the training of its model wrote, or no training on record wrote its model.
+
+    A run from before trainings named what they wrote, on a dataset where none has since, cannot be asked.
+    """
+    trained = [row for row in chain.read(data / LOOKS, fix=FIX).records if row["command"] == TRAIN]
+    own = [str(row.get("made", "")) for row in trained if str(row["model"]) in models]
+    known = {*own} - {""}
+    if not known and (own or not any(row.get("made") for row in trained)):
         return
+    if not known:
+        raise FixInput(
+            "no training on this dataset's record wrote the model of this run",
+            where=str(run),
+            fix="Train again, or merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`",
+        )
     try:
         found = made({name: (run / name).read_bytes() for name in JUDGED})
     except OSError as error:
         raise FixInput(f"a file of the run cannot be read: {reason_of(error)}", where=str(run), fix="Train again") from None
     if found not in known:
         raise FixInput(
-            "the evidence, the walk-forward scores or the settings of this run are not what its training wrote",
+            "the evidence, the scores or the settings of this run are not what its training wrote",
             where=str(run),
             fix="Restore the run's folder, or train again",
         )
+
+
+def wrote(data: Path, command: str, models: Collection[str]) -> frozenset[str]:
+    """Return the hashes of what `command` wrote of these models with this dataset; raises as `record`."""
+    rows = chain.read(data / LOOKS, fix=FIX).records
+    return frozenset(str(row.get("made", "")) for row in rows if row["command"] == command and str(row["model"]) in models) - {""}
+
+
+def merge(data: Path, theirs: Path) -> None:
+    """Add the looks of another folder that are not on record here; raises as `record`."""
+    known = [_look(row) for row in chain.read(data / LOOKS, fix=FIX).records]
+    came = dict.fromkeys(_look(row) for row in chain.read(theirs / LOOKS, fix=FIX).records)
+    if new := [asdict(look) for look in came if look not in known]:
+        chain.extend(data / LOOKS, new, fix=FIX)
+
+
+def _look(row: Mapping[str, object]) -> Look:
+    return Look(**{one.name: str(row.get(one.name, "")) for one in fields(Look)})
 
 
 def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
@@ -76,7 +107,7 @@ def record(data: Path, look: Look) -> None:
         The chain is broken.
     """
     path = data / LOOKS
-    if not any(_is_same(known, look) for known in chain.read(path, fix=FIX).records):
+    if look not in map(_look, chain.read(path, fix=FIX).records):
         chain.append(path, asdict(look), fix=FIX)
 
 
@@ -90,7 +121,3 @@ def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]
         }
         - set(own)
     )
-
-
-def _is_same(known: Mapping[str, object], look: Look) -> bool:
-    return all(known.get(name, "") == value for name, value in asdict(look).items())

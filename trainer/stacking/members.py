@@ -19,10 +19,13 @@ from signals.market.bars import Days, Floats
 from signals.scoring.ranking import Z_CLIP
 from signals.text.wording import reason_of
 from trainer.labels.panel import normal_ranks
+from trainer.runs import looks
 from trainer.runs.evidence import Evidence, Folds, read_evidence
+from trainer.runs.run_folder import file_hash
 from trainer.tasks.recipes import require_traded
 from trainer.validation.splits.cpcv import group_bounds, path_table
 
+MODEL = "model.onnx"
 TESTED_TOGETHER = 2
 SAME_LABEL = 1e-9
 
@@ -100,13 +103,13 @@ class Members:
         return scores
 
 
-def read_members(runs: tuple[Path, ...]) -> Members:
-    """Read and align the runs.
+def read_members(runs: tuple[Path, ...], data: Path) -> Members:
+    """Read and align the runs, which were trained on `data`.
 
     Raises
     ------
     FixInput
-        Fewer than two runs, a folder that is no run, or runs that are not fold-consistent.
+        Fewer than two runs, a folder that is no run, or runs that are not fold-consistent, or not what their trainings wrote.
     """
     if len(runs) < 2:
         raise FixInput("a stack needs at least two runs", where="--runs", fix="Name the run folders to stack")
@@ -116,6 +119,8 @@ def read_members(runs: tuple[Path, ...]) -> Members:
     folds = _same_folds(runs, evidences)
     oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
     forward = [_read(run / "walk_forward.parquet", ("session", "symbol", "score")) for run in runs]
+    for run in runs:
+        looks.require_as_made(data, run, (file_hash(run / MODEL),))
     sessions = np.unique(oof[0]["session"])
     for run, columns in zip(runs, oof, strict=True):
         if not np.array_equal(np.unique(columns["session"]), sessions):

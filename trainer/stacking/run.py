@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from signals.errors import FixInput
+from signals.files import sha256_of
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.market.holding import Opens
@@ -20,6 +21,7 @@ from trainer.backtest.figures import sharpe_interval
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
+from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import refuse_existing, write_run
 from trainer.search import store
@@ -78,12 +80,12 @@ def stack(request: StackRequest) -> StackFigures:
     Raises
     ------
     FixInput
-        The folder exists, or the runs are not fold-consistent.
+        The folder exists, or the runs are not fold-consistent, or not what their trainings wrote.
     TooLittleHistory
         Too few groups or sessions.
     """
     refuse_existing(request.to)
-    members = read_members(request.runs)
+    members = read_members(request.runs, request.data)
     question = _question(request, members)
     begin(request.data, question)
     weights = tuple(float(request.average.get(member.sleeve, 1.0)) for member in members.members)
@@ -98,10 +100,12 @@ def stack(request: StackRequest) -> StackFigures:
     end(request.data, question, Series(walked[members.horizon - 1 :], found[STACK].net))
     rows = rows_of(found, members.horizon)
     known = _document(request, members, proof, found, rows)
+    content = canonical_json(known)
+    _record(request.data, members, sha256_of(content))
     write_run(
         request.to,
         {
-            "stack.json": canonical_json(known),
+            "stack.json": content,
             "oof.parquet": _scores(members, proof.out_of_fold),
             "walk_forward.parquet": _scores(members, proof.forward),
             **_usable(members, proof.whole, known.promotable),
@@ -109,6 +113,14 @@ def stack(request: StackRequest) -> StackFigures:
         },
     )
     return known
+
+
+def _record(data: Path, members: Members, made: str) -> None:
+    """Record what was shown, to the end of the labels, for each sleeve, and the hash of the verdict, which `publish-stack` asks for."""
+    first, last, manifest = members.sessions[0], members.sessions[-1].astype(object), read_manifest(data)
+    shown = manifest.calendar.between(last, manifest.last)[: members.horizon + 2][-1]
+    for sleeve in sorted({member.sleeve for member in members.members}):
+        looks.record(data, looks.Look(looks.STACK, sleeve, made, str(first), str(shown), made))
 
 
 def _question(request: StackRequest, members: Members) -> OneTrial:

@@ -148,7 +148,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     if config.minutes is not None:
         stages("report", {"files": len(files), "warnings": len(known.warnings)})
         files |= stages.files()
-    look = looks.of_rows("train", recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv)
+    look = looks.of_rows(looks.TRAIN, recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv)
     looks.record(request.data, replace(look, made=looks.made(files)))
     write_run(request.run, files)
     shutil.rmtree(checkpoints, ignore_errors=True)

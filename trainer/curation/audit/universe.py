@@ -23,6 +23,7 @@ WORST = 0.05  # quantile of members' returns over a month below which a return i
 SURE = 0.01  # chance of so many falls at which they are none
 FEWEST = 3  # deaths outside the table; fewer are chance
 WORTHLESS = 1e-6  # of the last close, where nothing is paid
+TOLD = "a membership table that says when each row became known"
 NO_KNOWN_AT = "the membership table has no known_at"
 SHOWN = 3
 Flags = NDArray[np.bool_]
@@ -69,7 +70,7 @@ def universe_of(held: UniverseRows, membership: Membership | None, config: Curat
     """
     faults = [] if membership is None else _faults(held, membership, config)
     if membership is not None and not faults:
-        return Universe(Survivorship.POINT_IN_TIME, "a membership table that says when each row became known")
+        return Universe(Survivorship.POINT_IN_TIME, TOLD + early_end(membership, held.days))
     told = "; ".join(faults)
     if membership is not None and membership.told is not None:
         return Universe(Survivorship.UNKNOWN, told)  # a table that the bars contradict is worth no rule either
@@ -82,6 +83,16 @@ def universe_of(held: UniverseRows, membership: Membership | None, config: Curat
     if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
         return Universe(Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word")
     return Universe(Survivorship.UNKNOWN, told or "nothing says whether names that ended were delivered")
+
+
+def early_end(membership: Membership, days: Days) -> str:
+    """Say that the table ends before the bars: fewer than half of its most members are left, from some session to the last; "" else."""
+    members = membership.member[:, :-1].sum(axis=1)
+    most = int(members.max(initial=0))
+    enough = np.flatnonzero((members > 0) & (2 * members >= most))
+    late = len(days) - 1 - int(enough[-1]) if enough.size else 0
+    left = f"{members[-1]} of once {most} members are left, and nothing else is eligible"
+    return f"; it ends {late:,} sessions before the bars, on {days[enough[-1]]}: {left}" if late else ""
 
 
 def _faults(held: UniverseRows, membership: Membership, config: CurationConfig) -> list[str]:
