@@ -6,6 +6,7 @@ from signals.features.panel import FeatureSpec
 from signals.plugins import PluginTable
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
+from signals.sleeves.events import EVENTS
 from signals.sleeves.foundation import FOUNDATION_XS
 from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.sleeves.risk import RISK
@@ -16,7 +17,7 @@ OF_MINUTES = {
     "intraday_seq": "signals.sleeves.intraday:INTRADAY_SEQ",
     "bars": "signals.sleeves.bars:BARS",
 }
-OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, FOUNDATION_XS)}
+OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, FOUNDATION_XS, EVENTS)}
 SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, {**OF_DAYS, **OF_MINUTES})
 
 

@@ -180,7 +180,7 @@ HIDDEN = {"file_early"}  # one file cannot show these: a second vendor does
 
 def market_of(seed: int, *, strength: float, symbols: int = SYMBOLS, sessions: int = SESSIONS, seasoning: int = 253) -> Delivery:
     """Return an honest generated market as a vendor of split-adjusted bars would deliver it."""
-    market = generate(seed, symbols, sessions, signal=strength > 0, strength=strength, with_defects=False)
+    market = generate(seed, symbols, sessions, strength=strength, with_defects=False)
     bars = market.bars.to_pandas()
     bars["date"] = pd.to_datetime(bars["date"])
     later = {a.new_symbol: a.symbol for a in market.actions if a.kind is ActionKind.SYMBOL_CHANGE}

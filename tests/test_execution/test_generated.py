@@ -19,7 +19,7 @@ from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import GeneratedMarket, generate
-from trainer.curation.generated.market import UNIVERSE_FILE, Planted
+from trainer.curation.generated.market import STRENGTH, UNIVERSE_FILE, Planted
 from trainer.curation.generated.prices import draw_prices
 from trainer.curation.generated.returns import Returns, ar1, characters
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
@@ -138,7 +138,7 @@ def test_prices_are_whole_cents_and_bars_are_bars(market: GeneratedMarket) -> No
 
 def test_the_planted_state_predicts_the_next_session_and_can_be_switched_off() -> None:
     def correlation(signal: bool) -> float:
-        truth = generate(5, 150, 700, END, signal=signal, with_defects=False).truth
+        truth = generate(5, 150, 700, END, strength=STRENGTH * signal, with_defects=False).truth
         state, later = truth.state[:-1], truth.total_return[1:]
         per_session = [
             np.corrcoef(state[t][known], later[t][known])[0, 1] for t in range(len(later)) if (known := ~np.isnan(later[t])).sum() > 50
@@ -151,7 +151,7 @@ def test_the_planted_state_predicts_the_next_session_and_can_be_switched_off() -
 
 
 def test_the_signal_is_the_only_thing_that_the_switch_changes() -> None:
-    on, off = (generate(5, 30, 50, END, signal=signal, with_defects=False) for signal in (True, False))
+    on, off = (generate(5, 30, 50, END, strength=STRENGTH * signal, with_defects=False) for signal in (True, False))
     assert on.bars.column("symbol").equals(off.bars.column("symbol"))
     assert np.array_equal(on.truth.state, off.truth.state)
     assert off.truth.kappa == 0.0

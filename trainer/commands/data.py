@@ -307,7 +307,7 @@ def generate(
     Example: trainer generate --seed 7 --to var/generated
     """
     with progress("generating", as_json=as_json):
-        market = generate_market(seed, symbols, sessions, end, signal=signal, strength=strength)
+        market = generate_market(seed, symbols, sessions, end, strength=strength if signal else 0.0)
         bars, actions = market.write(to)
     universe = to / UNIVERSE_FILE
     kinds = Counter(str(action.kind) for action in market.actions)

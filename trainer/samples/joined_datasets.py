@@ -20,6 +20,7 @@ from signals.market.manifest import Manifest
 from signals.plugins import PluginTable
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
+from signals.sleeves.events import DAILY_EVENTS
 from signals.sleeves.foundation import FORECASTS
 from signals.text.wording import reason_of
 from trainer.samples.session_figures import FOLDER as MINUTES
@@ -75,10 +76,17 @@ def _weights(data: Path) -> str:
     return digest_of(checkpoint_of(data)[1])
 
 
+def _of_events(_names: tuple[str, ...], bars: Bars, _data: Path, _manifest: Manifest) -> Mapping[str, Floats]:
+    from signals.events.figures import event_figures  # it brings indicators, which no other sleeve of days needs
+
+    return event_figures(bars)
+
+
 _BUILT_IN = (
     OtherDataset(MINUTE_BARS, f"{MINUTES}/manifest.json", _of_minutes),
     OtherDataset(CHAINS, f"{OPTIONS}/manifest.json", _of_chains),
     OtherDataset(FORECASTS, _weights, _of_forecasts),
+    OtherDataset(DAILY_EVENTS, "manifest.json", _of_events),
 )
 INPUTS: PluginTable[OtherDataset] = PluginTable("trademl.inputs", OtherDataset, {one.name: one for one in _BUILT_IN})
 

@@ -123,6 +123,8 @@ class Truth:
         Its effect; 0 when the signal is off.
     defects : tuple of (date, str, Planted)
     is_etf : bool, shape (N,)
+    edge : float64, shape (T, N)
+        The planted drift after each breakout, signed.
     """
 
     sessions: tuple[date, ...]
@@ -133,6 +135,7 @@ class Truth:
     kappa: float
     defects: tuple[tuple[date, str, Planted], ...]
     is_etf: NDArray[np.bool_]
+    edge: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,9 +201,9 @@ def generate(
     sessions: int = SESSIONS,
     end: date = END,
     *,
-    signal: bool = True,
     strength: float = STRENGTH,
     with_defects: bool = True,
+    events: float = 0.0,
 ) -> GeneratedMarket:
     """Generate a market of `symbols` securities over the `sessions` sessions that end at `end`.
 
@@ -212,12 +215,12 @@ def generate(
         At least 10 and 2.
     end : date
         A session of the exchange.
-    signal : bool
-        Whether the planted state moves anything.
     strength : float
-        kappa of `returns.py`.
+        kappa of `returns.py`; with 0 the planted state moves nothing.
     with_defects : bool
         Whether rows are missing, spoiled or copied.
+    events : float
+        Drift after a breakout (`Edges` of `prices.py`), in units of a session's volatility; 0 plants none.
 
     Raises
     ------
@@ -237,13 +240,12 @@ def generate(
     traits = characters(rng, symbols, len(SECTORS), etfs)
     lives = draw_lives(rng, sessions, symbols - etfs, etfs)
     alive = lives.alive(sessions)
-    kappa = strength if signal else 0.0
-    returns = draw_returns(rng, traits, sessions, kappa)
+    returns = draw_returns(rng, traits, sessions, strength)
     halted = (rng.random(alive.shape) < HALT_RATE) & ~traits.is_etf
-    prices = draw_prices(rng, traits, returns, halted)
+    prices = draw_prices(rng, traits, returns, halted, events, seed)
     plan = plan_defects(rng, alive, *(() if with_defects else (0.0,)))
     actions = tuple(sorted(_actions(rng, prices, lives, days), key=lambda a: (a.effective, a.symbol, a.kind)))
-    truth = _truth(days, lives, prices, returns, kappa, plan, traits.is_etf)
+    truth = _truth(days, lives, prices, returns, strength, plan, traits.is_etf)
     return GeneratedMarket(seed, _bars(prices, lives, traits, alive, days, plan), actions, truth, lives)
 
 
@@ -290,7 +292,7 @@ def _truth(
     total[1:][~(alive[1:] & alive[:-1])] = np.nan
     names = _names(lives, plan.session, plan.security)
     defects = tuple((days[t], str(name), KINDS[kind]) for t, name, kind in zip(plan.session, names, plan.kind, strict=True))
-    return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects, is_etf)
+    return Truth(days, lives.symbol, alive, total, returns.state, kappa, defects, is_etf, prices.edge)
 
 
 def _names(lives: Lives, session: NDArray[np.int64], security: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -1,0 +1,31 @@
+"""The sleeve `events`: what the bars say of a name at the close at which a detector found an event.
+
+Names without an event that evening are not scored. Figures that have a direction are seen from the event's proposed side. They
+are computed where models are trained (`signals.events.figures`); a device records the same events and takes delivered scores.
+"""
+
+from functools import partial
+
+from signals.features.other_datasets import beside
+from signals.features.panel import Feature
+from signals.sleeves.base import Sleeve
+
+HORIZON_SESSIONS, LOOKBACK_SESSIONS = 30, 61
+DAILY_EVENTS = "daily_events"
+FIGURES = {
+    "event_kind": "kind",
+    "event_side": "sign",
+    "event_strength": "of its kind",
+    "event_pole": "ATR",
+    "event_third": "third",
+    "event_atr": "log ratio",
+    "event_atr_ratio": "ratio",
+    "event_range": "ATR",
+    "event_body": "ATR",
+    "event_move_5": "ATR",
+    "event_move_20": "ATR",
+    "event_room_60": "ATR",
+    "event_volume": "log ratio",
+}
+TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(beside, name=name), is_ranked=False) for name, units in FIGURES.items())
+EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES))

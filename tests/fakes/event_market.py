@@ -1,0 +1,89 @@
+"""A generated market with a drift after breakouts, as a panel of its securities, with what an oracle knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from signals.events.figures import event_figures
+from signals.market.bars import Bars, Floats, days_array
+from signals.market.holding import Flags
+from signals.sleeves.events import EVENTS
+from trainer.curation.generated import generate
+from trainer.learners.base import FitDevice
+from trainer.recipes.base import learner_of
+from trainer.samples.samples import samples
+from trainer.tasks.event_gate.figures import EventTrades, auc
+from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, trades_of
+from trainer.validation.ic import Mean
+from trainer.validation.splits.walk_forward import walk_forward
+
+END = date(2024, 12, 31)
+GROUPS, YOUNG = 5, 61
+
+
+def panel(seed: int, symbols: int, sessions: int, strength: float) -> tuple[Bars, Floats]:
+    """Bars of the securities, each a column whatever its symbols were, and the drift after each breakout."""
+    made = generate(seed, symbols, sessions, END, strength=0.0, with_defects=False, events=strength)
+    truth, lives = made.truth, made.lives
+    column = {name: i for names in (lives.symbol, lives.later_symbol) for i, name in enumerate(names)}
+    table = made.bars
+    place = np.array([column[name] for name in table["symbol"].to_pylist()])
+    row = np.searchsorted(days_array(truth.sessions), table["date"].to_numpy().astype("datetime64[D]"))
+    panels = {}
+    for name in ("open", "high", "low", "close", "volume"):
+        panels[name] = np.full(truth.alive.shape, np.nan)
+        panels[name][row, place] = table[name].to_numpy().astype(np.float64)
+    eligible = truth.alive & (np.cumsum(truth.alive, axis=0) >= YOUNG) & np.isfinite(panels["close"])
+    names = tuple(f"S{i:04d}" for i in range(symbols))
+    bars = Bars(
+        days_array(truth.sessions),
+        names,
+        **panels,
+        total_return=truth.total_return,
+        overnight_return=np.zeros(truth.alive.shape),
+        eligible=eligible,
+    )
+    return bars, truth.edge
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedMarket:
+    """Events that have a walk-forward score: the scores, their trades, and the drift that an oracle knows, from each event's side."""
+
+    score: Floats
+    trades: EventTrades
+    edge: Floats
+
+    @property
+    def hit(self) -> Flags:
+        """Whether a barrier ended the trade."""
+        return self.trades.target | self.trades.stop
+
+    def direction(self, score: Floats) -> Mean:
+        """AUC of a score among the events that hit a barrier."""
+        return auc(score[self.hit], self.trades.target[self.hit], self.trades.session[self.hit])
+
+
+def judged(seed: int, symbols: int, sessions: int, strength: float) -> JudgedMarket:
+    """Figures, labels and walk-forward scores of a generated market by the recipe of the sleeve."""
+    bars, edge = panel(seed, symbols, sessions, strength)
+    config = GateRecipe()
+    bars = replace(bars, beside=event_figures(bars))
+    rows = samples(EVENTS.panel(bars), EVENT_GATE.labels(bars, config, ()), min_names=1)
+    forward = walk_forward(rows, learner_of(config, seed, FitDevice.CPU), groups=GROUPS, workers=1, step=lambda _: None)
+    seen = np.isfinite(forward)
+    side = bars.beside["event_side"][rows.t0, rows.column]
+    trades = trades_of(rows, bars, config.label, ())
+    return JudgedMarket(forward[seen], trades.at(seen), (edge[rows.t0, rows.column] * side)[seen])
+
+
+def expected_r(known: JudgedMarket, edge: Floats) -> Floats:
+    """R before costs that events of these drifts are worth, by the mean of a market's events of about the same drift."""
+    cuts = np.quantile(known.edge, np.linspace(0.0, 1.0, 21))[1:-1]
+    place = np.searchsorted(cuts, known.edge)
+    worth = np.bincount(place, known.trades.realised_r, 20) / np.maximum(np.bincount(place, minlength=20), 1)
+    found: Floats = worth[np.searchsorted(cuts, edge)]
+    return found

@@ -1,0 +1,139 @@
+"""The gate of events: a planted drift is found, noise is not, and a forecast of volatility is called one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from signals.events.figures import event_figures
+from signals.sleeves.events import EVENTS
+from signals.text.documents import to_json
+from tests.fakes.bars import synthetic_bars
+from tests.fakes.event_market import expected_r, judged, panel
+from trainer.runs.evidence import Evidence
+from trainer.samples.samples import samples
+from trainer.tasks.event_gate.figures import EventTrades, auc, gate_figures, per_event, taken
+from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, played, trades_of, warnings
+from trainer.validation.ic import Mean
+
+NAMES, SESSIONS = 100, 800
+
+
+def trades(rng: np.random.Generator, n: int, skill: np.ndarray, time_share: float = 0.0) -> EventTrades:
+    """Trades of n events, eight a session, whose target comes first with probability 1/2 + skill."""
+    target = rng.random(n) < 0.5 + skill
+    ended = rng.random(n) < time_share
+    return EventTrades(
+        np.arange(n) // 8, target & ~ended, ~target & ~ended, np.where(ended, 0.0, np.where(target, 1.0, -1.0)), np.full(n, 0.05)
+    )
+
+
+def case(**figures: Any) -> Any:
+    return SimpleNamespace(evidence=replace(Evidence(), others={"gate": figures}))
+
+
+def test_the_area_is_that_of_the_library_ties_included_and_its_error_that_of_redrawn_sessions() -> None:
+    rng = np.random.default_rng(3)
+    found, errors = [], []
+    for _ in range(300):
+        shock = np.repeat(rng.normal(0.0, 0.25, 100), 8)
+        came = rng.random(800) < 0.5 + np.clip(shock, -0.45, 0.45)
+        score = np.round(rng.standard_normal(800) + 0.5 * np.repeat(rng.standard_normal(100), 8), 1)
+        one = auc(score, came, np.arange(800) // 8)
+        assert one.mean == pytest.approx(roc_auc_score(came, score), abs=1e-12)
+        found.append(one.mean)
+        errors.append(one.standard_error)
+    assert np.mean(errors) == pytest.approx(np.std(found), rel=0.2)
+    assert np.isnan(auc(np.ones(4), np.ones(4, bool), np.arange(4)).mean)
+
+
+def test_one_observation_a_session_gives_the_plain_error_of_a_mean() -> None:
+    values = np.random.default_rng(1).standard_normal(4000)
+    found = per_event(values, np.arange(4000))
+    assert (found.mean, found.standard_error) == (pytest.approx(values.mean()), pytest.approx(1 / np.sqrt(4000), rel=0.1))
+
+
+def test_a_score_of_volatility_is_called_a_volatility_forecast_and_one_of_direction_is_not() -> None:
+    """The share of trades that time ends falls with the first score: it ranks both labels; the second one ranks direction."""
+    rng = np.random.default_rng(5)
+    wild = rng.random(8000)
+    hit = rng.random(8000) < wild
+    target = rng.random(8000) < 0.5
+    made = EventTrades(
+        np.arange(8000) // 8, hit & target, hit & ~target, np.where(hit, np.where(target, 1.0, -1.0), 0.0), np.full(8000, 0.05)
+    )
+    found = gate_figures(wild, made, 1.0)
+    assert found.auc.mean > 0.6 and found.is_volatility
+    assert any(one.startswith("a volatility forecast") for one in warnings(found)) and any("coin" in one for one in warnings(found))
+    skill = 0.2 * rng.standard_normal(8000).clip(-2, 2)
+    able = gate_figures(skill, trades(rng, 8000, skill), 1.0)
+    assert not able.is_volatility and warnings(able) == [] and able.mirrored.mean == pytest.approx(1 - able.auc.mean)
+
+
+def test_the_bars_ask_for_direction_and_net_r_by_their_lower_bounds_and_for_evidence() -> None:
+    def figure(mean: float, error: float) -> dict[str, Any]:
+        return cast("dict[str, Any]", to_json(Mean(mean, error, mean / error, 100)))
+
+    for bar, name, good, bad in ((direction_bar, "direction", 0.56, 0.53), (net_bar, "net_r", 0.05, 0.03)):
+        assert bar(case(**{name: figure(good, 0.02)}), cast("Any", None)).passed
+        assert not bar(case(**{name: figure(bad, 0.02)}), cast("Any", None)).passed
+        assert bar(case(), cast("Any", None)).why == "no evidence"
+
+
+def test_labels_and_trades_are_those_of_the_played_outcomes() -> None:
+    bars, config = synthetic_bars(11, sessions=200, symbols=20), GateRecipe()
+    labels = EVENT_GATE.labels(bars, config, ())
+    table, made = played(bars, config.label, ())
+    known = made.t1 >= 0
+    assert (labels.ends >= 0).sum() == known.sum() > 200
+    np.testing.assert_array_equal(labels.values[table.row[known], table.column[known]], made.realised_r[known])
+    won = labels.target[table.row[known], table.column[known]]  # type: ignore[index]
+    assert ((won == 1.0) <= (made.realised_r[known] > 0)).all() and 0.2 < won.mean() < 0.8
+    figures = event_figures(bars)
+    assert set(figures) == set(EVENTS.beside)
+    short = event_figures(bars.rows(0, 150))
+    for name, values in figures.items():
+        np.testing.assert_allclose(short[name], values[:150], rtol=1e-9, err_msg=name)  # nothing from ahead
+
+
+def test_a_planted_drift_is_found_and_is_worth_what_the_gate_says_and_noise_is_not_promotable() -> None:
+    """A small slice of `make events-campaign`."""
+    market, other = (judged(seed, NAMES, SESSIONS, 0.6) for seed in (1, 2))
+    found = gate_figures(market.score, market.trades, 1.0)
+    oracle = market.direction(market.edge)
+    assert oracle.mean > 0.6
+    assert (found.direction.mean - 0.5) / (oracle.mean - 0.5) > 0.75
+    _, chosen = taken(market.score, market.trades, 1.0)
+    worth = (expected_r(other, market.edge) - market.trades.cost_r)[chosen].mean()
+    assert abs(found.net_r.mean - worth) < 2.5 * found.net_r.standard_error and found.net_r.mean > 0.0
+    noise = judged(1, NAMES, SESSIONS, 0.0)
+    nothing = gate_figures(noise.score, noise.trades, 1.0)
+    assert not nothing.direction.mean - 1.96 * nothing.direction.standard_error > 0.5
+
+
+def test_without_a_drift_the_generated_market_is_the_same_and_with_it_breakouts_tell() -> None:
+    """The drift is nothing but after closes beyond 20 sessions, and the seed's other draws stay."""
+    plain, none = panel(4, 20, 200, 0.0)
+    same, _ = panel(4, 20, 200, 0.0)
+    told, edge = panel(4, 20, 200, 0.5)
+    np.testing.assert_array_equal(plain.close, same.close)
+    assert not none.any() and (edge != 0.0).sum() > 20
+    first = np.flatnonzero((edge != 0.0).any(axis=1))[0]
+    np.testing.assert_array_equal(plain.close[: first + 1], told.close[: first + 1])
+    assert not np.array_equal(plain.close[first + 1], told.close[first + 1])
+
+
+def test_costs_are_in_units_of_the_stop() -> None:
+    """10 bps of value where the stop is at 2 % are 0.05 R."""
+    bars, config = synthetic_bars(11, sessions=200, symbols=20), GateRecipe()
+    beside = replace(bars, beside=event_figures(bars))
+    rows = samples(EVENTS.panel(beside), EVENT_GATE.labels(bars, config, ()), min_names=1)
+    found = trades_of(rows, bars, config.label, ())
+    share = np.exp(beside.beside["event_atr"][rows.t0, rows.column])
+    np.testing.assert_allclose(found.cost_r, 0.001 / share)
+    np.testing.assert_array_equal(found.realised_r, rows.label)

@@ -1,0 +1,221 @@
+"""Labels, evaluator and bars of the task `event_gate`.
+
+The label of an event is the R that its trade realises (`signals.events.outcomes`); what is learned is whether the target comes before
+the stop. A calibrated map makes a probability of the score. Nothing trades on it: it is judged on direction and net R, never on AUC.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from signals.events.detectors import detect
+from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
+from signals.events.panel import EventBars, EventTable
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.market.holding import departures
+from signals.text.documents import to_json
+from trainer.labels.horizon import EntryPrice
+from trainer.labels.panel import Labels
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.runs.bars import BarResult, at_least
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
+from trainer.samples.prepare import Material
+from trainer.samples.samples import Samples
+from trainer.search.question import Series
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
+from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Z, gate_figures, taken
+from trainer.validation.ic import Mean
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
+
+EVENT = "the target is met before the stop"
+BPS = 1e-4
+
+
+class GateLabel(LabelConfig):
+    """The trade of an event: entry at the next open, stop in ATR, target in R, k sessions of patience.
+
+    `cost_bps` is what a way in and out costs, spread and impact together, of the value traded.
+    """
+
+    kind: Literal["event_gate"] = "event_gate"
+    k: int = Field(default=30, ge=1, le=252)
+    entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
+    stop_atr: float = Field(default=1.0, gt=0.0)
+    target_r: float = Field(default=1.0, gt=0.0)
+    cost_bps: float = Field(default=10.0, ge=0.0)
+
+    @property
+    def rules(self) -> OutcomeRules:
+        """As outcomes are played."""
+        return OutcomeRules(self.stop_atr, self.target_r, self.k)
+
+
+class GateRecipe(RecipeConfig):
+    """A recipe that learns a gate of events."""
+
+    label: GateLabel = GateLabel()
+    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+
+
+def direction_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on direction: the AUC among the events that hit a barrier, its lower bound."""
+    found = figures_of(case.evidence).direction
+    return at_least("direction", found.mean - Z * found.standard_error, 0.5, "lower bound of the AUC of direction, walking forward")
+
+
+def net_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the net R of what is let through, its lower bound."""
+    found = figures_of(case.evidence).net_r
+    return at_least("net R", found.mean - Z * found.standard_error, 0.0, "lower bound of the net R of an event that is let through")
+
+
+class EventGate(Task):
+    """Whether the trade of an event meets its target before its stop."""
+
+    name = "event_gate"
+    kind = "event_gate"
+    config = GateRecipe
+    needs = ("event_side", "event_strength")
+    min_names = 1
+    is_traded = False
+    bars = (direction_bar, net_bar)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label each event by the R that its trade realises; 1 is learned where the target came first."""
+        table, made = played(bars, cast(GateRecipe, config).label, actions)
+        known = made.t1 >= 0
+        row, column = table.row[known], table.column[known]
+        values, target = np.full(bars.close.shape, np.nan), np.full(bars.close.shape, np.nan)
+        ends = np.full(bars.close.shape, -1, dtype=np.int64)
+        values[row, column], ends[row, column] = made.realised_r[known], made.t1[known]
+        target[row, column] = _met(made)[0][known]
+        return Labels(bars.sessions, bars.symbols, values, ends, target)
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge by AUC and the mirrored AUC, direction, calibration, and net R of what is let through."""
+        proof, label = case.proof, cast(GateRecipe, case.config).label
+        source = case.material.source
+        trades = trades_of(proof.rows, source.bars, label, source.actions)
+        forward = proof.walk_forward
+        seen = np.isfinite(forward)
+        found = gate_figures(forward[seen], trades.at(seen), label.target_r)
+        tried = case.recorded(_net_series(proof.rows, forward, trades, label.target_r))
+        ic = found.direction
+        fields: EvidenceFields = {
+            "ic": OutOfFoldIc(mean=ic.mean - 0.5, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
+            "walk_forward": WalkForward(Mean(ic.mean - 0.5, ic.standard_error, ic.t, ic.sessions), case.config.cpcv.groups - 1),
+            "trials": without_ratios(tried),
+            "others": {"gate": to_json(found)},
+            "calibration": calibration_of(case, EVENT),
+        }
+        return TaskFindings(fields, tuple(warnings(found)), partial(_report, case=case), proof.oof.scores[0])
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return the net R of what is let through in the sealed sessions, by session."""
+        label = cast(GateRecipe, config).label
+        trades = trades_of(material.rows, material.source.bars, label, material.source.actions)
+        return _net_series(material.rows, scores, trades, label.target_r)
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        from trainer.reports.training import provenance
+
+        return [*lines(figures_of(known), known), *provenance(known)]
+
+
+def played(bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> tuple[EventTable, Outcomes]:
+    """Find the events of the eligible names and play their trades."""
+    levels = EventBars.daily(bars)
+    table = detect(levels).table(bars.eligible)
+    return table, outcomes(levels, table, label.rules, departures(bars, actions))
+
+
+def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> EventTrades:
+    """Trades of labelled events, in the order of the rows."""
+    table, made = played(bars, label, actions)
+    place = np.full(bars.close.shape, -1)
+    place[table.row, table.column] = np.arange(len(table))
+    mine = place[rows.t0, rows.column]
+    target, stop = _met(made)
+    share = table.atr / EventBars.daily(bars).close[table.row, table.column]
+    cost = label.cost_bps * BPS / (label.stop_atr * share)
+    return EventTrades(rows.t0, target[mine], stop[mine], made.realised_r[mine], cost[mine])
+
+
+def figures_of(known: Evidence) -> GateFigures:
+    """Return the task's own part of the evidence."""
+    return known.part("gate", GateFigures, GateFigures())
+
+
+def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
+    """(what, figure) lines of the gate."""
+    judged = known.calibration.judged if known.calibration else None
+    slope = (
+        "n/a" if judged is None else f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
+    )
+    return [
+        ("AUC of target first", _interval(found.auc)),
+        ("AUC of the same score on the mirrored label", _interval(found.mirrored)),
+        ("Direction, given that a barrier was hit", _interval(found.direction)),
+        ("Reliability", slope),
+        ("Net R an event let through", f"{_interval(found.net_r)}, {found.taken} events"),
+        ("Net R of every event", _interval(found.all_net_r)),
+        ("Trials that count", str(known.trials.n_trials)),
+    ]
+
+
+def warnings(found: GateFigures) -> list[str]:
+    """Say what the gate is not."""
+    told = []
+    if found.is_volatility:
+        told.append(
+            f"a volatility forecast: the score ranks `stop first` (AUC {found.mirrored.mean:.3f}) as it ranks `target first` "
+            f"({found.auc.mean:.3f}), so it says when a barrier is hit and not which"
+        )
+    if not found.direction.mean - Z * found.direction.standard_error > 0.5:
+        told.append(f"direction is not distinguishable from a coin: AUC {_interval(found.direction)}")
+    if not found.taken:
+        told.append("no probability pays the cost of a trade: nothing is let through")
+    elif not found.net_r.mean - Z * found.net_r.standard_error > 0.0:
+        told.append(f"what is let through does not earn its costs: net R {_interval(found.net_r)}")
+    return told
+
+
+def _met(made: Outcomes) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the target, and whether the stop, ended each trade; a gap beyond one is a touch of it."""
+    gap = made.exit == Exit.GAP
+    return (made.exit == Exit.TARGET) | (gap & (made.realised_r > 0.0)), (made.exit == Exit.STOP) | (gap & (made.realised_r < 0.0))
+
+
+def _net_series(rows: Samples, scores: Floats, trades: EventTrades, target_r: float) -> Series:
+    """Sum of the net R of what is let through, by session of the events; 0 where nothing is."""
+    seen = np.isfinite(scores)
+    kept = trades.at(seen)
+    later, chosen = taken(scores[seen], kept, target_r)
+    sessions, place = np.unique(kept.session[later], return_inverse=True)
+    gained = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
+    return Series(rows.sessions[sessions], np.bincount(place, gained, len(sessions)).astype(np.float64))
+
+
+def _interval(found: Mean) -> str:
+    reach = Z * found.standard_error
+    return f"{found.mean:.3f} [{found.mean - reach:.3f}, {found.mean + reach:.3f}]"
+
+
+def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
+    from trainer.reports import page
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_GATE.rows(known)), known.warnings, {})
+    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+
+
+EVENT_GATE = EventGate()
