@@ -3,7 +3,7 @@
 Nobody does anything but what is listed: the vendor delivers, in one week badly; a training fails; keys are rotated; the program is
 updated. It says how many sessions were missed that should have traded, and what a person was asked for.
 
-It lives in a folder and goes on where it ended: `python -m tests.campaigns.year_alone [--sessions N] [--minutes M]`.
+It lives in a folder and goes on where it ended: `python -m tests.campaigns.year_alone [--promoted] [--sessions N] [--minutes M]`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def updated(world: YearAlone, day: date) -> None:
     world.code_version = "0.2.0+year"
 
 
-def made(root: Path) -> YearAlone:
+def made(root: Path, *, is_promoted: bool) -> YearAlone:
     """Begin in an empty folder."""
     market = generate(SEED, NAMES, BEFORE + YEAR + 2, END, with_defects=False)
     days = market.truth.sessions[BEFORE : BEFORE + YEAR]
-    world = YearAlone(root, market, preset_named("small"), days[0], spoilt=set(days[BAD_WEEK : BAD_WEEK + 5]))
+    world = YearAlone(root, market, preset_named("small"), days[0], spoilt=set(days[BAD_WEEK : BAD_WEEK + 5]), is_promoted=is_promoted)
     world.happenings = {days[FAILED_TRAINING]: failing_once, days[ROTATION]: rotated, days[RETIREMENT]: retired, days[UPDATE]: updated}
     world.begin()
     return world
@@ -78,17 +78,18 @@ def made(root: Path) -> YearAlone:
 def main() -> int:
     """Live as long as was asked for, and say what it came to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--at", type=Path, default=Path("var/year-alone"))
+    parser.add_argument("--at", type=Path, help="By default var/year-alone, and var/year-alone-champion.")
     parser.add_argument("--sessions", type=int, default=YEAR)
     parser.add_argument("--minutes", type=float, default=60.0, help="End after so many; run it again to go on.")
+    parser.add_argument("--promoted", action="store_true", help="Begin with a champion instead of a starter that is never promoted.")
     parser.add_argument("--anew", action="store_true", help="Begin again.")
     chosen = parser.parse_args()
-    root = chosen.at.resolve()
+    root = (chosen.at or Path("var/year-alone-champion" if chosen.promoted else "var/year-alone")).resolve()
     if chosen.anew:
         shutil.rmtree(root, ignore_errors=True)
     until = time.monotonic() + 60 * chosen.minutes
     state = root / STATE
-    world = pickle.loads(state.read_bytes()) if state.exists() else made(root / "world")
+    world = pickle.loads(state.read_bytes()) if state.exists() else made(root / "world", is_promoted=chosen.promoted)
     while len(world.lived.sessions) < chosen.sessions and time.monotonic() < until:
         world.live(1)
         state.parent.mkdir(parents=True, exist_ok=True)

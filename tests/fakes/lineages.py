@@ -27,6 +27,8 @@ from appliance.bundles.store import BundleStore
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import PublicKey, Role, verify
+from signals.bundle.layout import Latest, pointer
+from signals.files import sha256_of
 from signals.market.audits import SessionStatus
 from signals.market.sessions import Calendar
 from signals.models.inference import infer
@@ -35,9 +37,11 @@ from tests.fakes.bundles import FAR, private_key, weekdays
 from tests.fakes.bundles import policy as bundle_policy
 from tests.fakes.promotion import BARS, CHAMPION, SHADOW, case
 from tests.fakes.publishing import SPECS, WIDTH, features, run_folder
+from trainer.curation.store import ObjectStore
 from trainer.lineage.retrain import Compare, RetrainOutcome, RetrainRequest, retrain
 from trainer.lineage.rules import LineageConfig
-from trainer.promotion import champions, lineage_log
+from trainer.promotion import champions, history, lineage_log
+from trainer.promotion.lineage_log import LINEAGES
 from trainer.publishing import keys
 from trainer.publishing.publish import Publication, publish
 from trainer.runs.evidence import DatasetUsed, Evidence, read_evidence
@@ -228,3 +232,18 @@ def _change(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 assert WIDTH == 3
+
+
+def publish_six(store: ObjectStore, registry: Path) -> None:
+    """Six bundles of one place: five of a lineage, the accepted one first, and one of nobody's; the pointer names the third."""
+    shas = []
+    for number in range(1, 7):
+        folder = f"equities_xs/champion/{number}-{number:016x}"
+        for name in ("manifest.json", "model.onnx", "evidence.json"):
+            store.put(f"{folder}/{name}", f"{number} {name}".encode())
+        shas.append(sha256_of(f"{number} manifest.json".encode()))
+    pointed = Latest("equities_xs/champion", f"3-{3:016x}", ("manifest.json",))
+    store.put(pointer("equities_xs/champion"), pointed.to_bytes(f"{3:016x}", shas[2]))
+    for of, sha in enumerate(shas[:5]):
+        record = {"event": "published", "lineage": "a" * 16, "of": of, "role": "champion", "sleeve": "equities_xs", "bundle_sha256": sha}
+        history.append(registry / LINEAGES, record)

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,11 +47,13 @@ from signals.market.sessions import Calendar, xnys
 from signals.schedule.job_windows import windows
 from tests.fakes.bundles import private_key
 from tests.fakes.device import Workbench
+from tests.fakes.promotion import BARS, case
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import VENDOR, VENDOR_KEY, GeneratedMarket, actions_rows
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping as Columns
 from trainer.lineage.publication import publish_as
+from trainer.promotion import champions
 from trainer.publishing import keys as signing
 from trainer.publishing.dataset import Signer, publish_data
 from trainer.publishing.publish import PublishRequest
@@ -127,6 +132,8 @@ class YearAlone:
     recipe : RecipeConfig
     first : date
         The first trade session.
+    is_promoted : bool
+        Whether the model to begin with is the champion; else it is a starter that somebody accepted.
     """
 
     root: Path
@@ -138,6 +145,7 @@ class YearAlone:
     happenings: Mapping[date, Happening] = field(default_factory=dict)
     code_version: str = "0.1.0+year"
     equity: Decimal = Decimal(100_000)
+    is_promoted: bool = False
 
     def __post_init__(self) -> None:
         days = self.market.truth.sessions
@@ -175,13 +183,25 @@ class YearAlone:
         deliver_root(dataset_store(str(self.store), "", None), self.keys)
         at = self.clock.now()
         publish_data(data, dataset_store(f"{self.store}/data", "", None), Signer.of(self.keys, at.date()))
-        request = PublishRequest(run, Role.EVALUATION, self.keys, self.store, at, "unproven")
-        publish_as(request, str(self.store), self.workspace_folder / "registry", accept=ACCEPTED)
+        registry = self.workspace_folder / "registry"
+        if self.is_promoted:
+            self._promote(run, data, registry)
+            publish_as(PublishRequest(run, Role.CHAMPION, self.keys, self.store, at, ""), str(self.store), registry, accept="")
+        else:
+            request = PublishRequest(run, Role.EVALUATION, self.keys, self.store, at, "unproven")
+            publish_as(request, str(self.store), registry, accept=ACCEPTED)
         config = settings(DeviceOptions(str(self.store), Venue.EXCHANGE, float(self.equity), AWAY))
-        config = config.model_copy(update={"accept_unproven": True})
+        config = config.model_copy(update={"accept_unproven": not self.is_promoted})
         commission(StateFolder(self.root / "device"), config, signing.root_public(self.keys))
         with self.device() as device:
             device.latch.arm(by="a person", at=self.clock.now())
+
+    def _promote(self, run: Path, data: Path, registry: Path) -> None:
+        """A person's word: the promotion is the product's own but for the figures of its case, which no model of ten minutes has."""
+        bars_settings: Any = SimpleNamespace(fingerprint=lambda: "s" * 64)
+        request = champions.PromotionRequest(run, data, registry, BARS, bars_settings, self.code_version, self.clock.now())
+        with mock.patch.object(champions, "_case", lambda *_: case({})):
+            assert champions.promote(request).verdict.is_promoted
 
     def _files(self, folder: Path, after: date | None, last: date, share: float = 1.0) -> DeliveryFiles:
         """Write bars of (after, last] and the actions that became known then, as a vendor delivers them."""

@@ -36,6 +36,7 @@ from signals.storage.s3 import Objects, S3Config, S3Keys, read_keys
 from signals.text.documents import to_json
 from tests.fakes import bundles as fake_bundles
 from tests.fakes.device import Workbench
+from tests.fakes.lineages import publish_six
 from tests.fakes.publishing import CREATED, SPECS, run_folder
 from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
 from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
@@ -49,6 +50,7 @@ from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data
 from trainer.publishing.publish import PublishRequest
 from trainer.publishing.remote import publish_remote
+from trainer.service import retention
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
 
@@ -708,3 +710,17 @@ def names_below(server: Server, prefix: str) -> set[str]:
     client: Any = server.client(WRITER)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
     return {row["Key"] for page in pages for row in page.get("Contents", ())}
+
+
+def test_superseded_bundles_leave_a_bucket_and_a_removal_that_broke_off_goes_on(server: Server, proxy: Proxy, tmp_path: Path) -> None:
+    """As in a folder: of six, 2 and 4 go. The first time the answer about a file of 2 is lost: its manifest, the last, is still there."""
+    registry, gone = tmp_path / "registry", f"equities_xs/champion/2-{2:016x}"
+    store, faulty = BucketStore(objects(server, "thin")), BucketStore(objects(proxy, "thin"))
+    publish_six(store, registry)
+    proxy.spoil(f"{gone}/evidence.json", lambda path, answer: None)
+    with pytest.raises(StoreUnreachable):
+        retention.thin_store(faulty, registry, 1)
+    assert proxy.seen[-1][0] == "DELETE" and f"{gone}/manifest.json" in store.names(f"{gone}/")
+    assert retention.thin_store(store, registry, 1) == (gone, f"equities_xs/champion/4-{4:016x}")
+    kept = {name.split("/")[2][0] for name in store.names("equities_xs/champion/") if name.count("/") == 3}
+    assert kept == {"1", "3", "5", "6"} and retention.thin_store(store, registry, 1) == ()

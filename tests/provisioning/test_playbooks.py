@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from appliance.backup.copies import take
 from appliance.backup.vault import vault_at
+from appliance.commands.command_line import app as device
 from appliance.config import BackupConfig
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import TIMETABLE
@@ -98,6 +100,18 @@ def test_a_device_is_made_and_restored_with_its_credentials() -> None:
         assert "__appliance_as_user" in made[name]["ansible.builtin.command"]["argv"]
     program = (ANSIBLE / "roles/appliance/files/appliance").read_text(encoding="utf-8")
     assert "LoadCredentialEncrypted=s3-key-id" in program and "${APPLIANCE_RELEASE:-/opt/appliance/current}" in program
+
+
+def test_each_answer_of_the_wizard_has_its_place_in_the_inventory() -> None:
+    """A new flag of `setup` must be said where: as a variable that a role takes, or as a person's word."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page[page.index("| flag of `setup` |") :].partition("\n\n")[0]
+    shown = CliRunner().invoke(device, ["setup", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}, terminal_width=200).output
+    flags = {f"--{name}" for name in re.findall(r"--([a-z][a-z-]+)", shown)} - {"--state", "--credentials", "--configs", "--json", "--help"}
+    flags = {flag for flag in flags if not flag.startswith("--no-")}
+    assert len(flags) > 15 and set(re.findall(r"`(--[a-z-]+)`", table)) == flags
+    variables = {name for role in ROLES for name in options(role)}
+    assert set(re.findall(r"`((?:appliance|backups)_[a-z_]+)`", table)) <= variables
 
 
 def test_secrets_are_neither_shown_nor_arguments() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from datetime import date
@@ -20,6 +21,7 @@ from tests.fakes.store import SLEEVE as EQUITIES_XS
 from tests.fakes.store import rank_model
 from trainer.promotion import history, lineage_log
 from trainer.promotion.history import CHAMPIONS
+from trainer.runs.evidence import EVIDENCE, FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,31 @@ def test_the_newest_model_of_each_lineage_has_the_alias_of_its_role(registry: Pa
     newest = client.get_model_version_by_alias(SLEEVE, "evaluation")
     assert newest.tags["trained_as"] == "run-1" and newest.tags["model_sha256"] == sha256_of(graphs[1])
     assert len(mirrored(registry).search_model_versions(f"name='{SLEEVE}'")) == 2
+
+
+def test_a_training_that_nobody_judged_is_a_run_with_its_model_and_none_is_there_twice(registry: Path, tmp_path: Path) -> None:
+    """The model that was judged is not mirrored again; one without a model of one file has its evidence alone."""
+    from trainer.promotion import mlflow_mirror
+
+    judged, alone = rank_model(), rank_model(np.arange(1, 40) / 64)
+    add(registry, "promoted", "1.0.0", model=lineage_log.keep(registry, judged))
+    client = mirrored(registry)
+    for name, graph in (("judged", judged), ("alone", alone), ("many", None)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        evidence = {"format": FORMAT, "sleeve": SLEEVE, "snapshot_id": "d", "horizon": 5, "ic": {"mean": 0.02}}
+        (folder / EVIDENCE).write_text(json.dumps(evidence))
+        if graph is not None:
+            (folder / "model.onnx").write_bytes(graph)
+    for _ in range(2):
+        mlflow_mirror.sync_runs(client, registry, sorted((tmp_path / "runs").iterdir()))
+        found = {version.tags["record"]: version for version in client.search_model_versions(f"name='{SLEEVE}'")}
+        assert set(found) == {"1", "run-alone", "run-many"}
+    run = client.get_run(found["run-alone"].run_id)
+    assert run.data.metrics["ic"] == 0.02 and run.data.params["snapshot_id"] == "d"
+    assert found["run-alone"].tags["model_sha256"] == sha256_of(alone) and found["run-alone"].tags["verdict"] == "not judged"
+    graph = Path(client.download_artifacts(run.info.run_id, "model/model.onnx", str(tmp_path)))
+    assert graph.read_bytes() == alone and not client.list_artifacts(found["run-many"].run_id, "model")
 
 
 def test_a_refused_challenger_gets_the_challenger_s_alias_until_the_next_champion(registry: Path) -> None:

@@ -14,19 +14,16 @@ from typer.testing import CliRunner
 
 from signals.alerts.alert import Alert, Severity
 from signals.alerts.channels import LINES_KEPT
-from signals.bundle.layout import Latest, pointer
 from signals.errors import BadBars, BadConfig, FixInput, LearnerFailed, Locked, StoreUnreachable
-from signals.files import sha256_of
 from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import xnys
+from tests.fakes.lineages import publish_six
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.store import FolderObjectStore
 from trainer.curation.vendors.mapping import Mapping
-from trainer.promotion import history
-from trainer.promotion.lineage_log import LINEAGES
 from trainer.runs.run_folder import exclusive
 from trainer.service import retention, rows, service
 from trainer.service.host import ALERTS, Host, Night
@@ -252,17 +249,8 @@ def test_the_calendar_reaches_beyond_the_end_of_any_month() -> None:
 
 def test_superseded_bundles_leave_the_store_and_nothing_that_a_pointer_or_a_rollback_needs(tmp_path: Path) -> None:
     """Of six: the accepted one, the newest of its lineage, and what the pointer names stay, and the newest by number."""
-    store, registry, shas = FolderObjectStore(tmp_path / "store"), tmp_path / "registry", []
-    for number in range(1, 7):
-        folder = f"equities_xs/champion/{number}-{number:016x}"
-        for name in ("manifest.json", "model.onnx", "evidence.json"):
-            store.put(f"{folder}/{name}", f"{number} {name}".encode())
-        shas.append(sha256_of(f"{number} manifest.json".encode()))
-    pointed = Latest("equities_xs/champion", f"3-{3:016x}", ("manifest.json",))
-    store.put(pointer("equities_xs/champion"), pointed.to_bytes(f"{3:016x}", shas[2]))
-    for of, sha in enumerate(shas[:5]):
-        record = {"event": "published", "lineage": "a" * 16, "of": of, "role": "champion", "sleeve": "equities_xs", "bundle_sha256": sha}
-        history.append(registry / LINEAGES, record)
+    store, registry = FolderObjectStore(tmp_path / "store"), tmp_path / "registry"
+    publish_six(store, registry)
     before = store.names("")
     assert retention.thin_store(store, registry, 6) == () and store.names("") == before
     removed = retention.thin_store(store, registry, 1)

@@ -2,13 +2,15 @@
 
 The history is the truth. `sync` brings MLflow up to it, from whatever it holds already, so that a tracking server that
 was away only lags: every judged challenger is a run with its figures, its case, its model as far as the registry keeps it,
-and a model version tagged with verdict and semantic version; every model of a lineage is a run and a version too. The alias
+and a model version tagged with verdict and semantic version; every model of a lineage is a run and a version too, and
+`sync_runs` adds the trainings that nobody judged or accepted. The alias
 `champion` is the newest model of the champion of now, `challenger` the last judged that is not, `evaluation` and `shadow`
 the newest of those. `models:/<sleeve>@champion` loads as an ONNX graph. `write_live` adds what became of one.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -25,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signals.bundle import Role
 from signals.errors import FixInput
-from signals.files import write_atomic
+from signals.files import sha256_of, write_atomic
 from signals.text.wording import reason_of
 from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.case import Case
@@ -34,6 +36,7 @@ from trainer.promotion.history import CHAMPIONS, ChampionEvent, read_case
 from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
 from trainer.runs.bars import BarResult
 from trainer.runs.chain import Record
+from trainer.runs.evidence import EVIDENCE, read_evidence
 from trainer.runs.run_folder import exclusive
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
@@ -91,9 +94,29 @@ def sync(mlflow: MlflowClient, registry: Path, sleeve: str) -> None:
                 versions[str(record["number"])] = _mirror(mlflow, experiment, registry, record, digest)
         for record in models:
             if record["event"] != LineageEvent.REFUSED and (name := _of_lineage(record)) not in versions:
-                versions[name] = _version(mlflow, experiment, registry, record, {NUMBER: name, "verdict": str(record["event"])}, {}, None)
+                own = {NUMBER: name, "verdict": str(record["event"])}
+                versions[name] = _version(mlflow, experiment, record, own, {}, None, _graph(registry, record))
         _set_aliases(mlflow, sleeve, [record for record, _ in records], versions)
         _alias_lineages(mlflow, registry, sleeve, versions)
+
+
+def sync_runs(mlflow: MlflowClient, registry: Path, folders: Iterable[Path]) -> None:
+    """Mirror the trainings among run folders whose model is not there yet, each with its figures, evidence and model; raises as `sync`."""
+    with exclusive(registry, "promotion"), _answering(mlflow.tracking_uri):
+        for folder in folders:
+            evidence, file = read_evidence(folder), folder / lineage_log.MODEL
+            experiment = _experiment(mlflow, registry, evidence.sleeve)
+            graph = file.read_bytes() if file.exists() else None
+            sha256, own = sha256_of(graph or b""), {NUMBER: f"run-{folder.name}", "verdict": "not judged"}
+            mirrored = _versions(mlflow, evidence.sleeve)
+            if own[NUMBER] in mirrored or (graph and sha256 in {version.tags.get("model_sha256") for version in mirrored.values()}):
+                continue
+            at = datetime.fromtimestamp((folder / EVIDENCE).stat().st_mtime, UTC).isoformat(timespec="seconds")
+            record = {name: getattr(evidence, name) for name in SHARED}
+            record |= {"sleeve": evidence.sleeve, "run": folder.name, "at": at, "model_sha256": [sha256]}
+            figures = {"ic": evidence.ic.mean, "forward ic": evidence.forward_ic.mean, "forward ic t": evidence.forward_ic.t}
+            known = {name: value for name, value in figures.items() if math.isfinite(value)}
+            _version(mlflow, experiment, record, own, known, folder / EVIDENCE, graph)
 
 
 def write_live(mlflow: MlflowClient, slot: str, asof: date, metrics: Mapping[str, float]) -> None:
@@ -133,17 +156,25 @@ def _mirror(mlflow: MlflowClient, experiment: Experiment, registry: Path, record
     if record["version"]:
         tags[VERSION] = str(record["version"])
     path, case = read_case(registry, record)
-    return _version(mlflow, experiment, registry, record, tags, _metrics(record, Case.of(case, str(path))), path)
+    metrics = _metrics(record, Case.of(case, str(path)))
+    return _version(mlflow, experiment, record, tags, metrics, path, _graph(registry, record))
+
+
+def _graph(registry: Path, record: Record) -> bytes | None:
+    """The model, as far as the registry keeps it."""
+    names = record["model_sha256"]
+    is_kept = len(names) == 1 and (registry / lineage_log.KEPT / names[0]).exists()
+    return lineage_log.kept(registry, names[0]) if is_kept else None
 
 
 def _version(
     mlflow: MlflowClient,
     experiment: Experiment,
-    registry: Path,
     record: Record,
     own: dict[str, str],
     metrics: Mapping[str, float],
     case: Path | None,
+    graph: bytes | None,
 ) -> ModelVersion:
     tags = {**own, "model_sha256": record["model_sha256"][0], "trained_as": str(record["run"]), "at": str(record["at"])}
     run = mlflow.create_run(experiment.experiment_id, run_name=f"{own[NUMBER]} {record['run']}", tags=tags)
@@ -154,13 +185,12 @@ def _version(
         mlflow.log_metric(name, key, value)
     if case is not None:
         mlflow.log_artifact(name, str(case), "case")
-    is_kept = len(record["model_sha256"]) == 1 and (registry / lineage_log.KEPT / record["model_sha256"][0]).exists()
-    if is_kept:
+    if graph is not None:
         with TemporaryDirectory() as folder:
-            _write_model(Path(folder), lineage_log.kept(registry, record["model_sha256"][0]), name)
+            _write_model(Path(folder), graph, name)
             mlflow.log_artifacts(name, folder, "model")
     mlflow.set_terminated(name)
-    source = f"{run.info.artifact_uri}/{'model' if is_kept else 'case'}"
+    source = f"{run.info.artifact_uri}/{'case' if graph is None else 'model'}"
     why = str(record.get("why", ""))
     return mlflow.create_model_version(str(record["sleeve"]), source=source, run_id=name, tags=tags, description=why)
 

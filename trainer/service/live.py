@@ -198,11 +198,14 @@ def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping
     >>> following = Opens(earned, np.ones((3, 2), dtype=bool), np.zeros((3, 2), dtype=bool))
     >>> judged_probabilities(np.ones((3, 2)), following, 1, {0: known, 1: known})
     LiveProbabilities(bins=(SaidAndSeen(names=1, said=0.5, seen=1.0), SaidAndSeen(names=1, said=0.5, seen=0.0)), error=0.5, brier=0.25)
+    >>> judged_probabilities(np.ones((3, 2)), following, 5, {0: known}) is None
+    True
     """
     held = np.where(following.fills, 1.0, np.nan)
     for step in range(k):
-        held[: len(held) - step] *= 1.0 + following.earned[step:]
-        held[len(held) - step :] = np.nan
+        known_rows = max(0, len(held) - step)  # a champion of yesterday has fewer rows than its horizon has opens
+        held[:known_rows] *= 1.0 + following.earned[step:]
+        held[known_rows:] = np.nan
     said, up = [np.empty(0)], [np.empty(0)]
     for row, known in maps.items():
         there = np.isfinite(scores[row]) & np.isfinite(held[row])

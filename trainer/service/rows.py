@@ -129,6 +129,7 @@ def _mirrored(host: Host, found: Sequence[LiveFigures], asof: date) -> str:
             mirror.sync(mlflow, host.registry, sleeve)
         for one in found:
             mirror.write_live(mlflow, one.slot, asof, one.metrics())
+        mirror.sync_runs(mlflow, host.registry, reversed(host.workspace.runs()))
     except (FixInput, Locked) as error:  # the record of this row is the truth; the next night catches up
         return f"; not mirrored: {error.what}"
     return ""
