@@ -160,7 +160,7 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
     entry = paths.open[0]
     upper, lower = entry + rules.target_r * unit, entry - unit
     session_left = rules.patience if bars.last_row is None else np.minimum(bars.last_row[t] - t, rules.patience)
-    last = np.array([gone[c].last if c in gone else rows + rules.patience for c in column.tolist()], dtype=np.int64)
+    last, paid, effective = _departures(bars, column, side, gone, rows + rules.patience)
     life = np.minimum(session_left, last - t)
     is_cut, alive = last - t < session_left, step <= life
     is_entered = np.isfinite(entry) & (life >= 1) & (unit > 0.0)
@@ -169,11 +169,7 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
     touched &= alive
     has, place = touched.any(axis=0), touched.argmax(axis=0)
     timed, timed_step = _without_touch(paths, life, is_bound=bars.last_row is not None)
-    paid = np.array(
-        [gone[c].payout * side[i] * bars.close[gone[c].last, c] if c in gone else np.nan for i, c in enumerate(column.tolist())]
-    )
     price = np.where(has, level[place, each], np.where(is_cut, paid, timed))
-    effective = np.array([gone[c].effective if c in gone else -1 for c in column.tolist()], dtype=np.int64)
     exit_step = np.where(has, place + 1, np.where(is_cut, life, timed_step))
     t1 = np.where(~has & is_cut, effective, t + exit_step)
     is_known = is_entered & np.isfinite(price) & (t1 < rows) & ~paths.broken[np.maximum(exit_step, 1) - 1, each]
@@ -191,23 +187,18 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
     is_seen = is_entered & (end < rows) & ~paths.broken[np.maximum(life, 1) - 1, each]
     mfe, mae = _largest(alive, paths.high - entry), _largest(alive, entry - paths.low)
     not_entered = ~is_entered & (np.minimum(t + 1, rows) < rows)
-    unreached = np.where(is_seen, 0, -1)
     to_target, to_stop = (
-        np.where(is_entered & reached.any(axis=0) & ~paths.broken[reached.argmax(axis=0), each], reached.argmax(axis=0) + 1, unreached)
-        for reached in (alive & (paths.high >= upper), alive & (paths.low <= lower))
+        _steps_to(reached, paths, is_entered, is_seen) for reached in (alive & (paths.high >= upper), alive & (paths.low <= lower))
     )
 
-    def known(x: Floats, where: Flags) -> Floats:
-        return np.where(where, x, np.nan)
-
     return Outcomes(
-        realised_r=known((price - entry) / unit, is_known),
-        runup_r=known(runup / unit, is_known),
-        drawdown_r=known(drawdown / unit, is_known),
-        mfe_atr=known(mfe / atr, is_seen),
-        mae_atr=known(mae / atr, is_seen),
-        mfe_r=known(mfe / unit, is_seen),
-        mae_r=known(mae / unit, is_seen),
+        realised_r=_known((price - entry) / unit, is_known),
+        runup_r=_known(runup / unit, is_known),
+        drawdown_r=_known(drawdown / unit, is_known),
+        mfe_atr=_known(mfe / atr, is_seen),
+        mae_atr=_known(mae / atr, is_seen),
+        mfe_r=_known(mfe / unit, is_seen),
+        mae_r=_known(mae / unit, is_seen),
         bars_to_target=to_target.astype(np.int32),
         bars_to_stop=to_stop.astype(np.int32),
         exit=np.where(is_known, how, np.where(not_entered, Exit.NOT_ENTERED, Exit.UNKNOWN)).astype(np.int8),
@@ -215,6 +206,28 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
         t1=np.where(is_known, t1, -1),
         seen_to=np.where(is_known & is_seen, np.maximum(t1, end), -1),
     )
+
+
+def _departures(bars: EventBars, column: Rows, side: NDArray[np.int8], gone: dict[int, Payout], never: int) -> tuple[Rows, Floats, Rows]:
+    """(Last row, payout seen from the side, row on which it is effective) of each event's name; `never`, NaN and -1 where it stays."""
+    last, effective = np.full(len(column), never, dtype=np.int64), np.full(len(column), -1, dtype=np.int64)
+    paid = np.full(len(column), np.nan)
+    for place, name in enumerate(column.tolist()):
+        if (one := gone.get(name)) is not None:
+            last[place], effective[place] = one.last, one.effective
+            paid[place] = one.payout * side[place] * bars.close[one.last, name]
+    return last, paid, effective
+
+
+def _known(x: Floats, where: Flags) -> Floats:
+    return np.where(where, x, np.nan)
+
+
+def _steps_to(reached: Flags, paths: _Paths, is_entered: Flags, is_seen: Flags) -> Rows:
+    """First step [step, event] that is reached: 0 where none was as long as the trade was seen, -1 where that is not known."""
+    first = reached.argmax(axis=0)
+    is_known = is_entered & reached.any(axis=0) & ~paths.broken[first, np.arange(len(first))]
+    return np.where(is_known, first + 1, np.where(is_seen, 0, -1))
 
 
 def _without_touch(paths: _Paths, life: Rows, *, is_bound: bool) -> tuple[Floats, Rows]:

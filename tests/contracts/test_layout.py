@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,31 @@ def test_a_function_with_eight_parameters_is_found_and_a_command_is_not() -> Non
     assert with_many_parameters(eight.format("command", "None"), is_program=True) == []
     assert with_many_parameters(eight.format("command", "None"), is_program=False) == ["command"]
     assert with_many_parameters("class A:\n    def seven(self, a, b, c, d, e, f, g): ...\n", is_program=False) == []
+
+
+def lines_of_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function after its signature and its docstring."""
+    begin = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - begin[0].lineno + 1 if begin else 0
+
+
+def longest(paths: Iterable[Path]) -> tuple[int, str]:
+    """Lines of the longest function of some files, and which it is."""
+    return max(
+        (lines_of_statements(node), f"{path}: {node.name}")
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def test_no_function_is_longer_than_a_screen(tmp_path: Path) -> None:
+    """55 lines; a list of options and a docstring do not count."""
+    lines, name = longest(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    assert lines <= 55, name
+    planted = tmp_path / "long.py"
+    planted.write_text('def long(\n    a,\n):\n    """Said."""\n' + "    a = 1\n" * 56)
+    assert longest([planted]) == (56, f"{planted}: long")
 
 
 def floors() -> dict[str, list[set[str]]]:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +77,7 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
     calendar = exchange_name(terms.calendar)
     before = read_manifest(folder) if terms.is_added and manifest_path(folder, None).exists() else None
     packed = [pack(path) for path in files]
-    as_asked = partial(read, calendar=calendar, zone=terms.zone, label=terms.label, symbol=terms.symbol, note=note)
-    parts = [as_asked(content, where=name) for name, content in packed]
-    for part, (name, _) in zip(parts, packed, strict=True):
-        last_minute = part.rows["end"] - pd.Timedelta(minutes=1)  # a bar that ENDs at midnight is of the day before
-        days_there = last_minute.dt.tz_localize("UTC").dt.tz_convert(NEW_YORK).dt.tz_localize(None).dt.normalize()
-        refuse_later(days_there, terms.today, where=name, what="a minute of the future:")
+    parts = [_delivered(content, name, terms, note) for name, content in packed]
     lengths = {part.length for part in parts} | ({stored_length(folder, before)} if before else set())
     if len(lengths) != 1:
         raise BadBars(
@@ -112,8 +106,6 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
     spoiled = bad.groupby(["symbol", "session"]).size().to_dict()
     daily = None if terms.daily is None else _daily(terms.daily)
     found = sessions.table(sessions.sessions_of(kept, audited, length), audited, spoiled, daily).assign(length=length)
-    told = found[found["status"] != str(SessionStatus.GREEN)].sort_values(["session", "symbol"])
-    findings = [pa.array(told["session"].dt.date, pa.date32()), pa.array(told["symbol"]), pa.array(told["status"] + ": " + told["reason"])]
     content = DatasetContent(
         name=terms.name or folder.name,
         vendor=before.vendor if before else vendor_of(packed[0][1], where=packed[0][0]),
@@ -122,7 +114,7 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
         bars=BARS_SCHEMA.empty_table(),
         actions=(),
         quarantine=_quarantine(bad),
-        findings=pa.table(findings, schema=FINDINGS_SCHEMA),
+        findings=_findings(found),
         universe=None,
         audits=_audits(days.between(first, last), found, kept, bad),
         non_sessions=(),
@@ -132,6 +124,16 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
         minute_sessions=_sessions_table(found),
     )
     return write_dataset(folder, content)
+
+
+def _delivered(content: bytes, name: str, terms: MinuteTerms, note: Note) -> DeliveredMinutes:
+    """Read one file of minutes; raise `BadBars` for a minute of the future."""
+    calendar = exchange_name(terms.calendar)
+    part = read(content, calendar=calendar, zone=terms.zone, label=terms.label, symbol=terms.symbol, note=note, where=name)
+    last_minute = part.rows["end"] - pd.Timedelta(minutes=1)  # a bar that ENDs at midnight is of the day before
+    days_there = last_minute.dt.tz_localize("UTC").dt.tz_convert(NEW_YORK).dt.tz_localize(None).dt.normalize()
+    refuse_later(days_there, terms.today, where=name, what="a minute of the future:")
+    return part
 
 
 def stored_length(folder: Path, manifest: Manifest) -> int:
@@ -248,6 +250,13 @@ def _quarantine(bad: pd.DataFrame) -> pa.Table:
     return pa.table(columns, schema=QUARANTINE)
 
 
+def _findings(found: pd.DataFrame) -> pa.Table:
+    """What is said of each session that is not clean."""
+    shown = found[found["status"] != str(SessionStatus.GREEN)].sort_values(["session", "symbol"])
+    said = [pa.array(shown["session"].dt.date, pa.date32()), pa.array(shown["symbol"]), pa.array(shown["status"] + ": " + shown["reason"])]
+    return pa.table(said, schema=FINDINGS_SCHEMA)
+
+
 def _sessions_table(found: pd.DataFrame) -> pa.Table:
     ordered = found.sort_values(["session", "symbol"], kind="stable")
     others = [name for name in ordered.columns if name not in ("session", "symbol")]
@@ -264,8 +273,8 @@ def _audits(days: tuple[date, ...], found: pd.DataFrame, kept: pd.DataFrame, bad
         lost, odd, clean = (int(by_day[status].get(day, 0)) if status in by_day else 0 for status in ("RED", "AMBER", "GREEN"))
         status = SessionStatus.RED if not odd + clean else SessionStatus.AMBER if lost or odd else SessionStatus.GREEN
         came, bad_ones = int(rows.get(day, 0)), int(held.get(day, 0))
-        told = (("minutes missing", lost), ("a minute or row is doubtful", odd), ("every row quarantined", 0 if came else bad_ones))
-        reasons = tuple(f"{what}: {number}" for what, number in told if number)
+        counts = (("minutes missing", lost), ("a minute or row is doubtful", odd), ("every row quarantined", 0 if came else bad_ones))
+        reasons = tuple(f"{what}: {number}" for what, number in counts if number)
         audits.append(SessionAudit(day, status, reasons, odd + clean, came, came + bad_ones, bad_ones))
     return tuple(audits)
 
