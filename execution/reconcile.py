@@ -253,7 +253,7 @@ def _expected(book: AgreedBook, news: Sequence[Activity]) -> AgreedBook:
 def _shares(expected: AgreedBook, positions: Sequence[Position]) -> list[Difference]:
     held = {position.symbol: position.quantity for position in positions if position.quantity != 0}
     return [
-        Difference(Cause.QUANTITY, symbol, _told(expected.positions.get(symbol)), _told(held.get(symbol)), Remedy.HALT)
+        Difference(Cause.QUANTITY, symbol, _figure(expected.positions.get(symbol)), _figure(held.get(symbol)), Remedy.HALT)
         for symbol in sorted({*expected.positions, *held})
         if expected.positions.get(symbol, ZERO) != held.get(symbol, ZERO)
     ]
@@ -263,7 +263,7 @@ def _cash(expected: AgreedBook, cash: Decimal, tolerance: Decimal) -> list[Diffe
     if cash == expected.cash:
         return []
     remedy = Remedy.NOTE if abs(cash - expected.cash) <= tolerance else Remedy.HALT
-    return [Difference(Cause.CASH, "cash", _told(expected.cash), _told(cash), remedy)]
+    return [Difference(Cause.CASH, "cash", _figure(expected.cash), _figure(cash), remedy)]
 
 
 def _explained(news: Sequence[Activity]) -> list[Difference]:
@@ -277,7 +277,7 @@ def _explained(news: Sequence[Activity]) -> list[Difference]:
         moved[subject] = ([*kinds, activity.kind], shares + share_change(activity), cash + cash_change(activity))
     return [
         Difference(
-            Cause.CORPORATE_ACTION, subject, ", ".join(sorted(set(kinds))), f"{_told(shares)} shares and {_told(cash)} USD", Remedy.NOTE
+            Cause.CORPORATE_ACTION, subject, ", ".join(sorted(set(kinds))), f"{_figure(shares)} shares and {_figure(cash)} USD", Remedy.NOTE
         )
         for subject, (kinds, shares, cash) in sorted(moved.items())
     ]
@@ -301,7 +301,7 @@ def _orders(ours: Ours, theirs: Theirs) -> list[Difference]:
 
 def _foreign(orders: Sequence[BrokerOrder], known: frozenset[str]) -> list[Difference]:
     return [
-        Difference(Cause.FOREIGN_ORDER, order.client_order_id, "not ours", _order_told(order), Remedy.ADOPT_AND_HALT)
+        Difference(Cause.FOREIGN_ORDER, order.client_order_id, "not ours", _order_line(order), Remedy.ADOPT_AND_HALT)
         for order in orders
         if order.id not in known
     ]
@@ -313,20 +313,20 @@ def _own(own: OwnOrder, orders: Sequence[BrokerOrder]) -> list[Difference]:
         both = " and ".join(sorted(order.id for order in orders))
         return [Difference(Cause.DUPLICATE_ORDER, cid, "one order", both, Remedy.CANCEL_AND_HALT)]
     if own.standing is OrderState.UNSENT:
-        return [Difference(Cause.ORDER_UNEXPECTED, cid, "never sent", _order_told(order), Remedy.ADOPT_AND_HALT)]
+        return [Difference(Cause.ORDER_UNEXPECTED, cid, "never sent", _order_line(order), Remedy.ADOPT_AND_HALT)]
     if order.status is OrderStatus.UNKNOWN:
         return [Difference(Cause.UNKNOWN_STATUS, cid, own.standing, order.raw_status, Remedy.HALT)]
     if order.filled_quantity > own.quantity:
-        return [Difference(Cause.OVERFILL, cid, _told(own.quantity), _told(order.filled_quantity), Remedy.HALT)]
+        return [Difference(Cause.OVERFILL, cid, _figure(own.quantity), _figure(order.filled_quantity), Remedy.HALT)]
     if own.standing is OrderState.ENDED and order.filled_quantity != own.filled_quantity:
-        theirs = f"{_told(order.filled_quantity)} filled"
-        return [Difference(Cause.FILLS_DIFFER, cid, f"ended with {_told(own.filled_quantity)}", theirs, Remedy.HALT)]
+        theirs = f"{_figure(order.filled_quantity)} filled"
+        return [Difference(Cause.FILLS_DIFFER, cid, f"ended with {_figure(own.filled_quantity)}", theirs, Remedy.HALT)]
     if order.status is OrderStatus.FILLED and order.filled_quantity != own.quantity:
-        theirs = f"filled with {_told(order.filled_quantity)}"
-        return [Difference(Cause.FILLS_DIFFER, cid, f"{_told(own.quantity)} asked for", theirs, Remedy.HALT)]
+        theirs = f"filled with {_figure(order.filled_quantity)}"
+        return [Difference(Cause.FILLS_DIFFER, cid, f"{_figure(own.quantity)} asked for", theirs, Remedy.HALT)]
     has_moved = order.status.is_terminal or order.filled_quantity != own.filled_quantity
     if own.standing is OrderState.LIVE and has_moved:
-        return [Difference(Cause.ORDER_MOVED_ON, cid, own.standing, _order_told(order), Remedy.TAKE_OVER)]
+        return [Difference(Cause.ORDER_MOVED_ON, cid, own.standing, _order_line(order), Remedy.TAKE_OVER)]
     return []
 
 
@@ -343,21 +343,21 @@ def _fills(ours: Ours, theirs: Theirs, news: Sequence[Activity]) -> list[Differe
         order = listed.get(fill.order_id)
         is_ours = order.client_order_id in own if order is not None else fill.order_id in ours.filled
         if not is_ours and fill.order_id not in ours.known_foreign:
-            told = f"{fill.side} {_told(fill.quantity)} at {_told(fill.price)}"
-            found.append(Difference(Cause.FOREIGN_FILL, fill.symbol, "not ours", told, Remedy.ADOPT_AND_HALT))
+            shown = f"{fill.side} {_figure(fill.quantity)} at {_figure(fill.price)}"
+            found.append(Difference(Cause.FOREIGN_FILL, fill.symbol, "not ours", shown, Remedy.ADOPT_AND_HALT))
     for order in theirs.orders:
         booked = total.get(order.id, ZERO)
         if order.client_order_id in own and booked != order.filled_quantity:
-            said = f"{_told(order.filled_quantity)} filled"
-            told = f"fills of {_told(booked)}"
-            found.append(Difference(Cause.FILLS_DIFFER, order.client_order_id, told, said, Remedy.HALT))
+            said = f"{_figure(order.filled_quantity)} filled"
+            shown = f"fills of {_figure(booked)}"
+            found.append(Difference(Cause.FILLS_DIFFER, order.client_order_id, shown, said, Remedy.HALT))
     return found
 
 
-def _order_told(order: BrokerOrder) -> str:
-    asked = f"{order.side} {_told(order.quantity)} {order.symbol}"
-    return f"{asked}, {order.raw_status}, {_told(order.filled_quantity)} filled"
+def _order_line(order: BrokerOrder) -> str:
+    asked = f"{order.side} {_figure(order.quantity)} {order.symbol}"
+    return f"{asked}, {order.raw_status}, {_figure(order.filled_quantity)} filled"
 
 
-def _told(value: Decimal | None) -> str:
+def _figure(value: Decimal | None) -> str:
     return "0" if value is None else format(value, "f")

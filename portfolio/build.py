@@ -89,7 +89,7 @@ def build(
         asof=scores.asof,
         symbols=symbols,
         weights=taken.weights,
-        decisions=(*book.decisions, *_told(taken, way, k, ramp)),
+        decisions=(*book.decisions, *_decisions(taken, way, k, ramp)),
         book=way.target,
         multiplier=chosen.multiplier,
         state=chosen.state,
@@ -120,7 +120,7 @@ def _as_mapping(current: TargetWeights | Mapping[str, float]) -> Mapping[str, fl
     return current
 
 
-def _told(taken: Step, way: Way, k: float, ramp: float) -> Decisions:
+def _decisions(taken: Step, way: Way, k: float, ramp: float) -> Decisions:
     weights = taken.weights
     return (
         ("step", f"1/{k:g} of the way" + (f", ramp {ramp:.2f}" if ramp < 1 else "")),

@@ -66,7 +66,7 @@ def setup(
     clock: Annotated[ClockSource | None, typer.Option("--clock", help="Whose word on the time counts.", show_default=False)] = None,
     backup: Annotated[str | None, typer.Option("--backup", help="Folder or s3:// for ledger copies; none.", show_default=False)] = None,
     alert_urls: Annotated[
-        Path | None, typer.Option("--alert-urls", help="File of addresses that are told of a halt.", show_default=False)
+        Path | None, typer.Option("--alert-urls", help="File of addresses that are notified of a halt.", show_default=False)
     ] = None,
     heartbeat_url: Annotated[
         Path | None, typer.Option("--heartbeat-url", help="File with the address of a dead-man's check.", show_default=False)

@@ -71,7 +71,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         done = pull_data(store, deps.market, manifest, through, deps.folder.incoming, now)
     mark.advance(manifest)
     deps.sources.remember(manifest, deps.folder)
-    _tell_differences(session, deps)
+    _report_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else CompletionResult()
     if refusal:  # nothing new is put in force under a key set that may be behind
         slots = [SlotPull(slot, _in_force(slot, deps)) for slot in traded_slots(deps.config)]
@@ -155,7 +155,7 @@ def _report(session: date, deps: Deps, done: DataPull, added: CompletionResult, 
     return JobReport("pull", session, JobStatus.DONE, "; ".join(clauses), figures)
 
 
-def _tell_differences(session: date, deps: Deps) -> None:
+def _report_differences(session: date, deps: Deps) -> None:
     """Say what is published otherwise than this device had it, once; until it is said it stays noted."""
     connection = deps.market.connection()
     found = publication_differences.differences(connection)

@@ -142,7 +142,7 @@ class Device:
             except (LedgerUnusable, Locked) as error:
                 words = f"the file HALT was found: {halt_file.stated_reason(self.fs, self.folder)}"
                 record = self.latch.halt("MANUAL", words, instant(self.clock))
-                self.tell_without_ledger(record, error)
+                self.notify_without_ledger(record, error)
                 raise DeviceHalted(record.sentence(), fix=str(error)) from error
             honour_halt_request(deps, session)
 
@@ -151,7 +151,7 @@ class Device:
         if self.latch.read().is_armed and not self.folder.ledger.exists():
             raise LedgerDamaged("the ledger of an armed device is gone", where=str(self.folder.ledger), fix=RESTORE)
 
-    def tell_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
+    def notify_without_ledger(self, record: LatchRecord, error: TrademlError) -> None:
         """Cancel working orders and notify a person of a halt that the ledger does not hold."""
         carry_out_without_ledger(self.counterparty.broker, self.notifier, record, instant(self.clock), error)
 

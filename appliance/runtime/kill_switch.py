@@ -96,7 +96,7 @@ def killable(device: Device) -> Iterator[None]:
     except Killed:
         pass
     except LedgerDamaged as error:
-        device.tell_without_ledger(device.latch.halt(DAMAGED, str(error), SystemClock().now()), error)
+        device.notify_without_ledger(device.latch.halt(DAMAGED, str(error), SystemClock().now()), error)
         raise
     finally:
         stop.set()
@@ -131,7 +131,7 @@ def _react(device: Device, by: str) -> None:
             try:
                 deps = stack.enter_context(device.deps())
             except (LedgerUnusable, Locked) as error:
-                device.tell_without_ledger(record, error)
+                device.notify_without_ledger(record, error)
                 raise
             carry_out(deps, None, record, MANUAL, reason, "halt_requests")
             if is_asked:

@@ -142,7 +142,7 @@ class ApplianceApp(App[None]):
         self.action_show(self.front.name)
         if self._settings.refresh_seconds > 0:
             self.set_interval(self._settings.refresh_seconds, self.action_refresh_now)
-            self.set_interval(1.0, self._tell)
+            self.set_interval(1.0, self._show_banner)
 
     def on_unmount(self) -> None:
         """Let the reader go without waiting for a lock it may hang on."""
@@ -181,14 +181,14 @@ class ApplianceApp(App[None]):
         if answer.overview is None and self.answer is not None and self.answer.overview is not None:
             answer = replace(self.answer, trouble=answer.trouble)  # what was read stays in sight, marked as old
             self.answer = answer
-            self._tell()
+            self._show_banner()
             return
         self.answer = answer
         if answer.question == ScreenQuery(self.front.query, self.session, self.order, self.symbol):
             self._pane(self.front).answer = answer
-        self._tell()
+        self._show_banner()
 
-    def _tell(self) -> None:
+    def _show_banner(self) -> None:
         age = self._monotonic() - (self._read_at if self._read_at is not None else self._started)
         is_known = self.answer is None or self.answer.overview is not None
         state: BannerState = banner_state(self.answer, age if is_known else 0.0, self._settings.note)

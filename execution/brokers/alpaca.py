@@ -224,7 +224,7 @@ class AlpacaBroker:
                 return parse(self._client.get(path, dict(params)))
             except APIError as error:
                 status = error.status_code
-                if missing is not None and status == NOT_FOUND and _told(error) is not None:
+                if missing is not None and status == NOT_FOUND and _problem(error) is not None:
                     return missing()
                 if status in NOT_ALLOWED:
                     raise UnknownBrokerState(
@@ -311,15 +311,15 @@ def _many(what: str, parse: Callable[[parsing.Body], T]) -> Callable[[object], t
 
 def _refusal(error: APIError) -> Refused | Unknown:
     """Read an error answer: a documented refusal, or an outcome that only a look-up shows (invariant 4)."""
-    status, told = error.status_code or 0, _told(error)
-    code = told.get("code") if told is not None else None
-    if told is None or not 400 <= status < 500 or not isinstance(code, int) or code not in REFUSAL_CODES:
+    status, problem = error.status_code or 0, _problem(error)
+    code = problem.get("code") if problem is not None else None
+    if problem is None or not 400 <= status < 500 or not isinstance(code, int) or code not in REFUSAL_CODES:
         said = f"status {status}" + ("" if code is None else f" code {code}")
         return Unknown(said, is_taken=(status, code) == DUPLICATE_ID)
-    return Refused(status, code, str(told.get("message", "")))
+    return Refused(status, code, str(problem.get("message", "")))
 
 
-def _told(error: APIError) -> Mapping[str, Json] | None:
+def _problem(error: APIError) -> Mapping[str, Json] | None:
     """Return Alpaca's own error body, or None for anything else that answered in its name (a proxy's page)."""
     try:
         content = error.response.json()

@@ -221,7 +221,7 @@ class AlpacaData:
                 asof="-",
             )
             rows += _bars_in(self._read(partial(self._bars.get_stock_bars, asked)))
-        # The same bar told on two pages is one bar.
+        # The same bar on two pages is one bar.
         return [row for row in dict.fromkeys(rows) if first <= row.day <= final[-1]]
 
     def final(self, first: date, last: date, calendar: Calendar) -> list[date]:
@@ -236,14 +236,14 @@ class AlpacaData:
         mergers, spin-offs, unit splits, redemptions, rights) are named for a person. Raises as `bars`.
         """
         found: list[ReportedAction] = []
-        untold: list[str] = []
+        unsupported: list[str] = []
         for some in _groups(symbols):
             asked = CorporateActionsRequest(symbols=some, start=first, end=last, limit=None)
-            told, others = _actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))
-            found += told
-            untold += others
-        # An action that concerns two of the symbols asked for is told with each group that holds one of them.
-        return list(dict.fromkeys(found)), list(dict.fromkeys(untold))
+            represented, others = _actions_in(self._read(partial(self._actions.get_corporate_actions, asked)))
+            found += represented
+            unsupported += others
+        # An action that concerns two of the symbols asked for comes with each group that holds one of them.
+        return list(dict.fromkeys(found)), list(dict.fromkeys(unsupported))
 
     def name_changes(self, first: date, last: date) -> list[ReportedAction]:
         """Return every change of a symbol processed in [first, last], of every name. Raises as `bars`."""
@@ -282,17 +282,17 @@ def _trades_in(answer: Mapping[str, Json], today: date) -> dict[str, Decimal]:
 def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ReportedAction], list[str]]:
     """Actions that we can represent, and the names of the others."""
     found: list[ReportedAction] = []
-    untold: list[str] = []
+    unsupported: list[str] = []
     try:
         for family, rows in sorted(answer.items()):
             reader = ACTIONS.get(family)
             if reader is None:
-                untold += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in _rows(rows)]
+                unsupported += [f"{family}: {_names(row)} {row.get('process_date', '')}" for row in _rows(rows)]
             else:
                 found += [reader(row) for row in _rows(rows)]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of corporate actions ({reason_of(error)})", where="alpaca", fix="Try later") from None
-    return found, untold
+    return found, unsupported
 
 
 def _bar(symbol: str, bar: Row) -> ReportedBar:

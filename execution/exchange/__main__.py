@@ -62,20 +62,20 @@ def serve(
 
     settings = _settings(config, cash)
     with ExitStack() as standing:
-        # Before anything is told or made: whoever reads the first line may end us at once, and the folder goes with us.
+        # Before anything is announced or made: whoever reads the first line may end us at once, and the folder goes with us.
         signal.signal(signal.SIGTERM, _end)
         bound = standing.enter_context(_listen(port))
-        hosts, told = OWN_HOSTS, {"url": f"http://{LOOPBACK}:{bound.getsockname()[1]}"}
+        hosts, announced = OWN_HOSTS, {"url": f"http://{LOOPBACK}:{bound.getsockname()[1]}"}
         if stand_in_port is not None or stand_in_ca is not None:
             proxy, stood_for = standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))
-            hosts, told = hosts | stood_for, told | {"stand_in": proxy}
+            hosts, announced = hosts | stood_for, announced | {"stand_in": proxy}
         market = MarketData.from_dataset(data)
         exchange = Exchange(market, _clock(clock, at, market, state), seed=seed, state=state, config=settings)
         standing.callback(exchange.close)
         folder = state or Path(standing.enter_context(TemporaryDirectory(prefix="paper-exchange-")))
         gate = Gate(token_in(folder / TOKEN_FILE), hosts)
-        told |= {"now": exchange.now.isoformat(), "token_file": str((folder / TOKEN_FILE).absolute())}
-        sys.stdout.write(json.dumps(told) + "\n")
+        announced |= {"now": exchange.now.isoformat(), "token_file": str((folder / TOKEN_FILE).absolute())}
+        sys.stdout.write(json.dumps(announced) + "\n")
         sys.stdout.flush()
         http.server(exchange, gate).run(sockets=[bound])
 

@@ -334,7 +334,7 @@ def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tupl
     """
     forecast = annual_volatility(unit, candidates.covariance, candidates.horizon_sessions)
     allocated = candidates.backing.allocated
-    sizes, share, told = _sizes(unit, candidates, config)
+    sizes, share, sizing = _sizes(unit, candidates, config)
     calm = volatility_scalar(forecast, config.volatility_target)
     bounds = {"gross target": config.gross_target * allocated, **sizes, "volatility target": calm * allocated}
     tail: Decisions = ()
@@ -346,7 +346,7 @@ def scale(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tupl
     scalar = bounds[binding] * share
     weights = unit * scalar
     return weights, (
-        *told,
+        *sizing,
         ("forecast volatility at gross 1", f"{forecast:.4f}"),
         *tail,
         ("bounds of the scale", ", ".join(f"{name} {bound:.4f}" for name, bound in bounds.items())),
@@ -365,8 +365,8 @@ def _sizes(unit: Floats, candidates: Candidates, config: PortfolioConfig) -> tup
         return {"rehearsal gross": config.rehearsal_gross * backing.allocated}, 1.0, ()
     full = kelly_scalar(unit, candidates.mu, candidates.covariance)
     used = config.kelly_fraction * full
-    told = (("kelly f*", f"{full:.3f}"), ("kelly c f*", f"{used:.3f}"))
-    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else backing.evidence, told
+    sizing = (("kelly f*", f"{full:.3f}"), ("kelly c f*", f"{used:.3f}"))
+    return {"fractional Kelly": max(used, 0.0)}, 1.0 if config.fixed_ic is not None else backing.evidence, sizing
 
 
 def _at_the_cap(unit: Floats, config: PortfolioConfig) -> str:

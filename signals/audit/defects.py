@@ -192,8 +192,8 @@ def find_defects(rows: Rows, sessions: Days, split_ratio: Floats, config: Defect
     """
     flags = {Reason.NON_SESSION: ~np.isin(rows.day, sessions)} | _bar_defects(rows, config) | _duplicates(rows)
     missing = (Reason.MISSING_SESSION, Reason.EXPECTED_ABSENT)
-    for told_elsewhere in (*missing, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN, Reason.STITCHED):
-        flags[told_elsewhere] = np.zeros(len(rows), dtype=bool)
+    for set_elsewhere in (*missing, Reason.REVISED, Reason.NO_RETURN, Reason.UNDECIDED_RETURN, Reason.STITCHED):
+        flags[set_elsewhere] = np.zeros(len(rows), dtype=bool)
     blocked = np.logical_or.reduce([flags[reason] for reason in flags if reason in QUARANTINES])
     flags[Reason.SHIFTED_LEVEL] = shifted_levels(rows, ~blocked, split_ratio)
     blocked |= flags[Reason.SHIFTED_LEVEL]

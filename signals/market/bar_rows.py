@@ -105,13 +105,13 @@ class BarRows:
         self._symbol, self._names = coded("symbol")
         self._sector, self._sectors = coded("sector")
         self._eligible = flags(table.column("eligible"))[order]
-        told = set(table.column_names)
+        present = set(table.column_names)
         self._undecided = np.zeros(len(order), dtype=bool)
-        if "undecided" in told and table.column("undecided").null_count == 0:
+        if "undecided" in present and table.column("undecided").null_count == 0:
             self._undecided = flags(table.column("undecided"))[order]
         self._fields = {
-            name: floats(table.column(name))[order] if name in told or name not in GAP_FIELDS else np.full(len(order), np.nan)
-            for name in (*FIELDS, *(name for name in CLASSIFIED if name in told))
+            name: floats(table.column(name))[order] if name in present or name not in GAP_FIELDS else np.full(len(order), np.nan)
+            for name in (*FIELDS, *(name for name in CLASSIFIED if name in present))
         }
 
     def panel(self, first: date, last: date) -> Bars:

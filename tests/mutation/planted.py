@@ -151,7 +151,7 @@ BUGS = (
             "frozenset({40010001, 40010000, 40310000",
             f"{CONTRACT}::test_an_id_is_used_once_for_ever_and_a_duplicate_is_looked_up"),
     Planted("take anybody's 404 for proof of absence", "execution/brokers/alpaca.py",
-            "status == NOT_FOUND and _told(error) is not None", "status == NOT_FOUND",
+            "status == NOT_FOUND and _problem(error) is not None", "status == NOT_FOUND",
             f"{ALPACA}::test_only_the_brokers_own_404_proves_that_an_order_is_absent"),
     Planted("take another order's acknowledgement for ours", "execution/brokers/alpaca.py",
             "if order.client_order_id != intent.key.client_order_id:", "if not order.client_order_id:",
@@ -301,7 +301,7 @@ BUGS = (
             "tests/test_execution/test_exchange_gate.py::"
             "test_only_the_clock_of_the_simulation_is_told_without_its_token"),
     Planted("tell the stream of what was taken back", "execution/exchange/api/exchange.py",
-            "self.venue.updates.cut(told)", "pass",
+            "self.venue.updates.cut(sent)", "pass",
             "tests/test_execution/test_exchange_gate.py::"
             "test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served"),
     Planted("take another device's order for its own", SUBMISSION, "if outcome.is_taken and entry.posts == 1:",

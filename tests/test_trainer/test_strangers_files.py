@@ -852,7 +852,7 @@ def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
         "--to",
         tmp_path / "d",
     )
-    assert (code, "NOTE: actions told more than once, which count once: 2" in said) == (0, True)
+    assert (code, "NOTE: actions given more than once, which count once: 2" in said) == (0, True)
     manifest = read_manifest(tmp_path / "d")
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
     assert panel.total_return[2, 0] == pytest.approx(4 * 102 / 404 - 1)

@@ -37,13 +37,13 @@ class BundleScored:
 
     Attributes
     ----------
-    is_told_in_sample : bool
+    is_in_sample_allowed : bool
         Whether sessions that the model learned from are scored too.
     """
 
     archive: Archive
     bundle: Bundle
-    is_told_in_sample: bool = False
+    is_in_sample_allowed: bool = False
 
     @property
     def free(self) -> date:
@@ -55,7 +55,7 @@ class BundleScored:
         """Say who scores the evening of `asof`."""
         if asof >= self.free:
             return Origin.MODEL
-        return Origin.IN_SAMPLE if self.is_told_in_sample else Origin.NONE
+        return Origin.IN_SAMPLE if self.is_in_sample_allowed else Origin.NONE
 
     def on(self, asof: date) -> Scores | None:
         """Return the scores of `asof` as a device would have them; None where it would have none."""
@@ -93,7 +93,7 @@ class Forecasts:
     def document(self) -> dict[str, str]:
         """Which bundle, and the first evening that it may forecast, for the report."""
         bundle = self.scored.bundle
-        first = self.scored.archive.manifest.first if self.scored.is_told_in_sample else self.scored.free
+        first = self.scored.archive.manifest.first if self.scored.is_in_sample_allowed else self.scored.free
         return {"bundle": name_of(bundle.manifest), "sha256": bundle.sha256, "from": str(first)}
 
 

@@ -56,7 +56,7 @@ class BacktestRequest:
         A symbol or a file of closes, or empty for the equal-weight universe.
     trust : Path or None
         Root key that the bundle's keys must be signed by; None is the store's own.
-    is_told_in_sample : bool
+    is_in_sample_allowed : bool
         Whether the sessions that the bundle learned from are traded too.
     risk : Path or None
         A risk bundle's folder or a store, whose forecasts scale the book; None takes that of the bundle's own store,
@@ -74,7 +74,7 @@ class BacktestRequest:
     benchmark: str = ""
     bundle: Path | None = None
     trust: Path | None = None
-    is_told_in_sample: bool = False
+    is_in_sample_allowed: bool = False
     risk: Path | None = None
     sleeves: Mapping[str, float] = field(default_factory=dict)
 
@@ -118,7 +118,7 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     trading = summary(course, archive, benchmark)
     figures = BacktestFigures(
         **vars(trading),
-        certainty=SharpeCertainty() if request.is_told_in_sample else certainty(trading.net, traded.trials),
+        certainty=SharpeCertainty() if request.is_in_sample_allowed else certainty(trading.net, traded.trials),
         scores=origins(evenings, [day.session for day in course.days]),
         unknown_returns=unknown_returns(archive.whole),
         left_out=_left_out(archive, request, days),
@@ -201,14 +201,14 @@ def warnings_of(figures: BacktestFigures) -> tuple[str, ...]:
 
 
 def _traded(request: BacktestRequest) -> Traded:
-    if request.run is not None and request.bundle is None and not request.is_told_in_sample:
+    if request.run is not None and request.bundle is None and not request.is_in_sample_allowed:
         return of_run(request.run, request.data, request.last)
     if request.bundle is not None and request.run is None and request.sleeves:
         fixed_ic = request.settings.portfolio.fixed_ic
-        told = request.is_told_in_sample
-        return of_sleeves(request.bundle, request.sleeves, request.trust, request.data, fixed_ic=fixed_ic, in_sample=told)
+        allowed = request.is_in_sample_allowed
+        return of_sleeves(request.bundle, request.sleeves, request.trust, request.data, fixed_ic=fixed_ic, in_sample=allowed)
     if request.bundle is not None and request.run is None:
-        return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_told_in_sample)
+        return of_bundle(request.bundle, request.trust, request.data, in_sample=request.is_in_sample_allowed)
     raise FixInput(
         "a backtest is of a run or of a bundle, and only a bundle's is ever in-sample",
         where="--run, --bundle, --in-sample",
@@ -223,7 +223,7 @@ def _risk(request: BacktestRequest, archive: Archive) -> Forecasts | None:
         place = store_of(request.bundle)
     if place is None:
         return None
-    return forecasts(archive, place, request.trust, in_sample=request.is_told_in_sample)
+    return forecasts(archive, place, request.trust, in_sample=request.is_in_sample_allowed)
 
 
 def _left_out(archive: Archive, request: BacktestRequest, days: Sequence[date]) -> int:

@@ -149,16 +149,16 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
     """
     manifest = found.archive.manifest
     days = [day for day in manifest.calendar.between(first, last) if manifest.first < day <= manifest.last]
-    told = [found.origin(manifest.calendar.previous(day)) is not Origin.NONE for day in days]
-    if not any(told):
+    is_scored = [found.origin(manifest.calendar.previous(day)) is not Origin.NONE for day in days]
+    if not any(is_scored):
         raise NotASession(
             f"no session of {first} to {last} has scores that its model had not seen",
             where=found.where(),
             fix="Choose a range inside these, or open the holdout by `trainer promote`",
         )
-    begin, end = told.index(True), len(told) - told[::-1].index(True)
-    days, told = days[begin:end], told[begin:end]
-    longest, gap = _longest_gap(told)
+    begin, end = is_scored.index(True), len(is_scored) - is_scored[::-1].index(True)
+    days, is_scored = days[begin:end], is_scored[begin:end]
+    longest, gap = _longest_gap(is_scored)
     if longest > horizon:
         raise NotASession(
             f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
@@ -168,10 +168,10 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
     return tuple(days)
 
 
-def _longest_gap(told: Sequence[bool]) -> tuple[int, int]:
+def _longest_gap(is_scored: Sequence[bool]) -> tuple[int, int]:
     """Length and first place of the longest run of False; (0, 0) without one."""
     longest, place, run = 0, 0, 0
-    for i, known in enumerate(told):
+    for i, known in enumerate(is_scored):
         run = 0 if known else run + 1
         if run > longest:
             longest, place = run, i - run + 1

@@ -200,12 +200,12 @@ class _Book:
         if self._is_ruined or risk is None or not len(chosen):
             return self.held
         asof, session = (day.astype(object) for day in self._bars.sessions[row : row + 2])
-        told = Scores(asof, "path", tuple(names[c] for c in chosen), scores[chosen], "path")
+        given = Scores(asof, "path", tuple(names[c] for c in chosen), scores[chosen], "path")
         current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
         ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
             sizing = self._sizing_on and Sizing(self.multipliers[-1], self._sizing_on(asof))
-            targets = build(told, risk, self._portfolio, current, session, AccountSize(self._equity_usd, sizing=sizing), ramp=ramp)
+            targets = build(given, risk, self._portfolio, current, session, AccountSize(self._equity_usd, sizing=sizing), ramp=ramp)
         except SkipSession:
             return self.held
         self._plans += 1

@@ -96,7 +96,7 @@ def backtest(
         benchmark,
         bundle,
         trust,
-        is_told_in_sample=in_sample,
+        is_in_sample_allowed=in_sample,
         risk=risk,
         sleeves=load(sleeves, SleeveWeights).weights if sleeves else {},
     )

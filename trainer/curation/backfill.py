@@ -115,8 +115,8 @@ def backfill(
     before = missing(folder, manifest, *span)
     answers = _answers(folder, vendor, requests(before, manifest.calendar), on_request)
     asked = list(before)
-    told = pd.concat(answers, ignore_index=True) if answers else pd.DataFrame()
-    rows, refused = _filling(told, asked, folder, manifest)
+    delivered = pd.concat(answers, ignore_index=True) if answers else pd.DataFrame()
+    rows, refused = _filling(delivered, asked, folder, manifest)
     actions = _new_actions(vendor, asked, folder, manifest)
     if len(rows) or len(actions):
         manifest = _deliver(folder, vendor, rows, actions, today)
@@ -155,16 +155,16 @@ def _answers(
     return [frame for frame in found if len(frame)]
 
 
-def _filling(told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: Manifest) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _filling(delivered: pd.DataFrame, asked: list[Missing], folder: Path, manifest: Manifest) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows for missing cells, `is_missing`, with the neighbours that agree with what is held; and who disagrees."""
-    if told.empty:
-        return told, ()
-    told = told.drop_duplicates(ignore_index=True)
+    if delivered.empty:
+        return delivered, ()
+    delivered = delivered.drop_duplicates(ignore_index=True)
     wanted = pd.MultiIndex.from_tuples(list(_cells(asked, manifest.calendar)), names=["symbol", "date"])
-    told["is_missing"] = pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(wanted)
-    told = told[~(told["is_missing"] & _is_quarantined_already(told, folder, manifest))].reset_index(drop=True)
+    delivered["is_missing"] = pd.MultiIndex.from_frame(delivered[["symbol", "date"]]).isin(wanted)
+    delivered = delivered[~(delivered["is_missing"] & _is_quarantined_already(delivered, folder, manifest))].reset_index(drop=True)
     held = _held(folder, manifest, {run.symbol for run in asked})
-    beside = told[~told["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
+    beside = delivered[~delivered["is_missing"]].merge(held, on=["symbol", "date"], suffixes=("", "_held"))
     most = LEVEL if manifest.basis is PriceBasis.TOTAL_RETURN else MOST_DISAGREEMENT
     apart = beside[(beside["close"] / beside["close_held"] - 1).abs() > most]
     refused = {
@@ -172,27 +172,28 @@ def _filling(told: pd.DataFrame, asked: list[Missing], folder: Path, manifest: M
         for row in apart.drop_duplicates("symbol").itertuples()
     }
     agreed = beside.loc[~beside["symbol"].isin(apart["symbol"]), ["symbol", "date"]]
-    missed = told[told["is_missing"] & ~told["symbol"].isin(apart["symbol"])]
+    missed = delivered[delivered["is_missing"] & ~delivered["symbol"].isin(apart["symbol"])]
     refused |= off_level(missed, agreed, held, load_actions(folder, manifest), asked, manifest)
     same = np.logical_and.reduce(
         [(beside[name] - beside[f"{name}_held"]).abs() <= ROUNDING * beside[name].abs() for name in PRICES]
         + [beside["volume"] == beside["volume_held"]]
     )
     anchors = pd.MultiIndex.from_frame(beside.loc[same, ["symbol", "date"]])
-    kept = told["is_missing"] | pd.MultiIndex.from_frame(told[["symbol", "date"]]).isin(anchors)
-    rows = told[kept & ~told["symbol"].isin(list(refused))]
+    kept = delivered["is_missing"] | pd.MultiIndex.from_frame(delivered[["symbol", "date"]]).isin(anchors)
+    rows = delivered[kept & ~delivered["symbol"].isin(list(refused))]
     filled = set(rows.loc[rows["is_missing"], "symbol"])
     rows = rows[rows["symbol"].isin(filled)].sort_values(["symbol", "date"], kind="stable", ignore_index=True)
     return rows, tuple(refused.values())
 
 
-def _is_quarantined_already(told: pd.DataFrame, folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
+def _is_quarantined_already(delivered: pd.DataFrame, folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
     """Whether the very row is in the quarantine: a vendor that repeats a bad row tells nothing new."""
     columns = ["date", "symbol", *PRICES, "volume"]
     parts = [read_table(folder, r, columns).to_pandas() for r in manifest.of_role(FileRole.QUARANTINE)]
     bad = pd.concat(parts)
     bad["date"] = pd.to_datetime(bad["date"]).astype("datetime64[s]")
-    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(told[columns].fillna(-1)).isin(pd.MultiIndex.from_frame(bad[columns].fillna(-1)))
+    known = pd.MultiIndex.from_frame(bad[columns].fillna(-1))
+    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(delivered[columns].fillna(-1)).isin(known)
     return found
 
 

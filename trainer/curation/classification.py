@@ -49,7 +49,7 @@ def classified_rows(
     names, begins = np.unique(data.symbol[rows].astype(str), return_index=True)
     places = dict(zip(names.tolist(), np.split(rows, begins[1:]), strict=True))
     last = np.searchsorted(data.rows.security, data.rows.security, side="right") - 1
-    for row, first, until in sorted(believed(table, days, is_told=True), key=lambda one: one[0]["start"]):
+    for row, first, until in sorted(believed(table, days, is_dated=True), key=lambda one: one[0]["start"]):
         own = places.get(row["symbol"], rows[:0])
         begin, end = np.searchsorted(data.session[own], (first, until))
         held = own[begin:end]

@@ -198,7 +198,7 @@ def _refuse_contradicted(data: DeliveredRows, ratio: NDArray[np.float64], wrong:
         row = int(rows[0])
         more = f", and {rows.size - 1:,} more" if rows.size > 1 else ""
         raise BadBars(
-            f"the recorded split {_told(ratio[row])} contradicts the prices",
+            f"the recorded split {_shown(ratio[row])} contradicts the prices",
             where=f"{data.symbol[row]} {data.rows.day[row]}: open {data.rows.open[row]:g}, close "
             f"{data.rows.close[row]:g}; the close before was {data.rows.close[row - 1]:g}{more}",
             fix="Correct its ratio or its date, or give --basis split_adjusted where the prices are adjusted already",
@@ -226,7 +226,7 @@ def _refuse_nothing_kept(usable: Flags, defects: Defects) -> None:
         )
 
 
-def _told(ratio: float) -> str:
+def _shown(ratio: float) -> str:
     return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
 
 

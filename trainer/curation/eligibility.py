@@ -52,12 +52,12 @@ class KnowledgeDates:
 class Membership:
     """Point-in-time membership, bool (T, S), with the column of each symbol; the last column is nobody's.
 
-    `told` is None where the table does not say when its rows became known.
+    `knowledge` is None where the table does not say when its rows became known.
     """
 
     columns: dict[str, int]
     member: Flags
-    told: KnowledgeDates | None = None
+    knowledge: KnowledgeDates | None = None
 
     @classmethod
     def of(cls, universe: pa.Table, days: Days) -> Membership:
@@ -68,13 +68,13 @@ class Membership:
         """
         columns = {symbol: place for place, symbol in enumerate(sorted(set(universe.column("symbol").to_pylist())))}
         member = np.zeros((len(days), len(columns) + 1), dtype=bool)
-        is_told = "known_at" in universe.column_names and universe.column("known_at").null_count == 0
+        is_dated = "known_at" in universe.column_names and universe.column("known_at").null_count == 0
         foreseen = []
-        for row, first, last in believed(universe, days, is_told=is_told):
+        for row, first, last in believed(universe, days, is_dated=is_dated):
             member[first:last, columns[row["symbol"]]] = True
-            if is_told and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
+            if is_dated and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
                 foreseen.append(f"{row['symbol']} {row['end']}")
-        return cls(columns, member, KnowledgeDates(tuple(sorted(foreseen))) if is_told else None)
+        return cls(columns, member, KnowledgeDates(tuple(sorted(foreseen))) if is_dated else None)
 
     def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
         """Column of each row's symbol."""
@@ -82,23 +82,23 @@ class Membership:
         return np.array([self.columns.get(symbol, nobody) for symbol in symbols], dtype=np.int64)
 
 
-def believed(table: pa.Table, days: Days, *, is_told: bool) -> Iterator[tuple[IntervalRow, int, int]]:
+def believed(table: pa.Table, days: Days, *, is_dated: bool) -> Iterator[tuple[IntervalRow, int, int]]:
     """Give each row of a table of intervals with the sessions [first, last) of `days` on which it holds, as far as was known then."""
-    for rows in _statements(table, is_told=is_told).values():
-        since = [0 if not is_told else _row_of(days, row["known_at"]) for row in rows]
+    for rows in _statements(table, is_dated=is_dated).values():
+        since = [0 if not is_dated else _row_of(days, row["known_at"]) for row in rows]
         for row, here, there in zip(rows, since, [*since[1:], len(days)], strict=True):
             first = max(here, _row_of(days, row["start"]))
             last = there if row["end"] is None else min(there, _row_of(days, row["end"]))
             yield row, first, max(first, last)
 
 
-def _statements(universe: pa.Table, *, is_told: bool) -> dict[tuple[str, date] | int, list[IntervalRow]]:
+def _statements(universe: pa.Table, *, is_dated: bool) -> dict[tuple[str, date] | int, list[IntervalRow]]:
     """Rows by symbol and start in the order in which they became known; each on its own where nothing says when."""
     found: dict[tuple[str, date] | int, list[IntervalRow]] = {}
     for place, row in enumerate(universe.to_pylist()):
-        found.setdefault((row["symbol"], row["start"]) if is_told else place, []).append(row)
+        found.setdefault((row["symbol"], row["start"]) if is_dated else place, []).append(row)
     for rows in found.values():
-        if is_told:
+        if is_dated:
             rows.sort(key=lambda row: row["known_at"])
     return found
 

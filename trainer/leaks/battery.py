@@ -84,12 +84,12 @@ def second_vendor(ours: Bars, theirs: Bars, config: LeakConfig, seed: int) -> tu
     found = compared(ours, theirs, config.compared, seed)
     before, same, after = found.closes
     figures = f"closes {before:.0%}, {same:.0%}, {after:.0%} at lags -1, 0, +1; gaps {found.gaps:.0%}"
-    told = f"{figures}; volumes {found.volumes:.0%} of {found.count} name-sessions agree"
+    words = f"{figures}; volumes {found.volumes:.0%} of {found.count} name-sessions agree"
     if found.count < config.min_compared:
-        told = f"{found.count} name-sessions in common are too few: name a dataset of the same names and sessions"
-        return LeakCheck(NAME, False, None, config.min_agreement, told), found
+        words = f"{found.count} name-sessions in common are too few: name a dataset of the same names and sessions"
+        return LeakCheck(NAME, False, None, config.min_agreement, words), found
     least = min(same, found.gaps, found.volumes)
-    return LeakCheck(NAME, least >= config.min_agreement, least, config.min_agreement, told), found
+    return LeakCheck(NAME, least >= config.min_agreement, least, config.min_agreement, words), found
 
 
 def _common(bars: Bars, rows: NDArray[np.int64], names: list[str]) -> dict[str, Floats]:
@@ -109,8 +109,8 @@ def battery(subject: LeakSubject, sleeve: Sleeve, fitting: Fitting, config: Leak
         Another vendor's bars of the same names; None where there are none.
     """
     early = early_moves(subject.bars)
-    told = early.sentences()
-    moves = LeakCheck("early moves", not told, float(len(told)), 0.0, "; ".join(told) or "no name, session or volume moves early")
+    words = early.sentences()
+    moves = LeakCheck("early moves", not words, float(len(words)), 0.0, "; ".join(words) or "no name, session or volume moves early")
     checks = [
         moves,
         *entry_profile(subject, config),

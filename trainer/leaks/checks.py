@@ -124,10 +124,10 @@ def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, s
         same = (here == there) | (np.isnan(here) & np.isnan(there))
         moved += int(np.count_nonzero(~same[: row - first]))
         unmoved += int(same[row - first :].all())
-    told = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
+    why = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
         return LeakCheck("session replaced", False, float(moved), 0.0, f"{unmoved} replaced sessions changed nothing at all")
-    return _at_most("session replaced", float(moved), 0.0, told)
+    return _at_most("session replaced", float(moved), 0.0, why)
 
 
 def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> LeakCheck:

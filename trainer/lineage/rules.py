@@ -78,15 +78,15 @@ def due(facts: Facts, rules: LineageConfig) -> tuple[BarResult, ...]:
     rows = [at_least("week", facts.apart, float(rules.min_sessions_apart), "sessions more than its predecessor learned from")]
     why = f"sessions since the model that was accepted; after {rules.max_sessions} a full promotion is asked"
     rows.append(BarResult("age", age, float(rules.max_sessions), age <= rules.max_sessions, why))
-    told = f"RED: {', '.join(facts.red)}" if facts.red else "no RED session since its predecessor"
-    return (*rows, BarResult("data", float(len(facts.red)), 0.0, not facts.red, told))
+    why = f"RED: {', '.join(facts.red)}" if facts.red else "no RED session since its predecessor"
+    return (*rows, BarResult("data", float(len(facts.red)), 0.0, not facts.red, why))
 
 
 def judge(facts: JudgedFacts, rules: LineageConfig) -> tuple[BarResult, ...]:
     """Every row of a retraining: what is due, the same recipe, and both differences inside their bounds."""
     changed = [one.name for one in fields(RecipeUsed) if getattr(facts.recipe, one.name) != getattr(facts.accepted, one.name)]
-    told = "the recipe that was accepted" if not changed else f"another {', '.join(changed)} than the accepted model's"
-    rows = [*due(facts, rules), BarResult("recipe", None, "unchanged", not changed, told)]
+    why = "the recipe that was accepted" if not changed else f"another {', '.join(changed)} than the accepted model's"
+    rows = [*due(facts, rules), BarResult("recipe", None, "unchanged", not changed, why)]
     low = facts.null.single.low if facts.null else None
     bound = min(rules.sure_correlation, low) if low is not None else rules.sure_correlation
     for name, found in (("predecessor", facts.predecessor), ("ancestor", facts.ancestor)):

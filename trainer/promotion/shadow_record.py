@@ -118,7 +118,7 @@ def shadow(
         first=str(days[0]),
         last=str(days[-1]),
         profit=_profit(replace(subject, archive=archive), values, settings),
-        recorded=_told(recorded, evenings),
+        recorded=_recorded_by(recorded, evenings),
         interval=_interval(ic, subject.evidence.horizon, predicted_deviation(subject)),
     )
     # What a device recorded stays: a later look at the same run is another file, which no bar reads.
@@ -205,27 +205,27 @@ def _evening(subject: BacktestSubject, archive: Archive, asof: date, model: byte
     if recorded is None:
         return _Evening(asked)
     security = {symbol: owner for owner, symbol in archive.rows.symbols_on(asof).items()}
-    told = {security[symbol]: value for symbol, value in recorded.scores[asof].items() if symbol in security}
-    both = sorted(told.keys() & asked.keys())
+    given = {security[symbol]: value for symbol, value in recorded.scores[asof].items() if symbol in security}
+    both = sorted(given.keys() & asked.keys())
     either = len(recorded.scores[asof].keys() | _symbols(asked, archive, asof))
     same = len(both) / either
     if len(both) < MIN_NAMES or same < MIN_SAME_NAMES:
         raise SkipSession(f"{len(both)} names are among the recorded and the model's own, of {either} in either")
-    theirs, ours = (np.array([scores[owner] for owner in both]) for scores in (told, asked))
+    theirs, ours = (np.array([scores[owner] for owner in both]) for scores in (given, asked))
     agreement = float(spearmanr(theirs, ours).statistic)
     if not agreement >= MIN_AGREEMENT:
         raise SkipSession(f"recorded scores rank otherwise than this model's own (correlation {agreement:.3f})")
     difference = float(np.sqrt(np.mean((theirs - ours) ** 2)) / own.std())
     if not difference <= MAX_DIFFERENCE:
         raise SkipSession(f"recorded scores are {difference:.2f} deviations from this model's own")
-    return _Evening(told, agreement, same, difference)
+    return _Evening(given, agreement, same, difference)
 
 
 def _symbols(scores: Mapping[str, float], archive: Archive, asof: date) -> set[str]:
     return {symbol for owner, symbol in archive.rows.symbols_on(asof).items() if owner in scores}
 
 
-def _told(recorded: Recorded | None, evenings: Sequence[_Evening]) -> RecordedBy | None:
+def _recorded_by(recorded: Recorded | None, evenings: Sequence[_Evening]) -> RecordedBy | None:
     if recorded is None:
         return None
     return RecordedBy(

@@ -29,11 +29,11 @@ COST_NAMES = {
 
 def report_files(known: BacktestFigures, nav: pa.Table) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
-    told = _page(known)
+    document = _page(known)
     drawn = pictures(nav, float(known.start_equity_usd), str(known.benchmark.name))
     return {
-        "report.md": page.markdown(told).encode(),
-        "report.html": page.html(told).encode(),
+        "report.md": page.markdown(document).encode(),
+        "report.html": page.html(document).encode(),
         **{f"plots/{name}": content for name, content in drawn.items()},
     }
 

@@ -206,11 +206,11 @@ def _calibration(known: Evidence) -> list[tuple[str, str]]:
     found = known.calibration
     if found is None or found.judged is None:
         return []
-    told = [f"{name} {one.brier:.4f} / {one.log_loss:.4f} / {one.ece:.4f}" for name, one in found.figures.items()]
+    cells = [f"{name} {one.brier:.4f} / {one.log_loss:.4f} / {one.ece:.4f}" for name, one in found.figures.items()]
     judged, z = found.judged, NormalDist().inv_cdf(0.95)
     low, high = (judged.slope + sign * z * judged.slope_error for sign in (-1, 1))
     return [
-        (f"Probability that {found.event}: Brier, log loss, ECE", "; ".join(told)),
+        (f"Probability that {found.event}: Brier, log loss, ECE", "; ".join(cells)),
         ("Calibration's slope (90 % interval), base rate", f"{judged.slope:.2f} ({low:.2f} to {high:.2f}), {judged.base_rate:.3f}"),
     ]
 

@@ -134,17 +134,17 @@ def _read_token(token: str | None) -> tuple[str, datetime] | None:
         raise RefusedByVenue(BAD_QUERY, parameter="page_token", given=token) from None
 
 
-Teller = Callable[["Exchange", str], "JsonObject | None"]
+RowSource = Callable[["Exchange", str], "JsonObject | None"]
 
 
-def _of_many(tell: Teller, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    rows = {symbol: tell(exchange, symbol) for symbol in query.words(request, "symbols")}
+def _of_many(row_of: RowSource, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
+    rows = {symbol: row_of(exchange, symbol) for symbol in query.words(request, "symbols")}
     known = {symbol: row for symbol, row in rows.items() if row is not None}
     return answer({name: known, "currency": "USD"} if name else known)
 
 
-def _of_one(tell: Teller, name: str, exchange: Exchange, symbol: str) -> ApiResponse:
-    row = tell(exchange, symbol)
+def _of_one(row_of: RowSource, name: str, exchange: Exchange, symbol: str) -> ApiResponse:
+    row = row_of(exchange, symbol)
     if row is None:
         raise RefusedByVenue(ASSET_NOT_FOUND, _symbol=symbol)
     return answer({"symbol": symbol, "currency": "USD", **({name: row} if name else row)})
@@ -276,13 +276,13 @@ def _action(action: Action) -> tuple[str, JsonObject]:
         return "reverse_splits", {**row, **rates, "old_cusip": cusip, "new_cusip": cusip}
     if action.kind is ActionKind.DIVIDEND:
         assert action.cash is not None
-        told: JsonObject = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
-        return "cash_dividends", {**row, **told, **dates}
+        terms: JsonObject = {"symbol": action.symbol, "cusip": cusip, "rate": float(action.cash), "special": False, "foreign": False}
+        return "cash_dividends", {**row, **terms, **dates}
     if action.kind is ActionKind.SYMBOL_CHANGE:
         names: JsonObject = {"old_symbol": action.symbol, "new_symbol": action.new_symbol}
         return "name_changes", {**row, **names, "old_cusip": cusip, "new_cusip": cusip}
     assert action.cash is not None
     if action.cash:
-        told = {"acquiree_symbol": action.symbol, "acquiree_cusip": cusip, "rate": float(action.cash)}
-        return "cash_mergers", {**row, **told, "effective_date": day}
+        terms = {"acquiree_symbol": action.symbol, "acquiree_cusip": cusip, "rate": float(action.cash)}
+        return "cash_mergers", {**row, **terms, "effective_date": day}
     return "worthless_removals", {**row, "symbol": action.symbol, "cusip": cusip}

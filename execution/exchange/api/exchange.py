@@ -118,7 +118,7 @@ class Exchange:
         with self._lock:
             if self._depth == 0 and not self._is_sound:
                 self._restore()
-            self._depth, told = self._depth + 1, self.venue.updates.count
+            self._depth, sent = self._depth + 1, self.venue.updates.count
             try:
                 yield
                 if self._depth == 1:
@@ -128,7 +128,7 @@ class Exchange:
             except BaseException:
                 self._is_sound = False
                 if self._depth == 1:
-                    self.venue.updates.cut(told)
+                    self.venue.updates.cut(sent)
                     self._restore()
                 raise
             finally:
@@ -177,7 +177,7 @@ class Exchange:
         fault = self.faults.pick(request.method, request.path)
         if fault is None:
             return self._limited(request), ""
-        return struck(fault, request, self._limited), fault.told
+        return struck(fault, request, self._limited), fault.words
 
     def _limited(self, request: ApiRequest) -> ApiResponse:
         key = request.headers.get(KEY_HEADER, "")

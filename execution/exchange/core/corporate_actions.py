@@ -104,7 +104,7 @@ def _record(
     at = venue.book.stamp()
     venue.book.pay(amount)
     figure = {"ratio": action.ratio, "cash": action.cash, "new_symbol": action.new_symbol}
-    told = ", ".join(f"{name} {value}" for name, value in figure.items() if value is not None)
+    shown = ", ".join(f"{name} {value}" for name, value in figure.items() if value is not None)
     venue.book.record(
         ActivityRow(
             entry_id(venue, at),
@@ -116,7 +116,7 @@ def _record(
             None,
             amount,
             sub_kind=sub,
-            description=f"{action.kind.value} of {action.symbol} effective {action.effective}: {told}",
+            description=f"{action.kind.value} of {action.symbol} effective {action.effective}: {shown}",
             per_share=action.cash,
         )
     )

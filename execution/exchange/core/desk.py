@@ -83,10 +83,10 @@ def _new_order(venue: ExchangeVenue, draft: Draft, context: CheckContext, sessio
 def _acknowledge(venue: ExchangeVenue, order: Order) -> Order:
     venue.book.put(order)
     if order.status is S.ACCEPTED:
-        venue.tell("accepted", order)
+        venue.notify("accepted", order)
         return order
     working = venue.book.put(order.to(S.NEW, venue.book.stamp()))
-    venue.tell("new", working)
+    venue.notify("new", working)
     touch(venue, working)
     return order
 
@@ -126,7 +126,7 @@ def _fill(venue: ExchangeVenue, order: Order, quantity: Decimal, price: Decimal)
     filled = venue.book.put(order.filled(quantity, price, at))
     fill = Fill(entry_id(venue, at), order.id, order.symbol, order.side, quantity, price, at)
     settle(venue.book, fill, filled)
-    venue.tell("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
+    venue.notify("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
 
 
 def _drawn(venue: ExchangeVenue, order: Order, quantity: Decimal) -> Decimal:
@@ -154,7 +154,7 @@ ENDED = {S.CANCELED: "canceled", S.EXPIRED: "expired", S.REJECTED: "rejected"}
 def end(venue: ExchangeVenue, order: Order, status: OrderStatus) -> Order:
     """End an open order without a fill."""
     ended = venue.book.put(order.to(status, venue.book.stamp()))
-    venue.tell(ENDED[status], ended)
+    venue.notify(ENDED[status], ended)
     return ended
 
 
@@ -193,5 +193,5 @@ def replace_order(venue: ExchangeVenue, order: Order, body: Mapping[str, Json]) 
     check(draft, context)
     new = replace(_new_order(venue, draft, context, session), replaces=order.id)
     old = venue.book.put(order.to(S.REPLACED, new.created_at, replaced_by=new.id))
-    venue.tell("replaced", old)
+    venue.notify("replaced", old)
     return _acknowledge(venue, new)

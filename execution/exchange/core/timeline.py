@@ -58,7 +58,7 @@ def open_session(venue: ExchangeVenue, session: Session) -> None:
         working = order
         if order.status is S.ACCEPTED:
             working = venue.book.put(order.to(S.NEW, venue.book.stamp()))
-            venue.tell("new", working)
+            venue.notify("new", working)
         if order.time_in_force is TimeInForce.CLS:
             continue
         price = None if _is_halted(venue, order) else venue.market.opening(order.symbol, session.day, venue.now)

@@ -73,6 +73,6 @@ class ExchangeVenue:
         """Value the account now."""
         return value(self.book, self.market, self.config, self.now)
 
-    def tell(self, event: str, order: Order, entry: ActivityRow | None = None) -> None:
+    def notify(self, event: str, order: Order, entry: ActivityRow | None = None) -> None:
         """Append to the stream of updates."""
         self.updates.append(Update(event, order, order.updated_at, self.book.quantity(order.symbol), entry))

@@ -56,10 +56,10 @@ class DirectBroker:
     def submit(self, intent: Intent) -> Submission:
         """Send one order."""
         status, content = self._ask("POST", "/v2/orders", {}, json.dumps(order_body(intent)).encode())
-        told = parsing.body(content, "order")
+        document = parsing.body(content, "order")
         if status == OK:
-            return Acked(parsing.order(told))
-        return Refused(status, int(parsing.number(told, "code")), parsing.text(told, "message"))
+            return Acked(parsing.order(document))
+        return Refused(status, int(parsing.number(document, "code")), parsing.text(document, "message"))
 
     def new_entries(self) -> tuple[tuple[Fill, ...], tuple[Activity, ...]]:
         """Return the fills and the other activities since the last call, oldest first."""

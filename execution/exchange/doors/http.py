@@ -119,8 +119,8 @@ async def _refuse(refused: RefusedByVenue, scope: Scope, receive: Receive, send:
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).close()  # before it was accepted: a 403
         return
-    told = answer(refused.content, refused.refusal.status, CLOSE)
-    await HttpResponse(told.body, told.status, dict(told.headers))(scope, receive, send)
+    response = answer(refused.content, refused.refusal.status, CLOSE)
+    await HttpResponse(response.body, response.status, dict(response.headers))(scope, receive, send)
 
 
 async def _serve_http(exchange: Exchange, wires: Wires, http: HttpRequest, receive: Receive, send: Send) -> None:

@@ -54,7 +54,7 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patien
         return
     await socket.accept()
     woken = asyncio.Event()
-    telling: asyncio.Task[None] | None = None
+    sender: asyncio.Task[None] | None = None
     try:
         bell.hear(woken)
         if not await asyncio.wait_for(_authorized(socket, exchange), patience):
@@ -64,18 +64,18 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patien
             wanted = _object(asked.get("data")).get("streams")
             streams = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
             woken.clear()
-            told = exchange.venue.updates.count  # what happens once the client has been answered is told
+            sent = exchange.venue.updates.count  # what happens once the client has been answered is sent
             await _send(socket, {"stream": "listening", "data": {"streams": streams}})
-            if UPDATES in streams and telling is None:
-                telling = asyncio.create_task(_tell(socket, exchange, woken, told))
+            if UPDATES in streams and sender is None:
+                sender = asyncio.create_task(_send_updates(socket, exchange, woken, sent))
     except TimeoutError:
         await socket.close()
     except (WebSocketDisconnect, RuntimeError):
         return  # the client has gone, or the fault script closed the connection
     finally:
         bell.leave(woken)
-        if telling is not None:
-            telling.cancel()
+        if sender is not None:
+            sender.cancel()
 
 
 async def _authorized(socket: WebSocket, exchange: Exchange) -> bool:
@@ -90,12 +90,12 @@ async def _authorized(socket: WebSocket, exchange: Exchange) -> bool:
     return good
 
 
-async def _tell(socket: WebSocket, exchange: Exchange, woken: asyncio.Event, told: int) -> None:
+async def _send_updates(socket: WebSocket, exchange: Exchange, woken: asyncio.Event, sent: int) -> None:
     kept = None
     while True:
         await woken.wait()
         woken.clear()
-        for update in exchange.venue.updates.since(told):
+        for update in exchange.venue.updates.since(sent):
             fault = exchange.faults.pick("STREAM", update.event, stream=True)
             if fault is not None and fault.kind is FaultKind.STREAM_DROP:
                 await socket.close(GOING_AWAY)
@@ -106,7 +106,7 @@ async def _tell(socket: WebSocket, exchange: Exchange, woken: asyncio.Event, tol
             for message in _messages(update, fault, kept):
                 await _send(socket, message)
             kept = None
-        told = exchange.venue.updates.count
+        sent = exchange.venue.updates.count
 
 
 def _messages(update: Update, fault: Fault | None, kept: Update | None) -> list[JsonObject]:

@@ -18,8 +18,8 @@ can prove that its fault really occurred. The script lives in memory only: a res
 | nanoseconds     | yes                        | instants with nine digits                                           |
 | clock_skew      | yes                        | every instant shifted by `seconds`                                  |
 | stream_drop     | -                          | the update stream closed instead of the event                       |
-| stream_swap     | -                          | the event told after the one that follows it                        |
-| stream_twice    | -                          | the event told twice                                                |
+| stream_swap     | -                          | the event sent after the one that follows it                        |
+| stream_twice    | -                          | the event sent twice                                                |
 """
 
 import json
@@ -99,7 +99,7 @@ class Fault(Config):
         return path
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         """The fault in the request log: its kind, and that the request was not carried out where it was not."""
         carried_out = self.accepted or self.kind not in LOSSES
         return self.kind.value if carried_out else f"{self.kind.value}, not carried out"

@@ -32,9 +32,9 @@ class RefusedByVenue(Exception):
     @property
     def content(self) -> JsonObject:
         """The body of the answer: code, message, and the facts whose names do not begin with an underscore."""
-        told = {name: value for name, value in self.facts.items() if not name.startswith("_")}
+        shown = {name: value for name, value in self.facts.items() if not name.startswith("_")}
         message = self.refusal.message.format(**self.facts)
-        return {"code": self.refusal.code, "message": message, **told} if self.refusal.code else {"message": message}
+        return {"code": self.refusal.code, "message": message, **shown} if self.refusal.code else {"message": message}
 
 
 UNAUTHORIZED = ApiRefusal("unauthorized", 401, 0, "unauthorized")

@@ -56,10 +56,10 @@ def second_words(folder: Path, manifest: Manifest, other: Path, first: date, las
     FixInput
         `other` is the same dataset: its word is no second one.
     """
-    told = read_manifest(other)
-    if {record.sha256 for record in told.of_role(FileRole.BARS)} & {record.sha256 for record in manifest.of_role(FileRole.BARS)}:
+    other_manifest = read_manifest(other)
+    if {record.sha256 for record in other_manifest.of_role(FileRole.BARS)} & {record.sha256 for record in manifest.of_role(FileRole.BARS)}:
         raise FixInput("the second vendor's bars are this dataset's own", where=str(other), fix="Name a dataset of another vendor")
-    ours, theirs = _bars(folder, manifest), _bars(other, told)
+    ours, theirs = _bars(folder, manifest), _bars(other, other_manifest)
     asked = ours[ours["undecided"] & (ours["session"] >= first) & (ours["session"] <= last)]
     asked = asked.merge(theirs, how="inner", on=["symbol", "session"], suffixes=("", "_now"))
     then = theirs[["security", "session", "level", "unknown"]]

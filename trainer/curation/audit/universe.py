@@ -1,7 +1,7 @@
 """Rates a universe's survivorship: point-in-time, reconstructed, survivors only, or unknown.
 
 Entry point: `universe_of`. A membership table is believed only as far as the bars do not contradict it: its members
-have bars, no row was told after the fact, and names do not leave it just before they fall.
+have bars, no row became known after the fact, and names do not leave it just before they fall.
 """
 
 from dataclasses import dataclass
@@ -71,9 +71,9 @@ def universe_of(held: UniverseRows, membership: Membership | None, config: Curat
     faults = [] if membership is None else _faults(held, membership, config)
     if membership is not None and not faults:
         return Universe(Survivorship.POINT_IN_TIME, TOLD + early_end(membership, held.days))
-    told = "; ".join(faults)
-    if membership is not None and membership.told is not None:
-        return Universe(Survivorship.UNKNOWN, told)  # a table that the bars contradict is worth no rule either
+    contradicted = "; ".join(faults)
+    if membership is not None and membership.knowledge is not None:
+        return Universe(Survivorship.UNKNOWN, contradicted)  # a table that the bars contradict is worth no rule either
     newest = np.full(len(held.data.securities), -1, dtype=np.int64)
     np.maximum.at(newest, held.data.rows.security[held.usable], held.data.session[held.usable])
     count = len(held.days)
@@ -82,7 +82,7 @@ def universe_of(held: UniverseRows, membership: Membership | None, config: Curat
         return Universe(Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left")
     if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
         return Universe(Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word")
-    return Universe(Survivorship.UNKNOWN, told or "nothing says whether names that ended were delivered")
+    return Universe(Survivorship.UNKNOWN, contradicted or "nothing says whether names that ended were delivered")
 
 
 def early_end(membership: Membership, days: Days) -> str:
@@ -101,13 +101,13 @@ def _faults(held: UniverseRows, membership: Membership, config: CurationConfig) 
     covered = int(held.eligible.sum()) / max(1, int(membership.member.sum()))
     if covered < config.coverage.min_usable_share:
         found.append(f"{1 - covered:.1%} of the members' sessions have no bar: those of its dead were not delivered")
-    if membership.told is None:
+    if membership.knowledge is None:
         found.append(NO_KNOWN_AT)
-    elif membership.told.foreseen:
-        shown = ", ".join(membership.told.foreseen[:SHOWN])
+    elif membership.knowledge.foreseen:
+        shown = ", ".join(membership.knowledge.foreseen[:SHOWN])
         found.append(
-            f"{len(membership.told.foreseen)} ends were known over a year before ({shown}): a row's known_at is the "
-            "day on which its end was known, an earlier row tells the start"
+            f"{len(membership.knowledge.foreseen)} ends were known over a year before ({shown}): a row's known_at is the "
+            "day on which its end was known, an earlier row holds the start"
         )
     ends = early_ends(held, membership)
     if binom.sf(len(ends.falls) - 1, ends.left, config.max_early_ends) < SURE:

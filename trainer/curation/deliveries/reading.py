@@ -125,18 +125,18 @@ class Deliveries:
         """
         past = [place for place, r in enumerate(self._receipts) if known_at is None or r.known_from <= known_at]
         current = in_force(tuple(self._receipts[place] for place in past))
-        told = [part for place in past for part in self._told(place) if known_at is None or part.known_at <= known_at]
-        if not current or not told:
+        parts = [part for place in past for part in self._rows_of(place) if known_at is None or part.known_at <= known_at]
+        if not current or not parts:
             first = f"the first delivery became known on {self._receipts[0].known_from}" if self._receipts else "none"
             raise BadBars(f"nothing was known on {known_at}", where=first, fix="Ask for a later day")
-        known = fold(told)
+        known = fold(parts)
         calendar = calendar_for(known.frame)
         spreads = [bars.spreads for place in past[-len(current) :] if (bars := self._bars[place]) is not None]
         actions, universe = self._events(current, calendar, known_at)
         classification = self._classification(current, known_at)
         return Knowledge(current, known, actions, universe, _newest(spreads), calendar, classification)
 
-    def _told(self, place: int) -> list[KnownRows]:
+    def _rows_of(self, place: int) -> list[KnownRows]:
         receipt, bars = self._receipts[place], self._bars[place]
         if bars is None:
             return []
@@ -152,7 +152,7 @@ class Deliveries:
     def _classification(self, current: tuple[Receipt, ...], known_at: date | None) -> pa.Table | None:
         """Join what every delivery in force says that names are; a row counts from the day on which it became known."""
         tables = [
-            _told_by(read_classification(self._read(file), _mapping(receipt).classification, where=file.name), receipt.known_until)
+            _dated_by(read_classification(self._read(file), _mapping(receipt).classification, where=file.name), receipt.known_until)
             for receipt in current
             if (file := receipt.of_part(DeliveryPart.CLASSIFICATION)) is not None
         ]
@@ -168,8 +168,8 @@ class Deliveries:
                 found = read_actions(self._read(file), _mapping(receipt).actions, calendar, where=file.name)
                 # Rows of one delivery may tell two dividends of a day; a later delivery corrects, it does not add.
                 fresh = {_identity(a, place): a for place, a in enumerate(found)}
-                told = {identity[:-1] for identity in fresh}
-                actions = {key: a for key, a in actions.items() if key[:-1] not in told} | fresh
+                revised = {identity[:-1] for identity in fresh}
+                actions = {key: a for key, a in actions.items() if key[:-1] not in revised} | fresh
             if (file := receipt.of_part(DeliveryPart.UNIVERSE)) is not None:
                 universe = _known_by(read_universe(self._read(file), _mapping(receipt).universe, where=file.name), known_at)
         kept = [a for a in actions.values() if known_at is None or a.known_at <= known_at]
@@ -177,7 +177,7 @@ class Deliveries:
         return tuple(order), universe
 
 
-def _told_by(table: pa.Table, day: date) -> pa.Table:
+def _dated_by(table: pa.Table, day: date) -> pa.Table:
     """Return a table whose rows without a day of their own became known on `day`, when they were delivered."""
     column = table.column("known_at")
     return table.set_column(table.column_names.index("known_at"), "known_at", pc.fill_null(column, pa.scalar(day, column.type)))

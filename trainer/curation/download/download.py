@@ -186,8 +186,8 @@ def download(
     asked = _asked(round_, months)
     _fetch(round_, asked, months, note)
     frame = pd.concat([read_frame(path) for path in bar_files(folder)], ignore_index=True)
-    actions, untold = _actions(round_, asked)
-    notes = [f"{len(untold):,} corporate actions that datasets cannot represent: {listed(untold)}"] if untold else []
+    actions, unsupported = _actions(round_, asked)
+    notes = [f"{len(unsupported):,} corporate actions that datasets cannot represent: {listed(unsupported)}"] if unsupported else []
     if terms.rule is not None:
         chosen = select(frame, _events(actions), round_.names, round_.calendar, terms.rule)
         write_atomic(folder / UNIVERSE, _universe(chosen))
@@ -377,7 +377,7 @@ def _kinds(frame: pd.DataFrame, round_: _Round) -> pd.Series:
 def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """All corporate actions of the symbols, those kept before included, each once; and the names of those that we cannot represent."""
     held = set(round_.before.asked) if round_.before else set()
-    path, parts, untold = round_.folder / ACTIONS, [], list[str]()
+    path, parts, unsupported = round_.folder / ACTIONS, [], list[str]()
     if round_.before is not None:
         parts.append(pd.read_csv(path, keep_default_na=False, dtype=str))
     recent = max(round_.terms.first, round_.since - timedelta(days=CORRECTED_DAYS))
@@ -385,17 +385,17 @@ def _actions(round_: _Round, asked: Sequence[str]) -> tuple[pd.DataFrame, list[s
         for at in range(0, len(symbols), SYMBOLS_PER_REQUEST):
             some = symbols[at : at + SYMBOLS_PER_REQUEST]
             name = f"actions-{'held' if first == recent and held else 'new'}-{at:06d}.json"
-            told = cast("ActionAnswer", round_.spool.document(name, partial(_told, round_, some, first)))
-            parts.append(pd.DataFrame(told["rows"], columns=ACTION_COLUMNS, dtype=str))
-            untold += told["unsupported"]
+            answer = cast("ActionAnswer", round_.spool.document(name, partial(_answer, round_, some, first)))
+            parts.append(pd.DataFrame(answer["rows"], columns=ACTION_COLUMNS, dtype=str))
+            unsupported += answer["unsupported"]
             round_.step("corporate actions", min(at + SYMBOLS_PER_REQUEST, len(symbols)), len(symbols))
     found = pd.concat(parts, ignore_index=True).fillna("") if parts else pd.DataFrame(columns=ACTION_COLUMNS)
     # What a vendor says again in other figures is corrected: the newer word counts.
     found = found.drop_duplicates(ACTION_COLUMNS).drop_duplicates(["kind", "symbol", "effective", "cash"], keep="last")
-    return found.sort_values(["effective", "symbol", "kind", "cash"], kind="stable", ignore_index=True), sorted(set(untold))
+    return found.sort_values(["effective", "symbol", "kind", "cash"], kind="stable", ignore_index=True), sorted(set(unsupported))
 
 
-def _told(round_: _Round, symbols: Sequence[str], first: date) -> ActionAnswer:
+def _answer(round_: _Round, symbols: Sequence[str], first: date) -> ActionAnswer:
     frame = round_.source.actions(symbols, first, round_.last)[ACTION_COLUMNS]
     rows = frame.astype(object).where(frame.notna(), "").astype(str).to_numpy().tolist()
     return {"rows": rows, "unsupported": list(round_.source.unsupported)}

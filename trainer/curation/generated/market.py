@@ -185,14 +185,14 @@ def _membership(symbol: str, start: int, end: int, ends_by: ActionKind, gone: in
     """Rows of one membership of the sessions [start, end); none where it would never begin."""
     if start >= end:
         return []
-    told = {"symbol": symbol, "start": days[start], "end": None, "known_at": days[start]}
+    entry = {"symbol": symbol, "start": days[start], "end": None, "known_at": days[start]}
     if end >= len(days):
-        return [told]
+        return [entry]
     kind = ActionKind.DELISTING if end == gone else ends_by
     known = max(start, end - NOTICE_SESSIONS[kind])
     if known == start:
-        return [{**told, "end": days[end]}]
-    return [told, {**told, "end": days[end], "known_at": days[known]}]
+        return [{**entry, "end": days[end]}]
+    return [entry, {**entry, "end": days[end], "known_at": days[known]}]
 
 
 def generate(

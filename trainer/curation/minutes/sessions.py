@@ -116,12 +116,12 @@ def _rows(
     bad = np.array([spoiled.get((name, pd.Timestamp(grid.sessions[s])), 0) for name, s in zip(names, held, strict=True)], dtype=np.int64)
     reasons, statuses = [], []
     for number, s in enumerate(held):
-        told = [f"{one.missing[s]} of {grid.minutes[s]} minutes missing"] if one.missing[s] else []
-        told += [f"{bad[number]} rows quarantined"] if bad[number] else []
-        told += [f"{night[number]:+.0%} over the night without an action"] if not abs(night[number]) <= JUMP else []
+        doubts = [f"{one.missing[s]} of {grid.minutes[s]} minutes missing"] if one.missing[s] else []
+        doubts += [f"{bad[number]} rows quarantined"] if bad[number] else []
+        doubts += [f"{night[number]:+.0%} over the night without an action"] if not abs(night[number]) <= JUMP else []
         is_red = share[number] > MAX_MISSING or not np.isfinite(one.first[s])
-        statuses.append(str(SessionStatus.RED if is_red else SessionStatus.AMBER if told else SessionStatus.GREEN))
-        reasons.append("; ".join(told))
+        statuses.append(str(SessionStatus.RED if is_red else SessionStatus.AMBER if doubts else SessionStatus.GREEN))
+        reasons.append("; ".join(doubts))
     return pd.DataFrame(
         {
             "symbol": symbol,

@@ -36,7 +36,7 @@ def read_actions(
 
     An effective date that is not a session moves to the next one. Where the vendor gives no `known_at`, it is the
     session before `effective`: the evening batch of that session must know what happens overnight. An action that is
-    told again, later or in the same words, is one action.
+    given again, later or in the same words, is one action.
 
     Raises
     ------
@@ -81,16 +81,16 @@ def _check_effective(table: pd.DataFrame, calendar: Calendar, *, where: str) -> 
 def _once(found: list[Action], *, where: str, note: Note) -> tuple[Action, ...]:
     """Sort the actions, each once: the same figures with another `known_at` were known on the earlier day."""
     found.sort(key=lambda a: (a.effective, a.symbol, a.kind, a.cash or 0, a.ratio or 0, a.known_at))
-    told: dict[tuple[object, ...], Action] = {}
+    distinct: dict[tuple[object, ...], Action] = {}
     for a in found:
-        told.setdefault((a.kind, a.symbol, a.effective, a.ratio, a.cash, a.new_symbol), a)
-    if len(told) < len(found):
-        note(f"actions told more than once, which count once: {len(found) - len(told)}")
-    splits = Counter((a.symbol, a.effective) for a in told.values() if a.kind is ActionKind.SPLIT)
+        distinct.setdefault((a.kind, a.symbol, a.effective, a.ratio, a.cash, a.new_symbol), a)
+    if len(distinct) < len(found):
+        note(f"actions given more than once, which count once: {len(found) - len(distinct)}")
+    splits = Counter((a.symbol, a.effective) for a in distinct.values() if a.kind is ActionKind.SPLIT)
     for (symbol, day), count in splits.items():
         if count > 1:
             raise BadBars(f"{count} splits of {symbol} on {day} that differ", where=where, fix="Keep the true one")
-    return tuple(told.values())
+    return tuple(distinct.values())
 
 
 def _from_actions(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> pd.DataFrame:
@@ -105,9 +105,9 @@ def _from_actions(raw: pd.DataFrame, mapping: ActionColumns, *, where: str) -> p
     wrong = sorted({str(kind) for kind in result["kind"]} - {str(kind) for kind in ActionKind})
     if wrong:
         raise BadBars(f"unknown kind of action {wrong[0]!r}", where=where, fix=f"Use one of {', '.join(ActionKind)}")
-    told = figures(raw, ("ratio", "cash"), mapping.decimal, where=where)
+    given = figures(raw, ("ratio", "cash"), mapping.decimal, where=where)
     for name in ("ratio", "cash"):
-        result[name] = told.get(name, np.nan)
+        result[name] = given.get(name, np.nan)
     names = raw["new_symbol"].astype("string").str.strip() if "new_symbol" in raw else pd.Series("", index=raw.index)
     if mapping.symbols is SymbolForm.BROKER:
         names = names.map(as_broker, na_action="ignore")

@@ -47,11 +47,11 @@ def paths(case: Case, bars: PromotionConfig) -> BarResult:
     if value is None:
         return BarResult("paths", None, bars.min_path_sharpe, False, "no evidence")
     passed = value > bars.min_path_sharpe
-    told = why if passed else f"{value:.4g} does not exceed {bars.min_path_sharpe:.4g}, {why}"
+    reason = why if passed else f"{value:.4g} does not exceed {bars.min_path_sharpe:.4g}, {why}"
     # The paths walk the same sessions: together they know little more than one of them.
     count = case.measured.walk_forward.sessions
     power = rates(bars.min_path_sharpe, count) if count is not None and count >= 2 else ""
-    return BarResult("paths", value, bars.min_path_sharpe, passed, told, power)
+    return BarResult("paths", value, bars.min_path_sharpe, passed, reason, power)
 
 
 def turnover(case: Case, bars: PromotionConfig) -> BarResult:

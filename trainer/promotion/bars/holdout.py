@@ -43,12 +43,12 @@ def holdout(case: Case, bars: PromotionConfig) -> BarResult:
         return BarResult(bar, None, limit, False, "still sealed: another bar fails", power)
     if opened.is_ruined:
         return BarResult(bar, None, limit, False, "the book of the sealed sessions was ruined", power)
-    told = "net Sharpe ratio of the sealed sessions" + charge(before)
+    words = "net Sharpe ratio of the sealed sessions" + charge(before)
     found = finite(opened.annual_sharpe)
     if found is None:
         return BarResult(bar, None, limit, False, "no evidence", power)
     passed = found > limit
-    return BarResult(bar, found, limit, passed, told if passed else f"{found:.4g} does not exceed {limit:.4g}, {told}", power)
+    return BarResult(bar, found, limit, passed, words if passed else f"{found:.4g} does not exceed {limit:.4g}, {words}", power)
 
 
 def record(case: Case, bars: PromotionConfig) -> BarResult:
@@ -64,9 +64,9 @@ def record(case: Case, bars: PromotionConfig) -> BarResult:
         found = deflated_sharpe(case, moments)
     if found is None:
         return BarResult(RECORD, None, bars.min_dsr, False, "no evidence")
-    told = f"of {len(net)} sessions, the opened ones included: annual net Sharpe ratio {moments.annual_sharpe:.2f}"
+    words = f"of {len(net)} sessions, the opened ones included: annual net Sharpe ratio {moments.annual_sharpe:.2f}"
     passed = found >= bars.min_dsr
-    why = told if passed else f"{found:.4g} is below {bars.min_dsr:.4g}, {told}"
+    why = words if passed else f"{found:.4g} is below {bars.min_dsr:.4g}, {words}"
     power = deflated_rates(float(moments.annual_sharpe or 0.0), found, bars.min_dsr, len(net))
     return BarResult(RECORD, found, bars.min_dsr, passed, why, power)
 

@@ -24,12 +24,12 @@ def reliability(case: Case, bars: PromotionConfig) -> BarResult:
         *(["the slope's interval does not hold 1"] * (not abs(slope - 1.0) <= z * slope_error)),
         *(["worse than the base rate by more than its error"] * (not excess <= z * excess_error)),
     ]
-    told = (
+    why = (
         f"slope {slope:.2f}, {bars.calibration_level:.0%} interval {slope - z * slope_error:.2f} to "
         f"{slope + z * slope_error:.2f}; Brier score {excess:+.5f} next to the base rate's, error {excess_error:.5f}; "
         f"base rate {judged.base_rate:.3f}, said {judged.said:.3f}, came {judged.came:.3f}"
     )
-    return BarResult(bar, slope, limit, not faults, "; ".join([*faults, told]), _power(slope_error, z))
+    return BarResult(bar, slope, limit, not faults, "; ".join([*faults, why]), _power(slope_error, z))
 
 
 def _of_the_maps(found: CalibrationDocument, case: Case, bars: PromotionConfig) -> list[str]:

@@ -49,9 +49,9 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
         return BarResult(bar, None, f"{bars.champion_sessions} common sessions", False, why)
     found = gain_of(case, [ours[day] - theirs[day] for day in common])
     low = found.mean - float(ndtri(1.0 - bars.champion_level / count)) * found.standard_error
-    told = f"gain {found.mean:+.4g} a session against champion {case.champion.version} on {len(common)} common ones, lower bound {low:+.4g}"
+    why = f"gain {found.mean:+.4g} a session against champion {case.champion.version} on {len(common)} common ones, lower bound {low:+.4g}"
     passed = low > 0.0 or (found.mean >= 0.0 and is_given(case.word))
-    return BarResult(bar, found.mean, limit, passed, told)
+    return BarResult(bar, found.mean, limit, passed, why)
 
 
 def sealed(case: Case, bars: PromotionConfig) -> BarResult:
@@ -68,9 +68,9 @@ def sealed(case: Case, bars: PromotionConfig) -> BarResult:
     before = case.seen.openings + case.seen.looks
     found = gain_of(case, list(opened.series.net))
     limit = float(ndtri(0.5 ** (1.0 / (before + 1)))) * found.standard_error
-    told = f"gain a session over {found.sessions} sealed ones{charge(before)}"
+    why = f"gain a session over {found.sessions} sealed ones{charge(before)}"
     passed = bool(found.mean > limit)
-    return BarResult(bar, found.mean, limit, passed, told if passed else f"{found.mean:.4g} does not exceed {limit:.4g}, {told}")
+    return BarResult(bar, found.mean, limit, passed, why if passed else f"{found.mean:.4g} does not exceed {limit:.4g}, {why}")
 
 
 def gain_of(case: Case, series: list[float]) -> Mean:

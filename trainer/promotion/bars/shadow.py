@@ -24,7 +24,7 @@ def shadow(case: Case, bars: PromotionConfig) -> BarResult:
     if why or found is None:
         return BarResult("shadow", None, limit, False, why)
     count, faults, ic, low = found.sessions or 0, found.faults or 0, found.ic or 0.0, found.band_low
-    told = f"{count} sessions, {faults} faults, IC {ic:+.4f} where {low:+.4f} is the least"
+    words = f"{count} sessions, {faults} faults, IC {ic:+.4f} where {low:+.4f} is the least"
     is_loss = bars.shadow_profit and not (found.profit.net_return or 0.0) >= 0.0
     broken = [
         *([f"fewer than {bars.shadow_sessions} sessions"] * (count < bars.shadow_sessions)),
@@ -33,7 +33,7 @@ def shadow(case: Case, bars: PromotionConfig) -> BarResult:
         *_promises(case, found.profit, bars),
         *(["it lost money"] * is_loss),
     ]
-    return BarResult("shadow", told, limit, not broken, "; ".join([*broken, told]), _power(case, bars, count, low))
+    return BarResult("shadow", words, limit, not broken, "; ".join([*broken, words]), _power(case, bars, count, low))
 
 
 def _missing(case: Case, bars: PromotionConfig) -> str:
@@ -60,12 +60,12 @@ def _promises(case: Case, profit: Profit, bars: PromotionConfig) -> list[str]:
     promised = finite(book.turnover.annual), finite(book.costs.annual_total)
     if promised[0] is None or promised[1] is None or turnover is None or costs is None:
         return ["no evidence of its turnover and costs: run `trainer shadow` again"]
-    told = []
+    words = []
     if not promised[0] <= ratio * turnover <= ratio**2 * promised[0]:
-        told.append(f"turnover {turnover:.1f} a year where {promised[0]:.1f} was promised")
+        words.append(f"turnover {turnover:.1f} a year where {promised[0]:.1f} was promised")
     if not costs <= ratio * promised[1]:
-        told.append(f"costs {costs:.2%} a year where {promised[1]:.2%} were promised")
-    return told
+        words.append(f"costs {costs:.2%} a year where {promised[1]:.2%} were promised")
+    return words
 
 
 def _power(case: Case, bars: PromotionConfig, count: int, low: float) -> str:
@@ -77,12 +77,12 @@ def _power(case: Case, bars: PromotionConfig, count: int, low: float) -> str:
     deviation = error * float(np.sqrt(ic.sessions))
     passing = [float(ndtr((true - low) / (deviation / np.sqrt(count)))) for true in (0.0, -mean, mean)]
     needed = [sessions_needed(effect, deviation) for effect in (mean, 2.0 * mean)]
-    told = (
+    words = (
         f"no evidence of skill: the IC of {count} sessions lets a dead model pass with {passing[0]:.0%}, one of the "
         f"opposite sign with {passing[1]:.0%}, and refuses an honest one with {1.0 - passing[2]:.0%}; "
     )
     if np.isfinite(needed).all():
-        told += f"80 % power takes {needed[0]:,.0f} sessions against a dead model, {needed[1]:,.0f} against a flipped one"
+        words += f"80 % power takes {needed[0]:,.0f} sessions against a dead model, {needed[1]:,.0f} against a flipped one"
     else:
-        told += "no number of sessions tells a promised IC of 0 or less from a dead model"
-    return told + (f"; of its profit: {rates(0.0, count)}" if bars.shadow_profit else "")
+        words += "no number of sessions tells a promised IC of 0 or less from a dead model"
+    return words + (f"; of its profit: {rates(0.0, count)}" if bars.shadow_profit else "")

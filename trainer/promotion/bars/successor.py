@@ -42,7 +42,7 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
 def _row(found: Paired, count: int, word: Word | None, bars: PromotionConfig, version: str) -> BarResult:
     level, margin_level = bars.champion_level / count, bars.champion_margin_level / count
     better, not_worse = found.lower_bound(level), found.lower_bound(margin_level)
-    told = (
+    why = (
         f"net Sharpe ratio {found.difference:+.2f} a year against champion {version} on {found.sessions} common "
         f"sessions, correlation {found.correlation:.2f}; lower bound {better:+.2f} at {level:.1%}, {not_worse:+.2f} "
         f"at {margin_level:.1%}, challenger {count} of it within a year"
@@ -50,8 +50,8 @@ def _row(found: Paired, count: int, word: Word | None, bars: PromotionConfig, ve
     limit, passed = "lower bound above 0", better > 0.0
     if not passed and not_worse > -bars.champion_margin:
         limit, passed = f"lower bound above -{bars.champion_margin:g} and a person's word", is_given(word)
-        told += f"; {_said(word)}"
-    return BarResult("champion", found.difference, limit, passed, told, _power(found, level, margin_level, bars))
+        why += f"; {_said(word)}"
+    return BarResult("champion", found.difference, limit, passed, why, _power(found, level, margin_level, bars))
 
 
 def is_given(word: Word | None) -> bool:

@@ -48,8 +48,8 @@ def dsr(case: Case, bars: PromotionConfig) -> BarResult:
     power = deflated_rates(annual, value, bars.min_dsr, moments.observations)
     if value >= bars.min_dsr:
         return BarResult("DSR", value, bars.min_dsr, True, why, power)
-    told = f"{value:.4g} is below {bars.min_dsr:.4g}, {why}; {_needed(moments, hurdles, bars.min_dsr)}"
-    return BarResult("DSR", value, bars.min_dsr, False, told, power)
+    reason = f"{value:.4g} is below {bars.min_dsr:.4g}, {why}; {_needed(moments, hurdles, bars.min_dsr)}"
+    return BarResult("DSR", value, bars.min_dsr, False, reason, power)
 
 
 def pbo(case: Case, bars: PromotionConfig) -> BarResult:

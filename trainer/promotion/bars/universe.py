@@ -32,13 +32,13 @@ def universe(case: Case, bars: PromotionConfig) -> BarResult:
     if found == Survivorship.RECONSTRUCTED:
         return _reconstructed(case, bars)
     why = case.evidence.dataset.universe_why
-    told = WHY[Survivorship(found)] + (f" ({why})" if why else "")
-    return case.waived(BAR, BarResult(BAR, found, LIMIT, False, told))
+    words = WHY[Survivorship(found)] + (f" ({why})" if why else "")
+    return case.waived(BAR, BarResult(BAR, found, LIMIT, False, words))
 
 
 def _reconstructed(case: Case, bars: PromotionConfig) -> BarResult:
     """A rule at each date over all assets: names must end at a plausible rate, and the book must bear the ends."""
-    told, ends = str(Survivorship.RECONSTRUCTED), case.evidence.dataset.ends
+    words, ends = str(Survivorship.RECONSTRUCTED), case.evidence.dataset.ends
     rate = at_least(
         BAR,
         ends.yearly_end_rate if ends else None,
@@ -46,14 +46,14 @@ def _reconstructed(case: Case, bars: PromotionConfig) -> BarResult:
         "share of the names that end in a year: too few, so that those that died were not delivered",
     )
     if not rate.passed:
-        return replace(rate, limit=f"{told}, {bars.min_yearly_ends:.1%} ends a year")
+        return replace(rate, limit=f"{words}, {bars.min_yearly_ends:.1%} ends a year")
     under = case.measured.unpriced_ends
     if under is None or under.cost != bars.unpriced_end_cost:
-        return BarResult(BAR, told, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
+        return BarResult(BAR, words, LIMIT, False, "no evidence of the book under ends without a recorded price: judge again")
     stressed = replace(case, measured=replace(case.measured, walk_forward=under.walk_forward, paths=under.paths))
     rows = [row(stressed, bars) for row in JUDGED_AGAIN]
     failed = "; ".join(f"{row.bar}: {row.why}" for row in rows if not row.passed)
     cost = f"an end without a recorded price costs a long {bars.unpriced_end_cost:.0%}"
     if failed:
-        return BarResult(BAR, told, LIMIT, False, f"where {cost} and gives a short nothing: {failed}")
-    return BarResult(BAR, told, LIMIT, True, f"{rate.value:.1%} of the names end in a year; every bar is met where {cost}")
+        return BarResult(BAR, words, LIMIT, False, f"where {cost} and gives a short nothing: {failed}")
+    return BarResult(BAR, words, LIMIT, True, f"{rate.value:.1%} of the names end in a year; every bar is met where {cost}")

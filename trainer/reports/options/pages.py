@@ -42,14 +42,14 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
     left_out = Table("Left out", ("expiry", "why"), tuple(shown.left_out.items()))
     table = Table(f"Slices of {shown.day}", HEAD, tuple(_row(shown, place) for place in range(len(shown.smiles))))
     tables = (table, left_out) if shown.left_out else (table,)
-    told = Page(f"Implied volatility of {shown.root}", rows, warnings, SURFACE_CAPTIONS, tables)
+    document = Page(f"Implied volatility of {shown.root}", rows, warnings, SURFACE_CAPTIONS, tables)
     drawn = {
         "smiles.png": plots.smiles(shown),
         "total_variance.png": plots.total_variance(shown),
         "surface.png": plots.surface_map(shown),
         "quality.png": plots.quality(surfaces),
     }
-    return _files(told, drawn)
+    return _files(document, drawn)
 
 
 def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktestConfig, warnings: tuple[str, ...]) -> Mapping[str, bytes]:
@@ -106,6 +106,6 @@ def _row(surface: Surface, place: int) -> tuple[str, ...]:
     )
 
 
-def _files(told: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
+def _files(document: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
     drawn_at = {f"plots/{name}": content for name, content in drawn.items()}
-    return {"report.md": page.markdown(told).encode(), "report.html": page.html(told).encode(), **drawn_at}
+    return {"report.md": page.markdown(document).encode(), "report.html": page.html(document).encode(), **drawn_at}

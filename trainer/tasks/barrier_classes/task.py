@@ -173,13 +173,13 @@ class BarrierClasses(Task):
                 "classes": to_json(classes),
             },
         }
-        told = []
+        warned = []
         if not ahead.t >= SURE_T:
-            told.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
+            warned.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
         if not table["model"].log_loss < table["model"].base_log_loss:
-            told.append("the score does not tell long from short better than their base rate does")
+            warned.append("the score does not tell long from short better than their base rate does")
         report = partial(_report, case=case, days=days_of(bars, what), series=series, forward=walked)
-        return TaskFindings(fields, tuple(told), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
+        return TaskFindings(fields, tuple(warned), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
 
     def _validated(self, case: TrainingCase) -> Mean:
         """Information coefficient on the validation part, by a model of the training part."""

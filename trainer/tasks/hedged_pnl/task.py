@@ -137,23 +137,23 @@ class HedgedPnl(RankReturn):
         figures: dict[str, TemplateFigures] = {}
         files: dict[str, bytes] = {}
         series: dict[str, Floats] = {}
-        told: list[str] = []
+        warned: list[str] = []
         for template in TEMPLATES:
             forward = case.proof.walk_forward
             try:
                 if template != STRADDLE:
                     forward, files[f"{template}.onnx"] = _of_template(case, template, own.k)
             except TooLittleHistory as error:  # chains of one expiry have no calendars: what else there is can be learned
-                told.append(f"no {template} is learned: {error.what}")
+                warned.append(f"no {template} is learned: {error.what}")
                 continue
             figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
         taken = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k).gross
         used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
         hedged = {**{name: to_json(one) for name, one in figures.items()}, "vega_used": used}
-        told += [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
+        warned += [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
         report = partial(_with_profits, of=found.report, sessions=rows.sessions, series=series)
         fields: EvidenceFields = {**found.fields, "others": {"hedged": hedged}}
-        return replace(found, fields=fields, warnings=(*found.warnings, *told), files={**found.files, **files}, report=report)
+        return replace(found, fields=fields, warnings=(*found.warnings, *warned), files={**found.files, **files}, report=report)
 
     def extra_lines(self, known: Evidence) -> Lines:
         """Lines about hedged profits."""

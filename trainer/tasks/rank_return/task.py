@@ -74,10 +74,10 @@ class RankReturn(Task):
             "seed_null": null_of(case.fitted.model, case.material.panel),
             "calibration": calibration_of(case, self.event),
         }
-        told = warnings(worth, proof, config, str(source.manifest.universe_state))
-        told += [f"LEAK SUSPECTED: {sentence}" for sentence in leaks.failures]
+        warned = warnings(worth, proof, config, str(source.manifest.universe_state))
+        warned += [f"LEAK SUSPECTED: {sentence}" for sentence in leaks.failures]
         report = partial(self._report, case=case, worth=worth, book=book, sharpes=trials.sharpes)
-        return TaskFindings(fields, tuple(told), report, proof.oof.scores[0])
+        return TaskFindings(fields, tuple(warned), report, proof.oof.scores[0])
 
     def _report(
         self, known: Evidence, *, case: TrainingCase, worth: ProofFigures, book: BookReturns, sharpes: Floats

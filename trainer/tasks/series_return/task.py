@@ -107,8 +107,8 @@ class SeriesReturn(Task):
             "others": {"timing": to_json(found)},
             "calibration": calibration_of(case, EVENT),
         }
-        told = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
-        return TaskFindings(fields, told, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
+        warned = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
+        return TaskFindings(fields, warned, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what holding the sign of the sealed sessions' scores earned, a session."""

@@ -84,9 +84,9 @@ class TripleBarrier(RankReturn):
         """Judge as a ranking of returns, and by the classes."""
         found = super().judge(case)
         classes = class_figures(case.proof.rows, case.proof.oof.scores[0])
-        told = () if classes.is_skilled else ("the score does not tell profit from stop better than their base rate does",)
+        warned = () if classes.is_skilled else ("the score does not tell profit from stop better than their base rate does",)
         fields: EvidenceFields = {**found.fields, "others": {"classes": to_json(classes)}}
-        return replace(found, fields=fields, warnings=(*found.warnings, *told))
+        return replace(found, fields=fields, warnings=(*found.warnings, *warned))
 
     def extra_lines(self, known: Evidence) -> Lines:
         """Lines about the classes."""
