@@ -248,7 +248,7 @@ def test_red_sessions_are_refused_by_name_and_nothing_is_written(tmp_path: Path,
 
 def test_a_run_folder_is_never_written_over(data: Path, run: Path) -> None:
     before = contents(run)
-    with pytest.raises(FixInput, match="the run folder exists"):
+    with pytest.raises(FixInput, match="the folder exists"):
         train(RECIPE, CONFIG, request(data, run), no_step)
     assert contents(run) == before
 

@@ -1,6 +1,5 @@
 """`trainer backtest`: backtests a run or a bundle with the device's own code."""
 
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -73,6 +72,7 @@ def backtest(
     from trainer.backtest.subject import settings_of
     from trainer.reports.backtest import report_files, rows_of
     from trainer.runs.evidence import read_evidence
+    from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.tasks.recipes import require_traded
 
     if sleeves is not None and (bundle is None or run is not None):
@@ -83,8 +83,7 @@ def backtest(
     if run is not None:
         require_traded(read_evidence(run), run)
     to = to or new_folder(context, "--to", "backtest", (run or bundle or data).name)
-    if to.exists():
-        raise FixInput("the folder exists", where=str(to), fix="Name a new one")
+    refuse_existing(to)
     settings = settings_of(config, equity_usd=equity, fixed_ic=fixed_ic)
     request = BacktestRequest(
         run,
@@ -102,23 +101,7 @@ def backtest(
     )
     with progress("backtest", as_json=as_json) as step:
         found = run_backtest(request, step)
-    _write(to, {**found.files, **report_files(found.figures, found.nav)})
+    write_run(to, {**found.files, **report_files(found.figures, found.nav)})
     text = [*aligned(rows_of(found.figures)), ""]
     text += [*(f"WARNING: {warning}" for warning in found.figures.warnings), f"Report: {to / 'report.html'}"]
     emit({**to_json(found.figures), "to": str(to)}, as_json=as_json, text="\n".join(text))
-
-
-def _write(to: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files aside, then give the folder its name: it is whole or absent."""
-    import shutil
-
-    from signals.files import write_atomic
-
-    aside = to.with_name(f".{to.name}.part")
-    try:
-        for name, content in files.items():
-            write_atomic(aside / name, content)
-        aside.rename(to)
-    finally:
-        if aside.exists():
-            shutil.rmtree(aside)

@@ -24,7 +24,7 @@ from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.boosted import BoostedModel
-from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.objectives import directions, extremes, grades, group_means, group_sizes, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
 from trainer.learners.trees import written
 
@@ -65,8 +65,7 @@ class CatBoost:
         if self.config.objective is Objective.RANK:
             groups = None if sessions is None else sessions[rows]
             sizes = group_sizes(groups, len(target))
-            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-            by_group = np.repeat(np.add.reduceat(weight, starts) / sizes, sizes)
+            by_group = np.repeat(group_means(weight, sizes), sizes)
             return catboost.Pool(
                 features,
                 grades(target, self.config.grades).astype(np.float64),

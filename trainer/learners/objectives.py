@@ -107,3 +107,9 @@ def group_sizes(sessions: Rows | None, count: int) -> Rows:
         raise InvariantBroken("ranking within sessions needs every row's session, in ascending order")
     _, sizes = np.unique(sessions, return_counts=True)
     return sizes.astype(np.int64)
+
+
+def group_means(values: Floats, sizes: Rows) -> Floats:
+    """Mean of each group of rows, which follow one another."""
+    means: Floats = np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]])) / sizes
+    return means

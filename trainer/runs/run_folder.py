@@ -14,7 +14,7 @@ from signals.text.wording import reason_of
 def refuse_existing(folder: Path) -> None:
     """Raise `FixInput` when `folder` exists: evidence is never overwritten."""
     if folder.exists():
-        raise FixInput("the run folder exists", where=str(folder), fix="Name a new folder, or remove this one yourself")
+        raise FixInput("the folder exists", where=str(folder), fix="Name a new folder, or remove this one yourself")
 
 
 def write_run(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -81,10 +81,15 @@ def block_mean(series: Floats, block: int = BLOCK_SESSIONS) -> Mean:
     mean = float(series.mean()) if count else float("nan")
     if count < 2 * block:
         return Mean(mean, float("nan"), float("nan"), count)
-    summed = np.cumsum(np.concatenate([[0.0], series, series[: block - 1]]))
-    means = (summed[block:] - summed[:-block]) / block
+    means = block_sums(series, block) / block
     variance = float(means.var()) if np.ptp(series) > 0.0 else 0.0
     return _with_t(mean, count * block * variance / (1.0 - block / count), count)
+
+
+def block_sums(series: Floats, block: int) -> Floats:
+    """Sum of the circular block that starts at each session, shape as `series`, (T, ...)."""
+    running = np.cumsum(np.concatenate([series, series[: block - 1]]), axis=0)
+    return np.concatenate([running[block - 1 : block], running[block:] - running[:-block]])
 
 
 def by_offset(series: Floats, k: int) -> tuple[Mean, ...]:

@@ -18,7 +18,7 @@ from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_rows
 from trainer.learners.boosted import BoostedModel
-from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.objectives import directions, extremes, grades, group_means, group_sizes, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, Objective, XgBoostConfig
 from trainer.learners.trees import Tree, trees_to_onnx
 
@@ -76,9 +76,8 @@ class XgBoost:
         label, sizes, shares, objective = target[rows], None, None, self.config.objective
         if not self.classes and objective is Objective.RANK:
             sizes = group_sizes(None if sessions is None else sessions[rows], len(rows))
-            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
             label = grades(label, self.config.grades).astype(np.float64)
-            shares = np.add.reduceat(weight[rows], starts) / sizes
+            shares = group_means(weight[rows], sizes)
         elif not self.classes and objective is Objective.EXTREMES:
             kept, label = extremes(label, self.config.share)
             rows = rows[kept]

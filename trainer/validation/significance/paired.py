@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from signals.market.bars import Floats
+from trainer.validation.ic import block_sums
 from trainer.validation.significance.power import SESSIONS_PER_YEAR
 
 DRAWS, BLOCK_SESSIONS, MIN_BLOCKS = 4999, 21, 10
@@ -63,7 +64,7 @@ def paired(ours: Floats, theirs: Floats, *, seed: int, draws: int = DRAWS) -> Pa
     moments = np.column_stack([ours, theirs, ours**2, theirs**2])
     known = moments.mean(axis=0)
     found, gradient = _difference(known[None])
-    sums = _block_sums((moments - known) @ gradient[0], block)
+    sums = block_sums((moments - known) @ gradient[0], block)
     error = np.sqrt(np.mean(sums**2) / (block * len(ours)))
     year = float(np.sqrt(SESSIONS_PER_YEAR))
     return Paired(
@@ -100,17 +101,10 @@ def _difference(moments: Floats) -> tuple[Floats, Floats]:
 
 def _studentised(moments: Floats, known: float, block: int, rng: np.random.Generator, draws: int) -> Floats:
     count, blocks = len(moments), len(moments) // block
-    taken = _block_sums(moments, block)[rng.integers(count, size=(draws, blocks))]
+    taken = block_sums(moments, block)[rng.integers(count, size=(draws, blocks))]
     again = taken.mean(axis=1) / block
     found, gradient = _difference(again)
     deviations = np.einsum("ijk,ik->ij", taken - block * again[:, None], gradient) / np.sqrt(block)
     errors = np.sqrt((deviations**2).mean(axis=1) / (blocks * block))
     ratio = np.divide(found - known, errors, out=np.zeros(draws), where=errors > 1e-12)
     return np.sort(ratio)
-
-
-def _block_sums(series: Floats, block: int) -> Floats:
-    """Sum of the circular block that starts at each session, shape as `series`, (T, ...)."""
-    around = np.concatenate([series, series[: block - 1]])
-    running = np.cumsum(around, axis=0)
-    return np.concatenate([running[block - 1 : block], running[block:] - running[:-block]])
