@@ -6,8 +6,6 @@ Invariants
 2. A key never stands in a message, an argument, a variable or a log; what is shown of the account is its last four digits.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Sequence

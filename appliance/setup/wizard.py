@@ -3,8 +3,6 @@
 keys -> account -> clock -> store -> bundle -> size -> backup -> alerts -> config.yml -> positions -> pull -> arm -> doctor
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

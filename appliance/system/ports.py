@@ -3,8 +3,6 @@
 The composition root passes the real ones, replay and simulation pass virtual ones, and every job runs the same code.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path

@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,35 @@ def test_no_function_is_longer_than_a_screen(tmp_path: Path) -> None:
     planted = tmp_path / "long.py"
     planted.write_text('def long(\n    a,\n):\n    """Said."""\n' + "    a = 1\n" * 56)
     assert longest([planted]) == (56, f"{planted}: long")
+
+
+def annotations_in(tree: ast.Module) -> Iterator[ast.expr]:
+    """Every annotation of a module."""
+    for node in ast.walk(tree):
+        found = getattr(node, "annotation", None) if isinstance(node, ast.arg | ast.AnnAssign) else getattr(node, "returns", None)
+        if found is not None:
+            yield found
+
+
+def looks_forward(source: str) -> bool:
+    """Whether an annotation names a class that is not made yet, or an import that only a type checker makes."""
+    tree, made = ast.parse(source), dict[str, int]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            made[node.name] = node.end_lineno or 0
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            names = [one.asname or one.name for given in node.body if isinstance(given, ast.Import | ast.ImportFrom) for one in given.names]
+            made |= dict.fromkeys(names, 1_000_000)
+    every = (name for annotation in annotations_in(tree) for name in ast.walk(annotation))
+    return any(isinstance(name, ast.Name) and name.lineno <= made.get(name.id, 0) for name in every)
+
+
+def test_the_future_import_of_annotations_is_only_where_one_looks_forward() -> None:
+    future = "from __future__ import annotations\n"
+    texts = {path: path.read_text(encoding="utf-8") for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert [str(path) for path, text in texts.items() if future in text and not looks_forward(text)] == []
+    assert looks_forward("class A:\n    def of(self) -> A: ...\n") and not looks_forward("class A: ...\ndef of() -> A: ...\n")
+    assert looks_forward("if TYPE_CHECKING:\n    from a import B\ndef of(b: B | None): ...\n")
 
 
 def floors() -> dict[str, list[set[str]]]:

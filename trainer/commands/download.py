@@ -1,7 +1,5 @@
 """`trainer download`: history and a universe from Alpaca, without another vendor."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`trainer init`: makes a workspace, from which every other command takes what is not given."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """What the fitted trees of LightGBM, CatBoost and XGBoost share: outputs, shares of the gain, SHAP values, and how they pickle."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
