@@ -4,8 +4,6 @@ An event is found from the `READS` sessions that end at its own. Its outcome is 
 that were found then, on the bars as they are now: `WAITS` sessions later it is known, or never will be.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
