@@ -37,8 +37,8 @@ def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
     at = deps.clock.now()
     found = [EventRow(**vars(one), at=at) for one in daily_events(bars, max(0, len(bars.sessions) - missed))]
     actions = deps.market.ends_and_renamings(bars.sessions[0].astype(object), asof)
-    told = [DailyEvent(**{name: value for name, value in vars(one).items() if name != "at"}) for one in open_ones]
-    made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, told, departures(bars, actions), new_names(actions))]
+    earlier = [DailyEvent(**{name: value for name, value in vars(one).items() if name != "at"}) for one in open_ones]
+    made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, earlier, departures(bars, actions), new_names(actions))]
     known = [one for one in made if one.is_final or one.known is not None]
     with deps.ledger.transaction():
         count = events.save(deps.ledger, found)

@@ -150,8 +150,8 @@ class Sizing:
         """Return the book times the policy's multiplier, and that multiplier."""
         state = state_of(book)
         multiplier, why = self._chosen(state)
-        told = f"{multiplier:g}, {why}" + (f" ({self.source})" if self.source else "")
-        sized = replace(book, weights=book.weights * multiplier, decisions=(*book.decisions, (MULTIPLIER, told)))
+        words = f"{multiplier:g}, {why}" + (f" ({self.source})" if self.source else "")
+        sized = replace(book, weights=book.weights * multiplier, decisions=(*book.decisions, (MULTIPLIER, words)))
         return sized, ChosenSize(multiplier, state)
 
     def _chosen(self, state: Floats | None) -> tuple[float, str]:

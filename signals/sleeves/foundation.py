@@ -4,8 +4,6 @@ The model forecasts quantiles of the return over the horizon from the last `WIND
 trained; a device verifies the small model that ranks the forecasts, and takes the scores that are delivered.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from signals.features.other_datasets import beside

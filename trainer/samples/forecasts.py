@@ -4,8 +4,6 @@ The checkpoint is the only folder in the dataset's folder `foundation`, named by
 time, to ask it, is kept there under the hash of the weights and of all that was asked.
 """
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -4,8 +4,6 @@ An input is named by the sleeves that read it (`Sleeve.inputs`) and lies in the 
 inputs in the group `trademl.inputs`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
