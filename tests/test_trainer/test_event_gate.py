@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from signals.events.figures import event_figures
 from signals.sleeves.events import EVENTS
 from signals.text.documents import to_json
+from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.event_market import expected_r, judged, panel
+from trainer.__main__ import app
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
 from trainer.tasks.event_gate.figures import EventTrades, auc, gate_figures, per_event, taken
@@ -137,3 +143,18 @@ def test_costs_are_in_units_of_the_stop() -> None:
     share = np.exp(beside.beside["event_atr"][rows.t0, rows.column])
     np.testing.assert_allclose(found.cost_r, 0.001 / share)
     np.testing.assert_array_equal(found.realised_r, rows.label)
+
+
+def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it_as_evidence(tmp_path: Path) -> None:
+    data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
+    trees = {"objective": "regression", "trees": 20, "num_leaves": 7, "min_data_in_leaf": 30}
+    cpcv = {"groups": 4, "test_groups": 1, "embargo_sessions": 2, "holdout_sessions": 40}
+    config.write_text(yaml.safe_dump({"label": {"kind": "event_gate"}, "lightgbm": trees, "cpcv": cpcv}))
+    asked = ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    for line in ("AUC of target first", "AUC of the same score on the mirrored label", "Direction, given", "Reliability", "Net R an event"):
+        assert line in done.output and line in (run / "report.md").read_text()
+    known = json.loads((run / "evidence.json").read_text())
+    gate = known["gate"] if "gate" in known else known["others"]["gate"]
+    assert gate["taken"] > 0 and 0.3 < gate["auc"]["mean"] < 0.7 and known["calibration"]["event"] == "the target is met before the stop"
