@@ -17,7 +17,7 @@ from signals.scoring.sleeve_weights import SleeveName, from_router
 from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
 
-NOT_TRADED = frozenset({"risk", "shadow", "stack"})
+NOT_TRADED = frozenset({"risk", "shadow", "stack", "sizing"})
 
 
 class Venue(StrEnum):
@@ -188,6 +188,8 @@ class ApplianceConfig(Config):
         What is traded, by weight. `router: {weights: ...}` of the release before is read as the same.
     stack : bool
         Count the sleeves by the published stack's signed weights; those of `sleeves` hold where these are refused.
+    sizing : bool
+        Multiply the target book by the published sizing policy; where it is refused, the multiplier of the last plan holds.
     missing_sleeve : MissingSleeve
         What happens when a sleeve has no scores; where more than half of the weight has none, the session is refused.
     require_green : bool
@@ -212,6 +214,7 @@ class ApplianceConfig(Config):
     backup: BackupConfig = BackupConfig()
     sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": SleeveConfig()}, min_length=1)
     stack: bool = False
+    sizing: bool = False
     missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
@@ -279,6 +282,8 @@ class ApplianceConfig(Config):
             routed["missing"] = self.missing_sleeve.value
         if self.stack:
             routed["stack"] = True
+        if self.sizing:
+            routed["sizing"] = True
         named = {name: getattr(self, name) for name in _WithoutPlaces.model_fields if name != "router"}
         return _WithoutPlaces(**named, router=routed).fingerprint()
 

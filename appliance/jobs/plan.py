@@ -13,6 +13,7 @@ from appliance.controls import pause
 from appliance.controls.measures import planned_book, turnover, turnover_jump
 from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
+from appliance.jobs.sizing import sizing_in_force
 from appliance.jobs.sleeve_scores import gather_sleeves
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
@@ -89,6 +90,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             **traded.figures(),
             parts=_parts(book.seen, targets, deps),
             completed=len(snapshot.completed),
+            multiplier=targets.multiplier if deps.config.sizing else None,
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,
@@ -125,14 +127,15 @@ def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: Accou
     path = morning.path_since(
         plans.before(deps.ledger, session), reported.account, session, deps.calendar, lambda day: deps.market.actions(day, asof)
     )
-    decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp)
+    sizing = sizing_in_force(session, asof, deps)
+    decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp, sizing=sizing)
     opinion = broker_cross_check.cross_check(deps, session, seen, snapshot.basis, decided, reported)
     if opinion.reasons:
         notify(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     checks = enforce(deps, session, Stage.OPINION, opinion.figures)
     if opinion.reasons:
         seen = broker_cross_check.without_disputed(seen, opinion.reasons)
-        decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp)
+        decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp, sizing=sizing)
     return DecidedBook(seen, decided, opinion, checks, extremes)
 
 

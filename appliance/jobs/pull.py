@@ -6,8 +6,8 @@ from datetime import date
 
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.pull import DataPull, is_current, pull_data, pull_keyset
+from appliance.bundles.signed_documents import pull_document
 from appliance.bundles.slots import Slot, SlotPull, pull_slot, slot_store, slots_of, traded_slots
-from appliance.bundles.stack import pull_stack
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
@@ -22,6 +22,9 @@ from appliance.storage.published_sources import verified_manifest
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
+from signals.scoring.signed_documents import Content, DocumentKind
+from signals.scoring.sizing_document import SIZING_DOCUMENT
+from signals.scoring.stack_weights import STACK_DOCUMENT
 
 
 def pull(session: date, deps: Deps) -> JobReport:
@@ -81,25 +84,28 @@ def pull(session: date, deps: Deps) -> JobReport:
         if one.refusal:
             notify(deps, Severity.WARN, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
     _require_any(slots, deps, refusal)
-    stack = _stack(session, asof, deps) if deps.config.stack and not refusal else ""
-    return _report(session, deps, done, added, PulledBundles(slots, refusal, stack))
+    wanted = ((deps.config.stack, STACK_DOCUMENT), (deps.config.sizing, SIZING_DOCUMENT))
+    documents = [_document(kind, session, asof, deps) for is_asked, kind in wanted if is_asked and not refusal]
+    return _report(session, deps, done, added, PulledBundles(slots, refusal, "; ".join(filter(None, documents))))
 
 
 @dataclass(frozen=True)
 class PulledBundles:
-    """Pulled bundle of each slot, refusal of the published key set, and result of pulling the stack."""
+    """Pulled bundle of each slot, refusal of the published key set, and result of pulling the other signed documents."""
 
     slots: Sequence[SlotPull]
     refusal: str = ""
-    stack: str = ""
+    documents: str = ""
 
 
-def _stack(session: date, asof: date, deps: Deps) -> str:
+def _document(kind: DocumentKind[Content], session: date, asof: date, deps: Deps) -> str:
     try:
-        return pull_stack(deps.sources.bundles(), deps.folder, deps.fs, asof, deps.calendar)
+        return pull_document(kind, deps.sources.bundles(), deps.folder, deps.fs, asof, deps.calendar)
     except BundleRefused as error:
-        notify(deps, Severity.WARN, f"stack-{session}", "the published stack is refused", str(error))
-        return f"stack refused: {error}"
+        title = f"the published {kind.noun} is refused"
+        is_stack = kind.place == STACK_DOCUMENT.place
+        notify(deps, Severity.WARN, f"stack-{session}" if is_stack else f"sizing-{session}", title, str(error))
+        return f"{kind.noun} refused: {error}"
 
 
 def _in_force(slot: Slot, deps: Deps) -> str:
@@ -122,7 +128,7 @@ def _require_any(slots: list[SlotPull], deps: Deps, refusal: str) -> None:
 def _report(session: date, deps: Deps, done: DataPull, added: CompletionResult, bundles: PulledBundles) -> JobReport:
     """Say what came of it."""
     asof, traded = asof_of(session, deps), traded_slots(deps.config)
-    slots, refusal, stack = bundles.slots, bundles.refusal, bundles.stack
+    slots, refusal, documents = bundles.slots, bundles.refusal, bundles.documents
     audit = deps.market.audit(asof)
     status = audit.status.value if audit else "absent"
     clauses = [f"{done.changed_sessions + len(added.sessions)} sessions taken over, {asof} is {status}"]
@@ -136,7 +142,7 @@ def _report(session: date, deps: Deps, done: DataPull, added: CompletionResult, 
     own = f"{traded[0].name} " if len(traded) == 1 else ""  # of one sleeve nobody needs the name
     clauses += [one.summary.replace(own, "") if own and one.slot in traded else one.summary for one in slots if one.summary]
     clauses += [f"no {one.slot.name} bundle is published" for one in slots if one.slot in traded and not (one.name or one.refusal)]
-    clauses += [stack] if stack else []
+    clauses += [documents] if documents else []
     figures = PullFigures(
         asof=asof,
         status=status,

@@ -130,6 +130,8 @@ class PlanFigures(BookDecisions):
         Why its share stays unallocated.
     weighed_by : str
         Which stack gave the weights; None where the settings did.
+    multiplier : float
+        Of the target book, by the sizing policy; None where the settings ask for none.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
@@ -142,6 +144,7 @@ class PlanFigures(BookDecisions):
     missing: Mapping[str, str] | None = absent()
     parts: Mapping[str, Mapping[str, float]] | None = absent()
     weighed_by: str | None = absent()
+    multiplier: float | None = absent()
     others: Mapping[str, object] = kept()
 
     def parts_of(self, symbol: str) -> dict[str, float]:

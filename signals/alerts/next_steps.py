@@ -37,6 +37,8 @@ NEXT_STEPS: dict[str, str] = {
     "score": "See why in `appliance alerts`; publish data or a bundle if one is missing",
     "scores": "See why in `appliance alerts`, then deliver scores again by `trainer score-daily`",
     "shorter": "Was the ledger lost? Compare it with the last backup before the next session",
+    "sizing": "Publish the sizing policy again",
+    "sizing-policy": "Publish a sizing policy again, or set `sizing: false`",
     "skip": "See why in `appliance alerts`: the next session tries again by itself",
     "slept": "Keep this machine from sleeping: it trades at the hours of `appliance timetable`",
     "stack": "Stack again and publish it",

@@ -18,6 +18,7 @@ from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, blended
+from portfolio.policy.sizing import GRID, MULTIPLIER, STATE, SizingPolicy
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Role
 from signals.bundle.layout import place_of
@@ -34,6 +35,8 @@ from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
 from trainer.backtest.scored import Origin
 from trainer.backtest.traded import of_sleeves
 from trainer.curation.store import FolderObjectStore
+from trainer.off_policy.sizing import SizingVerdict
+from trainer.publishing.sizing import publish_sizing
 from trainer.publishing.stack import publish_stack
 from trainer.runs import looks
 
@@ -248,20 +251,33 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     known = sha256_of((tmp_path / "stack" / "stack.json").read_bytes())
     looks.record(tmp_path, looks.Look(looks.STACK, "equities_xs", known, str(own.last_training), str(own.last_training), known))
     publish_stack(tmp_path / "stack", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
+    half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
+    half[:, 2, 0] = 1.0
+    policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
+    accepted = SizingVerdict(4000, 0.06, 0.03, 0.02, 0.005, 0.1, 0.2, 0.04, 0.05, 0.025, ())
+    publish_sizing(policy, accepted, own.last_training, keys, FolderObjectStore(own.root), datetime.now(UTC))
     score_daily(own, keys, own.manifest.calendar.previous(days[0]))
     pulled = {"equities_xs": 0.6, "reversal": {"weight": 0.4, "scoring": "pulled"}}
-    bench = device(own, tmp_path / "device", sleeves=pulled, stack=True)
+    bench = device(own, tmp_path / "device", sleeves=pulled, stack=True, sizing=True)
     figures = run_day(bench, days[0])["plan"]["figures"]
     assert figures["sleeves"] == pytest.approx({"equities_xs": 0.25, "reversal": 0.75}) and figures["weighed_by"] == "stack 1"
+    assert figures["multiplier"] == 0.5 and dict(figures["decisions"])[MULTIPLIER] == "0.5, 1 before (sizing policy 1)"
+    [[order]] = bench.rows("SELECT min(client_order_id) FROM intents")
+    assert "policy multiplier 0.5, 1 before" in str(bench("trace", order, "--json").json["rows"])
     scores = "SELECT sleeve, symbol, score, source FROM scores ORDER BY sleeve, symbol"
     assert bench.rows(scores) == first[0].rows(scores)
     assert traded(bench) != traded(first[0])
     weights = bench.state / "bundles" / "stack" / "weights.json"
     weights.write_bytes(weights.read_bytes().replace(b"0.75", b"0.95"))
     (own.root / "stack" / "latest.json").write_bytes(weights.read_bytes())
+    kept = bench.state / "bundles" / "sizing" / "policy.json"
+    kept.write_bytes(kept.read_bytes().replace(b"0.005", b"0.004"))
+    (own.root / "sizing" / "latest.json").write_bytes(kept.read_bytes())
     configured(bench, sleeves=BOTH)
     figures = run_day(bench, days[1], armed=True)["plan"]["figures"]
     assert figures["sleeves"] == pytest.approx(BOTH) and "weighed_by" not in figures
+    assert figures["multiplier"] == 0.5 and dict(figures["decisions"])[MULTIPLIER].startswith("0.5, as before: ")
+    assert {"the published sizing policy is refused", "the sizing policy is refused"} <= set(titles(bench))
     assert {"the published stack is refused", "the stack does not weigh the sleeves"} <= set(titles(bench))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from appliance.bundles.stack import STACK, WEIGHTS_FILE, load_stack, pull_stack
+from appliance.bundles.signed_documents import pull_document
+from appliance.bundles.stack import load_stack
 from appliance.bundles.store import HIGH_WATER_FILE, BundleStore
 from appliance.config import ApplianceConfig
 from appliance.storage.published_store import PublishedFolder
@@ -19,7 +20,7 @@ from signals.bundle import Keyset
 from signals.bundle.seal import PublicKey, sign
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of
-from signals.scoring.stack_weights import PLACE, STACK_KIND, open_stack, seal_stack
+from signals.scoring.stack_weights import PLACE, STACK_DOCUMENT, STACK_KIND
 from tests.fakes import bundles
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files
@@ -64,7 +65,7 @@ class World:
         publish_stack(self.root / "stack", self.root, self.keys, FolderObjectStore(self.store), CREATED)
 
     def pull(self, asof: date = ASOF) -> str:
-        return pull_stack(PublishedFolder(self.store), self.device, DurableFs(), asof, CALENDAR)
+        return pull_document(STACK_DOCUMENT, PublishedFolder(self.store), self.device, DurableFs(), asof, CALENDAR)
 
     def weights(self, asof: date = ASOF, config: ApplianceConfig = CONFIG) -> dict[str, float]:
         return dict(load_stack(self.device, DurableFs(), asof, config, CALENDAR).weights)
@@ -128,9 +129,9 @@ def test_an_older_or_another_file_of_the_same_sequence_is_refused_and_the_kept_o
     world.delivered.write_bytes(first)
     with pytest.raises(BundleRefused, match="sequence 1 is not newer than 2"):
         world.pull()
-    changed = open_stack(first, world.keyset, ASOF, PLACE).model_copy(update={"seq": 2})
+    changed = STACK_DOCUMENT.open(first, world.keyset, ASOF, PLACE).model_copy(update={"seq": 2})
     signatures = sign(STACK_KIND, changed.to_bytes(), key_files.signing_keys(world.keys, world.keyset, ASOF))
-    world.delivered.write_bytes(seal_stack(changed, signatures))
+    world.delivered.write_bytes(STACK_DOCUMENT.seal(changed, signatures))
     with pytest.raises(BundleRefused, match="sequence 2 is not newer than 2"):
         world.pull()
     assert world.weights() == {"equities_xs": 0.5, "reversal": 0.5}
@@ -144,13 +145,13 @@ def test_bytes_that_were_not_signed_are_refused(world: World, spoil: Any) -> Non
     assert world.delivered.read_bytes() != sound
     with pytest.raises(BundleRefused):
         world.pull()
-    assert not (world.device.bundles / STACK / WEIGHTS_FILE).exists()
+    assert not (world.device.bundles / "stack" / STACK_DOCUMENT.file).exists()
 
 
 def test_a_stranger_cannot_weigh_the_sleeves(world: World) -> None:
     world.publish()
-    found = open_stack(world.delivered.read_bytes(), world.keyset, ASOF, PLACE)
-    world.delivered.write_bytes(seal_stack(found, sign(STACK_KIND, found.to_bytes(), [bundles.STRANGER])))
+    found = STACK_DOCUMENT.open(world.delivered.read_bytes(), world.keyset, ASOF, PLACE)
+    world.delivered.write_bytes(STACK_DOCUMENT.seal(found, sign(STACK_KIND, found.to_bytes(), [bundles.STRANGER])))
     with pytest.raises(BundleRefused, match="signed by 0 trusted keys"):
         world.pull()
 
@@ -177,8 +178,8 @@ def test_a_lost_high_water_and_a_changed_file_are_refusals(world: World) -> None
     world.pull()
     world.publish()
     world.pull()
-    kept = world.device.bundles / STACK
-    (kept / WEIGHTS_FILE).write_bytes(first)
+    kept = world.device.bundles / "stack"
+    (kept / STACK_DOCUMENT.file).write_bytes(first)
     with pytest.raises(BundleRefused, match="not those of sequence 2"):
         world.weights()
     (kept / HIGH_WATER_FILE).unlink()
@@ -196,6 +197,6 @@ def test_what_is_published_and_cannot_be_believed_is_not_followed(world: World) 
 
 def test_the_identity_is_of_the_stacks_own_document(world: World) -> None:
     world.publish()
-    found = open_stack(world.delivered.read_bytes(), world.keyset, ASOF, PLACE)
+    found = STACK_DOCUMENT.open(world.delivered.read_bytes(), world.keyset, ASOF, PLACE)
     assert found.stack_sha256 == sha256_of((world.root / "stack" / "stack.json").read_bytes())
     assert found.members == dict.fromkeys(WEIGHTS, "c" * 64)

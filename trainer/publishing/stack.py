@@ -6,13 +6,11 @@ from datetime import date, datetime
 from pathlib import Path
 
 from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS
-from signals.bundle.seal import sign
-from signals.errors import BundleRefused, FixInput
-from signals.scoring.stack_weights import PLACE, STACK_KIND, StackWeights, open_stack, seal_stack
+from signals.errors import FixInput
+from signals.scoring.stack_weights import STACK_DOCUMENT, StackWeights
 from signals.text.documents import kept
-from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
-from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.publishing.signed_documents import publish_document
 from trainer.runs import looks
 from trainer.runs.documents import parsed, read_hashed
 
@@ -66,25 +64,22 @@ def publish_stack(
         )
     if not judged.promotable:
         raise FixInput("the stack is not better than its best member", where=str(folder), fix="See its report.md; devices go on as they do")
-    if not judged.device_weights:
+    weights = judged.device_weights
+    if not weights:
         fix = "Stack runs of different sleeves by --learner ridge"
         raise FixInput("the stack has no weights for a device", where=str(folder), fix=fix)
-    keyset, before = load_keyset(keys), to.get(PLACE)
-    try:
-        seq = open_stack(before, keyset, created.date(), PLACE).seq + 1 if before is not None else 1
-    except BundleRefused as error:
-        raise FixInput(f"what is published cannot be believed: {reason_of(error)}", where=PLACE, fix="Find out who wrote it") from None
-    payload = StackWeights(
-        seq=seq,
-        created=created,
-        calendar=calendar,
-        last_training_session=judged.last,
-        expiry_sessions=expiry_sessions,
-        weights=dict(judged.device_weights),
-        members={member.sleeve: member.config_hash for member in judged.members},
-        stack_sha256=sha256,
-        keyset_version=keyset.version,
-    )
-    signatures = sign(STACK_KIND, payload.to_bytes(), signing_keys(keys, keyset, created.date()))
-    to.replace(PLACE, seal_stack(payload, signatures), before)
-    return payload
+
+    def payload(seq: int, keyset_version: int) -> StackWeights:
+        return StackWeights(
+            seq=seq,
+            created=created,
+            calendar=calendar,
+            last_training_session=judged.last,
+            expiry_sessions=expiry_sessions,
+            weights=dict(weights),
+            members={member.sleeve: member.config_hash for member in judged.members},
+            stack_sha256=sha256,
+            keyset_version=keyset_version,
+        )
+
+    return publish_document(STACK_DOCUMENT, payload, keys, to, created)

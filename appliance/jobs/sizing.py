@@ -1,0 +1,60 @@
+"""The sizing policy of a session: the one that was delivered, or the multiplier of the last plan where it is refused."""
+
+from datetime import date
+
+import numpy as np
+
+from appliance.bundles.signed_documents import load_document
+from appliance.context import Deps
+from appliance.ledger import job_runs
+from appliance.ledger.figures import PlanFigures
+from appliance.safety.halt import notify
+from appliance.system.ports import Severity
+from portfolio.policy.sizing import GRID, STATE, Sizing, SizingPolicy
+from signals.errors import BundleRefused
+from signals.scoring.sizing_document import SIZING_DOCUMENT, SizingDocument
+
+PLANS_BACK = 30  # sessions without a plan in a row, after which the whole book counts as what was before
+
+
+def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
+    """Return what multiplies the target book; None where the settings ask for no policy: the book is whole.
+
+    A policy that is refused is notified, and the multiplier of the last plan holds: a refusal enlarges no book.
+    """
+    if not deps.config.sizing:
+        return None
+    before = last_multiplier(session, deps)
+    try:
+        found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
+        policy = policy_of(found)
+    except BundleRefused as error:
+        body = f"{error}. The multiplier of the last plan holds: {before:g}"
+        notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
+        return Sizing(before, None, str(error))
+    return Sizing(before, policy, source=f"sizing policy {found.seq}")
+
+
+def last_multiplier(session: date, deps: Deps) -> float:
+    """Return the multiplier of the last plan before `session`; 1 where it had none, or where none is near."""
+    for run in reversed(job_runs.newest(deps.ledger, "plan", deps.calendar.previous(session), PLANS_BACK)):
+        figures = run.read(PlanFigures)
+        if figures.decisions is not None:
+            return 1.0 if figures.multiplier is None else figures.multiplier
+    return 1.0
+
+
+def policy_of(found: SizingDocument) -> SizingPolicy:
+    """Return the policy that a document holds.
+
+    Raises
+    ------
+    BundleRefused
+        Its grid or its state are not those of this version.
+    """
+    fix = "Learn and publish a policy by the version that this device has"
+    if found.grid != GRID:
+        raise BundleRefused(f"the policy's grid is {found.grid}, not {GRID}", where=SIZING_DOCUMENT.file, fix=fix)
+    if found.names != STATE:
+        raise BundleRefused("the policy reads another state than this device computes", where=SIZING_DOCUMENT.file, fix=fix)
+    return SizingPolicy(found.names, np.array(found.centre), np.array(found.scale), np.array(found.coefficients))
