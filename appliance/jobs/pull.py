@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.pull import DataPull, is_current, pull_data, pull_keyset
@@ -22,9 +23,9 @@ from appliance.storage.published_sources import verified_manifest
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
-from signals.scoring.signed_documents import Content, DocumentKind
-from signals.scoring.sizing_document import SIZING_DOCUMENT
-from signals.scoring.stack_weights import STACK_DOCUMENT
+from signals.scoring.signed.documents import DocumentKind
+from signals.scoring.signed.sizing import SIZING_DOCUMENT
+from signals.scoring.signed.stack_weights import STACK_DOCUMENT
 
 
 def pull(session: date, deps: Deps) -> JobReport:
@@ -98,7 +99,7 @@ class PulledBundles:
     documents: str = ""
 
 
-def _document(kind: DocumentKind[Content], session: date, asof: date, deps: Deps) -> str:
+def _document(kind: DocumentKind[Any], session: date, asof: date, deps: Deps) -> str:
     try:
         return pull_document(kind, deps.sources.bundles(), deps.folder, deps.fs, asof, deps.calendar)
     except BundleRefused as error:

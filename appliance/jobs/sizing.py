@@ -12,7 +12,7 @@ from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from portfolio.policy.sizing import GRID, STATE, Sizing, SizingPolicy
 from signals.errors import BundleRefused
-from signals.scoring.sizing_document import SIZING_DOCUMENT, SizingDocument
+from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
 
 PLANS_BACK = 30  # sessions without a plan in a row, after which the whole book counts as what was before
 

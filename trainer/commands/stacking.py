@@ -74,7 +74,7 @@ def publish_stack_command(
     The stack's verdict must be the one that `trainer stack` recorded in the dataset's folder. A device counts its sleeves
     by them while they are valid; where they are refused, the weights of its settings hold.
     """
-    from trainer.publishing.stack import publish_stack
+    from trainer.publishing.signed.stack import publish_stack
 
     with progress("publishing", as_json=as_json):
         made = publish_stack(stack, data, keys, dataset_store(to, endpoint, credentials), now())

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from signals.bundle.manifest import HEX_64
-from signals.scoring.signed_documents import DocumentKind, ExpiringDocument
+from signals.scoring.signed.documents import DocumentKind, ExpiringDocument
 from signals.scoring.sleeve_weights import SleeveName, Weight
 
 STACK_KIND = "application/vnd.trademl.stack+json"

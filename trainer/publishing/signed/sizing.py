@@ -5,10 +5,10 @@ from pathlib import Path
 
 from portfolio.policy.sizing import GRID, SizingPolicy
 from signals.errors import FixInput
-from signals.scoring.sizing_document import SIZING_DOCUMENT, SizingDocument
+from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
 from trainer.curation.store import ObjectStore
 from trainer.off_policy.sizing import SizingVerdict
-from trainer.publishing.signed_documents import publish_document
+from trainer.publishing.signed.documents import publish_document
 
 
 def publish_sizing(

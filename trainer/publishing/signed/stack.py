@@ -7,10 +7,10 @@ from pathlib import Path
 
 from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS
 from signals.errors import FixInput
-from signals.scoring.stack_weights import STACK_DOCUMENT, StackWeights
+from signals.scoring.signed.stack_weights import STACK_DOCUMENT, StackWeights
 from signals.text.documents import kept
 from trainer.curation.store import ObjectStore
-from trainer.publishing.signed_documents import publish_document
+from trainer.publishing.signed.documents import publish_document
 from trainer.runs import looks
 from trainer.runs.documents import parsed, read_hashed
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from signals.scoring.signed_documents import DocumentKind, ExpiringDocument
+from signals.scoring.signed.documents import DocumentKind, ExpiringDocument
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Row = tuple[Number, ...]

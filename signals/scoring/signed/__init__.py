@@ -1,0 +1,1 @@
+"""Signed documents that a device obeys until they expire."""

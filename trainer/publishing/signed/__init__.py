@@ -1,0 +1,1 @@
+"""Publishes the signed documents that devices obey until they expire."""
