@@ -85,8 +85,8 @@ def test_more_likeness_than_0_95_is_never_asked() -> None:
 def test_a_retraining_goes_out_as_champion_with_the_promotion_of_its_ancestor(born: World) -> None:
     born.degrees = 2.0
     found = born.retrain("a1", START + 5)
-    assert found.is_kept and [row.bar for row in found.rows][-2:] == ["predecessor", "ancestor"]
-    assert 0.98 < found.rows[-1].value < 1.0 and 0.0 < replaced(found.record) < 0.5  # type: ignore[operator]
+    assert found.is_kept and [row.bar for row in found.rows][-3:] == ["predecessor", "ancestor", "importance"]
+    assert 0.98 < found.rows[-2].value < 1.0 and 0.0 < replaced(found.record) < 0.5  # type: ignore[operator]
     done = born.publish("a1", START + 5)
     assert born.pull(START + 5).in_force == done.folder.name
     promotion = json.loads((done.folder / "manifest.json").read_bytes())["promotion"]
