@@ -24,6 +24,7 @@ from trainer.__main__ import app
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
 from trainer.tasks.event_gate.figures import EventTrades, auc, gate_figures, per_event, taken
+from trainer.tasks.event_gate.tails import size_for, tails
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, played, trades_of, warnings
 from trainer.validation.ic import Mean
 
@@ -145,6 +146,19 @@ def test_costs_are_in_units_of_the_stop() -> None:
     np.testing.assert_array_equal(found.realised_r, rows.label)
 
 
+def test_the_tail_of_a_kind_is_that_of_its_own_trades_and_sizes_by_its_budget() -> None:
+    """Exponential losses beyond 1 R with mean 0.5: ES at 95 % is 1 + 0.5 (ln 20 + 1); few trades are averaged."""
+    rng = np.random.default_rng(2)
+    losses = 1.0 + rng.exponential(0.5, 40_000)
+    few = np.arange(20, dtype=np.float64)
+    flag, wick = tails(np.r_[np.full(40_000, 1.0), np.full(20, 4.0)], -np.r_[losses, few])
+    assert (flag.kind, flag.trades, flag.method) == ("flag", 40_000, "evt")
+    assert flag.es_r == pytest.approx(1.0 + 0.5 * (np.log(20.0) + 1.0), rel=0.03)
+    assert (wick.kind, wick.trades, wick.method, wick.es_r) == ("wick", 20, "historical", pytest.approx(19.0))
+    assert size_for(300.0, 1.5, 2.0) == 100.0
+    assert [size_for(*bad) for bad in ((0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0, 0.0))] == [0.0] * 4
+
+
 def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it_as_evidence(tmp_path: Path) -> None:
     data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
     trees = {"objective": "regression", "trees": 20, "num_leaves": 7, "min_data_in_leaf": 30}
@@ -153,7 +167,14 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
     asked = ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
-    for line in ("AUC of target first", "AUC of the same score on the mirrored label", "Direction, given", "Reliability", "Net R an event"):
+    for line in (
+        "AUC of target first",
+        "AUC of the same score on the mirrored label",
+        "Direction, given",
+        "Reliability",
+        "Net R an event",
+        "Worst 5 % of breakout trades",
+    ):
         assert line in done.output and line in (run / "report.md").read_text()
     known = json.loads((run / "evidence.json").read_text())
     gate = known["gate"] if "gate" in known else known["others"]["gate"]

@@ -30,6 +30,7 @@ from trainer.samples.samples import Samples
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Z, gate_figures, taken
+from trainer.tasks.event_gate.tails import KindTail, tails
 from trainer.validation.ic import Mean
 
 if TYPE_CHECKING:
@@ -108,13 +109,15 @@ class EventGate(Task):
         forward = proof.walk_forward
         seen = np.isfinite(forward)
         found = gate_figures(forward[seen], trades.at(seen), label.target_r)
+        kind = source.bars.beside["event_kind"][proof.rows.t0, proof.rows.column]
+        worst = tails(kind, trades.realised_r - trades.cost_r)
         tried = case.recorded(_net_series(proof.rows, forward, trades, label.target_r))
         ic = found.direction
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean - 0.5, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
             "walk_forward": WalkForward(Mean(ic.mean - 0.5, ic.standard_error, ic.t, ic.sessions), case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
-            "others": {"gate": to_json(found)},
+            "others": {"gate": to_json(found), "tails": to_json(worst)},
             "calibration": calibration_of(case, EVENT),
         }
         return TaskFindings(fields, tuple(warnings(found)), partial(_report, case=case), proof.oof.scores[0])
@@ -156,6 +159,11 @@ def figures_of(known: Evidence) -> GateFigures:
     return known.part("gate", GateFigures, GateFigures())
 
 
+def worst_of(known: Evidence) -> tuple[KindTail, ...]:
+    """Return the tails of the kinds of events."""
+    return known.part("tails", tuple[KindTail, ...], ())
+
+
 def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the gate."""
     judged = known.calibration.judged if known.calibration else None
@@ -169,6 +177,7 @@ def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
         ("Reliability", slope),
         ("Net R an event let through", f"{_interval(found.net_r)}, {found.taken} events"),
         ("Net R of every event", _interval(found.all_net_r)),
+        *((f"Worst 5 % of {one.kind} trades", f"{-one.es_r:+.2f} R ({one.method}, {one.trades} trades)") for one in worst_of(known)),
         ("Trials that count", str(known.trials.n_trials)),
     ]
 
