@@ -156,12 +156,15 @@ class Attribution:
         What the part `costs` is made of, in cents that sum to it.
     selection : mapping of symbol to Decimal
         Selection by name to the cent, each rounded by itself.
+    universe : float
+        What the universe returned, in equal parts; None where it is not known.
     """
 
     total: Decimal
     parts: Mapping[PnlPart, Decimal]
     costs: Mapping[str, Decimal]
     selection: Mapping[str, Decimal]
+    universe: float | None = None
 
 
 def departures(wish: IntendedOrder) -> dict[PnlPart, Decimal]:

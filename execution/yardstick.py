@@ -42,6 +42,8 @@ class Lived:
     turnover, net : float64, shape (n,), fraction of equity
     impact : float64, shape (n,)
         Fraction of traded value per square root of a USD of equity; NaN where nothing was traded.
+    deciles : float64, shape (n, 10)
+        Mean following return of the names of each decile in excess of the mean of all; NaN where none is known.
     """
 
     rows: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Lived:
     turnover: Floats
     net: Floats
     impact: Floats
+    deciles: Floats
 
 
 def lived(scores: Floats, following: Opens, k: int, coefficient: Floats | None = None) -> Lived:
@@ -68,8 +71,9 @@ def lived(scores: Floats, following: Opens, k: int, coefficient: Floats | None =
     rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
     if len(rows) <= k:
         nothing = np.empty(0)
-        return Lived(rows[:0].astype(np.int64), nothing, nothing, nothing, nothing)
-    weights = book_weights(decile_of(scores[rows]), k, following.fills[rows], following.waits[rows])
+        return Lived(rows[:0].astype(np.int64), nothing, nothing, nothing, nothing, nothing.reshape(0, DECILES))
+    deciles = decile_of(scores[rows])
+    weights = book_weights(deciles, k, following.fills[rows], following.waits[rows])
     changes = np.abs(np.diff(weights, axis=0))
     rows = rows[k:].astype(np.int64)
     traded = changes.sum(axis=1)
@@ -78,7 +82,18 @@ def lived(scores: Floats, following: Opens, k: int, coefficient: Floats | None =
     paid = np.where(np.isfinite(priced), priced, 0.0).sum(axis=1)
     impact = np.divide(paid, traded, out=np.full(len(rows), np.nan), where=traded > 0)
     net = earned - float(half_spread()) * traded
-    return Lived(rows, rank_ic(scores[rows], following.outcomes()[rows]), traded / 2.0, net, impact)
+    outcomes = following.outcomes()[rows]
+    return Lived(rows, rank_ic(scores[rows], outcomes), traded / 2.0, net, impact, _by_decile(deciles[k:], outcomes))
+
+
+def _by_decile(deciles: Floats, outcomes: Floats) -> Floats:
+    """Mean outcome of each decile in excess of the mean over all names of the session that have both."""
+    known = np.isfinite(deciles) & np.isfinite(outcomes)
+    sets = np.stack([known, *(known & (deciles == decile) for decile in range(DECILES))])
+    count, total = sets.sum(axis=2), np.where(sets, outcomes, 0.0).sum(axis=2)
+    means: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    excess: Floats = (means[1:] - means[0]).T
+    return excess
 
 
 def levels(net: Floats) -> Floats:

@@ -179,6 +179,8 @@ class AttributedSession:
         The names that made most of the selection, and that cost it most.
     by_sleeve : mapping of sleeve to USD
         The names' selection by the sleeves that spoke for them; None where one sleeve is traded alone.
+    universe : float
+        Total return of the universe from the close before, in equal parts; None without usable bars, or of an earlier release.
     """
 
     session: date
@@ -190,11 +192,18 @@ class AttributedSession:
     best: tuple[tuple[str, Decimal], ...] = ()
     worst: tuple[tuple[str, Decimal], ...] = ()
     by_sleeve: Mapping[str, Decimal] | None = absent()
+    universe: float | None = absent()
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The realised figures of one scored session, and what its bundle promised for it; None where there is none."""
+    """The realised figures of one scored session, and what its bundle promised for it; None where there is none.
+
+    Attributes
+    ----------
+    deciles : tuple of float
+        Mean return of the names of each decile of the score, the lowest first, in excess of their mean.
+    """
 
     session: date
     bundle: str = ""
@@ -204,6 +213,7 @@ class Observation:
     net: float | None = None
     promised: float | None = None
     bound: float | None = None
+    deciles: tuple[float, ...] | None = absent()
 
 
 @dataclass(frozen=True)

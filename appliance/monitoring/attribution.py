@@ -8,7 +8,7 @@ plan it is what was wanted last: the targets of that session where the plan job 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -42,7 +42,7 @@ from execution.orders import Plan, TimeInForce
 from execution.planning.entries import EntryStyle
 from execution.planning.restating import new_names
 from portfolio.factors import Leg, legs
-from portfolio.risk.model import WINDOW_SESSIONS
+from portfolio.risk.model import WINDOW_SESSIONS, market_return
 from signals.errors import DataNotUsable
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
@@ -106,7 +106,9 @@ def attributed(session: date, deps: Deps) -> Attribution | None:
     both = legs(bars, len(stretch.days), at_close=at_close)
     shares = {name: (_share(both[0], i), _share(both[1], i)) for i, name in enumerate(bars.symbols)}
     total = stretch.row.restated_nav - stretch.real_before
-    return attribute(holdings, shares, _charges(stretch, holdings), total)
+    returns = market_return(bars.total_return, bars.eligible)[-len(stretch.days) :]
+    universe = float(np.prod(1.0 + returns) - 1.0) if np.isfinite(returns).all() else None
+    return replace(attribute(holdings, shares, _charges(stretch, holdings), total), universe=universe)
 
 
 def pending(asof: date, deps: Deps) -> tuple[date, ...]:
@@ -133,6 +135,7 @@ def document(session: date, found: Attribution, deps: Deps) -> AttributedSession
         best=tuple((symbol, amount) for symbol, amount in ranked[: -NAMED - 1 : -1] if amount > 0),
         worst=tuple((symbol, amount) for symbol, amount in ranked[:NAMED] if amount < 0),
         by_sleeve=None if said is None else selection_by_sleeve(found.selection, said),
+        universe=found.universe,
     )
 
 

@@ -196,6 +196,7 @@ def _observation(day: date, place: int, seen: Lived, source: str, promise: Promi
         net=_known(seen.net[place]),
         promised=promise.promised,
         bound=promise.bound,
+        deciles=tuple(seen.deciles[place].tolist()) if np.isfinite(seen.deciles[place]).all() else None,
     )
 
 

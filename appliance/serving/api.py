@@ -8,7 +8,7 @@ from typing import Protocol
 
 from appliance.ledger import Ledger
 from appliance.tui.ledger_source import QueryContext, ScreenAnswer, ScreenQuery
-from appliance.views import View, blotter, bundle_facts, event_log, performance, signal_table, tripwire_checks
+from appliance.views import View, blotter, bundle_facts, event_log, monitoring, performance, signal_table, tripwire_checks
 from appliance.views import positions as holdings
 from appliance.views.closed_trades import closed_trades
 from appliance.views.symbol_history import search, symbol_history
@@ -101,6 +101,12 @@ def operations(source: AnswerSource) -> tuple[Operation, ...]:
             Parameter("search", "A text.", text_of(40)),
         ),
         view("trades", "Closed trades, what each realised, and the hit rate.", _trades, SESSION, SESSIONS),
+        view(
+            "expectation",
+            "Realised against expected results of the model.",
+            lambda x, at, _: monitoring.expectation(x, at.session),
+            SESSION,
+        ),
         view("bundle", "Provenance, evidence and integrity of the bundle in force.", _bundle),
         view("log", "Alerts, halts and what jobs said, newest first.", lambda x, _, __: event_log.logs(x, 200)),
         Operation(

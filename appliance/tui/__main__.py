@@ -33,7 +33,11 @@ def main() -> None:
         clock = SystemClock()
         source = _invented(Path(folder), asked.seed, clock) if asked.demo else LedgerSource(asked.state, clock)
         settings = TuiSettings(
-            exports=asked.exports, by=who(), note=DEMO_NOTE if asked.demo else "", socket=None if asked.demo else asked.state / SOCKET_NAME
+            exports=asked.exports,
+            by=who(),
+            note=DEMO_NOTE if asked.demo else "",
+            socket=None if asked.demo else asked.state / SOCKET_NAME,
+            remembered=None if asked.demo else _own_files() / "screens.json",
         )
         screens = ApplianceApp(source, settings)
         keep_what_is_loaded()
@@ -45,6 +49,11 @@ def _invented(root: Path, seed: int, clock: SystemClock) -> AnswerSource:
     from appliance.tui.demo.source import DemoSource  # a device's default limits come by pydantic, 8 MB that the screens do without
 
     return DemoSource(root, seed, clock)
+
+
+def _own_files() -> Path:
+    """The folder of what a program keeps for its user between two starts."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "trademl"
 
 
 def keep_what_is_loaded() -> None:

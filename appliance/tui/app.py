@@ -24,7 +24,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
 from appliance.daemon import control_socket
-from appliance.tui import plot, row_export
+from appliance.tui import plot, remembered, row_export
 from appliance.tui.banner import Banner, BannerState, Notice, banner_state
 from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
@@ -33,6 +33,7 @@ from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery
 from appliance.tui.menu_bars import KeyBar, ScreenBar
 from appliance.tui.overview_pane import OverviewPane
 from appliance.tui.prompt_line import PromptLine
+from appliance.tui.row_filter import Arrangement
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, SYMBOL, TRACE, Screen
 from signals.errors import TrademlError
 from signals.text.plain_text import clean_lines
@@ -69,6 +70,8 @@ class TuiSettings:
         A line under the banner when nothing more urgent is there.
     start : str
         Name of the first screen.
+    remembered : Path or None
+        File that keeps the sort of each screen for the next start; None keeps none.
     """
 
     refresh_seconds: float = 2.0
@@ -77,6 +80,7 @@ class TuiSettings:
     by: str = ""
     note: str = ""
     start: str = "overview"
+    remembered: Path | None = None
 
 
 class ApplianceApp(App[None]):
@@ -126,6 +130,7 @@ class ApplianceApp(App[None]):
         self.session: date | None = None
         self.order, self._asked_on = "", TRACE.above
         self.symbol, self._left_for_symbol = "", SYMBOL.above
+        self._sorts = remembered.read(settings.remembered) if settings.remembered else {}
 
     def compose(self) -> ComposeResult:
         """Banner, notice, bar of screens, the pane in front, the line to ask on, the keys."""
@@ -219,7 +224,8 @@ class ApplianceApp(App[None]):
             pane = found[0]
             assert isinstance(pane, (GridPane, OverviewPane))
             return pane
-        made: GridPane | OverviewPane = OverviewPane() if screen is OVERVIEW else GridPane(screen)
+        how = self._sorts.get(screen.name, Arrangement())
+        made: GridPane | OverviewPane = OverviewPane() if screen is OVERVIEW else GridPane(screen, how)
         self.query_one("#panes").mount(made)
         return made
 
@@ -288,6 +294,19 @@ class ApplianceApp(App[None]):
         """Turn the order of the sort."""
         if self.pane is not None and self.pane.arrangement.sort:
             self.pane.sort_by(self.pane.arrangement.sort)
+
+    def on_grid_pane_arranged(self, event: GridPane.Arranged) -> None:
+        """Remember how the screen is sorted."""
+        how = replace(event.how, words="")
+        if self._settings.remembered is not None and how != self._sorts.get(event.screen, Arrangement()):
+            self._sorts[event.screen] = how
+            self._reader.submit(self._remember, self._settings.remembered, dict(self._sorts))
+
+    def _remember(self, path: Path, sorts: dict[str, Arrangement]) -> None:
+        try:
+            remembered.write(path, sorts)
+        except OSError as error:
+            self.call_from_thread(self.notify, f"the sort is not remembered: {reason_of(error)}", severity="warning")
 
     def action_ask(self, what: str) -> None:
         """Open the line for a filter or a symbol."""

@@ -274,6 +274,9 @@ def performance(answer: ScreenAnswer, width: int) -> TonedText:
     gains = [f"{row['name']} {formatting.money(row['pnl'])}" for row in view.facts.get("attribution", [])]
     if gains and width >= WIDE:
         text.append("\nunrealised: " + "  ".join(gains[:2]) + "   best " + ", ".join(gains[2:3]))
+    if values := view.facts.get("during"):
+        at = [f"{row['phase']} {formatting.clock_time(row['at'])} {formatting.money(row['equity'])}" for row in values]
+        text.append("\nthe newest session, UTC: ", Tone.DIM).append("   ".join(at))
     for key, name in (("a", "attribution"), ("m", "the model's life"), ("d", "drift")):
         text.append("\n" if key == "a" else "   ").append(key, is_bold=True).append(f" {name}", Tone.DIM)
     return text

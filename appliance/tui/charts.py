@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 from appliance.tui.columns import Tone
@@ -12,12 +12,13 @@ from appliance.views.view import ViewRow
 
 
 def value(answer: ScreenAnswer) -> Chart:
-    """The account on paper and with real costs, inside the range that was expected of it."""
+    """The account on paper and with real costs, inside the range that was expected of it, and what the universe made."""
     rows = _rows(answer, "performance")
     view = (answer.views or {}).get("performance")
     path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
     expected = [path.get(row["session"], {}) for row in rows]
     lines = [
+        ChartLine("universe", _numbers(rows, "benchmark"), Tone.PLAIN, Stroke.DASH_DOT),
         ChartLine("real", _numbers(rows, "restated_nav"), Tone.WARN, Stroke.DASHED),
         ChartLine("paper", _numbers(rows, "paper_nav"), Tone.GOOD),
     ]
@@ -51,9 +52,38 @@ def parts(answer: ScreenAnswer) -> Chart:
 
 
 def price(answer: ScreenAnswer) -> Chart:
-    """The prices that were recorded of a symbol."""
+    """The prices that were recorded of a symbol, and each session's fills at their mean price."""
     rows = _rows(answer, "symbol")
-    return Chart("price USD", (ChartLine("", _numbers(rows, "price"), Tone.GOOD),), "{:.2f}", empty="no price of it", span=_span(rows))
+    view = (answer.views or {}).get("symbol")
+    fills = view.facts.get("fills", ()) if view else ()
+    lines = [ChartLine("", _numbers(rows, "price"))]
+    for side, name, tone in (("buy", "bought", Tone.GOOD), ("sell", "sold", Tone.BAD)):
+        paid: dict[str, list[float]] = {}
+        for fill in fills:
+            if fill["side"] == side:
+                paid.setdefault(fill["session"], []).append(float(fill["price"]))
+        points = tuple(sum(of) / len(of) if (of := paid.get(row["session"])) else None for row in rows)
+        lines.append(ChartLine(name, points, tone, Stroke.POINTS))
+    return Chart("price USD", tuple(lines), "{:.2f}", empty="no price of it", span=_span(rows))
+
+
+def distribution(answer: ScreenAnswer) -> Chart:
+    """How many names each sleeve scored in each step of z."""
+    view = (answer.views or {}).get("signals")
+    names: dict[str, list[float]] = {}
+    for row in view.facts.get("distribution", ()) if view else ():
+        names.setdefault(row["sleeve"], []).append(float(row["names"]))
+    strokes = cycle((Stroke.SOLID, Stroke.DASHED, Stroke.DOTTED, Stroke.DASH_DOT))
+    lines = tuple(ChartLine(sleeve, tuple(counts), Tone.GOOD, next(strokes)) for sleeve, counts in names.items())
+    return Chart("names by z", lines, "{:.0f}", empty="nothing is scored", span=("z below -2.5", "above +2.5"))
+
+
+def deciles(answer: ScreenAnswer) -> Chart:
+    """What the names of each decile of the score returned beyond their mean, in basis points a session; of the first sleeve."""
+    first = list(_sleeves(answer).values())[:1]
+    values = tuple(1e4 * float(value) for facts in first for value in facts.get("deciles") or ())
+    lines = (ChartLine("", values, Tone.GOOD),)
+    return Chart("excess return by decile, bps", lines, "{:+.0f}", "no outcome is known yet", ("lowest scores", "highest"))
 
 
 def z_of_symbol(answer: ScreenAnswer) -> Chart:

@@ -1,7 +1,10 @@
 """The pane of a screen with a grid: caption, charts, filter line, table and details."""
 
+from dataclasses import dataclass
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -19,9 +22,17 @@ class GridPane(Vertical):
     answer: reactive[ScreenAnswer | None] = reactive(None)
     arrangement: reactive[Arrangement] = reactive(Arrangement())
 
-    def __init__(self, screen: Screen) -> None:
+    @dataclass
+    class Arranged(Message):
+        """The rows of a screen were filtered or sorted anew."""
+
+        screen: str
+        how: Arrangement
+
+    def __init__(self, screen: Screen, how: Arrangement) -> None:
         super().__init__(id=screen.name, classes="pane")
         self.spec = screen
+        self.set_reactive(GridPane.arrangement, how)
         self.shown = View((), (), "")
         self._is_composed = False
         self._place = 0
@@ -83,6 +94,7 @@ class GridPane(Vertical):
         """Filter and sort the rows that are there."""
         if self._is_composed:
             self._fill()
+            self.post_message(self.Arranged(self.spec.name, how))
 
     def _fill(self) -> None:
         how = self.arrangement

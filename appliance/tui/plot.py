@@ -36,11 +36,12 @@ class Stroke(StrEnum):
     DASHED = "####   "
     DOTTED = "#   "
     DASH_DOT = "#####  #  "
+    POINTS = ""  # each value by itself
 
     @property
     def sample(self) -> str:
         """Two characters of it, for the legend."""
-        return {Stroke.SOLID: "──", Stroke.DASHED: "╌╌", Stroke.DOTTED: "┈┈", Stroke.DASH_DOT: "╌·"}[self]
+        return {Stroke.SOLID: "──", Stroke.DASHED: "╌╌", Stroke.DOTTED: "┈┈", Stroke.DASH_DOT: "╌·", Stroke.POINTS: "··"}[self]
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,14 @@ def _signal(line: ChartLine, dots: int) -> object:
     """The line's points, joined where they are neighbours."""
     import plotext
 
-    points = list(enumerate(line.values)) if line.stroke is Stroke.SOLID else list(stroked(line, dots))
+    is_whole = line.stroke in (Stroke.SOLID, Stroke.POINTS)
+    points = list(enumerate(line.values)) if is_whole else list(stroked(line, dots))
     xs, ys = [x for x, y in points if y is not None], [y for _, y in points if y is not None]
     signal = plotext.figure.signal(xs, ys, marker=plotext.marker("braille", plotext.pixel(INKS[line.tone])))
     place = 0
     for (_, before), (_, here) in pairwise(points):
         place += before is not None
-        if before is not None and here is not None:
+        if before is not None and here is not None and line.stroke is not Stroke.POINTS:
             signal.line(place)
     return signal
 

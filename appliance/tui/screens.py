@@ -163,7 +163,7 @@ SCREENS: tuple[Screen, ...] = (
         Column("quantity", "shares", 7, right=True), Column("when", "tif", 3, rank=1),
         Column("reference", "reference", 10, right=True), Column("filled", "filled", 7, right=True),
         Column("price", "price", 10, right=True),
-        Column("against_bps", "bps", 7, right=True),
+        Column("against_bps", "bps", 7, right=True), Column("filled_at", "at UTC", 8, rank=2, text=formatting.clock_time),
         Column("state", "state", 11, text=formatting.marked, tone=formatting.tone_of_word),
         Column("notional_usd", "notional USD", 13, right=True, rank=2, text=formatting.money),
         Column("reason", "reason", 10, rank=1, fills=True),
@@ -176,7 +176,7 @@ SCREENS: tuple[Screen, ...] = (
         Column("target", "target", 7, right=True),
         Column("sleeve", "sleeve", 12), Column("contribution", "in blend", 8, right=True, rank=1, text=formatting.z),
         Column("sector", "sector", 12, rank=1, tone=formatting.dim, fills=True),
-    ), _signals, captions.signals, captions.signal),
+    ), _signals, captions.signals, captions.signal, charts=(charts.distribution,)),
     Screen("risk", "5", "Risk", "Risk", "tripwires", (
         Column("name", "check", 17), Column("tripped", "state", 9, text=formatting.marked, tone=formatting.tone_of_word),
         Column("value", "value", 10, right=True, text=formatting.figure),
@@ -217,6 +217,7 @@ SCREENS: tuple[Screen, ...] = (
         Column("pnl", "gain USD", 11, right=True, text=formatting.money, tone=formatting.tone_of_sign),
         Column("return", "return", 7, right=True, tone=formatting.tone_of_sign),
         Column("drawdown", "below top", 9, right=True, tone=formatting.dim),
+        Column("benchmark", "universe", 12, right=True, rank=2, text=formatting.money),
         Column("gross", "gross", 8, right=True, rank=1), Column("net", "net", 7, right=True, rank=1),
         Column("costs", "real costs", 10, right=True, rank=1),
     ), _performance, captions.performance, charts=(charts.value, charts.drawdown)),
@@ -260,7 +261,7 @@ DEEPER: tuple[Screen, ...] = (
         *(Column(key, title, 9, right=True, text=formatting.figure) for key, title in (
             ("live", "lived"), ("low", "low 5 %"), ("median", "median"), ("high", "high 95 %"))),
         Column("verdict", "verdict", 9, text=formatting.marked, tone=formatting.tone_of_word, fills=True),
-    ), _life, captions.life, charts=(charts.rank_ic, charts.cost), above="performance"),
+    ), _life, captions.life, charts=(charts.rank_ic, charts.cost, charts.deciles), above="performance"),
     Screen("drift", "d", "Drift", "Drift", "drift", (
         Column("name", "what", 30, fills=True), Column("psi", "PSI", 9, right=True, text=formatting.figure),
         Column("limit", "limit", 9, right=True, text=formatting.figure),

@@ -10,13 +10,13 @@ from appliance.ledger.intents import JournalEntry
 from appliance.views.view import View, ViewRow
 
 HISTORY_COLUMNS = ("session", "symbol", "side", "quantity", "filled", "price", "against_bps", "filled_at", "state", "reason")
-COLUMNS = ("symbol", "side", "quantity", "when", "reference", "filled", "price", "state", "reason")
+COLUMNS = ("symbol", "side", "quantity", "when", "reference", "filled", "price", "filled_at", "state", "reason")
 BPS = 10_000
 
 
 def blotter(ledger: Ledger, session: date) -> View:
     """Return the orders of the session D, the largest first, with their average fill prices and their provenance."""
-    prices = average_prices(ledger, session)
+    prices, times = average_prices(ledger, session), _last_fills(ledger, session)
     entries = _largest_first(ledger, session)
     plan = plans.load(ledger, session)
     facts = {
@@ -29,6 +29,7 @@ def blotter(ledger: Ledger, session: date) -> View:
     rows = tuple(
         {
             **_row(entry, prices.get(entry.client_order_id), planned.parts_of(entry.intent.key.symbol)),
+            "filled_at": times.get(entry.client_order_id),
             **({"probability": _shares(said[entry.intent.key.symbol])} if entry.intent.key.symbol in said else {}),
         }
         for entry in entries

@@ -72,8 +72,9 @@ def drift(ledger: Ledger, session: date) -> View:
 def expectation(ledger: Ledger, session: date) -> View:
     """Return realised against expected results, and the data of their charts.
 
-    Facts hold the sequential test, every observation, the figures after each of them (`lived`), and the promised fans:
-    lowest, middle and highest quantile after the numbers of sessions in `after`. Of several sleeves a row names its sleeve, the
+    Facts hold the sequential test, every observation, the figures after each of them (`lived`), the mean excess return of each
+    decile of the score over them (`deciles`, lowest first), and the promised fans: lowest, middle and highest quantile after
+    the numbers of sessions in `after`. Of several sleeves a row names its sleeve, the
     facts are those of the first, and `sleeves` holds those of each by its name.
     """
     runs = _newest_first(ledger, session)
@@ -95,7 +96,9 @@ def _life(sleeve: str, found: ModelVerdict, recorded: Sequence[LivedSessions]) -
     mine = [each.by_sleeve[sleeve].live if each.by_sleeve and sleeve in each.by_sleeve else each.live for each in recorded]
     rows = {row.session: row for live in mine for row in live if row.lineage == found.lineage}
     life = [rows[day] for day in sorted(rows) if found.since <= day <= found.until]
-    return {**to_json(found), "life": to_json(life), "lived": _lived(life, recorded)}
+    each = [row.deciles for row in life if row.deciles is not None]
+    deciles = [sum(column) / len(each) for column in zip(*each, strict=True)]
+    return {**to_json(found), "life": to_json(life), "lived": _lived(life, recorded), "deciles": deciles}
 
 
 def _lived(life: Sequence[Observation], recorded: Sequence[LivedSessions]) -> dict[str, list[float]]:

@@ -20,10 +20,26 @@ from appliance.ledger.figures import PlanFigures
 from appliance.ledger.nav import NavRow
 from appliance.views.view import View, ViewRow, percent
 
-COLUMNS = ("session", "paper_nav", "real_nav", "restated_nav", "pnl", "return", "drawdown", "gross", "net", "costs")
+COLUMNS = ("session", "paper_nav", "real_nav", "restated_nav", "pnl", "return", "drawdown", "benchmark", "gross", "net", "costs")
+REPORT, MADE_UP_FOR = "report", 22  # sessions within which a missed report is made up for
 SESSIONS_A_YEAR = 252
 Z_90 = 1.6449  # standard normal quantile of 95 %: two sides leave 10 %
 FORECAST, GROSS = "forecast volatility at gross 1", "target gross"
+
+
+@dataclass(frozen=True)
+class UniverseReturn:
+    """Of an attributed session, what the universe returned."""
+
+    session: date
+    universe: float | None = None
+
+
+@dataclass(frozen=True)
+class UniverseReturns:
+    """Of a report's figures those that a benchmark is made of."""
+
+    attribution: tuple[UniverseReturn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +60,11 @@ class Fan:
 def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: float | None = None) -> View:
     """Return the value of each session up to `last`, newest first.
 
-    `real_nav` is what that session's report decisions, `restated_nav` adds the dividends that were learned since. Facts hold
-    attribution, costs, the fan, and `fan_path`: its bounds in USD session by session.
+    `real_nav` is what that session's report decisions, `restated_nav` adds the dividends that were learned since.
+    `benchmark` is what the value before the first of these sessions would be by now in equal parts of the universe, at no cost;
+    None where the session's bars are not here, are RED, or an earlier release attributed it: such a session counts as 0.
+    Facts hold attribution, costs, the fan, `path`: its bounds in USD session by session, and `during`: the value at each
+    agreement with the broker in the newest session.
     """
     history = nav.history(ledger, last, sessions + 1)
     first = snapshots.first(ledger)
@@ -59,7 +78,31 @@ def performance(ledger: Ledger, last: date, sessions: int, annual_at_gross_1: fl
     facts: dict[str, object] = {"costs": _costs(history), "attribution": attribution(ledger, last), "fan": None, "path": []}
     if found := fan(ledger, history, annual_at_gross_1):
         facts |= {"fan": vars(found) | {"verdict": found.verdict}, "path": fan_path(found, history[-sessions:], start)}
-    return View(COLUMNS, tuple(rows[-sessions:][::-1]), "no session has closed yet", last, facts)
+    shown = rows[-sessions:]
+    _benchmark(ledger, shown, history[-sessions - 1].paper_nav if len(history) > sessions else start)
+    facts["during"] = during(ledger, last)
+    return View(COLUMNS, tuple(shown[::-1]), "no session has closed yet", last, facts)
+
+
+def during(ledger: Ledger, last: date) -> list[ViewRow]:
+    """The account's value at each agreement of the newest session up to `last`, and its change since the close before."""
+    query = (
+        "SELECT phase, at, equity, last_equity FROM accounts"
+        " WHERE session = (SELECT max(session) FROM accounts WHERE session <= ?) ORDER BY at"
+    )
+    return [
+        {"phase": phase, "at": at, "equity": str(equity), "change": f"{equity - before:+.2f}"}
+        for phase, at, equity, before in ledger.read(tuple[str, str, Decimal, Decimal], query, (last,))
+    ]
+
+
+def _benchmark(ledger: Ledger, rows: Sequence[ViewRow], level: Decimal) -> None:
+    runs = job_runs.newest(ledger, REPORT, date.max, len(rows) + MADE_UP_FOR) if rows else ()
+    returns = {one.session.isoformat(): one.universe for run in runs for one in run.read(UniverseReturns).attribution}
+    for row in rows:
+        move = returns.get(row["session"])
+        level *= 1 + Decimal(repr(move or 0.0))
+        row["benchmark"] = None if move is None else f"{level:.2f}"
 
 
 def fan(ledger: Ledger, history: Sequence[NavRow], annual_at_gross_1: float | None) -> Fan | None:

@@ -155,6 +155,7 @@ def test_a_session_by_hand(ledger: Ledger, tmp_path: Path) -> None:
         "refused orders": "28.47",
         "skips": "0.00",
     }
+    assert found.universe == pytest.approx((10.71 / 10 + 0.95) / 2 - 1), "AAA made 7.1 %, BBB lost 5 %"
     assert found.total == D("73.07")
     assert {name: str(usd) for name, usd in found.costs.items() if usd} == {
         "spread and impact": "-1.10",

@@ -132,6 +132,21 @@ def test_scores_are_judged_two_sessions_later_by_the_yardstick_of_the_promise(de
     assert {(row.promised, row.bound, row.lineage) for row in found} == {(0.01, 0.4, bundle().manifest.lineage)}
 
 
+def test_deciles_of_the_score_hold_the_mean_return_beyond_that_of_all_names(deps: Any) -> None:
+    """Twenty names, two a decile: by hand the mean of the two best scored less the mean of all, and the ten of them sum to 0."""
+    days = list(DAYS.days[289:301])
+    values = score(deps, days)
+    found = observed(ASOF, deps, bundle())
+    bars = whole().until(ASOF, 12)
+    outcome = opens(bars).outcomes()[5]
+    best = np.argsort(values[5])[-2:]
+    assert found[0].deciles is not None and found[0].deciles[-1] == pytest.approx(outcome[best].mean() - outcome.mean())
+    assert sum(found[0].deciles) == pytest.approx(0.0, abs=1e-12)
+    record(deps, DAYS.days[301], MonitoringFigures(live=found, expectation=verdict(ASOF, deps, bundle(), found, [])))
+    shown = views.expectation(deps.ledger, DAYS.days[301]).facts["deciles"]
+    assert shown == pytest.approx(np.mean([row.deciles for row in found], axis=0).tolist())
+
+
 def test_what_a_report_has_judged_is_not_judged_again(deps: Any) -> None:
     score(deps, list(DAYS.days[289:301]))
     first = observed(ASOF, deps, bundle())

@@ -98,6 +98,28 @@ def test_returns_and_drawdowns_are_those_of_the_recorded_values(ledger: Ledger) 
     assert newest["gross"] == "+50.00%"
 
 
+def test_the_benchmark_compounds_what_the_universe_returned_and_the_value_in_the_session_is_that_of_each_agreement(ledger: Ledger) -> None:
+    """1000 before; the universe makes +10 %, is unknown, makes -20 %: 1100, a gap, 880. At the open 1005, at the close 990: +5 and -10."""
+    days = [date(2026, 3, 10), date(2026, 3, 11), D]
+    snapshots.save(ledger, days[0], snapshots.Phase.OPEN, account("1000"), [], AT)
+    for day, value in zip(days, ("1010", "1020", "990"), strict=True):
+        nav.save(ledger, nav.NavRow(day, Decimal(value), Decimal(value), Decimal(0), Decimal(0), Decimal(0), AT))
+    for day, move in zip(days, (0.1, None, -0.2), strict=True):
+        one = {"session": str(day), **({} if move is None else {"universe": move})}  # an earlier release recorded none
+        report = date(2026, 4, day.day)
+        job_runs.begin(ledger, report, "report", AT)
+        job_runs.finish(ledger, JobReport("report", report, JobStatus.DONE, "", {"attribution": [one]}), AT)
+    for phase, value, hour in ((snapshots.Phase.OPEN, "1005", 13), (snapshots.Phase.CLOSE, "990", 20)):
+        snapshots.save(ledger, D, phase, account(value), [], AT.replace(hour=hour))
+    view = performance.performance(ledger, D, 10)
+    assert [row["benchmark"] for row in view.rows[::-1]] == ["1100.00", None, "880.00"]
+    assert [(row["phase"], row["equity"], row["change"]) for row in view.facts["during"]] == [
+        ("open", "1005", "+5.00"),
+        ("close", "990", "-10.00"),
+    ]
+    assert performance.performance(ledger, D, 1).rows[0]["benchmark"] == "816.00", "from the value before the first session that is shown"
+
+
 def test_the_fan_is_as_wide_as_the_forecast_times_the_root_of_time(ledger: Ledger) -> None:
     """Volatility 10 % a year at gross 1.5, nothing expected, one session: 1.6449 x 0.15 / sqrt(252) = 1.5543 %."""
     snapshots.save(ledger, D, snapshots.Phase.OPEN, account("1000"), [], AT)

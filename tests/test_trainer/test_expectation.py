@@ -59,7 +59,7 @@ def test_what_is_promised_is_the_proof_s_mean_less_its_own_uncertainty() -> None
 def test_fans_of_a_constant_life_are_lines() -> None:
     """0.1 % a session for ever: no drawdown, and every quantile of the means is the constant."""
     same = np.full(100, 0.02)
-    lived_through = Lived(np.arange(100), same, same / 2, np.full(100, 0.001), same / 4)
+    lived_through = Lived(np.arange(100), same, same / 2, np.full(100, 0.001), same / 4, np.zeros((100, 10)))
     found = fans(lived_through, 10, np.random.default_rng(0))
     for name, constant in (("ic", 0.02), ("turnover", 0.01), ("impact", 0.005), ("drawdown", 0.0)):
         assert np.shape(getattr(found, name)) == (len(AFTER), len(LEVELS))

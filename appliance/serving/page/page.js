@@ -143,7 +143,7 @@ const PAGES = {
     const view = await api("tripwires", { session: state.session });
     return [card(`Checks of ${view.session}`, table("limits", view))];
   }],
-  bundle: ["Model", async () => [card("Bundle in force", table("bundle", await api("bundle")))]],
+  bundle: ["Model", showModel],
   log: ["Log", async () => [card("Log", table("log", await api("log")))]],
 };
 
@@ -155,13 +155,13 @@ async function showOverview() {
   const concerns = [...trouble, ...(now?.concerns ?? [])];
   const held = now?.account ?? {}, newest = rows.at(-1) ?? {};
   const labels = rows.map((row) => row.session), fan = new Map((view.facts.path ?? []).map((row) => [row.session, row]));
-  const worth = rows.map((row) => number(row.paper_nav)), real = rows.map((row) => number(row.restated_nav)), down = rows.map((row) => number(row.drawdown));
+  const universe = rows.map((row) => number(row.benchmark)), worth = rows.map((row) => number(row.paper_nav)), real = rows.map((row) => number(row.restated_nav)), down = rows.map((row) => number(row.drawdown));
   const side = (name) => labels.map((day) => fan.get(day)?.[name] ?? null);
   const band = fan.size ? { low: side("lower"), high: side("upper") } : null;
   const total = rows.length ? worth.at(-1) / worth[0] - 1 : null;
   const equity = rows.length < 2 ? [el("p", { class: "empty" }, view.empty || "one session more, and there is a curve")] : plot({
-    labels, band, height: 260, format: short, lines: [{ kind: "second", values: real }, { kind: "", values: worth }],
-    says: (i) => [[`paper ${usd(worth[i])}`, ""], [`with real costs ${usd(real[i])}`, "second"]],
+    labels, band, height: 260, format: short, lines: [{ kind: "third", values: universe }, { kind: "second", values: real }, { kind: "", values: worth }],
+    says: (i) => [[`paper ${usd(worth[i])}`, ""], [`with real costs ${usd(real[i])}`, "second"], [`universe ${usd(universe[i])}`, "third"]],
   });
   const falls = rows.length < 2 ? [] : plot({ labels, height: 110, format: (v) => `${v.toFixed(1)}%`, isFilled: true, lines: [{ kind: "down", values: down }], says: (i) => [[`${down[i]?.toFixed(2)} % below the highest`, "down"]] });
   return [
@@ -175,7 +175,7 @@ async function showOverview() {
       figure("Next", now?.next_job ? words(now.next_job.job) : "–", now?.next_job ? new Date(now.next_job.at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" }) : ""),
       figure("Data", now?.data_status ?? "–", now?.asof ? `of ${now.asof}${now.behind_sessions ? `, ${now.behind_sessions} behind` : ""}` : "", now?.data_status === "RED" ? "bad" : ""),
       figure("Model", now?.bundle_role ?? "–", now?.bundle_age ?? "")),
-    card(["Account", ranges()], ...equity, ...falls),
+    card(["Account", ranges()], totals(...(view.facts.during ?? []).map((row) => [`${row.phase} ${new Date(row.at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })}`, `${usd(row.equity)} (${signed(row.change)})`])), ...equity, ...falls),
     el("div", { class: "wide" },
       card("Nearest to their limits", el("div", { class: "rows" }, (now?.near ?? []).map((row) => {
         const kind = row.tripped === "TRIPPED" ? "bad" : row.used >= 0.8 ? "warn" : "";
@@ -210,6 +210,16 @@ async function showSignals() {
     return card(`z of the scores, ${sleeve}`, drawn(el("div"), (width) => columnChart({ width, height: 130, columns, show: () => {} })));
   });
   return [...charts, el("p", {}), card(`Signals behind ${view.session}`, table("signals", view))];
+}
+
+async function showModel() {
+  const [view, life] = [await api("bundle"), await api("expectation", { session: state.session })];
+  const parts = Object.entries(life.facts.sleeves ?? { "": life.facts }).filter(([, facts]) => facts.deciles?.length);
+  const charts = parts.map(([sleeve, facts]) => {
+    const labels = facts.deciles.map((_, i) => `decile ${i + 1}`), values = facts.deciles.map((value) => 1e4 * value);
+    return card(`Return beyond the mean by decile of the score, bps a session${sleeve ? `, ${sleeve}` : ""}`, ...plot({ labels, height: 150, format: (v) => v.toFixed(1), lines: [{ kind: "", values }], says: (i) => [[`${values[i].toFixed(2)} bps`, ""]] }));
+  });
+  return [card(`Lived against promised, ${life.session}`, table("expectation", life)), ...charts, el("p", {}), card("Bundle in force", table("bundle", view))];
 }
 
 async function showSymbol(symbol) {

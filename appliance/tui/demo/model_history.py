@@ -81,7 +81,8 @@ class DemoModelHistory:
         ic = self.rng.gauss(PROMISED_IC, 0.09)
         self.ics.append(ic)
         self.first = self.first or asof
-        live = Observation(asof, "", LINEAGE, ic, turnover=0.09, net=0.0, promised=PROMISED_IC, bound=BOUND)
+        deciles = tuple(round(ic * 0.004 * (place - 4.5), 8) for place in range(10))
+        live = Observation(asof, "", LINEAGE, ic, turnover=0.09, net=0.0, promised=PROMISED_IC, bound=BOUND, deciles=deciles)
         done = (self.pending,) if self.pending else ()
         self.pending = self._parts(session, gained, traded, book)
         return MonitoringFigures(done, (live,), expectation=self._life(asof, self.first), drift=self._drift())
@@ -111,7 +112,8 @@ class DemoModelHistory:
         amounts = sorted((abs(share(0.3)) for _ in chosen), reverse=True)
         named = [(name.symbol, amount) for name, amount in zip(chosen, amounts[::2] + amounts[1::2], strict=True)]
         best, worst = tuple(named[:NAMED]), tuple((symbol, -amount) for symbol, amount in named[NAMED:])
-        return AttributedSession(session, gained, traded, "GREEN", parts, costs, best, worst)
+        universe = round(Random(session.toordinal()).gauss(0.0004, 0.004), 6)
+        return AttributedSession(session, gained, traded, "GREEN", parts, costs, best, worst, universe=universe)
 
     def _life(self, asof: date, since: date) -> ModelVerdict:
         count = len(self.ics)

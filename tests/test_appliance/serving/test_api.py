@@ -23,7 +23,20 @@ from tests.fakes.serving import TOKEN, ask
 
 ROOT = Path(__file__).resolve().parents[3]
 D = date(2026, 3, 12)
-LISTED = ("positions", "blotter", "signals", "tripwires", "performance", "orders", "trades", "bundle", "log", "search", "symbols/SXSN")
+LISTED = (
+    "positions",
+    "blotter",
+    "signals",
+    "tripwires",
+    "performance",
+    "orders",
+    "trades",
+    "expectation",
+    "bundle",
+    "log",
+    "search",
+    "symbols/SXSN",
+)
 
 
 @pytest.fixture(scope="module")

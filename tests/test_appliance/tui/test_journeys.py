@@ -15,10 +15,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from appliance.daemon import control_socket
+from appliance.tui import remembered
 from appliance.tui.app import ApplianceApp
 from appliance.tui.banner import Banner, Notice
 from appliance.tui.dialogs import HelpScreen, TypedScreen
 from appliance.tui.menu_bars import ScreenBar
+from appliance.tui.row_filter import Arrangement
 from appliance.views.monitoring import ATTRIBUTION_PARTS
 
 Screens = Callable[..., ApplianceApp]
@@ -200,6 +202,32 @@ async def test_sorting_orders_numbers_by_size_and_turns(screens: Screens, settle
         await press(pilot, settled, "S")
         falling = [int(row["quantity"]) for row in app.pane.grid.content.rows]
     assert rising == sorted(rising) and falling == rising[::-1] and len(set(rising)) > 10
+
+
+async def test_the_sort_of_a_screen_is_there_again_at_the_next_start(screens: Screens, settled: Settled, tmp_path: Path) -> None:
+    """The filter is not; a file that is none of ours, a column that is gone and a place that cannot be written change nothing."""
+    place = tmp_path / "state" / "screens.json"
+    app = screens(remembered=place)
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2", "s", "s", "s", "S", "slash", *"short", "enter")
+    assert json.loads(place.read_text()) == {"positions": ["quantity", True]}
+    app = screens(remembered=place)
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2")
+        assert app.pane is not None and app.pane.arrangement == Arrangement("", "quantity", descending=True)
+        falling = [int(row["quantity"]) for row in app.pane.grid.content.rows]
+        assert falling == sorted(falling, reverse=True) and {row["side"] for row in app.pane.grid.content.rows} > {"SHORT"}
+    for content in (b"{", b"[1]", b'{"positions": ["gone", true]}', b'{"positions": "quantity", "nowhere": ["a", true]}', b" " * 20_000):
+        place.write_bytes(content)
+        assert remembered.read(place) == {}
+    app = screens(remembered=place / "below a file")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await press(pilot, settled, "2", "s")
+        await pilot.pause(0.1)
+        assert app.pane is not None and app.pane.arrangement.sort == "symbol"
 
 
 async def test_a_symbol_is_found_by_its_beginning(screens: Screens, settled: Settled) -> None:

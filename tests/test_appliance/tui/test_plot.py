@@ -124,6 +124,7 @@ def test_strokes_are_told_apart_without_colour() -> None:
         Stroke.DASHED: {4, 1},
         Stroke.DOTTED: {1},
         Stroke.DASH_DOT: {5, 1},
+        Stroke.POINTS: {1, 2},
     }
     assert len({stroke.sample for stroke in Stroke}) == len(Stroke)
 
