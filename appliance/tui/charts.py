@@ -57,13 +57,13 @@ def price(answer: ScreenAnswer) -> Chart:
     view = (answer.views or {}).get("symbol")
     fills = view.facts.get("fills", ()) if view else ()
     lines = [ChartLine("", _numbers(rows, "price"))]
-    for side, name, tone in (("buy", "bought", Tone.GOOD), ("sell", "sold", Tone.BAD)):
+    for side, name, tone, mark in (("buy", "bought", Tone.GOOD, Stroke.UP), ("sell", "sold", Tone.BAD, Stroke.DOWN)):
         paid: dict[str, list[float]] = {}
         for fill in fills:
             if fill["side"] == side:
                 paid.setdefault(fill["session"], []).append(float(fill["price"]))
         points = tuple(sum(of) / len(of) if (of := paid.get(row["session"])) else None for row in rows)
-        lines.append(ChartLine(name, points, tone, Stroke.POINTS))
+        lines.append(ChartLine(name, points, tone, mark))
     return Chart("price USD", tuple(lines), "{:.2f}", empty="no price of it", span=_span(rows))
 
 

@@ -29,6 +29,9 @@ DOTS_ACROSS = 2  # of a braille character
 LEAST_WITH_SPAN = 5  # lines of a chart; below, every line is needed for what is drawn
 
 
+MARKS = {"^": "▲", "v": "▼"}
+
+
 class Stroke(StrEnum):
     """Where along a line its dots are drawn: a pattern, again and again."""
 
@@ -36,12 +39,15 @@ class Stroke(StrEnum):
     DASHED = "####   "
     DOTTED = "#   "
     DASH_DOT = "#####  #  "
-    POINTS = ""  # each value by itself
+    UP = "^"  # each value by itself, a mark that points up
+    DOWN = "v"
 
     @property
     def sample(self) -> str:
         """Two characters of it, for the legend."""
-        return {Stroke.SOLID: "──", Stroke.DASHED: "╌╌", Stroke.DOTTED: "┈┈", Stroke.DASH_DOT: "╌·", Stroke.POINTS: "··"}[self]
+        return {Stroke.SOLID: "──", Stroke.DASHED: "╌╌", Stroke.DOTTED: "┈┈", Stroke.DASH_DOT: "╌·", Stroke.UP: " ▲", Stroke.DOWN: " ▼"}[
+            self
+        ]
 
 
 @dataclass(frozen=True)
@@ -142,14 +148,15 @@ def _signal(line: ChartLine, dots: int) -> object:
     """The line's points, joined where they are neighbours."""
     import plotext
 
-    is_whole = line.stroke in (Stroke.SOLID, Stroke.POINTS)
+    mark = MARKS.get(line.stroke)
+    is_whole = line.stroke is Stroke.SOLID or mark is not None
     points = list(enumerate(line.values)) if is_whole else list(stroked(line, dots))
     xs, ys = [x for x, y in points if y is not None], [y for _, y in points if y is not None]
-    signal = plotext.figure.signal(xs, ys, marker=plotext.marker("braille", plotext.pixel(INKS[line.tone])))
+    signal = plotext.figure.signal(xs, ys, marker=plotext.marker(mark or "braille", plotext.pixel(INKS[line.tone])))
     place = 0
     for (_, before), (_, here) in pairwise(points):
         place += before is not None
-        if before is not None and here is not None and line.stroke is not Stroke.POINTS:
+        if before is not None and here is not None and mark is None:
             signal.line(place)
     return signal
 

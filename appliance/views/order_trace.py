@@ -13,7 +13,6 @@ from appliance.views import bundle_facts as bundles
 from appliance.views.blotter import average_prices
 from appliance.views.view import View, ViewRow, fact, percent
 from execution.orders import Plan
-from portfolio.policy.sizing import MULTIPLIER
 from signals.errors import FixInput
 
 COLUMNS = ("section", "fact", "value")
@@ -90,7 +89,7 @@ def _signal(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[View
     decisions = planned.by_name
     for sleeve, part in planned.parts_of(key.symbol).items():
         rows.append(fact("signal", f"part of {sleeve}", f"{part:+.4f} of what the sleeves say together"))
-    chosen = [f"{name} {decisions[name]}" for name in ("scale", MULTIPLIER, "step", "turnover") if name in decisions]
+    chosen = [f"{name} {decisions[name]}" for name in ("scale", "policy multiplier", "step", "turnover") if name in decisions]
     if chosen:
         rows.append(fact("signal", "book", ", ".join(chosen)))
     return rows

@@ -127,11 +127,11 @@ def rehearsal(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehe
 
 
 @contextmanager
-def rehearsed(make: Make, published: Published, tmp_path: Path) -> Iterator[Rehearsal]:
+def rehearsed(make: Make, published: Published, tmp_path: Path, *options: str) -> Iterator[Rehearsal]:
     """A served exchange on the evening before the first session, an armed device, and what its daemon needs."""
     day = published.sessions(1)[0]
     start = windows(day, published.manifest.calendar, TIMETABLE)[0].at - timedelta(minutes=5)
-    command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data")]
+    command = [sys.executable, "-m", "execution.exchange", "serve", "--data", str(published.root / "data"), *options]
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "heartbeat-url").write_text(f"http://127.0.0.1:9/{CANARY}\n")

@@ -286,7 +286,7 @@ def test_both_are_scored_blended_and_traded_under_the_daemon(both: Published, fi
     """Its jobs are processes of their own, which find the second sleeve's package as this one does."""
     day = both.sessions(1)[0]
     make = lambda store, name, *options: device(store, tmp_path / name, options=options)  # noqa: E731
-    with rehearsed(make, both, tmp_path) as rehearsal:
+    with rehearsed(make, both, tmp_path, "--cash", "100000") as rehearsal:
         rehearsal.start()
         rehearsal.live(day, "pull", "score", "reconcile_morning", "plan", "trade")
         assert rehearsal.ends(day) == dict.fromkeys(("pull", "score", "reconcile_morning", "plan", "trade"), "done")

@@ -183,7 +183,6 @@ SHORT = {
     "init",
     "keys",
     "models",
-    "options generate",
     "options structures",
     "outlook",
     "pair",
@@ -380,7 +379,7 @@ def test_a_section_that_no_program_reads_is_refused(tmp_path: Path, content: str
         load_section(tmp_path / "bars.yml", "promotion", PromotionConfig)
 
 
-@pytest.mark.parametrize("words", ["generate", "generate-minutes", "options generate", "train --sleeve bars", "search --sleeve bars"])
+@pytest.mark.parametrize("words", ["generate", "generate-minutes", "train --sleeve bars", "search --sleeve bars"])
 def test_a_seed_below_0_is_refused_as_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     monkeypatch.chdir(tmp_path)
     asked = CliRunner().invoke(app, [*words.split(), "--seed", "-1", "--to" if "generate" in words else "--data", "x"])

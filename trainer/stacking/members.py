@@ -119,8 +119,6 @@ def read_members(runs: tuple[Path, ...], data: Path) -> Members:
     folds = _same_folds(runs, evidences)
     oof = [_read(run / "oof.parquet", ("session", "symbol", "path", "score", "label")) for run in runs]
     forward = [_read(run / "walk_forward.parquet", ("session", "symbol", "score")) for run in runs]
-    for run in runs:
-        looks.require_as_made(data, run, (file_hash(run / MODEL),))
     sessions = np.unique(oof[0]["session"])
     for run, columns in zip(runs, oof, strict=True):
         if not np.array_equal(np.unique(columns["session"]), sessions):
@@ -142,9 +140,10 @@ def read_members(runs: tuple[Path, ...], data: Path) -> Members:
     group = np.empty(len(sessions), dtype=np.int64)
     for number, (first, last) in enumerate(group_bounds(len(sessions), folds.groups)):
         group[first : last + 1] = number
-    return Members(
-        found, sessions, tuple(symbols.tolist()), _label(runs, oof, axes), group, folds.groups, evidences[0].horizon, folds.embargo_sessions
-    )
+    label = _label(runs, oof, axes)
+    for run in runs:  # last: what two honest runs differ in is said as that
+        looks.require_as_made(data, run, (file_hash(run / MODEL),))
+    return Members(found, sessions, tuple(symbols.tolist()), label, group, folds.groups, evidences[0].horizon, folds.embargo_sessions)
 
 
 def _same_folds(runs: tuple[Path, ...], evidences: list[Evidence]) -> Folds:
