@@ -1,4 +1,4 @@
-"""What the fitted trees of LightGBM, CatBoost and XGBoost share: outputs, shares of the gain, SHAP values, and how they pickle."""
+"""Base of the fitted trees of LightGBM, CatBoost and XGBoost: outputs, shares of the gain, SHAP values, and how they pickle."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
