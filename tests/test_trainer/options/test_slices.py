@@ -74,6 +74,14 @@ def test_a_repair_has_no_butterfly_and_stays_above_the_slice_before() -> None:
     assert repaired is not None and repaired.g(places).min() >= 0.0 and repaired.w(places).min() >= 0.0135
 
 
+def test_a_repair_may_begin_at_a_corner() -> None:
+    k = np.linspace(-1.0, 1.0, 61)
+    corner = Svi(0.04, 0.2, -0.3, 0.0, 0.0)
+    repaired = fitted(k, np.sqrt(corner.w(k)), np.ones(61), start=corner, floor=(checked(k), np.zeros(121)))
+    assert repaired is not None
+    assert np.sqrt(np.mean((np.sqrt(repaired.w(k)) - np.sqrt(corner.w(k))) ** 2)) < 0.01
+
+
 def test_ssvi_is_free_of_arbitrage_at_the_edge_of_its_parameters() -> None:
     """The largest eta, and times whose theta differ by nothing."""
     for rho, gamma in ((-0.9, 0.5), (0.0, 0.1), (0.6, 0.3)):

@@ -25,6 +25,7 @@ M_GRID, SIGMA_GRID = 9, 6
 LEAST_QUOTES = 6
 CHECKED_POINTS = 121
 LEAST_W = 1e-10
+LEAST_SIGMA = float(np.exp(-20.0))  # a repair may begin at a corner, sigma 0
 FIRST_STEPS, MOST_STEPS = 5, 60
 ROUNDS = 3  # of weighing again
 
@@ -214,7 +215,7 @@ def _penalised(theta: Floats, k: Floats, deviation: Floats, root: Floats, floor:
 
 def _packed(raw: Svi) -> Floats:
     left, right = (np.clip(slope / MOST_SLOPE, 1e-6, 1.0 - 1e-6) for slope in raw.slopes)
-    return np.array([raw.a, np.log(left / (1.0 - left)), np.log(right / (1.0 - right)), raw.m, np.log(raw.sigma)])
+    return np.array([raw.a, np.log(left / (1.0 - left)), np.log(right / (1.0 - right)), raw.m, np.log(max(raw.sigma, LEAST_SIGMA))])
 
 
 def _unpacked(theta: Floats) -> Svi:
