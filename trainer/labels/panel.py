@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Days, Floats
 from signals.scoring.ic import MIN_NAMES
+from signals.scoring.ranking import average_ranks
 
 __all__ = ["MIN_NAMES", "Labels", "Rows", "normal_ranks"]
 
@@ -77,5 +77,5 @@ def normal_ranks(values: Floats) -> Floats:
     for row, out in zip(values, ranked, strict=True):
         present = np.flatnonzero(np.isfinite(row))
         if present.size:
-            out[present] = ndtri((rankdata(row[present]) - 0.5) / present.size)
+            out[present] = ndtri((average_ranks(row[present]) - 0.5) / present.size)
     return ranked

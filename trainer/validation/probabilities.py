@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import logit
-from scipy.stats import norm
+from scipy.special import logit, ndtri
 
 from signals.market.bars import Floats
 from signals.scoring.evidence import NAN
@@ -254,7 +253,7 @@ def _thinned(isotonic: Isotonic) -> Isotonic:
 
 
 def _groups(said: Floats, came: Floats, sessions: np.ndarray, k: int) -> tuple[Group, ...]:
-    bins, z = equal_mass(said, GROUPS), float(norm.ppf(0.5 + INTERVAL / 2.0))
+    bins, z = equal_mass(said, GROUPS), float(ndtri(0.5 + INTERVAL / 2.0))
     _, place = np.unique(sessions, return_inverse=True)
     groups = []
     for number in range(int(bins.max()) + 1):

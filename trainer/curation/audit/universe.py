@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from signals.audit.delivered_rows import DeliveredRows
 from signals.market.actions import Action, ActionKind
@@ -110,7 +110,7 @@ def _faults(held: UniverseRows, membership: Membership, config: CurationConfig) 
             "day on which its end was known, an earlier row holds the start"
         )
     ends = early_ends(held, membership)
-    if binom.sf(len(ends.falls) - 1, ends.left, config.max_early_ends) < SURE:
+    if bdtrc(len(ends.falls) - 1, ends.left, config.max_early_ends) < SURE:
         shown = ", ".join(ends.falls[:SHOWN])
         found.append(
             f"{len(ends.falls)} of {ends.left} names that traded on after leaving the table fell at once ({shown}): it "

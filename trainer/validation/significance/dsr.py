@@ -15,11 +15,11 @@ and Zoonekynd, How to Use the Sharpe Ratio (2025).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import exp, pi, sqrt
 
 import numpy as np
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
-from scipy.stats import norm
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
@@ -116,8 +116,11 @@ def deflated_sharpe_ratio_2025(
 def variance_of_max(trials: int) -> float:
     """Variance of the maximum of `trials` independent standard normals, by quadrature; 1 for one, 1 - 1/pi for two."""
 
+    def density(z: float) -> float:
+        return exp(-(z**2) / 2.0) / sqrt(2.0 * pi)
+
     def moment(power: int) -> float:
-        value, _ = quad(lambda z: z**power * trials * norm.pdf(z) * ndtr(z) ** (trials - 1), -12.0, 12.0, epsabs=1e-12, limit=200)
+        value, _ = quad(lambda z: z**power * trials * density(z) * ndtr(z) ** (trials - 1), -12.0, 12.0, epsabs=1e-12, limit=200)
         return float(value)
 
     return moment(2) - moment(1) ** 2
