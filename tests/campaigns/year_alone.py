@@ -21,12 +21,13 @@ from pathlib import Path
 import trainer.lineage.retrain as retraining
 from signals.errors import LearnerFailed
 from tests.fakes.year import YearAlone
-from trainer.curation.generated.market import generate
+from trainer.curation.generated.market import STRENGTH, generate
 from trainer.publishing import keys as signing
 from trainer.publishing.remote import deliver_keyset
 from trainer.publishing.stores import dataset_store
 from trainer.tasks.recipes import preset_named
 
+CHAMPION_STRENGTH = 4.0  # of the planted signal, in the default's units: evidence sizes a champion's book, and noise would size it flat
 YEAR, NAMES, BEFORE, END, SEED = 252, 60, 1010, date(2025, 6, 30), 7
 FAILED_TRAINING, BAD_WEEK, ROTATION, RETIREMENT, UPDATE = 30, 60, 90, 120, 150  # the session, counted from the first
 STATE = "year.pickle"
@@ -67,7 +68,8 @@ def updated(world: YearAlone, day: date) -> None:
 
 def made(root: Path, *, is_promoted: bool) -> YearAlone:
     """Begin in an empty folder."""
-    market = generate(SEED, NAMES, BEFORE + YEAR + 2, END, with_defects=False)
+    strength = STRENGTH * (CHAMPION_STRENGTH if is_promoted else 1.0)
+    market = generate(SEED, NAMES, BEFORE + YEAR + 2, END, strength=strength, with_defects=False)
     days = market.truth.sessions[BEFORE : BEFORE + YEAR]
     world = YearAlone(root, market, preset_named("small"), days[0], spoilt=set(days[BAD_WEEK : BAD_WEEK + 5]), is_promoted=is_promoted)
     world.happenings = {days[FAILED_TRAINING]: failing_once, days[ROTATION]: rotated, days[RETIREMENT]: retired, days[UPDATE]: updated}
