@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.ledger import Ledger, alerts, job_runs, snapshots
+from appliance.ledger import Ledger, alerts, job_runs, scores, snapshots
 from appliance.ledger.figures import PlanFigures, ScoreFigures
 from appliance.ledger.job_runs import JobRun
+from appliance.ledger.scores import ScoreRow
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Alert, Severity
@@ -55,6 +56,15 @@ def test_an_alert_is_visibly_undelivered_until_a_channel_takes_it(tmp_path: Path
         assert [row.alert.key for _, row in alerts.undelivered(ledger, AT + timedelta(minutes=1))] == ["halt-2"]
         alerts.mark_delivered(ledger, waiting[0][0])
         assert [row.alert.key for _, row in alerts.undelivered(ledger, AT)] == ["halt-2"]
+
+
+def test_probabilities_are_those_of_traded_sleeves_that_have_a_map(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for sleeve, said in (("equities_xs", {"A": 0.6, "B": None}), ("events", {"A": 0.3}), ("equities_xs shadow", {"A": 0.9, "C": 0.9})):
+            rows = [ScoreRow(MONDAY, symbol, sleeve, 1.0, 1, 1.0, "local", value) for symbol, value in said.items()]
+            scores.save(ledger, MONDAY, sleeve, rows)
+        assert scores.probabilities(ledger, MONDAY) == {"A": {"equities_xs": 0.6, "events": 0.3}}
+        assert scores.probabilities(ledger, TUESDAY) == {}
 
 
 def test_holdings_are_worth_nothing_known_as_soon_as_one_price_is_missing(tmp_path: Path) -> None:
