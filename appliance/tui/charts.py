@@ -10,6 +10,8 @@ from appliance.tui.ledger_source import ScreenAnswer
 from appliance.tui.plot import Chart, ChartLine, Stroke
 from appliance.views.view import ViewRow
 
+NO_OUTCOME = "no outcome is known yet"
+
 
 def value(answer: ScreenAnswer) -> Chart:
     """The account on paper and with real costs, inside the range that was expected of it, and what the universe made."""
@@ -79,11 +81,18 @@ def distribution(answer: ScreenAnswer) -> Chart:
 
 
 def deciles(answer: ScreenAnswer) -> Chart:
-    """What the names of each decile of the score returned beyond their mean, in basis points a session; of the first sleeve."""
+    """What the names of each decile of the score returned beyond the mean of all, in basis points a session; of the first sleeve."""
     first = list(_sleeves(answer).values())[:1]
     values = tuple(1e4 * float(value) for facts in first for value in facts.get("deciles") or ())
     lines = (ChartLine("", values, Tone.GOOD),)
-    return Chart("excess return by decile, bps", lines, "{:+.0f}", "no outcome is known yet", ("lowest scores", "highest"))
+    return Chart("mean excess return by decile of score", lines, "{:+.0f} bps", NO_OUTCOME, ("lowest scores", "highest"))
+
+
+def session_ic(answer: ScreenAnswer) -> Chart:
+    """Rank IC of each session by itself, without its mean; of the first sleeve."""
+    rows = [row for facts in list(_sleeves(answer).values())[:1] for row in facts.get("life") or () if row["ic"] is not None]
+    lines = (ChartLine("", _numbers(rows, "ic"), Tone.PLAIN),)
+    return Chart("rank IC of each session", lines, "{:+.2f}", NO_OUTCOME, _span(rows))
 
 
 def z_of_symbol(answer: ScreenAnswer) -> Chart:

@@ -261,7 +261,7 @@ DEEPER: tuple[Screen, ...] = (
         *(Column(key, title, 9, right=True, text=formatting.figure) for key, title in (
             ("live", "lived"), ("low", "low 5 %"), ("median", "median"), ("high", "high 95 %"))),
         Column("verdict", "verdict", 9, text=formatting.marked, tone=formatting.tone_of_word, fills=True),
-    ), _life, captions.life, charts=(charts.rank_ic, charts.cost, charts.deciles), above="performance"),
+    ), _life, captions.life, charts=(charts.rank_ic, charts.session_ic, charts.cost, charts.deciles), above="performance"),
     Screen("drift", "d", "Drift", "Drift", "drift", (
         Column("name", "what", 30, fills=True), Column("psi", "PSI", 9, right=True, text=formatting.figure),
         Column("limit", "limit", 9, right=True, text=formatting.figure),

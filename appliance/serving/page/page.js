@@ -215,9 +215,13 @@ async function showSignals() {
 async function showModel() {
   const [view, life] = [await api("bundle"), await api("expectation", { session: state.session })];
   const parts = Object.entries(life.facts.sleeves ?? { "": life.facts }).filter(([, facts]) => facts.deciles?.length);
-  const charts = parts.map(([sleeve, facts]) => {
-    const labels = facts.deciles.map((_, i) => `decile ${i + 1}`), values = facts.deciles.map((value) => 1e4 * value);
-    return card(`Return beyond the mean by decile of the score, bps a session${sleeve ? `, ${sleeve}` : ""}`, ...plot({ labels, height: 150, format: (v) => v.toFixed(1), lines: [{ kind: "", values }], says: (i) => [[`${values[i].toFixed(2)} bps`, ""]] }));
+  const charts = parts.flatMap(([sleeve, facts]) => {
+    const of = sleeve ? `, ${sleeve}` : "", labels = facts.deciles.map((_, i) => `decile ${i + 1}`), values = facts.deciles.map((value) => 1e4 * value);
+    const judged = facts.life.filter((row) => row.ic !== null), ics = judged.map((row) => row.ic), means = ics.map((_, i) => ics.slice(0, i + 1).reduce((sum, ic) => sum + ic, 0) / (i + 1));
+    return [
+      card(`Mean excess return by decile of score, bps a session${of}`, ...plot({ labels, height: 150, format: (v) => v.toFixed(1), lines: [{ kind: "", values }], says: (i) => [[`${values[i].toFixed(2)} bps`, ""]] })),
+      card(`Rank IC of each session${of}`, ...plot({ labels: judged.map((row) => row.session), height: 150, format: (v) => v.toFixed(2), lines: [{ kind: "second", values: ics }, { kind: "", values: means }], says: (i) => [[`IC ${ics[i].toFixed(4)}`, "second"], [`mean so far ${means[i].toFixed(4)}`, ""]] })),
+    ];
   });
   return [card(`Lived against promised, ${life.session}`, table("expectation", life)), ...charts, el("p", {}), card("Bundle in force", table("bundle", view))];
 }

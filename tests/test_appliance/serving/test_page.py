@@ -77,6 +77,8 @@ def test_a_browser_shows_the_device_and_its_symbols(browser: Any, url: str, tmp_
         view.goto(f"{url}#{name}")
         view.wait_for_selector(f"nav a[href='#{name}'][aria-current] >> visible=true")
         view.wait_for_selector("table tbody tr")
+    for title in ("Rank IC of each session", "Mean excess return by decile of score"):
+        view.wait_for_selector(f"section:has-text('{title}') svg .line")
     view.goto(f"{url}#positions")
     view.wait_for_selector("th:has-text('target')")
     symbol = view.inner_text("tbody tr td a >> nth=0")
