@@ -75,6 +75,17 @@ def test_a_split_within_a_week_is_restated_day_by_day() -> None:
     assert week == ("2021-11-22T05:00:00Z", 50.5, 105, 49.5, 102.5, 300_000)
 
 
+def test_what_is_served_of_a_span_is_what_its_days_make() -> None:
+    """Whole days of one factor are merged before they are divided by it: the prices are the same, split and holes included."""
+    split = Action(ActionKind.SPLIT, "AAA", date(2021, 11, 24), date(2021, 11, 19), ratio=Decimal(4))
+    gap = bars(silent=[("AAA", date(2021, 11, 22))])
+    served = exchange("2021-12-02 08:00", panel=gap, actions=[split])
+    for adjustment in ("raw", "split"):
+        days = [row for row in rows(served, "1Day", adjustment=adjustment) if row[0] < "2021-12"]
+        november = rows(served, "1Month", adjustment=adjustment)[0]
+        assert november[1:] == (days[0][1], max(d[2] for d in days), min(d[3] for d in days), days[-1][4], sum(d[5] for d in days))
+
+
 def test_pages_meet_every_bar_once_in_both_orders() -> None:
     served = exchange("2021-12-02 08:00")
     for frame, order in (("1Hour", "asc"), ("1Hour", "desc"), ("1Week", "asc"), ("1Month", "desc")):

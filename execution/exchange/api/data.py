@@ -84,7 +84,9 @@ def _spans(
     market, now = exchange.venue.market, exchange.now
     begin, end = (at.astimezone(NEW_YORK).date() for at in between)
     asof, is_mapped = meant
-    found = market.history(symbol, frame.first_day(begin), frame.last_day(end), now, asof=asof, mapped=is_mapped)
+    wanted = (frame.first_day(begin), frame.last_day(end))
+    together = None if frame.unit in "DH" else lambda day: (frame.first_day(day), factor(symbol, day))
+    found = market.history(symbol, wanted, now, asof=asof, mapped=is_mapped, together=together)
     days = [restated(bar, factor(symbol, bar.day)) for bar in found]
     if frame.unit == "D":
         return days

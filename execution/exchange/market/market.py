@@ -16,10 +16,11 @@ still begins at 04:00, so that corporate actions happen once, on their day.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -279,18 +280,31 @@ class MarketData:
         return self._bar(self._row[day], self._names(day)[symbol])
 
     def history(
-        self, symbol: str, first: date, last: date, now: datetime, *, asof: date | None = None, mapped: bool = True
+        self,
+        symbol: str,
+        between: tuple[date, date],
+        now: datetime,
+        *,
+        asof: date | None = None,
+        mapped: bool = True,
+        together: Callable[[date], object] | None = None,
     ) -> list[DayBar]:
         """Closed bars of the security that bore `symbol` at `asof` (today), sessions in [first, last], oldest first.
 
-        Unmapped, or when nobody bore the symbol then, the bars are those traded under that very symbol.
+        Unmapped, or when nobody bore the symbol then, the bars are those traded under that very symbol. Days that follow each other
+        and of which `together` says the same are one bar, of the first of them: ten years of months are served in a moment.
         """
-        until = min(bisect_right(self._closes, now), bisect_right(self._days, last))
+        (first, last), days = between, self._days
+        until = min(bisect_right(self._closes, now), bisect_right(days, last))
         found = []
         for column, since, before in self._stretches(symbol, min(asof or date.max, self.trading_day(now)), mapped):
-            for row in range(bisect_left(self._days, max(first, since)), min(until, bisect_left(self._days, before))):
-                if not np.isnan(self._bars.close[row, column]):
-                    found.append(self._bar(row, column))
+            start, end = bisect_left(days, max(first, since)), min(until, bisect_left(days, before))
+            rows = (start + np.flatnonzero(~np.isnan(self._bars.close[start:end, column]))).tolist()
+            if together is None:
+                found += [self._bar(row, column) for row in rows]
+            else:
+                spans = groupby(rows, key=lambda row: together(days[row]))
+                found += [self._merged(list(span), column) for _, span in spans]
         return found
 
     def latest(self, symbol: str, now: datetime, count: int) -> list[DayBar]:
@@ -361,6 +375,13 @@ class MarketData:
         panel = self._bars
         o, h, l, c = (self._price(getattr(panel, name)[row, column]) for name in ("open", "high", "low", "close"))  # noqa: E741
         return DayBar(self._days[row], o, h, l, c, int(panel.volume[row, column]))
+
+    def _merged(self, rows: list[int], column: int) -> DayBar:
+        panel, price = self._bars, self._price
+        high, low = panel.high[rows, column].max(), panel.low[rows, column].min()
+        volume = int(np.trunc(panel.volume[rows, column]).sum())
+        opened, closed = panel.open[rows[0], column], panel.close[rows[-1], column]
+        return DayBar(self._days[rows[0]], price(opened), price(high), price(low), price(closed), volume)
 
     @staticmethod
     def _price(value: float) -> Decimal:
