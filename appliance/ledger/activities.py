@@ -1,4 +1,4 @@
-"""The ledger's account activities from the broker, each recorded once by its id."""
+"""The ledger's dividends, interest, fees and transfers, as the broker reports them, each recorded once by its id."""
 
 from collections.abc import Iterable
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""The ledger's fills, keyed by the broker's activity id so that replaying them changes nothing."""
+"""The ledger's executions: quantity and price of each fill, keyed by the broker's activity id so that replaying changes nothing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

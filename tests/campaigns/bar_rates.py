@@ -36,7 +36,7 @@ from trainer.promotion.bars.holdout import holdout
 from trainer.promotion.bars.judge import judge as verdict
 from trainer.promotion.bars.shadow import shadow
 from trainer.promotion.measured import Shadow
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge

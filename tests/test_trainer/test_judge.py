@@ -20,7 +20,7 @@ from trainer.promotion.bars.holdout import RECORD, charged
 from trainer.promotion.bars.judge import BARS as ROWS
 from trainer.promotion.bars.judge import is_worth_opening, judge
 from trainer.promotion.bars.trials import deflated_sharpe
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.runs.documents import canonical_json
 from trainer.validation.significance.power import deflated_rates, sharpe_error
 

@@ -25,7 +25,7 @@ from execution.costs.spread import SPREAD_SESSIONS
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
-from execution.exchange.doors.direct import DirectBroker
+from execution.exchange.doors.in_process_broker import DirectBroker
 from execution.exchange.market.market import MarketData
 from execution.fills import Fill
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce

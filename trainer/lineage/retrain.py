@@ -25,7 +25,7 @@ from trainer.lineage.rules import Facts, JudgedFacts, LineageConfig, RecipeUsed,
 from trainer.promotion import history, lineage_log
 from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.documents import canonical_json, parsed
 from trainer.runs.evidence import Retraining, read_evidence

@@ -29,7 +29,7 @@ from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, S
 from trainer.promotion.seal import open_holdout
 from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
-from trainer.runs.bars import finite
+from trainer.runs.bar_results import finite
 from trainer.runs.chain import Chain, ChainAnchor, Record
 from trainer.runs.documents import canonical_json, parsed, read_hashed, read_object
 from trainer.runs.evidence import EVIDENCE, read_evidence

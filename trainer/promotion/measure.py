@@ -1,4 +1,4 @@
-"""Figures that a promotion adds to the training's evidence, stored in `promotion/measured.json` of a run.
+"""Measures books for a promotion: figures that it adds to the training's evidence, stored in `promotion/measured.json` of a run.
 
 The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
 hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution. Books

@@ -34,7 +34,7 @@ from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.history import CHAMPIONS, ChampionEvent, read_case
 from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.runs.chain import Record
 from trainer.runs.evidence import EVIDENCE, read_evidence
 from trainer.runs.run_folder import exclusive

@@ -1,4 +1,4 @@
-r"""Hash-chained append-only files of JSON records, durable on return.
+r"""Append-only files of JSON records in which each names the hash of the one before; durable on return.
 
 1. Each record names the SHA-256 of the line before it: one that is changed, taken out or put in breaks the chain there.
 2. Taking lines off the end breaks no chain, so the file's anchor is next to it (`<name>.head`): number of records and

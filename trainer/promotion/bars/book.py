@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bars import BarResult, at_least, at_most, finite
+from trainer.runs.bar_results import BarResult, at_least, at_most, finite
 from trainer.validation.significance.power import rates
 
 

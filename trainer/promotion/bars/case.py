@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from signals.text.documents import to_json
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.runs.documents import parsed
 from trainer.runs.evidence import Evidence
 from trainer.runs.trials import Trials

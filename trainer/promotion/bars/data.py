@@ -3,7 +3,7 @@
 from signals.scoring.evidence import Mean
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bars import BarResult, at_most, finite
+from trainer.runs.bar_results import BarResult, at_most, finite
 
 SURE = 2.0  # standard errors
 

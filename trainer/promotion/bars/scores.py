@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 from trainer.validation.probabilities import CalibrationDocument
 
 

@@ -1,4 +1,4 @@
-"""Bars of tasks whose scores hold no book, on the series by which their training is judged.
+"""Promotion bars of tasks that hold no book (forecasts, gates): on the daily series of gains by which their training is judged.
 
 It is a gain by session: the loss that a forecast saves against its baseline. Its sums mean something; its Sharpe ratio does
 not. Labels of sessions near one another overlap, so its errors are those of `persistent_mean`.
@@ -14,7 +14,7 @@ from trainer.promotion.bars.holdout import SEALED, charge
 from trainer.promotion.bars.successor import is_given
 from trainer.promotion.bars.universe import BAR as UNIVERSE
 from trainer.promotion.bars.universe import LIMIT, WHY
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 from trainer.validation.ic import Mean, persistent_mean
 
 

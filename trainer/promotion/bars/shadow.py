@@ -11,7 +11,7 @@ from signals.scoring.evidence import Mean
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Profit
-from trainer.runs.bars import BarResult, finite
+from trainer.runs.bar_results import BarResult, finite
 from trainer.validation.significance.power import rates, sessions_needed
 
 

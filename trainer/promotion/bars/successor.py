@@ -13,7 +13,7 @@ import numpy as np
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Word
-from trainer.runs.bars import BarResult
+from trainer.runs.bar_results import BarResult
 from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
 
 REASONS = ("age", "cost", "data")

@@ -11,7 +11,7 @@ import numpy as np
 from trainer.backtest.figures import Worth
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bars import BarResult, at_most, finite
+from trainer.runs.bar_results import BarResult, at_most, finite
 from trainer.runs.trials import BestOfAll
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance.dsr import Hurdle, SharpeMoments, deflation_benchmark, sessions_needed, strictest

@@ -6,7 +6,7 @@ from signals.market.manifest import Survivorship
 from trainer.promotion.bars import book, successor, trials
 from trainer.promotion.bars.case import Case, Judge
 from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 
 BAR = "universe"
 LIMIT = "point-in-time or reconstructed"

@@ -31,7 +31,7 @@ from trainer.learners.numbered import Numbered
 from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import PARAMETERS, arrays
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples

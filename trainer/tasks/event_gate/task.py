@@ -23,7 +23,7 @@ from trainer.labels.horizon import EntryPrice
 from trainer.labels.panel import Labels
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import LabelConfig, RecipeConfig
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples

@@ -28,7 +28,7 @@ from trainer.options.research.verdict import refusal
 from trainer.options.structures import VegaCaps
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
-from trainer.runs.bars import BarResult, at_least, at_most
+from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields
 from trainer.tasks.base import TaskFindings, TrainingCase
 from trainer.tasks.hedged_pnl.figures import NO_FIGURES, HedgedEvidence, TemplateFigures, positions_of, template_figures, vega_used

@@ -25,7 +25,7 @@ from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels
 from trainer.labels.triple_barrier import trailing_volatility
 from trainer.recipes.base import LabelConfig, RecipeConfig
-from trainer.runs.bars import BarResult, at_least
+from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.search.question import Series

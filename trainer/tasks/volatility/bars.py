@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trainer.runs.bars import BarResult, at_least, at_most
+from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.tasks.volatility.figures import BASELINE, NO_MEAN, DrawdownEvidence, HorizonEvidence
 from trainer.tasks.volatility.proof import HAR
 

@@ -1,4 +1,4 @@
-"""The row of one bar, as verdicts of promotions and retrainings hold it."""
+"""The result of one promotion bar: figure, limit, verdict and reason, as promotions and retrainings store it."""
 
 from dataclasses import dataclass
 
