@@ -11,25 +11,34 @@ Rules
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from signals.text.strict_json import JsonObject
 from signals.text.wording import reason_of
 
 T = TypeVar("T")
+Reader = Callable[[object], Any]
 
 _KEPT, _ABSENT = "kept", "absent"
 
 
 class BadDocument(ValueError):
     """A document whose shape is not the one that its reader asks for; the message begins with the place."""
+
+    def below(self, name: object) -> "BadDocument":
+        """Return the same of a document that holds this one at `name`."""
+        where, why = self.args if len(self.args) == 2 else ("", *self.args)
+        return BadDocument(f"{name}.{where}" if where else str(name), why)
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in self.args if part)
 
 
 def kept() -> Any:
@@ -54,6 +63,8 @@ def to_json(value: object) -> Any:
     >>> to_json([Point(float("nan"), date(2026, 11, 20))])
     [{'x': None, 'day': '2026-11-20'}]
     """
+    if value is None or type(value) in (str, int, bool):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return _object(value)
     if isinstance(value, Mapping):
@@ -93,7 +104,7 @@ def from_json(kind: type[T], document: object) -> T:
     Traceback (most recent call last):
     signals.text.documents.BadDocument: 0.x: '1.5' is no number
     """
-    found: T = _read(kind, document, "")
+    found: T = _reader(cast(Hashable, kind))(document)
     return found
 
 
@@ -124,95 +135,150 @@ def _object(value: Any) -> JsonObject:
     return document
 
 
-def _read(kind: Any, found: object, where: str) -> Any:
+@cache
+def _reader(kind: Any) -> Reader:
+    """Return what reads a value of one kind; it is made once, so that a document of thousands of rows asks no kind twice."""
     if kind in (Any, object):
-        return found
+        return lambda found: found
     origin, asked = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _one_of(asked, found, where)
+        return _one_of(asked)
     if origin is tuple:
-        return _tuple(asked, found, where)
+        return _many(asked[0]) if asked[-1] is Ellipsis else _tuple(asked)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        rows = _checked(found, Mapping, "an object", where)
-        return {str(key): _read(asked[1], entry, _below(where, str(key))) for key, entry in rows.items()}
+        return _mapping(asked[1])
     if is_dataclass(kind):
-        return _dataclass(kind, _checked(found, Mapping, "an object", where), where)
+        return _dataclass(kind)
     if hasattr(kind, "model_validate"):
-        return _converted(lambda text: kind.model_validate(text, strict=False), found, where)
-    return _plain(kind, found, where)
+        return lambda found: _converted(partial(kind.model_validate, strict=False), found)
+    return _plain(kind)
 
 
-def _plain(kind: Any, found: object, where: str) -> Any:
+def _plain(kind: Any) -> Reader:
     if kind is float:
-        if found is None:
-            return math.nan
-        return found if type(found) is int else _checked(found, float, "no number", where, says="is")
+        return lambda found: found if type(found) in (float, int) else math.nan if found is None else _refuse(found, "is no number")
     if kind is bool:
-        return _checked(found, bool, "neither true nor false", where, says="is")
+        return lambda found: found if isinstance(found, bool) else _refuse(found, "is neither true nor false")
     if kind is int:
-        return found if type(found) is int else _refuse(found, "is no whole number", where)
-    text = _checked(found, str, "no text", where, says="is")
+        return lambda found: found if type(found) is int else _refuse(found, "is no whole number")
     if kind is str:
-        return text
-    if kind in (date, datetime):
-        return _converted(kind.fromisoformat, text, where)
-    return _converted(kind, text, where)  # an enumeration or a Decimal
+        return lambda found: found if isinstance(found, str) else _refuse(found, "is no text")
+    make = kind.fromisoformat if kind in (date, datetime) else kind  # else an enumeration or a Decimal
+    return lambda found: _converted(make, found) if isinstance(found, str) else _refuse(found, "is no text")
 
 
-def _one_of(kinds: tuple[Any, ...], found: object, where: str) -> Any:
-    if found is None and NoneType in kinds:
-        return None
-    kinds = tuple(kind for kind in kinds if kind is not NoneType)
-    for kind in kinds[:-1]:
-        try:
-            return _read(kind, found, where)
-        except BadDocument:
-            continue
-    return _read(kinds[-1], found, where)
+def _one_of(kinds: tuple[Any, ...]) -> Reader:
+    may_be_none, readers = NoneType in kinds, [_reader(kind) for kind in kinds if kind is not NoneType]
+
+    def read(found: object) -> Any:
+        if found is None and may_be_none:
+            return None
+        for reader in readers[:-1]:
+            try:
+                return reader(found)
+            except BadDocument:
+                continue
+        return readers[-1](found)
+
+    return read
 
 
-def _tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[Any, ...]:
-    rows = _checked(found, list, "a list", where)
-    if kinds[-1] is Ellipsis:
-        return tuple(_read(kinds[0], row, _below(where, str(place))) for place, row in enumerate(rows))
-    if len(rows) != len(kinds):
-        _refuse(found, f"has not {len(kinds)} entries", where)
-    return tuple(_read(kind, row, _below(where, str(place))) for place, (kind, row) in enumerate(zip(kinds, rows, strict=True)))
+def _many(kind: Any) -> Reader:
+    reader = _reader(kind)
+
+    def read(found: object) -> tuple[Any, ...]:
+        if not isinstance(found, list):
+            _refuse(found, "is not a list")
+        values: list[Any] = []
+        for row in found:
+            try:
+                values.append(reader(row))
+            except BadDocument as error:
+                raise error.below(len(values)) from None
+        return tuple(values)
+
+    return read
 
 
-def _dataclass(kind: Any, document: Mapping[str, object], where: str) -> Any:
-    values: dict[str, object] = {}
+def _tuple(kinds: tuple[Any, ...]) -> Reader:
+    readers = [_reader(kind) for kind in kinds]
+
+    def read(found: object) -> tuple[Any, ...]:
+        if not isinstance(found, list):
+            _refuse(found, "is not a list")
+        if len(found) != len(readers):
+            _refuse(found, f"has not {len(readers)} entries")
+        values: list[Any] = []
+        for reader, row in zip(readers, found, strict=True):
+            try:
+                values.append(reader(row))
+            except BadDocument as error:
+                raise error.below(len(values)) from None
+        return tuple(values)
+
+    return read
+
+
+def _mapping(kind: Any) -> Reader:
+    reader = _reader(kind)
+
+    def read(found: object) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, entry in _object_of(found).items():
+            try:
+                values[str(key)] = reader(entry)
+            except BadDocument as error:
+                raise error.below(key) from None
+        return values
+
+    return read
+
+
+def _dataclass(kind: Any) -> Reader:
     parts = _parts(kind)
-    for name, part in parts.items():
-        if _KEPT in part.field.metadata:
-            values[name] = {key: entry for key, entry in document.items() if key not in parts}
-        elif document.get(name) is not None or not part.has_default:
-            values[name] = _present(part.kind, name, document, where)
-    return _converted(lambda given: kind(**given), values, where)
+    keeper = next((name for name, part in parts.items() if _KEPT in part.field.metadata), None)
+    asked = [(name, _later(part.kind), part.has_default, _may_be_missing(part.kind)) for name, part in parts.items() if name != keeper]
+
+    def read(found: object) -> Any:
+        document, values = _object_of(found), {}
+        for name, reader, has_default, may_be_missing in asked:
+            entry = document.get(name)
+            if entry is None and has_default:
+                continue
+            if entry is None and not may_be_missing and name not in document:
+                raise BadDocument(name, "is missing")
+            try:
+                values[name] = reader(entry)
+            except BadDocument as error:
+                raise error.below(name) from None
+        if keeper:
+            values[keeper] = {key: entry for key, entry in document.items() if key not in parts}
+        return _converted(lambda given: kind(**given), values)
+
+    return read
 
 
-def _present(kind: Any, name: str, document: Mapping[str, object], where: str) -> Any:
-    if name not in document and kind is not float and NoneType not in get_args(kind):
-        raise BadDocument(f"{_below(where, name)}: is missing")
-    return _read(kind, document.get(name), _below(where, name))
+def _may_be_missing(kind: Any) -> bool:
+    return kind is float or NoneType in get_args(kind)
 
 
-def _checked(found: object, kind: type, what: str, where: str, says: str = "is not") -> Any:
-    return found if isinstance(found, kind) else _refuse(found, f"{says} {what}", where)
+def _later(kind: Any) -> Reader:
+    """Return a reader that is looked up when it is first used: a class may hold others of its own kind."""
+    return lambda found: _reader(kind)(found)
 
 
-def _converted(make: Any, found: object, where: str) -> Any:
+def _object_of(found: object) -> Mapping[str, object]:
+    return found if isinstance(found, Mapping) else _refuse(found, "is not an object")
+
+
+def _converted(make: Callable[[Any], Any], found: object) -> Any:
     try:
         return make(found)
     except BadDocument:
         raise
     except (ValueError, InvalidOperation) as error:
-        raise BadDocument(f"{where}: {reason_of(error)}".removeprefix(": ")) from None
+        raise BadDocument(reason_of(error)) from None
 
 
-def _refuse(found: object, why: str, where: str) -> Any:
-    raise BadDocument(f"{where}: {str(found)[:80]!r} {why}".removeprefix(": "))
-
-
-def _below(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _refuse(found: object, why: str) -> NoReturn:
+    raise BadDocument(f"{str(found)[:80]!r} {why}")
