@@ -30,6 +30,7 @@ from trainer.tasks.recipes import preset_named
 CHAMPION_STRENGTH = 4.0  # of the planted signal, in the default's units: evidence sizes a champion's book, and noise would size it flat
 YEAR, NAMES, BEFORE, END, SEED = 252, 60, 1010, date(2025, 6, 30), 7
 FAILED_TRAINING, BAD_WEEK, ROTATION, RETIREMENT, UPDATE = 30, 60, 90, 120, 150  # the session, counted from the first
+BAD_EVENINGS = (0, 1, 3, 4)  # of the bad week; a third skipped session in a row would halt the device, which is a person's matter
 STATE = "year.pickle"
 
 
@@ -71,7 +72,9 @@ def made(root: Path, *, is_promoted: bool) -> YearAlone:
     strength = STRENGTH * (CHAMPION_STRENGTH if is_promoted else 1.0)
     market = generate(SEED, NAMES, BEFORE + YEAR + 2, END, strength=strength, with_defects=False)
     days = market.truth.sessions[BEFORE : BEFORE + YEAR]
-    world = YearAlone(root, market, preset_named("small"), days[0], spoilt=set(days[BAD_WEEK : BAD_WEEK + 5]), is_promoted=is_promoted)
+    world = YearAlone(
+        root, market, preset_named("small"), days[0], spoilt={days[BAD_WEEK + n] for n in BAD_EVENINGS}, is_promoted=is_promoted
+    )
     world.happenings = {days[FAILED_TRAINING]: failing_once, days[ROTATION]: rotated, days[RETIREMENT]: retired, days[UPDATE]: updated}
     world.begin()
     return world
