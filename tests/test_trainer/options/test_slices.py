@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from trainer.options.surface.ssvi import Ssvi, fitted_surface, slice_of
-from trainer.options.surface.svi import JumpWings, Svi, checked, fitted, guaranteed, jump_wings, of_jump_wings
+from trainer.options.surface.svi import JumpWings, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings
 
 VOGT = Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
 K = np.linspace(-1.5, 1.5, 301)
@@ -43,11 +45,28 @@ def test_a_symmetric_slice_at_the_money_is_found_again() -> None:
     assert vars(of_jump_wings(JumpWings(**vars(skewed)), 1.0)) == pytest.approx(vars(raw), abs=1e-9)
 
 
-def test_derivatives_are_those_of_finite_differences() -> None:
+def wavy() -> Svi:
+    """Return Vogt's slice, bent to quotes that wave around it from -0.5 to 0.5."""
+    k = np.linspace(-0.5, 0.5, 81)
+    bend = bent(VOGT, k, np.sqrt(VOGT.w(k) + 0.001 * np.sin(12.0 * k)), np.full(81, 0.001**-2))
+    return replace(VOGT, bend=bend)
+
+
+@pytest.mark.parametrize("curve", [VOGT, wavy()])
+def test_derivatives_are_those_of_finite_differences(curve: Svi) -> None:
     h, k = 1e-5, np.array([-0.7, -0.1, 0.0, 0.3, 1.1])
-    first, second = VOGT.derivatives(k)
-    np.testing.assert_allclose(first, (VOGT.w(k + h) - VOGT.w(k - h)) / (2 * h), atol=1e-8)
-    np.testing.assert_allclose(second, (VOGT.w(k + h) - 2 * VOGT.w(k) + VOGT.w(k - h)) / h**2, atol=1e-4)
+    first, second = curve.derivatives(k)
+    np.testing.assert_allclose(first, (curve.w(k + h) - curve.w(k - h)) / (2 * h), atol=1e-8)
+    np.testing.assert_allclose(second, (curve.w(k + h) - 2 * curve.w(k) + curve.w(k - h)) / h**2, atol=1e-4)
+
+
+def test_a_bent_slice_follows_its_quotes_and_keeps_the_wings_of_the_five_numbers() -> None:
+    k, far = np.linspace(-0.5, 0.5, 81), np.array([-3.0, -1.0, 1.0, 3.0])
+    curve, quoted = wavy(), VOGT.w(k) + 0.001 * np.sin(12.0 * k)
+    assert np.abs(VOGT.w(k) - quoted).max() > 9e-4 > 3 * np.abs(curve.w(k) - quoted).max()
+    np.testing.assert_array_equal(curve.w(far), VOGT.w(far))
+    assert curve.slopes == VOGT.slopes
+    assert jump_wings(curve, 1.0).psi > jump_wings(VOGT, 1.0).psi + 0.01  # at the money the wave rises
 
 
 def test_a_fit_finds_a_slice_exactly_and_needs_six_quotes() -> None:

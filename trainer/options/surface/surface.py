@@ -3,7 +3,8 @@
 Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below the one
 before it is fitted again with both forbidden. Where that costs little of the quotes' own width they did not mean it; where it
 costs more they hold an arbitrage: the slice is flagged, and no curve is bent away from its quotes to hide it. What no fit
-makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged.
+makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged. A curve that
+leaves quotes outside their bid and ask is bent to them with a spline, as far as that adds no fault.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from enum import StrEnum
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.market.bars import Floats
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
@@ -20,7 +22,7 @@ from trainer.options.chains.parity import forward_of
 from trainer.options.surface.black import Greeks, greeks
 from trainer.options.surface.quotes import SmileQuotes, butterflies, calendars, quotes_of
 from trainer.options.surface.ssvi import Ssvi, fitted_surface
-from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Svi, checked, fitted, guaranteed
+from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Bend, Svi, bent, checked, fitted, guaranteed
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
@@ -28,6 +30,7 @@ STRAIN = 0.25  # of a half width: what a repair may cost before the quotes are s
 RESIDUAL_WIDTHS, RESIDUAL_POINTS = 2.0, 0.01  # of a slice's RMSE: twice the half width, or one vol point
 FLOOR_WIDTH = 0.3  # of the median half width: no quote counts as narrower
 TOLERANCE = 1e-9
+SHARES = (1.0, 0.75, 0.5, 0.25)
 
 
 class Flag(StrEnum):
@@ -47,6 +50,7 @@ class Curve(StrEnum):
     REPAIRED = "repaired"
     GUARANTEED = "guaranteed"
     SSVI = "ssvi"
+    BENT = "bent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +189,8 @@ def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None,
         if not _costs_little(curve, raw, quotes, width):
             flags.append(Flag.BUTTERFLY)
         flags += [Flag.FALLBACK] * (source is not Curve.REPAIRED)
+    if source in (Curve.SVI, Curve.REPAIRED) and not _holding(quotes, curve).all():
+        curve, source = _followed(curve, source, bent(curve, k, deviation, weight), (places, least))
     return _judged(expiration, quotes, curve, source, flags, before)
 
 
@@ -198,8 +204,24 @@ def _judged(expiration: np.datetime64, quotes: SmileQuotes, curve: Svi, source: 
     found = [*flags, *[Flag.BUTTERFLY] * negative, *[Flag.CALENDAR] * below]
     found += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
     found += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS))
-    inside = float(np.mean((model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)))
+    inside = float(np.mean(_holding(quotes, curve)))
     return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(found)), rmse, half_width, inside)
+
+
+def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
+    """Whether bid and ask of each quote hold the curve."""
+    model = np.sqrt(np.maximum(curve.w(quotes.k), 0.0))
+    return (model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)
+
+
+def _followed(curve: Svi, source: Curve, bend: Bend, judged: tuple[Floats, Floats]) -> tuple[Svi, Curve]:
+    """Add the largest share of a spline that brings no fault that the curve does not have."""
+    known = faults(curve, *judged)
+    for share in SHARES:
+        one = replace(curve, bend=bend.times(share))
+        if all(new <= old for new, old in zip(faults(one, *judged), known, strict=True)):
+            return one, Curve.BENT
+    return curve, source
 
 
 def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:

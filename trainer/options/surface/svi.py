@@ -11,11 +11,15 @@ exists where
 `fitted` starts from a grid of (m, sigma), for each of which the best a, L, R solve a linear least squares problem, and goes
 on by Levenberg and Marquardt (MINPACK) in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
 (0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
+
+Five numbers do not follow every smile of a hundred narrow quotes. `bent` adds to w a cubic spline B(k) that is 0 beyond the
+quotes, so that the wings keep their slopes; its bending is penalised.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.interpolate import BSpline
 from scipy.optimize import least_squares, leastsq
 
 from signals.market.bars import Floats
@@ -27,30 +31,51 @@ CHECKED_POINTS = 121
 LEAST_W = 1e-10
 LEAST_SIGMA = float(np.exp(-20.0))  # a repair may begin at a corner, sigma 0
 FIRST_STEPS, MOST_STEPS = 5, 60
-ROUNDS = 3  # of weighing again
+BENDS, STIFFNESS = 16, 1.0  # of the spline: its B-splines, and what a second difference of one half width counts
+
+
+@dataclass(frozen=True)
+class Bend:
+    """A cubic spline of uniform knots from `first` in steps of `step`, total variance; 0 beyond them."""
+
+    first: float
+    step: float
+    heights: tuple[float, ...]
+
+    def __call__(self, k: Floats, order: int = 0) -> Floats:
+        """Value or derivative, shape of `k`."""
+        knots = self.first + self.step * np.arange(len(self.heights) + 4)
+        found: Floats = np.nan_to_num(BSpline(knots, self.heights, 3, extrapolate=False)(k, nu=order))
+        return found
+
+    def times(self, share: float) -> "Bend":
+        """Return a share of it."""
+        return replace(self, heights=tuple(share * height for height in self.heights))
 
 
 @dataclass(frozen=True)
 class Svi:
-    """Raw parameters of a slice."""
+    """Raw parameters of a slice, and what is added to them."""
 
     a: float
     b: float
     rho: float
     m: float
     sigma: float
+    bend: Bend | None = None
 
     def w(self, k: Floats) -> Floats:
         """Total variance, shape of `k`."""
         z = k - self.m
         found: Floats = self.a + self.b * (self.rho * z + np.hypot(z, self.sigma))
-        return found
+        return found if self.bend is None else found + self.bend(k)
 
     def derivatives(self, k: Floats) -> tuple[Floats, Floats]:
         """W' and w''."""
         z = k - self.m
         root = np.hypot(z, self.sigma)
-        return self.b * (self.rho + z / root), self.b * self.sigma**2 / root**3
+        first, second = self.b * (self.rho + z / root), self.b * self.sigma**2 / root**3
+        return (first, second) if self.bend is None else (first + self.bend(k, 1), second + self.bend(k, 2))
 
     def g(self, k: Floats) -> Floats:
         """Gatheral's g: the density's sign."""
@@ -69,7 +94,7 @@ class JumpWings:
     Attributes
     ----------
     v, least_v : float
-        Variance a year at the money, and the least one.
+        Variance a year at the money, and the least one; of a slice with a spline, the least without it.
     psi : float
         Skew at the money.
     p, c : float
@@ -101,14 +126,13 @@ def jump_wings(raw: Svi, t: float) -> JumpWings:
     >>> [round(value, 6) for value in (found.v, found.psi, found.p, found.c, found.least_v)]
     [0.017426, -0.175211, 0.699738, 1.316798, 0.011625]
     """
-    root = float(np.hypot(raw.m, raw.sigma))
-    w = raw.a + raw.b * (-raw.rho * raw.m + root)
+    w = float(raw.w(np.zeros(1))[0])
     scale = float(np.sqrt(w))
     return JumpWings(
         v=w / t,
-        psi=raw.b / (2.0 * scale) * (raw.rho - raw.m / root),
-        p=raw.b * (1.0 - raw.rho) / scale,
-        c=raw.b * (1.0 + raw.rho) / scale,
+        psi=float(raw.derivatives(np.zeros(1))[0][0]) / (2.0 * scale),
+        p=raw.slopes[0] / scale,
+        c=raw.slopes[1] / scale,
         least_v=float(raw.a + raw.b * raw.sigma * np.sqrt(1.0 - raw.rho**2)) / t,
     )
 
@@ -182,9 +206,23 @@ def fitted(
     else:
         begun = [improved(theta, FIRST_STEPS) for theta in _starts(k, deviation**2, weight)]
         best = improved(min(begun, key=lambda theta: float(np.sum(errors(theta) ** 2))), MOST_STEPS)
-        for _ in range(ROUNDS):  # what is outside its bid and ask counts by its distance, not by its square
-            best = improved(best, MOST_STEPS, root / np.sqrt(np.maximum(np.abs(errors(best)), 1.0)))
+        best = improved(best, MOST_STEPS, root / np.sqrt(np.maximum(np.abs(errors(best)), 1.0)))  # by distance outside bid and ask
     return _unpacked(best) if np.isfinite(best).all() else None
+
+
+def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
+    """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them."""
+    step = float(np.ptp(k)) / (BENDS - 3)
+    first = float(k.min()) - 3.0 * step
+    knots = first + step * np.arange(BENDS + 4)
+    basis = BSpline.design_matrix(np.clip(k, knots[3], knots[-4]), knots, 3).toarray()
+    w = np.maximum(raw.w(k), LEAST_W)
+    scale = np.sqrt(weight / w) / 2.0  # an error of w is 2 sqrt(w) times one of the deviation
+    rest = (deviation**2 - w) * scale
+    scale, rest = (values / np.sqrt(np.maximum(np.abs(rest), 1.0)) for values in (scale, rest))
+    stiff = STIFFNESS * float(np.median(scale)) * np.diff(np.eye(BENDS), 2, axis=0)
+    heights = np.linalg.lstsq(np.vstack([basis * scale[:, None], stiff]), np.concatenate([rest, np.zeros(len(stiff))]), rcond=1e-9)[0]
+    return Bend(first, step, tuple(heights.tolist()))
 
 
 def checked(k: Floats, reach: float = 1.5) -> Floats:
