@@ -199,7 +199,7 @@ def _read_arrow(piece: Piece, form: str) -> pd.DataFrame:
         # One thread: pyarrow's pool has been seen to abort a short-lived process at its exit.
         opened = pa.ipc.open_file if piece.content.startswith(b"ARROW1") else pa.ipc.open_stream
         table = parquet_table(piece.content) if form == "parquet" else opened(pa.BufferReader(piece.content)).read_all()
-        frame: pd.DataFrame = table.to_pandas(use_threads=False)
+        frame: pd.DataFrame = table.to_pandas(use_threads=False, date_as_object=False)
         return frame
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = reason_of(error).splitlines()[0]
