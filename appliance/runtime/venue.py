@@ -131,7 +131,7 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
 
     clock = VirtualClock(start)
     exchange = Exchange(
-        MarketData.from_dataset(PublishedSources(config.stores).require_folder()),
+        MarketData.from_dataset(PublishedSources(config.stores).require_folder(), minutes=config.venue.exchange.minutes),
         clock,
         seed=config.venue.seed,
         state=folder.exchange,

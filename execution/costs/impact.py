@@ -7,6 +7,8 @@ sigma: daily volatility, fraction; Q: shares traded; V: shares that trade in a d
 USD over the average daily USD volume (ADV).
 """
 
+import math
+
 import numpy as np
 
 from signals.market.bars import Floats
@@ -32,6 +34,22 @@ def square_root_impact(sigma: float | Floats, participation: float | Floats, y: 
     20.0
     """
     return np.asarray(y * np.asarray(sigma) * np.sqrt(np.abs(participation)), dtype=np.float64)
+
+
+def signed_impact(flow_usd: float, sigma: float, adv_usd: float, y: float = Y_DEFAULT) -> float:
+    """Return the displacement of the price by a net flow of own trades, fraction of price with the flow's sign.
+
+    Examples
+    --------
+    >>> round(signed_impact(-10_000.0, 0.02, 1_000_000.0) * 1e4, 4)
+    -20.0
+    """
+    return math.copysign(float(square_root_impact(sigma, flow_usd / adv_usd, y)), flow_usd)
+
+
+def faded(minutes: float, half_life: float) -> float:
+    """Share of a flow that still moves the price after so many minutes: 2^(-t / half-life), a transient impact."""
+    return float(0.5 ** (minutes / half_life))
 
 
 def impact_cost_usd(value_usd: float | Floats, sigma: float | Floats, adv_usd: float | Floats, y: float = Y_DEFAULT) -> Floats:

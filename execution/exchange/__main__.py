@@ -69,7 +69,7 @@ def serve(
         if stand_in_port is not None or stand_in_ca is not None:
             proxy, stood_for = standing.enter_context(_stand_in(stand_in_port, bound, stand_in_ca))
             hosts, announced = hosts | stood_for, announced | {"stand_in": proxy}
-        market = MarketData.from_dataset(data)
+        market = MarketData.from_dataset(data, minutes=settings.minutes)
         exchange = Exchange(market, _clock(clock, at, market, state), seed=seed, state=state, config=settings)
         standing.callback(exchange.close)
         folder = state or Path(standing.enter_context(TemporaryDirectory(prefix="paper-exchange-")))

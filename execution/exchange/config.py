@@ -32,6 +32,12 @@ class ExchangeConfig(Config):
         Symbols that differ from the rule: easy to borrow, fractionable, tradable.
     asset_names : mapping
         Names in the list of assets; `<symbol> Common Stock` of one that is absent.
+    minutes : bool
+        Continuous orders meet the minute bars in the dataset's folder `minutes`, where a name has them.
+    volume_share : Decimal
+        With minutes: largest share of a bar's volume that own orders take together.
+    impact, impact_half_life : float
+        With minutes: Y of the square-root law (0 is none), and minutes in which half of an own trade's impact has faded.
     requests_a_minute : int
         Rate limit per key; 0 is none. Alpaca's is 200.
     power_safe : bool
@@ -53,6 +59,10 @@ class ExchangeConfig(Config):
     not_fractionable: tuple[str, ...] = ()
     not_tradable: tuple[str, ...] = ()
     asset_names: dict[str, str] = Field(default_factory=dict)
+    minutes: bool = False
+    volume_share: Decimal = Field(default=Decimal("0.1"), gt=0, le=1)
+    impact: float = Field(default=1.0, ge=0, le=10)
+    impact_half_life: float = Field(default=30.0, gt=0, le=10_000)
     requests_a_minute: int = Field(default=0, ge=0)
     power_safe: bool = True
     key_id: str = ""

@@ -29,6 +29,7 @@ from execution.exchange.doors import http
 from execution.exchange.doors.http import Gate
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData
+from execution.exchange.market.minutes import MinuteMarket
 from signals.market.actions import Action
 from signals.market.bars import Bars, days_array
 from signals.market.manifest import PriceBasis
@@ -78,10 +79,11 @@ def exchange(
     basis: PriceBasis = PriceBasis.RAW,
     seed: int = 1,
     state: Any = None,
+    minutes: MinuteMarket | None = None,
     **config: Any,
 ) -> Exchange:
     """Return an exchange on the small market with a virtual clock at `at`, New York."""
-    market = MarketData(panel if panel is not None else bars(), calendar(), actions, basis=basis)
+    market = MarketData(panel if panel is not None else bars(), calendar(), actions, basis=basis, minutes=minutes)
     settings = ExchangeConfig.model_validate(config)
     return Exchange(market, ExchangeVirtualClock(new_york(at)), seed=seed, state=state, config=settings)
 

@@ -309,6 +309,18 @@ BUGS = (
             "self.venue.updates.cut(sent)", "pass",
             "tests/test_execution/test_exchange_gate.py::"
             "test_a_request_that_fails_half_way_changes_nothing_and_the_next_one_is_served"),
+    Planted("take a minute's volume once an order", "execution/exchange/core/minute_trading.py",
+            "taken = flow.taken if flow.minute == bar.end else ZERO", "taken = ZERO",
+            "tests/test_execution/test_exchange_minutes.py::"
+            "test_own_orders_share_a_minute_in_the_order_of_arrival_and_nothing_trades_in_a_silent_one"),
+    Planted("never let own impact fade", "execution/costs/impact.py",
+            "return float(0.5 ** (minutes / half_life))", "return 1.0",
+            "tests/test_execution/test_exchange_minutes.py::"
+            "test_the_price_moves_by_the_square_root_of_own_trading_which_fades_and_is_never_a_gift"),
+    Planted("meet a range from before the order", "execution/exchange/core/minute_trading.py",
+            "if order.submitted_at <= bar.start", "if True",
+            "tests/test_execution/test_exchange_minutes.py::"
+            "test_a_resting_limit_meets_the_range_that_it_has_lived_through"),
     Planted("take another device's order for its own", SUBMISSION, "if outcome.is_taken and entry.posts == 1:",
             "if False:", f"{STRANGERS}::test_the_second_of_two_devices_halts_at_its_first_order"),
     Planted("begin a book over positions that nobody decided about", "appliance/orders/reconciliation.py",

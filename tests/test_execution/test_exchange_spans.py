@@ -101,7 +101,7 @@ def test_pages_meet_every_bar_once_in_both_orders() -> None:
         assert pages == whole and all(len(found) >= 2 for found in whole.values())
 
 
-@pytest.mark.parametrize("text", ["1Min", "5T", "0Day", "2Day", "2Week", "5Month", "24Hour", "1", "Day", "1day ", "1Y"])
+@pytest.mark.parametrize("text", ["0Min", "60Min", "5t", "0Day", "2Day", "2Week", "5Month", "24Hour", "1", "Day", "1day ", "1Y"])
 def test_a_frame_that_is_not_served_is_refused(text: str) -> None:
     assert Frame.read(text) is None
     assert get(exchange(), "/v2/stocks/AAA/bars", 400, timeframe=text)["code"] == 40010001

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from execution.exchange.core.book import fixed_id
 from execution.exchange.core.wire import STAMP_FORMAT, bar_row, instant
-from execution.exchange.market.spans import Frame, Span, hours, longer, midnight, print_at, restated
+from execution.exchange.market.spans import Frame, Span, hours, longer, merged, midnight, print_at, restated, within
 from execution.exchange.protocol import query
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
@@ -49,7 +49,7 @@ def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...])
     if not symbols:
         raise RefusedByVenue(BAD_QUERY, parameter="symbols", given="")
     frame = Frame.read(request.query.get("timeframe", ""))
-    if frame is None:
+    if frame is None or not _serves(exchange, frame):
         raise RefusedByVenue(BAD_QUERY, parameter="timeframe", given=request.query.get("timeframe", ""))
     limit = query.count(request, "limit", BARS_PAGE, BARS_MAX)
     descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
@@ -72,6 +72,12 @@ def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...])
     return page, None
 
 
+def _serves(exchange: Exchange, frame: Frame) -> bool:
+    """Whether there are bars to make `frame` of; minutes are made of whole minute bars."""
+    minutes = exchange.venue.market.minutes
+    return frame.unit != "T" or (minutes is not None and frame.minutes % minutes.length == 0)
+
+
 def _spans(
     exchange: Exchange,
     symbol: str,
@@ -84,21 +90,30 @@ def _spans(
     market, now = exchange.venue.market, exchange.now
     begin, end = (at.astimezone(NEW_YORK).date() for at in between)
     asof, is_mapped = meant
+    inside: dict[date, list[Span]] = {}
+    if frame.minutes:
+        for day, minutes in market.minute_history(symbol, (begin, end), now, asof=asof, mapped=is_mapped).items():
+            parts = [restated(bar, factor(symbol, day)) for bar in minutes]
+            inside[day] = list(within(frame, parts, market.calendar.session(day), now))
+    made = [span for spans in inside.values() for span in spans]
+    if frame.unit == "T":
+        return made
     wanted = (frame.first_day(begin), frame.last_day(end))
     together = None if frame.unit in "DH" else lambda day: (frame.first_day(day), factor(symbol, day))
     found = market.history(symbol, wanted, now, asof=asof, mapped=is_mapped, together=together)
-    days = [restated(bar, factor(symbol, bar.day)) for bar in found]
+    days = [restated(bar, factor(symbol, bar.day)) for bar in found if bar.day not in inside]
     if frame.unit == "D":
         return days
     if frame.unit != "H":
         return list(longer(frame, days))
+    made += hours(frame, days, market.calendar.session)
     running = market.session_now(now)
-    price = None if running is None else market.opening(symbol, running.day, now)
+    price = None if running is None or running.day in inside else market.opening(symbol, running.day, now)
     if running is not None and price is not None:
-        hour = frame.hour(running.open)
-        if hour + timedelta(hours=frame.amount) <= now:
-            return [*hours(frame, days, market.calendar.session), print_at(hour, price)]
-    return list(hours(frame, days, market.calendar.session))
+        hour = frame.beginning(running.open)
+        if hour + timedelta(minutes=frame.minutes) <= now:
+            made.append(print_at(hour, price))
+    return sorted(made, key=lambda span: span.start)
 
 
 def _meant(request: ApiRequest) -> tuple[date | None, bool]:
@@ -215,7 +230,7 @@ def snapshot(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiRespons
 
 
 def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
-    """Return what is known now: while a session runs its day holds the opening print only."""
+    """Return what is known now: while a session runs its day holds the opening print, or the minutes that are over."""
     venue, market, now = exchange.venue, exchange.venue.market, exchange.now
     quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
     if quote is None or trade is None:
@@ -223,7 +238,11 @@ def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
     days = [restated(bar, RAW) for bar in market.latest(symbol, now, 2)]
     minutes = [print_at(market.calendar.session(day.start.date()).close - MINUTE, day.close) for day in days]
     price = None if running is None else market.opening(symbol, running.day, venue.now)
-    if running is not None and price is not None:
+    passed = {} if running is None else market.minute_history(symbol, (running.day, running.day), now)
+    if running is not None and running.day in passed:
+        spans = [restated(bar, RAW) for bar in passed[running.day]]
+        days, minutes = [*days, merged(midnight(running.day), spans)], spans
+    elif running is not None and price is not None:
         days, minutes = [*days, print_at(midnight(running.day), price)], [*minutes, print_at(running.open, price)]
     rows: JsonObject = {"latestTrade": trade, "latestQuote": quote}
     bars = {"minuteBar": minutes[-1:], "dailyBar": days[-1:], "prevDailyBar": days[-2:-1]}

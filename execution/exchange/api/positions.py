@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from execution.exchange.core.assets import find
 from execution.exchange.core.book import ExchangePosition
-from execution.exchange.core.desk import SHARE_STEP, cancel, place
+from execution.exchange.core.desk import cancel, place
 from execution.exchange.core.wire import order_row, position_row
+from execution.exchange.core.working import SHARE_STEP
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol import query, refusals
 from execution.exchange.protocol.draft import decimal_of, parse

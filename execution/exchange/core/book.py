@@ -96,6 +96,16 @@ class LogRow:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFlow:
+    """What own orders of one symbol traded: net USD as it has faded by `at`, and shares taken of the bar that ends at `minute`."""
+
+    at: datetime
+    usd: float
+    minute: datetime
+    taken: Decimal
+
+
 @dataclass
 class Changes:
     """Changes to be stored before the next answer is sent."""
@@ -135,6 +145,7 @@ class AccountBook:
         self.halted: frozenset[str] = frozenset()
         self.hard_to_borrow: frozenset[str] = frozenset()
         self.closures: frozenset[date] = frozenset()
+        self.flows: dict[str, OwnFlow] = {}
         self.changes = Changes(facts={"cash", "opened_with", "seed", "settings"})
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -202,7 +213,7 @@ class AccountBook:
         self.changes.facts.add("cash")
 
     def set_fact(self, name: str, value: object) -> None:
-        """Set one of `now`, `settings`, `halted`, `hard_to_borrow`, `closures`."""
+        """Set one of `now`, `settings`, `halted`, `hard_to_borrow`, `closures`, `flows`."""
         setattr(self, name, value)
         self.changes.facts.add(name)
 

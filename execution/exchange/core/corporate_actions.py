@@ -15,8 +15,8 @@ from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from execution.exchange.core.book import ActivityRow, ExchangePosition
-from execution.exchange.core.desk import end, entry_id
 from execution.exchange.core.venue import ExchangeVenue
+from execution.exchange.core.working import end, entry_id
 from execution.fills import CENT
 from execution.orders import OrderStatus
 from signals.market.actions import Action, ActionKind

@@ -1,34 +1,30 @@
-"""Order operations of the venue: accept, fill, cancel, replace, expire.
+"""Order operations of the venue: accept, touch, cancel, replace.
 
 Every function checks first and writes last, so that a refusal leaves nothing behind.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from datetime import date, timedelta
 
-from execution.exchange.core.accounts import settle
 from execution.exchange.core.assets import asset_id
 from execution.exchange.core.book import fixed_id
 from execution.exchange.core.checks import CheckContext, check, hold_price_of, intent_of
+from execution.exchange.core.minute_trading import arrive, has_minutes
 from execution.exchange.core.venue import ExchangeVenue
-from execution.exchange.orders.matching import AUCTIONS, Moment, Offer, match
+from execution.exchange.core.working import end, meet
+from execution.exchange.orders.matching import AUCTIONS, Moment, Offer
 from execution.exchange.orders.order import Order
 from execution.exchange.orders.replacement import changed
 from execution.exchange.orders.windows import due_session
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import Draft
 from execution.exchange.protocol.refusals import RefusedByVenue
-from execution.fills import Fill
 from execution.orders import OrderStatus, TimeInForce
-from signals.market.sessions import NEW_YORK
 from signals.text.strict_json import Json
 
 S = OrderStatus
 GTC_LIFE = timedelta(days=90)
-SHARE_STEP = Decimal("0.000000001")
 NOT_CANCELABLE = frozenset({S.PENDING_REPLACE, S.PENDING_CANCEL})
 NOT_REPLACEABLE = frozenset({S.ACCEPTED, S.PENDING_NEW, S.PENDING_CANCEL, S.PENDING_REPLACE})
 IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
@@ -96,66 +92,14 @@ def touch(venue: ExchangeVenue, order: Order) -> None:
     running = venue.market.session_now(venue.now)
     if running is None or order.time_in_force in AUCTIONS or order.symbol in venue.book.halted:
         return
-    price = venue.market.opening(order.symbol, running.day, venue.now)
-    if price is not None:
-        whole = order.time_in_force is TimeInForce.FOK
+    whole = order.time_in_force is TimeInForce.FOK
+    if has_minutes(venue, order.symbol, running):
+        arrive(venue, order, running, in_full=whole)
+    elif (price := venue.market.opening(order.symbol, running.day, venue.now)) is not None:
         meet(venue, order, Offer(Moment.TOUCH, price, venue.half_spread, price, price), in_full=whole)
     left = venue.book.orders[order.id]
     if left.is_open and left.time_in_force in IMMEDIATE:
         end(venue, left, S.CANCELED)
-
-
-def meet(venue: ExchangeVenue, order: Order, offer: Offer, *, in_full: bool = False) -> None:
-    """Match one order with one offer and book what comes of it."""
-    outcome = match(order, offer)
-    if outcome.order is not order:
-        venue.book.put(outcome.order)
-    if outcome.price is None:
-        return
-    quantity = outcome.order.remaining
-    if outcome.order.notional is not None:
-        quantity = (outcome.order.notional / outcome.price).quantize(SHARE_STEP, ROUND_DOWN)
-    elif not in_full:
-        quantity = _drawn(venue, outcome.order, quantity)
-    if quantity > 0:
-        _fill(venue, outcome.order, quantity, outcome.price)
-
-
-def _fill(venue: ExchangeVenue, order: Order, quantity: Decimal, price: Decimal) -> None:
-    at = venue.book.stamp()
-    filled = venue.book.put(order.filled(quantity, price, at))
-    fill = Fill(entry_id(venue, at), order.id, order.symbol, order.side, quantity, price, at)
-    settle(venue.book, fill, filled)
-    venue.notify("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
-
-
-def _drawn(venue: ExchangeVenue, order: Order, quantity: Decimal) -> Decimal:
-    """Whole or, by the seeded chance of the paper account, a part in whole shares."""
-    chance = venue.config.partial_fill_probability
-    if not chance or quantity <= 1:
-        return quantity
-    text = f"{venue.book.seed}|partial|{order.id}|{order.filled_quantity}"
-    digest = hashlib.sha256(text.encode()).digest()
-    first, second = (int.from_bytes(digest[i : i + 8], "big") / 2**64 for i in (0, 8))
-    if first >= chance:
-        return quantity
-    return max(Decimal(1), (quantity * Decimal(str(second))).quantize(Decimal(1), ROUND_DOWN))
-
-
-def entry_id(venue: ExchangeVenue, at: datetime) -> str:
-    """Return an activity id as Alpaca forms it: New York time to the millisecond, then a UUID."""
-    local = at.astimezone(NEW_YORK)
-    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{venue.book.new_id('entry')}"
-
-
-ENDED = {S.CANCELED: "canceled", S.EXPIRED: "expired", S.REJECTED: "rejected"}
-
-
-def end(venue: ExchangeVenue, order: Order, status: OrderStatus) -> Order:
-    """End an open order without a fill."""
-    ended = venue.book.put(order.to(status, venue.book.stamp()))
-    venue.notify(ENDED[status], ended)
-    return ended
 
 
 def end_struck(venue: ExchangeVenue, day: date) -> list[Order]:

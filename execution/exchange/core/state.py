@@ -15,7 +15,7 @@ from typing import Any
 
 import apsw
 
-from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, ActivityRow, Changes, ExchangePosition, LogRow
+from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, ActivityRow, Changes, ExchangePosition, LogRow, OwnFlow
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.codec import decode, encode
 from signals.errors import BadConfig, BadDataset, Locked
@@ -44,6 +44,10 @@ def _days(value: frozenset[date]) -> str:
     return json.dumps(sorted(day.isoformat() for day in value))
 
 
+def _flows(value: dict[str, OwnFlow]) -> str:
+    return json.dumps({symbol: encode(flow) for symbol, flow in value.items()})
+
+
 FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "cash": (str, Decimal),
     "opened_with": (str, Decimal),
@@ -57,6 +61,7 @@ FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "halted": (_symbols, lambda text: frozenset(json.loads(text))),
     "hard_to_borrow": (_symbols, lambda text: frozenset(json.loads(text))),
     "closures": (_days, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
+    "flows": (_flows, lambda text: {symbol: decode(row, OwnFlow) for symbol, row in json.loads(text).items()}),
 }
 
 

@@ -1,4 +1,4 @@
-"""The ordered events of a session: corporate actions at 04:00, open, close.
+"""The ordered events of a session: corporate actions at 04:00, open, the END of each minute bar where there are such, close.
 
 Each event leaves the book as it is at that instant; the same events from the same book always leave the same one.
 """
@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from execution.exchange.core.book import AccountMark
 from execution.exchange.core.corporate_actions import apply_actions
-from execution.exchange.core.desk import end, meet
+from execution.exchange.core.minute_trading import end_minute, has_minutes
 from execution.exchange.core.venue import ExchangeVenue
+from execution.exchange.core.working import end, meet
 from execution.exchange.market.market import ACTIONS_AT, MarketData
 from execution.exchange.orders.matching import Moment, Offer
 from execution.exchange.orders.order import Order
@@ -35,7 +36,8 @@ def events(market: MarketData, after: datetime, until: datetime) -> Iterator[Tim
     """Yield the events with `after` < at <= `until`, oldest first."""
     days = market.scheduled.days
     for session in market.scheduled.sessions[bisect_left(days, after.date() - timedelta(days=1)) :]:
-        trading = ((session.open, open_session), (session.close, close_session))
+        within = [] if market.minutes is None else market.minutes.ends(session)
+        trading = ((session.open, open_session), *((at, end_minute) for at in within), (session.close, close_session))
         happenings = ((session.at(ACTIONS_AT), start_day), *(() if session.day in market.closures else trading))
         for at, happen in happenings:
             if at > until:
@@ -96,6 +98,8 @@ def _closing_offer(venue: ExchangeVenue, order: Order, session: Session) -> Offe
         return None
     if order.time_in_force is TimeInForce.CLS:
         return Offer(Moment.CLOSE, bar.close, venue.half_spread * 0, bar.close, bar.close)
+    if has_minutes(venue, order.symbol, session):
+        return None
     rested = order.submitted_at <= session.open
     low, high = (bar.low, bar.high) if rested else (bar.close, bar.close)
     return Offer(Moment.CLOSE, bar.close, venue.half_spread, low, high)

@@ -25,11 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
+from execution.exchange.market.minutes import MinuteBar, MinuteMarket
 from execution.fills import to_price
-from signals.errors import BadBars, InvariantBroken, NotASession
+from signals.errors import BadBars, BadDataset, InvariantBroken, NotASession
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
-from signals.market.manifest import PriceBasis
+from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar, Session
 from signals.text.wording import utc_words
 
@@ -82,6 +83,7 @@ def directory(rows: list[Tenure], day: date) -> dict[str, int]:
     return {row.symbol: row.column for row in held}
 
 
+USUAL_SESSIONS = 20
 ACTIONS_AT = time(4, 0)  # New York; every action of a session is done well before 08:00
 
 
@@ -97,6 +99,25 @@ class DayBar:
     volume: int
 
 
+def minutes_beside(folder: Path, daily: Manifest) -> MinuteMarket:
+    """Open the minutes that lie in the folder of the daily bars.
+
+    Raises
+    ------
+    BadDataset
+        There are none, or they are of another calendar or basis.
+    """
+    from signals.market.minute_rows import FOLDER, MinuteRows
+
+    rows = MinuteRows.of(folder / FOLDER)
+    ours, theirs = ((one.calendar.name, one.basis.value) for one in (daily, rows.manifest))
+    if ours != theirs:
+        raise BadDataset(
+            f"minutes of {' '.join(theirs)} beside daily bars of {' '.join(ours)}", where=str(folder / FOLDER), fix="Ingest them alike"
+        )
+    return MinuteMarket(rows)
+
+
 class MarketData:
     """Bars, actions and the calendar, read only through an instant.
 
@@ -106,6 +127,8 @@ class MarketData:
         As it was scheduled.
     closures : frozenset of date
         Sessions of `calendar` on which the exchange does not open.
+    minutes : MinuteMarket, optional
+        Minute bars of the same names and basis: within a session those of them that it has are what is known.
     """
 
     def __init__(
@@ -116,8 +139,9 @@ class MarketData:
         *,
         basis: PriceBasis = PriceBasis.RAW,
         closures: frozenset[date] = frozenset(),
+        minutes: MinuteMarket | None = None,
     ) -> None:
-        self.scheduled, self.closures, self.basis = calendar, closures, PriceBasis(basis)
+        self.scheduled, self.closures, self.basis, self.minutes = calendar, closures, PriceBasis(basis), minutes
         self._starts = [session.at(ACTIONS_AT) for session in calendar.sessions]
         if closures:
             calendar = Calendar(calendar.name, tuple(s for s in calendar.sessions if s.day not in closures))
@@ -141,23 +165,25 @@ class MarketData:
         firsts = tuple(days[int(np.argmax(present[:, c]))] if present[:, c].any() else None for c in range(present.shape[1]))
         self._tenures = tenures(bars.symbols, firsts, self.actions)
         self._directory: tuple[date, dict[str, int]] = (date.min, {})
-        self._epoch = (-2, -2, date.min)
+        self._epoch = (-2, -2, date.min, -1)
+        self._usual: tuple[date, dict[str, tuple[float, float]]] = (date.min, {})
         self._last_prices: dict[str, Decimal | None] = {}
         self._splits = self._splits_by_column()
 
     @classmethod
-    def from_dataset(cls, folder: Path) -> MarketData:
-        """Read the whole current version of a curated dataset."""
+    def from_dataset(cls, folder: Path, *, minutes: bool = False) -> MarketData:
+        """Read the whole current version of a curated dataset, with the minutes beside it where they are asked for."""
         from signals.market.dataset import load_actions, load_bars, read_manifest
 
         manifest = read_manifest(folder)
         bars = load_bars(folder, manifest, manifest.first, manifest.last)
-        return cls(bars, manifest.calendar, load_actions(folder, manifest), basis=manifest.basis)
+        within = minutes_beside(folder, manifest) if minutes else None
+        return cls(bars, manifest.calendar, load_actions(folder, manifest), basis=manifest.basis, minutes=within)
 
     def closed_on(self, closures: frozenset[date]) -> MarketData:
         """Return the same market without the sessions `closures`, in addition to those it has lost already."""
         every = self.closures | closures
-        return MarketData(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every)
+        return MarketData(self._bars, self.scheduled, self.actions, basis=self.basis, closures=every, minutes=self.minutes)
 
     @property
     def is_raw(self) -> bool:
@@ -233,9 +259,10 @@ class MarketData:
     # -- prices -------------------------------------------------------------------------------------------------
 
     def last_price(self, symbol: str, now: datetime) -> Decimal | None:
-        """Newest price of `symbol`: the open of the running session, else the last close, restated for splits."""
+        """Newest price of `symbol`: of the running session its minutes' or its open, else the last close, restated for splits."""
         closed, opened = bisect_right(self._closes, now) - 1, bisect_right(self._opens, now) - 1
-        epoch = (closed, opened, self.trading_day(now))
+        minute = int(now.timestamp()) // 60 if self.minutes is not None else 0
+        epoch = (closed, opened, self.trading_day(now), minute)
         if epoch != self._epoch:
             self._epoch, self._last_prices = epoch, {}
         if symbol not in self._last_prices:
@@ -246,6 +273,9 @@ class MarketData:
         column = self.column(symbol, now)
         if column is None:
             return None
+        session = self.session_now(now)
+        if self.minutes is not None and session is not None and (price := self.minutes.last_price(symbol, session, now)) is not None:
+            return price
         if opened > closed and self._traded(opened, column):
             return self._price(self._bars.open[opened, column])
         return self._close_at(closed, column, now)
@@ -306,6 +336,36 @@ class MarketData:
                 spans = groupby(rows, key=lambda row: together(days[row]))
                 found += [self._merged(list(span), column) for _, span in spans]
         return found
+
+    def minute_history(
+        self, symbol: str, between: tuple[date, date], now: datetime, *, asof: date | None = None, mapped: bool = True
+    ) -> dict[date, list[MinuteBar]]:
+        """Minutes that have ended by `now`, by session, as `history` maps names; empty without minute bars."""
+        found: dict[date, list[MinuteBar]] = {}
+        if self.minutes is not None:
+            for column, since, before in self._stretches(symbol, min(asof or date.max, self.trading_day(now)), mapped):
+                for tenure in (t for t in self._tenures if t.column == column and t.first < before and t.until > since):
+                    begin, end = max(between[0], since, tenure.first), min(between[1], before, tenure.until)
+                    for day, bars in self.minutes.history(tenure.symbol, begin, end, self.calendar, now):
+                        if day < min(before, tenure.until):
+                            found[day] = bars
+        return found
+
+    def usual(self, symbol: str, now: datetime) -> tuple[float, float]:
+        """Daily volatility (fraction) and mean dollar volume of the sessions before the trading day; NaN where unknown."""
+        today = self.trading_day(now)
+        if self._usual[0] != today:
+            self._usual = (today, {})
+        if symbol not in self._usual[1]:
+            until, column = bisect_left(self._days, today), self.column(symbol, now)
+            self._usual[1][symbol] = (float("nan"),) * 2 if column is None else self._typical(until, column)
+        return self._usual[1][symbol]
+
+    def _typical(self, until: int, column: int) -> tuple[float, float]:
+        rows = slice(max(0, until - USUAL_SESSIONS), until)
+        returns, dollars = self._bars.total_return[rows, column], self._bars.close[rows, column] * self._bars.volume[rows, column]
+        returns, dollars = returns[np.isfinite(returns)], dollars[np.isfinite(dollars)]
+        return float(returns.std(ddof=1)) if returns.size > 1 else float("nan"), float(dollars.mean()) if dollars.size else float("nan")
 
     def latest(self, symbol: str, now: datetime, count: int) -> list[DayBar]:
         """Return the last `count` closed daily bars of the name that bears `symbol` now, oldest first."""

@@ -1,6 +1,5 @@
 """Ingests minutes into a dataset that keeps them: partitioned by symbol and month, audited by symbol and session."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,8 +14,9 @@ from signals.audit.defects import Rows, shifted_levels
 from signals.errors import BadBars
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Bars
-from signals.market.dataset import FileRole, Manifest, load_bars, manifest_path, read_manifest, read_table
+from signals.market.dataset import Manifest, load_bars, manifest_path, read_manifest
 from signals.market.manifest import PriceBasis, Survivorship
+from signals.market.minute_rows import folder_of, stored_length, stored_tables
 from signals.market.sessions import NEW_YORK, Calendar, exchange
 from signals.minutes.bars import PRICES, QUOTES, Counts, Flags
 from signals.minutes.grid import SessionGrid
@@ -136,19 +136,9 @@ def _delivered(content: bytes, name: str, terms: MinuteTerms, note: Note) -> Del
     return part
 
 
-def stored_length(folder: Path, manifest: Manifest) -> int:
-    """Minutes of a stored bar; raise `BadBars` where the dataset holds no minutes."""
-    records = manifest.of_role(FileRole.MINUTE_SESSIONS)
-    if not records:
-        raise BadBars("the dataset holds no minutes", where=str(folder), fix="Make one: trainer ingest --minutes FILE --to FOLDER")
-    return int(read_table(folder, records[0], ["length"]).column("length")[0].as_py())
-
-
 def stored_rows(folder: Path, manifest: Manifest, symbols: tuple[str, ...] = ()) -> pd.DataFrame:
     """Rows of these symbols, of all where none is named, sorted by symbol and END."""
-    places = {_folder_of(symbol) for symbol in symbols}
-    records = [r for r in manifest.of_role(FileRole.MINUTES) if not places or r.path.rpartition("/")[0] in places]
-    frames = [read_table(folder, record).to_pandas(use_threads=False) for record in records]
+    frames = [table.to_pandas(use_threads=False) for table in stored_tables(folder, manifest, symbols)]
     found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"symbol": []})
     found = found[found["symbol"].isin(symbols)] if symbols else found
     return found.drop(columns="session", errors="ignore").reset_index(drop=True)
@@ -230,13 +220,9 @@ def _partitions(rows: pd.DataFrame) -> dict[str, pa.Table]:
     parts: dict[str, pa.Table] = {}
     for (symbol, month), own in rows.groupby(["symbol", rows["session"].dt.strftime("%Y-%m")], sort=True):
         arrays = [pa.array(own["session"].dt.date, pa.date32()), *(pa.array(own[name]) for name in columns)]
-        start = f"{_folder_of(str(symbol))}/{month}"
+        start = f"{folder_of(str(symbol))}/{month}"
         parts[start if start not in parts else f"{start}_{len(parts)}"] = pa.table(arrays, names=["session", *columns])
     return parts
-
-
-def _folder_of(symbol: str) -> str:
-    return "minutes/" + re.sub(r"[^A-Za-z0-9.-]", "_", symbol)
 
 
 def _quarantine(bad: pd.DataFrame) -> pa.Table:
