@@ -42,6 +42,11 @@ def emit(result: Mapping[str, object], *, as_json: bool, text: str) -> None:
     sys.stdout.write(shown + "\n")
 
 
+def remark(sentence: object) -> None:
+    """Write a line for a person on standard error, above the bar where `progress` draws one: it must go through `sys.stderr`."""
+    sys.stderr.write(f"{clean(sentence)}\n")
+
+
 def aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
     """Return one line a row, the figures under one another."""
     found = list(rows)

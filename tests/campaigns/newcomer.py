@@ -14,14 +14,16 @@ import argparse
 import os
 import platform
 import re
+import resource
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -48,6 +50,7 @@ PAGE = ROOT / "docs" / "newcomer.md"
 SEED, NAMES, SESSIONS = 7, 110, 2520
 KEY, SECRET, LIVE = "PKTESTTESTTESTTEST01", "canary" + "S3cretS3cretS3cretS3cretS3cretS3cr", "AKTESTTESTTESTTEST01"
 COLUMNS = 120
+TYPED, READ, THOUGHT = 200, 200, 10  # characters and words a minute of somebody who is new here; seconds over a question
 BARS = "/v2/stocks/bars"
 ENTER = "\n"
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
@@ -168,22 +171,33 @@ class Newcomer:
     ----------
     home : Path
         Where the clone and the desk are made.
+    waited, spent : float
+        Seconds of the commands, and what a person spends on typing, questions and reading, by the rates above; detours left out.
     """
 
     home: Path
     folder: Path
     page: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    waited: float = 0.0
+    spent: float = 0.0
     commands: int = 0
     answers: int = 0
-    said: str = ""
+    detours: int = 0
+    is_lost: bool = False
+
+    @contextmanager
+    def detour(self) -> Iterator[None]:
+        """Do what nobody has to do for the length of the block."""
+        self.is_lost = True
+        yield
+        self.is_lost = False
 
     def writes(self, *lines: str) -> None:
         """Write prose."""
         self.page += [*lines, ""]
 
-    def runs(self, line: str, *talk: tuple[str, str], code: int = 0, seconds: float = 400, shown: str = "", keep: bool = True) -> str:
-        """Type a command, answer what it asks, and return its screen, which is written down unless `keep` is false."""
+    def runs(self, line: str, *talk: tuple[str, str], code: int = 0, seconds: float = 1800, shown: str = "") -> str:
+        """Type a command, answer what it asks, write down its screen, and return it."""
         began, words = time.monotonic(), shlex.split(line)
         path = f"{self.home / 'trademl' / '.venv' / 'bin'}:{os.environ['PATH']}"
         own = {name: value for name, value in os.environ.items() if not name.startswith(("TRADEML_", "PYTHON", "VIRTUAL_ENV"))}
@@ -194,25 +208,27 @@ class Newcomer:
         for question, answer in talk:
             person.sees(question, seconds)
             person.types(answer)
-            self.answers += answer != CTRL_C
         ended = person.ends(seconds)
         took = time.monotonic() - began
         said = NOT_SAID.sub("", person.shown.replace("\r\n", "\n")).replace(str(self.home), "/home/you")
         lines = [f"$ {shown or line}", *screen(said.replace("\n", "\r\n"))]
         assert ended == code, "\n".join([*lines, f"ended with {ended}"])
         assert SECRET not in person.shown and "Traceback" not in person.shown, person.shown
-        self.seconds, self.commands, self.said = self.seconds + took, self.commands + 1, said
-        if keep:
-            took_words = f"    ({took:.0f} s{f', exit code {ended}' if ended else ''})"
-            self.page += [*(f"    {one}".rstrip() for one in lines), took_words, ""]
+        took_words = f"    ({took:.0f} s{f', exit code {ended}' if ended else ''})"
+        self.page += [*(f"    {one}".rstrip() for one in lines), took_words, ""]
+        typed, words_read = len(line) + sum(map(len, (answer for _, answer in talk))), len(" ".join(lines).split())
+        self.detours += self.is_lost
+        if not self.is_lost:
+            self.commands, self.answers, self.waited = self.commands + 1, self.answers + len(talk), self.waited + took
+            self.spent += 60 * (typed / TYPED + words_read / READ) + THOUGHT * len(talk)
         print(f"{took:6.1f} s  {shown or line}  -> {ended}", flush=True)
-        return self.said
+        return said
 
     def leaves_at_each(self, line: str, questions: Sequence[tuple[str, str, bool]]) -> None:
         """Type Ctrl-C at each question of a command in turn, and go on with it; the third of a question is whether its answer is kept."""
         for number, (question, _, _) in enumerate(questions):
             before = [(q, a) for place, (q, a, is_kept) in enumerate(questions[:number]) if place == number - 1 or not is_kept]
-            said = self.runs(line, *before, (question, CTRL_C), code=5, keep=number == 0)
+            said = self.runs(line, *before, (question, CTRL_C), code=5)
             assert "you left at" in said and "no order was sent" in said and "again" in said, said
 
 
@@ -248,7 +264,8 @@ def gives_keys(you: Newcomer, url: str) -> None:
         (KEY, SECRET, 0, "PAPER account ..."),
     ):
         answer = secret if secret == CTRL_C else f"{secret}\n"
-        said = you.runs(line, (asked[0], f"{key}\n"), *([(asked[1], answer)] if key != LIVE or code == 2 else []), code=code)
+        with you.detour() if code else nullcontext():
+            said = you.runs(line, (asked[0], f"{key}\n"), (asked[1], answer), code=code)
         assert words in said, said
 
 
@@ -257,11 +274,11 @@ def downloads(you: Newcomer, alpaca: StandIn) -> None:
     line = f"trainer download --credentials var/appliance/credentials --url {alpaca.url}"
     words = "The network is lost; it comes back, and answers break off; Ctrl-C; then it ends well."
     you.writes("## Ten years of bars and a universe", "", words)
-    with alpaca.away():
+    with you.detour(), alpaca.away():
         assert "what had come is kept" in you.runs(line, code=5)
-    with alpaca.spoilt(kind="cut_body", path=BARS, skip=6, times=4):
+    with you.detour(), alpaca.spoilt(kind="cut_body", path=BARS, skip=6, times=4):
         assert "what had come is kept" in you.runs(line, code=5)
-    with alpaca.spoilt(kind="delay", path=BARS, times=100, seconds=0.5):
+    with you.detour(), alpaca.spoilt(kind="delay", path=BARS, times=100, seconds=0.5):
         assert "the same command goes on" in you.runs(line, ("daily bars", CTRL_C), code=5)
     you.runs(line)
     you.runs("trainer ingest --bars download")
@@ -297,8 +314,9 @@ def sets_up(you: Newcomer, url: str, fingerprint: str) -> None:
         ("Type ARM", "ARM\n", False),
     ]
     line = f"appliance setup --url {url}"
-    you.writes(f"Ctrl-C at the first question. It was typed at each of the {len(questions)} in turn; the next run went on there each time.")
-    you.leaves_at_each(line, questions)
+    you.writes(f"First Ctrl-C at each of its {len(questions)} questions in turn. What was answered is kept: the next run goes on there.")
+    with you.detour():
+        you.leaves_at_each(line, questions)
     you.writes("In one go it looks like this, on another folder (the answers are Enter, but for `yes` twice and `ARM`):")
     elsewhere = f"{line} --state again --credentials var/appliance/credentials --store store --trust store/root.pub"
     you.runs(elsewhere, *((question, answer) for question, answer, _ in questions[:-1]), ("Type ARM", CTRL_C), code=5)
@@ -343,20 +361,24 @@ def comes_second(you: Newcomer, other: StandIn, manifest: Manifest) -> None:
 def page(you: Newcomer, took: float) -> str:
     """The document."""
     tests = [f"| {what} | {test} |" for what, test in WRONG]
-    head = [
-        "# The first hour, recorded",
-        "",
-        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a",
-        "pseudo-terminal what a stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited.",
-        "`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, ten years of invented bars), so `--url` stands",
-        "in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
-        "",
-        f"**{took / 60:.0f} minutes** of the machine in all, detours included: {you.commands} commands and {you.answers} answers. With",
-        "Alpaca the download waits longer: [its first line says how long](download.md). A question's meaning: [quickstart](quickstart.md).",
-        "",
-    ]
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = spent.ru_utime + spent.ru_stime
+    head = (
+        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a "
+        "pseudo-terminal what a stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited. "
+        "`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, ten years of invented bars), so `--url` is "
+        "given in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
+        f"* **{you.spent / 60:.0f} minutes of a person**: {you.commands} commands and {you.answers} answers, typed at {TYPED} characters a "
+        f"minute, {THOUGHT} seconds over each question, every word of their screens read at {READ} words a minute.",
+        f"* **{you.waited / 60:.0f} minutes of waiting**, most of them for `make install` and `trainer train`. With Alpaca the download "
+        "waits longer: [its first line says how long](download.md).",
+        f"* {you.detours} commands more are detours that nobody has to take: wrong keys, lost networks, Ctrl-C, an account that somebody "
+        f"else uses. With them it took {took / 60:.0f} minutes, {cpu / 60:.0f} minutes of a processor.",
+        "What a question means: [quickstart](quickstart.md). What is typed hidden is not shown. Below each command stand its seconds.",
+    )
+    prose = [line for text in head for line in [*textwrap.wrap(text, 150, subsequent_indent="  " * text.startswith("*")), ""]]
     tail = ["## What may go wrong, and the test that holds it", "", "| what | test |", "|---|---|", *tests, ""]
-    return "\n".join([*head, *you.page, *tail])
+    return "\n".join(["# The first hour, recorded", "", *prose, *you.page, *tail])
 
 
 def campaign(home: Path, repository: Path) -> str:
@@ -371,7 +393,8 @@ def campaign(home: Path, repository: Path) -> str:
         gives_keys(you, alpaca.url)
         downloads(you, alpaca)
         sets_up(you, alpaca.url, trains(you))
-        comes_second(you, other, manifest)
+        with you.detour():
+            comes_second(you, other, manifest)
         return page(you, time.monotonic() - began)
     finally:
         alpaca.end()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from signals.text.console import remark
 from signals.text.progress import progress
 
 
@@ -59,3 +60,13 @@ def test_on_a_terminal_a_bar_is_drawn_and_no_lines(monkeypatch: pytest.MonkeyPat
         step("fold 1")
         time.sleep(0.1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_remark_stands_on_a_line_of_its_own_above_the_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("training", 4):
+        remark("three names\x1b[2J have no bars")
+    written = capsys.readouterr().err
+    before, found, after = written.partition("three names\\x1b[2J have no bars")
+    assert found and "training" in before, written
+    assert before.endswith(("\n", "\x1b[2K")) and after.startswith("\n"), written

@@ -8,7 +8,7 @@ import typer
 
 from signals.errors import BadConfig, TryAgain
 from signals.market.sessions import NEW_YORK
-from signals.text.console import emit
+from signals.text.console import emit, remark
 from signals.text.plain_text import clean
 from signals.text.progress import progress
 from signals.text.wording import reason_of
@@ -63,12 +63,9 @@ def download_history(
     named = () if symbols is None else _names_of(symbols)
     terms = DownloadTerms(first=start, rule=None if named else UniverseRule(size=size), symbols=named)
 
-    def note(sentence: str) -> None:
-        typer.echo(clean(sentence), err=True)
-
     try:
         with progress("downloading", as_json=as_json) as step:
-            record = download(to, source, terms, last, note=note, step=lambda name, done, of: step(name, done, of))
+            record = download(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
     except KeyboardInterrupt:
         raise TryAgain("ended by a person: what had come is kept", where=str(to), fix="Repeat the command: it goes on") from None
     result = {"download": str(to), **record.model_dump(mode="json", exclude={"asked", "terms"}), "symbols": len(record.asked)}

@@ -14,7 +14,7 @@ from signals.errors import BadBars, BadDataset
 from signals.market.actions import Action
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
-from signals.text.console import emit
+from signals.text.console import emit, remark
 from signals.text.documents import to_json
 from signals.text.plain_text import clean
 from signals.text.progress import progress
@@ -73,7 +73,7 @@ def ingest(
             to,
             today=last,
             add=add,
-            note=lambda remark: typer.echo(f"NOTE {clean(str(remark))}", err=True),
+            note=lambda note: remark(f"NOTE {note}"),
         )
     counted = Counter(str(audit.status) for audit in found.audits)
     poor = [audit for audit in found.audits if audit.status is not SessionStatus.GREEN]
