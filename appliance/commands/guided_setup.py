@@ -134,7 +134,8 @@ def setup(
 def _last(verdict: FindingState) -> str:
     words = {
         FindingState.OK: "Everything is green. `appliance run` is the device; `appliance timetable` says what it does when.",
-        FindingState.WARN: "The device works; what is worth a look stands above, with what to do. `appliance run` is the device.",
+        FindingState.WARN: "The device works; what is worth a look stands above, with what to do. `appliance run` is the device; "
+        "`appliance timetable` says what it does when.",
         FindingState.BAD: "The device cannot work like this: what to do stands above. Then run `appliance setup` again.",
     }
     return words[verdict]

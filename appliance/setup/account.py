@@ -18,7 +18,7 @@ from execution.brokers.base import Account, Broker
 from execution.orders import is_of_family
 from signals.alerts.alert import ADDRESSES
 from signals.errors import FixInput
-from signals.text.wording import reason_of
+from signals.text.wording import counted, reason_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class AccountAccess(SetupRun):
                 known = {order.client_order_id for order in broker_orders.foreign(ledger)}
                 known |= {order.client_order_id for order in orders if intents.find(ledger, order.client_order_id) is not None}
         if unknown := sorted({order.client_order_id for order in orders} - known):
-            raise another_device(f"the account has {len(unknown)} orders of this program that this device did not send", unknown[0])
+            raise another_device(
+                f"the account has {counted(len(unknown), 'order')} of this program that this device did not send", unknown[0]
+            )
 
     def secrets(self) -> None:
         """Keep the addresses of alerts and of the watcher outside, where none are kept yet."""

@@ -171,6 +171,7 @@ class Interview:
                 return getpass(f"{question}: ").strip()  # typer's own shows the question before the echo is off
             return str(typer.prompt(question, default=default, err=True)).strip()
         except (typer.Abort, KeyboardInterrupt, EOFError):
+            typer.echo(err=True)  # what is said of it begins a line of its own
             raise PersonLeft(subject) from None
 
 

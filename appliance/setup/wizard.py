@@ -35,6 +35,7 @@ from signals.bundle import Role, read_keyset
 from signals.bundle.layout import find_latest
 from signals.code_version import code_version
 from signals.errors import FixInput, StoreUnreachable
+from signals.text.wording import counted
 
 LATER = ("backup", "clock", "size", "accept_unproven", "rehearsal_gross")
 CHOICES = {"adopt": Choice.ADOPTED, "keep": Choice.KEPT, "flatten": Choice.FLATTENED}
@@ -208,7 +209,8 @@ class Wizard(SetupRun):
                 return
         while found := open_holdings(device):
             say(
-                f"The account holds {len(found)} positions that are not this device's: {', '.join(one.symbol for one in found[:8])}\n{HELD}"
+                f"The account holds {counted(len(found), 'position')} not of this device: "
+                f"{', '.join(one.symbol for one in found[:8])}\n{HELD}"
             )
             word = self.interview.given.positions or self._decision()
             if word == "abort":

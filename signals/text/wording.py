@@ -61,6 +61,11 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: `1 order`, `1,204 orders`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def utc_words(at: datetime) -> str:
     """Return an instant to the second, in UTC; one without a time zone as it is, and that it has none."""
     if at.tzinfo is None:

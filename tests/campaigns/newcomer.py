@@ -49,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "newcomer.md"
 SEED, NAMES, SESSIONS = 7, 110, 2520
 KEY, SECRET, LIVE = "PKTESTTESTTESTTEST01", "canary" + "S3cretS3cretS3cretS3cretS3cretS3cr", "AKTESTTESTTESTTEST01"
-COLUMNS = 120
+COLUMNS = 150
 TYPED, READ, THOUGHT = 200, 200, 10  # characters and words a minute of somebody who is new here; seconds over a question
 BARS = "/v2/stocks/bars"
 ENTER = "\n"
@@ -207,6 +207,7 @@ class Newcomer:
         person = Person(self.folder, *words[1:], program=[program], environment=environment, columns=COLUMNS)
         for question, answer in talk:
             person.sees(question, seconds)
+            person.waits(0.1)
             person.types(answer)
         ended = person.ends(seconds)
         took = time.monotonic() - began

@@ -67,6 +67,11 @@ class Person:
                 raise AssertionError(f"{text!r} was not shown, but:\n{self.seen}")  # the program has ended
         self.seen = self.seen.partition(text)[2]
 
+    def waits(self, seconds: float) -> None:
+        """Read until nothing has come for so long: what asks has then written the whole of its question."""
+        while select.select([self.master], [], [], seconds)[0] and self._read(0.0):
+            pass
+
     def types(self, text: str) -> None:
         os.write(self.master, text.encode())
 

@@ -198,7 +198,7 @@ def test_a_renamed_member_goes_on_under_its_new_symbol_and_a_delisted_one_ends(t
 
 def test_it_says_first_what_it_will_ask_for_and_how_long_that_takes(whole: tuple[Path, int, list[str]]) -> None:
     folder, requests_made, heard = whole
-    assert "requests: about 1 minutes at 150 of the 200 requests a minute" in heard[0]
+    assert "requests: about 1 minute at 150 of the 200 requests a minute" in heard[0]
     record = json.loads((folder / "download.json").read_text())
     assert (record["feed"], record["survivorship"], record["kinds_version"]) == ("sip", "reconstructed", 1)
     assert "inactive ones included" in record["rule"]

@@ -30,6 +30,7 @@ from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import Survivorship
 from signals.market.sessions import Calendar, xnys
+from signals.text.wording import counted
 from trainer.curation.download.kinds import AssetKind, KindTable, kind_table
 from trainer.curation.download.names import SymbolHistory
 from trainer.curation.download.record import (
@@ -108,8 +109,9 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.symbols:,} symbols, about {self.requests:,} requests: about {self.minutes} minutes at {REQUESTS_PER_MINUTE} of the "
-            "200 requests a minute that Alpaca allows a key. Ctrl-C ends it at any time; the same command goes on"
+            f"{self.symbols:,} symbols, about {self.requests:,} requests: about {counted(self.minutes, 'minute')} "
+            f"at {REQUESTS_PER_MINUTE} of the 200 requests a minute that Alpaca allows a key. Ctrl-C ends it at any time; "
+            "the same command goes on"
         )
 
 
