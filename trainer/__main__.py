@@ -12,6 +12,7 @@ from signals.settings import HOME, Level
 from signals.text.console import run
 from signals.text.version_option import version_option
 from trainer.commands import (
+    accounts,
     backtest,
     bundles,
     data,
@@ -58,6 +59,7 @@ search.register(app)
 backtest.register(app)
 promotion.register(app)
 lineage.register(app)
+accounts.register(app)
 stacking.register(app)
 stages.register(app)
 frontier.register(app)

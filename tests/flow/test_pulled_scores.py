@@ -212,12 +212,18 @@ def test_delivering_again_changes_nothing_and_a_change_is_a_new_revision(own_sto
     before = path.read_bytes()
     again = score_daily(own_store, keys, asof)["delivered"][0]
     assert (again["is_new"], path.read_bytes()) == (False, before)
+    page = path.with_suffix(".md").read_text()
+    best = max(zip(payload(path).scores, payload(path).symbols, strict=True))
+    assert page.startswith(f"# Scores of equities_xs, close of {asof}\n") and f"| 1 | {best[1]} | {best[0]:+.4f} |" in page
+    path.with_suffix(".md").unlink()
+    score_daily(own_store, keys, asof)
+    assert path.with_suffix(".md").read_text() == page, "a page that is lost is written again"
     assert first["name"] == f"scores/equities_{asof}.json" and first["names"] == len(payload(path).symbols) > 20
     stale = payload(path)
     deliver(path, scores=tuple(2 * value for value in stale.scores))
     corrected = score_daily(own_store, keys, asof)["delivered"][0]
     assert (corrected["is_new"], corrected["revision"]) == (True, 2)
-    assert payload(path).scores == stale.scores
+    assert payload(path).scores == stale.scores and "revision 2" in path.with_suffix(".md").read_text()
 
 
 def test_an_evaluation_published_after_a_champion_does_not_score_in_its_place(own_store: Published, keys: Path) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from trainer.validation.significance.paired import chance_of_bound_above, paired, standard_error
+from signals.errors import FixInput
+from trainer.__main__ import app
+from trainer.validation.significance.paired import chance_of_bound_above, compared, paired, standard_error
 from trainer.validation.significance.power import chance_above, sessions_needed, sharpe_error
 
 YEAR = 252**0.5
@@ -86,3 +93,47 @@ def test_the_closed_forms_of_power_by_hand() -> None:
     assert sessions_needed(0.0136, deviation) == pytest.approx(1438, abs=2)
     assert sessions_needed(2 * 0.0136, deviation) == pytest.approx(359, abs=1)
     assert sessions_needed(0.0, deviation) == float("inf")
+
+
+def test_two_books_are_compared_on_their_common_sessions_with_what_those_can_tell() -> None:
+    """Of 504 and 400 sessions 300 are common; at a correlation of 0.9 a gain of 0.3 takes 2 (1 - 0.9) 252 (2.486 / 0.3)^2 = 3,462."""
+    ours, theirs = normal_pair(3, 604, 0.9, 1.0)
+    found = compared(dict(enumerate(ours[:504])), dict(zip(range(204, 604), theirs[204:], strict=True)))
+    own = paired(ours[204:504], theirs[204:504], seed=20260101)
+    assert found is not None and own is not None and found.sessions == 300
+    assert (found.difference, found.low, found.high) == (own.difference, own.lower_bound(0.025), own.lower_bound(0.975))
+    assert found.low < found.difference < found.high and found.needed == pytest.approx(3462, rel=0.15)
+    assert found.chance == chance_of_bound_above(0.0, 0.3, found.correlation, 300, 0.05)
+    assert compared({1: 0.1}, {2: 0.1}) is None and compared(dict(enumerate(ours)), dict.fromkeys(range(604), 0.0)) is None
+
+
+def account(path: Path, returns: np.ndarray, real: float | None = 0.0) -> Path:
+    """A file as a device writes it, newest session first; with real costs a `real` less a session."""
+    values, costly = 1e5 * np.cumprod(1 + returns), 1e5 * np.cumprod(1 + returns - (real or 0.0))
+    days = [date(2025, 1, 1) + timedelta(n) for n in range(len(returns))]
+    rows = [
+        {"session": f"{day}", "paper_nav": f"{paper:.2f}", "restated_nav": None if real is None else f"{less:.2f}"}
+        for day, paper, less in zip(days, values, costly, strict=True)
+    ]
+    path.write_text(json.dumps({"session": str(days[-1]), "rows": rows[::-1], "total": len(rows)}))
+    return path
+
+
+def test_two_accounts_are_compared_by_what_their_devices_recorded(tmp_path: Path) -> None:
+    """With real costs where both know them; a file that is none, and one of an account without value, are refused."""
+    ours, theirs = normal_pair(5, 120, 0.8, 2.0)
+    first = account(tmp_path / "first.json", ours, 0.001)
+    for second, figure in (
+        (account(tmp_path / "s.json", theirs), "restated_nav"),
+        (account(tmp_path / "p.json", theirs, None), "paper_nav"),
+    ):
+        done = CliRunner().invoke(app, ["compare-accounts", str(first), str(second), "--json"])
+        assert done.exit_code == 0, done.output
+        found, less = json.loads(done.output), 0.001 if figure == "restated_nav" else 0.0
+        own = paired(ours[1:] - less, theirs[1:], seed=20260101)
+        assert own is not None and (found["figure"], found["sessions"]) == (figure, 119)
+        assert found["difference"] == pytest.approx(own.difference, abs=1e-3) and found["needed"] > 1000
+    for broken in ("{}", "[1]", json.dumps({"rows": [{"session": "2025-01-01", "paper_nav": "0", "restated_nav": None}]})):
+        (tmp_path / "broken.json").write_text(broken)
+        done = CliRunner().invoke(app, ["compare-accounts", str(first), str(tmp_path / "broken.json")])
+        assert isinstance(done.exception, FixInput) and "no values of an account" in str(done.exception), done.output

@@ -29,6 +29,7 @@ from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs.run_folder import write_run
+from trainer.samples.prepare import Range, prepare
 from trainer.tasks.recipes import RECIPES, read_config
 from trainer.training.train import TrainingRequest, steps, train
 
@@ -80,6 +81,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return curate(tmp_path_factory.mktemp("market"))
+
+
+def test_a_recipe_may_learn_from_the_newest_sessions_alone(data: Path) -> None:
+    """A window rolls with the end of the data; without one the recipe keeps the hash that it had before there were any."""
+    windowed, manifest = CONFIG.model_copy(update={"window_sessions": 150}), read_manifest(data)
+    days = manifest.calendar.between(manifest.first, manifest.last)
+    for last in (days[-1], days[-2]):
+        material = prepare(RECIPE, windowed, Range(data, end=last))
+        learned = material.source.bars.sessions[np.unique(material.rows.t0)].astype(object).tolist()
+        first = days[days.index(last) - 149]
+        assert learned[0] == first and len(learned) <= 150, (learned[0], first)
+    assert windowed.fingerprint() != CONFIG.fingerprint() and "window_sessions" not in CONFIG.identity()
 
 
 @pytest.fixture(scope="module")

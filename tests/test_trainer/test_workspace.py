@@ -176,6 +176,7 @@ def test_no_command_demands_what_a_workspace_has() -> None:
 
 
 SHORT = {
+    "compare-accounts",
     "deliveries",
     "frontier",
     "grant-data",

@@ -29,8 +29,8 @@ def score_daily_command(
 ) -> None:
     """Score the published bundles at the close of a session and deliver the scores to devices with `scoring: pulled`.
 
-    Writes `scores/<sleeve>_<asof>.json`, and the like for a published risk or shadow bundle. Run again it changes
-    nothing; where the data or the bundle changed it delivers a new revision.
+    Writes `scores/<sleeve>_<asof>.json`, a page `.md` beside it for people, and the like for a published risk or shadow
+    bundle. Run again it changes nothing; where the data or the bundle changed it delivers a new revision.
     """
     stores = dataset_store(store or to, endpoint, credentials), dataset_store(to, endpoint, credentials)
     with progress("scoring", as_json=as_json):

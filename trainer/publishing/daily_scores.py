@@ -30,6 +30,8 @@ from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.samples.joined_datasets import with_other_datasets
 
+SHOWN = 20  # names of either end that a person reads
+
 
 @dataclass(frozen=True)
 class ScoringRequest:
@@ -166,17 +168,44 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
     )
 
 
+def page(slot: str, payload: EveningScores) -> bytes:
+    """Return what a person reads of an evening's scores, in Markdown; devices read the signed document beside it."""
+    ranked = sorted(zip(payload.scores, payload.symbols, strict=True), key=lambda one: (-one[0], one[1]))
+    rows = [f"| {place} | {symbol} | {value:+.4f} |" for place, (value, symbol) in enumerate(ranked, start=1)]
+    if len(rows) > 2 * SHOWN:
+        rows = [*rows[:SHOWN], "| ... | | |", *rows[-SHOWN:]]
+    lines = [
+        f"# Scores of {slot}, close of {payload.asof}",
+        "",
+        f"{len(ranked):,} names, revision {payload.revision}. Bundle {payload.bundle_sha256[:16]} (sequence {payload.bundle_seq}), "
+        f"data {payload.snapshot_id[:16]}. Of two names the one with the higher score is expected to return more.",
+        "",
+        "| rank | symbol | score |",
+        "|---:|---|---:|",
+        *rows,
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def _put(to: ObjectStore, slot: str, payload: EveningScores, keyset: Keyset, evening: ScoringRequest) -> PublishedScores:
     name = scores_name(slot, payload.asof)
     before = to.get(name)
     if before is not None:
         standing = _standing(before, keyset, payload.asof, name)
         if _says_the_same(standing, payload):
+            _put_page(to, slot, standing)
             return PublishedScores(name, standing, is_new=False)
         payload = payload.model_copy(update={"revision": standing.revision + 1})
     keys = signing_keys(evening.keys, keyset, evening.created.date())
     to.replace(name, seal_scores(payload, sign(SCORES_KIND, payload.to_bytes(), keys)), before)
+    _put_page(to, slot, payload)
     return PublishedScores(name, payload, is_new=True)
+
+
+def _put_page(to: ObjectStore, slot: str, payload: EveningScores) -> None:
+    name, content = scores_name(slot, payload.asof).removesuffix(".json") + ".md", page(slot, payload)
+    if to.get(name) != content:
+        to.put(name, content)
 
 
 def _standing(content: bytes, keyset: Keyset, asof: date, name: str) -> EveningScores:

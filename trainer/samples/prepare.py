@@ -11,6 +11,7 @@ from signals.audit.extremes import unsettled
 from signals.features.history import market_return
 from signals.features.panel import FeaturePanel
 from signals.market.bars import CLASSIFIED
+from signals.market.dataset import read_manifest, session_range
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
 from trainer.labels.weights import reweighted
@@ -61,6 +62,7 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     FixInput, DataNotUsable
         The range is no range of the dataset, too short, or holds a RED session.
     """
+    chosen = replace(chosen, start=_since(chosen, config.window_sessions))
     if isinstance(recipe.sleeve, BarsSleeve):
         return _of_minutes(recipe, recipe.sleeve, config, chosen, stage)
     source = read_source(
@@ -75,6 +77,14 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)
     return Material(source, panel, _rows(recipe, config, source, panel), sleeve, config)
+
+
+def _since(chosen: Range, window: int) -> date | None:
+    """The first session of the range, or of its newest `window` sessions."""
+    if not window:
+        return chosen.start
+    manifest = read_manifest(chosen.data, chosen.version)
+    return manifest.calendar.between(*session_range(manifest, chosen.start, chosen.end))[-window:][0]
 
 
 def _of_minutes(recipe: Recipe, sleeve: BarsSleeve, config: RecipeConfig, chosen: Range, stage: Stage) -> Material:

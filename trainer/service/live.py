@@ -5,14 +5,15 @@ A probability is judged by the map of the very bundle that scored: that an order
 median of its session. Features drift as on the device (`signals.monitoring.drift`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from execution.yardstick import lived
+from execution.yardstick import Lived, lived
 from signals.bundle import Bundle, Keyset
 from signals.bundle.calibration import AppliedCalibration, probabilities
 from signals.market.bars import Bars, Floats
@@ -29,7 +30,7 @@ from trainer.curation.store import ObjectStore
 from trainer.validation.calibration import brier_score, expected_calibration_error, reliability
 from trainer.validation.probabilities import EVENT
 
-LIFE_SESSIONS = 252
+LIFE_SESSIONS, RISK_SESSIONS = 252, 20
 TOP_SHARE, BINS = 0.2, 5
 Maps = Mapping[str, AppliedCalibration]  # of bundles, by the SHA-256 of their manifests
 
@@ -41,6 +42,9 @@ class LiveMean:
     mean: float | None
     low: float | None
     high: float | None
+
+
+NOTHING = LiveMean(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class LiveFigures:
         None where no bundle with a map has been judged.
     drift : tuple of Drift
         Features beyond the limits of the bundle's own training history.
+    realised_r : LiveMean
+        Mean outcome of the top fifth by score in R, each name's own deviation of 20 sessions.
     """
 
     slot: str
@@ -102,6 +108,7 @@ class LiveFigures:
     alarm: bool
     probabilities: LiveProbabilities | None = None
     drift: tuple[Drift, ...] = ()
+    realised_r: LiveMean = NOTHING
 
     @property
     def sentence(self) -> str:
@@ -110,14 +117,16 @@ class LiveFigures:
             return f"{self.slot}: {self.evenings} evenings, none judged yet"
         band = f", promised {self.low:+.4f} to {self.high:+.4f}: {self.word}" if self.low is not None else ""
         wins = f"; top fifth above the median {self.win_rate.mean:.1%}" if self.win_rate.mean is not None else ""
+        risk = f", {self.realised_r.mean:+.3f} R" if self.realised_r.mean is not None else ""
         said = f"; P(up) off by {self.probabilities.error:.1%}" if self.probabilities else ""
         drift = f"; drifting: {', '.join(one.name for one in self.drift)}" if self.drift else ""
-        return f"{self.slot}: IC {self.ic.mean:+.4f} over {self.sessions} sessions{band}{wins}{said}{drift}"
+        return f"{self.slot}: IC {self.ic.mean:+.4f} over {self.sessions} sessions{band}{wins}{risk}{said}{drift}"
 
     def metrics(self) -> dict[str, float]:
         """Return its numbers by name, for a tracking server."""
         found = {"live ic": self.ic.mean, "live ic low": self.ic.low, "live ic high": self.ic.high, "live net": self.net.mean}
         found |= {"promised ic low": self.low, "promised ic high": self.high, "live win rate": self.win_rate.mean}
+        found |= {"live realised r": self.realised_r.mean}
         if self.probabilities:
             found |= {"live calibration error": self.probabilities.error, "live brier": self.probabilities.brier}
         return {name: value for name, value in found.items() if value is not None} | {"features drifting": float(len(self.drift))}
@@ -130,42 +139,65 @@ def map_of(bundle: Bundle) -> Maps:
     return {bundle.sha256: known} if isinstance(line.head, ScoreHead) and known is not None and known.event == EVENT else {}
 
 
-def live_figures(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date, maps: Maps) -> LiveFigures | None:
-    """Judge the delivered scores of a slot, at most a year of them; None where there are none.
+@dataclass(frozen=True, eq=False)
+class LiveScores:
+    """The delivered scores of a slot, (T, N) on the axes of their bars, what followed, and what they made of it."""
+
+    evenings: tuple[EveningScores, ...]
+    bars: Bars
+    scores: Floats
+    following: Opens
+    seen: Lived
+
+    @property
+    def net(self) -> dict[date, float]:
+        """Net return of the decile book by session, as far as it is known."""
+        known = np.isfinite(self.seen.ic)
+        days = self.bars.sessions[self.seen.rows[known]].astype(object).tolist()
+        return dict(zip(days, self.seen.net[known].tolist(), strict=True))
+
+
+def live_scores(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date) -> LiveScores | None:
+    """Read the delivered scores of a slot, at most a year of them, and what came of them; None where there are none."""
+    manifest = read_manifest(data)
+    days = manifest.calendar.between(manifest.first, asof)
+    evenings = [found for day in days[-LIFE_SESSIONS:] if (found := _evening(store, slot, day, keyset, asof)) is not None]
+    if not evenings:
+        return None
+    bars = load_bars(data, manifest, days[max(0, days.index(evenings[0].asof) - RISK_SESSIONS - 1)], asof)
+    scores, following = _said(evenings, bars), opens(bars)
+    return LiveScores(tuple(evenings), bars, scores, following, lived(scores, following, bundle.manifest.horizon_sessions))
+
+
+def live_figures(slot: str, bundle: Bundle, found: LiveScores, data: Path, asof: date, maps: Maps) -> LiveFigures:
+    """Judge the delivered scores of a slot.
 
     Parameters
     ----------
     maps : mapping
         Of the bundles that scored those evenings, as far as they are known.
     """
-    manifest = read_manifest(data)
-    days = manifest.calendar.between(manifest.first, asof)[-LIFE_SESSIONS:]
-    evenings = [found for day in days if (found := _evening(store, slot, day, keyset, asof)) is not None]
-    if not evenings:
-        return None
-    k, expected = bundle.manifest.horizon_sessions, expected_of(bundle)
-    bars = load_bars(data, manifest, evenings[0].asof, asof)
-    scores, following = _said(evenings, bars), opens(bars)
-    said_by = {bars.index(one.asof): maps[one.bundle_sha256] for one in evenings if one.bundle_sha256 in maps}
-    seen, wins = lived(scores, following, k), _win_rates(scores, following.outcomes())
+    expected, seen, outcomes = expected_of(bundle), found.seen, found.following.outcomes()
+    said_by = {found.bars.index(one.asof): maps[one.bundle_sha256] for one in found.evenings if one.bundle_sha256 in maps}
     ic = seen.ic[np.isfinite(seen.ic)]
     band = expected.band("ic", len(ic)) if expected is not None and len(ic) else None
     mean = float(ic.mean()) if len(ic) else None
     word = "" if band is None or mean is None else "BELOW" if mean < band[0] else "ABOVE" if mean > band[-1] else "INSIDE"
     return LiveFigures(
         slot,
-        evenings[0].asof,
-        len(evenings),
+        found.evenings[0].asof,
+        len(found.evenings),
         len(ic),
         _interval(seen.ic),
         None if band is None else band[0],
         None if band is None else band[-1],
         word,
-        _interval(wins),
+        _interval(_of_top(found.scores, outcomes, lambda top, all_names: (top > np.median(all_names)).mean())),
         _interval(seen.net),
         _is_alarm(seen.ic, expected),
-        judged_probabilities(scores, following, k, said_by),
-        _drift(bundle, manifest, data, asof),
+        judged_probabilities(found.scores, found.following, bundle.manifest.horizon_sessions, said_by),
+        _drift(bundle, read_manifest(data), data, asof),
+        _interval(_of_top(found.scores, in_risk(outcomes), lambda top, _: top.mean())),
     )
 
 
@@ -230,21 +262,40 @@ def _drift(bundle: Bundle, manifest: Manifest, data: Path, asof: date) -> tuple[
     return tuple(sorted((one for one in found if one.is_exceeded), key=lambda one: -one.ratio))
 
 
-def _win_rates(scores: Floats, outcomes: Floats) -> Floats:
-    """Share of each session's top fifth whose outcome is above the session's median; NaN where nothing is known."""
+def in_risk(outcomes: Floats) -> Floats:
+    """Outcomes in R: by the name's own deviation of the 20 outcomes that were known at the time; NaN where fewer were.
+
+    The outcome of an evening is known two opens later, so the two before it have no part in its unit.
+
+    Examples
+    --------
+    >>> moves = np.where(np.arange(30) % 2, -0.02, 0.02)[:, None]
+    >>> in_risk(moves)[20:24, 0].round(6).tolist()
+    [nan, nan, 1.0, -1.0]
+    """
+    found = np.full(outcomes.shape, np.nan)
+    for row in range(RISK_SESSIONS + 2, len(outcomes)):
+        before = outcomes[row - RISK_SESSIONS - 2 : row - 2]
+        risk = np.where(np.isfinite(before).all(axis=0), before.std(axis=0), np.nan)
+        found[row] = np.divide(outcomes[row], risk, out=np.full(outcomes.shape[1], np.nan), where=risk > 0.0)
+    return found
+
+
+def _of_top(scores: Floats, outcomes: Floats, figure: Callable[[Floats, Floats], Any]) -> Floats:
+    """A figure of the outcomes of each session's top fifth, and of all names; NaN where nothing is known."""
     found = np.full(len(scores), np.nan)
     for row, (said, came) in enumerate(zip(scores, outcomes, strict=True)):
         known = np.isfinite(said) & np.isfinite(came)
         if known.sum() >= 1 / TOP_SHARE:
             top = np.argsort(said[known])[-int(known.sum() * TOP_SHARE) :]
-            found[row] = float((came[known][top] > np.median(came[known])).mean())
+            found[row] = float(figure(came[known][top], came[known]))
     return found
 
 
 def _interval(values: Floats) -> LiveMean:
     known = values[np.isfinite(values)]
     if not len(known):
-        return LiveMean(None, None, None)
+        return NOTHING
     mean = float(known.mean())
     wide = 1.96 * float(known.std(ddof=1)) / float(np.sqrt(len(known))) if len(known) > 1 else float("nan")
     return LiveMean(mean, mean - wide, mean + wide) if np.isfinite(wide) else LiveMean(mean, None, None)

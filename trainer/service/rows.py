@@ -31,10 +31,11 @@ from trainer.runs import looks
 from trainer.search.tried import SearchRequest
 from trainer.service import retention
 from trainer.service.host import ALERTS, Host, Night
-from trainer.service.live import LiveFigures, live_figures, map_of
+from trainer.service.live import LiveFigures, LiveScores, live_figures, live_scores, map_of
 from trainer.service.run_log import RowEnd, RowStatus
 from trainer.tasks.recipes import read_config, recipe_named
 from trainer.training.train import TrainingRequest, train
+from trainer.validation.significance.paired import compared
 
 Row = Callable[[Night, Host], RowEnd]
 LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
@@ -91,16 +92,22 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     """Compare each published model's scores with realised returns and with its stated range."""
     store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
     asof = min(evening.asof, manifest.last)
-    found, maps = [], _known_maps(host)
+    found, maps, lives = list[LiveFigures](), _known_maps(host), dict[str, LiveScores]()
     for slot, contents in slots(store).items():
         bundle = verified(contents, keyset, manifest, asof)
         maps |= map_of(bundle)
-        if bundle.manifest.sleeve in SLEEVES and (one := live_figures(slot, bundle, store, host.data, keyset, asof, maps)) is not None:
+        if bundle.manifest.sleeve in SLEEVES and (known := live_scores(slot, bundle, store, host.data, keyset, asof)) is not None:
+            lives[slot] = known
+            one = live_figures(slot, bundle, known, host.data, asof, maps)
             # A slot is one look, as a lineage is, however often its model was trained again.
             looks.record(host.data, looks.Look("evaluate", bundle.manifest.sleeve, f"published as {slot}", str(one.first), str(asof)))
             found.append(one)
-    figures = {"live": found, "maps": {sha256: one.model_dump(mode="json") for sha256, one in maps.items()}}
-    summary = "; ".join(one.sentence for one in found) or "nothing was scored yet"
+    beside = {
+        slot: compared(lives[f"{slot}-{Role.SHADOW}"].net, one.net) for slot, one in lives.items() if f"{slot}-{Role.SHADOW}" in lives
+    }
+    figures = {"live": found, "maps": {sha256: one.model_dump(mode="json") for sha256, one in maps.items()}, "shadow beside": beside}
+    said = [f"{slot}: its shadow beside it, {one or 'too few sessions yet'}" for slot, one in beside.items()]
+    summary = "; ".join([*(one.sentence for one in found), *said]) or "nothing was scored yet"
     summary += _mirrored(host, found, asof)
     if gone := [one.slot for one in found if one.alarm]:
         fix = "Look at `trainer history`; `trainer rollback` returns to the model before, `appliance pause` stops new orders meanwhile"

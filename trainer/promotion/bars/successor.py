@@ -14,11 +14,9 @@ from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Word
 from trainer.runs.bar_results import BarResult
-from trainer.validation.significance.paired import Paired, chance_of_bound_above, paired
+from trainer.validation.significance.paired import GAIN, SEED, Paired, chance_of_bound_above, paired
 
 REASONS = ("age", "cost", "data")
-GAIN = 0.3  # annual Sharpe ratio that the power is stated for
-SEED = 20260101  # of the bootstrap: fixed, so that the same books give the same bound
 
 
 def champion(case: Case, bars: PromotionConfig) -> BarResult:

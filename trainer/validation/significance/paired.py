@@ -11,16 +11,20 @@ Beside it the closed form for independent normal returns, per session (Memmel 20
     Var(D) = [2 (1 - r) + (S1^2 + S2^2 - 2 S1 S2 r^2) / 2] / T
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from signals.market.bars import Floats
 from trainer.validation.ic import block_sums
-from trainer.validation.significance.power import SESSIONS_PER_YEAR
+from trainer.validation.significance.power import LEVEL, POWER, SESSIONS_PER_YEAR
 
 DRAWS, BLOCK_SESSIONS, MIN_BLOCKS = 4999, 21, 10
+GAIN = 0.3  # annual Sharpe ratio that the power is stated for
+SEED = 20260101  # of the bootstrap: fixed, so that the same books give the same bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,48 @@ def paired(ours: Floats, theirs: Floats, *, seed: int, draws: int = DRAWS) -> Pa
         len(ours),
         _studentised(moments, float(found[0]), block, np.random.default_rng(seed), draws),
     )
+
+
+@dataclass(frozen=True)
+class ComparedBooks:
+    """Two books on the sessions that both have, and what so many sessions can say of them.
+
+    Attributes
+    ----------
+    difference, low, high : float
+        Of the annual net Sharpe ratios, the first less the second, with the ends of its 95 % interval.
+    chance : float
+        That a true gain of `GAIN` would be seen by now.
+    needed : float
+        Sessions after which it is seen with 80 %.
+    """
+
+    sessions: int
+    difference: float
+    low: float
+    high: float
+    correlation: float
+    chance: float
+    needed: float
+
+    def __str__(self) -> str:
+        return (
+            f"net Sharpe ratio {self.difference:+.2f} a year (95 % {self.low:+.2f} to {self.high:+.2f}) on {self.sessions} common "
+            f"sessions, correlation {self.correlation:.2f}; a true gain of {GAIN} would be seen with {self.chance:.0%}, "
+            f"with {POWER:.0%} after {self.needed:,.0f} sessions"
+        )
+
+
+def compared(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> ComparedBooks | None:
+    """Compare the returns of two books by session; None where they have too few in common, or one never moved."""
+    common = sorted(ours.keys() & theirs.keys())
+    found = paired(np.array([ours[day] for day in common]), np.array([theirs[day] for day in common]), seed=SEED) if common else None
+    if found is None:
+        return None
+    low, high = (found.lower_bound(level) for level in (0.025, 0.975))
+    chance = chance_of_bound_above(0.0, GAIN, found.correlation, found.sessions, LEVEL)
+    needed = ((ndtri(1.0 - LEVEL) + ndtri(POWER)) * standard_error(found.correlation, 1) / GAIN) ** 2
+    return ComparedBooks(found.sessions, found.difference, low, high, found.correlation, chance, float(needed))
 
 
 def standard_error(correlation: float, sessions: int, ours: float = 0.0, theirs: float = 0.0) -> float:
