@@ -66,9 +66,8 @@ def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> Readings:
     before = shifted(close, 1)
     change = close - before
     true_range = np.maximum(high, before) - np.minimum(low, before)
-    ema, atr, rise, fall = smoothed(np.stack([close, true_range, np.maximum(change, 0.0), np.maximum(-change, 0.0)], axis=1), HOW)[
-        WARM_UP - 1 :
-    ].transpose(1, 0, 2)
+    series = np.stack([close, true_range, np.maximum(change, 0.0), np.maximum(-change, 0.0)])
+    ema, atr, rise, fall = smoothed(series, HOW)[:, WARM_UP - 1 :]
     painted = slice(WARM_UP, None)
     o, h, lo, c = (x[painted] for x in prices)
     highest = h.max(axis=0)

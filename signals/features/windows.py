@@ -64,6 +64,11 @@ class Observations:
         """`statistic` where its window holds the observations that the policy asks for, else NaN."""
         return np.where(self.count(width) >= needed(width), statistic, np.nan)
 
+    def divisor(self, width: int) -> Floats:
+        """The counts, NaN where they are too few."""
+        count = self.count(width)
+        return np.where(count >= needed(width), count, np.nan)
+
     def filled(self, x: Floats, missing: float = 0.0) -> Floats:
         """`x` with `missing` where the observation is not valid."""
         return np.where(self.valid, x, missing)
@@ -76,13 +81,17 @@ class Observations:
             self._weights[step] = share, before * share
         return self._weights[step]
 
+    def fold(self, leaf: Moments, merge: Merge[np.float64], *bases: Base) -> Fold[np.float64]:
+        """Fold of the windows that are asked for."""
+        return Fold(leaf, merge, newest_only=self.newest_only, bases=bases)
+
     def weighted(self, leaf: Moments, merge: Merge[np.float64], *bases: Base) -> Fold[np.float64]:
         """Fold whose merge (step, older, newer, out) asks for `weights(step)`."""
-        return Fold(leaf, merge, newest_only=self.newest_only, bases=(self._counts, *bases))
+        return self.fold(leaf, merge, self._counts, *bases)
 
     def sums(self, x: Floats) -> Fold[np.float64]:
         """Sum of the valid observations of `x`, whatever their number."""
-        return Fold((self.filled(x),), add, newest_only=self.newest_only)
+        return self.fold((self.filled(x),), add)
 
     def extremes(self, x: Floats, *, largest: bool) -> Fold[np.float64]:
         """Largest (or smallest) valid observation of `x`; infinite where there is none."""
@@ -91,7 +100,7 @@ class Observations:
         def merge(_: Step, older: Moments, newer: Moments, out: Moments) -> None:
             choose(older[0], newer[0], out=out[0])
 
-        return Fold((self.filled(x, -np.inf if largest else np.inf),), merge, newest_only=self.newest_only)
+        return self.fold((self.filled(x, -np.inf if largest else np.inf),), merge)
 
     def moments(self, x: Floats) -> Fold[np.float64]:
         """(mean, M2) of the valid observations of `x`."""

@@ -48,12 +48,16 @@ def tema_gap(bars: IndicatorBars, n: int) -> Floats:
 
 def trima_gap(bars: IndicatorBars, n: int) -> Floats:
     """Close against the triangular average: the mean of n / 2 + 1 means of n / 2 closes (n even)."""
-    inner = bars.closes.mean("close", n // 2)
-    return bars.close / Stacked({"mean": inner}).mean("mean", n // 2 + 1) - 1.0
+    inner = bars.kept(f"triangular_{n}", lambda whole: whole.windows({"mean": whole.closes.mean("close", n // 2)}, n // 2 + 1))
+    return bars.close / inner.mean("mean", n // 2 + 1) - 1.0
 
 
 def kama_gap(bars: IndicatorBars, n: int) -> Floats:
     """Close against Kaufman's adaptive average: n bars' efficiency moves it between lengths of 2 and 30 (Kaufman 1995)."""
+    return bars.kept(f"kama_{n}", lambda whole: _kama_gap(whole, n))
+
+
+def _kama_gap(bars: IndicatorBars, n: int) -> Floats:
     net = bars.close - shifted(bars.close, n)
     path = Stacked({"path": np.abs(bars.change)}).mean("path", n) * n
     efficiency = np.where((path <= net) | (path == 0.0), 1.0 + 0.0 * net, np.abs(net / path))

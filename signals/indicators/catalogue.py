@@ -279,8 +279,12 @@ def indicators(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for begin in range(0, width, block):
             columns = slice(begin, begin + block)
-            bars = IndicatorBars.of(stretch, columns, full_session=full_session, regime=regime)
-            for place, row in enumerate(rows):
-                out[place, :, columns] = row.formula(bars, row.window)[first:]
+            bars = IndicatorBars.of(stretch, columns, full_session=full_session, regime=regime, first=first)
+            made = (row.formula(bars, row.window)[first - height :] for row in rows)
+            if block >= width:
+                np.concatenate(list(made), out=out.reshape(-1, width))
+                break
+            for place, values in enumerate(made):
+                out[place, :, columns] = values
     out[~np.isfinite(out)] = np.nan
     return np.moveaxis(out, 0, -1)

@@ -1,12 +1,17 @@
 """Columns of bars, and what several indicators share: series derived once, windows folded and averages smoothed together.
 
 `IndicatorBars` is what every indicator receives. Column c and row t of whatever it holds depend on column c up to row t, to the bit.
+
+Where the newest rows alone are asked for, an indicator receives those and `REACH` rows before them, as the end of what all rows
+give: a formula may look back as far on its own. What looks back further, or counts or carries something down the column, is
+formed of all rows under a name, by `kept`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Self, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,33 @@ from signals.market.bars import Floats
 from signals.minutes.stretch import Stretch
 
 S = TypeVar("S")
+REACH = 64  # rows before the first asked for that a formula may read
+
+
+class shared(Generic[S]):  # a decorator, as property is
+    """A value that is computed once; of the newest rows it is the end of that of all rows."""
+
+    def __init__(self, make: Callable[[Any], S]) -> None:
+        self._make, self.__doc__ = make, make.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, bars: IndicatorBars, _: type) -> S:
+        value = self._make(bars) if bars.whole is None else _end(getattr(bars.whole, self._name), bars.rows)
+        bars.__dict__[self._name] = value
+        return value
+
+
+def _end(value: Any, rows: int) -> Any:
+    """The last rows of an array, of windows, or of each of several."""
+    if isinstance(value, np.ndarray):
+        return value[-rows:]
+    if isinstance(value, Stacked):
+        return value.last(rows)
+    if isinstance(value, dict):
+        return {name: _end(one, rows) for name, one in value.items()}
+    return [_end(one, rows) for one in value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +72,10 @@ class IndicatorBars:
         bid, ask, bid_size, ask_size at each bar's END, shape (T, C), where there are quotes.
     regime : float64, shape (3, C)
         P(wild), sign of the trend and sessions since it changed, at the close before (`signals.indicators.regimes`).
+    rows : int
+        Rows at the end of which windows are formed.
+    whole : IndicatorBars, optional
+        All rows, where these are the newest.
     """
 
     open: Floats
@@ -55,100 +91,143 @@ class IndicatorBars:
     full_session: int
     quotes: Mapping[str, Floats] = field(default_factory=dict)
     regime: Floats | None = None
+    rows: int = 0
+    whole: IndicatorBars | None = None
     _kept: dict[str, object] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, stretch: Stretch, columns: slice = slice(None), *, full_session: int | None = None, regime: Floats | None = None) -> Self:
-        """Return the chosen columns of a stretch, contiguous in memory; a full session is as long as the stretch's rows unless named."""
+    def of(
+        cls,
+        stretch: Stretch,
+        columns: slice = slice(None),
+        *,
+        full_session: int | None = None,
+        regime: Floats | None = None,
+        first: int = 0,
+    ) -> Self:
+        """Return the chosen columns of a stretch, contiguous in memory; a full session is as long as the stretch's rows unless named.
+
+        Values are right from row `first` on; where that leaves out enough to be worth it, the rows before it are not formed.
+        """
+        height = len(stretch.close)
+        rows = height - first + REACH
 
         def cut(array: NDArray[np.float64]) -> Floats:
             return np.ascontiguousarray(array[:, columns])
 
-        return cls(
-            **{name: cut(getattr(stretch, name)) for name in ("open", "high", "low", "close", "volume", "traded")},
+        whole = cls(
+            open=cut(stretch.open),
+            high=cut(stretch.high),
+            low=cut(stretch.low),
+            close=cut(stretch.close),
+            volume=cut(stretch.volume),
+            traded=cut(stretch.traded),
             warm_up=stretch.warm_up,
             ends=stretch.ends[:, columns],
             left=stretch.left[:, columns],
-            full_session=len(stretch.close) - stretch.warm_up if full_session is None else full_session,
+            full_session=height - stretch.warm_up if full_session is None else full_session,
             weekday=((stretch.sessions[columns].astype("datetime64[D]").astype(np.int64) + 3) % 7).astype(np.float64),
             quotes={name: cut(array) for name, array in stretch.quotes.items()},
             regime=None if regime is None else regime[:, columns],
+            rows=rows if rows < height else height,
         )
+        return whole if rows >= height else whole._newest()
+
+    def _newest(self) -> Self:
+        fields = ("open", "high", "low", "close", "volume", "traded", "ends", "left", "quotes")
+        return replace(self, whole=self, **{name: _end(getattr(self, name), self.rows) for name in fields})
 
     @property
     def nothing(self) -> Floats:
         """NaN everywhere: an indicator whose inputs are not there."""
         return np.full_like(self.close, np.nan)
 
-    def kept(self, name: str, make: Callable[[], S]) -> S:
-        """Return the value of `make`, computed once under `name`, for series that several indicators share."""
+    def kept(self, name: str, make: Callable[[IndicatorBars], S]) -> S:
+        """Return what `make` forms of all rows, computed once under `name`; of the newest rows its end."""
         if name not in self._kept:
-            self._kept[name] = make()
-        return cast("S", self._kept[name])
+            self._kept[name] = make(self) if self.whole is None else _end(self.whole.kept(name, make), self.rows)
+        found: Any = self._kept[name]
+        return found  # type: ignore[no-any-return]
+
+    def windows(
+        self, series: Mapping[str, Floats], longest: int, partners: Mapping[str, Floats] | Floats | None = None, *, further: int = 0
+    ) -> Stacked:
+        """Windows of at most `longest` bars of series of all rows; `further` rows before those that are read are formed too."""
+        return Stacked(series, partners, rows=self.rows + further if self.rows < len(self.close) else 0, longest=longest)
 
     # -- series ------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @shared
     def row(self) -> Floats:
         """Number of each row, shape (T, 1)."""
         return np.arange(len(self.close), dtype=np.float64)[:, None]
 
-    @cached_property
+    @shared
     def before(self) -> Floats:
         """Close of the bar before."""
         return shifted(self.close, 1)
 
-    @cached_property
+    @shared
+    def high_before(self) -> Floats:
+        """High of the bar before."""
+        return shifted(self.high, 1)
+
+    @shared
+    def low_before(self) -> Floats:
+        """Low of the bar before."""
+        return shifted(self.low, 1)
+
+    @shared
     def change(self) -> Floats:
         """Close less the close before."""
         return self.close - self.before
 
-    @cached_property
+    @shared
     def log_close(self) -> Floats:
         """Natural logarithm of the close."""
         return np.log(self.close)
 
-    @cached_property
+    @shared
     def returns(self) -> Floats:
         """Log return of each bar."""
         return self.log_close - shifted(self.log_close, 1)
 
-    @cached_property
+    @shared
     def spread(self) -> Floats:
         """High less low."""
         return self.high - self.low
 
-    @cached_property
+    @shared
     def log_range(self) -> Floats:
         """ln(high / low)."""
         return np.log(self.high) - np.log(self.low)
 
-    @cached_property
+    @shared
     def true_range(self) -> Floats:
         """Range of the bar and the close before it."""
         return np.maximum(self.high, self.before) - np.minimum(self.low, self.before)
 
-    @cached_property
+    @shared
     def typical(self) -> Floats:
         """(high + low + close) / 3."""
         return (self.high + self.low + self.close) / 3.0
 
-    @cached_property
+    @shared
     def median(self) -> Floats:
         """(high + low) / 2."""
         return (self.high + self.low) / 2.0
 
-    @cached_property
+    @shared
     def log_volume(self) -> Floats:
         """Natural logarithm of the volume; missing where nothing was traded."""
         return np.where(self.volume > 0, np.log(np.where(self.volume > 0, self.volume, 1.0)), np.nan)
 
-    @cached_property
+    @shared
     def signed_volume(self) -> Floats:
         """Volume times the sign of the change of the close (the tick rule on bars)."""
         return np.sign(self.change) * self.volume
 
-    @cached_property
+    @shared
     def money_flow(self) -> Floats:
         """Volume times the place of the close in the bar's range, -1 to 1; 0 where there is no range."""
         position = np.where(self.spread == 0.0, 0.0, (2.0 * self.close - self.low - self.high) / self.spread)
@@ -156,57 +235,59 @@ class IndicatorBars:
 
     # -- windows -----------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @shared
     def closes(self) -> Stacked:
         """Means of the close."""
-        return Stacked({"close": self.close})
+        return self.windows({"close": self.close}, 200, further=10)
 
-    @cached_property
+    @shared
     def prices(self) -> Stacked:
         """Means of the typical and the median price."""
-        return Stacked({"typical": self.typical, "median": self.median})
+        return self.windows({"typical": self.typical, "median": self.median}, 34)
 
-    @cached_property
+    @shared
     def extremes(self) -> Stacked:
-        """Highest high, lowest low (negated), highest and lowest (negated) close, and the same of the median price."""
-        return Stacked({"high": self.high, "-low": -self.low, "close": self.close, "-close": -self.close})
+        """Highest high, lowest low (negated), highest and lowest (negated) close."""
+        return self.windows({"high": self.high, "-low": -self.low, "close": self.close, "-close": -self.close}, 120, further=63)
 
     def middle(self, width: int) -> tuple[Floats, Floats]:
         """(highest high, lowest low) of the window."""
         return self.extremes.highest("high", width), -self.extremes.highest("-low", width)
 
-    @cached_property
+    @shared
     def paces(self) -> Stacked:
         """Squares of returns, volume and signed volume, of which many windows are asked."""
-        return Stacked({"square": self.returns**2, "volume": self.volume, "signed": self.signed_volume})
+        return self.windows({"square": self.returns**2, "volume": self.volume, "signed": self.signed_volume}, 240, further=59)
 
-    @cached_property
+    @shared
     def ranges(self) -> Stacked:
         """Series that oscillators of 7 to 30 bars sum."""
-        low_before, high_before = shifted(self.low, 1), shifted(self.high, 1)
         move = self.typical - shifted(self.typical, 1)
         flow = self.typical * self.volume
-        eased = (self.median / shifted(self.median, 1) - 1.0) * self.spread / self.median * self.paces.mean("volume", 20) / self.volume
-        return Stacked(
+        usual = self.paces.mean("volume", 20)
+        rows = len(usual)
+        eased = (self.median / shifted(self.median, 1) - 1.0) * self.spread / self.median
+        return self.windows(
             {
                 "true": self.true_range,
-                "up": np.abs(self.high - low_before),
-                "down": np.abs(self.low - high_before),
+                "up": np.abs(self.high - self.low_before),
+                "down": np.abs(self.low - self.high_before),
                 "bought": np.where(move > 0, flow, 0.0 * move * flow),
                 "sold": np.where(move < 0, flow, 0.0 * move * flow),
                 "pressure": self.close - np.minimum(self.low, self.before),
-                "eased": eased,
-            }
+                "eased": eased[-rows:] * usual / self.volume[-rows:],
+            },
+            30,
         )
 
-    @cached_property
+    @shared
     def flows(self) -> Stacked:
         """Series that are averaged over 20 and 60 bars."""
         r, log_open, log_high, log_low = self.returns, np.log(self.open), np.log(self.high), np.log(self.low)
         body, before = self.log_close - log_open, shifted(r, 1)
         rising, rose = r > 0, before > 0
         guard = 0.0 * r * before
-        return Stacked(
+        return self.windows(
             {
                 "parkinson": self.log_range**2,
                 "garman_klass": 0.5 * self.log_range**2 - (2.0 * np.log(2.0) - 1.0) * body**2,
@@ -226,61 +307,63 @@ class IndicatorBars:
                 "up_down": (rising & ~rose) + guard,
                 "down_up": (~rising & rose) + guard,
                 **{f"square_{k}": (self.log_close - shifted(self.log_close, k)) ** 2 for k in (2, 5, 10)},
-            }
+            },
+            60,
         )
 
-    @cached_property
+    @shared
     def high_low_spread(self) -> Floats:
         """Spread of two bars, a share of the price, not below 0; Corwin and Schultz 2012, eqs. 14 and 18."""
         beta = self.log_range**2 + shifted(self.log_range, 1) ** 2
-        both = np.log(np.maximum(self.high, shifted(self.high, 1))) - np.log(np.minimum(self.low, shifted(self.low, 1)))
+        both = np.log(np.maximum(self.high, self.high_before)) - np.log(np.minimum(self.low, self.low_before))
         root = 3.0 - 2.0 * np.sqrt(2.0)
         alpha = np.exp((np.sqrt(2.0 * beta) - np.sqrt(beta)) / root - np.sqrt(both**2 / root))
         return np.asarray(np.maximum(2.0 * (alpha - 1.0) / (1.0 + alpha), 0.0))
 
-    @cached_property
+    @shared
     def levels(self) -> Stacked:
         """Moments of the close, the log volume, and the night's and the bar's own part of a return."""
         log_open = np.log(self.open)
-        return Stacked(
+        return self.windows(
             {
                 "close": self.close,
                 "log_volume": self.log_volume,
                 "gap": log_open - shifted(self.log_close, 1),
                 "body": self.log_close - log_open,
-            }
+            },
+            60,
         )
 
-    @cached_property
+    @shared
     def shape(self) -> Stacked:
         """Four moments of the returns."""
-        return Stacked({"returns": self.returns})
+        return self.windows({"returns": self.returns}, 120)
 
-    @cached_property
+    @shared
     def lines(self) -> Stacked:
         """The close against the number of its row."""
-        return Stacked({"close": self.close}, self.row)
+        return self.windows({"close": self.close}, 60, self.row)
 
-    @cached_property
+    @shared
     def pairs(self) -> Stacked:
         """Returns against their own past, the signed volume and the change of the log volume."""
         r = self.returns
         partners = {f"lag_{k}": shifted(r, k) for k in (1, 2, 5)}
         partners |= {"signed": self.signed_volume, "volume": self.log_volume - shifted(self.log_volume, 1)}
-        return Stacked(dict.fromkeys(partners, r), partners)
+        return self.windows(dict.fromkeys(partners, r), 60, partners)
 
-    @cached_property
+    @shared
     def sides(self) -> Stacked:
         """High against low, and their returns against one another."""
-        high, low = self.high / shifted(self.high, 1) - 1.0, self.low / shifted(self.low, 1) - 1.0
-        return Stacked({"level": self.high, "return": high}, {"level": self.low, "return": low})
+        high, low = self.high / self.high_before - 1.0, self.low / self.low_before - 1.0
+        return self.windows({"level": self.high, "return": high}, 30, {"level": self.low, "return": low})
 
     # -- averages that forget ----------------------------------------------------------------------------------------
 
-    @cached_property
+    @shared
     def averages(self) -> dict[str, Floats]:
         """First averages, all of them in one recurrence."""
-        up, down = self.high - shifted(self.high, 1), shifted(self.low, 1) - self.low
+        up, down = self.high - self.high_before, self.low_before - self.low
         rise, fall = np.maximum(self.change, 0.0), np.maximum(-self.change, 0.0)
         plus = np.where((up > down) & (up > 0), up, 0.0 * up * down)
         minus = np.where((down > up) & (down > 0), down, 0.0 * up * down)
@@ -304,15 +387,19 @@ class IndicatorBars:
             asked[f"flow_{n}"] = self.money_flow, Smoothing(1, 0.0, decay, decay)
         return _all_smoothed(asked)
 
-    def directional(self, length: int) -> tuple[Floats, Floats, Floats]:
-        """(+DI, -DI, DX), shares of one (Wilder 1978)."""
-        total = self.averages[f"true_{length}"]
-        plus, minus = self.averages[f"plus_{length}"] / total, self.averages[f"minus_{length}"] / total
-        first = np.add.accumulate(np.isfinite(total), axis=0) > 1  # the seed itself is not shown
-        plus, minus = np.where(first, plus, np.nan), np.where(first, minus, np.nan)
-        return plus, minus, np.abs(plus - minus) / (plus + minus)
+    def directional(self, length: int) -> list[Floats]:
+        """+DI, -DI and DX, shares of one (Wilder 1978)."""
 
-    @cached_property
+        def make(bars: IndicatorBars) -> list[Floats]:
+            total = bars.averages[f"true_{length}"]
+            plus, minus = bars.averages[f"plus_{length}"] / total, bars.averages[f"minus_{length}"] / total
+            first = np.add.accumulate(np.isfinite(total), axis=0) > 1  # the seed itself is not shown
+            plus, minus = np.where(first, plus, np.nan), np.where(first, minus, np.nan)
+            return [plus, minus, np.abs(plus - minus) / (plus + minus)]
+
+        return self.kept(f"directional_{length}", make)
+
+    @shared
     def second(self) -> dict[str, Floats]:
         """Averages of averages."""
         first = self.averages
@@ -326,7 +413,7 @@ class IndicatorBars:
             }
         )
 
-    @cached_property
+    @shared
     def third(self) -> dict[str, Floats]:
         """Averages of averages of averages."""
         second = self.second
@@ -339,5 +426,5 @@ class IndicatorBars:
 
 
 def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]]) -> dict[str, Floats]:
-    made = smoothed(np.stack([series for series, _ in asked.values()], axis=1), tuple(how for _, how in asked.values()))
-    return dict(zip(asked, np.ascontiguousarray(made.transpose(1, 0, 2)), strict=True))
+    made = smoothed(np.stack([series for series, _ in asked.values()]), tuple(how for _, how in asked.values()))
+    return dict(zip(asked, made, strict=True))

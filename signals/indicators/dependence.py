@@ -6,7 +6,6 @@ from math import log
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars
-from signals.indicators.stacked import Stacked
 from signals.market.bars import Floats
 
 
@@ -38,8 +37,12 @@ def variance_ratio(bars: int) -> Callable[[IndicatorBars, int], Floats]:
 
 def hurst(bars: IndicatorBars, n: int) -> Floats:
     """ln(range of n closes / mean range of n / 4 closes) / ln 4: 1/2 for a random walk."""
-    short, long = (bars.extremes.highest("close", width) + bars.extremes.highest("-close", width) for width in (n // 4, n))
-    return np.asarray(np.log(long / Stacked({"range": short}).mean("range", n)) / log(4.0))
+
+    def long(bars: IndicatorBars, width: int) -> Floats:
+        return bars.extremes.highest("close", width) + bars.extremes.highest("-close", width)
+
+    short = bars.kept(f"hurst_{n}", lambda whole: whole.windows({"range": long(whole, n // 4)}, n))
+    return np.asarray(np.log(long(bars, n) / short.mean("range", n)) / log(4.0))
 
 
 def sign_entropy(bars: IndicatorBars, n: int) -> Floats:

@@ -4,8 +4,8 @@ import numpy as np
 
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import shifted
-from signals.indicators.stacked import Stacked
 from signals.market.bars import Floats
+from signals.minutes.bars import QUOTES
 
 
 def roll(bars: IndicatorBars, n: int) -> Floats:
@@ -39,11 +39,16 @@ def untraded(bars: IndicatorBars, n: int) -> Floats:
     return bars.flows.mean("untraded", n)
 
 
-def _quotes(bars: IndicatorBars) -> tuple[Floats, Floats, Floats, Floats]:
-    """(bid, ask, bid size, ask size); missing where there are none, or where they cross."""
-    bid, ask, bid_size, ask_size = (bars.quotes.get(name, bars.nothing) for name in ("bid", "ask", "bid_size", "ask_size"))
-    crossed = ~(ask >= bid)
-    return np.where(crossed, np.nan, bid), np.where(crossed, np.nan, ask), bid_size, ask_size
+def _quotes(bars: IndicatorBars) -> list[Floats]:
+    """Bid, ask, bid size and ask size; missing where there are none, or where they cross."""
+
+    def make(bars: IndicatorBars) -> list[Floats]:
+        nothing = bars.nothing
+        bid, ask, bid_size, ask_size = (bars.quotes.get(name, nothing) for name in QUOTES)
+        crossed = ~(ask >= bid)
+        return [np.where(crossed, np.nan, bid), np.where(crossed, np.nan, ask), bid_size, ask_size]
+
+    return bars.kept("quotes", make)
 
 
 def quoted_spread(bars: IndicatorBars, _: int) -> Floats:
@@ -60,13 +65,17 @@ def book_imbalance(bars: IndicatorBars, _: int) -> Floats:
 
 def order_flow(bars: IndicatorBars, n: int) -> Floats:
     """Order flow imbalance of n bars over their mean size at both sides (Cont, Kukanov and Stoikov 2014, eq. 4)."""
+    windows = bars.kept(f"order_flow_{n}", lambda whole: whole.windows(_flow(whole), n))
+    return windows.mean("flow", n) / windows.mean("size", n)
+
+
+def _flow(bars: IndicatorBars) -> dict[str, Floats]:
     bid, ask, bid_size, ask_size = _quotes(bars)
     bid_before, ask_before = shifted(bid, 1), shifted(ask, 1)
     known = np.isfinite(bid) & np.isfinite(bid_before)
     joined = np.where(bid >= bid_before, bid_size, 0.0) - np.where(bid <= bid_before, shifted(bid_size, 1), 0.0)
     offered = np.where(ask <= ask_before, ask_size, 0.0) - np.where(ask >= ask_before, shifted(ask_size, 1), 0.0)
-    windows = Stacked({"flow": np.where(known, joined - offered, np.nan), "size": bid_size + ask_size})
-    return windows.mean("flow", n) / windows.mean("size", n)
+    return {"flow": np.where(known, joined - offered, np.nan), "size": bid_size + ask_size}
 
 
 def microprice_gap(bars: IndicatorBars, _: int) -> Floats:

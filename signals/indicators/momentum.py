@@ -12,7 +12,7 @@ from signals.market.bars import Floats
 
 def log_return(bars: IndicatorBars, n: int) -> Floats:
     """Log return over n bars."""
-    return bars.log_close - shifted(bars.log_close, n)
+    return bars.kept(f"return_{n}", lambda whole: whole.log_close - shifted(whole.log_close, n))
 
 
 def rsi(bars: IndicatorBars, n: int) -> Floats:
@@ -64,12 +64,16 @@ def stochastic_rsi(smoothing: int) -> Callable[[IndicatorBars, int], Floats]:
 
     def formula(bars: IndicatorBars, n: int) -> Floats:
         strength = bars.relative_strength(n)
-        windows = Stacked({"high": strength, "-low": -strength})
+        windows = bars.kept(f"strength_{n}", lambda whole: _range_of(whole, whole.relative_strength(n), n))
         low = -windows.highest("-low", n)
         return _mean_of_few((strength - low) / (windows.highest("high", n) - low), smoothing)
 
     formula.__doc__ = f"Relative strength in its own range of n bars, mean of {smoothing} (Chande and Kroll 1994)."
     return formula
+
+
+def _range_of(bars: IndicatorBars, series: Floats, n: int) -> Stacked:
+    return bars.windows({"high": series, "-low": -series}, n)
 
 
 def _mean_of_few(x: Floats, n: int) -> Floats:
@@ -86,13 +90,10 @@ def williams_r(bars: IndicatorBars, n: int) -> Floats:
 def cci(bars: IndicatorBars, n: int) -> Floats:
     """Typical price's distance from its mean in units of 0.015 mean absolute deviations, / 100 (Lambert 1980)."""
     mean = bars.prices.mean("typical", n)
-    total, count = np.zeros_like(mean), np.zeros_like(mean)
-    for lag in range(min(n, len(mean))):
-        apart = np.abs(bars.typical[: len(mean) - lag] - mean[lag:])
-        there = apart == apart
-        total[lag:] += apart if there.all() else np.where(there, apart, 0.0)
-        count[lag:] += there
-    return (bars.typical - mean) / (1.5 * total / count)
+    apart = np.abs(_lags(bars.typical, n) - mean)
+    there = apart == apart
+    total = np.add.accumulate(np.where(there, apart, 0.0), axis=0)[-1]  # in order, whatever the shape
+    return np.asarray((bars.typical - mean) / (1.5 * total / np.add.reduce(there, axis=0, dtype=np.float64)))
 
 
 def mfi(bars: IndicatorBars, n: int) -> Floats:
@@ -119,10 +120,15 @@ def balance_of_power(bars: IndicatorBars, _: int) -> Floats:
 
 def _age(x: Floats, highest: Floats, n: int) -> Floats:
     """Bars since the window's highest value, the newest of equal ones; NaN where none is known."""
-    age = np.full_like(x, np.nan)
-    for lag in range(min(n, len(x)), -1, -1):
-        np.copyto(age[lag:], float(lag), where=x[: len(x) - lag] == highest[lag:])
-    return age
+    found = _lags(x, n + 1) == highest
+    return np.asarray(np.where(found.any(axis=0), found.argmax(axis=0), np.nan))
+
+
+def _lags(x: Floats, n: int) -> Floats:
+    """`x` as it is and as it stood 1 to n - 1 rows earlier, shape (n, T, C)."""
+    padded = np.concatenate([np.full((n - 1, x.shape[1]), np.nan), x])
+    back: Floats = padded[np.arange(n - 1, -1, -1)[:, None] + np.arange(len(x))]
+    return back
 
 
 def aroon_up(bars: IndicatorBars, n: int) -> Floats:
@@ -142,13 +148,21 @@ def aroon_difference(bars: IndicatorBars, n: int) -> Floats:
 
 def know_sure_thing(bars: IndicatorBars, _: int) -> Floats:
     """Growth over 10, 15, 20, 30 bars, smoothed over 10, 10, 10, 15 and weighted 1, 2, 3, 4 (Pring 1992)."""
-    growth = {n: bars.close / shifted(bars.close, n) - 1.0 for n in (10, 15, 20, 30)}
-    windows = Stacked({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]})
+
+    def make(bars: IndicatorBars) -> Stacked:
+        growth = {n: bars.close / shifted(bars.close, n) - 1.0 for n in (10, 15, 20, 30)}
+        return bars.windows({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]}, 15)
+
+    windows = bars.kept("sure", make)
     return windows.mean("short", 10) + windows.mean("long", 15)
 
 
 def fisher(bars: IndicatorBars, n: int) -> Floats:
     """Fisher transform of the median price's place in its range, smoothed by 0.67 and 0.5 (Ehlers 2002)."""
+    return bars.kept(f"fisher_{n}", lambda whole: _fisher(whole, n))
+
+
+def _fisher(bars: IndicatorBars, n: int) -> Floats:
     windows = Stacked({"high": bars.median, "-low": -bars.median})
     low = -windows.highest("-low", n)
     place = (bars.median - low) / (windows.highest("high", n) - low) - 0.5
@@ -165,6 +179,10 @@ def awesome(bars: IndicatorBars, n: int) -> Floats:
 
 def streak(bars: IndicatorBars, _: int) -> Floats:
     """Closes in a row that rose (positive) or fell (negative); 0 after an unchanged one."""
+    return bars.kept("streak", _streak)
+
+
+def _streak(bars: IndicatorBars) -> Floats:
     sign = np.sign(bars.change)
     begins = ~(sign == shifted(sign, 1))
     start = np.maximum.accumulate(np.where(begins, bars.row, 0.0), axis=0)

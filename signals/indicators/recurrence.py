@@ -12,6 +12,8 @@ Steele 1986, "Data parallel algorithms").
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -40,18 +42,21 @@ def recurrence(decay: Floats, inputs: Floats) -> Floats:
 
     Parameters
     ----------
-    decay : float64, shape that broadcasts to that of `inputs`; (1, ...) where it is the same at every row
-    inputs : float64, shape (T, ...), finite
+    decay : float64, shape that broadcasts to that of `inputs`; (..., 1, C) where it is the same at every row
+    inputs : float64, shape (..., T, C), finite
     """
-    out, gap, product = inputs.copy(), 1, decay
-    constant = len(decay) == 1
-    while gap < len(out):
-        out[gap:] += (product if constant else product[gap:]) * out[:-gap]
-        product = product * product if constant else np.concatenate([product[:gap], product[gap:] * product[:-gap]])
+    out, gap, product = inputs.copy(), 1, decay.copy()
+    constant, rows = decay.shape[-2] == 1, inputs.shape[-2]
+    while gap < rows:
+        later = out[..., gap:, :]
+        later += (product if constant else product[..., gap:, :]) * out[..., :-gap, :]
+        grown = product if constant else product[..., gap:, :]
+        grown *= product if constant else product[..., :-gap, :]  # numpy reads what overlaps before it writes
         gap *= 2
     return out
 
 
+LEAD = 16  # rows in which a series may begin late and still be smoothed without a look at every row
 FIELDS = ("first", "scale", "decay", "gain")
 
 
@@ -65,34 +70,45 @@ class Smoothing:
     gain: float
 
     @classmethod
+    @cache
     def ema(cls, length: int) -> Smoothing:
         """A = 2 / (length + 1), from the mean of the first `length` values."""
         gain = 2.0 / (length + 1)
         return cls(length, 1.0 / length, 1.0 - gain, gain)
 
     @classmethod
+    @cache
     def wilder(cls, length: int) -> Smoothing:
         """A = 1 / length, from the mean of the first `length` values (Wilder 1978)."""
         return cls(length, 1.0 / length, (length - 1.0) / length, 1.0 / length)
 
     @classmethod
+    @cache
     def wilder_sum(cls, length: int) -> Smoothing:
         """S - s / length + x, from the sum of the first `length` - 1 values, as directional movement is smoothed."""
         return cls(length - 1, 1.0, 1.0 - 1.0 / length, 1.0)
 
 
+@lru_cache(maxsize=64)
+def _parts(how: tuple[Smoothing, ...]) -> tuple[Any, ...]:
+    columns = [np.array([getattr(one, name) for one in how])[:, None, None] for name in FIELDS]
+    return *columns, max(one.first for one in how)
+
+
 def smoothed(x: Floats, how: tuple[Smoothing, ...]) -> Floats:
-    """Average of each series: `x` has shape (T, K, C), series k is averaged by `how[k]`; returns the same shape."""
+    """Average of each series: `x` has shape (K, T, C), series k is averaged by `how[k]`; returns the same shape."""
     valid = np.isfinite(x)
-    first, scale, decay, gain = (np.array([getattr(one, name) for one in how])[None, :, None] for name in FIELDS)
-    seen = np.add.accumulate(valid, axis=0, dtype=np.int32)
-    begun = seen >= first
-    last = int(np.argmax(begun, axis=0).max(initial=0)) + 1 if begun[-1:].all() else len(x)  # rows in which all begin
-    filled = x if valid.all() else np.where(valid, x, 0.0)
-    starts = valid[:last] & (seen[:last] == first)
-    inputs = np.where(begun, gain * filled, 0.0)
-    inputs[:last][starts] = (scale * np.add.accumulate(filled[:last], axis=0))[starts]
-    skipped = begun & ~valid
-    some = bool(skipped.any())
-    out = recurrence(np.where(skipped, 1.0, decay) if some else decay, inputs)
-    return np.where(begun & valid if some else begun, out, np.nan)
+    first, scale, decay, gain, latest = _parts(how)
+    some = not valid[:, LEAD:].all()  # a value is missing elsewhere than among the first rows
+    head = slice(x.shape[1] if some else LEAD + latest)  # rows in which all begin
+    there = valid[:, head]
+    seen = np.add.accumulate(there, axis=1, dtype=np.int32)
+    waiting = seen < first
+    inputs = gain * x
+    np.copyto(inputs[:, head], 0.0, where=waiting | ~there)
+    starts = there & (seen == first)
+    inputs[:, head][starts] = (scale * np.add.accumulate(np.where(there, x[:, head], 0.0), axis=1))[starts]
+    skipped = ~(waiting | valid) if some else None
+    out = recurrence(decay if skipped is None else np.where(skipped, 1.0, decay), inputs)
+    np.copyto(out[:, head], np.nan, where=waiting | ~there)
+    return out

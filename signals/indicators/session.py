@@ -35,6 +35,10 @@ def _own(bars: IndicatorBars, values: Floats) -> Floats:
 
 def _first_open(bars: IndicatorBars) -> Floats:
     """Open of the session's first traded bar, at the rows from there on."""
+    return bars.kept("first_open", _opened)
+
+
+def _opened(bars: IndicatorBars) -> Floats:
     known = (bars.row >= bars.warm_up) & np.isfinite(bars.open)
     first = known & (np.add.accumulate(known, axis=0) == 1)
     price = np.maximum.accumulate(np.where(first, bars.open, -np.inf), axis=0)
@@ -48,6 +52,10 @@ def session_return(bars: IndicatorBars, _: int) -> Floats:
 
 def overnight_gap(bars: IndicatorBars, _: int) -> Floats:
     """Log return from the last close before the session to its first open."""
+    return bars.kept("overnight_gap", _overnight_gap)
+
+
+def _overnight_gap(bars: IndicatorBars) -> Floats:
     before = bars.close[: bars.warm_up]
     last = np.where(np.isfinite(before), bars.row[: bars.warm_up], -1.0).max(axis=0, initial=-1.0).astype(np.intp)
     price = np.where(last >= 0, bars.close[last, np.arange(bars.close.shape[1])], np.nan)
@@ -56,6 +64,10 @@ def overnight_gap(bars: IndicatorBars, _: int) -> Floats:
 
 def opening_range(bars: IndicatorBars, _: int) -> Floats:
     """Close in the range of the session's first 15 minutes, 0 at its low; NaN until they are over."""
+    return bars.kept("opening_range", _opening_range)
+
+
+def _opening_range(bars: IndicatorBars) -> Floats:
     inside = (bars.ends > 0) & (bars.ends <= OPENING_MINUTES) & (bars.row >= bars.warm_up)
     high = np.maximum.accumulate(np.where(inside & np.isfinite(bars.high), bars.high, -np.inf), axis=0)
     low = np.minimum.accumulate(np.where(inside & np.isfinite(bars.low), bars.low, np.inf), axis=0)
@@ -65,8 +77,12 @@ def opening_range(bars: IndicatorBars, _: int) -> Floats:
 
 def _elapsed(bars: IndicatorBars) -> Floats:
     """Share of the session that is over."""
-    total = np.where(bars.left >= 0, bars.ends + bars.left, 0)
-    return np.where(total > 0, bars.ends / np.maximum(total, 1), np.nan)
+
+    def make(bars: IndicatorBars) -> Floats:
+        total = np.where(bars.left >= 0, bars.ends + bars.left, 0)
+        return np.where(total > 0, bars.ends / np.maximum(total, 1), np.nan)
+
+    return bars.kept("elapsed", make)
 
 
 def time_left(bars: IndicatorBars, _: int) -> Floats:

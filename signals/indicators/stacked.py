@@ -4,13 +4,16 @@ A new bar of one instrument costs the calls, not the arithmetic. A missing value
 while they hold 80 % of them (`signals.features.windows`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.features.folding import Base, Fold, Merge, State, Step
+from signals.errors import InvariantBroken
+from signals.features.folding import Base, Fold, Merge, State, Step, runs
 from signals.features.windows import Moments, Observations, needed
 from signals.market.bars import Floats
 
@@ -81,7 +84,83 @@ class RunObservations(Observations):
 
     def weighted(self, leaf: Moments, merge: Merge[np.float64], *bases: Base) -> Fold[np.float64]:
         """Fold whose merge (step, older, newer, out) asks for `weights(step)`."""
-        return Fold(leaf, merge, newest_only=False, bases=bases)
+        return self.fold(leaf, merge, *bases)
+
+
+class LastRows(Fold[np.float64]):
+    """Windows of the last `rows` rows, where no observation is missing: the merges of `Fold`, of those rows alone.
+
+    A state is one array, its parts along the first axis: what a new bar costs is the number of calls.
+    """
+
+    def __init__(self, leaf: Moments, merge: Merge[np.float64], rows: int) -> None:
+        super().__init__(leaf, merge, newest_only=True)
+        whole = leaf[0][None]
+        if len(leaf) > 1:
+            whole = np.empty((len(leaf), *leaf[0].shape))
+            for place, part in enumerate(leaf):
+                whole[place] = part
+        self._rows, self._whole = rows, [whole]
+
+    def _newest(self, width: int) -> Moments:
+        first, *rest = _runs_of(width)
+        for bit in range(len(self._whole) - 1, first):
+            level, gap = self._whole[bit], 1 << bit
+            self._whole.append(self._merged((bit,), level[:, :-gap], level[:, gap:]))
+        state, span = self._whole[first][:, -self._rows :], 1 << first
+        for bit in rest:
+            state = self._merged((width, bit), self._whole[bit][:, -self._rows - span : -span], state)
+            span += 1 << bit
+        return state  # type: ignore[return-value]  # an array whose first axis is the tuple
+
+    def _merged(self, step: Step, older: Floats, newer: Floats) -> Floats:
+        out = np.empty(newer.shape)
+        self._merge(step, older, newer, out)  # type: ignore[arg-type]  # as above
+        return out
+
+
+_runs_of = lru_cache(maxsize=512)(runs)
+
+
+@lru_cache(maxsize=512)
+def _plain(width: int) -> Floats:
+    return np.asarray(float(width))
+
+
+@lru_cache(maxsize=4096)
+def _whole_weights(step: Step) -> tuple[Floats, Floats]:
+    width, bit = (step[0], step[1]) if len(step) == 2 else (2 << step[0], step[0])
+    now = (width >> (bit + 1)) << (bit + 1) if len(step) == 2 else 1 << bit
+    share = now / (now + (1 << bit))
+    return np.asarray(share), np.asarray((1 << bit) * share)
+
+
+class WholeObservations(Observations):
+    """Observations none of which is missing, for the windows of the last `rows` rows: counts and weights are plain numbers."""
+
+    def __init__(self, valid: NDArray[np.bool_], rows: int) -> None:
+        super().__init__(valid)
+        self._rows = rows
+
+    def divisor(self, width: int) -> Floats:
+        """The width."""
+        return _plain(width)
+
+    def filled(self, x: Floats, missing: float = 0.0) -> Floats:
+        """`x` itself."""
+        return x
+
+    def weights(self, step: Step) -> tuple[Floats, Floats]:
+        """(n_b / n, n_a n_b / n) of the merge `step`."""
+        return _whole_weights(step)
+
+    def fold(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> Fold[np.float64]:
+        """Fold of the last rows."""
+        return LastRows(leaf, merge, self._rows)
+
+    def weighted(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> Fold[np.float64]:
+        """Fold of the last rows."""
+        return LastRows(leaf, merge, self._rows)
 
 
 @lru_cache(maxsize=64)
@@ -116,19 +195,28 @@ class Stacked:
         By name. NaN and infinite values count as missing.
     partners : series of the same names, shape (T, C), or one of shape (T, 1)
         The second series of a pair; a pair is missing where either is.
+    rows, longest : int
+        Where given, the windows of the last `rows` rows alone are formed, of at most `longest` bars: results have that many rows
+        (or all of fewer), and the series may reach back unlike far beyond what those windows read.
     """
 
-    def __init__(self, series: Mapping[str, Floats], partners: Mapping[str, Floats] | Floats | None = None) -> None:
+    def __init__(
+        self, series: Mapping[str, Floats], partners: Mapping[str, Floats] | Floats | None = None, *, rows: int = 0, longest: int = 0
+    ) -> None:
         self._place = {name: place for place, name in enumerate(series)}
-        self._x = np.stack(list(series.values()), axis=1)
+        self._longest, self._end = longest if rows else 0, slice(-rows if rows else None, None)
+        end = slice(-(rows + longest - 1) if rows else None, None)
+        cut = [one[end] for one in series.values()]
+        self._x = np.concatenate(cut, axis=1).reshape(len(cut[0]), len(cut), -1)
         valid = np.isfinite(self._x)
         self._y: Floats | None = None
         if isinstance(partners, np.ndarray):
-            self._y = partners[:, None]
+            self._y = partners[end, None]
         elif partners is not None:
-            self._y = np.stack([partners[name] for name in series], axis=1)
+            self._y = np.concatenate([partners[name][end] for name in series], axis=1).reshape(self._x.shape)
             valid &= np.isfinite(self._y)
-        self._observed = _observations(valid)
+        whole = rows and len(valid) == rows + longest - 1 and valid.all()
+        self._observed = WholeObservations(valid, rows) if whole else _observations(valid)
         self._folds: dict[str, Fold[np.float64]] = {}
         self._made: dict[tuple[str, int], list[Floats]] = {}
 
@@ -138,29 +226,43 @@ class Stacked:
         if (kind, width) not in self._made:
             if kind not in self._folds:
                 self._folds[kind] = make()
-            state = self._folds[kind].window(width)
-            divisor = _divisor(self._observed, width)
-            self._made[kind, width] = [np.ascontiguousarray(a.transpose(1, 0, 2)) for a in finish(state, divisor)]
+            if self._longest and width > self._longest:
+                raise InvariantBroken(f"a window of {width} bars where at most {self._longest} were announced")
+            made = [a.transpose(1, 0, 2) for a in finish(self._folds[kind].window(width), self._observed.divisor(width))]
+            self._made[kind, width] = made if self._longest else [np.ascontiguousarray(a) for a in made]
         return self._made[kind, width]
+
+    def last(self, rows: int) -> Stacked:
+        """The same windows, of the last rows alone."""
+        other = object.__new__(Stacked)
+        other.__dict__.update(self.__dict__, _end=slice(-rows, None))
+        return other
+
+    def _own(self, made: list[Floats], name: str) -> list[Floats]:
+        own = self._place[name], self._end
+        return [array[own] for array in made]
 
     def mean(self, name: str, width: int) -> Floats:
         """Mean of the window's valid observations."""
-        made = self._windows("sum", width, lambda: self._observed.sums(self._x), lambda state, count: (state[0] / count,))
-        found: Floats = made[0][self._place[name]]
+        made = self._made.get(("sum", width)) or self._windows(
+            "sum", width, lambda: self._observed.sums(self._x), lambda state, count: (state[0] / count,)
+        )
+        found: Floats = made[0][self._place[name], self._end]
         return found
 
     def highest(self, name: str, width: int) -> Floats:
         """Largest valid observation of the window."""
-        made = self._windows(
+        made = self._made.get(("most", width)) or self._windows(
             "most", width, lambda: self._observed.extremes(self._x, largest=True), lambda state, count: (state[0] + 0.0 * count,)
         )
-        found: Floats = made[0][self._place[name]]
+        found: Floats = made[0][self._place[name], self._end]
         return found
 
     def moments(self, name: str, width: int) -> tuple[Floats, Floats]:
         """(mean, variance), ddof 0."""
         made = self._windows("moments", width, lambda: self._observed.moments(self._x), lambda s, count: (s[0] + 0.0 * count, s[1] / count))
-        return made[0][self._place[name]], made[1][self._place[name]]
+        mean, variance = self._own(made, name)
+        return mean, variance
 
     def joint(self, name: str, width: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """(mean x, variance x, mean y, variance y, covariance), ddof 0."""
@@ -170,10 +272,10 @@ class Stacked:
             return self._observed.joint_moments(self._x, self._y)
 
         def finish(s: State[np.float64], count: Floats) -> State[np.float64]:
-            nothing = np.zeros_like(s[0]) * count
+            nothing = np.zeros_like(s[0]) * count if count.ndim else 0.0 * count
             return s[0] + nothing, s[1] / count, s[2] + nothing, s[3] / count, s[4] / count
 
-        mx, vx, my, vy, cxy = (array[self._place[name]] for array in self._windows("joint", width, make, finish))
+        mx, vx, my, vy, cxy = self._own(self._windows("joint", width, make, finish), name)
         return mx, vx, my, vy, cxy
 
     def four(self, name: str, width: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -190,15 +292,8 @@ class Stacked:
         def finish(s: State[np.float64], count: Floats) -> State[np.float64]:
             return s[0] + 0.0 * count, s[1] / count, s[2] / count, s[3] / count
 
-        mean, second, third, fourth = (array[self._place[name]] for array in self._windows("four", width, make, finish))
+        mean, second, third, fourth = self._own(self._windows("four", width, make, finish), name)
         return mean, second, third, fourth
-
-
-def _divisor(observed: Observations, width: int) -> Floats:
-    if isinstance(observed, RunObservations):
-        return observed.divisor(width)
-    count = observed.count(width)
-    return np.where(count >= needed(width), count, np.nan)
 
 
 def _merge_four(older: Moments, newer: Moments, out: Moments, share: Floats, harmonic: Floats) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import shifted
-from signals.indicators.stacked import Stacked
 from signals.market.bars import Floats
 
 
@@ -47,7 +46,8 @@ def vortex_down(bars: IndicatorBars, n: int) -> Floats:
 
 def mass(bars: IndicatorBars, n: int) -> Floats:
     """Mean of the range's exponential average of 9 over the average of that average (Dorsey 1992)."""
-    return Stacked({"ratio": bars.averages["spread_9"] / bars.second["spread_9"]}).mean("ratio", n)
+    ratio = bars.kept(f"mass_{n}", lambda whole: whole.windows({"ratio": whole.averages["spread_9"] / whole.second["spread_9"]}, n))
+    return ratio.mean("ratio", n)
 
 
 def efficiency(bars: IndicatorBars, n: int) -> Floats:

@@ -24,9 +24,12 @@ def balance_slope(bars: IndicatorBars, n: int) -> Floats:
 
 def accumulation(bars: IndicatorBars, _: int) -> Floats:
     """Accumulation line's exponential average of 3 less that of 10, over the mean volume of 20 (Chaikin)."""
-    seen = np.add.accumulate(np.isfinite(bars.money_flow), axis=0) >= 10
-    apart = np.where(seen, bars.averages["flow_10"] - bars.averages["flow_3"], np.nan)
-    return apart / bars.paces.mean("volume", 20)
+
+    def apart(bars: IndicatorBars) -> Floats:
+        seen = np.add.accumulate(np.isfinite(bars.money_flow), axis=0) >= 10
+        return np.where(seen, bars.averages["flow_10"] - bars.averages["flow_3"], np.nan)
+
+    return bars.kept("accumulation", apart) / bars.paces.mean("volume", 20)
 
 
 def money_flow(bars: IndicatorBars, n: int) -> Floats:
@@ -47,6 +50,10 @@ def vwap_gap(bars: IndicatorBars, n: int) -> Floats:
 
 def session_vwap_gap(bars: IndicatorBars, _: int) -> Floats:
     """Close against the session's volume-weighted typical price up to the bar."""
+    return bars.kept("session_vwap_gap", _session_vwap_gap)
+
+
+def _session_vwap_gap(bars: IndicatorBars) -> Floats:
     worth, volume = bars.typical * bars.volume, bars.volume
     known = np.isfinite(worth) & (bars.row >= bars.warm_up)
     paid = np.add.accumulate(np.where(known, worth, 0.0), axis=0)
@@ -79,14 +86,14 @@ def volume_level(bars: IndicatorBars, n: int) -> Floats:
     A session is taken to be of the usual length: after a half day the time of day is off by what was missing.
     """
 
-    def make() -> Stacked:
+    def make(bars: IndicatorBars) -> Stacked:
         usual, known = np.zeros_like(bars.close), np.zeros_like(bars.close)
         for session in range(1, PAST_SESSIONS + 1):
             past = shifted(bars.log_volume, session * bars.full_session)
             there = np.isfinite(past)
             usual += np.where(there, past, 0.0)
             known += there
-        return Stacked({"level": bars.log_volume - usual / known})
+        return bars.windows({"level": bars.log_volume - usual / known}, 78)
 
     return bars.kept("volume_level", make).mean("level", n)
 

@@ -42,12 +42,12 @@ def details(returns: Floats, wavelet: str) -> list[Floats]:
 
 
 def _shared(bars: IndicatorBars, wavelet: str) -> list[Floats]:
-    return bars.kept(wavelet, lambda: details(bars.returns, wavelet))
+    return bars.kept(wavelet, lambda whole: details(whole.returns, wavelet))
 
 
 def _energies(bars: IndicatorBars) -> Stacked:
-    def make() -> Stacked:
-        return Stacked({f"{name}_{level}": w**2 for name in SCALING for level, w in enumerate(_shared(bars, name), start=1)})
+    def make(bars: IndicatorBars) -> Stacked:
+        return bars.windows({f"{name}_{level}": w**2 for name in SCALING for level, w in enumerate(_shared(bars, name), start=1)}, 60)
 
     return bars.kept("energies", make)
 

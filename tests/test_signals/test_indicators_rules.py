@@ -67,6 +67,18 @@ def test_a_prefix_gives_what_the_whole_gives(whole: tuple[Stretch, np.ndarray], 
     assert not different
 
 
+@pytest.mark.parametrize("first", [100, 310, WARM_UP, WARM_UP + 5, WARM_UP + SESSION - 1])
+def test_the_newest_rows_alone_are_those_of_the_whole(whole: tuple[Stretch, np.ndarray], first: int) -> None:
+    """Also of one column alone, which has windows without a missing bar, and beside columns with holes: to the bit."""
+    stretch, together = whole
+    newest = indicators(stretch, full_session=SESSION, regime=REGIME, first=first)
+    different = [name for place, name in enumerate(NAMES) if newest[:, :, place].tobytes() != together[first:, :, place].tobytes()]
+    assert not different
+    for number in range(4):
+        alone = indicators(column(stretch, number), full_session=SESSION, regime=REGIME[:, number : number + 1], first=first)
+        assert alone[:, 0].tobytes() == together[first:, number].tobytes()
+
+
 def test_the_future_is_not_read_however_it_looks(whole: tuple[Stretch, np.ndarray]) -> None:
     """The same with the future replaced by NaN and by enormous bars; and the fault is seen where it may be."""
     stretch, together = whole
