@@ -17,15 +17,15 @@ import time
 import numpy as np
 
 from tests.fakes.event_market import JudgedMarket, expected_r, judged
-from trainer.tasks.event_gate.figures import GateFigures, Z, gate_figures, taken
+from trainer.tasks.event_gate.figures import GateFigures, gate_figures, taken
+from trainer.validation.clustered import low
 
 STRENGTH, TARGET_R = 0.5, 1.0
 LEAST_SHARE, MOST_NOISE, MOST_ERRORS = 0.9, 1 / 20, 2.0
 
 
 def is_promotable(found: GateFigures) -> bool:
-    direction, net = found.direction, found.net_r
-    return direction.mean - Z * direction.standard_error > 0.5 and net.mean - Z * net.standard_error > 0.0
+    return low(found.direction) > 0.5 and low(found.net_r) > 0.0
 
 
 def worth(market: JudgedMarket, other: JudgedMarket) -> float:

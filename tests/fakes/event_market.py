@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from trainer.curation.generated import generate
 from trainer.learners.base import FitDevice
 from trainer.recipes.base import learner_of
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, auc
+from trainer.tasks.event_gate.figures import EventTrades
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, trades_of
+from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
 from trainer.validation.splits.walk_forward import walk_forward
 
@@ -49,6 +51,10 @@ def panel(seed: int, symbols: int, sessions: int, strength: float) -> tuple[Bars
     return bars, truth.edge
 
 
+known_panel = cache(panel)
+"""The same, made once a process; nobody changes it."""
+
+
 @dataclass(frozen=True, eq=False)
 class JudgedMarket:
     """Events that have a walk-forward score: the scores, their trades, and the drift that an oracle knows, from each event's side."""
@@ -69,7 +75,7 @@ class JudgedMarket:
 
 def judged(seed: int, symbols: int, sessions: int, strength: float) -> JudgedMarket:
     """Figures, labels and walk-forward scores of a generated market by the recipe of the sleeve."""
-    bars, edge = panel(seed, symbols, sessions, strength)
+    bars, edge = known_panel(seed, symbols, sessions, strength)
     config = GateRecipe()
     bars = replace(bars, beside=event_figures(bars))
     rows = samples(EVENTS.panel(bars), EVENT_GATE.labels(bars, config, ()), min_names=1)

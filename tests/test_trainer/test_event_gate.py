@@ -21,11 +21,13 @@ from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.event_market import expected_r, judged, panel
 from trainer.__main__ import app
+from trainer.labels.events import played
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, auc, gate_figures, per_event, taken
+from trainer.tasks.event_gate.figures import EventTrades, gate_figures, taken
 from trainer.tasks.event_gate.tails import size_for, tails
-from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, played, trades_of, warnings
+from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, trades_of, warnings
+from trainer.validation.clustered import auc, per_event
 from trainer.validation.ic import Mean
 
 NAMES, SESSIONS = 100, 800
@@ -95,7 +97,7 @@ def test_the_bars_ask_for_direction_and_net_r_by_their_lower_bounds_and_for_evid
 def test_labels_and_trades_are_those_of_the_played_outcomes() -> None:
     bars, config = synthetic_bars(11, sessions=200, symbols=20), GateRecipe()
     labels = EVENT_GATE.labels(bars, config, ())
-    table, made = played(bars, config.label, ())
+    table, (made,) = played(bars, (), config.label.rules)
     known = made.t1 >= 0
     assert (labels.ends >= 0).sum() == known.sum() > 200
     np.testing.assert_array_equal(labels.values[table.row[known], table.column[known]], made.realised_r[known])

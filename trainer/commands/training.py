@@ -54,7 +54,8 @@ def train(
     label: Annotated[
         str | None,
         typer.Option(
-            help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes.", show_default="the recipe's"
+            help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes, event_gate, event_quantiles.",
+            show_default="the recipe's",
         ),
     ] = None,
     k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's")] = None,

@@ -52,6 +52,16 @@ def mixed_graph(graphs: Sequence[bytes], weights: np.ndarray[Any, Any], constant
     return joined(graphs, ending, numbers, weights.shape[1])
 
 
+def ordered_graph(one: bytes, other: bytes) -> bytes:
+    """Join two graphs of one output each into one that gives the lower and the higher of the two."""
+
+    def ending(outputs: list[str]) -> list[onnx.NodeProto]:
+        ends = [helper.make_node(kind, outputs, [name]) for kind, name in (("Min", "low"), ("Max", "high"))]
+        return [*ends, helper.make_node("Concat", ["low", "high"], ["score"], axis=1)]
+
+    return joined((one, other), ending, {}, 2)
+
+
 def joined(graphs: Sequence[bytes], ending: Any, constants: Mapping[str, np.ndarray[Any, Any]], width: int | None) -> bytes:
     """Join graphs that read the same `features`, ended by the operators that `ending` makes of the names of their outputs.
 

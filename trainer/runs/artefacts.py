@@ -99,6 +99,22 @@ def model_form(view: View, head: Head) -> dict[str, bytes]:
     return {FORM: form.to_bytes()}
 
 
+def models(rows: Samples, heads: Mapping[str, tuple[Head, bytes]]) -> dict[str, bytes]:
+    """Files of a run whose heads have a graph each; `score` ranks, and its graph is `model.onnx`."""
+    from trainer.learners.joined_graphs import with_output  # brings in what writes graphs, which a reader of runs lacks
+
+    graphs = {name: graph if name == SCORE else with_output(graph, name) for name, (_, graph) in heads.items()}
+    paths = {name: "model.onnx" if name == SCORE else f"{name}.onnx" for name in heads}
+    form = ModelForm(
+        view=rows.view,
+        heads=tuple(HeadLine(name=name, head=head) for name, (head, _) in heads.items()),
+        members=tuple(MemberLine(path=path, profile=profile_of(rows.view), heads=(name,)) for name, path in paths.items()),
+    )
+    members = [GraphMember(graph, {name: heads[name][0].width}) for name, graph in graphs.items()]
+    inputs = {FEATURES: rows.inputs(golden_rows(rows.features))[:]}
+    return {**{paths[name]: graph for name, graph in graphs.items()}, FORM: form.to_bytes(), "golden.npz": golden_of(members, inputs)}
+
+
 def golden_of(members: Sequence[GraphMember], inputs: Inputs) -> bytes:
     """Rows of every input by its name, float32 (n, ...), and the outputs of every head for them, float64 (n, width)."""
     return arrays({**inputs, **infer(members, inputs)})

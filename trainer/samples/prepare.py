@@ -1,9 +1,12 @@
 """Prepares bars, features and labelled rows of one dataset for training, comparison and search."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +17,16 @@ from signals.market.bars import CLASSIFIED
 from signals.market.dataset import read_manifest, session_range
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
+from trainer.labels.panel import Labels
 from trainer.labels.weights import reweighted
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.intraday import read_intraday, split_of
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.samples.samples import Samples, samples
 from trainer.samples.source import TrainingBars, read_source
+
+if TYPE_CHECKING:
+    from trainer.tasks.base import Task
 
 Stage = Callable[[str, Mapping[str, object]], None]
 
@@ -111,8 +118,11 @@ def _of_minutes(recipe: Recipe, sleeve: BarsSleeve, config: RecipeConfig, chosen
 
 
 def _rows(recipe: Recipe, config: RecipeConfig, source: TrainingBars, panel: FeaturePanel) -> Samples:
-    task = recipe.task
-    labels = task.labels(source.bars, config, source.actions)
+    return rows_of(recipe.task.labels(source.bars, config, source.actions), recipe.task, config, source, panel)
+
+
+def rows_of(labels: Labels, task: Task, config: RecipeConfig, source: TrainingBars, panel: FeaturePanel) -> Samples:
+    """Join features and labels, and weigh the rows, as a task asks for it."""
     doubted = unsettled(source.bars) if task.leaves_doubted_out else None
     rows = samples(panel, labels, first=source.first_row, doubted=doubted, min_names=task.min_names, view=config.view)
     market = market_return(source.bars.total_return, source.bars.eligible)

@@ -4,14 +4,17 @@ from signals.plugins import PluginTable
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES
 from trainer.tasks.base import Task
 from trainer.tasks.event_gate.task import EVENT_GATE
+from trainer.tasks.event_quantiles.task import EVENT_QUANTILES
 from trainer.tasks.hedged_pnl.task import HEDGED_PNL
 from trainer.tasks.rank_return.task import RANK_RETURN
 from trainer.tasks.series_return.task import SERIES_RETURN
 from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER
 from trainer.tasks.volatility.task import VOLATILITY
 
+_OF_RETURNS = (RANK_RETURN, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL)
+_OF_EVENTS = (EVENT_GATE, EVENT_QUANTILES)
 TASKS: PluginTable[Task] = PluginTable(
     "trademl.tasks",
     Task,  # type: ignore[type-abstract]  # only asked whether a plug-in is one
-    {task.name: task for task in (RANK_RETURN, VOLATILITY, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL, BARRIER_CLASSES, EVENT_GATE)},
+    {task.name: task for task in (*_OF_RETURNS, VOLATILITY, BARRIER_CLASSES, *_OF_EVENTS)},
 )

@@ -2,13 +2,7 @@
 
 The AUC of a score on `target first` says little alone: where barriers are near, a score of volatility has it too. The same score's
 AUC on the mirrored label, `stop first`, tells: a score of volatility has both alike. Direction is the AUC among the events that hit
-either barrier.
-
-Events of one session depend, and sessions near one another share trades, so that every error is that of a session series:
-
-    AUC - E AUC = sum_s r_s,   r_s = sum_{hits i in s} (V_i - AUC) / n1 + sum_{others j in s} (V_j - AUC) / n0
-
-with V the share of the other group that a row is ranked right against (Obuchowski 1997).
+either barrier. Errors take the events of a session together (`trainer.validation.clustered`).
 """
 
 from __future__ import annotations
@@ -16,19 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from signals.market.bars import Floats
 from signals.market.holding import Flags
 from trainer.labels.panel import Rows
 from trainer.validation.calibration import fit_platt
-from trainer.validation.ic import Mean, persistent_mean
+from trainer.validation.clustered import NONE, auc, per_event
+from trainer.validation.ic import Mean
 
-LAG = 5  # sessions; most trades between near barriers have ended by then
 ALIKE = 0.02  # of AUC: a mirrored one as near as that is the same
-Z = 1.96
-NONE = Mean()
 
 
 @dataclass(frozen=True)
@@ -82,31 +72,6 @@ class EventTrades:
         return EventTrades(*(getattr(self, name)[rows] for name in ("session", "target", "stop", "realised_r", "cost_r")))
 
 
-def auc(score: Floats, came: Flags, session: Rows) -> Mean:
-    """Area under the ROC curve with its session-clustered error; t is of the difference from one half."""
-    n1, n0 = int(came.sum()), int((~came).sum())
-    if not n1 or not n0:
-        return NONE
-    within, whole = np.zeros(len(score)), rankdata(score)
-    for group in (came, ~came):
-        within[group] = rankdata(score[group])
-    placed = np.where(came, (whole - within) / n0, 1.0 - (whole - within) / n1)
-    mean = float(placed[came].mean())
-    found = _by_session((placed - mean) / np.where(came, n1, n0), session)
-    error = persistent_mean(found * len(found), LAG).standard_error
-    return Mean(mean, error, (mean - 0.5) / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
-
-
-def per_event(values: Floats, session: Rows) -> Mean:
-    """Mean over events with its session-clustered error."""
-    if not values.size:
-        return NONE
-    mean = float(values.mean())
-    found = _by_session((values - mean) / len(values), session)
-    error = persistent_mean(found * len(found), LAG).standard_error
-    return Mean(mean, error, mean / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
-
-
 def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags]:
     """(Later half, the events of it that are let through): P(target first) pays the cost, by a map of the earlier half.
 
@@ -134,10 +99,3 @@ def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFig
         per_event(net[chosen], trades.session[chosen]),
         per_event(net[later], trades.session[later]),
     )
-
-
-def _by_session(values: Floats, session: Rows) -> NDArray[np.float64]:
-    """Sums by session from the first to the last one, NaN where there is none."""
-    place = session - session.min()
-    sums = np.bincount(place, values)
-    return np.where(np.bincount(place) > 0, sums, np.nan)

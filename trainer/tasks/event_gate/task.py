@@ -10,27 +10,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
-from pydantic import Field
 
-from signals.events.detectors import detect
-from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
-from signals.events.panel import EventBars, EventTable
+from signals.events.outcomes import Exit, Outcomes
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.market.holding import departures
 from signals.text.documents import to_json
-from trainer.labels.horizon import EntryPrice
+from trainer.labels.events import cost_r, event_labels, played
 from trainer.labels.panel import Labels
 from trainer.learners.parameters import LightGbmConfig, Objective
-from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.recipes.base import RecipeConfig
+from trainer.recipes.event_trades import EventTrade
 from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
-from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Z, gate_figures, taken
+from trainer.tasks.event_gate.figures import EventTrades, GateFigures, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, tails
+from trainer.validation.clustered import interval, low
 from trainer.validation.ic import Mean
 
 if TYPE_CHECKING:
@@ -38,26 +36,12 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import PromotionConfig
 
 EVENT = "the target is met before the stop"
-BPS = 1e-4
 
 
-class GateLabel(LabelConfig):
-    """The trade of an event: entry at the next open, stop in ATR, target in R, k sessions of patience.
-
-    `cost_bps` is what a way in and out costs, spread and impact together, of the value traded.
-    """
+class GateLabel(EventTrade):
+    """The trade of an event."""
 
     kind: Literal["event_gate"] = "event_gate"
-    k: int = Field(default=30, ge=1, le=252)
-    entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
-    stop_atr: float = Field(default=1.0, gt=0.0)
-    target_r: float = Field(default=1.0, gt=0.0)
-    cost_bps: float = Field(default=10.0, ge=0.0)
-
-    @property
-    def rules(self) -> OutcomeRules:
-        """As outcomes are played."""
-        return OutcomeRules(self.stop_atr, self.target_r, self.k)
 
 
 class GateRecipe(RecipeConfig):
@@ -70,13 +54,13 @@ class GateRecipe(RecipeConfig):
 def direction_bar(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on direction: the AUC among the events that hit a barrier, its lower bound."""
     found = figures_of(case.evidence).direction
-    return at_least("direction", found.mean - Z * found.standard_error, 0.5, "lower bound of the AUC of direction, walking forward")
+    return at_least("direction", low(found), 0.5, "lower bound of the AUC of direction, walking forward")
 
 
 def net_bar(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the net R of what is let through, its lower bound."""
     found = figures_of(case.evidence).net_r
-    return at_least("net R", found.mean - Z * found.standard_error, 0.0, "lower bound of the net R of an event that is let through")
+    return at_least("net R", low(found), 0.0, "lower bound of the net R of an event that is let through")
 
 
 class EventGate(Task):
@@ -92,14 +76,8 @@ class EventGate(Task):
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by the R that its trade realises; 1 is learned where the target came first."""
-        table, made = played(bars, cast(GateRecipe, config).label, actions)
-        known = made.t1 >= 0
-        row, column = table.row[known], table.column[known]
-        values, target = np.full(bars.close.shape, np.nan), np.full(bars.close.shape, np.nan)
-        ends = np.full(bars.close.shape, -1, dtype=np.int64)
-        values[row, column], ends[row, column] = made.realised_r[known], made.t1[known]
-        target[row, column] = _met(made)[0][known]
-        return Labels(bars.sessions, bars.symbols, values, ends, target)
+        table, (made,) = played(bars, actions, cast(GateRecipe, config).label.rules)
+        return event_labels(bars, table, made.realised_r, made.t1, _met(made)[0].astype(np.float64))
 
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge by AUC and the mirrored AUC, direction, calibration, and net R of what is let through."""
@@ -135,22 +113,14 @@ class EventGate(Task):
         return [*lines(figures_of(known), known), *provenance(known)]
 
 
-def played(bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> tuple[EventTable, Outcomes]:
-    """Find the events of the eligible names and play their trades."""
-    levels = EventBars.daily(bars)
-    table = detect(levels).table(bars.eligible)
-    return table, outcomes(levels, table, label.rules, departures(bars, actions))
-
-
 def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> EventTrades:
     """Trades of labelled events, in the order of the rows."""
-    table, made = played(bars, label, actions)
+    table, (made,) = played(bars, actions, label.rules)
     place = np.full(bars.close.shape, -1)
     place[table.row, table.column] = np.arange(len(table))
     mine = place[rows.t0, rows.column]
     target, stop = _met(made)
-    share = table.atr / EventBars.daily(bars).close[table.row, table.column]
-    cost = label.cost_bps * BPS / (label.stop_atr * share)
+    cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
     return EventTrades(rows.t0, target[mine], stop[mine], made.realised_r[mine], cost[mine])
 
 
@@ -171,12 +141,12 @@ def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
         "n/a" if judged is None else f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
     )
     return [
-        ("AUC of target first", _interval(found.auc)),
-        ("AUC of the same score on the mirrored label", _interval(found.mirrored)),
-        ("Direction, given that a barrier was hit", _interval(found.direction)),
+        ("AUC of target first", interval(found.auc)),
+        ("AUC of the same score on the mirrored label", interval(found.mirrored)),
+        ("Direction, given that a barrier was hit", interval(found.direction)),
         ("Reliability", slope),
-        ("Net R an event let through", f"{_interval(found.net_r)}, {found.taken} events"),
-        ("Net R of every event", _interval(found.all_net_r)),
+        ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
+        ("Net R of every event", interval(found.all_net_r)),
         *((f"Worst 5 % of {one.kind} trades", f"{-one.es_r:+.2f} R ({one.method}, {one.trades} trades)") for one in worst_of(known)),
         ("Trials that count", str(known.trials.n_trials)),
     ]
@@ -190,12 +160,12 @@ def warnings(found: GateFigures) -> list[str]:
             f"a volatility forecast: the score ranks `stop first` (AUC {found.mirrored.mean:.3f}) as it ranks `target first` "
             f"({found.auc.mean:.3f}), so it says when a barrier is hit and not which"
         )
-    if not found.direction.mean - Z * found.direction.standard_error > 0.5:
-        told.append(f"direction is not distinguishable from a coin: AUC {_interval(found.direction)}")
+    if not low(found.direction) > 0.5:
+        told.append(f"direction is not distinguishable from a coin: AUC {interval(found.direction)}")
     if not found.taken:
         told.append("no probability pays the cost of a trade: nothing is let through")
-    elif not found.net_r.mean - Z * found.net_r.standard_error > 0.0:
-        told.append(f"what is let through does not earn its costs: net R {_interval(found.net_r)}")
+    elif not low(found.net_r) > 0.0:
+        told.append(f"what is let through does not earn its costs: net R {interval(found.net_r)}")
     return told
 
 
@@ -213,11 +183,6 @@ def _net_series(rows: Samples, scores: Floats, trades: EventTrades, target_r: fl
     sessions, place = np.unique(kept.session[later], return_inverse=True)
     gained = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
     return Series(rows.sessions[sessions], np.bincount(place, gained, len(sessions)).astype(np.float64))
-
-
-def _interval(found: Mean) -> str:
-    reach = Z * found.standard_error
-    return f"{found.mean:.3f} [{found.mean - reach:.3f}, {found.mean + reach:.3f}]"
 
 
 def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:

@@ -10,18 +10,15 @@ from typing import cast
 
 import numpy as np
 
-from signals.bundle.manifest import HeadLine, MemberLine, ModelForm
-from signals.bundle.profiles import profile_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
-from signals.models.inference import FEATURES, SCORE, GraphMember
+from signals.models.inference import SCORE
 from signals.text.documents import to_json
 from trainer.labels.panel import Labels
 from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
-from trainer.learners.joined_graphs import with_output
 from trainer.learners.lgbm import LightGbm
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
@@ -154,22 +151,11 @@ def _forecasts(case: TrainingCase, given: Forecasting, proofs: dict[int, Volatil
             asked[f"volatility_{k}_{edge}"] = proof.rows, LightGbm(config.quantile(level), given.seed), QuantilesHead((level,))
     level = label.drawdown_level
     asked[f"drawdown_{label.drawdown_sessions}"] = falls.rows, LightGbm(config.quantile(level), given.seed), QuantilesHead((level,))
-    graphs = {SCORE: case.fitted.exported.onnx}
-    for name, (own, learner, _) in asked.items():
-        graphs[name] = with_output(export(fit_all(own, learner), own.inputs()).onnx, name)
+    heads: dict[str, tuple[Head, bytes]] = {SCORE: (ScoreHead(), case.fitted.exported.onnx)}
+    for name, (own, learner, head) in asked.items():
+        heads[name] = head, export(fit_all(own, learner), own.inputs()).onnx
         case.step(f"model {name}")
-    paths = {name: "model.onnx" if name == SCORE else f"{name}.onnx" for name in graphs}
-    form = ModelForm(
-        view=rows.view,
-        heads=(HeadLine(name=SCORE, head=ScoreHead()), *(HeadLine(name=name, head=head) for name, (_, _, head) in asked.items())),
-        members=tuple(MemberLine(path=path, profile=profile_of(rows.view), heads=(name,)) for name, path in paths.items()),
-    )
-    inputs = {FEATURES: rows.inputs(artefacts.golden_rows(rows.features))[:]}
-    return {
-        **{paths[name]: graph for name, graph in graphs.items()},
-        artefacts.FORM: form.to_bytes(),
-        "golden.npz": artefacts.golden_of([GraphMember(graph, {name: 1}) for name, graph in graphs.items()], inputs),
-    }
+    return artefacts.models(rows, heads)
 
 
 VOLATILITY = Volatility()

@@ -1,0 +1,27 @@
+"""Settings of the trade that an event proposes, which the tasks of events share."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from signals.events.outcomes import OutcomeRules
+from trainer.labels.horizon import EntryPrice
+from trainer.recipes.base import LabelConfig
+
+
+class EventTrade(LabelConfig):
+    """The trade of an event: entry at the next open, stop in ATR, target in R, k sessions of patience.
+
+    `cost_bps` is what a way in and out costs, spread and impact together, of the value traded.
+    """
+
+    k: int = Field(default=30, ge=1, le=252)
+    entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
+    stop_atr: float = Field(default=1.0, gt=0.0)
+    target_r: float = Field(default=1.0, gt=0.0)
+    cost_bps: float = Field(default=10.0, ge=0.0)
+
+    @property
+    def rules(self) -> OutcomeRules:
+        """As outcomes are played."""
+        return OutcomeRules(self.stop_atr, self.target_r, self.k)

@@ -1,0 +1,155 @@
+"""What is forecast of an event: its outcomes and levels, walk-forward forecasts of them, and their figures."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from signals.events.outcomes import OutcomeRules
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from trainer.labels.events import event_labels, played
+from trainer.labels.panel import Labels
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.samples.samples import Samples
+from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, session_mean
+from trainer.validation.ic import Mean
+from trainer.validation.splits.oof import Step
+from trainer.validation.splits.walk_forward import folds, walk_forward
+
+FAR = 1000.0  # ATR: barriers that no trade meets, which leave the return over the patience
+BAND, STOP_LEVEL, TARGET_LEVEL = (0.1, 0.9), 0.7, 0.6
+MEDIAN = 0.5
+FEWEST = 5  # events of a session whose share is shown
+RETURN, ADVERSE, FAVOURABLE = "return", "mae_atr", "mfe_r"
+
+
+@dataclass(frozen=True)
+class OutcomeQuantiles:
+    """An outcome over some bars, and the levels that are forecast of it.
+
+    `is_asked` says whether its coverage decides; that of outcomes over many bars is printed, because storms last and a quantile of
+    all sessions is none of a storm's.
+    """
+
+    name: str
+    of: str
+    bars: int
+    levels: tuple[float, ...]
+    is_asked: bool = True
+
+    def labels(self, bars: Bars, actions: Iterable[Action], stop_atr: float) -> Labels:
+        """Label each event by the outcome; a row that needs the whole patience is known when that is over."""
+        rules = OutcomeRules(FAR, 1.0, self.bars) if self.of == RETURN else OutcomeRules(stop_atr, 1.0, self.bars)
+        table, (made,) = played(bars, actions, rules)
+        if self.of == RETURN:
+            return event_labels(bars, table, made.realised_r * FAR, made.t1)
+        return event_labels(bars, table, made.mae_atr if self.of == ADVERSE else made.mfe_r, made.seen_to)
+
+
+def forecasts_of(k: int) -> tuple[OutcomeQuantiles, ...]:
+    """Bands of the return over 1 and k bars in ATR, the stop that 70 % of events do not reach, the target that 40 % exceed in R."""
+    returns = (OutcomeQuantiles(f"return_{bars}", RETURN, bars, BAND) for bars in dict.fromkeys((1, k)))
+    return (
+        *returns,
+        OutcomeQuantiles("stop_4", ADVERSE, 4, (STOP_LEVEL,)),
+        OutcomeQuantiles("stop_24", ADVERSE, 24, (STOP_LEVEL,), is_asked=False),
+        OutcomeQuantiles("target_30", FAVOURABLE, 30, (TARGET_LEVEL,), is_asked=False),
+    )
+
+
+@dataclass(frozen=True)
+class LevelFigures:
+    """One level, walking forward.
+
+    Attributes
+    ----------
+    share : Mean
+        Of outcomes at or below the forecast: the level, where it means what it says.
+    low, high : float
+        Tenth and ninetieth percentile of that share over sessions of five events and more: a quantile is no conditional one.
+    gain : float
+        Pinball loss saved against the constant one of all earlier events, as a share of the constant's.
+    advantage : Mean
+        The same in units of the outcome, by session.
+    """
+
+    level: float
+    share: Mean
+    low: float
+    high: float
+    gain: float
+    advantage: Mean
+
+    @property
+    def miss(self) -> float:
+        """Distance of the share from the level."""
+        return abs(self.share.mean - self.level)
+
+
+@dataclass(frozen=True)
+class QuantileFigures:
+    """The levels of one outcome."""
+
+    name: str
+    is_asked: bool
+    levels: tuple[LevelFigures, ...]
+
+
+def of_quantile(config: LightGbmConfig, level: float, seed: int) -> LightGbm:
+    """Return the learner of a quantile."""
+    return LightGbm(config.model_copy(update={"objective": Objective.QUANTILE, "quantile": level}), seed)
+
+
+def constant(rows: Samples, groups: int, level: float) -> Floats:
+    """Quantile of the events known before each row's group, shape (n,), sessions weighing alike; NaN of the first group."""
+    found = np.full(len(rows), np.nan)
+    for train, test in folds(rows.t0, rows.t1, groups):
+        found[test] = weighted_quantile(rows, train, level)
+    return found
+
+
+def weighted_quantile(rows: Samples, chosen: np.ndarray, level: float) -> float:
+    """Quantile of the labels of some rows by their weights."""
+    return float(np.quantile(rows.label[chosen], level, weights=rows.weight[chosen], method="inverted_cdf"))
+
+
+def ordered(found: list[Floats]) -> Floats:
+    """Forecasts of ascending levels, (levels, n): trees that are fitted apart may cross, and what is between them is the band."""
+    return np.sort(np.array(found), axis=0)
+
+
+def judged(
+    asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step
+) -> QuantileFigures:
+    """OutcomeQuantiles the open rows walking forward, and judge against the constant."""
+    learners = [of_quantile(config, level, seed) for level in asked.levels]
+    found = ordered([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners])
+    outcome = rows.dense(rows.label)
+    return QuantileFigures(
+        asked.name,
+        asked.is_asked,
+        tuple(
+            level_figures(outcome, rows.dense(forecast), rows.dense(constant(rows, groups, level)), level, asked.bars)
+            for level, forecast in zip(asked.levels, found, strict=True)
+        ),
+    )
+
+
+def level_figures(outcome: Floats, forecast: Floats, against: Floats, level: float, bars: int) -> LevelFigures:
+    """Figures of one level; all (T, N), NaN where there is no forecast."""
+    known = np.isfinite(forecast) & np.isfinite(outcome)
+    below = np.where(known, (outcome <= forecast).astype(np.float64), np.nan)
+    shares = session_mean(below)[known.sum(axis=1) >= FEWEST]
+    ours, theirs = pinball(outcome, forecast, level), pinball(outcome, against, level)
+    least, most = np.quantile(shares, (0.1, 0.9)) if shares.size else (np.nan, np.nan)
+    better = advantage(ours, theirs, bars)
+    return LevelFigures(
+        level=level,
+        share=coverage(outcome, np.where(known, -np.inf, np.nan), forecast, bars),
+        low=float(least),
+        high=float(most),
+        gain=better.mean / mean_loss(theirs, bars).mean,
+        advantage=better,
+    )

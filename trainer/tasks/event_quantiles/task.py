@@ -1,0 +1,203 @@
+"""Labels, evaluator and heads of the task `event_quantiles`.
+
+The score is the median of the return over k bars, in ATR, seen from the event's side. Published with it are heads of kind
+`quantiles`: bands of returns, the distance of a stop and that of a target, each an exact export.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.models.heads import Head, QuantilesHead, ScoreHead
+from signals.models.inference import SCORE
+from signals.text.documents import to_json
+from trainer.labels.panel import Labels
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.export import export
+from trainer.learners.joined_graphs import ordered_graph
+from trainer.learners.parameters import LightGbmConfig
+from trainer.recipes.base import RecipeConfig
+from trainer.recipes.event_trades import EventTrade
+from trainer.runs import artefacts
+from trainer.runs.bar_results import BarResult, at_least, at_most
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
+from trainer.samples.prepare import Material, rows_of
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.search.question import Series
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.event_quantiles.forecasts import (
+    MEDIAN,
+    RETURN,
+    LevelFigures,
+    OutcomeQuantiles,
+    QuantileFigures,
+    constant,
+    forecasts_of,
+    judged,
+    of_quantile,
+    weighted_quantile,
+)
+from trainer.validation.clustered import low
+from trainer.validation.forecasts import pinball, session_mean
+from trainer.validation.ic import persistent_mean, rank_ic
+from trainer.validation.splits.oof import fit_all
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
+
+MOST_MISS = 0.02
+
+
+class QuantilesLabel(EventTrade):
+    """The return over k bars that is the score; `stop_atr` is the R in which a target is counted."""
+
+    kind: Literal["event_quantiles"] = "event_quantiles"
+    k: int = Field(default=6, ge=1, le=60)
+
+
+class QuantilesRecipe(RecipeConfig):
+    """A recipe that learns quantiles of events; objective and quantile of `lightgbm` are set for each."""
+
+    label: QuantilesLabel = QuantilesLabel()
+    learner: Literal["lightgbm"] = "lightgbm"
+    lightgbm: LightGbmConfig = LightGbmConfig(trees=80, num_leaves=7, min_data_in_leaf=300)
+
+
+def coverage_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the coverage of every level that is asked for."""
+    misses = [level.miss for level in _asked(case.evidence)]
+    return at_most("coverage", max(misses, default=None), MOST_MISS, "largest distance of a share of outcomes from its level")
+
+
+def pinball_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the pinball loss that every level saves against a constant, its lower bound."""
+    gains = [low(level.advantage) for level in _asked(case.evidence)]
+    return at_least("pinball", min(gains, default=None), 0.0, "lower bound of the least pinball loss saved against a constant")
+
+
+class EventQuantiles(Task):
+    """Quantiles of what follows an event."""
+
+    name = "event_quantiles"
+    kind = "event_quantiles"
+    config = QuantilesRecipe
+    needs = ("event_side", "event_strength")
+    min_names = 1
+    is_traded = False
+    bars = (coverage_bar, pinball_bar)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label each event by its return over k bars, in ATR."""
+        label = cast(QuantilesRecipe, config).label
+        return OutcomeQuantiles(SCORE, RETURN, label.k, (MEDIAN,)).labels(bars, actions, label.stop_atr)
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
+        """Return the learner of the median."""
+        return of_quantile(config.lightgbm, MEDIAN, seed)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """How many models `judge` fits walking forward."""
+        levels = sum(len(one.levels) for one in forecasts_of(config.label.k))
+        return levels * (config.cpcv.groups - 1)
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge by coverage with its spread over sessions, and by pinball loss against a constant."""
+        config, source, request = cast(QuantilesRecipe, case.config), case.material.source, case.request
+        figures, heads = list[QuantileFigures](), dict[str, tuple[Head, bytes]]()
+        heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
+        for asked in forecasts_of(config.label.k):
+            labels = asked.labels(source.bars, source.actions, config.label.stop_atr)
+            rows = rows_of(labels, self, config, source, case.material.panel)
+            opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+            shape = {"groups": config.cpcv.groups, "seed": request.seed, "workers": request.workers}
+            figures.append(judged(asked, opened, config.lightgbm, **shape, step=case.step))
+            heads[asked.name] = QuantilesHead(asked.levels), _graph(asked, rows, config, request.seed)
+        proof, lag = case.proof, 2 * (config.label.k - 1)
+        against = constant(proof.rows, config.cpcv.groups, MEDIAN)
+        tried = case.recorded(_saved(proof.rows, proof.walk_forward, against))
+        ic = persistent_mean(rank_ic(proof.rows.dense(proof.walk_forward), proof.rows.dense(proof.rows.label)), lag)
+        fields: EvidenceFields = {
+            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=lag, sessions=ic.sessions),
+            "trials": without_ratios(tried),
+            "others": {"quantiles": to_json(figures)},
+        }
+        files = artefacts.models(case.material.rows, heads)
+        return TaskFindings(fields, tuple(warnings(figures)), partial(_report, case=case), proof.oof.scores[0], files)
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return the pinball loss that the sealed sessions' medians save against the median of the open ones."""
+        rows, cpcv = material.rows, config.cpcv
+        opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
+        return _saved(rows, scores, np.full(len(rows), weighted_quantile(opened, np.arange(len(opened)), MEDIAN)))
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        from trainer.reports.training import provenance
+
+        lines = [(_what(one, level), _line(level)) for one in figures_of(known) for level in one.levels]
+        return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+
+
+def figures_of(known: Evidence) -> tuple[QuantileFigures, ...]:
+    """Return the task's own part of the evidence."""
+    return known.part("quantiles", tuple[QuantileFigures, ...], ())
+
+
+def warnings(figures: list[QuantileFigures]) -> list[str]:
+    """Say which level is missed, and which is no better than a constant."""
+    told = []
+    for one in figures:
+        for level in one.levels:
+            if one.is_asked and not level.miss <= MOST_MISS:
+                told.append(f"{_what(one, level)} holds {level.share.mean:.1%} of outcomes, not {level.level:.0%}")
+            if not low(level.advantage) > 0.0:
+                told.append(f"{_what(one, level)} is not better than a constant: pinball {level.gain:+.1%}, t {level.advantage.t:.2f}")
+    return told
+
+
+def _asked(known: Evidence) -> list[LevelFigures]:
+    return [level for one in figures_of(known) if one.is_asked for level in one.levels]
+
+
+def _graph(asked: OutcomeQuantiles, rows: Samples, config: QuantilesRecipe, seed: int) -> bytes:
+    """Export a model of each level, fitted on all rows, as one graph whose outputs ascend."""
+    graphs = [export(fit_all(rows, of_quantile(config.lightgbm, level, seed)), rows.inputs()).onnx for level in asked.levels]
+    return graphs[0] if len(graphs) == 1 else ordered_graph(graphs[0], graphs[1])
+
+
+def _saved(rows: Samples, scores: Floats, against: Floats) -> Series:
+    """Pinball loss of the median that is saved, by session."""
+    gain = session_mean(rows.dense(pinball(rows.label, against, MEDIAN) - pinball(rows.label, scores, MEDIAN)))
+    known = np.isfinite(gain)
+    return Series(rows.sessions[known], gain[known])
+
+
+def _what(one: QuantileFigures, level: LevelFigures) -> str:
+    kind, bars = one.name.rsplit("_", 1)
+    unit = "R" if kind == "target" else "ATR"
+    return f"{100 * level.level:g} % quantile of the {kind} over {bars} bar{'s' * (bars != '1')}, {unit}"
+
+
+def _line(level: LevelFigures) -> str:
+    return (
+        f"{level.share.mean:.1%} ± {level.share.standard_error:.1%} of outcomes, {level.low:.0%} to {level.high:.0%} by session; "
+        f"pinball {level.gain:+.1%} against a constant (t {level.advantage.t:+.2f})"
+    )
+
+
+def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
+    from trainer.reports import page
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_QUANTILES.rows(known)), known.warnings, {})
+    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+
+
+EVENT_QUANTILES = EventQuantiles()

@@ -1,0 +1,64 @@
+"""Means over events, and areas under ROC curves, whose errors take the events of one session together.
+
+Events of one session depend, and sessions near one another share trades, so that every error is that of a session series:
+
+    AUC - E AUC = sum_s r_s,   r_s = sum_{hits i in s} (V_i - AUC) / n1 + sum_{others j in s} (V_j - AUC) / n0
+
+with V the share of the other group that a row is ranked right against (Obuchowski 1997).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from signals.market.bars import Floats
+from signals.market.holding import Flags
+from trainer.labels.panel import Rows
+from trainer.validation.ic import Mean, persistent_mean
+
+LAG = 5  # sessions; most trades between near barriers have ended by then
+Z = 1.96
+NONE = Mean()
+
+
+def auc(score: Floats, came: Flags, session: Rows) -> Mean:
+    """Area under the ROC curve with its session-clustered error; t is of the difference from one half."""
+    n1, n0 = int(came.sum()), int((~came).sum())
+    if not n1 or not n0:
+        return NONE
+    within, whole = np.zeros(len(score)), rankdata(score)
+    for group in (came, ~came):
+        within[group] = rankdata(score[group])
+    placed = np.where(came, (whole - within) / n0, 1.0 - (whole - within) / n1)
+    mean = float(placed[came].mean())
+    found = _by_session((placed - mean) / np.where(came, n1, n0), session)
+    error = persistent_mean(found * len(found), LAG).standard_error
+    return Mean(mean, error, (mean - 0.5) / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
+
+
+def per_event(values: Floats, session: Rows) -> Mean:
+    """Mean over events with its session-clustered error."""
+    if not values.size:
+        return NONE
+    mean = float(values.mean())
+    found = _by_session((values - mean) / len(values), session)
+    error = persistent_mean(found * len(found), LAG).standard_error
+    return Mean(mean, error, mean / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
+
+
+def low(found: Mean) -> float:
+    """Lower end of the 95 % interval; NaN where there is none."""
+    return found.mean - Z * found.standard_error
+
+
+def interval(found: Mean) -> str:
+    """A mean with its 95 % interval."""
+    reach = Z * found.standard_error
+    return f"{found.mean:.3f} [{found.mean - reach:.3f}, {found.mean + reach:.3f}]"
+
+
+def _by_session(values: Floats, session: Rows) -> NDArray[np.float64]:
+    """Sums by session from the first to the last one, NaN where there is none."""
+    place = session - session.min()
+    sums = np.bincount(place, values)
+    return np.where(np.bincount(place) > 0, sums, np.nan)
