@@ -123,7 +123,7 @@ def ordered(found: list[Floats]) -> Floats:
 def judged(
     asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step
 ) -> QuantileFigures:
-    """OutcomeQuantiles the open rows walking forward, and judge against the constant."""
+    """Forecast the open rows walking forward, and judge against the constant."""
     learners = [of_quantile(config, level, seed) for level in asked.levels]
     found = ordered([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners])
     outcome = rows.dense(rows.label)
