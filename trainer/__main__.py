@@ -33,7 +33,7 @@ from trainer.commands import (
     stages,
     training,
 )
-from trainer.commands.defaults import defaults, is_a_person_there
+from trainer.commands.defaults import ask, defaults, is_a_person_there
 from trainer.publishing import key_files
 from trainer.workspace import Places, Workspace, read
 
@@ -100,7 +100,7 @@ def _passphrase(file: Path | None, folder: Path) -> bytes:
     if not is_a_person_there():
         return key_files.nobody(folder)
     new = not key_files.is_locked(folder)
-    return str(typer.prompt(f"Pass phrase of the keys in {folder}", hide_input=True, confirmation_prompt=new, err=True)).encode()
+    return ask(f"Pass phrase of the keys in {folder}", hide_input=True, confirmation_prompt=new).encode()
 
 
 def main() -> None:

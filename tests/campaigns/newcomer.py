@@ -223,7 +223,7 @@ class Newcomer:
             self.commands, self.answers, self.waited = self.commands + 1, self.answers + len(talk), self.waited + took
             self.spent += 60 * (typed / TYPED + words_read / READ) + THOUGHT * len(talk)
         print(f"{took:6.1f} s  {shown or line}  -> {ended}", flush=True)
-        return said
+        return " ".join(said.split())
 
     def leaves_at_each(self, line: str, questions: Sequence[tuple[str, str, bool]]) -> None:
         """Type Ctrl-C at each question of a command in turn, and go on with it; the third of a question is whether its answer is kept."""
@@ -252,7 +252,7 @@ def gives_keys(you: Newcomer, url: str) -> None:
         "## The keys of the paper account",
         "",
         "A folder for everything, and the keys, typed hidden. First the pair of a live account, which is sent nowhere; then a wrong",
-        "one; then Ctrl-C; then the right one.",
+        "one; then Ctrl-C at each question; then the right one.",
     )
     you.runs("trainer init --at desk")
     you.folder = you.home / "desk"
@@ -261,12 +261,13 @@ def gives_keys(you: Newcomer, url: str) -> None:
     for key, secret, code, words in (
         (LIVE, SECRET, 2, "key of a live account"),
         (KEY, SECRET[::-1], 2, "401"),
+        (CTRL_C, "", 5, "you left at the keys"),
         (KEY, CTRL_C, 5, "you left at the keys"),
         (KEY, SECRET, 0, "PAPER account ..."),
     ):
-        answer = secret if secret == CTRL_C else f"{secret}\n"
+        answers = (key if key == CTRL_C else f"{key}\n", secret if secret == CTRL_C else f"{secret}\n")
         with you.detour() if code else nullcontext():
-            said = you.runs(line, (asked[0], f"{key}\n"), (asked[1], answer), code=code)
+            said = you.runs(line, *zip(asked, answers[: 1 if key == CTRL_C else 2], strict=False), code=code)
         assert words in said, said
 
 
@@ -293,11 +294,14 @@ def trains(you: Newcomer) -> str:
     you.writes("Nothing in it is promised. It is signed and published as what it is, an evaluation.")
     you.runs("trainer keys")
     you.runs("trainer publish-data")
-    you.runs('trainer publish --role evaluation --accept "a starter, unproven"', ("Which run?", "1\n"))
+    publish = 'trainer publish --role evaluation --accept "a starter, unproven"'
+    with you.detour():
+        assert "you left at the question; nothing was changed" in you.runs(publish, ("Which run?", CTRL_C), code=5)
+    you.runs(publish, ("Which run?", "1\n"))
     return re.search(r"appliance trust (\S+)", you.runs("trainer pair"))[1]  # type: ignore[index]
 
 
-def sets_up(you: Newcomer, url: str, fingerprint: str) -> None:
+def sets_up(you: Newcomer, alpaca: StandIn, fingerprint: str) -> None:
     """The device: Ctrl-C at each question, then every answer, the plan, and the typed word."""
     you.writes("## The device")
     you.runs(f"appliance trust {fingerprint} --store store")
@@ -314,10 +318,14 @@ def sets_up(you: Newcomer, url: str, fingerprint: str) -> None:
         ("and arm the device?", ENTER, False),
         ("Type ARM", "ARM\n", False),
     ]
-    line = f"appliance setup --url {url}"
+    line = f"appliance setup --url {alpaca.url}"
     you.writes(f"First Ctrl-C at each of its {len(questions)} questions in turn. What was answered is kept: the next run goes on there.")
     with you.detour():
         you.leaves_at_each(line, questions)
+    you.writes("A network that is lost here loses nothing either:")
+    with you.detour(), alpaca.away():
+        said = you.runs(line, code=5)
+        assert "does not answer" in said and "no order was sent" in said, said
     you.writes("In one go it looks like this, on another folder (the answers are Enter, but for `yes` twice and `ARM`):")
     elsewhere = f"{line} --state again --credentials var/appliance/credentials --store store --trust store/root.pub"
     you.runs(elsewhere, *((question, answer) for question, answer, _ in questions[:-1]), ("Type ARM", CTRL_C), code=5)
@@ -393,7 +401,7 @@ def campaign(home: Path, repository: Path) -> str:
         installs(you, repository)
         gives_keys(you, alpaca.url)
         downloads(you, alpaca)
-        sets_up(you, alpaca.url, trains(you))
+        sets_up(you, alpaca, trains(you))
         with you.detour():
             comes_second(you, other, manifest)
         return page(you, time.monotonic() - began)

@@ -21,7 +21,7 @@ from signals.text.console import emit
 from signals.text.plain_text import clean
 from signals.text.progress import progress
 from trainer.clock import now
-from trainer.commands.defaults import announce, is_a_person_there, workspace_of
+from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
 from trainer.commands.minutes import keep
 from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day
 from trainer.curation.accepting import accept
@@ -159,7 +159,7 @@ def ingest(
     except SymbolUnknown:
         if not is_a_person_there():
             raise
-        manifest = curated(str(typer.prompt(f"{clean(bars)} does not say which symbol it is of. Which?", err=True)).strip())
+        manifest = curated(ask(f"{clean(bars)} does not say which symbol it is of. Which?").strip())
     said = list(dict.fromkeys(remarks))
     text = "\n".join([f"{_sentence(manifest, to)}; unsigned", *(f"NOTE: {clean(remark)}" for remark in said)])
     emit({**_summary(manifest, to), "signed": False, "notes": said}, as_json=as_json, text=text)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from signals.errors import FixInput
+from signals.errors import FixInput, TryAgain
 from signals.text.plain_text import clean
 from trainer.clock import now
 from trainer.workspace import Places, Workspace
@@ -62,11 +62,20 @@ def one_run(found: Workspace, what: str = "run", *, is_asked: bool = False) -> P
     rows = [f"{number:>3}  {clean(run.name)}" for number, run in enumerate(runs[:SHOWN], start=1)]
     typer.echo("\n".join([*rows, *[f"     and {len(runs) - SHOWN} older ones"] * (len(runs) > SHOWN)]), err=True)
     while True:
-        answer = str(typer.prompt(f"Which {what}? A number, or a name", err=True)).strip()
+        answer = ask(f"Which {what}? A number, or a name").strip()
         chosen = [run for number, run in enumerate(runs, start=1) if answer in (str(number), run.name, str(run))]
         if len(chosen) == 1:
             return chosen[0]
         typer.echo(f"no {what} {clean(answer)!r}", err=True)
+
+
+def ask(question: str, **how: Any) -> str:
+    """Ask a person; raise `TryAgain` where the person leaves."""
+    try:
+        return str(typer.prompt(question, err=True, **how))
+    except (typer.Abort, KeyboardInterrupt, EOFError):
+        typer.echo(err=True)  # what is said of it begins a line of its own
+        raise TryAgain("you left at the question; nothing was changed", fix="Run it again") from None
 
 
 def _dataset(found: Workspace, option: str) -> Path:
