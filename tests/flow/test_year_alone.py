@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import trainer.lineage.retrain as retraining
 import trainer.reports.training as report
 from signals.errors import LearnerFailed
+from signals.market.sessions import xnys
+from signals.serving.outlook import FeatureRows
+from signals.serving.posted_rows import from_parquet
 from tests.fakes.year import YearAlone
 from trainer.curation.generated.market import generate
 from trainer.tasks.recipes import preset_named
@@ -38,9 +42,22 @@ def test_three_sessions_alone_trade_and_one_without_usable_data_is_excused(tmp_p
     assert ended["update", "done"] == 4 and ended["audit", "failed"] >= 1 and ended["publish", "done"] == 4
     assert ended["score", "refused"] == 1 and ended["evaluate", "done"] == 4
     assert {status for _, status in ended} <= {"done", "refused", "failed"}
+    _nights_are_kept(tmp_path, ended["score", "done"])
     [log] = tmp_path.rglob("looks.jsonl")
     watched = {(look["model"], look["sleeve"]) for look in map(json.loads, log.read_text().splitlines()) if look["command"] == "evaluate"}
     assert [sleeve for _, sleeve in watched] == ["equities_xs"], watched  # what is published is one look, however often it is shown
+
+
+def _nights_are_kept(root: Path, scored: int) -> None:
+    """Of each night the rows that were scored, which anybody may score again, and the labels of those that are known by now."""
+    rows = sorted(root.rglob("nights/equities_xs/asof=*/rows-*.parquet"))
+    assert len(rows) == scored and {path.stem for path in rows} == {"rows-1"}
+    for path in rows:
+        table, day = pq.read_table(path), path.parent.name.removeprefix("asof=")
+        said = json.loads(json.loads((next(root.rglob(f"scores/equities_{day}.json"))).read_text())["payload"])
+        assert (table["symbol"].to_pylist(), table["score"].to_pylist()) == (said["symbols"], said["scores"])
+        found = from_parquet(path, table.column_names[2:-3], xnys(END - timedelta(days=900), END))
+        assert isinstance(found, FeatureRows) and found.values.shape == (len(table), len(table.column_names) - 5)
 
 
 @pytest.mark.slow

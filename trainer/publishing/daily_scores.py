@@ -16,6 +16,7 @@ from signals.bundle.manifest import MANIFEST_NAME
 from signals.bundle.seal import sign
 from signals.code_version import release
 from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
+from signals.features.panel import FeaturePanel
 from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars, read_manifest
@@ -28,6 +29,7 @@ from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.publishing.nights import keep_rows
 from trainer.samples.joined_datasets import with_other_datasets
 
 SHOWN = 20  # names of either end that a person reads
@@ -47,12 +49,15 @@ class ScoringRequest:
         None is the dataset's last session.
     created : datetime
         UTC; is kept in the documents and decides nothing but which keys sign.
+    nights : Path or None
+        Folder that keeps what was scored, as `trainer.publishing.nights` has it.
     """
 
     data: Path
     keys: Path
     asof: date | None
     created: datetime
+    nights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,12 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
     if not any(name in SLEEVES and name != RISK.name for name in found):
         raise FixInput("no bundle is published", fix="Run `trainer publish`, or name a folder with --bundle")
     known = {name: verified(contents, keyset, manifest, asof) for name, contents in found.items()}
-    payloads = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in known.items()}
-    return tuple(_put(to, name, payload, keyset, evening) for name, payload in payloads.items())
+    made = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in known.items()}
+    delivered = tuple(_put(to, name, payload, keyset, evening) for name, (payload, _) in made.items())
+    if evening.nights is not None:
+        for name, (payload, features) in made.items():
+            keep_rows(evening.nights, name, features, payload)
+    return delivered
 
 
 def slots(store: ObjectStore) -> dict[str, Contents]:
@@ -144,15 +153,16 @@ def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date)
     return verify_contents(contents, keyset, policy, reproduce=infer)
 
 
-def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> EveningScores:
+def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel]:
     days = data.calendar
 
     def trailing(last: date, sessions: int) -> Bars:
         bars = load_bars(evening.data, data, max(data.first, days.days[max(0, days.index(last) - sessions + 1)]), last)
         return with_other_datasets(SLEEVES[bundle.manifest.sleeve], bars, evening.data, data)
 
-    found = score(bundle, newest_features(bundle, trailing, asof))
-    return EveningScores(
+    features = newest_features(bundle, trailing, asof)
+    found = score(bundle, features)
+    payload = EveningScores(
         asof=asof,
         sleeve=found.sleeve,
         revision=1,
@@ -166,6 +176,7 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
         symbols=found.symbols,
         scores=tuple(float(value) for value in found.values),
     )
+    return payload, features
 
 
 def page(slot: str, payload: EveningScores) -> bytes:

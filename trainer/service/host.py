@@ -64,6 +64,11 @@ class Host:
         return Path(self.workspace.require("runs", "runs"))
 
     @property
+    def nights(self) -> Path:
+        """The folder of what each night scored, beside the registry."""
+        return self.registry.with_name("nights")
+
+    @property
     def store(self) -> str:
         """Where devices pull from: a folder or `s3://bucket/prefix`."""
         return str(self.workspace.require("store", "store")).rstrip("/")

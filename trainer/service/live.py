@@ -5,7 +5,7 @@ A probability is judged by the map of the very bundle that scored: that an order
 median of its session. Features drift as on the device (`signals.monitoring.drift`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,7 @@ from trainer.validation.calibration import brier_score, expected_calibration_err
 from trainer.validation.probabilities import EVENT
 
 LIFE_SESSIONS, RISK_SESSIONS = 252, 20
+NEWS_SESSIONS = 10  # within which bars that were corrected make labels anew
 TOP_SHARE, BINS = 0.2, 5
 Maps = Mapping[str, AppliedCalibration]  # of bundles, by the SHA-256 of their manifests
 
@@ -156,6 +157,14 @@ class LiveScores:
         days = self.bars.sessions[self.seen.rows[known]].astype(object).tolist()
         return dict(zip(days, self.seen.net[known].tolist(), strict=True))
 
+    def labels(self, k: int) -> Iterator[tuple[date, tuple[str, ...], Floats]]:
+        """Yield session, names and returns over k opens of the evenings of which that is known since a few sessions at most."""
+        held = held_over(self.following, k)
+        column = {symbol: place for place, symbol in enumerate(self.bars.symbols)}
+        for evening in self.evenings[-(k + NEWS_SESSIONS) :]:
+            row = held[self.bars.index(evening.asof)]
+            yield evening.asof, evening.symbols, np.array([row[column[one]] if one in column else np.nan for one in evening.symbols])
+
 
 def live_scores(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date) -> LiveScores | None:
     """Read the delivered scores of a slot, at most a year of them, and what came of them; None where there are none."""
@@ -219,6 +228,16 @@ def _said(evenings: list[EveningScores], bars: Bars) -> Floats:
     return scores
 
 
+def held_over(following: Opens, k: int) -> Floats:
+    """Return from the next open to that k opens later, shape (T, N); NaN where it is not known."""
+    held = np.where(following.fills, 1.0, np.nan)
+    for step in range(k):
+        known_rows = max(0, len(held) - step)  # a champion of yesterday has fewer rows than its horizon has opens
+        held[:known_rows] *= 1.0 + following.earned[step:]
+        held[known_rows:] = np.nan
+    return held - 1.0
+
+
 def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping[int, AppliedCalibration]) -> LiveProbabilities | None:
     """Judge what the map of each row said: that an order at the next open is above its session's median k opens later.
 
@@ -233,11 +252,7 @@ def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping
     >>> judged_probabilities(np.ones((3, 2)), following, 5, {0: known}) is None
     True
     """
-    held = np.where(following.fills, 1.0, np.nan)
-    for step in range(k):
-        known_rows = max(0, len(held) - step)  # a champion of yesterday has fewer rows than its horizon has opens
-        held[:known_rows] *= 1.0 + following.earned[step:]
-        held[known_rows:] = np.nan
+    held = held_over(following, k)
     said, up = [np.empty(0)], [np.empty(0)]
     for row, known in maps.items():
         there = np.isfinite(scores[row]) & np.isfinite(held[row])

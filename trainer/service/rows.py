@@ -26,6 +26,7 @@ from trainer.promotion.lineage_log import LINEAGES, Lineage
 from trainer.publishing.daily_scores import ScoringRequest, deliver, slots, verified
 from trainer.publishing.dataset import Signer, publish_data
 from trainer.publishing.keys import load_keyset
+from trainer.publishing.nights import keep_labels
 from trainer.publishing.publish import PublishRequest
 from trainer.runs import looks
 from trainer.search.tried import SearchRequest
@@ -82,7 +83,7 @@ def score(evening: Night, host: Host) -> RowEnd:
     if not slots(store):
         return RowEnd(RowStatus.REFUSED, "nothing is published yet")
     try:
-        found = deliver(ScoringRequest(host.data, host.keys, evening.asof, evening.at), store, store)
+        found = deliver(ScoringRequest(host.data, host.keys, evening.asof, evening.at, host.nights), store, store)
     except DataNotUsable as error:
         return RowEnd(RowStatus.REFUSED, f"nothing was scored: {error.what}")
     return RowEnd(RowStatus.DONE, "; ".join(f"{one.payload.sleeve}: {len(one.payload.symbols)} names" for one in found))
@@ -98,6 +99,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
         maps |= map_of(bundle)
         if bundle.manifest.sleeve in SLEEVES and (known := live_scores(slot, bundle, store, host.data, keyset, asof)) is not None:
             lives[slot] = known
+            for day, symbols, values in known.labels(bundle.manifest.horizon_sessions):
+                keep_labels(host.nights, slot, day, symbols, values)
             one = live_figures(slot, bundle, known, host.data, asof, maps)
             # A slot is one look, as a lineage is, however often its model was trained again.
             looks.record(host.data, looks.Look("evaluate", bundle.manifest.sleeve, f"published as {slot}", str(one.first), str(asof)))
