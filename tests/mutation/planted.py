@@ -318,9 +318,21 @@ BUGS = (
             "tests/test_execution/test_exchange_minutes.py::"
             "test_the_price_moves_by_the_square_root_of_own_trading_which_fades_and_is_never_a_gift"),
     Planted("meet a range from before the order", "execution/exchange/core/minute_trading.py",
-            "if order.submitted_at <= bar.start", "if True",
+            "if order.in_market_since <= bar.start", "if True",
             "tests/test_execution/test_exchange_minutes.py::"
             "test_a_resting_limit_meets_the_range_that_it_has_lived_through"),
+    Planted("let both exits of a bracket fill", "execution/exchange/core/working.py",
+            "            end(venue, other, S.CANCELED)\n", "            continue\n",
+            "tests/test_execution/test_exchange_groups.py::"
+            "test_legs_work_once_the_entry_is_filled_and_one_ends_the_other"),
+    Planted("let exits work before their entry", "execution/exchange/core/groups.py",
+            "status=root.status if is_oco else OrderStatus.HELD,", "status=root.status,",
+            "tests/test_execution/test_exchange_groups.py::"
+            "test_legs_work_once_the_entry_is_filled_and_one_ends_the_other"),
+    Planted("hold the shares of two exits twice", "execution/exchange/core/groups.py",
+            "found.setdefault(order.root, order)", "found.setdefault(order.id, order)",
+            "tests/test_execution/test_exchange_groups.py::"
+            "test_two_exits_hold_their_shares_once_and_the_stop_ends_the_limit"),
     Planted("take another device's order for its own", SUBMISSION, "if outcome.is_taken and entry.posts == 1:",
             "if False:", f"{STRANGERS}::test_the_second_of_two_devices_halts_at_its_first_order"),
     Planted("begin a book over positions that nobody decided about", "appliance/orders/reconciliation.py",

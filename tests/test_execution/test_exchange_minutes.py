@@ -152,6 +152,27 @@ def test_a_stop_is_reached_in_the_minute_that_trades_there(kept: MinuteMarket) -
     assert fills(served) == [("12:30", 10, Decimal("107.20"))]
 
 
+def test_what_one_exit_fills_the_other_asks_for_no_more(kept: MinuteMarket) -> None:
+    """The profit of 107.20 is in reach from the 180th minute on, which ends at 12:30, a hundred shares a minute."""
+    served = exchange("2021-12-01 10:00", minutes=kept, **FREE)
+    exits = {"take_profit": {"limit_price": "107.20"}, "stop_loss": {"stop_price": "106.50"}}
+    entry = order(served, 250, order_class="bracket", **exits)
+
+    def legs() -> list[tuple[str, str, str]]:
+        found = ask(served, "GET", f"/v2/orders/{entry}", nested="true")["legs"]
+        return [(leg["status"], leg["qty"], leg["filled_qty"]) for leg in found]
+
+    at(served, "10:01")
+    assert legs() == [("held", "250", "0")] * 2, "the entry is filled in part"
+    at(served, "10:02")
+    assert legs() == [("new", "250", "0")] * 2
+    at(served, "12:30")
+    assert legs() == [("partially_filled", "250", "100"), ("new", "150", "0")]
+    at(served, "12:33")
+    assert legs() == [("filled", "250", "250"), ("canceled", "50", "0")]
+    assert served.venue.book.quantity("AAA") == 0
+
+
 def test_a_halted_name_waits_and_goes_on_in_the_minute_in_which_it_resumes(kept: MinuteMarket) -> None:
     served = exchange("2021-12-01 10:00", minutes=kept, **FREE)
     ask(served, "POST", "/_sim/halt", {"symbol": "AAA", "halted": True})

@@ -105,6 +105,14 @@ class Driver:
         body |= size | {name: near[name] for name in wanted.get(body["type"], [])}
         if body["type"] == "trailing_stop":
             body |= {"trail_price": 2} if draw.random() < 0.5 else {"trail_percent": 3}
+        if draw.random() < 0.2:
+            name, up = draw.choice(["bracket", "bracket", "oto", "oco"]), 1 if body["side"] == "buy" else -1
+            up = -up if name == "oco" else up
+            exits = {"take_profit": {"limit_price": round(base * (1 + 0.015 * up), 2)}} if name != "oto" else {}
+            exits |= {"stop_loss": {"stop_price": round(base * (1 - 0.03 * up), 2)}}
+            kind = "limit" if name == "oco" else "market"
+            body = {"symbol": body["symbol"], "side": body["side"], "type": kind, "order_class": name, "qty": draw.choice([1, 40]), **exits}
+            body["time_in_force"] = draw.choice(["day", "gtc"])
         return self.ask("POST", "/v2/orders", body)
 
     def any_order(self) -> str:
@@ -158,6 +166,10 @@ def check_books(served: Exchange, filled_before: dict[str, Decimal]) -> None:
         assert (order.status is OrderStatus.FILLED) == (order.filled_quantity > 0 and order.remaining == 0 and not order.is_open)
         filled_before[order.id] = order.filled_quantity
         reserved += order.reserved
+        if order.order_class and order.parent is None and order.order_class != "oco":
+            exits = [one for one in book.group(order) if one.parent]
+            assert sum(one.filled_quantity for one in exits) <= order.filled_quantity, "exits sell no more than was bought"
+            assert not (order.is_open and any(one.is_open and one.status is not OrderStatus.HELD for one in exits))
     assert book.reserved == reserved
     assert {order.id for order in book.open_orders()} == {o.id for o in book.orders.values() if o.is_open}
 
@@ -175,10 +187,11 @@ def test_whatever_is_asked_no_transition_is_illegal_and_nothing_is_lost() -> Non
             if number % 10 == 9:
                 check_books(driver.served, filled)
         check_books(driver.served, filled)
+        reached.update("exits" for order in driver.served.venue.book.orders.values() if order.parent and order.filled_quantity)
         reached.update(order.status.value for order in driver.served.venue.book.orders.values())
         reached["closures"] += len(driver.served.venue.book.closures)
 
     walk()
     ends = {"filled", "canceled", "expired", "replaced"}
-    assert all(reached[name] >= 20 for name in ends | {"2xx", "4xx"}), reached
+    assert all(reached[name] >= 20 for name in ends | {"exits", "2xx", "4xx"}), reached
     assert reached["closures"] >= 5

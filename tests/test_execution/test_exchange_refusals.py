@@ -34,6 +34,10 @@ def owning(served: Exchange, quantity: str, symbol: str = "AAA") -> None:
     assert order(served, symbol=symbol, qty=quantity).status == 200
 
 
+BRACKET = {"order_class": "bracket", "take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+SHORT_BRACKET = {"order_class": "bracket", "take_profit": {"limit_price": "90"}, "stop_loss": {"stop_price": "110"}}
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -63,6 +67,10 @@ def resting(**changes: Any) -> Callable[[Exchange], ApiResponse]:
 
 def last_id(served: Exchange) -> str:
     return list(served.venue.book.orders)[-1]
+
+
+def patch_first(**changes: Any) -> Callable[[Exchange], ApiResponse]:
+    return lambda served: send(served, "PATCH", f"/v2/orders/{next(iter(served.venue.book.orders))}", changes)
 
 
 def patch_last(**changes: Any) -> Callable[[Exchange], ApiResponse]:
@@ -127,7 +135,29 @@ CASES = (
     Case("a client order id that is no text", 422, 42210000, lambda x: order(x, client_order_id=5)),
     *(Case(f"replacing {name}", 422, 42210000, after(resting(), patch_last(**{"qty": "2", name: given})))
       for name, given in (("side", "sell"), ("extended_hours", True), ("take_profit", {"limit_price": "110"}))),
-    Case("bracket order", 422, 42210000, lambda x: order(x, order_class="bracket")),
+    Case("bracket without exits", 422, 42210000, lambda x: order(x, order_class="bracket")),
+    *(Case(f"{name} of a group", 422, 42210000, lambda x, given=given: order(x, **{**BRACKET, **given})) for name, given in (
+        ("an ioc order", {"time_in_force": "ioc"}),
+        ("an order in extended hours", {"type": "limit", "limit_price": "100", "extended_hours": True}),
+        ("a trailing entry", {"type": "trailing_stop", "trail_price": "1"}),
+        ("two legs of an oto", {"order_class": "oto"}),
+        ("a loss above the profit", {"stop_loss": {"stop_price": "111"}}),
+        ("a leg of unknown fields", {"take_profit": {"limit_price": "110", "stop_price": "111"}}),
+        ("a leg that is no object", {"take_profit": "110"}),
+        ("a loss without its stop", {"order_class": "oto", "take_profit": {"limit_price": "110"}, "stop_loss": {"limit_price": "90"}}),
+        ("a profit of a fraction of a cent", {"take_profit": {"limit_price": "110.001"}}),
+        ("an exit of nothing", {"order_class": "oco", "side": "sell", "type": "limit", "take_profit": {"limit_price": "110"}}),
+        ("a market exit", {"order_class": "oco", "side": "sell"}),
+        ("a profit at the price", {"take_profit": {"limit_price": "101"}}),
+        ("a loss at the limit", {"type": "limit", "limit_price": "99", "stop_loss": {"stop_price": "99"}}),
+    )),
+    Case("an entry against a holding", 422, 42210000,
+         after(lambda x: owning(x, "3"), lambda x: order(x, side="sell", **SHORT_BRACKET))),
+    Case("the quantity of a group", 422, 42210000,
+         after(lambda x: order(x, type="limit", limit_price="95", **BRACKET), patch_first(qty="2"))),
+    Case("the held leg of a group", 422, 42210000,
+         after(lambda x: order(x, type="limit", limit_price="95", **BRACKET), patch_last(stop_price="89"))),
+    Case("order of several options", 422, 42210000, lambda x: order(x, order_class="mleg")),
     Case("unknown asset", 422, 42210000, lambda x: order(x, symbol="ZZZ")),
     Case("symbols are case-sensitive", 422, 42210000, lambda x: order(x, symbol="aaa")),
     Case("asset not tradable", 422, 42210000, lambda x: order(x), config={"not_tradable": ("AAA",)}),

@@ -12,6 +12,7 @@ from execution.exchange.protocol import query, refusals
 from execution.exchange.protocol.draft import parse
 from execution.exchange.protocol.message import NO_CONTENT, ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
+from execution.orders import OrderStatus
 
 if TYPE_CHECKING:
     from execution.exchange.api.exchange import Exchange
@@ -20,21 +21,33 @@ PAGE, PAGE_MAX = 50, 500
 
 
 def submit(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """POST /v2/orders."""
-    return answer(order_row(place(exchange.venue, parse(request.json()))))
+    """POST /v2/orders: an order of a group is answered with its legs."""
+    return _whole(exchange, place(exchange.venue, parse(request.json())))
 
 
 def list_orders(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """GET /v2/orders: newest first unless asked otherwise; open ones unless asked otherwise."""
+    """GET /v2/orders: newest first unless asked otherwise; open ones unless asked otherwise.
+
+    Nested, legs are with the first order of their group, which is open as long as one of it is; else they are rows, held ones of no
+    list of open orders.
+    """
     status = query.word(request, "status", ("open", "closed", "all"), "open")
     ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
     limit = query.count(request, "limit", PAGE, PAGE_MAX)
     book = exchange.venue.book
-    pool = book.open_orders() if status == "open" else list(book.orders.values())
-    rows = [order for order in _selected(exchange, request, pool) if status != "closed" or not order.is_open]
+    is_nested, every = query.flag(request, "nested"), book.open_orders() if status == "open" else list(book.orders.values())
+    if is_nested:
+        pool = sorted({order.root: book.orders[order.root] for order in every}.values(), key=lambda order: order.seq)
+    else:
+        pool = [order for order in every if status != "open" or order.status is not OrderStatus.HELD]
+    rows = [order for order in _selected(exchange, request, pool) if status != "closed" or _is_over(exchange, order, is_nested)]
     if not ascending:
         rows.reverse()
-    return answer([order_row(order) for order in rows[:limit]])
+    return answer([order_row(order, book.group(order) if is_nested else ()) for order in rows[:limit]])
+
+
+def _is_over(exchange: Exchange, order: Order, is_nested: bool) -> bool:
+    return not any(one.is_open for one in (exchange.venue.book.group(order) if is_nested else [order]))
 
 
 def _selected(exchange: Exchange, request: ApiRequest, pool: list[Order]) -> Iterator[Order]:
@@ -65,7 +78,8 @@ def _neighbour(exchange: Exchange, request: ApiRequest, name: str) -> Order | No
 
 def get_order(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """GET /v2/orders/{order_id}."""
-    return answer(order_row(_order(exchange, order_id)))
+    found = _order(exchange, order_id)
+    return _whole(exchange, found) if query.flag(request, "nested") else answer(order_row(found))
 
 
 def get_by_client_id(exchange: Exchange, request: ApiRequest) -> ApiResponse:
@@ -86,9 +100,11 @@ def cancel_order(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiR
 def cancel_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """DELETE /v2/orders: one row an open order, with the status that its own cancellation would have had."""
     rows = []
-    for order in exchange.venue.book.open_orders():
+    book = exchange.venue.book
+    for order in book.open_orders():
         try:
-            cancel(exchange.venue, order)
+            if book.orders[order.id].is_open:  # one of a group ends the others
+                cancel(exchange.venue, order)
             rows.append({"id": order.id, "status": 200})
         except RefusedByVenue as refused:
             rows.append({"id": order.id, "status": refused.refusal.status})
@@ -97,7 +113,11 @@ def cancel_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 
 def replace(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """PATCH /v2/orders/{order_id}."""
-    return answer(order_row(replace_order(exchange.venue, _order(exchange, order_id), request.json())))
+    return _whole(exchange, replace_order(exchange.venue, _order(exchange, order_id), request.json()))
+
+
+def _whole(exchange: Exchange, order: Order) -> ApiResponse:
+    return answer(order_row(order, exchange.venue.book.group(order)))
 
 
 def _order(exchange: Exchange, order_id: str) -> Order:

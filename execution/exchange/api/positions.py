@@ -60,7 +60,8 @@ def close_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     venue = exchange.venue
     if flag(request, "cancel_orders"):
         for order in venue.book.open_orders():
-            cancel(venue, order)
+            if venue.book.orders[order.id].is_open:  # one of a group ends the others
+                cancel(venue, order)
     rows: list[JsonObject] = []
     for held in sorted(venue.book.holdings.values(), key=lambda holding: holding.symbol):
         try:

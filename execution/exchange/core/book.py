@@ -136,6 +136,7 @@ class AccountBook:
         self.orders: dict[str, Order] = {}
         self.reserved = Decimal(0)
         self._open: dict[str, dict[str, None]] = {}
+        self._legs: dict[str, dict[str, None]] = {}
         self.by_client_id: dict[str, str] = {}
         self.holdings: dict[str, ExchangePosition] = {}
         self.entries: list[ActivityRow] = []
@@ -159,6 +160,10 @@ class AccountBook:
         """Orders of `symbol` that may still fill, in the order of arrival."""
         return [self.orders[id_] for id_ in self._open.get(symbol, ())]
 
+    def group(self, order: Order) -> list[Order]:
+        """The orders that belong together with `order`, the first of them first; itself where it is in no group."""
+        return [self.orders[order.root], *(self.orders[id_] for id_ in self._legs.get(order.root, ()))]
+
     def quantity(self, symbol: str) -> Decimal:
         """Signed shares held; 0 when there is no position."""
         held = self.holdings.get(symbol)
@@ -172,8 +177,12 @@ class AccountBook:
         if before is not None:
             self.reserved -= before.reserved
             self._open[before.symbol].pop(order.id, None)
+            if before.parent:
+                self._legs[before.parent].pop(order.id, None)
         self.orders[order.id] = order
         self.by_client_id[order.client_order_id] = order.id
+        if order.parent:
+            self._legs.setdefault(order.parent, {})[order.id] = None
         self.reserved += order.reserved
         ids = self._open.setdefault(order.symbol, {})
         if order.is_open:

@@ -10,16 +10,18 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.accounts import Valuation, hold_price, value
 from execution.exchange.core.assets import Listing, listing
 from execution.exchange.core.book import AccountBook
+from execution.exchange.core.groups import alternatives_once
 from execution.exchange.core.wire import plain
 from execution.exchange.market.market import MarketData
-from execution.exchange.orders.order import Order
+from execution.exchange.orders.order import OCO, Order
 from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import Draft
 from execution.exchange.protocol.refusals import RefusedByVenue
-from execution.orders import OrderType, Side, TimeInForce
+from execution.orders import OrderStatus, OrderType, Side, TimeInForce
 
 SHORT_MINIMUM_EQUITY = Decimal(2000)
 NOTIONAL_MINIMUM = Decimal(1)
+LEAST_DISTANCE = Decimal("0.01")  # of an exit from the price
 NO_COLLAR = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 
@@ -34,8 +36,9 @@ class CheckContext:
     replacing: Order | None = None  # its reservation and its shares count as free
 
     def others(self, symbol: str) -> list[Order]:
-        """Open orders of `symbol` but the one that is being replaced."""
-        return [order for order in self.book.open_orders_of(symbol) if order != self.replacing]
+        """Orders of `symbol` that may fill, but the one that is being replaced and those of its group."""
+        mine = self.replacing.root if self.replacing else ""
+        return [order for order in self.book.open_orders_of(symbol) if order.root != mine and order.status is not OrderStatus.HELD]
 
     def asset(self, symbol: str) -> Listing:
         """Return the asset of `symbol`, or refuse."""
@@ -135,6 +138,23 @@ def _stop_on_its_side(draft: Draft, context: CheckContext) -> None:
         raise RefusedByVenue(refusals.STOP_LIMIT_ORDER, relation=relation, current=plain(last))
 
 
+def _group_fits(draft: Draft, context: CheckContext) -> None:
+    """An entry with exits around its price, or exits of a holding: the profit on one side of the price, the loss on the other."""
+    if draft.order_class == "simple":
+        return
+    is_exit = intent_of(draft, context.book).endswith("to_close")
+    if is_exit != (draft.order_class == OCO):
+        raise RefusedByVenue(refusals.EXIT_ORDER if draft.order_class == OCO else refusals.ENTRY_ORDER, **{"class": draft.order_class})
+    base = None if is_exit else draft.limit_price
+    base = context.price(draft.symbol) if base is None else base
+    up = draft.side.sign if not is_exit else -draft.side.sign
+    wanted = (("take_profit.limit_price", None if is_exit else draft.take_profit, up), ("stop_loss.stop_price", draft.stop_loss, -up))
+    for field, price, sign in wanted:
+        if price is not None and sign * (price - base) < LEAST_DISTANCE:
+            relation, beside = (">=", "+") if sign > 0 else ("<=", "-")
+            raise RefusedByVenue(refusals.LEG_TOO_NEAR, field=field, relation=relation, _sign=beside, base_price=plain(base))
+
+
 def _no_wash_trade(draft: Draft, context: CheckContext) -> None:
     for order in context.others(draft.symbol):
         if order.side is not draft.side and _crosses(draft, order):
@@ -155,7 +175,8 @@ def _enough_shares(draft: Draft, context: CheckContext) -> None:
     if not intent.endswith("to_close"):
         return
     existing = abs(context.book.quantity(draft.symbol))
-    held = sum((_shares(order, context) for order in context.others(draft.symbol) if order.side is draft.side), Decimal(0))
+    closing = alternatives_once(context.others(draft.symbol))
+    held = sum((_shares(order, context) for order in closing if order.side is draft.side), Decimal(0))
     wanted = draft.quantity
     if wanted is None:
         assert draft.notional is not None
@@ -217,6 +238,7 @@ CHECKS: tuple[Callable[[Draft, CheckContext], None], ...] = (
     _fractional_allowed,
     _notional_beside_closing,
     _stop_on_its_side,
+    _group_fits,
     _no_wash_trade,
     _enough_shares,
     _short_allowed,

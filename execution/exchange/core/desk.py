@@ -10,11 +10,12 @@ from datetime import date, timedelta
 from execution.exchange.core.assets import asset_id
 from execution.exchange.core.book import fixed_id
 from execution.exchange.core.checks import CheckContext, check, hold_price_of, intent_of
+from execution.exchange.core.groups import legs
 from execution.exchange.core.minute_trading import arrive, has_minutes
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.core.working import end, meet
 from execution.exchange.orders.matching import AUCTIONS, Moment, Offer
-from execution.exchange.orders.order import Order
+from execution.exchange.orders.order import OCO, Order
 from execution.exchange.orders.replacement import changed
 from execution.exchange.orders.windows import due_session
 from execution.exchange.protocol import refusals
@@ -26,7 +27,7 @@ from signals.text.strict_json import Json
 S = OrderStatus
 GTC_LIFE = timedelta(days=90)
 NOT_CANCELABLE = frozenset({S.PENDING_REPLACE, S.PENDING_CANCEL})
-NOT_REPLACEABLE = frozenset({S.ACCEPTED, S.PENDING_NEW, S.PENDING_CANCEL, S.PENDING_REPLACE})
+NOT_REPLACEABLE = frozenset({S.HELD, S.ACCEPTED, S.PENDING_NEW, S.PENDING_CANCEL, S.PENDING_REPLACE})
 IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
@@ -42,7 +43,16 @@ def place(venue: ExchangeVenue, draft: Draft) -> Order:
     context = CheckContext(venue.book, venue.market, venue.config, venue.now)
     check(draft, context)
     order = _new_order(venue, draft, context, session)
-    return _acknowledge(venue, order)
+    if draft.order_class == "simple":
+        return _acknowledge(venue, order)
+    order = venue.book.put(replace(order, order_class=draft.order_class))
+    beside = list(legs(order, draft, venue.book))
+    taken = _acknowledge(venue, order)
+    for leg in beside:
+        left = venue.book.orders[leg.id]
+        if left.status not in (S.HELD, S.CANCELED) and draft.order_class == OCO:
+            _acknowledge(venue, left)
+    return taken
 
 
 def _new_order(venue: ExchangeVenue, draft: Draft, context: CheckContext, session: date) -> Order:
@@ -90,7 +100,7 @@ def _acknowledge(venue: ExchangeVenue, order: Order) -> Order:
 def touch(venue: ExchangeVenue, order: Order) -> None:
     """Let a working order meet the running session's newest price; what must be immediate ends here."""
     running = venue.market.session_now(venue.now)
-    if running is None or order.time_in_force in AUCTIONS or order.symbol in venue.book.halted:
+    if running is None or order.status is S.HELD or order.time_in_force in AUCTIONS or order.symbol in venue.book.halted:
         return
     whole = order.time_in_force is TimeInForce.FOK
     if has_minutes(venue, order.symbol, running):
@@ -135,7 +145,11 @@ def replace_order(venue: ExchangeVenue, order: Order, body: Mapping[str, Json]) 
     session = due_session(draft.time_in_force, venue.now, venue.market)
     context = CheckContext(venue.book, venue.market, venue.config, venue.now, replacing=order)
     check(draft, context)
-    new = replace(_new_order(venue, draft, context, session), replaces=order.id)
+    beside = venue.book.group(order) if order.order_class and order.parent is None else []
+    new = _new_order(venue, draft, context, session)
+    new = replace(new, replaces=order.id, order_class=order.order_class, parent=order.parent)
     old = venue.book.put(order.to(S.REPLACED, new.created_at, replaced_by=new.id))
     venue.notify("replaced", old)
+    for leg in beside[1:]:
+        venue.book.put(replace(leg, parent=new.id))
     return _acknowledge(venue, new)

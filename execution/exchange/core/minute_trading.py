@@ -17,11 +17,13 @@ from decimal import ROUND_DOWN, Decimal
 
 from execution.costs.impact import faded, signed_impact
 from execution.exchange.core.book import OwnFlow
+from execution.exchange.core.groups import by_priority
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.core.working import meet
 from execution.exchange.market.minutes import MinuteBar
 from execution.exchange.orders.matching import AUCTIONS, Moment, Offer
 from execution.exchange.orders.order import Order
+from execution.orders import OrderStatus
 from signals.market.sessions import Session
 
 UNKNOWN_IMPACT = Decimal("0.05")
@@ -44,13 +46,13 @@ def arrive(venue: ExchangeVenue, order: Order, session: Session, *, in_full: boo
 def end_minute(venue: ExchangeVenue, session: Session) -> None:
     """Let working orders meet the range of the bar that ends now, then the open of the next one."""
     assert venue.market.minutes is not None
-    for waiting in venue.book.open_orders():
+    for waiting in by_priority(venue.book.open_orders(), venue.book):
         order = venue.book.orders[waiting.id]
         if not _works(venue, order, session):
             continue
         bar = venue.market.minutes.ended(order.symbol, session, venue.now)
         if bar is not None:
-            low, high = (bar.low, bar.high) if order.submitted_at <= bar.start else (bar.close, bar.close)
+            low, high = (bar.low, bar.high) if order.in_market_since <= bar.start else (bar.close, bar.close)
             _take(venue, order, bar, Offer(Moment.CLOSE, bar.close, ZERO, low, high))
         left = venue.book.orders[order.id]
         if left.is_open and venue.now < session.close:
@@ -60,6 +62,7 @@ def end_minute(venue: ExchangeVenue, session: Session) -> None:
 def _works(venue: ExchangeVenue, order: Order, session: Session) -> bool:
     return (
         order.is_open
+        and order.status is not OrderStatus.HELD
         and order.session <= session.day
         and order.time_in_force not in AUCTIONS
         and order.symbol not in venue.book.halted

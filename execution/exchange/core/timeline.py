@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from execution.exchange.core.book import AccountMark
 from execution.exchange.core.corporate_actions import apply_actions
+from execution.exchange.core.groups import by_priority
 from execution.exchange.core.minute_trading import end_minute, has_minutes
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.core.working import end, meet
@@ -58,6 +59,8 @@ def open_session(venue: ExchangeVenue, session: Session) -> None:
     """Cross queued orders at the opening print; auction orders that it did not fill expire."""
     for order in _due(venue, session):
         working = order
+        if order.status is S.HELD:
+            continue
         if order.status is S.ACCEPTED:
             working = venue.book.put(order.to(S.NEW, venue.book.stamp()))
             venue.notify("new", working)
@@ -72,10 +75,12 @@ def open_session(venue: ExchangeVenue, session: Session) -> None:
 
 def close_session(venue: ExchangeVenue, session: Session) -> None:
     """Cross at the closing print, let resting orders meet the day's range, expire what ends today, mark the account."""
-    for order in _due(venue, session):
-        offer = None if _is_halted(venue, order) else _closing_offer(venue, order, session)
+    for order in by_priority(_due(venue, session), venue.book):
+        left = venue.book.orders[order.id]
+        is_there = left.is_open and order.status is not S.HELD and not _is_halted(venue, order)
+        offer = _closing_offer(venue, left, session) if is_there else None
         if offer is not None:
-            meet(venue, order, offer)
+            meet(venue, left, offer)
         _expire(venue, order, TimeInForce.CLS)
         _expire(venue, order, TimeInForce.DAY)
         if order.expires_at is not None and order.expires_at <= venue.now:
@@ -100,7 +105,7 @@ def _closing_offer(venue: ExchangeVenue, order: Order, session: Session) -> Offe
         return Offer(Moment.CLOSE, bar.close, venue.half_spread * 0, bar.close, bar.close)
     if has_minutes(venue, order.symbol, session):
         return None
-    rested = order.submitted_at <= session.open
+    rested = order.in_market_since <= session.open
     low, high = (bar.low, bar.high) if rested else (bar.close, bar.close)
     return Offer(Moment.CLOSE, bar.close, venue.half_spread, low, high)
 

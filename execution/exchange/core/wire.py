@@ -1,11 +1,13 @@
 """Builds the JSON bodies of Alpaca's API: decimals as strings, every key present, null for absent values."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from execution.exchange.core.accounts import Valuation, mark_of
 from execution.exchange.core.assets import Listing, asset_id
 from execution.exchange.core.book import AccountBook, AccountSettings, ActivityRow, ExchangePosition, fixed_id
+from execution.exchange.core.groups import alternatives_once
 from execution.exchange.market.market import MarketData
 from execution.exchange.market.spans import Span
 from execution.exchange.orders.order import Order
@@ -41,8 +43,8 @@ def _optional(number: Decimal | None) -> str | None:
     return None if number is None else plain(number)
 
 
-def order_row(order: Order) -> JsonObject:
-    """Return all 35 keys of an order."""
+def order_row(order: Order, group: Sequence[Order] = ()) -> JsonObject:
+    """Return all 35 keys of an order, with the legs of the `group` that it is the first of."""
     average = order.average_price
     return {
         "id": order.id,
@@ -65,7 +67,7 @@ def order_row(order: Order) -> JsonObject:
         "qty": None if order.notional is not None else _optional(order.quantity),
         "filled_qty": plain(order.filled_quantity),
         "filled_avg_price": None if average is None else plain(average.quantize(AVERAGE, ROUND_HALF_EVEN)),
-        "order_class": "",
+        "order_class": order.order_class,
         "order_type": order.type.value,
         "type": order.type.value,
         "side": order.side.value,
@@ -75,7 +77,7 @@ def order_row(order: Order) -> JsonObject:
         "stop_price": _optional(order.stop_price),
         "status": order.status.value,
         "extended_hours": order.extended_hours,
-        "legs": None,
+        "legs": [order_row(leg) for leg in group if leg.parent == order.id] or None,
         "trail_percent": _optional(order.trail_percent),
         "trail_price": _optional(order.trail_price),
         "hwm": _optional(order.high_water),
@@ -145,7 +147,7 @@ def position_row(holding: ExchangePosition, book: AccountBook, market: MarketDat
     worth, cost = holding.quantity * price, holding.cost
     gain, today = worth - cost, holding.quantity * (price - before)
     side = 1 if holding.quantity > 0 else -1
-    closing = (order for order in book.open_orders_of(holding.symbol) if order.side.sign == -side)
+    closing = (order for order in alternatives_once(book.open_orders_of(holding.symbol)) if order.side.sign == -side)
     free = abs(holding.quantity) - sum((order.remaining for order in closing), Decimal(0))
     return {
         "asset_id": asset_id(holding.symbol),

@@ -1,13 +1,14 @@
-"""What becomes of working orders: they meet an offer, fill, and end."""
+"""What becomes of working orders: they meet an offer, fill, and end, and what that does to others of their group."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from execution.exchange.core.accounts import settle
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.orders.matching import Offer, match
-from execution.exchange.orders.order import Order
+from execution.exchange.orders.order import OCO, Order
 from execution.fills import Fill
 from execution.orders import OrderStatus
 from signals.market.sessions import NEW_YORK
@@ -51,6 +52,22 @@ def _fill(venue: ExchangeVenue, order: Order, quantity: Decimal, price: Decimal)
     fill = Fill(entry_id(venue, at), order.id, order.symbol, order.side, quantity, price, at)
     settle(venue.book, fill, filled)
     venue.notify("fill" if filled.status is S.FILLED else "partial_fill", filled, venue.book.entries[-1])
+    if filled.order_class:
+        _tell_group(venue, filled)
+
+
+def _tell_group(venue: ExchangeVenue, filled: Order) -> None:
+    """Let held legs work once their entry is filled, and other exits ask for what this one has left."""
+    others = [order for order in venue.book.group(filled) if order.id != filled.id and order.is_open]
+    if filled.parent is None and filled.order_class != OCO:
+        for leg in others if filled.status is S.FILLED else ():
+            venue.notify("new", venue.book.put(leg.to(S.NEW, venue.book.stamp(), works_since=venue.now)))
+        return
+    for other in others:
+        if filled.status is S.FILLED:
+            end(venue, other, S.CANCELED)
+        else:
+            venue.book.put(replace(other, quantity=other.filled_quantity + filled.remaining))
 
 
 def _drawn(venue: ExchangeVenue, order: Order, quantity: Decimal) -> Decimal:
@@ -79,4 +96,7 @@ def end(venue: ExchangeVenue, order: Order, status: OrderStatus) -> Order:
         return left
     ended = venue.book.put(left.to(status, venue.book.stamp()))
     venue.notify(ENDED[status], ended)
+    if ended.order_class and status is not S.EXPIRED:
+        for other in venue.book.group(ended):
+            end(venue, other, status)
     return ended

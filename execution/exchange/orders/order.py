@@ -51,6 +51,7 @@ LEGAL: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.REPLACED: frozenset(),
     S.REJECTED: frozenset(),
 }
+BRACKET, OTO, OCO = "bracket", "oto", "oco"
 STAMPED = {S.FILLED: "filled_at", S.CANCELED: "canceled_at", S.EXPIRED: "expired_at", S.REJECTED: "failed_at", S.REPLACED: "replaced_at"}
 
 
@@ -72,6 +73,10 @@ class Order:
         USD per share held against buying power while an order that opens a position is open.
     is_triggered : bool
         The stop has been reached: the order now works as a market or limit order.
+    order_class, parent : str, str or None
+        `bracket`, `oto` or `oco` of an order of a group, and the group's first order if it is a leg.
+    works_since : datetime or None
+        When a leg that was held began to work.
     high_water : Decimal or None
         Best price since a trailing stop began to follow.
     """
@@ -110,11 +115,24 @@ class Order:
     replaced_at: datetime | None = None
     replaced_by: str | None = None
     replaces: str | None = None
+    order_class: str = ""
+    parent: str | None = None
+    works_since: datetime | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the order may still fill."""
         return not self.status.is_terminal
+
+    @property
+    def root(self) -> str:
+        """Id of the group's first order; its own where it is that, or in none."""
+        return self.parent or self.id
+
+    @property
+    def in_market_since(self) -> datetime:
+        """From when on the market may have reached it."""
+        return self.works_since or self.submitted_at
 
     @property
     def opens(self) -> bool:

@@ -39,6 +39,8 @@ def changed(order: Order, body: Mapping[str, Json]) -> Draft:
     wanted = {name: body[name] for name in (*CHANGEABLE, "trail") if body.get(name) is not None}
     if not wanted and not client_order_id(body):
         raise RefusedByVenue(refusals.NOTHING_TO_REPLACE)
+    if order.order_class and not set(wanted) <= {"limit_price", "stop_price"}:
+        raise RefusedByVenue(refusals.GROUP_FIXED, **{"class": order.order_class})
     trail = "trail_percent" if order.trail_percent is not None else "trail_price"
     fields: JsonObject = {
         "symbol": order.symbol,

@@ -20,9 +20,9 @@ def encode(value: object) -> str:
 
 
 def decode(text: str, model: type[T]) -> T:
-    """Read back what `encode` wrote."""
+    """Read back what `encode` wrote; a field that an earlier release did not write has its default."""
     row = json.loads(text)
-    return model(**{name: None if row[name] is None else read(row[name]) for name, read in _readers(model).items()})  # type: ignore[arg-type]
+    return model(**{name: None if row[name] is None else read(row[name]) for name, read in _readers(model).items() if name in row})  # type: ignore[arg-type]
 
 
 def _plain(value: object) -> str:

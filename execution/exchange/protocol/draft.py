@@ -22,6 +22,7 @@ PRICED = {
     OrderType.STOP_LIMIT: ("limit_price", "stop_price"),
     OrderType.TRAILING_STOP: (),
 }
+LEG_KEYS = {"take_profit": ("limit_price",), "stop_loss": ("stop_price", "limit_price")}
 LEG_FIELDS = ("take_profit", "stop_loss", "legs")
 CLASSES = frozenset({"", "simple", "bracket", "oco", "oto", "mleg"})
 INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"})
@@ -48,6 +49,9 @@ class Draft:
     extended_hours: bool
     order_class: str
     position_intent: str = ""  # as asserted by the client, empty when it says nothing
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
+    stop_loss_limit: Decimal | None = None
 
     @property
     def is_fractional(self) -> bool:
@@ -64,6 +68,10 @@ def parse(body: Mapping[str, Json]) -> Draft:
         A field is missing, unreadable, unwanted or in a wrong combination.
     """
     type_ = one_of(OrderType, body.get("type"), "type")
+    order_class = _word(body, "order_class", CLASSES) or "simple"
+    refuse_unserved(body, *(LEG_FIELDS if order_class == "simple" else ("legs",)), "advanced_instructions")
+    profit, loss = (_leg(body, field, keys) for field, keys in LEG_KEYS.items())
+    take_profit, limit = _positive(profit, "limit_price"), _positive(body, "limit_price")
     draft = Draft(
         symbol=_text(body, "symbol"),
         side=one_of(Side, body.get("side"), "side"),
@@ -71,16 +79,18 @@ def parse(body: Mapping[str, Json]) -> Draft:
         time_in_force=one_of(TimeInForce, body.get("time_in_force"), "time_in_force"),
         quantity=_positive(body, "qty", QUANTITY_PLACES),
         notional=_positive(body, "notional", NOTIONAL_PLACES),
-        limit_price=_positive(body, "limit_price"),
+        limit_price=take_profit if order_class == "oco" and limit is None else limit,
         stop_price=_positive(body, "stop_price"),
         trail_price=_positive(body, "trail_price"),
         trail_percent=_positive(body, "trail_percent"),
         client_order_id=client_order_id(body),
         extended_hours=_flag(body, "extended_hours"),
-        order_class=_word(body, "order_class", CLASSES) or "simple",
+        order_class=order_class,
         position_intent=_word(body, "position_intent", INTENTS | {""}),
+        take_profit=take_profit,
+        stop_loss=_positive(loss, "stop_price"),
+        stop_loss_limit=_positive(loss, "limit_price"),
     )
-    refuse_unserved(body, *(LEG_FIELDS if draft.order_class == "simple" else ()), "advanced_instructions")
     for check in SHAPE_CHECKS:
         check(draft)
     return draft
@@ -131,6 +141,16 @@ def refuse_unserved(body: Mapping[str, Json], *fields: str) -> None:
             raise RefusedByVenue(refusals.FIELD_NOT_SERVED, field=field)
 
 
+def _leg(body: Mapping[str, Json], field: str, keys: Collection[str]) -> Mapping[str, Json]:
+    """Read the prices of an exit; empty where there is none."""
+    given = body.get(field)
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not given or not set(given) <= set(keys):
+        raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=field, given=f"its prices are {' and '.join(keys)}")
+    return given
+
+
 def _flag(body: Mapping[str, Json], field: str) -> bool:
     value = body.get(field)
     if value is not None and not isinstance(value, bool):
@@ -178,7 +198,29 @@ def _class_served(draft: Draft) -> None:
         return
     if draft.is_fractional:
         raise RefusedByVenue(refusals.FRACTIONAL_SIMPLE)
-    raise RefusedByVenue(refusals.CLASS_NOT_SERVED, **{"class": draft.order_class})
+    name = {"class": draft.order_class}
+    if draft.order_class == "mleg" or draft.type is OrderType.TRAILING_STOP:
+        raise RefusedByVenue(refusals.CLASS_NOT_SERVED, **name)
+    if draft.time_in_force not in (TimeInForce.DAY, TimeInForce.GTC) or draft.extended_hours:
+        raise RefusedByVenue(refusals.GROUP_TIF, **name)
+
+
+def _legs_fit_class(draft: Draft) -> None:
+    if draft.order_class == "simple":
+        return
+    exits = {"take_profit.limit_price": draft.take_profit, "stop_loss.stop_price": draft.stop_loss}
+    missing = [field for field, price in exits.items() if price is None]
+    if draft.stop_loss is None and draft.stop_loss_limit is not None:
+        raise RefusedByVenue(refusals.GROUP_NEEDS, **{"class": draft.order_class}, field="stop_loss.stop_price")
+    if draft.order_class == "oto" and len(missing) != 1:
+        raise RefusedByVenue(refusals.OTO_LEGS)
+    if draft.order_class != "oto" and missing:
+        raise RefusedByVenue(refusals.GROUP_NEEDS, **{"class": draft.order_class}, field=missing[0])
+    if draft.order_class == "oco" and (draft.type is not OrderType.LIMIT or draft.limit_price != draft.take_profit):
+        raise RefusedByVenue(refusals.OCO_LIMIT)
+    up = -draft.side.sign if draft.order_class == "oco" else draft.side.sign
+    if draft.take_profit is not None and draft.stop_loss is not None and up * (draft.take_profit - draft.stop_loss) <= 0:
+        raise RefusedByVenue(refusals.LEGS_CROSS)
 
 
 def _prices_fit_type(draft: Draft) -> None:
@@ -198,7 +240,7 @@ def _one_trail(draft: Draft) -> None:
 
 
 def _increments(draft: Draft) -> None:
-    for field in PRICE_FIELDS:
+    for field in (*PRICE_FIELDS, "take_profit", "stop_loss", "stop_loss_limit"):
         price = getattr(draft, field)
         if price is not None:
             check_increment(price, field)
@@ -224,6 +266,7 @@ def _extended_hours(draft: Draft) -> None:
 SHAPE_CHECKS: tuple[Callable[[Draft], None], ...] = (
     _one_size,
     _class_served,
+    _legs_fit_class,
     _prices_fit_type,
     _one_trail,
     _increments,
