@@ -2,21 +2,23 @@
 
     entry  open of the next bar        R = `stop_atr` x ATR at the event        stop  entry - R        target  entry + `target_r` R
 
-seen from the event's side. Both barriers in one bar are the stop, and counted as a tie; a bar that opens beyond a barrier
-leaves there; without a touch the trade ends at the close of the last bar of its patience, or, where that is missing, at the
-next open within `EXIT_SESSIONS` bars, else at the last price. Bars within the day end with their session.
+seen from the event's side; `entry_atr` moves the entry from the open by so many ATR: below 0 to a better price, which is waited for
+within the bar, above 0 to a confirmation. Where the bar does not come that far there is no trade. Both barriers in one bar are the
+stop, and counted as a tie; a bar that opens beyond a barrier leaves there; without a touch the trade ends at the close of the last
+bar of its patience, or, where that is missing, at the next open within `EXIT_SESSIONS` bars, else at the last price. Bars within the
+day end with their session.
 
 Two horizons, which a training set must not confuse: `t1` is the bar that ended the trade, and all that a row says of the trade
 is known then; excursions and `bars_to_*` speak of the whole patience whether the trade lived or not, and are known at `seen_to`.
 
 In the bar of the exit the order of prices is not known. A stop is taken to come before any favourable move of its bar, a target
-after any adverse one.
+after any adverse one. In the bar of a better entry no favourable move is taken to come after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import numpy as np
@@ -57,20 +59,23 @@ class Exit(IntEnum):
     TIME = 3
     GAP = 4
     DELISTED = 5
-    NOT_ENTERED = 6  # no bar at the entry
+    NOT_ENTERED = 6  # no bar at the entry, or one that does not come to it
 
 
 @dataclass(frozen=True)
 class OutcomeRules:
-    """Distance of the stop in ATR (that is R), of the target in R, and patience in bars."""
+    """Distance of the stop in ATR (that is R), of the target in R, patience in bars, and offset of the entry in ATR."""
 
     stop_atr: float = 1.0
     target_r: float = 1.0
     patience: int = 30
+    entry_atr: float = 0.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.stop_atr, self.target_r]).all() and self.stop_atr > 0 and self.target_r > 0 and self.patience >= 1):
             raise InvariantBroken("outcomes need a stop and a target at positive distances and a patience of one bar at least")
+        if not np.isfinite(self.entry_atr):
+            raise InvariantBroken("the offset of an entry is a number")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +162,13 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
     rows, each = len(bars.close), np.arange(len(t))
     paths = _Paths.of(bars, t, column, side, rules.patience + EXIT_SESSIONS)
     step, unit = paths.step, rules.stop_atr * atr
-    entry = paths.open[0]
+    paths, entry, is_met = _at_the_entry(paths, rules.entry_atr * atr, rules.entry_atr)
     upper, lower = entry + rules.target_r * unit, entry - unit
     session_left = rules.patience if bars.last_row is None else np.minimum(bars.last_row[t] - t, rules.patience)
     last, paid, effective = _departures(bars, column, side, gone, rows + rules.patience)
     life = np.minimum(session_left, last - t)
     is_cut, alive = last - t < session_left, step <= life
-    is_entered = np.isfinite(entry) & (life >= 1) & (unit > 0.0)
+    is_entered = is_met & (life >= 1) & (unit > 0.0)
 
     touched, level, hit = first_touch(paths.open, paths.high, paths.low, upper, lower, step == 1)
     touched &= alive
@@ -206,6 +211,18 @@ def _played(bars: EventBars, events: EventTable, part: slice, rules: OutcomeRule
         t1=np.where(is_known, t1, -1),
         seen_to=np.where(is_known & is_seen, np.maximum(t1, end), -1),
     )
+
+
+def _at_the_entry(paths: _Paths, offset: Floats, sign: float) -> tuple[_Paths, Floats, Flags]:
+    """(Paths, price, whether it is met) of an entry at an offset; after a better one its bar goes no further up."""
+    entry = paths.open[0] + offset
+    is_met = np.isfinite(entry)
+    if sign > 0.0:
+        return paths, entry, is_met & (paths.high[0] >= entry)
+    if sign < 0.0:
+        is_met &= paths.low[0] <= entry
+        paths = replace(paths, high=np.vstack([np.where(is_met, entry, paths.high[0])[None], paths.high[1:]]))
+    return paths, entry, is_met
 
 
 def _departures(bars: EventBars, column: Rows, side: NDArray[np.int8], gone: dict[int, Payout], never: int) -> tuple[Rows, Floats, Rows]:

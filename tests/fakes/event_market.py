@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from signals.events.figures import event_figures
+from signals.events.panel import Kind
 from signals.market.bars import Bars, Floats, days_array
 from signals.market.holding import Flags
 from signals.sleeves.events import EVENTS
 from trainer.curation.generated import generate
+from trainer.labels.panel import Rows
 from trainer.learners.base import FitDevice
+from trainer.learners.lgbm import LightGbm
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import learner_of
 from trainer.samples.samples import samples
+from trainer.tasks.event_arms.task import EVENT_ARMS, ArmsFigures, ArmsRecipe, arms_figures, at_rows
 from trainer.tasks.event_gate.figures import EventTrades
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, trades_of
 from trainer.validation.clustered import auc
@@ -53,6 +60,33 @@ def panel(seed: int, symbols: int, sessions: int, strength: float) -> tuple[Bars
 
 known_panel = cache(panel)
 """The same, made once a process; nobody changes it."""
+
+
+def with_paths(bars: Bars, seed: int, dip_atr: float = 0.0) -> Bars:
+    """Highs and lows redrawn as those of a Brownian path from each open to its close: no offset of an entry is then worth anything.
+
+    With a `dip_atr`, the session after a breakout on more volume than usual first goes so many ATR against it: the planted offset.
+    """
+    rng, body = np.random.default_rng(seed), np.log(bars.close / bars.open)
+    spread = np.sqrt(np.maximum(uniform_filter1d(np.nan_to_num(body) ** 2, 41, axis=0), 0.0))
+    reach = [np.sqrt(body**2 - 2.0 * spread**2 * np.log(rng.random(body.shape))) for _ in range(2)]
+    drawn = replace(bars, high=bars.open * np.exp((body + reach[0]) / 2.0), low=bars.open * np.exp((body - reach[1]) / 2.0))
+    if not dip_atr:
+        return drawn
+    high, low, known = drawn.high.copy(), drawn.low.copy(), event_figures(drawn)
+    t, column = np.nonzero(planted(known))
+    t, column = t[t + 1 < len(high)], column[t + 1 < len(high)]
+    depth = dip_atr * np.exp(known["event_atr"][t, column])
+    opened, is_long = drawn.open[t + 1, column], known["event_side"][t, column] > 0
+    low[t + 1, column] = np.where(is_long, np.minimum(low[t + 1, column], opened * (1.0 - depth)), low[t + 1, column])
+    high[t + 1, column] = np.where(is_long, high[t + 1, column], np.maximum(high[t + 1, column], opened * (1.0 + depth)))
+    return replace(drawn, high=high, low=low)
+
+
+def planted(figures: Mapping[str, Floats]) -> Flags:
+    """Breakouts on more volume than usual."""
+    found: Flags = (figures["event_kind"] == Kind.BREAKOUT) & (figures["event_volume"] > 0.0)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +127,17 @@ def expected_r(known: JudgedMarket, edge: Floats) -> Floats:
     worth = np.bincount(place, known.trades.realised_r, 20) / np.maximum(np.bincount(place, minlength=20), 1)
     found: Floats = worth[np.searchsorted(cuts, edge)]
     return found
+
+
+def judged_arms(seed: int, symbols: int, sessions: int, dip_atr: float, trees: LightGbmConfig) -> tuple[ArmsFigures, Rows, Flags]:
+    """Figures of the arms of entries, the chosen arm of each judged event, and whether its offset was planted."""
+    bars = with_paths(known_panel(seed, symbols, sessions, 0.0)[0], seed + 1, dip_atr)
+    bars = replace(bars, beside=event_figures(bars))
+    config = ArmsRecipe()
+    rows = samples(EVENTS.panel(bars), EVENT_ARMS.labels(bars, config, ()), min_names=1)
+    net, met = at_rows(rows, bars, config.label, ())
+    learner = LightGbm(trees, 1)
+    said = [walk_forward(replace(rows, target=own), learner, groups=3, workers=2, step=lambda _: None) for own in net]
+    found, gained = arms_figures(np.array(said), net, met, rows.t0)
+    seen = np.isfinite(gained)
+    return found, np.array(said)[:, seen].argmax(axis=0), planted(bars.beside)[rows.t0, rows.column][seen]

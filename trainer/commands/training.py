@@ -54,7 +54,8 @@ def train(
     label: Annotated[
         str | None,
         typer.Option(
-            help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes, event_gate, event_quantiles.",
+            help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes, event_gate, event_quantiles, "
+            "event_arms, event_score.",
             show_default="the recipe's",
         ),
     ] = None,

@@ -3,8 +3,10 @@
 from signals.plugins import PluginTable
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES
 from trainer.tasks.base import Task
+from trainer.tasks.event_arms.task import EVENT_ARMS
 from trainer.tasks.event_gate.task import EVENT_GATE
 from trainer.tasks.event_quantiles.task import EVENT_QUANTILES
+from trainer.tasks.event_score.task import EVENT_SCORE
 from trainer.tasks.hedged_pnl.task import HEDGED_PNL
 from trainer.tasks.rank_return.task import RANK_RETURN
 from trainer.tasks.series_return.task import SERIES_RETURN
@@ -12,7 +14,7 @@ from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER
 from trainer.tasks.volatility.task import VOLATILITY
 
 _OF_RETURNS = (RANK_RETURN, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL)
-_OF_EVENTS = (EVENT_GATE, EVENT_QUANTILES)
+_OF_EVENTS = (EVENT_GATE, EVENT_QUANTILES, EVENT_ARMS, EVENT_SCORE)
 TASKS: PluginTable[Task] = PluginTable(
     "trademl.tasks",
     Task,  # type: ignore[type-abstract]  # only asked whether a plug-in is one

@@ -1,0 +1,232 @@
+"""Labels, evaluator and arms of the task `event_arms`.
+
+An arm is an offset of the entry from the next open, in ATR, seen from the event's side: below 0 a better price, which may not come, above
+0 a confirmation. What each arm makes of each event is known from the bars, 0 R where its entry is not met; a model an arm learns
+that, and the arm with the highest expected R is chosen. The best arm in hindsight is not learned: it is mostly luck. The default, the
+open, stays unless what is chosen beats it in pairs, event by event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from signals.events.outcomes import Exit, OutcomeRules
+from signals.events.panel import EventTable
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.models.heads import Head, ScoreHead
+from signals.models.inference import SCORE
+from signals.text.documents import to_json
+from trainer.labels.events import cost_r, event_labels, played
+from trainer.labels.panel import Labels, Rows
+from trainer.learners.base import FitDevice
+from trainer.learners.export import export
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.recipes.base import RecipeConfig
+from trainer.recipes.event_trades import EventTrade
+from trainer.runs import artefacts
+from trainer.runs.bar_results import BarResult, at_least
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
+from trainer.samples.prepare import Material
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.search.question import Series
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.validation.clustered import NONE, interval, low, per_event
+from trainer.validation.ic import Mean
+from trainer.validation.splits.oof import fit_all, scored
+from trainer.validation.splits.walk_forward import walk_forward
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
+
+ARMS = (0.0, -0.25, -0.15, 0.15, 0.25)  # ATR; the first is the default, and taken where arms are worth the same
+HEADS = (SCORE, "arm_minus_25", "arm_minus_15", "arm_plus_15", "arm_plus_25")
+
+
+class ArmsLabel(EventTrade):
+    """The trade of an event, entered at an offset."""
+
+    kind: Literal["event_arms"] = "event_arms"
+
+
+class ArmsRecipe(RecipeConfig):
+    """A recipe that learns what each arm is worth."""
+
+    label: ArmsLabel = ArmsLabel()
+    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """One arm: how often its entry is met, its net R an event, what that is above the default's, and how often it is chosen."""
+
+    offset: float
+    met: float
+    net_r: Mean
+    above_default: Mean
+    chosen: float
+
+
+@dataclass(frozen=True)
+class ArmsFigures:
+    """All arms, and the net R an event of the chosen ones above the default's, walking forward, in pairs."""
+
+    uplift: Mean = NONE
+    arms: tuple[ArmFigures, ...] = ()
+
+    @property
+    def keeps_default(self) -> bool:
+        """Whether nothing shows that another arm than the default should be taken."""
+        return not low(self.uplift) > 0.0
+
+
+def uplift_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the choice of arms against the default, its lower bound."""
+    return at_least("uplift", low(figures_of(case.evidence).uplift), 0.0, "lower bound of the net R above the default arm's, in pairs")
+
+
+class EventArms(Task):
+    """The offset of the entry at which an event's trade is worth most."""
+
+    name = "event_arms"
+    kind = "event_arms"
+    config = ArmsRecipe
+    needs = ("event_side", "event_strength")
+    min_names = 1
+    is_traded = False
+    bars = (uplift_bar,)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label each event by the net R of the default arm, known once every arm is."""
+        table, net, ends, _ = arms_of(bars, cast(ArmsRecipe, config).label, actions)
+        return event_labels(bars, table, net[0], ends)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """How many models of other arms `judge` fits."""
+        return (len(ARMS) - 1) * config.cpcv.groups
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge what is chosen against the default arm, in pairs."""
+        label, source, rows = cast(ArmsRecipe, case.config).label, case.material.source, case.proof.rows
+        shape = {"groups": case.config.cpcv.groups, "workers": case.request.workers}
+        heads: dict[str, tuple[Head, bytes]] = {SCORE: (ScoreHead(), case.fitted.exported.onnx)}
+        said = [case.proof.walk_forward]
+        net, met = at_rows(rows, source.bars, label, source.actions)
+        whole, _ = at_rows(case.material.rows, source.bars, label, source.actions)
+        for name, own, every in zip(HEADS[1:], net[1:], whole[1:], strict=True):
+            said.append(walk_forward(replace(rows, target=own), case.learner, **shape, step=case.step))
+            model = fit_all(replace(case.material.rows, target=every), case.learner)
+            heads[name] = ScoreHead(), export(model, case.material.rows.inputs()).onnx
+            case.step(f"model {name}")
+        found, gained = arms_figures(np.array(said), net, met, rows.t0)
+        tried = case.recorded(_by_session(rows, gained))
+        fields: EvidenceFields = {
+            "ic": OutOfFoldIc(found.uplift.mean, found.uplift.standard_error, found.uplift.t, sessions=found.uplift.sessions),
+            "trials": without_ratios(tried),
+            "others": {"arms": to_json(found)},
+        }
+        warned = ("no arm is shown to be worth more than the default, the open: it stays",) if found.keeps_default else ()
+        files = artefacts.models(case.material.rows, heads)
+        return TaskFindings(fields, warned, partial(_report, case=case), case.proof.oof.scores[0], files)
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return the net R above the default's in the sealed sessions, by models of the open rows."""
+        rows, cpcv, source = material.rows, config.cpcv, material.source
+        opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
+        label, seen = cast(ArmsRecipe, config).label, np.isfinite(scores)
+        learner = self.learner(config, 1, FitDevice.CPU)
+        learned, _ = at_rows(opened, source.bars, label, source.actions)
+        net, _ = at_rows(rows, source.bars, label, source.actions)
+        said = [scores[seen]]
+        said += [scored(fit_all(replace(opened, target=own), learner), rows.inputs(np.flatnonzero(seen))) for own in learned[1:]]
+        gained = np.full(len(rows), np.nan)
+        gained[seen] = chosen_r(np.array(said), net[:, seen]) - net[0, seen]
+        return _by_session(rows, gained)
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        from trainer.reports.training import provenance
+
+        found = figures_of(known)
+        lines = [("Net R above the default arm's, chosen by event", interval(found.uplift))]
+        lines += [(f"Arm {one.offset:+.2f} ATR", _line(one)) for one in sorted(found.arms, key=lambda arm: arm.offset)]
+        lines.append(("Arm that is taken", "the default, the open" if found.keeps_default else "the one with the highest expected R"))
+        return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+
+
+def arms_of(bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[EventTable, Floats, Rows, np.ndarray]:
+    """Play every arm: events, net R (arms, n), the row at which all arms are known (-1 never), and whether each entry was met."""
+    rules = [OutcomeRules(label.stop_atr, label.target_r, label.k, offset) for offset in ARMS]
+    table, made = played(bars, actions, *rules)
+    cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
+    is_possible = made[0].t1 >= 0  # a name without a bar at the entry has no arms
+    met = np.array([one.t1 >= 0 for one in made])
+    missed = np.array([one.exit == Exit.NOT_ENTERED for one in made])
+    net = np.where(met, np.array([one.realised_r for one in made]) - cost, 0.0)
+    ends = np.array([np.where(one.t1 >= 0, one.t1, table.row + 1) for one in made]).max(axis=0)
+    return table, net, np.where(is_possible & (met | missed).all(axis=0), ends, -1), met
+
+
+def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[Floats, np.ndarray]:
+    """Net R of every arm and whether its entry was met, both (arms, n), in the order of the rows."""
+    table, net, _, met = arms_of(bars, label, actions)
+    place = np.full(bars.close.shape, -1)
+    place[table.row, table.column] = np.arange(len(table))
+    mine = place[rows.t0, rows.column]
+    return net[:, mine], met[:, mine]
+
+
+def chosen_r(said: Floats, net: Floats) -> Floats:
+    """Net R of the arm that each event's highest expectation chooses; both (arms, n)."""
+    found: Floats = np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0]
+    return found
+
+
+def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> tuple[ArmsFigures, Floats]:
+    """Judge expectations (arms, n), NaN where no model spoke; also the net R above the default's, (n,), NaN there."""
+    seen = np.isfinite(said).all(axis=0)
+    gained = np.full(len(session), np.nan)
+    gained[seen] = chosen_r(said[:, seen], net[:, seen]) - net[0, seen]
+    choice, of = said[:, seen].argmax(axis=0), session[seen]
+    arms = tuple(
+        ArmFigures(
+            offset,
+            float(met[number, seen].mean()),
+            per_event(net[number, seen], of),
+            per_event(net[number, seen] - net[0, seen], of),
+            float((choice == number).mean()),
+        )
+        for number, offset in enumerate(ARMS)
+    )
+    return ArmsFigures(per_event(gained[seen], of), arms), gained
+
+
+def figures_of(known: Evidence) -> ArmsFigures:
+    """Return the task's own part of the evidence."""
+    return known.part("arms", ArmsFigures, ArmsFigures())
+
+
+def _by_session(rows: Samples, gained: Floats) -> Series:
+    """Sum of what is gained, by session of the events that have it."""
+    seen = np.isfinite(gained)
+    sessions, place = np.unique(rows.t0[seen], return_inverse=True)
+    return Series(rows.sessions[sessions], np.bincount(place, gained[seen], len(sessions)).astype(np.float64))
+
+
+def _line(one: ArmFigures) -> str:
+    return f"met {one.met:.0%}, net R {interval(one.net_r)}, above the default's {interval(one.above_default)}, chosen {one.chosen:.0%}"
+
+
+def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
+    from trainer.reports import page
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_ARMS.rows(known)), known.warnings, {})
+    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+
+
+EVENT_ARMS = EventArms()

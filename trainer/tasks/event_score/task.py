@@ -1,0 +1,74 @@
+"""Labels of the task `event_score`: what an event's trade is worth beyond the usual one, signed by its side.
+
+    target = side x (R of the trade - mean R of the trades known by then)
+
+Its expectation is positive for a name that the event says to buy, negative for one to sell, and ranks the names with an event of an
+evening; the others have no score and get the blend's mean. As such it is judged like any ranking of returns, by the returns over k
+sessions.
+"""
+
+from dataclasses import replace
+from typing import Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from trainer.labels.events import event_labels, played
+from trainer.labels.horizon import horizon_labels
+from trainer.labels.panel import Labels, Rows
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.recipes.base import RecipeConfig
+from trainer.recipes.event_trades import EventTrade
+from trainer.tasks.rank_return.task import RankReturn
+
+
+class ScoreLabel(EventTrade):
+    """The trade whose worth is learned, and the sessions over which the score is judged and held."""
+
+    kind: Literal["event_score"] = "event_score"
+    k: int = Field(default=5, ge=1, le=252)
+
+
+class ScoreRecipe(RecipeConfig):
+    """A recipe that learns a daily score of events."""
+
+    label: ScoreLabel = ScoreLabel()
+    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+
+
+class EventScore(RankReturn):
+    """The signed worth of an event's trade."""
+
+    name = "event_score"
+    kind = "event_score"
+    config = ScoreRecipe
+    needs = ("event_side", "event_strength")
+    min_names = 2
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label the names with an event by the return over k sessions; the signed worth of the trade is what is learned."""
+        own = cast(ScoreRecipe, config).label
+        table, (made,) = played(bars, actions, own.rules)
+        usual = known_mean(made.realised_r, made.t1, len(bars.sessions))[table.row]
+        worth = event_labels(bars, table, table.side * (made.realised_r - usual), made.t1)
+        found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
+        known = (found.ends >= 0) & (worth.ends >= 0)
+        return replace(
+            found,
+            values=np.where(known, found.values, np.nan),
+            ends=np.where(known, np.maximum(found.ends, worth.ends), -1),
+            target=np.where(known, worth.values, np.nan),
+        )
+
+
+def known_mean(realised_r: Floats, t1: Rows, sessions: int) -> Floats:
+    """Mean R of the trades that had ended by each session, shape (T,); 0 before the first."""
+    known = (t1 >= 0) & np.isfinite(realised_r)
+    total, count = (np.cumsum(np.bincount(t1[known], weights, sessions)) for weights in (realised_r[known], None))
+    mean: Floats = total / np.maximum(count, 1)
+    return mean
+
+
+EVENT_SCORE = EventScore()
