@@ -24,6 +24,7 @@ from trainer.commands import (
     minutes,
     models,
     option_chains,
+    policies,
     promotion,
     scoring,
     search,
@@ -61,6 +62,7 @@ promotion.register(app)
 lineage.register(app)
 accounts.register(app)
 stacking.register(app)
+policies.register(app)
 stages.register(app)
 frontier.register(app)
 option_chains.register(app)

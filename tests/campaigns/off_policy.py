@@ -11,6 +11,9 @@ than 1 %, or if the tuner prefers an arm of noise in more than 8 % of 400 logs (
 Sizing: of markets of two regimes (Sharpe 3 and -2 of the whole book, 10,000 sessions, a noisy state; `tests/fakes/regimes.py`)
 a walk-forward policy by fitted Q has to recover 70 % of the oracle's gain in the mean, and to be accepted in 95 % of seeds;
 where the market knows nothing of the state, it may be accepted in 1 of 20. `... off_policy sizing [SEEDS]` runs this part alone.
+
+`... off_policy challengers [SEEDS]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of the same
+markets beside fitted Q; it has no limits.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from tests.fakes.regimes import noise_market, oracle, regime_market
 from trainer.off_policy import tuner
 from trainer.off_policy.estimators import direct_method, doubly_robust, ips, observed, overlap, per_decision, snips
 from trainer.off_policy.fitted_q import cell_means, cross_fitted
+from trainer.off_policy.judged import CHALLENGERS, FITTED_Q, fit_named
 from trainer.off_policy.sizing import SizedPath, SizingVerdict, judge_sizing, judged_replay, walk_forward_sizing
 
 TRAJECTORIES, NOISE_LOGS = 500, 400
@@ -67,15 +71,16 @@ def judged(leaning: float, draws: int) -> tuple[float, float, float]:
     return float(np.mean(covered, axis=0)[5]), float(shares[0]), float(shares[1])
 
 
-def sized(seed: int) -> tuple[SizingVerdict, float, SizingVerdict]:
+def sized(seed: int, learner: str = FITTED_Q) -> tuple[SizingVerdict, float, SizingVerdict]:
     """Verdict and recovered share of the oracle's gain on the regime market of a seed, and the verdict on noise."""
     env, good = regime_market(seed, SESSIONS)
-    policies = walk_forward_sizing(env)
+    fit = fit_named(learner, 1)
+    policies = walk_forward_sizing(env, fit)
     first, found = policies.starts[0], judged_replay(env, policies)
     best = np.where(np.arange(SESSIONS) < first, 1.0, oracle(env, good))
     most = judge_sizing(*(SizedPath.of(env.replay(path), first) for path in (best, np.ones(SESSIONS))))
     noise = noise_market(seed, SESSIONS)
-    return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise))
+    return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise, fit))
 
 
 def sizing(seeds: int) -> bool:
@@ -98,6 +103,16 @@ def sizing(seeds: int) -> bool:
     return bool(np.mean(recovered) >= 0.7 and accepted >= 0.95 and false <= 0.05)
 
 
+def challengers(seeds: int) -> int:
+    """Print what each learner recovers of the oracle's gain; return the exit status."""
+    print(f"{seeds} markets of {SESSIONS} sessions; learner, share of the oracle's gain: mean, least; accepted, of noise accepted")
+    for learner in (FITTED_Q, *CHALLENGERS):
+        found, recovered, noise = zip(*(sized(seed, learner) for seed in range(seeds)), strict=True)
+        accepted, false = (sum(one.is_accepted for one in verdicts) for verdicts in (found, noise))
+        print(f"| {learner} | {np.mean(recovered):.0%} | {min(recovered):.0%} | {accepted} | {false} |", flush=True)
+    return 0
+
+
 def main(draws: int) -> int:
     """Run both parts; return the exit status."""
     coverage, better, worse = judged(0.15, draws)
@@ -111,6 +126,8 @@ def main(draws: int) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["challengers"]:
+        sys.exit(challengers(int(sys.argv[2]) if len(sys.argv) > 2 else 5))
     if sys.argv[1:2] == ["sizing"]:
         sys.exit(0 if sizing(int(sys.argv[2]) if len(sys.argv) > 2 else SEEDS) else 1)
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

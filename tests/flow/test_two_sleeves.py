@@ -27,6 +27,7 @@ from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from tests.fakes.device import Workbench
 from tests.fakes.plugin import write_reversal
+from tests.fakes.policies import record_policy
 from tests.fakes.store import Published, publish_bundle, publish_store, recipe
 from tests.flow.test_daemon import rehearsed
 from tests.flow.test_pulled_scores import key_folder, score_daily
@@ -35,7 +36,6 @@ from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
 from trainer.backtest.scored import Origin
 from trainer.backtest.traded import of_sleeves
 from trainer.curation.store import FolderObjectStore
-from trainer.off_policy.sizing import SizingVerdict
 from trainer.publishing.signed.sizing import publish_sizing
 from trainer.publishing.signed.stack import publish_stack
 from trainer.runs import looks
@@ -254,8 +254,8 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
     half[:, 2, 0] = 1.0
     policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
-    accepted = SizingVerdict(4000, 0.06, 0.03, 0.02, 0.005, 0.1, 0.2, 0.04, 0.05, 0.025, ())
-    publish_sizing(policy, accepted, own.last_training, keys, FolderObjectStore(own.root), datetime.now(UTC))
+    record_policy(tmp_path / "policy", tmp_path, judged(policy, own.last_training))
+    publish_sizing(tmp_path / "policy", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
     score_daily(own, keys, own.manifest.calendar.previous(days[0]))
     pulled = {"equities_xs": 0.6, "reversal": {"weight": 0.4, "scoring": "pulled"}}
     bench = device(own, tmp_path / "device", sleeves=pulled, stack=True, sizing=True)

@@ -20,11 +20,13 @@ from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
 from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
 from signals.scoring.signed.stack_weights import STACK_KIND
+from tests.fakes.policies import judged, record_policy
 from tests.test_trainer.test_stack_weights import ASOF, CALENDAR, CREATED, LAST, World
 from trainer.curation.store import FolderObjectStore
 from trainer.off_policy.sizing import SizingVerdict
 from trainer.publishing import keys as key_files
 from trainer.publishing.signed.sizing import publish_sizing
+from trainer.runs.documents import canonical_json
 
 VERDICT = SizingVerdict(4000, 0.06, 0.03, 0.02, 0.005, 0.1, 0.2, 0.04, 0.05, 0.025, ())
 VALUES = np.random.default_rng(0).normal(size=(len(GRID), len(GRID), 1 + len(STATE)))
@@ -34,8 +36,13 @@ POLICY = SizingPolicy(STATE, np.linspace(0, 1, len(STATE)), np.linspace(1, 2, le
 class SizingWorld(World):
     """The keys, store and device of a stack's tests, with a sizing policy."""
 
-    def publish_policy(self, policy: SizingPolicy = POLICY, verdict: SizingVerdict = VERDICT) -> SizingDocument:
-        return publish_sizing(policy, verdict, LAST, self.keys, FolderObjectStore(self.store), CREATED)
+    def publish_policy(self, policy: SizingPolicy = POLICY, **changes: Any) -> SizingDocument:
+        record_policy(self.root / "policy", self.root, judged(policy, LAST, **changes))
+        return self.sign_policy()
+
+    def sign_policy(self, data: Path | None = None) -> SizingDocument:
+        """Publish the folder as it is."""
+        return publish_sizing(self.root / "policy", data or self.root, self.keys, FolderObjectStore(self.store), CREATED)
 
     def take(self, asof: date = ASOF) -> str:
         return pull_document(SIZING_DOCUMENT, PublishedFolder(self.store), self.device, DurableFs(), asof, CALENDAR)
@@ -59,18 +66,58 @@ def test_an_accepted_policy_arrives_signed_to_the_last_digit(world: SizingWorld)
     assert found.names == STATE and np.array_equal(found.coefficients, VALUES) and np.array_equal(found.scale, POLICY.scale)
 
 
-def test_a_refused_policy_is_not_published(world: SizingWorld) -> None:
-    refused = replace(VERDICT, bound=-0.01, reasons=("the gain is +1.00% a year, its bound -1.00% is not above 0.50%",))
-    with pytest.raises(FixInput, match=r"a true gain of .* a year would have been seen in"):
-        world.publish_policy(verdict=refused)
+REFUSED = replace(VERDICT, bound=-0.01, reasons=("the gain is +1.00% a year, its bound -1.00% is not above 0.50%",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"replay": REFUSED}, r"replay refused: .* a true gain of .* a year would have been seen in"),
+        ({"orders": REFUSED}, r"orders refused: "),
+        ({"orders": replace(REFUSED, reasons=())}, "orders "),
+        ({"is_rehearsal": True}, "the book is sized by a fixed IC: a rehearsal"),
+    ],
+)
+def test_a_policy_that_one_verdict_refuses_is_not_published(world: SizingWorld, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(FixInput, match=f"the policy is not accepted: {why}"):
+        world.publish_policy(**changes)
     assert not (world.store / SIZING_DOCUMENT.place).exists()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda made: replace(made, orders=VERDICT),
+        lambda made: replace(made, values=replace(made.values, scale=tuple(2.0 * x for x in made.values.scale))),
+        lambda made: replace(made, snapshot_id="e" * 64),
+        lambda made: replace(made, trial="another question"),
+    ],
+    ids=["a verdict made better", "another policy", "other data", "another question"],
+)
+def test_a_policy_or_verdict_that_is_not_the_recorded_one_is_signed_by_nobody(world: SizingWorld, planted: Any) -> None:
+    """Recorded, refused by the order-exact engine, then changed by hand; the same folder beside another dataset's record."""
+    made = judged(POLICY, LAST, orders=REFUSED)
+    record_policy(world.root / "policy", world.root, made)
+    content = canonical_json(planted(made))
+    assert content != (world.root / "policy" / "policy.json").read_bytes()
+    (world.root / "policy" / "policy.json").write_bytes(content)
+    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this policy and its verdicts"):
+        world.sign_policy()
+    assert not (world.store / SIZING_DOCUMENT.place).exists()
+
+
+def test_an_accepted_policy_of_another_dataset_is_signed_by_nobody(world: SizingWorld, tmp_path: Path) -> None:
+    made = world.publish_policy()
+    assert made.verdict_sha256 and made.bound == VERDICT.bound
+    with pytest.raises(FixInput, match="no `trainer policy` with this dataset"):
+        world.sign_policy(tmp_path / "other")
 
 
 def test_an_older_spoilt_expired_or_strange_policy_is_refused(world: SizingWorld) -> None:
     made = world.publish_policy()
     first = (world.store / SIZING_DOCUMENT.place).read_bytes()
     world.take()
-    assert world.publish_policy().seq == 2
+    assert world.sign_policy().seq == 2
     world.take()
     (world.store / SIZING_DOCUMENT.place).write_bytes(first)
     with pytest.raises(BundleRefused, match="sequence 1 is not newer than 2"):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import t as student
 
@@ -13,8 +16,18 @@ from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from tests.fakes.regimes import noise_market, oracle, regime_market
+from trainer.off_policy.decisions import judge_decisions, read_decisions
+from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv, SizingPenalties
-from trainer.off_policy.sizing import SizedPath, SizingVerdict, fitted_sizing, judge_sizing, judged_replay, walk_forward_sizing
+from trainer.off_policy.sizing import (
+    SizedPath,
+    SizingVerdict,
+    fitted_sizing,
+    judge_sizing,
+    judged_replay,
+    level_of_try,
+    walk_forward_sizing,
+)
 
 SESSIONS = 5000
 
@@ -136,3 +149,49 @@ def test_what_cannot_be_replayed_is_refused_in_words() -> None:
     with pytest.raises(FixInput, match="ruined"):
         SizedPath.of(Nav(np.array([1.0, 0.5, 0.0]), np.zeros(3), np.zeros(3), np.zeros(3), ruined=2), 1)
     assert fitted_sizing(env).coefficients.shape == (5, 5, 2)  # three sessions of a constant state still give a policy
+
+
+def test_tries_share_the_error_of_one(market: tuple[MarketEnv, np.ndarray]) -> None:
+    """Two tries at 97.5 % each: t of 99 degrees of freedom 1.984 in place of 1.660, and a gain between them is no gain."""
+    assert (level_of_try(1), level_of_try(2)) == (0.95, 0.975)
+    net = WHOLE + 0.0000485
+    once, twice = (judge_sizing(path(net + NOISE, 0.05), path(WHOLE, 0.05), level=level_of_try(tries)) for tries in (1, 2))
+    assert (once.gain - once.bound) / once.standard_error == pytest.approx(student.ppf(0.95, 99))
+    assert (twice.gain - twice.bound) / twice.standard_error == pytest.approx(student.ppf(0.975, 99))
+    assert once.bound > twice.bound and once.power(once.gain_of_interest) > twice.power(once.gain_of_interest)
+
+
+NOISE = np.random.default_rng(1).normal(0.0, 0.001, 2000)
+
+
+def drawn(env: MarketEnv, first: int, last: int, chance: Floats) -> LoggedDecisions:
+    """Levels drawn with these chances along a history, as a shadow would log them; what each earned is the table's."""
+    rng = np.random.default_rng(2)
+    levels = rng.choice(len(GRID), last, p=chance)
+    table, at = env.rewards(), np.arange(first, last)
+    features = np.column_stack([levels[at - 1], env.states[at]])
+    return LoggedDecisions.of_one_step(at, features, levels[at], table[at, levels[at - 1], levels[at]], chance[levels[at]], len(GRID))
+
+
+def test_a_log_of_drawn_levels_accepts_what_the_replay_accepts_and_says_when_it_knows_too_little(
+    market: tuple[MarketEnv, np.ndarray], tmp_path: Path
+) -> None:
+    env = replace(market[0], penalties=SizingPenalties(0.0, 0.0))
+    policy, even = fitted_sizing(env.until(1500)), np.full(len(GRID), 0.2)
+    log = drawn(env, 1500, SESSIONS - 1, even)
+    much, little = judge_decisions(policy, log), judge_decisions(policy, log.of(np.arange(3499) < 300))
+    assert much.is_accepted and much.effective_sample > 600 and much.bound > much.margin, much.sentence
+    assert not little.is_accepted and little.effective_sample < 100 and "would have been seen in" in little.sentence
+    with pytest.raises(FixInput, match="took one action with certainty"):
+        judge_decisions(policy, drawn(env, 1500, 2500, np.eye(len(GRID))[4]))
+    table = {"session": pa.array(log.sessions.astype("datetime64[D]")), "propensity": log.propensities[:, 0], "reward": log.rewards[:, 0]}
+    table |= {"before": np.array(GRID)[log.features[:, 0, 0].astype(int)], "multiplier": np.array(GRID)[log.actions[:, 0]]}
+    table |= {name: log.features[:, 0, 1 + k] for k, name in enumerate(env.names)}
+    pq.write_table(pa.table(table), tmp_path / "log.parquet")
+    read = read_decisions(tmp_path / "log.parquet", env.names)
+    assert judge_decisions(policy, read) == much
+    pq.write_table(pa.table({**table, "multiplier": np.full(3499, 0.3)}), tmp_path / "log.parquet")
+    with pytest.raises(FixInput, match="a multiplier is none of"):
+        read_decisions(tmp_path / "log.parquet", env.names)
+    with pytest.raises(FixInput, match="no column beta"):
+        read_decisions(tmp_path / "log.parquet", ("beta",))

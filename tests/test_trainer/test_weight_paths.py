@@ -19,10 +19,12 @@ from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import against_benchmark, annual_sharpe, drawdown, regimes_before, worth
+from trainer.backtest.sizing import path_of
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, sized_path, weight_paths
+from trainer.off_policy.sizing import SizedPath, judge_sizing
 from trainer.validation.book import next_opens
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
@@ -192,7 +194,7 @@ def test_an_end_without_a_recorded_price_costs_a_long_its_share_and_gives_a_shor
     assert 0.1 < long < 0.6
 
 
-def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> None:
+def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Floats, books: tuple[WeightPath, ...], course: Course) -> None:
     """Half the book from the second week on: states are those of the whole book, and the order-exact book follows."""
     half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
     half[:, 2, 0] = 1.0
@@ -213,3 +215,10 @@ def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Float
     value = np.array([float(day.real_equity) / EQUITY for day in exact.days])
     assert np.abs(np.log(sized.nav.nav[1:] / value[:-1])).max() < 5e-3
     assert float(exact.days[-1].gross / exact.days[-1].equity) == pytest.approx(sized.gross[-1], rel=0.1)
+    by_orders, by_weights = (
+        judge_sizing(path_of(exact), path_of(course)),
+        judge_sizing(*(SizedPath.of(one.nav, 1) for one in (sized, whole))),
+    )
+    assert by_orders.gain < -0.1 and by_orders.gain == pytest.approx(by_weights.gain, rel=0.1), "half of a book that earns"
+    assert by_orders.turnover == pytest.approx(sum(float(day.traded / day.equity) for day in exact.days) / 2 / 47)
+    assert not by_orders.is_accepted and by_orders.drawdown <= by_orders.whole_drawdown

@@ -50,8 +50,10 @@ def recipe_of(context: typer.Context, sleeve: str) -> Path | None:
 
 
 def one_run(found: Workspace, what: str = "run", *, is_asked: bool = False) -> Path:
-    """Return the only folder of a run, or of a stack; of several, or where `is_asked`, the one that a person names."""
-    document, fix = {"run": ("evidence.json", "`trainer train --sleeve equities_xs`"), "stack": ("stack.json", "`trainer stack`")}[what]
+    """Return the only folder of a run, a stack or a policy; of several, or where `is_asked`, the one that a person names."""
+    document, fix = {"run": ("evidence.json", "`trainer train --sleeve equities_xs`"), "stack": ("stack.json", "`trainer stack`")}.get(
+        what, ("policy.json", "`trainer policy`")
+    )
     runs = found.require("runs", what) and found.runs(document)
     if not runs:
         raise FixInput(f"there is no {what} yet", where=str(found.places.runs), fix=f"Make one: {fix}")
@@ -126,13 +128,15 @@ RULES: Mapping[str | tuple[str, str], Rule] = {
     ("publish", "to"): _required("store"),
     ("publish-stack", "to"): _required("store"),
     ("publish-stack", "stack"): lambda found, option: one_run(found, "stack", is_asked=True),
+    ("publish-policy", "to"): _required("store"),
+    ("publish-policy", "policy"): lambda found, option: one_run(found, "policy", is_asked=True),
     ("score-daily", "to"): _required("store"),
     ("pair", "to"): _required("store"),
     ("publish-data", "to"): _data_store,
     ("sign-data", "at"): _data_store,
     ("promote", "run"): lambda found, option: one_run(found, is_asked=True),
     ("publish", "run"): lambda found, option: one_run(found, is_asked=True),
-    **{(command, "run"): lambda found, option: one_run(found) for command in ("shadow", "status", "validate")},
+    **{(command, "run"): lambda found, option: one_run(found) for command in ("shadow", "status", "validate", "policy")},
     ("stack", "runs"): _members,
 }
 ALONE = {("rollback", "keys"), ("rollback", "store")}  # their absence says something

@@ -7,7 +7,8 @@ reinforcement learning", here with every action's outcome known). The penalty of
 does not fade as history grows; it draws the values towards those without a state.
 
 A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, and neither the
-largest drawdown nor the turnover is worse. Otherwise it is refused with the power of that verdict:
+largest drawdown nor the turnover is worse; `trainer.backtest.sizing` asks the same of the order-exact engine. Otherwise
+it is refused with the power of that verdict:
 
     P(a true gain x is seen) = 1 - T(t_level - (x - margin) / SE)
 """
@@ -107,6 +108,14 @@ class SizedPath:
         return float(-np.expm1((value - np.maximum.accumulate(value)).min()))
 
 
+def power(excess: float, error: float, freedom: int, level: float) -> float:
+    """Chance that the bound of a gain that exceeds its margin by `excess` is above it; NaN without an error."""
+    if not error > 0:
+        return float("nan")
+    freedom = max(freedom, 1)
+    return float(student.sf(float(student.ppf(level, freedom)) - excess / error, freedom))
+
+
 @dataclass(frozen=True)
 class SizingVerdict:
     """What a replay says of a policy against the whole book; rates are of equity a year.
@@ -119,6 +128,8 @@ class SizingVerdict:
         The true gain that the power is given for.
     reasons : tuple of str
         Why it is refused, in words; empty where it is accepted.
+    level : float
+        Confidence of the bound.
     """
 
     sessions: int
@@ -132,6 +143,7 @@ class SizingVerdict:
     whole_turnover: float
     gain_of_interest: float
     reasons: tuple[str, ...]
+    level: float = LEVEL
 
     @property
     def is_accepted(self) -> bool:
@@ -140,11 +152,7 @@ class SizingVerdict:
 
     def power(self, gain: float) -> float:
         """Share of histories like this one in which a true gain would have been seen; NaN for a policy that never acted."""
-        if self.standard_error <= 0:
-            return float("nan")
-        freedom = max(self.sessions // BLOCK_SESSIONS - 1, 1)
-        needed = float(student.ppf(LEVEL, freedom))
-        return float(student.sf(needed - (gain - self.margin) / self.standard_error, freedom))
+        return power(gain - self.margin, self.standard_error, self.sessions // BLOCK_SESSIONS - 1, self.level)
 
     @property
     def sentence(self) -> str:
@@ -159,7 +167,12 @@ class SizingVerdict:
         return f"refused: {'; '.join(self.reasons)}; {seen}"
 
 
-def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN) -> SizingVerdict:
+def level_of_try(tries: int) -> float:
+    """Confidence that each of so many tries needs, so that they share the error that one would have (Bonferroni)."""
+    return 1.0 - (1.0 - LEVEL) / tries
+
+
+def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, level: float = LEVEL) -> SizingVerdict:
     """Judge a replay against the same sessions of the whole book.
 
     Raises
@@ -173,7 +186,7 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN) 
         raise FixInput("the replays are of different sessions", fix="Replay both over the same ones")
     blocks = np.arange(len(sized.net)) // BLOCK_SESSIONS
     difference = OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - whole.net), blocks)
-    bound, volatility = difference.lower(LEVEL), float(whole.net.std(ddof=1)) * float(np.sqrt(SESSIONS_PER_YEAR))
+    bound, volatility = difference.lower(level), float(whole.net.std(ddof=1)) * float(np.sqrt(SESSIONS_PER_YEAR))
     turnover, usual = float(sized.turnover.mean()), float(whole.turnover.mean())
     against = (
         (not bound > margin, f"the gain is {difference.value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
@@ -192,12 +205,13 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN) 
         usual,
         SHARPE_OF_INTEREST * volatility,
         tuple(why for is_against, why in against if is_against),
+        level,
     )
 
 
-def judged_replay(env: MarketEnv, policies: WalkForwardSizing, *, margin: float = MARGIN) -> SizingVerdict:
+def judged_replay(env: MarketEnv, policies: WalkForwardSizing, *, margin: float = MARGIN, level: float = LEVEL) -> SizingVerdict:
     """Replay walk-forward policies from their first session on, and judge them."""
     first = policies.starts[0]
     paths: Sequence[Floats] = (policies.multipliers(env.states), np.ones(len(env.states)))
     sized, whole = (SizedPath.of(env.replay(path), first) for path in paths)
-    return judge_sizing(sized, whole, margin=margin)
+    return judge_sizing(sized, whole, margin=margin, level=level)

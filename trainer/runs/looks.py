@@ -6,7 +6,7 @@ that shows results writes down on which sessions, before it shows them, and a pr
 seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often it is shown.
 
 What a verdict is given on later is named there too, by its hash (`made`): a training's evidence and scores, a shadow's record, the
-figures that a promotion measured, a stack's verdict. What was changed since, or never written here, is believed by nobody.
+figures that a promotion measured, a stack's verdict, a judged policy. What was changed since, or never written here, is believed by nobody.
 
 Not in it: what a device's own screens show of its trading.
 """
@@ -23,7 +23,7 @@ from trainer.runs import chain
 from trainer.samples.samples import Samples, seal_holdout
 
 LOOKS = "looks.jsonl"
-TRAIN, STACK = "train", "stack"
+TRAIN, STACK, POLICY = "train", "stack", "policy"
 JUDGED = ("evidence.json", "walk_forward.parquet", "oof.parquet", "training_cfg.json")
 FIX = "Restore the dataset's folder from a backup; what was looked at cannot be taken back"
 
@@ -77,6 +77,12 @@ def wrote(data: Path, command: str, models: Collection[str]) -> frozenset[str]:
     """Return the hashes of what `command` wrote of these models with this dataset; raises as `record`."""
     rows = chain.read(data / LOOKS, fix=FIX).records
     return frozenset(str(row.get("made", "")) for row in rows if row["command"] == command and str(row["model"]) in models) - {""}
+
+
+def asked(data: Path, command: str, sleeve: str) -> frozenset[str]:
+    """Return the models of a sleeve that `command` has shown; raises as `record`."""
+    rows = chain.read(data / LOOKS, fix=FIX).records
+    return frozenset(str(row["model"]) for row in rows if row["command"] == command and row["sleeve"] == sleeve)
 
 
 def merge(data: Path, theirs: Path) -> None:

@@ -27,6 +27,8 @@ class SizingDocument(ExpiringDocument):
         Of the replay that it was accepted by, of equity a year; a bound that is not above the margin is no policy.
     sessions : int
         Of that replay.
+    verdict_sha256 : str
+        Of the policy's own document, with its verdicts.
     """
 
     format: Literal["trademl-sizing/1"] = "trademl-sizing/1"
@@ -39,6 +41,7 @@ class SizingDocument(ExpiringDocument):
     bound: float
     margin: float = Field(ge=0)
     sessions: int = Field(ge=1)
+    verdict_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
     @model_validator(mode="after")
     def _has_one_form(self) -> Self:

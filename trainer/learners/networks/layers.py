@@ -165,7 +165,7 @@ class Outlet(torch.nn.Module):
 
     def forward(self, outputs: torch.Tensor) -> torch.Tensor:
         """Map outputs (B, width) to as many."""
-        if self.kind in ("score", "classes"):
+        if self.kind in ("score", "classes", "vector"):
             return outputs
         positive = torch.nn.functional.softplus(outputs[:, 1:])
         if self.kind == "mean_scale":

@@ -16,6 +16,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,6 +39,8 @@ SAMPLE_ROWS, SAMPLE_VALUES = 2**17, 2**25  # at most, of those that standardisat
 PART_VALUES = 2**19  # numbers that are gathered at once: 2 MB
 Body = Callable[[Shape, int, Any], torch.nn.Module]
 """A family: from the shape of a sample, the number of outputs and its parameters to a module."""
+Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes outputs (B, ...) and targets (B, ...), returns the loss of each row, (B,)."""
 
 
 class Network(torch.nn.Module):
@@ -57,7 +60,7 @@ class Network(torch.nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """Training data of a network: samples, gathered batch by batch, with finite targets and positive weights."""
+    """Training data of a network: samples, gathered batch by batch, with finite targets, one a row or several, and positive weights."""
 
     inputs: Inputs
     target: Floats
@@ -126,7 +129,7 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Training:
-    """How networks are trained: a family, its parameters, what its outputs mean, the seed and the device."""
+    """How networks are trained: a family, its parameters, what its outputs mean, the seed, the device, and a loss of its own, if any."""
 
     family: str
     body: Body
@@ -134,6 +137,7 @@ class Training:
     head: Head
     seed: int
     device: FitDevice
+    loss: Losses | None = None
 
     def network(self, lesson: Lesson, folder: Path | None) -> Network:
         """Return the trained network, on the CPU and set to predict.
@@ -237,7 +241,8 @@ class _Descent:
         samples, target, weight = self.lesson.batch(rows, self.device)
         with self._precision():
             outputs = self.network(samples)
-        return weight * losses(self.training.head, outputs.float(), target)
+        loss = self.training.loss or partial(losses, self.training.head)
+        return weight * loss(outputs.float(), target)
 
     def _precision(self) -> AbstractContextManager[None]:
         """Half the bits for matrix products where a GPU is made for them; losses and weights keep all of theirs."""

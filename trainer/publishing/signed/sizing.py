@@ -1,45 +1,58 @@
-"""Publishes a sizing policy that its replay accepted, signed, for devices with `sizing: true`."""
+"""Publishes a sizing policy that every verdict accepted, signed, for devices with `sizing: true`."""
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
-from portfolio.policy.sizing import GRID, SizingPolicy
+from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
 from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
 from trainer.curation.store import ObjectStore
-from trainer.off_policy.sizing import SizingVerdict
+from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy
 from trainer.publishing.signed.documents import publish_document
+from trainer.runs import looks
+from trainer.runs.documents import parsed, read_hashed
 
 
-def publish_sizing(
-    policy: SizingPolicy, verdict: SizingVerdict, last: date, keys: Path, to: ObjectStore, created: datetime, *, calendar: str = "XNYS"
-) -> SizingDocument:
-    """Sign the policy and put it in force; `last` is the last session that it learned from.
+def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, created: datetime) -> SizingDocument:
+    """Sign the policy in `folder`, made by `trainer policy` with the dataset `data`, and put it in force for devices.
 
     Raises
     ------
     FixInput
-        The verdict refuses it, or the keys cannot sign.
+        It is no such folder, its document is not the one on the dataset's record, a verdict refuses it, or the keys cannot
+        sign.
     """
-    if not verdict.is_accepted:
-        raise FixInput(f"the policy was {verdict.sentence}", fix="Devices go on with the whole book")
+    document, sha256 = read_hashed(folder / POLICY_FILE)
+    judged = parsed(JudgedPolicy, document, str(folder / POLICY_FILE))
+    if sha256 not in looks.wrote(data, looks.POLICY, (judged.trial,)):
+        raise FixInput(
+            "no `trainer policy` with this dataset wrote this policy and its verdicts",
+            where=str(folder / POLICY_FILE),
+            fix="Restore the folder, name the dataset that it was made with as --data, or learn it again",
+        )
+    if judged.refusals:
+        raise FixInput(
+            f"the policy is not accepted: {'; '.join(judged.refusals)}", where=str(folder), fix="Devices go on with the whole book"
+        )
+    values, weakest = judged.values, min(judged.verdicts.values(), key=lambda one: one.bound - one.margin)
 
     def payload(seq: int, keyset_version: int) -> SizingDocument:
         return SizingDocument(
             seq=seq,
             created=created,
-            calendar=calendar,
-            last_training_session=last,
+            calendar=judged.calendar,
+            last_training_session=judged.last,
             keyset_version=keyset_version,
             grid=GRID,
-            names=policy.names,
-            centre=tuple(policy.centre.tolist()),
-            scale=tuple(policy.scale.tolist()),
-            coefficients=tuple(tuple(tuple(row) for row in after) for after in policy.coefficients.tolist()),
-            gain=verdict.gain,
-            bound=verdict.bound,
-            margin=verdict.margin,
-            sessions=verdict.sessions,
+            names=values.names,
+            centre=values.centre,
+            scale=values.scale,
+            coefficients=values.coefficients,
+            gain=weakest.gain,
+            bound=weakest.bound,
+            margin=weakest.margin,
+            sessions=weakest.sessions,
+            verdict_sha256=sha256,
         )
 
     return publish_document(SIZING_DOCUMENT, payload, keys, to, created)

@@ -1,0 +1,95 @@
+"""`trainer policy` as a person types it: judged twice, refused with its power, on record; each further question is harder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from portfolio.policy.sizing import STATE
+from signals.errors import FixInput
+from tests.fakes.curated import curate
+from tests.fakes.run import run_folder
+from trainer.backtest import sizing as pipeline
+from trainer.commands import policies as command
+from trainer.runs import looks
+from trainer.runs.chain import read
+
+WALKED = 44
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from signals.market.dataset import read_manifest
+
+    manifest = read_manifest(data)
+    return run_folder(tmp_path_factory.mktemp("run") / "a", data, manifest.calendar.offset(manifest.last, -2), walked=WALKED, sealed=0)
+
+
+def typed(*words: object, name: str = "policy") -> tuple[int, Mapping[str, Any]]:
+    app = typer.Typer()
+    command.register(app)
+    done = CliRunner().invoke(app, [name, *(str(word) for word in words), "--json"])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, json.loads(done.stdout)
+
+
+def asked(data: Path, run: Path, to: Path, *more: object) -> tuple[int, Mapping[str, Any]]:
+    return typed("--run", run, "--data", data, "--to", to, "--blocks", 2, *more)
+
+
+def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_its_power(data: Path, run: Path, tmp_path: Path) -> None:
+    """Half of 44 sessions are judged: nothing can be seen in so few, and both verdicts say how little."""
+    before = looks.Look(looks.POLICY, "equities_xs", "another question", "2024-01-02", "2024-06-28", "f" * 64)
+    looks.record(data, before)
+    code, made = asked(data, run, tmp_path / "first")
+    assert code == 1 and not made["is_accepted"]
+    assert made["replay"]["sessions"] == made["orders"]["sessions"] == WALKED // 2
+    assert made["replay"]["gain"] != made["orders"]["gain"]
+    assert tuple(made["values"]["names"]) == STATE and np.isfinite(made["values"]["coefficients"]).all()
+    assert (made["tries"], made["replay"]["level"], made["orders"]["level"]) == (2, 0.975, 0.975), "they share one error"
+    with pytest.raises(FixInput, match=r"the policy is not accepted: replay refused: .* of such histories; orders refused: "):
+        typed("--policy", tmp_path / "first", "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
+    assert not (tmp_path / "store").exists()
+
+    rows = [row for row in read(data / looks.LOOKS, fix="").records if row["command"] == looks.POLICY]
+    assert [row["model"] for row in rows] == ["another question", made["trial"]] and rows[1]["made"]
+
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    wished = {**json.loads((tmp_path / "first" / "policy.json").read_text())}
+    for verdict in ("replay", "orders"):
+        wished[verdict] = {**wished[verdict], "reasons": [], "bound": 0.03}
+    (spoilt / "policy.json").write_text(json.dumps(wished))
+    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this policy"):
+        typed("--policy", spoilt, "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
+
+
+def test_what_cannot_be_judged_is_refused_before_anything_is_written(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for more, why in (
+        (("--learner", "q_table"), "no learner of policies 'q_table'"),
+        (("--decisions", tmp_path / "none.parquet"), "decisions cannot be read"),
+    ):
+        with pytest.raises(FixInput, match=why):
+            asked(data, run, tmp_path / "x", *more)
+    with monkeypatch.context() as flat, pytest.raises(FixInput, match="book is flat"):
+        flat.setattr(pipeline.BacktestSubject, "ic", property(lambda self: type(self.evidence.sizing(""))(-0.01, -3.0, 20.0)))
+        asked(data, run, tmp_path / "x")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FixInput, match="the folder exists"):
+        asked(data, run, tmp_path / "there")
+    assert not (tmp_path / "x").exists()

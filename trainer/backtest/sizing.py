@@ -1,0 +1,179 @@
+"""`trainer policy`: learns a sizing policy from a run's walk-forward book, judges it twice, and writes it with its verdicts.
+
+Invariants
+----------
+1. No policy is judged on a session that it learned from, and none reads behind the run's seal: both use the walk-forward
+   scores alone.
+2. The order-exact engine has the last word: the same bound, drawdown and turnover as the replay, of the orders that a
+   device would have sent from the first judged session on.
+3. What is written is on the dataset's record by its hash before anybody sees it; each further question of a sleeve makes
+   the bound of all stricter.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from portfolio.policy.sizing import STATE, SizingOn
+from signals.errors import FixInput
+from signals.files import sha256_of
+from trainer.backtest.engine import Course, Progress
+from trainer.backtest.scored import MODEL
+from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of, trade
+from trainer.backtest.unseen import WALK_FORWARD, RunScores
+from trainer.backtest.weights import WeightPath, sized_path
+from trainer.off_policy.decisions import judge_decisions, read_decisions
+from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
+from trainer.off_policy.logs import LoggedDecisions
+from trainer.off_policy.market_env import MarketEnv
+from trainer.off_policy.sizing import (
+    Fit,
+    SizedPath,
+    SizingVerdict,
+    WalkForwardSizing,
+    judge_sizing,
+    judged_replay,
+    level_of_try,
+    walk_forward_sizing,
+)
+from trainer.runs import looks
+from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import file_hash, refuse_existing, write_run
+from trainer.search.question import trial_hash
+
+
+@dataclass(frozen=True)
+class PolicyRequest:
+    """What is learned and judged.
+
+    Attributes
+    ----------
+    blocks : int
+        Of the walk-forward: each but the first is judged by a policy of the sessions before it.
+    decisions : Path or None
+        A log of multipliers that were drawn at random, with their propensities.
+    """
+
+    run: Path
+    data: Path
+    to: Path
+    settings: BookSettings
+    learner: str
+    fit: Fit
+    seed: int
+    blocks: int
+    code_version: str
+    decisions: Path | None = None
+
+
+def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> JudgedPolicy:
+    """Learn, judge, record and write a policy; return its document.
+
+    Raises
+    ------
+    FixInput
+        The folder exists, the run is not what its training wrote, its book is flat, or the log of decisions cannot be used.
+    TooLittleHistory
+        Too few sessions to judge.
+    """
+    refuse_existing(request.to)
+    subject = subject_of(request.run, request.data)
+    model = file_hash(request.run / MODEL)
+    looks.require_as_made(request.data, request.run, (model,))
+    scores = subject.scores(WALK_FORWARD)
+    log = None if request.decisions is None else read_decisions(request.decisions, STATE)
+    whole, env = _book(subject, scores, request.settings)
+    evidence, settings = subject.evidence, request.settings
+    trial = trial_hash(_question(request, subject))
+    tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve) | {trial})
+    level = level_of_try(tries)
+    policies = walk_forward_sizing(env, request.fit, request.blocks)
+    first = policies.starts[0]
+    last_policy = request.fit(env)
+    made = JudgedPolicy(
+        learner=request.learner,
+        seed=request.seed,
+        blocks=request.blocks,
+        sleeve=evidence.sleeve,
+        run=request.run.name,
+        config_hash=evidence.config_hash,
+        model_sha256=model,
+        scores_sha256=scores.source,
+        dataset=subject.archive.manifest.name,
+        calendar=subject.archive.manifest.calendar.name,
+        snapshot_id=subject.archive.manifest.snapshot_id,
+        settings=settings.fingerprint(),
+        code_version=request.code_version,
+        first=whole.sessions[first],
+        last=whole.sessions[-1],
+        trial=trial,
+        tries=tries,
+        replay=judged_replay(env, policies, level=level),
+        orders=_by_orders(request, subject, scores, (whole, policies), level, step),
+        values=LinearValues.of(last_policy),
+        is_rehearsal=settings.portfolio.fixed_ic is not None,
+        decisions=None if log is None else judge_decisions(policies.policies[-1], _unseen(log, subject, whole, policies), level=level),
+    )
+    content = canonical_json(made)
+    look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(made.last), sha256_of(content))
+    looks.record(request.data, look)
+    write_run(request.to, {POLICY_FILE: content})
+    return made
+
+
+def path_of(course: Course) -> SizedPath:
+    """Log returns after all costs and one-way turnover of an order-exact course; a ruined one cannot be judged."""
+    if course.ruined is not None:
+        raise FixInput("the book is ruined", where=str(course.ruined), fix="Judge a book that survives its history")
+    values = [float(course.start_equity), *(float(day.real_equity) for day in course.days)]
+    return SizedPath(np.diff(np.log(values)), np.array([float(day.traded / day.equity) / 2.0 for day in course.days]))
+
+
+def _book(subject: BacktestSubject, scores: RunScores, settings: BookSettings) -> tuple[WeightPath, MarketEnv]:
+    horizon = subject.evidence.horizon
+    if not scores.sessions:
+        raise FixInput("the run has no walk-forward scores", where=str(subject.run), fix="Train again on more sessions")
+    whole = sized_path(
+        subject.archive, scores.values[0], settings.portfolio, subject.ic, horizon, lambda asof: None, equity_usd=settings.equity_usd
+    )
+    if whole.env is None or not whole.gross.any():
+        raise FixInput("the run's book is flat: there is nothing to size", where=str(subject.run), fix="See its report for why")
+    return whole, whole.env
+
+
+def _question(request: PolicyRequest, subject: BacktestSubject) -> dict[str, object]:
+    """What is asked, whatever the version of the data and the training that repeats it."""
+    return {
+        "command": looks.POLICY,
+        "sleeve": subject.evidence.sleeve,
+        "config_hash": subject.evidence.config_hash,
+        "learner": request.learner,
+        "seed": request.seed,
+        "blocks": request.blocks,
+        "settings": request.settings.fingerprint(),
+    }
+
+
+def _by_orders(
+    request: PolicyRequest,
+    subject: BacktestSubject,
+    scores: RunScores,
+    found: tuple[WeightPath, WalkForwardSizing],
+    level: float,
+    step: Progress,
+) -> SizingVerdict:
+    """Trade the judged sessions twice, with the policies and without, each from an empty account."""
+    whole, policies = found
+    calendar, days = subject.archive.manifest.calendar, list(whole.sessions[policies.starts[0] :])
+    row = {calendar.previous(day): place for place, day in enumerate(whole.sessions)}
+    own: tuple[SizingOn | None, ...] = (lambda asof: policies.at(row[asof]), None)
+    plain = subject.policy(request.settings, request.code_version)
+    courses = [trade(subject.archive, replace(plain, sizing_on=one), request.settings, days, scores.on, step) for one in own]
+    return judge_sizing(*(path_of(course) for course in courses), level=level)
+
+
+def _unseen(log: LoggedDecisions, subject: BacktestSubject, whole: WeightPath, policies: WalkForwardSizing) -> LoggedDecisions:
+    """Return what was decided since the last block began, of which its policy has learned nothing."""
+    since = subject.archive.manifest.calendar.previous(whole.sessions[policies.starts[-1]])
+    return log.of(log.sessions >= np.datetime64(since, "D").astype(np.int64))

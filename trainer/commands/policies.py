@@ -1,0 +1,88 @@
+"""`trainer policy` and `trainer publish-policy`: learn, judge and publish what sizes the book."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.text.console import aligned, emit
+from signals.text.progress import progress
+from trainer.clock import now
+from trainer.commands.defaults import new_folder
+from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, Run, Seed
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(rich_help_panel=TRAINING)(policy)
+    app.command("publish-policy", rich_help_panel=PUBLISHING)(publish_policy)
+
+
+def policy(
+    context: typer.Context,
+    run: Run = OURS,
+    data: Data = OURS,
+    to: Annotated[Path | None, typer.Option(help="Folder to write; it must not exist.", show_default="named by date and learner")] = None,
+    learner: Annotated[str, typer.Option(help="What learns: fitted_q; iql, cql or decision_transformer need torch.")] = "fitted_q",
+    blocks: Annotated[int, typer.Option(min=2, help="Blocks of the walk-forward; all but the first are judged.")] = 5,
+    decisions: Annotated[
+        Path | None, typer.Option(help="Parquet of multipliers drawn at random, with propensities, to judge by too.", show_default=False)
+    ] = None,
+    equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
+    config: Annotated[Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")] = None,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a sizing policy from a run's walk-forward book, and judge it.
+
+    Each session it multiplies the book by 0, 0.25, 0.5, 0.75 or 1. It is accepted where the one-sided 95 % bound of its
+    gain over the whole book is above half a percent of equity a year and neither drawdown nor turnover is worse, both on
+    the replay of weights and by the order-exact engine, and by a log of drawn multipliers where one is given. A refusal
+    says how often such a history would have shown a true gain. Every question of a sleeve makes the bound stricter. The
+    folder's policy.json is what `trainer publish-policy` signs. Exit code 1: refused.
+
+    Example: trainer policy --run var/runs/a --data var/data/us
+    """
+    from signals.code_version import code_version
+    from signals.text.documents import to_json
+    from trainer.backtest.sizing import PolicyRequest, judged_policy
+    from trainer.backtest.subject import settings_of
+    from trainer.off_policy.judged import fit_named
+    from trainer.runs.evidence import read_evidence
+    from trainer.tasks.recipes import require_traded
+
+    require_traded(read_evidence(run), run)
+    fit, settings = fit_named(learner, seed), settings_of(config, equity_usd=equity, fixed_ic=None)
+    to = to or new_folder(context, "--to", "policy", learner)
+    request = PolicyRequest(run, data, to, settings, learner, fit, seed, blocks, code_version("trainer"), decisions)
+    with progress("policy", as_json=as_json) as step:
+        made = judged_policy(request, step)
+    rows = [("judged", f"{made.first} to {made.last}"), ("tries", str(made.tries))]
+    rows += [(name, one.sentence) for name, one in made.verdicts.items()]
+    rows += [("verdict", "refused" if made.refusals else "accepted"), ("to", str(to))]
+    emit({**to_json(made), "is_accepted": not made.refusals, "to": str(to)}, as_json=as_json, text="\n".join(aligned(rows)))
+    if made.refusals:
+        raise typer.Exit(REFUSED_EXIT)
+
+
+def publish_policy(
+    policy: Annotated[Path, typer.Option("--policy", help="Folder that `trainer policy` wrote.", show_default="asked for")] = OURS,
+    data: Data = OURS,
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign an accepted policy for devices with `sizing: true`.
+
+    Policy and verdicts must be those that `trainer policy` recorded in the dataset's folder: changed by hand, of another
+    dataset or refused, they are signed by nobody.
+    """
+    from trainer.publishing.signed.sizing import publish_sizing
+
+    with progress("publishing", as_json=as_json):
+        made = publish_sizing(policy, data, keys, dataset_store(to, endpoint, credentials), now())
+    text = f"Sizing policy {made.seq}: at least {made.bound:+.2%} a year, learned to {made.last_training_session}"
+    emit({"seq": made.seq, "bound": made.bound, "verdict_sha256": made.verdict_sha256}, as_json=as_json, text=text)
