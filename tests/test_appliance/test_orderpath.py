@@ -586,7 +586,7 @@ def test_a_rest_too_small_to_be_worth_an_order_is_left(life: Rehearsal) -> None:
 def test_a_halted_or_paused_device_confirms_but_sends_nothing(life: Rehearsal, how: str) -> None:
     life.run(trade, [], at("09:26"))
     life.to("09:30")
-    life.broker.auction(lambda order: Decimal(1))
+    life.broker.auction(lambda order: Decimal("0.5"))  # whose rests nobody asks for in a pause
     deps = life.open()
     if how == "halted":
         life.latch.halt("MANUAL", "test", life.clock.now())
@@ -599,7 +599,7 @@ def test_a_halted_or_paused_device_confirms_but_sends_nothing(life: Rehearsal, h
     life.to("09:45")
     report = life.run(confirm, [], at("15:45"))
     assert report is not None
-    assert report.figures == {"filled": 4, "planned": 1}
+    assert report.figures == {"expired": 4, "planned": 1}
     assert len(life.broker.posts) == posts
 
 
