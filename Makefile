@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise events-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise events-campaign pattern-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -169,6 +169,11 @@ EVENT_NAMES ?= 220
 EVENT_SESSIONS ?= 2016
 events-campaign: $(VENV)/.dev ## By hand, a few minutes: generated markets with and without a drift after breakouts; what the gate of events finds
 	$(BIN)/python -m tests.campaigns.events --seeds $(EVENT_SEEDS) --names $(EVENT_NAMES) --sessions $(EVENT_SESSIONS)
+
+PATTERN_IMAGES ?= 6000
+PATTERN_CHANNELS ?= 16,32,64
+pattern-campaign: $(VENV)/.torch ## By hand, ten minutes of CPU: a net of pictures against shapes planted in generated bars; its probabilities, its latency
+	$(BIN)/python -m tests.campaigns.patterns --images $(PATTERN_IMAGES) --channels $(PATTERN_CHANNELS)
 
 MINUTES ?= ../shared/data/us_5min_2025_2026_open.parquet
 real-minutes: $(VENV)/.dev ## By hand, ten minutes: 18 stocks' real 5-minute bars from the file to a refusal with its reasons; the slow tests of minutes

@@ -27,7 +27,7 @@ from signals.bundle.seal import Document, canonical_json
 from signals.errors import InvariantBroken
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
-from signals.models.heads import Head, ScoreHead, VectorHead
+from signals.models.heads import Head, PatternHead, ScoreHead, VectorHead
 from signals.views import TableView, View
 
 FORMAT = "trademl-bundle/2"
@@ -124,6 +124,8 @@ class HeadLine(Document):
 
     @model_validator(mode="after")
     def _map_fits(self) -> Self:
+        if isinstance(self.head, PatternHead):
+            raise ValueError("the heads of a picture are listed one by one")
         if self.calibration is not None:
             self.calibration.require_fits(self.head)
         return self

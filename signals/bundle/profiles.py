@@ -64,6 +64,7 @@ PROFILE_OF_VIEW: Final = {
     "several_windows": ProfileName.SEQUENCE_1,
     "session_bars": ProfileName.SEQUENCE_1,
     "image": ProfileName.IMAGE_1,
+    "bar_image": ProfileName.IMAGE_1,
 }
 
 

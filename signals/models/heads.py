@@ -6,6 +6,7 @@ trainer and a device cannot differ. `HEADS` is the register.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -205,10 +206,54 @@ class VectorHead:
         raise InvariantBroken(f"a vector of {outputs.shape[-1]} numbers ranks nothing")
 
 
-Head = Annotated[ScoreHead | ClassesHead | QuantilesHead | MeanScaleHead | StudentTHead | VectorHead, Field(discriminator="kind")]
+@dataclass(frozen=True, config=STRICT)
+class PatternHead:
+    """Classes of a picture, the logarithm of its pole, and its embedding, side by side; a bundle lists its `parts` one by one.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The first one is nothing; the score is the probability of any other.
+    length : int
+        Of the embedding.
+    """
+
+    classes: tuple[Name, ...] = Field(min_length=2, max_length=MAX_WIDTH)
+    length: int = Field(ge=1, le=MAX_LENGTH)
+    kind: Literal["pattern"] = "pattern"
+
+    @property
+    def parts(self) -> Mapping[str, ClassesHead | ScoreHead | VectorHead]:
+        """Heads by name, in the order of the outputs."""
+        worth = (0.0, *(1.0 for _ in self.classes[1:]))
+        return {"score": ClassesHead(self.classes, worth), "pole": ScoreHead(), "embedding": VectorHead(self.length)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the outputs, in their order."""
+        return (*self.classes, "pole", *VectorHead(self.length).names)
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return len(self.classes) + 1 + self.length
+
+    def reduce(self, outputs: Outputs) -> Floats:
+        """Return the probability of any class but the first; float64 (n,)."""
+        return self.parts["score"].reduce(_checked(outputs, self.width)[:, : len(self.classes)])
+
+
+Head = Annotated[
+    ScoreHead | ClassesHead | QuantilesHead | MeanScaleHead | StudentTHead | VectorHead | PatternHead, Field(discriminator="kind")
+]
 """Any head; as a field of a document, `kind` says which."""
 
-HEADS = {head.kind: head for head in (ScoreHead, ClassesHead, QuantilesHead, MeanScaleHead, StudentTHead, VectorHead)}
+HEADS = {head.kind: head for head in (ScoreHead, ClassesHead, QuantilesHead, MeanScaleHead, StudentTHead, VectorHead, PatternHead)}
+
+
+def parts_of(head: Head, name: str = "score") -> Mapping[str, Head]:
+    """Return the heads that a graph gives one by one: those of a picture's, or the head itself under `name`."""
+    return head.parts if isinstance(head, PatternHead) else {name: head}
 
 
 def _checked(outputs: Outputs, width: int) -> Floats:

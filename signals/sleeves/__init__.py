@@ -9,6 +9,7 @@ from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.events import EVENTS
 from signals.sleeves.foundation import FOUNDATION_XS
 from signals.sleeves.options_vol import OPTIONS_VOL
+from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
 
 # What reads minutes brings the catalogue of indicators, which a device of daily sleeves does without.
@@ -17,7 +18,7 @@ OF_MINUTES = {
     "intraday_seq": "signals.sleeves.intraday:INTRADAY_SEQ",
     "bars": "signals.sleeves.bars:BARS",
 }
-OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, FOUNDATION_XS, EVENTS)}
+OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, FOUNDATION_XS, EVENTS, PATTERNS)}
 SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, {**OF_DAYS, **OF_MINUTES})
 
 

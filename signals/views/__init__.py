@@ -8,13 +8,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from signals.views.bar_image import BarImageView
 from signals.views.image import ImageView
 from signals.views.table import TableView
 from signals.views.windows import SessionBarsView, SeveralWindowsView, WindowsView
 
-View = Annotated[TableView | WindowsView | SeveralWindowsView | SessionBarsView | ImageView, Field(discriminator="kind")]
+View = Annotated[TableView | WindowsView | SeveralWindowsView | SessionBarsView | ImageView | BarImageView, Field(discriminator="kind")]
 """Any view; as a field of a document, `kind` says which."""
 
-VIEWS = {view.kind: view for view in (TableView, WindowsView, SeveralWindowsView, SessionBarsView, ImageView)}
+VIEWS = {view.kind: view for view in (TableView, WindowsView, SeveralWindowsView, SessionBarsView, ImageView, BarImageView)}
 
-__all__ = ["VIEWS", "ImageView", "SessionBarsView", "SeveralWindowsView", "TableView", "View", "WindowsView"]
+__all__ = ["VIEWS", "BarImageView", "ImageView", "SessionBarsView", "SeveralWindowsView", "TableView", "View", "WindowsView"]

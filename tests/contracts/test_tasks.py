@@ -27,6 +27,7 @@ from trainer.tasks.base import Task
 from trainer.tasks.recipes import config_of, task_of
 
 SESSIONS, CUT = 130, 105
+SMALL = {"hedged_pnl": {"min_sessions": 60}, "bar_pattern": {"least": 0, "plain_share": 1.0}}
 
 
 @pytest.fixture(params=list(TASKS.values()), ids=lambda task: task.name)
@@ -40,11 +41,13 @@ def bars(task: Task) -> Bars:
     """Days of many names, or one instrument's bars within its sessions."""
     if task.config.model_fields["minutes"].default is not None:
         return decisions(90, 14)[0]
+    if task.kind == "bar_pattern":  # a picture is of 127 bars
+        return synthetic_bars(11, sessions=2 * SESSIONS, symbols=24, missing=0.0)
     return with_beside(synthetic_bars(11, sessions=SESSIONS, symbols=24), (*OUTCOMES, *OPTIONS_VOL.beside, *EVENTS.beside), seed=12)
 
 
 def labelled(task: Task, bars: Bars) -> Labels:
-    label = {"kind": task.kind, **({"min_sessions": 60} if task.kind == "hedged_pnl" else {})}
+    label = {"kind": task.kind, **SMALL.get(task.kind, {})}
     return task.labels(bars, config_of({"label": label}, where="test"), ())
 
 

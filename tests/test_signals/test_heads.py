@@ -6,8 +6,20 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from signals.bundle.manifest import HeadLine
 from signals.errors import InvariantBroken
-from signals.models.heads import HEADS, ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
+from signals.models.heads import (
+    HEADS,
+    ClassesHead,
+    Head,
+    MeanScaleHead,
+    PatternHead,
+    QuantilesHead,
+    ScoreHead,
+    StudentTHead,
+    VectorHead,
+    parts_of,
+)
 
 ALL = (ScoreHead(), ClassesHead(("down", "flat", "up")), QuantilesHead((0.1, 0.5, 0.9)), MeanScaleHead(), StudentTHead())
 
@@ -74,6 +86,16 @@ def test_a_vector_ranks_nothing():
     assert (VectorHead(3).names, VectorHead(3).width) == (("v1", "v2", "v3"), 3)
 
 
+def test_the_head_of_a_picture_is_its_parts_side_by_side_and_ranks_by_the_chance_of_any_shape():
+    head = PatternHead(("none", "flag", "wick"), 2)
+    assert (head.width, head.names) == (6, ("none", "flag", "wick", "pole", "v1", "v2"))
+    assert list(parts_of(head)) == ["score", "pole", "embedding"] and sum(part.width for part in parts_of(head).values()) == 6
+    assert head.reduce(np.log([[0.5, 0.3, 0.2, 9.0, 9.0, 9.0]])).tolist() == pytest.approx([0.5])
+    assert parts_of(ScoreHead()) == {"score": ScoreHead()}
+    with pytest.raises(ValidationError, match="listed one by one"):
+        HeadLine(name="score", head=head)
+
+
 @pytest.mark.parametrize("head", ALL, ids=lambda head: head.kind)
 def test_outputs_of_another_width_are_refused(head):
     for shape in ((4, head.width + 1), (4,), (4, head.width, 1)):
@@ -83,7 +105,9 @@ def test_outputs_of_another_width_are_refused(head):
     assert head.reduce(np.zeros((0, head.width))).shape == (0,)
 
 
-@pytest.mark.parametrize("head", [*ALL, ClassesHead(("down", "up"), (-0.5, 0.25)), VectorHead(64)], ids=lambda head: head.kind)
+@pytest.mark.parametrize(
+    "head", [*ALL, ClassesHead(("down", "up"), (-0.5, 0.25)), VectorHead(64), PatternHead(("none", "flag"), 3)], ids=lambda head: head.kind
+)
 def test_a_head_comes_back_from_its_document(head):
     adapter = TypeAdapter(Head)
     assert adapter.validate_json(adapter.dump_json(head)) == head

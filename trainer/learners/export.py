@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from signals.errors import InvariantBroken
+from signals.models.heads import parts_of
 from signals.models.inference import FEATURES, SCORE, GraphMember, infer
 from trainer.learners.base import HasHead, Inputs, Model
 
@@ -42,12 +43,14 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
         Some score differs by more than `tolerance` (or is not a number): such a model is not exported.
     """
     content = model.to_onnx()
+    widths = {name: part.width for name, part in parts_of(model.head).items()} if isinstance(model, HasHead) else {SCORE: 1}
     worst, with_nan = 0.0, 0
     size = min(CHUNK_ROWS, max(1, CHUNK_VALUES // prod(features.shape[1:])))
     for start in range(0, len(features), size):
         rows = features[start : start + size]
         native = model.outputs(rows) if isinstance(model, HasHead) else model.predict(rows)[:, None]
-        difference = np.abs(native - infer([GraphMember(content, {SCORE: native.shape[1]})], {FEATURES: rows})[SCORE])
+        given = infer([GraphMember(content, widths)], {FEATURES: rows})
+        difference = np.abs(native - np.concatenate([given[name] for name in widths], axis=1))
         with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())
         worst = max(worst, float(difference.max())) if not np.isnan(difference).any() else float("nan")
         if not worst <= tolerance:

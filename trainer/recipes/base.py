@@ -36,6 +36,9 @@ def _of_document(view: object) -> object:
     return VIEW.validate_json(json.dumps(view)) if isinstance(view, Mapping) else view
 
 
+AnyView = Annotated[View, BeforeValidator(_of_document)]
+
+
 class LabelConfig(Config):
     """The label: its kind, which chooses the task, k, the sessions from entry to exit, and where in a session both happen.
 
@@ -98,7 +101,7 @@ class RecipeConfig(Parameters):
     study: str = ""
     cadence: Literal["", "nightly", "weekly", "manual"] = Field(default="", exclude=True)
     sleeve: str = Field(default="", exclude=True)
-    view: Annotated[View, BeforeValidator(_of_document)] = TABLE
+    view: AnyView = TABLE
     minutes: MinutesConfig | None = None
 
     def fingerprint(self) -> str:

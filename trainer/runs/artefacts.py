@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signals.bundle.calibration import AppliedCalibration
 from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
 from signals.features.panel import FeaturePanel, FeatureSpec
 from signals.market.bars import Floats
-from signals.models.heads import Head, ScoreHead
+from signals.models.heads import Head, ScoreHead, parts_of
 from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
@@ -87,16 +88,20 @@ def golden(rows: Matrix, onnx: bytes, head: Head) -> bytes:
     """
     if isinstance(head, ScoreHead):
         return arrays({"inputs": rows, "scores": predict([onnx], rows)})
-    return golden_of([GraphMember(onnx, {SCORE: head.width})], {FEATURES: rows})
+    return golden_of([GraphMember(onnx, {name: part.width for name, part in parts_of(head).items()})], {FEATURES: rows})
 
 
 def model_form(view: View, head: Head) -> dict[str, bytes]:
     """`model.json` of one graph of this view and head; nothing for a table with one score, which its absence says."""
-    if isinstance(view, TableView) and isinstance(head, ScoreHead):
-        return {}
-    member = MemberLine(path="model.onnx", profile=profile_of(view), heads=(SCORE,))
-    form = ModelForm(view=view, heads=(HeadLine(name=SCORE, head=head),), members=(member,))
-    return {FORM: form.to_bytes()}
+    return {} if isinstance(view, TableView) and isinstance(head, ScoreHead) else {FORM: form_of_graph(view, head).to_bytes()}
+
+
+def form_of_graph(view: View, head: Head, calibration: AppliedCalibration | None = None, bank_head: str | None = None) -> ModelForm:
+    """Return the form of one graph, its first head's map, and the head whose vectors a bank holds."""
+    parts = parts_of(head)
+    member = MemberLine(path="model.onnx", profile=profile_of(view), heads=tuple(parts))
+    lines = [HeadLine(name=name, head=part, calibration=calibration if name == SCORE else None) for name, part in parts.items()]
+    return ModelForm(view=view, heads=tuple(lines), members=(member,), bank_head=bank_head)
 
 
 def models(rows: Samples, heads: Mapping[str, tuple[Head, bytes]]) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """Tasks: what is learned, and how it is judged. `TASKS` is the register."""
 
 from signals.plugins import PluginTable
+from trainer.tasks.bar_pattern.task import BAR_PATTERN
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES
 from trainer.tasks.base import Task
 from trainer.tasks.event_arms.task import EVENT_ARMS
@@ -18,5 +19,5 @@ _OF_EVENTS = (EVENT_GATE, EVENT_QUANTILES, EVENT_ARMS, EVENT_SCORE)
 TASKS: PluginTable[Task] = PluginTable(
     "trademl.tasks",
     Task,  # type: ignore[type-abstract]  # only asked whether a plug-in is one
-    {task.name: task for task in (*_OF_RETURNS, VOLATILITY, BARRIER_CLASSES, *_OF_EVENTS)},
+    {task.name: task for task in (*_OF_RETURNS, VOLATILITY, BARRIER_CLASSES, *_OF_EVENTS, BAR_PATTERN)},
 )

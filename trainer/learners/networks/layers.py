@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, StudentTHead
+from signals.models.heads import ClassesHead, Head, MeanScaleHead, PatternHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
 from trainer.learners.networks.parameters import AttentionConfig
 from trainer.learners.parameters import Scaling
+from trainer.learners.pictures import POLE_SCALE
 from trainer.learners.standardise import CLIP, SCALES
 
 Shape = tuple[int, ...]
@@ -165,7 +166,7 @@ class Outlet(torch.nn.Module):
 
     def forward(self, outputs: torch.Tensor) -> torch.Tensor:
         """Map outputs (B, width) to as many."""
-        if self.kind in ("score", "classes", "vector"):
+        if self.kind in ("score", "classes", "vector", "pattern"):
             return outputs
         positive = torch.nn.functional.softplus(outputs[:, 1:])
         if self.kind == "mean_scale":
@@ -176,7 +177,15 @@ class Outlet(torch.nn.Module):
 
 
 def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Loss of each row, (B,): squared error, cross-entropy, pinball, or the law's negative log-likelihood."""
+    """Loss of each row, (B,): squared error, cross-entropy, pinball, or the law's negative log-likelihood.
+
+    Of a picture's head it is the cross-entropy of its class, and the squared error of the pole of one that has any.
+    """
+    if isinstance(head, PatternHead):
+        classes = len(head.classes)
+        pole = POLE_SCALE * target.frac()
+        missed = torch.where(pole > 0.0, (outputs[:, classes] - pole) ** 2, 0.0)
+        return torch.nn.functional.cross_entropy(outputs[:, :classes], target.long(), reduction="none") + missed
     if isinstance(head, ClassesHead):
         return torch.nn.functional.cross_entropy(outputs, target.long(), reduction="none")
     if isinstance(head, QuantilesHead):
@@ -198,6 +207,8 @@ def direction(head: Head) -> torch.Tensor:
     """Weights of a head's outputs in what ranks, as far as that is linear; (width,)."""
     if isinstance(head, ClassesHead):
         return torch.linspace(-1.0, 1.0, head.width)
+    if isinstance(head, PatternHead):  # away from nothing
+        return -torch.eye(head.width)[0]
     if isinstance(head, QuantilesHead):
         return torch.full((head.width,), 1.0 / head.width)
     return torch.eye(head.width)[0]

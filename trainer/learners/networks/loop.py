@@ -12,6 +12,7 @@ Invariants
 import hashlib
 import io
 import logging
+import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -208,6 +209,9 @@ class _Descent:
     def _epoch(self, held: Rows | None) -> None:
         training = self.training
         self.network.train()
+        if training.config.cosine:
+            gone = len(self.losses) / training.config.epochs
+            self.optimiser.param_groups[0]["lr"] = 0.5 * training.config.learning_rate * (1.0 + math.cos(math.pi * gone))
         total = 0.0
         for chosen in torch.randperm(len(self.rows), generator=self.order).split(training.config.batch_rows):
             if 1 == len(chosen) < len(self.rows):
@@ -239,10 +243,18 @@ class _Descent:
 
     def _losses(self, rows: Rows) -> torch.Tensor:
         samples, target, weight = self.lesson.batch(rows, self.device)
+        augmented = getattr(self.network.body, "augmented", None) if self.network.training else None
+        mixed: tuple[torch.Tensor, torch.Tensor] | None = None
+        if augmented is not None:
+            samples, *mixed = augmented(samples, self.noise)
         with self._precision():
-            outputs = self.network(samples)
+            outputs = self.network(samples).float()
         loss = self.training.loss or partial(losses, self.training.head)
-        return weight * loss(outputs.float(), target)
+        own = weight * loss(outputs, target)
+        if mixed is None:
+            return own
+        partner, share = mixed
+        return share * own + (1.0 - share) * weight[partner] * loss(outputs, target[partner])
 
     def _precision(self) -> AbstractContextManager[None]:
         """Half the bits for matrix products where a GPU is made for them; losses and weights keep all of theirs."""

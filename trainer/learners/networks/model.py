@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pydantic import TypeAdapter
 
 from signals.errors import FixInput, InvariantBroken
 from signals.market.bars import Floats
-from signals.models.heads import Head
+from signals.models.heads import Head, PatternHead, parts_of
 from trainer.learners.base import FitDevice, Inputs, Matrix, Rows
 from trainer.learners.networks.layers import Shape, by_feature, direction
 from trainer.learners.networks.loop import Body, Lesson, Network, Training
@@ -24,7 +25,7 @@ from trainer.learners.networks.parameters import NetworkConfig
 
 HEAD: TypeAdapter[Head] = TypeAdapter(Head)
 OPSET = 18
-CHUNK_ROWS = 1024
+CHUNK_ROWS, CHUNK_VALUES = 1024, 2**22
 SENSITIVITY_ROWS = 2048
 
 
@@ -65,6 +66,7 @@ class NetworkModel:
     shape: Shape
     state: dict[str, np.ndarray[Any, np.dtype[np.float32]]]
     sensitivity: tuple[float, ...]
+    pseudo: Mapping[str, int] = field(default_factory=dict)  # rows of each class that a net before it named
 
     def predict(self, features: Inputs) -> Floats:
         """Scores, float64, shape (n,): the outputs reduced to what ranks."""
@@ -74,20 +76,21 @@ class NetworkModel:
         """Outputs, float64, shape (n, width), computed on the CPU in float32."""
         if tuple(features.shape[1:]) != self.shape:
             raise InvariantBroken(f"samples of shape {tuple(features.shape[1:])}, not {self.shape}")
-        network = self._network()
+        network, size = self._network(), min(CHUNK_ROWS, max(1, CHUNK_VALUES // prod(self.shape)))
         with torch.inference_mode():
-            parts = [network(_tensor(features[start : start + CHUNK_ROWS])).numpy() for start in range(0, len(features), CHUNK_ROWS)]
+            parts = [network(_tensor(features[start : start + size])).numpy() for start in range(0, len(features), size)]
         return np.concatenate(parts or [np.zeros((0, self.head.width))]).astype(np.float64)
 
     def to_onnx(self) -> bytes:
-        """ONNX graph of the network through the dynamo exporter: `features` [n, *shape] -> `score` [n, width]."""
+        """ONNX graph through the dynamo exporter: `features` [n, *shape] -> `score` [n, width], or the parts of a head of several."""
+        network = self._network()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's exporter uses what torch has deprecated; parity is what judges it
             program = torch.onnx.export(
-                self._network(),
+                Parted(network, self.head) if isinstance(self.head, PatternHead) else network,
                 (torch.zeros(2, *self.shape),),
                 input_names=["features"],
-                output_names=["score"],
+                output_names=list(parts_of(self.head)),
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("rows")},),
@@ -127,6 +130,19 @@ class NetworkModel:
         return network
 
 
+class Parted(torch.nn.Module):
+    """A network whose outputs leave its graph one head after another."""
+
+    def __init__(self, network: Network, head: PatternHead) -> None:
+        super().__init__()
+        self.network, self.widths = network, [part.width for part in head.parts.values()]
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs (B, width) of each head."""
+        parts: tuple[torch.Tensor, ...] = self.network(features).split(self.widths, dim=1)
+        return parts
+
+
 def read_network(text: str, names: tuple[str, ...], body: Body, config: type[NetworkConfig]) -> NetworkModel:
     """Read what `NetworkModel.to_text` wrote."""
     document = json.loads(text)
@@ -138,8 +154,13 @@ def read_network(text: str, names: tuple[str, ...], body: Body, config: type[Net
 
 
 def _check_shape(shape: Shape, names: tuple[str, ...]) -> None:
-    """Raise `InvariantBroken` unless samples of this shape have a feature per name; one of bars of the day has one per bar and channel."""
+    """Raise `InvariantBroken` unless samples of this shape have a feature per name; one of bars of the day has one per bar and channel.
+
+    A picture may be painted of fewer features than it has rows of pixels.
+    """
     features = shape[0] * shape[1] if len(shape) == 3 else shape[-1] if shape else 0
+    if len(shape) == 3 and 0 < len(names) < features:
+        return
     if not features or len(names) % features or prod(shape) % len(names):
         raise InvariantBroken(f"samples of shape {shape} do not have the {len(names)} features that are named")
 
@@ -154,6 +175,8 @@ def _sensitivity(network: Network, lesson: Lesson, head: Head, features: int) ->
 
     The slope alone would be large for a feature that a few rows stretch: there most of z is next to 0 and says nothing.
     """
+    if len(lesson.inputs.shape) == 4 and features < prod(lesson.inputs.shape[1:3]):
+        return (0.0,) * features  # no pixel belongs to one of the features that a picture is painted of
     slope, highest, lowest = np.zeros(1), np.float32(np.nan), np.float32(np.nan)
     for samples in lesson.parts(np.arange(len(lesson.target)), SENSITIVITY_ROWS):
         z = network.standardise(_tensor(samples)).detach().requires_grad_(True)

@@ -8,19 +8,20 @@ from trainer.learners.parameters import ScaledConfig, StoppingConfig
 
 
 class NetworkConfig(ScaledConfig, StoppingConfig):
-    """Training parameters of every network; `patience` counts epochs."""
+    """Training parameters of every network; `patience` counts epochs, and a `cosine` rate falls to 0 over them."""
 
     epochs: int = Field(default=6, ge=1)
     batch_rows: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=1e-2, ge=0.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    cosine: bool = False
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out how to stop where nothing stops: recipes from before it keep their hash."""
+        """Leave out how to stop where nothing stops, and a rate that stays: recipes from before them keep their hash."""
         document: dict[str, object] = write(self)
-        left_out = () if self.patience else StoppingConfig.model_fields
+        left_out = {*(() if self.patience else StoppingConfig.model_fields), *(() if self.cosine else ("cosine",))}
         return {key: value for key, value in document.items() if key not in left_out}
 
 
@@ -123,3 +124,27 @@ class CnnConfig(NetworkConfig):
     """Parameters of the image's convolution: channels of its blocks, each of which halves the picture."""
 
     channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1, max_length=6)
+
+
+class BarCnnConfig(NetworkConfig):
+    """Parameters of the convolution over pictures of bars.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Of its blocks, each of which halves the picture.
+    embedding : int
+        Numbers that stand for a picture.
+    mixing : float
+        Largest share of another picture that is mixed in while training.
+    jitter : int
+        Levels by which a picture is moved at most while training.
+    """
+
+    channels: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1, max_length=6)
+    embedding: int = Field(default=64, ge=2, le=1024)
+    mixing: float = Field(default=0.3, ge=0.0, le=0.5)
+    jitter: int = Field(default=1, ge=0, le=8)
+    batch_rows: int = Field(default=128, ge=2)
+    epochs: int = Field(default=12, ge=1)
+    cosine: bool = True

@@ -23,7 +23,9 @@ DEVICES = (FitDevice.CPU, FitDevice.CUDA)
 RATES: Space = {"learning_rate": (3e-4, 1e-3, 3e-3), "dropout": (0.0, 0.2, 0.4), "epochs": (3, 6, 12)}
 
 
-def network(name: str, config: type[NetworkConfig], body: str, views: frozenset[str] = WINDOWS, space: Space = RATES) -> LearnerRow:
+def network(
+    name: str, config: type[NetworkConfig], body: str, views: frozenset[str] = WINDOWS, space: Space = RATES, heads: frozenset[str] = HEADS
+) -> LearnerRow:
     """Row of a family of networks.
 
     Parameters
@@ -34,6 +36,8 @@ def network(name: str, config: type[NetworkConfig], body: str, views: frozenset[
     views : frozenset of str
         Kinds of views that it reads.
     space : mapping of parameter to values
+    heads : frozenset of str
+        Kinds of heads that it gives.
     """
 
     def make(chosen: Any, making: Making) -> Learner:
@@ -50,7 +54,7 @@ def network(name: str, config: type[NetworkConfig], body: str, views: frozenset[
 
         return read_network(text, names, _class_at(body), config)
 
-    return LearnerRow(name, config, make, read, Capabilities(views, HEADS, takes_missing=False, devices=frozenset(DEVICES)), space)
+    return LearnerRow(name, config, make, read, Capabilities(views, heads, takes_missing=False, devices=frozenset(DEVICES)), space)
 
 
 def _class_at(place: str) -> Body:
@@ -59,8 +63,10 @@ def _class_at(place: str) -> Body:
     return found
 
 
-def _built_in(name: str, body: str, config: type[NetworkConfig], views: frozenset[str] = WINDOWS) -> LearnerRow:
-    return network(name, config, f"trainer.learners.networks.families.{name}:{body}", views)
+def _built_in(
+    name: str, body: str, config: type[NetworkConfig], views: frozenset[str] = WINDOWS, heads: frozenset[str] = HEADS
+) -> LearnerRow:
+    return network(name, config, f"trainer.learners.networks.families.{name}:{body}", views, heads=heads)
 
 
 NETWORKS: Mapping[str, LearnerRow] = {
@@ -83,5 +89,6 @@ NETWORKS: Mapping[str, LearnerRow] = {
         _built_in("mamba", "Mamba", parameters.MambaConfig),
         _built_in("inception", "InceptionTime", parameters.InceptionConfig),
         _built_in("cnn", "Cnn", parameters.CnnConfig, IMAGE),
+        _built_in("bar_cnn", "BarCnn", parameters.BarCnnConfig, IMAGE | {"bar_image"}, HEADS | {"pattern"}),
     )
 }

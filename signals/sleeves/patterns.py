@@ -1,0 +1,60 @@
+"""The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.bar_image`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from signals.errors import InvariantBroken
+from signals.events.images import WINDOW
+from signals.features.history import FeatureInputs
+from signals.features.panel import Feature, FeaturePanel
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Flags
+from signals.sleeves.base import Sleeve
+
+
+def _of_whole_bars(history: FeatureInputs) -> Floats:
+    raise InvariantBroken("the ratios of a bar are computed of bars, not of a feature's history")
+
+
+FIGURES = {"bar_return": "ratio", "bar_open": "of the close", "bar_high": "of the close", "bar_low": "of the close"}
+TABLE = tuple(Feature(name, units, 2, _of_whole_bars, is_ranked=False) for name, units in FIGURES.items())
+
+
+@dataclass(frozen=True)
+class PatternSleeve(Sleeve):
+    """A sleeve whose features are the bars themselves."""
+
+    def panel(self, bars: Bars) -> FeaturePanel:
+        """Ratios of every bar."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            ratios = [bars.total_return, bars.open / bars.close, bars.high / bars.close, bars.low / bars.close]
+            values = np.stack(ratios, axis=2).astype(np.float32)
+        values[~np.isfinite(values)] = np.nan
+        return FeaturePanel(bars.sessions, bars.symbols, self.names, values, bars.eligible.copy())
+
+    def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
+        """Ratios of the `sessions` that end at `asof`: those rows of `panel`, to the bit."""
+        return self.panel(bars.until(asof, sessions))
+
+
+def pictured(bars: Bars) -> Flags:
+    """Which bars have a picture: 127 bars of a name that is eligible at the last of them, and that can be compared, bool (T, N)."""
+    prices = (bars.open, bars.high, bars.low, bars.close)
+    missing = ~np.logical_and.reduce([np.isfinite(x) & (x > 0.0) for x in prices])
+    apart = ~np.isfinite(bars.total_return)
+    return bars.eligible & _none_of(missing, WINDOW) & _none_of(apart, WINDOW - 1)
+
+
+def _none_of(faulty: Flags, bars: int) -> Flags:
+    """Whether none of the last `bars` bars is faulty, and there are so many."""
+    seen = np.vstack([np.zeros((1, faulty.shape[1]), dtype=np.int64), np.cumsum(faulty, axis=0)])
+    found = np.zeros(faulty.shape, dtype=np.bool_)
+    found[bars - 1 :] = seen[bars:] == seen[:-bars]
+    return found
+
+
+PATTERNS = PatternSleeve("patterns", ("daily_bars",), TABLE, 1)

@@ -1,0 +1,147 @@
+"""Labels of pictures: the rules of the detectors, and over them what a person looked at."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import FixInput, TooLittleHistory
+from signals.events.detectors import detect
+from signals.events.panel import EventBars, EventPanel, Kind
+from signals.files import sha256_of
+from signals.market.bars import Bars, Floats
+from signals.market.holding import Flags
+from signals.sleeves.patterns import pictured
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
+from trainer.tasks.bar_pattern.config import PatternLabel
+
+CLASSES = tuple(kind.name.lower() for kind in (Kind.NONE, Kind.FLAG, Kind.WEDGE, Kind.BLOW_OFF, Kind.WICK))
+COLUMNS = ("symbol", "timeframe", "bar", "label")
+MOST_CHECKED, MOST_BYTES = 1_000_000, 64 * 2**20
+Place = tuple[str, np.datetime64]
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What the bars show, on their axes.
+
+    Attributes
+    ----------
+    number : int64, shape (T, N)
+        Of `CLASSES`; a breakout is no shape, for no picture needs one.
+    pole : float64, shape (T, N)
+        Of a flag, in average true ranges; NaN elsewhere.
+    chosen : bool, shape (T, N)
+        Bars that have a picture and are looked at: every shape, every checked one, and the drawn share of the rest.
+    is_checked : bool, shape (T, N)
+    changed : int
+        Checked bars that the rules named otherwise.
+    found : EventPanel
+        What the rules say.
+    """
+
+    number: NDArray[np.int64]
+    pole: Floats
+    chosen: Flags
+    is_checked: Flags
+    changed: int
+    found: EventPanel
+
+    def counts(self) -> dict[str, int]:
+        """Pictures of each class."""
+        return dict(zip(CLASSES, np.bincount(self.number[self.chosen], minlength=len(CLASSES)).tolist(), strict=True))
+
+
+def shapes_of(bars: Bars, label: PatternLabel) -> Shapes:
+    """Name what every bar shows; raise `FixInput` where the file of checked examples cannot be read."""
+    found = detect(EventBars.daily(bars))
+    number = np.where(found.kind < len(CLASSES), found.kind, 0).astype(np.int64)
+    is_checked = np.zeros(number.shape, dtype=np.bool_)
+    seen, changed = pictured(bars), 0
+    for (symbol, day), named in read_checked(Path(label.checked)).items() if label.checked else ():
+        row = int(np.searchsorted(bars.sessions, day))
+        if symbol in bars.symbols and row < len(bars.sessions) and bars.sessions[row] == day:
+            place = row, bars.column(symbol)
+            changed += int(seen[place] and number[place] != named)
+            number[place], is_checked[place] = named, True
+    pole = np.where(number == Kind.FLAG, found.pole_katr.astype(np.float64), np.nan)
+    chosen = seen & ((number > 0) | is_checked | _drawn(bars, label.plain_share))
+    return Shapes(number, pole, chosen, is_checked & seen, changed, found)
+
+
+def require_enough(shapes: Shapes, least: int) -> None:
+    """Raise `TooLittleHistory` naming how many pictures each class lacks."""
+    counts = shapes.counts()
+    lacking = [f"{name} has {count} of {least}, {least - count} missing" for name, count in counts.items() if count < least]
+    if lacking:
+        fix = "Train on a longer range or more names, check examples by hand, or lower label.least for a small run"
+        raise TooLittleHistory(f"too few pictures of {len(lacking)} classes: {'; '.join(lacking)}", where="label.least", fix=fix)
+
+
+def digest_of(label: PatternLabel) -> str | None:
+    """SHA-256 of the file of checked examples."""
+    return sha256_of(_content(Path(label.checked))) if label.checked else None
+
+
+def read_checked(path: Path) -> Mapping[Place, int]:
+    """Read a CSV of checked examples: (symbol, session) to the number of the class.
+
+    Raises
+    ------
+    FixInput
+        It cannot be read, or a row is none of daily bars, names no class, or says another thing of a bar than an earlier row.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(_content(path).decode("utf-8"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FixInput(f"checked examples cannot be read: {reason_of(error)}", where=str(path)) from None
+    if not rows or tuple(rows[0]) != COLUMNS or len(rows) > MOST_CHECKED:
+        raise FixInput(f"checked examples are no CSV with the columns {', '.join(COLUMNS)}", where=str(path), fix="Begin with that line")
+    found: dict[Place, int] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        place, number = _example(row, f"{path}, line {line}")
+        if found.setdefault(place, number) != number:
+            raise FixInput(f"{clean(row[0])[:40]} of {place[1]} has two labels", where=f"{path}, line {line}", fix="Leave one of them out")
+    return found
+
+
+def _example(row: list[str], where: str) -> tuple[Place, int]:
+    if len(row) != len(COLUMNS) or row[1] != "day":
+        raise FixInput("an example is no row of daily bars", where=where, fix="Write SYMBOL,day,YYYY-MM-DD,CLASS")
+    if row[3] not in CLASSES:
+        raise FixInput(f"{clean(row[3])[:40]!r} is no class", where=where, fix=f"Choose one of {', '.join(CLASSES)}")
+    try:
+        return (row[0], np.datetime64(row[2], "D")), CLASSES.index(row[3])
+    except ValueError:
+        raise FixInput(f"{clean(row[2])[:40]!r} is no date", where=where, fix="Write it as YYYY-MM-DD") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise FixInput(f"checked examples cannot be read: {reason_of(error)}", where=str(path), fix="Correct label.checked") from None
+    if len(content) > MOST_BYTES:
+        raise FixInput(f"more than {MOST_BYTES} bytes of checked examples", where=str(path), fix="Give fewer")
+    return content
+
+
+def _drawn(bars: Bars, share: float) -> Flags:
+    """Share of the bars, the same bars whatever history they stand in."""
+    names = np.array([crc32(symbol.encode()) for symbol in bars.symbols], dtype=np.uint64)
+    mixed = bars.sessions.astype(np.int64).astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15) ^ names * np.uint64(
+        0xBF58476D1CE4E5B9
+    )
+    mixed ^= mixed >> np.uint64(31)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    found: Flags = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
+    return found

@@ -1,0 +1,209 @@
+"""Labels, evaluator and bars of the task `bar_pattern`.
+
+The label of a bar is the shape that the rules of the detectors find at it; no outcome enters, so that what the net has seen of
+later bars tells nothing of returns. It is judged against the rules on later bars, in the mix that there is, and never traded.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from signals.bundle.calibration import AppliedCalibration
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats
+from signals.models.heads import Head, PatternHead
+from signals.scoring.ic import rank_ic
+from signals.sleeves.patterns import FIGURES
+from signals.text.documents import to_json
+from trainer.labels.panel import Labels
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.networks.parameters import BarCnnConfig
+from trainer.learners.pictures import class_and_pole, target_of
+from trainer.recipes.base import RecipeConfig
+from trainer.runs.artefacts import FORM, form_of_graph
+from trainer.runs.bars import BarResult, at_least, at_most
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
+from trainer.samples.prepare import Material
+from trainer.samples.samples import Samples
+from trainer.search.question import Series
+from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
+from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
+from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
+from trainer.tasks.bar_pattern.learner import PatternLearner, outputs_of
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.validation.ic import persistent_mean
+from trainer.validation.splits.oof import fit
+from trainer.validation.splits.parts import Parts, parts
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.case import Case
+    from trainer.promotion.bars.config import PromotionConfig
+
+EVENT = "the shape of the class ends at this bar"
+LAG = 5  # sessions; a shape holds for some
+MOST_ECE, LEAST_F1 = 0.03, 0.4  # twice the F1 of saying the commonest class of five
+
+
+def shape_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the classes, against the rules on later bars."""
+    return at_least("shapes", figures_of(case.evidence).macro_f1, LEAST_F1, "macro-F1 against the rules, on later bars")
+
+
+def probability_bar(case: Case, bars: PromotionConfig) -> BarResult:
+    """Bar on the probabilities, in the natural mix of later bars."""
+    return at_most("probabilities", figures_of(case.evidence).ece, MOST_ECE, "calibration error, on later bars")
+
+
+class BarPattern(Task):
+    """Which shape of bars, if any, ends at a bar."""
+
+    name = "bar_pattern"
+    kind = "bar_pattern"
+    config = PatternRecipe
+    head = PatternHead(CLASSES, BarCnnConfig().embedding)
+    needs = tuple(FIGURES)
+    min_names = 1
+    leaves_doubted_out = False
+    is_traded = False
+    bars = (shape_bar, probability_bar)
+
+    def head_of(self, config: RecipeConfig) -> Head:
+        """Return classes, pole and an embedding of the recipe's length."""
+        return PatternHead(CLASSES, cast(BarCnnConfig, config.of("bar_cnn")).embedding)
+
+    def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
+        """Label the chosen bars by their shape; the next session ends it, as a label ends after its bar."""
+        own = _own(config)
+        found = shapes_of(bars, own)
+        require_enough(found, own.least)
+        chosen = found.chosen.copy()
+        chosen[-1:] = False
+        ends = np.where(chosen, np.arange(len(bars.sessions))[:, None] + 1, -1)
+        values = np.where(chosen, found.number.astype(np.float64), np.nan)
+        return Labels(bars.sessions, bars.symbols, values, ends, target_of(found.number, found.pole))
+
+    def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
+        """Return the net, whose classes weigh alike."""
+        return PatternLearner(super().learner(config, seed, device, checkpoints), _own(config).pseudo)
+
+    def steps(self, config: RecipeConfig) -> int:
+        """One fit, of the part before those that the map is fitted on and judged on."""
+        return 1
+
+    def judge(self, case: TrainingCase) -> TaskFindings:
+        """Judge a net of the earlier bars on later ones: confusion with the rules, probabilities, poles."""
+        rows, forward = case.proof.rows, case.proof.walk_forward
+        walked = _session_figures(rows, forward)
+        tried = case.recorded(_series(rows, walked))
+        own, head = _own(case.config), cast(PatternHead, case.recipe.task.head_of(case.config))
+        shapes = shapes_of(case.material.source.bars, own)
+        found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions)
+        net = fit(rows, case.learner, found.train)
+        case.step("model of the training part")
+        outputs = {name: outputs_of(net, rows.inputs(), getattr(found, name)) for name in ("validation", "test")}
+        weight = natural(rows, shapes, own)
+        known = fit_map(outputs["validation"][:, : len(CLASSES)], _number(rows, found.validation), _mix(rows, found, weight))
+        figures = pattern_figures(head, known, outputs["test"], rows.target[found.test], weight[found.test])
+        series, ahead = _session_figures(rows, case.proof.oof.scores.mean(axis=0)), persistent_mean(walked, LAG)
+        ic = persistent_mean(series, LAG)
+        pseudo = dict(getattr(case.fitted.model, "pseudo", {}))
+        labels = {"pictures": shapes.counts(), "checked": int(shapes.is_checked.sum()), "changed": shapes.changed, "pseudo": pseudo}
+        fields: EvidenceFields = {
+            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
+            "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
+            "trials": without_ratios(tried),
+            "others": {"pattern": to_json(figures), "labels": {**labels, "checked_sha256": digest_of(own)}},
+        }
+        form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known))
+        return TaskFindings(
+            fields, tuple(warnings(figures)), partial(_report, case=case), case.proof.oof.scores[0], {FORM: form.to_bytes()}
+        )
+
+    def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
+        """Return the figure of each sealed session: how its shapes rank among its bars."""
+        return _series(material.rows, _session_figures(material.rows, scores))
+
+    def rows(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the report."""
+        from trainer.reports.training import provenance
+
+        return [*lines(figures_of(known)), ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+
+
+def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
+    """Weights by which the rows are the mix that there is: a drawn plain bar stands for those that were left out."""
+    is_plain = (rows.label == 0.0) & ~shapes.is_checked[rows.t0, rows.column]
+    return np.where(is_plain, 1.0 / label.plain_share, 1.0)
+
+
+def figures_of(known: Evidence) -> PatternFigures:
+    """Return the task's own part of the evidence."""
+    return known.part("pattern", PatternFigures, PatternFigures())
+
+
+def lines(found: PatternFigures) -> list[tuple[str, str]]:
+    """(what, figure) lines of the figures."""
+    by_class = zip(found.classes, found.f1, found.precision_recall, found.base_rates, strict=True)
+    named = [
+        (
+            f"Of {row} by the rules, said",
+            ", ".join(f"{name} {x / max(sum(shares), 1e-12):.1%}" for name, x in zip(found.classes, shares, strict=True)),
+        )
+        for row, shares in zip(found.classes, found.confusion, strict=True)
+    ]
+    return [
+        ("Macro-F1 against the rules, later bars", f"{found.macro_f1:.3f} of {found.pictures} pictures"),
+        *((f"F1 of {name}", f"{f1:.3f}, precision and recall {area:.3f} (chance {base:.4f})") for name, f1, area, base in by_class),
+        ("Calibration error", f"{found.ece:.4f} (before the map {found.raw_ece:.4f}), temperature {found.temperature:.2f}"),
+        ("Error of the log of a pole", f"{found.pole_error:.3f} (constant {found.constant_error:.3f})"),
+        *named,
+    ]
+
+
+def warnings(found: PatternFigures) -> list[str]:
+    """Say what the net does not do."""
+    told = []
+    if not found.macro_f1 >= LEAST_F1:
+        told.append(f"the net does not see what the rules see: macro-F1 {found.macro_f1:.3f} on later bars")
+    if not found.ece <= MOST_ECE:
+        told.append(f"its probabilities are off by {found.ece:.3f} in the mean on later bars")
+    return told
+
+
+def _own(config: RecipeConfig) -> PatternLabel:
+    return cast(PatternRecipe, config).label
+
+
+def _number(rows: Samples, chosen: np.ndarray) -> np.ndarray:
+    return class_and_pole(rows.target[chosen])[0]
+
+
+def _mix(rows: Samples, found: Parts, weight: Floats) -> Floats:
+    """Shares of the classes before the later part, in the natural mix."""
+    earlier = np.concatenate([found.train, found.validation])
+    shares = np.bincount(_number(rows, earlier), weight[earlier], len(CLASSES))
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
+
+
+def _session_figures(rows: Samples, scores: Floats) -> Floats:
+    """Rank correlation, session by session, of the probability of a shape with there being one."""
+    return rank_ic(rows.dense(scores), rows.dense((rows.label > 0.0).astype(np.float64)))
+
+
+def _series(rows: Samples, by_session: Floats) -> Series:
+    there = np.isfinite(by_session)
+    return Series(rows.sessions[there], by_session[there])
+
+
+def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
+    from trainer.reports import page
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(BAR_PATTERN.rows(known)), known.warnings, {})
+    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+
+
+BAR_PATTERN = BarPattern()
