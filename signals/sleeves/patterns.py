@@ -1,7 +1,5 @@
 """The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.bar_image`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,7 +19,7 @@ def _of_whole_bars(history: FeatureInputs) -> Floats:
 
 
 FIGURES = {"bar_return": "ratio", "bar_open": "of the close", "bar_high": "of the close", "bar_low": "of the close"}
-TABLE = tuple(Feature(name, units, 2, _of_whole_bars, is_ranked=False) for name, units in FIGURES.items())
+TABLE = tuple(Feature(name, units, 1, _of_whole_bars, is_ranked=False) for name, units in FIGURES.items())
 
 
 @dataclass(frozen=True)

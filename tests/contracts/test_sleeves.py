@@ -234,7 +234,8 @@ def test_a_spike_or_a_gap_is_forgotten_when_it_leaves_the_window(sleeve: Sleeve)
     clear = 13 + sleeve.lookback_sessions
     found, expected = sleeve.panel(replace(bars, **wild)).values, sleeve.panel(bars).values
     assert_same_bits(found[clear:], expected[clear:], sleeve.names)
-    assert not np.array_equal(found[14], expected[14], equal_nan=True)
+    if sleeve.lookback_sessions > 1:
+        assert not np.array_equal(found[14], expected[14], equal_nan=True)
 
 
 @every_sleeve

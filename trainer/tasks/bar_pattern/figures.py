@@ -5,8 +5,6 @@ temperature, fitted on balanced classes, and the logarithms of the natural mix a
 fitted on pictures that the net did not learn from, and judged on later ones.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

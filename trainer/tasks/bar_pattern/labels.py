@@ -1,7 +1,5 @@
 """Labels of pictures: the rules of the detectors, and over them what a person looked at."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping

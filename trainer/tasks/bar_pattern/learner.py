@@ -1,7 +1,5 @@
 """The learner of pictures: classes weigh alike, and what a first net is sure of teaches a second one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
