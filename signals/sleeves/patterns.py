@@ -18,8 +18,19 @@ def _of_whole_bars(history: FeatureInputs) -> Floats:
     raise InvariantBroken("the ratios of a bar are computed of bars, not of a feature's history")
 
 
+class BarRatio(Feature):
+    """A ratio of one bar."""
+
+    def compute(self, bars: Bars) -> Floats:
+        """Values at every session of `bars`; float64, shape (T, N)."""
+        values = {"bar_return": bars.total_return, "bar_open": bars.open, "bar_high": bars.high, "bar_low": bars.low}[self.name]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            ratio = values if self.name == "bar_return" else values / bars.close
+            return np.where(np.isfinite(ratio.astype(np.float32)), ratio, np.nan)
+
+
 FIGURES = {"bar_return": "ratio", "bar_open": "of the close", "bar_high": "of the close", "bar_low": "of the close"}
-TABLE = tuple(Feature(name, units, 1, _of_whole_bars, is_ranked=False) for name, units in FIGURES.items())
+TABLE = tuple(BarRatio(name, units, 1, _of_whole_bars, is_ranked=False) for name, units in FIGURES.items())
 
 
 @dataclass(frozen=True)
@@ -28,10 +39,7 @@ class PatternSleeve(Sleeve):
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Ratios of every bar."""
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            ratios = [bars.total_return, bars.open / bars.close, bars.high / bars.close, bars.low / bars.close]
-            values = np.stack(ratios, axis=2).astype(np.float32)
-        values[~np.isfinite(values)] = np.nan
+        values = np.stack([feature.compute(bars) for feature in self.table], axis=2).astype(np.float32)
         return FeaturePanel(bars.sessions, bars.symbols, self.names, values, bars.eligible.copy())
 
     def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
