@@ -25,7 +25,7 @@ from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import FORM, form_of_graph
-from trainer.runs.bars import BarResult, at_least, at_most
+from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
