@@ -167,8 +167,9 @@ factory-noise: $(VENV)/.dev ## By hand, a quarter of an hour: invented minutes w
 EVENT_SEEDS ?= 20
 EVENT_NAMES ?= 220
 EVENT_SESSIONS ?= 2016
-events-campaign: $(VENV)/.dev ## By hand, a few minutes: generated markets with and without a drift after breakouts; what the gate of events finds
+events-campaign: $(VENV)/.dev ## By hand, a few minutes: generated markets with and without a drift after breakouts; what gate, quantiles and offsets of events find; a score of events in a blend
 	$(BIN)/python -m tests.campaigns.events --seeds $(EVENT_SEEDS) --names $(EVENT_NAMES) --sessions $(EVENT_SESSIONS)
+	$(BIN)/pytest -q -m slow tests/flow/test_events_blend.py
 
 PATTERN_IMAGES ?= 6000
 PATTERN_CHANNELS ?= 16,32,64

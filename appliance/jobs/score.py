@@ -45,6 +45,7 @@ from signals.errors import (
     TripwireSkip,
     TryAgain,
 )
+from signals.events.daily import READS, daily_events
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.models.inference import infer
@@ -55,6 +56,7 @@ from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
+from signals.sleeves.events import DAILY_EVENTS
 from signals.sleeves.risk import RISK
 
 
@@ -347,7 +349,13 @@ def ranked(scores: Scores) -> tuple[score_rows.ScoreRow, ...]:
 
 
 def _expected_of_part(slot: Slot, asof: date, scores: Scores, deps: Deps) -> int:
-    """Names that a sleeve of another dataset scored on the evening before: who is in that dataset is not known here."""
+    """Names that a sleeve of another dataset scored on the evening before: who is in that dataset is not known here.
+
+    Who has an event is known here, and changes from one evening to the next.
+    """
+    if DAILY_EVENTS in SLEEVES[slot.sleeve].inputs:
+        bars = deps.market.bars(asof, READS)
+        return len(daily_events(bars, len(bars.sessions) - 1))
     return len(score_rows.load(deps.ledger, deps.calendar.previous(asof), slot.sleeve)) or len(scores.symbols)
 
 

@@ -13,7 +13,7 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.monitoring.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, read_reference, trailing_psi, trailing_score_psi
 from signals.scoring.scores import Scores
-from signals.sleeves import SLEEVES
+from signals.scoring.scoring import sleeve_of
 
 
 def score_drift(deps: Deps, bundle: Bundle, newest: FeaturePanel, scores: Scores) -> TrailingDrift:
@@ -30,7 +30,7 @@ def delivered_drift(deps: Deps, bundle: Bundle, scores: Scores) -> Drift:
 
 def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     """Compare the features of the trailing window with the reference."""
-    sleeve = SLEEVES[bundle.manifest.sleeve].shaped_as(bundle.manifest.feature_spec)
+    sleeve = sleeve_of(bundle)
     bars = deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1)
     return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
 

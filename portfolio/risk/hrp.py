@@ -6,6 +6,8 @@ the paper's listing; linking d itself gives other weights. Those N(N-1)/2 distan
 fraction, and come from one product of matrices: |a - b|^2 = |a|^2 + |b|^2 - 2ab.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,24 @@ def hrp_weights(covariance: Floats) -> Floats:
     if len(variances) == 1:
         return np.ones(1)
     return bisect(covariance, quasi_diagonal_order(covariance))
+
+
+def budgets(returns: Mapping[str, Floats]) -> dict[str, float]:
+    """Share of the risk of each book, by its session returns, float64 (T,) on common sessions; 0 of one that never moved.
+
+    Examples
+    --------
+    Two books that are not correlated, one with twice the deviation of the other.
+
+    >>> calm = np.array([0.01, -0.01, 0.01, -0.01])
+    >>> budgets({"a": calm, "b": np.array([0.02, 0.02, -0.02, -0.02]), "still": np.zeros(4)})
+    {'a': 0.8, 'b': 0.2, 'still': 0.0}
+    """
+    moving = [name for name, one in returns.items() if len(one) > 1 and np.ptp(one) > 0.0]
+    if not moving:
+        return dict.fromkeys(returns, 0.0)
+    shares = hrp_weights(np.atleast_2d(np.cov([returns[name] for name in moving])))
+    return {**dict.fromkeys(returns, 0.0), **{name: round(float(share), 6) for name, share in zip(moving, shares, strict=True)}}
 
 
 def shared_by_risk(book: Floats, covariance: Floats) -> Floats:

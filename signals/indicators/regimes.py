@@ -12,19 +12,30 @@ Invariants
 1. Nothing after t enters the regime of t: parameters used from session n on were fitted on returns before n, and are
    fitted again every 252 sessions; smoothed probabilities are never formed outside a fit.
 2. What cannot be known yet (the first 252 sessions, a missing market) is UNKNOWN, never a guess.
+
+A model that reads the probability as a feature (`market_wild`) carries the parameters, fitted on what it was trained on; each session's
+is of the 252 returns up to it and no other, so that a device needs no more and gets the same number.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.market.bars import Floats
+from signals.errors import DataNotUsable
+from signals.features.history import market_return
+from signals.features.other_datasets import beside
+from signals.features.panel import Feature
+from signals.market.bars import Bars, Floats
 
 WARM_UP_SESSIONS = 252
 REFIT_SESSIONS = 252
 TREND_SESSIONS = 200
+WILD_SESSIONS = 252
+WILD, SIGMA, STAY = "market_wild", "regime_sigma", "regime_stay"
 EM_STEPS = 30
 FLOOR = 1e-12
 
@@ -87,14 +98,66 @@ def volatility_regime(market: Floats) -> Floats:
     returns = np.where(np.isfinite(market), market, 0.0)
     seen = np.isfinite(market)
     probability = np.full(len(returns), np.nan)
-    for first in range(WARM_UP_SESSIONS, len(returns), REFIT_SESSIONS):
-        past = returns[:first][seen[:first]]
-        if len(past) < WARM_UP_SESSIONS // 2 or float(past.std()) == 0.0:
-            continue
-        until = min(first + REFIT_SESSIONS, len(returns))
-        filtered = filter_states(returns[:until], fit_states(past))
-        probability[first:until] = filtered[first:until, 1]
+    for used, states in _refits(market):
+        probability[used] = filter_states(returns[: used.stop], states)[used, 1]
     return np.where(seen, probability, np.nan)
+
+
+def _refits(market: Floats) -> Iterator[tuple[slice, TwoStates]]:
+    """Yield stretches of sessions, each with the states fitted on the returns before it; none where too few are known, or none moved."""
+    for first in range(WARM_UP_SESSIONS, len(market), REFIT_SESSIONS):
+        past = market[:first][np.isfinite(market[:first])]
+        if len(past) >= WARM_UP_SESSIONS // 2 and float(past.std()) > 0.0:
+            yield slice(first, min(first + REFIT_SESSIONS, len(market))), fit_states(past)
+
+
+def wild_of(market: Floats, states: TwoStates) -> Floats:
+    """Filtered probability of the wild state, each session's from the 252 returns that end there and no other; NaN before, shape (T,)."""
+    found, count = np.full(len(market), np.nan), len(market) - WILD_SESSIONS + 1
+    if count < 1:
+        return found
+    likelihood = _likelihood(np.where(np.isfinite(market), market, 0.0), states)
+    (stays, turns_wild), (turns_calm, stays_wild) = states.transition.tolist()
+    calm, wild = (np.full(count, one) for one in states.start.tolist())
+    for step in range(WILD_SESSIONS):
+        if step:
+            calm, wild = calm * stays + wild * turns_calm, calm * turns_wild + wild * stays_wild
+        calm, wild = calm * likelihood[step : step + count, 0], wild * likelihood[step : step + count, 1]
+        total = np.maximum(calm + wild, FLOOR)
+        calm, wild = calm / total, wild / total
+    found[WILD_SESSIONS - 1 :] = wild
+    return np.where(np.isfinite(market), found, np.nan)
+
+
+def with_wild(bars: Bars, states: TwoStates | None) -> Bars:
+    """Return the bars with the market's P(wild) beside them, alike for all names.
+
+    Without `states`, which a training has not yet, each session's are those fitted on the returns before it (`_refits`).
+    """
+    market = market_return(bars.total_return, bars.eligible)
+    wild = np.full(len(market), np.nan)
+    for used, own in _refits(market) if states is None else ((slice(0, len(market)), states),):
+        wild[used] = wild_of(market[: used.stop], own)[used]
+    return replace(bars, beside={**bars.beside, WILD: np.repeat(wild[:, None], len(bars.symbols), axis=1)})
+
+
+def fitted_on(bars: Bars) -> dict[str, Floats]:
+    """Return the states of these bars' market as a bundle carries them."""
+    market = market_return(bars.total_return, bars.eligible)
+    states = fit_states(market[np.isfinite(market)])
+    return {SIGMA: states.sigma, STAY: states.stay}
+
+
+def states_of(parameters: Mapping[str, NDArray[np.floating]]) -> TwoStates:
+    """Return the states that a bundle carries; raise `DataNotUsable` where they are none."""
+    sigma, stay = (np.asarray(parameters.get(name, ()), dtype=np.float64) for name in (SIGMA, STAY))
+    is_sound = sigma.shape == stay.shape == (2,) and bool(np.isfinite([sigma, stay]).all())
+    if not is_sound or not 0.0 < sigma[0] <= sigma[1] or not ((stay > 0.0) & (stay < 1.0)).all():
+        raise DataNotUsable("the model reads the market's regime and does not carry its states", fix="Train and publish it again")
+    return TwoStates(sigma, stay)
+
+
+WILD_FEATURE = Feature(WILD, "probability", WILD_SESSIONS, partial(beside, name=WILD), is_ranked=False, is_calendar=True, reads=WILD)
 
 
 def trend_regime(market: Floats) -> Floats:

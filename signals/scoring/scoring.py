@@ -21,6 +21,7 @@ from signals.models.heads import ScoreHead
 from signals.models.inference import Outputs, infer
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
+from signals.sleeves.base import Sleeve
 
 BLOCK_VALUES = 2**23
 """Numbers that are gathered at once: an evening's table is one block, its windows or images several."""
@@ -53,8 +54,13 @@ def newest_features(bundle: Bundle, trailing: Callable[[date, int], Bars], asof:
         (asof, sessions) -> the bars of so many sessions that end there.
     """
     manifest = bundle.manifest
-    sleeve, reach = SLEEVES[manifest.sleeve].shaped_as(manifest.feature_spec), manifest.view.sessions
+    sleeve, reach = sleeve_of(bundle), manifest.view.sessions
     return sleeve.features(trailing(asof, sleeve.lookback_sessions + reach - 1), asof, reach)
+
+
+def sleeve_of(bundle: Bundle) -> Sleeve:
+    """Return the sleeve in the shape that the bundle learned from, with what the bundle carries for its features."""
+    return SLEEVES[bundle.manifest.sleeve].shaped_as(bundle.manifest.feature_spec).knowing(bundle.parameters)
 
 
 def outputs(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> HeadOutputs:

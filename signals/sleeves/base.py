@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.errors import DataNotUsable
 from signals.features import build
 from signals.features.panel import Feature, FeaturePanel, FeatureSpec, spec_hash
+from signals.indicators.regimes import WILD, WILD_FEATURE, TwoStates, states_of, with_wild
 from signals.market.bars import Bars
 
 
@@ -31,7 +33,9 @@ class Sleeve:
     beside : tuple of str
         Figures of other datasets that the features read (`Bars.beside`); a name without the first of them is not scored.
     optional : tuple of Feature
-        Features of the sleeve where the bars are classified (`Feature.reads`), and none of it elsewhere.
+        Features of the sleeve where the bars are classified, or a recipe asks for the regime (`Feature.reads`), and none of it elsewhere.
+    regime : TwoStates or None
+        By which the regime's feature is computed where the bars do not bring it; of a bundle.
     """
 
     name: str
@@ -39,7 +43,8 @@ class Sleeve:
     table: tuple[Feature, ...]
     horizon_sessions: int
     beside: tuple[str, ...] = ()
-    optional: tuple[Feature, ...] = ()
+    optional: tuple[Feature, ...] = (WILD_FEATURE,)
+    regime: TwoStates | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,6 +83,10 @@ class Sleeve:
         """Return the sleeve in the shape that has this specification; the sleeve itself where none has it."""
         return next((one for one in self.variants if one.spec == spec), self)
 
+    def knowing(self, parameters: Mapping[str, NDArray[np.floating]]) -> Sleeve:
+        """Return the sleeve with what its features need of a bundle's parameters; raise `DataNotUsable` where they lack it."""
+        return replace(self, regime=states_of(parameters)) if WILD in self.names else self
+
     def of_hash(self, wanted: str) -> Sleeve:
         """Return the sleeve in the shape whose specification has this hash; the sleeve itself where none has it."""
         return next((one for one in self.variants if one.spec_hash == wanted), self)
@@ -109,8 +118,10 @@ class Sleeve:
             The bars are not classified as the features ask, or the other datasets are not here: so on a device, which
             takes such a sleeve's scores as they are delivered.
         """
+        if WILD in self.names and WILD not in bars.beside and self.regime is not None:
+            bars = with_wild(bars, self.regime)
         if lost := sorted({feature.reads for feature in self.table if feature.reads} - set(bars.beside)):
-            fix = "Ingest the classification table again, or train without it"
+            fix = "Ingest the classification table again, or train without it and without the regime"
             raise DataNotUsable(f"the sleeve {self.name} reads {', '.join(lost)}, which these bars do not have", fix=fix)
         if not self.beside:
             return bars

@@ -23,6 +23,7 @@ from signals.features.price import (
     zscore,
 )
 from signals.features.seasonality import day_of_week_cos, day_of_week_sin
+from signals.indicators.regimes import WILD_FEATURE
 from signals.sleeves.base import Sleeve
 
 HORIZON_SESSIONS = 5
@@ -52,4 +53,4 @@ TABLE = (
     Feature("drawdown_126", "ratio", 126, partial(drawdown, sessions=126)),
 )
 
-EQUITIES_XS = Sleeve("equities_xs", ("daily_bars",), TABLE, HORIZON_SESSIONS, optional=CLASSIFIED_FEATURES)
+EQUITIES_XS = Sleeve("equities_xs", ("daily_bars",), TABLE, HORIZON_SESSIONS, optional=(*CLASSIFIED_FEATURES, WILD_FEATURE))

@@ -11,7 +11,7 @@ from portfolio.build import AccountSize, PortfolioConfig, build
 from portfolio.config import BookSides, CvarBudget, CvarMethod, Weighting
 from portfolio.policy.target import target_book
 from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
-from portfolio.risk.hrp import hrp_weights, shared_by_risk
+from portfolio.risk.hrp import budgets, hrp_weights, shared_by_risk
 from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import FORECAST_LIMIT, RiskModel, estimate, with_volatility
 from portfolio.risk.scaling import annual_volatility
@@ -135,3 +135,14 @@ def test_twice_the_forecast_volatility_halves_the_book_that_the_volatility_targe
 def test_returns_of_another_width_are_refused() -> None:
     with pytest.raises(InvariantBroken, match=r"risk\.returns"):
         replace(measured(20), returns=np.zeros((5, 3)))
+
+
+def test_budgets_of_books_are_shares_of_risk_and_one_that_never_moved_has_none() -> None:
+    """Two like books share what a third one alone would have; deviations 1, 1 and 2, so that the wild one gets least."""
+    rng = np.random.default_rng(3)
+    one = rng.standard_normal(5000)
+    found = budgets({"a": one, "b": one + 0.1 * rng.standard_normal(5000), "c": 2.0 * rng.standard_normal(5000), "still": np.zeros(5000)})
+    assert sum(found.values()) == pytest.approx(1.0, abs=1e-5)
+    assert found["still"] == 0.0 and found["a"] > found["c"] and found["b"] > found["c"]
+    assert budgets({"a": np.zeros(9)}) == {"a": 0.0} and budgets({}) == {}
+    assert budgets({"a": one}) == {"a": 1.0}

@@ -24,7 +24,7 @@ from trainer.__main__ import app
 from trainer.labels.events import played
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, gate_figures, taken
+from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import size_for, tails
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, trades_of, warnings
 from trainer.validation.clustered import auc, per_event
@@ -161,6 +161,19 @@ def test_the_tail_of_a_kind_is_that_of_its_own_trades_and_sizes_by_its_budget() 
     assert [size_for(*bad) for bad in ((0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0, 0.0))] == [0.0] * 4
 
 
+def test_direction_by_regime_is_that_of_the_sessions_that_were_of_it() -> None:
+    """A score that knows the side in wild sessions only: its skill is there, and there alone."""
+    rng = np.random.default_rng(8)
+    wild = np.arange(1200) // 150 % 2 == 1
+    market = rng.standard_normal(1200) * np.where(wild, 0.03, 0.005)
+    session = np.repeat(np.arange(300, 1200), 8)
+    skill = np.where(wild[session], 0.3, 0.0) * np.sign(rng.standard_normal(len(session)))
+    target = rng.random(len(session)) < 0.5 + skill
+    made = EventTrades(session, target, ~target, np.where(target, 1.0, -1.0), np.zeros(len(session)))
+    found = {one.regime: one.ic for one in by_regime(skill + 1e-9 * rng.random(len(skill)), made, market)}
+    assert all((ic.mean > 0.15) == name.startswith("wild") for name, ic in found.items()) and len(found) >= 3
+
+
 def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it_as_evidence(tmp_path: Path) -> None:
     data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
     trees = {"objective": "regression", "trees": 20, "num_leaves": 7, "min_data_in_leaf": 30}
@@ -176,6 +189,7 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
         "Reliability",
         "Net R an event",
         "Worst 5 % of breakout trades",
+        "a budget of 1 % of equity for them risks",
     ):
         assert line in done.output and line in (run / "report.md").read_text()
     known = json.loads((run / "evidence.json").read_text())

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signals.errors import DataNotUsable
 from signals.indicators.regimes import (
     REFIT_SESSIONS,
+    SIGMA,
+    STAY,
     TREND_SESSIONS,
     WARM_UP_SESSIONS,
+    WILD,
+    WILD_SESSIONS,
     Regime,
     TwoStates,
     filter_states,
     fit_states,
+    fitted_on,
     known_before,
     named,
     regimes,
+    states_of,
     trend_regime,
     volatility_regime,
+    wild_of,
+    with_wild,
 )
+from signals.sleeves import SLEEVES
+from tests.fakes.bars import synthetic_bars
 
 
 def switching(seed: int = 0, sessions: int = 1200) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +125,75 @@ def test_an_instrument_s_own_regime_is_of_the_sixty_sessions_before() -> None:
     missing = returns.copy()
     missing[100] = np.nan
     assert np.isnan(known_before(missing)[0, 101:]).all() and np.isfinite(known_before(missing)[0, 100])
+
+
+def test_the_filter_is_the_sum_over_every_path_of_states() -> None:
+    """All 2^11 paths in long double: chance of each, times the densities along it; no recursion, no scaling."""
+    returns, _ = switching(5, 11)
+    states = TwoStates(np.array([0.004, 0.021]), np.array([0.96, 0.9]))
+    wide = np.longdouble
+    sigma, start, moves = (one.astype(wide) for one in (states.sigma, states.start, states.transition))
+    for last in (0, 3, 10):
+        mass = np.zeros(2, dtype=wide)
+        for path in product((0, 1), repeat=last + 1):
+            chance = start[path[0]]
+            for before, after in pairwise(path):
+                chance = chance * moves[before, after]
+            for one, state in zip(returns, path, strict=False):
+                chance = chance * np.exp(-((wide(one) / sigma[state]) ** 2) / 2) / sigma[state]
+            mass[path[-1]] += chance
+        np.testing.assert_allclose(filter_states(returns, states)[last], (mass / mass.sum()).astype(np.float64), rtol=1e-12)
+
+
+def test_the_probability_that_is_a_feature_is_of_252_returns_and_nothing_else() -> None:
+    """Equal to the filter over them; what comes before and after changes no bit."""
+    returns, _ = switching(6, 700)
+    states = fit_states(returns[:400])
+    wild = wild_of(returns, states)
+    assert np.isnan(wild[: WILD_SESSIONS - 1]).all() and np.isfinite(wild[WILD_SESSIONS - 1 :]).all()
+    for row in (WILD_SESSIONS - 1, 500, 699):
+        window = returns[row + 1 - WILD_SESSIONS : row + 1]
+        assert wild[row] == pytest.approx(filter_states(window, states)[-1, 1], rel=1e-12)
+        other = np.concatenate([[-0.3, 0.2], window, [0.5, -0.5]])
+        assert wild_of(other, states)[1 + WILD_SESSIONS] == wild[row]
+    gap = np.where(np.arange(700) == 600, np.nan, returns)
+    assert np.isnan(wild_of(gap, states)[600]) and np.isfinite(wild_of(gap, states)[601])
+    assert np.isnan(wild_of(returns[:100], states)).all()
+
+
+def test_a_sleeve_reads_the_regime_by_the_states_that_its_bundle_carries() -> None:
+    """Trained on refits of the past, served by the states of the whole training; from its look-back alone the same bits."""
+    bars = synthetic_bars(3, sessions=620, symbols=9)
+    learned = with_wild(bars, None)
+    cut = with_wild(bars.rows(0, 560), None).beside[WILD]
+    np.testing.assert_array_equal(learned.beside[WILD][:560], cut)
+    assert np.isnan(cut[:WARM_UP_SESSIONS]).all() and np.isfinite(cut[WARM_UP_SESSIONS:]).all()
+    for name in ("equities_xs", "risk"):
+        shape = SLEEVES[name].given((WILD,))
+        assert shape.names != SLEEVES[name].names and shape.lookback_sessions >= WILD_SESSIONS
+        assert SLEEVES[name].shaped_as(shape.spec).spec == shape.spec == SLEEVES[name].of_hash(shape.spec_hash).spec
+        parameters = fitted_on(bars)
+        place, asof = shape.names.index(WILD), bars.sessions[-1].astype(object)
+        served = shape.knowing(parameters).features(bars.until(asof, shape.lookback_sessions), asof)
+        whole = shape.knowing(parameters).panel(bars)
+        assert served.values[0, :, place].tobytes() == whole.values[-1, :, place].tobytes()
+        assert np.isfinite(served.values[0, :, place]).all()
+        with pytest.raises(DataNotUsable, match=WILD):
+            shape.features(bars, asof)
+    assert SLEEVES["equities_xs"].knowing({}).regime is None
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        {},
+        {SIGMA: np.array([0.01, 0.02])},
+        {SIGMA: np.array([0.02, 0.01]), STAY: np.array([0.9, 0.9])},
+        {SIGMA: np.array([0.01, np.nan]), STAY: np.array([0.9, 0.9])},
+        {SIGMA: np.array([0.01, 0.02]), STAY: np.array([0.9, 1.0])},
+        {SIGMA: np.array([0.01, 0.02, 0.03]), STAY: np.array([0.9, 0.9, 0.9])},
+    ],
+)
+def test_states_that_are_none_are_refused(carried: dict[str, np.ndarray]) -> None:
+    with pytest.raises(DataNotUsable, match="does not carry its states"):
+        states_of(carried)

@@ -337,6 +337,10 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
     assert ("model.onnx" in files[0]) == (learner is StackLearner.LIGHTGBM)
     document = json.loads(files[0]["stack.json"])
     assert canonical_json(from_json(StackFigures, document)) == files[0]["stack.json"], "it is read back without loss"
+    assert sum(document["budgets"].values()) == pytest.approx(1.0, abs=1e-5) and min(document["budgets"].values()) > 0.0
+    assert "Risk budgets (HRP)" in files[0]["report.md"].decode()
+    before = {name: value for name, value in document.items() if name != "budgets"}
+    assert from_json(StackFigures, before).budgets == {}, "a stack of before has none"
     assert document["promotable"] == all(row["passed"] for row in document["rows"])
     assert "sleeves.yml" not in files[0], "two runs of one sleeve have one name on a device"
 

@@ -21,6 +21,7 @@ from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import BacktestSubject
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
+from trainer.runs.artefacts import knowing
 
 OPENED = "promotion/holdout.parquet"
 MODEL = "model.onnx"
@@ -116,7 +117,7 @@ def scored(subject: BacktestSubject) -> Scored:
     sleeve = evidence.sleeve
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
-    shape = SLEEVES[sleeve].of_hash(evidence.spec_hash)
+    shape = knowing(SLEEVES[sleeve].of_hash(evidence.spec_hash), subject.run)
     if evidence.spec_hash != shape.spec_hash:
         raise FixInput(
             "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"

@@ -7,6 +7,7 @@ from signals.bundle import Role
 from signals.errors import FixInput
 from signals.market.sessions import exchange
 from signals.sleeves import specs
+from signals.sleeves.events import EVENTS
 from signals.storage.places import is_s3
 from trainer.promotion import lineage_log
 from trainer.promotion.champions import confirm
@@ -16,6 +17,7 @@ from trainer.publishing.stores import objects_at
 from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import exclusive
+from trainer.tasks.recipes import require_traded
 
 SELF_CHECK_DAYS = 14
 XNYS = "XNYS"
@@ -45,6 +47,8 @@ def publish_as(
         confirm(registry, run)
     elif is_retraining(run):
         lineage_log.require_head(registry, run, role)
+    if (known := read_evidence(run)).sleeve == EVENTS.name:
+        require_traded(known, run)  # a blend would take what a gate or a quantile says for a score
     last = last_training_session(run)
     calendar = exchange(read_evidence(run).dataset.calendar or XNYS, last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = specs(features_of(run).spec)

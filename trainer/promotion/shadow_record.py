@@ -34,6 +34,7 @@ from trainer.promotion.measure import FOLDER, begun, held, model_hashes
 from trainer.promotion.measured import MeanInterval, Profit, RecordedBy, Shadow
 from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
 from trainer.runs import looks
+from trainer.runs.artefacts import knowing
 from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.looks import Look
 from trainer.runs.settings import TRAINING, TrainingSettings
@@ -244,7 +245,7 @@ def _scores(subject: BacktestSubject, archive: Archive, asof: date, model: bytes
     """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
     if archive.is_red(asof):
         raise SkipSession(f"the data of {asof} are RED")
-    sleeve = SLEEVES[subject.evidence.sleeve].of_hash(subject.evidence.spec_hash)
+    sleeve = knowing(SLEEVES[subject.evidence.sleeve].of_hash(subject.evidence.spec_hash), subject.run)
     symbols, rows = sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
     if len(symbols) < MIN_NAMES:
         raise SkipSession(f"{len(symbols)} names are eligible on {asof}")

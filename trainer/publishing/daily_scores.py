@@ -26,6 +26,7 @@ from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scor
 from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES, specs
 from signals.sleeves.bars import BarsSleeve
+from signals.sleeves.events import DAILY_EVENTS
 from signals.sleeves.risk import RISK
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
@@ -105,7 +106,7 @@ def deliver(evening: ScoringRequest, bundles: ObjectStore, to: ObjectStore, fold
     if not any(name in SLEEVES and name != RISK.name for name in found):
         raise FixInput("no bundle is published", fix="Run `trainer publish`, or name a folder with --bundle")
     known = {name: verified(contents, keyset, manifest, asof) for name, contents in found.items()}
-    made = {name: _scored(bundle, keyset, manifest, asof, evening) for name, bundle in known.items()}
+    made = {name: said for name, bundle in known.items() if (said := _said(bundle, keyset, manifest, asof, evening)) is not None}
     delivered = tuple(_put(to, name, payload, keyset, evening) for name, (payload, _) in made.items())
     if evening.nights is not None:
         for name, (payload, features) in made.items():
@@ -151,6 +152,16 @@ def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date)
         refuses_expired=False,
     )
     return verify_contents(contents, keyset, policy, reproduce=infer)
+
+
+def _said(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel] | None:
+    """Return what a bundle says of the evening; None of one of events where no name has any, so that the others are delivered."""
+    try:
+        return _scored(bundle, keyset, data, asof, evening)
+    except DataNotUsable:
+        if DAILY_EVENTS not in SLEEVES[bundle.manifest.sleeve].inputs:
+            raise
+        return None
 
 
 def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel]:

@@ -85,6 +85,7 @@ class RecipeConfig(Parameters):
     without chance (ridge, logistic) fit one.
     `sleeve` is the one that the recipe is for, empty where whoever reads it says so; it changes no fingerprint either, for a
     trial names its sleeve by itself. `view` is how a sample looks to the learner; `minutes` what a sleeve of minutes sees.
+    `regime` adds the market's probability of being wild, as known at the close, to the features, and its states to the bundle.
     `window_sessions` are the newest sessions that every training of it learns from, so that a lineage's history rolls with it; 0 takes all.
     `cadence` says how often `trainer run` trains its lineage again, the service's own where it is empty; it changes no fingerprint.
     `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
@@ -93,6 +94,7 @@ class RecipeConfig(Parameters):
 
     label: LabelConfig = LabelConfig()
     window_sessions: int = Field(default=0, ge=0)
+    regime: bool = False
     learner: str = "lightgbm"
     seeds: int = Field(default=1, ge=1, le=50)
     weighting: WeightConfig = WeightConfig()
@@ -110,7 +112,8 @@ class RecipeConfig(Parameters):
 
     def identity(self) -> dict[str, object]:
         """Return every value but the study, and what a recipe without it is: earlier recipes keep their hash."""
-        is_default = {"view": self.view == TABLE, "minutes": self.minutes is None, "window_sessions": not self.window_sessions}
+        is_default = {"view": self.view == TABLE, "minutes": self.minutes is None}
+        is_default |= {"window_sessions": not self.window_sessions, "regime": not self.regime}
         left_out = ("study", *(name for name, holds in is_default.items() if holds))
         return {key: value for key, value in self.document().items() if key not in left_out}
 

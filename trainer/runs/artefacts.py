@@ -54,6 +54,14 @@ def features_of(run: Path) -> FeatureList:
     return read_document(run / "feature_list.json", FeatureList)
 
 
+def knowing(sleeve: Sleeve, run: Path) -> Sleeve:
+    """Return the sleeve with what the run keeps for its features."""
+    if not (run / PARAMETERS).exists():
+        return sleeve
+    with np.load(run / PARAMETERS, allow_pickle=False) as kept:
+        return sleeve.knowing(dict(kept))
+
+
 def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
     """Out-of-fold scores, sorted by path, session, symbol: session, symbol, path, score, label."""
     paths, count = oof.scores.shape

@@ -13,6 +13,7 @@ import numpy as np
 from signals.audit.extremes import unsettled
 from signals.features.history import market_return
 from signals.features.panel import FeaturePanel
+from signals.indicators.regimes import WILD, with_wild
 from signals.market.bars import CLASSIFIED
 from signals.market.dataset import read_manifest, session_range
 from signals.sleeves.bars import BarsSleeve
@@ -77,9 +78,11 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
         start=chosen.start,
         end=chosen.end,
         symbols=chosen.symbols,
-        lookback_sessions=recipe.sleeve.given(CLASSIFIED).lookback_sessions,
+        lookback_sessions=recipe.sleeve.given((*CLASSIFIED, WILD) if config.regime else CLASSIFIED).lookback_sessions,
         version=chosen.version,
     )
+    if config.regime:
+        source = replace(source, bars=with_wild(source.bars, None))
     sleeve = recipe.sleeve.given(source.bars.beside)
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)

@@ -1,7 +1,7 @@
 """The document of a stack, `stack.json`: its members, weights, figures and verdict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from trainer.stacking.verdict import Condition
@@ -43,6 +43,8 @@ class StackFigures:
         Of the whole set of members; None for trees, as each of `weights_by_group`.
     device_weights : mapping of sleeve to weight
         With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
+    budgets : mapping of member to share
+        Of the risk, by hierarchical risk parity over the members' walk-forward books: a number beside the weights, which decides nothing.
     rows : tuple of Condition
         What the stack has to exceed.
     """
@@ -64,3 +66,4 @@ class StackFigures:
     rows: tuple[Condition, ...]
     promotable: bool
     format: str = FORMAT
+    budgets: Mapping[str, float] = field(default_factory=dict)

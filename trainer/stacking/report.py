@@ -36,6 +36,8 @@ def lines_of(known: StackFigures) -> list[tuple[str, str]]:
     lines = [("Verdict", "promotable" if known.promotable else "not promotable"), ("Best member", known.best)]
     if known.weights is not None:
         lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known.weights.items())))
+    if known.budgets:
+        lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}" for name, share in known.budgets.items())))
     for name, record in known.records.items():
         ic, forward = record.ic, record.forward_ic
         lines.append(

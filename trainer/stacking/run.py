@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from portfolio.risk.hrp import budgets
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.bars import Bars, Floats
@@ -196,6 +197,7 @@ def _document(
             for name, record in found.items()
         },
         best=best_of(found),
+        budgets=budgets({name: found[name].net for name in members.names}),
         rows=rows,
         promotable=all(row.passed for row in rows),
     )

@@ -126,6 +126,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     reads_minutes = isinstance(sleeve, BarsSleeve)
     faults = (
         (reads_minutes != (config.minutes is not None), f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"),
+        (config.regime and reads_minutes, f"the sleeve {sleeve.name} has regimes of its own, of its one instrument"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
         (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
+from signals.indicators.regimes import fitted_on
 from signals.market.bars import Floats
 from signals.minutes.decisions import DecisionBars
 from signals.monitoring.drift import reference
@@ -226,6 +227,7 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         "walk_forward.parquet": artefacts.walk_forward_parquet(case.proof.rows, case.proof.walk_forward),
         "golden.npz": artefacts.golden(rows.inputs(artefacts.golden_rows(rows.features))[:], case.fitted.exported.onnx, head),
         **artefacts.model_form(rows.view, head),
+        **({artefacts.PARAMETERS: artefacts.arrays(fitted_on(bars))} if case.config.regime else {}),
         "drift_reference.json": canonical_json(reference(*history)),
         "evidence.json": canonical_json(known),
     }

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
 from signals.market.holding import Flags
 from trainer.labels.panel import Rows
+from trainer.runs.evidence import RegimeFigures
 from trainer.validation.calibration import fit_platt
 from trainer.validation.clustered import NONE, auc, per_event
 from trainer.validation.ic import Mean
@@ -70,6 +72,19 @@ class EventTrades:
     def at(self, rows: Flags) -> EventTrades:
         """Return these rows."""
         return EventTrades(*(getattr(self, name)[rows] for name in ("session", "target", "stop", "realised_r", "cost_r")))
+
+
+def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[RegimeFigures, ...]:
+    """Direction less one half in each kind of market that a judged session was of; `market`, (T,), are its returns."""
+    kinds, hit = regimes(market)[trades.session], trades.target | trades.stop
+    found = []
+    for regime in Regime:
+        inside = hit & (kinds == regime.value)
+        if len(np.unique(trades.target[inside])) == 2:
+            one = auc(score[inside], trades.target[inside], trades.session[inside])
+            skill = Mean(one.mean - 0.5, one.standard_error, one.t, one.sessions)
+            found.append(RegimeFigures(regime.value, one.sessions, skill, skill))
+    return tuple(found)
 
 
 def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags]:

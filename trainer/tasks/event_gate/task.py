@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from signals.events.outcomes import Exit, Outcomes
+from signals.features.history import market_return
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
@@ -26,8 +27,8 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
-from trainer.tasks.event_gate.figures import EventTrades, GateFigures, gate_figures, taken
-from trainer.tasks.event_gate.tails import KindTail, tails
+from trainer.tasks.event_gate.figures import EventTrades, GateFigures, by_regime, gate_figures, taken
+from trainer.tasks.event_gate.tails import KindTail, size_for, tails
 from trainer.validation.clustered import interval, low
 from trainer.validation.ic import Mean
 
@@ -97,6 +98,7 @@ class EventGate(Task):
             "trials": without_ratios(tried),
             "others": {"gate": to_json(found), "tails": to_json(worst)},
             "calibration": calibration_of(case, EVENT),
+            "regimes": by_regime(forward[seen], trades.at(seen), market_return(source.bars.total_return, source.bars.eligible)),
         }
         return TaskFindings(fields, tuple(warnings(found)), partial(_report, case=case), proof.oof.scores[0])
 
@@ -147,9 +149,19 @@ def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
         ("Reliability", slope),
         ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
         ("Net R of every event", interval(found.all_net_r)),
-        *((f"Worst 5 % of {one.kind} trades", f"{-one.es_r:+.2f} R ({one.method}, {one.trades} trades)") for one in worst_of(known)),
+        *((f"Direction in a market {one.regime}", interval(_from_half(one.ic))) for one in known.regimes),
+        *((f"Worst 5 % of {one.kind} trades", _tail(one)) for one in worst_of(known)),
         ("Trials that count", str(known.trials.n_trials)),
     ]
+
+
+def _from_half(skill: Mean) -> Mean:
+    return Mean(skill.mean + 0.5, skill.standard_error, skill.t, skill.sessions)
+
+
+def _tail(one: KindTail) -> str:
+    size = size_for(1.0, one.es_r, 1.0)
+    return f"{-one.es_r:+.2f} R ({one.method}, {one.trades} trades): a budget of 1 % of equity for them risks {size:.2f} % to the stop"
 
 
 def warnings(found: GateFigures) -> list[str]:
