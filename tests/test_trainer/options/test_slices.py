@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.options.surface.ssvi import Ssvi, fitted_surface, slice_of
-from trainer.options.surface.svi import JumpWings, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings
+from trainer.options.surface.ssvi import Ssvi, slice_of
+from trainer.options.surface.svi import JumpWings, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings, repaired
 
 VOGT = Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
 K = np.linspace(-1.5, 1.5, 301)
@@ -89,16 +89,15 @@ def test_a_repair_has_no_butterfly_and_stays_above_the_slice_before() -> None:
     start = fitted(k, np.sqrt(VOGT.w(k)), np.ones(61))
     floor = np.full(len(places := checked(k)), 0.0135)
     assert start is not None and start.g(places).min() < 0.0 and start.w(places).min() < 0.0135
-    repaired = fitted(k, np.sqrt(VOGT.w(k)), np.ones(61), start=start, floor=(places, floor))
-    assert repaired is not None and repaired.g(places).min() >= 0.0 and repaired.w(places).min() >= 0.0135
+    found = repaired(start, (k, np.sqrt(VOGT.w(k)), np.ones(61)), places, floor)
+    assert found.g(places).min() >= 0.0 and found.w(places).min() >= 0.0135
 
 
 def test_a_repair_may_begin_at_a_corner() -> None:
     k = np.linspace(-1.0, 1.0, 61)
     corner = Svi(0.04, 0.2, -0.3, 0.0, 0.0)
-    repaired = fitted(k, np.sqrt(corner.w(k)), np.ones(61), start=corner, floor=(checked(k), np.zeros(121)))
-    assert repaired is not None
-    assert np.sqrt(np.mean((np.sqrt(repaired.w(k)) - np.sqrt(corner.w(k))) ** 2)) < 0.01
+    found = repaired(corner, (k, np.sqrt(corner.w(k)), np.ones(61)), checked(k), np.zeros(121))
+    assert np.sqrt(np.mean((np.sqrt(found.w(k)) - np.sqrt(corner.w(k))) ** 2)) < 0.01
 
 
 def test_ssvi_is_free_of_arbitrage_at_the_edge_of_its_parameters() -> None:
@@ -118,7 +117,3 @@ def test_a_ssvi_slice_is_its_own_formula() -> None:
     phi = eta / (theta**gamma * (1 + theta) ** (1 - gamma))
     expected = theta / 2 * (1 + rho * phi * K + np.sqrt((phi * K + rho) ** 2 + 1 - rho**2))
     np.testing.assert_allclose(slice_of(rho, eta, gamma, theta).w(K), expected, rtol=1e-12)
-
-
-def test_no_quotes_have_no_surface() -> None:
-    assert fitted_surface([]) is None

@@ -12,8 +12,7 @@ import pytest
 
 from tests.fakes.option_market import Quoting, Skew, quoted
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains.chain import OptionChain
-from trainer.options.chains.parity import forward_of
+from trainer.options.chains.chain import OptionChain, forward_of
 from trainer.options.chains.store import chains_of
 from trainer.options.chains.vendors import read_chains
 from trainer.options.surface.black import price

@@ -16,8 +16,7 @@ import numpy as np
 
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionStatus
-from trainer.options.chains.chain import OptionChain
-from trainer.options.chains.parity import forward_of, outside
+from trainer.options.chains.chain import OptionChain, forward_of, outside
 
 MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
 LEAST_QUOTES, LEAST_EXPIRIES = 8, 2

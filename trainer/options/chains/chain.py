@@ -1,4 +1,8 @@
-"""The quotes of one underlying's options at one close."""
+"""The quotes of one underlying's options at one close, and the forward of each expiry by put-call parity, C - P = D (F - K).
+
+Over the strikes near the money, where C - P is smallest, a regression gives F and D; D is held to rates between -5 % and
+20 %, since a few days say little of it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from numpy.typing import NDArray
 from signals.market.bars import Days, Floats
 
 DAYS_A_YEAR = 365.0
+NEAR, LEAST_PAIRS, FEW_PAIRS = 0.04, 6, 3  # of the money, as a fraction; pairs of call and put
+RATES = (-0.05, 0.20)
+MOST_RELATIVE_SPREAD = 0.60
 ARRAYS = ("expiration", "strike", "is_call", "bid", "ask", "volume", "open_interest")
 
 
@@ -85,3 +92,48 @@ class OptionChain:
         """Yield every later expiration with its rows."""
         for expiration in self.expirations:
             yield expiration, self.of(expiration)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Forward and discount of one expiry, by parity.
+
+    Attributes
+    ----------
+    residual, half_spread : float, price
+        Median distance of C - P from D (F - K) near the money, and the half spread of such a pair.
+    """
+
+    value: float
+    discount: float
+    residual: float
+    half_spread: float
+
+
+def forward_of(chain: OptionChain, years: float) -> Forward | None:
+    """Return the forward that the pairs of one expiry agree on; None with fewer than 3 of them."""
+    quoted = (chain.bid > 0.0) & (chain.ask >= chain.bid) & np.isfinite(chain.ask)
+    calls, puts = np.flatnonzero(quoted & chain.is_call), np.flatnonzero(quoted & ~chain.is_call)
+    strike, first, second = np.intersect1d(chain.strike[calls], chain.strike[puts], return_indices=True)
+    if len(strike) < FEW_PAIRS:
+        return None
+    call, put = calls[first], puts[second]
+    gap = chain.mid[call] - chain.mid[put]
+    width = 0.5 * (chain.ask[call] - chain.bid[call] + chain.ask[put] - chain.bid[put])
+    nearest = np.argsort(np.abs(gap), kind="stable")
+    near = np.flatnonzero(np.abs(strike / strike[nearest[0]] - 1.0) <= NEAR)
+    near = near if len(near) >= LEAST_PAIRS else nearest[:LEAST_PAIRS]
+    x, y, width = strike[near], gap[near], width[near]
+    slope = np.polyfit(x - x.mean(), y, 1, w=1.0 / np.maximum(width, 1e-6))[0]
+    discount = float(np.clip(-slope, np.exp(-RATES[1] * years), np.exp(-RATES[0] * years)))
+    value = float(np.median(x + y / discount))
+    residual = float(np.median(np.abs(y - discount * (value - x))))
+    return Forward(value, discount, residual, float(np.median(width))) if value > 0.0 else None
+
+
+def outside(chain: OptionChain, forward: float) -> NDArray[np.int64]:
+    """Rows of one expiry that are out of the money and two-sided, with a spread of at most 60 % of the mid."""
+    beyond = np.where(chain.is_call, chain.strike >= forward, chain.strike < forward)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        narrow = (chain.ask - chain.bid) / chain.mid <= MOST_RELATIVE_SPREAD
+    return np.flatnonzero(beyond & (chain.bid > 0.0) & (chain.ask >= chain.bid) & narrow)

@@ -1,22 +1,22 @@
 """Implied deviations of the out-of-the-money quotes of one expiry, and arbitrage between quotes.
 
 Calls at and above the forward and puts below it are used: of American options the others carry a premium for early
-exercise, which this leaves out.
-
-Arbitrage is what could be traded at the touch: bought at the ask, sold at the bid, without any model.
+exercise, which this leaves out. Arbitrage is what could be traded at the touch: bought at the ask, sold at the bid, without
+any model.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import OptionChain
-from trainer.options.chains.parity import Forward, outside
+from trainer.options.chains.chain import Forward, OptionChain, outside
 from trainer.options.surface.black import implied_deviation
 
 MOST_DEVIATIONS = 6.0
+CENT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +55,13 @@ def quotes_of(chain: OptionChain, years: float, forward: Forward) -> SmileQuotes
     value, discount = forward.value, forward.discount
     row = outside(chain, value)
     strike, k = chain.strike[row], np.log(chain.strike[row] / value)
-    low, mid, high = (implied_deviation(price[row], value, strike, discount) for price in (chain.bid, chain.mid, chain.ask))
+    low, mid, high = implied_deviation(np.stack([chain.bid[row], chain.mid[row], chain.ask[row]]), value, strike, discount)
     known = np.isfinite(low) & np.isfinite(mid) & np.isfinite(high)
     if known.any():
         at_money = mid[known][int(np.argmin(np.abs(k[known])))]
         known &= np.abs(k) <= MOST_DEVIATIONS * at_money
     order = np.flatnonzero(known)[np.argsort(k[known], kind="stable")]
     return SmileQuotes(years, forward, strike[order], k[order], mid[order], low[order], high[order])
-
-
-CENT = 0.01
 
 
 def butterflies(chain: OptionChain) -> int:
@@ -94,20 +91,15 @@ def butterflies(chain: OptionChain) -> int:
 
 
 def calendars(slices: Sequence[SmileQuotes]) -> frozenset[int]:
-    """Numbers of the slices whose ask is, at some k, below the bid of the slice before: its total variance would fall in time."""
+    """Numbers of the slices whose ask is, at some k, below the bid of the slice before: its total variance would fall in time.
+
+    The ask between two quotes is the larger one of both; nothing is said beyond the last.
+    """
     found = set()
-    for number in range(1, len(slices)):
-        early, late = slices[number - 1], slices[number]
-        ask = _between(early.k, late.k, late.high)
-        if bool(np.any(early.low > ask * (1.0 + 1e-6))):
+    for number, (early, late) in enumerate(itertools.pairwise(slices), 1):
+        place = np.searchsorted(late.k, early.k)
+        inside = (place > 0) & (place < len(late))
+        ask = np.maximum(late.high[place - 1], late.high[np.minimum(place, len(late) - 1)])
+        if bool(np.any(inside & (early.low > ask * (1.0 + 1e-6)))):
             found.add(number)
     return frozenset(found)
-
-
-def _between(k: Floats, known: Floats, values: Floats) -> Floats:
-    """Larger of both neighbours' values at `k`; infinite outside what is known: nothing is said there."""
-    place = np.searchsorted(known, k)
-    inside = (place > 0) & (place < len(known))
-    last = len(known) - 1
-    larger = np.maximum(values[np.clip(place - 1, 0, last)], values[np.clip(place, 0, last)])
-    return np.where(inside, larger, np.inf)

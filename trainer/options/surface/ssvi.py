@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
+from scipy.special import expit, logit
 
 from signals.market.bars import Floats
 from trainer.options.surface.quotes import SmileQuotes
@@ -47,19 +48,15 @@ def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
     return Svi(0.5 * theta * flat**2, 0.5 * theta * phi, rho, -rho / phi, flat / phi)
 
 
-def fitted_surface(slices: Sequence[SmileQuotes]) -> Ssvi | None:
-    """Fit a surface to the quotes of several expiries in their order, each expiry counted alike; None without quotes."""
-    known = [quotes for quotes in slices if len(quotes)]
-    if not known:
-        return None
+def fitted_surface(known: Sequence[SmileQuotes]) -> Ssvi:
+    """Fit a surface to the quotes of one or more expiries in their order, each expiry counted alike."""
     k = np.concatenate([quotes.k for quotes in known])
     deviation = np.concatenate([quotes.deviation for quotes in known])
     number = np.repeat(np.arange(len(known)), [len(quotes) for quotes in known])
     typical = np.array([np.median(quotes.deviation) * np.sqrt(len(quotes)) for quotes in known])[number]
     at_money = np.array([quotes.deviation[int(np.argmin(np.abs(quotes.k)))] ** 2 for quotes in known])
     steps = np.diff(np.maximum.accumulate(np.maximum(at_money, LEAST_THETA)), prepend=0.0)
-    share, gamma = FIRST[1], FIRST[2] / 0.5
-    start = np.array([np.arctanh(FIRST[0]), _logit(share), _logit(gamma), *np.log(np.maximum(steps, 1e-6))])
+    start = np.array([np.arctanh(FIRST[0]), logit(FIRST[1]), logit(FIRST[2] / 0.5), *np.log(np.maximum(steps, 1e-6))])
 
     def residuals(p: Floats) -> Floats:
         rho, eta, power, theta = _parts(p)
@@ -70,15 +67,9 @@ def fitted_surface(slices: Sequence[SmileQuotes]) -> Ssvi | None:
 
     found = least_squares(residuals, start, method="trf", max_nfev=60, xtol=1e-8, ftol=1e-8)
     rho, eta, power, theta = _parts(found.x)
-    return Ssvi(float(rho), float(eta), float(power), tuple(quotes.years for quotes in known), tuple(theta.tolist()))
+    return Ssvi(rho, eta, power, tuple(quotes.years for quotes in known), tuple(theta.tolist()))
 
 
 def _parts(p: Floats) -> tuple[float, float, float, Floats]:
     rho = 0.999 * float(np.tanh(p[0]))
-    eta = MOST_ETA / (1.0 + abs(rho)) / (1.0 + np.exp(-p[1]))
-    power = 0.5 / (1.0 + np.exp(-p[2]))
-    return rho, float(eta), float(power), np.cumsum(np.exp(np.clip(p[3:], -30.0, 5.0)))
-
-
-def _logit(share: float) -> float:
-    return float(np.log(share / (1.0 - share)))
+    return rho, float(MOST_ETA / (1.0 + abs(rho)) * expit(p[1])), float(0.5 * expit(p[2])), np.cumsum(np.exp(np.clip(p[3:], -30.0, 5.0)))

@@ -7,7 +7,7 @@ makes free of butterflies is replaced by the guaranteed repair, or by the slice 
 leaves quotes outside their bid and ask is bent to them with a spline, as far as that adds no fault.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
-from trainer.options.chains.parity import forward_of
+from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain, forward_of
 from trainer.options.surface.black import Greeks, greeks
 from trainer.options.surface.quotes import SmileQuotes, butterflies, calendars, quotes_of
-from trainer.options.surface.ssvi import Ssvi, fitted_surface
-from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Bend, Svi, bent, checked, fitted, guaranteed
+from trainer.options.surface.ssvi import fitted_surface
+from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Bend, Svi, bent, checked, fitted, guaranteed, repaired
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
@@ -136,16 +135,13 @@ def surface_of(chain: OptionChain) -> Surface:
             left_out[str(expiration)] = quotes
         else:
             usable.append((expiration, quotes, rows))
-
-    @cache
-    def prior() -> Ssvi | None:
-        return fitted_surface([quotes for _, quotes, _ in usable])
-
+    every = [quotes for _, quotes, _ in usable]
+    prior = cache(lambda: fitted_surface(every))
+    crossed = calendars(every)
     smiles: list[Smile] = []
-    crossed = calendars([quotes for _, quotes, _ in usable])
     for place, (expiration, quotes, rows) in enumerate(usable):
-        found = _smile(expiration, quotes, smiles[-1] if smiles else None, prior)
-        at_touch = ([Flag.BUTTERFLY] if butterflies(rows) else []) + ([Flag.CALENDAR] if place in crossed else [])
+        found = _smile(expiration, quotes, smiles[-1] if smiles else None, lambda years: prior().at(years))
+        at_touch = [Flag.BUTTERFLY] * bool(butterflies(rows)) + [Flag.CALENDAR] * (place in crossed)
         smiles.append(replace(found, flags=tuple(dict.fromkeys((*found.flags, *at_touch)))))
     return Surface(chain.root, chain.day, chain.spot, tuple(smiles), left_out)
 
@@ -161,45 +157,43 @@ def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:
     return quotes if len(quotes) >= LEAST_QUOTES else f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
 
 
-def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Callable[[], Ssvi | None]) -> Smile:
+def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Callable[[float], Svi]) -> Smile:
+    """Fit one expiry, repair what costs little, flag what does not, and bend the curve to the quotes that it leaves outside."""
     width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
-
-    def fallback() -> Svi | None:
-        surface = prior()
-        return None if surface is None else surface.at(quotes.years)
-
-    k, deviation, weight = _with_prior(quotes, width, fallback)
-    raw = fitted(k, deviation, weight)
-    flags: list[Flag] = []
+    fit, judged = _with_prior(quotes, width, prior), _judged_at(quotes, before)
+    raw = fitted(*fit)
     if raw is None:
-        known = fallback()
-        assert known is not None
-        return _judged(expiration, quotes, known, Curve.SSVI, [Flag.FALLBACK], before)
-    places, least = _judged_at(quotes, before)
-    negative, below = faults(raw, places, least)
+        return _judged(expiration, quotes, (prior(quotes.years), Curve.SSVI), [Flag.FALLBACK], judged)
+
+    def strain(curve: Svi) -> float:
+        return float(np.sqrt(np.mean(((_deviation(curve, quotes.k) - quotes.deviation) / width) ** 2)))
+
+    flags: list[Flag] = []
     curve, source = raw, Curve.SVI
+    negative, below = faults(raw, *judged)
     if negative or below:
-        repaired = fitted(k, deviation, weight, start=raw, floor=(places, least))
-        if _costs_little(repaired, raw, quotes, width):
-            curve, source = repaired or raw, Curve.REPAIRED
+        changed = repaired(raw, fit, *judged)
+        if strain(changed) <= strain(raw) + STRAIN:
+            curve, source = changed, Curve.REPAIRED
         else:
             flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
-    if faults(curve, places, np.zeros(len(places)))[0]:  # a crossing may stay, flagged; a negative density may not
-        curve, source = _without_butterfly(raw, (k, deviation, weight), quotes, places, fallback())
-        if not _costs_little(curve, raw, quotes, width):
-            flags.append(Flag.BUTTERFLY)
-        flags += [Flag.FALLBACK] * (source is not Curve.REPAIRED)
+    if faults(curve, *judged)[0]:  # a crossing may stay, flagged; a negative density may not
+        able = _without_butterfly(raw, fit, quotes.years, judged[0], prior)
+        curve, source = min(able, key=lambda one: strain(one[0]), default=(raw, Curve.SVI))
+        flags += [Flag.BUTTERFLY] * (strain(curve) > strain(raw) + STRAIN) + [Flag.FALLBACK] * (source is not Curve.REPAIRED)
     if source in (Curve.SVI, Curve.REPAIRED) and not _holding(quotes, curve).all():
-        curve, source = _followed(curve, source, bent(curve, k, deviation, weight), (places, least))
-    return _judged(expiration, quotes, curve, source, flags, before)
+        curve, source = _followed(curve, source, bent(curve, *fit), judged)
+    return _judged(expiration, quotes, (curve, source), flags, judged)
 
 
-def _judged(expiration: np.datetime64, quotes: SmileQuotes, curve: Svi, source: Curve, flags: list[Flag], before: Smile | None) -> Smile:
+def _judged(
+    expiration: np.datetime64, quotes: SmileQuotes, chosen: tuple[Svi, Curve], flags: list[Flag], judged: tuple[Floats, Floats]
+) -> Smile:
     """Flag what the chosen curve itself shows, whatever was found on the way to it."""
-    negative, below = faults(curve, *_judged_at(quotes, before))
+    curve, source = chosen
+    negative, below = faults(curve, *judged)
     scale = 1.0 / np.sqrt(quotes.years)
-    model = np.sqrt(np.maximum(curve.w(quotes.k), 0.0))
-    rmse = float(np.sqrt(np.mean((model - quotes.deviation) ** 2))) * scale
+    rmse = float(np.sqrt(np.mean((_deviation(curve, quotes.k) - quotes.deviation) ** 2))) * scale
     half_width = float(np.median(quotes.half_width)) * scale
     found = [*flags, *[Flag.BUTTERFLY] * negative, *[Flag.CALENDAR] * below]
     found += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
@@ -208,9 +202,14 @@ def _judged(expiration: np.datetime64, quotes: SmileQuotes, curve: Svi, source: 
     return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(found)), rmse, half_width, inside)
 
 
+def _deviation(curve: Svi, k: Floats) -> Floats:
+    found: Floats = np.sqrt(np.maximum(curve.w(k), 0.0))
+    return found
+
+
 def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
     """Whether bid and ask of each quote hold the curve."""
-    model = np.sqrt(np.maximum(curve.w(quotes.k), 0.0))
+    model = _deviation(curve, quotes.k)
     return (model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)
 
 
@@ -237,49 +236,31 @@ def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Float
     if before is None:
         return places, np.zeros(len(places))
     reach = checked(before.quotes.k)
-    inside = (reach >= places[0]) & (reach <= places[-1])
-    places = np.union1d(places, reach[inside])
+    places = np.union1d(places, reach[(reach >= places[0]) & (reach <= places[-1])])
     both = (places >= reach[0]) & (places <= reach[-1])
     return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
 
 
 def _without_butterfly(
-    raw: Svi, fit: tuple[Floats, Floats, Floats], quotes: SmileQuotes, places: Floats, fallback: Svi | None
-) -> tuple[Svi, Curve]:
-    """Return the curve without a negative density that is nearest to the quotes: refitted, the guaranteed repair, or the prior's."""
+    raw: Svi, fit: tuple[Floats, Floats, Floats], years: float, places: Floats, prior: Callable[[float], Svi]
+) -> Iterator[tuple[Svi, Curve]]:
+    """Yield curves without a negative density: the guaranteed repair where there is one, the prior's, and fits that begin at these."""
     nothing = np.zeros(len(places))
-    sure = guaranteed(raw, quotes.years) if raw.w(np.zeros(1))[0] > 0.0 and raw.w(places).min() > 0.0 else raw
-    free = [(Curve.GUARANTEED, sure), (Curve.SSVI, fallback or raw)]
-    starts = [one for _, one in free if not faults(one, places, nothing)[0]]
-    free += [(Curve.REPAIRED, one) for start in starts if (one := fitted(*fit, start=start, floor=(places, nothing))) is not None]
-    able = [(curve, source) for source, curve in free if not faults(curve, places, nothing)[0]]
-    return min(able, key=lambda one: _error(one[0], quotes), default=(raw, Curve.SVI))
+    safe = [(prior(years), Curve.SSVI)]
+    if raw.w(np.append(places, 0.0)).min() > 0.0:
+        safe.append((guaranteed(raw, years), Curve.GUARANTEED))
+    for one, source in safe:
+        for found in ((one, source), (repaired(one, fit, places, nothing), Curve.REPAIRED)):
+            if not faults(found[0], places, nothing)[0]:
+                yield found
 
 
-def _error(curve: Svi, quotes: SmileQuotes) -> float:
-    return float(np.mean((np.sqrt(np.maximum(curve.w(quotes.k), 0.0)) - quotes.deviation) ** 2))
-
-
-def _costs_little(repaired: Svi | None, raw: Svi, quotes: SmileQuotes, width: Floats) -> bool:
-    """Whether a repair stays within the quotes' own width of what they say without it, as a root mean square."""
-    if repaired is None:
-        return False
-    strains = [(np.sqrt(np.maximum(one.w(quotes.k), 0.0)) - quotes.deviation) / width for one in (repaired, raw)]
-    mine, theirs = (float(np.sqrt(np.mean(strain**2))) for strain in strains)
-    return mine - theirs <= STRAIN
-
-
-def _with_prior(quotes: SmileQuotes, width: Floats, fallback: Callable[[], Svi | None]) -> tuple[Floats, Floats, Floats]:
-    """SmileQuotes and their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
+def _with_prior(quotes: SmileQuotes, width: Floats, prior: Callable[[float], Svi]) -> tuple[Floats, Floats, Floats]:
+    """Quotes' k and deviations with their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
     weight = 1.0 / width**2
-    lacking = ENOUGH_QUOTES - len(quotes)
-    prior = fallback() if lacking > 0 else None
-    if prior is None:
+    if (lacking := ENOUGH_QUOTES - len(quotes)) <= 0:
         return quotes.k, quotes.deviation, weight
     places = checked(quotes.k)[:: max(1, 120 // lacking)][:lacking]
-    leaned = np.full(len(places), 0.05 * float(np.median(weight)))
-    return (
-        np.concatenate([quotes.k, places]),
-        np.concatenate([quotes.deviation, np.sqrt(np.maximum(prior.w(places), 1e-12))]),
-        np.concatenate([weight, leaned]),
-    )
+    added = (places, _deviation(prior(quotes.years), places), np.full(len(places), 0.05 * float(np.median(weight))))
+    k, deviation, weight = (np.concatenate(pair) for pair in zip((quotes.k, quotes.deviation, weight), added, strict=True))
+    return k, deviation, weight

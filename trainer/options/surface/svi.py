@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import BSpline
 from scipy.optimize import least_squares, leastsq
+from scipy.special import expit, logit
 
 from signals.market.bars import Floats
 
@@ -171,24 +172,13 @@ def guaranteed(raw: Svi, t: float) -> Svi:
     return of_jump_wings(JumpWings(known.v, known.psi, known.p, c, least), t)
 
 
-def fitted(
-    k: Floats, deviation: Floats, weight: Floats, *, start: Svi | None = None, floor: tuple[Floats, Floats] | None = None
-) -> Svi | None:
-    """Fit a slice to total deviations; from `start` above a `floor`, one without butterfly arbitrage that nowhere falls below it.
+def fitted(k: Floats, deviation: Floats, weight: Floats) -> Svi | None:
+    """Fit a slice to total deviations; None with fewer than 6 quotes, or where nothing converges.
 
     Parameters
     ----------
     k, deviation, weight : float64, shape (n,)
         ln(K/F), sigma sqrt(t), and one over the square of the half width of its quote.
-    start : Svi, optional
-        Of a repair, where it begins, in the place of the grid.
-    floor : (float64, float64), shape (q,), optional
-        Places, and total variances that a repair may not fall below; violations and negative densities there are penalised.
-
-    Returns
-    -------
-    Svi or None
-        None with fewer than 6 quotes, or where nothing converges.
     """
     if len(k) < LEAST_QUOTES:
         return None
@@ -198,16 +188,40 @@ def fitted(
         found: Floats = leastsq(_residuals, theta, (k, deviation, root), _jacobian, full_output=True, maxfev=steps, ftol=1e-7, xtol=1e-8)[0]
         return found
 
-    def errors(theta: Floats) -> Floats:
-        return _residuals(theta, k, deviation, root)
-
-    if floor is not None and start is not None:
-        best = _penalised(_packed(start), k, deviation, np.sqrt(weight / weight.mean()), floor)
-    else:
-        begun = [improved(theta, FIRST_STEPS) for theta in _starts(k, deviation**2, weight)]
-        best = improved(min(begun, key=lambda theta: float(np.sum(errors(theta) ** 2))), MOST_STEPS)
-        best = improved(best, MOST_STEPS, root / np.sqrt(np.maximum(np.abs(errors(best)), 1.0)))  # by distance outside bid and ask
+    begun = [improved(theta, FIRST_STEPS) for theta in _starts(k, deviation**2, weight)]
+    best = improved(min(begun, key=lambda theta: float(np.sum(_residuals(theta, k, deviation, root) ** 2))), MOST_STEPS)
+    apart = np.abs(_residuals(best, k, deviation, root))
+    best = improved(best, MOST_STEPS, root / np.sqrt(np.maximum(apart, 1.0)))  # outside bid and ask by distance, not its square
     return _unpacked(best) if np.isfinite(best).all() else None
+
+
+def repaired(start: Svi, quotes: tuple[Floats, Floats, Floats], places: Floats, least: Floats) -> Svi:
+    """Fit again from `start`: without butterfly arbitrage, and nowhere below the total variances `least` at the places.
+
+    Violations are penalised, and once more where the first price leaves one.
+
+    Parameters
+    ----------
+    quotes : k, deviation, weight
+        As of `fitted`.
+    """
+    k, deviation, weight = quotes
+    root = np.sqrt(weight / weight.mean())
+    theta = _packed(start)
+    for price in (1e1, 1e3):
+
+        def all_residuals(p: Floats, price: float = price) -> Floats:
+            slice_ = _unpacked(p)
+            w = slice_.w(places)
+            density = density_sign(places, np.maximum(w, LEAST_W), *slice_.derivatives(places))
+            below = np.minimum(np.sqrt(np.maximum(w, 0.0)) - np.sqrt(least) * (1.0 + 1e-4), 0.0)
+            return np.concatenate([_residuals(p, k, deviation, root), price * np.minimum(density - 1e-3, 0.0), 10.0 * price * below])
+
+        theta = least_squares(all_residuals, theta, method="trf", xtol=1e-8, ftol=1e-8, max_nfev=40, x_scale="jac").x
+        found = _unpacked(theta)
+        if bool((found.w(places) >= np.maximum(least, LEAST_W)).all()) and bool((found.g(places) >= 0.0).all()):
+            break
+    return found
 
 
 def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
@@ -231,33 +245,13 @@ def checked(k: Floats, reach: float = 1.5) -> Floats:
     return np.linspace(reach * low, reach * high, CHECKED_POINTS)
 
 
-def _penalised(theta: Floats, k: Floats, deviation: Floats, root: Floats, floor: tuple[Floats, Floats]) -> Floats:
-    """Raise the price of a violation once more where the first leaves one."""
-    places, least = floor
-    for price in (1e1, 1e3):
-
-        def all_residuals(p: Floats, price: float = price) -> Floats:
-            slice_ = _unpacked(p)
-            w = slice_.w(places)
-            density = density_sign(places, np.maximum(w, LEAST_W), *slice_.derivatives(places))
-            below = np.minimum(np.sqrt(np.maximum(w, 0.0)) - np.sqrt(least) * (1.0 + 1e-4), 0.0)
-            return np.concatenate([_residuals(p, k, deviation, root), price * np.minimum(density - 1e-3, 0.0), 10.0 * price * below])
-
-        theta = least_squares(all_residuals, theta, method="trf", xtol=1e-8, ftol=1e-8, max_nfev=40, x_scale="jac").x
-        slice_ = _unpacked(theta)
-        w = slice_.w(places)
-        if bool((w > LEAST_W).all()) and bool((slice_.g(places) >= 0.0).all()) and bool((w >= least).all()):
-            break
-    return theta
-
-
 def _packed(raw: Svi) -> Floats:
     left, right = (np.clip(slope / MOST_SLOPE, 1e-6, 1.0 - 1e-6) for slope in raw.slopes)
-    return np.array([raw.a, np.log(left / (1.0 - left)), np.log(right / (1.0 - right)), raw.m, np.log(max(raw.sigma, LEAST_SIGMA))])
+    return np.array([raw.a, logit(left), logit(right), raw.m, np.log(max(raw.sigma, LEAST_SIGMA))])
 
 
 def _unpacked(theta: Floats) -> Svi:
-    left, right = MOST_SLOPE / (1.0 + np.exp(-np.clip(theta[1:3], -40.0, 40.0)))
+    left, right = MOST_SLOPE * expit(np.clip(theta[1:3], -40.0, 40.0))
     b = 0.5 * (left + right)
     return Svi(float(theta[0]), float(b), float((right - left) / (left + right)), float(theta[3]), float(np.exp(np.clip(theta[4], -20, 4))))
 
@@ -307,4 +301,4 @@ def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
     level = (rest * scaled).sum(axis=1) / scaled.sum()
     cost = ((rest - level[:, None]) ** 2 * scaled).sum(axis=1)
     picked = np.argsort(cost, kind="stable")[:2]
-    return [np.array([level[i], *np.log(slopes[i] / (MOST_SLOPE - slopes[i])), m[i], np.log(sigma[i])]) for i in picked]
+    return [np.array([level[i], *logit(slopes[i] / MOST_SLOPE), m[i], np.log(sigma[i])]) for i in picked]
