@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signals.errors import BadBars, BadDataset
+from signals.files import write_atomic
 from signals.market.actions import Action
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
@@ -31,6 +32,8 @@ FIRST, AHEAD_YEARS = date(1990, 1, 2), 3
 OPTIONS = typer.Typer(no_args_is_help=True, help="Curate option chains, fit their surfaces, and judge and backtest what is built on them.")
 
 Chains = Annotated[Path, typer.Option("--chains", help="Folder of option chains, as made by `trainer options ingest`.")]
+Root = Annotated[str, typer.Option(help="Underlier.")]
+ReportFolder = Annotated[Path, typer.Option(help="Folder for the report.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -94,8 +97,8 @@ def _content(path: Path) -> bytes:
 @OPTIONS.command()
 def report(
     chains: Chains,
-    root: Annotated[str, typer.Option(help="Underlier.")],
-    to: Annotated[Path, typer.Option(help="Folder for the report.")],
+    root: Root,
+    to: ReportFolder,
     day: Annotated[date | None, dated("Day that is shown in full.", show_default="the last")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,7 +110,7 @@ def report(
 
     from trainer.options.research.observations import of_chains
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
-    from trainer.reports.options.pages import surface_report
+    from trainer.reports.options import surface_report
 
     found = _chains(chains, root)
     surfaces = [surface for surface in _surfaces(found, as_json=as_json) if surface.smiles]
@@ -116,24 +119,22 @@ def report(
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
     profits = of_chains(found)["straddle_1"]
     warning = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
-    _write(to, surface_report(surfaces, wanted[-1], warning))
+    for name, content in surface_report(surfaces, wanted[-1], warning).items():
+        write_atomic(to / name, content)
     rows = [
         {"day": one.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
         for one in surfaces
         for smile in one.smiles
     ]
-    emit(
-        {"report": str(to), "slices": to_json(rows), "refusal": warning},
-        as_json=as_json,
-        text="\n".join([f"{to / 'report.html'}", *warning]),
-    )
+    text = "\n".join([f"{to / 'report.html'}", *warning])
+    emit({"report": str(to), "slices": to_json(rows), "refusal": warning}, as_json=as_json, text=text)
 
 
 @OPTIONS.command()
 def backtest(
     chains: Chains,
-    root: Annotated[str, typer.Option(help="Underlier.")],
-    to: Annotated[Path, typer.Option(help="Folder for the report.")],
+    root: Root,
+    to: ReportFolder,
     config: Annotated[
         Path | None, typer.Option(help="YAML whose section `options_backtest` says what is traded and its costs.", show_default=False)
     ] = None,
@@ -152,7 +153,7 @@ def backtest(
     from trainer.options.backtest import OptionBacktestConfig, option_backtest
     from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
-    from trainer.reports.options.pages import backtest_report, backtest_rows
+    from trainer.reports.options import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
@@ -163,7 +164,8 @@ def backtest(
     days = option_backtest(evenings, own)
     net = np.array([float(one.net) for one in days])
     warning = (refusal(net, unit="USD"),) if len(days) < LEAST_SESSIONS else ()
-    _write(to, backtest_report(root, days, own, warning))
+    for name, content in backtest_report(root, days, own, warning).items():
+        write_atomic(to / name, content)
     rows = [{**to_json(one), "gross": str(one.gross), "costs": str(one.costs), "net": str(one.net)} for one in days]
     emit({"report": str(to), "days": rows, "refusal": warning}, as_json=as_json, text="\n".join([*aligned(backtest_rows(days)), *warning]))
 
@@ -186,13 +188,12 @@ def structures(
     """
     from signals.config import load_section
     from trainer.options.structures import VegaCaps
+    from trainer.publishing.daily_scores import ScoringRequest
     from trainer.publishing.stores import dataset_store
-    from trainer.publishing.structures import StructuresRequest, publish_structures
-    from trainer.runs.evidence import read_evidence
+    from trainer.publishing.structures import publish_structures
 
     caps = load_section(config, "vega_caps", VegaCaps)
-    request = StructuresRequest(data, run, keys, asof, now())
-    name, found = publish_structures(request, read_evidence(run), caps, dataset_store(to, "", None))
+    name, found = publish_structures(ScoringRequest(data, keys, asof, now()), run, caps, dataset_store(to, "", None))
     lines = [f"{name}: {len(found.structures)} structures"]
     lines += [f"{one.side} {one.units:g} {one.template} of {one.root}: {one.debit_usd:+,.2f} USD a unit" for one in found.structures]
     emit({"name": name, "structures": found.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
@@ -213,10 +214,3 @@ def _chains(folder: Path, root: str) -> tuple[OptionChain, ...]:
     from trainer.options.chains.store import read_chains_of, read_manifest_of_chains
 
     return read_chains_of(folder, read_manifest_of_chains(folder), root)
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    from signals.files import write_atomic
-
-    for name, content in files.items():
-        write_atomic(folder / name, content)

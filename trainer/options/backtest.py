@@ -31,7 +31,6 @@ from trainer.options.structures import SHARES, greeks_of
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
-Touches = dict[OptionLeg, tuple[float, float]]  # last known bid and ask of each option, by a single one of it
 
 
 class OptionBacktestConfig(Config):
@@ -95,179 +94,139 @@ class OptionDay:
         return self.gross - self.costs
 
 
-@dataclass(frozen=True)
-class _OptionBook:
-    """Cash, shares, legs with their quantity in contracts, and the sessions that the position has been held."""
-
-    cash: Decimal = ZERO
-    shares: int = 0
-    legs: tuple[OptionLeg, ...] = ()
-    held: int = 0
-
-
-@dataclass
-class _Costs:
-    spreads: Decimal = ZERO
-    fees: Decimal = ZERO
-    hedging: Decimal = ZERO
-    events: list[str] = field(default_factory=list)
-
-
-def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
-    """Trade from the first evening to the last, on which everything is closed."""
-    book, found, before = _OptionBook(), [], ZERO
-    quotes: Touches = {}
-    last: OptionEvening | None = None
-    for number, evening in enumerate(evenings):
-        costs = _Costs()
-        parts = _parts(book, last, evening) if last is not None else (ZERO, ZERO, ZERO)
-        book = _settled(book, evening, config, costs, quotes)
-        is_last = number == len(evenings) - 1
-        if book.legs and (is_last or book.held >= config.hold_sessions) and _is_quoted(book.legs, evening):
-            book = _closed(book, evening, config, costs)
-        if not book.legs and not is_last:
-            book = _opened(book, evening, config, costs)
-        quotes |= {_single(leg): touch for leg in book.legs if (touch := evening.touch(leg)) is not None}
-        book = _hedged(book, evening, config, costs, is_flat=is_last)
-        if is_last and book.legs:  # no quote to close at: the last known one, at its worse side
-            book = _at_last_quote(book, quotes, config, costs)
-        mid, liquidation = _values(book, evening, quotes, config)
-        gross = mid - before + costs.spreads + costs.fees + costs.hedging
-        found.append(
-            OptionDay(
-                evening.chain.day,
-                *parts,
-                gross - sum(parts, ZERO),
-                costs.spreads,
-                costs.fees,
-                costs.hedging,
-                mid,
-                liquidation,
-                book.shares,
-                tuple(costs.events),
-            )
-        )
-        book, before, last = replace(book, held=book.held + 1), mid, evening
-    return tuple(found)
-
-
 def cents(value: float | Decimal) -> Decimal:
     """Round to whole cents."""
     return Decimal(str(value)).quantize(CENT, ROUND_HALF_EVEN)
 
 
-def _parts(book: _OptionBook, last: OptionEvening, now: OptionEvening) -> tuple[Decimal, Decimal, Decimal]:
-    """Gamma, theta and vega of the position held since the close before."""
-    legs = tuple(leg for leg in book.legs if last.surface.smile(leg.expiration) is not None)
-    known = greeks_of(legs, last)
-    moved = now.chain.spot - last.chain.spot
-    years = (now.chain.day - last.chain.day).days / DAYS_A_YEAR
-    vega = 0.0
-    for leg in legs:
-        smiles = (last.surface.smile(leg.expiration), now.surface.smile(leg.expiration))
-        if smiles[0] is None or smiles[1] is None:
-            continue
-        vols = [one.volatility_at(leg.strike) for one in smiles if one is not None]
-        vega += greeks_of((leg,), last)["vega"] * (vols[1] - vols[0])
-    return cents(SHARES * 0.5 * known["gamma"] * moved**2), cents(SHARES * known["theta"] * years), cents(SHARES * vega)
+@dataclass
+class _OptionBook:
+    """Cash, shares, legs with their quantity in contracts, sessions held, touches last seen; and the day's costs and events."""
 
+    config: OptionBacktestConfig
+    cash: Decimal = ZERO
+    shares: int = 0
+    legs: tuple[OptionLeg, ...] = ()
+    held: int = 0
+    touches: dict[tuple[np.datetime64, float, bool], tuple[float, float]] = field(default_factory=dict)
+    spreads: Decimal = ZERO
+    fees: Decimal = ZERO
+    hedging: Decimal = ZERO
+    events: list[str] = field(default_factory=list)
 
-def _settled(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, quotes: Touches) -> _OptionBook:
-    """Settle what expires today or has expired, and what is exercised against us."""
-    spot, today = evening.chain.spot, np.datetime64(evening.chain.day, "D")
-    kept = []
-    for leg in book.legs:
-        inside = max(spot - leg.strike if leg.is_call else leg.strike - spot, 0.0)
-        touch = evening.touch(leg) or quotes.get(_single(leg))
-        is_exercised = (
-            config.style == "american" and leg.quantity < 0 and inside > 0.0 and touch is not None and 0.5 * (touch[0] + touch[1]) <= inside
-        )
-        if leg.expiration > today and not is_exercised:
-            kept.append(leg)
-            continue
-        word = "expired" if leg.expiration <= today else "exercised early"
-        costs.events.append(f"{word}: {leg.quantity:+g} {leg.strike:g} {'C' if leg.is_call else 'P'}, worth {inside:.2f}")
-        count = int(leg.quantity) * SHARES
-        if config.settlement == "shares" and inside > 0.0:
-            side = 1 if leg.is_call else -1  # a call delivers shares to its holder, a put takes them
-            book = replace(book, cash=book.cash - cents(leg.strike) * count * side, shares=book.shares + count * side)
-        else:
-            book = replace(book, cash=book.cash + cents(inside) * count)
-    return replace(book, legs=tuple(kept))
+    def begin(self) -> None:
+        """Begin a day without costs and events."""
+        self.spreads = self.fees = self.hedging = ZERO
+        self.events = []
 
+    def see(self, evening: OptionEvening) -> bool:
+        """Remember the touches of the legs, and return whether all have one: a leg that has none keeps its last."""
+        seen = {leg.option: touch for leg in self.legs if (touch := evening.touch(leg)) is not None}
+        self.touches |= seen
+        return len(seen) == len(self.legs)
 
-def _is_quoted(legs: tuple[OptionLeg, ...], evening: OptionEvening) -> bool:
-    return all(evening.touch(leg) is not None for leg in legs)
+    def parts(self, last: OptionEvening, now: OptionEvening) -> tuple[Decimal, Decimal, Decimal]:
+        """Gamma, theta and vega of the position held since the close before."""
+        known = greeks_of(self.legs, last)
+        moved, years = now.chain.spot - last.chain.spot, (now.chain.day - last.chain.day).days / DAYS_A_YEAR
+        vegas = [greeks_of((leg,), last)["vega"] * (now.volatility(leg) - last.volatility(leg)) for leg in self.legs]
+        amounts = (0.5 * known["gamma"] * moved**2, known["theta"] * years, float(np.nansum(vegas)))
+        gamma, theta, vega = (cents(SHARES * amount) for amount in amounts)
+        return gamma, theta, vega
 
+    def settle(self, evening: OptionEvening) -> None:
+        """Settle what expires today or has expired, and what is exercised against us: an American short without time value."""
+        spot, today, kept = evening.chain.spot, np.datetime64(evening.chain.day, "D"), []
+        for leg in self.legs:
+            inside = max(spot - leg.strike if leg.is_call else leg.strike - spot, 0.0)
+            is_short = self.config.style == "american" and leg.quantity < 0 and inside > 0.0
+            if leg.expiration > today and not (is_short and 0.5 * sum(self.touches[leg.option]) <= inside):
+                kept.append(leg)
+                continue
+            word = "expired" if leg.expiration <= today else "exercised early"
+            self.events.append(f"{word}: {leg.quantity:+g} {leg.strike:g} {'C' if leg.is_call else 'P'}, worth {inside:.2f}")
+            count = int(leg.quantity) * SHARES
+            if self.config.settlement == "shares" and inside > 0.0:
+                delivered = count if leg.is_call else -count  # a call delivers shares to its holder, a put takes them
+                self.cash -= cents(leg.strike) * delivered
+                self.shares += delivered
+            else:
+                self.cash += cents(inside) * count
+        self.legs = tuple(kept)
 
-def _closed(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
-    costs.events.append("closed")
-    for leg in book.legs:
-        book = _traded(book, replace(leg, quantity=-leg.quantity), evening, config, costs)
-    return replace(book, legs=(), held=0)
+    def close(self, event: str) -> None:
+        """Close every leg at the touch last seen."""
+        self.events.append(event)
+        for leg in self.legs:
+            self._trade(replace(leg, quantity=-leg.quantity))
+        self.legs, self.held = (), 0
 
+    def open(self, evening: OptionEvening) -> None:
+        """Open the template where all of it is quoted and the underlier has a close."""
+        known = positions(evening)
+        legs = known[0].get(self.config.template) if known is not None else None
+        if legs is None or not evening.chain.spot > 0.0:
+            return
+        size = self.config.contracts * (1.0 if self.config.side == "buy" else -1.0)
+        self.legs, self.held = tuple(replace(leg, quantity=size * leg.quantity) for leg in legs), 0
+        self.see(evening)
+        for leg in self.legs:
+            self._trade(leg)
+        self.events.append(f"opened {self.config.side} {self.config.template}")
 
-def _opened(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
-    """Open the template where all of it is quoted and the underlier has a close."""
-    known = positions(evening)
-    legs = known[0].get(config.template) if known is not None else None
-    if legs is None or not evening.chain.spot > 0.0:
-        return book
-    side = 1.0 if config.side == "buy" else -1.0
-    signed = tuple(replace(leg, quantity=side * config.contracts * leg.quantity) for leg in legs)
-    for leg in signed:
-        book = _traded(book, leg, evening, config, costs)
-    costs.events.append(f"opened {config.side} {config.template}")
-    return replace(book, legs=signed, held=0)
-
-
-def _traded(book: _OptionBook, leg: OptionLeg, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
-    """Buy a leg at its ask, or sell it at its bid; the half spread and the fee are costs."""
-    touch = evening.touch(leg)
-    assert touch is not None
-    bid, ask = (cents(price) for price in touch)
-    count = int(abs(leg.quantity)) * SHARES
-    paid = ask * count if leg.quantity > 0 else -bid * count
-    fee = cents(config.fee_usd * abs(leg.quantity))
-    costs.spreads += (ask - bid) * count / 2
-    costs.fees += fee
-    return replace(book, cash=book.cash - paid - fee)
-
-
-def _hedged(book: _OptionBook, evening: OptionEvening, config: OptionBacktestConfig, costs: _Costs, *, is_flat: bool) -> _OptionBook:
-    legs = () if is_flat else book.legs
-    target = -round(SHARES * greeks_of(legs, evening)["delta"])
-    traded = target - book.shares
-    if not traded:
-        return book
-    spot = cents(evening.chain.spot)
-    cost = cents(float(spot) * abs(traded) * config.hedge_half_spread_bps / 1e4)
-    costs.hedging += cost
-    return replace(book, cash=book.cash - spot * traded - cost, shares=target)
-
-
-def _at_last_quote(book: _OptionBook, quotes: Touches, config: OptionBacktestConfig, costs: _Costs) -> _OptionBook:
-    for leg in book.legs:
-        bid, ask = (cents(price) for price in quotes.get(_single(leg), (0.0, 0.0)))
+    def _trade(self, leg: OptionLeg) -> None:
+        """Buy a leg at its ask, or sell it at its bid; the half spread and the fee are costs."""
+        bid, ask = map(cents, self.touches[leg.option])
         count = int(abs(leg.quantity)) * SHARES
-        book = replace(book, cash=book.cash + (bid * count if leg.quantity > 0 else -ask * count))
-        costs.spreads += (ask - bid) * count / 2
-        costs.events.append(f"closed at its last quote: {leg.quantity:+g} {leg.strike:g}")
-    return replace(book, legs=())
+        fee = cents(self.config.fee_usd * abs(leg.quantity))
+        self.cash -= (ask if leg.quantity > 0 else -bid) * count + fee
+        self.spreads += (ask - bid) * count / 2
+        self.fees += fee
+
+    def hedge(self, evening: OptionEvening) -> None:
+        """Trade shares to the whole number nearest to a delta of nothing."""
+        target = -round(SHARES * greeks_of(self.legs, evening)["delta"])
+        if traded := target - self.shares:
+            cost = self._half_spread(evening, traded)
+            self.hedging += cost
+            self.cash -= cents(evening.chain.spot) * traded + cost
+            self.shares = target
+
+    def values(self, evening: OptionEvening) -> tuple[Decimal, Decimal]:
+        """Value at mid and at liquidation."""
+        mid = liquidation = self.cash + cents(evening.chain.spot) * self.shares
+        liquidation -= self._half_spread(evening, self.shares)
+        for leg in self.legs:
+            bid, ask = map(cents, self.touches[leg.option])
+            count = int(leg.quantity) * SHARES
+            mid += (bid + ask) * count / 2
+            liquidation += (bid if count > 0 else ask) * count
+        return mid, liquidation
+
+    def _half_spread(self, evening: OptionEvening, shares: int) -> Decimal:
+        return cents(float(cents(evening.chain.spot)) * abs(shares) * self.config.hedge_half_spread_bps / 1e4)
 
 
-def _values(book: _OptionBook, evening: OptionEvening, quotes: Touches, config: OptionBacktestConfig) -> tuple[Decimal, Decimal]:
-    """Value at mid and at liquidation; a leg without a quote keeps its last one."""
-    spot = cents(evening.chain.spot)
-    mid = liquidation = book.cash + spot * book.shares
-    liquidation -= cents(float(spot) * abs(book.shares) * config.hedge_half_spread_bps / 1e4)
-    for leg in book.legs:
-        bid, ask = (cents(price) for price in quotes[_single(leg)])
-        count = int(leg.quantity) * SHARES
-        mid += (bid + ask) * count / 2
-        liquidation += (bid if count > 0 else ask) * count
-    return mid, liquidation
-
-
-def _single(leg: OptionLeg) -> OptionLeg:
-    return replace(leg, quantity=1.0)
+def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
+    """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
+    book, found, before = _OptionBook(config), [], ZERO
+    last: OptionEvening | None = None
+    for evening in evenings:
+        is_last = evening is evenings[-1]
+        parts = book.parts(last, evening) if last is not None else (ZERO, ZERO, ZERO)
+        book.begin()
+        book.see(evening)
+        book.settle(evening)
+        is_quoted = book.see(evening)
+        if book.legs and (is_last or (book.held >= config.hold_sessions and is_quoted)):
+            book.close("closed" if is_quoted else "closed at its last quote")
+        if not book.legs and not is_last:
+            book.open(evening)
+        book.hedge(evening)
+        mid, liquidation = book.values(evening)
+        costs = (book.spreads, book.fees, book.hedging)
+        residual = mid - before + sum(costs, ZERO) - sum(parts, ZERO)
+        found.append(OptionDay(evening.chain.day, *parts, residual, *costs, mid, liquidation, book.shares, tuple(book.events)))
+        before, last = mid, evening
+        book.held += 1
+    return tuple(found)

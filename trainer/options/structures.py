@@ -7,7 +7,6 @@ bid of what is sold. Units are as many as the caps of |vega| allow in its underl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 import numpy as np
 from pydantic import Field
@@ -45,13 +44,7 @@ class Forecast:
 def candidates(
     evenings: Mapping[str, OptionEvening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
 ) -> tuple[CandidateStructure, ...]:
-    """Return the structures to show, by underlier and template.
-
-    Parameters
-    ----------
-    evenings : mapping of root to OptionEvening
-    forecasts : mapping of (root, template) to Forecast
-    """
+    """Return the structures to show: of evenings by root, forecasts by (root, template)."""
     wanted: list[tuple[str, str, tuple[OptionLeg, ...], Forecast]] = []
     for root, evening in evenings.items():
         if (known := positions(evening)) is None or not evening.chain.spot > 0.0:  # a payoff needs the underlier's close
@@ -84,7 +77,17 @@ def _candidate(
         root=evening.chain.root,
         template=template,
         side="buy" if forecast.points > 0.0 else "sell",
-        legs=tuple(_leg(leg, *touch) for leg, touch in quoted),
+        legs=tuple(
+            StructureLeg(
+                expiration=leg.expiration.astype(object),
+                strike=leg.strike,
+                right="C" if leg.is_call else "P",
+                quantity=leg.quantity,
+                bid=bid,
+                ask=ask,
+            )
+            for leg, (bid, ask) in quoted
+        ),
         units=units,
         debit_usd=SHARES * debit,
         delta_shares=SHARES * figures["delta"],
@@ -100,17 +103,11 @@ def _candidate(
     )
 
 
-def _leg(leg: OptionLeg, bid: float, ask: float) -> StructureLeg:
-    day: date = leg.expiration.astype(object)
-    return StructureLeg(expiration=day, strike=leg.strike, right="C" if leg.is_call else "P", quantity=leg.quantity, bid=bid, ask=ask)
-
-
 def greeks_of(legs: Sequence[OptionLeg], evening: OptionEvening) -> dict[str, float]:
     """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
-    total = {"delta": 0.0, "gamma": 0.0, "vega": 0.0, "theta": 0.0}
+    total = dict.fromkeys(("delta", "gamma", "vega", "theta"), 0.0)
     for leg in legs:
-        smile = evening.surface.smile(leg.expiration)
-        if smile is None:
+        if (smile := evening.surface.smile(leg.expiration)) is None:
             continue
         spot = evening.chain.spot if evening.chain.spot > 0.0 else smile.quotes.forward.value
         found = smile.greeks(leg.strike, leg.is_call, spot)

@@ -1,7 +1,7 @@
 """Publishes the evening's candidate structures as a signed document."""
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_
 from trainer.options.research.templates import TEMPLATES, OptionEvening
 from trainer.options.structures import Forecast, VegaCaps, candidates
 from trainer.options.surface.surface import surface_of
+from trainer.publishing.daily_scores import ScoringRequest
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs import looks
-from trainer.runs.evidence import Evidence
+from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import file_hash
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
@@ -33,19 +34,8 @@ STRADDLE_MODEL = "model.onnx"
 UNKNOWN = to_json(Platt(float("nan"), float("nan")))
 
 
-@dataclass(frozen=True)
-class StructuresRequest:
-    """Request for structures: a dataset with chains, a run of `options_vol`, the keys that sign, the session, and when."""
-
-    data: Path
-    run: Path
-    keys: Path
-    asof: date | None
-    created: datetime
-
-
-def publish_structures(request: StructuresRequest, evidence: Evidence, caps: VegaCaps, to: ObjectStore) -> tuple[str, EveningStructures]:
-    """Compute the structures of a session, sign them and put them into the store; return the document's name and content.
+def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: ObjectStore) -> tuple[str, EveningStructures]:
+    """Compute a session's structures by a run of `options_vol`, sign and store them; return the document's name and content.
 
     Raises
     ------
@@ -54,11 +44,10 @@ def publish_structures(request: StructuresRequest, evidence: Evidence, caps: Veg
     FixInput
         The run is not of options_vol, lacks a model, is not what its training wrote, or the keys cannot sign.
     """
+    evidence = read_evidence(run)
     if evidence.sleeve != OPTIONS_VOL.name:
-        raise FixInput(
-            f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(request.run), fix="Name another run"
-        )
-    looks.require_as_made(request.data, request.run, (file_hash(request.run / STRADDLE_MODEL),))
+        raise FixInput(f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(run), fix="Name another run")
+    looks.require_as_made(request.data, run, (file_hash(run / STRADDLE_MODEL),))
     manifest, folder = read_manifest(request.data), request.data / FOLDER
     asof = request.asof or manifest.last
     known = read_manifest_of_chains(folder)
@@ -70,7 +59,7 @@ def publish_structures(request: StructuresRequest, evidence: Evidence, caps: Veg
     }
     if not evenings:
         raise DataNotUsable("no underlier has a usable chain", where=str(asof), fix="Ingest the evening's chains")
-    found = candidates(evenings, _forecasts(request, evidence, asof), caps)
+    found = candidates(evenings, _forecasts(request.data, run, evidence.part("hedged", dict[str, Any], {}), asof), caps)
     keyset = load_keyset(request.keys)
     payload = EveningStructures(
         asof=asof,
@@ -87,24 +76,20 @@ def publish_structures(request: StructuresRequest, evidence: Evidence, caps: Veg
     return name, payload
 
 
-def _forecasts(request: StructuresRequest, evidence: Evidence, asof: date) -> dict[tuple[str, str], Forecast]:
+def _forecasts(data: Path, run: Path, figures: Mapping[str, Any], asof: date) -> dict[tuple[str, str], Forecast]:
     """What the run's models say of every template of every underlier."""
-    manifest = read_manifest(request.data)
-    bars = load_bars(request.data, manifest, manifest.first, asof)
-    panel = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, request.data, manifest), asof)
-    symbols, rows = panel.at(asof)
-    if not symbols:
-        return {}
-    figures = evidence.part("hedged", dict[str, Any], {})
-    found = {}
-    for template in (name for name in TEMPLATES if name in figures):
-        path = request.run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
+    manifest = read_manifest(data)
+    bars = load_bars(data, manifest, manifest.first, asof)
+    symbols, rows = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, data, manifest), asof).at(asof)
+    found: dict[tuple[str, str], Forecast] = {}
+    for template in (name for name in TEMPLATES if name in figures and symbols):
+        path = run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
         try:
             model = path.read_bytes()
         except OSError as error:
             raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
         points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
-        chance = from_json(Platt, {**UNKNOWN, **figures.get(template, {})}).probability(np.abs(points))
-        for symbol, value, said in zip(symbols, points.tolist(), chance.tolist(), strict=True):
-            found[symbol, template] = Forecast(value, said)
+        chance = from_json(Platt, {**UNKNOWN, **figures[template]}).probability(np.abs(points))
+        said = map(Forecast, points.tolist(), chance.tolist())
+        found |= {(symbol, template): one for symbol, one in zip(symbols, said, strict=True)}
     return found

@@ -14,7 +14,7 @@ from tests.fakes.option_market import Quoting, quoted
 from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
 from trainer.options.research.templates import OptionEvening
 from trainer.options.surface.surface import surface_of
-from trainer.reports.options.pages import backtest_report, surface_report
+from trainer.reports.options import backtest_report, surface_report
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)
 EXPIRIES = [np.datetime64(day) for day in ("2020-03-20", "2020-04-17", "2020-05-15")]

@@ -7,6 +7,7 @@ call, so that names and days compare.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,13 +32,19 @@ class OptionLeg:
     is_call: bool
     quantity: float
 
+    @property
+    def option(self) -> tuple[np.datetime64, float, bool]:
+        """Which option it is, whatever the quantity."""
+        return self.expiration, self.strike, self.is_call
+
 
 @dataclass(frozen=True)
 class Mark:
-    """A position at one close: mid and half spread in USD a share, and its delta by each expiration's forward."""
+    """A position at one close: mid and half spread in USD a share; the forward of each expiration, and its delta by it."""
 
     mid: float
     half_spread: float
+    forward: Mapping[np.datetime64, float]
     delta: Mapping[np.datetime64, float]
 
 
@@ -57,14 +64,20 @@ class OptionEvening:
 
     def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
         """Bid and ask of a leg; None where it is not two-sided."""
-        row = self.row.get((leg.expiration, leg.strike, leg.is_call))
+        row = self.row.get(leg.option)
         if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
             return None
         return float(self.chain.bid[row]), float(self.chain.ask[row])
 
+    def volatility(self, leg: OptionLeg) -> float:
+        """Annualised volatility of a leg on its curve; NaN where there is none."""
+        smile = self.surface.smile(leg.expiration)
+        return float("nan") if smile is None else smile.volatility_at(leg.strike)
+
     def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
         """Mark a position; None where a leg has no quote or no curve."""
         mid = half = 0.0
+        forward: dict[np.datetime64, float] = {}
         delta: dict[np.datetime64, float] = {}
         for leg in legs:
             touch, smile = self.touch(leg), self.surface.smile(leg.expiration)
@@ -72,9 +85,10 @@ class OptionEvening:
                 return None
             mid += leg.quantity * 0.5 * (touch[0] + touch[1])
             half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
+            forward[leg.expiration] = smile.quotes.forward.value
             own = float(smile.greeks(leg.strike, leg.is_call, smile.quotes.forward.value).delta)  # by the forward, discounted
             delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * own
-        return Mark(mid, half, delta)
+        return Mark(mid, half, forward, delta)
 
 
 def front(surface: Surface) -> Smile | None:
@@ -122,22 +136,15 @@ def hedged_path(evenings: list[OptionEvening | None], legs: tuple[OptionLeg, ...
     `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.
     """
     profit, cost = np.full(len(evenings) - 1, np.nan), np.full(len(evenings) - 1, np.nan)
-    first = evenings[0].mark(legs) if evenings[0] is not None else None
-    if first is None:
-        return profit, cost
-    before, hedge = first, 0.0
-    for place, evening in enumerate(evenings[1:]):
-        now = evening.mark(legs) if evening is not None else None
-        if evening is None or now is None:
+    each = (None if evening is None else evening.mark(legs) for evening in evenings)
+    marks = []
+    for mark in each:
+        if mark is None:
             break
-        last = evenings[place]
-        assert last is not None
-        for expiration, delta in before.delta.items():
-            moved = [one.surface.smile(expiration) for one in (last, evening)]
-            assert moved[0] is not None and moved[1] is not None  # both marks have its curve
-            hedge -= delta * (moved[1].quotes.forward.value - moved[0].quotes.forward.value)
-        scale = POINTS / vega
-        profit[place] = scale * (now.mid - first.mid + hedge)
-        cost[place] = scale * (first.half_spread + now.half_spread)
-        before = now
+        marks.append(mark)
+    hedge = 0.0
+    for place, (before, now) in enumerate(itertools.pairwise(marks)):
+        hedge -= sum(delta * (now.forward[expiry] - before.forward[expiry]) for expiry, delta in before.delta.items())
+        profit[place] = POINTS / vega * (now.mid - marks[0].mid + hedge)
+        cost[place] = POINTS / vega * (marks[0].half_spread + now.half_spread)
     return profit, cost

@@ -193,7 +193,7 @@ def _line(found: TemplateFigures) -> str:
 
 
 def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:
-    from trainer.reports.options.plots import running_sums
+    from trainer.reports.options import running_sums
 
     return {**of(known), "plots/hedged_profits.png": running_sums(PROFITS, "sum, vol points", sessions, series)}
 

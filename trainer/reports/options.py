@@ -1,33 +1,130 @@
-"""Plots of option research: smiles, surfaces, quality, and profits."""
+"""Reports of option research: smiles, surfaces with their quality, and backtests, as pages and pictures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from signals.market.bars import Days, Floats
+from signals.market.bars import Days, Floats, days_array
+from trainer.options.backtest import OptionBacktestConfig, OptionDay
 from trainer.options.chains.chain import DAYS_A_YEAR
 from trainer.options.surface.surface import Curve, Smile, Surface
-from trainer.options.surface.svi import checked
+from trainer.options.surface.svi import checked, jump_wings
+from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.reports.page import Page, Table
 
 PANELS = 6  # smiles in one picture
 SHADES = ("#0b3c5d", "#1f5f8b", "#328cc1", "#5aa9d6", "#8fc4e4", "#c05621", "#d98a5a")
 COLOURS = (ACCENT, SECOND, "#5a8f3c", "#9a9a9a", INK)
 TERM_POINTS = 60
 TERMS = (7, 14, 30, 60, 91, 182, 365, 730)  # days
+SURFACE_CAPTIONS = {
+    "smiles.png": "Bid to ask of each used quote, and the fitted slice. Orange is flagged.",
+    "total_variance.png": "Total variance over the quoted range and half as much again. Lines may touch, not cross.",
+    "surface.png": "Implied volatility by time and standard deviations from the money.",
+    "quality.png": "Error of every slice against half of the width of its own quotes.",
+}
+BACKTEST_CAPTIONS = {
+    "marks.png": "What the position is worth at mid, and what selling it at the touch would bring.",
+    "parts.png": "Profit before costs by what it is made of; the parts and the residual sum to the total, to the cent.",
+}
+NAMES = ("gamma", "theta", "vega", "residual", "gross", "costs", "spreads", "fees", "hedging", "net")
+HEAD = ("expiry", "days", "quotes", "forward", "ATM", "skew", "rmse", "half width", "inside", "curve", "flags")
+
+
+def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[str, ...] = ()) -> Mapping[str, bytes]:
+    """Render the surfaces of an underlier, one day of them in full: relative path -> content."""
+    every = [smile for surface in surfaces for smile in surface.smiles]
+    flags = Counter(str(flag) for smile in every for flag in smile.flags)
+    quoted = sum(len(smile.quotes) for smile in every)
+    held = sum(smile.inside * len(smile.quotes) for smile in every)
+    rows = (
+        ("Days", f"{len(surfaces)}, {surfaces[0].day} to {surfaces[-1].day}"),
+        ("Slices", f"{len(every)}; {sum(bool(smile.flags) for smile in every)} flagged"),
+        ("Flags", ", ".join(f"{count} {name}" for name, count in sorted(flags.items())) or "none"),
+        ("RMSE, vol points", f"{100 * np.median([one.rmse for one in every]):.3f} at the median"),
+        ("Half of the quoted width", f"{100 * np.median([one.half_width for one in every]):.3f} at the median"),
+        ("Quotes that hold the curve", f"{held / quoted:.1%} of all {quoted:,}"),
+    )
+    left_out = Table("Left out", ("expiry", "why"), tuple(shown.left_out.items()))
+    table = Table(f"Slices of {shown.day}", HEAD, tuple(map(_row, shown.smiles)))
+    tables = (table, left_out) if shown.left_out else (table,)
+    document = Page(f"Implied volatility of {shown.root}", rows, warnings, SURFACE_CAPTIONS, tables)
+    drawn = {
+        "smiles.png": smiles(shown),
+        "total_variance.png": total_variance(shown),
+        "surface.png": surface_map(shown),
+        "quality.png": quality(surfaces),
+    }
+    return _files(document, drawn)
+
+
+def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktestConfig, warnings: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Render a backtest: relative path -> content."""
+    axis = days_array([one.day for one in days])
+    parts = {name: _series(days, name) for name in NAMES[:4]} | {"total": _series(days, "gross")}
+    drawn = {
+        "marks.png": marks(axis, _series(days, "mid"), _series(days, "liquidation")),
+        "parts.png": running_sums("Where the profit came from", "USD, cumulative", axis, parts),
+    }
+    events = tuple((str(one.day), event) for one in days for event in one.events if not event.startswith(("opened", "closed")))
+    tables = (Table("Expiries and exercises", ("day", "what"), events),) if events else ()
+    title = f"{config.side.capitalize()} {config.template} of {root}, hedged at the close"
+    return _files(Page(title, tuple(backtest_rows(days)), warnings, BACKTEST_CAPTIONS, tables), drawn)
+
+
+def backtest_rows(days: Sequence[OptionDay]) -> list[tuple[str, str]]:
+    """(what, figure) lines of a backtest."""
+    total = {name: sum(getattr(one, name) for one in days) for name in NAMES}
+    worst = min(days, key=lambda one: one.net)
+    return [
+        ("Days", f"{len(days)}, {days[0].day} to {days[-1].day}"),
+        ("Net profit", f"{total['net']:,.2f} USD after {total['costs']:,.2f} USD of costs"),
+        ("Before costs", f"{total['gross']:,.2f} USD"),
+        *((f"  of which {name}", f"{total[name]:,.2f} USD") for name in NAMES[:4]),
+        ("Half spreads, fees, hedging", f"{total['spreads']:,.2f}, {total['fees']:,.2f}, {total['hedging']:,.2f} USD"),
+        ("Worst day", f"{worst.net:,.2f} USD on {worst.day}"),
+        ("Most by which liquidation is below mid", f"{max(one.mid - one.liquidation for one in days):,.2f} USD"),
+    ]
+
+
+def _series(days: Sequence[OptionDay], name: str) -> Floats:
+    return np.array([float(getattr(one, name)) for one in days])
+
+
+def _row(smile: Smile) -> tuple[str, ...]:
+    wings = jump_wings(smile.curve, smile.years)
+    return (
+        str(smile.expiration),
+        f"{smile.years * DAYS_A_YEAR:.0f}",
+        str(len(smile.quotes)),
+        f"{smile.quotes.forward.value:,.2f}",
+        f"{np.sqrt(wings.v):.1%}",
+        f"{wings.psi:+.3f}",
+        f"{100 * smile.rmse:.2f}",
+        f"{100 * smile.half_width:.2f}",
+        f"{smile.inside:.0%}",
+        str(smile.source),
+        ", ".join(smile.flags) or "none",
+    )
+
+
+def _files(document: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    drawn_at = {f"plots/{name}": content for name, content in drawn.items()}
+    return {"report.md": page.markdown(document).encode(), "report.html": page.html(document).encode(), **drawn_at}
 
 
 def smiles(surface: Surface) -> bytes:
     """Bid to ask of every used quote as a bar, and the fitted curve through them; up to six expiries, near to far."""
     shown = _spread(surface.smiles, PANELS)
     axes = new_axes(f"{surface.root} {surface.day}: smiles", "", "", height=2.6 * -(-len(shown) // 3) + 0.6)
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    figure.delaxes(axes)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     figure.suptitle(axes.get_title(loc="left"), x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    axes.remove()
     for place, smile in enumerate(shown):
         panel = figure.add_subplot(-(-len(shown) // 3), min(3, len(shown)), place + 1)
         quotes, scale = smile.quotes, 100.0 / np.sqrt(smile.years)
@@ -56,8 +153,7 @@ def total_variance(surface: Surface) -> bytes:
         k = checked(smile.quotes.k)
         colour = SHADES[place % len(SHADES)]
         axes.plot(k, smile.curve.w(k), color=colour, linewidth=1.4, label=f"{round(smile.years * DAYS_A_YEAR)} days")
-    axes.set_yscale("log")
-    _plain(axes)
+    _by_log(axes)
     axes.legend(frameon=False, fontsize=7, ncols=2)
     return png(axes)
 
@@ -72,12 +168,10 @@ def surface_map(surface: Surface) -> bytes:
     drawn = axes.pcolormesh(z, years * DAYS_A_YEAR, 100.0 * values, cmap="viridis", shading="gouraud")
     lines = axes.contour(z, years * DAYS_A_YEAR, 100.0 * values, levels=8, colors="white", linewidths=0.6)
     axes.clabel(lines, fontsize=7)
-    axes.set_yscale("log")
+    _by_log(axes)
     axes.set_yticks([days for days in TERMS if years[0] <= days / DAYS_A_YEAR <= years[-1]])
-    _plain(axes)
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    figure.colorbar(drawn, label="volatility, %")
+    if (figure := axes.get_figure(root=True)) is not None:
+        figure.colorbar(drawn, label="volatility, %")
     return png(axes)
 
 
@@ -92,8 +186,7 @@ def quality(surfaces: Sequence[Surface]) -> bytes:
     axes.scatter(days, width, s=10, color="#b0b0b0", label="half of the quoted width")
     axes.scatter(days[~bad], error[~bad], s=14, color=ACCENT, label="rmse of a slice")
     axes.scatter(days[bad], error[bad], s=18, color=SECOND, marker="x", label="flagged")
-    axes.set_yscale("log")
-    _plain(axes)
+    _by_log(axes)
     date_axis(axes)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, -0.1), ncols=3)
     return png(axes)
@@ -123,8 +216,9 @@ def marks(days: Days, mid: Floats, liquidation: Floats) -> bytes:
     return png(axes)
 
 
-def _plain(axes: Axes) -> None:
-    """Write the numbers of a logarithmic axis as they are."""
+def _by_log(axes: Axes) -> None:
+    """Draw by logarithms, and write the numbers as they are."""
+    axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -1,1 +1,0 @@
-"""Reports of option research: pages and their pictures."""
