@@ -23,23 +23,22 @@ from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.option_market import Quoting, quoted
 from tests.fakes.store import Published
-from trainer.options.research.templates import OptionEvening
 from trainer.options.structures import Forecast, VegaCaps, candidates
-from trainer.options.surface.surface import surface_of
+from trainer.options.surface.surface import Surface, surface_of
 
 CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
 CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)
 
 
 @pytest.fixture(scope="module")
-def evenings() -> dict[str, OptionEvening]:
+def evenings() -> dict[str, Surface]:
     day = date(2024, 3, 11)
     expiries = [np.datetime64(day) + np.timedelta64(days, "D") for days in (32, 60)]
     chains = [quoted(root, day, spot, 0.06, expiries, Quoting(step=2.5)) for root, spot in (("AAA", 100.0), ("BBB", 151.0))]
-    return {chain.root: OptionEvening.of(chain, surface_of(chain)) for chain in chains}
+    return {chain.root: surface_of(chain) for chain in chains}
 
 
-def payload(evenings: dict[str, OptionEvening], asof: date, caps: VegaCaps = CAPS) -> EveningStructures:
+def payload(evenings: dict[str, Surface], asof: date, caps: VegaCaps = CAPS) -> EveningStructures:
     points = {("AAA", "vertical"): 9.0, ("AAA", "calendar"): -9.0, ("BBB", "calendar"): 9.0, ("BBB", "vertical"): 0.01}
     found = candidates(evenings, {key: Forecast(value, 0.6) for key, value in points.items()}, caps)
     return EveningStructures(
@@ -53,7 +52,7 @@ def payload(evenings: dict[str, OptionEvening], asof: date, caps: VegaCaps = CAP
     )
 
 
-def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, OptionEvening]) -> None:
+def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, Surface]) -> None:
     """Bought at the ask, sold at the bid; what does not pay its spreads is no candidate; whole units."""
     found = payload(evenings, date(2024, 3, 11)).structures
     assert [(one.root, one.template, one.side) for one in found] == [
@@ -75,7 +74,7 @@ def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[st
 
 
 @pytest.mark.parametrize("caps", [VegaCaps(name_usd=49.0, total_usd=100.0), VegaCaps(name_usd=60.0, total_usd=90.0)])
-def test_a_document_beyond_its_caps_is_none(evenings: dict[str, OptionEvening], caps: VegaCaps) -> None:
+def test_a_document_beyond_its_caps_is_none(evenings: dict[str, Surface], caps: VegaCaps) -> None:
     """Of one underlier, and of all together: a unit more than the caps allow."""
     known = payload(evenings, date(2024, 3, 11), caps)
     document = known.model_dump()
@@ -87,7 +86,7 @@ def test_a_document_beyond_its_caps_is_none(evenings: dict[str, OptionEvening], 
 
 
 def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
-    evenings: dict[str, OptionEvening], published: Published, tmp_path: Path
+    evenings: dict[str, Surface], published: Published, tmp_path: Path
 ) -> None:
     day = published.sessions(1)[0]
     asof = published.manifest.calendar.previous(day)
@@ -127,7 +126,7 @@ def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
 
 @pytest.mark.parametrize(("when", "judged"), [("asof", 0), ("a month later", 6)])
 def test_the_newest_key_set_judges_by_the_devices_day(
-    evenings: dict[str, OptionEvening], published: Published, tmp_path: Path, when: str, judged: int
+    evenings: dict[str, Surface], published: Published, tmp_path: Path, when: str, judged: int
 ) -> None:
     """A key that ends with the document's evening counts that evening, not a month later; one revoked since the last pull never."""
     day = published.sessions(1)[0]
@@ -156,7 +155,7 @@ def test_the_newest_key_set_judges_by_the_devices_day(
     assert bench(*asked).code == 6, "an older key set does not bring it back"
 
 
-def test_without_a_chance_it_is_unknown_and_without_the_underliers_close_there_is_none(evenings: dict[str, OptionEvening]) -> None:
+def test_without_a_chance_it_is_unknown_and_without_the_underliers_close_there_is_none(evenings: dict[str, Surface]) -> None:
     said = {("AAA", "vertical"): Forecast(9.0, float("nan"))}
     assert [one.probability for one in candidates(evenings, said, CAPS)] == [None]
     without = replace(evenings["AAA"], chain=replace(evenings["AAA"].chain, spot=float("nan")))

@@ -114,7 +114,7 @@ def report(
 
     found = _chains(chains, root)
     surfaces = [surface for surface in _surfaces(found, as_json=as_json) if surface.smiles]
-    wanted = [surface for surface in surfaces if day in (None, surface.day)]
+    wanted = [surface for surface in surfaces if day in (None, surface.chain.day)]
     if not wanted:
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
     profits = of_chains(found)["straddle_1"]
@@ -122,7 +122,7 @@ def report(
     for name, content in surface_report(surfaces, wanted[-1], warning).items():
         write_atomic(to / name, content)
     rows = [
-        {"day": one.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
+        {"day": one.chain.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
         for one in surfaces
         for smile in one.smiles
     ]
@@ -151,14 +151,12 @@ def backtest(
     from signals.config import load_section, parse
     from signals.text.console import aligned
     from trainer.options.backtest import OptionBacktestConfig, option_backtest
-    from trainer.options.research.templates import OptionEvening
     from trainer.options.research.verdict import LEAST_SESSIONS, refusal
     from trainer.reports.options import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
-    known = [chain for chain in _chains(chains, root) if chain.spot > 0.0]
-    evenings = [OptionEvening.of(chain, surface) for chain, surface in zip(known, _surfaces(known, as_json=as_json), strict=True)]
+    evenings = _surfaces([chain for chain in _chains(chains, root) if chain.spot > 0.0], as_json=as_json)
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)

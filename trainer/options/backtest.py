@@ -26,8 +26,9 @@ from pydantic import Field
 
 from signals.config import Config
 from trainer.options.chains.chain import DAYS_A_YEAR
-from trainer.options.research.templates import OptionEvening, OptionLeg, positions
-from trainer.options.structures import SHARES, greeks_of
+from trainer.options.research.templates import positions
+from trainer.options.structures import SHARES
+from trainer.options.surface.surface import OptionLeg, Surface
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
@@ -119,22 +120,22 @@ class _OptionBook:
         self.spreads = self.fees = self.hedging = ZERO
         self.events = []
 
-    def see(self, evening: OptionEvening) -> bool:
+    def see(self, evening: Surface) -> bool:
         """Remember the touches of the legs, and return whether all have one: a leg that has none keeps its last."""
         seen = {leg.option: touch for leg in self.legs if (touch := evening.touch(leg)) is not None}
         self.touches |= seen
         return len(seen) == len(self.legs)
 
-    def parts(self, last: OptionEvening, now: OptionEvening) -> tuple[Decimal, Decimal, Decimal]:
+    def parts(self, last: Surface, now: Surface) -> tuple[Decimal, Decimal, Decimal]:
         """Gamma, theta and vega of the position held since the close before."""
-        known = greeks_of(self.legs, last)
+        known = last.greeks(self.legs)
         moved, years = now.chain.spot - last.chain.spot, (now.chain.day - last.chain.day).days / DAYS_A_YEAR
-        vegas = [greeks_of((leg,), last)["vega"] * (now.volatility(leg) - last.volatility(leg)) for leg in self.legs]
+        vegas = [last.greeks((leg,))["vega"] * (now.volatility_of(leg) - last.volatility_of(leg)) for leg in self.legs]
         amounts = (0.5 * known["gamma"] * moved**2, known["theta"] * years, float(np.nansum(vegas)))
         gamma, theta, vega = (cents(SHARES * amount) for amount in amounts)
         return gamma, theta, vega
 
-    def settle(self, evening: OptionEvening) -> None:
+    def settle(self, evening: Surface) -> None:
         """Settle what expires today or has expired, and what is exercised against us: an American short without time value."""
         spot, today, kept = evening.chain.spot, np.datetime64(evening.chain.day, "D"), []
         for leg in self.legs:
@@ -161,7 +162,7 @@ class _OptionBook:
             self._trade(replace(leg, quantity=-leg.quantity))
         self.legs, self.held = (), 0
 
-    def open(self, evening: OptionEvening) -> None:
+    def open(self, evening: Surface) -> None:
         """Open the template where all of it is quoted and the underlier has a close."""
         known = positions(evening)
         legs = known[0].get(self.config.template) if known is not None else None
@@ -183,16 +184,16 @@ class _OptionBook:
         self.spreads += (ask - bid) * count / 2
         self.fees += fee
 
-    def hedge(self, evening: OptionEvening) -> None:
+    def hedge(self, evening: Surface) -> None:
         """Trade shares to the whole number nearest to a delta of nothing."""
-        target = -round(SHARES * greeks_of(self.legs, evening)["delta"])
+        target = -round(SHARES * evening.greeks(self.legs)["delta"])
         if traded := target - self.shares:
             cost = self._half_spread(evening, traded)
             self.hedging += cost
             self.cash -= cents(evening.chain.spot) * traded + cost
             self.shares = target
 
-    def values(self, evening: OptionEvening) -> tuple[Decimal, Decimal]:
+    def values(self, evening: Surface) -> tuple[Decimal, Decimal]:
         """Value at mid and at liquidation."""
         mid = liquidation = self.cash + cents(evening.chain.spot) * self.shares
         liquidation -= self._half_spread(evening, self.shares)
@@ -203,14 +204,14 @@ class _OptionBook:
             liquidation += (bid if count > 0 else ask) * count
         return mid, liquidation
 
-    def _half_spread(self, evening: OptionEvening, shares: int) -> Decimal:
+    def _half_spread(self, evening: Surface, shares: int) -> Decimal:
         return cents(float(cents(evening.chain.spot)) * abs(shares) * self.config.hedge_half_spread_bps / 1e4)
 
 
-def option_backtest(evenings: Sequence[OptionEvening], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
+def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
     """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
     book, found, before = _OptionBook(config), [], ZERO
-    last: OptionEvening | None = None
+    last: Surface | None = None
     for evening in evenings:
         is_last = evening is evenings[-1]
         parts = book.parts(last, evening) if last is not None else (ZERO, ZERO, ZERO)

@@ -15,8 +15,9 @@ from signals.config import Config
 from signals.market.bars import Floats
 from signals.scoring.option_structures import CandidateStructure, StructureLeg
 from trainer.options.chains.chain import DAYS_A_YEAR
-from trainer.options.research.templates import POINTS, OptionEvening, OptionLeg, positions
+from trainer.options.research.templates import POINTS, positions
 from trainer.options.surface.black import price
+from trainer.options.surface.surface import OptionLeg, Surface
 
 SHARES = 100  # of a contract
 PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
@@ -42,7 +43,7 @@ class Forecast:
 
 
 def candidates(
-    evenings: Mapping[str, OptionEvening], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
+    evenings: Mapping[str, Surface], forecasts: Mapping[tuple[str, str], Forecast], caps: VegaCaps
 ) -> tuple[CandidateStructure, ...]:
     """Return the structures to show: of evenings by root, forecasts by (root, template)."""
     wanted: list[tuple[str, str, tuple[OptionLeg, ...], Forecast]] = []
@@ -59,20 +60,18 @@ def candidates(
     per_name = Counter(root for root, *_ in wanted)
     found = []
     for root, template, signed, forecast in wanted:
-        vega_usd = SHARES * greeks_of(signed, evenings[root])["vega"] / POINTS
+        vega_usd = SHARES * evenings[root].greeks(signed)["vega"] / POINTS
         if (units := float(np.floor(caps.units(vega_usd, len(per_name)) / per_name[root]))) >= 1.0:
             found.append(_candidate(evenings[root], template, signed, forecast, units))
     return tuple(found)
 
 
-def _candidate(
-    evening: OptionEvening, template: str, signed: tuple[OptionLeg, ...], forecast: Forecast, units: float
-) -> CandidateStructure:
+def _candidate(evening: Surface, template: str, signed: tuple[OptionLeg, ...], forecast: Forecast, units: float) -> CandidateStructure:
     quoted = [(leg, touch) for leg in signed if (touch := evening.touch(leg)) is not None]
     debit = sum(leg.quantity * (touch[1] if leg.quantity > 0 else touch[0]) for leg, touch in quoted)
-    figures = greeks_of(signed, evening)
+    figures = evening.greeks(signed)
     spot, value = payoff(signed, evening, debit)
-    flags = {flag for leg in signed if (smile := evening.surface.smile(leg.expiration)) is not None for flag in smile.flags}
+    flags = {flag for leg in signed if (smile := evening.smile(leg.expiration)) is not None for flag in smile.flags}
     return CandidateStructure(
         root=evening.chain.root,
         template=template,
@@ -103,23 +102,10 @@ def _candidate(
     )
 
 
-def greeks_of(legs: Sequence[OptionLeg], evening: OptionEvening) -> dict[str, float]:
-    """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
-    total = dict.fromkeys(("delta", "gamma", "vega", "theta"), 0.0)
-    for leg in legs:
-        if (smile := evening.surface.smile(leg.expiration)) is None:
-            continue
-        spot = evening.chain.spot if evening.chain.spot > 0.0 else smile.quotes.forward.value
-        found = smile.greeks(leg.strike, leg.is_call, spot)
-        for name in total:
-            total[name] += leg.quantity * float(getattr(found, name))
-    return total
-
-
-def payoff(legs: Sequence[OptionLeg], evening: OptionEvening, debit: float) -> tuple[Floats, Floats]:
+def payoff(legs: Sequence[OptionLeg], evening: Surface, debit: float) -> tuple[Floats, Floats]:
     """Underlier and profit a share at the first expiry; later legs at their own volatility, (61,) each."""
     first = min(leg.expiration for leg in legs)
-    smile = evening.surface.smile(first)
+    smile = evening.smile(first)
     spot = evening.chain.spot
     if smile is None or not spot > 0.0:
         return np.zeros(0), np.zeros(0)
@@ -127,7 +113,7 @@ def payoff(legs: Sequence[OptionLeg], evening: OptionEvening, debit: float) -> t
     at = spot * np.exp(np.linspace(-reach, reach, PAYOFF_POINTS))
     value = np.full(PAYOFF_POINTS, -debit)
     for leg in legs:
-        later = evening.surface.smile(leg.expiration)
+        later = evening.smile(leg.expiration)
         if leg.expiration == first or later is None:
             inside = at - leg.strike if leg.is_call else leg.strike - at
             value += leg.quantity * np.maximum(inside, 0.0)

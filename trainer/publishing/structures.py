@@ -19,7 +19,7 @@ from signals.text.documents import from_json, to_json
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
-from trainer.options.research.templates import TEMPLATES, OptionEvening
+from trainer.options.research.templates import TEMPLATES
 from trainer.options.structures import Forecast, VegaCaps, candidates
 from trainer.options.surface.surface import surface_of
 from trainer.publishing.daily_scores import ScoringRequest
@@ -51,12 +51,8 @@ def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: O
     manifest, folder = read_manifest(request.data), request.data / FOLDER
     asof = request.asof or manifest.last
     known = read_manifest_of_chains(folder)
-    evenings = {
-        root: OptionEvening.of(chain, surface_of(chain))
-        for root in known.roots
-        for chain in read_chains_of(folder, known, root)
-        if chain.day == asof
-    }
+    chains = (chain for root in known.roots for chain in read_chains_of(folder, known, root))
+    evenings = {chain.root: surface_of(chain) for chain in chains if chain.day == asof}
     if not evenings:
         raise DataNotUsable("no underlier has a usable chain", where=str(asof), fix="Ingest the evening's chains")
     found = candidates(evenings, _forecasts(request.data, run, evidence.part("hedged", dict[str, Any], {}), asof), caps)

@@ -42,7 +42,7 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
     quoted = sum(len(smile.quotes) for smile in every)
     held = sum(smile.inside * len(smile.quotes) for smile in every)
     rows = (
-        ("Days", f"{len(surfaces)}, {surfaces[0].day} to {surfaces[-1].day}"),
+        ("Days", f"{len(surfaces)}, {surfaces[0].chain.day} to {surfaces[-1].chain.day}"),
         ("Slices", f"{len(every)}; {sum(bool(smile.flags) for smile in every)} flagged"),
         ("Flags", ", ".join(f"{count} {name}" for name, count in sorted(flags.items())) or "none"),
         ("RMSE, vol points", f"{100 * np.median([one.rmse for one in every]):.3f} at the median"),
@@ -50,9 +50,9 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
         ("Quotes that hold the curve", f"{held / quoted:.1%} of all {quoted:,}"),
     )
     left_out = Table("Left out", ("expiry", "why"), tuple(shown.left_out.items()))
-    table = Table(f"Slices of {shown.day}", HEAD, tuple(map(_row, shown.smiles)))
+    table = Table(f"Slices of {shown.chain.day}", HEAD, tuple(map(_row, shown.smiles)))
     tables = (table, left_out) if shown.left_out else (table,)
-    document = Page(f"Implied volatility of {shown.root}", rows, warnings, SURFACE_CAPTIONS, tables)
+    document = Page(f"Implied volatility of {shown.chain.root}", rows, warnings, SURFACE_CAPTIONS, tables)
     drawn = {
         "smiles.png": smiles(shown),
         "total_variance.png": total_variance(shown),
@@ -120,7 +120,7 @@ def _files(document: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
 def smiles(surface: Surface) -> bytes:
     """Bid to ask of every used quote as a bar, and the fitted curve through them; up to six expiries, near to far."""
     shown = _spread(surface.smiles, PANELS)
-    axes = new_axes(f"{surface.root} {surface.day}: smiles", "", "", height=2.6 * -(-len(shown) // 3) + 0.6)
+    axes = new_axes(f"{surface.chain.root} {surface.chain.day}: smiles", "", "", height=2.6 * -(-len(shown) // 3) + 0.6)
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.suptitle(axes.get_title(loc="left"), x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
@@ -148,7 +148,7 @@ def smiles(surface: Surface) -> bytes:
 
 def total_variance(surface: Surface) -> bytes:
     """Total variance of every expiry over the money: where two lines cross, a calendar spread is an arbitrage."""
-    axes = new_axes(f"{surface.root} {surface.day}: total variance by expiry", "ln(strike / forward)", "total variance")
+    axes = new_axes(f"{surface.chain.root} {surface.chain.day}: total variance by expiry", "ln(strike / forward)", "total variance")
     for place, smile in enumerate(surface.smiles):
         k = checked(smile.quotes.k)
         colour = SHADES[place % len(SHADES)]
@@ -160,7 +160,9 @@ def total_variance(surface: Surface) -> bytes:
 
 def surface_map(surface: Surface) -> bytes:
     """Volatility by time and moneyness, as a map."""
-    axes = new_axes(f"{surface.root} {surface.day}: implied volatility", "standard deviations from the money", "days to expiry", height=4.2)
+    axes = new_axes(
+        f"{surface.chain.root} {surface.chain.day}: implied volatility", "standard deviations from the money", "days to expiry", height=4.2
+    )
     first, last = surface.smiles[0].years, surface.smiles[-1].years
     years = np.geomspace(first, max(last, first * 1.05), TERM_POINTS)
     z = np.linspace(-2.5, 2.0, TERM_POINTS)
@@ -178,7 +180,7 @@ def surface_map(surface: Surface) -> bytes:
 def quality(surfaces: Sequence[Surface]) -> bytes:
     """Error of every slice against half of its quotes' width, by day; flagged ones in another colour."""
     axes = new_axes("Fit against the quotes' own width", "", "rmse, vol points")
-    rows = [(surface.day, smile) for surface in surfaces for smile in surface.smiles]
+    rows = [(surface.chain.day, smile) for surface in surfaces for smile in surface.smiles]
     days = np.array([day for day, _ in rows], dtype="datetime64[D]")
     error = np.array([100.0 * smile.rmse for _, smile in rows])
     width = np.array([100.0 * smile.half_width for _, smile in rows])

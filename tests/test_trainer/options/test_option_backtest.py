@@ -12,17 +12,14 @@ from signals.market.bars import days_array
 from signals.market.sessions import xnys
 from tests.fakes.option_market import Quoting, quoted
 from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
-from trainer.options.research.templates import OptionEvening
-from trainer.options.surface.surface import surface_of
+from trainer.options.surface.surface import Surface, surface_of
 from trainer.reports.options import backtest_report, surface_report
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)
 EXPIRIES = [np.datetime64(day) for day in ("2020-03-20", "2020-04-17", "2020-05-15")]
 
 
-def evenings(
-    seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True
-) -> list[OptionEvening]:
+def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True) -> list[Surface]:
     rng = np.random.default_rng(seed)
     spots = np.round(100.0 * np.exp(np.cumsum(drift + 0.3 / np.sqrt(252) * rng.standard_normal(sessions))), 2)
     found = []
@@ -30,12 +27,12 @@ def evenings(
         coming = [one for one in EXPIRIES if one > DAYS[row]]
         quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks, step=2.5)
         chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting)
-        found.append(OptionEvening.of(chain, surface_of(chain)))
+        found.append(surface_of(chain))
     return found
 
 
 @pytest.fixture(scope="module")
-def market() -> list[OptionEvening]:
+def market() -> list[Surface]:
     return evenings()
 
 
@@ -45,7 +42,7 @@ def net(days: tuple[OptionDay, ...]) -> Decimal:
 
 @pytest.mark.parametrize("template", ["straddle", "vertical", "calendar"])
 @pytest.mark.parametrize("side", ["buy", "sell"])
-def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(market: list[OptionEvening], template: str, side: str) -> None:
+def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(market: list[Surface], template: str, side: str) -> None:
     days = option_backtest(market, OptionBacktestConfig.model_validate({"template": template, "side": side, "contracts": 3}))
     before = Decimal(0)
     for one in days:
@@ -58,7 +55,7 @@ def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(mark
     assert sum(event.startswith("opened") for one in days for event in one.events) >= 4
 
 
-def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[OptionEvening]) -> None:
+def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Surface]) -> None:
     """Gross profits are each other's negative, but for whole shares of the hedge."""
     free = {"fee_usd": 0.0, "hedge_half_spread_bps": 0.0, "contracts": 1}
     bought, sold = (option_backtest(market, OptionBacktestConfig.model_validate({**free, "side": side})) for side in ("buy", "sell"))
@@ -79,7 +76,7 @@ def test_an_expiry_settles_at_intrinsic_value_in_cash_or_in_shares_alike() -> No
     early = []
     for one in evenings(7, 18):
         chain = one.chain.where(one.chain.expiration == EXPIRIES[0]) if one.chain.day < date(2020, 3, 16) else one.chain
-        early.append(OptionEvening.of(chain, one.surface if len(chain) == len(one.chain) else surface_of(chain)))
+        early.append(one if len(chain) == len(one.chain) else surface_of(chain))
     configs = [OptionBacktestConfig.model_validate({**held, "settlement": how}) for how in ("cash", "shares")]
     cash, shares = (option_backtest(early, config) for config in configs)
     assert net(cash) == net(shares)
@@ -99,11 +96,11 @@ def test_an_american_short_without_time_value_is_exercised_against_us() -> None:
     assert told["american"] and told["european"] == []
 
 
-def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[OptionEvening]) -> None:
+def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[Surface]) -> None:
     days = option_backtest(market, OptionBacktestConfig())
     files = backtest_report("X", days, OptionBacktestConfig(), ("24 sessions are no evidence",))
     assert b"no evidence" in files["report.html"] and {"plots/marks.png", "plots/parts.png"} <= set(files)
-    surfaces = [one.surface for one in market[:3]]
+    surfaces = market[:3]
     shown = surface_report(surfaces, surfaces[-1])
     assert {f"plots/{name}.png" for name in ("smiles", "surface", "total_variance", "quality")} <= set(shown)
     assert all(content.startswith(b"\x89PNG") for name, content in shown.items() if name.endswith(".png"))

@@ -13,10 +13,10 @@ from signals.market.sessions import xnys
 from tests.fakes.option_market import Quoting, quoted
 from trainer.options.chains.chain import OptionChain
 from trainer.options.research.observations import OF_CHAINS, of_chains
-from trainer.options.research.templates import OptionEvening, OptionLeg, hedged_path, positions
+from trainer.options.research.templates import hedged_path, positions
 from trainer.options.research.verdict import refusal
 from trainer.options.surface.black import greeks, price
-from trainer.options.surface.surface import surface_of
+from trainer.options.surface.surface import OptionLeg, Surface, surface_of
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 4, 30)).days)
 EXPIRIES = [np.datetime64("2020-04-17"), np.datetime64("2020-05-15")]
@@ -36,7 +36,7 @@ def market() -> list[OptionChain]:
 
 def test_a_hedged_straddle_earns_what_its_prices_and_its_hedge_say() -> None:
     """Bought at 100, marked a session later at 103, delta of the first evening; in points of the call's vega."""
-    evenings: list[OptionEvening | None] = [OptionEvening.of(one, surface_of(one)) for one in (chain(0, 100.0), chain(1, 103.0))]
+    evenings: list[Surface | None] = [surface_of(one) for one in (chain(0, 100.0), chain(1, 103.0))]
     legs = tuple(OptionLeg(EXPIRIES[0], 100.0, right, 1.0) for right in (True, False))
     profit, cost = hedged_path(evenings, legs, vega=10.0)
     years = [46 / 365, 45 / 365]
@@ -44,7 +44,7 @@ def test_a_hedged_straddle_earns_what_its_prices_and_its_hedge_say() -> None:
     assert first is not None and last is not None
     value, delta = [], 0.0
     for evening, spot, t in zip((first, last), (100.0, 103.0), years, strict=True):
-        smile = evening.surface.smile(EXPIRIES[0])
+        smile = evening.smile(EXPIRIES[0])
         assert smile is not None
         volatility = float(smile.volatility(np.array([np.log(100.0 / spot)]))[0])
         value.append(sum(float(price(spot, 100.0, volatility * np.sqrt(t), 1.0, right)) for right in (True, False)))
@@ -55,9 +55,7 @@ def test_a_hedged_straddle_earns_what_its_prices_and_its_hedge_say() -> None:
 
 
 def test_half_spreads_of_both_ends_are_the_cost() -> None:
-    evenings: list[OptionEvening | None] = [
-        OptionEvening.of(one, surface_of(one)) for one in (chain(r, 100.0, quoting=Quoting()) for r in (0, 1))
-    ]
+    evenings: list[Surface | None] = [surface_of(one) for one in (chain(r, 100.0, quoting=Quoting()) for r in (0, 1))]
     first = evenings[0]
     known = None if first is None else positions(first)
     assert known is not None
@@ -67,7 +65,7 @@ def test_half_spreads_of_both_ends_are_the_cost() -> None:
 
 
 def test_templates_are_listed_options_at_the_money_and_a_month_apart(market: list[OptionChain]) -> None:
-    known = positions(OptionEvening.of(market[0], surface_of(market[0])))
+    known = positions(surface_of(market[0]))
     assert known is not None
     straddle, vertical, calendar = (known[0][name] for name in ("straddle", "vertical", "calendar"))
     assert {(leg.is_call, leg.quantity) for leg in straddle} == {(True, 1.0), (False, 1.0)}

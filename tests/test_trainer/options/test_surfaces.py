@@ -119,7 +119,7 @@ def unflagged_crossings(surface: Surface) -> list[str]:
         ranges = [checked(smile.quotes.k) for smile in (before, after)]
         k = np.linspace(max(r[0] for r in ranges), min(r[-1] for r in ranges), 2_000)
         if bool((after.curve.w(k) < before.curve.w(k) * (1.0 - 1e-3)).any()) and Flag.CALENDAR not in after.flags:
-            found.append(f"{surface.root} {surface.day} {after.expiration}")
+            found.append(f"{surface.chain.root} {surface.chain.day} {after.expiration}")
     return found
 
 

@@ -83,16 +83,14 @@ def audit_chain(chain: OptionChain, splits: tuple[tuple[date, float], ...] = ())
     return chain, ChainAudit(chain.root, chain.day, status, reasons, len(chain.expirations), int(np.isfinite(chain.mid).sum()))
 
 
-def is_repeated(chain: OptionChain, before: OptionChain) -> bool:
-    """Whether every quote is that of the day before: no two closes quote a whole chain alike."""
-    if len(chain) != len(before) or int(np.isfinite(chain.mid).sum()) < LEAST_QUOTES:
-        return False
-    return all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=name in ("bid", "ask")) for name in CONTRACT_AND_QUOTE)
-
-
-def repeated(audit: ChainAudit, before: date) -> ChainAudit:
-    """Return the audit of a day that repeats the one `before`."""
-    return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before}", *audit.reasons))
+def or_repeated(audit: ChainAudit, chain: OptionChain, before: OptionChain) -> ChainAudit:
+    """Return the audit of a day, RED where every quote is that of the day before: no two closes quote a whole chain alike."""
+    if audit.status is SessionStatus.RED or len(chain) != len(before) or audit.quotes < LEAST_QUOTES:
+        return audit
+    pairs = ((getattr(chain, name), getattr(before, name), name in ("bid", "ask")) for name in CONTRACT_AND_QUOTE)
+    if not all(np.array_equal(ours, theirs, equal_nan=has_gaps) for ours, theirs, has_gaps in pairs):
+        return audit
+    return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before.day}", *audit.reasons))
 
 
 def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:

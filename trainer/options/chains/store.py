@@ -10,6 +10,7 @@ Invariants
 """
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -79,24 +80,19 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
         )
 
 
-def write_chains(
-    folder: Path, chains: Sequence[OptionChain], audits: Sequence[ChainAudit], *, vendor: str, quarantine: pd.DataFrame | None = None
-) -> ChainManifest:
-    """Write chains, in the order of underlying and day, as the folder's content and return its manifest."""
+def write_chains(folder: Path, days: Sequence[tuple[OptionChain, ChainAudit]], *, vendor: str, quarantine: pd.DataFrame) -> ChainManifest:
+    """Write audited chains, in the order of underlying and day, as the folder's content and return its manifest."""
     files = []
-    for root in sorted({chain.root for chain in chains}):
-        content = _parquet([chain for chain in chains if chain.root == root])
+    for root, chains in itertools.groupby((chain for chain, _ in days), key=lambda chain: chain.root):
+        content, rows = _parquet(list(chains))
         digest = sha256_of(content)
-        name = f"{root.replace('/', '-')}-{digest[:12]}.parquet"
-        write_atomic(folder / name, content)
-        files.append(ChainFile(root, name, digest, sum(len(chain) for chain in chains if chain.root == root)))
+        files.append(ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, rows))
+        write_atomic(folder / files[-1].path, content)
     counted: Mapping[str, int] = {}
-    if quarantine is not None and len(quarantine):
-        buffer = io.BytesIO()
-        quarantine.to_parquet(buffer, index=False)
-        write_atomic(folder / QUARANTINE, buffer.getvalue())
+    if len(quarantine):
+        write_atomic(folder / QUARANTINE, quarantine.to_parquet(index=False))
         counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
-    found = ChainManifest(vendor, tuple(files), tuple(audits), quarantined=counted)
+    found = ChainManifest(vendor, tuple(files), tuple(audit for _, audit in days), quarantined=counted)
     write_atomic(folder / MANIFEST, canonical_json(to_json(found)))
     return found
 
@@ -133,18 +129,17 @@ def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: b
     return tuple(chain for chain in chains_of(frame) if with_red or status.get(chain.day) is not SessionStatus.RED)
 
 
-def _parquet(chains: Sequence[OptionChain]) -> bytes:
+def _parquet(chains: Sequence[OptionChain]) -> tuple[bytes, int]:
     columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
     columns["right"] = np.where(columns.pop("is_call"), "C", "P")
-    lengths = [len(chain) for chain in chains]
-    columns |= {
-        "root": np.repeat([chain.root for chain in chains], lengths),
-        "quote_date": np.repeat(np.array([chain.day for chain in chains], dtype="datetime64[D]"), lengths),
-        "underlying": np.repeat([chain.spot for chain in chains], lengths),
-        "restated": np.repeat([chain.restated for chain in chains], lengths),
-        "known_at": np.repeat(np.array([chain.known_at for chain in chains], dtype="datetime64[D]"), lengths),
+    by_day = {
+        "root": [chain.root for chain in chains],
+        "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
+        "underlying": [chain.spot for chain in chains],
+        "restated": [chain.restated for chain in chains],
+        "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
     }
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    columns |= {name: np.repeat(np.asarray(values), [len(chain) for chain in chains]) for name, values in by_day.items()}
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue(), len(columns["strike"])

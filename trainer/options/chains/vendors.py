@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,13 @@ import pandas as pd
 
 from signals.errors import BadBars
 from signals.market.actions import Action
-from signals.market.audits import SessionStatus
-from signals.market.bars import Days, days_array
+from signals.market.bars import days_array
 from signals.market.sessions import xnys
 from signals.text.plain_text import clean
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains.audit import audit_chain, is_repeated, repeated, splits_of
-from trainer.options.chains.chain import OptionChain
+from trainer.options.chains.audit import audit_chain, or_repeated, splits_of
 from trainer.options.chains.store import ChainManifest, chains_of, read_chains_of, read_manifest_of_chains, write_chains
 
 KEY = ["root", "quote_date", "expiration", "strike", "right"]
@@ -69,8 +66,7 @@ def read_chains(contents: Mapping[str, bytes], mapping: ChainColumns, *, today: 
         quarantined.append(rows[twice].assign(reason="quoted twice"))
         rows = rows[~twice]
     joined = rows.sort_values("known_at", kind="stable", na_position="first").groupby(KEY, sort=True, as_index=False).last()
-    by_day = joined.groupby(["root", "quote_date"])["underlying"].transform("median")
-    joined["underlying"] = by_day
+    joined["underlying"] = joined.groupby(["root", "quote_date"])["underlying"].transform("median")
     out = pd.concat(quarantined, ignore_index=True)
     if len(out):
         note(f"{len(out)} rows are quarantined: {', '.join(f'{n} {why}' for why, n in out['reason'].value_counts().items())}")
@@ -93,7 +89,8 @@ def _table(raw: pd.DataFrame, mapping: ChainColumns, *, where: str) -> pd.DataFr
 
 def _reasons(rows: pd.DataFrame) -> pd.Series:
     """Why a row is no quote; empty for one that is."""
-    sessions = _sessions(int(rows["quote_date"].min().year), int(rows["quote_date"].max().year))
+    first, last = rows["quote_date"].min().year, rows["quote_date"].max().year
+    sessions = days_array(xnys(date(first, 1, 1), date(last, 12, 31)).days)
     reason = pd.Series("", index=rows.index, dtype=object)
     checks = (
         ("no right", rows["right"].isna()),
@@ -107,11 +104,6 @@ def _reasons(rows: pd.DataFrame) -> pd.Series:
     for name, wrong in reversed(checks):
         reason = reason.mask(wrong.fillna(False).astype(bool), name)
     return reason
-
-
-@lru_cache(maxsize=4)
-def _sessions(first_year: int, last_year: int) -> Days:
-    return days_array(xnys(date(first_year, 1, 1), date(last_year, 12, 31)).days)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,20 +130,17 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
     if given.rows.empty:
         raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
     splits = splits_of(delivery.actions)
-    judged = [audit_chain(chain, splits.get(chain.root, ())) for chain in chains_of(given.rows)]
-    chains = {(chain.root, chain.day): chain for chain, _ in judged}
-    audits = {(audit.root, audit.day): audit for _, audit in judged}
+    days = {(chain.root, chain.day): audit_chain(chain, splits.get(chain.root, ())) for chain in chains_of(given.rows)}
     if add:
         known = read_manifest_of_chains(folder)
-        before: dict[tuple[str, date], OptionChain] = {
-            (chain.root, chain.day): chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True)
-        }
-        note(f"{len(before.keys() & chains.keys())} days were delivered before and are replaced")
-        chains, audits = {**before, **chains}, {**{(one.root, one.day): one for one in known.audits}, **audits}
-    order = sorted(chains)
+        audits = {(one.root, one.day): one for one in known.audits}
+        stored = (chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True))
+        before = {(chain.root, chain.day): (chain, audits[chain.root, chain.day]) for chain in stored}
+        note(f"{len(before.keys() & days.keys())} days were delivered before and are replaced")
+        days = before | days
+    order = sorted(days)
     for earlier, later in itertools.pairwise(order):
-        if earlier[0] == later[0] and is_repeated(chains[later], chains[earlier]) and audits[later].status is not SessionStatus.RED:
-            audits[later] = repeated(audits[later], earlier[1])
-    return write_chains(
-        folder, [chains[key] for key in order], [audits[key] for key in order], vendor=delivery.vendor, quarantine=given.quarantine
-    )
+        if earlier[0] == later[0]:
+            chain, audit = days[later]
+            days[later] = chain, or_repeated(audit, chain, days[earlier][0])
+    return write_chains(folder, [days[key] for key in order], vendor=delivery.vendor, quarantine=given.quarantine)

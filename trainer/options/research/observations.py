@@ -32,7 +32,7 @@ from trainer.learners.parameters import RidgeConfig
 from trainer.learners.table import har
 from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
 from trainer.options.chains.store import FOLDER, ChainFile, read_chains_of, read_manifest_of_chains
-from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, OptionEvening, hedged_path, positions
+from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, hedged_path, positions
 from trainer.options.surface.surface import Flag, Surface, surface_of
 
 VERSION = 2  # of what is kept; raised when a formula changes
@@ -104,8 +104,8 @@ def _kept(folder: Path, one: ChainFile) -> pa.Table:
 
 def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
     """Features and outcomes of one underlier's chains, float64 (n,) each; NaN where there is none."""
-    evenings = [OptionEvening.of(chain, surface_of(chain)) for chain in chains]
-    rows = [{} if evening.chain.is_late else surface_features(evening.chain, evening.surface) for evening in evenings]
+    evenings = [surface_of(chain) for chain in chains]
+    rows = [{} if evening.chain.is_late else surface_features(evening) for evening in evenings]
     found = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in OF_CHAINS}
     found |= {name: np.full(len(chains), np.nan) for name in OUTCOMES}
     if not chains:
@@ -127,8 +127,9 @@ def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
     return found
 
 
-def surface_features(chain: OptionChain, surface: Surface) -> Mapping[str, float]:
-    """Features of one chain; none where its surface is not usable."""
+def surface_features(surface: Surface) -> Mapping[str, float]:
+    """Features of one surface; none where it is not usable."""
+    chain = surface.chain
     usable = [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
     if not usable:
         return {}

@@ -5,90 +5,18 @@ with the forward at every close by its curve's delta, and marked at mid. Profits
 call, so that names and days compare.
 """
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
-from trainer.options.surface.surface import Smile, Surface
+from trainer.options.chains.chain import DAYS_A_YEAR
+from trainer.options.surface.surface import OptionLeg, Smile, Surface
 
 TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS = 30, 9, 14
 MOST_HORIZON = 10
 POINTS = 100.0
 TEMPLATES = ("straddle", "vertical", "calendar")
-
-
-@dataclass(frozen=True)
-class OptionLeg:
-    """One listed option and how many; negative is sold."""
-
-    expiration: np.datetime64
-    strike: float
-    is_call: bool
-    quantity: float
-
-    @property
-    def option(self) -> tuple[np.datetime64, float, bool]:
-        """Which option it is, whatever the quantity."""
-        return self.expiration, self.strike, self.is_call
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A position at one close: mid and half spread in USD a share; the forward of each expiration, and its delta by it."""
-
-    mid: float
-    half_spread: float
-    forward: Mapping[np.datetime64, float]
-    delta: Mapping[np.datetime64, float]
-
-
-@dataclass(frozen=True, eq=False)
-class OptionEvening:
-    """A chain with its surface, and the row of each listed option."""
-
-    chain: OptionChain
-    surface: Surface
-    row: Mapping[tuple[np.datetime64, float, bool], int]
-
-    @classmethod
-    def of(cls, chain: OptionChain, surface: Surface) -> OptionEvening:
-        """Number the options of a chain."""
-        keys = zip(chain.expiration, chain.strike.tolist(), chain.is_call.tolist(), strict=True)
-        return cls(chain, surface, {key: row for row, key in enumerate(keys)})
-
-    def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
-        """Bid and ask of a leg; None where it is not two-sided."""
-        row = self.row.get(leg.option)
-        if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
-            return None
-        return float(self.chain.bid[row]), float(self.chain.ask[row])
-
-    def volatility(self, leg: OptionLeg) -> float:
-        """Annualised volatility of a leg on its curve; NaN where there is none."""
-        smile = self.surface.smile(leg.expiration)
-        return float("nan") if smile is None else smile.volatility_at(leg.strike)
-
-    def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
-        """Mark a position; None where a leg has no quote or no curve."""
-        mid = half = 0.0
-        forward: dict[np.datetime64, float] = {}
-        delta: dict[np.datetime64, float] = {}
-        for leg in legs:
-            touch, smile = self.touch(leg), self.surface.smile(leg.expiration)
-            if touch is None or smile is None:
-                return None
-            mid += leg.quantity * 0.5 * (touch[0] + touch[1])
-            half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
-            forward[leg.expiration] = smile.quotes.forward.value
-            own = float(smile.greeks(leg.strike, leg.is_call, smile.quotes.forward.value).delta)  # by the forward, discounted
-            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * own
-        return Mark(mid, half, forward, delta)
 
 
 def front(surface: Surface) -> Smile | None:
@@ -97,12 +25,12 @@ def front(surface: Surface) -> Smile | None:
     return min(usable, key=lambda smile: abs(smile.years * DAYS_A_YEAR - TERM_DAYS), default=None)
 
 
-def positions(evening: OptionEvening) -> tuple[dict[str, tuple[OptionLeg, ...]], float] | None:
+def positions(evening: Surface) -> tuple[dict[str, tuple[OptionLeg, ...]], float] | None:
     """Return the legs of each template that can be entered, and the vega of the straddle's call, USD a vol of 1.0.
 
     None without a straddle.
     """
-    near = front(evening.surface)
+    near = front(evening)
     if near is None:
         return None
     forward = near.quotes.forward.value
@@ -118,7 +46,7 @@ def positions(evening: OptionEvening) -> tuple[dict[str, tuple[OptionLeg, ...]],
     if higher:
         far = min(higher, key=lambda k: abs(np.log(k / forward) - deviation))
         found["vertical"] = (call, OptionLeg(near.expiration, far, True, -1.0))
-    later = [smile for smile in evening.surface.smiles if (smile.years - near.years) * DAYS_A_YEAR >= CALENDAR_GAP_DAYS]
+    later = [smile for smile in evening.smiles if (smile.years - near.years) * DAYS_A_YEAR >= CALENDAR_GAP_DAYS]
     for smile in later:
         if evening.touch(back := OptionLeg(smile.expiration, at, True, 1.0)):
             found["calendar"] = (OptionLeg(near.expiration, at, True, -1.0), back)
@@ -126,11 +54,11 @@ def positions(evening: OptionEvening) -> tuple[dict[str, tuple[OptionLeg, ...]],
     return found, float(near.greeks(at, True, forward).vega)
 
 
-def _two_sided(evening: OptionEvening, expiration: np.datetime64, strike: float) -> bool:
+def _two_sided(evening: Surface, expiration: np.datetime64, strike: float) -> bool:
     return all(evening.touch(OptionLeg(expiration, strike, right, 1.0)) for right in (True, False))
 
 
-def hedged_path(evenings: list[OptionEvening | None], legs: tuple[OptionLeg, ...], vega: float) -> tuple[Floats, Floats]:
+def hedged_path(evenings: list[Surface | None], legs: tuple[OptionLeg, ...], vega: float) -> tuple[Floats, Floats]:
     """Cumulative profit after 1, 2, ... sessions and the half spreads of both ends, in vol points, float64 (n - 1,) each.
 
     `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.

@@ -7,11 +7,10 @@ makes free of butterflies is replaced by the guaranteed repair, or by the slice 
 leaves quotes outside their bid and ask is bent to them with a spline, as far as that adds no fault.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,13 +95,36 @@ class Smile:
         return float(self.volatility(np.log(strike / np.array(self.quotes.forward.value))))
 
 
+@dataclass(frozen=True)
+class OptionLeg:
+    """One listed option and how many; negative is sold."""
+
+    expiration: np.datetime64
+    strike: float
+    is_call: bool
+    quantity: float
+
+    @property
+    def option(self) -> tuple[np.datetime64, float, bool]:
+        """Which option it is, whatever the quantity."""
+        return self.expiration, self.strike, self.is_call
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A position at one close: mid and half spread in USD a share; the forward of each expiration, and its delta by it."""
+
+    mid: float
+    half_spread: float
+    forward: Mapping[np.datetime64, float]
+    delta: Mapping[np.datetime64, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """All usable expiries of one underlying and day, the earliest first; `left_out` says why another is not among them."""
+    """A chain with all its usable expiries, the earliest first; `left_out` says why another is not among them."""
 
-    root: str
-    day: date
-    spot: float
+    chain: OptionChain
     smiles: tuple[Smile, ...]
     left_out: Mapping[str, str]
 
@@ -124,6 +146,52 @@ class Surface:
             return float(np.sqrt(max(w[place], 0.0) / times[place]))
         return float(np.sqrt(max(float(np.interp(years, times, w)), 0.0) / years))
 
+    @cached_property
+    def _rows(self) -> Mapping[tuple[np.datetime64, float, bool], int]:
+        """Row of each listed option."""
+        keys = zip(self.chain.expiration, self.chain.strike.tolist(), self.chain.is_call.tolist(), strict=True)
+        return {key: row for row, key in enumerate(keys)}
+
+    def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
+        """Bid and ask of a leg; None where it is not two-sided."""
+        row = self._rows.get(leg.option)
+        if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
+            return None
+        return float(self.chain.bid[row]), float(self.chain.ask[row])
+
+    def volatility_of(self, leg: OptionLeg) -> float:
+        """Annualised volatility of a leg on its curve; NaN where there is none."""
+        smile = self.smile(leg.expiration)
+        return float("nan") if smile is None else smile.volatility_at(leg.strike)
+
+    def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
+        """Mark a position; None where a leg has no quote or no curve."""
+        mid = half = 0.0
+        forward: dict[np.datetime64, float] = {}
+        delta: dict[np.datetime64, float] = {}
+        for leg in legs:
+            touch, smile = self.touch(leg), self.smile(leg.expiration)
+            if touch is None or smile is None:
+                return None
+            mid += leg.quantity * 0.5 * (touch[0] + touch[1])
+            half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
+            forward[leg.expiration] = smile.quotes.forward.value
+            own = float(smile.greeks(leg.strike, leg.is_call, smile.quotes.forward.value).delta)  # by the forward, discounted
+            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * own
+        return Mark(mid, half, forward, delta)
+
+    def greeks(self, legs: Sequence[OptionLeg]) -> dict[str, float]:
+        """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
+        total = dict.fromkeys(("delta", "gamma", "vega", "theta"), 0.0)
+        for leg in legs:
+            if (smile := self.smile(leg.expiration)) is None:
+                continue
+            spot = self.chain.spot if self.chain.spot > 0.0 else smile.quotes.forward.value
+            found = smile.greeks(leg.strike, leg.is_call, spot)
+            for name in total:
+                total[name] += leg.quantity * float(getattr(found, name))
+        return total
+
 
 def surface_of(chain: OptionChain) -> Surface:
     """Fit the surface of a chain; an expiry that cannot be fitted is left out with its reason."""
@@ -143,7 +211,7 @@ def surface_of(chain: OptionChain) -> Surface:
         found = _smile(expiration, quotes, smiles[-1] if smiles else None, lambda years: prior().at(years))
         at_touch = [Flag.BUTTERFLY] * bool(butterflies(rows)) + [Flag.CALENDAR] * (place in crossed)
         smiles.append(replace(found, flags=tuple(dict.fromkeys((*found.flags, *at_touch)))))
-    return Surface(chain.root, chain.day, chain.spot, tuple(smiles), left_out)
+    return Surface(chain, tuple(smiles), left_out)
 
 
 def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:

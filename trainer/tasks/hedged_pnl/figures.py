@@ -65,54 +65,48 @@ class HedgedEvidence:
     calendar: TemplateFigures | None = None
     vega_used: float = float("nan")
 
-    def of(self, template: str) -> TemplateFigures | None:
-        """Return the figures of a template, None where it has none."""
-        found: TemplateFigures | None = getattr(self, template)
-        return found
-
 
 NO_FIGURES = HedgedEvidence()
 
 
-@dataclass(frozen=True, eq=False)
-class Positions:
-    """Positions of forecasts, all (T, N): gross profit of the side taken, its half spreads; NaN where nothing was traded."""
+def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Floats, Floats]:
+    """Take the side of each forecast that exceeds the half spreads known at its session.
 
-    gross: Floats
-    cost: Floats
-
-
-def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> Positions:
-    """Take the side of each forecast that exceeds the half spreads known at its session; (T, N) as the bars."""
+    Returns
+    -------
+    gross, cost : float64, shape (T, N) as the bars
+        Profit of the side taken and its half spreads, vol points; NaN where nothing was traded.
+    """
     outcome, cost = bars.beside[f"{template}_{k}"], bars.beside[f"{template}_cost_{k}"]
     known = np.full(cost.shape, np.nan)
     known[k + 1 :] = cost[: -(k + 1)]  # the half spreads of a position that has ended by the session's close
     with np.errstate(invalid="ignore"):
         taken = np.isfinite(outcome) & (np.abs(forward) > known)
-    return Positions(np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan))
+    return np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan)
 
 
 def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, k: int) -> tuple[TemplateFigures, Floats]:
     """Figures of a template's forecasts, shape (n,), and the mean net profit of each session, (T,)."""
-    dense = rows.dense(forward)
-    taken = positions_of(dense, bars, template, k)
-    net = taken.gross - taken.cost
-    series = session_mean(net)
+    gross, cost = positions_of(rows.dense(forward), bars, template, k)
+    series = session_mean(gross - cost)
     mean = overlapping_mean(series, k)
-    chosen = np.isfinite(net[rows.t0, rows.column])
-    figures = TemplateFigures(
-        mean, overlapping_mean(session_mean(taken.gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum())
-    )
-    size, came = np.abs(forward), (net[rows.t0, rows.column] > 0.0).astype(np.float64)
+    net = (gross - cost)[rows.t0, rows.column]
+    chosen, size, came = np.isfinite(net), np.abs(forward), (net > 0.0).astype(np.float64)
+    bound = mean.mean - Z_95 * mean.standard_error
+    figures = TemplateFigures(mean, overlapping_mean(session_mean(gross), k), bound, int(chosen.sum()))
     early, late = (half & chosen for half in halves(rows))
-    if any(not 0.0 < float(came[half].mean() if half.any() else 0.0) < 1.0 for half in (early, late)):
+    if any(len(np.unique(came[half])) < 2 for half in (early, late)):
         return figures, series
     said = fit_platt(size[early], came[early]).probability(size[late])
     base = np.full(int(late.sum()), came[early].mean())
     whole = fit_platt(size[chosen], came[chosen])
-    briers = (brier_score(came[late], said), brier_score(came[late], base))
     return replace(
-        figures, came=float(came[late].mean()), said_brier=briers[0], base_brier=briers[1], slope=whole.slope, intercept=whole.intercept
+        figures,
+        came=float(came[late].mean()),
+        said_brier=brier_score(came[late], said),
+        base_brier=brier_score(came[late], base),
+        slope=whole.slope,
+        intercept=whole.intercept,
     ), series
 
 

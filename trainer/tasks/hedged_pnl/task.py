@@ -80,12 +80,8 @@ class HedgedRecipe(RecipeConfig):
 def hedged_profit(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the hedged net profit, out of sample."""
     found = _own(case.evidence).straddle
-    return at_least(
-        "hedged profit",
-        None if found is None else found.bound,
-        0.0,
-        "lower 95 % bound of the hedged net profit, vol points, walking forward",
-    )
+    bound = None if found is None else found.bound
+    return at_least("hedged profit", bound, 0.0, "lower 95 % bound of the hedged net profit, vol points, walking forward")
 
 
 def vega(case: Case, bars: PromotionConfig) -> BarResult:
@@ -147,7 +143,7 @@ class HedgedPnl(RankReturn):
                 warned.append(f"no {template} is learned: {error.what}")
                 continue
             figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
-        taken = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k).gross
+        taken, _ = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k)
         used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
         hedged = {**{name: to_json(one) for name, one in figures.items()}, "vega_used": used}
         warned += [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
@@ -158,7 +154,7 @@ class HedgedPnl(RankReturn):
     def extra_lines(self, known: Evidence) -> Lines:
         """Lines about hedged profits."""
         own = _own(known)
-        return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := own.of(name)))
+        return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := getattr(own, name)))
 
 
 def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:
