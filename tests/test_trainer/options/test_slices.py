@@ -54,7 +54,7 @@ def wavy() -> Svi:
 
 @pytest.mark.parametrize("curve", [VOGT, wavy()])
 def test_derivatives_are_those_of_finite_differences(curve: Svi) -> None:
-    h, k = 1e-5, np.array([-0.7, -0.1, 0.0, 0.3, 1.1])
+    h, k = 1e-5, np.array([-0.7, -0.5, -0.1, 0.0, 0.3, 0.5, 1.1])
     first, second = curve.derivatives(k)
     np.testing.assert_allclose(first, (curve.w(k + h) - curve.w(k - h)) / (2 * h), atol=1e-8)
     np.testing.assert_allclose(second, (curve.w(k + h) - 2 * curve.w(k) + curve.w(k - h)) / h**2, atol=1e-4)
@@ -65,6 +65,7 @@ def test_a_bent_slice_follows_its_quotes_and_keeps_the_wings_of_the_five_numbers
     curve, quoted = wavy(), VOGT.w(k) + 0.001 * np.sin(12.0 * k)
     assert np.abs(VOGT.w(k) - quoted).max() > 9e-4 > 3 * np.abs(curve.w(k) - quoted).max()
     np.testing.assert_array_equal(curve.w(far), VOGT.w(far))
+    assert np.abs(np.diff(curve.w(np.linspace(-0.8, 0.8, 16_001)), 2)).max() < 1e-7, "it has no jump and no kink"
     assert curve.slopes == VOGT.slopes
     assert jump_wings(curve, 1.0).psi > jump_wings(VOGT, 1.0).psi + 0.01  # at the money the wave rises
 

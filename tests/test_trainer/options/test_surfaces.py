@@ -156,7 +156,11 @@ def test_every_spxw_slice_of_two_days_or_more_fits(spxw: list[Smile]) -> None:
     assert np.median([smile.rmse for smile in spxw]) <= 0.0015
     assert np.average([smile.inside for smile in spxw], weights=quotes) >= 0.92
     assert min(smile.inside for smile in spxw) >= 0.80
-    assert min(smile.curve.g(checked(smile.quotes.k)).min() for smile in spxw) >= -1e-9
+    for smile in spxw:
+        k = checked(smile.quotes.k)
+        k = np.linspace(k[0], k[-1], 4_001)
+        w = smile.curve.w(k)
+        assert smile.curve.g(k).min() >= -1e-6 and np.abs(np.diff(w, 2)).max() < 1e-4 * w.max(), "no kink or jump between the places"
     assert Counter(flag for smile in spxw for flag in smile.flags) == Counter()
 
 

@@ -35,7 +35,7 @@ from trainer.options.chains.store import FOLDER, ChainFile, read_chains_of, read
 from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, hedged_path, positions
 from trainer.options.surface.surface import Flag, Surface, surface_of
 
-VERSION = 2  # of what is kept; raised when a formula changes
+VERSION = 3  # of what is kept; raised when a formula changes
 SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
 CHANGE_SESSIONS = 5
 REFIT_SESSIONS, LEAST_ROWS = 63, 500

@@ -283,10 +283,11 @@ def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
 
 def _followed(curve: Svi, source: Curve, bend: Bend, judged: tuple[Floats, Floats]) -> tuple[Svi, Curve]:
     """Add the largest share of a spline that brings no fault that the curve does not have."""
-    known = faults(curve, *judged)
+    negative, below = faults(curve, *judged)
     for share in SHARES:
         one = replace(curve, bend=bend.times(share))
-        if all(new <= old for new, old in zip(faults(one, *judged), known, strict=True)):
+        found = faults(one, *judged)
+        if found[0] <= negative and found[1] <= below and not faults(one, bend.places, np.zeros(1))[0]:
             return one, Curve.BENT
     return curve, source
 

@@ -12,8 +12,9 @@ exists where
 on by Levenberg and Marquardt (MINPACK) in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
 (0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
 
-Five numbers do not follow every smile of a hundred narrow quotes. `bent` adds to w a cubic spline B(k) that is 0 beyond the
-quotes, so that the wings keep their slopes; its bending is penalised.
+Five numbers do not follow every smile of a hundred narrow quotes. `bent` finds a cubic spline B(k) to add to w: what it lacks to
+the quotes by weighted least squares, with a penalty on the second differences of its heights, in half widths. It ends smoothly
+two steps beyond the quotes, so that the wings keep their slopes.
 """
 
 from dataclasses import dataclass, replace
@@ -32,12 +33,12 @@ CHECKED_POINTS = 121
 LEAST_W = 1e-10
 LEAST_SIGMA = float(np.exp(-20.0))  # a repair may begin at a corner, sigma 0
 FIRST_STEPS, MOST_STEPS = 5, 60
-BENDS, STIFFNESS = 16, 1.0  # of the spline: its B-splines, and what a second difference of one half width counts
+BENDS, BEYOND, STIFFNESS = 20, 2, 1.0  # B-splines, steps that they reach beyond the quotes, and the price of a second difference
 
 
 @dataclass(frozen=True)
 class Bend:
-    """A cubic spline of uniform knots from `first` in steps of `step`, total variance; 0 beyond them."""
+    """A sum of cubic B-splines, total variance: that of number i is 0 but from `first` + i `step` over four steps."""
 
     first: float
     step: float
@@ -45,9 +46,15 @@ class Bend:
 
     def __call__(self, k: Floats, order: int = 0) -> Floats:
         """Value or derivative, shape of `k`."""
-        knots = self.first + self.step * np.arange(len(self.heights) + 4)
-        found: Floats = np.nan_to_num(BSpline(knots, self.heights, 3, extrapolate=False)(k, nu=order))
+        spline = BSpline(_knots(self.first, self.step, len(self.heights)), np.pad(self.heights, 3), 3, extrapolate=False)
+        found: Floats = np.nan_to_num(spline(k, nu=order))
         return found
+
+    @property
+    def places(self) -> Floats:
+        """Places from its beginning to its end, ten a step."""
+        steps = len(self.heights) + 3
+        return np.linspace(self.first, self.first + steps * self.step, 10 * steps + 1)
 
     def times(self, share: float) -> "Bend":
         """Return a share of it."""
@@ -225,18 +232,22 @@ def repaired(start: Svi, quotes: tuple[Floats, Floats, Floats], places: Floats, 
 
 
 def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
-    """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them."""
-    step = float(np.ptp(k)) / (BENDS - 3)
-    first = float(k.min()) - 3.0 * step
-    knots = first + step * np.arange(BENDS + 4)
-    basis = BSpline.design_matrix(np.clip(k, knots[3], knots[-4]), knots, 3).toarray()
+    """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them; smoothly 0 beyond them."""
+    step = float(np.ptp(k)) / (BENDS + 3 - 2 * BEYOND)
+    first = float(k.min()) - BEYOND * step
+    basis = BSpline.design_matrix(k, _knots(first, step, BENDS), 3).toarray()[:, 3:-3]
     w = np.maximum(raw.w(k), LEAST_W)
     scale = np.sqrt(weight / w) / 2.0  # an error of w is 2 sqrt(w) times one of the deviation
     rest = (deviation**2 - w) * scale
     scale, rest = (values / np.sqrt(np.maximum(np.abs(rest), 1.0)) for values in (scale, rest))
-    stiff = STIFFNESS * float(np.median(scale)) * np.diff(np.eye(BENDS), 2, axis=0)
+    stiff = STIFFNESS * float(np.median(scale)) * np.diff(np.eye(BENDS + 4), 2, axis=0)[:, 2:-2]  # also on its way to 0
     heights = np.linalg.lstsq(np.vstack([basis * scale[:, None], stiff]), np.concatenate([rest, np.zeros(len(stiff))]), rcond=1e-9)[0]
     return Bend(first, step, tuple(heights.tolist()))
+
+
+def _knots(first: float, step: float, count: int) -> Floats:
+    """Knots of `count` B-splines, and of three more at either end, whose heights are 0."""
+    return first + step * np.arange(-3, count + 7)
 
 
 def checked(k: Floats, reach: float = 1.5) -> Floats:
