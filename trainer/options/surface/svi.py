@@ -247,7 +247,8 @@ def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
 
 def _knots(first: float, step: float, count: int) -> Floats:
     """Knots of `count` B-splines, and of three more at either end, whose heights are 0."""
-    return first + step * np.arange(-3, count + 7)
+    found: Floats = first + step * np.arange(-3.0, count + 7.0)
+    return found
 
 
 def checked(k: Floats, reach: float = 1.5) -> Floats:
