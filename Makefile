@@ -178,7 +178,7 @@ pattern-campaign: $(VENV)/.torch ## By hand, ten minutes of CPU: a net of pictur
 
 MINUTES ?= ../shared/data/us_5min_2025_2026_open.parquet
 real-minutes: $(VENV)/.dev ## By hand, ten minutes: 18 stocks' real 5-minute bars from the file to a refusal with its reasons; the slow tests of minutes
-	$(BIN)/pytest -q -m "slow and not deep" tests/test_trainer/test_minutes.py tests/flow/test_intraday_sleeve.py
+	$(BIN)/pytest -q -m "slow and not deep" tests/test_trainer/test_minutes.py tests/flow/test_intraday_sleeve.py tests/flow/test_minute_replay.py
 	$(BIN)/python -m tests.campaigns.real_minutes $(MINUTES)
 
 leak-campaign: $(VENV)/.dev ## By hand, a quarter of an hour: of these the honest signals and ten planted kinds of leak

@@ -17,6 +17,7 @@ from execution.planning import plan as planning
 from execution.planning.plan import PlanInputs
 from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
 from execution.planning.rounding import Exact, followed, restated
+from execution.planning.volume_curve import StepSharesOf
 from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend
@@ -56,6 +57,8 @@ class Evening:
         Effective on D and known at asof.
     volatility : mapping of symbol to annualised volatility
         Forecasts for the coming sessions; a name without one is sized by the volatility of the window.
+    step_shares : callable
+        Of a symbol: the share of a session's volume that each step meets, None where no curve is known.
     confirmed : collection of str
         Names whose extreme return a second source has as well: they do not wait.
     """
@@ -68,6 +71,7 @@ class Evening:
     snapshot_id: str
     volatility: Mapping[str, float] = field(default_factory=dict)
     confirmed: Collection[str] = ()
+    step_shares: StepSharesOf = planning.no_curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,7 @@ class Morning:
     adv_usd: Mapping[str, Decimal]
     snapshot_id: str
     waiting: tuple[str, ...] = ()
+    step_shares: StepSharesOf = planning.no_curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +138,7 @@ def known(scores: Blend, evening: Evening) -> Morning:
     first = scores.parts[0]  # each sleeve's own IC and k size it: the model's horizon is only the unit of risk
     risk = with_volatility(estimate(evening.bars, first.horizon_sessions, first.ic), evening.volatility)
     names = new_names(evening.actions)
+    before = {new: old for old, new in names.items()}
     waits = tuple(symbol for symbol in waiting(evening.bars) if symbol not in evening.confirmed)
     closes = {symbol: close for symbol, close in evening.closes.items() if symbol not in waits}
     return Morning(
@@ -142,6 +148,7 @@ def known(scores: Blend, evening: Evening) -> Morning:
         {names.get(symbol, symbol): volume for symbol, volume in evening.adv_usd.items()},
         evening.snapshot_id,
         tuple(names.get(symbol, symbol) for symbol in waits),
+        lambda symbol: evening.step_shares(before.get(symbol, symbol)),
     )
 
 
@@ -207,7 +214,7 @@ def orders(
     TripwireSkip
         Equity is not positive.
     """
-    inputs = PlanInputs(reported.account, reported.shares, morning.prices, assets, morning.adv_usd, reported.marks)
+    inputs = PlanInputs(reported.account, reported.shares, morning.prices, assets, morning.adv_usd, reported.marks, morning.step_shares)
     plan = planning.plan(targets, inputs, provenance, config.planning, config.pretrade, reduce_only=reduce_only, entry=config.entry)
     # A name that waits and is not held is named all the same: the wait is reported until somebody ends it.
     others = tuple(row for row in plan.refusals if row[0] not in morning.waiting or row[1] != "NO_PRICE")

@@ -239,6 +239,8 @@ class Plan:
     references, adv_usd : mapping of symbol to USD
         Reference prices of every name held or targeted, and average dollar volumes of the planned ones: what each
         order is judged by again right before it leaves.
+    step_shares : mapping of symbol to shares
+        Of a stepped plan: the share of the session's volume that each step is expected to meet, of names with a curve.
     path : mapping of symbol to signed shares
         The unrounded path after this session's step: where the next one begins.
     """
@@ -254,6 +256,7 @@ class Plan:
     references: Mapping[str, Decimal] = field(default_factory=dict)
     adv_usd: Mapping[str, Decimal] = field(default_factory=dict)
     path: Mapping[str, Decimal] = field(default_factory=dict)
+    step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = [intent.key for intent in self.intents]

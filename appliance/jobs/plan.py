@@ -27,10 +27,13 @@ from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.halt import notify
 from appliance.safety.ramp import plan_turnovers, ramp_share
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.storage.published_sources import PublishedSources
 from appliance.system.ports import Severity
 from execution import morning
 from execution.morning import ADV_SESSIONS, AccountReport, Evening, Morning, MorningTargets
 from execution.orders import Plan, Provenance
+from execution.planning.plan import no_curve
+from execution.planning.volume_curve import StepSharesOf, step_shares
 from portfolio.policy.blend import Blend
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY, said_by_sleeve
 from portfolio.risk.model import WINDOW_SESSIONS
@@ -169,7 +172,19 @@ def _evening(session: date, bars: Bars, snapshot: DataSnapshot, confirmed: Colle
         snapshot.id,
         _volatility(asof, deps),
         confirmed,
+        _step_shares(asof, deps),
     )
+
+
+def _step_shares(asof: date, deps: Deps) -> StepSharesOf:
+    """Return the volume curve of a name's minutes, where the hosted exchange trades in them."""
+    config, entry = deps.config, deps.config.execution.entry
+    if not (config.venue.is_hosted and config.venue.exchange.minutes and entry.is_stepped):
+        return no_curve
+    from signals.market.minute_rows import FOLDER, MinuteRows
+
+    rows = MinuteRows.of(PublishedSources(config.stores).require_folder() / FOLDER)
+    return lambda symbol: step_shares(rows.trailing_volumes(symbol, asof, deps.calendar), entry)
 
 
 def _parts(seen: Morning, targets: TargetWeights, deps: Deps) -> dict[str, dict[str, float]] | None:

@@ -17,7 +17,7 @@ from signals.text.documents import BadDocument, from_json, to_json
 
 @dataclass(frozen=True)
 class PlanBody:
-    """Contents of a frozen plan besides its columns; one of an earlier release has no path and no rounding."""
+    """Contents of a frozen plan besides its columns; one of an earlier release has no path, rounding and shares of steps."""
 
     intents: tuple[StoredIntent, ...]
     refusals: tuple[tuple[str, str, str], ...]
@@ -25,6 +25,7 @@ class PlanBody:
     adv_usd: Mapping[str, Decimal]
     path: Mapping[str, Decimal] = field(default_factory=dict)
     rounding: Rounding | None = None
+    step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             adv_usd=plan.adv_usd,
             path=plan.path,
             rounding=plan.rounding,
+            step_shares=plan.step_shares,
         )
         ledger.insert(
             "plans",
@@ -95,6 +97,7 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         rounding=body.rounding or Rounding(nearest_l1=row.rounding_l1),
         references=body.references,
         adv_usd=body.adv_usd,
+        step_shares=body.step_shares,
         path=body.path,
     )
     if plan.digest != row.digest:

@@ -9,7 +9,7 @@ from appliance.orders.order_path import OrderPath
 from appliance.orders.recovery import refreshed
 from appliance.orders.remainders import ENDED, Remainders, quantity_at_step, remainder_of
 from execution.orders import Plan
-from execution.planning.sending import follow_up, room
+from execution.planning.sending import follow_up, renewal, room
 
 
 def add_follow_ups(path: OrderPath, session: date) -> tuple[JournalEntry, ...]:
@@ -60,15 +60,15 @@ def renew(path: OrderPath, plan: Plan, step: int) -> None:
 
 def _attempt_again(path: OrderPath, plan: Plan, step: int, last: JournalEntry, rests: Remainders) -> Remainders:
     """Journal one more attempt of a planned order's rest, as large as there is room; return what is wanted then."""
-    key, price, least = last.intent.key, last.intent.reference_price, path.config.submission.min_residual_usd
+    key = last.intent.key
     attempts = intents.of_symbol(path.ledger, key.session, key.symbol)
     rest = remainder_of(plan, attempts, last.intent)
     room_left = room(plan, path.config.entry, last.intent, step) - quantity_at_step(rests, attempts, step)
-    shares = min(rest, room_left)
+    shares = renewal(last.intent, rest, room_left, path.config.submission.min_residual_usd)
     with path.ledger.transaction():
-        if rest * price < least:
+        if shares is None:
             rests = rests.without(last.client_order_id)
-        elif shares > 0 and shares * price >= least:
+        elif shares:
             following = last.intent.next_attempt(shares, last.intent.time_in_force)
             intents.add(path.ledger, following, path.clock.now())
             made = following.key.client_order_id

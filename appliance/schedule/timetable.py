@@ -6,7 +6,7 @@ Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the tabl
 from dataclasses import dataclass, replace
 from datetime import time
 
-from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When
+from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When, step_when
 
 EVENING = When(Anchor.EVENING_BEFORE, time(18, 30))
 PLAN_BY = When(Anchor.MORNING, time(9, 20))
@@ -108,8 +108,7 @@ def table_of(entry: Entering) -> Timetable:
 
 def _step_row(trade: TimetableRow, entry: Entering, step: int) -> TimetableRow:
     def at(number: float) -> When:
-        share = min(1.0, (number - 1) / (entry.steps - 1))
-        return When(Anchor.THROUGH, minutes=entry.first_minutes, before_close=entry.last_minutes, share=share)
+        return step_when(entry.first_minutes, entry.last_minutes, number, entry.steps)
 
     is_last = step == entry.steps
     deadline = When(Anchor.CLOSE, minutes=-entry.last_minutes + 8) if is_last else at(step + 0.9)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from signals.config import Config
+from signals.schedule.job_windows import When, step_when
 
 MAX_STEPS = 12
 
@@ -34,7 +35,8 @@ class EntryConfig(Config):
     urgency : float
         kappa T of Almgren and Chriss: 0 is TWAP; `trainer frontier` shows which urgency a risk aversion asks for.
     participation : float
-        Largest share of a name's usual volume that a step may take, the volume spread evenly over the steps.
+        Largest share of a name's usual volume that a step may take: the volume that the name's trailing curve has for the step where
+        there are minutes, else spread evenly over the steps.
     first_minutes, last_minutes : int
         The first step leaves so long after the open, the last one so long before the close.
     """
@@ -50,6 +52,10 @@ class EntryConfig(Config):
     def is_stepped(self) -> bool:
         """Whether orders are cut into steps."""
         return self.kind in (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS)
+
+    def whens(self) -> list[When]:
+        """When each step leaves, the first one first."""
+        return [step_when(self.first_minutes, self.last_minutes, number, self.steps) for number in range(1, self.steps + 1)]
 
     @property
     def in_manifest(self) -> str:

@@ -32,6 +32,7 @@ from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares
+from execution.planning.volume_curve import StepShares, StepSharesOf
 from portfolio.weights import TargetWeights
 from signals.config import Config
 from signals.errors import TripwireSkip
@@ -77,6 +78,19 @@ class Trade:
         return (self.held + self.shares) * self.held < 0
 
 
+def no_curve(symbol: str) -> None:
+    """No volume curve is known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """How a plan's orders leave: the entry, and by symbol the usual dollar volume and the shares of it that the steps meet."""
+
+    entry: EntryConfig
+    adv_usd: Mapping[str, Decimal]
+    curves: Mapping[str, StepShares]
+
+
 @dataclass(frozen=True, eq=False)
 class PlanInputs:
     """Holdings and prices on the morning of D, under the names of D.
@@ -94,6 +108,8 @@ class PlanInputs:
         Average dollar volume of 20 sessions.
     marks : mapping of symbol to USD
         The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
+    step_shares : callable
+        Of a symbol: the share of a session's volume that each step meets, None where no curve is known.
     """
 
     account: Account
@@ -102,6 +118,7 @@ class PlanInputs:
     assets: Mapping[str, Asset]
     adv_usd: Mapping[str, Decimal]
     marks: Mapping[str, Decimal] = field(default_factory=dict)
+    step_shares: StepSharesOf = no_curve
 
     @cached_property
     def references(self) -> dict[str, Decimal]:
@@ -159,7 +176,10 @@ def plan(
     lots = _lots(symbols, wanted, inputs) if config.fractions else {}
     rounding = of_target(aim, priced, account.equity, limits.max_name, lots)
     trades, unpriced, path = _trades(symbols, wanted, inputs, priced, config, limits.max_name, lots)
-    orders = [_orders(trade, targets, account.number, entry or EntryConfig(), inputs.adv_usd) for trade in trades]
+    entry = entry or EntryConfig()
+    curves = {trade.symbol: found for trade in trades if entry.is_stepped and (found := inputs.step_shares(trade.symbol))}
+    schedule = Schedule(entry, inputs.adv_usd, curves)
+    orders = [_orders(trade, targets, account.number, schedule) for trade in trades]
     left = [refusal for _, refusals in orders for refusal in refusals]
     intents = _closings_first([intent for made, _ in orders for intent in made])
     held_back: list[PretradeRefusal] = []
@@ -182,6 +202,7 @@ def plan(
         references={symbol: inputs.references[symbol] for symbol in symbols if symbol in inputs.references},
         adv_usd={i.key.symbol: inputs.adv_usd[i.key.symbol] for i in standing if i.key.symbol in inputs.adv_usd},
         path=path,
+        step_shares={symbol: curve for symbol, curve in curves.items() if any(i.key.symbol == symbol for i in standing)},
     )
 
 
@@ -251,10 +272,9 @@ def _whole(shares: Decimal) -> Decimal:
     return shares.quantize(ONE_SHARE, ROUND_DOWN)
 
 
-def _orders(
-    trade: Trade, targets: TargetWeights, account: str, entry: EntryConfig, adv_usd: Mapping[str, Decimal]
-) -> tuple[list[Intent], list[PretradeRefusal]]:
+def _orders(trade: Trade, targets: TargetWeights, account: str, schedule: Schedule) -> tuple[list[Intent], list[PretradeRefusal]]:
     """Return the orders of one name, and what of it is left over."""
+    entry = schedule.entry
     key = IntentKey(account, targets.session, BOOK, trade.symbol)
     side = Side.BUY if trade.shares > 0 else Side.SELL
     lowered = abs(trade.held + trade.shares) < abs(trade.held)
@@ -268,7 +288,7 @@ def _orders(
         reduces=lowered and not trade.is_flip,
     )
     if entry.is_stepped:
-        return _stepped(trade, whole, entry, adv_usd.get(trade.symbol))
+        return _stepped(trade, whole, schedule)
     if not trade.is_flip:
         return [whole], []
     closing = replace(whole, quantity=abs(trade.held), reduces=True)
@@ -285,12 +305,13 @@ def _orders(
     return [closing, opening], []
 
 
-def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal | None) -> tuple[list[Intent], list[PretradeRefusal]]:
+def _stepped(trade: Trade, whole: Intent, schedule: Schedule) -> tuple[list[Intent], list[PretradeRefusal]]:
     """Cut one order into steps, each within the participation cap (invariant 4)."""
+    entry, adv_usd, curve = schedule.entry, schedule.adv_usd.get(trade.symbol), schedule.curves.get(trade.symbol)
     if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
         return [], [PretradeRefusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
-    cap = step_cap(adv_usd, whole.reference_price, entry)
-    intents = _halves_in_steps(trade, whole, entry, cap) if trade.is_flip else _steps(whole, entry, cap, 0, entry.steps)
+    caps = [step_cap(adv_usd, whole.reference_price, entry, curve[step] if curve else None) for step in range(entry.steps)]
+    intents = _halves_in_steps(trade, whole, entry, caps) if trade.is_flip else _steps(whole, entry, caps, 0, entry.steps)
     left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
     if left <= 0:
         return intents, []
@@ -298,28 +319,29 @@ def _stepped(trade: Trade, whole: Intent, entry: EntryConfig, adv_usd: Decimal |
     return intents, [PretradeRefusal(trade.symbol, "PARTICIPATION", reason)]
 
 
-def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig) -> Decimal:
-    """Return the most shares of a name that one step may take: a share of its usual volume, spread over the steps."""
-    return _whole(Decimal(repr(entry.participation)) * adv_usd / price / entry.steps)
+def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig, share: Decimal | None = None) -> Decimal:
+    """Return the most shares of a name that one step may take of its usual volume: of the step's `share`, or evenly."""
+    of_session = Decimal(repr(entry.participation)) * adv_usd / price
+    return _whole(of_session / entry.steps if share is None else of_session * share)
 
 
-def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, cap: Decimal) -> list[Intent]:
+def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, caps: Sequence[Decimal]) -> list[Intent]:
     """Close in the first steps and open in the others; a closing half that the cap cuts short is followed by none."""
     held = abs(trade.held)
     share = int((entry.steps * held / whole.quantity).to_integral_value())
     closing_steps = min(max(share, 1), entry.steps - 1)
-    closings = _steps(replace(whole, quantity=held, reduces=True), entry, cap, 0, closing_steps)
+    closings = _steps(replace(whole, quantity=held, reduces=True), entry, caps, 0, closing_steps)
     if sum((intent.quantity for intent in closings), ZERO) < held:
         return closings
     opening = replace(whole, quantity=whole.quantity - held, reduces=False, waits_for=closings[-1].key)
-    return [*closings, *_steps(opening, entry, cap, closing_steps, entry.steps - closing_steps)]
+    return [*closings, *_steps(opening, entry, caps, closing_steps, entry.steps - closing_steps)]
 
 
-def _steps(whole: Intent, entry: EntryConfig, cap: Decimal, first: int, count: int) -> list[Intent]:
+def _steps(whole: Intent, entry: EntryConfig, caps: Sequence[Decimal], first: int, count: int) -> list[Intent]:
     """Whole-share steps number `first` to `first + count - 1`; an empty step is none."""
     curve = remaining(entry.urgency if entry.kind is EntryStyle.ALMGREN_CHRISS else 0.0, count)
     shares = whole_shares(-np.diff(curve) * int(whole.quantity), int(whole.quantity)).tolist()
-    quantities = [min(Decimal(step), cap) for step in shares]
+    quantities = [min(Decimal(step), cap) for step, cap in zip(shares, caps[first:], strict=False)]
     return [
         replace(whole, key=replace(whole.key, slice=FIRST_STEP + first + number), quantity=quantity)
         for number, quantity in enumerate(quantities)

@@ -74,7 +74,16 @@ def room(plan: Plan, entry: EntryConfig, late: Intent, step: int) -> Decimal:
     if symbol not in plan.adv_usd:
         return ZERO
     planned = sum((i.quantity for i in plan.intents if i.key.symbol == symbol and i.step == step), ZERO)
-    return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry) - planned, ZERO)
+    curve = plan.step_shares.get(symbol)
+    return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry, curve[step - 1] if curve else None) - planned, ZERO)
+
+
+def renewal(last: Intent, rest: Decimal, room_left: Decimal, least_usd: Decimal) -> Decimal | None:
+    """Shares of a cancelled step's rest that leave again now; 0 where it has to wait for room, None where it is worth no order."""
+    if rest * last.reference_price < least_usd:
+        return None
+    shares = min(rest, room_left)
+    return shares if shares > 0 and shares * last.reference_price >= least_usd else ZERO
 
 
 def is_filled(plan: Plan, filled: Iterable[tuple[IntentKey, Decimal]], key: IntentKey) -> bool:

@@ -112,6 +112,13 @@ class MinuteRows:
                     found[day] = _minutes(own.filter(pa.array(days == np.datetime64(day))), calendar.session(day))
         return found
 
+    def trailing_volumes(self, symbol: str, asof: date, calendar: Calendar, count: int = 20) -> list[tuple[NDArray[np.int64], Floats, int]]:
+        """Volumes of the `count` sessions that end at `asof`: minutes to each END, shares, and the session's length in minutes."""
+        first = calendar.days[max(0, calendar.index(asof) - count + 1)]
+        found = sorted(self.sessions(symbol, first, asof, calendar).items())
+        lengths = {day: calendar.session(day).close - calendar.session(day).open for day, _ in found}
+        return [(one.ends, one.figures["volume"], int(lengths[day].total_seconds() // 60)) for day, one in found]
+
 
 def _minutes(table: pa.Table, session: Session) -> SessionMinutes:
     """Rows of one session in the order of their END, without those outside its regular hours or without a trade."""

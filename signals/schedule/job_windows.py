@@ -54,6 +54,12 @@ class When:
         return start + timedelta(minutes=self.minutes)
 
 
+def step_when(minutes: int, before_close: int, number: float, steps: int) -> When:
+    """Return when step `number` of `steps` leaves, evenly from `minutes` after the open, 1, to `before_close` before the close."""
+    share = min(1.0, (number - 1) / (steps - 1))
+    return When(Anchor.THROUGH, minutes=minutes, before_close=before_close, share=share)
+
+
 @dataclass(frozen=True)
 class TimetableRow:
     """One row of a timetable: a job, its hour, its deadline and what its process may use.

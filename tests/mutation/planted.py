@@ -321,6 +321,14 @@ BUGS = (
             "if order.in_market_since <= bar.start", "if True",
             "tests/test_execution/test_exchange_minutes.py::"
             "test_a_resting_limit_meets_the_range_that_it_has_lived_through"),
+    Planted("spread a step's cap evenly for ever", "execution/planning/plan.py",
+            "of_session / entry.steps if share is None else of_session * share", "of_session / entry.steps",
+            "tests/test_execution/test_volume_curve.py::"
+            "test_the_cap_of_a_step_follows_the_curve_and_a_plan_without_one_is_spread_evenly"),
+    Planted("give a rest the room of another step", "execution/planning/sending.py",
+            "curve[step - 1] if curve else None", "curve[step - 2] if curve else None",
+            "tests/test_execution/test_volume_curve.py::"
+            "test_the_cap_of_a_step_follows_the_curve_and_a_plan_without_one_is_spread_evenly"),
     Planted("let both exits of a bracket fill", "execution/exchange/core/working.py",
             "            end(venue, other, S.CANCELED)\n", "            continue\n",
             "tests/test_execution/test_exchange_groups.py::"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,6 +19,7 @@ from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.plan import PlanInputs, PlanningConfig, plan
 from execution.planning.pretrade import PretradeConfig, signed
 from execution.planning.sending import is_filled, room
+from execution.planning.volume_curve import StepShares
 from portfolio.weights import TargetWeights
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
@@ -28,7 +30,12 @@ STEPPED = (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS)
 
 
 def planned(
-    weights: dict[str, float], held: dict[str, int], entry: EntryConfig, adv: Decimal = DEEP, buying_power: Decimal = 2 * EQUITY
+    weights: dict[str, float],
+    held: dict[str, int],
+    entry: EntryConfig,
+    adv: Decimal = DEEP,
+    buying_power: Decimal = 2 * EQUITY,
+    curves: Mapping[str, StepShares] | None = None,
 ) -> Plan:
     """Plan at 100 USD a share; a weight of 0.01 is ten shares."""
     symbols = tuple(sorted(weights))
@@ -41,6 +48,7 @@ def planned(
             dict.fromkeys({*weights, *held}, Decimal(100)),
             {s: Asset(s, True, True, True, True) for s in symbols},
             dict.fromkeys(symbols, adv),
+            step_shares=(curves or {}).get,
         ),
         Provenance("b", "s", "c", "v"),
         PlanningConfig(max_rounding=1.0),

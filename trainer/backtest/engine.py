@@ -5,20 +5,20 @@ Invariants
 1. Nothing is decided here: `execution.morning` makes the targets and the orders, `execution.planning.pretrade` judges each order
    right before it leaves, the embedded exchange fills it.
 2. The same data, scores and settings give the same orders, fills and values, to the cent.
-3. What a device that enters at the open would have sent is sent (any other entry is refused): auction orders before the
-   open; afterwards what expired unfilled, closings, and the openings that waited for them.
+3. What a device would have sent is sent (`trainer.backtest.order_batch`): at the open, or on minute bars in steps through the day; any
+   other entry is refused.
 
 Tripwires are the device's own: a session that one would skip or halt is traded here, and orders that pre-trade checks
 deny are counted.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 
 from execution import morning
-from execution.brokers.base import Acked, Position
+from execution.brokers.base import Position
 from execution.config import ExecutionConfig
 from execution.costs.real import Liquidity, RealCosts, TradedSession, liquidity_of, real_costs, spread_due
 from execution.costs.spread import SPREAD_SESSIONS
@@ -26,14 +26,13 @@ from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.in_process_broker import DirectBroker
-from execution.exchange.market.market import MarketData
+from execution.exchange.market.market import MarketData, minutes_beside
 from execution.fills import Fill
-from execution.orders import Intent, IntentKey, OrderStatus, Plan, Provenance, TimeInForce
+from execution.morning import Evening
+from execution.orders import Plan, Provenance
 from execution.planning.entries import EntryStyle
-from execution.planning.plan import sending_order
-from execution.planning.pretrade import Pending, refusal, reserved
 from execution.planning.restating import new_names
-from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled
+from execution.planning.volume_curve import step_shares
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, blended
 from portfolio.policy.sizing import Sizing, SizingOn
@@ -43,6 +42,7 @@ from signals.market.manifest import PriceBasis
 from signals.market.sessions import Session
 from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
+from trainer.backtest.order_batch import OrderBatch, OrderRow, trade_at_open, trade_in_steps
 
 PLAN_AT, TRADE_AT, CONFIRM_AT = time(8), time(9, 10), time(9, 45)  # New York: the device's own timetable
 ZERO = Decimal(0)
@@ -79,18 +79,6 @@ class BacktestPolicy:
     def fingerprint(self) -> str:
         """Hash of every setting that can change an order."""
         return self.portfolio.fingerprint()[:32] + self.execution.fingerprint()[:32]
-
-
-@dataclass(frozen=True)
-class OrderRow:
-    """One order as it ended; `state` is the exchange's word, or `refused` or `denied` with its reason."""
-
-    session: date
-    client_order_id: str
-    intent: Intent
-    state: str
-    filled: Decimal
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,90 +137,11 @@ class Course:
         return last.session if last.is_ruined else None
 
 
-@dataclass
-class OrderBatch:
-    """The orders of one session on their way."""
-
-    broker: DirectBroker
-    plan: Plan
-    execution: ExecutionConfig
-    meant: dict[IntentKey, Intent] = field(default_factory=dict)
-    acknowledged: dict[IntentKey, Intent] = field(default_factory=dict)
-    ended: dict[IntentKey, OrderRow] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.meant = {intent.key: intent for intent in self.plan.intents}
-
-    def send(self, batch: Iterable[Intent]) -> None:
-        """Judge each order with all the others pending, and send those that remain; what lowers risk leaves first."""
-        batch = sending_order(list(batch))
-        reports = BatchReports(self.plan, self.broker.account(), self.broker.positions(), self.broker.assets())
-        spent = ZERO
-        for leaving in batch:
-            now = circumstances(reports, self._pending(leaving), leaving, spent)
-            found = refusal(leaving, now, self.execution.pretrade)
-            if found is not None:
-                self._end(leaving, "denied", f"{found.check}: {found.reason}")
-                continue
-            answer = self.broker.submit(leaving)
-            if isinstance(answer, Acked):
-                self.acknowledged[leaving.key] = leaving
-                spent += reserved(leaving, now.held(leaving.key.symbol), self.execution.pretrade)
-            else:
-                self._end(leaving, "refused", getattr(answer, "message", ""))
-
-    def refresh(self) -> None:
-        """Take over what became of the orders at the exchange."""
-        for key, sent in self.acknowledged.items():
-            known = self.ended.get(key)
-            if known is None or not _is_over(known):
-                order = self.broker.order(key.client_order_id)
-                self.ended[key] = OrderRow(key.session, key.client_order_id, sent, str(order.status), order.filled_quantity)
-
-    def follow(self) -> list[Intent]:
-        """Orders for what the auction left, and those of the plan that waited: closings, then ready openings."""
-        self.refresh()
-        following = []
-        for row in list(self.ended.values()):
-            rest = row.intent.quantity - row.filled
-            if row.state == OrderStatus.EXPIRED and rest > 0:
-                found = follow_up(row.intent, rest, self.execution.submission.min_residual_usd)
-                following += [found] if found is not None else []
-        self.meant.update({intent.key: intent for intent in following})
-        return [intent for intent in self.meant.values() if intent.time_in_force is TimeInForce.DAY]
-
-    def may_leave(self, intent: Intent) -> bool:
-        """Whether what the order waits for is filled; if not, it is denied."""
-        filled = [(key, row.filled) for key, row in self.ended.items()]
-        if intent.waits_for is None or is_filled(self.plan, filled, intent.waits_for):
-            return True
-        self._end(intent, "denied", "its closing half is not filled")
-        return False
-
-    def result(self) -> list[OrderRow]:
-        """Every order as it ended, by key."""
-        self.refresh()
-        return [self.ended[key] for key in sorted(self.ended)]
-
-    def _pending(self, leaving: Intent) -> list[Pending]:
-        aside = {leaving.key, leaving.waits_for}
-        found = []
-        for key, intent in self.meant.items():
-            row = self.ended.get(key)
-            if key in aside or (row is not None and _is_over(row)):
-                continue
-            done = row.filled if row is not None else ZERO
-            found.append(Pending(key.symbol, intent.side.sign * (intent.quantity - done)))
-        return found
-
-    def _end(self, intent: Intent, state: str, reason: str) -> None:
-        self.ended[intent.key] = OrderRow(intent.key.session, intent.key.client_order_id, intent, state, ZERO, reason)
-
-
 def opened(archive: Archive, config: ExchangeConfig, seed: int, first: date) -> DirectBroker:
     """Open an exchange in memory on the archive's bars, at the close before the session `first`."""
     calendar = archive.manifest.calendar
-    market = MarketData(archive.whole, calendar, archive.actions, basis=archive.manifest.basis)
+    minutes = minutes_beside(archive.folder, archive.manifest) if config.minutes else None
+    market = MarketData(archive.whole, calendar, archive.actions, basis=archive.manifest.basis, minutes=minutes)
     start = calendar.session(calendar.previous(first)).close
     return DirectBroker(Exchange(market, ExchangeVirtualClock(start), seed=seed, config=config))
 
@@ -243,11 +152,12 @@ class Backtest:
     def __init__(
         self, archive: Archive, broker: DirectBroker, policy: BacktestPolicy, volatility_on: VolatilityOn = lambda asof: {}
     ) -> None:
-        if policy.execution.entry.kind not in (EntryStyle.OPG, EntryStyle.DAY):
+        entry = policy.execution.entry
+        if entry.kind not in (EntryStyle.OPG, EntryStyle.DAY) and not (entry.is_stepped and broker.minutes):
             raise FixInput(
-                f"a backtest on daily bars enters at the open, not by {policy.execution.entry.kind.value}",
+                f"a backtest on daily bars enters at the open, not by {entry.kind.value}",
                 where="execution.entry.kind",
-                fix="Use `appliance replay`, which runs every entry on the exchange",
+                fix="Use `appliance replay`, which runs every entry on the exchange, or an exchange with `minutes`",
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
         self._multiplier = 1.0
@@ -289,10 +199,16 @@ class Backtest:
         day, asof = calendar.session(session), calendar.previous(session)
         self._broker.advance(day.at(PLAN_AT))
         held = self._broker.positions()
+        entry = self._policy.execution.entry
         desk, skipped = self._desk(session, asof, scores_on(asof), held)
         if desk is not None:
-            _trade(desk, self._broker, day)
+            if entry.is_stepped:
+                trade_in_steps(desk, self._broker, day, entry)
+            else:
+                trade_at_open(desk, self._broker, day.at(TRADE_AT), _confirmation(day))
         self._broker.advance(day.close)
+        if desk is not None:
+            desk.end()
         sent = desk.result() if desk is not None else []
         fills, _ = self._broker.new_entries()
         account, closing = self._broker.account(), self._broker.positions()
@@ -331,7 +247,7 @@ class Backtest:
         provenance = Provenance(scores.source, self._archive.manifest.snapshot_id, policy.fingerprint, policy.code_version)
         try:
             sized = policy.sized(scores)
-            known = morning.known(sized, self._archive.evening(session, asof, self._volatility_on(asof)))
+            known = morning.known(sized, self._evening(session, asof))
             path = morning.path_since(
                 self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             )
@@ -345,6 +261,14 @@ class Backtest:
         self._multiplier = found.targets.multiplier
         self._last = plan
         return OrderBatch(self._broker, plan, policy.execution), ""
+
+    def _evening(self, session: date, asof: date) -> Evening:
+        evening = self._archive.evening(session, asof, self._volatility_on(asof))
+        minutes, entry = self._broker.minutes, self._policy.execution.entry
+        if minutes is None or not entry.is_stepped:
+            return evening
+        rows, calendar = minutes.rows, self._archive.manifest.calendar
+        return replace(evening, step_shares=lambda symbol: step_shares(rows.trailing_volumes(symbol, asof, calendar), entry))
 
     def _liquidity(self, session: date, asof: date) -> dict[str, Liquidity]:
         """By what was known on the evening before, under the names of the session."""
@@ -376,24 +300,5 @@ class Backtest:
         return real_costs(traded, liquidity)
 
 
-def _trade(desk: OrderBatch, broker: DirectBroker, day: Session) -> None:
-    """Send the auction's orders, then what is left to send once the market is open."""
-    broker.advance(day.at(TRADE_AT))
-    desk.send(intent for intent in desk.plan.intents if intent.time_in_force is TimeInForce.OPG)
-    broker.advance(_confirmation(day))
-    waiting = desk.follow()
-    closings = [intent for intent in waiting if intent.reduces]
-    if closings:
-        desk.send(closings)
-        desk.refresh()
-    openings = [intent for intent in waiting if not intent.reduces and desk.may_leave(intent)]
-    if openings:
-        desk.send(openings)
-
-
 def _confirmation(day: Session) -> datetime:
     return max(day.at(CONFIRM_AT), day.open)
-
-
-def _is_over(row: OrderRow) -> bool:
-    return row.state in ("denied", "refused") or OrderStatus(row.state).is_terminal

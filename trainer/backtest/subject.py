@@ -10,6 +10,7 @@ from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.config import load
+from signals.market.minute_rows import FOLDER
 from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, Progress, ScoresOn, VolatilityOn, opened
 from trainer.backtest.unseen import RunScores, run_scores
@@ -35,10 +36,10 @@ class BookSettings:
     equity_usd: float = 1_000_000.0
     seed: int = 0
 
-    @property
-    def exchange(self) -> ExchangeConfig:
-        """Settings of the exchange."""
-        return ExchangeConfig(cash=Decimal(repr(self.equity_usd)).quantize(CENT))
+    def exchange(self, data: Path) -> ExchangeConfig:
+        """Settings of the exchange; steps through the day meet the minutes of the dataset `data`, where it has such."""
+        minutes = self.execution.entry.is_stepped and (data / FOLDER).is_dir()
+        return ExchangeConfig(cash=Decimal(repr(self.equity_usd)).quantize(CENT), minutes=minutes)
 
     def fingerprint(self) -> str:
         """Hash of everything that can change a figure."""
@@ -101,5 +102,5 @@ def trade(
     volatility_on: VolatilityOn = lambda asof: {},
 ) -> Course:
     """Run an order-exact backtest of `days` on a fresh account; `volatility_on` has the forecasts of a risk bundle."""
-    broker = opened(archive, settings.exchange, settings.seed, days[0])
+    broker = opened(archive, settings.exchange(archive.folder), settings.seed, days[0])
     return Backtest(archive, broker, policy, volatility_on).run(days, scores_on, step)

@@ -13,6 +13,7 @@ from execution.brokers import parsing
 from execution.brokers.base import Account, Acked, Activity, Asset, Position, Refused, Submission
 from execution.brokers.parsing import order_body
 from execution.exchange.api.exchange import KEY_HEADER, SECRET_HEADER, Exchange
+from execution.exchange.market.minutes import MinuteMarket
 from execution.exchange.protocol.message import ApiRequest
 from execution.fills import Fill
 from execution.orders import BrokerOrder, Intent, Side
@@ -33,6 +34,20 @@ class DirectBroker:
     def advance(self, to: datetime) -> None:
         """Move the exchange's clock to `to`; everything due by then happens."""
         self._exchange.advance(to)
+
+    @property
+    def now(self) -> datetime:
+        """The exchange's instant."""
+        return self._exchange.now
+
+    @property
+    def minutes(self) -> MinuteMarket | None:
+        """The minute bars that orders meet; None on daily bars."""
+        return self._exchange.venue.market.minutes
+
+    def cancel(self, client_order_id: str) -> None:
+        """Ask that an order that was acknowledged be cancelled; one that is over stays as it is."""
+        self._ask("DELETE", f"/v2/orders/{self.order(client_order_id).id}", {}, b"")
 
     def account(self) -> Account:
         """Return the account."""
