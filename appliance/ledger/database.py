@@ -26,7 +26,7 @@ from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
@@ -77,10 +77,31 @@ CREATE TABLE outcomes (                  -- what became of its trade, in R; rene
 CREATE TRIGGER outcomes_end_once BEFORE UPDATE ON outcomes WHEN OLD.is_final = 1
 BEGIN SELECT RAISE(ABORT, 'an outcome ends once'); END;
 """,
+    4: """
+CREATE TABLE draws (                     -- arm of target and size that an event drew in shadow; never traded
+    asof       TEXT NOT NULL,
+    symbol     TEXT NOT NULL,
+    arm        INTEGER NOT NULL CHECK (arm >= 0),
+    target     REAL NOT NULL,
+    size       REAL NOT NULL,
+    propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
+    seed       TEXT NOT NULL,
+    at         TEXT NOT NULL,
+    exit       TEXT,                     -- of the arm's own trade, null while it is open
+    realised_r REAL,
+    known      TEXT,
+    PRIMARY KEY (asof, symbol),
+    FOREIGN KEY (asof, symbol) REFERENCES events (asof, symbol)
+) STRICT;
+CREATE TRIGGER draws_are_frozen BEFORE UPDATE OF asof, symbol, arm, target, size, propensity, seed, at ON draws
+BEGIN SELECT RAISE(ABORT, 'a draw is frozen'); END;
+CREATE TRIGGER draws_end_once BEFORE UPDATE ON draws WHEN OLD.exit IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a draw ends once'); END;
+""",
 }
 SCHEMA_FILE = 3  # of schema.sql: a new ledger takes the steps after it
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
-USABLE_SINCE = 3
+USABLE_SINCE = 4
 RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 T = TypeVar("T")

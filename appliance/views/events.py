@@ -6,12 +6,15 @@ from itertools import groupby
 from math import sqrt
 from statistics import mean, stdev
 
-from appliance.ledger import Ledger, events
+from appliance.ledger import Ledger, arms, events
 from appliance.ledger.events import EventRow, OutcomeRow
 from appliance.views.view import View, ViewRow
+from signals.events.arms import ARMS, DEFAULT, exploring
+from signals.scoring.arm_log import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
 OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")
+ARM_COLUMNS = ("arm", "target", "size", "propensity", "drawn", "ended", "mean_r")
 NOTHING = "no event is recorded; the evening's scoring records them"
 NOTE = "recorded, not traded"
 
@@ -30,6 +33,24 @@ def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
     by_kind = groupby(sorted(pairs, key=lambda pair: pair[0].kind), key=lambda pair: pair[0].kind)
     facts = {"since": days[-1].isoformat() if days else None, "kinds": [_summary(kind, list(rows)) for kind, rows in by_kind], "note": NOTE}
     return View(OUTCOME_COLUMNS, tuple(_outcome(event, made) for event, made in pairs), NOTHING, None, facts)
+
+
+def arm_log(ledger: Ledger, venue: str, *, is_rehearsal: bool) -> ArmLog:
+    """Gather every arm that events drew in shadow, for the trainer."""
+    decisions = tuple(ArmDecision(**vars(one)) for one in arms.all_drawn(ledger))
+    own = tuple((arm.target, arm.size) for arm in ARMS)
+    return ArmLog(venue=venue, is_rehearsal=is_rehearsal, arms=own, decisions=decisions)
+
+
+def arms_of(log: ArmLog) -> View:
+    """Return how often each arm was drawn, and the mean R of its trades times its size, before costs."""
+    chances, rows = exploring(len(ARMS), DEFAULT), list[ViewRow]()
+    for number, arm in enumerate(ARMS):
+        own = [one for one in log.decisions if one.arm == number]
+        made = [arm.size * one.realised_r for one in own if one.realised_r is not None]
+        row = {"arm": number, "target": arm.target, "size": arm.size, "propensity": round(float(chances[number]), 4)}
+        rows.append({**row, "drawn": len(own), "ended": len(made), "mean_r": round(mean(made), 4) if made else None})
+    return View(ARM_COLUMNS, tuple(rows) if log.decisions else (), NOTHING, None, {"note": "drawn in shadow, never traded"})
 
 
 def _event(row: EventRow) -> ViewRow:

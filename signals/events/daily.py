@@ -100,7 +100,11 @@ def daily_events(bars: Bars, first: int = 0) -> tuple[DailyEvent, ...]:
 
 
 def daily_outcomes(
-    bars: Bars, events: Sequence[DailyEvent], payouts: Iterable[Payout] = (), renamed: Mapping[str, str] | None = None
+    bars: Bars,
+    events: Sequence[DailyEvent],
+    payouts: Iterable[Payout] = (),
+    renamed: Mapping[str, str] | None = None,
+    rules: OutcomeRules = RULES,
 ) -> Iterator[DailyOutcome]:
     """Yield what is known of each event whose session these bars hold.
 
@@ -108,12 +112,14 @@ def daily_outcomes(
     ----------
     renamed : mapping of symbol to symbol
         Names that changed since.
+    rules : OutcomeRules
+        With the patience of `RULES`, after which `WAITS` counts.
     """
     here = [one for one in events if np.datetime64(one.asof, "D") >= bars.sessions[0]]
     levels, rows = EventBars.daily(bars), [bars.index(one.asof) for one in here]
     columns = [_column(bars, one.symbol, row, renamed or {}) for one, row in zip(here, rows, strict=True)]
     found = [(one, row, column) for one, row, column in zip(here, rows, columns, strict=True) if column is not None]
-    made = outcomes(levels, _table([one for one, _, _ in found], [(row, column) for _, row, column in found], levels.close), RULES, payouts)
+    made = outcomes(levels, _table([one for one, _, _ in found], [(row, column) for _, row, column in found], levels.close), rules, payouts)
     for i, (one, row, _) in enumerate(found):
         yield _outcome(one, made, i, bars, is_over=row + WAITS < len(bars.sessions))
     for one, row, column in zip(here, rows, columns, strict=True):

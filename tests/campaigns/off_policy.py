@@ -12,17 +12,19 @@ Sizing: of markets of two regimes (Sharpe 3 and -2 of the whole book, 10,000 ses
 a walk-forward policy by fitted Q has to recover 70 % of the oracle's gain in the mean, and to be accepted in 95 % of seeds;
 where the market knows nothing of the state, it may be accepted in 1 of 20. `... off_policy sizing [SEEDS]` runs this part alone.
 
-`... off_policy challengers [SEEDS]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of the same
+`... off_policy challengers [SEEDS] [LEARNER ...]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of the same
 markets beside fitted Q; it has no limits.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from multiprocessing import Pool
 
 import numpy as np
 
+from signals.events import arms
 from tests.fakes.decisions import by_state, known_process, policies, shadow
 from tests.fakes.regimes import noise_market, oracle, regime_market
 from trainer.off_policy import tuner
@@ -103,10 +105,10 @@ def sizing(seeds: int) -> bool:
     return bool(np.mean(recovered) >= 0.7 and accepted >= 0.95 and false <= 0.05)
 
 
-def challengers(seeds: int) -> int:
+def challengers(seeds: int, learners: Sequence[str]) -> int:
     """Print what each learner recovers of the oracle's gain; return the exit status."""
     print(f"{seeds} markets of {SESSIONS} sessions; learner, share of the oracle's gain: mean, least; accepted, of noise accepted")
-    for learner in (FITTED_Q, *CHALLENGERS):
+    for learner in learners or (FITTED_Q, *CHALLENGERS):
         found, recovered, noise = zip(*(sized(seed, learner) for seed in range(seeds)), strict=True)
         accepted, false = (sum(one.is_accepted for one in verdicts) for verdicts in (found, noise))
         print(f"| {learner} | {np.mean(recovered):.0%} | {min(recovered):.0%} | {accepted} | {false} |", flush=True)
@@ -117,8 +119,8 @@ def main(draws: int) -> int:
     """Run both parts; return the exit status."""
     coverage, better, worse = judged(0.15, draws)
     judged(0.3, max(draws // 5, 2))
-    noise = [any(one.preferred for one in tuner.tune(shadow(seed, 0.0, 2000), tuner.DEFAULT, cell_means)) for seed in range(NOISE_LOGS)]
-    gains = [tuner.tune(shadow(seed, 0.5, 2000), tuner.DEFAULT, cell_means)[2].preferred for seed in range(NOISE_LOGS // 4)]
+    noise = [any(one.preferred for one in tuner.tune(shadow(seed, 0.0, 2000), arms.DEFAULT, cell_means)) for seed in range(NOISE_LOGS)]
+    gains = [tuner.tune(shadow(seed, 0.5, 2000), arms.DEFAULT, cell_means)[2].preferred for seed in range(NOISE_LOGS // 4)]
     print(f"\ntuner, 2,000 events: an arm preferred on noise in {np.mean(noise):.1%} of {NOISE_LOGS} logs,")
     print(f"a true gain of half a standard deviation seen in {np.mean(gains):.0%} of {NOISE_LOGS // 4}")
     good = 0.93 <= coverage <= 0.97 and better >= 0.95 and worse <= 0.01 and np.mean(noise) <= 0.08
@@ -127,7 +129,7 @@ def main(draws: int) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["challengers"]:
-        sys.exit(challengers(int(sys.argv[2]) if len(sys.argv) > 2 else 5))
+        sys.exit(challengers(int(sys.argv[2]) if len(sys.argv) > 2 else 5, sys.argv[3:]))
     if sys.argv[1:2] == ["sizing"]:
         sys.exit(0 if sizing(int(sys.argv[2]) if len(sys.argv) > 2 else SEEDS) else 1)
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signals.events import arms
 from signals.market.bars import Floats
-from trainer.off_policy import tuner
 from trainer.off_policy.logs import LoggedDecisions
 
 FOUR_ROWS = LoggedDecisions.of_one_step(
@@ -84,12 +84,12 @@ def by_state(policy: Floats, log: LoggedDecisions) -> Floats:
 def shadow(seed: int, gain: float, events: int = 6000) -> LoggedDecisions:
     """Events of two kinds whose arm 2 earns `gain` more than the default, drawn with exploration of 0.4."""
     rng = np.random.default_rng(seed)
-    chances = tuner.exploring(len(tuner.ARMS), tuner.DEFAULT, 0.4)
-    drawn = [tuner.draw(chances, uniform) for uniform in rng.random(events)]
+    chances = arms.exploring(len(arms.ARMS), arms.DEFAULT, 0.4)
+    drawn = [arms.draw(chances, uniform) for uniform in rng.random(events)]
     actions, taken = np.array([arm for arm, _ in drawn]), np.array([chance for _, chance in drawn])
     kind = rng.integers(0, 2, events)
     rewards = kind + gain * (actions == 2) + rng.standard_normal(events)
-    return LoggedDecisions.of_one_step(np.arange(events) // 10, kind[:, None].astype(float), actions, rewards, taken, len(tuner.ARMS))
+    return LoggedDecisions.of_one_step(np.arange(events) // 10, kind[:, None].astype(float), actions, rewards, taken, len(arms.ARMS))
 
 
 def _drawn(chances: Floats, rng: np.random.Generator) -> np.ndarray:

@@ -25,9 +25,9 @@ from signals.bundle.layout import place_of
 from signals.files import sha256_of
 from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
+from tests.fakes import policies
 from tests.fakes.device import Workbench
 from tests.fakes.plugin import write_reversal
-from tests.fakes.policies import record_policy
 from tests.fakes.store import Published, publish_bundle, publish_store, recipe
 from tests.flow.test_daemon import rehearsed
 from tests.flow.test_pulled_scores import key_folder, score_daily
@@ -254,7 +254,7 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
     half[:, 2, 0] = 1.0
     policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
-    record_policy(tmp_path / "policy", tmp_path, judged(policy, own.last_training))
+    policies.record_policy(tmp_path / "policy", tmp_path, policies.judged(policy, own.last_training))
     publish_sizing(tmp_path / "policy", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
     score_daily(own, keys, own.manifest.calendar.previous(days[0]))
     pulled = {"equities_xs": 0.6, "reversal": {"weight": 0.4, "scoring": "pulled"}}

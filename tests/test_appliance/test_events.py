@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 from appliance.commands.command_line import app
 from appliance.context import Deps
 from appliance.jobs.events import record_events
-from appliance.ledger import AccessMode, Ledger, events
+from appliance.ledger import AccessMode, Ledger, arms, events
 from appliance.system.clock import VirtualClock
 from appliance.views.events import outcomes_of
 from signals.errors import DataNotUsable
+from signals.events import arms as shadow_arms
 from signals.events import daily
 from signals.events.daily import WAITS, daily_events, daily_outcomes
 from signals.events.detectors import detect
@@ -28,6 +29,7 @@ from signals.events.panel import EventBars
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from signals.market.holding import departures
+from signals.scoring.arm_log import read_arm_log
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -142,6 +144,43 @@ def test_a_recorded_event_and_a_final_outcome_are_not_written_again(recorded: De
             recorded.ledger.execute(f"UPDATE {table} SET symbol = symbol")
     evening(recorded, SESSIONS - 1)
     assert [pair[0] for pair in events.labelled(recorded.ledger, date.min, date.max)] == [pair[0] for pair in before]
+
+
+def test_every_event_draws_an_arm_once_whose_trade_is_played_by_its_own_target(recorded: Deps, tmp_path: Path) -> None:
+    """The draw is that of the seed; through missed evenings, a new name and a delisting its R is that of one computation.
+
+    Nothing else reads a draw: events and outcomes are those of the recipe.
+    """
+    drawn = arms.all_drawn(recorded.ledger)
+    seeds = {one.seed for one in drawn}
+    assert len(seeds) == 1 and recorded.ledger.read_meta(arms.SEED) in seeds
+    assert [(one.asof, one.symbol) for one in drawn] == sorted(
+        (e.asof, e.symbol) for e, _ in events.labelled(recorded.ledger, date.min, date.max)
+    )
+    assert all((one.arm, one.propensity) == shadow_arms.drawn(one.seed, one.asof, one.symbol) for one in drawn)
+    levels, payouts = EventBars.daily(WHOLE), tuple(departures(WHOLE, ACTIONS))
+    table = detect(levels).table(WHOLE.eligible & (np.arange(SESSIONS) >= FIRST)[:, None])
+    made = {arm.target: outcomes(levels, table, arm.rules(daily.RULES), payouts) for arm in shadow_arms.ARMS}
+    mine, targets = {(one.asof, one.symbol): one for one in drawn}, set()
+    for i, (row, column) in enumerate(zip(table.row.tolist(), table.column.tolist(), strict=True)):
+        one = mine[DAYS[row], then(WHOLE.symbols[column], DAYS[row])]
+        played = made[shadow_arms.ARMS[one.arm].target]
+        if played.t1[i] >= 0:
+            assert one.realised_r == pytest.approx(played.realised_r[i], rel=1e-7, abs=1e-9)
+            assert one.exit == daily._word(daily.Exit(played.exit[i]))
+            targets.add(shadow_arms.ARMS[one.arm].target)
+    assert len(targets) > 1, "an arm was drawn that is not the recipe's"
+    ended = next(one for one in drawn if one.exit is not None)
+    for change in ("arm = 0", "propensity = 1.0", "realised_r = 5.0"):
+        with pytest.raises(apsw.ConstraintError), recorded.ledger.transaction():
+            recorded.ledger.execute(f"UPDATE draws SET {change} WHERE asof = ? AND symbol = ?", (ended.asof, ended.symbol))
+    state = str(recorded.ledger.path.parent)
+    recorded.folder.config.write_text("stores: {data: d, bundles: b}\n")
+    to = tmp_path / "arms.json"
+    shown = json.loads(CliRunner().invoke(app, ["arms", "--to", str(to), "--state", state, "--json"]).stdout)
+    assert sum(row["drawn"] for row in shown["rows"]) == len(drawn) and shown["note"] == "drawn in shadow, never traded"
+    log = read_arm_log(to.read_bytes(), where="arms.json")
+    assert [(one.symbol, one.arm, one.realised_r) for one in log.decisions] == [(one.symbol, one.arm, one.realised_r) for one in drawn]
 
 
 def test_an_outcome_that_cannot_come_any_more_is_final(recorded: Deps) -> None:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import doctest
+import json
 from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from signals.errors import FixInput, TooLittleHistory
+from signals.events import arms
 from signals.market.bars import Floats
+from signals.scoring.arm_log import KINDS, THIRDS
 from tests.fakes.decisions import FOUR_POLICY, FOUR_Q, FOUR_ROWS, by_state, known_process, policies, shadow
+from trainer.commands import policies as policies_commands
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
 from trainer.off_policy import estimators, tuner
+from trainer.off_policy.arm_logs import report_of
 from trainer.off_policy.estimators import (
     OffPolicyEstimate,
     direct_method,
@@ -315,41 +325,111 @@ def test_regressions_refuse_what_they_cannot_learn() -> None:
 
 
 def test_the_tuner_prefers_an_arm_that_earns_more_and_none_on_noise() -> None:
-    better = tuner.tune(shadow(1, 0.5), tuner.DEFAULT, cell_means)
+    better = tuner.tune(shadow(1, 0.5), arms.DEFAULT, cell_means)
     assert [one.arm for one in better if one.preferred] == [2]
     assert better[2].gain == pytest.approx(0.5, abs=0.15) and 0.0 < better[2].gain_bound < better[2].gain
     assert better[2].ips == pytest.approx(1.0, abs=0.2) and better[2].snips == pytest.approx(1.0, abs=0.2)
-    assert better[tuner.DEFAULT].gain == 0.0 and better[tuner.DEFAULT].overlap.effective_sample > 3000
-    noise = [any(one.preferred for one in tuner.tune(shadow(seed, 0.0, 2000), tuner.DEFAULT, cell_means)) for seed in range(10)]
+    assert better[arms.DEFAULT].gain == 0.0 and better[arms.DEFAULT].overlap.effective_sample > 3000
+    noise = [any(one.preferred for one in tuner.tune(shadow(seed, 0.0, 2000), arms.DEFAULT, cell_means)) for seed in range(10)]
     assert sum(noise) <= 2, "of 5 % of 10, more are seen once in 87 campaigns; `make off-policy` counts 400"
 
 
 def test_the_tuner_prefers_nothing_by_few_draws_or_wrong_propensities() -> None:
-    few = tuner.tune(shadow(1, 3.0, 600), tuner.DEFAULT, cell_means)
+    few = tuner.tune(shadow(1, 3.0, 600), arms.DEFAULT, cell_means)
     assert few[2].gain_bound > 0.0 and few[2].overlap.effective_sample < tuner.LEAST_EFFECTIVE and not few[2].preferred
     log = shadow(1, 0.5)
     planted = replace(log, propensities=np.where(log.actions == 2, log.propensities / 2, log.propensities))
-    found = tuner.tune(planted, tuner.DEFAULT, cell_means)[2]
+    found = tuner.tune(planted, arms.DEFAULT, cell_means)[2]
     assert found.gain_bound > 0.0 and found.overlap.faults and not found.preferred
 
 
 def test_the_draw_of_an_arm_follows_its_chances() -> None:
-    chances = tuner.exploring(6, tuner.DEFAULT)
-    assert chances.sum() == pytest.approx(1.0) and chances[tuner.DEFAULT] == pytest.approx(0.9 + 0.1 / 6)
-    drawn = [tuner.draw(chances, (number + 0.5) / 6000)[0] for number in range(6000)]
+    chances = arms.exploring(6, arms.DEFAULT)
+    assert chances.sum() == pytest.approx(1.0) and chances[arms.DEFAULT] == pytest.approx(0.9 + 0.1 / 6)
+    drawn = [arms.draw(chances, (number + 0.5) / 6000)[0] for number in range(6000)]
     assert np.bincount(drawn, minlength=6) / 6000 == pytest.approx(chances)
-    assert tuner.draw(chances, np.nextafter(1.0, 0.0)) == (5, pytest.approx(0.1 / 6))
+    assert arms.draw(chances, np.nextafter(1.0, 0.0)) == (5, pytest.approx(0.1 / 6))
     for wrong in (1.0, -0.1, float("nan")):
         with pytest.raises(FixInput, match="the draw is"):
-            tuner.draw(chances, wrong)
-    for arms, default, exploration in ((6, 6, 0.1), (6, 0, 0.0), (6, 0, 1.5)):
+            arms.draw(chances, wrong)
+    for count, default, exploration in ((6, 6, 0.1), (6, 0, 0.0), (6, 0, 1.5)):
         with pytest.raises(FixInput, match="no draw of arm"):
-            tuner.exploring(arms, default, exploration)
+            arms.exploring(count, default, exploration)
     with pytest.raises(FixInput, match="single decisions"):
         tuner.tune(replace(FOUR_ROWS, arms=5), 5, cell_means)
 
 
-@pytest.mark.parametrize("module", [estimators, tuner], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [estimators, arms], ids=lambda module: module.__name__)
 def test_the_examples_of_the_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.failed == 0 and result.attempted > 0
+
+
+def recorded(count: int, gain: float, first: date = date(2020, 1, 1)) -> list[dict[str, Any]]:
+    """Events of sessions of twelve, whose arm 1 (a nearer target, the whole size) makes `gain` R more than the recipe's."""
+    rng, rows = np.random.default_rng(3), []
+    for number, noise in enumerate(rng.standard_normal(count)):
+        asof, symbol = first + timedelta(days=number // 12), f"S{number % 12:02d}"
+        arm, propensity = arms.drawn("seed", asof, symbol)
+        row = {"asof": str(asof), "symbol": symbol, "kind": KINDS[1 + number % 5], "third": THIRDS[number % 3], "seed": "seed"}
+        rows.append({**row, "arm": arm, "propensity": propensity, "exit": "time", "realised_r": 0.3 * noise + gain * (arm == 1)})
+    return rows
+
+
+def written(path: Path, rows: list[dict[str, Any]], **changes: Any) -> Path:
+    own = [[arm.target, arm.size] for arm in arms.ARMS]
+    path.write_text(
+        json.dumps({"format": "trademl-arms-1", "venue": "exchange", "is_rehearsal": True, "arms": own, "decisions": rows} | changes)
+    )
+    return path
+
+
+def test_the_arms_of_a_shadow_s_log_are_judged_by_what_they_drew(tmp_path: Path) -> None:
+    """A gain of half an R is seen in 9,000 events; the newest sessions wait for their open trades; an abandoned one is left out."""
+    rows = recorded(9000, 0.5)
+    rows[0] |= {"exit": None, "realised_r": None}
+    rows[100] |= {"exit": "not-entered", "realised_r": None}
+    rows[-30] |= {"exit": None, "realised_r": None}
+    found = report_of(written(tmp_path / "log.json", rows))
+    assert [one.arm for one in found.arms if one.preferred] == [1]
+    better = found.arms[1]
+    assert better.overlap.effective_sample > 100 and better.overlap.faults == ()
+    assert [better.ips, better.snips, better.dr] == pytest.approx([0.5] * 3, abs=0.12) and better.gain_bound > 0.3
+    assert (found.decisions, found.is_open, found.without_result) == (9000 - 36 - 2, 36, 2) and found.is_rehearsal
+    shown = CliRunner().invoke(policies_app(), ["tuner", "--recorded", str(tmp_path)])
+    assert shown.exit_code == 0 and shown.stdout.count("preferred") == 1 and "REHEARSAL" in shown.stdout
+
+
+def policies_app() -> typer.Typer:
+    app = typer.Typer()
+    policies_commands.register(app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("planted", "why"),
+    [
+        (lambda rows: rows[5].update(arm=(rows[5]["arm"] + 1) % 6), "did not draw arm"),
+        (lambda rows: rows[5].update(propensity=0.5), "did not draw arm"),
+        (lambda rows: rows[5].update(seed="another"), "did not draw arm|and an arm was never drawn"),
+        (lambda rows: rows.append(rows[5]), "an event is there twice"),
+        (lambda rows: rows[5].update(kind="rumour"), "no word of an event"),
+        (lambda rows: rows[5].update(exit=None), "a result and no exit"),
+        (lambda rows: rows.clear(), "0 trades have ended"),
+    ],
+)
+def test_a_log_of_arms_that_was_changed_is_refused(tmp_path: Path, planted: Any, why: str) -> None:
+    rows = recorded(24, 0.0)
+    planted(rows)
+    with pytest.raises((FixInput, TooLittleHistory), match=why):
+        report_of(written(tmp_path / "log.json", rows))
+
+
+def test_a_log_of_other_arms_or_no_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FixInput, match="others than this version's"):
+        report_of(written(tmp_path / "log.json", [], arms=[[1.0, 1.0]]))
+    with pytest.raises(FixInput, match="cannot be read"):
+        report_of(tmp_path / "none.json")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FixInput, match="there is no log of arms"):
+        report_of(tmp_path / "empty")

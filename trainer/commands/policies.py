@@ -1,4 +1,4 @@
-"""`trainer policy` and `trainer publish-policy`: learn, judge and publish what sizes the book."""
+"""`trainer policy`, `publish-policy` and `tuner`: learn, judge and publish what sizes the book, and judge arms of events."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command(rich_help_panel=TRAINING)(policy)
+    app.command(rich_help_panel=TRAINING)(tuner)
     app.command("publish-policy", rich_help_panel=PUBLISHING)(publish_policy)
 
 
@@ -86,3 +87,31 @@ def publish_policy(
         made = publish_sizing(policy, data, keys, dataset_store(to, endpoint, credentials), now())
     text = f"Sizing policy {made.seq}: at least {made.bound:+.2%} a year, learned to {made.last_training_session}"
     emit({"seq": made.seq, "bound": made.bound, "verdict_sha256": made.verdict_sha256}, as_json=as_json, text=text)
+
+
+def tuner(
+    recorded: Annotated[Path, typer.Option(help="What devices recorded: a file of `appliance arms --to`, or a folder of them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge arms of target and size by what events drew in shadow.
+
+    Every arm is judged as the policy that always takes it: by inverse propensities (IPS, SNIPS) and doubly robust (DR), in
+    R of an event before costs. An arm is preferred where the bound of its gain over the recipe's, which holds for all arms
+    together, is above 0 with an effective sample of 100. Nothing is traded on it.
+    """
+    from signals.events.arms import ARMS
+    from signals.text.documents import to_json
+    from trainer.off_policy.arm_logs import report_of
+
+    found = report_of(recorded)
+    heads = ("target", "size", "drawn", "effective", "IPS", "SNIPS", "DR", "gain", "bound", "")
+    text = ["{:>6} {:>5} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}  {}".format(*heads)]
+    for arm, one, count in zip(ARMS, found.arms, found.drawn, strict=True):
+        figures = " ".join(f"{x:>+8.4f}" for x in (one.ips, one.snips, one.dr, one.gain, one.gain_bound))
+        said = "preferred" if one.preferred else "; ".join(one.overlap.faults)
+        text.append(f"{arm.target:>6} {arm.size:>5} {count:>7} {one.overlap.effective_sample:>9.0f} {figures}  {said}".rstrip())
+    text.append(
+        f"{found.decisions} decisions; left out: {found.is_open} since the first open trade, {found.without_result} without a result"
+    )
+    text += ["REHEARSAL: a device that made its own time recorded this"] * found.is_rehearsal
+    emit(to_json(found), as_json=as_json, text="\n".join(text))

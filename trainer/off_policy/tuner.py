@@ -1,8 +1,8 @@
 """Tuner: which arm of target and size would have earned more, from decisions drawn at random in shadow.
 
 A bandit over events. In shadow, and never in an order, an arm is drawn instead of the default one with a small
-probability; the draw and its propensity are logged, and the outcome is that of the event under the drawn arm. Each arm
-is then judged as the policy that always takes it.
+probability (`signals.events.arms`); the device logs the draw, its propensity and the outcome of the event under the drawn
+arm. Each arm is then judged as the policy that always takes it.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.errors import FixInput
-from signals.market.bars import Floats
 from trainer.off_policy.estimators import Overlap, doubly_robust, ips, overlap, snips
 from trainer.off_policy.fitted_q import Regressor, cross_fitted
 from trainer.off_policy.logs import LoggedDecisions
 
-EXPLORATION = 0.1  # share of events on which the arm is drawn from all of them
 LEAST_EFFECTIVE = 100.0  # effective sample, below which no arm is preferred
-
-
-@dataclass(frozen=True)
-class TunerArm:
-    """One setting of an event's trade: its target and its size, as multiples of the recipe's."""
-
-    target: float
-    size: float
-
-
-ARMS = tuple(TunerArm(target, size) for target in (0.75, 1.0, 1.25) for size in (0.5, 1.0))
-DEFAULT = ARMS.index(TunerArm(1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -58,29 +44,6 @@ class ArmEvidence:
     gain_bound: float
     overlap: Overlap
     preferred: bool
-
-
-def exploring(arms: int, default: int, exploration: float = EXPLORATION) -> Floats:
-    """Probabilities of a shadow's draw: the default but for `exploration`, which all arms share."""
-    if not (0 <= default < arms and 0.0 < exploration <= 1.0):
-        raise FixInput(f"no draw of arm {default} of {arms} with exploration {exploration}", fix="Give an arm, and a share in (0, 1]")
-    chances = np.full(arms, exploration / arms)
-    chances[default] += 1.0 - exploration
-    return chances
-
-
-def draw(chances: Floats, uniform: float) -> tuple[int, float]:
-    """Return the arm that a number in [0, 1) draws, and the propensity to log with it.
-
-    Examples
-    --------
-    >>> draw(exploring(2, 1, 0.5), 0.5)
-    (1, 0.75)
-    """
-    if not 0.0 <= uniform < 1.0:
-        raise FixInput(f"the draw is {uniform}", fix="Give a number in [0, 1)")
-    arm = min(int(np.searchsorted(np.cumsum(chances), uniform, side="right")), len(chances) - 1)
-    return arm, float(chances[arm])
 
 
 def tune(log: LoggedDecisions, default: int, regressor: Regressor, *, folds: int = 2, level: float = 0.95) -> tuple[ArmEvidence, ...]:

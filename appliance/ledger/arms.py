@@ -1,0 +1,75 @@
+"""The ledger's draws: which arm each event drew in shadow, with what propensity, and what its trade would have made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from appliance.ledger.database import Ledger
+from appliance.ledger.values import columns_of
+from signals.events.arms import ARMS, drawn
+from signals.files import sha256_of
+
+SEED = "arm_seed"
+OUTCOME = ("exit", "realised_r", "known")
+
+
+@dataclass(frozen=True)
+class DrawRow:
+    """One event's draw; `exit`, `realised_r` and `known` are those of its trade, None while it is open."""
+
+    asof: date
+    symbol: str
+    arm: int
+    target: float
+    size: float
+    propensity: float
+    seed: str
+    at: datetime
+    exit: str | None = None
+    realised_r: float | None = None
+    known: date | None = None
+
+
+@dataclass(frozen=True)
+class DrawnEvent:
+    """What a log says of an event and its draw."""
+
+    asof: date
+    symbol: str
+    kind: str
+    third: str
+    arm: int
+    propensity: float
+    seed: str
+    exit: str | None
+    realised_r: float | None
+
+
+def save(ledger: Ledger, events: Iterable[tuple[date, str]], at: datetime) -> None:
+    """Draw for events that have not drawn; the seed is made at the first draw of a ledger and kept."""
+    with ledger.transaction():
+        for asof, symbol in events:
+            if (seed := ledger.read_meta(SEED)) is None:
+                seed = sha256_of(f"{SEED} {at.isoformat()}".encode())[:16]
+                ledger.write_meta(SEED, seed)
+            arm, propensity = drawn(seed, asof, symbol)
+            row = DrawRow(asof, symbol, arm, ARMS[arm].target, ARMS[arm].size, propensity, seed, at)
+            ledger.insert("draws", columns_of(row), conflict="ON CONFLICT DO NOTHING")
+
+
+def open_draws(ledger: Ledger) -> tuple[DrawRow, ...]:
+    """Return the draws whose trade has not ended, oldest first."""
+    return tuple(ledger.read(DrawRow, "SELECT * FROM draws WHERE exit IS NULL ORDER BY asof, symbol"))
+
+
+def end(ledger: Ledger, asof: date, symbol: str, outcome: tuple[str, float | None, date | None]) -> None:
+    """Record what became of a draw's trade, once: exit, R and the session at which it was known."""
+    with ledger.transaction():
+        ledger.execute(f"UPDATE draws SET {', '.join(f'{x} = ?' for x in OUTCOME)} WHERE asof = ? AND symbol = ?", (*outcome, asof, symbol))
+
+
+def all_drawn(ledger: Ledger) -> tuple[DrawnEvent, ...]:
+    """Return every draw with its event, oldest first."""
+    query = """SELECT asof, symbol, kind, third, arm, propensity, seed, exit, realised_r
+    FROM draws JOIN events USING (asof, symbol) ORDER BY asof, symbol"""
+    return tuple(ledger.read(DrawnEvent, query))

@@ -1,0 +1,87 @@
+"""Logs of arms that devices drew in shadow, as decisions of one step: the reward is the R of the drawn trade times its size.
+
+An arm decides how long a trade lives, so that the newest trades that have ended are not a fair sample of all. From the
+first session with an open trade on, nothing is read. A trade that was never entered, whose bars are missing, or that is
+open for longer than any is patient, says nothing of any arm and is left out.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from signals.errors import FixInput, TooLittleHistory
+from signals.events.arms import ARMS, DEFAULT
+from signals.events.daily import WAITS
+from signals.scoring.arm_log import FIX, ArmDecision, read_arm_log
+from signals.text.wording import reason_of
+from trainer.off_policy.fitted_q import cell_means
+from trainer.off_policy.logs import LoggedDecisions
+from trainer.off_policy.tuner import ArmEvidence, tune
+
+PATIENCE = timedelta(days=3 * WAITS)  # three days a session: no trade waits for longer, but where a device was off
+
+
+@dataclass(frozen=True, eq=False)
+class ArmReport:
+    """Evidence of each arm, and how many decisions stand behind it or were left out."""
+
+    arms: tuple[ArmEvidence, ...]
+    drawn: tuple[int, ...]
+    decisions: int
+    is_open: int
+    without_result: int
+    is_rehearsal: bool
+
+
+def report_of(path: Path) -> ArmReport:
+    """Judge every arm by the logs at `path`, a file or a folder of them.
+
+    Raises
+    ------
+    FixInput
+        Nothing there is such a log, one was changed, or two hold different draws of one event.
+    TooLittleHistory
+        No decision has ended, or an arm was never drawn in a part of the log.
+    """
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    try:
+        logs = [read_arm_log(file.read_bytes(), where=str(file)) for file in files]
+    except OSError as error:
+        raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
+    if not logs:
+        raise FixInput("there is no log of arms", where=str(path), fix=FIX)
+    rows = {(one.seed, one.asof, one.symbol): one for log in logs for one in sorted(log.decisions, key=lambda one: one.exit is not None)}
+    newest = max((one.asof for one in rows.values()), default=date.min)
+    waiting = [one.asof for one in rows.values() if one.exit is None and newest - one.asof < PATIENCE]
+    first_open = min(waiting, default=None)
+    closed = [one for one in rows.values() if first_open is None or one.asof < first_open]
+    known = [one for one in closed if one.realised_r is not None]
+    drawn = tuple(sum(one.arm == arm for one in known) for arm in range(len(ARMS)))
+    if not all(drawn):
+        raise TooLittleHistory(
+            f"{len(known)} trades have ended, and an arm was never drawn among them: {', '.join(map(str, drawn))}",
+            fix="Let the device record more evenings, and join the logs of several",
+        )
+    return ArmReport(
+        tune(_log(known), DEFAULT, cell_means),
+        drawn,
+        len(known),
+        len(rows) - len(closed),
+        len(closed) - len(known),
+        any(log.is_rehearsal for log in logs),
+    )
+
+
+def _log(known: list[ArmDecision]) -> LoggedDecisions:
+    known = sorted(known, key=lambda one: (one.asof, one.symbol, one.seed))
+    rewards = [ARMS[one.arm].size * (one.realised_r or 0.0) for one in known]
+    return LoggedDecisions.of_one_step(
+        np.array([one.asof for one in known], dtype="datetime64[D]").astype(np.int64),
+        np.array([[float(one.cell)] for one in known]),
+        np.array([one.arm for one in known]),
+        np.array(rewards),
+        np.array([one.propensity for one in known]),
+        len(ARMS),
+    )
