@@ -50,7 +50,7 @@ def save(ledger: Ledger, events: Iterable[tuple[date, str]], at: datetime) -> No
     with ledger.transaction():
         for asof, symbol in events:
             if (seed := ledger.read_meta(SEED)) is None:
-                seed = sha256_of(f"{SEED} {at.isoformat()}".encode())[:16]
+                seed = sha256_of(f"{SEED} {at.timestamp()}".encode())[:16]
                 ledger.write_meta(SEED, seed)
             arm, propensity = drawn(seed, asof, symbol)
             row = DrawRow(asof, symbol, arm, ARMS[arm].target, ARMS[arm].size, propensity, seed, at)
