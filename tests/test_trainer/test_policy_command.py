@@ -54,9 +54,10 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     """Half of 44 sessions are judged: nothing can be seen in so few, and both verdicts say how little."""
     before = looks.Look(looks.POLICY, "equities_xs", "another question", "2024-01-02", "2024-06-28", "f" * 64)
     looks.record(data, before)
-    code, made = asked(data, run, tmp_path / "first")
+    code, made = asked(data, run, tmp_path / "first", "--margin", 0.02)
     assert code == 1 and not made["is_accepted"]
     assert made["replay"]["sessions"] == made["orders"]["sessions"] == WALKED // 2
+    assert made["replay"]["margin"] == made["orders"]["margin"] == 0.02
     assert made["replay"]["gain"] != made["orders"]["gain"]
     assert tuple(made["values"]["names"]) == STATE and np.isfinite(made["values"]["coefficients"]).all()
     assert (made["tries"], made["replay"]["level"], made["orders"]["level"]) == (2, 0.975, 0.975), "they share one error"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import t as student
 
+from appliance.controls.limits import TripwireLimits
 from portfolio.nav import Nav, NavCosts
 from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
@@ -20,6 +21,7 @@ from trainer.off_policy.decisions import judge_decisions, read_decisions
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv, SizingPenalties
 from trainer.off_policy.sizing import (
+    LOSSES,
     SizedPath,
     SizingVerdict,
     fitted_sizing,
@@ -129,6 +131,18 @@ def test_each_ground_of_refusal_refuses_by_itself(sized: SizedPath, reason: str 
     verdict = judge_sizing(sized, path(WHOLE, 0.05))
     assert verdict.is_accepted == (reason is None)
     assert reason is None or any(reason in why for why in verdict.reasons)
+
+
+def test_the_limits_of_losses_are_those_of_a_device() -> None:
+    """A session of -4 % where the whole book gains: one wire of two, in one session; where the book loses as much, none."""
+    assert (TripwireLimits().reduce_daily_loss, TripwireLimits().halt_daily_loss) == LOSSES
+    fallen = WHOLE + 3e-4
+    fallen[700] = np.log(0.96)
+    verdict = judge_sizing(path(fallen, 0.05), path(WHOLE, 0.05))
+    assert verdict.reasons == ("the tripwire of 3% a session is tripped in 1 where the whole book does not",)
+    both = WHOLE.copy()
+    both[700] = np.log(0.96)
+    assert judge_sizing(path(fallen, 0.05), path(both, 0.05)).is_accepted
 
 
 def test_a_policy_that_never_acts_is_refused_without_a_power() -> None:

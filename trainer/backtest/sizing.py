@@ -28,6 +28,7 @@ from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (
+    MARGIN,
     Fit,
     SizedPath,
     SizingVerdict,
@@ -51,6 +52,8 @@ class PolicyRequest:
     ----------
     blocks : int
         Of the walk-forward: each but the first is judged by a policy of the sessions before it.
+    margin : float
+        That the bound of the gain must be above, of equity a year.
     decisions : Path or None
         A log of multipliers that were drawn at random, with their propensities.
     """
@@ -65,6 +68,7 @@ class PolicyRequest:
     blocks: int
     code_version: str
     decisions: Path | None = None
+    margin: float = MARGIN
 
 
 def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> JudgedPolicy:
@@ -109,11 +113,13 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
         last=whole.sessions[-1],
         trial=trial,
         tries=tries,
-        replay=judged_replay(env, policies, level=level),
+        replay=judged_replay(env, policies, margin=request.margin, level=level),
         orders=_by_orders(request, subject, scores, (whole, policies), level, step),
         values=LinearValues.of(last_policy),
         is_rehearsal=settings.portfolio.fixed_ic is not None,
-        decisions=None if log is None else judge_decisions(policies.policies[-1], _unseen(log, subject, whole, policies), level=level),
+        decisions=None
+        if log is None
+        else judge_decisions(policies.policies[-1], _unseen(log, subject, whole, policies), margin=request.margin, level=level),
     )
     content = canonical_json(made)
     look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(made.last), sha256_of(content))
@@ -151,6 +157,7 @@ def _question(request: PolicyRequest, subject: BacktestSubject) -> dict[str, obj
         "learner": request.learner,
         "seed": request.seed,
         "blocks": request.blocks,
+        "margin": request.margin,
         "settings": request.settings.fingerprint(),
     }
 
@@ -170,7 +177,7 @@ def _by_orders(
     own: tuple[SizingOn | None, ...] = (lambda asof: policies.at(row[asof]), None)
     plain = subject.policy(request.settings, request.code_version)
     courses = [trade(subject.archive, replace(plain, sizing_on=one), request.settings, days, scores.on, step) for one in own]
-    return judge_sizing(*(path_of(course) for course in courses), level=level)
+    return judge_sizing(*(path_of(course) for course in courses), margin=request.margin, level=level)
 
 
 def _unseen(log: LoggedDecisions, subject: BacktestSubject, whole: WeightPath, policies: WalkForwardSizing) -> LoggedDecisions:

@@ -30,6 +30,7 @@ def policy(
     decisions: Annotated[
         Path | None, typer.Option(help="Parquet of multipliers drawn at random, with propensities, to judge by too.", show_default=False)
     ] = None,
+    margin: Annotated[float, typer.Option(min=0.0, help="Gain that the bound must be above, of equity a year.")] = 0.005,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
     config: Annotated[Path | None, typer.Option(help="Folder with portfolio.yml and execution.yml: configs; defaults without it.")] = None,
     seed: Seed = 1,
@@ -37,11 +38,12 @@ def policy(
 ) -> None:
     """Learn a sizing policy from a run's walk-forward book, and judge it.
 
-    Each session it multiplies the book by 0, 0.25, 0.5, 0.75 or 1. It is accepted where the one-sided 95 % bound of its
-    gain over the whole book is above half a percent of equity a year and neither drawdown nor turnover is worse, both on
-    the replay of weights and by the order-exact engine, and by a log of drawn multipliers where one is given. A refusal
-    says how often such a history would have shown a true gain. Every question of a sleeve makes the bound stricter. The
-    folder's policy.json is what `trainer publish-policy` signs. Exit code 1: refused.
+    Each session it multiplies the book by 0, 0.25, 0.5, 0.75 or 1. It is accepted where the one-sided 95 % bound of
+    its gain over the whole book is above --margin, neither drawdown nor turnover is worse, and no limit of losses is
+    tripped that the whole book keeps, both on the replay of weights and by the order-exact engine, and by a log of
+    drawn multipliers where one is given. A refusal says how often such a history would have shown a true gain. Every
+    question of a sleeve makes the bound stricter. The folder's policy.json is what `trainer publish-policy` signs.
+    Exit code 1: refused.
 
     Example: trainer policy --run var/runs/a --data var/data/us
     """
@@ -56,7 +58,7 @@ def policy(
     require_traded(read_evidence(run), run)
     fit, settings = fit_named(learner, seed), settings_of(config, equity_usd=equity, fixed_ic=None)
     to = to or new_folder(context, "--to", "policy", learner)
-    request = PolicyRequest(run, data, to, settings, learner, fit, seed, blocks, code_version("trainer"), decisions)
+    request = PolicyRequest(run, data, to, settings, learner, fit, seed, blocks, code_version("trainer"), decisions, margin)
     with progress("policy", as_json=as_json) as step:
         made = judged_policy(request, step)
     rows = [("judged", f"{made.first} to {made.last}"), ("tries", str(made.tries))]

@@ -6,9 +6,10 @@ for all pairs of levels at once by one ridge regression a sweep (Ernst, Geurts a
 reinforcement learning", here with every action's outcome known). The penalty of the ridge is by session, so that it
 does not fade as history grows; it draws the values towards those without a state.
 
-A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, and neither the
-largest drawdown nor the turnover is worse; `trainer.backtest.sizing` asks the same of the order-exact engine. Otherwise
-it is refused with the power of that verdict:
+A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, neither the
+largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book keeps;
+`trainer.backtest.sizing` asks the same of the order-exact engine. Otherwise it is refused with the power of that
+verdict:
 
     P(a true gain x is seen) = 1 - T(t_level - (x - margin) / SE)
 """
@@ -31,6 +32,7 @@ RIDGE, DISCOUNT, SWEEPS = 0.01, 0.9, 40
 BLOCK_SESSIONS = 20  # within which gains resemble one another; errors are clustered by it
 MARGIN = 0.005  # of equity a year
 LEVEL = 0.95
+LOSSES = (0.03, 0.05)  # of a session, at which a device reduces and halts
 SHARPE_OF_INTEREST = 0.25  # the true gain that a refusal names, in units of the whole book's volatility
 Fit = Callable[[MarketEnv], SizingPolicy]
 
@@ -188,11 +190,14 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
     difference = OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - whole.net), blocks)
     bound, volatility = difference.lower(level), float(whole.net.std(ddof=1)) * float(np.sqrt(SESSIONS_PER_YEAR))
     turnover, usual = float(sized.turnover.mean()), float(whole.turnover.mean())
-    against = (
+    against: tuple[tuple[bool, str], ...] = (
         (not bound > margin, f"the gain is {difference.value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
         (sized.drawdown > whole.drawdown, f"the largest drawdown is {sized.drawdown:.1%}, not {whole.drawdown:.1%} or less"),
         (turnover > usual, f"the turnover is {turnover:.2%} a session, not {usual:.2%} or less"),
     )
+    for limit in LOSSES:
+        tripped = int(((np.expm1(sized.net) <= -limit) & (np.expm1(whole.net) > -limit)).sum())
+        against += ((tripped > 0, f"the tripwire of {limit:.0%} a session is tripped in {tripped} where the whole book does not"),)
     return SizingVerdict(
         len(sized.net),
         difference.value,
