@@ -42,7 +42,7 @@ def test_the_shares_are_those_of_the_replay_and_the_baseline() -> None:
 @pytest.mark.parametrize("name", CHALLENGERS)
 def test_a_challenger_learns_the_same_twice_and_of_a_regime_what_fitted_q_learns(name: str) -> None:
     """Where the newest signal says good, more is held than where it says bad; noise gives no such slope of its own making."""
-    env, good = regime_market(1, 1000)
+    env, good = regime_market(1, 800)
     policy, again = (fit_named(name, 1)(env) for _ in range(2))
     assert np.array_equal(policy.coefficients, again.coefficients)
     chosen = policy.path(env.states)

@@ -105,7 +105,8 @@ def tuner(
     from signals.text.documents import to_json
     from trainer.off_policy.arm_logs import report_of
 
-    found = report_of(recorded)
+    with progress("judging", as_json=as_json):
+        found = report_of(recorded)
     heads = ("target", "size", "drawn", "effective", "IPS", "SNIPS", "DR", "gain", "bound", "")
     text = ["{:>6} {:>5} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}  {}".format(*heads)]
     for arm, one, count in zip(ARMS, found.arms, found.drawn, strict=True):
