@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,14 @@ def surfaces() -> None:
     if not (DATA / "options_eod_spxw_2018.parquet").exists():
         print(f"SPXW: needs {DATA}")
         return
-    spxw = [smile for chain in real("options_eod_spxw_2018") for smile in surface_of(chain).smiles]
+    chains = real("options_eod_spxw_2018")
+    began = time.process_time()
+    spxw = [smile for chain in chains for smile in surface_of(chain).smiles]
+    cost = 1e3 * (time.process_time() - began) / len(spxw)
     rmse, inside = (float(np.median([getattr(smile, name) for smile in spxw])) for name in ("rmse", "inside"))
     together = np.average([smile.inside for smile in spxw], weights=[len(smile.quotes) for smile in spxw])
-    print(f"SPXW: {len(spxw)} slices, RMSE {100 * rmse:.3f} points, {inside:.1%} inside in the median slice, {together:.1%} of all quotes")
+    fit = f"RMSE {100 * rmse:.3f} points, {inside:.1%} inside in the median slice, {together:.1%} of all quotes"
+    print(f"SPXW: {len(spxw)} slices, {fit}, {cost:.0f} ms a slice")
 
 
 def main() -> int:

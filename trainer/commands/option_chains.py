@@ -109,7 +109,7 @@ def report(
     import numpy as np
 
     from trainer.options.research.observations import of_chains
-    from trainer.options.research.verdict import LEAST_SESSIONS, refusal
+    from trainer.options.research.templates import LEAST_SESSIONS, refusal
     from trainer.reports.options import surface_report
 
     found = _chains(chains, root)
@@ -151,7 +151,7 @@ def backtest(
     from signals.config import load_section, parse
     from signals.text.console import aligned
     from trainer.options.backtest import OptionBacktestConfig, option_backtest
-    from trainer.options.research.verdict import LEAST_SESSIONS, refusal
+    from trainer.options.research.templates import LEAST_SESSIONS, refusal
     from trainer.reports.options import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)

@@ -13,8 +13,7 @@ from signals.market.sessions import xnys
 from tests.fakes.option_market import Quoting, quoted
 from trainer.options.chains.chain import OptionChain
 from trainer.options.research.observations import OF_CHAINS, of_chains
-from trainer.options.research.templates import hedged_path, positions
-from trainer.options.research.verdict import refusal
+from trainer.options.research.templates import hedged_path, positions, refusal
 from trainer.options.surface.black import greeks, price
 from trainer.options.surface.surface import OptionLeg, Surface, surface_of
 

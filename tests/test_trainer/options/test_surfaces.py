@@ -17,8 +17,8 @@ from trainer.options.chains.store import chains_of
 from trainer.options.chains.vendors import read_chains
 from trainer.options.surface.black import price
 from trainer.options.surface.ssvi import slice_of
-from trainer.options.surface.surface import Flag, Smile, Surface, surface_of
-from trainer.options.surface.svi import Svi, checked
+from trainer.options.surface.surface import Curve, Flag, Smile, Surface, surface_of
+from trainer.options.surface.svi import Bend, Svi, checked
 
 DAY = date(2020, 3, 2)
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -77,6 +77,25 @@ def test_vogts_slice_is_flagged_and_what_is_used_has_no_butterfly() -> None:
     (smile,) = surface.smiles
     assert Flag.BUTTERFLY in smile.flags
     assert smile.curve.g(checked(smile.quotes.k)).min() >= -1e-9
+
+
+def test_where_no_repaired_fit_succeeds_the_guaranteed_or_the_priors_curve_takes_its_place_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.options.surface.surface.repaired", lambda start, *_: start)
+    (smile,) = surface_of(of_curves({365: VOGT})).smiles
+    assert {Flag.BUTTERFLY, Flag.FALLBACK} <= set(smile.flags) and smile.source in (Curve.GUARANTEED, Curve.SSVI)
+    assert smile.curve.g(checked(smile.quotes.k)).min() >= -1e-9
+
+
+def test_a_wing_steeper_than_any_law_and_quotes_that_no_curve_follows_are_flagged() -> None:
+    """Slopes of 0.36 and 2.04; and quotes that alternate by a fifth from strike to strike, apart by thirty half spreads."""
+    steep, plain = Svi(1.0, 1.2, 0.7, 0.0, 1.0), Svi(0.02, 0.05, -0.3, 0.0, 0.4)
+    assert max(steep.slopes) == pytest.approx(2.04) and steep.g(np.linspace(-1.4, 1.4, 200)).min() > 0.2
+    (smile,) = surface_of(of_curves({365: steep})).smiles
+    assert smile.flags == (Flag.SLOPE,) and max(smile.curve.slopes) <= 2.0
+    heights = tuple((0.02 * (-1.0) ** np.arange(40)).tolist())
+    (smile,) = surface_of(of_curves({365: replace(plain, bend=Bend(-1.0, 0.05, heights))})).smiles
+    assert Flag.RESIDUAL in smile.flags and smile.rmse > 2.0 * smile.half_width
+    assert surface_of(of_curves({365: plain})).flags == ()
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -112,13 +112,10 @@ def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
         return found
     sessions = days_array(xnys(chains[0].day.replace(day=1), chains[-1].day.replace(month=12, day=31)).days)
     number = np.searchsorted(sessions, days_array([chain.day for chain in chains]))
-    place = {int(session): row for row, session in enumerate(number)}
+    on = dict(zip(number.tolist(), evenings, strict=True))
     for row, session in enumerate(number.tolist()):
-        if session + 1 not in place:
-            continue
-        entered = evenings[place[session + 1]]
-        path = [evenings[place[s]] if s in place else None for s in range(session + 1, session + MOST_HORIZON + 2)]
-        if (known := positions(entered)) is None:
+        path = [on.get(later) for later in range(session + 1, session + MOST_HORIZON + 2)]
+        if path[0] is None or (known := positions(path[0])) is None:
             continue
         for name, legs in known[0].items():
             profit, cost = hedged_path(path, legs, known[1])
@@ -138,8 +135,7 @@ def surface_features(surface: Surface) -> Mapping[str, float]:
         return {}
     sd = level * np.sqrt(SHORT_YEARS)
     low, high = (surface.volatility(side * sd, SHORT_YEARS) for side in (-1.0, 1.0))
-    is_call = chain.is_call
-    puts, calls = (float(np.nansum(chain.open_interest[right])) for right in (~is_call, is_call))
+    puts, calls = (float(np.nansum(chain.open_interest[right])) for right in (~chain.is_call, chain.is_call))
     has_interest = bool(np.isfinite(chain.open_interest).any())
     has_term = len(usable) > 1 and usable[-1].years > SHORT_YEARS
     return {

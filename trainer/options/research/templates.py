@@ -2,12 +2,13 @@
 
 A position is entered at the close of the session after the one that is scored, at mid with half spreads counted as cost, hedged
 with the forward at every close by its curve's delta, and marked at mid. Profits are in vol points of the vega of the straddle's
-call, so that names and days compare.
+call, so that names and days compare. `refusal` says in words what too short a history of them can show.
 """
 
 import itertools
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from signals.market.bars import Floats
 from trainer.options.chains.chain import DAYS_A_YEAR
@@ -17,6 +18,8 @@ TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS = 30, 9, 14
 MOST_HORIZON = 10
 POINTS = 100.0
 TEMPLATES = ("straddle", "vertical", "calendar")
+LEVEL, POWER = 0.05, 0.80
+LEAST_SESSIONS = 504  # of a history that is evidence
 
 
 def front(surface: Surface) -> Smile | None:
@@ -76,3 +79,30 @@ def hedged_path(evenings: list[Surface | None], legs: tuple[OptionLeg, ...], veg
         profit[place] = POINTS / vega * (now.mid - marks[0].mid + hedge)
         cost[place] = POINTS / vega * (marks[0].half_spread + now.half_spread)
     return profit, cost
+
+
+def refusal(profits: Floats, least: int = LEAST_SESSIONS, unit: str = "vol points", counted: int | None = None) -> str:
+    """Say that so few sessions are no evidence, and how many a mean as large as the one seen would take.
+
+    Parameters
+    ----------
+    profits : float64, shape (T,)
+        Profit of each session; NaN where there is none.
+    unit : str
+        Of a profit.
+    counted : int, optional
+        Sessions that have the outcome asked for, where it is another than the one of a session.
+    """
+    known = profits[np.isfinite(profits)]
+    n = len(known)
+    said = f"{n if counted is None else counted} sessions of hedged profits are no evidence of a premium; {least} are asked for"
+    if n < 2:
+        return said
+    mean, deviation = float(known.mean()), float(known.std(ddof=1))
+    needed = ((ndtri(1.0 - LEVEL) + ndtri(POWER)) * deviation / mean) ** 2 if mean else np.inf
+    seen = float(ndtr(abs(mean) * np.sqrt(n) / deviation - ndtri(1.0 - LEVEL))) if deviation > 0.0 else 0.0
+    return (
+        f"{said}. {'Their mean' if counted in (None, n) else f'The mean of {n} profits of a session'} is {mean:+.2f} {unit} with a "
+        f"deviation of {deviation:.2f}, from {known.min():+.1f} to {known.max():+.1f}: were it the truth, {n} sessions would show it in "
+        f"{seen:.0%} of histories, and {needed:,.0f} sessions in {POWER:.0%}"
+    )

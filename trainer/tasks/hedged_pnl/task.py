@@ -23,8 +23,7 @@ from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
-from trainer.options.research.templates import MOST_HORIZON, TEMPLATES
-from trainer.options.research.verdict import refusal
+from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, refusal
 from trainer.options.structures import VegaCaps
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
