@@ -221,8 +221,8 @@ def test_a_small_net_sees_planted_shapes_and_is_exported_in_parts() -> None:
     from trainer.learners.table import LEARNERS, learner_named
     from trainer.tasks.bar_pattern.learner import outputs_of
 
-    taught, later = windows(1, 1200, (0.4, 0.15, 0.15, 0.15, 0.15)), windows(2, 300, (0.4, 0.15, 0.15, 0.15, 0.15))
-    small = {"channels": (6, 12), "embedding": 4, "epochs": 4, "batch_rows": 32, "learning_rate": 8e-3, "dropout": 0.0}
+    taught, later = windows(1, 1000, (0.4, 0.15, 0.15, 0.15, 0.15)), windows(2, 300, (0.4, 0.15, 0.15, 0.15, 0.15))
+    small = {"channels": (6, 12), "embedding": 4, "epochs": 8, "batch_rows": 25, "learning_rate": 4e-3, "dropout": 0.0, "mixing": 0.1}
     config = PatternRecipe.model_validate({"bar_cnn": small})
     learner = PatternLearner(learner_named("bar_cnn", config, 1, FitDevice.CPU, head=HEAD))
 
@@ -230,11 +230,11 @@ def test_a_small_net_sees_planted_shapes_and_is_exported_in_parts() -> None:
         """The newer half of the bars, every other level: a quarter of the work."""
         return np.ascontiguousarray(made.pictures()[:, :, 32:, ::2]) / np.float32(255)
 
-    model = learner.fit(shown(taught), taught.target, np.ones(1200), PATTERNS.names)
+    model = learner.fit(shown(taught), taught.target, np.ones(1000), PATTERNS.names)
     seen = shown(later)
     found = outputs_of(model, seen, np.arange(300))
     named = found[:, :5].argmax(axis=1)
-    assert f1_score(later.number, named, average="macro") > 0.5
+    assert f1_score(later.number, named, average="macro") > 0.7
     exported = export(model, seen[:64])
     graph = check_model(exported.onnx, "model.onnx", ProfileName.IMAGE_1, outputs=("score", "pole", "embedding"))
     assert graph.outputs == {"score": (None, 5), "pole": (None, 1), "embedding": (None, 4)}
