@@ -64,7 +64,7 @@ const COLOURED = new Set(["pnl", "realised", "return", "z", "change", "contribut
 
 function cell(name, value) {
   if (value === null || value === undefined || value === "") return "";
-  if (MONEY.has(name)) return ["pnl", "realised"].includes(name) ? signed(value) : usd(value, Math.abs(value) < 1 ? 4 : 2);
+  if (MONEY.has(name) && Number.isFinite(Number(value))) return ["pnl", "realised"].includes(name) ? signed(value) : usd(value, Math.abs(value) < 1 ? 4 : 2);
   if (name === "filled_at") return new Date(value).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
 }
@@ -84,7 +84,8 @@ function table(name, view) {
   if (!view.rows.length) return el("p", { class: "empty" }, view.empty);
   const [by, turn] = kept.get(`sort ${name}`, ["", 1]);
   const rows = by ? [...view.rows].sort(compare(by, turn)) : view.rows;
-  const isNumber = (column) => view.rows.some((row) => row[column] !== null && /^[-+]?[\d.,]+ ?%?$/.test(String(row[column])) && !/^\d{4}-/.test(row[column]));
+  const said = (column) => view.rows.map((row) => row[column]).filter((value) => value !== null && value !== undefined && value !== "");
+  const isNumber = (column) => said(column).length > 0 && said(column).every((value) => /^[-+]?[\d.,]+(e[-+]?\d+)? ?%?$/.test(String(value)));
   const kinds = new Map(view.columns.map((column) => [column, `${isNumber(column) ? "number" : ""} ${MINOR.has(column) ? "minor" : ""}`]));
   const turned = (column) => () => { kept.set(`sort ${name}`, [column, by === column ? -turn : -1]); holder.replaceWith(table(name, view)); };
   const head = view.columns.map((column) =>

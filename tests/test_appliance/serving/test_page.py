@@ -77,6 +77,7 @@ def test_a_browser_shows_the_device_and_its_symbols(browser: Any, url: str, tmp_
         view.goto(f"{url}#{name}")
         view.wait_for_selector(f"nav a[href='#{name}'][aria-current] >> visible=true")
         view.wait_for_selector("table tbody tr")
+        assert "NaN" not in view.inner_text("main") and "undefined" not in view.inner_text("main"), name
     for title in ("Rank IC of each session", "Mean excess return by decile of score"):
         view.wait_for_selector(f"section:has-text('{title}') svg .line")
     view.goto(f"{url}#positions")
