@@ -117,6 +117,8 @@ def setup(
             return
         found = Wizard(interview, options).run()
     except (PersonLeft, typer.Abort, KeyboardInterrupt) as left:
+        if not left.args:  # the typed word, whose question is still on the line
+            say("")
         subject = str(left.args[0]) if left.args else "the typed word"
         raise TryAgain(
             f"you left at {subject.replace('_', ' ')}; what you answered before is kept, and no order was sent",

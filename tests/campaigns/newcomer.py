@@ -54,7 +54,7 @@ TYPED, READ, THOUGHT = 200, 200, 10  # characters and words a minute of somebody
 BARS = "/v2/stocks/bars"
 ENTER = "\n"
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
-NOT_SAID = re.compile(r"^WARNING: Location .*\n", re.M)  # pip's remarks on where it looked
+NOT_SAID = re.compile(r"^(\x1b\[[0-9;]*m)*WARNING: Location .*\n", re.M)  # pip's remarks on where it looked
 SETUP = "tests/flow/test_setup.py"
 WRONG = (
     ("keys of a live account, a wrong pair, two that were exchanged", f"`{SETUP}`: *keys that are none are refused*"),
@@ -212,7 +212,8 @@ class Newcomer:
         ended = person.ends(seconds)
         took = time.monotonic() - began
         said = NOT_SAID.sub("", person.shown.replace("\r\n", "\n")).replace(str(self.home), "/home/you")
-        lines = [f"$ {shown or line}", *screen(said.replace("\n", "\r\n"))]
+        command = textwrap.wrap(f"$ {shown or line}", 140, subsequent_indent="      ", break_on_hyphens=False)
+        lines = [*(f"{one} \\" for one in command[:-1]), command[-1], *screen(said.replace("\n", "\r\n"))]
         assert ended == code, "\n".join([*lines, f"ended with {ended}"])
         assert SECRET not in person.shown and "Traceback" not in person.shown, person.shown
         took_words = f"    ({took:.0f} s{f', exit code {ended}' if ended else ''})"
@@ -373,14 +374,15 @@ def page(you: Newcomer, took: float) -> str:
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = spent.ru_utime + spent.ru_stime
     head = (
-        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores: a script types at a "
+        f"Written by `make newcomer` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores with a load "
+        f"of {os.getloadavg()[2]:.0f}: a script types at a "
         "pseudo-terminal what a stranger types, from a fresh clone to an armed device with a plan for 100,000 USD. No file is edited. "
         "`paper-exchange` takes Alpaca's place (its protocol, keys, 200 requests a minute, ten years of invented bars), so `--url` is "
         "given in three commands; with Alpaca itself nobody gives it. Names, prices and the account are invented.",
         f"* **{you.spent / 60:.0f} minutes of a person**: {you.commands} commands and {you.answers} answers, typed at {TYPED} characters a "
         f"minute, {THOUGHT} seconds over each question, every word of their screens read at {READ} words a minute.",
-        f"* **{you.waited / 60:.0f} minutes of waiting**, most of them for `make install` and `trainer train`. With Alpaca the download "
-        "waits longer: [its first line says how long](download.md).",
+        f"* **{you.waited / 60:.0f} minutes of waiting**, most of them for `make install`, the download and `trainer train`. With "
+        "Alpaca the download waits longer: [its first line says how long](download.md).",
         f"* {you.detours} commands more are detours that nobody has to take: wrong keys, lost networks, Ctrl-C, an account that somebody "
         f"else uses. With them it took {took / 60:.0f} minutes, {cpu / 60:.0f} minutes of a processor.",
         "What a question means: [quickstart](quickstart.md). What is typed hidden is not shown. Below each command stand its seconds.",
@@ -417,9 +419,8 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=ROOT, help="What is cloned.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        text = campaign(Path(folder), chosen.repository.resolve())
-    chosen.page.write_text(text, encoding="utf-8")
-    print(f"{chosen.page} is written")
+        chosen.page.write_text(campaign(Path(folder), chosen.repository.resolve()), encoding="utf-8")
+        print(f"{chosen.page} is written", flush=True)
 
 
 if __name__ == "__main__":
