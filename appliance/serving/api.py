@@ -11,6 +11,7 @@ from appliance.tui.ledger_source import QueryContext, ScreenAnswer, ScreenQuery
 from appliance.views import View, blotter, bundle_facts, event_log, monitoring, performance, signal_table, tripwire_checks
 from appliance.views import positions as holdings
 from appliance.views.closed_trades import closed_trades
+from appliance.views.events import events_of, outcomes_of
 from appliance.views.symbol_history import search, symbol_history
 from signals.errors import LedgerUnusable
 from signals.serving.application import PageFile
@@ -35,6 +36,7 @@ FILES = {
 }
 SESSION = Parameter("session", "D, the trade session; the newest one by default.", DAY)
 SESSIONS = Parameter("sessions", "How many sessions, up to D.", whole(1, 400, 90))
+ASOF = Parameter("asof", "Session of the close; the newest one with events by default.", DAY)
 TEXT = text_of(40)
 SYMBOL = Parameter("symbol", "A symbol.", text_of(40, r"[\x21-\x2e\x30-\x7e]+"))
 VIEW = {
@@ -108,6 +110,8 @@ def operations(source: AnswerSource) -> tuple[Operation, ...]:
             SESSION,
         ),
         view("bundle", "Provenance, evidence and integrity of the bundle in force.", _bundle),
+        view("events", "The events of a close, with side, stop and target; recorded, not traded.", _events, ASOF),
+        view("outcomes", "What became of earlier events, and what each kind earned before costs.", _outcomes, ASOF, SESSIONS),
         view("log", "Alerts, halts and what jobs said, newest first.", lambda x, _, __: event_log.logs(x, 200)),
         Operation(
             "symbol", "GET", "/v1/symbols/{symbol}", "One symbol over time.", VIEW, partial(_symbol, source), (SYMBOL, SESSION, SESSIONS)
@@ -139,6 +143,14 @@ def _orders(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
 
 def _trades(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
     return closed_trades(ledger, context.session, given.whole("sessions"))
+
+
+def _events(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return events_of(ledger, given.day("asof"))
+
+
+def _outcomes(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
+    return outcomes_of(ledger, given.day("asof") or date.max, given.whole("sessions"))
 
 
 def _symbol(source: AnswerSource, call: Call) -> object:

@@ -1,20 +1,24 @@
 """Analogs: the rows of a bank of past events whose embeddings are nearest to a given one, found exactly, with their outcomes.
 
-The bank is float16 where it is stored and is widened to float32 once, before the first question; every row is looked at.
+The bank is float16 where it is stored and is widened to float32 once, before the first question; every row is looked at. A bundle
+holds it as arrays that say days and symbols by numbers (`stored`, `read_bank`).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InvariantBroken
-from signals.market.bars import Floats
+from signals.errors import InvariantBroken, ScoresInvalid
+from signals.market.bars import Days, Floats
 
 Integers = NDArray[np.int64]
 
 APART, BLOCK, RR_QUANTILE = 64, 64, 0.65
+CODES = 2**24  # whole numbers that float32 holds exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,3 +113,46 @@ def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, colum
     found = cosine[place]
     sim_conf = float(bank.quality[place].mean() * found.mean(dtype=np.float64))
     return Analogs(place, found, sim_conf, float(np.quantile(bank.realised_r[place], RR_QUANTILE)))
+
+
+def code_of(symbol: str) -> int:
+    """Number of a symbol below 2^24; where two share one, a neighbour is left out that need not be."""
+    return crc32(symbol.encode()) % CODES
+
+
+def stored(
+    vectors: NDArray[np.floating], quality: Floats, realised_r: Floats, symbols: Sequence[str], asof: Days, known: Days
+) -> dict[str, NDArray[np.floating]]:
+    """Return the arrays of a bank as a bundle holds them, in this order; vectors of no length are left out."""
+    length = np.linalg.norm(vectors, axis=1)
+    kept = length > 0.0
+    figures = {
+        "quality": quality,
+        "realised_r": realised_r,
+        "symbol": np.array([code_of(symbol) for symbol in symbols], dtype=np.float64),
+        "asof": asof.astype("datetime64[D]").astype(np.float64),
+        "known": known.astype("datetime64[D]").astype(np.float64),
+    }
+    unit = (vectors[kept] / length[kept, None]).astype(np.float16)
+    return {"vectors": unit, **{name: values[kept].astype(np.float32) for name, values in figures.items()}}
+
+
+def read_bank(arrays: Mapping[str, NDArray[np.floating]], days: Days) -> AnalogBank:
+    """Return the bank of a bundle's arrays, its days as places in `days`, ascending; raise `ScoresInvalid` where it is none.
+
+    A day before the first one is counted backwards from it, in calendar days.
+    """
+    wanted = ("vectors", "quality", "realised_r", "symbol", "asof", "known")
+    if tuple(arrays) != wanted:
+        raise ScoresInvalid(
+            f"the bundle's bank holds {', '.join(arrays) or 'nothing'}, not {', '.join(wanted)}", fix="Publish another bundle"
+        )
+
+    def place(name: str) -> Integers:
+        day = arrays[name].astype(np.int64)
+        first = days[0].astype("datetime64[D]").astype(np.int64)
+        return np.where(day < first, day - first, np.searchsorted(days, day.astype("datetime64[D]")))
+
+    quality, realised_r = (arrays[name].astype(np.float64) for name in ("quality", "realised_r"))
+    vectors = arrays["vectors"].astype(np.float16)
+    return AnalogBank(vectors, quality, realised_r, place("asof"), arrays["symbol"].astype(np.int64), place("known"))

@@ -91,8 +91,8 @@ def from_json(content: bytes, features: Sequence[str], calendar: Calendar) -> Fe
         raise FixInput(f"{kind} is no list of 1 to {most}", fix="Send less at a time, or score a file")
     day_key, numbers = ("asof", ("features",)) if kind == "rows" else ("session", BAR_FIELDS)
     rows = [_checked(row, kind, place, ("symbol", day_key, *numbers)) for place, row in enumerate(given)]
-    symbols = [_symbol(row["symbol"], kind, place) for place, row in enumerate(rows)]
-    days = [_day(row[day_key], kind, place) for place, row in enumerate(rows)]
+    symbols = [read_symbol(row["symbol"], kind, place) for place, row in enumerate(rows)]
+    days = [read_day(row[day_key], kind, place) for place, row in enumerate(rows)]
     if kind == "bars":
         fields = {name: np.array([_number(row[name], kind, place, name) for place, row in enumerate(rows)]) for name in BAR_FIELDS}
         return bars_of(symbols, days, fields, calendar)
@@ -112,13 +112,15 @@ def _checked(row: object, kind: str, place: int, keys: Sequence[str]) -> Mapping
     return row
 
 
-def _symbol(value: object, kind: str, place: int) -> str:
+def read_symbol(value: object, kind: str, place: int) -> str:
+    """Return a symbol; raise `FixInput` where it is none."""
     if isinstance(value, str) and 0 < len(value) <= MOST_SYMBOL and value.isascii() and value.isprintable():
         return value
     raise FixInput("no symbol", where=f"{kind}[{place}]", fix=f"Give up to {MOST_SYMBOL} printable ASCII characters")
 
 
-def _day(value: object, kind: str, place: int) -> date:
+def read_day(value: object, kind: str, place: int) -> date:
+    """Return a date; raise `FixInput` where it is none."""
     try:
         if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
             return date.fromisoformat(value)

@@ -19,10 +19,12 @@ from signals.text.strict_json import JsonObject
 
 if TYPE_CHECKING:  # a server that nobody asks for scores takes none of it into its memory
     from signals.bundle import Bundle
+    from signals.events.analogs import AnalogBank
     from signals.market.bars import Bars
     from signals.market.sessions import Calendar
     from signals.minutes.bars import MinuteBars
     from signals.serving.outlook import FeatureRows, Outlook
+    from signals.serving.pictures import BankSearch
 
 MODEL: Schema = {
     "type": "object",
@@ -142,8 +144,9 @@ def score_file(
     return ScoredFile(answer_bytes(found), to)
 
 
-def operations(source: ModelSource) -> tuple[Operation, ...]:
-    """Return the operations on a bundle: what it is, and what it expects."""
+def operations(source: ModelSource, search: Callable[[AnalogBank], BankSearch] | None = None) -> tuple[Operation, ...]:
+    """Return the operations on a bundle: what it is, what it expects, sees and remembers; `search` makes its bank ready."""
+    from signals.serving import pictures
     from signals.serving.posted_rows import BODY, OUTLOOK, from_json
 
     model = CurrentModel(source)
@@ -157,6 +160,7 @@ def operations(source: ModelSource) -> tuple[Operation, ...]:
     return (
         Operation("model", "GET", "/v1/model", says, MODEL, lambda _: describe(model.get()), lane="model"),
         Operation("scores", "POST", "/v1/scores", "What the bundle expects of rows or bars.", answer, scores, body=BODY, lane="model"),
+        *pictures.operations(model.get, describe, search),
     )
 
 

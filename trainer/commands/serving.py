@@ -58,6 +58,7 @@ def serve_command(
     certificate: Certificate = None,
     key: Key = None,
     token: Annotated[Path, typer.Option(help="File of the token; made where it is missing.")] = Path("var/serve-token"),
+    index: Annotated[bool, typer.Option("--index", help="Find analogs by an index (HNSW) where its recall suffices.")] = False,
 ) -> None:
     """Serve a read-only API that says what a bundle expects of posted rows or bars.
 
@@ -68,9 +69,10 @@ def serve_command(
     from signals.serving.gate import token_in
     from signals.serving.scores import operations
     from signals.serving.server import Address, serve
+    from trainer.publishing.analog_index import indexed
 
     at = Address(listen, port, tuple(name or ()), certificate, key)
-    served = operations(TrainerModel(bundle, data, keys))
+    served = operations(TrainerModel(bundle, data, keys), indexed if index else None)
     serve(Api("trademl trainer", release(), served, token_in(token), hosts=at.hosts), at, token)
 
 

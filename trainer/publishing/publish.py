@@ -54,7 +54,7 @@ from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
-from trainer.runs.artefacts import FORM, PARAMETERS, features_of
+from trainer.runs.artefacts import BANK, FORM, PARAMETERS, features_of
 from trainer.runs.documents import read_document
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
 
@@ -72,8 +72,6 @@ NEEDED = (
     "code_version",
     "snapshot_id",
 )
-
-BANK = "bank.npz"
 
 
 @dataclass(frozen=True, eq=False)

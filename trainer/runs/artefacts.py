@@ -27,7 +27,7 @@ from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
 
 GOLDEN_ROWS, GOLDEN_NAN_ROWS = 64, 16
-FORM, PARAMETERS = "model.json", "parameters.npz"
+FORM, PARAMETERS, BANK = "model.json", "parameters.npz", "bank.npz"
 
 
 @dataclass(frozen=True)

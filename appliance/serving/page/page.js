@@ -60,7 +60,7 @@ function askForToken() {
 
 const MINOR = new Set(["when", "reason", "entry", "sector", "sleeve", "contribution", "drift", "reference", "filled_at", "note", "opened", "sessions", "detail", "last_trip", "change", "score", "source"]);
 const MONEY = new Set(["value", "pnl", "realised", "price", "entry", "reference", "notional_usd"]);
-const COLOURED = new Set(["pnl", "realised", "return", "z", "change", "contribution"]);
+const COLOURED = new Set(["pnl", "realised", "realised_r", "mean_r", "return", "z", "change", "contribution"]);
 
 function cell(name, value) {
   if (value === null || value === undefined || value === "") return "";
@@ -135,6 +135,7 @@ const PAGES = {
   }],
   orders: ["Blotter", showOrders],
   signals: ["Signals", showSignals],
+  events: ["Events", showEvents],
   trades: ["Trades", async () => {
     const view = await api("trades", { session: state.session, sessions: state.sessions });
     const f = view.facts;
@@ -211,6 +212,16 @@ async function showSignals() {
     return card(`z of the scores, ${sleeve}`, drawn(el("div"), (width) => columnChart({ width, height: 130, columns, show: () => {} })));
   });
   return [...charts, el("p", {}), card(`Signals behind ${view.session}`, table("signals", view))];
+}
+
+async function showEvents() {
+  const [found, made] = await Promise.all([api("events"), api("outcomes", { sessions: state.sessions })]);
+  const kinds = { columns: ["kind", "events", "ended", "targets", "stops", "ties", "mean_r", "error"], rows: made.facts.kinds, empty: made.empty };
+  return [
+    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found)),
+    card([`R before costs of each kind since ${made.facts.since ?? "–"}`, ranges()], table("event kinds", kinds)),
+    card("What became of them", table("outcomes", made)),
+  ];
 }
 
 async function showModel() {

@@ -33,6 +33,8 @@ LISTED = (
     "trades",
     "expectation",
     "bundle",
+    "events",
+    "outcomes",
     "log",
     "search",
     "symbols/SXSN",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from signals.bundle.calibration import AppliedCalibration
+from signals.bundle.calibration import AppliedCalibration, TemperatureMap
+from signals.events.images import NAME
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, PatternHead
@@ -24,12 +25,14 @@ from trainer.learners.base import FitDevice, Learner
 from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
-from trainer.runs.artefacts import FORM, form_of_graph
+from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
 from trainer.runs.bar_results import BarResult, at_least, at_most
+from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
+from trainer.tasks.bar_pattern.bank import Banked, bank_of
 from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
@@ -116,12 +119,14 @@ class BarPattern(Task):
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
-            "others": {"pattern": to_json(figures), "labels": {**labels, "checked_sha256": digest_of(own)}},
+            "others": {
+                "pattern": to_json(figures),
+                "labels": {**labels, "checked_sha256": digest_of(own)},
+                "metrics": metrics(rows, case.recipe.sleeve.spec_hash, known),
+            },
         }
-        form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known))
-        return TaskFindings(
-            fields, tuple(warnings(figures)), partial(_report, case=case), case.proof.oof.scores[0], {FORM: form.to_bytes()}
-        )
+        files = _files(case, head, known, shapes)
+        return TaskFindings(fields, tuple(warnings(figures)), partial(_report, case=case), case.proof.oof.scores[0], files)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the figure of each sealed session: how its shapes rank among its bars."""
@@ -138,6 +143,18 @@ def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
     """Weights by which the rows are the mix that there is: a drawn plain bar stands for those that were left out."""
     is_plain = (rows.label == 0.0) & ~shapes.is_checked[rows.t0, rows.column]
     return np.where(is_plain, 1.0 / label.plain_share, 1.0)
+
+
+def metrics(rows: Samples, schema_version: str, known: TemperatureMap) -> dict[str, object]:
+    """Return what a user of the outputs must know: classes by number, their map, the ranges of the features, their schema."""
+    low, high = np.nanquantile(rows.features, (0.01, 0.99), axis=0)
+    return {
+        "schema_version": schema_version,
+        "picture": NAME,
+        "classes": dict(enumerate(CLASSES)),
+        "calibration": known.model_dump(mode="json"),
+        "ranges": {name: [float(a), float(b)] for name, a, b in zip(rows.names, low, high, strict=True)},
+    }
 
 
 def figures_of(known: Evidence) -> PatternFigures:
@@ -172,6 +189,16 @@ def warnings(found: PatternFigures) -> list[str]:
     if not found.ece <= MOST_ECE:
         told.append(f"its probabilities are off by {found.ece:.3f} in the mean on later bars")
     return told
+
+
+def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap, shapes: Shapes) -> dict[str, bytes]:
+    """Return the form with its map, the bank where any event's trade is over, and the metrics as a file of their own."""
+    source, rows = case.material.source, case.proof.rows
+    bank = bank_of(Banked(case.fitted.model, known, case.material.panel, rows.view), source.bars, source.actions, shapes, _own(case.config))
+    has_bank = len(bank["vectors"]) > 0
+    form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known), "embedding" if has_bank else None)
+    made = {FORM: form.to_bytes(), "metrics.json": canonical_json(metrics(rows, case.recipe.sleeve.spec_hash, known))}
+    return {**made, **({BANK: arrays(bank)} if has_bank else {})}
 
 
 def _own(config: RecipeConfig) -> PatternLabel:

@@ -1,0 +1,257 @@
+"""What a bundle's heads say of a posted picture or row, and the analogs of an embedding: operations of a served API."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from signals.errors import FixInput
+from signals.serving.operations import Call, Operation, Schema
+from signals.text import strict_json
+from signals.text.plain_text import clean
+
+if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
+    from signals.events.analogs import AnalogBank, Analogs
+    from signals.models.inference import Outputs
+    from signals.serving.scores import ServedModel
+
+MOST_ANALOGS, USUAL_ANALOGS = 500, 50
+NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
+BY_HEAD: Schema = {"type": "object", "additionalProperties": NUMBERS}
+IMAGE: Schema = {"type": "string", "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."}
+PICTURE: Schema = {"type": "object", "required": ["image"], "properties": {"image": IMAGE}, "additionalProperties": False}
+CLASSIFIED: Schema = {
+    "type": "object",
+    "required": ["class", "quality", "probabilities", "pole_katr", "embedding", "bundle"],
+    "properties": {
+        "class": {"type": "string"},
+        "quality": {"type": "number"},
+        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+        "pole_katr": {"type": ["number", "null"]},
+        "embedding": NUMBERS,
+        "bundle": {"type": "string"},
+    },
+}
+ASKED: Schema = {
+    "type": "object",
+    "required": ["embedding"],
+    "properties": {
+        "embedding": {**NUMBERS, "minItems": 1, "maxItems": 1024},
+        "k": {"type": "integer", "minimum": 1, "maximum": MOST_ANALOGS, "default": USUAL_ANALOGS},
+        "asof": {"type": "string", "format": "date", "description": "Session of the event that asks; by default after all of the bank."},
+        "symbol": {"type": "string", "minLength": 1, "maxLength": 40, "description": "Of the event that asks."},
+    },
+    "additionalProperties": False,
+}
+NEAREST: Schema = {
+    "type": "object",
+    "required": ["sim_conf", "hist_rr_pct", "analogs", "bank", "search", "bundle"],
+    "properties": {
+        **{name: {"type": ["number", "null"]} for name in ("sim_conf", "hist_rr_pct")},
+        "analogs": {"type": "array", "items": {"type": "object"}},
+        "bank": {"type": "integer"},
+        "search": {"type": "string"},
+        "bundle": {"type": "string"},
+    },
+}
+EVALUATED: Schema = {
+    "type": "object",
+    "required": ["heads", "probabilities", "bundle"],
+    "properties": {"heads": BY_HEAD, "probabilities": BY_HEAD, "bundle": {"type": "string"}},
+}
+ROW: Schema = {
+    "type": "object",
+    "required": ["features"],
+    "properties": {"features": {"type": "object", "additionalProperties": {"type": ["number", "null"]}}},
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class BankSearch:
+    """A bank that can be asked: how, in words, and the function (embedding, row, column, k) that finds its nearest rows."""
+
+    bank: AnalogBank
+    says: str
+    find: Callable[..., Analogs]
+
+
+def exact(bank: AnalogBank) -> BankSearch:
+    """Return the exact search."""
+    from signals.events.analogs import nearest
+
+    return BankSearch(bank, "exact", partial(nearest, bank))
+
+
+def operations(
+    get: Callable[[], ServedModel], describe: Callable[[ServedModel], object], search: Callable[[AnalogBank], BankSearch] | None = None
+) -> tuple[Operation, ...]:
+    """Return the operations on the bundle that `get` gives; `search` makes a bank ready, exactly by default."""
+    banks: dict[str, BankSearch] = {}
+
+    def nearest(call: Call) -> object:
+        model = get()
+        if model.bundle.sha256 not in banks:
+            banks.clear()
+            banks[model.bundle.sha256] = (search or exact)(bank_of(model))
+        return analogs_of(model, banks[model.bundle.sha256], strict_json.loads(call.body, decimals=float))
+
+    def classify(call: Call) -> object:
+        return classified(get(), _only(strict_json.loads(call.body, decimals=float), "image"))
+
+    def evaluate(call: Call) -> object:
+        return evaluated(get(), strict_json.loads(call.body, decimals=float))
+
+    body = {"oneOf": [PICTURE, ROW]}
+    models = {"type": "object", "required": ["models"], "properties": {"models": {"type": "array", "items": {"type": "object"}}}}
+    says = "What a net of pictures sees: class, quality, pole, embedding."
+    return (
+        Operation("models", "GET", "/v1/models", "The bundles that answer.", models, lambda _: {"models": [describe(get())]}, lane="model"),
+        Operation("classify", "POST", "/v1/classify", says, CLASSIFIED, classify, body=PICTURE, lane="model"),
+        Operation("nearest", "POST", "/v1/nearest", "Past events like an embedding.", NEAREST, nearest, body=ASKED, lane="model"),
+        Operation("evaluate", "POST", "/v1/evaluate", "Every head of a picture or a row.", EVALUATED, evaluate, body=body, lane="model"),
+    )
+
+
+def classified(model: ServedModel, image: object) -> dict[str, object]:
+    """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
+    import math
+
+    names = [line.name for line in model.bundle.manifest.heads]
+    if names != ["score", "pole", "embedding"]:
+        raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
+    raw, said = _run(model, _picture(model, image))
+    classes = model.bundle.manifest.heads[0].head.names
+    probabilities = said["score"]
+    best = max(range(len(classes)), key=probabilities.__getitem__)
+    return {
+        "class": classes[best],
+        "quality": probabilities[best],
+        "probabilities": dict(zip(classes, probabilities, strict=True)),
+        "pole_katr": math.exp(min(raw["pole"][0], 50.0)) if classes[best] == "flag" else None,
+        "embedding": raw["embedding"],
+        "bundle": model.bundle.sha256,
+    }
+
+
+def evaluated(model: ServedModel, asked: object) -> dict[str, object]:
+    """Return every head's outputs, and the probabilities of those that have any, of one picture or row."""
+    raw, said = _run(
+        model, _row(model, asked) if isinstance(asked, dict) and "features" in asked else _picture(model, _only(asked, "image"))
+    )
+    return {"heads": raw, "probabilities": said, "bundle": model.bundle.sha256}
+
+
+def bank_of(model: ServedModel) -> AnalogBank:
+    """Return the bank of a bundle; raise `FixInput` where it carries none."""
+    import numpy as np
+
+    from signals.events.analogs import read_bank
+
+    if not model.bundle.bank:
+        raise FixInput("this bundle carries no bank", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
+    return read_bank(model.bundle.bank, np.array(model.calendar.days, dtype="datetime64[D]"))
+
+
+def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[str, object]:
+    """Return the analogs that a question asks for."""
+    import numpy as np
+
+    from signals.events.analogs import code_of
+    from signals.serving.posted_rows import read_day, read_symbol
+
+    if not isinstance(asked, dict) or not set(asked) <= set(ASKED["properties"]):  # type: ignore[call-overload]
+        raise FixInput("the body is no question for analogs", fix='Send {"embedding": [...], "k": 50}')
+    vector, k = _numbers(asked.get("embedding"), search.bank.vectors.shape[1]), asked.get("k", USUAL_ANALOGS)
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST_ANALOGS:
+        raise FixInput("k is no whole number in its range", where="k", fix=f"Give 1 to {MOST_ANALOGS}")
+    days = model.calendar.days
+    row = len(days) if "asof" not in asked else model.calendar.index(read_day(asked["asof"], "asof", 0))
+    column = -1 if "symbol" not in asked else code_of(read_symbol(asked["symbol"], "symbol", 0))
+    found, bank = search.find(np.array(vector, dtype=np.float32), row=row, column=column, k=k), search.bank
+    rows = [
+        {"id": place, "cosine": float(cosine), "realised_r": float(bank.realised_r[place]), "quality": float(bank.quality[place])}
+        for place, cosine in zip(found.place.tolist(), found.cosine, strict=True)
+    ]
+    sums = {name: None if np.isnan(value := getattr(found, name)) else value for name in ("sim_conf", "hist_rr_pct")}
+    return {**sums, "analogs": rows, "bank": len(bank.vectors), "search": search.says, "bundle": model.bundle.sha256}
+
+
+def heads_of(model: ServedModel, inputs: Any, *, is_limited: bool = True) -> Outputs:
+    """Return the heads' outputs; by `is_limited` the models run in a limited child."""
+    from signals.bundle.manifest import FEATURES
+    from signals.bundle.proof import infer_in_child
+    from signals.models.inference import infer
+
+    return (infer_in_child if is_limited else infer)(model.bundle.members, {FEATURES: inputs})
+
+
+def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    from signals.bundle.calibration import probabilities
+
+    raw = heads_of(model, inputs)
+    said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in model.bundle.manifest.heads}
+    return (
+        {name: values[0].tolist() for name, values in raw.items()},
+        {name: values[0].tolist() for name, values in said.items() if values is not None},
+    )
+
+
+def _picture(model: ServedModel, image: object) -> Any:
+    import numpy as np
+
+    from signals.events.images import SIZE
+
+    if model.bundle.manifest.view.kind != "bar_image":
+        raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Give a row of its features")
+    size = 3 * SIZE * SIZE
+    try:
+        content = base64.b64decode(image, validate=True) if isinstance(image, str) and image.isascii() else b""
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) != size:
+        raise FixInput("the image is no picture", where="image", fix=f"Give {size} bytes (3 x {SIZE} x {SIZE}) in base64")
+    return np.frombuffer(content, dtype=np.uint8).reshape(1, 3, SIZE, SIZE) / np.float32(255)
+
+
+def _row(model: ServedModel, asked: Mapping[str, object]) -> Any:
+    import numpy as np
+
+    given, names = _only(asked, "features"), model.bundle.manifest.feature_names
+    if model.bundle.manifest.view.kind != "table":
+        raise FixInput("this bundle reads no single row", where=model.bundle.manifest.view.kind, fix="Give what its view shows")
+    if not isinstance(given, dict) or set(given) != set(names):
+        raise FixInput(
+            "the features are not those of the bundle", where="features", fix="Give exactly the names of /v1/models, null for none"
+        )
+    values = [np.nan if given[name] is None else _numbers([given[name]], 1)[0] for name in names]
+    with np.errstate(over="ignore"):
+        row = np.array([values], dtype=np.float64).astype(np.float32)
+    if np.isinf(row).any():
+        raise FixInput("a feature is too large", where="features", fix="Give numbers that float32 holds")
+    return row
+
+
+def _only(asked: object, name: str) -> object:
+    if not isinstance(asked, dict) or set(asked) != {name}:
+        raise FixInput(f"the body does not hold {clean(name)} alone", fix=f'Send {{"{name}": ...}}')
+    return asked[name]
+
+
+def _numbers(given: object, count: int) -> Sequence[float]:
+    import math
+
+    if isinstance(given, list) and len(given) == count and all(isinstance(x, int | float) and not isinstance(x, bool) for x in given):
+        try:
+            numbers = [float(x) for x in given]
+        except OverflowError:
+            numbers = []
+        if numbers and all(math.isfinite(x) and abs(x) < 1e30 for x in numbers) and (count == 1 or any(numbers)):
+            return numbers
+    raise FixInput(
+        f"not {count} finite numbers, not all zero", where="embedding" if count > 1 else "features", fix="Give what a net of pictures gave"
+    )
