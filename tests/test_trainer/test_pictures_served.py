@@ -29,8 +29,8 @@ from signals.views.bar_image import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays
 from tests.fakes.serving import KEY, api, ask
-from trainer.publishing.analog_index import LEAST_RECALL, indexed
 from trainer.runs.artefacts import form_of_graph
+from trainer.tasks.bar_pattern.analog_index import LEAST_RECALL, indexed
 from trainer.tasks.bar_pattern.bank import Banked, bank_of
 from trainer.tasks.bar_pattern.config import PatternLabel
 from trainer.tasks.bar_pattern.labels import CLASSES, shapes_of

@@ -1,7 +1,5 @@
 """The bank of a bundle of pictures: the embeddings of past events, and what their trades realised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
