@@ -18,13 +18,14 @@ from signals.bundle import Golden, Part, read_keyset, verify
 from signals.bundle.contents import MAX_FILE_BYTES, read_folder
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import MAX_KEYSET_BYTES
-from signals.bundle.manifest import MAX_GOLDEN_ROWS, BundleManifest, Promotion, Role
+from signals.bundle.manifest import MAX_GOLDEN_ROWS, BundleManifest, HeadLine, Promotion, Role
 from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, infer_in_child
 from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
 from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
 from signals.features.panel import spec_hash
 from signals.files import sha256_of
+from signals.models.heads import PatternHead
 from signals.models.inference import FEATURES, GraphMember, infer, predict
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
@@ -329,3 +330,8 @@ def test_golden_scores_of_another_number_do_not_reproduce() -> None:
     with pytest.raises(BundleRefused, match="gave outputs of shapes"):
         stored.check({"score": stored.outputs["score"][1:]}, 1e-5, "golden.bin")
     assert Recipe().manifest().of(Part.GOLDEN)[0].path == "golden.bin"
+
+
+def test_the_heads_of_a_picture_are_listed_one_by_one() -> None:
+    with pytest.raises(ValueError, match="listed one by one"):
+        HeadLine(name="pattern", head=PatternHead(("none", "flag"), 64))
