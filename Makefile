@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise events-campaign pattern-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise factory-families events-campaign pattern-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -164,6 +164,12 @@ SESSIONS ?= 400
 factory-noise: $(VENV)/.dev ## By hand, a quarter of an hour: invented minutes with and without a signal, and the clock alone; who is called skilled
 	$(BIN)/python -m tests.campaigns.factory_noise --seeds $(SEEDS) --sessions $(SESSIONS)
 
+FAMILY_SEEDS ?= 1,2,3
+MINUTES_SPENT ?= 600
+factory-families: $(VENV)/.torch ## By hand, an hour (it goes on where it ended): every family on a planted market against an oracle; FAMILIES=gru,tcn
+	$(BIN)/python -m tests.campaigns.factory_families --seeds $(FAMILY_SEEDS) --sessions $(SESSIONS) --minutes $(MINUTES_SPENT) \
+		$(if $(FAMILIES),--families $(FAMILIES))
+
 EVENT_SEEDS ?= 20
 EVENT_NAMES ?= 220
 EVENT_SESSIONS ?= 2016
@@ -273,8 +279,8 @@ fleet-test: $(VENV)/.dev var/ansible/.installed ## As root, ten minutes: two dev
 arm: $(VENV)/.dev ## As root, half an hour: the device's whole day on aarch64 (qemu), two Pythons and two cores; DATA=FILE for your bars
 	$(BIN)/python -m tests.arm.day $(if $(DATA),--bars $(DATA))
 
-arm-slice: $(VENV)/.dev ## As root, three minutes: features, scores and one session on aarch64, one Python and one core
-	$(BIN)/python -m tests.arm.slice
+arm-slice: $(VENV)/.dev ## As root, three minutes: features, scores, learners' graphs and one session on aarch64; FAMILIES=all for the networks too
+	$(BIN)/python -m tests.arm.slice $(if $(FAMILIES),--families $(FAMILIES))
 
 var/third-party/%/.installed: tests/third_party/%/requirements.txt | $(BIN)/python
 	@echo "installing $< into $(@D)"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from signals.bundle.proof import infer_in_child
 from signals.models.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead
 from signals.models.inference import FEATURES, SCORE, GraphMember, open_session
 from signals.views import ImageView, TableView, View, WindowsView
-from trainer.learners.base import FitDevice
+from trainer.learners.base import FitDevice, Matrix, Model
 from trainer.learners.ensembles.learners import outputs_of
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.table import LEARNERS, capabilities_of, learner_named
@@ -55,15 +56,28 @@ def main() -> None:
         print(measured(name, material, asked.rows, asked.epochs), flush=True)
 
 
-def measured(name: str, material: Material, rows: int, epochs: int) -> str:
-    """Return the line of one learner."""
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A learner that was fitted on real rows, its graph, and rows that it has not seen."""
+
+    model: Model
+    graph: bytes
+    head: Head
+    view: View
+    unseen: Matrix
+    fit_s: float
+    export_s: float
+
+
+def trained(name: str, material: Material, rows: int, epochs: int, unseen: int = UNSEEN) -> Trained:
+    """Fit one learner and export it."""
     panel, samples, count = material.panel, material.rows, len(material.rows)
     sections = {name: {"epochs": epochs, "batch_rows": 256}} if name in NETWORKS else {}
     config = RecipeConfig.model_validate(sections)
     view, head = view_of(name, config, len(panel.names)), HEADS.get(name, ClassesHead(("down", "flat", "up")))
     old = np.linspace(0, int(0.7 * count), rows).astype(np.int64)
-    new = np.linspace(int(0.8 * count), count - 1, UNSEEN).astype(np.int64)
-    learned, unseen = (view.rows(panel, samples.t0[chosen], samples.column[chosen]) for chosen in (old, new))
+    new = np.linspace(int(0.8 * count), count - 1, unseen).astype(np.int64)
+    learned, later = (view.rows(panel, samples.t0[chosen], samples.column[chosen]) for chosen in (old, new))
     target = samples.target[old]
     if isinstance(head, ClassesHead):
         target = np.digitize(target, (-THIRD, THIRD)).astype(np.float64)
@@ -72,15 +86,22 @@ def measured(name: str, material: Material, rows: int, epochs: int) -> str:
     model = learner.fit(learned, target, np.ones(rows), panel.names, samples.t0[old])
     fitted = time.perf_counter()
     graph = model.to_onnx()
-    exported = time.perf_counter()
-    session, nodes = open_session(graph), check_model(graph, name, profile_of(view)).nodes
-    there = infer_in_child([GraphMember(graph, {SCORE: head.width}, profile=profile_of(view))], {FEATURES: unseen})[SCORE]
-    parity = float(np.abs(outputs_of(model, unseen) - there).max())
-    spent = [timed(session, unseen[[number % UNSEEN]]) for number in range(CALLS)]
+    return Trained(model, graph, head, view, later, fitted - started, time.perf_counter() - fitted)
+
+
+def measured(name: str, material: Material, rows: int, epochs: int) -> str:
+    """Return the line of one learner."""
+    one = trained(name, material, rows, epochs)
+    session, profile = open_session(one.graph), profile_of(one.view)
+    nodes = check_model(one.graph, name, profile).nodes
+    there = infer_in_child([GraphMember(one.graph, {SCORE: one.head.width}, profile=profile)], {FEATURES: one.unseen})[SCORE]
+    parity = float(np.abs(outputs_of(one.model, one.unseen) - there).max())
+    spent = [timed(session, one.unseen[[number % UNSEEN]]) for number in range(CALLS)]
     middle, slow = np.percentile(spent, (50, 95))
+    shape = "x".join(map(str, one.view.shape(len(material.panel.names))))
     return (
-        f"| {name} | {'x'.join(map(str, view.shape(len(panel.names))))}, {head.kind} | {len(graph) / 1024:.0f} | {nodes} | {parity:.1e} "
-        f"| {middle:.3f} ({slow:.3f}) | {fitted - started:.1f} | {exported - fitted:.1f} |"
+        f"| {name} | {shape}, {one.head.kind} | {len(one.graph) / 1024:.0f} | {nodes} "
+        f"| {parity:.1e} | {middle:.3f} ({slow:.3f}) | {one.fit_s:.1f} | {one.export_s:.1f} |"
     )
 
 

@@ -1,7 +1,8 @@
 """A slice of the aarch64 day, short enough for every change: one Python, one core, a small market.
 
 Every feature and score of the market is computed by an emulated Cortex-A72 and by this machine, and compared; the
-bundle's golden vectors are reproduced there. Where the kernel can be taught to run aarch64 programs, one whole session
+bundle's golden vectors are reproduced there, and learners that were trained here and exported say there what their models
+say here (`--families all` for the networks too). Where the kernel can be taught to run aarch64 programs, one whole session
 is traded on both as well, and the orders compared. What the device installs is unpacked for it, not installed by it:
 that is `make arm`'s to show.
 
@@ -10,6 +11,7 @@ that is `make arm`'s to show.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -18,9 +20,11 @@ from pathlib import Path
 from tests.arm.comparing import compared
 from tests.arm.day import CPUS, LACKING, REPOSITORY, STATE, STORE, WITNESS, Bench, apart, here, release, say, traded
 from tests.arm.emulated import Board, Broken, NotRegistered, ended, missing, registered, root
+from tests.arm.graphs import bound, chosen, distances, written
 from tests.fakes.store import publish_store
 
 PYTHON = "3.11"
+GRAPHS = "srv/graphs"
 SITE = f"usr/local/lib/python{PYTHON}/dist-packages"
 
 
@@ -36,8 +40,26 @@ def laid_out(device: Path, store: Path, scratch: Path) -> None:
     shutil.copy(REPOSITORY / "tests/arm/witness.py", device / "srv/witness.py")
 
 
+def graphs(board: Board, data: Path, asked: str, scratch: Path) -> list[str]:
+    """What graphs of trained learners say on the board that their models do not say here."""
+    names, absent = chosen(asked)
+    if absent:
+        say(f"  NOT RUN: {', '.join(absent)}: torch is installed by `make test-deep`")
+    said = written(scratch / "graphs", data, names)
+    shutil.rmtree(board.root / GRAPHS, ignore_errors=True)
+    shutil.copytree(scratch / "graphs", board.root / GRAPHS)
+    shutil.copy(REPOSITORY / "tests/arm/graphs_witness.py", board.root / "srv/graphs_witness.py")
+    board.run_direct("/usr/bin/python3", "/srv/graphs_witness.py", "--folder", f"/{GRAPHS}", "--to", f"/{GRAPHS}/said.npz")
+    apart = distances(said, board.root / GRAPHS / "said.npz")
+    say(f"  {len(apart)} learners' graphs: {', '.join(f'{name} {value:.1e}' for name, value in apart.items())}")
+    return [f"{name} is {value:.1e} away, more than {bound(name):.0e}" for name, value in apart.items() if not value <= bound(name)]
+
+
 def main() -> int:
     """Run it; exit code 1 where a rule does not hold, 2 where it cannot be run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", default="tabular", help="names of learners, or all")
+    asked = parser.parse_args()
     if lacking := missing():
         print(LACKING.format(", ".join(lacking)), file=sys.stderr)
         return 2
@@ -62,7 +84,7 @@ def main() -> int:
         here("tests.arm.witness")("--data", str(bench.store / "data"), "--bundle", str(bench.bundle), "--to", str(scratch / "witness.npz"))
         difference = compared(scratch / "witness.npz", board.root / WITNESS)
         say(f"  {difference}; golden vectors reproduced")
-        faults = difference.faults()
+        faults = difference.faults() + graphs(board, bench.store / "data", asked.families, scratch)
         try:
             with registered():
                 ours = traded(here("appliance"), str(bench.store), str(scratch / "state"), bench.sessions)

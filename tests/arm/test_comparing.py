@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.arm.comparing import MAX_SHARE, Difference, compared, ulps, unlike
+from tests.arm.graphs import bound, distances
 
 SESSIONS, NAMES, FEATURES = 5, 40, 8
 
@@ -90,3 +91,12 @@ def test_an_order_of_another_quantity_and_one_too_many_are_seen() -> None:
     theirs = [{"symbol": "A", "quantity": "3", "id": "z"}, {"symbol": "B", "quantity": "2", "id": "y"}, ours[0]]
     assert unlike(ours, ours, ("symbol", "quantity")) == []
     assert len(unlike(ours, theirs, ("symbol", "quantity"))) == 2
+
+
+def test_a_graph_that_is_missing_or_says_no_number_is_infinitely_far(tmp_path: Path) -> None:
+    """And one that says another number is that far: a tree's outputs may differ by 5e-6, a network's by 2e-6."""
+    said = {name: np.zeros((3, 1)) for name in ("lightgbm", "gru", "logistic")}
+    np.savez(tmp_path / "theirs.npz", lightgbm=np.full((3, 1), 3e-6), gru=np.full((3, 1), np.nan))
+    apart = distances(said, tmp_path / "theirs.npz")
+    assert apart == {"lightgbm": 3e-6, "gru": np.inf, "logistic": np.inf}
+    assert apart["lightgbm"] <= bound("lightgbm") and not apart["lightgbm"] <= bound("gru")

@@ -18,11 +18,13 @@ from datetime import date
 
 import numpy as np
 
+from signals.features.build import FeaturePanel
+from signals.minutes.decisions import DecisionBars
 from signals.minutes.grid import minute_bars
 from signals.minutes.hours import Hours
 from signals.sleeves.bars import BARS
 from trainer.curation.generated.minutes import SYMBOL, generate_minutes
-from trainer.learners.base import FitDevice
+from trainer.learners.base import FitDevice, Matrix
 from trainer.learners.numbered import Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import learner_named
@@ -39,15 +41,21 @@ TREES = LightGbmConfig(trees=80, num_leaves=15, min_data_in_leaf=200, learning_r
 MOST_NOISE, LEAST_PLANTED = 1 / 20, 19 / 20
 
 
-def rows_of(seed: int, sessions: int, strength: float) -> tuple[HorizonRows, ...]:
+def invented(seed: int, sessions: int, strength: float) -> tuple[DecisionBars, FeaturePanel, Matrix]:
+    """Bars and features of invented minutes, and at each bar what an oracle knows."""
     made = generate_minutes(seed, sessions, end=END, strength=strength)
     inside = np.isfinite(made.mu)
     minutes = minute_bars(SYMBOL, made.grid, made.ends[inside], {name: array[inside] for name, array in made.bars.items()})
     bars, panel = replace(BARS, hours=Hours.RTH).intraday(minutes)
-    recipe = recipe_named("bars")
     place = {moment: number for number, moment in enumerate(made.ends[inside].astype("datetime64[s]").tolist())}
     known = np.array([place[moment] for moment in bars.sessions.tolist()])
     truth = np.column_stack([array[inside][known] for array in (made.mu, made.regime, made.push)]).astype(np.float32)
+    return bars, panel, truth
+
+
+def rows_of(seed: int, sessions: int, strength: float) -> tuple[HorizonRows, ...]:
+    bars, panel, truth = invented(seed, sessions, strength)
+    recipe = recipe_named("bars")
     found = []
     for horizon in HORIZONS:
         config = recipe.config.model_copy(update={"label": recipe.config.label.model_copy(update={"k": horizon})})
