@@ -24,8 +24,9 @@ from tests.fakes.decisions import FOUR_POLICY, FOUR_Q, FOUR_ROWS, by_state, know
 from trainer.commands import policies as policies_commands
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
-from trainer.off_policy import estimators, tuner
-from trainer.off_policy.arm_logs import report_of
+from trainer.off_policy import estimators
+from trainer.off_policy.arms import tuner
+from trainer.off_policy.arms.arm_logs import report_of
 from trainer.off_policy.estimators import (
     OffPolicyEstimate,
     direct_method,

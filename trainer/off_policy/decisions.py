@@ -22,11 +22,11 @@ from signals.storage.arrow import days, floats, read_parquet
 from signals.text.wording import reason_of
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
+from trainer.off_policy.arms.tuner import LEAST_EFFECTIVE
 from trainer.off_policy.estimators import doubly_robust, overlap
 from trainer.off_policy.fitted_q import cross_fitted, learned
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.sizing import LEVEL, MARGIN, SHARPE_OF_INTEREST, power
-from trainer.off_policy.tuner import LEAST_EFFECTIVE
 
 COLUMNS = ("before", "multiplier", "propensity", "reward")
 FIX = "Give a Parquet file with session (date), before, multiplier, propensity, reward and the state, all numbers float64"

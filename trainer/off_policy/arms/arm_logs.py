@@ -16,9 +16,9 @@ from signals.events.arms import ARMS, DEFAULT
 from signals.events.daily import WAITS
 from signals.scoring.arm_log import FIX, ArmDecision, read_arm_log
 from signals.text.wording import reason_of
+from trainer.off_policy.arms.tuner import ArmEvidence, tune
 from trainer.off_policy.fitted_q import cell_means
 from trainer.off_policy.logs import LoggedDecisions
-from trainer.off_policy.tuner import ArmEvidence, tune
 
 PATIENCE = timedelta(days=3 * WAITS)  # three days a session: no trade waits for longer, but where a device was off
 
