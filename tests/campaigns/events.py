@@ -116,7 +116,7 @@ def main() -> int:
     miss = float(np.mean(misses) * np.sqrt(len(misses)))
     share = float(np.mean(shares))
     verdict = quantiles(seeds[0], options.names, options.sessions)
-    verdict &= offsets(seeds, options.names, options.sessions // 2, max(2, options.planted))
+    verdict &= offsets(seeds, options.names // 2, options.sessions // 2, max(2, options.planted))
     verdict &= share >= LEAST_SHARE and abs(miss) <= MOST_ERRORS and promoted <= max(1, MOST_NOISE * len(seeds))
     print(
         f"share of the oracle's excess {share:.3f} (at least {LEAST_SHARE}); net R {miss:+.2f} errors from the truth "

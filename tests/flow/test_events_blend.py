@@ -67,7 +67,14 @@ def test_a_score_of_events_enters_the_blend_for_the_names_that_have_one(tmp_path
     assert max(abs(row["contribution"] or 0.0) for row in shown) > 0.1
     [bundle] = (bench.state / "bundles" / "events").glob("1-*")
     assert SIGMA.encode() in read_folder(bundle).files["manifest.json"]
-    later = store.manifest.calendar.offset(asof, 2)
+    for number, following in enumerate(store.sessions(4)[1:], start=2):
+        evening = store.manifest.calendar.previous(following)
+        score_daily(store, keys, evening)
+        figures = run_day(bench, following, armed=True)["plan"]["figures"]
+        assert figures["sleeves"] == pytest.approx({"equities_xs": 0.5, "events": 0.5}), "other names have an event: no lack of coverage"
+        said = bench.rows("SELECT count(DISTINCT asof), count(*) FROM scores WHERE sleeve = 'events'")
+        assert said[0][0] == number and said[0][1] > 2 * number
+    later = store.manifest.calendar.offset(evening, 1)
 
     def nothing(bars: Bars) -> dict[str, np.ndarray]:
         return {name: np.full(bars.close.shape, np.nan) for name in EVENTS.beside}

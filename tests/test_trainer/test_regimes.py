@@ -70,7 +70,7 @@ def test_the_wild_state_is_told_from_the_calm_one() -> None:
     assert ((wild[known] > 0.5) == truth[known].astype(bool)).mean() > 0.85
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(st.integers(WARM_UP_SESSIONS, 700))
 def test_the_future_changes_no_regime(cut: int) -> None:
     """Returns after the cut replaced by a crash: regimes up to it stay, wherever the parameters are fitted again."""

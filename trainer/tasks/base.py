@@ -165,6 +165,14 @@ class Task(ABC):
         raise InvariantBroken(f"the task {self.name} is judged by its book")
 
 
+def plain_report(known: Evidence, *, task: Task) -> dict[str, bytes]:
+    """Return the files of a report of the task's lines and the warnings alone."""
+    from trainer.reports import page
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(task.rows(known)), known.warnings, {})
+    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+
+
 def without_ratios(found: Tried) -> EvidenceTrials:
     """Return the trials of a task without a book: how many there were, and the test of the best of them; no Sharpe ratios."""
     kept = ("n_trials", "states", "blind", "retrained", "max_t", "study", "trial", "lineage", "chain")

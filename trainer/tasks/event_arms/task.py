@@ -34,7 +34,7 @@ from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.question import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all, scored
@@ -112,16 +112,15 @@ class EventArms(Task):
 
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge what is chosen against the default arm, in pairs."""
-        label, source, rows = cast(ArmsRecipe, case.config).label, case.material.source, case.proof.rows
+        label, source, rows, whole = cast(ArmsRecipe, case.config).label, case.material.source, case.proof.rows, case.material.rows
         shape = {"groups": case.config.cpcv.groups, "workers": case.request.workers}
         heads: dict[str, tuple[Head, bytes]] = {SCORE: (ScoreHead(), case.fitted.exported.onnx)}
         said = [case.proof.walk_forward]
         net, met = at_rows(rows, source.bars, label, source.actions)
-        whole, _ = at_rows(case.material.rows, source.bars, label, source.actions)
-        for name, own, every in zip(HEADS[1:], net[1:], whole[1:], strict=True):
+        every, _ = at_rows(whole, source.bars, label, source.actions)
+        for name, own, target in zip(HEADS[1:], net[1:], every[1:], strict=True):
             said.append(walk_forward(replace(rows, target=own), case.learner, **shape, step=case.step))
-            model = fit_all(replace(case.material.rows, target=every), case.learner)
-            heads[name] = ScoreHead(), export(model, case.material.rows.inputs()).onnx
+            heads[name] = ScoreHead(), export(fit_all(replace(whole, target=target), case.learner), whole.inputs()).onnx
             case.step(f"model {name}")
         found, gained = arms_figures(np.array(said), net, met, rows.t0)
         tried = case.recorded(_by_session(rows, gained))
@@ -131,8 +130,8 @@ class EventArms(Task):
             "others": {"arms": to_json(found)},
         }
         warned = ("no arm is shown to be worth more than the default, the open: it stays",) if found.keeps_default else ()
-        files = artefacts.models(case.material.rows, heads)
-        return TaskFindings(fields, warned, partial(_report, case=case), case.proof.oof.scores[0], files)
+        report = partial(plain_report, task=self)
+        return TaskFindings(fields, warned, report, case.proof.oof.scores[0], artefacts.models(whole, heads))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the net R above the default's in the sealed sessions, by models of the open rows."""
@@ -220,13 +219,6 @@ def _by_session(rows: Samples, gained: Floats) -> Series:
 
 def _line(one: ArmFigures) -> str:
     return f"met {one.met:.0%}, net R {interval(one.net_r)}, above the default's {interval(one.above_default)}, chosen {one.chosen:.0%}"
-
-
-def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
-    from trainer.reports import page
-
-    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_ARMS.rows(known)), known.warnings, {})
-    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
 
 
 EVENT_ARMS = EventArms()

@@ -26,7 +26,7 @@ from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkFor
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.question import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, size_for, tails
 from trainer.validation.clustered import interval, low
@@ -100,7 +100,7 @@ class EventGate(Task):
             "calibration": calibration_of(case, EVENT),
             "regimes": by_regime(forward[seen], trades.at(seen), market_return(source.bars.total_return, source.bars.eligible)),
         }
-        return TaskFindings(fields, tuple(warnings(found)), partial(_report, case=case), proof.oof.scores[0])
+        return TaskFindings(fields, tuple(warnings(found)), partial(plain_report, task=self), proof.oof.scores[0])
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the net R of what is let through in the sealed sessions, by session."""
@@ -195,13 +195,6 @@ def _net_series(rows: Samples, scores: Floats, trades: EventTrades, target_r: fl
     sessions, place = np.unique(kept.session[later], return_inverse=True)
     gained = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
     return Series(rows.sessions[sessions], np.bincount(place, gained, len(sessions)).astype(np.float64))
-
-
-def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
-    from trainer.reports import page
-
-    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_GATE.rows(known)), known.warnings, {})
-    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
 
 
 EVENT_GATE = EventGate()

@@ -31,7 +31,7 @@ from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material, rows_of
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.question import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
     MEDIAN,
     RETURN,
@@ -130,7 +130,7 @@ class EventQuantiles(Task):
             "others": {"quantiles": to_json(figures)},
         }
         files = artefacts.models(case.material.rows, heads)
-        return TaskFindings(fields, tuple(warnings(figures)), partial(_report, case=case), proof.oof.scores[0], files)
+        return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), proof.oof.scores[0], files)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the pinball loss that the sealed sessions' medians save against the median of the open ones."""
@@ -191,13 +191,6 @@ def _line(level: LevelFigures) -> str:
         f"{level.share.mean:.1%} ± {level.share.standard_error:.1%} of outcomes, {level.low:.0%} to {level.high:.0%} by session; "
         f"pinball {level.gain:+.1%} against a constant (t {level.advantage.t:+.2f})"
     )
-
-
-def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
-    from trainer.reports import page
-
-    shown = page.Page(f"Training of {known.sleeve}", tuple(EVENT_QUANTILES.rows(known)), known.warnings, {})
-    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
 
 
 EVENT_QUANTILES = EventQuantiles()
