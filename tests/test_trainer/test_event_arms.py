@@ -71,7 +71,7 @@ def test_a_training_says_which_arm_is_taken_and_keeps_every_arm_as_a_head(tmp_pa
     config.write_text(yaml.safe_dump({"label": {"kind": "event_arms"}, "lightgbm": {"trees": 8, "min_data_in_leaf": 20}, "cpcv": cpcv}))
     done = CliRunner().invoke(app, ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)])
     assert done.exit_code == 0, done.output
-    for line in ("Net R above the default arm's", "Arm -0.25 ATR", "Arm +0.25 ATR", "Arm that is taken"):
+    for line in ("R above the default arm's", "Arm -0.25 ATR", "Arm +0.25 ATR", "Arm that is taken"):
         assert line in done.output and line in (run / "report.md").read_text()
     assert [one["name"] for one in json.loads((run / "model.json").read_text())["heads"]][:2] == ["score", "arm_minus_25"]
     known = json.loads((run / "evidence.json").read_text())

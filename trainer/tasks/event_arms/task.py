@@ -3,7 +3,8 @@
 An arm is an offset of the entry from the next open, in ATR, seen from the event's side: below 0 a better price, which may not come, above
 0 a confirmation. What each arm makes of each event is known from the bars, 0 R where its entry is not met; a model an arm learns
 that, and the arm with the highest expected R is chosen. The best arm in hindsight is not learned: it is mostly luck. The default, the
-open, stays unless what is chosen beats it in pairs, event by event.
+open, stays unless what is chosen beats it in pairs, event by event. R is before costs: a worthless trade that is not entered saves
+them, which is for the gate to see and would pass here for the worth of an offset.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
 from signals.text.documents import to_json
-from trainer.labels.events import cost_r, event_labels, played
+from trainer.labels.events import event_labels, played
 from trainer.labels.panel import Labels, Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
@@ -63,18 +64,18 @@ class ArmsRecipe(RecipeConfig):
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """One arm: how often its entry is met, its net R an event, what that is above the default's, and how often it is chosen."""
+    """One arm: how often its entry is met, its R an event, what that is above the default's, and how often it is chosen."""
 
     offset: float
     met: float
-    net_r: Mean
+    mean_r: Mean
     above_default: Mean
     chosen: float
 
 
 @dataclass(frozen=True)
 class ArmsFigures:
-    """All arms, and the net R an event of the chosen ones above the default's, walking forward, in pairs."""
+    """All arms, and the R an event of the chosen ones above the default's, walking forward, in pairs."""
 
     uplift: Mean = NONE
     arms: tuple[ArmFigures, ...] = ()
@@ -87,7 +88,7 @@ class ArmsFigures:
 
 def uplift_bar(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the choice of arms against the default, its lower bound."""
-    return at_least("uplift", low(figures_of(case.evidence).uplift), 0.0, "lower bound of the net R above the default arm's, in pairs")
+    return at_least("uplift", low(figures_of(case.evidence).uplift), 0.0, "lower bound of the R above the default arm's, in pairs")
 
 
 class EventArms(Task):
@@ -102,7 +103,7 @@ class EventArms(Task):
     bars = (uplift_bar,)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
-        """Label each event by the net R of the default arm, known once every arm is."""
+        """Label each event by the R of the default arm, known once every arm is."""
         table, net, ends, _ = arms_of(bars, cast(ArmsRecipe, config).label, actions)
         return event_labels(bars, table, net[0], ends)
 
@@ -134,7 +135,7 @@ class EventArms(Task):
         return TaskFindings(fields, warned, report, case.proof.oof.scores[0], artefacts.models(whole, heads))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
-        """Return the net R above the default's in the sealed sessions, by models of the open rows."""
+        """Return the R above the default's in the sealed sessions, by models of the open rows."""
         rows, cpcv, source = material.rows, config.cpcv, material.source
         opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
         label, seen = cast(ArmsRecipe, config).label, np.isfinite(scores)
@@ -152,27 +153,26 @@ class EventArms(Task):
         from trainer.reports.training import provenance
 
         found = figures_of(known)
-        lines = [("Net R above the default arm's, chosen by event", interval(found.uplift))]
+        lines = [("R above the default arm's, chosen by event", interval(found.uplift))]
         lines += [(f"Arm {one.offset:+.2f} ATR", _line(one)) for one in sorted(found.arms, key=lambda arm: arm.offset)]
         lines.append(("Arm that is taken", "the default, the open" if found.keeps_default else "the one with the highest expected R"))
         return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
 
 
 def arms_of(bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[EventTable, Floats, Rows, np.ndarray]:
-    """Play every arm: events, net R (arms, n), the row at which all arms are known (-1 never), and whether each entry was met."""
+    """Play every arm: events, R (arms, n), the row at which all arms are known (-1 never), and whether each entry was met."""
     rules = [OutcomeRules(label.stop_atr, label.target_r, label.k, offset) for offset in ARMS]
     table, made = played(bars, actions, *rules)
-    cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
     is_possible = made[0].t1 >= 0  # a name without a bar at the entry has no arms
     met = np.array([one.t1 >= 0 for one in made])
     missed = np.array([one.exit == Exit.NOT_ENTERED for one in made])
-    net = np.where(met, np.array([one.realised_r for one in made]) - cost, 0.0)
+    made_r = np.where(met, np.array([one.realised_r for one in made]), 0.0)
     ends = np.array([np.where(one.t1 >= 0, one.t1, table.row + 1) for one in made]).max(axis=0)
-    return table, net, np.where(is_possible & (met | missed).all(axis=0), ends, -1), met
+    return table, made_r, np.where(is_possible & (met | missed).all(axis=0), ends, -1), met
 
 
 def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[Floats, np.ndarray]:
-    """Net R of every arm and whether its entry was met, both (arms, n), in the order of the rows."""
+    """R of every arm and whether its entry was met, both (arms, n), in the order of the rows."""
     table, net, _, met = arms_of(bars, label, actions)
     place = np.full(bars.close.shape, -1)
     place[table.row, table.column] = np.arange(len(table))
@@ -181,13 +181,13 @@ def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action,
 
 
 def chosen_r(said: Floats, net: Floats) -> Floats:
-    """Net R of the arm that each event's highest expectation chooses; both (arms, n)."""
+    """R of the arm that each event's highest expectation chooses; both (arms, n)."""
     found: Floats = np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0]
     return found
 
 
 def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> tuple[ArmsFigures, Floats]:
-    """Judge expectations (arms, n), NaN where no model spoke; also the net R above the default's, (n,), NaN there."""
+    """Judge expectations (arms, n), NaN where no model spoke; also the R above the default's, (n,), NaN there."""
     seen = np.isfinite(said).all(axis=0)
     gained = np.full(len(session), np.nan)
     gained[seen] = chosen_r(said[:, seen], net[:, seen]) - net[0, seen]
@@ -218,7 +218,7 @@ def _by_session(rows: Samples, gained: Floats) -> Series:
 
 
 def _line(one: ArmFigures) -> str:
-    return f"met {one.met:.0%}, net R {interval(one.net_r)}, above the default's {interval(one.above_default)}, chosen {one.chosen:.0%}"
+    return f"met {one.met:.0%}, R {interval(one.mean_r)}, above the default's {interval(one.above_default)}, chosen {one.chosen:.0%}"
 
 
 EVENT_ARMS = EventArms()
