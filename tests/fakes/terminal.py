@@ -72,6 +72,15 @@ class Person:
         while select.select([self.master], [], [], seconds)[0] and self._read(0.0):
             pass
 
+    def leaves(self, text: str, presses: int = 60) -> None:
+        """Press Ctrl-C until `text` is on the screen: one that comes between a question and its reading waits for the next key."""
+        for _ in range(presses):
+            self.types(CTRL_C)
+            self.waits(1.0)
+            if text in self.seen:
+                break
+        self.sees(text)
+
     def types(self, text: str) -> None:
         os.write(self.master, text.encode())
 

@@ -181,7 +181,8 @@ def test_parts_of_a_recipe_that_disagree_are_refused() -> None:
 
 
 def test_learners_of_the_recipe_that_scale_do_so_by_median_and_quartiles() -> None:
-    assert {RECIPES["bars"].config.of(name).scaling for name in (*NETWORKS, "logistic", "svm")} == {"quartiles"}
+    scaled = [name for name in NETWORKS if name != "bar_cnn"]  # whose pictures are bytes, with a scale of their own
+    assert {RECIPES["bars"].config.of(name).scaling for name in (*scaled, "logistic", "svm")} == {"quartiles"}
 
 
 RECIPE = """\

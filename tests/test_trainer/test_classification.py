@@ -171,7 +171,7 @@ def test_features_are_there_where_the_dataset_is_classified_and_part_of_the_spec
     assert set(own.rows.names) - set(plain.rows.names) == {
         name for feature in CLASSIFIED_FEATURES for name in (feature.name, f"rank_{feature.name}")
     }
-    assert len({shape.spec_hash for shape in (EQUITIES_XS, *EQUITIES_XS.variants)}) == 4
+    assert len({shape.spec_hash for shape in (EQUITIES_XS, *EQUITIES_XS.variants)}) == 8
     assert specs(WIDE.spec)["equities_xs"] == WIDE.spec and specs(())["equities_xs"] == EQUITIES_XS.spec
 
 
@@ -195,7 +195,7 @@ def test_the_device_computes_the_classified_row_that_the_trainer_learned_from(da
 def _bundle() -> Any:
     """As far as the choice of features reads one: it learned from the classified ones."""
     manifest = SimpleNamespace(sleeve="equities_xs", feature_spec=WIDE.spec, view=SimpleNamespace(sessions=1))
-    return SimpleNamespace(manifest=manifest)
+    return SimpleNamespace(manifest=manifest, parameters={})
 
 
 def test_a_bundle_of_optional_features_is_accepted_where_they_can_be_computed(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_bundle_of_optional_features_is_accepted_where_they_can_be_computed(tm
 def test_a_device_accepts_the_sleeve_in_every_shape_that_it_computes(tmp_path: Path) -> None:
     config = ApplianceConfig(stores=StoresConfig(data=tmp_path, bundles=tmp_path))
     policy = slot_policy(Slot("equities_xs"), END, config, xnys(END, END.replace(year=2026)))
-    assert set(policy.variants["equities_xs"]) == {one.spec for one in EQUITIES_XS.variants} and len(EQUITIES_XS.variants) == 3
+    assert set(policy.variants["equities_xs"]) == {one.spec for one in EQUITIES_XS.variants} and len(EQUITIES_XS.variants) == 7
     assert all(EQUITIES_XS.shaped_as(one.spec) is one for one in EQUITIES_XS.variants)
 
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from signals.config import load_section
 from signals.errors import BadConfig, FixInput
 from tests.fakes.curated import curate
-from tests.fakes.terminal import CTRL_C, Person
+from tests.fakes.terminal import Person
 from trainer import workspace
 from trainer.__main__ import app
 from trainer.commands import defaults as defaulting
@@ -343,8 +343,7 @@ def test_on_a_terminal_the_run_is_asked_for_and_the_answer_is_taken(asked: tuple
 def test_who_leaves_at_the_question_is_told_that_nothing_was_changed(asked: tuple[Path, Person]) -> None:
     person = Person(asked[0], "publish", "--role", "evaluation")
     person.sees("Which run? A number, or a name: ")
-    person.types(CTRL_C)
-    person.sees("you left at the question; nothing was changed. Run it again")
+    person.leaves("you left at the question; nothing was changed. Run it again")
     assert person.ends() == 5
 
 

@@ -14,7 +14,7 @@ from signals.text.strict_json import loads
 from signals.text.wording import reason_of
 from trainer.commands.options import PROMOTION, AsJson
 
-Performance = Annotated[Path, typer.Argument(help="What `appliance performance --sessions 1000 --limit 1000 --json` printed on a device.")]
+Performance = Annotated[Path, typer.Argument(help="What `appliance performance --sessions 1000 --json` printed on a device.")]
 REAL, PAPER = "restated_nav", "paper_nav"
 
 
@@ -57,7 +57,7 @@ def _rows(path: Path) -> dict[date, dict[str, str | None]]:
         raise FixInput(
             f"no values of an account ({reason_of(error)})",
             where=str(path),
-            fix="Write it by `appliance performance --sessions 1000 --limit 1000 --json`",
+            fix="Write it by `appliance performance --sessions 1000 --json`",
         ) from None
 
 

@@ -135,7 +135,7 @@ def test_no_two_named_lines_of_a_chart_share_their_stroke(devices: Path) -> None
     source = LedgerSource(devices / "normal" / "device", StoppedClock())
     shown = [draw(source.read(ScreenQuery(screen.query))) for screen in BY_NAME.values() for draw in screen.charts]
     source.close()
-    assert len(shown) == 9
+    assert len(shown) == 10
     for chart in shown:
         named = [line.stroke for line in chart.lines if line.name]
         assert len(set(named)) == len(named), chart.title
