@@ -327,7 +327,7 @@ def sets_up(you: Newcomer, alpaca: StandIn, fingerprint: str) -> None:
     with you.detour(), alpaca.away():
         said = you.runs(line, code=5)
         assert "does not answer" in said and "no order was sent" in said, said
-    you.writes("In one go it looks like this, on another folder (Enter each time, but `yes` to the unproven model; Ctrl-C at the typed word):")
+    you.writes("In one go it looks like this, on another folder (Enter, but `yes` to the unproven model; Ctrl-C at the typed word):")
     elsewhere = f"{line} --state again --credentials var/appliance/credentials --store store --trust store/root.pub"
     you.runs(elsewhere, *((question, answer) for question, answer, _ in questions[:-1]), ("Type ARM", CTRL_C), code=5)
     shutil.rmtree(you.folder / "again")
