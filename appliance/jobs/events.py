@@ -36,19 +36,20 @@ def record_events(session: date, asof: date, deps: Deps) -> str:
 
 
 def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
-    calendar, last, open_ones = deps.calendar, events.newest(deps.ledger, asof), events.open_events(deps.ledger, asof)
+    calendar, last = deps.calendar, events.newest(deps.ledger, asof)
+    open_ones, drawn = events.open_events(deps.ledger, asof), events.of_open_draws(deps.ledger, asof)
     here = calendar.index(asof)
     missed = 1 if last is None else max(1, here - calendar.index(last))
-    waiting = 0 if not open_ones else here - calendar.index(open_ones[0].asof) + 1
+    waiting = max((here - calendar.index(ones[0].asof) + 1 for ones in (open_ones, drawn) if ones), default=0)
     bars = deps.market.bars(asof, min(MOST_SESSIONS, max(READS - 1 + missed, waiting)))
     at = deps.clock.now()
     found = [EventRow(**vars(one), at=at) for one in daily_events(bars, max(0, len(bars.sessions) - missed))]
     actions = deps.market.ends_and_renamings(bars.sessions[0].astype(object), asof)
-    earlier = [DailyEvent(**{name: value for name, value in vars(one).items() if name != "at"}) for one in open_ones]
+    earlier, of_draws = ([DailyEvent(**{k: v for k, v in vars(one).items() if k != "at"}) for one in ones] for ones in (open_ones, drawn))
     since = tuple(departures(bars, actions)), new_names(actions)
     made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, earlier, *since)]
     known = [one for one in made if one.is_final or one.known is not None]
-    ended = _ended(bars, earlier, since, arms.open_draws(deps.ledger))
+    ended = _ended(bars, of_draws, since, arms.open_draws(deps.ledger))
     with deps.ledger.transaction():
         count = events.save(deps.ledger, found)
         events.save_outcomes(deps.ledger, known)

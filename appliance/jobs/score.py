@@ -154,7 +154,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
         title = "this evening does not go on from the one before"
         whose = "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
         notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
-    expected = _expected(deps.market.bars(asof, 2)) if not SLEEVES[slot.sleeve].beside else _expected_of_part(slot, asof, scores, deps)
+    expected = _expected(deps.market.bars(asof, 2)) if not SLEEVES[slot.sleeve].joined else _expected_of_part(slot, asof, scores, deps)
     enforce(
         deps,
         session,

@@ -78,6 +78,13 @@ def open_events(ledger: Ledger, before: date) -> tuple[EventRow, ...]:
     return tuple(ledger.read(EventRow, query, (before,)))
 
 
+def of_open_draws(ledger: Ledger, before: date) -> tuple[EventRow, ...]:
+    """Return the events of sessions before `before` whose drawn arm's trade has not ended, oldest first; their own may have."""
+    query = """SELECT events.* FROM events JOIN draws USING (asof, symbol)
+    WHERE events.asof < ? AND draws.exit IS NULL ORDER BY events.asof, events.symbol"""
+    return tuple(ledger.read(EventRow, query, (before,)))
+
+
 def labelled(ledger: Ledger, first: date, last: date) -> list[tuple[EventRow, OutcomeRow | None]]:
     """Return the events of a range of sessions, newest first, each with its outcome where there is one."""
     span = (first, last)

@@ -75,6 +75,8 @@ def room(plan: Plan, entry: EntryConfig, late: Intent, step: int) -> Decimal:
         return ZERO
     planned = sum((i.quantity for i in plan.intents if i.key.symbol == symbol and i.step == step), ZERO)
     curve = plan.step_shares.get(symbol)
+    if curve and step > len(curve):  # more steps are configured by now than the plan was made for
+        return ZERO
     return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry, curve[step - 1] if curve else None) - planned, ZERO)
 
 

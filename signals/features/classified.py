@@ -25,7 +25,7 @@ WINDOW = 20
 
 def sector_momentum(history: FeatureInputs, sessions: int) -> Floats:
     """Total return of the name's sectors over the last `sessions` sessions; ratio, shape (T, N)."""
-    return momentum(replace(history, total_return=history.beside[SECTOR_RETURN]), sessions)
+    return momentum(replace(history, total_return=history.joined[SECTOR_RETURN]), sessions)
 
 
 def momentum_in_sector(history: FeatureInputs, sessions: int) -> Floats:
@@ -36,7 +36,7 @@ def momentum_in_sector(history: FeatureInputs, sessions: int) -> Floats:
 def log_market_cap(history: FeatureInputs) -> Floats:
     """Logarithm of what all shares are worth; log USD, shape (T, N)."""
     scale = 1.0 if history.has_dollars else np.nan
-    return np.log(history.current(history.close) * history.current(history.beside[SHARES]) * scale)
+    return np.log(history.current(history.close) * history.current(history.joined[SHARES]) * scale)
 
 
 _of_sectors = partial(Feature, units="ratio", lookback_sessions=WINDOW, is_cross_sectional=True, reads=SECTOR)

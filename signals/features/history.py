@@ -102,7 +102,7 @@ class FeatureInputs:
         Whether close x volume is what was paid on the day; not so of prices that dividends have lowered since.
     newest_only : bool
         Features are wanted at the last session only.
-    beside : mapping of name to float64, shape (T, N)
+    joined : mapping of name to float64, shape (T, N)
         As in `Bars`, and the return of each name's sector where it holds sectors.
     """
 
@@ -114,7 +114,7 @@ class FeatureInputs:
     market: Floats
     has_dollars: bool = True
     newest_only: bool = False
-    beside: Mapping[str, Floats] = field(default_factory=dict)
+    joined: Mapping[str, Floats] = field(default_factory=dict)
     _kept: dict[str, Fold[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -122,7 +122,7 @@ class FeatureInputs:
         """Every session and symbol of `bars`."""
         market = market_return(bars.total_return, bars.eligible)
         panels = (bars.close, bars.volume, bars.total_return, bars.overnight_return)
-        return cls(bars.sessions, *panels, market, has_dollars=bars.has_dollars, beside=_beside(bars))
+        return cls(bars.sessions, *panels, market, has_dollars=bars.has_dollars, joined=_joined(bars))
 
     @classmethod
     def newest(cls, bars: Bars, asof: date, lookback_sessions: int, market_sessions: int) -> Self:
@@ -153,7 +153,7 @@ class FeatureInputs:
             market=market,
             has_dollars=bars.has_dollars,
             newest_only=True,
-            beside={name: padded(panel) for name, panel in _beside(bars, kept).items()},
+            joined={name: padded(panel) for name, panel in _joined(bars, kept).items()},
         )
 
     def columns(self, first: int, last: int) -> Self:
@@ -168,7 +168,7 @@ class FeatureInputs:
             volume=cut(self.volume),
             total_return=cut(self.total_return),
             overnight_return=cut(self.overnight_return),
-            beside={name: cut(panel) for name, panel in self.beside.items()},
+            joined={name: cut(panel) for name, panel in self.joined.items()},
         )
 
     def current(self, panel: NDArray[S]) -> NDArray[S]:
@@ -274,9 +274,9 @@ class FeatureInputs:
         return self._latest("dollar_volume", lambda: self.traded.sums(self.close * self.volume * scale))
 
 
-def _beside(bars: Bars, kept: slice = slice(None)) -> dict[str, Floats]:
+def _joined(bars: Bars, kept: slice = slice(None)) -> dict[str, Floats]:
     """Figures of other datasets at the rows `kept`, and the return of each name's sector where they hold sectors."""
-    found = {name: panel[kept] for name, panel in bars.beside.items()}
+    found = {name: panel[kept] for name, panel in bars.joined.items()}
     if (sector := CLASSIFIED[0]) in found:
         found[SECTOR_RETURN] = sector_return(bars.total_return[kept], bars.eligible[kept], found[sector])
     return found

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from signals.errors import DataNotUsable
 from signals.features.history import market_return
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.market.bars import Bars, Floats
 
@@ -138,7 +138,7 @@ def with_wild(bars: Bars, states: TwoStates | None) -> Bars:
     wild = np.full(len(market), np.nan)
     for used, own in _refits(market) if states is None else ((slice(0, len(market)), states),):
         wild[used] = wild_of(market[: used.stop], own)[used]
-    return replace(bars, beside={**bars.beside, WILD: np.repeat(wild[:, None], len(bars.symbols), axis=1)})
+    return replace(bars, joined={**bars.joined, WILD: np.repeat(wild[:, None], len(bars.symbols), axis=1)})
 
 
 def fitted_on(bars: Bars) -> dict[str, Floats]:
@@ -157,7 +157,7 @@ def states_of(parameters: Mapping[str, NDArray[np.floating]]) -> TwoStates:
     return TwoStates(sigma, stay)
 
 
-WILD_FEATURE = Feature(WILD, "probability", WILD_SESSIONS, partial(beside, name=WILD), is_ranked=False, is_calendar=True, reads=WILD)
+WILD_FEATURE = Feature(WILD, "probability", WILD_SESSIONS, partial(joined, name=WILD), is_ranked=False, is_calendar=True, reads=WILD)
 
 
 def trend_regime(market: Floats) -> Floats:

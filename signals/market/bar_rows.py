@@ -73,7 +73,7 @@ class PanelRows:
             sectors=tuple(self.sectors[i] for i in order),
             has_dollars=has_dollars,
             undecided=placed(self.undecided, absent=False),
-            beside={name: placed(self.fields[name], absent=np.nan) for name in CLASSIFIED if name in self.fields},
+            joined={name: placed(self.fields[name], absent=np.nan) for name in CLASSIFIED if name in self.fields},
             **{name: placed(self.fields[name], absent=np.nan) for name in FIELDS},
         )
 

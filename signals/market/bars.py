@@ -19,11 +19,11 @@ Floats = NDArray[np.float64]
 Days = NDArray[np.datetime64]
 
 PRICE_FIELDS = ("open", "high", "low", "close")
-NO_PANEL = ("sessions", "symbols", "sectors", "has_dollars", "beside")
+NO_PANEL = ("sessions", "symbols", "sectors", "has_dollars", "joined")
 
 
 GAP_FIELDS = ("gap_return", "gap_overnight")
-CLASSIFIED = ("sector_code", "shares")  # by a classification table; `Bars.beside` has those that the dataset has
+CLASSIFIED = ("sector_code", "shares")  # by a classification table; `Bars.joined` has those that the dataset has
 
 
 def _not_given() -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ class Bars:
     has_dollars : bool
         Whether close x volume is the dollars that changed hands: so of raw and of split-adjusted bars, whose volume is
         restated inversely; not of total-return prices, which every later dividend lowers.
-    beside : mapping of name to float64, shape (T, N)
+    joined : mapping of name to float64, shape (T, N)
         Figures of other datasets, known at the session's close, on the same axes; NaN where there is none.
 
     Raises
@@ -96,7 +96,7 @@ class Bars:
     gap_return: Floats = field(default_factory=_not_given)
     gap_overnight: Floats = field(default_factory=_not_given)
     undecided: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), dtype=bool))
-    beside: Mapping[str, Floats] = field(default_factory=dict)
+    joined: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.sessions), len(self.symbols))
@@ -110,9 +110,9 @@ class Bars:
             if array.shape != shape:
                 raise InvariantBroken(f"bars.{name} has shape {array.shape}, not {shape}")
             array.setflags(write=False)
-        for name, array in self.beside.items():
+        for name, array in self.joined.items():
             if array.shape != shape:
-                raise InvariantBroken(f"bars.beside[{name!r}] has shape {array.shape}, not {shape}")
+                raise InvariantBroken(f"bars.joined[{name!r}] has shape {array.shape}, not {shape}")
         if list(self.symbols) != sorted(set(self.symbols)):
             raise InvariantBroken("symbols must be sorted and distinct")
         if len(self.sessions) > 1 and not bool(np.all(np.diff(self.sessions) > np.timedelta64(0, "D"))):
@@ -168,7 +168,7 @@ class Bars:
 
     def _map(self, view, **axes) -> Self:  # type: ignore[no-untyped-def]  # one array -> one array, over every field
         panels = {field.name: view(getattr(self, field.name)).copy() for field in fields(self) if field.name not in NO_PANEL}
-        panels["beside"] = {name: view(array).copy() for name, array in self.beside.items()}
+        panels["joined"] = {name: view(array).copy() for name, array in self.joined.items()}
         sectors = () if "symbols" in axes else self.sectors
         kept = {"sessions": self.sessions, "symbols": self.symbols, "has_dollars": self.has_dollars}
         return type(self)(**{**kept, **panels, **axes, "sectors": sectors})

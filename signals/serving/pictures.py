@@ -1,4 +1,4 @@
-"""What a bundle's heads say of a posted picture or row, and the analogs of an embedding: operations of a served API."""
+"""Served operations of a picture model: classify and evaluate posted pictures or rows, and find the analogs of an embedding."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
     from signals.serving.scores import ServedModel
 
 MOST_ANALOGS, USUAL_ANALOGS = 500, 50
+LEAST = 1e-15  # of an embedding's largest number: the square of a smaller one is 0 in float32
 NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
 BY_HEAD: Schema = {"type": "object", "additionalProperties": NUMBERS}
 IMAGE: Schema = {"type": "string", "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."}
@@ -250,7 +251,8 @@ def _numbers(given: object, count: int) -> Sequence[float]:
             numbers = [float(x) for x in given]
         except OverflowError:
             numbers = []
-        if numbers and all(math.isfinite(x) and abs(x) < 1e30 for x in numbers) and (count == 1 or any(numbers)):
+        most = max(map(abs, numbers), default=math.nan)
+        if all(map(math.isfinite, numbers)) and most < 1e30 and (count == 1 or most > LEAST):
             return numbers
     raise FixInput(
         f"not {count} finite numbers, not all zero", where="embedding" if count > 1 else "features", fix="Give what a net of pictures gave"

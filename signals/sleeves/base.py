@@ -30,8 +30,8 @@ class Sleeve:
         Base features in order; the ranks of the ranked ones follow them in the same order.
     horizon_sessions : int
         k: the label of `asof` runs from the open of D to the open of D + k.
-    beside : tuple of str
-        Figures of other datasets that the features read (`Bars.beside`); a name without the first of them is not scored.
+    joined : tuple of str
+        Figures of other datasets that the features read (`Bars.joined`); a name without the first of them is not scored.
     optional : tuple of Feature
         Features of the sleeve where the bars are classified, or a recipe asks for the regime (`Feature.reads`), and none of it elsewhere.
     regime : TwoStates or None
@@ -42,7 +42,7 @@ class Sleeve:
     inputs: tuple[str, ...]
     table: tuple[Feature, ...]
     horizon_sessions: int
-    beside: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
     optional: tuple[Feature, ...] = (WILD_FEATURE,)
     regime: TwoStates | None = None
 
@@ -93,7 +93,7 @@ class Sleeve:
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Features of every session of `bars`."""
-        return build.panel(self.table, self.names, self._with_beside(bars))
+        return build.panel(self.table, self.names, self._with_joined(bars))
 
     def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
         """Features of the `sessions` that end at `asof`: those rows of `panel`, to the bit, for a fraction of the work.
@@ -107,9 +107,9 @@ class Sleeve:
         DataNotUsable
             The bars lack what the sleeve reads beside them.
         """
-        return build.newest(self.table, self.names, self._with_beside(bars), asof, self.lookback_sessions, sessions)
+        return build.newest(self.table, self.names, self._with_joined(bars), asof, self.lookback_sessions, sessions)
 
-    def _with_beside(self, bars: Bars) -> Bars:
+    def _with_joined(self, bars: Bars) -> Bars:
         """Return the bars with the names eligible that the other datasets know.
 
         Raises
@@ -118,14 +118,14 @@ class Sleeve:
             The bars are not classified as the features ask, or the other datasets are not here: so on a device, which
             takes such a sleeve's scores as they are delivered.
         """
-        if WILD in self.names and WILD not in bars.beside and self.regime is not None:
+        if WILD in self.names and WILD not in bars.joined and self.regime is not None:
             bars = with_wild(bars, self.regime)
-        if lost := sorted({feature.reads for feature in self.table if feature.reads} - set(bars.beside)):
+        if lost := sorted({feature.reads for feature in self.table if feature.reads} - set(bars.joined)):
             fix = "Ingest the classification table again, or train without it and without the regime"
             raise DataNotUsable(f"the sleeve {self.name} reads {', '.join(lost)}, which these bars do not have", fix=fix)
-        if not self.beside:
+        if not self.joined:
             return bars
-        if any(name not in bars.beside for name in self.beside):
+        if any(name not in bars.joined for name in self.joined):
             lacking = ", ".join(name for name in self.inputs if name != "daily_bars")
             raise DataNotUsable(f"the sleeve {self.name} reads {lacking}, which are not here", fix="Give the sleeve `scoring: pulled`")
-        return replace(bars, eligible=bars.eligible & np.isfinite(bars.beside[self.beside[0]]))
+        return replace(bars, eligible=bars.eligible & np.isfinite(bars.joined[self.joined[0]]))

@@ -6,7 +6,7 @@ are computed where models are trained (`signals.events.figures`); a device recor
 
 from functools import partial
 
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.sleeves.base import Sleeve
 
@@ -27,5 +27,5 @@ FIGURES = {
     "event_room_60": "ATR",
     "event_volume": "log ratio",
 }
-TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(beside, name=name), is_ranked=False) for name, units in FIGURES.items())
+TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False) for name, units in FIGURES.items())
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES))

@@ -6,7 +6,7 @@ trained; a device verifies the small model that ranks the forecasts, and takes t
 
 from functools import partial
 
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.sleeves.base import Sleeve
 
@@ -14,5 +14,5 @@ HORIZON_SESSIONS, WINDOW_SESSIONS = 5, 128
 FORECASTS = "foundation_forecasts"
 FIGURES = {"forecast": "return", "forecast_range": "return"}  # the median, and the distance of the quantiles 0.1 and 0.9
 
-TABLE = tuple(Feature(name, units, WINDOW_SESSIONS, partial(beside, name=name)) for name, units in FIGURES.items())
+TABLE = tuple(Feature(name, units, WINDOW_SESSIONS, partial(joined, name=name)) for name, units in FIGURES.items())
 FOUNDATION_XS = Sleeve("foundation_xs", ("daily_bars", FORECASTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES))

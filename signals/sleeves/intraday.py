@@ -8,7 +8,7 @@ them (the view `session_bars`). Minutes are where the training host is; a device
 
 from functools import partial
 
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.indicators.catalogue import rows_of
 from signals.sleeves.bars import MINUTE_BARS
@@ -36,7 +36,7 @@ _UNITS = {row.name: row.units for row in rows_of(CHANNELS)}
 
 def _table(names: dict[str, str], *, is_ranked: bool) -> tuple[Feature, ...]:
     return tuple(
-        Feature(name, f"{units} of {TIMEFRAME} min", LOOKBACK_SESSIONS, partial(beside, name=name), is_ranked=is_ranked)
+        Feature(name, f"{units} of {TIMEFRAME} min", LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=is_ranked)
         for name, units in names.items()
     )
 

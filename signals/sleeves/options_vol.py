@@ -7,7 +7,7 @@ the scores that are delivered.
 
 from functools import partial
 
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.features.price import momentum
 from signals.features.realised import log_volatility
@@ -25,7 +25,7 @@ SURFACE = {
 }
 
 TABLE = (
-    *(Feature(name, units, 1, partial(beside, name=name)) for name, units in SURFACE.items()),
+    *(Feature(name, units, 1, partial(joined, name=name)) for name, units in SURFACE.items()),
     Feature("log_volatility_5", "log annualised ratio", 5, partial(log_volatility, sessions=5)),
     Feature("log_volatility_22", "log annualised ratio", 22, partial(log_volatility, sessions=22)),
     Feature("momentum_20", "ratio", 20, partial(momentum, sessions=20)),

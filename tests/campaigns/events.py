@@ -49,7 +49,7 @@ def worth(market: JudgedMarket, other: JudgedMarket) -> float:
 def quantiles(seed: int, names: int, sessions: int) -> bool:
     """Print every level of every outcome on a planted market; whether those that are asked for are met."""
     bars, _ = known_panel(seed, names, sessions, STRENGTH)
-    bars = replace(bars, beside=event_figures(bars))
+    bars = replace(bars, joined=event_figures(bars))
     features, holds = EVENTS.panel(bars), True
     for asked in outcomes_of(6):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)

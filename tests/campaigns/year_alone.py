@@ -64,7 +64,7 @@ def retired(world: YearAlone, day: date) -> None:
 
 def updated(world: YearAlone, day: date) -> None:
     """Go on with another version of the program."""
-    world.code_version = "0.2.0+year"
+    world.code_version = "0.1.0+another"
 
 
 def made(root: Path, *, is_promoted: bool) -> YearAlone:

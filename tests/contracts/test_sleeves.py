@@ -15,12 +15,12 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
-from tests.fakes.bars import synthetic_bars, with_beside, yf_bars
+from tests.fakes.bars import synthetic_bars, with_joined, yf_bars
 
 SESSIONS = 300
 DAILY = [sleeve for sleeve in SLEEVES.values() if "daily_bars" in sleeve.inputs]  # of minutes: tests/test_signals/test_bars_sleeve.py
-every_sleeve = pytest.mark.parametrize("sleeve", [one for one in DAILY if not one.beside], ids=lambda sleeve: sleeve.name)
-of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in DAILY if one.beside], ids=lambda sleeve: sleeve.name)
+every_sleeve = pytest.mark.parametrize("sleeve", [one for one in DAILY if not one.joined], ids=lambda sleeve: sleeve.name)
+of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in DAILY if one.joined], ids=lambda sleeve: sleeve.name)
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, ...]) -> None:
@@ -263,9 +263,9 @@ def test_a_sleeve_of_other_datasets_scores_the_names_in_them_and_nothing_where_t
     bars = synthetic_bars(3, sessions=SESSIONS, symbols=8)
     with pytest.raises(DataNotUsable, match="scoring: pulled"):
         sleeve.features(bars, day(bars, 200))
-    full = with_beside(bars, sleeve.beside, seed=4)
+    full = with_joined(bars, sleeve.joined, seed=4)
     panel = sleeve.panel(full)
-    known = np.isfinite(full.beside[sleeve.beside[0]])
+    known = np.isfinite(full.joined[sleeve.joined[0]])
     np.testing.assert_array_equal(panel.eligible, bars.eligible & known)
     assert panel.eligible.any() and (bars.eligible & ~panel.eligible).any()
     for row in (60, 200, SESSIONS - 1):

@@ -12,7 +12,7 @@ from signals.models.heads import HEADS
 from signals.sleeves import SLEEVES
 from signals.sleeves.events import EVENTS
 from signals.sleeves.options_vol import OPTIONS_VOL
-from tests.fakes.bars import synthetic_bars, with_beside
+from tests.fakes.bars import synthetic_bars, with_joined
 from tests.fakes.minutes import decisions
 from trainer.labels.panel import Labels
 from trainer.options.research.observations import OUTCOMES
@@ -43,7 +43,7 @@ def bars(task: Task) -> Bars:
         return decisions(90, 14)[0]
     if task.kind == "bar_pattern":  # a picture is of 127 bars
         return synthetic_bars(11, sessions=2 * SESSIONS, symbols=24, missing=0.0)
-    return with_beside(synthetic_bars(11, sessions=SESSIONS, symbols=24), (*OUTCOMES, *OPTIONS_VOL.beside, *EVENTS.beside), seed=12)
+    return with_joined(synthetic_bars(11, sessions=SESSIONS, symbols=24), (*OUTCOMES, *OPTIONS_VOL.joined, *EVENTS.joined), seed=12)
 
 
 def labelled(task: Task, bars: Bars) -> Labels:

@@ -56,11 +56,11 @@ def synthetic_bars(seed: int, sessions: int = 320, symbols: int = 12, *, missing
     )
 
 
-def with_beside(bars: Bars, names: Collection[str], seed: int) -> Bars:
+def with_joined(bars: Bars, names: Collection[str], seed: int) -> Bars:
     """The bars with seeded figures of other datasets under `names`, absent from one cell in ten, all alike."""
     rng = np.random.default_rng(seed)
     absent = rng.random(bars.close.shape) < 0.1
-    return replace(bars, beside={name: np.where(absent, np.nan, rng.standard_normal(bars.close.shape)) for name in names})
+    return replace(bars, joined={name: np.where(absent, np.nan, rng.standard_normal(bars.close.shape)) for name in names})
 
 
 def all_filled(earned: Floats) -> Opens:

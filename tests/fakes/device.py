@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import apsw
+import numpy as np
 
 from appliance.__main__ import main
+from signals.scoring.scoring import Scores
 from tests.fakes.repeated import worked_out_once
 
 
@@ -58,6 +61,15 @@ class Workbench:
         found = {name: list(ledger.execute(f"SELECT * FROM {name}")) for name in names}
         ledger.close()
         return found
+
+    def recorded_scores(self, asof: object, sleeve: str = "equities_xs") -> Scores | None:
+        """The scores that the device recorded of an evening; None where it had none."""
+        query = "SELECT symbol, score, source FROM scores WHERE asof = ? AND sleeve = ? ORDER BY symbol"
+        if not (found := self.rows(query, str(asof), sleeve)):
+            return None
+        symbols, values, sources = zip(*found, strict=True)
+        day = date.fromisoformat(str(asof))
+        return Scores(day, sleeve, symbols, np.array(values, dtype=np.float64), sources[0])
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Answer a query on the ledger."""

@@ -111,11 +111,11 @@ def judged(seed: int, symbols: int, sessions: int, strength: float) -> JudgedMar
     """Figures, labels and walk-forward scores of a generated market by the recipe of the sleeve."""
     bars, edge = known_panel(seed, symbols, sessions, strength)
     config = GateRecipe()
-    bars = replace(bars, beside=event_figures(bars))
+    bars = replace(bars, joined=event_figures(bars))
     rows = samples(EVENTS.panel(bars), EVENT_GATE.labels(bars, config, ()), min_names=1)
     forward = walk_forward(rows, learner_of(config, seed, FitDevice.CPU), groups=GROUPS, workers=1, step=lambda _: None)
     seen = np.isfinite(forward)
-    side = bars.beside["event_side"][rows.t0, rows.column]
+    side = bars.joined["event_side"][rows.t0, rows.column]
     trades = trades_of(rows, bars, config.label, ())
     return JudgedMarket(forward[seen], trades.at(seen), (edge[rows.t0, rows.column] * side)[seen])
 
@@ -132,7 +132,7 @@ def expected_r(known: JudgedMarket, edge: Floats) -> Floats:
 def judged_arms(seed: int, symbols: int, sessions: int, dip_atr: float, trees: LightGbmConfig) -> tuple[ArmsFigures, Rows, Flags]:
     """Figures of the arms of entries, the chosen arm of each judged event, and whether its offset was planted."""
     bars = with_paths(known_panel(seed, symbols, sessions, 0.0)[0], seed + 1, dip_atr)
-    bars = replace(bars, beside=event_figures(bars))
+    bars = replace(bars, joined=event_figures(bars))
     config = ArmsRecipe()
     rows = samples(EVENTS.panel(bars), EVENT_ARMS.labels(bars, config, ()), min_names=1)
     net, met = at_rows(rows, bars, config.label, ())
@@ -140,4 +140,4 @@ def judged_arms(seed: int, symbols: int, sessions: int, dip_atr: float, trees: L
     said = [walk_forward(replace(rows, target=own), learner, groups=3, workers=2, step=lambda _: None) for own in net]
     found, gained = arms_figures(np.array(said), net, met, rows.t0)
     seen = np.isfinite(gained)
-    return found, np.array(said)[:, seen].argmax(axis=0), planted(bars.beside)[rows.t0, rows.column][seen]
+    return found, np.array(said)[:, seen].argmax(axis=0), planted(bars.joined)[rows.t0, rows.column][seen]

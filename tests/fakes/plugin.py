@@ -90,7 +90,7 @@ from functools import partial
 
 import numpy as np
 
-from signals.features.other_datasets import beside
+from signals.features.other_datasets import joined
 from signals.features.panel import Feature
 from signals.features.price import momentum
 from signals.sleeves.base import Sleeve
@@ -111,7 +111,7 @@ def figures(names, bars, data, manifest):
 
 INPUT = OtherDataset("ticks", "ticks.csv", figures)
 TABLE = (
-    Feature("bought_share", "ratio", 1, partial(beside, name="bought_share")),
+    Feature("bought_share", "ratio", 1, partial(joined, name="bought_share")),
     Feature("momentum_5", "ratio", 5, partial(momentum, sessions=5)),
 )
 SLEEVE = Sleeve("tick_flow", ("daily_bars", "ticks"), TABLE, 5, ("bought_share",))

@@ -25,7 +25,7 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from signals.text.documents import to_json
 from tests.fakes import bundles
-from tests.fakes.bars import with_beside
+from tests.fakes.bars import with_joined
 from tests.fakes.onnx_models import floats_attribute, int_attribute, ints_attribute, model, node, string_attribute, strings_attribute
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import GeneratedMarket, generate
@@ -124,7 +124,7 @@ def publish_bundle(root: Path, of: bundles.Recipe, *, as_before: bool = False) -
 def recipe(data: Path, last: date, seq: int = 1, weights: np.ndarray | None = None, sleeve: Sleeve = SLEEVE) -> bundles.Recipe:
     """A bundle of the real feature list on the market in `data`, with true golden vectors and drift reference."""
     manifest = read_manifest(data)
-    panel = sleeve.panel(with_beside(load_bars(data, manifest, manifest.first, last), sleeve.beside, seed=1))
+    panel = sleeve.panel(with_joined(load_bars(data, manifest, manifest.first, last), sleeve.joined, seed=1))
     cells = panel.values[panel.eligible]
     inputs = np.ascontiguousarray(cells[-64:])
     scores = np.full(panel.eligible.shape, np.nan)

@@ -8,10 +8,10 @@ bundle too, so that both hosts scale the book by forecast volatilities.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -74,15 +74,11 @@ def course(paying: Published, replayed: Workbench) -> Course:
 def backtest(published: Published, bench: Workbench, seed: int = 0, *, is_forecast: bool = True) -> Course:
     """Trade the very scores that the device recorded."""
     archive = open_archive(published.root / "data")
-    recorded: dict[object, list[tuple[str, float, str]]] = {}
-    for asof, symbol, score, source in bench.rows(
-        "SELECT asof, symbol, score, source FROM scores WHERE sleeve = 'equities_xs' ORDER BY symbol"
-    ):
-        recorded.setdefault(asof, []).append((symbol, float(score), source))
 
-    def on(asof: object) -> Scores:
-        rows = recorded[str(asof)]
-        return Scores(asof, "equities_xs", tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])  # type: ignore[arg-type]
+    def on(asof: date) -> Scores:
+        found = bench.recorded_scores(asof)
+        assert found is not None
+        return found
 
     ic = SizingCoefficient(0.03, 3.0, None)
     policy = BacktestPolicy(PortfolioConfig(fixed_ic=FIXED_IC), ExecutionConfig(), ic, 5, "test")

@@ -77,7 +77,7 @@ def test_a_score_of_events_enters_the_blend_for_the_names_that_have_one(tmp_path
     later = store.manifest.calendar.offset(evening, 1)
 
     def nothing(bars: Bars) -> dict[str, np.ndarray]:
-        return {name: np.full(bars.close.shape, np.nan) for name in EVENTS.beside}
+        return {name: np.full(bars.close.shape, np.nan) for name in EVENTS.joined}
 
     with mock.patch("signals.events.figures.event_figures", nothing):
         assert {row["sleeve"] for row in score_daily(store, keys, later)["delivered"]} == {"equities_xs"}

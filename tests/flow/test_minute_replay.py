@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -68,15 +69,11 @@ def replay(store: Published, folder: Path, kind: EntryStyle) -> Workbench:
 
 def backtest(store: Published, bench: Workbench, kind: EntryStyle) -> Course:
     archive = open_archive(store.root / "data")
-    recorded: dict[object, list[tuple[str, float, str]]] = {}
-    for asof, symbol, score, source in bench.rows(
-        "SELECT asof, symbol, score, source FROM scores WHERE sleeve = 'equities_xs' ORDER BY symbol"
-    ):
-        recorded.setdefault(asof, []).append((symbol, float(score), source))
 
-    def on(asof: object) -> Scores:
-        rows = recorded[str(asof)]
-        return Scores(asof, "equities_xs", tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])  # type: ignore[arg-type]
+    def on(asof: date) -> Scores:
+        found = bench.recorded_scores(asof)
+        assert found is not None
+        return found
 
     entry = EntryConfig(kind=kind, steps=STEPS, participation=PARTICIPATION)
     execution = ExecutionConfig().model_copy(update={"entry": entry})

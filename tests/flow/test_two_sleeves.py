@@ -23,7 +23,6 @@ from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Role
 from signals.bundle.layout import place_of
 from signals.files import sha256_of
-from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from tests.fakes import policies
 from tests.fakes.device import Workbench
@@ -310,19 +309,15 @@ def replay(store: Published, folder: Path, sessions: int) -> Workbench:
 def backtest(store: Published, bench: Workbench, sessions: int) -> Course:
     """Trade the very scores that the device recorded, of both sleeves."""
     archive = open_archive(store.root / "data")
-    recorded: dict[tuple[str, str], list[tuple[str, float, str]]] = {}
-    for asof, sleeve, symbol, score, source in bench.rows("SELECT asof, sleeve, symbol, score, source FROM scores ORDER BY symbol"):
-        recorded.setdefault((asof, sleeve), []).append((symbol, float(score), source))
     ic = SizingCoefficient(0.01, 1.2, 20.0)
 
     def on(asof: date) -> Blend:
         parts, missing = [], {}
         for sleeve, weight in BOTH.items():
-            rows = recorded.get((str(asof), sleeve))
-            if rows is None:  # an evening on which the device had no scores of it
+            scores = bench.recorded_scores(asof, sleeve)
+            if scores is None:  # an evening on which the device had no scores of it
                 missing[sleeve] = weight
                 continue
-            scores = Scores(asof, sleeve, tuple(r[0] for r in rows), np.array([r[1] for r in rows]), rows[0][2])
             parts.append(SizedScores(scores, ic, 5, weight))
         return blended(parts, missing, FIXED_IC)
 

@@ -183,6 +183,17 @@ def test_every_event_draws_an_arm_once_whose_trade_is_played_by_its_own_target(r
     assert [(one.symbol, one.arm, one.realised_r) for one in log.decisions] == [(one.symbol, one.arm, one.realised_r) for one in drawn]
 
 
+def test_a_draw_ends_though_its_event_has_ended_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own target may be reached later than the recipe's: no event is open here, and the draws' trades end all the same."""
+    deps = device(tmp_path, Market())
+    for row in range(FIRST, FIRST + 10):
+        evening(deps, row)
+    monkeypatch.setattr(events, "open_events", lambda ledger, before: ())
+    evening(deps, SESSIONS - 1)
+    first = [one for one in arms.all_drawn(deps.ledger) if one.asof <= DAYS[FIRST + 9]]
+    assert first and all(one.exit is not None for one in first)
+
+
 def test_an_outcome_that_cannot_come_any_more_is_final(recorded: Deps) -> None:
     """A security whose column is gone, WAITS sessions later: unknown, and not asked for again."""
     one = replace(daily_events(WHOLE, FIRST)[0], symbol="GONE")

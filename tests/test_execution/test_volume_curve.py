@@ -55,6 +55,7 @@ def test_the_cap_of_a_step_follows_the_curve_and_a_plan_without_one_is_spread_ev
     first = curved.intents[0]
     assert [room(curved, EVEN, first, step) for step in (1, 2, 3)] == [150, 0, 0]
     assert room(replace(curved, intents=(first,)), EVEN, first, 2) == 100
+    assert room(replace(curved, intents=(first,)), EVEN, first, 5) == 0, "a step that the plan does not have"
     flipped = planned({"A": -0.3}, {"A": 300}, EVEN, adv, curves={"A": curve})
     assert [(intent.step, int(intent.quantity)) for intent in flipped.intents] == [(1, 150), (2, 100)], "the closing half is cut short"
 

@@ -100,7 +100,7 @@ def bars_of(folder: Path) -> Bars:
 def test_a_statement_counts_from_the_evening_on_which_it_became_known(data: Path, vendor: Path) -> None:
     bars, first = bars_of(data), statements(pq.read_table(vendor / "bars.parquet"))[0]["symbol"]
     column, until = bars.column(first), bars.index(RESTATED)
-    code = bars.beside["sector_code"][:, column]
+    code = bars.joined["sector_code"][:, column]
     known = np.isfinite(code)
     assert known.any() and len(set(code[known])) == 2, "the change of sector is in the range"
     assert len(set(code[:until][known[:until]])) == 1 and len(set(code[until:][known[until:]])) == 1
@@ -137,8 +137,8 @@ def test_a_table_that_does_not_say_when_counts_from_its_delivery_on_and_says_so(
     notes: list[str] = []
     delivered(vendor, write(tmp_path / "unsaid.parquet", rows), tmp_path / "unsaid", notes)
     assert any("do not say when they became known" in note for note in notes)
-    assert not bars_of(tmp_path / "unsaid").beside, "nothing of the history was known then"
-    assert EQUITIES_XS.given(bars_of(tmp_path / "unsaid").beside) is EQUITIES_XS
+    assert not bars_of(tmp_path / "unsaid").joined, "nothing of the history was known then"
+    assert EQUITIES_XS.given(bars_of(tmp_path / "unsaid").joined) is EQUITIES_XS
 
 
 def test_the_audit_says_what_the_table_covers(data: Path, vendor: Path, tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_a_view_of_the_past_holds_what_was_known_and_a_later_delivery_adds(vendo
     ingest(files, tmp_path / "plain", replace(TERMS, known_at=date(2025, 1, 2)))
     more = DeliveryFiles(None, classification=vendor / "classification.parquet")
     ingest(more, tmp_path / "plain", replace(TERMS, scope=Scope.ROWS, known_at=date(2025, 3, 3)))
-    assert set(bars_of(tmp_path / "plain").beside) == set(CLASSIFIED)
+    assert set(bars_of(tmp_path / "plain").joined) == set(CLASSIFIED)
     as_of(tmp_path / "plain", date(2025, 1, 2), tmp_path / "then")
-    assert not bars_of(tmp_path / "then").beside
+    assert not bars_of(tmp_path / "then").joined
 
 
 def test_features_are_there_where_the_dataset_is_classified_and_part_of_the_specification(data: Path, vendor: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_the_device_computes_the_classified_row_that_the_trainer_learned_from(da
         columns = [trained.column(symbol) for symbol in served.symbols]
         np.testing.assert_array_equal(served.values[0], panel.values[row, columns])
     with pytest.raises(DataNotUsable, match="reads sector_code, shares"):
-        WIDE.features(replace(trained, beside={}), manifest.last)
+        WIDE.features(replace(trained, joined={}), manifest.last)
 
 
 def _bundle() -> Any:
@@ -218,7 +218,7 @@ def test_the_newest_row_of_classified_bars_is_the_panels_row_whatever_comes_afte
     bars = synthetic_bars(3, sessions=120, symbols=30, missing=0.05)
     rng = np.random.default_rng(1)
     code = np.where(rng.random(bars.close.shape) < 0.1, np.nan, rng.integers(0, 4, bars.close.shape))
-    full = replace(bars, beside={"sector_code": code, "shares": np.exp(rng.normal(14, 1, code.shape))})
+    full = replace(bars, joined={"sector_code": code, "shares": np.exp(rng.normal(14, 1, code.shape))})
     asof, panel = bars.sessions[row].astype(object), WIDE.panel(full)
     own = [WIDE.names.index(f"{rank}{feature.name}") for feature in CLASSIFIED_FEATURES for rank in ("", "rank_")]
     for source in (full, full.rows(0, row + 1), full.until(asof, 21)):
@@ -249,8 +249,8 @@ def test_shares_follow_every_split_so_that_price_times_shares_is_what_they_were_
     ingest(DeliveryFiles(tmp_path / "bars.parquet", tmp_path / "actions.csv", None, said), tmp_path / "curated", TERMS)
     bars = bars_of(tmp_path / "curated")
     at, column = bars.index(day), bars.column(name)
-    np.testing.assert_allclose(bars.beside["shares"][[at - 1, at], column], [1e6, 2e6])
-    assert set(bars.beside) == {"shares"}
+    np.testing.assert_allclose(bars.joined["shares"][[at - 1, at], column], [1e6, 2e6])
+    assert set(bars.joined) == {"shares"}
 
 
 def test_a_session_that_a_device_completes_keeps_sector_and_shares_and_applies_its_split() -> None:

@@ -104,7 +104,7 @@ def test_labels_and_trades_are_those_of_the_played_outcomes() -> None:
     won = labels.target[table.row[known], table.column[known]]  # type: ignore[index]
     assert ((won == 1.0) <= (made.realised_r[known] > 0)).all() and 0.2 < won.mean() < 0.8
     figures = event_figures(bars)
-    assert set(figures) == set(EVENTS.beside)
+    assert set(figures) == set(EVENTS.joined)
     short = event_figures(bars.rows(0, 150))
     for name, values in figures.items():
         np.testing.assert_allclose(short[name], values[:150], rtol=1e-9, err_msg=name)  # nothing from ahead
@@ -140,10 +140,10 @@ def test_without_a_drift_the_generated_market_is_the_same_and_with_it_breakouts_
 def test_costs_are_in_units_of_the_stop() -> None:
     """10 bps of value where the stop is at 2 % are 0.05 R."""
     bars, config = synthetic_bars(11, sessions=200, symbols=20), GateRecipe()
-    beside = replace(bars, beside=event_figures(bars))
+    beside = replace(bars, joined=event_figures(bars))
     rows = samples(EVENTS.panel(beside), EVENT_GATE.labels(bars, config, ()), min_names=1)
     found = trades_of(rows, bars, config.label, ())
-    share = np.exp(beside.beside["event_atr"][rows.t0, rows.column])
+    share = np.exp(beside.joined["event_atr"][rows.t0, rows.column])
     np.testing.assert_allclose(found.cost_r, 0.001 / share)
     np.testing.assert_array_equal(found.realised_r, rows.label)
 

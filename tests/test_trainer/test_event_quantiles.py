@@ -66,7 +66,7 @@ def test_outcomes_are_those_of_the_bars_and_known_when_their_bars_are_over() -> 
 def test_quantiles_hold_what_they_say_on_sessions_that_no_model_saw_and_beat_a_constant() -> None:
     """A small slice of `make events-campaign`: within two points, on a market whose volume tells the drift."""
     bars, _ = known_panel(1, 100, 800, 0.6)
-    bars = replace(bars, beside=event_figures(bars))
+    bars = replace(bars, joined=event_figures(bars))
     features = EVENTS.panel(bars)
     for asked in (one for one in forecasts_of(6) if one.name in ("return_1", "stop_4")):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)

@@ -13,11 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from execution.yardstick import lived
+from signals.bundle.seal import sign
+from signals.errors import ScoresRefused
 from signals.market.holding import Opens
+from signals.scoring.evening_scores import SCORES_KIND, scores_name, seal_scores
+from tests.fakes.bundles import FIRST, SECOND, keyset, signing_key
+from tests.test_signals.test_evening_scores import PAYLOAD
+from trainer.curation.store import FolderObjectStore
 from trainer.publishing.nights import keep_labels
 from trainer.service import rows
 from trainer.service.host import Host, Night
-from trainer.service.live import LiveFigures, LiveMean, LiveScores
+from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening
 from trainer.service.settings import ServiceSettings
 from trainer.service.sources import NoSource
 from trainer.validation.significance.paired import compared
@@ -90,3 +96,20 @@ def test_a_shadow_is_set_beside_what_is_traded_with_the_power_of_that(tmp_path: 
     expected = compared(lives["equities_xs-shadow"].net, lives["equities_xs"].net)
     assert expected is not None and ended.figures["shadow beside"] == {"equities_xs": expected}
     assert f"equities_xs: its shadow beside it, {expected}" in ended.summary and "on 133 common sessions" in ended.summary
+
+
+def test_scores_of_an_evening_count_by_the_keys_of_that_evening(tmp_path: Path) -> None:
+    """A key that has ended since did sign them; one that had ended by then, and one that was revoked, did not."""
+    ends = date(2024, 3, 12)
+    store = FolderObjectStore(tmp_path)
+    for day in (ends, ends + timedelta(days=1)):
+        payload = PAYLOAD.model_copy(update={"asof": day})
+        store.put(scores_name("equities_xs", day), seal_scores(payload, sign(SCORES_KIND, payload.to_bytes(), (FIRST,))))
+    known = keyset(signing_key(FIRST, until=ends), signing_key(SECOND))
+    found = _evening(store, "equities_xs", ends, known)
+    assert found is not None and found.asof == ends
+    with pytest.raises(ScoresRefused, match="revoked or expired"):
+        _evening(store, "equities_xs", ends + timedelta(days=1), known)
+    revoked = keyset(signing_key(FIRST, until=ends, revoked=True), signing_key(SECOND))
+    with pytest.raises(ScoresRefused, match="revoked or expired"):
+        _evening(store, "equities_xs", ends, revoked)

@@ -426,6 +426,19 @@ def test_a_log_of_arms_that_was_changed_is_refused(tmp_path: Path, planted: Any,
         report_of(written(tmp_path / "log.json", rows))
 
 
+def test_an_export_of_before_next_to_one_of_today_changes_nothing_and_two_endings_of_one_trade_are_refused(tmp_path: Path) -> None:
+    rows = recorded(2400, 0.5)
+    alone = report_of(written(tmp_path / "alone.json", rows))
+    (both := tmp_path / "both").mkdir()
+    written(both / "new.json", rows)
+    written(both / "old.json", [row | {"exit": None, "realised_r": None} for row in rows[:1200]])
+    found = report_of(both)
+    assert (found.arms, found.drawn, found.decisions, found.is_open) == (alone.arms, alone.drawn, alone.decisions, alone.is_open)
+    written(both / "other.json", [rows[0] | {"realised_r": 9.0}])
+    with pytest.raises(FixInput, match="different endings of the trade"):
+        report_of(both)
+
+
 def test_a_log_of_other_arms_or_no_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FixInput, match="others than this version's"):
         report_of(written(tmp_path / "log.json", [], arms=[[1.0, 1.0]]))

@@ -163,6 +163,7 @@ def test_what_is_no_picture_no_question_and_no_row_is_refused_in_a_sentence(tmp_
         (of_rows, "evaluate", {"features": {"x": 1}}, "not those of the bundle"),
         (of_rows, "nearest", {"embedding": good}, "carries no bank"),
         (of_pictures, "nearest", {"embedding": [0.0] * LENGTH}, "not all zero"),
+        (of_pictures, "nearest", {"embedding": [1e-50] * LENGTH}, "not all zero"),
         (of_pictures, "nearest", {"embedding": good[1:]}, "8 finite numbers"),
         (of_pictures, "nearest", {"embedding": good, "k": 0}, "no whole number"),
         (of_pictures, "nearest", {"embedding": good, "asof": "2023-01-01"}, "not a session"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,24 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     (spoilt / "policy.json").write_text(json.dumps(wished))
     with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this policy"):
         typed("--policy", spoilt, "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
+
+
+def test_another_seed_and_a_log_that_is_left_out_again_are_further_questions(tmp_path: Path) -> None:
+    """Whoever trains until a policy is accepted, or drops the log that refused one, pays for each try."""
+    request: Any = SimpleNamespace(
+        learner="fitted_q", seed=1, blocks=2, margin=0.0, decisions=None, settings=SimpleNamespace(fingerprint=lambda: "f" * 64)
+    )
+
+    def trial(seed: int, decisions: Path | None) -> str:
+        subject: Any = SimpleNamespace(evidence=SimpleNamespace(sleeve="equities_xs", config_hash="c" * 64, seed=seed))
+        request.decisions = decisions
+        return pipeline.trial_hash(pipeline._question(request, subject))
+
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    logs = (None, tmp_path / "a", tmp_path / "b")
+    assert len({trial(seed, log) for seed in (1, 2) for log in logs}) == 6
+    assert trial(1, None) == trial(1, None)
 
 
 def test_what_cannot_be_judged_is_refused_before_anything_is_written(

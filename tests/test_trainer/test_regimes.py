@@ -165,8 +165,8 @@ def test_a_sleeve_reads_the_regime_by_the_states_that_its_bundle_carries() -> No
     """Trained on refits of the past, served by the states of the whole training; from its look-back alone the same bits."""
     bars = synthetic_bars(3, sessions=620, symbols=9)
     learned = with_wild(bars, None)
-    cut = with_wild(bars.rows(0, 560), None).beside[WILD]
-    np.testing.assert_array_equal(learned.beside[WILD][:560], cut)
+    cut = with_wild(bars.rows(0, 560), None).joined[WILD]
+    np.testing.assert_array_equal(learned.joined[WILD][:560], cut)
     assert np.isnan(cut[:WARM_UP_SESSIONS]).all() and np.isfinite(cut[WARM_UP_SESSIONS:]).all()
     for name in ("equities_xs", "risk"):
         shape = SLEEVES[name].given((WILD,))

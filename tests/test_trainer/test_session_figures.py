@@ -43,7 +43,7 @@ def as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def found(
-    folder: Path, spoil: Spoil = as_it_is, bars: Bars | None = None, names: tuple[str, ...] = INTRADAY_XS.beside
+    folder: Path, spoil: Spoil = as_it_is, bars: Bars | None = None, names: tuple[str, ...] = INTRADAY_XS.joined
 ) -> dict[str, np.ndarray]:
     """The figures, of minutes that `spoil` changed."""
     whole = daily()
@@ -71,7 +71,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_figures_are_those_of_the_sessions_that_they_read_to_the_bit(plain: Path) -> None:
     """From a range of three sessions that ends there as from all; the first sessions, whose look-back is not there, have none."""
-    bars, names = daily(), (*INTRADAY_XS.beside, *STEPS)
+    bars, names = daily(), (*INTRADAY_XS.joined, *STEPS)
     whole = found(plain, names=names)
     assert np.isnan(whole[PRESENT][: LOOKBACK_SESSIONS - 1]).all() and np.isfinite(whole[PRESENT][LOOKBACK_SESSIONS - 1 :]).all()
     for last in (LOOKBACK_SESSIONS, 5, SESSIONS):
@@ -83,7 +83,7 @@ def test_figures_are_those_of_the_sessions_that_they_read_to_the_bit(plain: Path
 
 
 def test_the_means_are_those_of_the_bars(plain: Path) -> None:
-    figures = found(plain, names=(*INTRADAY_XS.beside, *STEPS))
+    figures = found(plain, names=(*INTRADAY_XS.joined, *STEPS))
     column = np.array([figures[f"session_vwap_gap@{ago}"][-1] for ago in range(BARS)])
     assert figures["session_vwap_gap_late"][-1] == pytest.approx(column[:6].mean(axis=0), rel=1e-12)
     assert figures["session_vwap_gap_day"][-1] == pytest.approx(column.mean(axis=0), rel=1e-12)
@@ -101,7 +101,7 @@ def test_nothing_after_a_session_enters_its_figures(plain: Path, tmp_path: Path)
         return frame.assign(**{name: frame[name].where(~after, 2.0 * frame[name]) for name in ("open", "high", "low", "close", "volume")})
 
     changed = found(tmp_path, later)
-    for name in INTRADAY_XS.beside:
+    for name in INTRADAY_XS.joined:
         np.testing.assert_array_equal(changed[name][: row + 1], before[name][: row + 1])
     assert not np.array_equal(changed["return_z_60_open"], before["return_z_60_open"], equal_nan=True)
 
@@ -118,7 +118,7 @@ def test_a_name_whose_minutes_are_not_green_is_absent_until_they_are_read_no_mor
     before, after = found(plain), found(tmp_path, spoiled)
     assert np.isnan(after[PRESENT][:, 0]).tolist() == [True, True, False, True, True, True, False, False]
     assert np.isnan(after[PRESENT][:, 1]).tolist() == [True, True, False, False, True, True, True, False]
-    for name in INTRADAY_XS.beside:
+    for name in INTRADAY_XS.joined:
         np.testing.assert_array_equal(after[name][:, 2:], before[name][:, 2:])
 
 
@@ -135,7 +135,7 @@ def test_order_flow_is_known_where_there_are_quotes(tmp_path: Path) -> None:
 
 def test_without_minutes_of_these_names_it_says_what_to_ingest(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(BadDataset, match="has no minutes"):
-        session_figures(INTRADAY_XS.beside, daily(), tmp_path)
+        session_figures(INTRADAY_XS.joined, daily(), tmp_path)
     bars = daily()
     strangers = replace(bars, symbols=tuple(f"X{name}" for name in bars.symbols))
     with pytest.raises(TooLittleHistory, match="no name of the bars"):
@@ -143,14 +143,14 @@ def test_without_minutes_of_these_names_it_says_what_to_ingest(plain: Path, tmp_
 
 
 def test_a_sample_of_the_bars_is_several_days_of_them_the_oldest_first(plain: Path) -> None:
-    bars = replace(daily(), beside=found(plain, names=INTRADAY_SEQ.beside))
+    bars = replace(daily(), joined=found(plain, names=INTRADAY_SEQ.joined))
     panel = INTRADAY_SEQ.panel(bars)
     view = SessionBarsView(2, BARS)
     sample = view.rows(panel, np.array([SESSIONS - 1]), np.array([1]))[0]
     assert sample.shape == view.shape(len(STEPS)) == (2 * BARS, len(CHANNELS))
     flag = sample[:, CHANNELS.index("first_bar")]
     assert np.flatnonzero(flag == 1.0).tolist() == [BARS - int(np.isfinite(panel.values[-2, 1, 0::8]).sum()), BARS]
-    assert sample[-1, 0] == np.float32(bars.beside["return_z_60@0"][-1, 1])
+    assert sample[-1, 0] == np.float32(bars.joined["return_z_60@0"][-1, 1])
 
 
 @pytest.mark.deep
@@ -161,7 +161,7 @@ def test_networks_look_at_the_bars_of_several_days(plain: Path, learner: str) ->
     small = {"epochs": 1, "size": 4}
     config = recipe.config.model_copy(update={"learner": learner, learner: recipe.config.of(learner).model_copy(update=small)})
     agreed(recipe, config)
-    panel = INTRADAY_SEQ.panel(replace(daily(), beside=found(plain, names=INTRADAY_SEQ.beside)))
+    panel = INTRADAY_SEQ.panel(replace(daily(), joined=found(plain, names=INTRADAY_SEQ.joined)))
     t, column = (place.ravel() for place in np.nonzero(panel.eligible))
     samples = config.view.rows(panel, t, column)
     assert samples.shape[1:] == (312, len(CHANNELS)) and len(samples) == 30

@@ -149,11 +149,13 @@ def _book(subject: BacktestSubject, scores: RunScores, settings: BookSettings) -
 
 
 def _question(request: PolicyRequest, subject: BacktestSubject) -> dict[str, object]:
-    """What is asked, whatever the version of the data and the training that repeats it."""
+    """What is asked, whatever the version of the data and the training that repeats it; another seed or log is another question."""
     return {
         "command": looks.POLICY,
         "sleeve": subject.evidence.sleeve,
         "config_hash": subject.evidence.config_hash,
+        "trained_with": subject.evidence.seed,
+        "decisions": None if request.decisions is None else file_hash(request.decisions),
         "learner": request.learner,
         "seed": request.seed,
         "blocks": request.blocks,

@@ -1,4 +1,4 @@
-"""`trainer compare-accounts`: two paper accounts beside each other, as their devices recorded them."""
+"""`trainer compare-accounts`: the paired difference of two paper accounts, from the performance that their devices recorded."""
 
 from datetime import date
 from decimal import Decimal

@@ -179,7 +179,7 @@ def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:
 
     fields = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
     panels: dict[str, Any] = {name: handed(getattr(bars, name)) for name in fields}
-    return replace(bars, **panels, beside={name: handed(panel) for name, panel in bars.beside.items()})
+    return replace(bars, **panels, joined={name: handed(panel) for name, panel in bars.joined.items()})
 
 
 def _at_most(name: str, value: float, limit: float, why: str) -> LeakCheck:

@@ -1,4 +1,4 @@
-"""What a net of pictures learns of each, as one number: its class, and the logarithm of its pole where it has one."""
+"""Targets of a net of pictures, each packed into one number: the class, and the logarithm of the pole where there is one."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -156,15 +156,6 @@ def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date)
 
 def _said(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel] | None:
     """Return what a bundle says of the evening; None of one of events where no name has any, so that the others are delivered."""
-    try:
-        return _scored(bundle, keyset, data, asof, evening)
-    except DataNotUsable:
-        if DAILY_EVENTS not in SLEEVES[bundle.manifest.sleeve].inputs:
-            raise
-        return None
-
-
-def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel]:
     days = data.calendar
 
     def trailing(last: date, sessions: int) -> Bars:
@@ -172,6 +163,8 @@ def _scored(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening:
         return with_other_datasets(SLEEVES[bundle.manifest.sleeve], bars, evening.data, data)
 
     features = newest_features(bundle, trailing, asof)
+    if DAILY_EVENTS in SLEEVES[bundle.manifest.sleeve].inputs and not features.eligible[-1].any():
+        return None
     found = score(bundle, features)
     payload = EveningScores(
         asof=asof,

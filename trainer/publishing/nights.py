@@ -1,4 +1,4 @@
-"""What each night scored and what came of it, as dated, versioned partitions.
+"""Dated, versioned partitions of each night: the rows that were scored, and the labels that followed.
 
     nights/<slot>/asof=2026-11-27/rows-1.parquet      symbol, asof, every feature, score, bundle, snapshot
     nights/<slot>/asof=2026-11-27/labels-1.parquet    symbol, asof, label

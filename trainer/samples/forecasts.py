@@ -1,4 +1,4 @@
-"""Forecasts of a foundation model for every name and session, on the axes of daily bars (`Bars.beside`).
+"""Forecasts of a foundation model for every name and session, on the axes of daily bars (`Bars.joined`).
 
 The checkpoint is the only folder in the dataset's folder `foundation`, named by its kind, as `foundation/chronos_bolt`. What takes
 time, to ask it, is kept there under the hash of the weights and of all that was asked.

@@ -91,7 +91,7 @@ INPUTS: PluginTable[OtherDataset] = PluginTable("trademl.inputs", OtherDataset, 
 
 def inputs_of(sleeve: Sleeve) -> tuple[OtherDataset, ...]:
     """Return the datasets that the sleeve reads beside its bars; raise `FixInput` for one that there is not."""
-    names = [name for name in sleeve.inputs if sleeve.beside and name != DAILY]
+    names = [name for name in sleeve.inputs if sleeve.joined and name != DAILY]
     if strange := [name for name in names if name not in INPUTS]:
         what = f"the sleeve {sleeve.name} reads the input {strange[0]!r}, which nothing here computes"
         raise FixInput(what, where="trademl.inputs", fix=f"Install the package that has it; there are {', '.join(INPUTS)}")
@@ -120,9 +120,9 @@ def with_other_datasets(sleeve: Sleeve, bars: Bars, data: Path, manifest: Manife
     BadDataset
         An input cannot be read, or gives figures on other axes than those of the bars.
     """
-    beside = dict(bars.beside)
+    beside = dict(bars.joined)
     for one in inputs_of(sleeve):
-        beside |= one.figures(sleeve.beside, bars, data, manifest)
+        beside |= one.figures(sleeve.joined, bars, data, manifest)
     if strange := [name for name, panel in beside.items() if panel.shape != bars.close.shape]:
         raise BadDataset(f"the figure {strange[0]} is on other axes than the bars", where=str(data), fix="Correct what computes it")
-    return replace(bars, beside=beside) if beside else bars
+    return replace(bars, joined=beside) if beside else bars

@@ -83,7 +83,7 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     )
     if config.regime:
         source = replace(source, bars=with_wild(source.bars, None))
-    sleeve = recipe.sleeve.given(source.bars.beside)
+    sleeve = recipe.sleeve.given(source.bars.joined)
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)
     return Material(source, panel, _rows(recipe, config, source, panel), sleeve, config)

@@ -1,4 +1,4 @@
-"""Figures of each session from every name's minutes, on the axes of daily bars (`Bars.beside`).
+"""Figures of each session from every name's minutes, on the axes of daily bars (`Bars.joined`).
 
 A name is there in a session when its minutes of that session and of the `LOOKBACK_SESSIONS` - 1 before it are GREEN: all that its
 figures read. They depend on these sessions alone, whatever range is asked for.

@@ -170,7 +170,7 @@ def live_scores(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyse
     """Read the delivered scores of a slot, at most a year of them, and what came of them; None where there are none."""
     manifest = read_manifest(data)
     days = manifest.calendar.between(manifest.first, asof)
-    evenings = [found for day in days[-LIFE_SESSIONS:] if (found := _evening(store, slot, day, keyset, asof)) is not None]
+    evenings = [found for day in days[-LIFE_SESSIONS:] if (found := _evening(store, slot, day, keyset)) is not None]
     if not evenings:
         return None
     bars = load_bars(data, manifest, days[max(0, days.index(evenings[0].asof) - RISK_SESSIONS - 1)], asof)
@@ -210,10 +210,11 @@ def live_figures(slot: str, bundle: Bundle, found: LiveScores, data: Path, asof:
     )
 
 
-def _evening(store: ObjectStore, slot: str, day: date, keyset: Keyset, today: date) -> EveningScores | None:
+def _evening(store: ObjectStore, slot: str, day: date, keyset: Keyset) -> EveningScores | None:
+    """Return what was delivered for an evening, by the keys that counted on it: one that has ended since did sign it then."""
     name = scores_name(slot, day)
     content = store.get(name)
-    return None if content is None else open_scores(content, keyset, today, name)
+    return None if content is None else open_scores(content, keyset, day, name)
 
 
 def _said(evenings: list[EveningScores], bars: Bars) -> Floats:
@@ -270,7 +271,7 @@ def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping
 def _drift(bundle: Bundle, manifest: Manifest, data: Path, asof: date) -> tuple[Drift, ...]:
     """Features of the newest sessions beyond their limits; none of a sleeve that reads other datasets, which its device watches."""
     sleeve, reach = SLEEVES[bundle.manifest.sleeve], manifest.calendar.between(manifest.first, asof)
-    if sleeve.beside or not bundle.drift_reference.get("features"):
+    if sleeve.joined or not bundle.drift_reference.get("features"):
         return ()
     bars = load_bars(data, manifest, reach[-(sleeve.lookback_sessions + WINDOW_SESSIONS - 1) :][0], asof)
     found = trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), []).features

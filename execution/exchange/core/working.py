@@ -1,4 +1,4 @@
-"""What becomes of working orders: they meet an offer, fill, and end, and what that does to others of their group."""
+"""Working orders: how they meet an offer, fill and end, and how that moves the other orders of their group."""
 
 import hashlib
 from dataclasses import replace

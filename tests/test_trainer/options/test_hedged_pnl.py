@@ -35,7 +35,7 @@ def market(seed: int, premium: float) -> tuple[Bars, np.ndarray]:
     state = rng.standard_normal(bars.close.shape)
     beside = {name: np.full(state.shape, COST) for name in OUTCOMES if "cost" in name}
     beside |= {name: premium * state + 3.0 * rng.standard_normal(state.shape) for name in OUTCOMES if name not in beside}
-    return replace(bars, beside=beside), state
+    return replace(bars, joined=beside), state
 
 
 def rows_of(bars: Bars, state: np.ndarray) -> Samples:
@@ -70,9 +70,9 @@ def test_nothing_is_traded_that_does_not_pay_its_spreads() -> None:
 def test_the_straddle_is_learned_and_the_underliers_return_is_what_ranks() -> None:
     """Extreme profits are limited in what is learned; a label ends with its position; too few sessions are refused in words."""
     bars, _ = market(2, 1.5)
-    wild = bars.beside["straddle_5"].copy()
+    wild = bars.joined["straddle_5"].copy()
     wild[50, 3] = 500.0
-    bars = replace(bars, beside={**bars.beside, "straddle_5": wild})
+    bars = replace(bars, joined={**bars.joined, "straddle_5": wild})
     labels = HEDGED_PNL.labels(bars, OWN, ())
     assert labels.target is not None and np.nanmax(labels.target) == MOST_POINTS
     rows, columns = np.nonzero(labels.ends >= 0)
@@ -90,7 +90,7 @@ def test_the_real_days_around_the_crash_of_2018_are_refused_as_evidence_in_words
     assert len(chains) == 38
     found = of_chains(chains)
     bars = synthetic_bars(1, sessions=len(chains), symbols=1, missing=0.0)
-    bars = replace(bars, beside={name: values[:, None] for name, values in found.items()})
+    bars = replace(bars, joined={name: values[:, None] for name, values in found.items()})
     with pytest.raises(TooLittleHistory) as refused:
         HEDGED_PNL.labels(bars, HedgedRecipe(), ())
     said = refused.value.what

@@ -41,7 +41,7 @@ def report_of(path: Path) -> ArmReport:
     Raises
     ------
     FixInput
-        Nothing there is such a log, one was changed, or two hold different draws of one event.
+        Nothing there is such a log, one was changed, or two know different endings of one trade.
     TooLittleHistory
         No decision has ended, or an arm was never drawn in a part of the log.
     """
@@ -52,7 +52,7 @@ def report_of(path: Path) -> ArmReport:
         raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
     if not logs:
         raise FixInput("there is no log of arms", where=str(path), fix=FIX)
-    rows = {(one.seed, one.asof, one.symbol): one for log in logs for one in sorted(log.decisions, key=lambda one: one.exit is not None)}
+    rows = _joined([one for log in logs for one in log.decisions], where=str(path))
     newest = max((one.asof for one in rows.values()), default=date.min)
     waiting = [one.asof for one in rows.values() if one.exit is None and newest - one.asof < PATIENCE]
     first_open = min(waiting, default=None)
@@ -72,6 +72,17 @@ def report_of(path: Path) -> ArmReport:
         len(closed) - len(known),
         any(log.is_rehearsal for log in logs),
     )
+
+
+def _joined(decisions: list[ArmDecision], *, where: str) -> dict[tuple[str, date, str], ArmDecision]:
+    """Each draw once, ended where any log knows its end: an export of before may lie next to one of today."""
+    rows: dict[tuple[str, date, str], ArmDecision] = {}
+    for one in sorted(decisions, key=lambda one: one.exit is not None):
+        before = rows.get((one.seed, one.asof, one.symbol))
+        if before is not None and before.exit is not None and before != one:
+            raise FixInput(f"two logs know different endings of the trade of {one.symbol} at {one.asof}", where=where, fix=FIX)
+        rows[one.seed, one.asof, one.symbol] = one
+    return rows
 
 
 def _log(known: list[ArmDecision]) -> LoggedDecisions:

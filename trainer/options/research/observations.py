@@ -1,6 +1,6 @@
 """Features and outcomes of every underlier and session, from its chains.
 
-`observed` puts them on the axes of bars, as `Bars.beside`. What takes time, fitting the surfaces, is kept next to the chains
+`observed` puts them on the axes of bars, as `Bars.joined`. What takes time, fitting the surfaces, is kept next to the chains
 under the hash of the chains that it was made of.
 
 Features at the close of a session (30 days unless said otherwise, v(z) the volatility z standard deviations from the money):

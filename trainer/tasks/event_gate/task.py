@@ -88,7 +88,7 @@ class EventGate(Task):
         forward = proof.walk_forward
         seen = np.isfinite(forward)
         found = gate_figures(forward[seen], trades.at(seen), label.target_r)
-        kind = source.bars.beside["event_kind"][proof.rows.t0, proof.rows.column]
+        kind = source.bars.joined["event_kind"][proof.rows.t0, proof.rows.column]
         worst = tails(kind, trades.realised_r - trades.cost_r)
         tried = case.recorded(_net_series(proof.rows, forward, trades, label.target_r))
         ic = found.direction

@@ -1,4 +1,4 @@
-"""What is forecast of an event: its outcomes and levels, walk-forward forecasts of them, and their figures."""
+"""Quantile forecasts of events: outcomes and levels, walk-forward forecasts of them, and their figures."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

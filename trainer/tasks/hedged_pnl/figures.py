@@ -77,7 +77,7 @@ def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Fl
     gross, cost : float64, shape (T, N) as the bars
         Profit of the side taken and its half spreads, vol points; NaN where nothing was traded.
     """
-    outcome, cost = bars.beside[f"{template}_{k}"], bars.beside[f"{template}_cost_{k}"]
+    outcome, cost = bars.joined[f"{template}_{k}"], bars.joined[f"{template}_cost_{k}"]
     known = np.full(cost.shape, np.nan)
     known[k + 1 :] = cost[: -(k + 1)]  # the half spreads of a position that has ended by the session's close
     with np.errstate(invalid="ignore"):

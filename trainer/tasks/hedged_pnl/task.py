@@ -108,12 +108,12 @@ class HedgedPnl(RankReturn):
         """
         own = cast(HedgedRecipe, config).label
         name = f"{STRADDLE}_{own.k}"
-        if name not in bars.beside:
+        if name not in bars.joined:
             raise DataNotUsable("there are no outcomes of options beside these bars", fix="Train the sleeve options_vol")
-        gross = bars.beside[name]
+        gross = bars.joined[name]
         series = session_mean(gross)
         if (sessions := int(np.isfinite(series).sum())) < own.min_sessions:
-            daily = bars.beside[f"{STRADDLE}_1"]
+            daily = bars.joined[f"{STRADDLE}_1"]
             raise TooLittleHistory(refusal(session_mean(daily), own.min_sessions, counted=sessions))
         found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
         ends = np.arange(len(gross))[:, None] + own.k + 1
@@ -158,7 +158,7 @@ class HedgedPnl(RankReturn):
 
 def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:
     """Walk-forward forecasts of a template on the rows that have its outcome, (n,), and the model of all of them."""
-    outcome = np.clip(case.material.source.bars.beside[f"{template}_{k}"], -MOST_POINTS, MOST_POINTS)
+    outcome = np.clip(case.material.source.bars.joined[f"{template}_{k}"], -MOST_POINTS, MOST_POINTS)
 
     def taught(rows: Any) -> Any:
         target = outcome[rows.t0, rows.column]
