@@ -117,7 +117,9 @@ class DaemonFacts:
         if not self.is_expected:
             return HealthStatus.OK, ()
         if not self.runs:
-            return HealthStatus.DOWN, ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
+            return HealthStatus.DOWN, (
+                "no daemon runs: nothing is done at its hour; run `appliance run`, or `systemctl start appliance` where it is installed",
+            )
         if self.at is None or (now - self.at).total_seconds() > SILENT_SECONDS:
             return HealthStatus.DOWN, ("the daemon has been silent for more than two minutes",)
         waits = (*self.notes.waits_for, *self.notes.tries_again)

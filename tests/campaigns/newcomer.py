@@ -243,7 +243,7 @@ def installs(you: Newcomer, repository: Path) -> None:
     you.runs(f"git clone {repository} trademl", shown="git clone REPOSITORY trademl")
     you.folder = you.home / "trademl"
     you.runs("make install")
-    you.writes("`source trademl/.venv/bin/activate` puts the programs on the path.")
+    you.writes("`make` is run in the clone (`cd trademl`); `source .venv/bin/activate` there puts the programs on the path.")
     you.folder = you.home
 
 
@@ -252,7 +252,7 @@ def gives_keys(you: Newcomer, url: str) -> None:
     you.writes(
         "## The keys of the paper account",
         "",
-        "A folder for everything, and the keys, typed hidden. First the pair of a live account, which is sent nowhere; then a wrong",
+        "A folder for everything (`cd desk` after it is made), and the keys, typed hidden. First the pair of a live account, which is sent nowhere; then a wrong",
         "one; then Ctrl-C at each question; then the right one.",
     )
     you.runs("trainer init --at desk")

@@ -24,7 +24,7 @@ from signals.text.documents import from_json, to_json
 D = date(2024, 3, 12)
 NOW = datetime(2024, 3, 12, 21, 0, tzinfo=UTC)
 SILENT = ("the daemon has been silent for more than two minutes",)
-ABSENT = ("no daemon runs: nothing is done at its hour; run `systemctl start appliance`",)
+ABSENT = ("no daemon runs: nothing is done at its hour; run `appliance run`, or `systemctl start appliance` where it is installed",)
 NONE = DaemonFacts(runs=False, is_expected=False)
 LIVE = DaemonFacts(runs=True, is_expected=True, at=NOW)
 
