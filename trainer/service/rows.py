@@ -86,9 +86,8 @@ def score(evening: Night, host: Host) -> RowEnd:
         found = deliver(ScoringRequest(host.data, host.keys, evening.asof, evening.at, host.nights), store, store)
     except DataNotUsable as error:
         return RowEnd(RowStatus.REFUSED, f"nothing was scored: {error.what}")
-    return RowEnd(
-        RowStatus.DONE, "; ".join(f"{one.payload.sleeve}: {len(one.payload.symbols)} names" for one in found) or "no name has an event"
-    )
+    said = "; ".join(f"{one.payload.sleeve}: {len(one.payload.symbols)} names" for one in found)
+    return RowEnd(RowStatus.DONE, said or "no name has an event")
 
 
 def evaluate(evening: Night, host: Host) -> RowEnd:
