@@ -252,8 +252,8 @@ def gives_keys(you: Newcomer, url: str) -> None:
     you.writes(
         "## The keys of the paper account",
         "",
-        "A folder for everything (`cd desk` then), and the keys, typed hidden. First the pair of a live account, sent nowhere; then a wrong",
-        "one; then Ctrl-C at each question; then the right one.",
+        "A folder for everything (`cd desk` then), and the keys, typed hidden. First the pair of a live account, sent nowhere; then a",
+        "wrong one; then Ctrl-C at each question; then the right one.",
     )
     you.runs("trainer init --at desk")
     you.folder = you.home / "desk"
