@@ -14,12 +14,13 @@ from appliance.runtime.venue import broker_asked_once
 from appliance.setup import paper_keys
 from appliance.setup.account import AccountAccess
 from appliance.setup.account_reset import begin_again
-from appliance.setup.answers import Answers, Interview, PersonLeft, SetupOptions, say
+from appliance.setup.answers import Answers, Interview, SetupOptions, say
 from appliance.setup.sizes import Size
 from appliance.setup.wizard import Wizard
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import SystemClock
 from appliance.system.durable_files import DurableFs
+from appliance.system.operator import PersonLeft
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, TrademlError, TryAgain
 from signals.text.console import emit
@@ -116,13 +117,10 @@ def setup(
             emit({"latch": "halted", "sentence": sentence}, as_json=as_json, text=f"{sentence}\nRun `appliance setup` for its positions.")
             return
         found = Wizard(interview, options).run()
-    except (PersonLeft, typer.Abort, KeyboardInterrupt) as left:
-        if not left.args:  # the typed word, whose question is still on the line
-            say("")
-        subject = str(left.args[0]) if left.args else "the typed word"
+    except (PersonLeft, KeyboardInterrupt) as left:
+        place = f" at {left.subject}" if isinstance(left, PersonLeft) else ""
         raise TryAgain(
-            f"you left at {subject.replace('_', ' ')}; what you answered before is kept, and no order was sent",
-            fix="Run `appliance setup` again: it goes on there",
+            f"you left{place}; what you answered before is kept, and no order was sent", fix="Run `appliance setup` again: it goes on there"
         ) from None
     except TrademlError:
         say("It stops here. What was answered and done is kept, no order was sent; `appliance setup` again goes on from here.")
@@ -153,10 +151,7 @@ def keys(
     """Take a paper account's keys, typed hidden or from a file, check them with one request, and keep them."""
     folder = StateFolder(state.absolute())
     access = AccountAccess(Interview(folder, DurableFs(), Answers()), SetupOptions(credentials, keys))
-    try:
-        pair = access.given_pair()
-    except PersonLeft:
-        raise TryAgain("you left at the keys; nothing was changed", fix="Run it again") from None
+    pair = access.given_pair()
     account = paper_keys.account_behind(broker_asked_once(url, pair.key_id, pair.secret, SystemClock()))
     if sealed:
         paper_keys.seal(pair)

@@ -16,7 +16,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
 from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.progress import Kept, progress
 
 HALTED = 4
 
@@ -45,7 +45,8 @@ def replay(
     tripwire halted it.
     """
     config, key = _settings(like, store, trust, configs, equity, fixed_ic)
-    with progress("replay", as_json=as_json) as step:
+    kept = Kept(f"{state} holds its sessions so far", "Remove that folder or name another --state, and run it again")
+    with progress("replay", as_json=as_json, kept=lambda: kept) as step:
         summary = run_replay(
             StateFolder(state), config, key, to_session(start), to_session(end), lambda day, number, of: step(day, number - 1, of)
         )

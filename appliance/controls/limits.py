@@ -16,6 +16,8 @@ class TripwireLimits(Config):
         One-sided turnover of a plan; its multiple of the median of the last 20 plans.
     warn_bundle_age, max_bundle_age : float
         Of the bundle's own limit in sessions.
+    max_broken_promise : float
+        Highest evidence against what a model promised, in multiples of what refutes it.
     max_rejected : float
         Refused / sent orders, from five sent on.
     warn_slippage : float
@@ -39,6 +41,7 @@ class TripwireLimits(Config):
     halt_drawdown: float = 0.15
     warn_bundle_age: float = 0.80
     max_bundle_age: float = 1.0
+    max_broken_promise: float = 1.0
     max_rejected: float = 0.20
     warn_slippage: float = 3.0
     max_slippage_sessions: int = 5

@@ -79,6 +79,7 @@ class TripwireFigures:
     feature_relations: Figure = None
     recomputed_features: Figure = None
     bundle_age: Figure = None
+    broken_promise: Figure = None
     turnover: Figure = None
     turnover_jump: Figure = None
     planned_gross: Figure = None
@@ -169,6 +170,8 @@ TRIPWIRES: tuple[Tripwire, ...] = (
              "sessions since training / the bundle's limit"),
     Tripwire("BUNDLE", "bundle_age", "max_bundle_age", TripwireAction.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,
              "sessions since training / the bundle's limit"),
+    Tripwire("EXPECTATION", "broken_promise", "max_broken_promise", TripwireAction.REDUCE, Rearm.NEW_BUNDLE, Stage.TARGETS,
+             "evidence that a model no longer is the one promoted / what refutes it"),
     Tripwire("TURNOVER", "turnover", "max_turnover", TripwireAction.SKIP, Rearm.AUTO, Stage.TARGETS,
              "one-sided turnover of the plan"),
     Tripwire("TURNOVER_JUMP", "turnover_jump", "max_turnover_jump", TripwireAction.SKIP, Rearm.AUTO, Stage.TARGETS,

@@ -73,6 +73,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     moved = _turnover(targets, book.decided.path)
     figures = TripwireFigures(
         bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in traded.bundles.values()),
+        broken_promise=traded.broken_promise,
         turnover=moved,
         turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
     )

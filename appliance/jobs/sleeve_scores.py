@@ -1,7 +1,7 @@
 """The recorded scores of every traded sleeve, with the bundle that sizes each, as the blend that a plan is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TypedDict
 
@@ -11,7 +11,9 @@ from appliance.bundles.slots import Slot, is_rehearsal, load_slot, traded_slots
 from appliance.bundles.stack import load_stack
 from appliance.config import MissingSleeve
 from appliance.context import Deps
+from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
+from appliance.monitoring.expectation import GONE, broken_promise
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from portfolio.policy.blend import Blend, SizedScores, blended
@@ -45,17 +47,26 @@ class TradedSleeves:
         Why a configured sleeve has none.
     weighed_by : str
         Which stack gave the weights; empty where the settings did.
+    promises : mapping of sleeve to Figure
+        Evidence against what each bundle's model promised, over that which refutes it.
     """
 
     blend: Blend
     bundles: Mapping[str, Bundle]
     missing: Mapping[str, str]
     weighed_by: str = ""
+    promises: Mapping[str, Figure] = field(default_factory=dict)
 
     @property
     def lineages(self) -> dict[str, str]:
         """Each configured sleeve's model; empty for one that says nothing this session."""
         return {**{name: bundle.manifest.lineage for name, bundle in self.bundles.items()}, **dict.fromkeys(self.missing, "")}
+
+    @property
+    def broken_promise(self) -> Figure:
+        """The worst of them; of several reasons why none is known, the first."""
+        known = [figure for figure in self.promises.values() if isinstance(figure, float)]
+        return max(known) if known else next(iter(self.promises.values()), NOT_YET)
 
     @property
     def weakest(self) -> BundleManifest:
@@ -107,12 +118,14 @@ def gather_sleeves(session: date, asof: date, deps: Deps) -> TradedSleeves:
         manifest, book = bundle.manifest, policy_book_of(bundle)
         ic = SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None, is_rehearsal(manifest.role, deps.config))
         parts.append(SizedScores(scores, ic, manifest.horizon_sessions, weights[slot.sleeve]))
-    bundles, expired = still_valid(bundles)
-    missing |= expired
+    promises = {name: broken_promise(session, deps, bundle) for name, bundle in bundles.items()}
+    bundles, stopped = still_valid(bundles, promises, deps.config.tripwires.max_broken_promise)
+    missing |= stopped
     parts = [part for part in parts if part.scores.sleeve in bundles]
     _report_missing(session, missing, deps)
     lacking = {name: weights[name] for name in missing}
-    return TradedSleeves(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing, weighed_by)
+    promises = {name: promises[name] for name in bundles}
+    return TradedSleeves(blended(parts, lacking, deps.config.portfolio.fixed_ic), bundles, missing, weighed_by, promises)
 
 
 def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, float], str]:
@@ -131,16 +144,24 @@ def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, f
     return dict(found.weights), f"stack {found.seq}"
 
 
-def still_valid(bundles: dict[str, Bundle]) -> tuple[dict[str, Bundle], dict[str, str]]:
-    """Part bundles from expired ones, with why; where all are expired none is: the tripwire of their age decides then."""
-    old = {
+def still_valid(bundles: dict[str, Bundle], promises: Mapping[str, Figure], most_broken: float) -> tuple[dict[str, Bundle], dict[str, str]]:
+    """Part bundles from those that expired or whose model broke its promise, with why; where that is all of them, none.
+
+    The tripwires of their age and their promise decide then.
+    """
+    gone = {
+        name: f"it is {GONE}: the evidence is {figure:.3g} times what refutes it"
+        for name, figure in promises.items()
+        if isinstance(figure, float) and figure > most_broken
+    }
+    gone |= {
         name: f"its bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}"
         for name, bundle in bundles.items()
         if bundle.age_sessions > bundle.age_limit_sessions
     }
-    if len(old) == len(bundles):
+    if len(gone) == len(bundles):
         return bundles, {}
-    return {name: bundle for name, bundle in bundles.items() if name not in old}, old
+    return {name: bundle for name, bundle in bundles.items() if name not in gone}, gone
 
 
 def _recorded(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:

@@ -14,12 +14,14 @@ from datetime import date
 import numpy as np
 
 from appliance.context import Deps
+from appliance.controls.tripwires import NOT_JUDGED, NOT_YET, Figure
 from appliance.ledger import job_runs, nav
 from appliance.ledger import scores as score_rows
 from appliance.ledger.figures import (
     AttributedSession,
     DecayTest,
     ModelVerdict,
+    MonitoringFigures,
     Observation,
     PromisedFans,
     RealisedFigure,
@@ -136,6 +138,23 @@ def _decay(rows: Sequence[Observation]) -> DecayTest:
         alarmed_on=None if test.alarm is None else rows[test.alarm].session,
         says=STANDS if test.alarm is None else GONE,
     )
+
+
+def broken_promise(session: date, deps: Deps, bundle: Bundle) -> Figure:
+    """Highest evidence against the bundle's model over that which refutes it, by the newest report that judged its sleeve.
+
+    A model that follows another one begins with none, and one that is only retrained goes on with what it has.
+    """
+    if expected_of(bundle) is None:
+        return NOT_JUDGED
+    sleeve, lineage = bundle.manifest.sleeve, bundle.manifest.lineage
+    for run in reversed(job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), LIFE_SESSIONS)):
+        for life in run.read(MonitoringFigures).lives.values():
+            if life.lineage == lineage:
+                return life.test.highest / life.test.alarm_at
+            if life.lineage.startswith(f"{sleeve} "):
+                return NOT_YET
+    return NOT_YET
 
 
 def series_of(life: ModelHistory) -> dict[str, list[float]]:

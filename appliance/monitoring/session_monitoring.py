@@ -119,10 +119,11 @@ def _notify_of(sleeve: str, session: date, deps: Deps, expected: ModelVerdict) -
     test = expected.test
     notify(
         deps,
-        Severity.WARN,
+        Severity.PAGE,
         f"expectation-{sleeve}-{session}" if sleeve else f"expectation-{session}",
         f"{sleeve}: {GONE}" if sleeve else GONE,
         f"Over {test.sessions} sessions its rank IC stayed below what was promised; the evidence of "
         f"{test.highest:.0f} is beyond {test.alarm_at:.0f}, which a sound model reaches once in "
-        f"{1 / ALPHA:.0f} lives. Look at `appliance expectation`; train and promote again, or halt.",
+        f"{1 / ALPHA:.0f} lives. It opens no position any more. Look at `appliance expectation`; `trainer rollback` returns to the "
+        f"model before, `trainer promote` judges another one.",
     )

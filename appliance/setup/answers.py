@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from appliance.system.operator import PersonLeft
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.config import Config, parse
@@ -87,10 +88,6 @@ class SetupOptions:
     def keys_in(self, folder: StateFolder) -> Path:
         """Return the folder of key files."""
         return self.credentials or folder.credentials
-
-
-class PersonLeft(Exception):
-    """A person left at a question, named by its subject."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,15 @@
 import os
 import pwd
 
-from signals.errors import FixInput
+from signals.errors import FixInput, TryAgain
+
+
+class PersonLeft(TryAgain):
+    """A person left at a question, named by its subject."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject.replace("_", " ")
+        super().__init__(f"you left at {self.subject}; nothing was changed", fix="Run it again")
 
 
 def who() -> str:
@@ -15,11 +23,15 @@ def who() -> str:
 
 
 def confirm_typed(word: str, what: str, *, yes: bool) -> None:
-    """Ask for `word` unless `yes`; raise `FixInput` when something else is typed."""
+    """Ask for `word` unless `yes`; raise `FixInput` when something else is typed, `PersonLeft` where the person leaves."""
     if yes:
         return
     import typer  # only commands that ask need it; the screens, which want only the name, stay light
 
-    typed = typer.prompt(f"Type {word} to {what}", default="", show_default=False)
+    try:
+        typed = typer.prompt(f"Type {word} to {what}", default="", show_default=False)
+    except (typer.Abort, KeyboardInterrupt, EOFError):
+        typer.echo(err=True)  # what is said of it begins a line of its own
+        raise PersonLeft("the typed word") from None
     if typed.strip() != word:
         raise FixInput(f"{word} was not typed; nothing was changed")

@@ -17,7 +17,7 @@ NEXT_STEPS: dict[str, str] = {
     "disk-low": "Free space on this machine, or replace its disk",
     "ended": "See `appliance jobs` and `journalctl -u appliance -o cat`; the next session tries again",
     "events": NOTHING_NOW + ": nothing that is traded reads events; see `appliance data` for the evening's bars",
-    "expectation": "Look at `appliance expectation`; train and promote again, or halt",
+    "expectation": "Look at `appliance expectation`; then `trainer rollback`, or promote another model",
     "extreme": "Record the action, or write `confirmed` or `delisting` of that day: `trainer ingest --add --actions FILE`",
     "halt": "Read `appliance halts`, find the cause, then `appliance rearm`",
     "halt-file": "Remove the file HALT of the state folder yourself before you re-arm",

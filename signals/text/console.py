@@ -1,7 +1,7 @@
 """Output of command lines: a result as text or JSON, an error as one line with its exit code.
 
 Exit codes: 0 done; 1 a verdict that says no; 2 a person corrects input or options; 3 to 6 as `signals.errors` has them;
-71 the machine failed; 70 a fault of the program, whose traceback is printed.
+71 the machine failed; 130 ended by a person; 70 a fault of the program, whose traceback is printed.
 """
 
 import errno
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from signals.errors import FixInput, InvariantBroken, MachineFailed, TrademlError
 from signals.text.plain_text import clean, clean_lines
 from signals.text.wording import reason_of
+
+INTERRUPTED = 130  # by Ctrl-C: what the command-line library makes of it
 
 # What a person can give otherwise: a path, a permission, a port. Everything else is the machine's.
 OF_A_PERSON = frozenset(
@@ -58,6 +60,10 @@ def run(app: Callable[[], object]) -> None:
     """Run a command line; a known error is one line on standard error, and its code the exit code."""
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # outside of work that says itself what it keeps, as `progress` does
+            remark("ended by a person. Run the same command again")
+        raise
     except TrademlError as error:
         _end(error)
     except (OSError, MemoryError) as error:

@@ -1,12 +1,25 @@
 """Progress of a long command on standard error: a bar on a terminal, elsewhere a line a minute."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Protocol
 
+from signals.errors import TryAgain
 from signals.text.plain_text import clean
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What there is of work that a person ended, and how to go on."""
+
+    what: str = "what was there before is as it was"
+    fix: str = "Run the same command: it begins again"
+
+
+GOES_ON = "Run the same command: it goes on"
 
 
 class StepCounter(Protocol):
@@ -30,7 +43,9 @@ class _Count:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, *, as_json: bool = False, seconds: float = 60.0) -> Iterator[StepCounter]:
+def progress(
+    what: str, total: int | None = None, *, as_json: bool = False, seconds: float = 60.0, kept: Callable[[], Kept] = Kept
+) -> Iterator[StepCounter]:
     """Show how far a long command is, for as long as the context is open.
 
     Parameters
@@ -43,8 +58,24 @@ def progress(what: str, total: int | None = None, *, as_json: bool = False, seco
         Draw no bar; a line a minute is written nevertheless where no terminal is.
     seconds : float, default 60
         Between two lines.
+    kept : callable
+        Asked, where a person ends the work by Ctrl-C, what there is of it.
+
+    Raises
+    ------
+    TryAgain
+        A person ended it.
     """
-    count = _Count(what, total)
+    try:
+        with _shown(what, _Count(what, total), as_json=as_json, seconds=seconds) as step:
+            yield step
+    except KeyboardInterrupt:
+        found = kept()
+        raise TryAgain(f"{what}: ended by a person; {found.what}", fix=found.fix) from None
+
+
+@contextmanager
+def _shown(what: str, count: _Count, *, as_json: bool, seconds: float) -> Iterator[StepCounter]:
     if sys.stderr.isatty():
         with _bar(what, count, shown=not as_json) as step:
             yield step

@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 from appliance.commands import ledger_queries
 from appliance.commands.command_line import app
+from appliance.controls.tripwires import NOT_JUDGED, NOT_YET
 from appliance.ledger import Ledger, job_runs, nav, scores
 from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation, SleeveFigures
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
 from appliance.monitoring import session_monitoring
 from appliance.monitoring.drift import document
-from appliance.monitoring.expectation import GONE, STANDS, bands, history_of, observed, series_of, verdict
+from appliance.monitoring.expectation import GONE, STANDS, bands, broken_promise, history_of, observed, series_of, verdict
 from appliance.reports import markdown as parts
 from appliance.reports.fan_charts import FanPanel, fans
 from appliance.schedule.job import JobReport, JobStatus
@@ -225,6 +226,28 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
     assert good is not None and good.test.says == STANDS and good.test.alarmed_on is None
     assert verdict(ASOF, deps, bundle(promise=None), bad, []) is None
     assert verdict(ASOF, deps, bundle(), [], []) is None
+
+
+def test_what_broke_its_promise_stays_so_over_retrainings_and_another_model_begins_with_nothing(deps: Any) -> None:
+    """By the newest report that judged the sleeve. A report that judged nothing, or of before a promise, says nothing."""
+    gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
+    assert gone is not None
+    day = DAYS.days[310]
+    assert broken_promise(day, deps, bundle()) is NOT_YET
+    record(deps, DAYS.days[301], MonitoringFigures(expectation=gone))
+    record(deps, DAYS.days[302], MonitoringFigures())
+    assert broken_promise(day, deps, bundle(sha="c" * 64)) == gone.test.highest / 20 > 1
+    assert broken_promise(day, deps, bundle(config="9" * 64)) is NOT_YET
+    assert broken_promise(day, deps, bundle(promise=None)) is NOT_JUDGED
+    assert broken_promise(DAYS.days[301], deps, bundle()) is NOT_YET  # the morning before that report
+    other = verdict(ASOF, deps, bundle(config="9" * 64), [live(day, 0.05, config="9" * 64) for day in DAYS.days[100:150]], [])
+    record(deps, DAYS.days[303], MonitoringFigures(expectation=other))
+    assert broken_promise(day, deps, bundle()) is NOT_YET  # who goes back to it begins again
+    figure = broken_promise(day, deps, bundle(config="9" * 64))
+    assert isinstance(figure, float) and 0 < figure < 1
+    both = {"equities_xs": SleeveFigures(), SLEEVE: SleeveFigures(expectation=gone)}
+    record(deps, DAYS.days[304], MonitoringFigures(by_sleeve=both))
+    assert broken_promise(day, deps, bundle()) == gone.test.highest / 20
 
 
 @contextmanager

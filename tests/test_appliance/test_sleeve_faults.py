@@ -11,8 +11,9 @@ import pytest
 
 from appliance.bundles.slots import Slot
 from appliance.config import ApplianceConfig, MissingSleeve
+from appliance.controls.tripwires import NOT_JUDGED, NOT_YET
 from appliance.jobs import score, sleeve_scores
-from appliance.jobs.sleeve_scores import still_valid
+from appliance.jobs.sleeve_scores import TradedSleeves, still_valid
 from appliance.safety.ramp import ramp_share
 from signals.errors import BundleRefused, ScoresInvalid, StoreUnreachable, TrademlError
 from tests.test_appliance.test_runner import CALENDAR, D
@@ -73,10 +74,23 @@ def test_an_expired_bundle_is_missing_next_to_others_and_where_all_are_expired_t
     def bundle(age: int) -> Any:
         return SimpleNamespace(age_sessions=age, age_limit_sessions=70)
 
-    kept, missing = still_valid({"a": bundle(70), "b": bundle(71)})
+    kept, missing = still_valid({"a": bundle(70), "b": bundle(71)}, {}, 1.0)
     assert list(kept) == ["a"] and missing == {"b": "its bundle is 71 sessions old and expired after 70"}
-    kept, missing = still_valid({"a": bundle(90), "b": bundle(71)})
+    kept, missing = still_valid({"a": bundle(90), "b": bundle(71)}, {}, 1.0)
     assert (list(kept), missing) == (["a", "b"], {})
+
+
+def test_a_model_that_broke_its_promise_is_missing_next_to_others_and_alone_its_tripwire_decides() -> None:
+    young: Any = SimpleNamespace(age_sessions=1, age_limit_sessions=70)
+    promises = {"a": NOT_YET, "b": 1.55, "c": 1.0}
+    kept, missing = still_valid(dict.fromkeys("abc", young), promises, 1.0)
+    said = "it is no longer the model you promoted: the evidence is 1.55 times what refutes it"
+    assert list(kept) == ["a", "c"] and missing == {"b": said}
+    kept, missing = still_valid({"b": young}, {"b": 1.55}, 1.0)
+    assert (list(kept), missing) == (["b"], {})
+    for promises, worst in (({"a": NOT_YET, "c": 0.4, "b": 1.55}, 1.55), ({"a": NOT_JUDGED, "b": NOT_YET}, NOT_JUDGED)):
+        traded: Any = TradedSleeves(None, {}, {}, promises=promises)  # type: ignore[arg-type]
+        assert traded.broken_promise == worst
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ RULES = {
     "POSITIONS_JUMP": (0.0, TripwireAction.SKIP, Rearm.AUTO),
     "BUNDLE_AGEING": (0.80, TripwireAction.WARN, Rearm.NEW_BUNDLE),
     "BUNDLE": (1.0, TripwireAction.REDUCE, Rearm.NEW_BUNDLE),
+    "EXPECTATION": (1.0, TripwireAction.REDUCE, Rearm.NEW_BUNDLE),
     "TURNOVER": (0.35, TripwireAction.SKIP, Rearm.AUTO),
     "TURNOVER_JUMP": (3.0, TripwireAction.SKIP, Rearm.AUTO),
     "GROSS": (1.02, TripwireAction.REFUSE, Rearm.AUTO),

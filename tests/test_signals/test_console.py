@@ -38,6 +38,12 @@ def failing(error: BaseException) -> Callable[[], object]:
     return program
 
 
+def test_one_who_ends_a_command_before_its_work_began_reads_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command-line library ends with 130 on Ctrl-C and says nothing; another end of its own is left alone."""
+    assert ending(failing(SystemExit(130)), capsys) == (130, "ended by a person. Run the same command again\n")
+    assert ending(failing(SystemExit(2)), capsys) == (2, "")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

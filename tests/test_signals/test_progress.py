@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from signals.errors import TryAgain
 from signals.text.console import remark
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 
 
 def line_of(begin: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -70,3 +71,14 @@ def test_a_remark_stands_on_a_line_of_its_own_above_the_bar(monkeypatch: pytest.
     before, found, after = written.partition("three names\\x1b[2J have no bars")
     assert found and "training" in before, written
     assert before.endswith(("\n", "\x1b[2K")) and after.startswith("\n"), written
+
+
+def test_work_that_a_person_ends_says_what_is_kept_and_a_failure_says_nothing_of_it() -> None:
+    said = r"^auditing: ended by a person; what was there before is as it was\. Run the same command: it begins again$"
+    with pytest.raises(TryAgain, match=said), progress("auditing"):
+        raise KeyboardInterrupt
+    kept = Kept("half of it is kept", GOES_ON)
+    with pytest.raises(TryAgain, match=r"half of it is kept\. Run the same command: it goes on$"), progress("auditing", kept=lambda: kept):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyError), progress("auditing"):
+        raise KeyError

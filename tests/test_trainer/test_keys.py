@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
+import subprocess
+import sys
+from contextvars import ContextVar
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,9 +19,12 @@ from signals.bundle import PublicKey, RollbackGrant, read_grant, read_keyset
 from signals.bundle.seal import KEYSET_KIND
 from signals.bundle.seal import sign as bundle_sign
 from signals.errors import BundleRefused, FixInput
+from signals.files import write_atomic
 from tests.fakes.bundles import private_key
 from trainer.__main__ import app
+from trainer.publishing import key_files
 from trainer.publishing import keys as sign
+from trainer.runs import run_folder
 
 UNTIL = date(2030, 1, 2)
 
@@ -40,15 +49,69 @@ def test_keys_are_never_written_over(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in keys.iterdir()} == before
 
 
-def test_keys_whose_making_was_broken_off_are_named_as_such(tmp_path: Path) -> None:
-    seeds = iter((1, 2))
-    with pytest.raises(RuntimeError):  # no third key comes
-        sign.create_keys(tmp_path / "keys", UNTIL, generate=lambda: private_key(next(seeds)))
-    before = {path: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
-    assert len(before) == 2
-    with pytest.raises(FixInput, match=r"making them was broken off.*only if nothing was published"):
-        sign.create_keys(tmp_path / "keys", UNTIL)
-    assert {path: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("one_file", [False, True])
+def test_keys_are_made_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, at: int, one_file: bool
+) -> None:
+    """The write numbered `at` of the files fails, or a person leaves there: no folder, nothing next to it, and the next try is whole."""
+    writes = count(0)
+
+    def write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+        if next(writes) == at:
+            raise fault
+        write_atomic(path, content, mode=mode)
+
+    monkeypatch.setattr(run_folder, "write_atomic", write)
+    monkeypatch.setattr(key_files, "PASSPHRASE", ContextVar("passphrase", default=lambda _: b"a pass phrase that is long"))
+    keys, seeds = tmp_path / "keys", iter(range(1, 10))
+    if at >= (3 if one_file else 5):
+        sign.create_keys(keys, UNTIL, one_file=one_file, generate=lambda: private_key(next(seeds)))
+    else:
+        with pytest.raises(type(fault)):
+            sign.create_keys(keys, UNTIL, one_file=one_file, generate=lambda: private_key(next(seeds)))
+        assert list(tmp_path.iterdir()) == []
+        sign.create_keys(keys, UNTIL, one_file=one_file, generate=lambda: private_key(next(seeds)))
+    keyset = sign.load_keyset(keys)
+    assert len(sign.signing_keys(keys, keyset, date(2024, 1, 2))) == len(sign.data_keys(keys, keyset, date(2024, 1, 2))) == 1
+
+
+def test_a_power_cut_while_keys_are_made_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    """A process that is killed at each file in turn; what it leaves is no key folder, and is gone with the next try."""
+    script = """if True:
+        import os, sys
+        from datetime import date
+        from pathlib import Path
+        from trainer.publishing import keys
+        from trainer.runs import run_folder
+
+        real, left = run_folder.write_atomic, [int(sys.argv[2])]
+
+        def write(path, content, *, mode=0o644):
+            if not left[0]:
+                os.kill(os.getpid(), 9)
+            left[0] -= 1
+            real(path, content, mode=mode)
+
+        run_folder.write_atomic = write
+        keys.create_keys(Path(sys.argv[1]), date(2030, 1, 2))
+    """
+    folder = tmp_path / "keys"
+    for at in range(5):
+        done = subprocess.run([sys.executable, "-c", script, str(folder), str(at)], check=False)
+        assert done.returncode == -signal.SIGKILL and not folder.exists()
+    made(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["keys"] and sign.load_keyset(folder).version == 1
+
+
+def test_a_folder_whose_key_set_was_lost_says_where_it_may_be_had(tmp_path: Path) -> None:
+    keys = made(tmp_path / "keys")
+    (keys / "keyset.json").unlink()
+    before = {path: path.read_bytes() for path in keys.iterdir()}
+    with pytest.raises(FixInput, match=r"it was lost.*only if nothing was published"):
+        made(keys)
+    assert {path: path.read_bytes() for path in keys.iterdir()} == before
 
 
 def test_a_key_set_that_could_never_sign_is_not_made(tmp_path: Path) -> None:

@@ -135,19 +135,21 @@ def test_a_locked_file_that_is_not_as_it_was_written_is_left_alone(tmp_path: Pat
     spoiled = spoil(file.read_bytes())
     file.write_bytes(spoiled)
     with pytest.raises(FixInput, match="not as it was written"):
-        key_files.write(file.parent, "signing-new.key", private_key(30), locked=True)
+        key_files.add(file.parent, "signing-new.key", private_key(30))
     assert file.read_bytes() == spoiled
 
 
 def test_a_pass_phrase_is_stretched_and_a_block_of_an_earlier_version_is_read(tmp_path: Path, phrase: None) -> None:
     key = private_key(30)
-    key_files.write(tmp_path, "one.key", key, locked=True)
+    first = key_files.files(tmp_path, {"one.key": key}, locked=True)["keys.pem"]
+    (tmp_path / "keys.pem").touch(0o600)
+    (tmp_path / "keys.pem").write_bytes(first)
     pem = (tmp_path / "keys.pem").read_bytes().split(b"\n", 1)[1]
     with pytest.raises(ValueError, match="password"):
         load_pem_private_key(pem, PHRASE)
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PHRASE))
     (tmp_path / "keys.pem").write_bytes(b"# one.key\n" + plain)
-    key_files.write(tmp_path, "two.key", private_key(31), locked=True)
+    key_files.add(tmp_path, "two.key", private_key(31))
     for name, made_of in (("one.key", key), ("two.key", private_key(31))):
         public = public_half(made_of)
         assert public_half(key_files.read(tmp_path, name, public.keyid)) == public

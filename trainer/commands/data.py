@@ -19,7 +19,7 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.plain_text import clean
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from trainer.clock import now
 from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
 from trainer.commands.minutes import keep
@@ -260,7 +260,8 @@ def publish_data(
     Example: trainer publish-data --data var/data/us --keys KEYS --to s3://market/store/data --endpoint http://nas:8333
     """
     signer = Signer.of(keys, now().date())
-    with progress("publishing", as_json=as_json) as step:
+    kept = Kept("files that were copied stay, and devices still read the version before", GOES_ON)
+    with progress("publishing", as_json=as_json, kept=lambda: kept) as step:
         result = publish_dataset(
             data, dataset_store(to, endpoint, credentials), signer, with_raw=with_raw, on_file=lambda done, of: step(done=done, of=of)
         )

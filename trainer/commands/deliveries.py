@@ -13,7 +13,7 @@ from signals.files import write_atomic
 from signals.market.dataset import read_manifest
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from trainer.clock import WallClock
 from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in
 from trainer.curation.audit.missing import missing, summary
@@ -122,7 +122,8 @@ def backfill(
     source: BarVendor = (
         alpaca(credentials, url, feed, clock) if bars is None else FileVendor(bars, read_mapping(mapping), basis or manifest.basis)
     )
-    with progress(f"asking {source.name}", as_json=as_json) as step:
+    kept = Kept("what had come is kept, and the dataset is as it was", GOES_ON)
+    with progress(f"asking {source.name}", as_json=as_json, kept=lambda: kept) as step:
         done = fill(data, source, start, end, today=today, on_request=lambda at, of: step(done=at, of=of))
     emit(_filled(done), as_json=as_json, text=_text_of(done))
     raise typer.Exit(RED_EXIT if done.after else 0)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from signals.errors import BadConfig, TryAgain
+from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit, remark
 from signals.text.plain_text import clean
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from signals.text.wording import reason_of
 from trainer.clock import WallClock
 from trainer.commands.defaults import workspace_of
@@ -62,12 +62,8 @@ def download_history(
     last = source.newest(end or clock.now().astimezone(NEW_YORK).date())
     named = () if symbols is None else _names_of(symbols)
     terms = DownloadTerms(first=start, rule=None if named else UniverseRule(size=size), symbols=named)
-
-    try:
-        with progress("downloading", as_json=as_json) as step:
-            record = download(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
-    except KeyboardInterrupt:
-        raise TryAgain("ended by a person: what had come is kept", where=str(to), fix="Repeat the command: it goes on") from None
+    with progress("downloading", as_json=as_json, kept=lambda: Kept(f"what had come is kept in {to}", GOES_ON)) as step:
+        record = download(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
     result = {"download": str(to), **record.model_dump(mode="json", exclude={"asked", "terms"}), "symbols": len(record.asked)}
     text = (
         f"{to}: {len(record.asked):,} symbols from {start} to {record.last}, feed {record.feed}\n"

@@ -11,7 +11,7 @@ import typer
 from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.documents import to_json
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from trainer.clock import now
 from trainer.commands import options
 from trainer.commands.defaults import workspace_of
@@ -69,7 +69,8 @@ def promote(
 
     settings = _settings(portfolio, equity)
     mlflow = _mlflow(tracking, registry)
-    with progress("judging", MEASURING_STEPS, as_json=as_json) as step:
+    kept = Kept("what the registry has of it stays, an opening of the seal too", GOES_ON)
+    with progress("judging", MEASURING_STEPS, as_json=as_json, kept=lambda: kept) as step:
         request = PromotionRequest(
             run,
             data,

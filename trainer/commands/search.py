@@ -14,7 +14,7 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.console import aligned, emit
 from signals.text.documents import to_json
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from trainer.commands import options
 from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
 from trainer.commands.training import Overrides, device_named, overridden, say_where
@@ -82,7 +82,8 @@ def search(
     recipe = replace(recipe, sleeve=material.sleeve)
     following = next_opens(material.source.bars, material.source.actions)
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
-    with connected(cluster), progress("searching", steps(chosen, trials) + chosen.cpcv.groups - 1, as_json=as_json) as step:
+    total, kept = steps(chosen, trials) + chosen.cpcv.groups - 1, Kept(f"the trials that were done are kept in {to}", GOES_ON)
+    with connected(cluster), progress("searching", total, as_json=as_json, kept=lambda: kept) as step:
         found, shared = searched(recipe, chosen, material, following, SearchRequest(to, trials, storage, fixed), run, step)
         question, net = per_split(recipe, found.config, material, following, run, bars_hash=fixed, step=step)
     path = to / f"best-{found.study}.yml"

@@ -14,7 +14,7 @@ from signals.minutes.hours import Hours
 from signals.sleeves.bars import Strategy
 from signals.text.console import aligned, emit
 from signals.text.documents import to_json
-from signals.text.progress import progress
+from signals.text.progress import GOES_ON, Kept, progress
 from trainer.commands import options
 from trainer.commands.defaults import new_folder, recipe_of
 
@@ -144,9 +144,18 @@ def train(
     )
     say_where((chosen.learner,), chosen, request.device, shown=not as_json)
     total = steps(chosen, trials=trials, is_explained=importance)
-    with connected(cluster), progress("training", total, as_json=as_json) as step:
+    with connected(cluster), progress("training", total, as_json=as_json, kept=lambda: _kept(run, trials)) as step:
         known = train_recipe(recipe, chosen, request, step)
     emit({**to_json(known), "run": str(run)}, as_json=as_json, text=summary(known, run))
+
+
+def _kept(run: Path, trials: int) -> Kept:
+    """What there is of a training that a person ended."""
+    from trainer.runs.run_folder import checkpoints_of
+
+    if checkpoints_of(run).exists():
+        return Kept(f"the epochs of its networks are kept in {checkpoints_of(run)}", f"Run the same command with --run {run}: it goes on")
+    return Kept("the trials that were done are kept, no run was written", GOES_ON) if trials else Kept("no run was written")
 
 
 def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str) -> SearchRequest | None:

@@ -81,11 +81,16 @@ def has(folder: Path, name: str) -> bool:
     return (folder / name).exists() or (is_locked(folder) and name in _blocks(folder))
 
 
-def write(folder: Path, name: str, key: Ed25519PrivateKey, *, locked: bool) -> None:
-    """Add a private key to the folder."""
+def add(folder: Path, name: str, key: Ed25519PrivateKey) -> None:
+    """Add a private key to the folder, as its other keys are kept."""
+    for file, content in files(folder, {name: key}, locked=is_locked(folder)).items():
+        write_atomic(folder / file, content, mode=PRIVATE)
+
+
+def files(folder: Path, keys: Mapping[str, Ed25519PrivateKey], *, locked: bool) -> dict[str, bytes]:
+    """Return the files, by name, that hold these private keys and, where they are locked, those that the folder has."""
     if not locked:
-        write_atomic(folder / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=PRIVATE)
-        return
+        return {name: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for name, key in keys.items()}
     phrase = PASSPHRASE.get()(folder)
     if len(phrase) < LEAST_PASSPHRASE:
         raise FixInput(f"a pass phrase of less than {LEAST_PASSPHRASE} characters", where=str(folder), fix="Choose a longer one")
@@ -93,8 +98,9 @@ def write(folder: Path, name: str, key: Ed25519PrivateKey, *, locked: bool) -> N
     if held:
         _unlocked(folder, next(iter(held)), phrase)  # every key under one phrase
     salt = next((block.salt for block in held.values() if block.salt), secrets.token_hex(16).encode())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(_password(phrase, salt)))
-    write_atomic(folder / ONE_FILE, _joined({**held, name: LockedBlock(salt, pem)}), mode=PRIVATE)
+    lock = BestAvailableEncryption(_password(phrase, salt))
+    made = {name: LockedBlock(salt, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)) for name, key in keys.items()}
+    return {ONE_FILE: _joined({**held, **made})}
 
 
 def read(folder: Path, name: str, keyid: str) -> Ed25519PrivateKey:

@@ -8,7 +8,8 @@ key set or to sign a rollback grant; publishing needs the signing keys only, and
 Invariants
 ----------
 1. A private key is never written over.
-2. Every change of the key set raises its version and is signed by the root.
+2. A new folder has all of its keys and its key set, or is not there: a crash leaves no part of one.
+3. Every change of the key set raises its version and is signed by the root.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.text.wording import reason_of
 from trainer.publishing import key_files
+from trainer.runs.run_folder import write_run
 
 ROOT_KEY, ROOT_PUBLIC, KEYSET_NAME = "root.key", "root.pub", "keyset.json"
 SIGNING, DATA = "signing", "data"  # the roles, as the files of their keys are named
@@ -68,7 +70,7 @@ def create_keys(
     Parameters
     ----------
     folder : Path
-        Must hold no keys yet.
+        A new one.
     valid_until : date
         Last session on which the keys and the key set are accepted.
     counts : KeyCounts
@@ -81,11 +83,11 @@ def create_keys(
     Raises
     ------
     FixInput
-        The folder holds keys already, or the threshold cannot be met.
+        The folder exists, or the threshold cannot be met.
     """
-    if _holds_keys(folder) and not (folder / KEYSET_NAME).exists():  # which is written last
+    if _holds_keys(folder) and not (folder / KEYSET_NAME).exists():
         raise FixInput(
-            "no key set names the keys of this folder: making them was broken off, or the key set was lost",
+            "no key set names the keys of this folder: it was lost",
             where=str(folder / KEYSET_NAME),
             fix="Restore it from its backup or from the store; remove the folder only if nothing was published with it",
         )
@@ -100,13 +102,15 @@ def create_keys(
         if not 1 <= least <= many:
             raise FixInput(f"a threshold of {least} cannot be met by {many} keys", where=option)
     root = generate()
-    key_files.write(folder, ROOT_KEY, root, locked=one_file)
-    keys = tuple(_new_key(folder, SIGNING, valid_until, generate) for _ in range(counts.signers))
-    data = tuple(_new_key(folder, DATA, valid_until, generate) for _ in range(counts.data_signers))
-    write_atomic(folder / ROOT_PUBLIC, public_half(root).text.encode() + b"\n")
-    of_data = DataKeys(threshold=counts.data_threshold, keys=data)
-    keyset = Keyset(version=1, threshold=counts.threshold, valid_until=valid_until, keys=keys, data=of_data)
-    return _write_keyset(folder, keyset, root)
+    signing, data = ([generate() for _ in range(many)] for many in (counts.signers, counts.data_signers))
+    private = {ROOT_KEY: root, **{_name(role, key): key for role, keys in ((SIGNING, signing), (DATA, data)) for key in keys}}
+    files = key_files.files(folder, private, locked=one_file)
+    of_data = DataKeys(threshold=counts.data_threshold, keys=tuple(_named(key, valid_until) for key in data))
+    named = tuple(_named(key, valid_until) for key in signing)
+    keyset = Keyset(version=1, threshold=counts.threshold, valid_until=valid_until, keys=named, data=of_data)
+    public = {ROOT_PUBLIC: public_half(root).text.encode() + b"\n", KEYSET_NAME: _sealed(keyset, root)}
+    write_run(folder, {**files, **public}, private=frozenset(files))
+    return keyset
 
 
 def _holds_keys(folder: Path) -> bool:
@@ -216,14 +220,26 @@ def _change(folder: Path, keyset: Keyset, root: Ed25519PrivateKey, **changes: ob
 
 
 def _write_keyset(folder: Path, keyset: Keyset, root: Ed25519PrivateKey) -> Keyset:
-    write_atomic(folder / KEYSET_NAME, seal_keyset(keyset, sign(KEYSET_KIND, keyset.to_bytes(), [root])))
+    write_atomic(folder / KEYSET_NAME, _sealed(keyset, root))
     return keyset
+
+
+def _sealed(keyset: Keyset, root: Ed25519PrivateKey) -> bytes:
+    return seal_keyset(keyset, sign(KEYSET_KIND, keyset.to_bytes(), [root]))
 
 
 def _new_key(folder: Path, role: str, valid_until: date, generate: Generate) -> SigningKey:
     key = generate()
+    key_files.add(folder, _name(role, key), key)
+    return _named(key, valid_until)
+
+
+def _name(role: str, key: Ed25519PrivateKey) -> str:
+    return f"{role}-{public_half(key).keyid}.key"
+
+
+def _named(key: Ed25519PrivateKey, valid_until: date) -> SigningKey:
     public = public_half(key)
-    key_files.write(folder, f"{role}-{public.keyid}.key", key, locked=key_files.is_locked(folder))
     return SigningKey(keyid=public.keyid, public=public.text, valid_until=valid_until)
 
 

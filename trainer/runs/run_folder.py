@@ -2,13 +2,15 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from signals.errors import FixInput, Locked
 from signals.files import sha256_of_file, sync_folder, write_atomic
 from signals.text.wording import reason_of
+
+OWNER_ALONE, FOR_ALL = 0o600, 0o644
 
 
 def refuse_existing(folder: Path) -> None:
@@ -17,8 +19,13 @@ def refuse_existing(folder: Path) -> None:
         raise FixInput("the folder exists", where=str(folder), fix="Name a new folder, or remove this one yourself")
 
 
-def write_run(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_run(folder: Path, files: Mapping[str, bytes], private: Collection[str] = ()) -> None:
     """Write `files` (relative path -> content) next to `folder` and rename them into place as one.
+
+    Parameters
+    ----------
+    private : collection of str
+        Names of the files that their owner alone may read.
 
     Raises
     ------
@@ -29,10 +36,19 @@ def write_run(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.parent / f".{folder.name}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    for name, content in sorted(files.items()):
-        write_atomic(unfinished / name, content)
-    unfinished.rename(folder)
+    try:
+        for name, content in sorted(files.items()):
+            write_atomic(unfinished / name, content, mode=OWNER_ALONE if name in private else FOR_ALL)
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     sync_folder(folder.parent)
+
+
+def checkpoints_of(run: Path) -> Path:
+    """Return the folder of the epochs of a run that is not there yet: a network that was interrupted goes on from it."""
+    return run.with_name(f"{run.name}.checkpoints")
 
 
 def file_hash(path: Path) -> str:

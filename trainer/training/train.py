@@ -23,7 +23,7 @@ from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import artefacts, looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, Retraining
-from trainer.runs.run_folder import refuse_existing, write_run
+from trainer.runs.run_folder import checkpoints_of, refuse_existing, write_run
 from trainer.runs.settings import TrainedRange, TrainingSettings
 from trainer.samples.intraday import evenings
 from trainer.samples.prepare import Material, Range, prepare
@@ -127,7 +127,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     recipe, config = replace(recipe, sleeve=material.sleeve, config=material.config), material.config
     store.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
-    checkpoints = request.run.with_name(f"{request.run.name}.checkpoints")
+    checkpoints = checkpoints_of(request.run)
     learner = recipe.task.learner(config, request.seed, request.device, checkpoints)
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     question = asked(

@@ -1,0 +1,44 @@
+"""Ctrl-C at a terminal ends a long command with one sentence: what there is of it, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.curated import curate
+from tests.fakes.terminal import Person
+from trainer.commands.training import _kept
+from trainer.runs.run_folder import checkpoints_of
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("market"))
+
+
+@pytest.mark.parametrize(
+    ("words", "bar", "said"),
+    [
+        ("train --sleeve equities_xs --seeds 50 --run run", "training", "no run was written. Run the same command: it begins again"),
+        ("search --sleeve equities_xs --trials 4000 --to found", "searching", "the trials that were done are kept in found. Run the same"),
+    ],
+)
+def test_who_ends_work_on_a_terminal_reads_what_is_kept_and_how_to_go_on(
+    data: Path, tmp_path: Path, words: str, bar: str, said: str
+) -> None:
+    """It would take hours by itself; no word of the library that reads the command line, no traceback."""
+    person = Person(tmp_path, *words.split(), "--data", str(data), columns=160)
+    person.sees(bar)
+    person.leaves(f"{bar}: ended by a person; {said}")
+    assert person.ends() == 5
+    assert "Aborted" not in person.shown and "Traceback" not in person.shown
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_says_what_of_it_another_one_goes_on_from(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert _kept(run, 0).what == "no run was written"
+    assert _kept(run, 20).what == "the trials that were done are kept, no run was written"
+    checkpoints_of(run).mkdir()
+    assert f"--run {run}: it goes on" in _kept(run, 0).fix
