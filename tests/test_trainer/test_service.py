@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from appliance.schedule.timetable import TIMETABLE as DEVICE
 from signals.alerts.alert import Alert, Severity
 from signals.alerts.channels import LINES_KEPT
 from signals.errors import BadBars, BadConfig, FixInput, LearnerFailed, Locked, StoreUnreachable
 from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import xnys
+from signals.schedule.job_windows import windows
 from tests.fakes.lineages import publish_six
 from trainer.__main__ import app
 from trainer.curation.config import CurationConfig
@@ -31,7 +33,7 @@ from trainer.service.run_log import FILE as FILE_OF_RUNS
 from trainer.service.run_log import RowEnd, RowStatus, RunLog
 from trainer.service.settings import FILE, ServiceSettings, read_settings
 from trainer.service.sources import FolderSource, NoSource
-from trainer.service.timetable import CADENCE, ROWS, Cadence, unasked
+from trainer.service.timetable import CADENCE, ROWS, TIMETABLE, Cadence, unasked
 from trainer.workspace import Workspace, make, read
 
 DAYS = xnys(date(2025, 5, 1), date(2025, 7, 31))
@@ -92,6 +94,16 @@ def test_rows_follow_one_another_at_their_hours_and_end_once(tmp_path: Path, mon
     assert [alert.title for alert in host.notifier.alerts] == ["retrain of 2025-06-16"]  # type: ignore[attr-defined]
 
 
+def test_no_training_begins_near_the_orders_of_a_device_on_the_same_machine() -> None:
+    """From an hour before the device plans to its evening's first job, before an early close too."""
+    for day in (MONDAY, date(2025, 7, 3)):
+        device = {window.job: window for window in windows(day, DAYS, DEVICE)}
+        quiet = device["plan"].at - timedelta(hours=1), DAYS.session(day).close
+        for window in windows(day, DAYS, TIMETABLE):
+            if window.job in ("retrain", "challenge"):
+                assert window.deadline <= quiet[0] and window.at > DAYS.session(DAYS.previous(day)).close
+
+
 def test_what_failed_says_what_to_do_and_what_cannot_be_done_now_is_tried_again_until_it_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +148,23 @@ def test_settings_name_rows_that_there_are(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("cadence: {challenge: weekly}\nsource: {kind: folder, path: in}\n")
     found = read_settings(tmp_path)
     assert found.cadence == {"challenge": Cadence.WEEKLY} and found.source.path == tmp_path / "in"
+    (tmp_path / FILE).write_text("news: [update, retrian]\n")
+    with pytest.raises(BadConfig, match="no row retrian"):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_person_is_notified_of_every_row_that_was_asked_for_and_of_a_fault_always(tmp_path: Path, row: str) -> None:
+    ends = [RowEnd(status, "as it was", "Do it") for status in RowStatus]
+    told = {}
+    for name, news in (("none", ()), ("all", tuple(ROWS))):
+        host = host_in(tmp_path / name, news=news)
+        for end in ends:
+            service.record(row, FRIDAY, end, host, at(FRIDAY, 21), at(FRIDAY, 22))
+        told[name] = [(alert.severity, alert.body) for alert in host.notifier.alerts]  # type: ignore[attr-defined]
+    faults = [(Severity.WARN, "as it was. Do it")] * 2
+    assert told["none"] == faults
+    assert told["all"] == [(Severity.INFO, "done: as it was"), (Severity.INFO, "refused: as it was"), *faults]
 
 
 def test_a_recipe_of_the_workspace_says_how_often_its_lineage_is_trained_again(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from trainer.service.run_log import RowEnd, RowStatus
 from trainer.service.timetable import unasked
 
 LOOKED_BACK, LOOKED_AHEAD = timedelta(days=400), timedelta(days=62)  # from the first of the month
-NEWS = ("retrain", "challenge")  # whose good end a person hears of
 
 
 @lru_cache(maxsize=2)
@@ -62,8 +61,8 @@ def record(row: str, session: date, end: RowEnd, host: Host, began: datetime, en
     host.log.append(session, row, began, ended, end)
     if end.status in (RowStatus.FAILED, RowStatus.MISSED):
         host.notify(Severity.WARN, f"{row}-{session}", f"{row} of {session} {end.status}", f"{end.summary}. {end.fix}", ended)
-    elif row in NEWS and end.status is RowStatus.DONE:
-        host.notify(Severity.INFO, f"{row}-{session}", f"{row} of {session}", end.summary, ended)
+    elif row in host.settings.news:
+        host.notify(Severity.INFO, f"{row}-{session}", f"{row} of {session}", f"{end.status}: {end.summary}", ended)
 
 
 def due_now(host: Host, now: datetime) -> tuple[DueJob, ...]:

@@ -1,7 +1,9 @@
 """`service.yml` of a workspace: where bars come from, how often each row runs, and what is kept."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, field_validator
 
@@ -9,6 +11,7 @@ from signals.config import Config, parse, read_mapping
 from trainer.service.timetable import CADENCE, Cadence
 
 FILE = "service.yml"
+Rows = TypeVar("Rows", bound=Collection[str])
 
 
 class SourceKind(StrEnum):
@@ -51,6 +54,8 @@ class ServiceSettings(Config):
     ----------
     cadence : mapping of row to Cadence
         Of the rows that do not have their own.
+    news : tuple of str
+        Rows of whose good end, or refusal by their rules, a person is notified too; of a failed or missed one always.
     credentials : Path or None
         Folder of key files: of the vendor, of the store, and `alert-urls`.
     endpoint : str
@@ -66,6 +71,7 @@ class ServiceSettings(Config):
     source: SourceConfig = SourceConfig()
     cadence: dict[str, Cadence] = Field(default={})
     challenge: ChallengeConfig = ChallengeConfig()
+    news: tuple[str, ...] = ("retrain", "challenge")
     credentials: Path | None = None
     endpoint: str = ""
     workers: int = Field(default=1, ge=1)
@@ -74,9 +80,9 @@ class ServiceSettings(Config):
     warn_free_disk: float = Field(default=0.10, ge=0, lt=1)
     least_free_disk: float = Field(default=0.03, ge=0, lt=1)
 
-    @field_validator("cadence")
+    @field_validator("cadence", "news")
     @classmethod
-    def _names_rows(cls, given: dict[str, Cadence]) -> dict[str, Cadence]:
+    def _names_rows(cls, given: Rows) -> Rows:
         if unknown := sorted(set(given) - set(CADENCE)):
             raise ValueError(f"no row {', '.join(unknown)}; there are: {', '.join(CADENCE)}")
         return given

@@ -27,6 +27,7 @@ def _evening(hour: int, minute: int) -> When:
 
 
 MORNING = When(Anchor.MORNING, time(9))
+BEFORE_ORDERS = When(Anchor.MORNING, time(7))  # beside a device a small training that begins now is over before that plans and trades
 TIMETABLE: Timetable = (
     TimetableRow("update", _evening(16, 45), MORNING, "the vendor had no bars of asof", "fetch the bars of asof and curate the dataset",
          seconds=2 * HOUR, megabytes=8 * GIGABYTE),
@@ -37,9 +38,9 @@ TIMETABLE: Timetable = (
          HOUR, 4 * GIGABYTE),
     TimetableRow("evaluate", _evening(16, 49), MORNING, "the next night evaluates", "compare what is published with what it promised",
          HOUR, 4 * GIGABYTE),
-    TimetableRow("retrain", _evening(20, 0), MORNING, "the next night trains", "train each published lineage again and publish it",
+    TimetableRow("retrain", _evening(20, 0), BEFORE_ORDERS, "the next night trains", "train each published lineage again and publish it",
          12 * HOUR, 48 * GIGABYTE),
-    TimetableRow("challenge", _evening(20, 1), MORNING, "the next night searches", "search parameters and train a challenger",
+    TimetableRow("challenge", _evening(20, 1), BEFORE_ORDERS, "the next night searches", "search parameters and train a challenger",
          48 * HOUR, 48 * GIGABYTE),
     TimetableRow("prune", _evening(20, 2), When(Anchor.MORNING, time(9, 15)), "the next night removes it",
          "remove what can be made again, as far as nothing published cites it", HOUR, GIGABYTE),
