@@ -5,23 +5,26 @@ import numpy as np
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import filtered, recurrence, shifted
 from signals.indicators.stacked import Stacked
+from signals.indicators.widths import Widths, mapped, size_of, together
 from signals.market.bars import Floats
 
 
-def sma_gap(bars: IndicatorBars, n: int) -> Floats:
+@together
+def sma_gap(bars: IndicatorBars, n: Widths) -> Floats:
     """Close against the mean of n closes."""
     return bars.close / bars.closes.mean("close", n) - 1.0
 
 
-def ema_gap(bars: IndicatorBars, n: int) -> Floats:
+@together
+def ema_gap(bars: IndicatorBars, n: Widths) -> Floats:
     """Close against the exponential average of n."""
-    return bars.close / bars.averages[f"ema_{n}"] - 1.0
+    return bars.close / bars.average("ema", n) - 1.0
 
 
-def ema_cross(bars: IndicatorBars, n: int) -> Floats:
+@together
+def ema_cross(bars: IndicatorBars, n: Widths) -> Floats:
     """Fast against slow exponential average: 5 against 20, 20 against 50, 50 against 200."""
-    fast = {20: 5, 50: 20, 200: 50}[n]
-    return bars.averages[f"ema_{fast}"] / bars.averages[f"ema_{n}"] - 1.0
+    return bars.average("ema", mapped({20: 5, 50: 20, 200: 50}, n)) / bars.average("ema", n) - 1.0
 
 
 def weighted(bars: IndicatorBars, n: int) -> Floats:
@@ -48,7 +51,7 @@ def tema_gap(bars: IndicatorBars, n: int) -> Floats:
 
 def trima_gap(bars: IndicatorBars, n: int) -> Floats:
     """Close against the triangular average: the mean of n / 2 + 1 means of n / 2 closes (n even)."""
-    inner = bars.kept(f"triangular_{n}", lambda whole: whole.windows({"mean": whole.closes.mean("close", n // 2)}, n // 2 + 1))
+    inner = bars.kept(f"triangular_{n}", lambda whole: whole.windows({"mean": whole.closes.mean("close", n // 2)}, (n // 2 + 1,)))
     return bars.close / inner.mean("mean", n // 2 + 1) - 1.0
 
 
@@ -90,13 +93,15 @@ def midprice_gap(bars: IndicatorBars, n: int) -> Floats:
     return bars.close / ((high + low) / 2.0) - 1.0
 
 
-def line_slope(bars: IndicatorBars, n: int) -> Floats:
+@together
+def line_slope(bars: IndicatorBars, n: Widths) -> Floats:
     """Rise over n bars of the line fitted to n closes, relative to the close."""
     _, _, _, rows, covariance = bars.lines.joint("close", n)
-    return covariance / rows * n / bars.close
+    return covariance / rows * size_of(n) / bars.close
 
 
-def line_residual(bars: IndicatorBars, n: int) -> Floats:
+@together
+def line_residual(bars: IndicatorBars, n: Widths) -> Floats:
     """Close less the end of the line fitted to n closes, relative to the close."""
     mean, _, middle, rows, covariance = bars.lines.joint("close", n)
     return (bars.close - mean - covariance / rows * (bars.row - middle)) / bars.close

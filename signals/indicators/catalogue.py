@@ -23,10 +23,11 @@ from signals.indicators import volatility as vo
 from signals.indicators import volume as vl
 from signals.indicators import wavelets as wa
 from signals.indicators.columns import IndicatorBars
+from signals.indicators.widths import together
 from signals.market.bars import Floats
 from signals.minutes.stretch import Stretch
 
-Formula = Callable[[IndicatorBars, int], Floats]
+Formula = Callable[[IndicatorBars, int], Floats] | together
 BLOCK_CELLS = 8_000  # of [bar, column]: what a block's stacks hold stays in the cache
 
 
@@ -41,6 +42,8 @@ class Indicator:
     window : int
         Bars of its longest window; an exponential average forgets more slowly.
     formula : (IndicatorBars, window) -> float64 (T, C)
+    level : int
+        Of a wavelet, which its formula is given in the place of the window.
     reference : str
         The function of TA-Lib that gives the same; empty where there is none.
     """
@@ -51,6 +54,12 @@ class Indicator:
     window: int
     formula: Formula
     reference: str = ""
+    level: int = 0
+
+    @property
+    def argument(self) -> int:
+        """What its formula is given."""
+        return self.level or self.window
 
     @property
     def text(self) -> str:
@@ -212,10 +221,9 @@ CATALOGUE: tuple[Indicator, ...] = (
         row
         for wavelet in ("haar", "db2")
         for level in range(1, wa.LEVELS + 1)
-        for row in _rows(
-            "wavelets",
-            (f"{wavelet}_detail_{level}", "z", (120,), wa.detail(wavelet, level), ""),
-            (f"{wavelet}_energy_{level}", "share", (60,), wa.energy(wavelet, level), ""),
+        for row in (
+            Indicator(f"{wavelet}_detail_{level}", "wavelets", "z", wa.DETAIL_BARS, wa.DETAIL[wavelet], level=level),
+            Indicator(f"{wavelet}_energy_{level}", "wavelets", "share", wa.ENERGY_BARS, wa.ENERGY[wavelet], level=level),
         )
     ),
     *_rows(
@@ -276,15 +284,20 @@ def indicators(
     height, width = stretch.close.shape
     out = np.empty((len(rows), height - first, width))
     block = max(1, BLOCK_CELLS // max(height, 1))
+    places: dict[Formula, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row.formula, []).append(place)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for begin in range(0, width, block):
             columns = slice(begin, begin + block)
             bars = IndicatorBars.of(stretch, columns, full_session=full_session, regime=regime, first=first)
-            made = (row.formula(bars, row.window)[first - height :] for row in rows)
-            if block >= width:
-                np.concatenate(list(made), out=out.reshape(-1, width))
-                break
-            for place, values in enumerate(made):
-                out[place, :, columns] = values
+            own = out[:, :, columns]
+            for formula, its in places.items():
+                arguments = tuple(rows[place].argument for place in its)
+                if isinstance(formula, together) and bars.newest_only and len(its) > 1:
+                    own[its] = formula(bars, arguments)[:, first - height :]
+                    continue
+                for place, argument in zip(its, arguments, strict=True):
+                    own[place] = formula(bars, argument)[first - height :]
     out[~np.isfinite(out)] = np.nan
     return np.moveaxis(out, 0, -1)

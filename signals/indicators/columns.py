@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 
 from signals.indicators.recurrence import Smoothing, shifted, smoothed
 from signals.indicators.stacked import Stacked
+from signals.indicators.widths import Widths
 from signals.market.bars import Floats
 from signals.minutes.stretch import Stretch
 
 S = TypeVar("S")
-REACH = 64  # rows before the first asked for that a formula may read
+REACH = 20  # rows before the first asked for that a formula may read
+DIRECTIONAL = tuple(f"{name}_{n}" for n in (14, 28) for name in ("plus", "minus", "true"))
+BUILT_ON = ("ema_15", "ema_20", "ema_26", "macd_fast", "spread_9", "rise_14", "fall_14", *DIRECTIONAL)
+"""Averages that others are made of: needed at every row, also where the newest rows alone are asked for."""
 
 
 class shared(Generic[S]):  # a decorator, as property is
@@ -43,7 +47,7 @@ class shared(Generic[S]):  # a decorator, as property is
 def _end(value: Any, rows: int) -> Any:
     """The last rows of an array, of windows, or of each of several."""
     if isinstance(value, np.ndarray):
-        return value[-rows:]
+        return value[..., -rows:, :]
     if isinstance(value, Stacked):
         return value.last(rows)
     if isinstance(value, dict):
@@ -138,6 +142,11 @@ class IndicatorBars:
         return replace(self, whole=self, **{name: _end(getattr(self, name), self.rows) for name in fields})
 
     @property
+    def newest_only(self) -> int:
+        """How many of the newest rows are asked for, where not all of them are; else 0."""
+        return self.rows - REACH if self.rows < len(self.close) else 0
+
+    @property
     def nothing(self) -> Floats:
         """NaN everywhere: an indicator whose inputs are not there."""
         return np.full_like(self.close, np.nan)
@@ -150,10 +159,15 @@ class IndicatorBars:
         return found  # type: ignore[no-any-return]
 
     def windows(
-        self, series: Mapping[str, Floats], longest: int, partners: Mapping[str, Floats] | Floats | None = None, *, further: int = 0
+        self,
+        series: Mapping[str, Floats],
+        widths: tuple[int, ...],
+        partners: Mapping[str, Floats] | Floats | None = None,
+        *,
+        further: int = 0,
     ) -> Stacked:
-        """Windows of at most `longest` bars of series of all rows; `further` rows before those that are read are formed too."""
-        return Stacked(series, partners, rows=self.rows + further if self.rows < len(self.close) else 0, longest=longest)
+        """Windows of those widths of series of all rows; `further` rows before those that are read are formed too."""
+        return Stacked(series, partners, rows=self.rows + further if self.rows < len(self.close) else 0, widths=widths)
 
     # -- series ------------------------------------------------------------------------------------------------------
 
@@ -238,26 +252,28 @@ class IndicatorBars:
     @shared
     def closes(self) -> Stacked:
         """Means of the close."""
-        return self.windows({"close": self.close}, 200, further=10)
+        return self.windows({"close": self.close}, (5, 10, 12, 20, 26, 50, 100, 200), further=10)
 
     @shared
     def prices(self) -> Stacked:
         """Means of the typical and the median price."""
-        return self.windows({"typical": self.typical, "median": self.median}, 34)
+        return self.windows({"typical": self.typical, "median": self.median}, (5, 14, 20, 34))
 
     @shared
     def extremes(self) -> Stacked:
         """Highest high, lowest low (negated), highest and lowest (negated) close."""
-        return self.windows({"high": self.high, "-low": -self.low, "close": self.close, "-close": -self.close}, 120, further=63)
+        series = {"high": self.high, "-low": -self.low, "close": self.close, "-close": -self.close}
+        return self.windows(series, (5, 9, 14, 15, 16, 20, 26, 28, 30, 60, 64, 120), further=63)
 
-    def middle(self, width: int) -> tuple[Floats, Floats]:
+    def middle(self, width: Widths) -> tuple[Floats, Floats]:
         """(highest high, lowest low) of the window."""
         return self.extremes.highest("high", width), -self.extremes.highest("-low", width)
 
     @shared
     def paces(self) -> Stacked:
         """Squares of returns, volume and signed volume, of which many windows are asked."""
-        return self.windows({"square": self.returns**2, "volume": self.volume, "signed": self.signed_volume}, 240, further=59)
+        asked = {"square": self.returns**2, "volume": self.volume, "signed": self.signed_volume}
+        return self.windows(asked, (5, 10, 20, 60, 120, 240), further=59)
 
     @shared
     def ranges(self) -> Stacked:
@@ -277,7 +293,7 @@ class IndicatorBars:
                 "pressure": self.close - np.minimum(self.low, self.before),
                 "eased": eased[-rows:] * usual / self.volume[-rows:],
             },
-            30,
+            (7, 14, 28, 30),
         )
 
     @shared
@@ -308,7 +324,7 @@ class IndicatorBars:
                 "down_up": (~rising & rose) + guard,
                 **{f"square_{k}": (self.log_close - shifted(self.log_close, k)) ** 2 for k in (2, 5, 10)},
             },
-            60,
+            (20, 60),
         )
 
     @shared
@@ -324,25 +340,18 @@ class IndicatorBars:
     def levels(self) -> Stacked:
         """Moments of the close, the log volume, and the night's and the bar's own part of a return."""
         log_open = np.log(self.open)
-        return self.windows(
-            {
-                "close": self.close,
-                "log_volume": self.log_volume,
-                "gap": log_open - shifted(self.log_close, 1),
-                "body": self.log_close - log_open,
-            },
-            60,
-        )
+        gap, body = log_open - shifted(self.log_close, 1), self.log_close - log_open
+        return self.windows({"close": self.close, "log_volume": self.log_volume, "gap": gap, "body": body}, (20, 50, 60))
 
     @shared
     def shape(self) -> Stacked:
         """Four moments of the returns."""
-        return self.windows({"returns": self.returns}, 120)
+        return self.windows({"returns": self.returns}, (60, 120))
 
     @shared
     def lines(self) -> Stacked:
         """The close against the number of its row."""
-        return self.windows({"close": self.close}, 60, self.row)
+        return self.windows({"close": self.close}, (8, 14, 16, 20, 30, 60), self.row)
 
     @shared
     def pairs(self) -> Stacked:
@@ -350,13 +359,13 @@ class IndicatorBars:
         r = self.returns
         partners = {f"lag_{k}": shifted(r, k) for k in (1, 2, 5)}
         partners |= {"signed": self.signed_volume, "volume": self.log_volume - shifted(self.log_volume, 1)}
-        return self.windows(dict.fromkeys(partners, r), 60, partners)
+        return self.windows(dict.fromkeys(partners, r), (20, 60), partners)
 
     @shared
     def sides(self) -> Stacked:
         """High against low, and their returns against one another."""
         high, low = self.high / self.high_before - 1.0, self.low / self.low_before - 1.0
-        return self.windows({"level": self.high, "return": high}, 30, {"level": self.low, "return": low})
+        return self.windows({"level": self.high, "return": high}, (5, 30), {"level": self.low, "return": low})
 
     # -- averages that forget ----------------------------------------------------------------------------------------
 
@@ -385,7 +394,13 @@ class IndicatorBars:
         for n in (3, 10):  # gap between a running total of the flow and its average: the total itself never has to be formed
             decay = (n - 1.0) / (n + 1.0)
             asked[f"flow_{n}"] = self.money_flow, Smoothing(1, 0.0, decay, decay)
-        return _all_smoothed(asked)
+        if not self.newest_only:
+            return _all_smoothed(asked)
+        return _all_smoothed({name: asked.pop(name) for name in BUILT_ON}) | _all_smoothed(asked, self.newest_only)
+
+    def average(self, name: str, n: Widths) -> Floats:
+        """The average of that name and length, or of each length."""
+        return self.averages[f"{name}_{n}"] if isinstance(n, int) else np.stack([self.averages[f"{name}_{one}"] for one in n])
 
     def directional(self, length: int) -> list[Floats]:
         """+DI, -DI and DX, shares of one (Wilder 1978)."""
@@ -405,8 +420,7 @@ class IndicatorBars:
         first = self.averages
         return _all_smoothed(
             {
-                "ema_20": (first["ema_20"], Smoothing.ema(20)),
-                "ema_15": (first["ema_15"], Smoothing.ema(15)),
+                **{f"ema_{n}": (first[f"ema_{n}"], Smoothing.ema(n)) for n in (20, 15)},
                 "spread_9": (first["spread_9"], Smoothing.ema(9)),
                 "macd": (first["macd_fast"] - first["ema_26"], Smoothing.ema(9)),
                 **{f"adx_{n}": (self.directional(n)[2], Smoothing.wilder(n)) for n in (14, 28)},
@@ -419,12 +433,12 @@ class IndicatorBars:
         second = self.second
         return _all_smoothed({f"ema_{n}": (second[f"ema_{n}"], Smoothing.ema(n)) for n in (15, 20)})
 
-    def relative_strength(self, length: int) -> Floats:
+    def relative_strength(self, length: Widths) -> Floats:
         """Wilder's average rise over that of rise and fall, 0 to 1."""
-        rise, fall = self.averages[f"rise_{length}"], self.averages[f"fall_{length}"]
+        rise, fall = self.average("rise", length), self.average("fall", length)
         return rise / (rise + fall)
 
 
-def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]]) -> dict[str, Floats]:
-    made = smoothed(np.stack([series for series, _ in asked.values()]), tuple(how for _, how in asked.values()))
+def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]], last: int = 0) -> dict[str, Floats]:
+    made = smoothed(np.stack([series for series, _ in asked.values()]), tuple(how for _, how in asked.values()), last)
     return dict(zip(asked, made, strict=True))

@@ -41,7 +41,7 @@ def hurst(bars: IndicatorBars, n: int) -> Floats:
     def long(bars: IndicatorBars, width: int) -> Floats:
         return bars.extremes.highest("close", width) + bars.extremes.highest("-close", width)
 
-    short = bars.kept(f"hurst_{n}", lambda whole: whole.windows({"range": long(whole, n // 4)}, n))
+    short = bars.kept(f"hurst_{n}", lambda whole: whole.windows({"range": long(whole, n // 4)}, (n,)))
     return np.asarray(np.log(long(bars, n) / short.mean("range", n)) / log(4.0))
 
 

@@ -4,32 +4,38 @@ import numpy as np
 
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import shifted
+from signals.indicators.widths import Widths, together
 from signals.market.bars import Floats
 from signals.minutes.bars import QUOTES
 
 
-def roll(bars: IndicatorBars, n: int) -> Floats:
+@together
+def roll(bars: IndicatorBars, n: Widths) -> Floats:
     """Spread 2 sqrt(-cov(r(t), r(t - 1))), 0 where the covariance is positive (Roll 1984)."""
     return 2.0 * np.sqrt(np.maximum(-bars.pairs.joint("lag_1", n)[4], 0.0))
 
 
-def high_low_spread(bars: IndicatorBars, n: int) -> Floats:
+@together
+def high_low_spread(bars: IndicatorBars, n: Widths) -> Floats:
     """Mean spread of n pairs of bars from their highs and lows (Corwin and Schultz 2012)."""
     return bars.flows.mean("spread", n)
 
 
-def illiquidity(bars: IndicatorBars, n: int) -> Floats:
+@together
+def illiquidity(bars: IndicatorBars, n: Widths) -> Floats:
     """Mean of |return| / volume, times the mean volume of n bars (Amihud 2002)."""
     return bars.flows.mean("illiquidity", n) * bars.paces.mean("volume", n)
 
 
-def impact(bars: IndicatorBars, n: int) -> Floats:
+@together
+def impact(bars: IndicatorBars, n: Widths) -> Floats:
     """Slope of returns on signed volume, times the mean volume of n bars (Kyle 1985)."""
     _, _, _, variance, covariance = bars.pairs.joint("signed", n)
     return covariance / variance * bars.paces.mean("volume", n)
 
 
-def toxicity(bars: IndicatorBars, n: int) -> Floats:
+@together
+def toxicity(bars: IndicatorBars, n: Widths) -> Floats:
     """Mean |signed volume of 5 bars| over their volume (VPIN, Easley et al. 2012, on bars)."""
     return bars.flows.mean("imbalance", n) / (5.0 * bars.paces.mean("volume", n))
 
@@ -65,7 +71,7 @@ def book_imbalance(bars: IndicatorBars, _: int) -> Floats:
 
 def order_flow(bars: IndicatorBars, n: int) -> Floats:
     """Order flow imbalance of n bars over their mean size at both sides (Cont, Kukanov and Stoikov 2014, eq. 4)."""
-    windows = bars.kept(f"order_flow_{n}", lambda whole: whole.windows(_flow(whole), n))
+    windows = bars.kept(f"order_flow_{n}", lambda whole: whole.windows(_flow(whole), (n,)))
     return windows.mean("flow", n) / windows.mean("size", n)
 
 

@@ -5,17 +5,22 @@ from collections.abc import Callable
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars
-from signals.indicators.recurrence import filtered, recurrence, shifted
+from signals.indicators.recurrence import filtered, lagged, recurrence, shifted
 from signals.indicators.stacked import Stacked
+from signals.indicators.widths import Widths, together
 from signals.market.bars import Floats
 
 
-def log_return(bars: IndicatorBars, n: int) -> Floats:
+@together
+def log_return(bars: IndicatorBars, n: Widths) -> Floats:
     """Log return over n bars."""
-    return bars.kept(f"return_{n}", lambda whole: whole.log_close - shifted(whole.log_close, n))
+    if isinstance(n, int):
+        return bars.kept(f"return_{n}", lambda whole: whole.log_close - shifted(whole.log_close, n))
+    return bars.kept(f"return_{n}", lambda whole: whole.log_close - lagged(whole.log_close, n))
 
 
-def rsi(bars: IndicatorBars, n: int) -> Floats:
+@together
+def rsi(bars: IndicatorBars, n: Widths) -> Floats:
     """Relative strength: average rise over average rise and fall (Wilder 1978)."""
     return bars.relative_strength(n)
 
@@ -73,7 +78,7 @@ def stochastic_rsi(smoothing: int) -> Callable[[IndicatorBars, int], Floats]:
 
 
 def _range_of(bars: IndicatorBars, series: Floats, n: int) -> Stacked:
-    return bars.windows({"high": series, "-low": -series}, n)
+    return bars.windows({"high": series, "-low": -series}, (n,))
 
 
 def _mean_of_few(x: Floats, n: int) -> Floats:
@@ -81,7 +86,8 @@ def _mean_of_few(x: Floats, n: int) -> Floats:
     return filtered(x, [1.0 / n] * n) + 0.0 * shifted(x, n - 1) if n > 1 else x
 
 
-def williams_r(bars: IndicatorBars, n: int) -> Floats:
+@together
+def williams_r(bars: IndicatorBars, n: Widths) -> Floats:
     """Highest high less close over the range of n bars, negated: -1 at the low, 0 at the high."""
     high, low = bars.middle(n)
     return (bars.close - high) / (high - low)
@@ -151,7 +157,7 @@ def know_sure_thing(bars: IndicatorBars, _: int) -> Floats:
 
     def make(bars: IndicatorBars) -> Stacked:
         growth = {n: bars.close / shifted(bars.close, n) - 1.0 for n in (10, 15, 20, 30)}
-        return bars.windows({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]}, 15)
+        return bars.windows({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]}, (10, 15))
 
     windows = bars.kept("sure", make)
     return windows.mean("short", 10) + windows.mean("long", 15)
@@ -168,7 +174,8 @@ def _fisher(bars: IndicatorBars, n: int) -> Floats:
     place = (bars.median - low) / (windows.highest("high", n) - low) - 0.5
     known = np.isfinite(place)
     value = np.clip(recurrence(np.full((1, 1), 0.67), np.where(known, 0.66 * place, 0.0)), -0.999, 0.999)
-    smooth = recurrence(np.full((1, 1), 0.5), np.where(known, 0.5 * np.log((1.0 + value) / (1.0 - value)), 0.0))
+    inputs = np.where(known, 0.5 * np.log((1.0 + value) / (1.0 - value)), 0.0)
+    smooth = recurrence(np.full((1, 1), 0.5), inputs)
     return np.where(known, smooth, np.nan)
 
 

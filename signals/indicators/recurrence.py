@@ -11,11 +11,13 @@ Steele 1986, "Data parallel algorithms").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.market.bars import Floats
 
@@ -28,35 +30,76 @@ def shifted(x: Floats, rows: int) -> Floats:
     return out
 
 
+def lagged(x: Floats, rows: Sequence[int]) -> Floats:
+    """`x` as it stood so many rows earlier, for each of `rows`: shape (K, T, C)."""
+    out = np.full((len(rows), *x.shape), np.nan)
+    for past, behind in zip(out, rows, strict=True):
+        past[behind:] = x[: max(len(x) - behind, 0)]
+    return out
+
+
 def filtered(x: Floats, weights: tuple[float, ...] | list[float], step: int = 1) -> Floats:
     """Sum of weights[l] x(t - step l); what is before the first row counts as zero."""
     out = weights[0] * x
     for lag, weight in enumerate(weights[1:], start=1):
         if lag * step < len(x):
-            out[lag * step :] += weight * x[: -lag * step]
+            later = out[lag * step :]
+            later += weight * x[: -lag * step]
     return out
 
 
-def recurrence(decay: Floats, inputs: Floats) -> Floats:
+def recurrence(decay: Floats, inputs: Floats, last: int = 0) -> Floats:
     """y_t = decay_t y_{t-1} + inputs_t from y_{-1} = 0.
 
     Parameters
     ----------
-    decay : float64, shape that broadcasts to that of `inputs`; (..., 1, C) where it is the same at every row
+    decay : float64, shape that broadcasts to that of `inputs`, not negative; (..., 1, C) where it is the same at every row
     inputs : float64, shape (..., T, C), finite
+    last : int
+        Where not 0, rows that are asked for: those before the last so many are NaN.
     """
-    out, gap, product = inputs.copy(), 1, decay.copy()
+    out, gap, product, scratch = inputs.copy(), 1, decay.copy(), np.empty_like(inputs)
     constant, rows = decay.shape[-2] == 1, inputs.shape[-2]
-    while gap < rows:
+    every = min(rows, 1 << (last - 1).bit_length()) if last else rows
+    while gap < every:
+        past = scratch[..., gap:, :]
+        np.multiply(product if constant else product[..., gap:, :], out[..., :-gap, :], out=past)
         later = out[..., gap:, :]
-        later += (product if constant else product[..., gap:, :]) * out[..., :-gap, :]
+        later += past
         grown = product if constant else product[..., gap:, :]
         grown *= product if constant else product[..., :-gap, :]  # numpy reads what overlaps before it writes
         gap *= 2
-    return out
+    if gap >= rows:
+        return out
+    ended = np.full_like(out, np.nan)
+    ended[..., -last:, :] = _ended(product, out, gap, last)
+    return ended
 
 
-LEAD = 16  # rows in which a series may begin late and still be smoothed without a look at every row
+def _ended(product: Floats, out: Floats, gap: int, last: int) -> Floats:
+    """The passes from the step `gap` on, of the last rows alone: of blocks of `gap` rows, pair after pair, until one is left."""
+    blocks = -(-out.shape[-2] // gap)
+
+    def ends_of(x: Floats, nothing: float) -> Floats:
+        padded = np.full((*x.shape[:-2], blocks * gap, x.shape[-1]), nothing)
+        padded[..., -x.shape[-2] :, :] = x
+        return padded.reshape(*x.shape[:-2], blocks, gap, x.shape[-1])[..., gap - last :, :]
+
+    ends, constant = ends_of(out, -0.0), product.shape[-2] == 1  # x + -0.0 is x, whatever its sign
+    grown = product[..., None, :] if constant else ends_of(product, 1.0)
+    while blocks > 1:
+        odd = blocks % 2  # the oldest block has none before it
+        older, newer = ends[..., odd::2, :, :], ends[..., odd + 1 :: 2, :, :]
+        by = grown if constant else grown[..., odd + 1 :: 2, :, :]
+        merged = by * older
+        merged += newer
+        by = by * (grown if constant else grown[..., odd::2, :, :])
+        ends = np.concatenate([ends[..., :1, :, :], merged], axis=-3) if odd else merged
+        grown = np.concatenate([grown[..., :1, :, :], by], axis=-3) if odd and not constant else by
+        blocks = (blocks + 1) // 2
+    return ends[..., 0, :, :]
+
+
 FIELDS = ("first", "scale", "decay", "gain")
 
 
@@ -95,20 +138,33 @@ def _parts(how: tuple[Smoothing, ...]) -> tuple[Any, ...]:
     return *columns, max(one.first for one in how)
 
 
-def smoothed(x: Floats, how: tuple[Smoothing, ...]) -> Floats:
-    """Average of each series: `x` has shape (K, T, C), series k is averaged by `how[k]`; returns the same shape."""
+@lru_cache(maxsize=64)
+def _heads(how: tuple[Smoothing, ...], head: int, begins: bytes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of the first rows of series that begin at `begins` and have no gap wait for their average, and in which it begins."""
+    row = np.frombuffer(begins, np.intp).reshape(len(how), 1, -1) + _parts(how)[0] - 1
+    rows = np.arange(head)[:, None]
+    return rows < row, rows == row
+
+
+def smoothed(x: Floats, how: tuple[Smoothing, ...], last: int = 0) -> Floats:
+    """Average of each series: `x` has shape (K, T, C), series k is averaged by `how[k]`; returns the same shape, as `recurrence`."""
     valid = np.isfinite(x)
     first, scale, decay, gain, latest = _parts(how)
-    some = not valid[:, LEAD:].all()  # a value is missing elsewhere than among the first rows
-    head = slice(x.shape[1] if some else LEAD + latest)  # rows in which all begin
-    there = valid[:, head]
-    seen = np.add.accumulate(there, axis=1, dtype=np.int32)
-    waiting = seen < first
+    begins = valid.argmax(axis=1)
+    is_run = np.array_equal(np.add.reduce(valid, axis=1, dtype=np.intp), x.shape[1] - begins)  # nothing is missing once it begins
+    if is_run:
+        head = min(x.shape[1], int(begins.max()) + latest)  # rows in which all begin
+        there = valid[:, :head]
+        waiting, starts = _heads(how, head, begins.tobytes())
+    else:
+        head, there = x.shape[1], valid
+        seen = np.add.accumulate(valid, axis=1, dtype=np.int32)
+        waiting, starts = (seen < first) | ~valid, valid & (seen == first)
     inputs = gain * x
-    np.copyto(inputs[:, head], 0.0, where=waiting | ~there)
-    starts = there & (seen == first)
-    inputs[:, head][starts] = (scale * np.add.accumulate(np.where(there, x[:, head], 0.0), axis=1))[starts]
-    skipped = ~(waiting | valid) if some else None
-    out = recurrence(decay if skipped is None else np.where(skipped, 1.0, decay), inputs)
-    np.copyto(out[:, head], np.nan, where=waiting | ~there)
+    np.copyto(inputs[:, :head], 0.0, where=waiting)
+    np.copyto(inputs[:, :head], scale * np.add.accumulate(np.where(there, x[:, :head], 0.0), axis=1), where=starts)
+    if not is_run:
+        decay = np.where((seen >= first) & ~valid, 1.0, decay)
+    out = recurrence(decay, inputs, last)
+    np.copyto(out[:, :head], np.nan, where=waiting)
     return out

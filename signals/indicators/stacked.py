@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
-from signals.features.folding import Base, Fold, Merge, State, Step, runs
+from signals.features.folding import Base, Fold, Merge, State, Step
 from signals.features.windows import Moments, Observations, needed
+from signals.indicators.newest import Plan, WholeObservations, four_weights, plan_of
+from signals.indicators.widths import Widths
 from signals.market.bars import Floats
 
 
@@ -87,82 +90,6 @@ class RunObservations(Observations):
         return self.fold(leaf, merge, *bases)
 
 
-class LastRows(Fold[np.float64]):
-    """Windows of the last `rows` rows, where no observation is missing: the merges of `Fold`, of those rows alone.
-
-    A state is one array, its parts along the first axis: what a new bar costs is the number of calls.
-    """
-
-    def __init__(self, leaf: Moments, merge: Merge[np.float64], rows: int) -> None:
-        super().__init__(leaf, merge, newest_only=True)
-        whole = leaf[0][None]
-        if len(leaf) > 1:
-            whole = np.empty((len(leaf), *leaf[0].shape))
-            for place, part in enumerate(leaf):
-                whole[place] = part
-        self._rows, self._whole = rows, [whole]
-
-    def _newest(self, width: int) -> Moments:
-        first, *rest = _runs_of(width)
-        for bit in range(len(self._whole) - 1, first):
-            level, gap = self._whole[bit], 1 << bit
-            self._whole.append(self._merged((bit,), level[:, :-gap], level[:, gap:]))
-        state, span = self._whole[first][:, -self._rows :], 1 << first
-        for bit in rest:
-            state = self._merged((width, bit), self._whole[bit][:, -self._rows - span : -span], state)
-            span += 1 << bit
-        return state  # type: ignore[return-value]  # an array whose first axis is the tuple
-
-    def _merged(self, step: Step, older: Floats, newer: Floats) -> Floats:
-        out = np.empty(newer.shape)
-        self._merge(step, older, newer, out)  # type: ignore[arg-type]  # as above
-        return out
-
-
-_runs_of = lru_cache(maxsize=512)(runs)
-
-
-@lru_cache(maxsize=512)
-def _plain(width: int) -> Floats:
-    return np.asarray(float(width))
-
-
-@lru_cache(maxsize=4096)
-def _whole_weights(step: Step) -> tuple[Floats, Floats]:
-    width, bit = (step[0], step[1]) if len(step) == 2 else (2 << step[0], step[0])
-    now = (width >> (bit + 1)) << (bit + 1) if len(step) == 2 else 1 << bit
-    share = now / (now + (1 << bit))
-    return np.asarray(share), np.asarray((1 << bit) * share)
-
-
-class WholeObservations(Observations):
-    """Observations none of which is missing, for the windows of the last `rows` rows: counts and weights are plain numbers."""
-
-    def __init__(self, valid: NDArray[np.bool_], rows: int) -> None:
-        super().__init__(valid)
-        self._rows = rows
-
-    def divisor(self, width: int) -> Floats:
-        """The width."""
-        return _plain(width)
-
-    def filled(self, x: Floats, missing: float = 0.0) -> Floats:
-        """`x` itself."""
-        return x
-
-    def weights(self, step: Step) -> tuple[Floats, Floats]:
-        """(n_b / n, n_a n_b / n) of the merge `step`."""
-        return _whole_weights(step)
-
-    def fold(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> Fold[np.float64]:
-        """Fold of the last rows."""
-        return LastRows(leaf, merge, self._rows)
-
-    def weighted(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> Fold[np.float64]:
-        """Fold of the last rows."""
-        return LastRows(leaf, merge, self._rows)
-
-
 @lru_cache(maxsize=64)
 def _runs(rows: int, places: int, edges: bytes) -> Runs:
     """`Runs` that stacks with the same edges share, shape (1, K, C) each."""
@@ -189,23 +116,31 @@ def _observations(valid: NDArray[np.bool_]) -> Observations:
 class Stacked:
     """Trailing windows of several series of one shape, folded together.
 
+    A width may be one or several: of several, results have one more axis, the first.
+
     Parameters
     ----------
     series : float64, shape (T, C) each
         By name. NaN and infinite values count as missing.
     partners : series of the same names, shape (T, C), or one of shape (T, 1)
         The second series of a pair; a pair is missing where either is.
-    rows, longest : int
-        Where given, the windows of the last `rows` rows alone are formed, of at most `longest` bars: results have that many rows
+    rows, widths : int, tuple of int
+        Where given, the windows of these widths that end at the last `rows` rows alone are formed: results have that many rows
         (or all of fewer), and the series may reach back unlike far beyond what those windows read.
     """
 
     def __init__(
-        self, series: Mapping[str, Floats], partners: Mapping[str, Floats] | Floats | None = None, *, rows: int = 0, longest: int = 0
+        self,
+        series: Mapping[str, Floats],
+        partners: Mapping[str, Floats] | Floats | None = None,
+        *,
+        rows: int = 0,
+        widths: tuple[int, ...] = (),
     ) -> None:
         self._place = {name: place for place, name in enumerate(series)}
-        self._longest, self._end = longest if rows else 0, slice(-rows if rows else None, None)
-        end = slice(-(rows + longest - 1) if rows else None, None)
+        self._widths, self._end = widths if rows else (), slice(-rows if rows else None, None)
+        height = rows + max(widths) - 1 if rows else 0
+        end = slice(-height if rows else None, None)
         cut = [one[end] for one in series.values()]
         self._x = np.concatenate(cut, axis=1).reshape(len(cut[0]), len(cut), -1)
         valid = np.isfinite(self._x)
@@ -215,22 +150,45 @@ class Stacked:
         elif partners is not None:
             self._y = np.concatenate([partners[name][end] for name in series], axis=1).reshape(self._x.shape)
             valid &= np.isfinite(self._y)
-        whole = rows and len(valid) == rows + longest - 1 and valid.all()
-        self._observed = WholeObservations(valid, rows) if whole else _observations(valid)
+        self._observed: Observations
+        self._plan: Plan | None = None
+        if rows and len(valid) == height and valid.all():
+            self._plan = plan_of(rows, widths, valid[0].size)
+            self._observed = WholeObservations(valid, self._plan)
+        else:
+            self._observed = _observations(valid)
         self._folds: dict[str, Fold[np.float64]] = {}
         self._made: dict[tuple[str, int], list[Floats]] = {}
 
-    def _windows(
-        self, kind: str, width: int, make: Callable[[], Fold[np.float64]], finish: Callable[[State[np.float64], Floats], State[np.float64]]
-    ) -> list[Floats]:
-        if (kind, width) not in self._made:
-            if kind not in self._folds:
-                self._folds[kind] = make()
-            if self._longest and width > self._longest:
-                raise InvariantBroken(f"a window of {width} bars where at most {self._longest} were announced")
-            made = [a.transpose(1, 0, 2) for a in finish(self._folds[kind].window(width), self._observed.divisor(width))]
-            self._made[kind, width] = made if self._longest else [np.ascontiguousarray(a) for a in made]
+    def _found(self, kind: str, name: str, width: Widths) -> list[Floats]:
+        """Results of the series' windows, shape (rows, C) or (W, rows, C) each."""
+        own: tuple[Any, ...]
+        if (plan := self._plan) is not None:
+            made = self._made.get((kind, 0)) or self._together(kind, plan)
+            own = plan.place[width] if isinstance(width, int) else [plan.place[one] for one in width], self._place[name], self._end
+        elif isinstance(width, int):
+            made = self._made.get((kind, width)) or self._every(kind, width)
+            own = self._place[name], self._end
+        else:
+            return [np.stack(parts) for parts in zip(*(self._found(kind, name, one) for one in width), strict=True)]
+        return [array[own] for array in made]
+
+    def _every(self, kind: str, width: int) -> list[Floats]:
+        if self._widths and width not in self._widths:
+            raise InvariantBroken(f"a window of {width} bars where those announced are {self._widths}")
+        make, finish = KINDS[kind]
+        if kind not in self._folds:
+            self._folds[kind] = make(self._observed, self._x, self._y)
+        made = [a.transpose(1, 0, 2) for a in finish(self._folds[kind].window(width), self._observed.divisor(width))]
+        self._made[kind, width] = made if self._widths else [np.ascontiguousarray(a) for a in made]
         return self._made[kind, width]
+
+    def _together(self, kind: str, plan: Plan) -> list[Floats]:
+        make, finish = KINDS[kind]
+        fold: Any = make(self._observed, self._x, self._y)
+        shape = *plan.first.shape, *self._x.shape[1:]
+        self._made[kind, 0] = [a.reshape(shape).swapaxes(1, 2) for a in finish(fold.windows(), plan.widths)]
+        return self._made[kind, 0]
 
     def last(self, rows: int) -> Stacked:
         """The same windows, of the last rows alone."""
@@ -238,73 +196,84 @@ class Stacked:
         other.__dict__.update(self.__dict__, _end=slice(-rows, None))
         return other
 
-    def _own(self, made: list[Floats], name: str) -> list[Floats]:
-        own = self._place[name], self._end
-        return [array[own] for array in made]
-
-    def mean(self, name: str, width: int) -> Floats:
+    def mean(self, name: str, width: Widths) -> Floats:
         """Mean of the window's valid observations."""
-        made = self._made.get(("sum", width)) or self._windows(
-            "sum", width, lambda: self._observed.sums(self._x), lambda state, count: (state[0] / count,)
-        )
-        found: Floats = made[0][self._place[name], self._end]
-        return found
+        return self._found("sum", name, width)[0]
 
-    def highest(self, name: str, width: int) -> Floats:
+    def highest(self, name: str, width: Widths) -> Floats:
         """Largest valid observation of the window."""
-        made = self._made.get(("most", width)) or self._windows(
-            "most", width, lambda: self._observed.extremes(self._x, largest=True), lambda state, count: (state[0] + 0.0 * count,)
-        )
-        found: Floats = made[0][self._place[name], self._end]
-        return found
+        return self._found("most", name, width)[0]
 
-    def moments(self, name: str, width: int) -> tuple[Floats, Floats]:
+    def moments(self, name: str, width: Widths) -> tuple[Floats, Floats]:
         """(mean, variance), ddof 0."""
-        made = self._windows("moments", width, lambda: self._observed.moments(self._x), lambda s, count: (s[0] + 0.0 * count, s[1] / count))
-        mean, variance = self._own(made, name)
+        mean, variance = self._found("moments", name, width)
         return mean, variance
 
-    def joint(self, name: str, width: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def joint(self, name: str, width: Widths) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """(mean x, variance x, mean y, variance y, covariance), ddof 0."""
-
-        def make() -> Fold[np.float64]:
-            assert self._y is not None  # a stack of pairs
-            return self._observed.joint_moments(self._x, self._y)
-
-        def finish(s: State[np.float64], count: Floats) -> State[np.float64]:
-            nothing = np.zeros_like(s[0]) * count if count.ndim else 0.0 * count
-            return s[0] + nothing, s[1] / count, s[2] + nothing, s[3] / count, s[4] / count
-
-        mx, vx, my, vy, cxy = self._own(self._windows("joint", width, make, finish), name)
+        mx, vx, my, vy, cxy = self._found("joint", name, width)
         return mx, vx, my, vy, cxy
 
-    def four(self, name: str, width: int) -> tuple[Floats, Floats, Floats, Floats]:
+    def four(self, name: str, width: Widths) -> tuple[Floats, Floats, Floats, Floats]:
         """(mean, second, third, fourth central moment)."""
-
-        def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
-            _merge_four(older, newer, out, *self._observed.weights(step))
-
-        def make() -> Fold[np.float64]:
-            leaf = self._observed.filled(self._x)
-            nothing = np.zeros_like(leaf)
-            return self._observed.weighted((leaf, nothing, nothing, nothing), merge)
-
-        def finish(s: State[np.float64], count: Floats) -> State[np.float64]:
-            return s[0] + 0.0 * count, s[1] / count, s[2] / count, s[3] / count
-
-        mean, second, third, fourth = self._own(self._windows("four", width, make, finish), name)
+        mean, second, third, fourth = self._found("four", name, width)
         return mean, second, third, fourth
 
 
-def _merge_four(older: Moments, newer: Moments, out: Moments, share: Floats, harmonic: Floats) -> None:
+def _sums(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
+    return observed.sums(x)
+
+
+def _most(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
+    return observed.extremes(x, largest=True)
+
+
+def _moments(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
+    return observed.moments(x)
+
+
+def _joint(observed: Observations, x: Floats, y: Floats | None) -> Fold[np.float64]:
+    assert y is not None  # a stack of pairs
+    return observed.joint_moments(x, y)
+
+
+def _joint_finished(s: State[np.float64], count: Floats) -> State[np.float64]:
+    nothing = np.zeros_like(s[0]) * count
+    return s[0] + nothing, s[1] / count, s[2] + nothing, s[3] / count, s[4] / count
+
+
+def _four(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
+    def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
+        q, harmonic = observed.weights(step)
+        of_four = four_weights(q) if plan is None else plan.four_weights(step)
+        _merge_four(older, newer, out, (q, *of_four), harmonic)
+
+    plan = observed.plan if isinstance(observed, WholeObservations) else None
+    leaf = observed.filled(x)
+    nothing = np.zeros_like(leaf)
+    return observed.weighted((leaf, nothing, nothing, nothing), merge)
+
+
+Make: TypeAlias = Callable[[Observations, Floats, Floats | None], Fold[np.float64]]
+Finish: TypeAlias = Callable[[State[np.float64], Floats], State[np.float64]]
+KINDS: Mapping[str, tuple[Make, Finish]] = {
+    "sum": (_sums, lambda s, count: (s[0] / count,)),
+    "most": (_most, lambda s, count: (s[0] + 0.0 * count,)),
+    "moments": (_moments, lambda s, count: (s[0] + 0.0 * count, s[1] / count)),
+    "joint": (_joint, _joint_finished),
+    "four": (_four, lambda s, count: (s[0] + 0.0 * count, s[1] / count, s[2] / count, s[3] / count)),
+}
+"""Of each kind of result: the fold, and what its state and the count of a window's observations make."""
+
+
+def _merge_four(older: Moments, newer: Moments, out: Moments, shares: tuple[Floats, ...], harmonic: Floats) -> None:
     """Merge (mean, M2, M3, M4); Pebay 2008, "Formulas for robust, one-pass parallel computation of covariances", eqs. 2.1, 3.1."""
-    q = share
-    p = 1.0 - q
+    q, p, pp, qq, both, apart = shares
     d = newer[0] - older[0]
     square = d * d * harmonic
     np.add(older[0], d * q, out=out[0])
-    fourth = 4.0 * (p * newer[2] - q * older[2]) + d * (6.0 * (p * p * newer[1] + q * q * older[1]) + square * (p * p - p * q + q * q))
+    fourth = 4.0 * (p * newer[2] - q * older[2]) + d * (6.0 * (pp * newer[1] + qq * older[1]) + square * both)
     np.add(older[3] + newer[3], d * fourth, out=out[3])
-    third = 3.0 * (p * newer[1] - q * older[1]) + square * (p - q)
+    third = 3.0 * (p * newer[1] - q * older[1]) + square * apart
     np.add(older[2] + newer[2], d * third, out=out[2])
     np.add(older[1] + newer[1], square, out=out[1])

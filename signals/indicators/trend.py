@@ -1,11 +1,10 @@
 """Trend indicators: strength and direction."""
 
-from math import log
-
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars
-from signals.indicators.recurrence import shifted
+from signals.indicators.recurrence import lagged, shifted
+from signals.indicators.widths import Widths, size_of, together
 from signals.market.bars import Floats
 
 
@@ -46,19 +45,25 @@ def vortex_down(bars: IndicatorBars, n: int) -> Floats:
 
 def mass(bars: IndicatorBars, n: int) -> Floats:
     """Mean of the range's exponential average of 9 over the average of that average (Dorsey 1992)."""
-    ratio = bars.kept(f"mass_{n}", lambda whole: whole.windows({"ratio": whole.averages["spread_9"] / whole.second["spread_9"]}, n))
+    ratio = bars.kept(f"mass_{n}", lambda whole: whole.windows({"ratio": whole.averages["spread_9"] / whole.second["spread_9"]}, (n,)))
     return ratio.mean("ratio", n)
 
 
-def efficiency(bars: IndicatorBars, n: int) -> Floats:
+@together
+def efficiency(bars: IndicatorBars, n: Widths) -> Floats:
     """Change over n bars over the length of the path, -1 to 1 (Kaufman)."""
-    return (bars.close - shifted(bars.close, n)) / (bars.flows.mean("path", n) * n)
+    if isinstance(n, int):
+        net = bars.kept(f"change_{n}", lambda whole: whole.close - shifted(whole.close, n))
+    else:
+        net = bars.kept(f"change_{n}", lambda whole: whole.close - lagged(whole.close, n))
+    return net / (bars.flows.mean("path", n) * size_of(n))
 
 
-def choppiness(bars: IndicatorBars, n: int) -> Floats:
+@together
+def choppiness(bars: IndicatorBars, n: Widths) -> Floats:
     """ln(sum of true ranges / range of n bars) / ln n: 1 sideways, 0 in one direction (Dreiss)."""
     high, low = bars.middle(n)
-    return np.asarray(np.log(bars.ranges.mean("true", n) * n / (high - low)) / log(n))
+    return np.asarray(np.log(bars.ranges.mean("true", n) * size_of(n) / (high - low)) / np.log(size_of(n)))
 
 
 def chandelier_long(bars: IndicatorBars, n: int) -> Floats:

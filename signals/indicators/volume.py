@@ -1,14 +1,23 @@
 """Volume indicators, relative to the instrument's own volume."""
 
+from functools import cache
+
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.dependence import correlation
-from signals.indicators.recurrence import filtered, shifted
+from signals.indicators.recurrence import filtered, lagged
 from signals.indicators.stacked import Stacked
+from signals.indicators.widths import Widths, together
 from signals.market.bars import Floats
 
 PAST_SESSIONS = 5
+
+
+@cache
+def _slope_weights(n: int) -> list[float]:
+    """Weights by age of the steps of a running total in the slope of the line fitted to n of its values."""
+    return [(age + 1.0) * (n - 1.0 - age) * 6.0 / (n * (n**2 - 1.0)) for age in range(n - 1)]
 
 
 def balance_slope(bars: IndicatorBars, n: int) -> Floats:
@@ -16,10 +25,9 @@ def balance_slope(bars: IndicatorBars, n: int) -> Floats:
 
     Of a running total the slope is a weighted sum of the volumes themselves: weight (a + 1)(n - 1 - a) / 2 at age a.
     """
-    weights = [(age + 1.0) * (n - 1.0 - age) * 6.0 / (n * (n**2 - 1.0)) for age in range(n - 1)]
     signed = bars.signed_volume
     known = 0.0 * bars.paces.mean("signed", n)
-    return (filtered(np.where(np.isfinite(signed), signed, 0.0), weights) + known) / bars.paces.mean("volume", 20)
+    return (filtered(np.where(np.isfinite(signed), signed, 0.0), _slope_weights(n)) + known) / bars.paces.mean("volume", 20)
 
 
 def accumulation(bars: IndicatorBars, _: int) -> Floats:
@@ -32,18 +40,21 @@ def accumulation(bars: IndicatorBars, _: int) -> Floats:
     return bars.kept("accumulation", apart) / bars.paces.mean("volume", 20)
 
 
-def money_flow(bars: IndicatorBars, n: int) -> Floats:
+@together
+def money_flow(bars: IndicatorBars, n: Widths) -> Floats:
     """Volume signed by the close's place in its bar, over the volume (Chaikin)."""
     return bars.flows.mean("money_flow", n) / bars.paces.mean("volume", n)
 
 
-def volume_z(bars: IndicatorBars, n: int) -> Floats:
+@together
+def volume_z(bars: IndicatorBars, n: Widths) -> Floats:
     """Log volume less the mean of n in their standard deviations."""
     mean, variance = bars.levels.moments("log_volume", n)
     return (bars.log_volume - mean) / np.sqrt(variance)
 
 
-def vwap_gap(bars: IndicatorBars, n: int) -> Floats:
+@together
+def vwap_gap(bars: IndicatorBars, n: Widths) -> Floats:
     """Close against the volume-weighted typical price of n bars."""
     return bars.close * bars.paces.mean("volume", n) / bars.flows.mean("typical_volume", n) - 1.0
 
@@ -70,7 +81,8 @@ def ease(bars: IndicatorBars, n: int) -> Floats:
     return bars.ranges.mean("eased", n)
 
 
-def price_volume_correlation(bars: IndicatorBars, n: int) -> Floats:
+@together
+def price_volume_correlation(bars: IndicatorBars, n: Widths) -> Floats:
     """Correlation of n returns with the changes of the log volume."""
     return correlation(bars.pairs.joint("volume", n))
 
@@ -80,24 +92,23 @@ def volume_ratio(bars: IndicatorBars, n: int) -> Floats:
     return bars.paces.mean("volume", 5) / bars.paces.mean("volume", n)
 
 
-def volume_level(bars: IndicatorBars, n: int) -> Floats:
+@together
+def volume_level(bars: IndicatorBars, n: Widths) -> Floats:
     """Mean over n bars of the log volume against that of the same time of the (up to 5) sessions before.
 
     A session is taken to be of the usual length: after a half day the time of day is off by what was missing.
     """
 
     def make(bars: IndicatorBars) -> Stacked:
-        usual, known = np.zeros_like(bars.close), np.zeros_like(bars.close)
-        for session in range(1, PAST_SESSIONS + 1):
-            past = shifted(bars.log_volume, session * bars.full_session)
-            there = np.isfinite(past)
-            usual += np.where(there, past, 0.0)
-            known += there
-        return bars.windows({"level": bars.log_volume - usual / known}, 78)
+        past = lagged(bars.log_volume, [session * bars.full_session for session in range(1, PAST_SESSIONS + 1)])
+        there = np.isfinite(past)
+        usual = np.add.reduce(np.where(there, past, 0.0), axis=0) / np.add.reduce(there, axis=0, dtype=np.float64)
+        return bars.windows({"level": bars.log_volume - usual}, (20, 78))
 
     return bars.kept("volume_level", make).mean("level", n)
 
 
-def signed_share(bars: IndicatorBars, n: int) -> Floats:
+@together
+def signed_share(bars: IndicatorBars, n: Widths) -> Floats:
     """Volume signed by the tick rule over the volume of n bars."""
     return bars.paces.mean("signed", n) / bars.paces.mean("volume", n)

@@ -5,7 +5,6 @@ r"""Causal maximal-overlap wavelets of the returns (Percival and Walden 2000, ch
 Only the past is filtered, so the values lag by half a filter: those that do not lag look ahead.
 """
 
-from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -13,13 +12,14 @@ import numpy as np
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import filtered
 from signals.indicators.stacked import Stacked
+from signals.indicators.widths import Widths, together
 from signals.market.bars import Floats
 
 SCALING = {
     "haar": (1.0 / sqrt(2.0), 1.0 / sqrt(2.0)),
     "db2": tuple(x / (4.0 * sqrt(2.0)) for x in (1.0 + sqrt(3.0), 3.0 + sqrt(3.0), 3.0 - sqrt(3.0), 1.0 - sqrt(3.0))),
 }
-LEVELS = 5
+LEVELS, DETAIL_BARS, ENERGY_BARS = 5, 120, 60
 
 
 def support(wavelet: str, level: int) -> int:
@@ -27,46 +27,60 @@ def support(wavelet: str, level: int) -> int:
     return ((1 << level) - 1) * (len(SCALING[wavelet]) - 1) + 1
 
 
-def details(returns: Floats, wavelet: str) -> list[Floats]:
-    """W_1 to W_5 of `returns`, shape (T, C); a missing return counts as none, and a detail needs all it reads to have begun."""
+def details(returns: Floats, wavelet: str) -> Floats:
+    """W_1 to W_5 of `returns`, shape (5, T, C); a missing return counts as none, and a detail needs all it reads to have begun."""
     scaling = [g / sqrt(2.0) for g in SCALING[wavelet]]
     high = [(-1.0) ** place * g for place, g in enumerate(reversed(scaling))]
     known = np.isfinite(returns)
     seen = np.add.accumulate(known, axis=0)
-    smooth, out = np.where(known, returns, 0.0), []
-    for level in range(1, LEVELS + 1):
-        step = 2 ** (level - 1)
-        out.append(np.where(known & (seen >= support(wavelet, level)), filtered(smooth, high, step), np.nan))
-        smooth = filtered(smooth, scaling, step)
-    return out
+    smooth = np.empty((LEVELS, *returns.shape))
+    smooth[0] = np.where(known, returns, 0.0)
+    for level in range(1, LEVELS):
+        smooth[level] = filtered(smooth[level - 1], scaling, 1 << (level - 1))
+    out = high[0] * smooth
+    for lag, weight in enumerate(high[1:], start=1):
+        for level, part in enumerate(weight * smooth):
+            behind = lag << level
+            out[level, behind:] += part[: max(len(part) - behind, 0)]
+    supports = np.array([support(wavelet, level) for level in range(1, LEVELS + 1)])[:, None, None]
+    return np.where(known & (seen >= supports), out, np.nan)
 
 
-def _shared(bars: IndicatorBars, wavelet: str) -> list[Floats]:
+def _shared(bars: IndicatorBars, wavelet: str) -> Floats:
     return bars.kept(wavelet, lambda whole: details(whole.returns, wavelet))
 
 
 def _energies(bars: IndicatorBars) -> Stacked:
     def make(bars: IndicatorBars) -> Stacked:
-        return bars.windows({f"{name}_{level}": w**2 for name in SCALING for level, w in enumerate(_shared(bars, name), start=1)}, 60)
+        squares = {name: _shared(bars, name) ** 2 for name in SCALING}
+        return bars.windows(
+            {f"{name}_{level}": w for name, parts in squares.items() for level, w in enumerate(parts, start=1)}, (ENERGY_BARS,)
+        )
 
     return bars.kept("energies", make)
 
 
-def detail(wavelet: str, level: int) -> Callable[[IndicatorBars, int], Floats]:
-    """W_j over the realised volatility of n bars."""
+def _detail(wavelet: str) -> together:
+    def formula(bars: IndicatorBars, level: Widths) -> Floats:
+        own = _shared(bars, wavelet)[level - 1 if isinstance(level, int) else [one - 1 for one in level]]
+        return own / np.sqrt(bars.paces.mean("square", DETAIL_BARS))
 
-    def formula(bars: IndicatorBars, n: int) -> Floats:
-        return _shared(bars, wavelet)[level - 1] / np.sqrt(bars.paces.mean("square", n))
-
-    formula.__doc__ = f"Detail of level {level} over the realised volatility of n bars."
-    return formula
+    formula.__doc__ = "Detail of the level that it is named by, over the realised volatility of n bars."
+    return together(formula)
 
 
-def energy(wavelet: str, level: int) -> Callable[[IndicatorBars, int], Floats]:
-    """Mean square of W_j over that of the returns, both of n bars."""
+def _energy(wavelet: str) -> together:
+    def formula(bars: IndicatorBars, level: Widths) -> Floats:
+        energies = _energies(bars)
+        if isinstance(level, int):
+            own = energies.mean(f"{wavelet}_{level}", ENERGY_BARS)
+        else:
+            own = np.stack([energies.mean(f"{wavelet}_{one}", ENERGY_BARS) for one in level])
+        return own / bars.paces.mean("square", ENERGY_BARS)
 
-    def formula(bars: IndicatorBars, n: int) -> Floats:
-        return _energies(bars).mean(f"{wavelet}_{level}", n) / bars.paces.mean("square", n)
+    formula.__doc__ = "Share of the variance of n returns in the detail of the level that it is named by."
+    return together(formula)
 
-    formula.__doc__ = f"Share of the variance of n returns in the detail of level {level}."
-    return formula
+
+DETAIL = {wavelet: _detail(wavelet) for wavelet in SCALING}
+ENERGY = {wavelet: _energy(wavelet) for wavelet in SCALING}
