@@ -25,7 +25,7 @@ def four_weights(q: Floats) -> tuple[Floats, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class MergePlan:
     """How windows of several widths that end at the last rows are merged, the longest run of each first.
 
     Attributes
@@ -57,8 +57,8 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan_of(rows: int, widths: tuple[int, ...], wide: int) -> Plan:
-    """Plan of windows of the last `rows` of `rows` + longest - 1 rows of `wide` numbers."""
+def plan_of(rows: int, widths: tuple[int, ...], wide: int) -> MergePlan:
+    """MergePlan of windows of the last `rows` of `rows` + longest - 1 rows of `wide` numbers."""
     longest = max(widths)
     height, ends = rows + longest - 1, np.arange(longest - 1, rows + longest - 1)
     ordered = sorted(widths, key=lambda width: -width.bit_count())
@@ -73,7 +73,7 @@ def plan_of(rows: int, widths: tuple[int, ...], wide: int) -> Plan:
     full = np.repeat(np.array(ordered, np.float64), rows * wide).reshape(-1, rows, wide)
     sizes = [1 << level for level in range(longest.bit_length() - 1)]
     levels = tuple((slice(size - 1, height - size), slice(2 * size - 1, height), (size, size)) for size in sizes)
-    return Plan(levels, {width: number for number, width in enumerate(ordered)}, full, first, tuple(rest))
+    return MergePlan(levels, {width: number for number, width in enumerate(ordered)}, full, first, tuple(rest))
 
 
 @lru_cache(maxsize=1024)
@@ -97,7 +97,7 @@ class LastRows(Fold[np.float64]):
     A state is one array, its parts along the first axis: what a new bar costs is the number of calls.
     """
 
-    def __init__(self, leaf: Moments, merge: Merge[np.float64], plan: Plan) -> None:
+    def __init__(self, leaf: Moments, merge: Merge[np.float64], plan: MergePlan) -> None:
         super().__init__(leaf, merge, newest_only=True)
         self._plan = plan
 
@@ -124,7 +124,7 @@ class LastRows(Fold[np.float64]):
 class WholeObservations(Observations):
     """Observations none of which is missing, for windows that end at the last rows: counts and weights are those of the plan."""
 
-    def __init__(self, valid: NDArray[np.bool_], plan: Plan) -> None:
+    def __init__(self, valid: NDArray[np.bool_], plan: MergePlan) -> None:
         super().__init__(valid)
         self.plan = plan
 

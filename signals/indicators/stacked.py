@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from signals.errors import InvariantBroken
 from signals.features.folding import Base, Fold, Merge, State, Step
 from signals.features.windows import Moments, Observations, needed
-from signals.indicators.newest import Plan, WholeObservations, four_weights, plan_of
+from signals.indicators.newest import MergePlan, WholeObservations, four_weights, plan_of
 from signals.indicators.widths import Widths
 from signals.market.bars import Floats
 
@@ -151,7 +151,7 @@ class Stacked:
             self._y = np.concatenate([partners[name][end] for name in series], axis=1).reshape(self._x.shape)
             valid &= np.isfinite(self._y)
         self._observed: Observations
-        self._plan: Plan | None = None
+        self._plan: MergePlan | None = None
         if rows and len(valid) == height and valid.all():
             self._plan = plan_of(rows, widths, valid[0].size)
             self._observed = WholeObservations(valid, self._plan)
@@ -183,7 +183,7 @@ class Stacked:
         self._made[kind, width] = made if self._widths else [np.ascontiguousarray(a) for a in made]
         return self._made[kind, width]
 
-    def _together(self, kind: str, plan: Plan) -> list[Floats]:
+    def _together(self, kind: str, plan: MergePlan) -> list[Floats]:
         make, finish = KINDS[kind]
         fold: Any = make(self._observed, self._x, self._y)
         shape = *plan.first.shape, *self._x.shape[1:]

@@ -69,13 +69,19 @@ class PatchTstConfig(AttentionConfig):
     stride: int = Field(default=4, ge=1)
 
 
-class DLinearConfig(NetworkConfig):
+class WideConfig(NetworkConfig):
+    """Parameters of networks whose layers read every number of a window at once: steps of 1e-3 learn the noise of so many weights."""
+
+    learning_rate: float = Field(default=3e-4, gt=0.0)
+
+
+class DLinearConfig(WideConfig):
     """Parameters of DLinear: sessions of the moving average that is taken for the trend."""
 
     average: int = Field(default=15, ge=1)
 
 
-class NBeatsConfig(NetworkConfig):
+class NBeatsConfig(WideConfig):
     """Parameters of N-BEATS: neurons, blocks of each kind, degree of the trend, and frequencies of the season."""
 
     hidden: int = Field(default=128, ge=1, le=1024)
@@ -84,7 +90,7 @@ class NBeatsConfig(NetworkConfig):
     frequencies: int = Field(default=4, ge=1, le=32)
 
 
-class NHitsConfig(NetworkConfig):
+class NHitsConfig(WideConfig):
     """Parameters of N-HiTS: neurons, and sessions that each block reads and explains at once, the coarsest first."""
 
     hidden: int = Field(default=128, ge=1, le=1024)
