@@ -45,8 +45,7 @@ def show_structures(
     """
     folder, day = StateFolder(state), to_session(asof)
     folder.require()
-    config = load_config(folder.config)
-    sources = PublishedSources(config.stores, folder.key_folder(credentials))
+    sources = PublishedSources(load_config(folder.config).stores, folder.key_folder(credentials))
     store, name = sources.bundles(), structures_name(day)
     content = store.find(name)
     if content is None:

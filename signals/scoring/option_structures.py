@@ -33,24 +33,12 @@ class StructureLeg(Document):
 
 
 class CandidateStructure(Document):
-    """One structure.
+    """One structure; a unit of it is a contract of 100 shares a leg.
 
-    Attributes
-    ----------
-    legs : tuple of StructureLeg
-        Of one unit, a contract of 100 shares a leg.
-    debit_usd : float
-        Paid for a unit at the touch; negative is received.
-    delta_shares, gamma_shares, vega_usd, theta_usd : float
-        Of a unit: vega by a vol point, theta by a calendar day.
-    expected_points, probability : float
-        Expected hedged profit in vol points of the bought template, and P(net profit > 0) of the side taken.
-    underlier : float
-        Its close.
-    flags : tuple of str
-        Of the smiles that priced it.
-    payoff_underlier, payoff_usd : tuple of float
-        Profit of a unit at its first expiry over the underlier.
+    `debit_usd` is paid for a unit at the touch; negative is received. The greeks are of a unit: vega by a vol point, theta by a
+    calendar day. `expected_points` is the expected hedged profit in vol points of the bought template, `probability` P(net profit > 0)
+    of the side taken. `underlier` is its close, `flags` are of the smiles that priced it, and the payoff is the profit of a unit at
+    its first expiry over the underlier.
     """
 
     root: str = Field(min_length=1, max_length=20)

@@ -1,4 +1,4 @@
-"""Reads Parquet and Arrow columns as numpy arrays, without pandas.
+"""Reads Parquet and Arrow columns as numpy arrays, without pandas; writes Parquet.
 
 pyarrow imports pandas as soon as its own converters to numpy, or `pyarrow.parquet.read_table`, are called. The scoring
 path does without pandas for its memory, so it goes through DLPack.
@@ -18,6 +18,13 @@ def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Tab
     """Read Parquet bytes in this thread; raises what pyarrow raises (`ArrowException`, `OSError`)."""
     with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
         return file.read(columns=None if columns is None else list(columns), use_threads=False)
+
+
+def parquet_of(table: pa.Table, dictionary: bool | list[str] = True) -> bytes:
+    """Return a table as Parquet bytes, the columns of `dictionary`, or all, by their distinct values; the same rows make the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=dictionary)
+    return bytes(sink.getvalue())
 
 
 def floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

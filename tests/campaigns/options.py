@@ -24,8 +24,8 @@ from signals.market.sessions import xnys
 from tests.fakes.option_market import option_market, quotes_frame
 from tests.test_trainer.options.test_surfaces import DATA, clean, real
 from trainer.__main__ import app
-from trainer.options.surface.ssvi import slice_of
-from trainer.options.surface.surface import surface_of
+from trainer.options.surface import surface_of
+from trainer.options.svi import slice_of
 
 NAMES, SESSIONS, SURFACES = 11, 600, 100
 RECIPE = Path(__file__).resolve().parents[2] / "configs" / "sleeves" / "options_vol.yml"

@@ -15,7 +15,7 @@ from signals.sleeves.options_vol import OPTIONS_VOL
 from tests.fakes.bars import synthetic_bars, with_joined
 from tests.fakes.minutes import decisions
 from trainer.labels.panel import Labels
-from trainer.options.research.observations import OUTCOMES
+from trainer.options.observations import OUTCOMES
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.bars.judge import judge

@@ -13,9 +13,9 @@ import pandas as pd
 
 from signals.market.bars import Days, Floats
 from trainer.curation.generated.returns import ar1
-from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
-from trainer.options.surface.black import greeks, price
-from trainer.options.surface.ssvi import slice_of
+from trainer.options.black import greeks, price
+from trainer.options.chains import DAYS_A_YEAR, OptionChain
+from trainer.options.svi import slice_of
 
 WEEKS_BETWEEN, LEAST_DAYS_LISTED = 4, 2  # expiries are Fridays, four weeks apart
 PREMIUM_PERSISTENCE = 0.93  # a session: half of a premium is gone after two weeks

@@ -24,7 +24,7 @@ from tests.fakes.device import Workbench
 from tests.fakes.option_market import Quoting, quoted
 from tests.fakes.store import Published
 from trainer.options.structures import Forecast, VegaCaps, candidates
-from trainer.options.surface.surface import Surface, surface_of
+from trainer.options.surface import Surface, surface_of
 
 CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
 CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from signals.errors import FixInput
 from signals.market.holding import unknown_returns
+from signals.storage.arrow import parquet_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of
 from trainer.backtest.bundled import Forecasts, forecasts, has_forecasts, store_of
@@ -28,7 +29,7 @@ from trainer.backtest.figures import Worth
 from trainer.backtest.scored import Evenings, Origin, tradable
 from trainer.backtest.subject import BookSettings, trade
 from trainer.backtest.summary import summary
-from trainer.backtest.tables import TableContext, fills_table, nav_table, orders_table, parquet
+from trainer.backtest.tables import TableContext, fills_table, nav_table, orders_table
 from trainer.backtest.traded import Traded, of_bundle, of_run, of_sleeves
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json
@@ -126,9 +127,9 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     )
     figures = replace(figures, warnings=warnings_of(figures))
     files = {
-        ORDERS: parquet(orders_table(course)),
-        FILLS: parquet(fills_table(course)),
-        NAV: parquet(nav),
+        ORDERS: parquet_of(orders_table(course)),
+        FILLS: parquet_of(fills_table(course)),
+        NAV: parquet_of(nav),
         FIGURES: canonical_json(figures),
     }
     return Result(figures, nav, files)

@@ -6,7 +6,6 @@ The daily table takes the costs off one after the other:
     after_auction_slippage >= after_spread >= after_impact >= after_fees >= net_equity, the last of them less borrow too
 """
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +13,6 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from execution.costs.fees import regulatory_fees
 from execution.fills import Fill
@@ -109,13 +107,6 @@ def nav_table(course: Course, context: TableContext) -> pa.Table:
 def column(table: pa.Table, name: str) -> Floats:
     """Return a column of money as float64, for pictures and figures."""
     return np.array([float(value) for value in table.column(name).to_pylist()], dtype=np.float64)
-
-
-def parquet(table: pa.Table) -> bytes:
-    """Render a table; the same rows give the same bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _costs(course: Course) -> dict[str, list[Decimal]]:

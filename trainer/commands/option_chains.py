@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signals.errors import BadBars, BadDataset
+from signals.errors import BadDataset
 from signals.files import write_atomic
 from signals.market.actions import Action
 from signals.market.audits import SessionStatus
@@ -19,13 +18,11 @@ from signals.text.console import emit, remark
 from signals.text.documents import to_json
 from signals.text.plain_text import clean
 from signals.text.progress import progress
-from signals.text.wording import reason_of
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
 
 if TYPE_CHECKING:
-    from trainer.options.chains.chain import OptionChain
-    from trainer.options.surface.surface import Surface
+    from trainer.options.surface import Surface
 
 SHOWN = 20
 FIRST, AHEAD_YEARS = date(1990, 1, 2), 3
@@ -63,21 +60,17 @@ def ingest(
     """
     from trainer.curation.vendors.actions import read_actions
     from trainer.curation.vendors.mapping import read_mapping
-    from trainer.options.chains.vendors import ChainDelivery, ingest_chains
+    from trainer.curation.vendors.packing import pack
+    from trainer.options.curation import ChainDelivery, ingest_chains
 
     names, last = read_mapping(mapping), today or now().astimezone(NEW_YORK).date()
     known: tuple[Action, ...] = ()
     if actions is not None:
         calendar = xnys(FIRST, last.replace(year=last.year + AHEAD_YEARS, day=1))
-        known = read_actions(_content(actions), names.actions, calendar, where=str(actions), today=last)
+        known = read_actions(pack(actions)[1], names.actions, calendar, where=str(actions), today=last)
+    delivery = ChainDelivery({str(path): pack(path)[1] for path in quotes}, names.options, known, vendor)
     with progress("ingesting", as_json=as_json):
-        found = ingest_chains(
-            ChainDelivery({str(path): _content(path) for path in quotes}, names.options, known, vendor),
-            to,
-            today=last,
-            add=add,
-            note=lambda note: remark(f"NOTE {note}"),
-        )
+        found = ingest_chains(delivery, to, today=last, add=add, note=lambda note: remark(f"NOTE {note}"))
     counted = Counter(str(audit.status) for audit in found.audits)
     poor = [audit for audit in found.audits if audit.status is not SessionStatus.GREEN]
     lines = [f"{len(found.roots)} underlyings, {len(found.audits)} days: {', '.join(f'{n} {word}' for word, n in sorted(counted.items()))}"]
@@ -85,13 +78,6 @@ def ingest(
     lines += [f"and {len(poor) - SHOWN} more"] if len(poor) > SHOWN else []
     emit({"folder": str(to), "days": dict(counted), **to_json(found)}, as_json=as_json, text="\n".join(map(clean, lines)))
     raise typer.Exit(int(counted[str(SessionStatus.RED)] == len(found.audits)))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadBars(f"cannot be read: {reason_of(error)}", where=str(path), fix="Name a file") from None
 
 
 @OPTIONS.command()
@@ -108,16 +94,15 @@ def report(
     """
     import numpy as np
 
-    from trainer.options.research.observations import of_chains
-    from trainer.options.research.templates import LEAST_SESSIONS, refusal
+    from trainer.options.observations import of_evenings
+    from trainer.options.structures import LEAST_SESSIONS, refusal
     from trainer.reports.options import surface_report
 
-    found = _chains(chains, root)
-    surfaces = [surface for surface in _surfaces(found, as_json=as_json) if surface.smiles]
+    surfaces = [surface for surface in _surfaces(chains, root, as_json=as_json) if surface.smiles]
     wanted = [surface for surface in surfaces if day in (None, surface.chain.day)]
     if not wanted:
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
-    profits = of_chains(found)["straddle_1"]
+    profits = of_evenings(surfaces)["straddle_1"]
     warning = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
     for name, content in surface_report(surfaces, wanted[-1], warning).items():
         write_atomic(to / name, content)
@@ -151,12 +136,12 @@ def backtest(
     from signals.config import load_section, parse
     from signals.text.console import aligned
     from trainer.options.backtest import OptionBacktestConfig, option_backtest
-    from trainer.options.research.templates import LEAST_SESSIONS, refusal
+    from trainer.options.structures import LEAST_SESSIONS, refusal
     from trainer.reports.options import backtest_report, backtest_rows
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
-    evenings = _surfaces([chain for chain in _chains(chains, root) if chain.spot > 0.0], as_json=as_json)
+    evenings = [evening for evening in _surfaces(chains, root, as_json=as_json) if evening.chain.spot > 0.0]
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)
@@ -197,18 +182,13 @@ def structures(
     emit({"name": name, "structures": found.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
 
 
-def _surfaces(chains: Sequence[OptionChain], *, as_json: bool) -> list[Surface]:
-    from trainer.options.surface.surface import surface_of
+def _surfaces(folder: Path, root: str, *, as_json: bool) -> list[Surface]:
+    from trainer.options.curation import read_chains_of, read_manifest_of_chains
+    from trainer.options.surface import surface_of
 
-    fitted = []
+    chains, fitted = read_chains_of(folder, read_manifest_of_chains(folder), root), []
     with progress("surfaces", len(chains), as_json=as_json) as step:
         for chain in chains:
             fitted.append(surface_of(chain))
             step(chain.day)
     return fitted
-
-
-def _chains(folder: Path, root: str) -> tuple[OptionChain, ...]:
-    from trainer.options.chains.store import read_chains_of, read_manifest_of_chains
-
-    return read_chains_of(folder, read_manifest_of_chains(folder), root)

@@ -25,10 +25,9 @@ import numpy as np
 from pydantic import Field
 
 from signals.config import Config
-from trainer.options.chains.chain import DAYS_A_YEAR
-from trainer.options.research.templates import positions
-from trainer.options.structures import SHARES
-from trainer.options.surface.surface import OptionLeg, Surface
+from trainer.options.chains import DAYS_A_YEAR
+from trainer.options.structures import SHARES, positions
+from trainer.options.surface import OptionLeg, Surface
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
@@ -37,19 +36,8 @@ ZERO = Decimal(0)
 class OptionBacktestConfig(Config):
     """Traded template, sizes and costs.
 
-    Attributes
-    ----------
-    contracts : int
-        Of each leg.
-    hold_sessions : int
-        Sessions from entry to exit; a leg that expires earlier is settled.
-    fee_usd : float
-        A contract and side; none at expiry.
-    hedge_half_spread_bps : float
-        Of the underlier's price, for each share traded.
-    style : european or american
-        American shorts without time value are exercised against us.
-    settlement : cash or shares
+    A leg that expires before `hold_sessions` have passed is settled. `fee_usd` is of a contract and side, none at expiry;
+    `hedge_half_spread_bps` of the underlier's price, for each share traded. American shorts without time value are exercised against us.
     """
 
     template: Literal["straddle", "vertical", "calendar"] = "straddle"
@@ -95,8 +83,33 @@ class OptionDay:
         return self.gross - self.costs
 
 
-def cents(value: float | Decimal) -> Decimal:
-    """Round to whole cents."""
+def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
+    """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
+    book, found, before = _OptionBook(config), [], ZERO
+    last: Surface | None = None
+    for evening in evenings:
+        is_last = evening is evenings[-1]
+        parts = book.parts(last, evening) if last is not None else (ZERO, ZERO, ZERO)
+        book.spreads = book.fees = book.hedging = ZERO
+        book.events = []
+        book.see(evening)
+        book.settle(evening)
+        is_quoted = book.see(evening)
+        if book.legs and (is_last or (book.held >= config.hold_sessions and is_quoted)):
+            book.close("closed" if is_quoted else "closed at its last quote")
+        if not book.legs and not is_last:
+            book.open(evening)
+        book.hedge(evening)
+        mid, liquidation = book.values(evening)
+        costs = (book.spreads, book.fees, book.hedging)
+        residual = mid - before + sum(costs, ZERO) - sum(parts, ZERO)
+        found.append(OptionDay(evening.chain.day, *parts, residual, *costs, mid, liquidation, book.shares, tuple(book.events)))
+        before, last = mid, evening
+        book.held += 1
+    return tuple(found)
+
+
+def _cents(value: float) -> Decimal:
     return Decimal(str(value)).quantize(CENT, ROUND_HALF_EVEN)
 
 
@@ -115,11 +128,6 @@ class _OptionBook:
     hedging: Decimal = ZERO
     events: list[str] = field(default_factory=list)
 
-    def begin(self) -> None:
-        """Begin a day without costs and events."""
-        self.spreads = self.fees = self.hedging = ZERO
-        self.events = []
-
     def see(self, evening: Surface) -> bool:
         """Remember the touches of the legs, and return whether all have one: a leg that has none keeps its last."""
         seen = {leg.option: touch for leg in self.legs if (touch := evening.touch(leg)) is not None}
@@ -128,12 +136,14 @@ class _OptionBook:
 
     def parts(self, last: Surface, now: Surface) -> tuple[Decimal, Decimal, Decimal]:
         """Gamma, theta and vega of the position held since the close before."""
-        known = last.greeks(self.legs)
+        known, vega = last.greeks(self.legs), 0.0
         moved, years = now.chain.spot - last.chain.spot, (now.chain.day - last.chain.day).days / DAYS_A_YEAR
-        vegas = [last.greeks((leg,))["vega"] * (now.volatility_of(leg) - last.volatility_of(leg)) for leg in self.legs]
-        amounts = (0.5 * known["gamma"] * moved**2, known["theta"] * years, float(np.nansum(vegas)))
-        gamma, theta, vega = (cents(SHARES * amount) for amount in amounts)
-        return gamma, theta, vega
+        for leg in self.legs:
+            before, after = last.smile(leg.expiration), now.smile(leg.expiration)
+            if before is not None and after is not None:
+                vega += last.greeks((leg,))["vega"] * (after.volatility_at(leg.strike) - before.volatility_at(leg.strike))
+        gamma, theta = 0.5 * known["gamma"] * moved**2, known["theta"] * years
+        return _cents(SHARES * gamma), _cents(SHARES * theta), _cents(SHARES * vega)
 
     def settle(self, evening: Surface) -> None:
         """Settle what expires today or has expired, and what is exercised against us: an American short without time value."""
@@ -149,10 +159,10 @@ class _OptionBook:
             count = int(leg.quantity) * SHARES
             if self.config.settlement == "shares" and inside > 0.0:
                 delivered = count if leg.is_call else -count  # a call delivers shares to its holder, a put takes them
-                self.cash -= cents(leg.strike) * delivered
+                self.cash -= _cents(leg.strike) * delivered
                 self.shares += delivered
             else:
-                self.cash += cents(inside) * count
+                self.cash += _cents(inside) * count
         self.legs = tuple(kept)
 
     def close(self, event: str) -> None:
@@ -177,9 +187,9 @@ class _OptionBook:
 
     def _trade(self, leg: OptionLeg) -> None:
         """Buy a leg at its ask, or sell it at its bid; the half spread and the fee are costs."""
-        bid, ask = map(cents, self.touches[leg.option])
+        bid, ask = map(_cents, self.touches[leg.option])
         count = int(abs(leg.quantity)) * SHARES
-        fee = cents(self.config.fee_usd * abs(leg.quantity))
+        fee = _cents(self.config.fee_usd * abs(leg.quantity))
         self.cash -= (ask if leg.quantity > 0 else -bid) * count + fee
         self.spreads += (ask - bid) * count / 2
         self.fees += fee
@@ -190,44 +200,19 @@ class _OptionBook:
         if traded := target - self.shares:
             cost = self._half_spread(evening, traded)
             self.hedging += cost
-            self.cash -= cents(evening.chain.spot) * traded + cost
+            self.cash -= _cents(evening.chain.spot) * traded + cost
             self.shares = target
 
     def values(self, evening: Surface) -> tuple[Decimal, Decimal]:
         """Value at mid and at liquidation."""
-        mid = liquidation = self.cash + cents(evening.chain.spot) * self.shares
+        mid = liquidation = self.cash + _cents(evening.chain.spot) * self.shares
         liquidation -= self._half_spread(evening, self.shares)
         for leg in self.legs:
-            bid, ask = map(cents, self.touches[leg.option])
+            bid, ask = map(_cents, self.touches[leg.option])
             count = int(leg.quantity) * SHARES
             mid += (bid + ask) * count / 2
             liquidation += (bid if count > 0 else ask) * count
         return mid, liquidation
 
     def _half_spread(self, evening: Surface, shares: int) -> Decimal:
-        return cents(float(cents(evening.chain.spot)) * abs(shares) * self.config.hedge_half_spread_bps / 1e4)
-
-
-def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
-    """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
-    book, found, before = _OptionBook(config), [], ZERO
-    last: Surface | None = None
-    for evening in evenings:
-        is_last = evening is evenings[-1]
-        parts = book.parts(last, evening) if last is not None else (ZERO, ZERO, ZERO)
-        book.begin()
-        book.see(evening)
-        book.settle(evening)
-        is_quoted = book.see(evening)
-        if book.legs and (is_last or (book.held >= config.hold_sessions and is_quoted)):
-            book.close("closed" if is_quoted else "closed at its last quote")
-        if not book.legs and not is_last:
-            book.open(evening)
-        book.hedge(evening)
-        mid, liquidation = book.values(evening)
-        costs = (book.spreads, book.fees, book.hedging)
-        residual = mid - before + sum(costs, ZERO) - sum(parts, ZERO)
-        found.append(OptionDay(evening.chain.day, *parts, residual, *costs, mid, liquidation, book.shares, tuple(book.events)))
-        before, last = mid, evening
-        book.held += 1
-    return tuple(found)
+        return _cents(float(_cents(evening.chain.spot)) * abs(shares) * self.config.hedge_half_spread_bps / 1e4)

@@ -1,7 +1,6 @@
 """Publishes the evening's candidate structures as a signed document."""
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.text.documents import from_json, to_json
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
-from trainer.options.chains.store import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
-from trainer.options.research.templates import TEMPLATES
-from trainer.options.structures import Forecast, VegaCaps, candidates
-from trainer.options.surface.surface import surface_of
+from trainer.options.curation import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
+from trainer.options.structures import TEMPLATES, Forecast, VegaCaps, candidates
+from trainer.options.surface import surface_of
 from trainer.publishing.daily_scores import ScoringRequest
 from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.runs import looks
@@ -30,7 +28,6 @@ from trainer.runs.run_folder import file_hash
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
 
-STRADDLE_MODEL = "model.onnx"
 UNKNOWN = to_json(Platt(float("nan"), float("nan")))
 
 
@@ -47,7 +44,7 @@ def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: O
     evidence = read_evidence(run)
     if evidence.sleeve != OPTIONS_VOL.name:
         raise FixInput(f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(run), fix="Name another run")
-    looks.require_as_made(request.data, run, (file_hash(run / STRADDLE_MODEL),))
+    looks.require_as_made(request.data, run, (file_hash(run / "model.onnx"),))
     manifest, folder = read_manifest(request.data), request.data / FOLDER
     asof = request.asof or manifest.last
     known = read_manifest_of_chains(folder)
@@ -55,7 +52,9 @@ def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: O
     evenings = {chain.root: surface_of(chain) for chain in chains if chain.day == asof}
     if not evenings:
         raise DataNotUsable("no underlier has a usable chain", where=str(asof), fix="Ingest the evening's chains")
-    found = candidates(evenings, _forecasts(request.data, run, evidence.part("hedged", dict[str, Any], {}), asof), caps)
+    bars = load_bars(request.data, manifest, manifest.first, asof)
+    panel = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, request.data, manifest), asof)
+    found = candidates(evenings, _forecasts(*panel.at(asof), run, evidence.part("hedged", dict[str, Any], {})), caps)
     keyset = load_keyset(request.keys)
     payload = EveningStructures(
         asof=asof,
@@ -72,14 +71,11 @@ def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: O
     return name, payload
 
 
-def _forecasts(data: Path, run: Path, figures: Mapping[str, Any], asof: date) -> dict[tuple[str, str], Forecast]:
-    """What the run's models say of every template of every underlier."""
-    manifest = read_manifest(data)
-    bars = load_bars(data, manifest, manifest.first, asof)
-    symbols, rows = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, data, manifest), asof).at(asof)
+def _forecasts(symbols: tuple[str, ...], rows: np.ndarray, run: Path, figures: Mapping[str, Any]) -> dict[tuple[str, str], Forecast]:
+    """What the run's models say of the verticals and calendars of every underlier."""
     found: dict[tuple[str, str], Forecast] = {}
-    for template in (name for name in TEMPLATES if name in figures and symbols):
-        path = run / (STRADDLE_MODEL if template == TEMPLATES[0] else f"{template}.onnx")
+    for template in (name for name in TEMPLATES[1:] if name in figures and symbols):
+        path = run / f"{template}.onnx"
         try:
             model = path.read_bytes()
         except OSError as error:

@@ -29,13 +29,7 @@ COST_NAMES = {
 
 def report_files(known: BacktestFigures, nav: pa.Table) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
-    document = _page(known)
-    drawn = pictures(nav, float(known.start_equity_usd), str(known.benchmark.name))
-    return {
-        "report.md": page.markdown(document).encode(),
-        "report.html": page.html(document).encode(),
-        **{f"plots/{name}": content for name, content in drawn.items()},
-    }
+    return page.files(_page(known), pictures(nav, float(known.start_equity_usd), str(known.benchmark.name)))
 
 
 def rows_of(known: BacktestFigures) -> list[tuple[str, str]]:

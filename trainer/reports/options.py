@@ -9,9 +9,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from signals.market.bars import Days, Floats, days_array
 from trainer.options.backtest import OptionBacktestConfig, OptionDay
-from trainer.options.chains.chain import DAYS_A_YEAR
-from trainer.options.surface.surface import Curve, Smile, Surface
-from trainer.options.surface.svi import checked, jump_wings
+from trainer.options.chains import DAYS_A_YEAR
+from trainer.options.surface import Curve, Smile, Surface
+from trainer.options.svi import checked, jump_wings
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.reports.page import Page, Table
@@ -53,27 +53,20 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
     table = Table(f"Slices of {shown.chain.day}", HEAD, tuple(map(_row, shown.smiles)))
     tables = (table, left_out) if shown.left_out else (table,)
     document = Page(f"Implied volatility of {shown.chain.root}", rows, warnings, SURFACE_CAPTIONS, tables)
-    drawn = {
-        "smiles.png": smiles(shown),
-        "total_variance.png": total_variance(shown),
-        "surface.png": surface_map(shown),
-        "quality.png": quality(surfaces),
-    }
-    return _files(document, drawn)
+    drawn = (_smiles(shown), _total_variance(shown), _surface_map(shown), _quality(surfaces))
+    return page.files(document, dict(zip(SURFACE_CAPTIONS, drawn, strict=True)))
 
 
 def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktestConfig, warnings: tuple[str, ...]) -> Mapping[str, bytes]:
     """Render a backtest: relative path -> content."""
     axis = days_array([one.day for one in days])
     parts = {name: _series(days, name) for name in NAMES[:4]} | {"total": _series(days, "gross")}
-    drawn = {
-        "marks.png": marks(axis, _series(days, "mid"), _series(days, "liquidation")),
-        "parts.png": running_sums("Where the profit came from", "USD, cumulative", axis, parts),
-    }
+    marks = _marks(axis, _series(days, "mid"), _series(days, "liquidation"))
+    drawn = {"marks.png": marks, "parts.png": running_sums("Where the profit came from", "USD, cumulative", axis, parts)}
     events = tuple((str(one.day), event) for one in days for event in one.events if not event.startswith(("opened", "closed")))
     tables = (Table("Expiries and exercises", ("day", "what"), events),) if events else ()
     title = f"{config.side.capitalize()} {config.template} of {root}, hedged at the close"
-    return _files(Page(title, tuple(backtest_rows(days)), warnings, BACKTEST_CAPTIONS, tables), drawn)
+    return page.files(Page(title, tuple(backtest_rows(days)), warnings, BACKTEST_CAPTIONS, tables), drawn)
 
 
 def backtest_rows(days: Sequence[OptionDay]) -> list[tuple[str, str]]:
@@ -112,14 +105,10 @@ def _row(smile: Smile) -> tuple[str, ...]:
     )
 
 
-def _files(document: Page, drawn: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    drawn_at = {f"plots/{name}": content for name, content in drawn.items()}
-    return {"report.md": page.markdown(document).encode(), "report.html": page.html(document).encode(), **drawn_at}
-
-
-def smiles(surface: Surface) -> bytes:
+def _smiles(surface: Surface) -> bytes:
     """Bid to ask of every used quote as a bar, and the fitted curve through them; up to six expiries, near to far."""
-    shown = _spread(surface.smiles, PANELS)
+    places = np.unique(np.linspace(0, len(surface.smiles) - 1, min(PANELS, len(surface.smiles))).round().astype(int))
+    shown = [surface.smiles[place] for place in places]
     axes = new_axes(f"{surface.chain.root} {surface.chain.day}: smiles", "", "", height=2.6 * -(-len(shown) // 3) + 0.6)
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -127,15 +116,13 @@ def smiles(surface: Surface) -> bytes:
     axes.remove()
     for place, smile in enumerate(shown):
         panel = figure.add_subplot(-(-len(shown) // 3), min(3, len(shown)), place + 1)
-        quotes, scale = smile.quotes, 100.0 / np.sqrt(smile.years)
+        quotes, scale, colour = smile.quotes, 100.0 / np.sqrt(smile.years), SECOND if smile.flags else INK
         panel.vlines(quotes.k, scale * quotes.low, scale * quotes.high, color=ACCENT, alpha=0.55, linewidth=2.2, label="bid to ask")
         k = np.linspace(quotes.k.min() * 1.1, quotes.k.max() * 1.1, 200)
-        panel.plot(k, 100.0 * smile.volatility(k), color=SECOND if smile.flags else INK, linewidth=1.3, label="fitted")
+        panel.plot(k, 100.0 * smile.volatility(k), color=colour, linewidth=1.3, label="fitted")
         word = ", ".join(smile.flags) or ("clean" if smile.source is Curve.SVI else str(smile.source))
-        days = round(smile.years * DAYS_A_YEAR)
-        panel.set_title(
-            f"{days} days, rmse {100 * smile.rmse:.2f} points: {word}", loc="left", fontsize=8, color=SECOND if smile.flags else INK
-        )
+        title = f"{round(smile.years * DAYS_A_YEAR)} days, rmse {100 * smile.rmse:.2f} points: {word}"
+        panel.set_title(title, loc="left", fontsize=8, color=colour)
         panel.grid(color="#d9d9d9", linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=7)
@@ -146,19 +133,18 @@ def smiles(surface: Surface) -> bytes:
     return png(figure.axes[0])
 
 
-def total_variance(surface: Surface) -> bytes:
+def _total_variance(surface: Surface) -> bytes:
     """Total variance of every expiry over the money: where two lines cross, a calendar spread is an arbitrage."""
     axes = new_axes(f"{surface.chain.root} {surface.chain.day}: total variance by expiry", "ln(strike / forward)", "total variance")
     for place, smile in enumerate(surface.smiles):
-        k = checked(smile.quotes.k)
-        colour = SHADES[place % len(SHADES)]
-        axes.plot(k, smile.curve.w(k), color=colour, linewidth=1.4, label=f"{round(smile.years * DAYS_A_YEAR)} days")
+        k, label = checked(smile.quotes.k), f"{round(smile.years * DAYS_A_YEAR)} days"
+        axes.plot(k, smile.curve.w(k), color=SHADES[place % len(SHADES)], linewidth=1.4, label=label)
     _by_log(axes)
     axes.legend(frameon=False, fontsize=7, ncols=2)
     return png(axes)
 
 
-def surface_map(surface: Surface) -> bytes:
+def _surface_map(surface: Surface) -> bytes:
     """Volatility by time and moneyness, as a map."""
     axes = new_axes(
         f"{surface.chain.root} {surface.chain.day}: implied volatility", "standard deviations from the money", "days to expiry", height=4.2
@@ -177,14 +163,11 @@ def surface_map(surface: Surface) -> bytes:
     return png(axes)
 
 
-def quality(surfaces: Sequence[Surface]) -> bytes:
+def _quality(surfaces: Sequence[Surface]) -> bytes:
     """Error of every slice against half of its quotes' width, by day; flagged ones in another colour."""
     axes = new_axes("Fit against the quotes' own width", "", "rmse, vol points")
-    rows = [(surface.chain.day, smile) for surface in surfaces for smile in surface.smiles]
-    days = np.array([day for day, _ in rows], dtype="datetime64[D]")
-    error = np.array([100.0 * smile.rmse for _, smile in rows])
-    width = np.array([100.0 * smile.half_width for _, smile in rows])
-    bad = np.array([bool(smile.flags) for _, smile in rows])
+    rows = [(one.chain.day, 100.0 * smile.rmse, 100.0 * smile.half_width, bool(smile.flags)) for one in surfaces for smile in one.smiles]
+    days, error, width, bad = map(np.array, zip(*rows, strict=True))
     axes.scatter(days, width, s=10, color="#b0b0b0", label="half of the quoted width")
     axes.scatter(days[~bad], error[~bad], s=14, color=ACCENT, label="rmse of a slice")
     axes.scatter(days[bad], error[bad], s=18, color=SECOND, marker="x", label="flagged")
@@ -207,7 +190,7 @@ def running_sums(title: str, unit: str, days: Days, series: Mapping[str, Floats]
     return png(axes)
 
 
-def marks(days: Days, mid: Floats, liquidation: Floats) -> bytes:
+def _marks(days: Days, mid: Floats, liquidation: Floats) -> bytes:
     """Value at mid and at what a sale at the touch would bring."""
     axes = new_axes("Value at mid and at liquidation", "", "USD")
     axes.plot(days, mid, color=ACCENT, linewidth=1.5, label="at mid")
@@ -223,8 +206,3 @@ def _by_log(axes: Axes) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _spread(rows: Sequence[Smile], most: int) -> list[Smile]:
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
-    return [rows[place] for place in chosen]

@@ -38,6 +38,12 @@ class Page:
     tables: tuple[Table, ...] = ()
 
 
+def files(page: Page, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a report, relative path -> content: both forms of the page, and its pictures by name."""
+    plots = {f"plots/{name}": content for name, content in pictures.items()}
+    return {"report.md": markdown(page).encode(), "report.html": html(page).encode(), **plots}
+
+
 def markdown(page: Page) -> str:
     """Return the page as Markdown."""
     parts = [f"# {plain_text.markdown(page.title)}", "", "| | |", "|---|---|"]

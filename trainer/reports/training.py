@@ -68,26 +68,12 @@ class ReportSubject:
 
 def report_files(subject: ReportSubject) -> Mapping[str, bytes]:
     """Render everything: relative path -> content."""
-    return {
-        "report.md": markdown(subject.known, subject.extra_lines).encode(),
-        "report.html": html(subject.known, subject.extra_lines).encode(),
-        **{f"plots/{name}": content for name, content in _pictures(subject).items()},
-    }
+    return page.files(_page(subject.known, subject.extra_lines), _pictures(subject))
 
 
 def rows_of(known: Evidence) -> list[tuple[str, str]]:
     """(what, figure) lines of the report, which the command prints too."""
     return [*_skill(known), *_worth(known), *deflation(known.trials), *_calibration(known), *_regimes(known), *provenance(known)]
-
-
-def markdown(known: Evidence, extra_lines: Lines = ()) -> str:
-    """Return the report as Markdown."""
-    return page.markdown(_page(known, extra_lines))
-
-
-def html(known: Evidence, extra_lines: Lines = ()) -> str:
-    """Return the report as one HTML page next to its pictures."""
-    return page.html(_page(known, extra_lines))
 
 
 def _page(known: Evidence, extra_lines: Lines) -> page.Page:

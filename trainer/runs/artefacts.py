@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from signals.bundle.calibration import AppliedCalibration
 from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
@@ -19,6 +18,7 @@ from signals.models.heads import Head, ScoreHead, parts_of
 from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
+from signals.storage.arrow import parquet_of
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
 from trainer.runs.documents import canonical_json, read_document
@@ -73,7 +73,7 @@ def oof_parquet(rows: Samples, oof: OutOfFold) -> bytes:
         "score": oof.scores.astype(np.float32).reshape(-1),
         "label": np.tile(rows.label, paths),
     }
-    return _parquet(columns)
+    return parquet_of(pa.table(columns), ["session", "symbol", "path"])
 
 
 def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
@@ -86,7 +86,7 @@ def walk_forward_parquet(rows: Samples, scores: Floats) -> bytes:
         "score": scores[tested].astype(np.float32),
         "label": rows.label[tested],
     }
-    return _parquet(columns)
+    return parquet_of(pa.table(columns), ["session", "symbol", "path"])
 
 
 def golden(rows: Matrix, onnx: bytes, head: Head) -> bytes:
@@ -184,9 +184,3 @@ def arrays(named: Mapping[str, np.ndarray]) -> bytes:
 
 def _spread(values: np.ndarray, count: int) -> np.ndarray:
     return values[np.linspace(0, len(values) - 1, count).astype(np.int64)] if count else values[:0]
-
-
-def _parquet(columns: Mapping[str, pa.Array | np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", use_dictionary=["session", "symbol", "path"])
-    return buffer.getvalue()

@@ -21,14 +21,10 @@ def report_files(known: StackFigures, sessions: Days, series: Mapping[str, Float
     has_weights = known.weights is not None
     captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
     shown = page.Page("Stack of " + ", ".join(m.name for m in known.members), tuple(lines_of(known)), tuple(warnings_of(known)), captions)
-    files = {
-        "report.md": page.markdown(shown).encode(),
-        "report.html": page.html(shown).encode(),
-        "plots/cumulative_ic.png": cumulative(sessions, series),
-    }
+    pictures = {"cumulative_ic.png": cumulative(sessions, series)}
     if has_weights:
-        files["plots/weights.png"] = weights([learned for learned in known.weights_by_group if learned is not None])
-    return files
+        pictures["weights.png"] = weights([learned for learned in known.weights_by_group if learned is not None])
+    return page.files(shown, pictures)
 
 
 def lines_of(known: StackFigures) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """The stacking pipeline: read the runs, validate the stack, judge it, write the folder."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from portfolio.risk.hrp import budgets
@@ -18,6 +16,7 @@ from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.market.holding import Opens
 from signals.scoring.ic import shrunk_ic
+from signals.storage.arrow import parquet_of
 from trainer.backtest.figures import sharpe_interval
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
@@ -244,6 +243,4 @@ def _scores(members: Members, scores: Floats) -> bytes:
             "label": members.label[rows, columns],
         }
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=["session", "symbol"])
-    return buffer.getvalue()
+    return parquet_of(table, ["session", "symbol"])

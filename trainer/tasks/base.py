@@ -170,7 +170,7 @@ def plain_report(known: Evidence, *, task: Task) -> dict[str, bytes]:
     from trainer.reports import page
 
     shown = page.Page(f"Training of {known.sleeve}", tuple(task.rows(known)), known.warnings, {})
-    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+    return page.files(shown, {})
 
 
 def without_ratios(found: Tried) -> EvidenceTrials:

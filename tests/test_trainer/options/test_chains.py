@@ -17,10 +17,16 @@ from signals.market.audits import SessionStatus
 from tests.fakes.option_market import Quoting, quoted
 from trainer.__main__ import app
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains.audit import audit_chain
-from trainer.options.chains.chain import ARRAYS, OptionChain
-from trainer.options.chains.store import ChainManifest, read_chains_of, read_manifest_of_chains
-from trainer.options.chains.vendors import ChainDelivery, ingest_chains, read_chains
+from trainer.options.chains import ARRAYS, OptionChain
+from trainer.options.curation import (
+    ChainDelivery,
+    ChainManifest,
+    audit_chain,
+    ingest_chains,
+    read_chains,
+    read_chains_of,
+    read_manifest_of_chains,
+)
 
 DAY, TODAY = date(2020, 3, 2), date(2021, 1, 1)
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -72,7 +78,7 @@ def test_quotes_and_a_list_of_contracts_are_joined_in_any_order(tmp_path: Path) 
     contracts = whole.drop(columns=["bid", "ask"]).sample(frac=1.0, random_state=1)
     one, two = ({"a.csv": a, "b.csv": b} for a, b in ([quotes, contracts], [contracts, quotes]))
     found = [
-        read_chains({name: t.to_csv(index=False).encode() for name, t in tables.items()}, ChainColumns(), today=TODAY).rows
+        read_chains({name: t.to_csv(index=False).encode() for name, t in tables.items()}, ChainColumns(), today=TODAY)[0]
         for tables in (one, two)
     ]
     pd.testing.assert_frame_equal(found[0], found[1])
@@ -123,7 +129,7 @@ def test_a_day_that_repeats_the_day_before_is_red_also_where_it_is_added_later(t
     moved = again.assign(bid=first["bid"] + 0.01, ask=first["ask"] + 0.01)
     assert [audit.status for audit in ingest(pd.concat([first, moved]), tmp_path / "sound").audits] == [SessionStatus.GREEN] * 2
     whole = ingest(pd.concat([first, again]), tmp_path / "whole")
-    assert whole.status("X") == {DAY: SessionStatus.GREEN, date(2020, 3, 3): SessionStatus.RED}
+    assert [(audit.day.day, audit.status) for audit in whole.audits] == [(2, SessionStatus.GREEN), (3, SessionStatus.RED)]
     assert whole.audits[1].reasons[0] == "every quote is that of 2020-03-02"
     ingest(first, tmp_path / "added")
     assert ingest(again, tmp_path / "added", add=True).audits == whole.audits
@@ -154,7 +160,7 @@ def test_an_underlying_after_its_split_is_restated_only_by_a_recorded_split() ->
 
 def test_what_a_day_lacks_is_its_status_and_reason() -> None:
     whole = chain()
-    first = whole.of(whole.expirations[0])
+    first = whole.where(whole.expiration == whole.expirations[0])
     nothing = np.full(len(whole), np.nan)
     cases = {
         SessionStatus.RED: [(replace(whole, bid=nothing), "no quotes"), (whole.where(whole.is_call), "no forward")],
@@ -182,6 +188,17 @@ def test_a_file_that_was_changed_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(BadDataset, match="no option chains can be read"):
         read_manifest_of_chains(tmp_path)
+
+
+def test_the_command_takes_an_index_as_it_is(tmp_path: Path) -> None:
+    """SPXW of 2018: one expiry a day that is not the day's own, hence AMBER; two days have none and are not read."""
+    if not (path := DATA / "options_eod_spxw_2018.parquet").exists():
+        pytest.skip(f"needs {path}")
+    done = CliRunner().invoke(app, ["options", "ingest", "--quotes", str(path), "--to", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["days"] == {"AMBER": 38, "RED": 2}
+    read = read_chains_of(tmp_path, read_manifest_of_chains(tmp_path), "SPXW")
+    assert len(read) == 38 and sum(map(len, read)) > 3_339
 
 
 @pytest.mark.slow

@@ -13,16 +13,17 @@ from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from tests.test_trainer.options.test_surfaces import real
-from trainer.options.chains.audit import audit_chain
-from trainer.options.research.observations import OUTCOMES, of_chains
+from trainer.options.curation import audit_chain
+from trainer.options.observations import OUTCOMES, of_evenings
 from trainer.options.structures import VegaCaps
+from trainer.options.surface import surface_of
 from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.promotion.measured import Measured
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import Samples, samples
-from trainer.tasks.hedged_pnl.figures import template_figures, vega_used
-from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe
+from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe, template_figures, vega_used
+from trainer.validation.calibration import Platt
 
 SESSIONS, NAMES, COST = 400, 14, 0.8
 OWN = HedgedRecipe(label=HedgedLabel(min_sessions=300))
@@ -57,7 +58,8 @@ def test_a_planted_premium_is_found_and_none_where_there_is_none() -> None:
                 assert found.gross.mean - found.net.mean == pytest.approx(COST)
                 if premium:
                     assert found.said_brier < found.base_brier
-                    assert found.probability(np.array([0.9, 3.0]))[1] > found.probability(np.array([0.9, 3.0]))[0]
+                    low, high = Platt(found.slope, found.intercept).probability(np.array([0.9, 3.0]))
+                    assert high > low
 
 
 def test_nothing_is_traded_that_does_not_pay_its_spreads() -> None:
@@ -88,7 +90,7 @@ def test_the_real_days_around_the_crash_of_2018_are_refused_as_evidence_in_words
     audited = [audit_chain(one) for one in real("options_eod_spxw_2018")]
     chains = [one for one, audit in audited if audit.status is not SessionStatus.RED]
     assert len(chains) == 38
-    found = of_chains(chains)
+    found = of_evenings([surface_of(one) for one in chains])
     bars = synthetic_bars(1, sessions=len(chains), symbols=1, missing=0.0)
     bars = replace(bars, joined={name: values[:, None] for name, values in found.items()})
     with pytest.raises(TooLittleHistory) as refused:

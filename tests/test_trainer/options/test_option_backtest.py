@@ -12,7 +12,7 @@ from signals.market.bars import days_array
 from signals.market.sessions import xnys
 from tests.fakes.option_market import Quoting, quoted
 from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
-from trainer.options.surface.surface import Surface, surface_of
+from trainer.options.surface import Surface, surface_of
 from trainer.reports.options import backtest_report, surface_report
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)

@@ -8,14 +8,18 @@ from datetime import date
 import numpy as np
 import pytest
 
-from signals.market.bars import days_array
+from signals.market.bars import Floats, days_array
 from signals.market.sessions import xnys
-from tests.fakes.option_market import Quoting, quoted
-from trainer.options.chains.chain import OptionChain
-from trainer.options.research.observations import OF_CHAINS, of_chains
-from trainer.options.research.templates import hedged_path, positions, refusal
-from trainer.options.surface.black import greeks, price
-from trainer.options.surface.surface import OptionLeg, Surface, surface_of
+from signals.sleeves.risk import RISK
+from tests.fakes.bars import synthetic_bars
+from tests.fakes.option_market import Quoting, Skew, quoted
+from trainer.labels.risk import volatility_labels
+from trainer.options.black import greeks, price
+from trainer.options.chains import OptionChain
+from trainer.options.observations import OF_CHAINS, har_forecast, of_evenings
+from trainer.options.structures import hedged_path, positions, refusal
+from trainer.options.surface import OptionLeg, Surface, surface_of
+from trainer.options.svi import slice_of
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 4, 30)).days)
 EXPIRIES = [np.datetime64("2020-04-17"), np.datetime64("2020-05-15")]
@@ -31,6 +35,10 @@ def market() -> list[OptionChain]:
     rng = np.random.default_rng(5)
     spots = 100.0 * np.exp(np.cumsum(0.3 / np.sqrt(252) * rng.standard_normal(18)))
     return [chain(row, float(spot), quoting=Quoting(rate=0.0)) for row, spot in enumerate(spots)]
+
+
+def observed(chains: list[OptionChain]) -> dict[str, Floats]:
+    return of_evenings([surface_of(one) for one in chains])
 
 
 def test_a_hedged_straddle_earns_what_its_prices_and_its_hedge_say() -> None:
@@ -73,36 +81,60 @@ def test_templates_are_listed_options_at_the_money_and_a_month_apart(market: lis
 
 
 def test_no_chain_after_an_outcome_changes_it_and_one_that_is_missing_leaves_it_unknown(market: list[OptionChain]) -> None:
-    whole, cut = of_chains(market), of_chains(market[:12])
+    whole, cut = observed(market), observed(market[:12])
     for name in ("straddle_5", "vertical_5", "calendar_5", "straddle_cost_5"):
         known = np.isfinite(cut[name])
         assert known[:6].all() and not known[6:].any(), "entered a session later, held for five"
         np.testing.assert_array_equal(cut[name][:6], whole[name][:6])
     for name in OF_CHAINS:
         np.testing.assert_array_equal(cut[name], whole[name][:12])
-    without = of_chains(market[:4] + market[5:])
+    without = observed(market[:4] + market[5:])
     assert np.isnan(without["straddle_5"][:4]).all() and np.isfinite(without["straddle_5"][5])
     assert np.isnan(without["straddle_1"][3]), "the session after was not delivered"
 
 
 def test_what_was_known_only_later_is_no_feature_of_its_evening(market: list[OptionChain]) -> None:
     """A correction of the fourth evening, known on the sixth: no feature of the fourth, and the outcomes that it measures stay."""
-    whole = of_chains(market[:8])
-    late = of_chains([*market[:3], replace(market[3], known_at=market[5].day), *market[4:8]])
+    whole = observed(market[:8])
+    late = observed([*market[:3], replace(market[3], known_at=market[5].day), *market[4:8]])
     for name in OF_CHAINS:
         assert np.isfinite(whole[name][3]) and np.isnan(late[name][3])
         np.testing.assert_array_equal(np.delete(whole[name], 3), np.delete(late[name], 3))
     np.testing.assert_array_equal(whole["straddle_1"], late["straddle_1"])
-    on_time = of_chains([replace(one, known_at=one.day) for one in market[:8]])
+    on_time = observed([replace(one, known_at=one.day) for one in market[:8]])
     np.testing.assert_array_equal(on_time["skew"], whole["skew"])
 
 
 def test_features_are_those_of_the_generated_surface(market: list[OptionChain]) -> None:
-    found = of_chains(market[:2])
-    assert found["atm_volatility"] == pytest.approx(np.log(0.3), abs=0.01)
-    assert (found["skew"] > 0.02).all() and found["term_slope"] == pytest.approx(0.0, abs=0.02)
+    """A standard deviation of 30 days from the money, of the slice that was quoted; twice as many open puts as calls."""
+    given = chain(0, 100.0)
+    found = observed([replace(given, open_interest=np.where(given.is_call, 10.0, 20.0))])
+    years, sd, plain = 46 / 365, 0.3 * np.sqrt(30 / 365), Skew()
+    low, high = np.sqrt(slice_of(plain.rho, plain.eta, plain.gamma, 0.09 * years).w(np.array([-sd, sd])) / years)
+    assert found["atm_volatility"][0] == pytest.approx(np.log(0.3), abs=1e-4)
+    assert found["skew"][0] == pytest.approx((low - high) / 0.3, abs=1e-4)
+    assert found["convexity"][0] == pytest.approx((low + high) / 0.6 - 1.0, abs=1e-4)
+    assert found["term_slope"][0] == pytest.approx(0.0, abs=1e-4)
+    calls = 10.0 * given.is_call.sum()
+    assert found["put_call_interest"][0] == pytest.approx(np.log((1.0 + 2.0 * calls) / (1.0 + calls)))
     poor = replace(market[0], open_interest=np.full(len(market[0]), np.nan))
-    assert np.isnan(of_chains([poor])["put_call_interest"][0])
+    assert np.isnan(observed([poor])["put_call_interest"][0])
+
+
+def test_the_forecast_that_a_premium_is_measured_by_knows_nothing_of_later_sessions() -> None:
+    """A quarter's is least squares on the labels that had ended before it, brought to the expected variance; none in the first year."""
+    bars = synthetic_bars(4, sessions=520, symbols=20, missing=0.0)
+    whole = har_forecast(bars)
+    np.testing.assert_array_equal(har_forecast(bars.rows(0, 450)), whole[:450])
+    assert not np.isfinite(whole[:252]).any() and np.isfinite(whole[441:504]).mean() > 0.8
+    features, labels = RISK.panel(bars).values.astype(np.float64), volatility_labels(bars, 5)
+    usable = np.isfinite(features).all(axis=2) & bars.eligible
+    design = np.concatenate([features, np.ones((*usable.shape, 1))], axis=2)
+    taught = usable & (labels.ends >= 0) & (labels.ends < 441)
+    weights = np.linalg.lstsq(design[taught], labels.values[taught])[0]
+    smeared = 0.5 * np.log(np.mean(np.exp(2.0 * (labels.values[taught] - design[taught] @ weights))))
+    expected = design[441:504] @ weights + smeared
+    np.testing.assert_allclose(whole[441:504][usable[441:504]], expected[usable[441:504]], atol=2e-3)
 
 
 def test_a_short_history_is_refused_in_words_that_say_what_it_could_show() -> None:

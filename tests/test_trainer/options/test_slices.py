@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.options.surface.ssvi import Ssvi, slice_of
-from trainer.options.surface.svi import JumpWings, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings, repaired
+from trainer.options.svi import JumpWings, Ssvi, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings, repaired, slice_of
 
 VOGT = Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
 K = np.linspace(-1.5, 1.5, 301)

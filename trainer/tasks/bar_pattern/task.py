@@ -230,7 +230,7 @@ def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
     from trainer.reports import page
 
     shown = page.Page(f"Training of {known.sleeve}", tuple(BAR_PATTERN.rows(known)), known.warnings, {})
-    return {"report.md": page.markdown(shown).encode(), "report.html": page.html(shown).encode()}
+    return page.files(shown, {})
 
 
 BAR_PATTERN = BarPattern()

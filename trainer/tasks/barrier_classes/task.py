@@ -284,11 +284,7 @@ def _report(known: Evidence, *, case: TrainingCase, days: np.ndarray, series: Fl
 
     captions = {"cumulative_ic.png": "Cumulative information coefficient by session. A steady slope is skill; one step is one episode."}
     shown = page.Page(f"Training of {known.sleeve}", tuple(BARRIER_CLASSES.rows(known)), known.warnings, captions)
-    return {
-        "report.md": page.markdown(shown).encode(),
-        "report.html": page.html(shown).encode(),
-        "plots/cumulative_ic.png": plots.cumulative_ic(days, series, forward),
-    }
+    return page.files(shown, {"cumulative_ic.png": plots.cumulative_ic(days, series, forward)})
 
 
 BARRIER_CLASSES = BarrierClasses()

@@ -3,12 +3,19 @@
 What is learned is the profit of a delta-hedged straddle at the money over k sessions, in vol points of its vega. The score ranks
 underliers too, and that is what a blend trades: as such it is judged like any ranking of returns, by the returns of the
 underliers. A vertical and a calendar have a model of their own each, on the same rows.
+
+A forecast is traded where its size exceeds the half spreads that were last seen, on the side of its sign, one vega a name:
+
+    net_t = mean over traded names of  sign(s) y - c        vol points; y the profit of the bought position, c the half spreads
+
+k cohorts are held at a time; the vega of a name is at most its cap and that of all together at most theirs, by which the size of a
+vega is chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,16 +30,18 @@ from trainer.labels.horizon import EntryPrice, horizon_labels
 from trainer.labels.panel import Labels
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
-from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, refusal
-from trainer.options.structures import VegaCaps
+from trainer.options.structures import LEAST_SESSIONS, MOST_HORIZON, TEMPLATES, VegaCaps, refusal
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields
+from trainer.samples.samples import Samples
 from trainer.tasks.base import TaskFindings, TrainingCase
-from trainer.tasks.hedged_pnl.figures import NO_FIGURES, HedgedEvidence, TemplateFigures, positions_of, template_figures, vega_used
 from trainer.tasks.rank_return.task import RankReturn
+from trainer.validation.calibration import brier_score, fit_platt
 from trainer.validation.forecasts import session_mean
+from trainer.validation.ic import Mean, overlapping_mean
+from trainer.validation.probabilities import halves
 from trainer.validation.splits.oof import fit_all
 from trainer.validation.splits.walk_forward import walk_forward
 
@@ -43,23 +52,53 @@ if TYPE_CHECKING:
 STRADDLE = TEMPLATES[0]
 PROFITS = "Hedged profit net of half spreads, walking forward"
 MOST_POINTS = 20.0  # of a label: a crash teaches no more than its sign and that it was large
+Z_95 = 1.6448536269514722
+NO_MEAN = Mean()
+
+
+@dataclass(frozen=True)
+class TemplateFigures:
+    """One template, walking forward; profits in vol points a position.
+
+    `bound` is the lower one-sided 95 % bound of `net`. `came` is the share of profitable positions in the later half of the sessions,
+    `said_brier` and `base_brier` the Brier scores there of the earlier half's map and of its base rate; NaN where either half lacks
+    one of the outcomes. `slope` and `intercept` are Platt's map from the size of a forecast to P(net profit > 0), over all positions.
+    """
+
+    net: Mean = NO_MEAN
+    gross: Mean = NO_MEAN
+    bound: float = float("nan")
+    trades: int = 0
+    came: float = float("nan")
+    said_brier: float = float("nan")
+    base_brier: float = float("nan")
+    slope: float = float("nan")
+    intercept: float = float("nan")
+
+
+@dataclass(frozen=True)
+class HedgedEvidence:
+    """The task's own part of the evidence: each template's figures, and the largest share of a cap of vega that was used."""
+
+    straddle: TemplateFigures | None = None
+    vertical: TemplateFigures | None = None
+    calendar: TemplateFigures | None = None
+    vega_used: float = float("nan")
+
+
+NO_FIGURES = HedgedEvidence()
 
 
 class HedgedLabel(LabelConfig):
     """The holding of a hedged position: k sessions, from the close of the session after the score.
 
-    Attributes
-    ----------
-    min_sessions : int
-        Sessions with outcomes below which nothing is trained: they would be no evidence.
-    caps : VegaCaps
-        By which the size of a position is chosen.
+    With fewer than `min_sessions` with outcomes nothing is trained: they would be no evidence. The `caps` choose a position's size.
     """
 
     kind: Literal["hedged_pnl"] = "hedged_pnl"
     k: int = Field(default=5, ge=1, le=MOST_HORIZON)
     entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
-    min_sessions: int = Field(default=504, ge=2)
+    min_sessions: int = Field(default=LEAST_SESSIONS, ge=2)
     caps: VegaCaps = VegaCaps()
 
 
@@ -78,8 +117,7 @@ class HedgedRecipe(RecipeConfig):
 
 def hedged_profit(case: Case, bars: PromotionConfig) -> BarResult:
     """Bar on the hedged net profit, out of sample."""
-    found = _own(case.evidence).straddle
-    bound = None if found is None else found.bound
+    bound = None if (found := _own(case.evidence).straddle) is None else found.bound
     return at_least("hedged profit", bound, 0.0, "lower 95 % bound of the hedged net profit, vol points, walking forward")
 
 
@@ -154,6 +192,56 @@ class HedgedPnl(RankReturn):
         """Lines about hedged profits."""
         own = _own(known)
         return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := getattr(own, name)))
+
+
+def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Floats, Floats]:
+    """Take the side of each forecast that exceeds the half spreads known at its session.
+
+    Returns the profit of the side taken and its half spreads, vol points, float64 (T, N) as the bars; NaN where nothing was traded.
+    """
+    outcome, cost = bars.joined[f"{template}_{k}"], bars.joined[f"{template}_cost_{k}"]
+    known = np.full(cost.shape, np.nan)
+    known[k + 1 :] = cost[: -(k + 1)]  # the half spreads of a position that has ended by the session's close
+    with np.errstate(invalid="ignore"):
+        taken = np.isfinite(outcome) & (np.abs(forward) > known)
+    return np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan)
+
+
+def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, k: int) -> tuple[TemplateFigures, Floats]:
+    """Figures of a template's forecasts, shape (n,), and the mean net profit of each session, (T,)."""
+    gross, cost = positions_of(rows.dense(forward), bars, template, k)
+    series = session_mean(gross - cost)
+    mean = overlapping_mean(series, k)
+    net = (gross - cost)[rows.t0, rows.column]
+    chosen, size, came = np.isfinite(net), np.abs(forward), (net > 0.0).astype(np.float64)
+    bound = mean.mean - Z_95 * mean.standard_error
+    figures = TemplateFigures(mean, overlapping_mean(session_mean(gross), k), bound, int(chosen.sum()))
+    early, late = (half & chosen for half in halves(rows))
+    if any(len(np.unique(came[half])) < 2 for half in (early, late)):
+        return figures, series
+    said = fit_platt(size[early], came[early]).probability(size[late])
+    base = np.full(int(late.sum()), came[early].mean())
+    whole = fit_platt(size[chosen], came[chosen])
+    return replace(
+        figures,
+        came=float(came[late].mean()),
+        said_brier=brier_score(came[late], said),
+        base_brier=brier_score(came[late], base),
+        slope=whole.slope,
+        intercept=whole.intercept,
+    ), series
+
+
+def vega_used(forward: Floats, k: int, name_cap: float, total_cap: float) -> float:
+    """Largest share of a cap that the book of all cohorts uses, with the size of a vega that `structures` chooses.
+
+    `forward` are the sides taken, float64 (T, N), NaN where none; a position is held for k sessions; caps in USD a vol point.
+    """
+    held = np.isfinite(forward)
+    share = np.minimum(name_cap / k, total_cap / (k * np.maximum(held.sum(axis=1), 1)))
+    vega = held * share[:, None]
+    book = np.array([vega[max(0, t - k + 1) : t + 1].sum(axis=0) for t in range(len(vega))])
+    return float(max(book.max() / name_cap, book.sum(axis=1).max() / total_cap)) if book.size else 0.0
 
 
 def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:

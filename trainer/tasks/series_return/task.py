@@ -160,11 +160,7 @@ def _report(known: Evidence, *, case: TrainingCase, series: Floats, forward: Flo
 
     captions = {"cumulative_ic.png": "Cumulative rank correlation through time. A steady slope is skill; one step is one episode."}
     shown = page.Page(f"Training of {known.sleeve}", tuple(SERIES_RETURN.rows(known)), known.warnings, captions)
-    return {
-        "report.md": page.markdown(shown).encode(),
-        "report.html": page.html(shown).encode(),
-        "plots/cumulative_ic.png": plots.cumulative_ic(case.proof.rows.sessions, series, forward),
-    }
+    return page.files(shown, {"cumulative_ic.png": plots.cumulative_ic(case.proof.rows.sessions, series, forward)})
 
 
 SERIES_RETURN = SeriesReturn()

@@ -51,11 +51,7 @@ def report_files(evidence: Evidence, sessions: Days, own: VolatilityProof, drawd
         "coverage.png": plots.coverage(sessions, _inside(own), interval, _below(drawdown), level),
         "through_time.png": plots.through_time(sessions, own.forecasts[own.own], own.realised, evidence.horizon, _named(own.own)),
     }
-    return {
-        "report.md": page.markdown(shown).encode(),
-        "report.html": page.html(shown).encode(),
-        **{f"plots/{name}": content for name, content in pictures.items()},
-    }
+    return page.files(shown, pictures)
 
 
 def rows_of(evidence: Evidence) -> list[tuple[str, str]]:

@@ -12,13 +12,11 @@ Outcomes of session t, entered at the close of t + 1: `<template>_<h>` after h s
 spreads of both ends.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from signals.errors import TooLittleHistory
 from signals.files import write_atomic
@@ -26,14 +24,15 @@ from signals.market.bars import Bars, Floats, days_array
 from signals.market.sessions import xnys
 from signals.sleeves.options_vol import SURFACE
 from signals.sleeves.risk import HORIZON_SESSIONS, RISK
+from signals.storage.arrow import parquet_of, read_parquet
 from trainer.labels.panel import Rows
 from trainer.labels.risk import volatility_labels
 from trainer.learners.parameters import RidgeConfig
 from trainer.learners.table import har
-from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain
-from trainer.options.chains.store import FOLDER, ChainFile, read_chains_of, read_manifest_of_chains
-from trainer.options.research.templates import MOST_HORIZON, TEMPLATES, hedged_path, positions
-from trainer.options.surface.surface import Flag, Surface, surface_of
+from trainer.options.chains import DAYS_A_YEAR
+from trainer.options.curation import FOLDER, ChainFile, ChainManifest, read_chains_of, read_manifest_of_chains
+from trainer.options.structures import MOST_HORIZON, TEMPLATES, hedged_path, positions
+from trainer.options.surface import Flag, Surface, surface_of
 
 VERSION = 3  # of what is kept; raised when a formula changes
 SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
@@ -61,7 +60,7 @@ def observed(bars: Bars, data: Path) -> dict[str, Floats]:
         fix = "Train on bars of the underliers"
         raise TooLittleHistory(f"no bars of {', '.join(known.roots) or 'any underlier'}", where=str(data), fix=fix)
     for one in files:
-        table = _kept(folder, one)
+        table = _kept(folder, known, one)
         days = table.column("day").to_numpy().astype("datetime64[D]")
         rows: Rows = np.searchsorted(bars.sessions, days)
         inside = np.isin(days, bars.sessions)
@@ -90,28 +89,24 @@ def har_forecast(bars: Bars) -> Floats:
     return forecast
 
 
-def _kept(folder: Path, one: ChainFile) -> pa.Table:
+def _kept(folder: Path, known: ChainManifest, one: ChainFile) -> pa.Table:
     path = folder / f"observed-{one.root.replace('/', '-')}-{one.sha256[:12]}-{VERSION}.parquet"
     if not path.is_file():
-        chains = read_chains_of(folder, read_manifest_of_chains(folder), one.root)
-        rows = of_chains(chains)
-        sink = io.BytesIO()
-        columns = {"day": pa.array(days_array([chain.day for chain in chains])), **{name: pa.array(v) for name, v in rows.items()}}
-        pq.write_table(pa.table(columns), sink, compression="zstd")
-        write_atomic(path, sink.getvalue())
-    return pq.read_table(path, use_threads=False)
+        chains = read_chains_of(folder, known, one.root)
+        columns = {"day": days_array([chain.day for chain in chains]), **of_evenings([surface_of(chain) for chain in chains])}
+        write_atomic(path, parquet_of(pa.table({name: pa.array(values) for name, values in columns.items()})))
+    return read_parquet(path.read_bytes())
 
 
-def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
-    """Features and outcomes of one underlier's chains, float64 (n,) each; NaN where there is none."""
-    evenings = [surface_of(chain) for chain in chains]
-    rows = [{} if evening.chain.is_late else surface_features(evening) for evening in evenings]
+def of_evenings(evenings: Sequence[Surface]) -> dict[str, Floats]:
+    """Features and outcomes of one underlier, by the surfaces of its days, float64 (n,) each; NaN where there is none."""
+    days = [evening.chain.day for evening in evenings]
+    rows = [{} if evening.chain.is_late else _features_of(evening) for evening in evenings]
     found = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in OF_CHAINS}
-    found |= {name: np.full(len(chains), np.nan) for name in OUTCOMES}
-    if not chains:
+    found |= {name: np.full(len(days), np.nan) for name in OUTCOMES}
+    if not days:
         return found
-    sessions = days_array(xnys(chains[0].day.replace(day=1), chains[-1].day.replace(month=12, day=31)).days)
-    number = np.searchsorted(sessions, days_array([chain.day for chain in chains]))
+    number = np.searchsorted(days_array(xnys(days[0].replace(day=1), days[-1].replace(month=12, day=31)).days), days_array(days))
     on = dict(zip(number.tolist(), evenings, strict=True))
     for row, session in enumerate(number.tolist()):
         path = [on.get(later) for later in range(session + 1, session + MOST_HORIZON + 2)]
@@ -124,17 +119,13 @@ def of_chains(chains: Sequence[OptionChain]) -> dict[str, Floats]:
     return found
 
 
-def surface_features(surface: Surface) -> Mapping[str, float]:
+def _features_of(surface: Surface) -> Mapping[str, float]:
     """Features of one surface; none where it is not usable."""
-    chain = surface.chain
-    usable = [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
-    if not usable:
-        return {}
-    level = surface.volatility(0.0, SHORT_YEARS)
+    chain, usable = surface.chain, [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
+    level = surface.volatility(0.0, SHORT_YEARS) if usable else 0.0
     if not level > 0.0:
         return {}
-    sd = level * np.sqrt(SHORT_YEARS)
-    low, high = (surface.volatility(side * sd, SHORT_YEARS) for side in (-1.0, 1.0))
+    low, high = (surface.volatility(side * level * np.sqrt(SHORT_YEARS), SHORT_YEARS) for side in (-1.0, 1.0))
     puts, calls = (float(np.nansum(chain.open_interest[right])) for right in (~chain.is_call, chain.is_call))
     has_interest = bool(np.isfinite(chain.open_interest).any())
     has_term = len(usable) > 1 and usable[-1].years > SHORT_YEARS

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Floats
-from trainer.options.chains.chain import DAYS_A_YEAR, OptionChain, forward_of
-from trainer.options.surface.black import Greeks, greeks
-from trainer.options.surface.quotes import SmileQuotes, butterflies, calendars, quotes_of
-from trainer.options.surface.ssvi import fitted_surface
-from trainer.options.surface.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Bend, Svi, bent, checked, fitted, guaranteed, repaired
+from trainer.options.black import Greeks, greeks
+from trainer.options.chains import DAYS_A_YEAR, OptionChain, SmileQuotes, butterflies, calendars, forward_of, quotes_of
+from trainer.options.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Fitted, Svi, bent, checked, fitted, fitted_surface, guaranteed, repaired
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
@@ -28,7 +26,7 @@ STRAIN = 0.25  # of a half width: what a repair may cost before the quotes are s
 RESIDUAL_WIDTHS, RESIDUAL_POINTS = 2.0, 0.01  # of a slice's RMSE: twice the half width, or one vol point
 FLOOR_WIDTH = 0.3  # of the median half width: no quote counts as narrower
 TOLERANCE = 1e-9
-SHARES = (1.0, 0.75, 0.5, 0.25)
+SHARES = (1.0, 0.75, 0.5, 0.25)  # of a spline
 
 
 class Flag(StrEnum):
@@ -53,17 +51,10 @@ class Curve(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Smile:
-    """One expiry.
+    """One expiry with the curve of its total variance by k.
 
-    Attributes
-    ----------
-    expiration : datetime64[D]
-    curve : Svi
-        Total variance by k.
-    rmse, half_width : float, annualised volatility
-        Of the curve against mids; median of the quotes' own.
-    inside : float
-        Share of the quotes whose bid and ask hold the curve.
+    `rmse` is the curve's against mids and `half_width` the median of the quotes' own, both annualised volatility; `inside` is the
+    share of the quotes whose bid and ask hold the curve.
     """
 
     expiration: np.datetime64
@@ -85,14 +76,14 @@ class Smile:
         found: Floats = np.sqrt(np.maximum(self.curve.w(np.asarray(k, dtype=np.float64)), LEAST_W) / self.years)
         return found
 
+    def volatility_at(self, strike: float) -> float:
+        """Annualised volatility of a strike."""
+        return float(self.volatility(np.log(strike / np.array(self.quotes.forward.value))))
+
     def greeks(self, strike: float, is_call: bool, spot: float) -> Greeks:
         """Derivatives of the price of an option at this expiry, at the curve's own volatility."""
         forward = self.quotes.forward
         return greeks(spot, forward.value, strike, self.volatility_at(strike), self.years, forward.discount, is_call)
-
-    def volatility_at(self, strike: float) -> float:
-        """Annualised volatility of a strike."""
-        return float(self.volatility(np.log(strike / np.array(self.quotes.forward.value))))
 
 
 @dataclass(frozen=True)
@@ -128,11 +119,6 @@ class Surface:
     smiles: tuple[Smile, ...]
     left_out: Mapping[str, str]
 
-    @property
-    def flags(self) -> tuple[Flag, ...]:
-        """Flags of any slice, each once."""
-        return tuple(dict.fromkeys(flag for smile in self.smiles for flag in smile.flags))
-
     def smile(self, expiration: np.datetime64) -> Smile | None:
         """Return the slice of an expiration; None where there is none."""
         return next((smile for smile in self.smiles if smile.expiration == expiration), None)
@@ -158,11 +144,6 @@ class Surface:
         if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
             return None
         return float(self.chain.bid[row]), float(self.chain.ask[row])
-
-    def volatility_of(self, leg: OptionLeg) -> float:
-        """Annualised volatility of a leg on its curve; NaN where there is none."""
-        smile = self.smile(leg.expiration)
-        return float("nan") if smile is None else smile.volatility_at(leg.strike)
 
     def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
         """Mark a position; None where a leg has no quote or no curve."""
@@ -197,10 +178,13 @@ def surface_of(chain: OptionChain) -> Surface:
     """Fit the surface of a chain; an expiry that cannot be fitted is left out with its reason."""
     left_out: dict[str, str] = {}
     usable: list[tuple[np.datetime64, SmileQuotes, OptionChain]] = []
-    for expiration, rows in chain.slices():
-        quotes = _usable(rows, chain.years(expiration))
-        if isinstance(quotes, str):
-            left_out[str(expiration)] = quotes
+    for expiration, years, rows in chain.slices():
+        if years * DAYS_A_YEAR < LEAST_DAYS - 0.5:
+            left_out[str(expiration)] = "expires within a day"
+        elif (forward := forward_of(rows, years)) is None:
+            left_out[str(expiration)] = "no forward: too few strikes have a call and a put"
+        elif len(quotes := quotes_of(rows, years, forward)) < LEAST_QUOTES:
+            left_out[str(expiration)] = f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
         else:
             usable.append((expiration, quotes, rows))
     every = [quotes for _, quotes, _ in usable]
@@ -214,24 +198,28 @@ def surface_of(chain: OptionChain) -> Surface:
     return Surface(chain, tuple(smiles), left_out)
 
 
-def _usable(rows: OptionChain, years: float) -> SmileQuotes | str:
-    """Return the quotes of an expiry, or why there are none to fit."""
-    if years * DAYS_A_YEAR < LEAST_DAYS - 0.5:
-        return "expires within a day"
-    forward = forward_of(rows, years)
-    if forward is None:
-        return "no forward: too few strikes have a call and a put"
-    quotes = quotes_of(rows, years, forward)
-    return quotes if len(quotes) >= LEAST_QUOTES else f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
-
-
 def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Callable[[float], Svi]) -> Smile:
-    """Fit one expiry, repair what costs little, flag what does not, and bend the curve to the quotes that it leaves outside."""
+    """Fit one expiry, and flag what the chosen curve itself shows, whatever was found on the way to it."""
+    judged = _judged_at(quotes, before)
+    curve, source, flags = _chosen(quotes, judged, prior)
+    negative, below = faults(curve, *judged)
+    scale = 1.0 / np.sqrt(quotes.years)
+    rmse = float(np.sqrt(np.mean((_deviation(curve, quotes.k) - quotes.deviation) ** 2))) * scale
+    half_width = float(np.median(quotes.half_width)) * scale
+    flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
+    flags += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
+    flags += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS))
+    inside = float(np.mean(_holding(quotes, curve)))
+    return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(flags)), rmse, half_width, inside)
+
+
+def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Callable[[float], Svi]) -> tuple[Svi, Curve, list[Flag]]:
+    """Fit a curve, repair what costs little, flag what does not, and bend it to the quotes that it leaves outside."""
     width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
-    fit, judged = _with_prior(quotes, width, prior), _judged_at(quotes, before)
+    fit = _with_prior(quotes, width, prior)
     raw = fitted(*fit)
     if raw is None:
-        return _judged(expiration, quotes, (prior(quotes.years), Curve.SSVI), [Flag.FALLBACK], judged)
+        return prior(quotes.years), Curve.SSVI, [Flag.FALLBACK]
 
     def strain(curve: Svi) -> float:
         return float(np.sqrt(np.mean(((_deviation(curve, quotes.k) - quotes.deviation) / width) ** 2)))
@@ -250,24 +238,13 @@ def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None,
         curve, source = min(able, key=lambda one: strain(one[0]), default=(raw, Curve.SVI))
         flags += [Flag.BUTTERFLY] * (strain(curve) > strain(raw) + STRAIN) + [Flag.FALLBACK] * (source is not Curve.REPAIRED)
     if source in (Curve.SVI, Curve.REPAIRED) and not _holding(quotes, curve).all():
-        curve, source = _followed(curve, source, bent(curve, *fit), judged)
-    return _judged(expiration, quotes, (curve, source), flags, judged)
-
-
-def _judged(
-    expiration: np.datetime64, quotes: SmileQuotes, chosen: tuple[Svi, Curve], flags: list[Flag], judged: tuple[Floats, Floats]
-) -> Smile:
-    """Flag what the chosen curve itself shows, whatever was found on the way to it."""
-    curve, source = chosen
-    negative, below = faults(curve, *judged)
-    scale = 1.0 / np.sqrt(quotes.years)
-    rmse = float(np.sqrt(np.mean((_deviation(curve, quotes.k) - quotes.deviation) ** 2))) * scale
-    half_width = float(np.median(quotes.half_width)) * scale
-    found = [*flags, *[Flag.BUTTERFLY] * negative, *[Flag.CALENDAR] * below]
-    found += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
-    found += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS))
-    inside = float(np.mean(_holding(quotes, curve)))
-    return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(found)), rmse, half_width, inside)
+        bend, (negative, below) = bent(curve, *fit), faults(curve, *judged)
+        for share in SHARES:  # the most of it that brings no new fault
+            bowed = replace(curve, bend=replace(bend, heights=tuple(share * height for height in bend.heights)))
+            found = faults(bowed, *judged)
+            if found[0] <= negative and found[1] <= below and not faults(bowed, bend.places, np.zeros(1))[0]:
+                return bowed, Curve.BENT, flags
+    return curve, source, flags
 
 
 def _deviation(curve: Svi, k: Floats) -> Floats:
@@ -279,17 +256,6 @@ def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
     """Whether bid and ask of each quote hold the curve."""
     model = _deviation(curve, quotes.k)
     return (model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)
-
-
-def _followed(curve: Svi, source: Curve, bend: Bend, judged: tuple[Floats, Floats]) -> tuple[Svi, Curve]:
-    """Add the largest share of a spline that brings no fault that the curve does not have."""
-    negative, below = faults(curve, *judged)
-    for share in SHARES:
-        one = replace(curve, bend=bend.times(share))
-        found = faults(one, *judged)
-        if found[0] <= negative and found[1] <= below and not faults(one, bend.places, np.zeros(1))[0]:
-            return one, Curve.BENT
-    return curve, source
 
 
 def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:
@@ -310,9 +276,7 @@ def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Float
     return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
 
 
-def _without_butterfly(
-    raw: Svi, fit: tuple[Floats, Floats, Floats], years: float, places: Floats, prior: Callable[[float], Svi]
-) -> Iterator[tuple[Svi, Curve]]:
+def _without_butterfly(raw: Svi, fit: Fitted, years: float, places: Floats, prior: Callable[[float], Svi]) -> Iterator[tuple[Svi, Curve]]:
     """Yield curves without a negative density: the guaranteed repair where there is one, the prior's, and fits that begin at these."""
     nothing = np.zeros(len(places))
     safe = [(prior(years), Curve.SSVI)]
@@ -324,7 +288,7 @@ def _without_butterfly(
                 yield found
 
 
-def _with_prior(quotes: SmileQuotes, width: Floats, prior: Callable[[float], Svi]) -> tuple[Floats, Floats, Floats]:
+def _with_prior(quotes: SmileQuotes, width: Floats, prior: Callable[[float], Svi]) -> Fitted:
     """Quotes' k and deviations with their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
     weight = 1.0 / width**2
     if (lacking := ENOUGH_QUOTES - len(quotes)) <= 0:

@@ -25,14 +25,9 @@ BISECTIONS, NEWTON_STEPS = 26, 4
 
 @dataclass(frozen=True, eq=False)
 class Greeks:
-    """Derivatives of an option's price; each float64 of the quotes' shape.
+    """Derivatives of an option's price by the spot, twice by it, by the volatility (1.0 is 100 points), a year's passing and the rate.
 
-    Attributes
-    ----------
-    delta, gamma : by the spot price, and twice by it
-    vega : by the volatility (1.0 is 100 points)
-    theta : by the passing of a year
-    rho : by the interest rate
+    Each is float64 of the quotes' shape.
     """
 
     delta: Floats
@@ -43,16 +38,7 @@ class Greeks:
 
 
 def price(forward: ArrayLike, strike: ArrayLike, deviation: ArrayLike, discount: ArrayLike, is_call: ArrayLike) -> Floats:
-    """Price of an option by Black's formula.
-
-    Parameters
-    ----------
-    forward, strike : array_like, price
-    deviation : array_like
-        sigma sqrt(t), positive.
-    discount : array_like
-        Of a dollar at expiry.
-    is_call : array_like of bool
+    """Price of an option by Black's formula; `deviation` is sigma sqrt(t), positive, `discount` that of a dollar at expiry.
 
     Examples
     --------

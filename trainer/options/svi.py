@@ -12,12 +12,22 @@ exists where
 on by Levenberg and Marquardt (MINPACK) in (a, logit L/2, logit R/2, m, ln sigma) with analytic derivatives: slopes cannot leave
 (0, 2), while a is free, since a >= 0 excludes most real smiles. `guaranteed` is the repair of GJ section 5.1.
 
+SSVI is one surface for all expiries, the prior of sparse slices and the fallback:
+
+    w(k, theta) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)),   phi(theta) = eta / (theta^gamma (1 + theta)^{1-gamma})
+
+With 0 < gamma <= 1/2 and eta (1 + |rho|) <= 2 there is no butterfly, and with theta not decreasing in time no calendar arbitrage
+(GJ theorem 4.2 and section 4.1). Every slice of it is an SVI slice:
+
+    a = theta/2 (1 - rho^2),  b = theta phi/2,  m = -rho/phi,  sigma = sqrt(1 - rho^2)/phi
+
 Five numbers do not follow every smile of a hundred narrow quotes. `bent` finds a cubic spline B(k) to add to w: what it lacks to
 the quotes by weighted least squares, with a penalty on the second differences of its heights, in half widths. It ends smoothly
 two steps beyond the quotes, so that the wings keep their slopes.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -25,6 +35,7 @@ from scipy.optimize import least_squares, leastsq
 from scipy.special import expit, logit
 
 from signals.market.bars import Floats
+from trainer.options.chains import SmileQuotes
 
 MOST_SLOPE = 2.0
 M_GRID, SIGMA_GRID = 9, 6
@@ -34,6 +45,9 @@ LEAST_W = 1e-10
 LEAST_SIGMA = float(np.exp(-20.0))  # a repair may begin at a corner, sigma 0
 FIRST_STEPS, MOST_STEPS = 5, 60
 BENDS, BEYOND, STIFFNESS = 20, 2, 1.0  # B-splines, steps that they reach beyond the quotes, and the price of a second difference
+MOST_ETA, LEAST_THETA = 2.0, 1e-7
+FIRST = (-0.3, 0.5, 0.4)  # of SSVI: rho, share of the largest eta, gamma
+Fitted = tuple[Floats, Floats, Floats]  # k, sigma sqrt(t), and one over the square of the half width of its quote; float64 (n,) each
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,6 @@ class Bend:
         """Places from its beginning to its end, ten a step."""
         steps = len(self.heights) + 3
         return np.linspace(self.first, self.first + steps * self.step, 10 * steps + 1)
-
-    def times(self, share: float) -> "Bend":
-        """Return a share of it."""
-        return replace(self, heights=tuple(share * height for height in self.heights))
 
 
 @dataclass(frozen=True)
@@ -99,14 +109,8 @@ class Svi:
 class JumpWings:
     """A slice by what traders read off it, at its time t (GJ section 3.3).
 
-    Attributes
-    ----------
-    v, least_v : float
-        Variance a year at the money, and the least one; of a slice with a spline, the least without it.
-    psi : float
-        Skew at the money.
-    p, c : float
-        Slopes of the wings of puts and calls.
+    Variance a year at the money and the least one (of a slice with a spline, the least without it), the skew `psi` at the money,
+    and the slopes `p` and `c` of the wings of puts and calls.
     """
 
     v: float
@@ -180,13 +184,7 @@ def guaranteed(raw: Svi, t: float) -> Svi:
 
 
 def fitted(k: Floats, deviation: Floats, weight: Floats) -> Svi | None:
-    """Fit a slice to total deviations; None with fewer than 6 quotes, or where nothing converges.
-
-    Parameters
-    ----------
-    k, deviation, weight : float64, shape (n,)
-        ln(K/F), sigma sqrt(t), and one over the square of the half width of its quote.
-    """
+    """Fit a slice to total deviations; None with fewer than 6 quotes, or where nothing converges."""
     if len(k) < LEAST_QUOTES:
         return None
     root = np.sqrt(weight)
@@ -202,15 +200,10 @@ def fitted(k: Floats, deviation: Floats, weight: Floats) -> Svi | None:
     return _unpacked(best) if np.isfinite(best).all() else None
 
 
-def repaired(start: Svi, quotes: tuple[Floats, Floats, Floats], places: Floats, least: Floats) -> Svi:
+def repaired(start: Svi, quotes: Fitted, places: Floats, least: Floats) -> Svi:
     """Fit again from `start`: without butterfly arbitrage, and nowhere below the total variances `least` at the places.
 
     Violations are penalised, and once more where the first price leaves one.
-
-    Parameters
-    ----------
-    quotes : k, deviation, weight
-        As of `fitted`.
     """
     k, deviation, weight = quotes
     root = np.sqrt(weight / weight.mean())
@@ -269,8 +262,10 @@ def _unpacked(theta: Floats) -> Svi:
 
 
 def _residuals(theta: Floats, k: Floats, deviation: Floats, root: Floats) -> Floats:
-    w = _unpacked(theta).w(k)
-    return root * (_root_of(w) - deviation)
+    """Weighted errors; the square root goes on as a line below 1e-10, so that a slice that dips under 0 is led back."""
+    w, floor = _unpacked(theta).w(k), np.sqrt(LEAST_W)
+    model = np.where(w > LEAST_W, np.sqrt(np.maximum(w, LEAST_W)), floor + (w - LEAST_W) * 0.5 / floor)
+    return root * (model - deviation)
 
 
 def _jacobian(theta: Floats, k: Floats, _deviation: Floats, root: Floats) -> Floats:
@@ -291,12 +286,6 @@ def _jacobian(theta: Floats, k: Floats, _deviation: Floats, root: Floats) -> Flo
     return found
 
 
-def _root_of(w: Floats) -> Floats:
-    """Square root, continued as a line below 1e-10: a slice that dips under 0 is led back."""
-    floor = np.sqrt(LEAST_W)
-    return np.where(w > LEAST_W, np.sqrt(np.maximum(w, LEAST_W)), floor + (w - LEAST_W) * 0.5 / floor)
-
-
 def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
     """The two best of a grid of (m, sigma), with a, L, R by weighted least squares, their slopes held to (0, 2)."""
     reach = max(float(np.ptp(k)), 1e-3)
@@ -314,3 +303,54 @@ def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
     cost = ((rest - level[:, None]) ** 2 * scaled).sum(axis=1)
     picked = np.argsort(cost, kind="stable")[:2]
     return [np.array([level[i], *logit(slopes[i] / MOST_SLOPE), m[i], np.log(sigma[i])]) for i in picked]
+
+
+@dataclass(frozen=True)
+class Ssvi:
+    """A surface: `theta` is the total variance at the money at each of the times `years`."""
+
+    rho: float
+    eta: float
+    gamma: float
+    years: tuple[float, ...]
+    theta: tuple[float, ...]
+
+    def at(self, years: float) -> Svi:
+        """Return the slice of a time: theta between two times is linear, beyond the last in proportion to time."""
+        times, thetas = (0.0, *self.years), (0.0, *self.theta)
+        theta = float(np.interp(years, times, thetas)) if years <= times[-1] else thetas[-1] * years / times[-1]
+        return slice_of(self.rho, self.eta, self.gamma, theta)
+
+
+def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
+    """Return the SVI slice of one theta."""
+    phi = eta / (theta**gamma * (1.0 + theta) ** (1.0 - gamma))
+    flat = float(np.sqrt(1.0 - rho**2))
+    return Svi(0.5 * theta * flat**2, 0.5 * theta * phi, rho, -rho / phi, flat / phi)
+
+
+def fitted_surface(known: Sequence[SmileQuotes]) -> Ssvi:
+    """Fit a surface to the quotes of one or more expiries in their order, each expiry counted alike."""
+    k = np.concatenate([quotes.k for quotes in known])
+    deviation = np.concatenate([quotes.deviation for quotes in known])
+    number = np.repeat(np.arange(len(known)), [len(quotes) for quotes in known])
+    typical = np.array([np.median(quotes.deviation) * np.sqrt(len(quotes)) for quotes in known])[number]
+    at_money = np.array([quotes.deviation[int(np.argmin(np.abs(quotes.k)))] ** 2 for quotes in known])
+    steps = np.diff(np.maximum.accumulate(np.maximum(at_money, LEAST_THETA)), prepend=0.0)
+    start = np.array([np.arctanh(FIRST[0]), logit(FIRST[1]), logit(FIRST[2] / 0.5), *np.log(np.maximum(steps, 1e-6))])
+
+    def residuals(p: Floats) -> Floats:
+        rho, eta, power, theta = _parts(p)
+        phi = (eta / (theta**power * (1.0 + theta) ** (1.0 - power)))[number]
+        w = 0.5 * theta[number] * (1.0 + rho * phi * k + np.sqrt((phi * k + rho) ** 2 + 1.0 - rho**2))
+        found: Floats = (np.sqrt(np.maximum(w, 0.0)) - deviation) / typical
+        return found
+
+    found = least_squares(residuals, start, method="trf", max_nfev=60, xtol=1e-8, ftol=1e-8)
+    rho, eta, power, theta = _parts(found.x)
+    return Ssvi(rho, eta, power, tuple(quotes.years for quotes in known), tuple(theta.tolist()))
+
+
+def _parts(p: Floats) -> tuple[float, float, float, Floats]:
+    rho = 0.999 * float(np.tanh(p[0]))
+    return rho, float(MOST_ETA / (1.0 + abs(rho)) * expit(p[1])), float(0.5 * expit(p[2])), np.cumsum(np.exp(np.clip(p[3:], -30.0, 5.0)))

@@ -1,0 +1,349 @@
+"""Curates vendors' option tables: read, joined, audited by underlying and day, and kept in a folder that its manifest vouches for.
+
+Any number of files: what several say of the same contract and day is joined, so that a file of quotes and a list of contracts
+with open interest and the underlying's close make one chain. Columns are recognised by their names; a mapping's section
+`options` overrides that.
+
+    options/manifest.json         audits by underlying and day, files with their SHA-256
+    options/<root>-<hash>.parquet rows in the order of day, expiration, strike, right
+
+Invariants
+----------
+1. GREEN: at least two expiries, each with 8 two-sided quotes out of the money and parity within the spread of a pair.
+   AMBER: one such expiry, or several of which not all are so. RED: none, or an underlying that the quotes deny.
+   A day whose quotes are all those of the day before is RED.
+2. The audit of a day depends on that day's rows, the day before and splits alone.
+3. A file is never overwritten: its name holds its hash, and the manifest is written last.
+4. Nothing is read that the manifest does not vouch for.
+"""
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from signals.bundle.seal import canonical_json
+from signals.errors import BadBars, BadDataset
+from signals.files import sha256_of, write_atomic
+from signals.market.actions import Action, ActionKind
+from signals.market.audits import SessionStatus
+from signals.market.bars import days_array
+from signals.market.sessions import xnys
+from signals.storage.arrow import parquet_of, read_parquet
+from signals.text import strict_json
+from signals.text.documents import BadDocument, from_json, to_json
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
+from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
+from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
+from trainer.curation.vendors.mapping import ChainColumns
+from trainer.options.chains import ARRAYS, OptionChain, forward_of, outside
+
+FOLDER, MANIFEST, QUARANTINE = "options", "manifest.json", "quarantine.parquet"
+KEY = ["root", "quote_date", "expiration", "strike", "right"]
+NEEDED = ("quote_date", "root", "expiration", "strike", "right")
+FIGURES = ("bid", "ask", "underlying", "volume", "open_interest")
+ROOT = re.compile(r"[!-~]{1,20}")
+RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
+MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
+LEAST_QUOTES, LEAST_EXPIRIES = 8, 2
+Splits = Sequence[tuple[date, float]]  # effective, ratio; the earliest first
+
+
+@dataclass(frozen=True)
+class ChainAudit:
+    """Audit of one underlying and day."""
+
+    root: str
+    day: date
+    status: SessionStatus
+    reasons: tuple[str, ...]
+    expiries: int
+    quotes: int
+
+
+@dataclass(frozen=True)
+class ChainFile:
+    """One underlying's file."""
+
+    root: str
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ChainManifest:
+    """Contents of a folder of chains."""
+
+    vendor: str
+    files: tuple[ChainFile, ...]
+    audits: tuple[ChainAudit, ...]
+    format: str = "trademl-options-1"
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Underlyings, sorted."""
+        return tuple(one.root for one in self.files)
+
+
+@dataclass(frozen=True, eq=False)
+class ChainDelivery:
+    """Files of option quotes by name with their columns, the underlyings' corporate actions, and who delivered them."""
+
+    contents: Mapping[str, bytes]
+    mapping: ChainColumns
+    actions: tuple[Action, ...] = ()
+    vendor: str = ""
+
+
+def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = no_note) -> ChainManifest:
+    """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
+
+    Raises
+    ------
+    BadBars
+        See `read_chains`; or no row is a quote.
+    BadDataset
+        With `add` what is there cannot be read.
+    """
+    rows, quarantine = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
+    if rows.empty:
+        raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
+    splits: dict[str, list[tuple[date, float]]] = defaultdict(list)
+    for action in sorted(delivery.actions, key=lambda action: action.effective):
+        if action.kind is ActionKind.SPLIT and action.ratio is not None:
+            splits[action.symbol].append((action.effective, float(action.ratio)))
+    days = {(chain.root, chain.day): audit_chain(chain, splits[chain.root]) for chain in chains_of(rows)}
+    if add:
+        known = read_manifest_of_chains(folder)
+        audits = {(one.root, one.day): one for one in known.audits}
+        stored = (chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True))
+        before = {(chain.root, chain.day): (chain, audits[chain.root, chain.day]) for chain in stored}
+        note(f"{len(before.keys() & days.keys())} days were delivered before and are replaced")
+        days = before | days
+    order = sorted(days)
+    for earlier, later in itertools.pairwise(order):
+        if earlier[0] == later[0]:
+            chain, audit = days[later]
+            days[later] = chain, _or_repeated(audit, chain, days[earlier][0])
+    return _write_chains(folder, [days[key] for key in order], vendor=delivery.vendor, quarantine=quarantine)
+
+
+def read_chains(
+    contents: Mapping[str, bytes], mapping: ChainColumns, *, today: date, note: Note = no_note
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read files by name: rows in the order of `KEY`, one a contract and day, and those kept out with their `reason`.
+
+    Raises
+    ------
+    BadBars
+        A file is empty or unreadable, lacks a column, or has quotes of the future.
+    """
+    wanted, found = WantedColumns(mapping.columns, NEEDED, (*FIGURES, "known_at")), []
+    for name, content in contents.items():
+        found += [_table(raw, mapping, where=where) for raw, where in tables(content, wanted, where=name, note=note)]
+    if not found:
+        raise BadBars("no file was given", fix="Name files of option quotes")
+    rows = pd.concat(found, ignore_index=True)
+    refuse_later(rows["quote_date"], today, where="option quotes", what="quotes of the future:")
+    reason = _reasons(rows)
+    quarantined = [rows.assign(reason=reason)[reason != ""]]
+    rows = rows[reason == ""]
+    prices = rows.groupby(KEY, sort=True)[["bid", "ask"]].nunique().max(axis=1)
+    if bool((prices > 1).any()) and rows["known_at"].isna().all():
+        twice = rows.set_index(KEY).index.isin(prices.index[prices > 1])
+        quarantined.append(rows[twice].assign(reason="quoted twice"))
+        rows = rows[~twice]
+    joined = rows.sort_values("known_at", kind="stable", na_position="first").groupby(KEY, sort=True, as_index=False).last()
+    joined["underlying"] = joined.groupby(["root", "quote_date"])["underlying"].transform("median")
+    out = pd.concat(quarantined, ignore_index=True)
+    if len(out):
+        note(f"{len(out)} rows are quarantined: {', '.join(f'{n} {why}' for why, n in out['reason'].value_counts().items())}")
+    return joined, out
+
+
+def _table(raw: pd.DataFrame, mapping: ChainColumns, *, where: str) -> pd.DataFrame:
+    numbers = figures(raw, ("strike", *FIGURES), mapping.decimal, where=where)
+    text = symbols(raw["root"], where=where).str.upper()
+    if wrong := sorted({str(name) for name in text if not ROOT.fullmatch(str(name))}):
+        raise BadBars(f"no underlying is called {clean(wrong[0])[:40]}", where=where, fix="Correct the delivery, or the mapping")
+    rows = pd.DataFrame({name: numbers.get(name, pd.Series(np.nan, index=raw.index)) for name in ("strike", *FIGURES)})
+    rows["root"] = text.astype(object).to_numpy()
+    for name in ("quote_date", "expiration"):
+        rows[name] = dates(raw[name], mapping.date_format, where=f"{where}, {name}").to_numpy()
+    rows["right"] = raw["right"].astype("string").str.strip().str.lower().map(RIGHTS).astype(object).to_numpy()
+    rows["known_at"] = given_days(raw, "known_at", mapping.date_format, where=where).to_numpy()
+    return rows.assign(strike=rows["strike"].round(4))  # float32 of a vendor: 94.290001 is 94.29
+
+
+def _reasons(rows: pd.DataFrame) -> pd.Series:
+    """Why a row is no quote; empty for one that is."""
+    first, last = rows["quote_date"].min().year, rows["quote_date"].max().year
+    sessions = days_array(xnys(date(first, 1, 1), date(last, 12, 31)).days)
+    reason = pd.Series("", index=rows.index, dtype=object)
+    checks = (
+        ("no right", rows["right"].isna()),
+        ("no strike", ~(rows["strike"] > 0.0)),
+        ("expired", rows["expiration"] < rows["quote_date"]),
+        ("not a finite figure", pd.Series(np.isinf(rows[["strike", *FIGURES]].to_numpy(dtype=np.float64)).any(axis=1), index=rows.index)),
+        ("negative price", (rows["bid"] < 0.0) | (rows["ask"] < 0.0)),
+        ("crossed", rows["bid"] > rows["ask"]),
+        ("no session", ~rows["quote_date"].isin(pd.DatetimeIndex(sessions))),
+    )
+    for name, wrong in reversed(checks):
+        reason = reason.mask(wrong.fillna(False).astype(bool), name)
+    return reason
+
+
+def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
+    """Yield the chain of every underlying and day of rows in the order of their key."""
+    for (root, day), part in rows.groupby(["root", "quote_date"], sort=True):
+        part = part.sort_values(["expiration", "strike", "right"], ascending=[True, True, False], kind="stable")
+        yield OptionChain(
+            str(root),
+            pd.Timestamp(str(day)).date(),
+            float(part["underlying"].iloc[0]),
+            part["expiration"].to_numpy("datetime64[D]"),
+            **{name: part[name].to_numpy(np.float64) for name in ("strike", "bid", "ask", "volume", "open_interest")},
+            is_call=(part["right"] == "C").to_numpy(bool),
+            restated=float(part["restated"].iloc[0]) if "restated" in part else 1.0,
+            known_at=None if "known_at" not in part or part["known_at"].isna().all() else pd.Timestamp(part["known_at"].max()).date(),
+        )
+
+
+def audit_chain(chain: OptionChain, splits: Splits = ()) -> tuple[OptionChain, ChainAudit]:
+    """Restate the underlying and audit one day."""
+    good, poor, nearest = 0, [], None
+    for expiration, years, rows in chain.slices():
+        forward = forward_of(rows, years)
+        if forward is None:
+            poor.append(f"{expiration}: no forward")
+            continue
+        nearest = nearest or forward.value
+        quotes = len(outside(rows, forward.value))
+        if quotes < LEAST_QUOTES:
+            poor.append(f"{expiration}: {quotes} quotes")
+        elif forward.residual > forward.half_spread:
+            poor.append(f"{expiration}: parity off by {forward.residual:.2f}, half a spread is {forward.half_spread:.2f}")
+        else:
+            good += 1
+    chain = _restated(chain, nearest, splits)
+    status, reasons = _verdict(chain, nearest, good, poor)
+    return chain, ChainAudit(chain.root, chain.day, status, reasons, len(chain.expirations), int(np.isfinite(chain.mid).sum()))
+
+
+def _is_apart(spot: float, forward: float | None) -> bool:
+    """Whether the options' own forward denies a close of the underlying."""
+    return forward is not None and spot > 0.0 and bool(abs(np.log(spot / forward)) > MOST_GAP)
+
+
+def _restated(chain: OptionChain, forward: float | None, splits: Splits) -> OptionChain:
+    """Return the chain with its underlying in the strikes' units.
+
+    A vendor may deliver the close as it reads after a split, next to the strikes of before. Where forward and close are apart,
+    the close is multiplied by the splits after the day, one after the other, until they agree; it is left alone where they never do.
+    """
+    ratio = 1.0
+    for effective, step in splits if _is_apart(chain.spot, forward) else ():
+        if effective > chain.day:
+            ratio *= step
+            if not _is_apart(chain.spot * ratio, forward):
+                return replace(chain, spot=chain.spot * ratio, restated=ratio)
+    return chain
+
+
+def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:
+    if not np.isfinite(chain.bid).any():
+        return SessionStatus.RED, ("no quotes",)
+    if _is_apart(chain.spot, forward):
+        return SessionStatus.RED, (f"the underlying's {chain.spot:.2f} is not the options' {forward:.2f}: a split without a record?",)
+    said = [f"the underlying was multiplied by {chain.restated:g} for splits"] if chain.restated != 1.0 else []
+    said += [f"known on {chain.known_at}: no feature of that evening is made of it"] if chain.is_late else []
+    said += ["no close of the underlying"] if not chain.spot > 0.0 else []
+    if good == 0:
+        return SessionStatus.RED, tuple([*said, *(poor or ["nothing expires later"])])
+    said += ["one usable expiry: no term structure, no calendar to check"] if good < LEAST_EXPIRIES else []
+    is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0 and not chain.is_late
+    return (SessionStatus.GREEN if is_green else SessionStatus.AMBER), tuple([*said, *poor])
+
+
+def _or_repeated(audit: ChainAudit, chain: OptionChain, before: OptionChain) -> ChainAudit:
+    """Return the audit of a day, RED where every quote is that of the day before: no two closes quote a whole chain alike."""
+    if audit.status is SessionStatus.RED or len(chain) != len(before) or audit.quotes < LEAST_QUOTES:
+        return audit
+    pairs = ((getattr(chain, name), getattr(before, name), name in ("bid", "ask")) for name in ARRAYS[:5])
+    if not all(np.array_equal(ours, theirs, equal_nan=has_gaps) for ours, theirs, has_gaps in pairs):
+        return audit
+    return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before.day}", *audit.reasons))
+
+
+def _write_chains(folder: Path, days: Sequence[tuple[OptionChain, ChainAudit]], *, vendor: str, quarantine: pd.DataFrame) -> ChainManifest:
+    """Write audited chains, in the order of underlying and day, as the folder's content and return its manifest."""
+    files = []
+    for root, chains in itertools.groupby((chain for chain, _ in days), key=lambda chain: chain.root):
+        table = _table_of(list(chains))
+        content = parquet_of(table)
+        digest = sha256_of(content)
+        files.append(ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, len(table)))
+        write_atomic(folder / files[-1].path, content)
+    counted: Mapping[str, int] = {}
+    if len(quarantine):
+        write_atomic(folder / QUARANTINE, quarantine.to_parquet(index=False))
+        counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
+    found = ChainManifest(vendor, tuple(files), tuple(audit for _, audit in days), quarantined=counted)
+    write_atomic(folder / MANIFEST, canonical_json(to_json(found)))
+    return found
+
+
+def _table_of(chains: Sequence[OptionChain]) -> pa.Table:
+    columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
+    columns["right"] = np.where(columns.pop("is_call"), "C", "P")
+    by_day = {
+        "root": [chain.root for chain in chains],
+        "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
+        "underlying": [chain.spot for chain in chains],
+        "restated": [chain.restated for chain in chains],
+        "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
+    }
+    return pa.table(columns | {name: np.repeat(np.asarray(values), [len(chain) for chain in chains]) for name, values in by_day.items()})
+
+
+def read_manifest_of_chains(folder: Path) -> ChainManifest:
+    """Return the manifest of a folder of chains; raise `BadDataset` where there is none that can be read."""
+    path = folder / MANIFEST
+    try:
+        return from_json(ChainManifest, strict_json.loads(path.read_bytes()))
+    except (OSError, BadDocument, strict_json.BadJson) as error:
+        fix = "Make it with `trainer options ingest`"
+        raise BadDataset(f"no option chains can be read: {reason_of(error)}", where=str(path), fix=fix) from None
+
+
+def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[OptionChain, ...]:
+    """Return the chains of an underlying in the order of days, the RED ones only `with_red`.
+
+    Raises
+    ------
+    BadDataset
+        The file is not what the manifest vouches for.
+    """
+    listed = next((one for one in known.files if one.root == root), None)
+    if listed is None:
+        raise BadDataset(f"no chains of {root}", where=str(folder), fix=f"There are {', '.join(known.roots)}")
+    try:
+        content = (folder / listed.path).read_bytes()
+    except OSError as error:
+        raise BadDataset(f"chains cannot be read: {reason_of(error)}", where=listed.path, fix="Ingest them again") from None
+    if sha256_of(content) != listed.sha256:
+        raise BadDataset("chains that the manifest does not vouch for: SHA-256 differs", where=listed.path, fix="Ingest them again")
+    red = {audit.day for audit in known.audits if audit.root == root and audit.status is SessionStatus.RED}
+    frame = read_parquet(content).to_pandas(use_threads=False)
+    return tuple(chain for chain in chains_of(frame) if with_red or chain.day not in red)

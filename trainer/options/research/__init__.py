@@ -1,1 +1,0 @@
-"""Features of underliers from their option chains, and outcomes of hedged positions in them."""

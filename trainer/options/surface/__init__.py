@@ -1,1 +1,0 @@
-"""From quotes of one underlying and day to a surface of implied variances with its quality."""
