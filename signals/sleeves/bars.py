@@ -104,6 +104,11 @@ class BarsSleeve(Sleeve):
                 rows.append((row.name if m == self.timeframe else f"{row.name}@{m}", f"{row.units}; {words}", own))
         return tuple(rows)
 
+    @property
+    def reach(self) -> int:
+        """Bars of the training timeframe over which a decision looks back, the warm-ups of all rungs included."""
+        return max(-(-self._warm_up(m) * m // self.timeframe) for m in self.rungs)
+
     def _warm_up(self, m: int) -> int:
         return WARM_UP if m == self.timeframe else RUNG_WARM_UP
 

@@ -161,6 +161,23 @@ def test_a_gap_is_a_failure_only_where_its_interval_excludes_the_limit() -> None
     assert ic_gap(noisy, noisy - 0.8).value > 0.15 and not ic_gap(noisy, noisy - 0.8).is_failure
 
 
+def test_an_ic_that_needs_what_was_learned_from_nearby_is_refused_and_too_few_sessions_are_waived() -> None:
+    """Of 48 sessions of validation those within 320 bars of training are 18: their labels are turned around beyond that."""
+    rows = market(2.0)
+    late = rows.decisions.moment >= rows.decisions.moment[rows.train].max() + 320
+    turned = replace(rows.decisions, side=np.where(late, -rows.decisions.side, rows.decisions.side).astype(np.int8))
+    turned = replace(turned, ret=np.where(late, -rows.decisions.ret, rows.decisions.ret))
+
+    def of(rows: HorizonRows) -> Comparison:
+        kinds = {"lightgbm": learner("lightgbm")}
+        return compare_learners((rows,), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, opened=print)
+
+    refused, plain, waived = of(replace(rows, decisions=turned, reach=320)), of(replace(rows, reach=320)), of(replace(rows, reach=5000))
+    assert any("320 bars and more from what was learned from" in reason for reason in refused.reasons)
+    assert plain.is_skilled and plain.embargoed.further.sessions == 30 and plain.embargoed.nearer.sessions == 18
+    assert waived.is_skilled and "waived, only 0 sessions" in files(waived, "Learners")["compare.html"].decode()
+
+
 def test_a_feature_that_moved_is_above_what_training_shows_of_itself() -> None:
     rng = np.random.default_rng(2)
     train, test = (rng.normal(size=(n, 2)).astype(np.float32) for n in (3000, 500))

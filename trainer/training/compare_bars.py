@@ -11,6 +11,7 @@ import numpy as np
 
 from signals.market.bars import Days
 from signals.minutes.decisions import DecisionBars
+from signals.sleeves.bars import BarsSleeve
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.numbered import Numbered
@@ -36,7 +37,8 @@ def compared(
         own = config.model_copy(update={"label": config.label.model_copy(update={"k": horizon})})
         material = prepare(agreed(recipe, own), own, span)
         bars = cast(DecisionBars, material.source.bars)
-        rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=material.config.cpcv.embargo_sessions))
+        embargo, reach = material.config.cpcv.embargo_sessions, cast(BarsSleeve, material.sleeve).reach + own.view.sessions
+        rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=embargo, reach=reach))
         days += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
         judged = days_of(bars, rows[-1].decisions.at(rows[-1].validation))
         for kind in kinds:

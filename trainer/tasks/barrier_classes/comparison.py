@@ -39,6 +39,7 @@ from trainer.validation.splits.oof import Step
 
 ONE_SIDED = 1.645
 SKILLED_P = 0.05
+MATERIAL = 2.0  # errors of the difference
 BLOCK_SESSIONS = 5
 CSCV_BLOCKS = 8
 CLOCK, TWIN, ORACLE = "clock", "noise twin", "oracle"
@@ -61,6 +62,8 @@ class HorizonRows:
         Of all rows.
     train, validation, test : int64
         Row numbers, apart by purge and embargo.
+    reach : int, bars
+        Over which a decision looks back.
     """
 
     horizon: int
@@ -73,6 +76,7 @@ class HorizonRows:
     train: Rows
     validation: Rows
     test: Rows
+    reach: int = 0
 
 
 def cell_name(learner: str, horizon: int) -> str:
@@ -96,6 +100,21 @@ class Cell:
         return cell_name(self.learner, self.horizon)
 
 
+@dataclass(frozen=True)
+class Embargoed:
+    """IC on validation of sessions that look back on nothing that was learned from, and of the others; NaN of too few."""
+
+    reach: int
+    further: Mean
+    nearer: Mean
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether nearness to what was learned from explains a part of the IC."""
+        error = np.hypot(self.nearer.standard_error, self.further.standard_error)
+        return bool(self.nearer.mean - self.further.mean > MATERIAL * error)
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Result of a comparison.
@@ -108,6 +127,8 @@ class Comparison:
         On validation, of the best cell's horizon: clock, noise twin, oracle.
     test, test_beside
         The same of the best cell on test, which was opened for it once.
+    embargoed : Embargoed
+        The best cell's IC on validation with an embargo of all that a decision looks back over.
     over_clock : Mean
         What the best cell's p is above the clock's by session, on test.
     pbo : float or None
@@ -121,6 +142,7 @@ class Comparison:
     beside: Mapping[str, DirectionFigures]
     test: DirectionFigures
     test_beside: Mapping[str, DirectionFigures]
+    embargoed: Embargoed
     over_clock: Mean
     gap: Gap
     pbo: float | None
@@ -184,19 +206,21 @@ def compare_learners(
     }
     test = _judged(*_of(fitted[best.name], rows), rows, rows.test, cost_bps)
     over_clock = persistent_mean(test.by_session - judged["test"][CLOCK].by_session, LAG)
+    embargoed = _embargoed(rows, best.figures.by_session)
     distinct, pbo, loss_chance = _overfitting(series)
     return Comparison(
         cells=tuple(cells[place] for place in order),
         beside=judged["validation"],
         test=test,
         test_beside=judged["test"],
+        embargoed=embargoed,
         over_clock=over_clock,
         gap=ic_gap(best.figures.by_session, test.by_session),
         pbo=pbo,
         clusters=distinct,
         loss_chance=loss_chance,
         shifts=shifts(_last(rows.inputs[rows.train]), _last(rows.inputs[rows.test]), rows.names),
-        reasons=tuple(_reasons(best, test, over_clock)),
+        reasons=tuple(_reasons(best, test, over_clock, embargoed)),
     )
 
 
@@ -299,7 +323,14 @@ def _overfitting(series: Floats) -> tuple[int, float | None, float]:
     return found, result.pbo if found >= ENOUGH_CLUSTERS else None, result.probability_of_loss
 
 
-def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean) -> list[str]:
+def _embargoed(rows: HorizonRows, by_session: Floats) -> Embargoed:
+    moment, session = rows.decisions.moment, rows.decisions.session[rows.validation]
+    begins = moment[rows.validation][np.unique(session, return_index=True)[1]]
+    is_further = begins > moment[rows.train].max() + rows.reach
+    return Embargoed(rows.reach, *(persistent_mean(by_session[some], LAG) for some in (is_further, ~is_further)))
+
+
+def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean, embargoed: Embargoed) -> list[str]:
     adjusted = best.adjusted
     found = []
     if adjusted is None or not adjusted.p <= SKILLED_P:
@@ -309,6 +340,8 @@ def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean) -> list[str]:
         found.append(f"t {test.ic.t:+.2f} of the IC on test, under {ONE_SIDED}")
     if not over_clock.t >= ONE_SIDED:
         found.append(f"t {over_clock.t:+.2f} of what it knows beyond the clock on test, under {ONE_SIDED}")
+    if embargoed.is_gap:
+        found.append(f"the IC falls to {embargoed.further.mean:+.4f} {embargoed.reach} bars and more from what was learned from")
     if test.refuses_regime() and test.worst_regime is not None:
         found.append(f"t {test.worst_regime.ic.t:+.2f} of the IC in the regime {test.worst_regime.regime}, under -2")
     return found

@@ -77,6 +77,7 @@ def files(found: Comparison, title: str) -> Mapping[str, bytes]:
         "clusters": found.clusters,
         "loss_chance": found.loss_chance,
         "ic_gap": vars(found.gap),
+        "embargoed": {"reach": found.embargoed.reach, "further": vars(found.embargoed.further), "nearer": vars(found.embargoed.nearer)},
         "over_clock": vars(found.over_clock),
         "rows": [{"what": row.name, "part": row.part, "ic": vars(row.ic), "figures": list(row.figures)} for row in rows],
     }
@@ -105,6 +106,7 @@ def summary(found: Comparison) -> tuple[tuple[str, str], ...]:
         ("skilled", "yes" if found.is_skilled else f"no: {found.reasons[0]}"),
         ("test part", f"opened once, for {found.cells[0].name}"),
         ("beyond the clock, test", _mean(found.over_clock)),
+        (f"IC on validation {found.embargoed.reach} bars and more from training", _further(found.embargoed.further)),
         ("IC lost from validation to test", gap + (f": above {GAP_LIMIT:.0%}" if found.gap.is_failure else "; a small gap proves nothing")),
         ("PBO", f"{found.pbo:.2f}" if found.pbo is not None else f"{replaced}other with chance {found.loss_chance:.2f}"),
     )
@@ -148,6 +150,10 @@ def _shifts(found: Comparison) -> page.Table:
 
 def _mean(mean: Mean) -> str:
     return f"{mean.mean:+.4f}, t {mean.t:+.2f}"
+
+
+def _further(mean: Mean) -> str:
+    return _mean(mean) if np.isfinite(mean.t) else f"not measured: waived, only {mean.sessions} sessions are so far away"
 
 
 def _finite(value: object) -> object:

@@ -16,13 +16,17 @@ from trainer.tasks.barrier_classes.decisions import Decisions
 from trainer.validation.splits.parts import parts
 
 
-def horizon_rows(rows: Samples, bars: DecisionBars, *, horizon: int, embargo: int, truth: Matrix | None = None) -> HorizonRows:
+def horizon_rows(
+    rows: Samples, bars: DecisionBars, *, horizon: int, embargo: int, reach: int = 0, truth: Matrix | None = None
+) -> HorizonRows:
     """Return the rows with their outcomes, and the training, validation and test parts.
 
     Parameters
     ----------
     rows : Samples
         Labelled decisions, targets their sides.
+    reach : int, bars
+        Over which a decision looks back.
     truth : float32, shape (T, Q), optional
         What an oracle knows at each bar of `bars`.
 
@@ -44,6 +48,7 @@ def horizon_rows(rows: Samples, bars: DecisionBars, *, horizon: int, embargo: in
         train=found.train[rows.weight[found.train] > 0.0],
         validation=found.validation,
         test=found.test,
+        reach=reach,
     )
 
 
