@@ -35,6 +35,7 @@ from trainer.off_policy.sizing import SizedPath, SizingVerdict, judge_sizing, ju
 
 TRAJECTORIES, NOISE_LOGS = 500, 400
 SESSIONS, SEEDS = 10_000, 100
+FIRST_SEED = 1000  # the settings of every learner were chosen on seeds below 100: none of those is reported
 NAMES = ("IS", "self-normalised IS", "per decision", "weighted per decision", "direct (FQE)", "DR", "weighted DR")
 
 
@@ -85,10 +86,15 @@ def sized(seed: int, learner: str = FITTED_Q) -> tuple[SizingVerdict, float, Siz
     return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise, fit))
 
 
+def reported(seeds: int) -> range:
+    """Seeds of the markets that are reported."""
+    return range(FIRST_SEED, FIRST_SEED + seeds)
+
+
 def sizing(seeds: int) -> bool:
     """Print the figures of sizing; return whether they are inside the limits."""
     with Pool(2) as pool:
-        found, recovered, noise = zip(*pool.map(sized, range(seeds)), strict=True)
+        found, recovered, noise = zip(*pool.map(sized, reported(seeds)), strict=True)
     accepted, false = np.mean([one.is_accepted for one in found]), np.mean([one.is_accepted for one in noise])
     power = np.mean([one.power(one.gain_of_interest) for one in noise])
     print(f"\nsizing, {seeds} markets of {SESSIONS} sessions, of which the last 80 % are judged")
@@ -109,7 +115,7 @@ def challengers(seeds: int, learners: Sequence[str]) -> int:
     """Print what each learner recovers of the oracle's gain; return the exit status."""
     print(f"{seeds} markets of {SESSIONS} sessions; learner, share of the oracle's gain: mean, least; accepted, of noise accepted")
     for learner in learners or (FITTED_Q, *CHALLENGERS):
-        found, recovered, noise = zip(*(sized(seed, learner) for seed in range(seeds)), strict=True)
+        found, recovered, noise = zip(*(sized(seed, learner) for seed in reported(seeds)), strict=True)
         accepted, false = (sum(one.is_accepted for one in verdicts) for verdicts in (found, noise))
         print(f"| {learner} | {np.mean(recovered):.0%} | {min(recovered):.0%} | {accepted} | {false} |", flush=True)
     return 0
