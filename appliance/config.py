@@ -3,7 +3,7 @@
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -190,6 +190,8 @@ class ApplianceConfig(Config):
         Count the sleeves by the published stack's signed weights; those of `sleeves` hold where these are refused.
     sizing : bool
         Multiply the target book by the published sizing policy; where it is refused, the multiplier of the last plan holds.
+    draw_sizes : bool
+        Draw a multiplier in shadow with each plan, for `trainer policy --decisions`; it changes no order.
     missing_sleeve : MissingSleeve
         What happens when a sleeve has no scores; where more than half of the weight has none, the session is refused.
     require_green : bool
@@ -215,6 +217,7 @@ class ApplianceConfig(Config):
     sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": SleeveConfig()}, min_length=1)
     stack: bool = False
     sizing: bool = False
+    draw_sizes: bool = False
     missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
     portfolio: PortfolioConfig = PortfolioConfig()
     execution: ExecutionConfig = ExecutionConfig()
@@ -237,6 +240,12 @@ class ApplianceConfig(Config):
         if taken := sorted(NOT_TRADED & set(sleeves)):
             raise ValueError(f"{taken[0]} is no sleeve that is traded: risk forecasts scale every book, the others are places of a device")
         return sleeves
+
+    @model_validator(mode="after")
+    def _draws_for_the_whole_book(self) -> Self:
+        if self.sizing and self.draw_sizes:
+            raise ValueError("draw_sizes needs sizing: false: draws are about the whole book, which a policy has sized there")
+        return self
 
     @property
     def weights(self) -> dict[str, float]:

@@ -214,7 +214,16 @@ def orders(
     TripwireSkip
         Equity is not positive.
     """
-    inputs = PlanInputs(reported.account, reported.shares, morning.prices, assets, morning.adv_usd, reported.marks, morning.step_shares)
+    inputs = PlanInputs(
+        reported.account,
+        reported.shares,
+        morning.prices,
+        assets,
+        morning.adv_usd,
+        reported.marks,
+        morning.step_shares,
+        morning.risk.session_volatility,
+    )
     plan = planning.plan(targets, inputs, provenance, config.planning, config.pretrade, reduce_only=reduce_only, entry=config.entry)
     # A name that waits and is not held is named all the same: the wait is reported until somebody ends it.
     others = tuple(row for row in plan.refusals if row[0] not in morning.waiting or row[1] != "NO_PRICE")

@@ -241,6 +241,8 @@ class Plan:
         order is judged by again right before it leaves.
     step_shares : mapping of symbol to shares
         Of a stepped plan: the share of the session's volume that each step is expected to meet, of names with a curve.
+    urgencies : mapping of symbol to urgency
+        That was chosen for the name's order by its modelled cost.
     path : mapping of symbol to signed shares
         The unrounded path after this session's step: where the next one begins.
     """
@@ -257,6 +259,7 @@ class Plan:
     adv_usd: Mapping[str, Decimal] = field(default_factory=dict)
     path: Mapping[str, Decimal] = field(default_factory=dict)
     step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
+    urgencies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = [intent.key for intent in self.intents]

@@ -1,4 +1,4 @@
-"""`appliance events`, `outcomes` and `arms`: what detectors found, and what trades of it would have made."""
+"""`appliance events`, `outcomes`, `arms` and `sizes`: what detectors found, what trades of it would have made, and draws in shadow."""
 
 from datetime import date
 from pathlib import Path
@@ -11,6 +11,7 @@ from appliance.options import DEFAULT_STATE, AsJson, Limit, State, to_session
 from appliance.settings import load_config
 from appliance.system.state_folder import StateFolder
 from appliance.views.events import arm_log, arms_of, events_of, outcomes_of
+from appliance.views.sizes import size_log, sizes_of
 from signals.files import write_atomic
 
 Asof = Annotated[str, typer.Option("--asof", metavar="YYYY-MM-DD", help="Session of the close; default: the newest.", show_default=False)]
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("events")(show_events)
     app.command("outcomes")(show_outcomes)
     app.command("arms")(show_arms)
+    app.command("sizes")(show_sizes)
 
 
 def show_events(asof: Asof = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
@@ -59,3 +61,21 @@ def show_arms(
     if to is not None:
         write_atomic(to, log.to_bytes())
     show(arms_of(log), limit, as_json)
+
+
+def show_sizes(
+    to: Annotated[Path | None, typer.Option(help="File to write for `trainer policy --decisions`.", show_default=False)] = None,
+    state: State = DEFAULT_STATE,
+    limit: Limit = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Show the multipliers of the book that plans drew in shadow, where the settings say `draw_sizes: true`; none is traded.
+
+    With --to every draw goes into one file with its propensity and seed, the state, and the weights of the whole book.
+    """
+    with open_ledger(state) as ledger:
+        venue = load_config(StateFolder(state).config).venue
+        log = size_log(ledger, venue.broker.value, is_rehearsal=venue.is_hosted)
+    if to is not None:
+        write_atomic(to, log.to_bytes())
+    show(sizes_of(log), limit, as_json)

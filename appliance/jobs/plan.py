@@ -13,7 +13,7 @@ from appliance.controls import pause
 from appliance.controls.measures import planned_book, turnover, turnover_jump
 from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
-from appliance.jobs.sizing import sizing_in_force
+from appliance.jobs.sizing import drawn_size, sizing_in_force
 from appliance.jobs.sleeve_scores import gather_sleeves
 from appliance.ledger import choices, plans
 from appliance.ledger import scores as score_rows
@@ -95,6 +95,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             parts=_parts(book.seen, targets, deps),
             completed=len(snapshot.completed),
             multiplier=targets.multiplier if deps.config.sizing else None,
+            drawn=drawn_size(session, targets, deps),
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,

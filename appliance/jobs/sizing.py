@@ -1,4 +1,4 @@
-"""The sizing policy of a session: the one that was delivered, or the multiplier of the last plan where it is refused."""
+"""The sizing policy of a session: the one that was delivered, or the multiplier of the last plan where it is refused; and shadow draws."""
 
 from datetime import date
 
@@ -7,12 +7,15 @@ import numpy as np
 from appliance.bundles.signed_documents import load_document
 from appliance.context import Deps
 from appliance.ledger import job_runs
-from appliance.ledger.figures import PlanFigures
+from appliance.ledger.arms import seed_of
+from appliance.ledger.figures import DrawnSize, PlanFigures
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from portfolio.policy.sizing import GRID, STATE, Sizing, SizingPolicy
+from portfolio.weights import TargetWeights
 from signals.errors import BundleRefused
 from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
+from signals.scoring.size_log import drawn_level
 
 PLANS_BACK = 30  # sessions without a plan in a row, after which the whole book counts as what was before
 
@@ -22,6 +25,8 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
 
     A policy that is refused is notified, and the multiplier of the last plan holds: a refusal enlarges no book.
     """
+    if deps.config.draw_sizes:
+        return Sizing(refusal="multipliers are drawn in shadow alone")  # for its state: the book is whole
     if not deps.config.sizing:
         return None
     before = last_multiplier(session, deps)
@@ -42,6 +47,17 @@ def last_multiplier(session: date, deps: Deps) -> float:
         if figures.decisions is not None:
             return 1.0 if figures.multiplier is None else figures.multiplier
     return 1.0
+
+
+def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize | None:
+    """Draw a multiplier of the whole book in shadow; None where none is asked for, or the book is in no state."""
+    if not deps.config.draw_sizes or targets.state is None:
+        return None
+    earlier = job_runs.find(deps.ledger, deps.calendar.previous(session), "plan")
+    last = None if earlier is None else earlier.read(PlanFigures).drawn
+    seed = seed_of(deps.ledger, deps.clock.now())
+    level, propensity = drawn_level(seed, targets.asof, len(GRID))
+    return DrawnSize(targets.asof, 1.0 if last is None else last.multiplier, GRID[level], propensity, seed, tuple(targets.state.tolist()))
 
 
 def policy_of(found: SizingDocument) -> SizingPolicy:

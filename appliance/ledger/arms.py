@@ -46,15 +46,21 @@ class DrawnEvent:
 
 
 def save(ledger: Ledger, events: Iterable[tuple[date, str]], at: datetime) -> None:
-    """Draw for events that have not drawn; the seed is made at the first draw of a ledger and kept."""
+    """Draw for events that have not drawn."""
     with ledger.transaction():
         for asof, symbol in events:
-            if (seed := ledger.read_meta(SEED)) is None:
-                seed = sha256_of(f"{SEED} {at.timestamp()}".encode())[:16]
-                ledger.write_meta(SEED, seed)
+            seed = seed_of(ledger, at)
             arm, propensity = drawn(seed, asof, symbol)
             row = DrawRow(asof, symbol, arm, ARMS[arm].target, ARMS[arm].size, propensity, seed, at)
             ledger.insert("draws", columns_of(row), conflict="ON CONFLICT DO NOTHING")
+
+
+def seed_of(ledger: Ledger, at: datetime) -> str:
+    """Return the seed of a ledger's draws; it is made at the first one and kept."""
+    if (seed := ledger.read_meta(SEED)) is None:
+        seed = sha256_of(f"{SEED} {at.timestamp()}".encode())[:16]
+        ledger.write_meta(SEED, seed)
+    return seed
 
 
 def open_draws(ledger: Ledger) -> tuple[DrawRow, ...]:

@@ -117,6 +117,18 @@ class BookDecisions:
 
 
 @dataclass(frozen=True)
+class DrawnSize:
+    """Multiplier that a plan drew in shadow, after that of the session before, and the state of its whole book at `asof`."""
+
+    asof: date
+    before: float
+    multiplier: float
+    propensity: float
+    seed: str
+    state: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class PlanFigures(BookDecisions):
     """Of the job plan: the decisions that made the target book, and the sleeves that it is made from.
 
@@ -132,6 +144,8 @@ class PlanFigures(BookDecisions):
         Which stack gave the weights; None where the settings did.
     multiplier : float
         Of the target book, by the sizing policy; None where the settings ask for none.
+    drawn : DrawnSize
+        In shadow, where the settings ask for it.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
@@ -145,6 +159,7 @@ class PlanFigures(BookDecisions):
     parts: Mapping[str, Mapping[str, float]] | None = absent()
     weighed_by: str | None = absent()
     multiplier: float | None = absent()
+    drawn: DrawnSize | None = absent()
     others: Mapping[str, object] = kept()
 
     def parts_of(self, symbol: str) -> dict[str, float]:

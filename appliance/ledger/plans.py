@@ -26,6 +26,7 @@ class PlanBody:
     path: Mapping[str, Decimal] = field(default_factory=dict)
     rounding: Rounding | None = None
     step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
+    urgencies: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             path=plan.path,
             rounding=plan.rounding,
             step_shares=plan.step_shares,
+            urgencies=plan.urgencies,
         )
         ledger.insert(
             "plans",
@@ -98,6 +100,7 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         references=body.references,
         adv_usd=body.adv_usd,
         step_shares=body.step_shares,
+        urgencies=body.urgencies,
         path=body.path,
     )
     if plan.digest != row.digest:

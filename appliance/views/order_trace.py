@@ -31,7 +31,7 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
         return View(COLUMNS, (), f"no order {client_order_id} in this ledger")
     session = entry.intent.key.session
     plan = plans.load(ledger, session)
-    rows = _order(ledger, entry)
+    rows = _order(ledger, entry, plan)
     rows += _signal(ledger, entry, plan)
     if plan is not None:
         rows += _features(ledger, folder, entry.intent.key.symbol, plan)
@@ -40,7 +40,7 @@ def trace(ledger: Ledger, folder: StateFolder, client_order_id: str) -> View:
     return View(COLUMNS, tuple(rows), "", session, facts)
 
 
-def _order(ledger: Ledger, entry: JournalEntry) -> list[ViewRow]:
+def _order(ledger: Ledger, entry: JournalEntry, plan: Plan | None) -> list[ViewRow]:
     intent = entry.intent
     price = average_prices(ledger, intent.key.session).get(entry.client_order_id)
     filled = f"{entry.filled_quantity} of {intent.quantity}" + ("" if price is None else f" at {price:.4f} USD")
@@ -55,6 +55,8 @@ def _order(ledger: Ledger, entry: JournalEntry) -> list[ViewRow]:
         fact("order", "effect", "lowers an absolute position" if intent.reduces else "may open or raise a position"),
         fact("order", "client order id", entry.client_order_id),
     ]
+    if plan is not None and (urgency := plan.urgencies.get(intent.key.symbol)) is not None:
+        rows.append(fact("order", "urgency", f"{urgency:g}, of least modelled cost"))
     for order in broker_orders.of_client(ledger, entry.client_order_id):
         rows.append(fact("order", "at the broker", f"{order.status.value}, id {order.id}"))
     steps = intents.events(ledger, entry.client_order_id)

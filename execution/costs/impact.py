@@ -47,9 +47,9 @@ def signed_impact(flow_usd: float, sigma: float, adv_usd: float, y: float = Y_DE
     return math.copysign(float(square_root_impact(sigma, flow_usd / adv_usd, y)), flow_usd)
 
 
-def faded(minutes: float, half_life: float) -> float:
-    """Share of a flow that still moves the price after so many minutes: 2^(-t / half-life), a transient impact."""
-    return float(0.5 ** (minutes / half_life))
+def faded(minutes: float | Floats, half_life: float) -> Floats:
+    """Share of a flow that still moves the price after so many minutes, of their shape: 2^(-t / half-life), a transient impact."""
+    return np.asarray(0.5 ** (np.asarray(minutes) / half_life), dtype=np.float64)
 
 
 def impact_cost_usd(value_usd: float | Floats, sigma: float | Floats, adv_usd: float | Floats, y: float = Y_DEFAULT) -> Floats:

@@ -32,6 +32,7 @@ from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares
+from execution.planning.urgency import least_cost, order_of
 from execution.planning.volume_curve import StepShares, StepSharesOf
 from portfolio.weights import TargetWeights
 from signals.config import Config
@@ -84,11 +85,16 @@ def no_curve(symbol: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """How a plan's orders leave: the entry, and by symbol the usual dollar volume and the shares of it that the steps meet."""
+    """How a plan's orders leave: the entry, and by symbol the usual dollar volume, the shares of it that the steps meet, and urgencies."""
 
     entry: EntryConfig
     adv_usd: Mapping[str, Decimal]
     curves: Mapping[str, StepShares]
+    urgencies: Mapping[str, float]
+
+    def urgency(self, symbol: str) -> float:
+        """Return that of the symbol's order."""
+        return 0.0 if self.entry.kind is EntryStyle.TWAP else self.urgencies.get(symbol, self.entry.urgency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +116,8 @@ class PlanInputs:
         The broker's own prices of holdings: they measure the exposure of a name that has no reference price.
     step_shares : callable
         Of a symbol: the share of a session's volume that each step meets, None where no curve is known.
+    volatility : mapping of symbol to float
+        Of one session, a fraction.
     """
 
     account: Account
@@ -119,6 +127,7 @@ class PlanInputs:
     adv_usd: Mapping[str, Decimal]
     marks: Mapping[str, Decimal] = field(default_factory=dict)
     step_shares: StepSharesOf = no_curve
+    volatility: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def references(self) -> dict[str, Decimal]:
@@ -178,7 +187,7 @@ def plan(
     trades, unpriced, path = _trades(symbols, wanted, inputs, priced, config, limits.max_name, lots)
     entry = entry or EntryConfig()
     curves = {trade.symbol: found for trade in trades if entry.is_stepped and (found := inputs.step_shares(trade.symbol))}
-    schedule = Schedule(entry, inputs.adv_usd, curves)
+    schedule = Schedule(entry, inputs.adv_usd, curves, _urgencies(trades, entry, curves, inputs))
     orders = [_orders(trade, targets, account.number, schedule) for trade in trades]
     left = [refusal for _, refusals in orders for refusal in refusals]
     intents = _closings_first([intent for made, _ in orders for intent in made])
@@ -203,6 +212,7 @@ def plan(
         adv_usd={i.key.symbol: inputs.adv_usd[i.key.symbol] for i in standing if i.key.symbol in inputs.adv_usd},
         path=path,
         step_shares={symbol: curve for symbol, curve in curves.items() if any(i.key.symbol == symbol for i in standing)},
+        urgencies={symbol: one for symbol, one in schedule.urgencies.items() if any(i.key.symbol == symbol for i in standing)},
     )
 
 
@@ -311,12 +321,30 @@ def _stepped(trade: Trade, whole: Intent, schedule: Schedule) -> tuple[list[Inte
     if adv_usd is None or not adv_usd.is_finite() or adv_usd <= 0:
         return [], [PretradeRefusal(trade.symbol, "PARTICIPATION", "its usual volume is unknown")]
     caps = [step_cap(adv_usd, whole.reference_price, entry, curve[step] if curve else None) for step in range(entry.steps)]
-    intents = _halves_in_steps(trade, whole, entry, caps) if trade.is_flip else _steps(whole, entry, caps, 0, entry.steps)
+    urgency = schedule.urgency(trade.symbol)
+    intents = _halves_in_steps(trade, whole, urgency, caps) if trade.is_flip else _steps(whole, urgency, caps, 0, entry.steps)
     left = whole.quantity - sum((intent.quantity for intent in intents), ZERO)
     if left <= 0:
         return intents, []
     reason = f"{left} of {whole.quantity} shares are left: {entry.participation:.1%} of its usual volume is the most"
     return intents, [PretradeRefusal(trade.symbol, "PARTICIPATION", reason)]
+
+
+def _urgencies(trades: Sequence[Trade], entry: EntryConfig, curves: Mapping[str, StepShares], inputs: PlanInputs) -> dict[str, float]:
+    """Return the urgency of least modelled cost of each name that the model knows; a flip is one order there."""
+    if entry.kind is not EntryStyle.LEAST_COST:
+        return {}
+    known = {
+        trade.symbol: order_of(
+            abs(trade.shares) * trade.price,
+            inputs.adv_usd.get(trade.symbol),
+            inputs.volatility.get(trade.symbol),
+            curves.get(trade.symbol),
+            entry,
+        )
+        for trade in trades
+    }
+    return {symbol: least_cost(order, entry) for symbol, order in known.items() if order is not None}
 
 
 def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig, share: Decimal | None = None) -> Decimal:
@@ -325,21 +353,21 @@ def step_cap(adv_usd: Decimal, price: Decimal, entry: EntryConfig, share: Decima
     return _whole(of_session / entry.steps if share is None else of_session * share)
 
 
-def _halves_in_steps(trade: Trade, whole: Intent, entry: EntryConfig, caps: Sequence[Decimal]) -> list[Intent]:
+def _halves_in_steps(trade: Trade, whole: Intent, urgency: float, caps: Sequence[Decimal]) -> list[Intent]:
     """Close in the first steps and open in the others; a closing half that the cap cuts short is followed by none."""
-    held = abs(trade.held)
-    share = int((entry.steps * held / whole.quantity).to_integral_value())
-    closing_steps = min(max(share, 1), entry.steps - 1)
-    closings = _steps(replace(whole, quantity=held, reduces=True), entry, caps, 0, closing_steps)
+    held, steps = abs(trade.held), len(caps)
+    share = int((steps * held / whole.quantity).to_integral_value())
+    closing_steps = min(max(share, 1), steps - 1)
+    closings = _steps(replace(whole, quantity=held, reduces=True), urgency, caps, 0, closing_steps)
     if sum((intent.quantity for intent in closings), ZERO) < held:
         return closings
     opening = replace(whole, quantity=whole.quantity - held, reduces=False, waits_for=closings[-1].key)
-    return [*closings, *_steps(opening, entry, caps, closing_steps, entry.steps - closing_steps)]
+    return [*closings, *_steps(opening, urgency, caps, closing_steps, steps - closing_steps)]
 
 
-def _steps(whole: Intent, entry: EntryConfig, caps: Sequence[Decimal], first: int, count: int) -> list[Intent]:
+def _steps(whole: Intent, urgency: float, caps: Sequence[Decimal], first: int, count: int) -> list[Intent]:
     """Whole-share steps number `first` to `first + count - 1`; an empty step is none."""
-    curve = remaining(entry.urgency if entry.kind is EntryStyle.ALMGREN_CHRISS else 0.0, count)
+    curve = remaining(urgency, count)
     shares = whole_shares(-np.diff(curve) * int(whole.quantity), int(whole.quantity)).tolist()
     quantities = [min(Decimal(step), cap) for step, cap in zip(shares, caps[first:], strict=False)]
     return [

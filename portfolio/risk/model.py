@@ -87,6 +87,11 @@ class RiskModel:
         if self.horizon_sessions < 1:
             raise InvariantBroken("a horizon is at least one session")
 
+    @property
+    def session_volatility(self) -> dict[str, float]:
+        """Volatility of one session by symbol."""
+        return dict(zip(self.symbols, np.sqrt(np.diag(self.covariance) / self.horizon_sessions).tolist(), strict=True))
+
 
 def estimate(bars: Bars, horizon: int, ic: SizingCoefficient) -> RiskModel:
     """Estimate the risk model at the last session of `bars` for the names eligible there.

@@ -58,6 +58,11 @@ def draw(chances: Floats, uniform: float) -> tuple[int, float]:
 
 
 def drawn(seed: str, asof: date, symbol: str) -> tuple[int, float]:
-    """Return the arm of an event and its propensity: the first digits of a hash are the number in [0, 1)."""
-    digits = sha256_of(f"{seed} {asof} {symbol}".encode())[:DIGITS]
-    return draw(exploring(len(ARMS), DEFAULT), int(digits, 16) / 16**DIGITS)
+    """Return the arm of an event and its propensity."""
+    return draw(exploring(len(ARMS), DEFAULT), uniform(seed, asof, symbol))
+
+
+def uniform(seed: str, asof: date, what: str) -> float:
+    """Return the number in [0, 1) that decides a draw: the first digits of a hash."""
+    found: float = int(sha256_of(f"{seed} {asof} {what}".encode())[:DIGITS], 16) / 16**DIGITS
+    return found

@@ -12,8 +12,8 @@ Sizing: of markets of two regimes (Sharpe 3 and -2 of the whole book, 10,000 ses
 a walk-forward policy by fitted Q has to recover 70 % of the oracle's gain in the mean, and to be accepted in 95 % of seeds;
 where the market knows nothing of the state, it may be accepted in 1 of 20. `... off_policy sizing [SEEDS]` runs this part alone.
 
-`... off_policy challengers [SEEDS] [LEARNER ...]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of the same
-markets beside fitted Q; it has no limits.
+`... off_policy challengers [SEEDS] [LEARNER ...]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of such
+markets next to fitted Q, of seeds on which none of their settings was chosen; it has no limits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from trainer.off_policy.sizing import SizedPath, SizingVerdict, judge_sizing, ju
 
 TRAJECTORIES, NOISE_LOGS = 500, 400
 SESSIONS, SEEDS = 10_000, 100
-FIRST_SEED = 1000  # the settings of every learner were chosen on seeds below 100: none of those is reported
+UNTUNED = 1000  # first seed of the challengers' markets: their settings were chosen on seeds below 100
 NAMES = ("IS", "self-normalised IS", "per decision", "weighted per decision", "direct (FQE)", "DR", "weighted DR")
 
 
@@ -86,15 +86,10 @@ def sized(seed: int, learner: str = FITTED_Q) -> tuple[SizingVerdict, float, Siz
     return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise, fit))
 
 
-def reported(seeds: int) -> range:
-    """Seeds of the markets that are reported."""
-    return range(FIRST_SEED, FIRST_SEED + seeds)
-
-
 def sizing(seeds: int) -> bool:
     """Print the figures of sizing; return whether they are inside the limits."""
     with Pool(2) as pool:
-        found, recovered, noise = zip(*pool.map(sized, reported(seeds)), strict=True)
+        found, recovered, noise = zip(*pool.map(sized, range(seeds)), strict=True)
     accepted, false = np.mean([one.is_accepted for one in found]), np.mean([one.is_accepted for one in noise])
     power = np.mean([one.power(one.gain_of_interest) for one in noise])
     print(f"\nsizing, {seeds} markets of {SESSIONS} sessions, of which the last 80 % are judged")
@@ -115,7 +110,7 @@ def challengers(seeds: int, learners: Sequence[str]) -> int:
     """Print what each learner recovers of the oracle's gain; return the exit status."""
     print(f"{seeds} markets of {SESSIONS} sessions; learner, share of the oracle's gain: mean, least; accepted, of noise accepted")
     for learner in learners or (FITTED_Q, *CHALLENGERS):
-        found, recovered, noise = zip(*(sized(seed, learner) for seed in reported(seeds)), strict=True)
+        found, recovered, noise = zip(*(sized(seed, learner) for seed in range(UNTUNED, UNTUNED + seeds)), strict=True)
         accepted, false = (sum(one.is_accepted for one in verdicts) for verdicts in (found, noise))
         print(f"| {learner} | {np.mean(recovered):.0%} | {min(recovered):.0%} | {accepted} | {false} |", flush=True)
     return 0

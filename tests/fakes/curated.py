@@ -32,12 +32,13 @@ def curate(
     without: tuple[date, ...] = (),
     planted: Callable[[pa.Table], pa.Table] = as_generated,
     config: CurationConfig = YOUNG,
+    sessions: int = 300,
 ) -> Path:
-    """A curated generated market of 60 names over 300 sessions; `without` lacks the bars of most names.
+    """A curated generated market of 60 names; `without` lacks the bars of most names.
 
     `planted` changes the vendor's rows before they are delivered.
     """
-    market = generate(5, 60, 300, END)
+    market = generate(5, 60, sessions, END)
     bars, actions = market.write(folder / "vendor")
     table = pq.read_table(bars)
     day = table["date"].to_numpy().astype("datetime64[D]")

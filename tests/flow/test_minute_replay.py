@@ -20,6 +20,7 @@ import yaml
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.urgency import URGENCIES
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.market.dataset import load_bars
@@ -82,7 +83,7 @@ def backtest(store: Published, bench: Workbench, kind: EntryStyle) -> Course:
     return Backtest(archive, broker, policy).run(store.sessions(REPLAYED), on)
 
 
-@pytest.mark.parametrize("kind", [EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS])
+@pytest.mark.parametrize("kind", [EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS, EntryStyle.LEAST_COST])
 def test_a_backtest_in_steps_sends_the_orders_that_the_device_sends(minuted: Published, tmp_path: Path, kind: EntryStyle) -> None:
     """Order for order, fill for fill to the share and the price, and the account to the cent in every session."""
     bench = replay(minuted, tmp_path, kind)
@@ -106,5 +107,7 @@ def test_a_backtest_in_steps_sends_the_orders_that_the_device_sends(minuted: Pub
     assert max(attempts) > 0 and {"filled", "canceled", "denied"} <= states, "rests left again, and some were never filled"
     plans = [json.loads(body) for (body,) in bench.rows("SELECT body FROM plans")]
     curves = [curve for body in plans for curve in body["step_shares"].values()]
+    chosen = {urgency for body in plans for urgency in body["urgencies"].values()}
+    assert chosen <= {*URGENCIES} and bool(chosen) == (kind is EntryStyle.LEAST_COST)
     assert curves and all(float(curve[0]) > float(curve[1]) > float(curve[2]) for curve in curves)
     assert any(refusal[1] == "PARTICIPATION" for body in plans for refusal in body["refusals"])

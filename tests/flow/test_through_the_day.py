@@ -17,9 +17,9 @@ from tests.fakes.store import Published, publish_bundle, recipe
 
 Make = Callable[..., Workbench]
 STEPS = 4
-LEARNED = {"opg": "opg", "cls": "cls", "twap": "day", "almgren_chriss": "day"}
+LEARNED = {"opg": "opg", "cls": "cls", "twap": "day", "almgren_chriss": "day", "least_cost": "day"}
 TRADED_IN = {"cls": ["trade"], "twap": ["trade", "trade_2", "trade_3", "trade_4"]}
-TRADED_IN["almgren_chriss"] = TRADED_IN["twap"]
+TRADED_IN |= dict.fromkeys(("almgren_chriss", "least_cost"), TRADED_IN["twap"])
 
 
 def entering(make: Make, store: Published, kind: str, name: str = "device", **exchange: Any) -> Workbench:
@@ -67,7 +67,7 @@ def conserved(bench: Workbench) -> None:
     assert all(filled <= first[symbol, slice_] for symbol, slice_, filled in sent)
 
 
-@pytest.mark.parametrize("kind", ["cls", "twap", "almgren_chriss"])
+@pytest.mark.parametrize("kind", ["cls", "twap", "almgren_chriss", "least_cost"])
 def test_a_session_of_each_entry_is_sent_filled_and_agreed(make: Make, own_store: Published, kind: str) -> None:
     bench = entering(make, own_store, kind)
     done = day_of(bench, own_store)

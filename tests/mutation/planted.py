@@ -314,7 +314,7 @@ BUGS = (
             "tests/test_execution/test_exchange_minutes.py::"
             "test_own_orders_share_a_minute_in_the_order_of_arrival_and_nothing_trades_in_a_silent_one"),
     Planted("never let own impact fade", "execution/costs/impact.py",
-            "return float(0.5 ** (minutes / half_life))", "return 1.0",
+            "0.5 ** (np.asarray(minutes) / half_life)", "1.0 ** np.asarray(minutes)",
             "tests/test_execution/test_exchange_minutes.py::"
             "test_the_price_moves_by_the_square_root_of_own_trading_which_fades_and_is_never_a_gift"),
     Planted("meet a range from before the order", "execution/exchange/core/minute_trading.py",

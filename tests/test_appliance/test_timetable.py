@@ -173,7 +173,7 @@ def test_the_closing_auction_moves_with_the_close(session: date, close: str) -> 
     assert tuple(found) == JOBS
 
 
-@pytest.mark.parametrize("kind", [EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS])
+@pytest.mark.parametrize("kind", [EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS, EntryStyle.LEAST_COST])
 def test_steps_are_spread_evenly_from_after_the_open_to_before_the_close(kind: EntryStyle) -> None:
     """Six steps from 09:45 to 15:25, 68 minutes apart; 09:45 to 12:25, 32 apart, when the close is at 13:00."""
     jobs = [step_job(step) for step in range(1, 7)]

@@ -26,7 +26,7 @@ D, ASOF = date(2024, 3, 12), date(2024, 3, 11)
 WIDE = PretradeConfig(max_net=Decimal(1), max_name=Decimal(1), max_order_equity=Decimal(1), max_order_adv=Decimal(1))
 EQUITY = Decimal(100_000)
 DEEP = Decimal(10**9)
-STEPPED = (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS)
+STEPPED = (EntryStyle.TWAP, EntryStyle.ALMGREN_CHRISS, EntryStyle.LEAST_COST)
 
 
 def planned(
@@ -36,6 +36,7 @@ def planned(
     adv: Decimal = DEEP,
     buying_power: Decimal = 2 * EQUITY,
     curves: Mapping[str, StepShares] | None = None,
+    volatility: float | None = 0.02,
 ) -> Plan:
     """Plan at 100 USD a share; a weight of 0.01 is ten shares."""
     symbols = tuple(sorted(weights))
@@ -49,6 +50,7 @@ def planned(
             {s: Asset(s, True, True, True, True) for s in symbols},
             dict.fromkeys(symbols, adv),
             step_shares=(curves or {}).get,
+            volatility={} if volatility is None else dict.fromkeys(symbols, volatility),
         ),
         Provenance("b", "s", "c", "v"),
         PlanningConfig(max_rounding=1.0),
@@ -74,6 +76,17 @@ def test_almgren_chriss_hurries_by_its_urgency() -> None:
     assert [quantity for _, quantity, _ in steps(found)] == [45, 31, 24]
     even = planned({"A": 0.1}, {}, EntryConfig(kind=EntryStyle.ALMGREN_CHRISS, steps=4, urgency=0))
     assert [quantity for _, quantity, _ in steps(even)] == [25] * 4
+
+
+def test_each_order_leaves_by_the_urgency_of_its_least_cost_and_by_the_configured_one_where_that_is_unknown() -> None:
+    """Where waiting costs, a small order hurries (3) and one of a tenth of the usual volume is calm (0.75); both are whole."""
+    entry = EntryConfig(kind=EntryStyle.LEAST_COST, steps=3, participation=0.9, risk_aversion=1)
+    small, large = (planned({"A": 0.6}, {}, entry, adv) for adv in (DEEP, Decimal(600_000)))
+    assert (dict(small.urgencies), dict(large.urgencies)) == ({"A": 3.0}, {"A": 0.75})
+    for found, urgency in ((small, 3.0), (large, 0.75), (planned({"A": 0.6}, {}, entry, volatility=None), entry.urgency)):
+        like = planned({"A": 0.6}, {}, EntryConfig(kind=EntryStyle.ALMGREN_CHRISS, steps=3, urgency=urgency))
+        assert steps(found) == steps(like)
+    assert planned({"A": 0.6}, {}, EntryConfig(kind=EntryStyle.ALMGREN_CHRISS)).urgencies == {}
 
 
 def test_a_step_takes_no_more_than_its_share_of_the_usual_volume() -> None:
@@ -170,6 +183,8 @@ def test_without_a_volume_no_rest_is_attempted_again() -> None:
     assert room(replace(found, adv_usd={}), entry, first, 2) == 0
 
 
-@pytest.mark.parametrize(("kind", "word"), [("opg", "opg"), ("cls", "cls"), ("twap", "day"), ("almgren_chriss", "day")])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("opg", "opg"), ("cls", "cls"), ("twap", "day"), ("almgren_chriss", "day"), ("least_cost", "day")]
+)
 def test_an_entry_is_named_as_bundles_name_it(kind: str, word: str) -> None:
     assert EntryConfig(kind=EntryStyle(kind)).in_manifest == word

@@ -9,18 +9,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from portfolio.policy.sizing import STATE
 from signals.errors import FixInput
+from signals.market.dataset import load_bars, read_manifest
 from tests.fakes.curated import curate
 from tests.fakes.run import run_folder
+from tests.flow.test_pulled_scores import key_folder
 from trainer.backtest import sizing as pipeline
 from trainer.commands import policies as command
 from trainer.runs import looks
 from trainer.runs.chain import read
+from trainer.runs.run_folder import file_hash
 
 WALKED = 44
 
@@ -32,8 +37,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from signals.market.dataset import read_manifest
-
     manifest = read_manifest(data)
     return run_folder(tmp_path_factory.mktemp("run") / "a", data, manifest.calendar.offset(manifest.last, -2), walked=WALKED, sealed=0)
 
@@ -81,14 +84,11 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
 
 def test_another_seed_and_a_log_that_is_left_out_again_are_further_questions(tmp_path: Path) -> None:
     """Whoever trains until a policy is accepted, or drops the log that refused one, pays for each try."""
-    request: Any = SimpleNamespace(
-        learner="fitted_q", seed=1, blocks=2, margin=0.0, decisions=None, settings=SimpleNamespace(fingerprint=lambda: "f" * 64)
-    )
+    request: Any = SimpleNamespace(learner="fitted_q", seed=1, blocks=2, margin=0.0, settings=SimpleNamespace(fingerprint=lambda: "f" * 64))
 
     def trial(seed: int, decisions: Path | None) -> str:
         subject: Any = SimpleNamespace(evidence=SimpleNamespace(sleeve="equities_xs", config_hash="c" * 64, seed=seed))
-        request.decisions = decisions
-        return pipeline.trial_hash(pipeline._question(request, subject))
+        return pipeline.trial_hash(pipeline._question(request, subject, None if decisions is None else file_hash(decisions)))
 
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -103,6 +103,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     for more, why in (
         (("--learner", "q_table"), "no learner of policies 'q_table'"),
         (("--decisions", tmp_path / "none.parquet"), "decisions cannot be read"),
+        (("--decisions", tmp_path), "there is no log of sizes"),
     ):
         with pytest.raises(FixInput, match=why):
             asked(data, run, tmp_path / "x", *more)
@@ -113,3 +114,24 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     with pytest.raises(FixInput, match="the folder exists"):
         asked(data, run, tmp_path / "there")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_policy_that_leaves_a_losing_book_is_accepted_by_weights_and_by_orders_and_signed(tmp_path: Path) -> None:
+    """Scores that are the coming returns turned round lose session by session: the policy learns of the first half to hold nothing."""
+    data = curate(tmp_path / "market", sessions=370)
+    manifest = read_manifest(data)
+    run = run_folder(tmp_path / "a", data, manifest.calendar.offset(manifest.last, -8), walked=100, sealed=0)
+    bars, table = load_bars(data, manifest, manifest.first, manifest.last), pq.read_table(run / "walk_forward.parquet")
+    row, column = bars.sessions.searchsorted(table["session"].to_numpy()), np.searchsorted(bars.symbols, table["symbol"].to_numpy())
+    coming = np.nan_to_num(bars.close[row + 6, column] / bars.open[row + 1, column] - 1.0)
+    pq.write_table(table.set_column(2, "score", pa.array(-coming.astype(np.float32))), run / "walk_forward.parquet")
+    code, made = asked(data, run, tmp_path / "first")
+    assert (code, made["is_accepted"]) == (0, True), (made["replay"], made["orders"])
+    for verdict in (made["replay"], made["orders"]):
+        assert verdict["bound"] > verdict["margin"] and verdict["reasons"] == [] and verdict["sessions"] == 50
+        assert verdict["drawdown"] < verdict["whole_drawdown"] and verdict["turnover"] < verdict["whole_turnover"]
+    by_weights, by_orders = (made[name]["gain"] for name in ("replay", "orders"))
+    assert by_weights == pytest.approx(by_orders, rel=0.3) and by_weights != by_orders, "two engines"
+    keys = key_folder(tmp_path / "keys")
+    code, signed = typed("--policy", tmp_path / "first", "--data", data, "--keys", keys, "--to", tmp_path / "store", name="publish-policy")
+    assert (code, signed["seq"], signed["bound"]) == (0, 1, made["replay"]["bound"])

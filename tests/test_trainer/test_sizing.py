@@ -195,6 +195,7 @@ def test_a_log_of_drawn_levels_accepts_what_the_replay_accepts_and_says_when_it_
     log = drawn(env, 1500, SESSIONS - 1, even)
     much, little = judge_decisions(policy, log), judge_decisions(policy, log.of(np.arange(3499) < 300))
     assert much.is_accepted and much.effective_sample > 600 and much.bound > much.margin, much.sentence
+    assert "a rehearsal" in judge_decisions(policy, log, is_rehearsal=True).sentence
     assert not little.is_accepted and little.effective_sample < 100 and "would have been seen in" in little.sentence
     with pytest.raises(FixInput, match="took one action with certainty"):
         judge_decisions(policy, drawn(env, 1500, 2500, np.eye(len(GRID))[4]))

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of
+from execution.planning.volume_curve import shares_of, step_shares
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
-from trainer.off_policy.urgency import ALMGREN_CHRISS, TWAP, URGENCIES, ScheduledOrder, chosen, cost_bps, judged
+from trainer.off_policy.urgency import ALMGREN_CHRISS, TWAP, judged
 
 CALM = np.ones((1, 2))
+REAL = Path(__file__).parents[3] / "shared" / "data" / "us_5min_2025_2026_open.parquet"
 TWO = ScheduledOrder(0.01, 0.02, 0.00025, np.array([0.0, 39.0]), np.array([0.5, 0.5]))
+
+
+def entry(risk_aversion: float = 0.0, participation: float = 1.0) -> EntryConfig:
+    return EntryConfig(kind=EntryStyle.LEAST_COST, risk_aversion=risk_aversion, participation=participation)
 
 
 def test_the_cost_of_two_even_steps_by_hand() -> None:
@@ -27,9 +38,29 @@ def test_the_cost_of_two_even_steps_by_hand() -> None:
 
 
 def test_impact_alone_asks_for_calm_and_risk_alone_for_haste() -> None:
-    assert chosen(TWO, CALM, 0.0, 39.0) == 0.0
-    assert chosen(replace(TWO, participation=0.0), CALM, 10.0, 39.0) == max(URGENCIES)
-    assert chosen(replace(TWO, participation=0.0), CALM, 0.0, 39.0) == 0.0, "nothing to choose by"
+    assert least_cost(TWO, entry()) == 0.0
+    assert least_cost(replace(TWO, participation=0.0), entry(10.0)) == max(URGENCIES)
+    assert least_cost(replace(TWO, participation=0.0), entry()) == 0.0, "nothing to choose by"
+
+
+def test_no_urgency_is_chosen_that_the_participation_cap_would_cut_while_another_is_whole() -> None:
+    """Two steps of half the volume: even halves of 1 % need a cap of 1 %, an urgency of 0.75 puts 0.5354 of it into the first."""
+    small = replace(TWO, volume=np.array([0.5, 0.5]))
+    risky = [least_cost(small, entry(1000.0, cap)) for cap in (0.0100001, 0.0107084, 0.0191, 1.0)]
+    assert risky == [0.0, 0.75, 3.0, 3.0]
+    assert least_cost(small, entry(1000.0, 0.008)) == 0.75, "where all are cut, the cheapest of those that are cut least"
+
+
+def test_an_order_is_what_the_plan_knows_of_it_and_none_where_that_is_too_little() -> None:
+    """20,000 of a usual 1,000,000 USD; six steps from 15 minutes after the open to 35 before the close, 68 apart."""
+    value, adv = Decimal(20_000), Decimal(1_000_000)
+    found = order_of(value, adv, 0.02, None, entry())
+    assert found is not None and (found.participation, found.sigma) == (0.02, 0.02)
+    assert found.minutes == pytest.approx(15 + 68 * np.arange(6)) and found.volume == pytest.approx(np.full(6, 1 / 6))
+    curve = tuple(map(Decimal, ("0.5", "0.1", "0.1", "0.1", "0.1", "0")))
+    nothing = [(None, 0.02, None), (Decimal(0), 0.02, None), (Decimal("NaN"), 0.02, None), (adv, None, None), (adv, float("nan"), None)]
+    for known in (*nothing, (adv, float("inf"), None), (adv, 0.02, curve)):
+        assert order_of(value, *known, entry()) is None
 
 
 def shocks(rng: np.random.Generator, *shape: int) -> Floats:
@@ -46,16 +77,16 @@ def orders(rng: np.random.Generator, sizes: Floats) -> list[ScheduledOrder]:
 def test_orders_that_differ_are_worth_a_choice_and_orders_that_are_alike_are_not() -> None:
     """Small orders leave in haste and large ones calmly; where TWAP is best for every order nothing is saved against it."""
     rng = np.random.default_rng(3)
-    mixed = orders(rng, 10.0 ** rng.uniform(-5, -1, 60))
-    learned, unseen = shocks(rng, 200, 6), shocks(rng, 60, 50, 6)
-    picked = [chosen(order, learned, 0.5, 30.0) for order in mixed]
-    by_size = [chosen(replace(mixed[0], participation=size), learned, 0.5, 30.0) for size in (1e-5, 1e-3, 1e-1)]
+    mixed, sessions = orders(rng, 10.0 ** rng.uniform(-5, -1, 60)), np.arange(60)
+    unseen = shocks(rng, 60, 50, 6)
+    picked = [least_cost(order, entry(0.5)) for order in mixed]
+    by_size = [least_cost(replace(mixed[0], participation=size), entry(0.5)) for size in (1e-5, 1e-3, 1e-1)]
     assert by_size == sorted(by_size, reverse=True) and len({*by_size}) > 1 and len({*picked}) > 2
-    verdicts = judged(mixed, learned, unseen, 0.5, 30.0)
+    verdicts = judged(mixed, unseen, sessions, entry(0.5))
     assert [verdict.against for verdict in verdicts] == [TWAP, ALMGREN_CHRISS]
     assert all(verdict.is_accepted and verdict.orders == 60 for verdict in verdicts)
     even = [replace(order, volume=np.full(6, 1 / 6)) for order in orders(rng, np.full(60, 0.05))]
-    alike = judged(even, learned, unseen, 0.0, 30.0)
+    alike = judged(even, unseen, sessions, entry())
     assert (alike[0].saved_bps, alike[0].is_accepted, alike[1].is_accepted) == (0.0, False, True)
 
 
@@ -72,3 +103,40 @@ def test_an_order_of_unknown_volatility_or_without_volume_is_no_order() -> None:
     for wrong in ({"sigma": float("nan")}, {"participation": -0.1}, {"volume": np.array([0.5, 0.0])}, {"volume": np.ones(3)}):
         with pytest.raises(InvariantBroken, match="its size, volatility, spread"):
             replace(TWO, **wrong)
+
+
+def real_orders(seed: int) -> tuple[list[ScheduledOrder], Floats, np.ndarray]:
+    """Orders of 18 stocks as a plan of each session knows them, the volumes that they met then, and the sessions.
+
+    Sizes are drawn, log-uniform from a thousandth of a percent to 5 % of the usual dollar volume.
+    """
+    rng, own, rows = np.random.default_rng(seed), entry(participation=0.05), pd.read_parquet(REAL)
+    rows["day"] = rows["ts"].dt.date
+    orders, met, sessions = [], [], []
+    for _, of_name in rows.groupby("symbol"):
+        days = [part for _, part in of_name.groupby("day") if len(part) == 78]
+        traded = [(np.arange(5, 391, 5), part["volume"].to_numpy(float), 390) for part in days]
+        shares, closes = np.array([one[1].sum() for one in traded]), np.array([part["close"].iloc[-1] for part in days])
+        for now in range(21, len(days)):
+            before = slice(now - 20, now)
+            curve, usual = step_shares(traded[before], own), float(shares[before].mean())
+            sigma = float(np.diff(np.log(closes[now - 21 : now])).std())
+            order = order_of(Decimal(repr(10 ** rng.uniform(-5, np.log10(0.05)))), Decimal(1), sigma, curve, own)
+            assert order is not None
+            orders.append(order)
+            met.append(shares_of(traded[now], own) * shares[now] / usual / order.volume)
+            sessions.append(np.datetime64(days[now]["day"].iloc[0], "D").astype(np.int64))
+    return orders, np.array(met)[:, None, :], np.array(sessions)
+
+
+@pytest.mark.slow  # by hand
+def test_on_real_volumes_the_choice_saves_against_twap_and_nothing_for_sure_against_one_usual_urgency() -> None:
+    """Without a price of waiting an urgency of 1.5 for all is as cheap: the verdict that keeps `least_cost` off by default."""
+    if not REAL.is_file():
+        pytest.skip(f"{REAL} is absent: the choice on real volumes is not judged")
+    orders, met, sessions = real_orders(1)
+    for risk_aversion in (0.0, 0.5, 5.0):
+        for verdict in judged(orders, met, sessions, entry(risk_aversion, 0.05)):
+            said = f"lambda {risk_aversion}, against {verdict.against}: {verdict.saved_bps:+.3f} bp, at least {verdict.lower_bps:+.3f}"
+            print(f"{said}, {verdict.orders:,} orders")
+            assert verdict.is_accepted == (risk_aversion > 0 or verdict.against == TWAP)

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from portfolio.policy.sizing import STATE, SizingOn
+from portfolio.policy.sizing import SizingOn
 from signals.errors import FixInput
 from signals.files import sha256_of
+from trainer.backtest.drawn_sizes import decisions_of
 from trainer.backtest.engine import Course, Progress
 from trainer.backtest.scored import MODEL
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of, trade
 from trainer.backtest.unseen import WALK_FORWARD, RunScores
 from trainer.backtest.weights import WeightPath, sized_path
-from trainer.off_policy.decisions import judge_decisions, read_decisions
+from trainer.off_policy.decisions import judge_decisions
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv
@@ -55,7 +56,7 @@ class PolicyRequest:
     margin : float
         That the bound of the gain must be above, of equity a year.
     decisions : Path or None
-        A log of multipliers that were drawn at random, with their propensities.
+        Of multipliers that were drawn at random, with their propensities: Parquet, or devices' logs.
     """
 
     run: Path
@@ -86,10 +87,10 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
     model = file_hash(request.run / MODEL)
     looks.require_as_made(request.data, request.run, (model,))
     scores = subject.scores(WALK_FORWARD)
-    log = None if request.decisions is None else read_decisions(request.decisions, STATE)
+    given = None if request.decisions is None else decisions_of(request.decisions, subject.archive, request.settings.equity_usd)
     whole, env = _book(subject, scores, request.settings)
     evidence, settings = subject.evidence, request.settings
-    trial = trial_hash(_question(request, subject))
+    trial = trial_hash(_question(request, subject, given and given.sha256))
     tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve) | {trial})
     level = level_of_try(tries)
     policies = walk_forward_sizing(env, request.fit, request.blocks)
@@ -118,8 +119,14 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
         values=LinearValues.of(last_policy),
         is_rehearsal=settings.portfolio.fixed_ic is not None,
         decisions=None
-        if log is None
-        else judge_decisions(policies.policies[-1], _unseen(log, subject, whole, policies), margin=request.margin, level=level),
+        if given is None
+        else judge_decisions(
+            policies.policies[-1],
+            _unseen(given.log, subject, whole, policies),
+            margin=request.margin,
+            level=level,
+            is_rehearsal=given.is_rehearsal,
+        ),
     )
     content = canonical_json(made)
     look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(made.last), sha256_of(content))
@@ -148,14 +155,14 @@ def _book(subject: BacktestSubject, scores: RunScores, settings: BookSettings) -
     return whole, whole.env
 
 
-def _question(request: PolicyRequest, subject: BacktestSubject) -> dict[str, object]:
+def _question(request: PolicyRequest, subject: BacktestSubject, decisions: str | None) -> dict[str, object]:
     """What is asked, whatever the version of the data and the training that repeats it; another seed or log is another question."""
     return {
         "command": looks.POLICY,
         "sleeve": subject.evidence.sleeve,
         "config_hash": subject.evidence.config_hash,
         "trained_with": subject.evidence.seed,
-        "decisions": None if request.decisions is None else file_hash(request.decisions),
+        "decisions": decisions,
         "learner": request.learner,
         "seed": request.seed,
         "blocks": request.blocks,

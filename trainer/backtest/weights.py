@@ -28,7 +28,7 @@ from signals.market.manifest import PriceBasis
 from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 from trainer.curation.mortality import unpriced_ends
-from trainer.off_policy.market_env import MarketEnv
+from trainer.off_policy.market_env import MarketEnv, SizingPenalties
 from trainer.validation.book import next_opens
 from trainer.validation.deciles import trading_conditions
 
@@ -117,28 +117,24 @@ def _paths(
     bars = archive.whole
     scored = np.flatnonzero(np.isfinite(values).any(axis=(0, 2)))
     first, last = int(scored[0]), min(int(scored[-1]), len(bars.sessions) - 2)
-    following = next_opens(bars, archive.actions)
-    earned, fixed = np.nan_to_num(following.earned), following.waits | waits(bars)
+    fills, returns, waiting, costs = _conditions(archive, first, last, equity_usd)
     weights = np.zeros((len(values), last - first + 1, len(bars.symbols)))
     books = [_Book(portfolio, bars, equity_usd, sizing_on) for _ in values]
     for row in range(first, last + 1):
         risk = _risk(bars, row, horizon, ic)
         for path, book in enumerate(books):
             if row > first:
-                book.drift(earned[row - 1])
-            weights[path, row - first] = book.next(values[path, row], risk, row, following.fills[row], fixed[row])
-    returns = np.vstack([np.zeros(len(bars.symbols)), earned[first:last]])
-    costs = _costs(archive, first, last, equity_usd)
+                book.drift(returns[row - first])
+            weights[path, row - first] = book.next(values[path, row], risk, row, fills[row - first], waiting[row - first])
     sessions = tuple(bars.sessions[first + 1 : last + 2].astype(object).tolist())
     ended = None if unpriced is None else _ended(archive, first, last)
     own = [
         returns if ended is None else np.where(ended, np.where(_shifted(book) > 0, -float(unpriced or 0), 0.0), returns) for book in weights
     ]
-    navs = [net_asset_value(book, moved, costs, fixed[first : last + 1]) for book, moved in zip(weights, own, strict=True)]
+    navs = [net_asset_value(book, moved, costs, waiting) for book, moved in zip(weights, own, strict=True)]
     found = [WeightPath(sessions, nav, _net(nav), np.abs(held).sum(axis=1)) for nav, held in zip(navs, weights, strict=True)]
     if sizing_on is None:
         return tuple(found)
-    waiting = fixed[first : last + 1]
     return tuple(
         replace(
             path,
@@ -147,6 +143,27 @@ def _paths(
         )
         for path, book, held, moved in zip(found, books, weights, own, strict=True)
     )
+
+
+def book_env(archive: Archive, first: int, weights: Floats, states: Floats, equity_usd: float) -> MarketEnv:
+    """Return the history of a book (T, N) that was held from the open after session `first` on, without penalties.
+
+    Parameters
+    ----------
+    weights : float64, shape (T, N)
+        On the columns of `archive.whole`, after each session's trades.
+    states : float64, shape (T, F)
+    """
+    _, returns, waiting, costs = _conditions(archive, first, first + len(weights) - 1, equity_usd)
+    return MarketEnv(STATE, states, weights, returns, costs, SizingPenalties(0.0, 0.0), waiting)
+
+
+def _conditions(archive: Archive, first: int, last: int, equity_usd: float) -> tuple[Flags, Floats, Flags, NavCosts]:
+    """Return by session from `first` to `last`: what can be bought, returns up to its open, what cannot be traded, and costs."""
+    bars, rows = archive.whole, slice(first, last + 1)
+    following = next_opens(bars, archive.actions)
+    returns = np.vstack([np.zeros(len(bars.symbols)), np.nan_to_num(following.earned)[first:last]])
+    return following.fills[rows], returns, (following.waits | waits(bars))[rows], _costs(archive, first, last, equity_usd)
 
 
 def _known_states(states: list[Floats | None]) -> Floats:

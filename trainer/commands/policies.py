@@ -28,7 +28,8 @@ def policy(
     learner: Annotated[str, typer.Option(help="What learns: fitted_q; iql, cql or decision_transformer need torch.")] = "fitted_q",
     blocks: Annotated[int, typer.Option(min=2, help="Blocks of the walk-forward; all but the first are judged.")] = 5,
     decisions: Annotated[
-        Path | None, typer.Option(help="Parquet of multipliers drawn at random, with propensities, to judge by too.", show_default=False)
+        Path | None,
+        typer.Option(help="Multipliers drawn at random to judge by too: files of `appliance sizes --to`, or Parquet.", show_default=False),
     ] = None,
     margin: Annotated[float, typer.Option(min=0.0, help="Gain that the bound must be above, of equity a year.")] = 0.005,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,

@@ -90,8 +90,10 @@ def read_decisions(path: Path, names: Sequence[str]) -> LoggedDecisions:
     return LoggedDecisions.of_one_step(sessions, features, np.searchsorted(levels, chosen), reward, chance, len(GRID))
 
 
-def judge_decisions(policy: SizingPolicy, log: LoggedDecisions, *, margin: float = MARGIN, level: float = LEVEL) -> DecisionsVerdict:
-    """Judge a policy by a log of `read_decisions`.
+def judge_decisions(
+    policy: SizingPolicy, log: LoggedDecisions, *, margin: float = MARGIN, level: float = LEVEL, is_rehearsal: bool = False
+) -> DecisionsVerdict:
+    """Judge a policy by a log of `read_decisions` or of devices; of a rehearsal nothing follows.
 
     Raises
     ------
@@ -109,6 +111,7 @@ def judge_decisions(policy: SizingPolicy, log: LoggedDecisions, *, margin: float
         (not bound > margin, f"the logged gain is {value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
         (sample < LEAST_EFFECTIVE, f"the effective sample is {sample:.0f}, not {LEAST_EFFECTIVE:.0f} or more"),
         *((True, fault) for one in support for fault in one.faults),
+        (is_rehearsal, "a device that made its own time drew them: a rehearsal"),
     )
     return DecisionsVerdict(
         decisions=len(by_policy),

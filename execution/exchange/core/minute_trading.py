@@ -79,7 +79,7 @@ def _take(venue: ExchangeVenue, order: Order, bar: MinuteBar, offer: Offer, *, i
     taken = flow.taken if flow.minute == bar.end else ZERO
     room = max(ZERO, (venue.config.volume_share * bar.volume - taken).quantize(Decimal(1), ROUND_DOWN))
     wanted = order.remaining if order.notional is None else order.notional / offer.price
-    before = flow.usd * faded((venue.now - flow.at).total_seconds() / 60.0, venue.config.impact_half_life)
+    before = flow.usd * float(faded((venue.now - flow.at).total_seconds() / 60.0, venue.config.impact_half_life))
     signed = before + order.side.sign * float(min(wanted, room) * offer.price)
     half = venue.half_spread if bar.half_spread is None else bar.half_spread
     priced = replace(offer, half_spread=half + _impact(venue, order, signed, venue.now))
