@@ -80,11 +80,15 @@ def order_of(
 
 
 def cost_bps(order: ScheduledOrder, urgency: float, shocks: Floats, risk_aversion: float, half_life: float = HALF_LIFE_MINUTES) -> Floats:
-    """Modelled cost of one schedule under each row of `shocks`, float64 (R, N) of mean 1: bp, shape (R,).
+    """Modelled cost of one urgency under each row of `shocks`, float64 (R, N) of mean 1: bp, shape (R,).
 
     `risk_aversion` is lambda per unit of the order's value; `half_life` of own impact in minutes.
     """
-    left = remaining(urgency, len(order.minutes))
+    return schedule_bps(order, remaining(urgency, len(order.minutes)), shocks, risk_aversion, half_life)
+
+
+def schedule_bps(order: ScheduledOrder, left: Floats, shocks: Floats, risk_aversion: float, half_life: float = HALF_LIFE_MINUTES) -> Floats:
+    """Modelled cost of any schedule: `left` is the share of the order that is left after each step, (N + 1,) from 1 to 0."""
     slices = -np.diff(left)
     since = order.minutes[:, None] - order.minutes[None, :]
     still = np.where(since >= 0, faded(np.maximum(since, 0.0), half_life), 0.0)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 from execution.planning.entries import EntryConfig, EntryStyle
-from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of
+from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of, schedule_bps
 from execution.planning.volume_curve import shares_of, step_shares
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
@@ -140,3 +141,24 @@ def test_on_real_volumes_the_choice_saves_against_twap_and_nothing_for_sure_agai
             said = f"lambda {risk_aversion}, against {verdict.against}: {verdict.saved_bps:+.3f} bp, at least {verdict.lower_bps:+.3f}"
             print(f"{said}, {verdict.orders:,} orders")
             assert verdict.is_accepted == (risk_aversion > 0 or verdict.against == TWAP)
+
+
+@pytest.mark.slow  # by hand
+def test_who_knew_the_volumes_of_the_day_would_save_little() -> None:
+    """More than any policy can that decides step by step how much of a rest leaves: the reason why there is none."""
+    if not REAL.is_file():
+        pytest.skip(f"{REAL} is absent: no volumes are known")
+    orders, met, _ = real_orders(1)
+    saved = []
+    for place in np.random.default_rng(0).choice(len(orders), 150, replace=False):
+        order, shocks = orders[place], met[place]
+
+        def cost(x: Floats, order: ScheduledOrder = order, shocks: Floats = shocks) -> float:
+            slices = np.exp(x - x.max())
+            return float(schedule_bps(order, np.append(1.0, 1.0 - np.cumsum(slices) / slices.sum()), shocks, 0.0)[0])
+
+        starts = (np.zeros(6), np.log(order.volume * shocks[0]), -0.4 * np.arange(6))
+        least = min(minimize(cost, x, method="BFGS", options={"maxiter": 60}).fun for x in starts)
+        saved.append(float(cost_bps(order, ALMGREN_CHRISS, shocks, 0.0)[0]) - least)
+    print(f"saved against {ALMGREN_CHRISS} for all: {np.mean(saved):.2f} bp, error {np.std(saved) / 150**0.5:.2f}")
+    assert 0 < np.mean(saved) < 1
