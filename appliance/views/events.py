@@ -10,7 +10,7 @@ from appliance.ledger import Ledger, arms, events
 from appliance.ledger.events import EventRow, OutcomeRow
 from appliance.views.view import View, ViewRow
 from signals.events.arms import ARMS, DEFAULT, exploring
-from signals.scoring.arm_log import ArmDecision, ArmLog
+from signals.scoring.draw_logs import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
 OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")

@@ -29,7 +29,7 @@ from signals.events.panel import EventBars
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from signals.market.holding import departures
-from signals.scoring.arm_log import read_arm_log
+from signals.scoring.draw_logs import read_arm_log
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

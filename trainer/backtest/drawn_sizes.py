@@ -15,7 +15,7 @@ from portfolio.policy.sizing import GRID, STATE
 from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
 from signals.market.bars import Floats
-from signals.scoring.size_log import FIX, SizeDecision, SizeLog, read_size_log
+from signals.scoring.draw_logs import FIX, SizeDecision, SizeLog, read_size_log
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.weights import book_env

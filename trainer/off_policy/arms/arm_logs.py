@@ -14,7 +14,7 @@ import numpy as np
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.arms import ARMS, DEFAULT
 from signals.events.daily import WAITS
-from signals.scoring.arm_log import FIX, ArmDecision, read_arm_log
+from signals.scoring.draw_logs import FIX, ArmDecision, read_arm_log
 from signals.text.wording import reason_of
 from trainer.off_policy.arms.tuner import ArmEvidence, tune
 from trainer.off_policy.fitted_q import cell_means
