@@ -18,13 +18,14 @@ from pydantic import ValidationError
 from appliance.system.clock import CLOCK_FILE
 from signals.bundle.seal import sign
 from signals.scoring.evening_scores import seal_scores
-from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
+from signals.scoring.option_structures import STRUCTURES_KIND, CandidateStructure, EveningStructures, structures_name
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.option_market import Quoting, quoted
 from tests.fakes.store import Published
+from trainer.options.black import price
 from trainer.options.structures import Forecast, VegaCaps, candidates
-from trainer.options.surface import Surface, surface_of
+from trainer.options.surface import Smile, Surface, surface_of
 
 CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
 CAPS = VegaCaps(name_usd=60.0, total_usd=100.0)
@@ -53,7 +54,7 @@ def payload(evenings: dict[str, Surface], asof: date, caps: VegaCaps = CAPS) -> 
 
 
 def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[str, Surface]) -> None:
-    """Bought at the ask, sold at the bid; what does not pay its spreads is no candidate; whole units."""
+    """Bought at the ask, sold at the bid; what does not pay its spreads is no candidate; whole units; greeks of their curves."""
     found = payload(evenings, date(2024, 3, 11)).structures
     assert [(one.root, one.template, one.side) for one in found] == [
         ("AAA", "vertical", "buy"),
@@ -64,6 +65,18 @@ def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[st
         paid = sum(leg.quantity * (leg.ask if leg.quantity > 0 else leg.bid) for leg in one.legs)
         assert one.debit_usd == pytest.approx(100.0 * paid) and one.units == int(one.units) >= 1
         assert np.interp(one.underlier, one.payoff_underlier, one.payoff_usd) == pytest.approx(one.payoff_usd[30], abs=1.0)
+        at, curves = evenings[one.root].chain.spot, {smile.expiration.astype(object): smile for smile in evenings[one.root].smiles}
+
+        def value(spot: float, points: float, one: CandidateStructure = one, at: float = at, curves: dict[date, Smile] = curves) -> float:
+            total = 0.0
+            for leg in one.legs:
+                smile, forward = curves[leg.expiration], curves[leg.expiration].quotes.forward
+                deviation = (smile.volatility_at(leg.strike) + points / 100.0) * np.sqrt(smile.years)
+                total += leg.quantity * float(price(forward.value * spot / at, leg.strike, deviation, forward.discount, leg.right == "C"))
+            return 100.0 * total
+
+        assert one.vega_usd == pytest.approx((value(at, 0.01) - value(at, -0.01)) / 0.02, rel=1e-3)
+        assert one.delta_shares == pytest.approx((value(1.0001 * at, 0.0) - value(0.9999 * at, 0.0)) / (0.0002 * at), rel=1e-3)
     by_name = {root: sum(abs(one.units * one.vega_usd) for one in found if one.root == root) for root in ("AAA", "BBB")}
     assert max(by_name.values()) <= 60.0 and sum(by_name.values()) <= 100.0
     vertical = found[0]

@@ -7,7 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.options.svi import JumpWings, Ssvi, Svi, bent, checked, fitted, guaranteed, jump_wings, of_jump_wings, repaired, slice_of
+from trainer.options.svi import (
+    JumpWings,
+    Ssvi,
+    Svi,
+    _jacobian,
+    _residuals,
+    bent,
+    checked,
+    fitted,
+    guaranteed,
+    jump_wings,
+    of_jump_wings,
+    repaired,
+    slice_of,
+)
 
 VOGT = Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153)
 K = np.linspace(-1.5, 1.5, 301)
@@ -57,6 +71,15 @@ def test_derivatives_are_those_of_finite_differences(curve: Svi) -> None:
     first, second = curve.derivatives(k)
     np.testing.assert_allclose(first, (curve.w(k + h) - curve.w(k - h)) / (2 * h), atol=1e-8)
     np.testing.assert_allclose(second, (curve.w(k + h) - 2 * curve.w(k) + curve.w(k - h)) / h**2, atol=1e-4)
+
+
+def test_the_derivatives_that_a_fit_descends_by_are_those_of_finite_differences() -> None:
+    """Of every quote's weighted error by a, logit L/2, logit R/2, m and ln sigma."""
+    theta, k = np.array([0.004, -1.2, -2.0, 0.05, -1.5]), np.linspace(-0.5, 0.4, 21)
+    given = (k, np.full(21, 0.2), np.linspace(1.0, 3.0, 21))
+    steps = 1e-6 * np.eye(5)
+    numeric = [(_residuals(theta + step, *given) - _residuals(theta - step, *given)) / 2e-6 for step in steps]
+    np.testing.assert_allclose(_jacobian(theta, *given), np.stack(numeric, axis=1), rtol=1e-6, atol=1e-8)
 
 
 def test_a_bent_slice_follows_its_quotes_and_keeps_the_wings_of_the_five_numbers() -> None:
