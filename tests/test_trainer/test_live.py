@@ -21,9 +21,9 @@ from tests.fakes.bundles import FIRST, SECOND, keyset, signing_key
 from tests.test_signals.test_evening_scores import PAYLOAD
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing.nights import keep_labels
-from trainer.service import rows
+from trainer.service import live, rows
 from trainer.service.host import Host, Night
-from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening
+from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening, live_scores
 from trainer.service.settings import ServiceSettings
 from trainer.service.sources import NoSource
 from trainer.validation.significance.paired import compared
@@ -72,12 +72,12 @@ def test_labels_are_kept_once_they_are_known_and_again_when_the_bars_were_correc
 def test_a_shadow_is_set_beside_what_is_traded_with_the_power_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lives = {"equities_xs": life(2), "equities_xs-shadow": life(3), "risk_xs": life(4)}
     nothing = LiveMean(None, None, None)
-    manifest = SimpleNamespace(sleeve="equities_xs", horizon_sessions=5)
+    manifest = SimpleNamespace(sleeve="equities_xs", horizon_sessions=5, lineage="equities_xs evaluation 1")
     for name, found in {
         "slots": lambda store: dict.fromkeys(lives),
         "load_keyset": lambda keys: None,
         "read_manifest": lambda data: SimpleNamespace(last=date(2025, 5, 20)),
-        "verified": lambda *given: SimpleNamespace(manifest=manifest),
+        "verified": lambda *given: SimpleNamespace(manifest=manifest, sha256="a" * 64),
         "map_of": lambda bundle: {},
         "live_scores": lambda slot, *given: lives[slot],
         "keep_labels": lambda *given: None,
@@ -95,6 +95,7 @@ def test_a_shadow_is_set_beside_what_is_traded_with_the_power_of_that(tmp_path: 
     ended = rows.evaluate(night, host)
     expected = compared(lives["equities_xs-shadow"].net, lives["equities_xs"].net)
     assert expected is not None and ended.figures["shadow beside"] == {"equities_xs": expected}
+    assert ended.figures["models"] == {"a" * 64: "equities_xs evaluation 1"}
     assert f"equities_xs: its shadow beside it, {expected}" in ended.summary and "on 133 common sessions" in ended.summary
 
 
@@ -113,3 +114,20 @@ def test_scores_of_an_evening_count_by_the_keys_of_that_evening(tmp_path: Path) 
     revoked = keyset(signing_key(FIRST, until=ends, revoked=True), signing_key(SECOND))
     with pytest.raises(ScoresRefused, match="revoked or expired"):
         _evening(store, "equities_xs", ends, revoked)
+
+
+def test_a_model_answers_for_its_own_evenings_and_for_none_of_the_model_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles A1, B, A2, A3 scored five evenings; the model A, trained again as A3, lives since the last evening of B."""
+    days = [date(2024, 3, 4) + timedelta(days=n) for n in range(5)]
+    calendar = SimpleNamespace(between=lambda first, last: days)
+    manifest = SimpleNamespace(calendar=calendar, first=days[0])
+    scored = dict(zip(days, ("a1", "b", "b", "a2", "a3"), strict=True))
+    monkeypatch.setattr(live, "_evening", lambda store, slot, day, keyset: SimpleNamespace(asof=day, bundle_sha256=scored[day]))
+    for name, found in (("read_manifest", manifest), ("load_bars", None), ("_said", None), ("opens", None), ("lived", None)):
+        monkeypatch.setattr(live, name, lambda *given, found=found: found)
+    bundle: Any = SimpleNamespace(manifest=SimpleNamespace(horizon_sessions=5))
+    given: Any = ("equities_xs", bundle, None, tmp_path, None, days[-1])
+    for others, first in (((), 0), (("b",), 3), (("b", "a1", "a2"), 4)):
+        known = live_scores(*given, others)
+        assert known is not None and [one.asof for one in known.evenings] == days[first:]
+    assert live_scores(*given, ("a3",)) is None

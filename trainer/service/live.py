@@ -5,7 +5,7 @@ A probability is judged by the map of the very bundle that scored: that an order
 median of its session. Features drift as on the device (`signals.monitoring.drift`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -166,11 +166,20 @@ class LiveScores:
             yield evening.asof, evening.symbols, np.array([row[column[one]] if one in column else np.nan for one in evening.symbols])
 
 
-def live_scores(slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date) -> LiveScores | None:
-    """Read the delivered scores of a slot, at most a year of them, and what came of them; None where there are none."""
+def live_scores(
+    slot: str, bundle: Bundle, store: ObjectStore, data: Path, keyset: Keyset, asof: date, others: Collection[str]
+) -> LiveScores | None:
+    """Read the scores that a slot's model delivered, at most a year of them, and what came of them; None where there are none.
+
+    Parameters
+    ----------
+    others : collection of str
+        SHA-256 of the manifests of bundles of other models: its life begins after the last of theirs.
+    """
     manifest = read_manifest(data)
     days = manifest.calendar.between(manifest.first, asof)
-    evenings = [found for day in days[-LIFE_SESSIONS:] if (found := _evening(store, slot, day, keyset)) is not None]
+    delivered = [found for day in days[-LIFE_SESSIONS:] if (found := _evening(store, slot, day, keyset)) is not None]
+    evenings = delivered[max((place + 1 for place, one in enumerate(delivered) if one.bundle_sha256 in others), default=0) :]
     if not evenings:
         return None
     bars = load_bars(data, manifest, days[max(0, days.index(evenings[0].asof) - RISK_SESSIONS - 1)], asof)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from signals.bundle import Role
 from signals.bundle.calibration import AppliedCalibration
@@ -94,11 +95,16 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     """Compare each published model's scores with realised returns and with its stated range."""
     store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
     asof = min(evening.asof, manifest.last)
-    found, maps, lives = list[LiveFigures](), _known_maps(host), dict[str, LiveScores]()
+    found, lives = list[LiveFigures](), dict[str, LiveScores]()
+    before = _evaluated_before(host)
+    maps, models = _maps_of(before), dict(before.get("models", {}))
     for slot, contents in slots(store).items():
         bundle = verified(contents, keyset, manifest, asof)
         maps |= map_of(bundle)
-        if bundle.manifest.sleeve in SLEEVES and (known := live_scores(slot, bundle, store, host.data, keyset, asof)) is not None:
+        models[bundle.sha256] = bundle.manifest.lineage
+        others = {sha256 for sha256, name in models.items() if name != bundle.manifest.lineage}
+        known = live_scores(slot, bundle, store, host.data, keyset, asof, others) if bundle.manifest.sleeve in SLEEVES else None
+        if known is not None:
             lives[slot] = known
             for day, symbols, values in known.labels(bundle.manifest.horizon_sessions):
                 keep_labels(host.nights, slot, day, symbols, values)
@@ -109,7 +115,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     beside = {
         slot: compared(lives[f"{slot}-{Role.SHADOW}"].net, one.net) for slot, one in lives.items() if f"{slot}-{Role.SHADOW}" in lives
     }
-    figures = {"live": found, "maps": {sha256: one.model_dump(mode="json") for sha256, one in maps.items()}, "shadow beside": beside}
+    kept = {"maps": {sha256: one.model_dump(mode="json") for sha256, one in maps.items()}, "models": models}
+    figures = {"live": found, "shadow beside": beside, **kept}
     said = [f"{slot}: its shadow beside it, {one or 'too few sessions yet'}" for slot, one in beside.items()]
     summary = "; ".join([*(one.sentence for one in found), *said]) or "nothing was scored yet"
     summary += _mirrored(host, found, asof)
@@ -119,12 +126,14 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     return RowEnd(RowStatus.DONE, summary, figures=figures)
 
 
-def _known_maps(host: Host) -> dict[str, AppliedCalibration]:
-    """The maps of the bundles that scored before, from the newest record of this row: old bundles leave the store."""
-    for record in reversed(host.log.records()):
-        if record["row"] == "evaluate" and "maps" in record["figures"]:
-            return {name: AppliedCalibration.model_validate(one) for name, one in record["figures"]["maps"].items()}
-    return {}
+def _evaluated_before(host: Host) -> Mapping[str, Any]:
+    """Figures of the newest record of this row: maps and models of the bundles that scored before, which leave the store."""
+    done = (record["figures"] for record in reversed(host.log.records()) if record["row"] == "evaluate" and "maps" in record["figures"])
+    return next(done, {})
+
+
+def _maps_of(figures: Mapping[str, Any]) -> dict[str, AppliedCalibration]:
+    return {name: AppliedCalibration.model_validate(one) for name, one in figures.get("maps", {}).items()}
 
 
 def _mirrored(host: Host, found: Sequence[LiveFigures], asof: date) -> str:
