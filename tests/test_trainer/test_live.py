@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from execution.yardstick import lived
+from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.seal import sign
 from signals.errors import ScoresRefused
 from signals.market.holding import Opens
@@ -23,7 +24,7 @@ from trainer.curation.store import FolderObjectStore
 from trainer.publishing.nights import keep_labels
 from trainer.service import live, rows
 from trainer.service.host import Host, Night
-from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening, live_scores
+from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening, judged_probabilities, live_scores
 from trainer.service.settings import ServiceSettings
 from trainer.service.sources import NoSource
 from trainer.validation.significance.paired import compared
@@ -131,3 +132,28 @@ def test_a_model_answers_for_its_own_evenings_and_for_none_of_the_model_before(t
         known = live_scores(*given, others)
         assert known is not None and [one.asof for one in known.evenings] == days[first:]
     assert live_scores(*given, ("a3",)) is None
+
+
+def test_a_map_that_says_too_much_of_scores_that_know_nothing_does_harm() -> None:
+    """Noise: a map that says 0.12 to 0.88 is off by its own spread, and one of slope 0 by nothing; the intervals know it.
+
+    By hand: the Brier score of p against a coin is 1/4 + mean((p - 1/2)^2).
+    """
+    rng = np.random.default_rng(3)
+    earned, yes = rng.normal(scale=0.02, size=(SESSIONS, NAMES)), np.ones((SESSIONS, NAMES), dtype=bool)
+    scores, following = rng.uniform(-2, 2, size=earned.shape), Opens(earned, yes, ~yes)
+    found = {}
+    for slope in (1.0, 0.0):
+        known = AppliedCalibration(event="up", map=PlattMap(slope=slope, intercept=0.0))
+        found[slope] = judged_probabilities(scores, following, 1, dict.fromkeys(range(SESSIONS), known))
+    loud, flat = found[1.0], found[0.0]
+    assert loud is not None and flat is not None and loud.excess.mean is not None and loud.excess.low is not None
+    spread = float(np.mean((1 / (1 + np.exp(-scores)) - 0.5) ** 2))
+    assert loud.excess.mean == pytest.approx(spread, abs=0.01) and loud.excess.low > 0
+    assert flat.excess.mean == 0.0 and flat.brier == 0.25
+    assert [one.rows for one in loud.groups] == [SESSIONS * NAMES // 5] * 5
+    assert loud.groups[0].said < 0.2 < loud.groups[0].low < 0.5 < loud.groups[0].high < 0.6
+    nothing = LiveMean(None, None, None)
+    figures = LiveFigures("s", date(2025, 1, 1), 1, 1, LiveMean(0.0, None, None), None, None, "", nothing, nothing, False, loud)
+    assert "and worse than one half" in figures.sentence and figures.metrics()["live excess brier"] == loud.excess.mean
+    assert "worse" not in replace(figures, probabilities=flat).sentence

@@ -27,8 +27,8 @@ from signals.monitoring.sequential import judge
 from signals.scoring.evening_scores import EveningScores, open_scores, scores_name
 from signals.sleeves import SLEEVES
 from trainer.curation.store import ObjectStore
-from trainer.validation.calibration import brier_score, expected_calibration_error, reliability
-from trainer.validation.probabilities import EVENT
+from trainer.validation.calibration import brier_score, expected_calibration_error
+from trainer.validation.probabilities import EVENT, Group, excess_brier, groups_of
 
 LIFE_SESSIONS, RISK_SESSIONS = 252, 20
 NEWS_SESSIONS = 10  # within which bars that were corrected make labels anew
@@ -49,21 +49,23 @@ NOTHING = LiveMean(None, None, None)
 
 
 @dataclass(frozen=True)
-class SaidAndSeen:
-    """Names of which about the same was said: how many, the mean P(up), and the share that was up, the win rate."""
-
-    names: int
-    said: float
-    seen: float
-
-
-@dataclass(frozen=True)
 class LiveProbabilities:
-    """Probabilities against outcomes: in bins of equal mass, the mean distance of said and seen, and the Brier score."""
+    """Probabilities against outcomes.
 
-    bins: tuple[SaidAndSeen, ...]
+    Attributes
+    ----------
+    groups : tuple of Group
+        Fifths by probability: what was said, and the win rate with its interval.
+    error, brier : float
+        Mean distance of said and seen, and the Brier score.
+    excess : LiveMean
+        Brier score less that of saying one half of every name: above 0 the map does harm.
+    """
+
+    groups: tuple[Group, ...]
     error: float
     brier: float
+    excess: LiveMean
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class LiveFigures:
         wins = f"; top fifth above the median {self.win_rate.mean:.1%}" if self.win_rate.mean is not None else ""
         risk = f", {self.realised_r.mean:+.3f} R" if self.realised_r.mean is not None else ""
         said = f"; P(up) off by {self.probabilities.error:.1%}" if self.probabilities else ""
+        said += " and worse than one half" if self.probabilities and (self.probabilities.excess.low or 0.0) > 0.0 else ""
         drift = f"; drifting: {', '.join(one.name for one in self.drift)}" if self.drift else ""
         return f"{self.slot}: IC {self.ic.mean:+.4f} over {self.sessions} sessions{band}{wins}{risk}{said}{drift}"
 
@@ -130,6 +133,7 @@ class LiveFigures:
         found |= {"live realised r": self.realised_r.mean}
         if self.probabilities:
             found |= {"live calibration error": self.probabilities.error, "live brier": self.probabilities.brier}
+            found |= {"live excess brier": self.probabilities.excess.mean}
         return {name: value for name, value in found.items() if value is not None} | {"features drifting": float(len(self.drift))}
 
 
@@ -257,24 +261,31 @@ def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping
     >>> known = AppliedCalibration(event="up", map=PlattMap(slope=0.0, intercept=0.0))
     >>> earned = np.array([[0.01, -0.01], [np.nan, np.nan], [np.nan, np.nan]])
     >>> following = Opens(earned, np.ones((3, 2), dtype=bool), np.zeros((3, 2), dtype=bool))
-    >>> judged_probabilities(np.ones((3, 2)), following, 1, {0: known, 1: known})
-    LiveProbabilities(bins=(SaidAndSeen(names=1, said=0.5, seen=1.0), SaidAndSeen(names=1, said=0.5, seen=0.0)), error=0.5, brier=0.25)
+    >>> found = judged_probabilities(np.ones((3, 2)), following, 1, {0: known, 1: known})
+    >>> [(one.rows, one.said, one.came) for one in found.groups]
+    [(1, 0.5, 1.0), (1, 0.5, 0.0)]
+    >>> found.error, found.brier, found.excess
+    (0.5, 0.25, LiveMean(mean=0.0, low=None, high=None))
     >>> judged_probabilities(np.ones((3, 2)), following, 5, {0: known}) is None
     True
     """
     held = held_over(following, k)
-    said, up = [np.empty(0)], [np.empty(0)]
+    said, up, rows = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=np.int64)]
     for row, known in maps.items():
         there = np.isfinite(scores[row]) & np.isfinite(held[row])
         found = probabilities(ScoreHead(), known, scores[row, there][:, None])
         if found is not None and there.any():
             said.append(found[:, 0])
             up.append((held[row, there] > np.median(held[row, there])).astype(np.float64))
-    p, seen = np.concatenate(said), np.concatenate(up)
+            rows.append(np.full(int(there.sum()), row))
+    p, seen, sessions = np.concatenate(said), np.concatenate(up), np.concatenate(rows)
     if not len(p):
         return None
-    bins = tuple(SaidAndSeen(int(n), float(mean), float(share)) for n, mean, share in zip(*reliability(seen, p, bins=BINS), strict=True))
-    return LiveProbabilities(bins, expected_calibration_error(seen, p, bins=BINS), brier_score(seen, p))
+    excess = excess_brier(p, 0.5, seen, sessions, k)
+    error = expected_calibration_error(seen, p, bins=BINS)
+    return LiveProbabilities(
+        groups_of(p, seen, sessions, k, BINS), error, brier_score(seen, p), _around(excess.mean, excess.standard_error)
+    )
 
 
 def _drift(bundle: Bundle, manifest: Manifest, data: Path, asof: date) -> tuple[Drift, ...]:
@@ -321,8 +332,11 @@ def _interval(values: Floats) -> LiveMean:
     known = values[np.isfinite(values)]
     if not len(known):
         return NOTHING
-    mean = float(known.mean())
-    wide = 1.96 * float(known.std(ddof=1)) / float(np.sqrt(len(known))) if len(known) > 1 else float("nan")
+    return _around(float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan"))
+
+
+def _around(mean: float, standard_error: float) -> LiveMean:
+    wide = 1.96 * standard_error
     return LiveMean(mean, mean - wide, mean + wide) if np.isfinite(wide) else LiveMean(mean, None, None)
 
 

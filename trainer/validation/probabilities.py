@@ -7,7 +7,7 @@ probabilities near one half; that is calibration, not failure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import logit, ndtri
@@ -30,7 +30,7 @@ from trainer.validation.calibration import (
     session_sums,
     slope_of,
 )
-from trainer.validation.ic import overlapping_mean
+from trainer.validation.ic import Mean, overlapping_mean
 
 EVENT = "the label is above its session's median"
 GROUPS = 10
@@ -190,7 +190,7 @@ def calibrate(
         _thinned(isotonic),
         temperature,
         figures,
-        _groups(said["platt"], came, rows.t0[later], k),
+        groups_of(said["platt"], came, rows.t0[later], k),
         judged(rows, scores, outcomes, k),
         fitted_for,
     )
@@ -215,18 +215,23 @@ def judged_map(said: Floats, base_rate: float, came: Floats, sessions: np.ndarra
     doubt : float
         Standard error of the map's own slope, as a share of it.
     """
-    found = slope_of(logit(said), came, sessions, k)
-    excess = (said - came) ** 2 - (base_rate - came) ** 2
-    by_session = session_sums(excess, sessions) / len(excess)
+    found, excess = slope_of(logit(said), came, sessions, k), excess_brier(said, base_rate, came, sessions, k)
     return Judged(
         slope=found.slope,
         slope_error=float(np.hypot(found.standard_error, doubt)),
-        excess_brier=float(excess.mean()),
-        excess_error=overlapping_mean(by_session * len(by_session), k).standard_error,
+        excess_brier=excess.mean,
+        excess_error=excess.standard_error,
         base_rate=base_rate,
         said=float(said.mean()),
         came=float(came.mean()),
     )
+
+
+def excess_brier(said: Floats, base_rate: float, came: Floats, sessions: np.ndarray, k: int) -> Mean:
+    """Brier score less that of saying the base rate of every row, each shape (n,); its error is NaN of one session."""
+    excess = (said - came) ** 2 - (base_rate - came) ** 2
+    by_session = session_sums(excess, sessions) / len(excess)
+    return replace(overlapping_mean(by_session * len(by_session), k), mean=float(excess.mean()))
 
 
 def _relative(learned: Slope) -> float:
@@ -252,16 +257,17 @@ def _thinned(isotonic: Isotonic) -> Isotonic:
     return Isotonic(isotonic.knots[chosen], isotonic.levels[chosen])
 
 
-def _groups(said: Floats, came: Floats, sessions: np.ndarray, k: int) -> tuple[Group, ...]:
-    bins, z = equal_mass(said, GROUPS), float(ndtri(0.5 + INTERVAL / 2.0))
+def groups_of(said: Floats, came: Floats, sessions: np.ndarray, k: int, count: int = GROUPS) -> tuple[Group, ...]:
+    """Part rows, each shape (n,), by probability into groups of equal mass; the intervals are NaN of one session."""
+    bins, z = equal_mass(said, count), float(ndtri(0.5 + INTERVAL / 2.0))
     _, place = np.unique(sessions, return_inverse=True)
     groups = []
     for number in range(int(bins.max()) + 1):
         inside = bins == number
-        mean, count = float(came[inside].mean()), int(inside.sum())
-        by_session = np.bincount(place, np.where(inside, came - mean, 0.0)) / count
+        mean, rows = float(came[inside].mean()), int(inside.sum())
+        by_session = np.bincount(place, np.where(inside, came - mean, 0.0)) / rows
         error = overlapping_mean(by_session * len(by_session), k).standard_error
-        groups.append(Group(float(said[inside].mean()), mean, mean - z * error, mean + z * error, count))
+        groups.append(Group(float(said[inside].mean()), mean, mean - z * error, mean + z * error, rows))
     return tuple(groups)
 
 
