@@ -22,7 +22,7 @@ from signals.errors import InvariantBroken
 from signals.events.outcomes import first_touch
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, bridged, comparable, departures
+from signals.market.holding import EXIT_SESSIONS, Flags, bridged, comparable, departures
 from trainer.labels.panel import Labels
 
 
@@ -95,59 +95,69 @@ def triple_barrier_labels(
         No label where the name is not eligible, has no volatility, no bar at the entry, a return while held that is not
         known, or the panel ends first.
     """
-    shape = bars.close.shape
-    opens, highs, lows, closes, last_price = comparable(bars)
-    unknown = np.isnan(bridged(bars)[0])
-    sigma = trailing_volatility(bars.total_return, barriers.window)
-    entry = np.full(shape, np.nan)
-    entry[:-1] = opens[1:]
+    count, names = bars.close.shape
+    size = count * names
+    opens, highs, lows, closes, last_price = (panel.ravel() for panel in comparable(bars))
+    unknown = np.isnan(bridged(bars)[0]).ravel()
+    sigma = trailing_volatility(bars.total_return, barriers.window).ravel()
+    entry = np.full(size, np.nan)
+    entry[: size - names] = opens[names:]
     if unit is not None:
-        sigma = unit * closes / entry
-    limit = np.full(shape[0], shape[0]) if until is None else until
+        sigma = unit.ravel() * closes / entry
+    row = np.repeat(np.arange(count), names)
+    limit = np.full(size, count) if until is None else np.repeat(until, names)
     upper, lower = entry * (1.0 + barriers.profit * sigma), entry * (1.0 - barriers.stop * sigma)
-    waiting = bars.eligible & np.isfinite(upper) & (sigma > 0.0) & (limit > np.arange(shape[0]))[:, None]
-    value, side, ends = np.full(shape, np.nan), np.zeros(shape, dtype=np.int8), np.full(shape, -1, dtype=np.int64)
-    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
+    waiting = bars.eligible.ravel() & np.isfinite(upper) & (sigma > 0.0) & (limit > row)
+    value, side, ends = np.full(size, np.nan), np.zeros(size, dtype=np.int8), np.full(size, -1, dtype=np.int64)
+    lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
     leaving = {gone.column: gone for gone in departures(bars, delistings)}
     last_step = barriers.max_sessions + EXIT_SESSIONS
-    for step in range(1, min(last_step, shape[0] - 1) + 1):
-        now, ahead = slice(0, shape[0] - step), slice(step, shape[0])
-        is_late, has = step > barriers.max_sessions, np.isfinite(closes[ahead])
+    for step in range(1, min(last_step, count - 1) + 1):
+        # Most trades are over after a few sessions: a step looks only at the cells, of sessions times names, that still wait.
+        cell = np.flatnonzero(waiting[: size - step * names])
         if step > 1:
-            waiting[now] &= ~unknown[ahead]
-        seen = waiting[now] & has
-        np.minimum(lowest[now], lows[ahead], out=lowest[now], where=seen)
-        np.maximum(highest[now], highs[ahead], out=highest[now], where=seen)
-        touched, level, hit = first_touch(opens[ahead], highs[ahead], lows[ahead], upper[now], lower[now], step == 1)
+            waiting[cell] = ~unknown[cell + step * names]
+            cell = cell[waiting[cell]]
+        ahead, is_late = cell + step * names, step > barriers.max_sessions
+        opened, high, low, close, top, floor = opens[ahead], highs[ahead], lows[ahead], closes[ahead], upper[cell], lower[cell]
+        has = np.isfinite(close)
+        lowest[cell[has]], highest[cell[has]] = np.minimum(lowest[cell], low)[has], np.maximum(highest[cell], high)[has]
+        touched, level, hit = first_touch(opened, high, low, top, floor, step == 1)
         touched &= not is_late
-        done = waiting[now] & has & (touched | (step >= barriers.max_sessions))
-        price = np.where(touched, level, opens[ahead] if is_late else closes[ahead])
+        done = has & (touched | (step >= barriers.max_sessions))
+        price = np.where(touched, level, opened if is_late else close)
         if is_tie_nothing:
-            tie = touched & (lows[ahead] <= lower[now]) & (highs[ahead] >= upper[now]) & ((level == lower[now]) | (level == upper[now]))
-            price, hit = np.where(tie, closes[ahead], price), np.where(tie, 0, hit).astype(np.int8)
+            tie = touched & (low <= floor) & (high >= top) & ((level == floor) | (level == top))
+            price, hit = np.where(tie, close, price), np.where(tie, 0, hit).astype(np.int8)
         if until is not None:
-            is_over = waiting[now] & (np.arange(shape[0] - step) + step >= limit[now])[:, None]
+            is_over = row[ahead] >= limit[cell]
             price, done = np.where(is_over & ~has, last_price[ahead], price), done | is_over
         if step == last_step:
-            done, price = waiting[now], np.where(has, price, last_price[ahead])
-        value[now] = np.where(done, price / entry[now] - 1.0, value[now])
-        side[now] = np.where(done & touched, hit, side[now])
-        ends[now] = np.where(done, np.arange(shape[0] - step)[:, None] + step, ends[now])
-        waiting[now] &= ~done
+            done, price = np.ones(len(cell), dtype=bool), np.where(has, price, last_price[ahead])
+        over = cell[done]
+        value[over], ends[over], waiting[over] = price[done] / entry[over] - 1.0, row[over] + step, False
+        side[cell[done & touched]] = hit[done & touched]
         for column, gone in leaving.items():
-            row = gone.last - step
-            if row >= 0 and waiting[row, column] and gone.effective <= row + last_step:
-                value[row, column] = gone.payout * closes[gone.last, column] / entry[row, column] - 1.0
-                ends[row, column], waiting[row, column] = gone.effective, False
+            at = (gone.last - step) * names + column
+            if at >= 0 and waiting[at] and gone.effective <= row[at] + last_step:
+                value[at] = gone.payout * closes[gone.last * names + column] / entry[at] - 1.0
+                ends[at], waiting[at] = gone.effective, False
         if not waiting.any():
             break
+    known, outcome = np.flatnonzero(ends >= 0), np.full(size, np.nan)
+    is_up = np.where(side == 0, value > 0.0, side > 0)[known]
+    life = np.minimum(ends[known] - row[known], barriers.max_sessions) / barriers.max_sessions
+    outcome[known] = _outcome(life, is_up, *(panel[known] for panel in (entry, upper, lower, highest, lowest)))
+    value, side, ends, outcome = (panel.reshape(count, names) for panel in (value, side, ends, outcome))
+    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side, _by_rank(outcome), outcome)
+
+
+def _outcome(life: Floats, is_up: Flags, entry: Floats, upper: Floats, lower: Floats, highest: Floats, lowest: Floats) -> Floats:
+    """Return the figure that qualities are ranked by, of trades that ended after `life` of their patience, on the side `is_up`."""
     with np.errstate(invalid="ignore", divide="ignore"):
         up, down = ((highest - entry) / (upper - entry)).clip(0.0, 1.0), ((entry - lowest) / (entry - lower)).clip(0.0, 1.0)
-    is_up = np.where(side == 0, value > 0.0, side > 0)
-    life = np.minimum(ends - np.arange(shape[0])[:, None], barriers.max_sessions) / barriers.max_sessions
-    quality = 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
-    quality = np.where(ends >= 0, quality, np.nan)
-    return BarrierLabels(Labels(bars.sessions, bars.symbols, value, ends), side, _by_rank(quality), quality)
+    figure: Floats = 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
+    return figure
 
 
 def _by_rank(values: Floats) -> Floats:
