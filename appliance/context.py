@@ -15,8 +15,8 @@ from appliance.market.vendor_record import PriceSource, VendorMarketData
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.ports import Clock, Fs, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder
+from execution.broker_without import BrokerWithout
 from execution.brokers.base import Broker
-from execution.without import BrokerWithout
 from signals.market.sessions import Calendar
 
 

@@ -27,7 +27,7 @@ from trainer.samples.prepare import Range, prepare  # noqa: E402
 from trainer.samples.samples import seal_holdout  # noqa: E402
 from trainer.search.binned import BinnedRows  # noqa: E402
 from trainer.search.run import Arena  # noqa: E402
-from trainer.search.trial import sharpe_of  # noqa: E402
+from trainer.search.trial_log import sharpe_of  # noqa: E402
 from trainer.tasks.recipes import RECIPES  # noqa: E402
 from trainer.validation.book import next_opens  # noqa: E402
 from trainer.validation.ic import rank_ic  # noqa: E402

@@ -21,9 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, wherever this was started
 
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.graph import check_model
 from signals.bundle.profiles import profile_of
-from signals.bundle.proof import infer_in_child
 from signals.models.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead
 from signals.models.inference import FEATURES, SCORE, GraphMember, open_session
 from signals.views import ImageView, TableView, View, WindowsView

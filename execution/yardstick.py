@@ -1,4 +1,4 @@
-r"""The decile long-short book, the common yardstick of a model in training and live.
+r"""The yardstick of a model in training and live: the long-short book of the top and bottom deciles of its scores.
 
 The top tenth of names is held with +1/2 and the bottom tenth with -1/2 of equity, equally weighted, in k overlapping
 cohorts of which one is renewed per session:

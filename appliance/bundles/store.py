@@ -37,8 +37,8 @@ from signals.bundle import (
     read_keyset,
     verify,
 )
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.manifest import MANIFEST_NAME
-from signals.bundle.proof import infer_in_child
 from signals.bundle.seal import Document, parse
 from signals.bundle.verification import Infer
 from signals.errors import BundleRefused, FixInput

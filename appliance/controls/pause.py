@@ -1,4 +1,4 @@
-"""A pause: a person wants no new orders up to a session. Nothing is halted, what is held stays held, and it ends by itself.
+"""A pause: no new orders up to a session, at the request of a person. Nothing is halted, positions stay, and it ends by itself.
 
 It is a file of its own, so that setting it waits for no job, and is looked at before each order. One that cannot be read
 pauses, whatever it is: a folder, a pipe, what the service may not read.

@@ -4,7 +4,7 @@ from datetime import date
 
 from appliance.context import Deps
 from appliance.ledger import alerts, intents, job_runs, reports, snapshots
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState
 from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of

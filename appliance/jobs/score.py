@@ -30,8 +30,8 @@ from appliance.schedule.timetable import table_of
 from appliance.system.ports import Severity
 from portfolio.policy.blend import MOST_MISSING
 from signals.bundle import Bundle
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.profiles import ProfileName
-from signals.bundle.proof import infer_in_child
 from signals.bundle.verification import Infer
 from signals.errors import (
     BundleRefused,

@@ -6,17 +6,15 @@ from appliance.context import Deps
 from appliance.controls import pause
 from appliance.controls.tripwires import Stage
 from appliance.ledger import intents, plans
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.orders import OrderPath
 from appliance.orders.batch import SentBatch, send
 from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.recovery import recover
 from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import renew
-from appliance.safety.account_measures import machine_figures
+from appliance.safety.account_measures import machine_figures, order_figures
 from appliance.safety.enforce import enforce
-from appliance.safety.order_measures import order_figures
 from appliance.schedule.job import JobReport, JobStatus
 from execution.orders import TimeInForce
 from signals.errors import TripwireSkip

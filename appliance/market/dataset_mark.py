@@ -1,4 +1,4 @@
-"""The highest dataset version that this device has accepted: older versions are refused.
+"""The high-water mark of datasets: the newest version that this device has accepted; older ones are refused.
 
 It is stored in `state/bundles/dataset.json` and not in the market store, which is a cache. A version never goes back, and a
 dataset of another name never takes its place, except by a grant that the offline root signed.

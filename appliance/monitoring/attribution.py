@@ -19,10 +19,9 @@ from appliance.controls.slippage import LARGEST_MOVE
 from appliance.ledger import activities, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger import fills as fill_rows
 from appliance.ledger.figures import AttributedSession, PlanFigures, SessionFigures
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from appliance.ledger.states import IntentState
 from execution.attribution import (
     CAUSES,
     ZERO,

@@ -14,7 +14,7 @@ from appliance.monitoring.attribution import attributed, document, pending
 from appliance.monitoring.drift import document as drift_document
 from appliance.monitoring.drift import feature_drift, worst_feature
 from appliance.monitoring.expectation import GONE, bands, history_of, observed, series_of, verdict
-from appliance.reports.fan_charts import FanPanel, fans
+from appliance.reports.svg import FanPanel, fans
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from signals.bundle import Bundle

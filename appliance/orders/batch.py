@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import UNSENT, IntentState
+from appliance.ledger.intents import UNSENT, IntentState, JournalEntry
 from appliance.orders.order_path import OrderPath
 from appliance.orders.pretrade_context import PretradeContext
 from appliance.orders.submission import COLLAR, submit

@@ -10,8 +10,7 @@ Invariants
 from collections.abc import Iterable
 from decimal import Decimal
 
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import ENDED_AT_BROKER, NEVER_AT_BROKER, UNSENT
+from appliance.ledger.intents import ENDED_AT_BROKER, NEVER_AT_BROKER, UNSENT, JournalEntry
 from execution.orders import Intent, Plan
 from signals.errors import TripwireHalt
 

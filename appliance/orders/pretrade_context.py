@@ -3,8 +3,7 @@
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import LIVE_AT_BROKER, UNSENT
+from appliance.ledger.intents import LIVE_AT_BROKER, UNSENT, JournalEntry
 from appliance.orders.conservation import exposed
 from appliance.orders.order_path import OrderPath
 from execution.orders import Intent, IntentKey, Plan

@@ -18,9 +18,8 @@ from decimal import Decimal
 
 from appliance.ledger import activities, broker_orders, choices, fills, intents, snapshots
 from appliance.ledger.fills import BookedFill
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import LIVE_AT_BROKER, IntentState, JournalEntry
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from appliance.ledger.states import LIVE_AT_BROKER, IntentState
 from appliance.orders.order_path import OrderPath, another_device
 from appliance.orders.tracking import adopt, differs, track
 from execution.brokers.base import Account, Activity, Position

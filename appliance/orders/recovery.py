@@ -11,8 +11,7 @@ Invariants
 from collections.abc import Sequence
 
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import LIVE_AT_BROKER, UNSENT, IntentState
+from appliance.ledger.intents import LIVE_AT_BROKER, UNSENT, IntentState, JournalEntry
 from appliance.orders.order_path import OrderPath
 from appliance.orders.remainders import record_lapsed
 from appliance.orders.resolution import find_at_broker

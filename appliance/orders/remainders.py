@@ -18,8 +18,7 @@ from decimal import Decimal
 
 from appliance.ledger import intents, plans
 from appliance.ledger.database import Ledger
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import UNSENT, IntentState
+from appliance.ledger.intents import UNSENT, IntentState, JournalEntry
 from appliance.orders.conservation import exposed
 from appliance.orders.order_path import OrderPath
 from appliance.orders.submission import deny, is_past

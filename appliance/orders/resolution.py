@@ -9,8 +9,7 @@ Invariants
 """
 
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.orders.order_path import OrderPath
 from appliance.orders.tracking import adopt
 from execution.orders import BrokerOrder

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import UNSENT, IntentState
+from appliance.ledger.intents import UNSENT, IntentState, JournalEntry
 from appliance.orders.batch import SentBatch, send
 from appliance.orders.order_path import OrderPath
 from appliance.orders.pretrade_context import fetch_context

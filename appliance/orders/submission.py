@@ -13,8 +13,7 @@ Invariants
 from datetime import timedelta
 
 from appliance.ledger import broker_orders, intents, plans
-from appliance.ledger.intents import JournalEntry, OrderFacts
-from appliance.ledger.states import UNSENT, IntentState
+from appliance.ledger.intents import UNSENT, IntentState, JournalEntry, OrderFacts
 from appliance.orders import sending_windows
 from appliance.orders.conservation import conserve
 from appliance.orders.order_path import OrderPath, another_device

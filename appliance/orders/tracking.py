@@ -13,8 +13,7 @@ Invariants
 from collections.abc import Iterator
 
 from appliance.ledger import broker_orders, intents
-from appliance.ledger.intents import JournalEntry, OrderFacts
-from appliance.ledger.states import ENDED_AT_BROKER, ENDINGS, FINISHED, LIVE_AT_BROKER, IntentState
+from appliance.ledger.intents import ENDED_AT_BROKER, ENDINGS, FINISHED, LIVE_AT_BROKER, IntentState, JournalEntry, OrderFacts
 from appliance.orders.order_path import OrderPath
 from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, ReconBreak, UnknownBrokerState, UnknownOrder

@@ -3,8 +3,7 @@
 from datetime import date
 
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import LIVE_AT_BROKER, IntentState
+from appliance.ledger.intents import LIVE_AT_BROKER, IntentState, JournalEntry
 from appliance.orders.order_path import OrderPath
 from appliance.orders.recovery import refreshed
 from appliance.orders.remainders import ENDED, Remainders, quantity_at_step, remainder_of

@@ -1,9 +1,11 @@
-"""Line charts as SVG: axes with round ticks, lines, bands and a legend; the same bytes for the same figures."""
+"""The report's charts as SVG, the same bytes for the same figures: the equity curve, and fans of realised against predicted figures."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
+
+from appliance.ledger.nav import NavRow
 
 FONT = "font-family='sans-serif' font-size='11' fill='#333'"
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 36.0, 28.0, 24.0  # of a chart, around its plot, in pixels
@@ -141,3 +143,72 @@ def _text(x: float, y: float, words: str, anchor: str) -> str:
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
+
+
+WIDTH, HEIGHT, FALL = 900, 450, 130
+PAPER, REAL = "#1f4e79", "#b4690e"
+
+
+def draw(rows: Sequence[NavRow]) -> bytes:
+    """Return an SVG document of both values by session, with the drawdown of the real one below."""
+    paper, real = [float(row.paper_nav) for row in rows], [float(row.restated_nav) for row in rows]
+    names = {place: rows[place].session.isoformat() for place in _labelled(len(rows))}
+    lines = (Line(paper, PAPER, "paper account"), Line(real, REAL, "with dividends, borrow, fees and impact", is_dashed=True))
+    fall = [100 * depth for depth in drawdowns(real)]
+    value = Chart("Net asset value at the close, USD", lines, form="{:,.0f}".format)
+    below = Chart("drawdown, %", (Line(fall, REAL),), (Band(fall, [0.0] * len(fall), REAL, 0.4),), names)
+    return drawn(((value, Box(0, 0, WIDTH, HEIGHT - FALL)), (below, Box(0, HEIGHT - FALL, WIDTH, FALL))), WIDTH, HEIGHT)
+
+
+def drawdowns(values: Sequence[float]) -> list[float]:
+    """Fall below the highest value so far, as negative fractions.
+
+    Examples
+    --------
+    >>> drawdowns([100.0, 110.0, 99.0])
+    [0.0, 0.0, -0.1]
+    """
+    highest, found = float("-inf"), []
+    for value in values:
+        highest = max(highest, value)
+        found.append(round(value / highest - 1.0, 12))
+    return found
+
+
+def _labelled(count: int, most: int = 6) -> list[int]:
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+WIDTH, HEIGHT = 1_000, 600
+LIVE, FAN = "#b4690e", "#1f4e79"
+TITLES = {
+    "ic": "mean rank IC so far",
+    "turnover": "turnover of a session, mean so far",
+    "cost": "cost of trading, basis points, mean so far",
+    "drawdown": "deepest drawdown so far",
+}
+
+
+@dataclass(frozen=True)
+class FanPanel:
+    """One figure: what was lived, and the promised quantiles after 1, 2, ... sessions, lowest level first."""
+
+    live: Sequence[float]
+    bands: Sequence[Sequence[float]]
+
+
+def fans(panels: Mapping[str, FanPanel]) -> bytes:
+    """Return an SVG document."""
+    charts = []
+    for number, (name, panel) in enumerate(panels.items()):
+        levels = list(zip(*panel.bands, strict=True))
+        bands = [Band(levels[depth], levels[-1 - depth], FAN, 0.18, first=1) for depth in range(len(levels) // 2)]
+        promised = Line(levels[len(levels) // 2], FAN, "promised median" if number == 0 else "", is_dashed=True, first=1)
+        live = Line(panel.live, LIVE, "realised" if number == 0 else "", first=1)
+        last = len(panel.bands)
+        names = {place: str(place) for place in sorted({1, (1 + last) // 2, last})}
+        box = Box(number % 2 * WIDTH / 2, number // 2 * HEIGHT / 2, WIDTH / 2, HEIGHT / 2)
+        charts.append((Chart(f"{TITLES[name]}, by session", (promised, live), bands, names), box))
+    return drawn(charts, WIDTH, HEIGHT)

@@ -27,7 +27,7 @@ from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.jobs.runner import take_halt_file_away
 from appliance.ledger import intents
-from appliance.ledger.states import LIVE_AT_BROKER
+from appliance.ledger.intents import LIVE_AT_BROKER
 from appliance.orders import OrderPath
 from appliance.orders.recovery import recover
 from appliance.runtime.device import Device

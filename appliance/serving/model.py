@@ -12,7 +12,7 @@ from appliance.system.clock import venue_time
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
-from signals.bundle.proof import infer_in_child
+from signals.bundle.child_inference import infer_in_child
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.manifest import Manifest

@@ -1,4 +1,4 @@
-"""The sort of each screen, kept in a small file of the user's for the next start; what cannot be read is not remembered."""
+"""Remembered sort orders of the screens, stored in a file of the user; an unreadable file is ignored."""
 
 import json
 from collections.abc import Mapping

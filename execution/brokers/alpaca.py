@@ -27,11 +27,11 @@ from pydantic import Field
 from requests.adapters import BaseAdapter
 
 from execution.brokers import parsing
-from execution.brokers.asking import tame
 from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
 from execution.brokers.parsing import order_body
 from execution.brokers.rate_limit import RateClock as Clock
 from execution.brokers.rate_limit import TokenBucket, asked_wait
+from execution.brokers.retrying import tame
 from execution.brokers.transport import GuardedTransport, require_permitted
 from execution.orders import BrokerOrder, Intent
 from signals.config import Config

@@ -6,10 +6,10 @@ from alpaca.trading.requests import GetAssetsRequest
 from requests.adapters import BaseAdapter
 
 from execution.brokers import parsing
-from execution.brokers.asking import PATIENCE, Asking, tame
 from execution.brokers.market_data import BURST, REQUESTS_PER_MINUTE, Keys
 from execution.brokers.rate_limit import RateClock, TokenBucket
 from execution.brokers.reported import ReportedAsset
+from execution.brokers.retrying import PATIENCE, Asking, tame
 from execution.brokers.transport import GuardedTransport, require_permitted
 
 

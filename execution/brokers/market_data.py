@@ -31,9 +31,9 @@ from alpaca.data.requests import CorporateActionsRequest, StockBarsRequest, Stoc
 from alpaca.data.timeframe import TimeFrame
 from requests.adapters import BaseAdapter
 
-from execution.brokers.asking import Asking, tame
 from execution.brokers.rate_limit import RateClock, TokenBucket
 from execution.brokers.reported import ReportedAction, ReportedBar
+from execution.brokers.retrying import Asking, tame
 from execution.brokers.transport import GuardedTransport, is_permitted
 from signals.errors import BadBars, BadConfig
 from signals.market.sessions import NEW_YORK, Calendar

@@ -5,7 +5,7 @@ Entry points: `expected` (who should have a bar), `audit_sessions` (GREEN, AMBER
 Invariants
 ----------
 1. RED: a non-session, under `min_usable_share` of the expected names usable, no usable bar at all, a fault of the whole
-   session (`signals.audit.session_checks`), a quarter of the names moved by a split's ratio without a split, or files that
+   session (`signals.audit.session_audit`), a quarter of the names moved by a split's ratio without a split, or files that
    the manifest does not vouch for. AMBER: not RED, but rows
    quarantined, an expected name absent, a doubt about the whole session, a row without a return, or another warning
    (zero volume, stale runs, suspected splits) on more than a share of the rows (`Defect.most`, and on `LEAST_WARNED`

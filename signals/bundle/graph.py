@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from signals.bundle.profiles import PROFILES, Profile, ProfileName
-from signals.bundle.wire import FieldValue, Wire, fields, fixed32_run, only, text, varint_run
+from signals.bundle.protobuf import FieldValue, Wire, fields, fixed32_run, only, text, varint_run
 from signals.errors import BundleRefused
 
 OPSETS = {"": range(9, 25), "ai.onnx.ml": range(1, 6)}

@@ -1,4 +1,4 @@
-"""Paths of bundles and `latest.json` pointers in a store.
+"""The layout of a store: paths of bundles and `latest.json` pointers in a store.
 
     <sleeve>/<role>/<seq>-<bundle id>/     a bundle
     <sleeve>/<role>/latest.json            the newest of its role, written last

@@ -1,4 +1,4 @@
-"""Arrays that several features share, derived once from a panel of bars.
+"""The price history that features are computed from: arrays that several of them share, derived once from a panel of bars.
 
 `FeatureInputs.of(bars)` is every session of a panel, `FeatureInputs.newest(...)` the last session only. Growth and the counts of
 valid observations are kept for every feature; of the other folds the one asked for last, so that features of one fold

@@ -1,4 +1,4 @@
-"""The close relative to its averages and fitted lines; 0 is on the average."""
+"""Indicators by moving averages: the close relative to its averages and fitted lines; 0 is on the average."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Dependence in the returns: on their own past, between high and low, and the roughness of the path."""
+"""Indicators of dependence in the returns: autocorrelation, correlation of high and low, and roughness of the path."""
 
 from collections.abc import Callable
 from math import log

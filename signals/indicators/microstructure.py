@@ -1,4 +1,4 @@
-"""Spread, impact and order flow: from bars, and from quotes where there are any."""
+"""Microstructure indicators: spread, impact and order flow, from bars, and from quotes where there are any."""
 
 import numpy as np
 

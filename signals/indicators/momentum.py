@@ -1,4 +1,4 @@
-"""Momentum and oscillators. What other programs print from 0 to 100 is a share from 0 to 1 here."""
+"""Momentum indicators and oscillators. Oscillators that other programs print from 0 to 100 are shares from 0 to 1 here."""
 
 from collections.abc import Callable
 

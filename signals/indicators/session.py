@@ -1,4 +1,4 @@
-"""Shape of the bar, figures of the session up to it, and the clock."""
+"""Indicators of the session so far: range, return and volume up to the bar, the shape of the bar, and the time of day."""
 
 import numpy as np
 

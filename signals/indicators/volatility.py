@@ -1,4 +1,4 @@
-"""Size of moves: of one bar where it is a volatility, dimensionless where it is a place or a shape."""
+"""Volatility indicators: the size of moves, per bar where it is a volatility, dimensionless where it is a place or a shape."""
 
 from math import log, pi
 

@@ -1,4 +1,4 @@
-"""Minutes without a trade: carried prices, missing minutes, and the quality of a session."""
+"""Quiet minutes, in which nothing was traded: carried prices, missing minutes, and the quality of a session."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
 """The expected life of a bundle: predicted ranges of its figures by sessions lived, and the expected mean IC.
 
-A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.tasks.rank_return.expectation` makes it.
-Beside it lies what the policy's own book earned on the same scores (`policy_book`, made by `trainer.backtest.policy_book`), by
-which a device sizes.
+A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.tasks.rank_return.evidence`
+makes it. Beside it lies what the policy's own book earned on the same scores (`policy_book`, made by
+`trainer.backtest.policy_book`), by which a device sizes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Fans(Document):
 
 
 class Expectation(Document):
-    """The whole promise; see `trainer.tasks.rank_return.expectation` for how it is drawn."""
+    """The whole promise; see `trainer.tasks.rank_return.evidence` for how it is drawn."""
 
     format: Literal["trademl-expectation/1"] = "trademl-expectation/1"
     sessions: int = Field(ge=1)

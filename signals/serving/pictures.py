@@ -184,8 +184,8 @@ def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[st
 
 def heads_of(model: ServedModel, inputs: Any, *, is_limited: bool = True) -> Outputs:
     """Return the heads' outputs; by `is_limited` the models run in a limited child."""
+    from signals.bundle.child_inference import infer_in_child
     from signals.bundle.manifest import FEATURES
-    from signals.bundle.proof import infer_in_child
     from signals.models.inference import infer
 
     return (infer_in_child if is_limited else infer)(model.bundle.members, {FEATURES: inputs})

@@ -83,7 +83,7 @@ class CurrentModel:
 
 def expected(model: ServedModel, asked: FeatureRows | Bars | MinuteBars, *, is_limited: bool = True) -> tuple[Outlook, ...]:
     """Return what the bundle expects of what was asked; by `is_limited`, its models run in a limited child."""
-    from signals.bundle.proof import infer_in_child
+    from signals.bundle.child_inference import infer_in_child
     from signals.models.inference import infer
     from signals.serving.outlook import FeatureRows, Predictor
 

@@ -1,4 +1,4 @@
-"""The sleeve `events`: what the bars say of a name at the close at which a detector found an event.
+"""The sleeve `events`: features of a name at the close at which a detector found an event.
 
 Names without an event that evening are not scored. Figures that have a direction are seen from the event's proposed side. They
 are computed where models are trained (`signals.events.figures`); a device records the same events and takes delivered scores.

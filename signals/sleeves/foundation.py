@@ -1,7 +1,7 @@
-"""The sleeve `foundation_xs`: what a pretrained model of series says of each name's next returns, having learned from none of them.
+"""The sleeve `foundation_xs`: the forecast of each name's next returns by a pretrained model that was not fitted on them.
 
-The model forecasts quantiles of the return over the horizon from the last `WINDOW_SESSIONS` returns. Its weights are where models are
-trained; a device verifies the small model that ranks the forecasts, and takes the scores that are delivered.
+The model forecasts quantiles of the return over the horizon from the last `WINDOW_SESSIONS` returns. Its weights are where
+models are trained; a device verifies the small model that ranks the forecasts, and takes the scores that are delivered.
 """
 
 from functools import partial

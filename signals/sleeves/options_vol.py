@@ -1,4 +1,4 @@
-"""The sleeve `options_vol`: what an underlier's option surface says of it.
+"""The sleeve `options_vol`: features of an underlier's option surface.
 
 The score of `asof` is the profit that a delta-hedged at-the-money straddle is expected to make over the next 5 sessions, in vol
 points of its vega: low where options are dear. The surface is fitted where the chains are, on the training host; a device takes

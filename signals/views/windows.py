@@ -1,4 +1,4 @@
-"""Windows: one sample is the features of several sessions, the oldest first, the last one the sample's own."""
+"""Windows: one sample is the features of several consecutive sessions, oldest first, ending at the sample's own."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from appliance.tui.plot import Chart, ChartLine, rendered
 from signals.bundle import Part, read_bundle_manifest
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.golden import MAX_TOLERANCE_SD, read_golden
-from signals.bundle.proof import infer_in_child
 from signals.market.dataset import load_bars, read_manifest
 from signals.models.inference import SCORE, GraphMember, infer, predict
 from signals.sleeves import SLEEVES

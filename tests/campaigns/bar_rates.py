@@ -40,7 +40,7 @@ from trainer.runs.bar_results import BarResult
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.validation.book import book_returns
 from trainer.validation.calibration import Platt, fit_platt
 from trainer.validation.deciles import decile_curve, decile_of

@@ -42,7 +42,7 @@ from trainer.backtest.subject import BookSettings
 from trainer.promotion import champions, history
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.measure import FOLDER
-from trainer.promotion.seal import HOLDOUT
+from trainer.promotion.sealed_holdout import HOLDOUT
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.documents import read_object
 from trainer.tasks.recipes import RECIPES

@@ -15,9 +15,9 @@ pytest.importorskip("lightgbm", reason="learners are not part of a device")
 
 from distributed import LocalCluster
 
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.graph import check_model
 from signals.bundle.profiles import PROFILE_OF_VIEW
-from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead, Head

@@ -22,7 +22,7 @@ FOR_A_PROGRAM = {
     "appliance/jobs/runner.py": "the figure `error` of a job's row names the class",
     "appliance/daemon/supervisor.py": "the log's field `error` is for whoever looks for the fault",
     "appliance/market/store.py": "a decision by the library's text, shown to nobody",
-    "execution/exchange/protocol/codec.py": "a fault of this program",
+    "execution/exchange/core/state.py": "a fault of this program",
     "appliance/controls/latch.py": "an instant in what a hash is taken of",
     "appliance/safety/reductions.py": "an instant in what a hash is taken of",
     "appliance/commands/account_book.py": "an instant in the name of a row",

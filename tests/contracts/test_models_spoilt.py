@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from signals.bundle.child_inference import DATA_BYTES, INPUT_COPIES, data_bytes, infer_in_child
 from signals.bundle.graph import check_model
-from signals.bundle.proof import DATA_BYTES, INPUT_COPIES, data_bytes, infer_in_child
 from signals.errors import BundleRefused
 from signals.models.inference import FEATURES, SCORE, GraphMember
 from tests.fakes import onnx_models as onnx

@@ -19,8 +19,8 @@ from appliance.jobs.reconcile import reconcile
 from appliance.jobs.runner import JobSpec, run_job
 from appliance.jobs.trade import trade
 from appliance.ledger import choices, intents, plans, snapshots
+from appliance.ledger.intents import IntentState
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import begin
 from appliance.safety import escalation

@@ -14,7 +14,7 @@ import typer.main
 import typer.testing
 
 from signals import code_version
-from signals.bundle import proof
+from signals.bundle import child_inference
 from signals.errors import BadDataset
 from signals.files import sha256_of
 from signals.market.manifest import Manifest
@@ -59,5 +59,5 @@ def worked_out_once() -> Iterator[None]:
         patches.enter_context(mock.patch.object(typer.testing, "_get_command", _built))
         patches.enter_context(mock.patch.object(code_version, "digest_of", _digest))
         patches.enter_context(mock.patch.object(Manifest, "from_bytes", staticmethod(_manifest)))
-        patches.enter_context(mock.patch.object(proof, "subprocess", proving))
+        patches.enter_context(mock.patch.object(child_inference, "subprocess", proving))
         yield

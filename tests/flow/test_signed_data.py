@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.bundle import DataGrant
-from signals.bundle.dataset import signature_name
+from signals.bundle.dataset_signature import signature_name
 from signals.bundle.grant import seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, sign
 from signals.files import sha256_of

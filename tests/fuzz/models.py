@@ -24,9 +24,9 @@ from itertools import pairwise
 import numpy as np
 import onnxruntime  # noqa: F401  # the children inherit the runtime; none of its sessions is opened here
 
+from signals.bundle.child_inference import WALL_SECONDS, data_bytes, limit
 from signals.bundle.graph import check_model
-from signals.bundle.proof import WALL_SECONDS, data_bytes, limit
-from signals.bundle.wire import Wire, fields
+from signals.bundle.protobuf import Wire, fields
 from signals.errors import BundleRefused
 from signals.models.inference import FEATURES, GraphMember, predict
 from tests.fakes import onnx_models as onnx
@@ -279,7 +279,7 @@ class Fate:
 
 
 def fate(model: bytes) -> Fate:
-    """Verify one model: refused by the static check, or scored in a child with the limits of `signals.bundle.proof`."""
+    """Verify one model: refused by the static check, or scored in a child with the limits of `signals.bundle.child_inference`."""
     started = time.perf_counter()
     try:
         check_model(model, "model.onnx")

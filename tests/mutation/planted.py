@@ -150,7 +150,7 @@ BUGS = (
             "tests/test_execution/test_reconcile.py::test_2_what_is_booked_counts_no_second_time"),
     Planted("overlook a foreign order", "execution/reconcile.py", "if order.id not in known\n", "if not order.id\n",
             "tests/test_execution/test_reconcile.py::test_6_a_foreign_order_breaks_the_first_time_it_is_seen"),
-    Planted("let the client repeat a POST", "execution/brokers/asking.py", "client._retry = 0", "client._retry = 3",
+    Planted("let the client repeat a POST", "execution/brokers/retrying.py", "client._retry = 0", "client._retry = 3",
             f"{ALPACA}::test_every_answer_to_a_post_is_classified_after_exactly_one_post"),
     Planted("take a duplicate id for a refusal", "execution/brokers/alpaca.py", "frozenset({40010000, 40310000",
             "frozenset({40010001, 40010000, 40310000",
@@ -250,7 +250,7 @@ BUGS = (
     Planted("look at latest.json before the key set", "appliance/jobs/pull.py",
             "if refusal := pull_keyset(bundles, own):", "if refusal := \"\":",
             "tests/flow/test_revocation.py::test_a_revocation_arrives_even_where_no_bundle_can_be_pulled"),
-    Planted("believe a dataset of any signer", "signals/bundle/dataset.py",
+    Planted("believe a dataset of any signer", "signals/bundle/dataset_signature.py",
             "        require_signers(signers, keyset, today, place, of=keyset.data)\n", "",
             "tests/test_appliance/test_dataset_signatures.py"
             "::test_a_dataset_that_the_data_keys_did_not_sign_is_refused_in_one_sentence"),
@@ -440,11 +440,11 @@ BUGS = (
     Planted("lend a bankrupt at cents like a large name", "execution/costs/borrow.py",
             "np.isnan(price) | (price >= tier.min_price)", "np.isnan(price) | (price > 0)",
             "tests/test_appliance/test_real_nav.py::test_two_shorts_of_one_value_pay_by_their_own_liquidity"),
-    Planted("credit a late dividend to what is held now", "appliance/jobs/session_value.py",
+    Planted("credit a late dividend to what is held now", "appliance/jobs/report.py",
             "snapshots.find(deps.ledger, row.session, Phase.OPEN)", "snapshots.first(deps.ledger)",
             "tests/test_appliance/test_session_value.py::"
             "test_a_late_dividend_belongs_to_what_was_held_before_that_open"),
-    Planted("carry no restatement forward", "appliance/jobs/session_value.py",
+    Planted("carry no restatement forward", "appliance/jobs/report.py",
             "before.restated_nav + day + late", "before.real_nav + day + late",
             "tests/test_appliance/test_session_value.py::"
             "test_a_late_dividend_is_credited_to_the_long_and_debited_to_the_short_on_its_ex_date"),

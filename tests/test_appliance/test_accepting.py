@@ -14,9 +14,8 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import IntentState
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import accept_break, fetch, oldest
 from execution.brokers.base import Acked, Submission

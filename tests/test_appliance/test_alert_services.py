@@ -18,8 +18,7 @@ import pytest
 from appliance.status.upkeep import count_addresses
 from appliance.system.ports import Alert, Severity
 from signals.alerts import addresses
-from signals.alerts.addresses import ServiceNotifier, channels_of
-from signals.alerts.webhook import WebhookNotifier, message
+from signals.alerts.addresses import ServiceNotifier, WebhookNotifier, channels_of, message
 from signals.errors import BadConfig
 from tests.fakes.wire import Say, Wire, say, wire
 

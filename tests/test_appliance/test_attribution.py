@@ -15,9 +15,9 @@ from appliance.config import ApplianceConfig, StoresConfig
 from appliance.ledger import Ledger, fills, intents, job_runs, nav, plans, snapshots, targets
 from appliance.ledger.figures import MonitoringFigures
 from appliance.ledger.fills import BookedFill
+from appliance.ledger.intents import IntentState
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import IntentState
 from appliance.ledger.targets import TargetRow
 from appliance.monitoring.attribution import attributed, document, missing_shares, pending
 from appliance.schedule.job import JobReport, JobStatus

@@ -14,9 +14,9 @@ from appliance.bundles.store import BundleStore
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Bundle, Golden, Part, verify
 from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.manifest import HeadLine, InputLine, MemberLine, ModelForm
 from signals.bundle.profiles import PROFILES, ProfileName
-from signals.bundle.proof import infer_in_child
 from signals.bundle.seal import canonical_json
 from signals.errors import BundleRefused, ScoresInvalid
 from signals.features.panel import FeaturePanel

@@ -8,8 +8,7 @@ from pathlib import Path
 from appliance.jobs.confirm import confirm
 from appliance.jobs.trade import trade
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.orders import OrderPath
 from appliance.system.clock import VirtualClock
 from tests.fakes.broker import FakeBroker, Fault

@@ -19,10 +19,9 @@ from appliance.safety.escalation import acknowledge, attend, send_again, send_re
 from appliance.safety.halt import halt, notify
 from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert, Severity
-from signals.alerts import webhook
-from signals.alerts.addresses import channels_of
+from signals.alerts import addresses
+from signals.alerts.addresses import WebhookNotifier, channels_of, headline, message
 from signals.alerts.channels import Channels
-from signals.alerts.webhook import WebhookNotifier, headline, message
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -106,7 +105,7 @@ def test_a_peer_that_never_ends_its_answer_is_left_behind(monkeypatch: pytest.Mo
             released.wait(30)
             return httpx.Response(200)
 
-    monkeypatch.setattr(webhook, "TOTAL_SECONDS", 0.05)
+    monkeypatch.setattr(addresses, "TOTAL_SECONDS", 0.05)
     assert WebhookNotifier(SECRET, Endless()).notify(ALERT) is False
     released.set()
 

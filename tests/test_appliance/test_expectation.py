@@ -27,7 +27,7 @@ from appliance.monitoring import session_monitoring
 from appliance.monitoring.drift import document
 from appliance.monitoring.expectation import GONE, STANDS, bands, broken_promise, history_of, observed, series_of, verdict
 from appliance.reports import markdown as parts
-from appliance.reports.fan_charts import FanPanel, fans
+from appliance.reports.svg import FanPanel, fans
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.tui import captions, charts
 from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery

@@ -19,8 +19,8 @@ from urllib3.connection import HTTPConnection
 
 from appliance.controls.latch import Latch
 from appliance.ledger import intents, plans, snapshots
+from appliance.ledger.intents import IntentState
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import IntentState
 from appliance.orders import reconciliation, recovery, submission, tracking
 from appliance.safety.halt import halt
 from appliance.system.durable_files import DurableFs

@@ -18,9 +18,9 @@ from appliance.schedule.job import JobStatus
 from execution.brokers.alpaca import AlpacaBroker
 from execution.exchange.protocol.faults import FaultKind
 from execution.orders import OrderStatus
-from signals.alerts import webhook
+from signals.alerts import addresses
+from signals.alerts.addresses import WebhookNotifier
 from signals.alerts.channels import Channels, LogNotifier
-from signals.alerts.webhook import WebhookNotifier
 from signals.errors import TrademlError
 from tests.fakes import exchange as small
 from tests.fakes.full_disk import LimitedDisk, LimitedFs, Refusal
@@ -153,7 +153,7 @@ def _run_out_of_memory(device: Standing) -> None:
 @pytest.mark.parametrize("say", [Say(silent=True), Say(reset=True), Say(500)], ids=["silent", "reset", "error"])
 def test_a_dead_channel_delays_no_halt_and_is_seen(tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     """F59: nobody can be reached while the device halts: orders are cancelled at once, the alert is undelivered."""
-    monkeypatch.setattr(webhook, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(addresses, "TOTAL_SECONDS", 0.5)
     device = stand(tmp_path)
     device.run("trade", "09:10")
     with wire(say) as dead:

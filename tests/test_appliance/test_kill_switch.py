@@ -23,7 +23,7 @@ from appliance.config import ApplianceConfig, StoresConfig, Venue, VenueConfig
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger, halts, intents, plans
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState
 from appliance.runtime.device import Device
 from appliance.runtime.kill_switch import Killed, KillSwitch, killable
 from appliance.system.clock import VirtualClock

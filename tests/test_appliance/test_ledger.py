@@ -39,7 +39,7 @@ from appliance.ledger import (
     values,
 )
 from appliance.ledger.fills import BookedFill
-from appliance.ledger.states import FINISHED, MOVES, IntentState
+from appliance.ledger.intents import FINISHED, MOVES, IntentState
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Activity, Position

@@ -21,11 +21,9 @@ from appliance.controls.measures import (
     turnover_jump,
 )
 from appliance.controls.tripwires import NOT_YET
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from appliance.ledger.states import IntentState
-from appliance.safety.account_measures import account_faults, held_gross
-from appliance.safety.order_measures import figures_of
+from appliance.safety.account_measures import account_faults, figures_of, held_gross
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.market.audits import SessionAudit, SessionStatus

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from appliance.status.vitals import metrics
+from signals.alerts.addresses import message
 from signals.alerts.alert import Alert, Severity
 from signals.alerts.channels import FileNotifier
 from signals.alerts.next_steps import NEXT_STEPS, next_step
-from signals.alerts.webhook import message
 from tests.fakes.monitoring import DASHBOARD, METRIC, RULES, expressions, of_a_full_device
 
 NOW = datetime(2026, 3, 4, 21, tzinfo=UTC)

@@ -15,8 +15,7 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState, JournalEntry
 from execution.orders import BrokerOrder, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, ReconBreak
 from tests.fakes.rehearsal import D, Rehearsal, calm

@@ -17,9 +17,8 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import broker_orders, choices, fills, intents, plans, snapshots
-from appliance.ledger.intents import JournalEntry
+from appliance.ledger.intents import UNSENT, IntentState, JournalEntry
 from appliance.ledger.snapshots import Phase
-from appliance.ledger.states import UNSENT, IntentState
 from appliance.orders import OrderPath, reconciliation, sending_windows
 from appliance.orders.batch import send
 from appliance.orders.conservation import conserve, exposed

@@ -16,7 +16,7 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState
 from appliance.schedule.job import JobReport
 from tests.fakes.broker import Fault
 from tests.fakes.rehearsal import ENTRIES, D, Rehearsal, at, broken_rules, calm, rehearse

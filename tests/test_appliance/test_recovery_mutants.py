@@ -23,8 +23,7 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import activities, intents, plans
-from appliance.ledger.intents import JournalEntry
-from appliance.ledger.states import MOVES, IntentState
+from appliance.ledger.intents import MOVES, IntentState, JournalEntry
 from appliance.orders import batch, reconciliation, recovery, resolution, send_sequence, submission, unfilled_orders
 from appliance.orders.order_path import OrderPath
 from execution.brokers.base import Refused, Unknown

@@ -15,7 +15,7 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import Ledger, intents
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState
 from execution.brokers.base import Submission
 from execution.orders import Intent
 from tests.fakes.broker import Crash, deps_of

@@ -13,10 +13,9 @@ import pytest
 from appliance.ledger.figures import RoundingFigures
 from appliance.ledger.nav import NavRow
 from appliance.reports import markdown
-from appliance.reports.equity_curve import draw, drawdowns
 from appliance.reports.markdown import money, table
 from appliance.reports.session_data import SessionReport
-from appliance.reports.svg import Box, Chart, Line, drawn
+from appliance.reports.svg import Box, Chart, Line, draw, drawdowns, drawn
 from execution.orders import Rounding
 from signals.text.documents import from_json, to_json
 

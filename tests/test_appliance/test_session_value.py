@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from appliance.jobs.session_value import restate
+from appliance.jobs.report import restate
 from appliance.ledger import Ledger, nav, snapshots
 from appliance.ledger.nav import NavRow
 from appliance.ledger.snapshots import Phase

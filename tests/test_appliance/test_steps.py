@@ -18,7 +18,7 @@ from appliance.jobs.confirm import confirm
 from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import intents, plans
-from appliance.ledger.states import IntentState
+from appliance.ledger.intents import IntentState
 from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
 from execution.orders import Intent

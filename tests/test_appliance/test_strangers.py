@@ -17,9 +17,9 @@ from appliance.orders.order_path import OTHER_DEVICE
 from appliance.orders.reconciliation import agree, begin, undecided
 from appliance.schedule.job import JobStatus
 from appliance.system.clock import VirtualClock
+from execution.broker_without import BrokerWithout
 from execution.brokers.base import Activity
 from execution.orders import IntentKey, is_of_family
-from execution.without import BrokerWithout
 from signals.errors import BrokerUnreachable, FixInput, InvariantBroken
 from tests.fakes import exchange as small
 from tests.fakes.broker import FakeBroker, MemoryFs

@@ -18,7 +18,7 @@ import requests
 from alpaca.trading.client import TradingClient
 
 from appliance.system.clock import VirtualClock
-from execution.brokers import asking, parsing, transport
+from execution.brokers import parsing, retrying, transport
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials, order_body
 from execution.brokers.base import Acked, Refused, Unknown
 from execution.brokers.rate_limit import TokenBucket
@@ -455,7 +455,7 @@ def test_a_client_that_cannot_be_tamed_is_not_used(attribute: str) -> None:
     delattr(client, attribute)
     bucket = TokenBucket(150, 30, VirtualClock(START))
     with pytest.raises(InvariantBroken, match="alpaca-py"):
-        asking.tame(client, transport.GuardedTransport(bucket))
+        retrying.tame(client, transport.GuardedTransport(bucket))
 
 
 def test_every_request_carries_both_time_outs_whatever_its_caller_says() -> None:

@@ -16,8 +16,8 @@ from alpaca.trading.requests import GetOrdersRequest, LimitOrderRequest, MarketO
 
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.core.book import AccountBook
+from execution.exchange.core.state import decode, encode
 from execution.exchange.orders.order import Order
-from execution.exchange.protocol.codec import decode, encode
 from execution.exchange.protocol.message import ApiRequest
 from tests.fakes.exchange import exchange, new_york, trading
 

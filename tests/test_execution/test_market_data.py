@@ -14,11 +14,11 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from execution.brokers.asking import LONGEST_WAIT_SECONDS, PATIENCE, REPEATS, tame
 from execution.brokers.listings import AlpacaListings
 from execution.brokers.market_data import AlpacaData, Keys, _Bars, read_keys
 from execution.brokers.rate_limit import TokenBucket
 from execution.brokers.reported import ReportedAction, ReportedAsset, ReportedBar
+from execution.brokers.retrying import LONGEST_WAIT_SECONDS, PATIENCE, REPEATS, tame
 from execution.brokers.transport import GuardedTransport
 from signals.errors import BadBars, BadConfig, BrokerUnreachable, InvariantBroken
 from tests.fakes.bundles import weekdays

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.bundle import read_keyset
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.graph import check_model
-from signals.bundle.proof import infer_in_child
+from signals.bundle.protobuf import fields
 from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import pre_auth, valid_signers
-from signals.bundle.wire import fields
 from signals.errors import BundleRefused
 from signals.models.inference import FEATURES, SCORE, GraphMember, predict
 from tests.fakes.bundles import ROOT as ROOT_KEY
@@ -115,7 +115,7 @@ def test_mutated_models_are_inspected_without_hang_or_crash() -> None:
 RUN_MUTANTS = """
 import sys
 import numpy as np
-from signals.bundle.proof import limit
+from signals.bundle.child_inference import limit
 from signals.errors import TrademlError
 limit()
 from signals.models.inference import predict

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from signals.bundle import Golden, Part, read_keyset, verify
+from signals.bundle.child_inference import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, infer_in_child
 from signals.bundle.contents import MAX_FILE_BYTES, read_folder
 from signals.bundle.graph import check_model
 from signals.bundle.keyset import MAX_KEYSET_BYTES
 from signals.bundle.manifest import MAX_GOLDEN_ROWS, BundleManifest, HeadLine, Promotion, Role
-from signals.bundle.proof import ADDRESS_SPACE_BYTES, CPU_SECONDS, FILE_BYTES, _answer, infer_in_child
 from signals.bundle.seal import MAX_SIGNATURES, PublicKey, canonical_json, parse, valid_signers
 from signals.bundle.verification import first_difference
 from signals.errors import BundleRefused
@@ -292,7 +292,7 @@ def test_the_child_s_answer_is_one_little_endian_number_a_row() -> None:
 
 READ_LIMITS = """
 import json, resource
-from signals.bundle.proof import limit
+from signals.bundle.child_inference import limit
 limit()
 kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
 print(json.dumps([resource.getrlimit(kind) for kind in kinds]))
@@ -306,7 +306,7 @@ def test_the_child_s_limits_are_in_force_after_it_limits_itself() -> None:
 
 
 def test_a_child_that_takes_too_long_is_ended_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signals.bundle.proof.WALL_SECONDS", 0.01)
+    monkeypatch.setattr("signals.bundle.child_inference.WALL_SECONDS", 0.01)
     with pytest.raises(BundleRefused, match=r"took more than 0\.01 s"):
         infer_in_child([GraphMember(onnx.stump_model(WIDTH))], {FEATURES: golden_inputs()})
 

@@ -13,8 +13,8 @@ import pytest
 
 from signals.bundle import Bundle, verify
 from signals.bundle.calibration import AppliedCalibration, PlattMap
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.manifest import HeadLine, InformationCoefficient, ModelForm
-from signals.bundle.proof import infer_in_child
 from signals.errors import FixInput, ScoresInvalid
 from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 from signals.models.inference import infer

@@ -12,8 +12,8 @@ import pytest
 
 from signals.bundle import Bundle, Golden, Part, verify
 from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
+from signals.bundle.child_inference import infer_in_child
 from signals.bundle.manifest import HeadLine, ModelForm
-from signals.bundle.proof import infer_in_child
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, ScoresInvalid
 from signals.features.panel import FeaturePanel

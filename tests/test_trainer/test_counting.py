@@ -18,9 +18,9 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.counting import Counted, counting
-from trainer.search.question import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
+from trainer.search.trial_identity import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
 
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(120), roll="forward")
 RANGE = ("2020-01-01", "2020-06-16")
@@ -47,7 +47,7 @@ def tried(data: Path, series: Series | None = None, seed: int = 1, **changes: An
 
 
 def count(data: Path, *more: Path, sleeve: str = "xs", first: str = RANGE[0], last: str = RANGE[1]) -> Counted:
-    return counting(store.known(data, *more), (sleeve,), first, last)
+    return counting(trial_log.known(data, *more), (sleeve,), first, last)
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def test_the_same_question_with_the_same_answer_is_one_trial_by_whichever_comman
     for command in ("train", "compare", "proved", "train"):
         tried(data, net(1), command=command)
     assert count(data).tries == 1
-    before = (data / store.FILE).read_bytes()
+    before = (data / trial_log.FILE).read_bytes()
     tried(data, net(1))
-    assert (data / store.FILE).read_bytes() == before
+    assert (data / trial_log.FILE).read_bytes() == before
 
 
 def test_each_draw_of_a_search_counts_and_the_same_search_again_does_not(data: Path) -> None:
@@ -86,7 +86,7 @@ def test_each_draw_of_a_search_counts_and_the_same_search_again_does_not(data: P
     for study in ("under these bars", "under others"):
         opening = {"kind": "study", "study": study, "identity": {**DATA, "bars": study}, "sessions": []}
         draws = [{"kind": "started", "study": study, "number": n, "trial": key, "parameters": {"x": key}} for n, key in enumerate("aab")]
-        store.append(data, opening, *draws)
+        trial_log.append(data, opening, *draws)
     assert count(data).tries == 3
 
 
@@ -152,7 +152,7 @@ def test_a_retraining_of_a_lineage_is_recorded_and_is_no_trial(data: Path) -> No
     ancestor = tried(data, net(1)).key
     tried(data, net(2), snapshot_id="later", last="2020-07-01", lineage=ancestor)
     found = count(data)
-    assert found.tries == 1 and found.retrained == 1 and len(store.read(data).studies) == 2
+    assert found.tries == 1 and found.retrained == 1 and len(trial_log.read(data).studies) == 2
     tried(data, net(3), snapshot_id="latest", last="2020-08-03", lineage=ancestor)
     assert count(data).tries == 1
 
@@ -183,7 +183,7 @@ def test_datasets_in_one_folder_share_what_was_tried(data: Path) -> None:
     assert count(data).tries == count(beside).tries == 2
     shutil.copytree(beside, data.parent / "runs")
     (data.parent / "runs" / "manifest.json").unlink()
-    (data.parent / "runs" / store.FILE).write_text("no chain")
+    (data.parent / "runs" / trial_log.FILE).write_text("no chain")
     assert count(data).tries == 2
 
 
@@ -194,12 +194,12 @@ def test_a_copy_of_a_dataset_takes_its_trials_along_and_what_grew_apart_is_merge
     tried(data, net(2), seed=2)
     tried(copy, net(3), seed=3)
     assert (count(data).tries, count(copy).tries) == (2, 2)
-    head = store.read(copy).anchor.head
-    assert head not in store.read(data).heads
-    assert store.merge(data, copy) == 3 and store.merge(data, copy) == 0
-    assert count(data).tries == 3 and head in store.read(data).heads
-    assert store.merge(copy, data) == 3 and count(copy).tries == 3
-    assert store.read(data).anchor.head in store.read(copy).heads
+    head = trial_log.read(copy).anchor.head
+    assert head not in trial_log.read(data).heads
+    assert trial_log.merge(data, copy) == 3 and trial_log.merge(data, copy) == 0
+    assert count(data).tries == 3 and head in trial_log.read(data).heads
+    assert trial_log.merge(copy, data) == 3 and count(copy).tries == 3
+    assert trial_log.read(data).anchor.head in trial_log.read(copy).heads
 
 
 def test_a_record_that_is_known_here_keeps_the_hash_that_its_line_has_there(data: Path, tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_a_record_that_is_known_here_keeps_the_hash_that_its_line_has_there(data
     third, other = dataset(tmp_path / "3" / "us"), dataset(tmp_path / "2" / "us")
     for seed, place in enumerate((third, other, data), 1):
         tried(place, net(seed), seed=seed)
-    store.merge(data, third)
-    store.merge(other, third)
-    lines = chain.read(other / store.FILE, fix="").hashes
-    store.merge(data, other)
-    assert set(lines) <= store.read(data).heads and count(data).tries == 3
+    trial_log.merge(data, third)
+    trial_log.merge(other, third)
+    lines = chain.read(other / trial_log.FILE, fix="").hashes
+    trial_log.merge(data, other)
+    assert set(lines) <= trial_log.read(data).heads and count(data).tries == 3
 
 
 def test_a_record_of_an_older_version_is_merged_from_the_folder_of_its_search(data: Path, tmp_path: Path) -> None:
@@ -221,43 +221,43 @@ def test_a_record_of_an_older_version_is_merged_from_the_folder_of_its_search(da
     records: list[dict[str, Any]] = [{"kind": "study", "study": "old", "identity": identity, "sessions": ["2020-01-02"]}]
     records += [{"kind": "started", "study": "old", "number": n, "parameters": {"num_leaves": n}} for n in range(3)]
     for record in records:
-        chain.append(old / store.FILE, record, fix="")
-    chain.anchor_path(old / store.FILE).unlink()
-    assert store.merge(data, old) == 4 and count(data).tries == 3
-    (old / store.FILE).write_bytes((old / store.FILE).read_bytes().replace(b'"number":1', b'"number":9'))
+        chain.append(old / trial_log.FILE, record, fix="")
+    chain.anchor_path(old / trial_log.FILE).unlink()
+    assert trial_log.merge(data, old) == 4 and count(data).tries == 3
+    (old / trial_log.FILE).write_bytes((old / trial_log.FILE).read_bytes().replace(b'"number":1', b'"number":9'))
     with pytest.raises(FixInput, match="removed, changed or put in"):
-        store.merge(data, old)
+        trial_log.merge(data, old)
 
 
 @pytest.mark.parametrize("spoiled", ["line", "head", "end", "half"])
 def test_a_record_that_was_tampered_with_is_refused_by_reader_writer_and_merge(data: Path, tmp_path: Path, spoiled: str) -> None:
     tried(data, net(1))
     tried(data, net(2), seed=2)
-    whole = (data / store.FILE).read_bytes()
+    whole = (data / trial_log.FILE).read_bytes()
     lines = whole.splitlines(keepends=True)
     if spoiled == "line":
-        (data / store.FILE).write_bytes(whole.replace(b'"completed"', b'"cancelled"'))
+        (data / trial_log.FILE).write_bytes(whole.replace(b'"completed"', b'"cancelled"'))
     elif spoiled == "head":
-        chain.anchor_path(data / store.FILE).unlink()
+        chain.anchor_path(data / trial_log.FILE).unlink()
     elif spoiled == "end":
-        (data / store.FILE).write_bytes(b"".join(lines[:-3]))
+        (data / trial_log.FILE).write_bytes(b"".join(lines[:-3]))
     else:  # half a line at the end was never written, which is no tampering, but the line before it is missing
-        (data / store.FILE).write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
+        (data / trial_log.FILE).write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
     beside = dataset(data.parent / "beside")
     tried_there = question(seed=5)
-    for attempt in (lambda: count(beside), lambda: begin(data, tried_there), lambda: store.merge(beside, data)):
+    for attempt in (lambda: count(beside), lambda: begin(data, tried_there), lambda: trial_log.merge(beside, data)):
         with pytest.raises(FixInput, match=r"changed or put in|cut or replaced|is gone"):
             attempt()
 
 
 def test_a_crash_between_a_line_and_its_anchor_loses_no_trial(data: Path) -> None:
     tried(data, net(1))
-    anchor = chain.anchor_path(data / store.FILE)
+    anchor = chain.anchor_path(data / trial_log.FILE)
     before = anchor.read_bytes()
-    store.append(data, {"kind": "started", "study": question().study, "number": 9, "parameters": {}, "trial": "x"})
+    trial_log.append(data, {"kind": "started", "study": question().study, "number": 9, "parameters": {}, "trial": "x"})
     anchor.write_bytes(before)
     assert count(data).tries == 2
-    with (data / store.FILE).open("ab") as stream:
+    with (data / trial_log.FILE).open("ab") as stream:
         stream.write(b'{"kind":"ended","number":9,')
     tried(data, net(2), seed=2)
     assert count(data).tries == 3
@@ -276,7 +276,7 @@ def test_two_trainings_at_once_are_both_on_record(data: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     both = [subprocess.Popen([sys.executable, "-c", WRITER, str(data), str(n)], cwd=root) for n in (1, 2)]
     assert [writer.wait(timeout=120) for writer in both] == [0, 0]
-    assert count(data).tries == 12 and store.read(data).anchor.records == 36
+    assert count(data).tries == 12 and trial_log.read(data).anchor.records == 36
 
 
 def test_a_dataset_that_cannot_be_written_trains_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,22 +305,22 @@ def test_what_is_no_trial_is_not_let_in(data: Path, tmp_path: Path) -> None:
         }
         folder = tmp_path / str(sorted(spoiled))
         shutil.copytree(other, folder)
-        store.append(folder, record)
+        trial_log.append(folder, record)
         with pytest.raises(FixInput, match="cannot be read"):
-            store.merge(data, folder)
-    assert not (data / store.FILE).exists()
+            trial_log.merge(data, folder)
+    assert not (data / trial_log.FILE).exists()
     with pytest.raises(FixInput, match="no record of trials"):
-        store.merge(data, tmp_path / "nowhere")
+        trial_log.merge(data, tmp_path / "nowhere")
 
 
 def test_two_sessions_of_one_study_under_one_number_are_two_trials(data: Path, tmp_path: Path) -> None:
     """Copies of a dataset whose searches went on apart: the number is the same, the parameters are not."""
     opening = {"kind": "study", "study": "s", "identity": {**DATA}, "sessions": []}
     started = {"kind": "started", "study": "s", "number": 0, "trial": "a", "parameters": {"x": 1}}
-    store.append(data, opening, started)
+    trial_log.append(data, opening, started)
     other = dataset(tmp_path / "other" / "us")
-    store.append(other, opening, {**started, "trial": "b", "parameters": {"x": 2}})
-    store.merge(data, other)
+    trial_log.append(other, opening, {**started, "trial": "b", "parameters": {"x": 2}})
+    trial_log.merge(data, other)
     assert count(data).tries == 2
 
 

@@ -21,7 +21,7 @@ from trainer.learners.table import Parameters, learner_named
 from trainer.tasks.barrier_classes.comparison import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
 from trainer.tasks.barrier_classes.comparison_files import files
 from trainer.tasks.barrier_classes.decisions import Decisions, DirectionOutputs, direction_figures, ic_gap, macro_f1, shifts
-from trainer.training import compare_bars
+from trainer.training import compare
 from trainer.validation.significance.max_t import max_t, max_t_each
 
 SESSIONS, BARS = 240, 16
@@ -223,7 +223,7 @@ def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_open
         return row["trials"], row["blind"]
 
     with monkeypatch.context() as patched:
-        patched.setattr(compare_bars, "compare_learners", died)
+        patched.setattr(compare, "compare_learners", died)
         assert run.invoke(app, ["compare", "--sleeve", "bars", *asked, "--to", str(tmp_path / "died")]).exit_code
     assert counted() == (4, 4)
     shown = done("compare", "--sleeve", "bars", *asked, "--to", str(tmp_path / "zoo"))

@@ -17,9 +17,9 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from execution.brokers.asking import PATIENCE
 from execution.brokers.market_data import Keys
 from execution.brokers.reported import ReportedAction, ReportedAsset
+from execution.brokers.retrying import PATIENCE
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock

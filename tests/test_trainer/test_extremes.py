@@ -29,10 +29,9 @@ from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import annual_sharpe, worth
 from trainer.backtest.run import certainty, origins, warnings_of
 from trainer.backtest.scored import Origin
-from trainer.backtest.subject import BookSettings, trade
+from trainer.backtest.subject import BookSettings, named, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.tables import TableContext, nav_table
-from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
 from trainer.labels.horizon import horizon_labels

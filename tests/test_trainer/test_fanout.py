@@ -26,7 +26,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.samples.samples import Samples
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.run import Arena, SearchPlan, search
 from trainer.tasks.barrier_classes.comparison import Comparison, compare_learners
 from trainer.validation.book import next_opens
@@ -101,7 +101,7 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
     search(config, arena, {}, SearchPlan(tmp_path / "here", tmp_path / "here", 2, 1, FitDevice.CPU, 1), no_step)
     with cluster(address):
         search(config, arena, {}, SearchPlan(tmp_path / "there", tmp_path / "there", 2, 1, FitDevice.CPU, 1), no_step)
-    assert (tmp_path / "here" / store.FILE).read_bytes() == (tmp_path / "there" / store.FILE).read_bytes()
+    assert (tmp_path / "here" / trial_log.FILE).read_bytes() == (tmp_path / "there" / trial_log.FILE).read_bytes()
 
 
 def test_a_killed_worker_costs_time_and_nothing_else(rows: Samples, address: str, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from trainer.search.counting import Counted
 from trainer.search.judgement import ENOUGH_CLUSTERS, SearchEvidence, aligned, clusters, hurdles, judge, variance_of_sharpes
-from trainer.search.question import Series
-from trainer.search.trial import packed, packed_days, sharpe_of, unpacked, unpacked_days
+from trainer.search.trial_identity import Series
+from trainer.search.trial_log import packed, packed_days, sharpe_of, unpacked, unpacked_days
 from trainer.validation.significance.dsr import (
     deflated_sharpe_ratio,
     expected_max,

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
 
-from signals.bundle.proof import infer_in_child  # noqa: E402
+from signals.bundle.child_inference import infer_in_child  # noqa: E402
 from signals.errors import FixInput, InvariantBroken, LearnerFailed, TooLittleHistory  # noqa: E402
 from signals.market.bars import Floats  # noqa: E402
 from signals.models.heads import ClassesHead, Head, MeanScaleHead, QuantilesHead, ScoreHead, StudentTHead  # noqa: E402

@@ -43,7 +43,7 @@ from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, read_evidence
 from trainer.runs.looks import LOOKS, Look
 from trainer.runs.looks import record as looked
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.challenger import Challenger, searched_under
 
 SLEEVE = "equities_xs"
@@ -566,7 +566,7 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
     """The model before the holdout is fitted again, and must be the stored one to the byte."""
     from trainer.backtest.subject import subject_of
     from trainer.commands.promotion import _settings
-    from trainer.promotion.seal import open_holdout
+    from trainer.promotion.sealed_holdout import open_holdout
 
     run = tmp_path / "a"
     run.mkdir()
@@ -643,7 +643,7 @@ def challenger(life: Life, evidence: Evidence, registry: Path) -> Challenger:
 
 def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life: Life, tmp_path: Path) -> None:
     evidence = read_evidence(life.run("a"))
-    history, bars = store.known(Path(life.desk.of("curated"))), evidence.promotion_bars
+    history, bars = trial_log.known(Path(life.desk.of("curated"))), evidence.promotion_bars
     assert bars == read_bars(Path(life.desk.of("bars.yml"))).fingerprint()
 
     def under(**changes: Any) -> tuple[str, ...]:
@@ -672,7 +672,7 @@ def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(l
     desk = Desk(tmp_path, life.desk.ends)
     for name in ("curated", "registry"):
         shutil.copytree(life.desk.of(name), tmp_path / name)
-    books = [s.identity for s in store.read(tmp_path / "curated").studies.values() if s.identity.get("command") == "judged"]
+    books = [s.identity for s in trial_log.read(tmp_path / "curated").studies.values() if s.identity.get("command") == "judged"]
     evidence = {name: json.loads((life.run(name) / "evidence.json").read_bytes()) for name in ("steep", "a", "b", "c")}
     assert {book["trial"] for book in books} == {known["trials"]["trial"] for known in evidence.values()}
     steep = ["--run", str(life.run("steep")), "--bars", life.desk.of("steep.yml"), "--data", desk.of("curated")]

@@ -14,7 +14,7 @@ from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar, xnys
 from signals.scoring.shadow_log import ShadowEvening, ShadowLog
 from tests.fakes import bundles
-from trainer.promotion.recorded import Recorded, ScoringBundle, read_recorded
+from trainer.promotion.shadow_record import Recorded, ScoringBundle, read_recorded
 
 CALENDAR: Calendar = xnys(date(2024, 1, 2), date(2024, 12, 31))
 DAYS = CALENDAR.between(date(2024, 3, 1), date(2024, 3, 29))

@@ -21,10 +21,10 @@ from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
 from trainer.runs.run_folder import exclusive
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, SearchPlan, search, steps
-from trainer.search.trial import TrialOutcome
+from trainer.search.trial_log import TrialOutcome
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.splits.walk_forward import folds, walk_forward
 
@@ -67,12 +67,12 @@ def found(arena: Arena, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def lines(folder: Path) -> list[bytes]:
-    return (folder / store.FILE).read_bytes().splitlines(keepends=True)
+    return (folder / trial_log.FILE).read_bytes().splitlines(keepends=True)
 
 
 def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path, Found]) -> None:
     folder, result = found
-    study = store.read(folder).studies[result.study]
+    study = trial_log.read(folder).studies[result.study]
     assert [trial.number for trial in study.trials] == list(range(6)) and result.history.tries == 6
     assert set(study.baselines) == {"as configured", "ridge", "+1 b"}
     complete = [trial for trial in study.trials if trial.state is TrialOutcome.COMPLETED]
@@ -90,18 +90,18 @@ def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, fo
     again = book_returns(arena.rows.dense(scores), arena.following, 5)
     np.testing.assert_array_equal(again.net, found[1].best.net)
     days = [str(day) for day in arena.rows.sessions[again.rows]]
-    assert days == list(store.read(found[0]).studies[found[1].study].sessions)
+    assert days == list(trial_log.read(found[0]).studies[found[1].study].sessions)
 
 
 def test_baselines_are_fitted_in_bins_of_each_split_s_own(arena: Arena, found: tuple[Path, Found]) -> None:
     learner = learner_named(CONFIG.learner, CONFIG, 1, FitDevice.CPU)
     scores = walk_forward(arena.rows, learner, groups=4, workers=1, step=no_step)
-    kept = store.read(found[0]).studies[found[1].study].baselines["as configured"]
+    kept = trial_log.read(found[0]).studies[found[1].study].baselines["as configured"]
     np.testing.assert_array_equal(arena.net(scores), kept)
 
 
 def test_a_study_says_whether_its_trials_shared_bins(found: tuple[Path, Found], arena: Arena, tmp_path: Path) -> None:
-    assert store.read(found[0]).studies[found[1].study].identity["bins"] == "shared"
+    assert trial_log.read(found[0]).studies[found[1].study].identity["bins"] == "shared"
     ridge = CONFIG.model_copy(update={"learner": "ridge"})
     assert run(arena, tmp_path, config=ridge, trials=1).history.studies.popitem()[1].identity["bins"] is None  # type: ignore[attr-defined]
 
@@ -167,7 +167,7 @@ def test_a_process_that_dies_leaves_a_trial_that_counts(arena: Arena, tmp_path: 
 
 @pytest.fixture
 def copy(found: tuple[Path, Found], tmp_path: Path) -> Path:
-    for name in (store.FILE, f"{store.FILE}.head", "optuna.db"):
+    for name in (trial_log.FILE, f"{trial_log.FILE}.head", "optuna.db"):
         (tmp_path / name).write_bytes((found[0] / name).read_bytes())
     return tmp_path
 
@@ -176,33 +176,33 @@ def copy(found: tuple[Path, Found], tmp_path: Path) -> Path:
 def test_a_record_taken_out_breaks_the_chain(copy: Path, taken: int) -> None:
     kept = lines(copy)
     del kept[taken]
-    (copy / store.FILE).write_bytes(b"".join(kept))
+    (copy / trial_log.FILE).write_bytes(b"".join(kept))
     with pytest.raises(FixInput, match="removed, changed or put in"):
-        store.read(copy)
+        trial_log.read(copy)
 
 
 def test_a_record_that_was_changed_breaks_the_chain(copy: Path) -> None:
     changed = lines(copy)
     changed[4] = changed[4].replace(b'"number":0', b'"number":7')
-    (copy / store.FILE).write_bytes(b"".join(changed))
+    (copy / trial_log.FILE).write_bytes(b"".join(changed))
     with pytest.raises(FixInput, match="removed, changed or put in"):
-        store.read(copy)
+        trial_log.read(copy)
 
 
 def test_records_taken_off_the_end_are_missed(copy: Path) -> None:
-    (copy / store.FILE).write_bytes(b"".join(lines(copy)[:-2]))
+    (copy / trial_log.FILE).write_bytes(b"".join(lines(copy)[:-2]))
     with pytest.raises(FixInput, match="cut or replaced"):
-        store.read(copy)
+        trial_log.read(copy)
 
 
 def test_a_record_that_was_put_back_shows_against_the_sampler_s_storage(arena: Arena, copy: Path) -> None:
     """An older copy of the file with the anchor that it had then is a chain that holds."""
     last = max(at for at, line in enumerate(lines(copy)) if json.loads(line)["kind"] == "started")
-    (copy / store.FILE).write_bytes(b"".join(lines(copy)[: last - 1]))
-    (copy / f"{store.FILE}.head").unlink()
-    known = chain.unanchored(copy / store.FILE, fix="").anchor
-    (copy / f"{store.FILE}.head").write_text(f"{known.records} {known.head}\n")
-    assert store.read(copy).anchor == known
+    (copy / trial_log.FILE).write_bytes(b"".join(lines(copy)[: last - 1]))
+    (copy / f"{trial_log.FILE}.head").unlink()
+    known = chain.unanchored(copy / trial_log.FILE, fix="").anchor
+    (copy / f"{trial_log.FILE}.head").write_text(f"{known.records} {known.head}\n")
+    assert trial_log.read(copy).anchor == known
     with pytest.raises(FixInput, match="missing from the record"):
         run(arena, copy)
 
@@ -218,11 +218,11 @@ def test_a_sampler_that_lost_its_memory_is_given_it_back(arena: Arena, copy: Pat
 
 
 def test_a_line_that_a_crash_cut_short_is_no_record_and_gets_out_of_the_way(copy: Path) -> None:
-    whole = (copy / store.FILE).read_bytes()
-    (copy / store.FILE).write_bytes(whole + b'{"kind":"sta')
-    before = store.read(copy).anchor
-    assert store.append(copy, {"kind": "note"}).records == before.records + 1
-    assert (copy / store.FILE).read_bytes().startswith(whole + b'{"kind":"note"')
+    whole = (copy / trial_log.FILE).read_bytes()
+    (copy / trial_log.FILE).write_bytes(whole + b'{"kind":"sta')
+    before = trial_log.read(copy).anchor
+    assert trial_log.append(copy, {"kind": "note"}).records == before.records + 1
+    assert (copy / trial_log.FILE).read_bytes().startswith(whole + b'{"kind":"note"')
 
 
 def test_two_searches_do_not_share_a_folder(arena: Arena, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.recipes.space import SearchConfig
 from trainer.runs import chain
 from trainer.runs.looks import LOOKS
-from trainer.search import store
+from trainer.search import trial_log
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=8, num_leaves=7, min_data_in_leaf=100),
@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def copied(data: Path, folder: Path, *, with_record: bool = True) -> Path:
     """The dataset in a folder of its own, with its record of trials or as if nothing had been tried."""
-    left_out = () if with_record else (store.FILE, f"{store.FILE}.head")
+    left_out = () if with_record else (trial_log.FILE, f"{trial_log.FILE}.head")
     shutil.copytree(data, folder / "curated", ignore=shutil.ignore_patterns(*left_out))
     return folder / "curated"
 
@@ -87,7 +87,7 @@ def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, t
     """The training of a search's best trial is that trial: three in all."""
     found = trained["trials"]
     assert found["n_trials"] == 3 and sum(found["states"].values()) == 3
-    history = store.read(after)
+    history = trial_log.read(after)
     assert found["chain"]["head"] in history.heads
     searched = history.studies[found["study"]]
     assert len(searched.trials) == 3 and found["trial"] in {trial.key for trial in searched.trials}
@@ -163,20 +163,20 @@ def test_the_gap_between_shared_bins_and_each_split_s_own_is_told(place: Path, t
 
 def test_the_run_is_of_the_best_trial_s_parameters(place: Path, trained: Answer, after: Path) -> None:
     config = json.loads((place / "run" / "training_cfg.json").read_bytes())["config"]
-    study = store.read(after).studies[trained["trials"]["study"]]
+    study = trial_log.read(after).studies[trained["trials"]["study"]]
     best = max((t for t in study.trials if t.state == "completed"), key=lambda t: t.sharpe)
     assert {name: config["lightgbm"][name] for name in best.parameters} == best.parameters
 
 
 def test_nothing_of_the_search_reads_a_sealed_session(trained: Answer, after: Path) -> None:
-    study = store.read(after).studies[trained["trials"]["study"]]
+    study = trial_log.read(after).studies[trained["trials"]["study"]]
     assert study.sessions[-1] == trained["cpcv"]["last"] < trained["holdout"]["first"]
     assert study.identity["last"] == trained["cpcv"]["last"]
 
 
 def test_a_record_that_was_cut_is_refused_at_the_next_training(place: Path, after: Path, tmp_path: Path) -> None:
-    kept = (after / store.FILE).read_bytes().splitlines(keepends=True)[:-2]
-    (after / store.FILE).write_bytes(b"".join(kept))
+    kept = (after / trial_log.FILE).read_bytes().splitlines(keepends=True)[:-2]
+    (after / trial_log.FILE).write_bytes(b"".join(kept))
     with pytest.raises(FixInput, match="cut or replaced"):
         call(place, "train", "--run", str(tmp_path / "run"), data=after)
     assert not (tmp_path / "run").exists()
@@ -184,10 +184,10 @@ def test_a_record_that_was_cut_is_refused_at_the_next_training(place: Path, afte
 
 def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_trial(place: Path, after: Path, tmp_path: Path) -> None:
     """In another run folder, with a sampler that remembers nothing: the record has the answers."""
-    before = (after / store.FILE).read_bytes()
+    before = (after / trial_log.FILE).read_bytes()
     call(place, "train", "--run", str(tmp_path / "run"), "--trials", "3", "--importance", data=after)
     assert contents(tmp_path / "run") == contents(place / "run")
-    assert (after / store.FILE).read_bytes() == before
+    assert (after / trial_log.FILE).read_bytes() == before
 
 
 def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, fresh: Path) -> None:
@@ -211,7 +211,7 @@ def test_every_training_counts_whatever_its_folder_seed_or_recipe(place: Path, a
 def test_without_any_trial_one_is_counted(place: Path, fresh: Path, tmp_path: Path) -> None:
     known = call(place, "train", "--run", str(tmp_path / "run"), "--folds", "3", data=fresh)
     assert known["trials"]["n_trials"] == 1 and known["trials"]["dsr"] == known["trials"]["psr"]
-    assert (fresh / store.FILE).exists() and known["importance"] is None
+    assert (fresh / trial_log.FILE).exists() and known["importance"] is None
 
 
 def test_a_training_that_dies_is_on_record(place: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from trainer.promotion.bars.case import Case, PromotionVerdict
 from trainer.promotion.bars.config import PromotionConfig, VolatilityBars
 from trainer.promotion.bars.judge import is_worth_opening, judge
 from trainer.promotion.champions import audit
-from trainer.search import store
+from trainer.search import trial_log
 
 MEAN = {"mean": 0.05, "standard_error": 0.01, "t": 5.0, "sessions": 600}
 BARS = PromotionConfig()
@@ -155,7 +155,7 @@ def test_a_training_of_forecasts_is_a_trial_is_promoted_and_published_as_champio
         assert found["event"] == ("promoted" if bars is loose else "refused"), found["why"]
     assert "QLIKE against EWMA" in found["why"] or found["event"] == "promoted"
     assert PromotionVerdict.of(found).is_promoted and audit(tmp_path / "registry").earlier == ()
-    assert any(trial.net.size for study in store.read(data).studies.values() for trial in study.trials)
+    assert any(trial.net.size for study in trial_log.read(data).studies.values() for trial in study.trials)
     call("keys", "--to", keys)
     where = ("--keys", keys, "--to", str(tmp_path / "store"), "--registry", registry)
     published = call("publish", "--run", str(run), "--role", "champion", *where)

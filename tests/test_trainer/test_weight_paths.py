@@ -20,9 +20,8 @@ from trainer.backtest.archive import Archive, open_archive
 from trainer.backtest.engine import BacktestPolicy, Course
 from trainer.backtest.figures import against_benchmark, annual_sharpe, drawdown, regimes_before, worth
 from trainer.backtest.sizing import path_of
-from trainer.backtest.subject import BookSettings, trade
+from trainer.backtest.subject import BookSettings, named, trade
 from trainer.backtest.summary import summary
-from trainer.backtest.unseen import named
 from trainer.backtest.weights import WeightPath, sized_path, weight_paths
 from trainer.off_policy.sizing import SizedPath, judge_sizing
 from trainer.validation.book import next_opens

@@ -19,8 +19,7 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
-from trainer.backtest.subject import BacktestSubject
-from trainer.backtest.unseen import WALK_FORWARD, RunScores
+from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores
 from trainer.runs.artefacts import knowing
 
 OPENED = "promotion/holdout.parquet"

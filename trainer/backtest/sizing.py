@@ -21,8 +21,7 @@ from signals.files import sha256_of
 from trainer.backtest.drawn_sizes import decisions_of
 from trainer.backtest.engine import Course, Progress
 from trainer.backtest.scored import MODEL
-from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of, trade
-from trainer.backtest.unseen import WALK_FORWARD, RunScores
+from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, BookSettings, RunScores, subject_of, trade
 from trainer.backtest.weights import WeightPath, sized_path
 from trainer.off_policy.decisions import judge_decisions
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
@@ -42,7 +41,7 @@ from trainer.off_policy.sizing import (
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import file_hash, refuse_existing, write_run
-from trainer.search.question import trial_hash
+from trainer.search.trial_identity import trial_hash
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The figures of a course: what trading it came to."""
+"""Summarises the course of a backtest: returns, costs, turnover and fills as figures."""
 
 from collections import Counter
 from decimal import Decimal

@@ -1,29 +1,95 @@
-"""Chooses the scores that a backtest trades: a run folder's, a signed bundle's, or those of several published sleeves."""
+"""Chooses the scores that a backtest trades: a run folder's, a signed bundle's, or those of several published sleeves.
+
+Several published sleeves are blended as a device blends them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from portfolio.policy.blend import MOST_MISSING, SizedScores, blended
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Bundle, Part
-from signals.errors import InvariantBroken
+from signals.errors import DataNotUsable, InvariantBroken
 from signals.files import sha256_of
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
 from signals.monitoring.expectation import policy_book_of
+from signals.scoring.scores import Scores
 from signals.text import strict_json
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.blended import BlendedEvenings, SleeveInBook
 from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.document import ScoreSource, TradedBundle
 from trainer.backtest.engine import BacktestPolicy
-from trainer.backtest.scored import Evenings, scored
+from trainer.backtest.scored import Evenings, Origin, scored
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 from trainer.runs.documents import parsed
 from trainer.runs.evidence import Evidence
 from trainer.runs.run_folder import file_hash
 from trainer.runs.trials import Trials
+
+
+@dataclass(frozen=True, eq=False)
+class SleeveInBook:
+    """One sleeve's bundle on the evenings of an archive, what sizes it, and its weight."""
+
+    evenings: BundleScored
+    ic: SizingCoefficient
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """The sleeve."""
+        return self.evenings.bundle.manifest.sleeve
+
+
+@dataclass(frozen=True, eq=False)
+class BlendedEvenings:
+    """Blended scores of several sleeves; an evening on which more than half of the weight has none has no scores.
+
+    Attributes
+    ----------
+    sleeves : tuple of SleeveInBook
+        In the configured order.
+    fixed_ic : float or None
+        Of the portfolio's settings.
+    """
+
+    archive: Archive
+    sleeves: tuple[SleeveInBook, ...]
+    fixed_ic: float | None
+
+    def origin(self, asof: date) -> Origin:
+        """Say who scores the evening of `asof`: in-sample where any sleeve with scores had learned from it."""
+        origins = {sleeve.name: sleeve.evenings.origin(asof) for sleeve in self.sleeves}
+        lost = sum(sleeve.weight for sleeve in self.sleeves if origins[sleeve.name] is Origin.NONE)
+        if lost > MOST_MISSING * sum(sleeve.weight for sleeve in self.sleeves):
+            return Origin.NONE
+        return Origin.IN_SAMPLE if Origin.IN_SAMPLE in origins.values() else Origin.MODEL
+
+    def on(self, asof: date) -> Scores | None:
+        """Return the blend of `asof`; None where a device would have none."""
+        said = {sleeve.name: sleeve.evenings.on(asof) for sleeve in self.sleeves}
+        parts, missing = [], dict[str, float]()
+        for sleeve in self.sleeves:
+            scores = said[sleeve.name]
+            if scores is None:
+                missing[sleeve.name] = sleeve.weight
+            else:
+                parts.append(SizedScores(scores, sleeve.ic, sleeve.evenings.bundle.manifest.horizon_sessions, sleeve.weight))
+        try:
+            return blended(parts, missing, self.fixed_ic)
+        except DataNotUsable:
+            return None
+
+    def where(self) -> str:
+        """Which sessions are scored, in a few words."""
+        return "; ".join(f"{sleeve.name}: {sleeve.evenings.where()}" for sleeve in self.sleeves)
+
+    def sources(self) -> Mapping[str, str]:
+        """SHA-256 of each sleeve's bundle."""
+        return {sleeve.name: sleeve.evenings.bundle.sha256 for sleeve in self.sleeves}
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from trainer.commands.training import Overrides, device_named, overridden, say_w
 
 if TYPE_CHECKING:
     from trainer.runs.trials import EvidenceTrials
-    from trainer.search.trial import Trial
+    from trainer.search.trial_log import Trial
 
 
 def register(app: typer.Typer) -> None:
@@ -66,8 +66,7 @@ def search(
     from trainer.promotion.bars.config import read_bars
     from trainer.runs import looks
     from trainer.samples.prepare import Range, prepare
-    from trainer.search.run import steps
-    from trainer.search.tried import SearchRequest, TrialRun, per_split, searched, tried
+    from trainer.search.run import SearchRequest, TrialRun, per_split, searched, steps, tried
     from trainer.tasks.recipes import agreed, read_config, recipe_named
     from trainer.validation.book import next_opens
 
@@ -128,14 +127,13 @@ def compare(
     from trainer.runs.documents import canonical_json
     from trainer.runs.run_folder import refuse_existing, write_run
     from trainer.samples.prepare import Range, prepare
-    from trainer.search.tried import TrialRun
+    from trainer.search.run import TrialRun
     from trainer.tasks.barrier_classes.comparison_files import files, summary
     from trainer.tasks.barrier_classes.config import BarsRecipe
     from trainer.tasks.recipes import agreed, config_of, read_config, recipe_named
     from trainer.training.compare import compare as compared
-    from trainer.training.compare import document, steps, table
-    from trainer.training.compare_bars import compared as compared_bars
-    from trainer.training.compare_bars import every_learner
+    from trainer.training.compare import compared as compared_bars
+    from trainer.training.compare import document, every_learner, steps, table
 
     recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
     to = to or new_folder(context, "--to", "comparison", sleeve)
@@ -182,15 +180,15 @@ def trials(
     the data, or on another machine, is merged: each trial once, and which sessions it showed.
     """
     from trainer.runs import looks
-    from trainer.search import store
+    from trainer.search import trial_log
     from trainer.search.counting import counting, sleeves_of
 
     if not data.is_dir():
         raise FixInput("no such folder", where=str(data), fix="Name a dataset: --data DIR")
-    came = {str(folder): store.merge(data, folder) for folder in merge or ()}
+    came = {str(folder): trial_log.merge(data, folder) for folder in merge or ()}
     for folder in merge or ():
         looks.merge(data, folder)
-    history = store.known(data)
+    history = trial_log.known(data)
     sleeves = sorted({sleeve for study in history.studies.values() for sleeve in sleeves_of(study.identity)})
     counts = {sleeve: counting(history, (sleeve,), "0000", "9999") for sleeve in sleeves}
     rows = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.learners.base import FitDevice
     from trainer.recipes.base import RecipeConfig
     from trainer.runs.evidence import Evidence
-    from trainer.search.tried import SearchRequest
+    from trainer.search.run import SearchRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -160,7 +160,7 @@ def _kept(run: Path, trials: int) -> Kept:
 
 def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str) -> SearchRequest | None:
     """Return the search to run first; None where none is asked for."""
-    from trainer.search.tried import SearchRequest
+    from trainer.search.run import SearchRequest
 
     return SearchRequest(search or run.parent / f"search-{sleeve}", trials, storage, bars_hash) if trials else None
 

@@ -1,4 +1,4 @@
-"""Shifts a panel by sessions, and compares returns of two vendors."""
+"""Lags of a panel: shifted by sessions, to compare the returns of two vendors."""
 
 import numpy as np
 from numpy.typing import NDArray

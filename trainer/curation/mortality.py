@@ -1,4 +1,4 @@
-"""Delisting statistics of a panel: rate per year, and names that ended without a recorded price."""
+"""Mortality of the names of a panel: delistings, their rate per year, and names that ended without a recorded price."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Labels: open-to-open total return over k sessions, as the device trades.
+"""Horizon labels: the total return from open to open over k sessions, as the device trades.
 
 Features of session t (close) lead to an entry at the open of D = t + 1 and an exit at the open of D + k. With
 C, O the close and open of one session, R its total return and G its overnight return (both fixed at curation, dividends

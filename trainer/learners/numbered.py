@@ -1,4 +1,4 @@
-"""A learner of classes, to which sides are numbers of classes."""
+"""Numbers classes from 0 for learners that require it, where a label says them by sides (-1, 0, 1)."""
 
 from dataclasses import dataclass
 

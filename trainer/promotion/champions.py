@@ -26,7 +26,7 @@ from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent, case_path, read_case
 from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
-from trainer.promotion.seal import open_holdout
+from trainer.promotion.sealed_holdout import open_holdout
 from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
 from trainer.runs.bar_results import finite

@@ -15,8 +15,7 @@ from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.bars import Floats
 from trainer.backtest.figures import annual_sharpe, is_ruined, worth
-from trainer.backtest.subject import BacktestSubject, BookSettings
-from trainer.backtest.unseen import OUT_OF_FOLD, WALK_FORWARD
+from trainer.backtest.subject import OUT_OF_FOLD, WALK_FORWARD, BacktestSubject, BookSettings
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
 from trainer.publishing.publish import form_of
@@ -24,7 +23,7 @@ from trainer.runs import looks
 from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.looks import Look
 from trainer.runs.run_folder import file_hash
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 FOLDER, MEASURED = "promotion", "measured.json"

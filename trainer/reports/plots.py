@@ -1,11 +1,94 @@
-"""Plots of a training, headless and byte-reproducible."""
+"""Plots of a training and of its evidence (calibration, trials, overfitting, drawdown, capacity, embargo), byte-reproducible."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from execution.yardstick import levels
 from signals.market.bars import Days, Floats
+from signals.scoring.evidence import Capacity, Mean
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.validation.probabilities import Group
+
+LOGIT_EDGES = np.linspace(-5.0, 5.0, 21)
+CAPACITY_DECADES = np.geomspace(1e4, 1e10, 121)
+
+
+def reliability(groups: Sequence[Group]) -> bytes:
+    """Probability said against frequency seen, in tenths, on sessions that the map was not fitted on."""
+    axes = new_axes("Reliability: of names given p %, p % should beat the median", "said, %", "came, %")
+    said, came, low, high = (100.0 * np.array([getattr(group, key) for group in groups]) for key in ("said", "came", "low", "high"))
+    span = np.array([min(said.min(), came.min()) - 0.5, max(said.max(), came.max()) + 0.5])
+    axes.plot(span, span, color=INK, linewidth=0.8, label="said = came")
+    axes.plot(said, came, "o-", color=ACCENT, linewidth=1.0, markersize=5, label="a tenth of the later sessions' names")
+    axes.vlines(said, low, high, color=ACCENT, linewidth=1.0, label="90 % interval")
+    axes.legend(frameon=False, loc="upper left")
+    return png(axes)
+
+
+def logits(counts: Sequence[int], value: float) -> bytes:
+    """Histogram of the CSCV logits: left of zero the best in sample fell below the median out of sample."""
+    axes = new_axes(f"Overfitting: PBO {value:.1%}", "logit of the out-of-sample rank", "splits", height=3.2)
+    colours = [SECOND if left < 0 else ACCENT for left in LOGIT_EDGES[:-1]]
+    axes.bar(LOGIT_EDGES[:-1], counts, width=np.diff(LOGIT_EDGES), align="edge", color=colours)
+    axes.axvline(0.0, color=INK, linewidth=0.8)
+    return png(axes)
+
+
+def trials(ratios: Floats, chosen: float, benchmark: float, count: int) -> bytes:
+    """Annual Sharpe ratios of every trial, the chosen one, and what the best of so many lucky ones would have."""
+    axes = new_axes(f"Sharpe ratios of what was tried ({count} count)", "net Sharpe ratio a year", "trials", height=3.2)
+    known = ratios[np.isfinite(ratios)]
+    if known.size:
+        axes.hist(known, bins=min(30, max(5, known.size // 2)), color="#9db7c9", label="trials")
+    axes.axvline(chosen, color=ACCENT, linewidth=2.0, label=f"chosen {chosen:+.2f}")
+    axes.axvline(benchmark, color=SECOND, linewidth=1.6, linestyle="--", label=f"luck alone would reach {benchmark:+.2f}")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return png(axes)
+
+
+def drawdown(sessions: Days, net: Floats) -> bytes:
+    """Wealth below its peak, of the walk-forward decile book after the spread."""
+    axes = new_axes("Drawdown of the walk-forward decile book", "", "% below the peak", height=3.0)
+    wealth = levels(net)
+    below = 100.0 * (wealth / np.maximum.accumulate(np.concatenate([[1.0], wealth]))[1:] - 1.0)
+    axes.fill_between(sessions, below, color=SECOND, alpha=0.35, linewidth=0)
+    axes.plot(sessions, below, color=SECOND, linewidth=0.9)
+    date_axis(axes)
+    return png(axes)
+
+
+def capacity(figures: Capacity) -> bytes:
+    """Net return of the decile book by equity: impact grows with its square root and takes it all in the end.
+
+    net(E) = n (1 - sqrt(E / E_half) / 2), n the return before impact and E_half where impact has taken half of it.
+    """
+    axes = new_axes("Capacity: what impact leaves", "equity, USD", "net return, % a year", height=3.2)
+    net, half = 100.0 * figures.net_of_spread_annual, figures.equity_usd
+    if half and half > 0:
+        axes.plot(CAPACITY_DECADES, net * (1.0 - 0.5 * np.sqrt(CAPACITY_DECADES / half)), color=ACCENT, linewidth=1.6)
+        axes.axvline(half, color=SECOND, linewidth=1.0, linestyle="--", label=f"half is left at ${half:,.0f}")
+        axes.set_ylim(min(-abs(net) * 0.5, 0), max(net * 1.1, 0.1))
+        axes.legend(frameon=False)
+    else:
+        axes.axhline(net, color=ACCENT, linewidth=1.6, label="nothing is left before impact")
+        axes.legend(frameon=False)
+    axes.set_xscale("log")
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    return png(axes)
+
+
+def embargoes(short: Mean, long: Mean, lengths: tuple[int, int]) -> bytes:
+    """Rank IC under both embargoes with 95 % intervals: a gap means that look-backs reached into the test."""
+    axes = new_axes("Rank IC under both embargoes", "", "mean rank IC", height=3.0)
+    names = [f"{length} sessions" for length in lengths]
+    means = [short.mean, long.mean]
+    errors = [1.96 * figure.standard_error for figure in (short, long)]
+    axes.bar(names, means, yerr=errors, color=[ACCENT, SECOND], width=0.4, error_kw={"ecolor": INK})
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.grid(axis="x", visible=False)
+    return png(axes)
+
 
 SHOWN_FEATURES = 20
 

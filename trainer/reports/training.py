@@ -9,7 +9,7 @@ import numpy as np
 from portfolio.risk.evidence import evidence_share
 from signals.market.bars import Days, Floats
 from signals.scoring.evidence import Mean
-from trainer.reports import evidence_plots, page, plots
+from trainer.reports import page, plots
 from trainer.runs.evidence import Evidence, ImportanceFigures
 from trainer.runs.trials import Trials
 from trainer.validation.book import BookReturns
@@ -233,8 +233,8 @@ def _pictures(subject: ReportSubject) -> Mapping[str, bytes]:
     return {
         **_explained(known.importance),
         **_where_known(subject),
-        "drawdown.png": evidence_plots.drawdown(subject.sessions[subject.book.rows], subject.book.net),
-        "capacity.png": evidence_plots.capacity(known.capacity),
+        "drawdown.png": plots.drawdown(subject.sessions[subject.book.rows], subject.book.net),
+        "capacity.png": plots.capacity(known.capacity),
         "ic_by_path.png": plots.ic_by_path([path.mean for path in ic.by_path], ic.mean, ic.standard_error),
         "cumulative_ic.png": plots.cumulative_ic(subject.sessions, subject.series, subject.forward),
         "deciles.png": plots.decile_curve(known.deciles.curve, known.horizon),
@@ -248,15 +248,15 @@ def _where_known(subject: ReportSubject) -> Mapping[str, bytes]:
     known, year = subject.known, float(np.sqrt(SESSIONS_PER_YEAR))
     trials, drawn = known.trials, {}
     if known.calibration:
-        drawn[RELIABILITY] = evidence_plots.reliability(known.calibration.groups)
+        drawn[RELIABILITY] = plots.reliability(known.calibration.groups)
     if trials.sharpe and trials.benchmark_sharpe is not None and trials.n_trials:
         benchmark = trials.benchmark_sharpe * year
-        drawn[TRIALS] = evidence_plots.trials(subject.trial_sharpes * year, trials.sharpe.annual, benchmark, trials.n_trials)
+        drawn[TRIALS] = plots.trials(subject.trial_sharpes * year, trials.sharpe.annual, benchmark, trials.n_trials)
     if trials.pbo and trials.pbo.logits is not None and trials.pbo.value is not None:
-        drawn[LOGITS] = evidence_plots.logits(trials.pbo.logits, trials.pbo.value)
+        drawn[LOGITS] = plots.logits(trials.pbo.logits, trials.pbo.value)
     if known.ic.long_embargo and known.cpcv:
         lengths = (known.cpcv.embargo_sessions, known.cpcv.long_embargo_sessions)
-        drawn[EMBARGOES] = evidence_plots.embargoes(known.ic.whole, known.ic.long_embargo, lengths)
+        drawn[EMBARGOES] = plots.embargoes(known.ic.whole, known.ic.long_embargo, lengths)
     return drawn
 
 

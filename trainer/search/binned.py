@@ -2,7 +2,7 @@
 
 1. What a trial is told of test rows is the quantiles that their features have among all open rows: no label, and
    nothing of the sealed holdout, whose rows are not here.
-2. Nothing that is published comes from here: `tried.per_split` and `trainer/validation/proof.py` bin each split's
+2. Nothing that is published comes from here: `run.per_split` and `trainer/validation/proof.py` bin each split's
    training rows only, and the evidence names the gap between the two.
 3. Rows that travel to a worker are binned there once more, with the same outcome.
 """

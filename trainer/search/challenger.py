@@ -13,12 +13,11 @@ import numpy as np
 from signals.errors import FixInput
 from trainer.runs.evidence import Evidence
 from trainer.runs.trials import EvidenceTrials, Trials
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.question import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, Series, begin, end
-from trainer.search.store import TrialHistory
-from trainer.search.trial import TrialOutcome
+from trainer.search.trial_identity import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, Series, begin, end
+from trainer.search.trial_log import TrialHistory, TrialOutcome
 
 FIX = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
 
@@ -62,15 +61,15 @@ def entered(challenger: Challenger, book: Series | None) -> TrialHistory:
     FixInput
         The trials that the run's training counted, or its search, are not on record.
     """
-    if (challenger.run / store.FILE).exists():  # of a run of an older version, which carried its trials
-        store.merge(challenger.data, challenger.run)
-    _require(challenger, store.known(challenger.data, challenger.registry))
+    if (challenger.run / trial_log.FILE).exists():  # of a run of an older version, which carried its trials
+        trial_log.merge(challenger.data, challenger.run)
+    _require(challenger, trial_log.known(challenger.data, challenger.registry))
     if book is not None:
         _judged(challenger, book)
-    for place in store.places(challenger.data):
-        if (place / store.FILE).exists():
-            store.merge(challenger.registry, place)
-    return store.known(challenger.data, challenger.registry)
+    for place in trial_log.places(challenger.data):
+        if (place / trial_log.FILE).exists():
+            trial_log.merge(challenger.registry, place)
+    return trial_log.known(challenger.data, challenger.registry)
 
 
 def _judged(challenger: Challenger, book: Series) -> None:
@@ -96,7 +95,7 @@ def trained(history: TrialHistory, challenger: Challenger) -> Series:
     trainings = [study for study in history.studies.values() if study.identity.get("command") == TRAIN]
     found = [t for study in trainings for t in study.trials if t.key == challenger.key and t.state is TrialOutcome.COMPLETED]
     if not found:
-        raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / store.FILE), fix=FIX)
+        raise FixInput("the run's training is not on record with its outcome", where=str(challenger.data / trial_log.FILE), fix=FIX)
     return Series(found[-1].days, found[-1].net)
 
 
@@ -134,13 +133,13 @@ def series_of(sessions: Sequence[str], net: Sequence[float]) -> Series:
 
 def _require(challenger: Challenger, history: TrialHistory) -> None:
     trials = challenger.trials
-    head = trials.chain.head if trials.chain else store.FIRST
+    head = trials.chain.head if trials.chain else trial_log.FIRST
     known = {trial.key for study in history.studies.values() for trial in study.trials}
     missing = head not in history.heads or (trials.trial and challenger.key not in known)
     if missing:
         raise FixInput(
             "trials that the run's training counted are not on record next to this dataset",
-            where=str(challenger.data / store.FILE),
+            where=str(challenger.data / trial_log.FILE),
             fix=FIX,
         )
     history.require(trials.study or "")

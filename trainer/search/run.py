@@ -4,6 +4,8 @@ Trials are proposed in batches and fitted fold by fold side by side; after each 
 sampler is seeded by study and trial number, so a search that stopped between batches goes on as if it had not, and
 workers or a cluster change nothing but its duration. Only open rows are read: the sealed holdout stays sealed.
 Trials share the bins of their features (`trainer/search/binned.py`); the baselines do not.
+
+`searched` is the optional search before a training; `tried` counts the trials that one book has used in total.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,15 +26,19 @@ from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Learner, shares_bins
 from trainer.learners.fanout import RowSet, side_by_side
 from trainer.learners.table import learner_named
-from trainer.recipes.base import RecipeConfig
+from trainer.recipes.base import Recipe, RecipeConfig, learner_of
 from trainer.recipes.space import Choices
 from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import exclusive
-from trainer.samples.samples import Samples
-from trainer.search import store
+from trainer.runs.trials import ChainEnd, EvidenceTrials
+from trainer.samples.prepare import Material
+from trainer.samples.samples import Samples, seal_holdout
+from trainer.search import trial_log
 from trainer.search.binned import BinnedRows
-from trainer.search.question import Series, recipe_hash, trial_key
-from trainer.search.trial import Parameters, Trial, TrialOutcome, ended, packed, sharpe_of
+from trainer.search.counting import counting
+from trainer.search.judgement import SearchEvidence, judge
+from trainer.search.trial_identity import BARS_KEY, PROVED, OneTrial, Series, asked, begin, data_of, day_of, end, recipe_hash, trial_key
+from trainer.search.trial_log import Parameters, Trial, TrialOutcome, ended, packed, sharpe_of
 from trainer.validation.book import book_returns
 from trainer.validation.splits.oof import Step
 from trainer.validation.splits.walk_forward import folds, walk_forward
@@ -82,7 +88,7 @@ class Found:
     config: RecipeConfig
     best: Trial
     study: str
-    history: store.TrialHistory
+    history: trial_log.TrialHistory
 
 
 def steps(config: RecipeConfig, trials: int) -> int:
@@ -110,7 +116,7 @@ def search(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], p
         rows = BinnedRows.of(arena.rows)
         while len(study.get_trials(deepcopy=False)) < plan.trials:
             _run_batch(running, rows, step)
-        history = store.read(plan.record)
+        history = trial_log.read(plan.record)
     complete = [trial for trial in history.studies[name].trials if trial.state is TrialOutcome.COMPLETED]
     if not complete:
         raise FixInput("no trial could be completed", where=str(plan.record), fix="Read the reasons in trials.jsonl")
@@ -142,14 +148,14 @@ def _opened(config: RecipeConfig, arena: Arena, identity: Mapping[str, object], 
         "bins": bins_of(_learner(config, config.learner, plan)),
     }
     name = sha256_of(canonical_json(document))[:16]
-    if name in store.read(plan.record).studies:
+    if name in trial_log.read(plan.record).studies:
         return name
     tested = np.unique(np.concatenate([arena.rows.t0[test] for _, test in _folds(config, arena)]))
     sessions = [str(day) for day in arena.rows.sessions[tested[arena.k - 1 :]]]
     baselines = _baselines(config, arena, plan, step)
     opening = {"kind": "study", "study": name, "identity": document, "sessions": sessions}
     compared = [{"kind": "baseline", "study": name, "name": title, "net": packed(net)} for title, net in baselines.items()]
-    store.append(plan.record, opening, *compared)
+    trial_log.append(plan.record, opening, *compared)
     return name
 
 
@@ -194,11 +200,11 @@ def _remember(study: optuna.Study, choices: Choices, config: RecipeConfig, plan:
 
     A record that lacks a trial which the sampler saw end is refused: it was cut, and its trials count.
     """
-    kept = {trial.number: trial for trial in store.read(plan.record).studies[name].trials}
+    kept = {trial.number: trial for trial in trial_log.read(plan.record).studies[name].trials}
     held = study.get_trials(deepcopy=False)
     missing = sorted({trial.number for trial in held if trial.state.is_finished()} - set(kept))
     if missing:
-        raise FixInput(f"trials {missing} are missing from the record", where=str(plan.record), fix=store.FIX)
+        raise FixInput(f"trials {missing} are missing from the record", where=str(plan.record), fix=trial_log.FIX)
     whole = [_remembered(kept[number], choices) for number in sorted(kept)]
     if [trial.state for trial in held] == [trial.state for trial in whole]:
         return study
@@ -210,7 +216,7 @@ def _remember(study: optuna.Study, choices: Choices, config: RecipeConfig, plan:
 
 def _started(config: RecipeConfig, plan: SearchPlan, name: str, number: int, parameters: Parameters) -> dict[str, object]:
     """The record of a trial that starts, with the key by which a training of the same parameters is known."""
-    data, chosen = store.read(plan.record).studies[name].identity, with_parameters(config, parameters)
+    data, chosen = trial_log.read(plan.record).studies[name].identity, with_parameters(config, parameters)
     device = _learner(chosen, config.learner, plan).device
     return {
         "kind": "started",
@@ -286,7 +292,7 @@ def _ask(running: _Running) -> optuna.Trial:
     trial = study.ask()
     for parameter, values in running.choices.items():
         trial.suggest_categorical(parameter, values)
-    store.append(plan.record, _started(config, plan, running.name, trial.number, trial.params))
+    trial_log.append(plan.record, _started(config, plan, running.name, trial.number, trial.params))
     return trial
 
 
@@ -299,7 +305,7 @@ def _end(running: _Running, trial: optuna.Trial, scores: Floats, fate: tuple[Tri
     if state is TrialOutcome.COMPLETED and not np.isfinite(value):
         state, reason = TrialOutcome.FAILED, "its book never earned anything"
     outcome = Trial(trial.number, state, trial.params, net, reason, reported=shown)
-    store.append(running.plan.record, {"study": running.name, **ended(outcome)})
+    trial_log.append(running.plan.record, {"study": running.name, **ended(outcome)})
     if state is TrialOutcome.COMPLETED:
         study.tell(trial, value)
     else:
@@ -320,3 +326,89 @@ def _learner(config: RecipeConfig, name: str, plan: SearchPlan) -> Learner:
 
 def _folds(config: RecipeConfig, arena: Arena) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     return folds(arena.rows.t0, arena.rows.t1, config.cpcv.groups)
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """Where the sampler's memory lies, and how many trials the study shall have.
+
+    `bars_hash` names the promotion bars that hold, before anything is known: another search than under other bars.
+    """
+
+    folder: Path
+    trials: int
+    storage: str = ""
+    bars_hash: str = ""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """How trials are fitted, and the dataset whose record they are written to."""
+
+    data: Path
+    seed: int
+    device: FitDevice
+    workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """Trials before one book: the figures for its evidence, and the Sharpe ratios of the trials that count."""
+
+    document: EvidenceTrials
+    sharpes: Floats
+
+
+def searched(
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, request: SearchRequest, run: TrialRun, step: Step
+) -> tuple[Found, Floats | None]:
+    """Search on the open rows; return the best recipe, and its returns in the bins that the trials shared, if they did.
+
+    A folder of an older version that holds trials of its own gives them to the record of `data` first.
+    """
+    if (request.folder / trial_log.FILE).exists() and request.folder.resolve() != run.data.resolve():
+        trial_log.merge(run.data, request.folder)
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    identity = {**data_of(recipe, material.source, open_rows), BARS_KEY: request.bars_hash}
+    plan = SearchPlan(run.data, request.folder, request.trials, run.seed, run.device, run.workers, request.storage)
+    found = search(config, Arena(open_rows, following, config.label.k), identity, plan, step)
+    is_shared = found.history.studies[found.study].identity["bins"]
+    return found, found.best.net if is_shared else None
+
+
+def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, study: str, shared: Floats | None = None) -> Tried:
+    """Judge the chosen returns by everything that is on record for these labelled rows.
+
+    `chosen` come from bins of each split's own, `shared` are a search's returns of the same recipe in shared bins. The
+    document names the trial, its study and the file's head, by which a promotion finds them again.
+    """
+    history = trial_log.known(data)
+    history.require(study)
+    first, last = day_of(rows, int(rows.t0.min())), day_of(rows, int(rows.t1.max()))
+    counted = counting(history, (str(question.identity["sleeve"]),), first, last)
+    document = EvidenceTrials(
+        **vars(judge(SearchEvidence(chosen, counted, shared))),
+        study=study or None,
+        trial=question.key,
+        lineage=question.lineage or None,
+        chain=ChainEnd(history.anchor.records, history.anchor.head),
+    )
+    return Tried(document, np.array([sharpe_of(one.net) for one in counted.series], dtype=np.float64))
+
+
+def per_split(
+    recipe: Recipe, config: RecipeConfig, material: Material, following: Opens, run: TrialRun, *, bars_hash: str, step: Step
+) -> tuple[OneTrial, Series]:
+    """Record and return the net returns of a recipe's walk-forward decile book on the open rows.
+
+    Each split's features are in bins of its own, as in a training of the recipe: it is the same trial.
+    """
+    open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    learner = learner_of(config, run.seed, run.device)
+    data = data_of(recipe, material.source, open_rows)
+    question = asked(PROVED, data, config, seed=run.seed, device=learner.device, bars_hash=bars_hash)
+    begin(run.data, question)
+    scores = walk_forward(open_rows, learner, groups=config.cpcv.groups, workers=run.workers, step=step)
+    found = Arena(open_rows, following, config.label.k).series(scores)
+    end(run.data, question, found)
+    return question, found

@@ -30,7 +30,7 @@ from trainer.publishing.keys import load_keyset
 from trainer.publishing.nights import keep_labels
 from trainer.publishing.publish import PublishRequest
 from trainer.runs import looks
-from trainer.search.tried import SearchRequest
+from trainer.search.run import SearchRequest
 from trainer.service import retention
 from trainer.service.host import ALERTS, Host, Night
 from trainer.service.live import LiveFigures, LiveScores, live_figures, live_scores, map_of

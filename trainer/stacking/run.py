@@ -24,10 +24,10 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 from trainer.runs.run_folder import refuse_existing, write_run
-from trainer.search import store
+from trainer.search import trial_log
 from trainer.search.counting import counting, sleeves_of
-from trainer.search.question import STACK as COMMAND
-from trainer.search.question import OneTrial, Series, begin, end, trial_hash
+from trainer.search.trial_identity import STACK as COMMAND
+from trainer.search.trial_identity import OneTrial, Series, begin, end, trial_hash
 from trainer.stacking.combiners import Boosted, ConfiguredCombiner, RidgeCombiner, Trees, Weights, device_weights
 from trainer.stacking.document import RecordFigures, StackedMember, StackFigures
 from trainer.stacking.members import Members, read_members
@@ -143,7 +143,7 @@ def _question(request: StackRequest, members: Members) -> OneTrial:
 
 def _counts(data: Path, members: Members, question: OneTrial) -> dict[str, int]:
     """Trials on record for each member's sleeve, and for all of them together."""
-    history, sleeves = store.known(data), sleeves_of(question.identity)
+    history, sleeves = trial_log.known(data), sleeves_of(question.identity)
     first, last = str(question.identity["first"]), str(question.identity["last"])
     own = {m.name: counting(history, (m.sleeve,), first, last).tries for m in members.members}
     return {**own, STACK: counting(history, sleeves, first, last).tries}

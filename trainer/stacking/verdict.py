@@ -11,7 +11,7 @@ import numpy as np
 from signals.market.bars import Floats
 from signals.market.holding import Opens
 from trainer.search.judgement import BLOCKS
-from trainer.search.trial import sharpe_of
+from trainer.search.trial_log import sharpe_of
 from trainer.stacking.combiners import Mask
 from trainer.stacking.members import Members
 from trainer.stacking.proof import StackProof

@@ -23,8 +23,8 @@ from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
 from trainer.runs.trials import EvidenceTrials
 from trainer.samples.prepare import Material
-from trainer.search.question import OneTrial, Series, end
-from trainer.search.tried import Tried, tried
+from trainer.search.run import Tried, tried
+from trainer.search.trial_identity import OneTrial, Series, end
 from trainer.validation.probabilities import CalibrationDocument, calibrate
 from trainer.validation.proof import Proof
 from trainer.validation.splits.oof import Step, scored

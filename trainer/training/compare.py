@@ -1,28 +1,99 @@
-"""Compares learners on the same rows, splits, seed and figures.
+"""Compares learners on the same rows, splits and seed: of daily bars, or at several horizons of one instrument's minutes.
 
-The sealed holdout is no column of it: comparing learners on it would be choosing by it. What is in its place is the
-walk-forward IC, which no hindsight helps.
+The sealed holdout is no column of a comparison of daily bars: comparing learners on it would be choosing by it. In its place is
+the walk-forward IC, which no hindsight helps.
+
+On minutes, each learner at each horizon is a trial on record before it is fitted, with its series on validation before anybody
+sees it; of the sealed part, who opens it is on record.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import cast
 
 import numpy as np
 
-from trainer.learners.base import FitDevice
-from trainer.learners.table import learner_named
+from signals.market.bars import Days
+from signals.minutes.decisions import DecisionBars
+from signals.sleeves.bars import BarsSleeve
+from trainer.learners.base import FitDevice, Learner
+from trainer.learners.networks.rows import NETWORKS
+from trainer.learners.numbered import Numbered
+from trainer.learners.table import LEARNERS, learner_named
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.samples.prepare import Material
+from trainer.runs import looks
+from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import seal_holdout
-from trainer.search import store
-from trainer.search.question import COMPARE, Series, asked, begin, data_of, end
-from trainer.search.trial import sharpe_of
-from trainer.search.tried import TrialRun
+from trainer.search import trial_log
+from trainer.search.run import TrialRun
+from trainer.search.trial_identity import COMPARE, OneTrial, Series, asked, begin, data_of, end
+from trainer.search.trial_log import sharpe_of
+from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, cell_name, compare_learners
+from trainer.tasks.barrier_classes.config import BarsRecipe
+from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows
+from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
+from trainer.tasks.recipes import agreed
 from trainer.validation.book import book_returns, next_opens
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.proof import ProofFigures, figures, fits, prove
 from trainer.validation.splits.oof import Step, fit, scored
+
+
+def compared(
+    recipe: Recipe, config: BarsRecipe, kinds: tuple[str, ...], horizons: tuple[int, ...], span: Range, seed: int, step: Step
+) -> Comparison:
+    """Compare learners at every horizon; on record before the sealed part is opened is which days are seen."""
+    rows, days, asked_of = list[HorizonRows](), list[str](), dict[str, tuple[OneTrial, Days]]()
+    for horizon in horizons:
+        own = config.model_copy(update={"label": config.label.model_copy(update={"k": horizon})})
+        material = prepare(agreed(recipe, own), own, span)
+        bars = cast(DecisionBars, material.source.bars)
+        embargo, reach = material.config.cpcv.embargo_sessions, cast(BarsSleeve, material.sleeve).reach + own.view.sessions
+        rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=embargo, reach=reach))
+        days += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
+        judged = days_of(bars, rows[-1].decisions.at(rows[-1].validation))
+        for kind in kinds:
+            learned = material.config.model_copy(update={"learner": kind})
+            data = {**data_of(recipe, material.source, material.rows), "last": str(judged[-1])}
+            device = recipe.task.learner(learned, seed, FitDevice.AUTO).device
+            asked_of[cell_name(kind, horizon)] = asked(COMPARE, data, learned, seed=seed, device=device), judged
+    for question, _ in asked_of.values():
+        begin(span.data, question)
+
+    def learner(kind: str) -> Learner:
+        return recipe.task.learner(config.model_copy(update={"learner": kind}), seed, FitDevice.AUTO)
+
+    def opened(name: str) -> None:
+        looks.record(span.data, looks.Look("compare", recipe.sleeve.name, f"{name} {config.fingerprint()}", min(days), max(days)))
+
+    found = compare_learners(
+        tuple(rows),
+        {kind: learner(kind) for kind in kinds},
+        reference=Numbered(learner_named(CLOCK_LEARNER, config, seed, FitDevice.CPU, head=CLASSES)),
+        cost_bps=config.label.cost_bps,
+        seed=seed,
+        step=step,
+        opened=opened,
+    )
+    for cell in found.cells:
+        question, judged = asked_of[cell.name]
+        series, there = cell.figures.by_session, np.isfinite(cell.figures.by_session)
+        end(span.data, question, Series(judged[there], series[there]))
+    return found
+
+
+def every_learner(config: BarsRecipe) -> tuple[str, ...]:
+    """Learners that give classes of the recipe's view, and whose libraries are here."""
+    return tuple(
+        name
+        for name, row in LEARNERS.items()
+        if "classes" in row.capabilities.heads
+        and config.view.kind in row.capabilities.views
+        and (name not in NETWORKS or find_spec("torch") is not None)
+    )
+
 
 SEALED = "The sealed holdout is not shown: only a promotion opens it. Train is in-sample: its gap to out-of-fold is "
 SEALED += "what was memorised; the gap from out-of-fold to walk-forward is what hindsight was worth."
@@ -61,7 +132,7 @@ def compare(
     recipe: Recipe, config: RecipeConfig, material: Material, learners: tuple[str, ...], run: TrialRun, step: Step
 ) -> tuple[ComparisonRow, ...]:
     """Prove each learner on the material's open rows; each is a trial on record."""
-    store.known(run.data).require(config.study)
+    trial_log.known(run.data).require(config.study)
     following = next_opens(material.source.bars, material.source.actions)
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     rows = []

@@ -28,10 +28,10 @@ from trainer.runs.settings import TrainedRange, TrainingSettings
 from trainer.samples.intraday import evenings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.search import store
-from trainer.search.question import TRAIN, asked, begin, data_of
+from trainer.search import trial_log
+from trainer.search.run import SearchRequest, TrialRun, searched
 from trainer.search.run import steps as search_steps
-from trainer.search.tried import SearchRequest, TrialRun, searched
+from trainer.search.trial_identity import TRAIN, asked, begin, data_of
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
 from trainer.training.evidence import evidence
@@ -125,7 +125,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     stages = Stages(request.run, step)
     material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols), stages)
     recipe, config = replace(recipe, sleeve=material.sleeve, config=material.config), material.config
-    store.known(request.data).require(config.study)
+    trial_log.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
     checkpoints = checkpoints_of(request.run)
     learner = recipe.task.learner(config, request.seed, request.device, checkpoints)

@@ -1,4 +1,4 @@
-"""Checks a finished run against itself: it was written by one program, and may have been changed or copied badly since."""
+"""Validates a finished run folder: no row leaks, features are the sleeve's, golden rows are reproduced, no stage is missing."""
 
 import json
 from pathlib import Path

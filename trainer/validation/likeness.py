@@ -1,4 +1,4 @@
-"""Rank correlation of two models' scores, and its value expected by seed only.
+"""Likeness of two models: the rank correlation of their scores, against that of two seeds of one model.
 
 The chance is the seed's: what one seed instead of another does to a model that learned the same recipe from the same
 rows. Of the models that an average holds each pair gives one figure a window of 21 sessions,

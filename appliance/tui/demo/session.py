@@ -1,6 +1,11 @@
-"""One generated session of the demo device, recorded as real jobs would record it."""
+"""One generated session of the demo device, recorded as real jobs would record it.
+
+Its plan is generated too, with the outcome of each order, through every state.
+"""
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -9,20 +14,135 @@ from random import Random
 
 from appliance.controls.limits import TripwireLimits
 from appliance.controls.tripwires import TRIPWIRES
-from appliance.ledger import Ledger, alerts, halts, job_runs, nav, scores, snapshots, targets, tripwires
+from appliance.ledger import (
+    Ledger,
+    alerts,
+    broker_orders,
+    fills,
+    halts,
+    intents,
+    job_runs,
+    nav,
+    plans,
+    scores,
+    snapshots,
+    targets,
+    tripwires,
+)
 from appliance.ledger.figures import FeatureFile, PlanFigures, PullFigures, ReconcileFigures, ScoreFigures
+from appliance.ledger.fills import BookedFill
+from appliance.ledger.intents import IntentState, OrderFacts
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.system.ports import Alert, Severity
 from appliance.tui.demo.model_history import DemoModelHistory, write_features
-from appliance.tui.demo.order_flow import DemoMorning, plan_of, trade
-from appliance.tui.demo.simulated_account import CENT, DemoBook
+from appliance.tui.demo.simulated_account import CENT, DemoBook, DemoOrder
 from appliance.tui.demo.state_files import DemoBundle
 from execution.brokers.base import Account, Position
+from execution.fills import Fill
+from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
+from signals.files import sha256_of
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.sessions import Calendar
 from signals.schedule.job_windows import windows
+
+EXPIRES = 0.03  # share of orders that the opening auction leaves
+
+
+@dataclass(frozen=True)
+class DemoMorning:
+    """The inputs of a session's plan, and when it is acted on."""
+
+    session: date
+    asof: date
+    account: str
+    equity: Decimal
+    bundle_sha256: str
+    snapshot_id: str
+    planned_at: datetime
+    sent_at: datetime
+    confirmed_at: datetime
+
+
+def plan_of(ledger: Ledger, morning: DemoMorning, wishes: Sequence[DemoOrder]) -> Plan:
+    """Freeze the wishes as the session's plan."""
+    source = Provenance(morning.bundle_sha256, morning.snapshot_id, sha256_of(b"demo settings"), "0.1.0+demo")
+    made = Plan(
+        morning.session,
+        morning.asof,
+        morning.account,
+        morning.equity,
+        tuple(sorted((_intent(morning, wish) for wish in wishes), key=lambda i: i.key)),
+        source,
+    )
+    return plans.save(ledger, made, morning.planned_at)
+
+
+def trade(
+    ledger: Ledger, morning: DemoMorning, book: DemoBook, wishes: Sequence[DemoOrder], opening: Mapping[str, Decimal], rng: Random
+) -> str:
+    """Send and fill the orders at the opening prices; return what the confirming job says."""
+    outcomes: Counter[str] = Counter()
+    booked: list[BookedFill] = []
+    for i, wish in enumerate(wishes):
+        intent = _intent(morning, wish)
+        sent = morning.sent_at + timedelta(milliseconds=400 * i)
+        order_id = _identity(intent.key.client_order_id)
+        for state, reason in ((IntentState.JOURNALED, ""), (IntentState.SENDING, ""), (IntentState.ACKED, "acknowledged")):
+            intents.move(ledger, intent.key.client_order_id, state, sent, reason, OrderFacts(order_id))
+        is_filled = rng.random() >= EXPIRES
+        ended = IntentState.FILLED if is_filled else IntentState.EXPIRED
+        done = intent.quantity if is_filled else Decimal(0)
+        why = "" if is_filled else "the auction did not take it"
+        intents.move(ledger, intent.key.client_order_id, ended, morning.confirmed_at, why, OrderFacts(filled_quantity=done))
+        price = opening[wish.name.symbol]
+        broker_orders.save(
+            ledger,
+            BrokerOrder(
+                order_id,
+                intent.key.client_order_id,
+                wish.name.symbol,
+                intent.side,
+                OrderType.MARKET,
+                TimeInForce.OPG,
+                OrderStatus.FILLED if is_filled else OrderStatus.EXPIRED,
+                ended.value,
+                intent.quantity,
+                done,
+                price if is_filled else None,
+                sent,
+                morning.confirmed_at,
+            ),
+            morning.confirmed_at,
+        )
+        outcomes[ended.value] += 1
+        if is_filled:
+            book.fill(wish.name, wish.quantity, price)
+            at = morning.confirmed_at - timedelta(minutes=15) + timedelta(microseconds=i)
+            fill = Fill(f"fill-{order_id}", order_id, wish.name.symbol, intent.side, intent.quantity, price, at)
+            booked.append(BookedFill(fill, morning.session, intent.key.client_order_id))
+    fills.add(ledger, booked)
+    return ", ".join(f"{count} {state}" for state, count in sorted(outcomes.items(), reverse=True)) or "no orders"
+
+
+def _intent(morning: DemoMorning, wish: DemoOrder) -> Intent:
+    side = Side.BUY if wish.quantity > 0 else Side.SELL
+    return Intent(
+        IntentKey(morning.account, morning.session, "main", wish.name.symbol),
+        side,
+        Decimal(abs(wish.quantity)),
+        OrderType.MARKET,
+        TimeInForce.OPG,
+        wish.reference,
+        reduces=wish.name.quantity * wish.quantity < 0,
+    )
+
+
+def _identity(text: str) -> str:
+    digest = sha256_of(text.encode())
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
 
 ACCOUNT = "DEMO0001"
 SLEEVE = "equities_xs"

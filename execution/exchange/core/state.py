@@ -2,24 +2,71 @@
 
 A restart, also after SIGKILL, finds every order that was acknowledged: the transaction of a request commits first, the
 answer leaves second.
+
+Frozen values are stored as exact JSON.
 """
 
 import fcntl
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import apsw
 
 from execution.exchange.core.book import AccountBook, AccountMark, AccountSettings, ActivityRow, Changes, ExchangePosition, LogRow, OwnFlow
 from execution.exchange.orders.order import Order
-from execution.exchange.protocol.codec import decode, encode
 from signals.errors import BadConfig, BadDataset, Locked
 from signals.text.wording import reason_of
+
+T = TypeVar("T")
+
+
+def encode(value: object) -> str:
+    """Return the JSON text of a dataclass of plain fields."""
+    row = {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+    return json.dumps(row, default=_plain, separators=(",", ":"))
+
+
+def decode(text: str, model: type[T]) -> T:
+    """Read back what `encode` wrote; a field that an earlier release did not write has its default."""
+    row = json.loads(text)
+    return model(**{name: None if row[name] is None else read(row[name]) for name, read in _readers(model).items() if name in row})  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+@cache
+def _readers(model: type) -> dict[str, Callable[[Any], Any]]:
+    return {name: _reader(hint) for name, hint in get_type_hints(model).items()}
+
+
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    if isinstance(hint, UnionType):
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is not None:
+        return lambda value: value
+    if issubclass(hint, datetime):
+        return datetime.fromisoformat
+    if issubclass(hint, date):
+        return date.fromisoformat
+    if issubclass(hint, Decimal | Enum):
+        return hint  # type: ignore[no-any-return]
+    return lambda value: value
+
 
 SCHEMA_VERSION = 1
 SCHEMA = """

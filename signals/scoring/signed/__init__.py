@@ -1,1 +1,1 @@
-"""Signed documents that a device obeys until they expire."""
+"""Signed documents that a device obeys until they expire, one kind a module."""

@@ -1,4 +1,4 @@
-"""Signed documents that a device obeys until they expire: a stack's weights, a sizing policy.
+"""The form that signed documents share: sequence, validity and signature of a stack's weights or a sizing policy.
 
 One file in the store: the payload stands as a string, the very bytes that were signed, next to the signatures of the online
 keys, as in a document of scores. The sequence never goes back, and what it says expires.

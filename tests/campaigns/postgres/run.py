@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from trainer.search import store
+from trainer.search import trial_log
 
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = ROOT / "var" / "postgres-driver"
@@ -105,7 +105,7 @@ def campaign(folder: Path, server: Path) -> dict[str, Any]:
 
 def _searched(data: Path) -> list[bytes]:
     """The records of the search, without what proved its best recipe after each command, and without the chain."""
-    searches = {name for name, one in store.read(data).studies.items() if "command" not in one.identity}
+    searches = {name for name, one in trial_log.read(data).studies.items() if "command" not in one.identity}
     records = [json.loads(line) for line in (data / "trials.jsonl").read_bytes().splitlines()]
     bare = [{k: v for k, v in record.items() if k != "previous"} for record in records if record["study"] in searches]
     return [json.dumps(record, sort_keys=True, separators=(",", ":")).encode() for record in bare]

@@ -1,4 +1,4 @@
-"""Foundation models as they come: one feature of a window is a series of returns, whose sum over the next steps is forecast.
+"""Zero-shot forecasts by foundation models, without fitting: the sum of the next returns from a window of past ones.
 
 Nothing is learned from the rows. Weights enter by a folder and their SHA-256 and are never fetched; a loader is the library's
 own. There is no graph for a device: such a model is a challenger that is compared where it was loaded.

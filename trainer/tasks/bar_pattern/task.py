@@ -31,7 +31,7 @@ from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.bar_pattern.bank import Banked, bank_of
 from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures

@@ -35,7 +35,7 @@ from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import DEFAULT_VIEW, Samples
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import LAG, Decisions
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of

@@ -34,7 +34,7 @@ from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean

@@ -25,7 +25,7 @@ from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, size_for, tails

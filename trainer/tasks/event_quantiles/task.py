@@ -30,7 +30,7 @@ from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material, rows_of
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
     MEDIAN,

@@ -15,10 +15,9 @@ from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
 from trainer.runs.evidence import Evidence, EvidenceFields, ImportanceFigures, LeakFindings, WalkForward
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of
-from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, ic_of, importance_of, warnings
-from trainer.tasks.rank_return.expectation import expectation
+from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, expectation, ic_of, importance_of, warnings
 from trainer.validation.book import BookReturns, book_returns, next_opens
 from trainer.validation.deciles import trading_conditions
 from trainer.validation.importance import importance

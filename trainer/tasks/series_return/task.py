@@ -28,7 +28,7 @@ from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean

@@ -25,7 +25,7 @@ from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.tasks.volatility.bars import BARS
 from trainer.tasks.volatility.config import VolatilityRecipe

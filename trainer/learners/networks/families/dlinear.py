@@ -1,4 +1,4 @@
-"""DLinear: a window is its moving average and what is left, each mapped linearly to the outputs.
+"""DLinear: the window is split into its moving average and the remainder, each mapped linearly to the outputs.
 
 Source: Zeng et al. 2023, "Are transformers effective for time series forecasting?"
 """

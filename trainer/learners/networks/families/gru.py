@@ -1,4 +1,4 @@
-"""The gated recurrent unit: a state carried through the window; what it is at the end gives the outputs.
+"""GRU: gated recurrent units over the window; the last state gives the outputs.
 
 Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder".
 """

@@ -1,4 +1,4 @@
-"""InceptionTime: filters of several lengths side by side over the window.
+"""InceptionTime: parallel convolutions of several lengths over the window.
 
 Source: Ismail Fawaz et al. 2020, "InceptionTime: finding AlexNet for time series classification".
 """

@@ -1,4 +1,4 @@
-"""The long short-term memory: a state carried through the window; what it is at the end gives the outputs.
+"""LSTM: long short-term memory over the window; the last state gives the outputs.
 
 Source: Hochreiter and Schmidhuber 1997, "Long short-term memory".
 """

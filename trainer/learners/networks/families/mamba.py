@@ -1,4 +1,4 @@
-r"""Mamba: a linear state whose decay and intake depend on what comes in.
+r"""Mamba: a selective state-space network, a linear state whose decay and input depend on the sample.
 
     h_t = exp(d_t A) h_{t-1} + d_t B_t u_t,   y_t = C_t h_t + D u_t
 

@@ -1,4 +1,4 @@
-"""N-BEATS: blocks that each explain a part of the window by curves, take it away, and add their answer to the outputs.
+"""N-BEATS: residual blocks that each fit the window by basis curves, subtract the fit, and add a forecast to the outputs.
 
 Source: Oreshkin et al. 2020, "N-BEATS: neural basis expansion analysis for interpretable time series forecasting".
 """

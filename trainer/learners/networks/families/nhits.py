@@ -1,4 +1,4 @@
-"""N-HiTS: blocks that read the window at rates of their own, explain it by lines between few knots, and add their answers.
+"""N-HiTS: residual blocks that pool the window at different rates and interpolate fit and forecast between few knots.
 
 Source: Challu et al. 2023, "N-HiTS: neural hierarchical interpolation for time series forecasting".
 """

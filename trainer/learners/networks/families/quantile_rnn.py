@@ -1,4 +1,4 @@
-"""The quantile RNN: a recurrent state, the context made of it, and a perceptron of both context and newest session.
+"""The quantile RNN: a recurrent encoder of the window, and a perceptron of its context and the newest session.
 
 Its usual head is `quantiles`, which the head's outlet orders by construction.
 

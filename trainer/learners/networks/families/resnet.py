@@ -1,4 +1,4 @@
-"""ResNet over time: blocks of three convolutions that are added to what went in.
+"""ResNet over time: residual blocks of three convolutions over the window.
 
 Source: Wang, Yan and Oates 2017, "Time series classification from scratch with deep neural networks".
 """

@@ -1,4 +1,4 @@
-"""The temporal fusion transformer: features weighed at every step, a recurrent state, and attention of the newest step.
+"""The temporal fusion transformer: variable selection at every step, a recurrent encoder, and attention of the newest step.
 
 Source: Lim et al. 2021, "Temporal fusion transformers for interpretable multi-horizon time series forecasting".
 """

@@ -1,4 +1,4 @@
-"""The transformer: one token a session, attention among them, and the newest token's answer.
+"""The transformer encoder: one token a session, attention among them; the newest token gives the outputs.
 
 Source: Vaswani et al. 2017, "Attention is all you need", with the norms first.
 """

@@ -20,8 +20,8 @@ from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs.documents import canonical_json
 from trainer.samples.samples import Samples
 from trainer.samples.source import TrainingBars
-from trainer.search import store
-from trainer.search.trial import Trial, TrialOutcome, ended
+from trainer.search import trial_log
+from trainer.search.trial_log import Trial, TrialOutcome, ended
 
 BARS_KEY = "promotion_bars"
 SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"
@@ -98,21 +98,21 @@ def recipe_hash(data: Mapping[str, object], config: RecipeConfig, seed: int) -> 
 
 def begin(data: Path, question: OneTrial) -> None:
     """Record that the trial was started, before anything of it is known; it counts from now on."""
-    if question.study not in store.read(data).studies:
+    if question.study not in trial_log.read(data).studies:
         opening = {"kind": "study", "study": question.study, "identity": question.identity, "sessions": []}
-        store.append(data, opening, _started(question, 0))
+        trial_log.append(data, opening, _started(question, 0))
 
 
 def end(data: Path, question: OneTrial, series: Series) -> None:
     """Record what came out; an answer that is on record already adds nothing, another one is another trial."""
-    trials = store.read(data).studies[question.study].trials
+    trials = trial_log.read(data).studies[question.study].trials
     if any(_is_same(trial, series) for trial in trials if trial.state is TrialOutcome.COMPLETED):
         return
     is_first = len(trials) == 1 and trials[0].state is TrialOutcome.INTERRUPTED
     number = 0 if is_first else len(trials)
     outcome = ended(Trial(number, TrialOutcome.COMPLETED, {}, series.net, days=series.days))
     begun = [] if is_first else [_started(question, number)]
-    store.append(data, *begun, {"study": question.study, **outcome})
+    trial_log.append(data, *begun, {"study": question.study, **outcome})
 
 
 def _started(question: OneTrial, number: int) -> dict[str, object]:

@@ -45,7 +45,7 @@ def infer_in_child(members: Sequence[GraphMember], inputs: Inputs) -> Outputs:
     widths = {name: width for member in members for name, width in member.heads.items()}
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-m", "signals.bundle.proof", str(data_bytes(members, inputs))],
+            [sys.executable, "-I", "-m", "signals.bundle.child_inference", str(data_bytes(members, inputs))],
             input=_request(members, inputs),
             capture_output=True,
             timeout=WALL_SECONDS,

@@ -23,7 +23,7 @@ from trainer.runs.documents import read_document
 from trainer.runs.settings import TRAINING, TrainingSettings
 from trainer.samples.prepare import Material, Range, prepare
 from trainer.samples.samples import Samples, Seal, seal_holdout
-from trainer.search.question import Series
+from trainer.search.trial_identity import Series
 from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.ic import rank_ic
 from trainer.validation.splits.oof import fit_all, scored
