@@ -70,7 +70,7 @@ def commands(tree: Path, place: Path) -> dict[str, list[str]]:
     """Return the arguments of Python for each workload; `OUT` is where its values go, absent where none are written."""
     peers, store = tree / "benchmarks" / "peers", str(place / "market.duckdb")
     child = [str(tree / "benchmarks/scoring.py"), "--child"]
-    sides = ["--names", "60", "--sessions", "500", "--trees", "50", "--side"]
+    sides = ["--names", "20", "--sessions", "300", "--trees", "20", "--side"]
     return {
         "P1": [str(peers / "features_trademl.py"), str(place), "OUT"],
         "P2": [str(peers / "features_newest_trademl.py"), store, str(place / "sessions.npy"), "OUT"],
@@ -98,7 +98,7 @@ def python(tree: Path, arguments: list[str]) -> str:
 def seconds(printed: str) -> float:
     """Return the CPU that a run printed: a number, or a document that holds it by the name of its script."""
     document = json.loads(printed)
-    return float(document if isinstance(document, float) else document.get("cpu_s") or document.get("cpu") or document["50"])
+    return float(document if isinstance(document, float) else document.get("cpu_s") or document.get("cpu") or document["20"])
 
 
 def main() -> None:
