@@ -247,9 +247,12 @@ def _reports(deps: Deps) -> list[SessionFigures]:
 
 
 def _current_run(name: str, rows: Sequence[Observation], costs: Sequence[AttributedSession]) -> ModelHistory:
-    """The newest unbroken run of observations of one model that were promised something."""
+    """The newest unbroken run of observations of one model that were promised something.
+
+    One without a model breaks no run: a retraining whose bundle was replaced before its first session was judged left no promise.
+    """
     ordered = sorted(rows, key=lambda row: row.session)
-    begin = max((i + 1 for i, row in enumerate(ordered) if row.lineage != name), default=0)
+    begin = max((i + 1 for i, row in enumerate(ordered) if row.lineage not in (name, "")), default=0)
     own = [row for row in ordered[begin:] if row.bound is not None]
     paid = [
         (row.session, bps)

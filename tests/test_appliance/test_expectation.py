@@ -179,6 +179,15 @@ def test_a_life_goes_on_over_retraining_and_ends_with_the_configuration(deps: An
     assert history_of(bundle(config="9" * 64), deps, [], []).rows == ()
 
 
+def test_a_bundle_that_was_replaced_before_it_was_judged_begins_no_new_life(deps: Any) -> None:
+    """It scored one session, in a week of bad data; what it promised is not known, so that session does not count, and no other ends."""
+    days = DAYS.days[100:110]
+    unknown = replace(live(days[5], -0.3), bundle="c" * 64, lineage="", promised=None, bound=None)
+    rows = [live(day, 0.05) for day in days[:5]] + [unknown] + [live(day, 0.05) for day in days[6:]]
+    record(deps, days[-1], MonitoringFigures(live=tuple(rows)))
+    assert [row.session for row in history_of(bundle(), deps, [], []).rows] == [day for day in days if day != days[5]]
+
+
 def test_the_figures_are_means_so_far_the_deepest_fall_and_what_trading_cost(deps: Any) -> None:
     """Costs: (1.10 + 0.05 + 0.35) USD on 5,000 traded are 3 basis points. Falls: 0.99^2 - 1 = -1.99 %."""
     days = DAYS.days[100:102]
