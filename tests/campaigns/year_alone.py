@@ -103,6 +103,7 @@ def main() -> int:
             print(f"{world.lived.sessions[-1]}: {world.lived.sentence}", flush=True)
     print(world.lived.sentence)
     print("rows of the training host: " + ", ".join(f"{row} {status} {count}" for (row, status), count in sorted(world.rows().items())))
+    print("tripwires of the device: " + json.dumps(world.tripped()))
     print("the training host told: " + json.dumps(Counter(alert.title.split(" of ")[0] for alert in world.inbox.alerts)))
     for day, words in world.lived.missed.items():
         print(f"MISSED {day}: {words}")

@@ -323,6 +323,11 @@ class YearAlone:
         """How often each row of the training host ended how."""
         return Counter((str(one["row"]), str(one["status"])) for one in self._host.log.records())
 
+    def tripped(self) -> dict[str, int]:
+        """In how many sessions each tripwire of the device tripped."""
+        query = "SELECT name, count(*) FROM tripwires WHERE tripped = 1 GROUP BY name"
+        return dict(Workbench(self.root / "device").rows(query))
+
     def told(self) -> list[str]:
         """The device's alerts, by title."""
         with Ledger(self.root / "device" / "ledger.sqlite", AccessMode.READ) as ledger:

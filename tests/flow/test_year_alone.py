@@ -38,6 +38,7 @@ def test_three_sessions_alone_trade_and_one_without_usable_data_is_excused(tmp_p
     world = world_of(tmp_path, monkeypatch, 3, 0)
     lived = world.live(3)
     assert lived.missed == {} and len(lived.traded) == 2 and len(lived.excused) == 1 and lived.orders > 10, lived
+    assert world.tripped()["DATA_NOT_USABLE"] == 1 and "EXPECTATION" not in world.tripped()
     ended = world.rows()
     assert ended["update", "done"] == 4 and ended["audit", "failed"] >= 1 and ended["publish", "done"] == 4
     assert ended["score", "refused"] == 1 and ended["evaluate", "done"] == 4
