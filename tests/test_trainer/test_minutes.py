@@ -23,6 +23,7 @@ from trainer.__main__ import app
 from trainer.curation.generated.minutes import GeneratedMinutes, generate_minutes
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label
+from trainer.runs.evidence import read_evidence
 from trainer.samples.minutes import load_minutes, minutes_of_file
 
 DATA = Path("../shared/data")
@@ -308,3 +309,32 @@ def test_real_minutes_come_in_and_have_features_without_a_hand(
         assert np.isfinite(flow[20:]).mean() > 0.8
     near = np.diff(bars.sessions) < np.timedelta64(7, "D")
     assert np.nanmax(np.abs(bars.overnight[1:][near])) < 0.05
+
+
+@pytest.mark.slow
+def test_two_vendors_of_the_same_minutes_train_alike(tmp_path: Path) -> None:
+    """One says END and UTC with every digit; the other START, New York, cents and the volume of fewer venues.
+
+    Tolerances: features correlate at 0.99 in the median, scores out of fold at 0.8, their IC walking forward differs by at most 0.05.
+    """
+    made = frame_of(generate_minutes(5, 80, end=END, strength=5.0))
+    rng, other = np.random.default_rng(1), made.copy()
+    other["time"] = (made["time"] - pd.Timedelta(minutes=1)).dt.tz_convert("America/New_York").dt.tz_localize(None)
+    prices = ["open", "high", "low", "close"]
+    other[prices] = made[prices].round(2)
+    other["volume"] = (made["volume"] * rng.uniform(0.85, 0.95, len(made))).round()
+    recipe = "sleeve: bars\nlabel: {kind: barrier_classes, k: 6}\nlightgbm: {trees: 25, num_leaves: 15, min_data_in_leaf: 100}\n"
+    (tmp_path / "bars.yml").write_text(recipe + "cpcv: {groups: 3, test_groups: 1}\n")
+    values, scores, known = [], [], []
+    for name, frame in (("one", made), ("two", other)):
+        folder, run = ingested(tmp_path, frame, name), tmp_path / f"{name}.run"
+        words = ["--sleeve", "bars", "--symbol", "GEN", "--data", str(folder), "--run", str(run), "--config", str(tmp_path / "bars.yml")]
+        done = CliRunner().invoke(app, ["train", *words])
+        assert done.exit_code == 0, done.output
+        values.append(replace(BARS, hours=Hours.RTH).intraday(loaded(folder))[1].values[-1000:, 0])
+        scores.append(pd.read_parquet(run / "oof.parquet")["score"])
+        known.append(read_evidence(run))
+    alike = [np.corrcoef(a[np.isfinite(a + b)], b[np.isfinite(a + b)])[0, 1] for a, b in zip(*(v.T for v in values), strict=True)]
+    assert np.nanmedian(alike) > 0.99
+    assert np.corrcoef(*scores)[0, 1] > 0.8
+    assert abs(known[0].forward_ic.mean - known[1].forward_ic.mean) < 0.05
