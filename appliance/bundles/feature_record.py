@@ -19,7 +19,8 @@ import binascii
 import json
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -55,6 +56,8 @@ class FeatureRecord:
     symbols : tuple of str, length n
     values : bytes
         Little-endian float32 of shape (n, F), row by row; NaN where a feature is undefined.
+    pictures : mapping of symbol to str
+        PNG in base64, of some names.
     """
 
     asof: date
@@ -64,6 +67,7 @@ class FeatureRecord:
     names: tuple[str, ...]
     symbols: tuple[str, ...]
     values: bytes
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = FLOAT32_BYTES * len(self.names) * len(self.symbols)
@@ -85,6 +89,7 @@ class FeatureRecord:
             "snapshot_id": self.snapshot_id,
             "names": self.names,
             "symbols": self.symbols,
+            **({"pictures": dict(self.pictures)} if self.pictures else {}),
             "float32": base64.b64encode(self.values).decode("ascii"),
         }
         return json.dumps(row, sort_keys=True).encode()
@@ -104,8 +109,9 @@ class FeatureRecord:
                 tuple(map(str, row["names"])),
                 tuple(map(str, row["symbols"])),
                 base64.b64decode(row["float32"], validate=True),
+                {str(symbol): str(picture) for symbol, picture in row.get("pictures", {}).items()},
             )
-        except (ValueError, KeyError, TypeError, binascii.Error, InvariantBroken) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, InvariantBroken) as error:
             raise FixInput("recorded features cannot be read", where=reason_of(error)) from None
 
     def of(self, symbol: str) -> tuple[FeatureValue, ...]:

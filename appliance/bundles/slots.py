@@ -1,6 +1,6 @@
 """Slots: where a device keeps the bundles of each sleeve, and what it accepts there.
 
-    state/bundles/<sleeve>/           the bundle that is traded, or that scales the book
+    state/bundles/<sleeve>/           the bundle that is traded, that scales the book, or that sees patterns
     state/bundles/<sleeve>/shadow/    one that is scored next to it and never traded
 
 Each slot is a bundle store of its own, with its own pointer, sequence, high-water and expiry, under the device's one root
@@ -25,7 +25,10 @@ from signals.errors import BundleRefused
 from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
+from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
+
+UNSIZED = frozenset({RISK.name, PATTERNS.name})
 
 
 def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
@@ -74,9 +77,9 @@ def traded_slots(config: ApplianceConfig) -> tuple[Slot, ...]:
 
 
 def slots_of(config: ApplianceConfig) -> tuple[Slot, ...]:
-    """Every slot of this device: the traded sleeves, the risk sleeve that scales the book, and a shadow of each."""
+    """Every slot of this device: the traded sleeves, the risk sleeve that scales the book, a shadow of each, and the patterns."""
     real = tuple(dict.fromkeys((*traded_slots(config), Slot(RISK.name))))
-    return (*real, *(Slot(slot.sleeve, is_shadow=True) for slot in real))
+    return (*real, *(Slot(slot.sleeve, is_shadow=True) for slot in real), Slot(PATTERNS.name))
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calen
     roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
     variants = {} if sleeve is None else {slot.sleeve: tuple(one.spec for one in sleeve.variants)}
     policy = Policy(asof, calendar, known, roles, release(), variants)
-    is_sized = not slot.is_shadow and slot.sleeve != RISK.name  # only what is traded has to enter as the schedule does
+    is_sized = not slot.is_shadow and slot.sleeve not in UNSIZED  # only what is traded has to enter as the schedule does
     entry = config.execution.entry
     return replace(policy, entry=entry.in_manifest, equivalent_entries=entry.equivalents) if is_sized else policy
 
@@ -140,7 +143,7 @@ def sought(slot: Slot, config: ApplianceConfig) -> tuple[Role, ...]:
     """Roles in the order in which they are looked for, for this slot."""
     if slot.is_shadow:
         return (Role.SHADOW,)
-    return TRADED if slot.sleeve == RISK.name else sought_roles(config)
+    return TRADED if slot.sleeve in UNSIZED else sought_roles(config)
 
 
 def _has_former(slot: Slot, config: ApplianceConfig) -> bool:

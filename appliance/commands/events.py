@@ -26,9 +26,12 @@ def register(app: typer.Typer) -> None:
 
 
 def show_events(asof: Asof = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
-    """Show the events that were found at a close, each with its proposed side, stop and target; they are not traded."""
+    """Show the events that were found at a close, each with its proposed side, stop and target; they are not traded.
+
+    With a bundle of the sleeve `patterns`: the shape that its net saw, and what past events like each one made.
+    """
     with open_ledger(state) as ledger:
-        show(events_of(ledger, to_session(asof) if asof else None), limit, as_json)
+        show(events_of(ledger, StateFolder(state), to_session(asof) if asof else None), limit, as_json)
 
 
 def show_outcomes(

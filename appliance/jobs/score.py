@@ -1,12 +1,13 @@
 """Evening job of asof: scores every eligible name with the bundle of each sleeve, or fetches delivered scores."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
-from appliance.bundles import risk_forecasts
+from appliance.bundles import picture_record, risk_forecasts
 from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
 from appliance.bundles.feature_record import FeatureRecord, store_features
 from appliance.bundles.former_layout import move_former
@@ -46,6 +47,7 @@ from signals.errors import (
     TryAgain,
 )
 from signals.events.daily import READS, daily_events
+from signals.events.images import png
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.models.inference import infer
@@ -55,8 +57,10 @@ from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
+from signals.scoring.seen_patterns import analogs_in
 from signals.sleeves import SLEEVES
 from signals.sleeves.events import DAILY_EVENTS
+from signals.sleeves.patterns import PATTERNS, pictured
 from signals.sleeves.risk import RISK
 
 
@@ -100,14 +104,15 @@ def score(session: date, deps: Deps) -> JobReport:
             faults[slot] = error
     _judge(session, asof, faults, deps)
     others = [_untraded(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
-    forecasts = next((one.forecasts for one in others if one.forecasts), None)
+    forecasts = next((one.file for one in others if one.slot == Slot(RISK.name)), None)
+    patterns = next((one.file for one in others if one.slot == Slot(PATTERNS.name)), None)
     said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
     said += [f"{slot.name}: {error}" for slot, error in faults.items()]
     figures = next(iter(done.values())).figures
     if len(traded) > 1:
         each = {slot.name: one.figures for slot, one in done.items()}
         figures = replace(figures, by_sleeve=each, missing={slot.name: str(error) for slot, error in faults.items()})
-    figures = replace(figures, forecasts=forecasts)
+    figures = replace(figures, forecasts=forecasts, patterns=patterns)
     said += [one.summary for one in others if one.summary]
     summary = "; ".join(filter(None, [*said, record_events(session, asof, deps)]))
     return JobReport("score", session, JobStatus.DONE, summary, figures)
@@ -298,27 +303,30 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
 
 @dataclass(frozen=True)
 class UntradedReport:
-    """Report of the job on a slot that is not traded: a sentence, and the file of its forecasts."""
+    """Report of the job on a slot that is not traded: a sentence, and the file of what else it said."""
 
+    slot: Slot
     summary: str = ""
-    forecasts: FeatureFile | None = None
+    file: FeatureFile | None = None
 
 
 def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> UntradedReport:
     """Score a bundle that is not traded, if there is one; a fault is notified and stops nothing."""
     if slot_store(slot, deps.folder, deps.fs).current() is None:
-        return UntradedReport()
+        return UntradedReport(slot)
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        scores, forecasts = _untraded_scores(slot, asof, bundle, deps)
+        scores, file = _untraded_scores(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
-        return UntradedReport(f"{slot.name}: {error}")
+        return UntradedReport(slot, f"{slot.name}: {error}")
     score_rows.save(deps.ledger, asof, slot.name, ranked(scores))
-    return UntradedReport(f"{len(scores.symbols)} {slot.name} scores", forecasts)
+    return UntradedReport(slot, f"{len(scores.symbols)} {slot.name} scores", file)
 
 
 def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile | None]:
+    if slot == Slot(PATTERNS.name):
+        return _seen(asof, bundle, deps)
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
@@ -328,6 +336,21 @@ def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tupl
         return scores_of(bundle, said), None
     forecasts = risk_forecasts.record_of(bundle, said, held_snapshot(asof, deps).id)
     return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, forecasts)
+
+
+def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
+    """Let the net see the picture of every name that has one, find what past events like it made, and keep what was seen."""
+    view = bundle.manifest.view
+    bars = deps.market.bars(asof, view.sessions)
+    panel = newest_features(bundle, lambda *_: bars, asof)
+    panel = replace(panel, eligible=panel.eligible & pictured(bars))
+    said = outputs(bundle, panel, run=runner(bundle))
+    named = {one.symbol for one in daily_events(bars, len(bars.sessions) - 1)} & set(said.symbols)
+    column = np.array([bars.column(symbol) for symbol in sorted(named)], dtype=np.int64)
+    shown = (view.rows(panel, np.full(len(column), len(bars.sessions) - 1), column) * 255).astype(np.uint8)
+    pictures = {symbol: b64encode(png(picture)).decode() for symbol, picture in zip(sorted(named), shown, strict=True)}
+    record = picture_record.record_of(bundle, said, analogs_in(bundle, said, deps.calendar), pictures, held_snapshot(asof, deps).id)
+    return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, record)
 
 
 def runner(bundle: Bundle) -> Infer:

@@ -61,6 +61,8 @@ class ScoreFigures(BundleUsed):
         Why it has no scores.
     forecasts : FeatureFile
         What the risk bundle forecast; None where none scored.
+    patterns : FeatureFile
+        What the net of pictures saw; None where there is none.
     """
 
     asof: date | None = None
@@ -71,6 +73,7 @@ class ScoreFigures(BundleUsed):
     by_sleeve: Mapping[str, ScoreFigures] | None = absent()
     missing: Mapping[str, str] | None = absent()
     forecasts: FeatureFile | None = absent()
+    patterns: FeatureFile | None = absent()
     others: Mapping[str, object] = kept()
 
     def of(self, sleeve: str) -> ScoreFigures:

@@ -146,7 +146,7 @@ def _trades(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
 
 
 def _events(ledger: Ledger, context: QueryContext, given: Arguments) -> View:
-    return events_of(ledger, given.day("asof"))
+    return events_of(ledger, context.folder, given.day("asof"))
 
 
 def _outcomes(ledger: Ledger, context: QueryContext, given: Arguments) -> View:

@@ -6,24 +6,39 @@ from itertools import groupby
 from math import sqrt
 from statistics import mean, stdev
 
+from appliance.bundles.feature_record import FeatureRecord
+from appliance.bundles.picture_record import recorded_of, seen
 from appliance.ledger import Ledger, arms, events
 from appliance.ledger.events import EventRow, OutcomeRow
+from appliance.system.state_folder import StateFolder
 from appliance.views.view import View, ViewRow
+from signals.errors import FixInput
 from signals.events.arms import ARMS, DEFAULT, exploring
 from signals.scoring.draw_logs import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
+SEEN_COLUMNS = ("sees", "sim_conf", "hist_rr_pct")
 OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")
 ARM_COLUMNS = ("arm", "target", "size", "propensity", "drawn", "ended", "mean_r")
 NOTHING = "no event is recorded; the evening's scoring records them"
 NOTE = "recorded, not traded"
 
 
-def events_of(ledger: Ledger, asof: date | None) -> View:
-    """Return the events of the session `asof`, the newest with any where it is None; stop and target are from the next open."""
+def events_of(ledger: Ledger, folder: StateFolder, asof: date | None) -> View:
+    """Return the events of the session `asof`, the newest with any where it is None; stop and target are from the next open.
+
+    Where a net of pictures saw the evening, each says which shape it saw and what past events like it made.
+    """
     day = asof or events.newest(ledger, date.max)
     rows = events.of_session(ledger, day) if day else ()
-    return View(COLUMNS, tuple(_event(row) for row in rows), NOTHING, None, {"asof": day.isoformat() if day else None, "note": NOTE})
+    facts = {"asof": day.isoformat() if day else None, "note": NOTE}
+    try:
+        record = recorded_of(ledger, folder, day) if day and rows else None
+    except FixInput as error:
+        record, facts = None, {**facts, "patterns": str(error)}
+    if record is None:
+        return View(COLUMNS, tuple(_event(row) for row in rows), NOTHING, None, facts)
+    return View((*COLUMNS, *SEEN_COLUMNS), tuple({**_event(row), **_seen(record, row.symbol)} for row in rows), NOTHING, None, facts)
 
 
 def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
@@ -68,6 +83,16 @@ def _event(row: EventRow) -> ViewRow:
         "third": row.third,
         "recorded_at": row.at.isoformat(),
     }
+
+
+def _seen(record: FeatureRecord, symbol: str) -> ViewRow:
+    found = seen(record, symbol)
+    if found is None:
+        return dict.fromkeys((*SEEN_COLUMNS, "picture"))
+    shape, sim_conf, hist_rr = found
+    figures = zip(SEEN_COLUMNS[1:], (sim_conf, hist_rr), strict=True)
+    said = {name: None if value is None else round(value, 3) for name, value in figures}
+    return {"sees": f"{shape.shape} {shape.quality:.0%}", **said, "picture": record.pictures.get(symbol)}
 
 
 def _outcome(event: EventRow, made: OutcomeRow | None) -> ViewRow:

@@ -17,7 +17,7 @@ from signals.market.bars import Days, Floats
 
 Integers = NDArray[np.int64]
 
-APART, BLOCK, RR_QUANTILE = 64, 64, 0.65
+APART, BLOCK, RR_QUANTILE, NEAREST = 64, 64, 0.65, 50
 CODES = 2**24  # whole numbers that float32 holds exactly
 
 
@@ -85,7 +85,7 @@ class Analogs:
     hist_rr_pct: float
 
 
-def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, column: int, k: int = 50) -> Analogs:
+def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, column: int, k: int = NEAREST) -> Analogs:
     """Return the `k` nearest rows that were known before bar `row`; none of the same symbol within 64 bars.
 
     Parameters

@@ -11,6 +11,8 @@ that the picture depends on 127 bars and nothing else. Where all prices are one,
 without moves is a half. Painting looks columns of 64 bytes up in tables: no loop over pixels, none over bars.
 """
 
+import struct
+import zlib
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -116,6 +118,15 @@ def images(opened: Floats, high: Floats, low: Floats, close: Floats) -> Bytes:
     """Return pictures of windows of 127 bars, shape (127, n) each; uint8, shape (n, 3, 64 bars, 64 levels). A net sees them over 255."""
     parts = [slice(first, first + TOGETHER) for first in range(0, max(close.shape[1], 1), TOGETHER)]
     return np.concatenate([paint(read(*(np.ascontiguousarray(x[:, part]) for x in (opened, high, low, close)))) for part in parts])
+
+
+def png(picture: Bytes) -> bytes:
+    """Return one picture, uint8 (3, 64 bars, 64 levels), as a PNG of 64 x 64: its channels are red, green and blue."""
+    rows = np.ascontiguousarray(picture.transpose(2, 1, 0)).reshape(SIZE, -1)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(x)) + t + x + struct.pack(">I", zlib.crc32(t + x)) for t, x in parts)
 
 
 def _whole(x: Floats) -> Places:

@@ -97,8 +97,10 @@ def operations(
     def nearest(call: Call) -> object:
         model = get()
         if model.bundle.sha256 not in banks:
+            from signals.scoring.seen_patterns import bank_in
+
             banks.clear()
-            banks[model.bundle.sha256] = (search or exact)(bank_of(model))
+            banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle, model.calendar))
         return analogs_of(model, banks[model.bundle.sha256], strict_json.loads(call.body, decimals=float))
 
     def classify(call: Call) -> object:
@@ -120,20 +122,20 @@ def operations(
 
 def classified(model: ServedModel, image: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
-    import math
+    from signals.scoring.seen_patterns import HEADS, shape_of
 
     names = [line.name for line in model.bundle.manifest.heads]
-    if names != ["score", "pole", "embedding"]:
+    if names != [*HEADS]:
         raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
     raw, said = _run(model, _picture(model, image))
     classes = model.bundle.manifest.heads[0].head.names
     probabilities = said["score"]
-    best = max(range(len(classes)), key=probabilities.__getitem__)
+    seen = shape_of(classes, probabilities, raw["pole"][0])
     return {
-        "class": classes[best],
-        "quality": probabilities[best],
+        "class": seen.shape,
+        "quality": seen.quality,
         "probabilities": dict(zip(classes, probabilities, strict=True)),
-        "pole_katr": math.exp(min(raw["pole"][0], 50.0)) if classes[best] == "flag" else None,
+        "pole_katr": seen.pole_katr,
         "embedding": raw["embedding"],
         "bundle": model.bundle.sha256,
     }
@@ -145,17 +147,6 @@ def evaluated(model: ServedModel, asked: object) -> dict[str, object]:
         model, _row(model, asked) if isinstance(asked, dict) and "features" in asked else _picture(model, _only(asked, "image"))
     )
     return {"heads": raw, "probabilities": said, "bundle": model.bundle.sha256}
-
-
-def bank_of(model: ServedModel) -> AnalogBank:
-    """Return the bank of a bundle; raise `FixInput` where it carries none."""
-    import numpy as np
-
-    from signals.events.analogs import read_bank
-
-    if not model.bundle.bank:
-        raise FixInput("this bundle carries no bank", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
-    return read_bank(model.bundle.bank, np.array(model.calendar.days, dtype="datetime64[D]"))
 
 
 def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[str, object]:

@@ -8,6 +8,7 @@ from functools import partial
 
 from signals.features.other_datasets import joined
 from signals.features.panel import Feature
+from signals.indicators.regimes import WILD_FEATURE
 from signals.sleeves.base import Sleeve
 
 HORIZON_SESSIONS, LOOKBACK_SESSIONS = 30, 61
@@ -28,4 +29,9 @@ FIGURES = {
     "event_volume": "log ratio",
 }
 TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False) for name, units in FIGURES.items())
-EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES))
+ANALOGS = ("sim_conf", "hist_rr_pct")  # of past events like this one, where a recipe names a net of pictures (`signals.events.analogs`)
+OPTIONAL = tuple(
+    Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False, reads=name)
+    for name, units in zip(ANALOGS, ("quality x cosine", "R"), strict=True)
+)
+EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))

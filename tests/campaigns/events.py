@@ -29,6 +29,7 @@ from trainer.tasks.event_arms.task import ARMS, ArmsRecipe
 from trainer.tasks.event_gate.figures import GateFigures, gate_figures, taken
 from trainer.tasks.event_quantiles.forecasts import forecasts_of as outcomes_of
 from trainer.tasks.event_quantiles.forecasts import judged as levels_of
+from trainer.tasks.event_quantiles.forecasts import walked
 from trainer.tasks.event_quantiles.task import MOST_MISS, QuantilesRecipe
 from trainer.validation.clustered import interval, low
 
@@ -53,7 +54,8 @@ def quantiles(seed: int, names: int, sessions: int) -> bool:
     features, holds = EVENTS.panel(bars), True
     for asked in outcomes_of(6):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
-        found = levels_of(asked, rows, QuantilesRecipe().lightgbm, groups=8, seed=seed, workers=2, step=lambda _: None)
+        said = walked(asked, rows, QuantilesRecipe().lightgbm, groups=8, seed=seed, workers=2, step=lambda _: None)
+        found = levels_of(asked, rows, said, 8)
         for one in found.levels:
             holds &= not asked.is_asked or (one.miss <= MOST_MISS and low(one.advantage) > 0.0)
             print(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 
 from signals.errors import InvariantBroken
 from signals.events import images as module
-from signals.events.images import MIDDLE, SIZE, WARM_UP, WINDOW, images
+from signals.events.images import MIDDLE, SIZE, WARM_UP, WINDOW, images, png
 from tests.fakes.painter import naive_image
 
 
@@ -74,3 +76,15 @@ def test_a_window_with_a_missing_or_impossible_price_has_no_picture(fault: float
         images(opened, high, low, close)
     with pytest.raises(InvariantBroken, match="windows of 127"):
         images(*(x[1:] for x in windows(1)))
+
+
+def test_a_picture_as_a_png_is_read_back_to_the_bit() -> None:
+    """By the format's own rules (RFC 2083): the one block of lines without a filter, red, green and blue of each level."""
+    picture = images(*windows(1))[0]
+    content = png(picture)
+    at = content.index(b"IDAT")
+    size = int.from_bytes(content[at - 4 : at], "big")
+    lines = np.frombuffer(zlib.decompress(content[at + 4 : at + 4 + size]), np.uint8).reshape(64, 1 + 3 * 64)
+    assert content[:8] == b"\x89PNG\r\n\x1a\n" and content[16:24] == bytes((0, 0, 0, 64) * 2) and not lines[:, 0].any()
+    np.testing.assert_array_equal(lines[:, 1:].reshape(64, 64, 3).transpose(2, 1, 0), picture)
+    assert zlib.crc32(content[at : at + 4 + size]) == int.from_bytes(content[at + 4 + size : at + 8 + size], "big")

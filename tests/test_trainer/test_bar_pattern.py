@@ -242,3 +242,47 @@ def test_a_small_net_sees_planted_shapes_and_is_exported_in_parts() -> None:
     np.testing.assert_array_equal(outputs_of(again, seen, np.arange(20)), found[:20])
     assert json.loads(model.to_text())["head"] == {"classes": list(CLASSES), "length": 4, "kind": "pattern"}
     assert isinstance(model.importance(), Sequence | np.ndarray) and not np.any(model.importance())
+
+
+@pytest.mark.deep
+def test_a_focal_loss_weighs_what_the_net_is_sure_of_less() -> None:
+    """Probabilities of 0.8 and 0.2 of the class: 0.2^2 x -ln 0.8 and 0.8^2 x -ln 0.2, and a pole's own error as it is."""
+    torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
+    from trainer.learners.networks.layers import losses
+
+    given = np.concatenate([np.log([[0.8, 0.05, 0.05, 0.05, 0.05], [0.2] * 5]), np.full((2, 5), 2.0)], axis=1)
+    target = target_of(np.array([0, 1]), np.array([np.nan, np.exp(3.0)]))
+    found = losses(HEAD, *(torch.tensor(x, dtype=torch.float64) for x in (given, target)), 2.0)
+    assert found.tolist() == pytest.approx([0.04 * -np.log(0.8), 0.64 * -np.log(0.2) + 1.0])
+    config = PatternRecipe.model_validate({"bar_cnn": {"focal": 2.0}})
+    assert not cast(Any, BAR_PATTERN.learner(config, 1, cast(Any, "cpu"))).is_balanced
+    assert "focal" not in PatternRecipe.model_validate({"bar_cnn": {"jitter": 2}}).of("bar_cnn").model_dump()
+
+
+def test_a_net_that_was_taught_the_natural_mix_is_mapped_from_it() -> None:
+    """Outputs that are the logarithms of the posterior: temperature 1, and no shift is left."""
+    rng, shares = np.random.default_rng(3), np.array([0.6, 0.1, 0.1, 0.1, 0.1])
+    number = rng.choice(5, 40_000, p=shares)
+    exact = np.log(np.eye(5) * 0.7 + 0.06)
+    seen = (exact[number] + rng.gumbel(size=(40_000, 5))).argmax(axis=1)
+    known = fit_map(exact.T[seen] + np.log(shares), number, shares, shares)
+    assert known.temperature == pytest.approx(1.0, rel=0.05) and known.shift == pytest.approx((0.0,) * 5, abs=1e-9)
+
+
+@pytest.mark.deep
+def test_pictures_are_moved_by_whole_levels_and_mixed_with_their_partners() -> None:
+    torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
+    from trainer.learners.networks.families.bar_cnn import BarCnn
+    from trainer.learners.networks.parameters import BarCnnConfig
+
+    shown, noise = torch.rand((40, 3, 8, 8), generator=torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
+    moved, _, _ = BarCnn((3, 8, 8), 10, BarCnnConfig(channels=(2,), embedding=2, mixing=0.0, jitter=2)).augmented(shown, noise)
+    reach = set()
+    for before, after in zip(shown, moved, strict=True):
+        alike = [by for by in range(-2, 3) if torch.equal(after, before[:, :, [min(max(i - by, 0), 7) for i in range(8)]])]
+        assert len(alike) == 1
+        reach |= set(alike)
+    assert reach == {-2, -1, 0, 1, 2}
+    mixed, partner, own = BarCnn((3, 8, 8), 10, BarCnnConfig(channels=(2,), embedding=2, mixing=0.5, jitter=0)).augmented(shown, noise)
+    assert sorted(partner.tolist()) == list(range(40)) and 0.5 <= float(own.min()) < 0.6 < 0.9 < float(own.max()) <= 1.0
+    torch.testing.assert_close(mixed, own[:, None, None, None] * shown + (1.0 - own)[:, None, None, None] * shown[partner])

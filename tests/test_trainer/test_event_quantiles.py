@@ -28,7 +28,7 @@ from trainer.promotion.bars.case import Case
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_quantiles.forecasts import LevelFigures, QuantileFigures, forecasts_of, judged, level_figures
+from trainer.tasks.event_quantiles.forecasts import LevelFigures, QuantileFigures, forecasts_of, judged, level_figures, walked
 from trainer.tasks.event_quantiles.task import coverage_bar, pinball_bar, warnings
 from trainer.validation.ic import Mean
 
@@ -70,7 +70,7 @@ def test_quantiles_hold_what_they_say_on_sessions_that_no_model_saw_and_beat_a_c
     features = EVENTS.panel(bars)
     for asked in (one for one in forecasts_of(6) if one.name in ("return_1", "stop_4")):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
-        found = judged(asked, rows, TREES, groups=3, seed=1, workers=2, step=lambda _: None)
+        found = judged(asked, rows, walked(asked, rows, TREES, groups=3, seed=1, workers=2, step=lambda _: None), 3)
         for level in found.levels:
             assert level.miss <= 0.02, (asked.name, level)
             assert 0.0 <= level.low < level.level < level.high <= 1.0

@@ -4,86 +4,37 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from signals.bundle import verify
-from signals.bundle.calibration import AppliedCalibration, TemperatureMap
-from signals.bundle.golden import Golden
-from signals.bundle.manifest import FEATURES, Part
+from signals.bundle.calibration import TemperatureMap
+from signals.bundle.manifest import FEATURES
 from signals.errors import ScoresInvalid
 from signals.events.analogs import AnalogBank, code_of, nearest, read_bank, stored
 from signals.events.outcomes import OutcomeRules, outcomes
 from signals.events.panel import EventBars
-from signals.models.heads import PatternHead
-from signals.models.inference import GraphMember, infer
+from signals.models.inference import infer
 from signals.serving import pictures
 from signals.serving.scores import ServedModel, operations
 from signals.sleeves.patterns import PATTERNS, pictured
 from signals.views.bar_image import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays
+from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe
 from tests.fakes.serving import KEY, api, ask
-from trainer.runs.artefacts import form_of_graph
+from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
+from trainer.samples.samples import Gathered
 from trainer.tasks.bar_pattern.analog_index import LEAST_RECALL, indexed
-from trainer.tasks.bar_pattern.bank import Banked, bank_of
 from trainer.tasks.bar_pattern.config import PatternLabel
 from trainer.tasks.bar_pattern.labels import CLASSES, shapes_of
+from trainer.tasks.bar_pattern.learner import OF_CLASSES
 
 JSON = {**KEY, "content-type": "application/json"}
-LENGTH, ROWS = 8, 60
-HEAD = PatternHead(CLASSES, LENGTH)
-WIDTHS = {name: part.width for name, part in HEAD.parts.items()}
-MAP = TemperatureMap(temperature=2.0, shift=(0.5, 0.0, 0.0, 0.0, -0.5))
 DAYS = np.array(weekdays().days, dtype="datetime64[D]")
-
-
-def graph() -> bytes:
-    """Outputs that are a linear map of the mean of each bar of a picture."""
-    weight = np.random.default_rng(3).normal(size=(64, HEAD.width)).astype(np.float32)
-    nodes = [
-        helper.make_node("ReduceMean", ["features"], ["bars"], axes=[1, 3], keepdims=0),
-        helper.make_node("MatMul", ["bars", "weight"], ["all"]),
-        helper.make_node("Split", ["all", "sizes"], list(WIDTHS), axis=1),
-    ]
-    made = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3, 64, 64])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]) for name, width in WIDTHS.items()],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.array(list(WIDTHS.values()), dtype=np.int64), "sizes")],
-    )
-    content: bytes = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
-    return content
-
-
-def arrays(seed: int = 5) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    row = np.sort(rng.integers(0, 300, ROWS))
-    known = row + 1 + rng.integers(0, 30, ROWS)
-    symbols = [f"S{n % 7}" for n in range(ROWS)]
-    return stored(rng.normal(size=(ROWS, LENGTH)), rng.random(ROWS), rng.normal(size=ROWS), symbols, DAYS[row], DAYS[known])
-
-
-def recipe(seq: int = 1, seed: int = 5) -> Recipe:
-    content, rng = graph(), np.random.default_rng(4)
-    shown = rng.integers(0, 256, (4, 3, 64, 64)).astype(np.float32) / np.float32(255)
-    given = infer([GraphMember(content, WIDTHS, profile="image-1")], {FEATURES: shown})
-    return replace(
-        Recipe(),
-        seq=seq,
-        files={**Recipe().files, "model.onnx": (Part.MODEL, content)},
-        golden=Golden({FEATURES: shown}, given),
-        arrays={"bank.bin": (Part.BANK, arrays(seed))},
-        form=form_of_graph(BarImageView(), HEAD, AppliedCalibration(event="the shape ends here", map=MAP), "embedding"),
-        spec=PATTERNS.spec,
-        sleeve=PATTERNS.name,
-    )
 
 
 class Folder:
@@ -203,8 +154,9 @@ def test_the_bank_of_a_training_holds_every_event_whose_trade_is_over_with_what_
     label = PatternLabel(plain_share=1.0, least=0)
     shapes = shapes_of(bars, label)
     known = TemperatureMap(temperature=1.0, shift=(0.0,) * 5)
-    net = Banked(cast(Any, Constant()), known, PATTERNS.panel(bars), BarImageView())
-    bank = read_bank(bank_of(net, bars, (), shapes, label), bars.sessions)
+    panel, view = PATTERNS.panel(bars), BarImageView()
+    net = PictureNet(lambda t, c: Constant().outputs(Gathered(panel, view, t, c)[:]), OF_CLASSES, known)
+    bank = read_bank(bank_of(seen_events(net, bars), bars, (), label.rules), bars.sessions)
     table = shapes.found.table(pictured(bars))
     made = outcomes(EventBars.daily(bars), table, OutcomeRules())
     over = made.t1 >= 0

@@ -22,6 +22,14 @@ def played(bars: Bars, actions: Iterable[Action], *rules: OutcomeRules) -> tuple
     return table, tuple(outcomes(levels, table, one, gone) for one in rules)
 
 
+def rows_in(table: EventTable, bars: Bars, row: Rows, column: Rows) -> Rows:
+    """Return the places in the table of the events of these bars and columns."""
+    place = np.full(bars.close.shape, -1)
+    place[table.row, table.column] = np.arange(len(table))
+    found: Rows = place[row, column]
+    return found
+
+
 def cost_r(bars: Bars, table: EventTable, cost_bps: float, stop_atr: float) -> Floats:
     """Return what a way in and out of each event's trade costs, in R."""
     share = table.atr / EventBars.daily(bars).close[table.row, table.column]

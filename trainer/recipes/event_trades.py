@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from signals.events.outcomes import OutcomeRules
 from trainer.labels.horizon import EntryPrice
@@ -25,3 +25,18 @@ class EventTrade(LabelConfig):
     def rules(self) -> OutcomeRules:
         """As outcomes are played."""
         return OutcomeRules(self.stop_atr, self.target_r, self.k)
+
+
+class AnalogTrade(EventTrade):
+    """An event's trade that is forecast with what past events like it made.
+
+    `analogs` is the folder of a run of the sleeve `patterns`, whose net says what is alike; empty for none.
+    """
+
+    analogs: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what is not asked for: recipes from before it keep their hash."""
+        document: dict[str, object] = write(self)
+        return {key: value for key, value in document.items() if key != "analogs" or value}

@@ -83,6 +83,8 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     )
     if config.regime:
         source = replace(source, bars=with_wild(source.bars, None))
+    if own := recipe.task.joined(source.bars, config, source.actions):
+        source = replace(source, bars=replace(source.bars, joined={**source.bars.joined, **own}))
     sleeve = recipe.sleeve.given(source.bars.joined)
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)

@@ -152,6 +152,10 @@ class Task(ABC):
         """How often `judge` calls `step`."""
         return 0
 
+    def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
+        """Return the figures, float64 (T, N), that a recipe asks for and optional features of the sleeve read."""
+        return {}
+
     def settled(self, bars: Bars, config: RecipeConfig) -> tuple[RecipeConfig, Mapping[str, object]]:
         """Return the recipe with what its training part settles before labels are made, and what is to be said of that."""
         return config, {}

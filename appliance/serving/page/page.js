@@ -214,11 +214,21 @@ async function showSignals() {
   return [...charts, el("p", {}), card(`Signals behind ${view.session}`, table("signals", view))];
 }
 
+function pictures(rows) {
+  const seen = rows.filter((row) => row.picture);
+  return el("div", { class: "pictures" }, seen.map((row) => {
+    const canvas = el("canvas", { width: 64, height: 64, role: "img", "aria-label": `${row.symbol}, the 64 bars before: ${row.kind}, seen as ${row.sees}` });
+    const content = Uint8Array.from(atob(row.picture), (c) => c.charCodeAt(0));
+    createImageBitmap(new Blob([content], { type: "image/png" })).then((bitmap) => canvas.getContext("2d").drawImage(bitmap, 0, 0));
+    return el("figure", {}, canvas, el("figcaption", {}, `${row.symbol} ${row.kind}: ${row.sees}`));
+  }));
+}
+
 async function showEvents() {
   const [found, made] = await Promise.all([api("events"), api("outcomes", { sessions: state.sessions })]);
   const kinds = { columns: ["kind", "events", "ended", "targets", "stops", "ties", "mean_r", "error"], rows: made.facts.kinds, empty: made.empty };
   return [
-    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found)),
+    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found), pictures(found.rows)),
     card([`R before costs of each kind since ${made.facts.since ?? "–"}`, ranges()], table("event kinds", kinds)),
     card("What became of them", table("outcomes", made)),
   ];

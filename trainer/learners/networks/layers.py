@@ -176,16 +176,18 @@ class Outlet(torch.nn.Module):
         return torch.cat([outputs[:, :1], positive], dim=1) @ self.triangle
 
 
-def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def losses(head: Head, outputs: torch.Tensor, target: torch.Tensor, focal: float = 0.0) -> torch.Tensor:
     """Loss of each row, (B,): squared error, cross-entropy, pinball, or the law's negative log-likelihood.
 
-    Of a picture's head it is the cross-entropy of its class, and the squared error of the pole of one that has any.
+    Of a picture's head it is the cross-entropy of its class, times (1 - its probability) to the power `focal`, and the squared error
+    of the pole of one that has any.
     """
     if isinstance(head, PatternHead):
         classes = len(head.classes)
         pole = POLE_SCALE * target.frac()
         missed = torch.where(pole > 0.0, (outputs[:, classes] - pole) ** 2, 0.0)
-        return torch.nn.functional.cross_entropy(outputs[:, :classes], target.long(), reduction="none") + missed
+        entropy = torch.nn.functional.cross_entropy(outputs[:, :classes], target.long(), reduction="none")
+        return ((1.0 - torch.exp(-entropy)) ** focal * entropy if focal else entropy) + missed
     if isinstance(head, ClassesHead):
         return torch.nn.functional.cross_entropy(outputs, target.long(), reduction="none")
     if isinstance(head, QuantilesHead):

@@ -249,7 +249,8 @@ class _Descent:
             samples, *mixed = augmented(samples, self.noise)
         with self._precision():
             outputs = self.network(samples).float()
-        loss = self.training.loss or partial(losses, self.training.head)
+        focal = getattr(self.training.config, "focal", 0.0)
+        loss = self.training.loss or partial(losses, self.training.head, focal=focal)
         own = weight * loss(outputs, target)
         if mixed is None:
             return own

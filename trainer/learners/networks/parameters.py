@@ -19,9 +19,10 @@ class NetworkConfig(ScaledConfig, StoppingConfig):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out how to stop where nothing stops, and a rate that stays: recipes from before them keep their hash."""
+        """Leave out how to stop where nothing stops, a rate that stays and no focus: recipes from before them keep their hash."""
         document: dict[str, object] = write(self)
         left_out = {*(() if self.patience else StoppingConfig.model_fields), *(() if self.cosine else ("cosine",))}
+        left_out |= set() if document.get("focal") else {"focal"}
         return {key: value for key, value in document.items() if key not in left_out}
 
 
@@ -145,12 +146,16 @@ class BarCnnConfig(NetworkConfig):
         Largest share of another picture that is mixed in while training.
     jitter : int
         Levels by which a picture is moved at most while training.
+    focal : float
+        Power of (1 - probability of the class) that the loss of a class is multiplied by (Lin et al. 2017), in place of classes that
+        weigh alike; 0 for those.
     """
 
     channels: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1, max_length=6)
     embedding: int = Field(default=64, ge=2, le=1024)
     mixing: float = Field(default=0.3, ge=0.0, le=0.5)
     jitter: int = Field(default=1, ge=0, le=8)
+    focal: float = Field(default=0.0, ge=0.0, le=5.0)
     batch_rows: int = Field(default=128, ge=2)
     epochs: int = Field(default=12, ge=1)
     cosine: bool = True

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from signals.events.outcomes import OutcomeRules
 from signals.views.bar_image import BarImageView
 from trainer.labels.horizon import EntryPrice
 from trainer.recipes.base import AnyView, CpcvConfig, LabelConfig, RecipeConfig
@@ -36,6 +37,11 @@ class PatternLabel(LabelConfig):
     stop_atr: float = Field(default=1.0, gt=0.0)
     target_r: float = Field(default=1.0, gt=0.0)
     patience: int = Field(default=30, ge=1, le=252)
+
+    @property
+    def rules(self) -> OutcomeRules:
+        """Of those trades."""
+        return OutcomeRules(self.stop_atr, self.target_r, self.patience)
 
 
 class PatternRecipe(RecipeConfig):

@@ -55,8 +55,8 @@ class PatternFigures:
     constant_error: float = NAN
 
 
-def fit_map(outputs: Floats, number: Rows, shares: Floats) -> TemperatureMap:
-    """Fit the temperature on classes that weigh alike, and take the shift to the natural mix from balanced classes.
+def fit_map(outputs: Floats, number: Rows, shares: Floats, taught: Floats | None = None) -> TemperatureMap:
+    """Fit the temperature on classes that weigh alike, and take the shift to the natural mix from the mix that the net was taught.
 
     Parameters
     ----------
@@ -64,16 +64,20 @@ def fit_map(outputs: Floats, number: Rows, shares: Floats) -> TemperatureMap:
     number : int64, shape (n,)
     shares : float64, shape (classes,)
         Of the natural mix.
+    taught : float64, shape (classes,), optional
+        Of the mix that the net was taught; balanced unless given.
     """
+    even = np.full(len(shares), 1.0 / len(shares))
+    before = np.log(even / np.maximum(even if taught is None else taught, LEAST_SHARE))
     counts = np.bincount(number, minlength=outputs.shape[1])
     weight = 1.0 / counts[number]
 
     def loss(log_temperature: float) -> float:
-        said = log_softmax(outputs / np.exp(log_temperature), axis=1)
+        said = log_softmax(outputs / np.exp(log_temperature) + before, axis=1)
         return float(-(weight * said[np.arange(len(number)), number]).sum())
 
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-8})
-    shift = np.log(np.maximum(shares, LEAST_SHARE) * len(shares))
+    shift = np.log(np.maximum(shares, LEAST_SHARE) / even) + before
     return TemperatureMap(temperature=float(np.exp(found.x)), shift=tuple(shift.tolist()))
 
 

@@ -1,4 +1,4 @@
-"""The learner of pictures: classes weigh alike, and what a first net is sure of teaches a second one."""
+"""The learner of pictures: classes weigh alike, unless the loss is focal, and what a first net is sure of teaches a second one."""
 
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -21,6 +21,7 @@ class PatternLearner:
 
     learner: Learner
     pseudo: float = 0.0
+    is_balanced: bool = True
 
     @property
     def device(self) -> FitDevice:
@@ -28,8 +29,9 @@ class PatternLearner:
         return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
-        """Fit on pictures float32 (n, 3, 64, 64); the weights are those of the classes, whatever was given."""
-        model = self.learner.fit(features, target, balanced(target), names, sessions)
+        """Fit on pictures float32 (n, 3, 64, 64); the weights are those of the classes or all alike, whatever was given."""
+        weigh = balanced if self.is_balanced else np.ones_like
+        model = self.learner.fit(features, target, weigh(target), names, sessions)
         if not self.pseudo:
             return model
         plain = np.flatnonzero(class_and_pole(target)[0] == 0)
@@ -40,7 +42,7 @@ class PatternLearner:
         if sure.any():
             taught = target.copy()
             taught[plain[sure]] = named[sure]
-            model = self.learner.fit(features, taught, balanced(taught), names, sessions)
+            model = self.learner.fit(features, taught, weigh(taught), names, sessions)
         return cast(Model, replace(cast(Any, model), pseudo=counts))
 
 

@@ -21,7 +21,7 @@ from signals.scoring.ic import rank_ic
 from signals.sleeves.patterns import FIGURES
 from signals.text.documents import to_json
 from trainer.labels.panel import Labels
-from trainer.learners.base import FitDevice, Learner
+from trainer.learners.base import FitDevice, Learner, Rows
 from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
@@ -29,14 +29,14 @@ from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
 from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
+from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
 from trainer.samples.prepare import Material
-from trainer.samples.samples import Samples
+from trainer.samples.samples import Gathered, Samples
 from trainer.search.trial_identity import Series
-from trainer.tasks.bar_pattern.bank import Banked, bank_of
 from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
-from trainer.tasks.bar_pattern.learner import PatternLearner, outputs_of
+from trainer.tasks.bar_pattern.learner import OF_CLASSES, PatternLearner, outputs_of
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import fit
@@ -90,8 +90,8 @@ class BarPattern(Task):
         return Labels(bars.sessions, bars.symbols, values, ends, target_of(found.number, found.pole))
 
     def learner(self, config: RecipeConfig, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
-        """Return the net, whose classes weigh alike."""
-        return PatternLearner(super().learner(config, seed, device, checkpoints), _own(config).pseudo)
+        """Return the net, whose classes weigh alike unless its loss is focal."""
+        return PatternLearner(super().learner(config, seed, device, checkpoints), _own(config).pseudo, is_balanced=not _is_focal(config))
 
     def steps(self, config: RecipeConfig) -> int:
         """One fit, of the part before those that the map is fitted on and judged on."""
@@ -109,7 +109,8 @@ class BarPattern(Task):
         case.step("model of the training part")
         outputs = {name: outputs_of(net, rows.inputs(), getattr(found, name)) for name in ("validation", "test")}
         weight = natural(rows, shapes, own)
-        known = fit_map(outputs["validation"][:, : len(CLASSES)], _number(rows, found.validation), _mix(rows, found, weight))
+        taught = _mix(rows, found, np.ones(len(rows))) if _is_focal(case.config) else None
+        known = fit_map(outputs["validation"][:, : len(CLASSES)], _number(rows, found.validation), _mix(rows, found, weight), taught)
         figures = pattern_figures(head, known, outputs["test"], rows.target[found.test], weight[found.test])
         series, ahead = _session_figures(rows, case.proof.oof.scores.mean(axis=0)), persistent_mean(walked, LAG)
         ic = persistent_mean(series, LAG)
@@ -125,7 +126,7 @@ class BarPattern(Task):
                 "metrics": metrics(rows, case.recipe.sleeve.spec_hash, known),
             },
         }
-        files = _files(case, head, known, shapes)
+        files = _files(case, head, known)
         return TaskFindings(fields, tuple(warnings(figures)), partial(_report, case=case), case.proof.oof.scores[0], files)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
@@ -191,10 +192,15 @@ def warnings(found: PatternFigures) -> list[str]:
     return told
 
 
-def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap, shapes: Shapes) -> dict[str, bytes]:
+def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap) -> dict[str, bytes]:
     """Return the form with its map, the bank where any event's trade is over, and the metrics as a file of their own."""
     source, rows = case.material.source, case.proof.rows
-    bank = bank_of(Banked(case.fitted.model, known, case.material.panel, rows.view), source.bars, source.actions, shapes, _own(case.config))
+
+    def outputs(row: Rows, column: Rows) -> Floats:
+        return outputs_of(case.fitted.model, Gathered(case.material.panel, rows.view, row, column), np.arange(len(row)))
+
+    seen = seen_events(PictureNet(outputs, OF_CLASSES, known), source.bars)
+    bank = bank_of(seen, source.bars, source.actions, _own(case.config).rules)
     has_bank = len(bank["vectors"]) > 0
     form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known), "embedding" if has_bank else None)
     made = {FORM: form.to_bytes(), "metrics.json": canonical_json(metrics(rows, case.recipe.sleeve.spec_hash, known))}
@@ -203,6 +209,10 @@ def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap, shapes:
 
 def _own(config: RecipeConfig) -> PatternLabel:
     return cast(PatternRecipe, config).label
+
+
+def _is_focal(config: RecipeConfig) -> bool:
+    return cast(BarCnnConfig, config.of("bar_cnn")).focal > 0.0
 
 
 def _number(rows: Samples, chosen: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
 from signals.text.documents import to_json
-from trainer.labels.events import event_labels, played
+from trainer.labels.events import event_labels, played, rows_in
 from trainer.labels.panel import Labels, Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
@@ -174,9 +174,7 @@ def arms_of(bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple
 def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[Floats, np.ndarray]:
     """R of every arm and whether its entry was met, both (arms, n), in the order of the rows."""
     table, net, _, met = arms_of(bars, label, actions)
-    place = np.full(bars.close.shape, -1)
-    place[table.row, table.column] = np.arange(len(table))
-    mine = place[rows.t0, rows.column]
+    mine = rows_in(table, bars, rows.t0, rows.column)
     return net[:, mine], met[:, mine]
 
 

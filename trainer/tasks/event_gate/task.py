@@ -6,6 +6,7 @@ the stop. A calibrated map makes a probability of the score. Nothing trades on i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -16,13 +17,14 @@ from signals.features.history import market_return
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
-from trainer.labels.events import cost_r, event_labels, played
+from trainer.labels.events import cost_r, event_labels, played, rows_in
 from trainer.labels.panel import Labels
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import EventTrade
+from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
+from trainer.runs.picture_bank import analogs_of
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.trial_identity import Series
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 EVENT = "the target is met before the stop"
 
 
-class GateLabel(EventTrade):
+class GateLabel(AnalogTrade):
     """The trade of an event."""
 
     kind: Literal["event_gate"] = "event_gate"
@@ -74,6 +76,10 @@ class EventGate(Task):
     min_names = 1
     is_traded = False
     bars = (direction_bar, net_bar)
+
+    def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
+        """Return what past events like each one made, where the recipe names a net of pictures."""
+        return analogs_of(cast(GateRecipe, config).label, bars, actions)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by the R that its trade realises; 1 is learned where the target came first."""
@@ -118,9 +124,7 @@ class EventGate(Task):
 def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> EventTrades:
     """Trades of labelled events, in the order of the rows."""
     table, (made,) = played(bars, actions, label.rules)
-    place = np.full(bars.close.shape, -1)
-    place[table.row, table.column] = np.arange(len(table))
-    mine = place[rows.t0, rows.column]
+    mine = rows_in(table, bars, rows.t0, rows.column)
     target, stop = _met(made)
     cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
     return EventTrades(rows.t0, target[mine], stop[mine], made.realised_r[mine], cost[mine])

@@ -13,6 +13,7 @@ from trainer.labels.panel import Labels
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.samples.samples import Samples
+from trainer.validation.clustered import NONE, per_event
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, session_mean
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import Step
@@ -21,6 +22,7 @@ from trainer.validation.splits.walk_forward import folds, walk_forward
 FAR = 1000.0  # ATR: barriers that no trade meets, which leave the return over the patience
 BAND, STOP_LEVEL, TARGET_LEVEL = (0.1, 0.9), 0.7, 0.6
 MEDIAN = 0.5
+TARGET_BARS, FIXED_TARGET, TARGETS = 30, 2.0, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # R
 FEWEST = 5  # events of a session whose share is shown
 RETURN, ADVERSE, FAVOURABLE = "return", "mae_atr", "mfe_r"
 
@@ -55,7 +57,7 @@ def forecasts_of(k: int) -> tuple[OutcomeQuantiles, ...]:
         *returns,
         OutcomeQuantiles("stop_4", ADVERSE, 4, (STOP_LEVEL,)),
         OutcomeQuantiles("stop_24", ADVERSE, 24, (STOP_LEVEL,), is_asked=False),
-        OutcomeQuantiles("target_30", FAVOURABLE, 30, (TARGET_LEVEL,), is_asked=False),
+        OutcomeQuantiles(f"target_{TARGET_BARS}", FAVOURABLE, TARGET_BARS, (TARGET_LEVEL,), is_asked=False),
     )
 
 
@@ -97,6 +99,43 @@ class QuantileFigures:
     levels: tuple[LevelFigures, ...]
 
 
+@dataclass(frozen=True)
+class TargetFigures:
+    """A forecast of the target, walking forward.
+
+    Attributes
+    ----------
+    smape : float
+        Mean of 2 |forecast - came| / (|forecast| + |came|): 0 is perfect, 2 the worst.
+    uplift : Mean
+        R an event of a trade to the forecast target, the nearest of `TARGETS`, above that of one to 2 R, in pairs.
+    analogs : Mean
+        Pinball loss that `sim_conf` and `hist_rr_pct` save, by session, against the same forecast without them.
+    """
+
+    smape: float
+    uplift: Mean
+    analogs: Mean = NONE
+
+
+def target_figures(rows: Samples, forecast: Floats, played_r: Floats, without: Floats | None = None) -> TargetFigures:
+    """Judge forecasts of the target, float64 (n,), by the R of the trades to each of `TARGETS`, float64 (targets, n).
+
+    `without` is the forecast without the analogs.
+    """
+    came, seen = rows.label, np.isfinite(forecast) & np.isfinite(played_r).all(axis=0)
+    size = np.abs(forecast) + np.abs(came)
+    missed = np.divide(2.0 * np.abs(forecast - came), size, out=np.zeros(len(came)), where=size > 0.0)
+    nearest = np.abs(np.array(TARGETS)[:, None] - forecast[None, seen]).argmin(axis=0)
+    chosen = np.take_along_axis(played_r[:, seen], nearest[None], axis=0)[0]
+    saved = NONE
+    if without is not None:
+        losses = [rows.dense(pinball(came, said, TARGET_LEVEL)) for said in (forecast, without)]
+        saved = advantage(losses[0], losses[1], TARGET_BARS)
+    uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.t0[seen])
+    return TargetFigures(float(missed[np.isfinite(forecast)].mean()), uplift, saved)
+
+
 def of_quantile(config: LightGbmConfig, level: float, seed: int) -> LightGbm:
     """Return the learner of a quantile."""
     return LightGbm(config.model_copy(update={"objective": Objective.QUANTILE, "quantile": level}), seed)
@@ -120,12 +159,14 @@ def ordered(found: list[Floats]) -> Floats:
     return np.sort(np.array(found), axis=0)
 
 
-def judged(
-    asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step
-) -> QuantileFigures:
-    """Forecast the open rows walking forward, and judge against the constant."""
+def walked(asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step) -> Floats:
+    """Forecast the open rows walking forward: float64 (levels, n), ascending; NaN in the first group."""
     learners = [of_quantile(config, level, seed) for level in asked.levels]
-    found = ordered([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners])
+    return ordered([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners])
+
+
+def judged(asked: OutcomeQuantiles, rows: Samples, found: Floats, groups: int) -> QuantileFigures:
+    """Judge forecasts, float64 (levels, n), against the constant."""
     outcome = rows.dense(rows.label)
     return QuantileFigures(
         asked.name,

@@ -6,6 +6,8 @@ The score is the median of the return over k bars, in ATR, seen from the event's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -13,38 +15,48 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from pydantic import Field
 
+from signals.events.outcomes import OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
+from signals.sleeves.events import ANALOGS
 from signals.text.documents import to_json
+from trainer.labels.events import played, rows_in
 from trainer.labels.panel import Labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.learners.joined_graphs import ordered_graph
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import EventTrade
+from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs import artefacts
 from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
+from trainer.runs.picture_bank import analogs_of, digest_of_net
 from trainer.samples.prepare import Material, rows_of
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
+    FAVOURABLE,
     MEDIAN,
     RETURN,
+    TARGET_BARS,
+    TARGETS,
     LevelFigures,
     OutcomeQuantiles,
     QuantileFigures,
+    TargetFigures,
     constant,
     forecasts_of,
     judged,
     of_quantile,
+    target_figures,
+    walked,
     weighted_quantile,
 )
-from trainer.validation.clustered import low
+from trainer.validation.clustered import NONE, interval, low
 from trainer.validation.forecasts import pinball, session_mean
 from trainer.validation.ic import persistent_mean, rank_ic
 from trainer.validation.splits.oof import fit_all
@@ -56,7 +68,7 @@ if TYPE_CHECKING:
 MOST_MISS = 0.02
 
 
-class QuantilesLabel(EventTrade):
+class QuantilesLabel(AnalogTrade):
     """The return over k bars that is the score; `stop_atr` is the R in which a target is counted."""
 
     kind: Literal["event_quantiles"] = "event_quantiles"
@@ -94,6 +106,10 @@ class EventQuantiles(Task):
     is_traded = False
     bars = (coverage_bar, pinball_bar)
 
+    def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
+        """Return what past events like each one made, where the recipe names a net of pictures."""
+        return analogs_of(cast(QuantilesRecipe, config).label, bars, actions)
+
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by its return over k bars, in ATR."""
         label = cast(QuantilesRecipe, config).label
@@ -105,7 +121,8 @@ class EventQuantiles(Task):
 
     def steps(self, config: RecipeConfig) -> int:
         """How many models `judge` fits walking forward."""
-        levels = sum(len(one.levels) for one in forecasts_of(config.label.k))
+        own = cast(QuantilesRecipe, config).label
+        levels = sum(len(one.levels) for one in forecasts_of(own.k)) + bool(own.analogs)
         return levels * (config.cpcv.groups - 1)
 
     def judge(self, case: TrainingCase) -> TaskFindings:
@@ -113,12 +130,21 @@ class EventQuantiles(Task):
         config, source, request = cast(QuantilesRecipe, case.config), case.material.source, case.request
         figures, heads = list[QuantileFigures](), dict[str, tuple[Head, bytes]]()
         heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
+        target = TargetFigures(np.nan, NONE)
+
+        def walking(asked: OutcomeQuantiles, rows: Samples) -> Floats:
+            shape = {"groups": config.cpcv.groups, "seed": request.seed, "workers": request.workers}
+            return walked(asked, rows, config.lightgbm, **shape, step=case.step)
+
         for asked in forecasts_of(config.label.k):
             labels = asked.labels(source.bars, source.actions, config.label.stop_atr)
             rows = rows_of(labels, self, config, source, case.material.panel)
             opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-            shape = {"groups": config.cpcv.groups, "seed": request.seed, "workers": request.workers}
-            figures.append(judged(asked, opened, config.lightgbm, **shape, step=case.step))
+            found = walking(asked, opened)
+            figures.append(judged(asked, opened, found, config.cpcv.groups))
+            if asked.of == FAVOURABLE:
+                without = walking(asked, without_analogs(opened))[0] if config.label.analogs else None
+                target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label, source.actions), without)
             heads[asked.name] = QuantilesHead(asked.levels), _graph(asked, rows, config, request.seed)
         proof, lag = case.proof, 2 * (config.label.k - 1)
         against = constant(proof.rows, config.cpcv.groups, MEDIAN)
@@ -127,7 +153,11 @@ class EventQuantiles(Task):
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=lag, sessions=ic.sessions),
             "trials": without_ratios(tried),
-            "others": {"quantiles": to_json(figures)},
+            "others": {
+                "quantiles": to_json(figures),
+                "target": to_json(target),
+                **({"analogs_sha256": digest_of_net(Path(config.label.analogs))} if config.label.analogs else {}),
+            },
         }
         files = artefacts.models(case.material.rows, heads)
         return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), proof.oof.scores[0], files)
@@ -143,6 +173,10 @@ class EventQuantiles(Task):
         from trainer.reports.training import provenance
 
         lines = [(_what(one, level), _line(level)) for one in figures_of(known) for level in one.levels]
+        target = known.part("target", TargetFigures, TargetFigures(np.nan, NONE))
+        lines.append(("Forecast target: R above a fixed 2 R, in pairs", f"{interval(target.uplift)}; SMAPE {target.smape:.2f}"))
+        if target.analogs.sessions:
+            lines.append(("Forecast target: pinball that sim_conf and hist_rr_pct save", f"{interval(target.analogs)} R"))
         return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
 
 
@@ -161,6 +195,20 @@ def warnings(figures: list[QuantileFigures]) -> list[str]:
             if not low(level.advantage) > 0.0:
                 told.append(f"{_what(one, level)} is not better than a constant: pinball {level.gain:+.1%}, t {level.advantage.t:.2f}")
     return told
+
+
+def trades_to(rows: Samples, bars: Bars, label: QuantilesLabel, actions: tuple[Action, ...]) -> Floats:
+    """R of each row's trade to each of `TARGETS`, float64 (targets, n), NaN while one is not over."""
+    table, made = played(bars, actions, *(OutcomeRules(label.stop_atr, target, TARGET_BARS) for target in TARGETS))
+    mine = rows_in(table, bars, rows.t0, rows.column)
+    return np.array([one.realised_r[mine] for one in made])
+
+
+def without_analogs(rows: Samples) -> Samples:
+    """Return the rows without what the analogs say."""
+    panel, kept = rows.panel, [i for i, name in enumerate(rows.names) if name not in ANALOGS]
+    names = tuple(panel.names[i] for i in kept)
+    return replace(rows, panel=replace(panel, names=names, values=np.ascontiguousarray(panel.values[:, :, kept])))
 
 
 def _asked(known: Evidence) -> list[LevelFigures]:

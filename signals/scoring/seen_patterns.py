@@ -1,0 +1,52 @@
+"""What a net of pictures sees of the names of an evening: shapes, poles, embeddings, and what past events like them made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+
+from signals.bundle import Bundle
+from signals.errors import FixInput
+from signals.events.analogs import AnalogBank, Analogs, code_of, nearest, read_bank
+from signals.market.bars import Floats
+from signals.market.sessions import Calendar
+from signals.scoring.scoring import HeadOutputs
+
+HEADS, FLAG, LONGEST_POLE = ("score", "pole", "embedding"), "flag", 50.0  # the last a logarithm
+
+
+@dataclass(frozen=True)
+class SeenShape:
+    """The likeliest class of a picture, its probability, and the pole of a flag in average true ranges."""
+
+    shape: str
+    quality: float
+    pole_katr: float | None
+
+
+def shape_of(classes: Sequence[str], probabilities: Sequence[float], log_pole: float) -> SeenShape:
+    """Return what the outputs of one picture say."""
+    best = max(range(len(classes)), key=probabilities.__getitem__)
+    pole = exp(min(log_pole, LONGEST_POLE)) if classes[best] == FLAG else None
+    return SeenShape(classes[best], probabilities[best], pole)
+
+
+def bank_in(bundle: Bundle, calendar: Calendar) -> AnalogBank:
+    """Return the bank of a bundle, its days as places in the calendar; raise `FixInput` where it carries none."""
+    if not bundle.bank:
+        raise FixInput("this bundle carries no bank", where=bundle.manifest.sleeve, fix="Publish or serve a bundle of the sleeve patterns")
+    return read_bank(bundle.bank, np.array(calendar.days, dtype="datetime64[D]"))
+
+
+def analogs_in(bundle: Bundle, found: HeadOutputs, calendar: Calendar) -> Floats:
+    """Return `sim_conf` and `hist_rr_pct` of each name by the exact search, float64 (n, 2); NaN where nothing is like it, or no bank is."""
+    if not bundle.bank:
+        return np.full((len(found.symbols), 2), np.nan)
+    bank, row = bank_in(bundle, calendar), calendar.index(found.asof)
+    pairs = zip(found.symbols, found.raw["embedding"].astype(np.float32), strict=True)
+    near = [nearest(bank, vector, row=row, column=code_of(symbol)) if vector.any() else NOTHING_LIKE for symbol, vector in pairs]
+    return np.array([(one.sim_conf, one.hist_rr_pct) for one in near]).reshape(-1, 2)
+
+
+NOTHING_LIKE = Analogs(np.empty(0, np.int64), np.empty(0, np.float32), np.nan, np.nan)
