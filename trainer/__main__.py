@@ -18,6 +18,7 @@ from trainer.commands import (
     data,
     deliveries,
     download,
+    flow,
     frontier,
     init,
     lineage,
@@ -64,6 +65,7 @@ accounts.register(app)
 stacking.register(app)
 policies.register(app)
 stages.register(app)
+flow.register(app)
 frontier.register(app)
 option_chains.register(app)
 service.register(app)

@@ -61,13 +61,15 @@ SMALL: dict[str, dict[str, object]] = {
     "deepar": {"hidden": 12},
     "quantile_rnn": {"hidden": 12},
     "mamba": {"size": 6, "state": 4},
+    "conv_attention": {"size": 8, "heads": 2, "layers": 1},
     "cnn": {"channels": (4, 8)},
     "bar_cnn": {"channels": (4, 8), "embedding": 8, "mixing": 0.0, "jitter": 0, "epochs": 20},
 }
 PARITY, BOOSTED_PARITY = 1e-6, 5e-6
 CLASSES = ClassesHead(("down", "flat", "up"))
 FOUNDATION = {"chronos_bolt", "timesfm"}  # learn nothing and have no graph: tests/test_trainer/test_foundation.py
-LATER = ("itransformer", "tft", "resnet", "nhits", "deepar", "quantile_rnn", "mamba", "bar_cnn")  # by `make families`: a minute of CPU
+# By `make families`: a minute of CPU.
+LATER = ("itransformer", "tft", "resnet", "nhits", "deepar", "quantile_rnn", "mamba", "bar_cnn", "conv_attention")
 MARKS = [pytest.mark.deep, pytest.mark.skipif(find_spec("torch") is None, reason="torch is installed by `make test-deep`")]
 Case = tuple[str, Objective | None]
 

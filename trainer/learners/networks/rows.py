@@ -88,6 +88,7 @@ NETWORKS: Mapping[str, LearnerRow] = {
         _built_in("quantile_rnn", "QuantileRnn", parameters.RecurrentConfig),
         _built_in("mamba", "Mamba", parameters.MambaConfig),
         _built_in("inception", "InceptionTime", parameters.InceptionConfig),
+        _built_in("conv_attention", "ConvAttention", parameters.AttentionConfig),
         _built_in("cnn", "Cnn", parameters.CnnConfig, IMAGE),
         _built_in("bar_cnn", "BarCnn", parameters.BarCnnConfig, IMAGE | {"bar_image"}, HEADS | {"pattern"}),
     )

@@ -1,0 +1,70 @@
+"""`trainer flow`: learn and judge what confirms the next move of a book; research, no device reads it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signals.files import write_atomic
+from signals.text.console import emit
+from signals.text.progress import progress
+from trainer.commands.options import TRAINING, AsJson
+
+GROUPS = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("flow", rich_help_panel=TRAINING)(flow)
+
+
+def flow(
+    out: Annotated[Path, typer.Option(help="Folder to write: the chosen model and what was found.")],
+    events: Annotated[
+        Path | None, typer.Option(help="Parquet file of one instrument's market-by-order events.", show_default=False)
+    ] = None,
+    tick: Annotated[float, typer.Option(min=1e-9, help="Tick of its prices.")] = 0.01,
+    seconds: Annotated[int, typer.Option(min=1, help="Without --events: seconds of an invented book of a known law.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the invented book and of the fits.")] = 7,
+    patience: Annotated[int, typer.Option(min=1, help="Seconds within which the middle moves, else a second is not labelled.")] = 10,
+    net: Annotated[bool, typer.Option("--net", help="Let the net challenge the logistic regression; needs torch.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn whether the next move of the middle is up, from the top of a book second by second.
+
+    A logistic regression of aggregates is the champion; with --net a convolutional net with attention takes its place where its
+    log loss is lower in pairs, walking forward. Inputs that no source gives stay in the schema and are never learned from.
+    """
+    from signals.text.documents import to_json
+    from trainer.flow import confirmation, generated, order_book
+    from trainer.flow.top_of_book import INPUTS, LEARNED
+    from trainer.recipes.base import RecipeConfig
+    from trainer.runs.documents import canonical_json
+    from trainer.validation.clustered import interval
+
+    with progress("order flow", as_json=as_json) as step:
+        given = None if events is None else order_book.read_events(events)
+        book = generated.generate_book(seed, seconds).book if given is None else order_book.reconstruct(given, tick)
+        shape = {"patience": patience, "groups": GROUPS, "seed": seed}
+        found, exported = confirmation.judged(book, RecipeConfig(), **shape, with_net=net, step=step)
+    said = {
+        "chosen": found.chosen,
+        "inputs": [{"name": one.name, "units": one.units, "source": str(one.source)} for one in INPUTS],
+        "learned_from": list(LEARNED),
+        "figures": to_json(found),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "model.onnx", exported.onnx)
+    write_atomic(out / "flow.json", canonical_json(said))
+    lines = [
+        f"{found.moves:,} moves of the middle, judged walking forward",
+        f"AUC of the imbalance alone        {interval(found.imbalance)}",
+        f"AUC of the logistic regression    {interval(found.champion)}",
+    ]
+    if net:
+        lines += [
+            f"AUC of the net                    {interval(found.challenger)}",
+            f"log loss that the net saves       {interval(found.advantage)}, in pairs",
+        ]
+    lines += [f"chosen: {found.chosen} ({out / 'model.onnx'})", f"no source: {', '.join(x.name for x in INPUTS if x.name not in LEARNED)}"]
+    emit(said, as_json=as_json, text="\n".join(lines))
