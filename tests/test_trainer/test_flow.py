@@ -17,11 +17,10 @@ from signals.bundle.graph import check_model
 from signals.bundle.profiles import ProfileName
 from signals.errors import BadDataset, FixInput, InvariantBroken, TooLittleHistory
 from trainer.__main__ import app
-from trainer.flow.confirmation import CHALLENGER, CHAMPION, FlowFigures, judged, next_moves
+from trainer.flow.confirmation import AGGREGATED, IMBALANCE, NET, Candidate, FlowFigures, config_of, judged, next_moves
 from trainer.flow.generated import generate_book
 from trainer.flow.order_book import OrderBook, read_events, reconstruct
 from trainer.flow.top_of_book import AGGREGATES, INPUTS, LEARNED, SECONDS, Source, TopOfBook, aggregates_panel, inputs_panel, table
-from trainer.recipes.base import RecipeConfig
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
 
@@ -119,21 +118,23 @@ def test_a_second_is_labelled_by_the_next_move_within_its_patience_and_not_acros
 
 def test_the_law_of_an_invented_book_is_found_by_the_regression_as_far_as_it_can_be() -> None:
     made = generate_book(3, 9_000)
-    found, exported = judged(made.book, RecipeConfig(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
+    found, exported = judged(made.book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
     labels = next_moves(made.book, 1)
     known = np.flatnonzero(labels.ends[:, 0] >= 0)
     best = auc(made.log_odds[known], labels.values[known, 0] > 0, known // 600).mean
-    assert best > 0.7 and found.champion.mean - 0.5 > 0.95 * (best - 0.5) and found.chosen == CHAMPION
+    assert best > 0.7 and found.candidates[0].auc.mean - 0.5 > 0.98 * (best - 0.5) and found.chosen == IMBALANCE
     assert check_model(exported.onnx, "model.onnx", ProfileName.TABLE_1, outputs=("score",)).outputs == {"score": (None, 2)}
     with pytest.raises(TooLittleHistory, match="missing"):
-        judged(generate_book(3, 300).book, RecipeConfig(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
+        judged(generate_book(3, 300).book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
 
 
-def test_a_net_is_chosen_by_its_lower_bound_alone() -> None:
-    def of(mean: float) -> FlowFigures:
-        return FlowFigures(100, Mean(), Mean(), Mean(), Mean(mean, 0.01, mean / 0.01, 50))
+def test_a_candidate_is_chosen_by_the_lower_bound_of_what_it_saves() -> None:
+    def chosen(*saved: float) -> str:
+        later = (Candidate(name, Mean(), Mean(mean, 0.01, mean / 0.01, 50)) for name, mean in zip((AGGREGATED, NET), saved, strict=False))
+        return FlowFigures(100, (Candidate(IMBALANCE, Mean()), *later)).chosen
 
-    assert (of(0.03).chosen, of(0.015).chosen, FlowFigures(100, Mean(), Mean()).chosen) == (CHALLENGER, CHAMPION, CHAMPION)
+    assert [chosen(), chosen(0.015), chosen(0.03)] == [IMBALANCE, IMBALANCE, AGGREGATED]
+    assert [chosen(0.03, 0.01), chosen(0.01, 0.03)] == [AGGREGATED, NET]
 
 
 @pytest.mark.deep
@@ -142,9 +143,10 @@ def test_the_net_takes_over_where_the_law_turns_and_is_exported_under_its_profil
     pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
     made = generate_book(4, 6_000, slope=9.0, turn=0.5, moves=0.7)
     small: dict[str, Any] = {"size": 16, "heads": 2, "layers": 1, "epochs": 6, "batch_rows": 64, "learning_rate": 5e-3, "dropout": 0.0}
-    config = RecipeConfig.model_validate({CHALLENGER: small})
+    config = config_of(conv_attention=small)
     found, exported = judged(made.book, config, patience=1, groups=2, seed=1, with_net=True, step=lambda _: None)
-    assert found.challenger.mean > found.champion.mean + 0.05 and found.chosen == CHALLENGER
+    auc_of = {one.name: one.auc.mean for one in found.candidates}
+    assert auc_of[NET] > max(auc_of[IMBALANCE], auc_of[AGGREGATED]) + 0.05 and found.chosen == NET
     graph = check_model(exported.onnx, "model.onnx", ProfileName.SEQUENCE_1, outputs=("score",))
     assert graph.outputs == {"score": (None, 2)}
 
@@ -152,10 +154,12 @@ def test_the_net_takes_over_where_the_law_turns_and_is_exported_under_its_profil
 def test_the_command_prints_the_figures_and_keeps_the_model_and_the_schema(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["flow", "--seconds", "5000", "--patience", "1", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
-    assert "chosen: logistic" in done.output and "no source: depth_imbalance, funding" in done.output
+    assert "chosen: imbalance" in done.output and "no source: depth_imbalance, funding" in done.output
     kept = json.loads((tmp_path / "out" / "flow.json").read_text())
     assert [one["name"] for one in kept["inputs"] if one["source"] != "none"] == kept["learned_from"]
-    assert kept["figures"]["champion"]["mean"] > 0.6 and (tmp_path / "out" / "model.onnx").stat().st_size > 500
+    assert kept["figures"]["candidates"][0]["auc"]["mean"] > 0.6 and check_model(
+        (tmp_path / "out" / "model.onnx").read_bytes(), "model.onnx", ProfileName.TABLE_1
+    )
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="../shared/data is not here")

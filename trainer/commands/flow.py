@@ -9,6 +9,8 @@ from signals.files import write_atomic
 from signals.text.console import emit
 from signals.text.progress import progress
 from trainer.commands.options import TRAINING, AsJson
+from trainer.validation.clustered import interval
+from trainer.validation.ic import Mean
 
 GROUPS = 4
 
@@ -32,21 +34,19 @@ def flow(
 ) -> None:
     """Learn whether the next move of the middle is up, from the top of a book second by second.
 
-    A logistic regression of aggregates is the champion; with --net a convolutional net with attention takes its place where its
-    log loss is lower in pairs, walking forward. Inputs that no source gives stay in the schema and are never learned from.
+    A logistic regression of the imbalance is the champion; one of aggregates, and with --net a convolutional net with attention,
+    takes its place where its log loss is lower in pairs, walking forward. Inputs that no source gives are never learned from.
     """
     from signals.text.documents import to_json
     from trainer.flow import confirmation, generated, order_book
     from trainer.flow.top_of_book import INPUTS, LEARNED
-    from trainer.recipes.base import RecipeConfig
     from trainer.runs.documents import canonical_json
-    from trainer.validation.clustered import interval
 
     with progress("order flow", as_json=as_json) as step:
         given = None if events is None else order_book.read_events(events)
         book = generated.generate_book(seed, seconds).book if given is None else order_book.reconstruct(given, tick)
         shape = {"patience": patience, "groups": GROUPS, "seed": seed}
-        found, exported = confirmation.judged(book, RecipeConfig(), **shape, with_net=net, step=step)
+        found, exported = confirmation.judged(book, confirmation.config_of(), **shape, with_net=net, step=step)
     said = {
         "chosen": found.chosen,
         "inputs": [{"name": one.name, "units": one.units, "source": str(one.source)} for one in INPUTS],
@@ -58,13 +58,11 @@ def flow(
     write_atomic(out / "flow.json", canonical_json(said))
     lines = [
         f"{found.moves:,} moves of the middle, judged walking forward",
-        f"AUC of the imbalance alone        {interval(found.imbalance)}",
-        f"AUC of the logistic regression    {interval(found.champion)}",
+        *(f"AUC of {one.name:14} {interval(one.auc)}{_saved(one.advantage)}" for one in found.candidates),
     ]
-    if net:
-        lines += [
-            f"AUC of the net                    {interval(found.challenger)}",
-            f"log loss that the net saves       {interval(found.advantage)}, in pairs",
-        ]
     lines += [f"chosen: {found.chosen} ({out / 'model.onnx'})", f"no source: {', '.join(x.name for x in INPUTS if x.name not in LEARNED)}"]
     emit(said, as_json=as_json, text="\n".join(lines))
+
+
+def _saved(advantage: Mean) -> str:
+    return f", log loss saved {interval(advantage)} in pairs" if advantage.sessions else ""

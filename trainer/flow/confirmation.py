@@ -1,10 +1,11 @@
-"""Confirmation by flow: whether the next move of the middle is up, said by a logistic regression of aggregates, or by a net of windows.
+"""Confirmation by flow: whether the next move of the middle is up, said by a logistic regression, or by a net of windows.
 
-The regression is the champion. The net (`conv_attention`, windows of 60 seconds of 12 inputs) takes its place where its log loss, walking
-forward and in pairs, is lower by the lower bound of its interval; errors take `BLOCK` seconds as one observation.
+Candidates come in order: a regression of the imbalance alone, which is the champion; one of ten aggregates of 60 seconds; the net
+(`conv_attention`, windows of 60 seconds of 12 inputs). Each takes the place of the one in force where its log loss, walking forward and in
+pairs, is lower by the lower bound of its interval; errors take `BLOCK` seconds as one observation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,35 +27,41 @@ from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import Step, fit_all
 from trainer.validation.splits.walk_forward import walk_forward
 
-CHAMPION, CHALLENGER = "logistic", "conv_attention"
+IMBALANCE, AGGREGATED, NET = "imbalance", "aggregates", "conv_attention"
 HEAD = ClassesHead(("down", "up"))
 BLOCK, LEAST, MOST_SURE = 600, 500, 1e-6
 
 
 @dataclass(frozen=True)
-class FlowFigures:
-    """Walking forward; NaN of what was not asked for.
+class Candidate:
+    """One candidate, walking forward: AUC of `the next move is up`, and the log loss in pairs that it saves the one in force."""
 
-    Attributes
-    ----------
-    moves : int
-        Seconds that were judged.
-    imbalance, champion, challenger : Mean
-        AUC of `the next move is up` by the imbalance alone, by the regression, and by the net.
-    advantage : Mean
-        Log loss of the regression less that of the net, in pairs.
-    """
-
-    moves: int
-    imbalance: Mean
-    champion: Mean
-    challenger: Mean = NONE
+    name: str
+    auc: Mean
     advantage: Mean = NONE
 
     @property
+    def is_better(self) -> bool:
+        """Whether it takes the place of the one in force."""
+        return low(self.advantage) > 0.0
+
+
+@dataclass(frozen=True)
+class FlowFigures:
+    """Candidates in their order, and how many seconds they were judged on."""
+
+    moves: int
+    candidates: tuple[Candidate, ...]
+
+    @property
     def chosen(self) -> str:
-        """Name of the learner that confirms."""
-        return CHALLENGER if low(self.advantage) > 0.0 else CHAMPION
+        """Name of the one that confirms: the last that was better than the one before it in force, or the first."""
+        return next((one.name for one in reversed(self.candidates) if one.is_better), self.candidates[0].name)
+
+
+def config_of(**sections: object) -> RecipeConfig:
+    """Return the settings of the learners: hardly a penalty on a regression's few coefficients, and `sections` as in a recipe."""
+    return RecipeConfig.model_validate({"logistic": {"inverse_penalty": 1.0}, **sections})
 
 
 def next_moves(book: TopOfBook, patience: int) -> Labels:
@@ -81,24 +88,25 @@ def rows_of(book: TopOfBook, panel: FeaturePanel, patience: int, view: View) -> 
 def judged(
     book: TopOfBook, config: RecipeConfig, *, patience: int, groups: int, seed: int, with_net: bool, step: Step
 ) -> tuple[FlowFigures, Exported]:
-    """Judge champion and challenger walking forward; return what they show and the export of the chosen one, fitted on all."""
-    asked = {CHAMPION: (rows_of(book, aggregates_panel(book), patience, TableView()), FitDevice.CPU)}
+    """Judge the candidates walking forward; return what they show and the export of the chosen one, fitted on all."""
+    aggregates = aggregates_panel(book)
+    alone = aggregates.names.index("imbalance_last")
+    one = replace(aggregates, names=aggregates.names[alone : alone + 1], values=aggregates.values[:, :, alone : alone + 1].copy())
+    asked = {name: (rows_of(book, of, patience, TableView()), "logistic") for name, of in ((IMBALANCE, one), (AGGREGATED, aggregates))}
     if with_net:
-        asked[CHALLENGER] = rows_of(book, inputs_panel(book), patience, WindowsView(SECONDS)), FitDevice.AUTO
-    learners = {name: learner_named(name, config, seed, device, head=HEAD) for name, (_, device) in asked.items()}
-    said = {name: walk_forward(rows, learners[name], groups=groups, workers=1, step=step) for name, (rows, _) in asked.items()}
-    rows = asked[CHAMPION][0]
-    seen = np.isfinite(said[CHAMPION])
-    up, block = rows.label[seen] > 0.0, rows.t0[seen] // BLOCK
-    imbalance = rows.features[seen, rows.names.index("imbalance_last")].astype(np.float64)
-    ranked = {name: auc(scores[seen], up, block) for name, scores in said.items()}
-    advantage = NONE
-    if with_net:
-        losses = [log_loss(said[name][seen], up) for name in (CHAMPION, CHALLENGER)]
-        advantage = per_event(losses[0] - losses[1], block)
-    found = FlowFigures(int(seen.sum()), auc(imbalance, up, block), ranked[CHAMPION], ranked.get(CHALLENGER, NONE), advantage)
-    chosen, _ = asked[found.chosen]
-    return found, export(fit_all(chosen, learners[found.chosen]), chosen.inputs())
+        asked[NET] = rows_of(book, inputs_panel(book), patience, WindowsView(SECONDS)), NET
+    learners = {name: learner_named(learner, config, seed, FitDevice.AUTO, head=HEAD) for name, (_, learner) in asked.items()}
+    found, force = list[Candidate](), np.zeros(0)
+    for name, (rows, _) in asked.items():
+        said = walk_forward(rows, learners[name], groups=groups, workers=1, step=step)
+        seen = np.isfinite(said)
+        up, block = rows.label[seen] > 0.0, rows.t0[seen] // BLOCK
+        loss = log_loss(said[seen], up)
+        found.append(Candidate(name, auc(said[seen], up, block), per_event(force - loss, block) if found else NONE))
+        force = loss if not found[1:] or found[-1].is_better else force
+    figures = FlowFigures(len(force), tuple(found))
+    chosen, _ = asked[figures.chosen]
+    return figures, export(fit_all(chosen, learners[figures.chosen]), chosen.inputs())
 
 
 def log_loss(score: Floats, up: Flags) -> Floats:
