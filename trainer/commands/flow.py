@@ -27,7 +27,7 @@ def flow(
     ] = None,
     tick: Annotated[float, typer.Option(min=1e-9, help="Tick of its prices.")] = 0.01,
     seconds: Annotated[int, typer.Option(min=1, help="Without --events: seconds of an invented book of a known law.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the invented book and of the fits.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 7,
     patience: Annotated[int, typer.Option(min=1, help="Seconds within which the middle moves, else a second is not labelled.")] = 10,
     net: Annotated[bool, typer.Option("--net", help="Let the net challenge the logistic regression; needs torch.")] = False,
     as_json: AsJson = False,
