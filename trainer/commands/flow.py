@@ -8,7 +8,7 @@ import typer
 from signals.files import write_atomic
 from signals.text.console import emit
 from signals.text.progress import progress
-from trainer.commands.options import TRAINING, AsJson
+from trainer.commands.options import TRAINING, AsJson, Seed
 from trainer.validation.clustered import interval
 from trainer.validation.ic import Mean
 
@@ -27,7 +27,7 @@ def flow(
     ] = None,
     tick: Annotated[float, typer.Option(min=1e-9, help="Tick of its prices.")] = 0.01,
     seconds: Annotated[int, typer.Option(min=1, help="Without --events: seconds of an invented book of a known law.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 7,
+    seed: Seed = 7,
     patience: Annotated[int, typer.Option(min=1, help="Seconds within which the middle moves, else a second is not labelled.")] = 10,
     net: Annotated[bool, typer.Option("--net", help="Let the net challenge the logistic regression; needs torch.")] = False,
     as_json: AsJson = False,
