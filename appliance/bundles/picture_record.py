@@ -14,9 +14,9 @@ from appliance.ledger import Ledger, job_runs
 from appliance.ledger.figures import ScoreFigures
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle
+from signals.events.seen_patterns import HEADS, SeenShape, shape_of
 from signals.market.bars import Floats
 from signals.scoring.scoring import HeadOutputs
-from signals.scoring.seen_patterns import HEADS, SeenShape, shape_of
 
 KEPT_AS, CLASS, LOG_POLE, SIM_CONF, HIST_RR = "patterns", "p_", "log_pole", "sim_conf", "hist_rr_pct"
 

@@ -48,6 +48,7 @@ from signals.errors import (
 )
 from signals.events.daily import READS, daily_events
 from signals.events.images import png
+from signals.events.seen_patterns import analogs_in, bank_in
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.models.inference import infer
@@ -57,7 +58,6 @@ from signals.scoring.evening_scores import ExpectedScores
 from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
-from signals.scoring.seen_patterns import analogs_in
 from signals.sleeves import SLEEVES
 from signals.sleeves.events import DAILY_EVENTS
 from signals.sleeves.patterns import PATTERNS, pictured
@@ -349,7 +349,10 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     column = np.array([bars.column(symbol) for symbol in sorted(named)], dtype=np.int64)
     shown = (view.rows(panel, np.full(len(column), len(bars.sessions) - 1), column) * 255).astype(np.uint8)
     pictures = {symbol: b64encode(png(picture)).decode() for symbol, picture in zip(sorted(named), shown, strict=True)}
-    record = picture_record.record_of(bundle, said, analogs_in(bundle, said, deps.calendar), pictures, held_snapshot(asof, deps).id)
+    near = np.full((len(said.symbols), 2), np.nan)
+    if bundle.bank:
+        near = analogs_in(bank_in(bundle.bank, deps.calendar), said.symbols, said.raw["embedding"], deps.calendar.index(asof))
+    record = picture_record.record_of(bundle, said, near, pictures, held_snapshot(asof, deps).id)
     return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, record)
 
 

@@ -97,10 +97,10 @@ def operations(
     def nearest(call: Call) -> object:
         model = get()
         if model.bundle.sha256 not in banks:
-            from signals.scoring.seen_patterns import bank_in
+            from signals.events.seen_patterns import bank_in
 
             banks.clear()
-            banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle, model.calendar))
+            banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle.bank, model.calendar))
         return analogs_of(model, banks[model.bundle.sha256], strict_json.loads(call.body, decimals=float))
 
     def classify(call: Call) -> object:
@@ -122,7 +122,7 @@ def operations(
 
 def classified(model: ServedModel, image: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
-    from signals.scoring.seen_patterns import HEADS, shape_of
+    from signals.events.seen_patterns import HEADS, shape_of
 
     names = [line.name for line in model.bundle.manifest.heads]
     if names != [*HEADS]:

@@ -1,17 +1,16 @@
 """What a net of pictures sees of the names of an evening: shapes, poles, embeddings, and what past events like them made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 
 import numpy as np
+from numpy.typing import NDArray
 
-from signals.bundle import Bundle
 from signals.errors import FixInput
 from signals.events.analogs import AnalogBank, Analogs, code_of, nearest, read_bank
 from signals.market.bars import Floats
 from signals.market.sessions import Calendar
-from signals.scoring.scoring import HeadOutputs
 
 HEADS, FLAG, LONGEST_POLE = ("score", "pole", "embedding"), "flag", 50.0  # the last a logarithm
 
@@ -32,19 +31,16 @@ def shape_of(classes: Sequence[str], probabilities: Sequence[float], log_pole: f
     return SeenShape(classes[best], probabilities[best], pole)
 
 
-def bank_in(bundle: Bundle, calendar: Calendar) -> AnalogBank:
-    """Return the bank of a bundle, its days as places in the calendar; raise `FixInput` where it carries none."""
-    if not bundle.bank:
-        raise FixInput("this bundle carries no bank", where=bundle.manifest.sleeve, fix="Publish or serve a bundle of the sleeve patterns")
-    return read_bank(bundle.bank, np.array(calendar.days, dtype="datetime64[D]"))
+def bank_in(arrays: Mapping[str, NDArray[np.floating]], calendar: Calendar) -> AnalogBank:
+    """Return the bank of a bundle's arrays, its days as places in the calendar; raise `FixInput` where there are none."""
+    if not arrays:
+        raise FixInput("this bundle carries no bank", where="patterns", fix="Publish or serve a bundle of the sleeve patterns")
+    return read_bank(arrays, np.array(calendar.days, dtype="datetime64[D]"))
 
 
-def analogs_in(bundle: Bundle, found: HeadOutputs, calendar: Calendar) -> Floats:
-    """Return `sim_conf` and `hist_rr_pct` of each name by the exact search, float64 (n, 2); NaN where nothing is like it, or no bank is."""
-    if not bundle.bank:
-        return np.full((len(found.symbols), 2), np.nan)
-    bank, row = bank_in(bundle, calendar), calendar.index(found.asof)
-    pairs = zip(found.symbols, found.raw["embedding"].astype(np.float32), strict=True)
+def analogs_in(bank: AnalogBank, symbols: Sequence[str], embeddings: NDArray[np.floating], row: int) -> Floats:
+    """Return `sim_conf` and `hist_rr_pct` of each name at a bar, float64 (n, 2), by the exact search; NaN where nothing is like it."""
+    pairs = zip(symbols, embeddings.astype(np.float32), strict=True)
     near = [nearest(bank, vector, row=row, column=code_of(symbol)) if vector.any() else NOTHING_LIKE for symbol, vector in pairs]
     return np.array([(one.sim_conf, one.hist_rr_pct) for one in near]).reshape(-1, 2)
 
