@@ -20,7 +20,7 @@ from trainer.__main__ import app
 from trainer.flow.confirmation import AGGREGATED, IMBALANCE, NET, Candidate, FlowFigures, config_of, judged, next_moves
 from trainer.flow.generated import generate_book
 from trainer.flow.order_book import OrderBook, read_events, reconstruct
-from trainer.flow.top_of_book import AGGREGATES, INPUTS, LEARNED, SECONDS, Source, TopOfBook, aggregates_panel, inputs_panel, table
+from trainer.flow.top_of_book import AGGREGATES, INPUTS, LEARNED, SECONDS, InputSource, TopOfBook, aggregates_panel, inputs_panel, table
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
 
@@ -100,7 +100,7 @@ def test_inputs_and_aggregates_by_hand() -> None:
 
 def test_inputs_without_a_source_stay_in_the_schema_and_are_never_zero_nor_learned_from() -> None:
     book = generate_book(2, 200).book
-    nowhere = [i for i, one in enumerate(INPUTS) if one.source is Source.NONE]
+    nowhere = [i for i, one in enumerate(INPUTS) if one.source is InputSource.NONE]
     assert {INPUTS[i].name for i in nowhere} >= {"funding", "open_interest_change", "on_chain_flow", "depth_imbalance"}
     assert np.isnan(table(book)[:, nowhere]).all() and np.isfinite(table(book)[1:, : len(LEARNED)]).all()
     assert inputs_panel(book).names == LEARNED and not {INPUTS[i].name for i in nowhere} & set(LEARNED) and len(LEARNED) == 12

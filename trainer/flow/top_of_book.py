@@ -17,7 +17,7 @@ from signals.market.bars import Floats
 SECONDS = 60
 
 
-class Source(StrEnum):
+class InputSource(StrEnum):
     """Where an input is from."""
 
     QUOTES = "quotes"
@@ -31,30 +31,30 @@ class FlowInput:
 
     name: str
     units: str
-    source: Source
+    source: InputSource
 
 
 INPUTS = (
-    FlowInput("middle_move", "ticks", Source.QUOTES),
-    FlowInput("bid_move", "ticks", Source.QUOTES),
-    FlowInput("ask_move", "ticks", Source.QUOTES),
-    FlowInput("spread", "ticks", Source.QUOTES),
-    FlowInput("bid_size", "log", Source.QUOTES),
-    FlowInput("ask_size", "log", Source.QUOTES),
-    FlowInput("imbalance", "share", Source.QUOTES),
-    FlowInput("microprice", "ticks from the middle", Source.QUOTES),
-    FlowInput("order_flow", "of both sizes", Source.QUOTES),
-    FlowInput("signed_volume", "signed log", Source.TRADES),
-    FlowInput("volume", "log", Source.TRADES),
-    FlowInput("trades", "log", Source.TRADES),
-    FlowInput("depth_imbalance", "share", Source.NONE),
-    FlowInput("funding", "rate", Source.NONE),
-    FlowInput("basis", "ratio", Source.NONE),
-    FlowInput("open_interest_change", "contracts", Source.NONE),
-    FlowInput("on_chain_flow", "coins", Source.NONE),
-    FlowInput("liquidations", "USD", Source.NONE),
+    FlowInput("middle_move", "ticks", InputSource.QUOTES),
+    FlowInput("bid_move", "ticks", InputSource.QUOTES),
+    FlowInput("ask_move", "ticks", InputSource.QUOTES),
+    FlowInput("spread", "ticks", InputSource.QUOTES),
+    FlowInput("bid_size", "log", InputSource.QUOTES),
+    FlowInput("ask_size", "log", InputSource.QUOTES),
+    FlowInput("imbalance", "share", InputSource.QUOTES),
+    FlowInput("microprice", "ticks from the middle", InputSource.QUOTES),
+    FlowInput("order_flow", "of both sizes", InputSource.QUOTES),
+    FlowInput("signed_volume", "signed log", InputSource.TRADES),
+    FlowInput("volume", "log", InputSource.TRADES),
+    FlowInput("trades", "log", InputSource.TRADES),
+    FlowInput("depth_imbalance", "share", InputSource.NONE),
+    FlowInput("funding", "rate", InputSource.NONE),
+    FlowInput("basis", "ratio", InputSource.NONE),
+    FlowInput("open_interest_change", "contracts", InputSource.NONE),
+    FlowInput("on_chain_flow", "coins", InputSource.NONE),
+    FlowInput("liquidations", "USD", InputSource.NONE),
 )
-LEARNED = tuple(one.name for one in INPUTS if one.source is not Source.NONE)
+LEARNED = tuple(one.name for one in INPUTS if one.source is not InputSource.NONE)
 AGGREGATES = (
     "imbalance_mean",
     "imbalance_last",
