@@ -1,4 +1,4 @@
-"""Thirds of liquidity, as known at each bar."""
+"""Liquidity clusters of events: the high, middle and low third of names by dollar volume, as known at each bar."""
 
 from enum import IntEnum
 

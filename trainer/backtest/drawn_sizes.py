@@ -1,4 +1,4 @@
-"""Logs of multipliers that devices drew in shadow, as decisions of one step, valued on the dataset's own opens and costs.
+"""Values multipliers that devices drew in shadow on the dataset's own opens and costs: decisions of one step for the estimators.
 
 A draw is valued as a replay values it: from the level of the session before to its own, of the book that the device held, from the
 open of its session to the next one. Where the session before drew nothing, or the dataset lacks a name of the book or the next
