@@ -56,6 +56,7 @@ TYPED, READ, THOUGHT = 200, 200, 10
 MOST_MINUTES = 30  # of a person
 BARS = "/v2/stocks/bars"
 ENTER = "\n"
+THIS_PROCESS_S = ("TRADEML_", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS")  # of the environment: a stranger has none of them
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 NOT_SAID = re.compile(r"^(\x1b\[[0-9;]*m)*WARNING: Location .*\n", re.M)  # pip's remarks on where it looked
 SETUP = "tests/flow/test_setup.py"
@@ -203,7 +204,7 @@ class Newcomer:
         """Type a command, answer what it asks, write down its screen, and return it."""
         began, words = time.monotonic(), shlex.split(line)
         path = f"{self.home / 'trademl' / '.venv' / 'bin'}:{os.environ['PATH']}"
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("TRADEML_", "PYTHON", "VIRTUAL_ENV"))}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(THIS_PROCESS_S)}
         program = shutil.which(words[0], path=path)
         assert program is not None, f"{words[0]} is not installed"
         environment = own | {"PATH": path, "TERM": "xterm", "NO_COLOR": "1"}
