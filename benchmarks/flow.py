@@ -45,9 +45,8 @@ def main() -> None:
             session.run([SCORE], {FEATURES: row})
             spent.append(1e-6 * (time.process_time_ns() - started))
         middle, slow = np.percentile(spent[WARM:], (50, 95))
-        print(
-            f"{name:15} {'x'.join(map(str, shown.shape[1:])):6} {len(graph) / 1024:5.0f} KB  {middle:.3f} ms a row ({slow:.3f} at the 95th percentile)"
-        )
+        size, shape = len(graph) / 1024, "x".join(map(str, shown.shape[1:]))
+        print(f"{name:15} {shape:6} {size:5.0f} KB  {middle:.3f} ms a row ({slow:.3f} at the 95th percentile)")
 
 
 if __name__ == "__main__":
