@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from trainer.search.run import SearchRequest
 
 
+MINUTES, RECIPE = "One instrument's minutes", "In place of the recipe's settings"
+SEARCH, CHECKS = "A search before the training", "Further checks"
+
+
 def register(app: typer.Typer) -> None:
     """Add the training commands to `app`."""
     app.command(rich_help_panel=options.TRAINING)(train)
@@ -38,15 +42,25 @@ def train(
     start: options.Start = None,
     end: options.End = None,
     symbols: options.Symbols = "",
-    symbol: Annotated[str, typer.Option(help="The one name of a sleeve of minutes.", show_default="the dataset's only one")] = "",
-    timeframe: Annotated[int | None, typer.Option(help="Minutes of a decision's bar.", show_default="the recipe's")] = None,
-    strategy: Annotated[
-        Strategy | None, typer.Option(help="What a decision sees of the ladder of timeframes.", show_default="the recipe's")
+    symbol: Annotated[
+        str, typer.Option(help="The one name of a sleeve of minutes.", show_default="the dataset's only one", rich_help_panel=MINUTES)
+    ] = "",
+    timeframe: Annotated[
+        int | None, typer.Option(help="Minutes of a decision's bar.", show_default="the recipe's", rich_help_panel=MINUTES)
     ] = None,
-    hours: Annotated[Hours | None, typer.Option(help="Hours of a session that are used.", show_default="the exchange's own")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Bars of a decision's horizon, as --k.", show_default="the recipe's")] = None,
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option(help="What a decision sees of the ladder of timeframes.", show_default="the recipe's", rich_help_panel=MINUTES),
+    ] = None,
+    hours: Annotated[
+        Hours | None, typer.Option(help="Hours of a session that are used.", show_default="the exchange's own", rich_help_panel=MINUTES)
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(help="Bars of a decision's horizon, as --k.", show_default="the recipe's", rich_help_panel=MINUTES)
+    ] = None,
     barriers: Annotated[
-        int | None, typer.Option(help="Search barriers on the training part, this many trials.", show_default="the recipe's")
+        int | None,
+        typer.Option(help="Search barriers on the training part, this many trials.", show_default="the recipe's", rich_help_panel=MINUTES),
     ] = None,
     preset: Annotated[
         str, typer.Option(help="A recipe that is ready to use: small, the starter, minutes on any machine.", show_default=False)
@@ -57,22 +71,27 @@ def train(
             help="What is learned: horizon, triple_barrier, series_return, volatility, barrier_classes, event_gate, event_quantiles, "
             "event_arms, event_score.",
             show_default="the recipe's",
+            rich_help_panel=RECIPE,
         ),
     ] = None,
-    k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's")] = None,
-    folds: Annotated[int | None, typer.Option(help="Groups of the cross-validation.", show_default="the recipe's")] = None,
-    embargo: Annotated[int | None, typer.Option(help="Embargo in sessions.", show_default="the recipe's")] = None,
+    k: Annotated[int | None, typer.Option(help="Sessions from entry to exit.", show_default="the recipe's", rich_help_panel=RECIPE)] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Groups of the cross-validation.", show_default="the recipe's", rich_help_panel=RECIPE)
+    ] = None,
+    embargo: Annotated[int | None, typer.Option(help="Embargo in sessions.", show_default="the recipe's", rich_help_panel=RECIPE)] = None,
     learner: options.Learner = None,
     device: options.Device = "auto",
     config: options.RecipeFile = None,
     seed: options.Seed = 1,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Models with seeds of their own to average.", show_default="the recipe's")
+        int | None,
+        typer.Option(min=1, help="Models with seeds of their own to average.", show_default="the recipe's", rich_help_panel=RECIPE),
     ] = None,
     workers: options.Workers = 2,
-    trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.")] = 0,
+    trials: Annotated[int, typer.Option(min=0, help="Search this many sets of parameters first.", rich_help_panel=SEARCH)] = 0,
     search: Annotated[
-        Path | None, typer.Option(help="Folder of the sampler's memory.", show_default="search-<sleeve> next to the run folder")
+        Path | None,
+        typer.Option(help="Folder of the sampler's memory.", show_default="search-<sleeve> next to the run folder", rich_help_panel=SEARCH),
     ] = None,
     storage: options.Storage = "",
     bars: options.Bars = None,
@@ -80,10 +99,12 @@ def train(
     second_vendor: Annotated[
         Path | None,
         typer.Option(
-            help="Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks.", show_default=False
+            help="Dataset of another vendor's bars of the same names; 300 name-sessions are compared for leaks.",
+            show_default=False,
+            rich_help_panel=CHECKS,
         ),
     ] = None,
-    importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.")] = False,
+    importance: Annotated[bool, typer.Option(help="Add permutation importance and SHAP to the report.", rich_help_panel=CHECKS)] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a sleeve and prove it out of fold.
