@@ -3,8 +3,6 @@
 The merges are those of `signals.features.folding`, on the same operands: results are equal to the bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
