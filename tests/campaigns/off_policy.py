@@ -10,7 +10,7 @@ than 1 %, or if the tuner prefers an arm of noise in more than 8 % of 400 logs (
 
 Sizing: of markets of two regimes (Sharpe 3 and -2 of the whole book, 10,000 sessions, a noisy state; `tests/fakes/regimes.py`)
 a walk-forward policy by fitted Q has to recover 70 % of the oracle's gain in the mean, and to be accepted in 95 % of seeds;
-where the market knows nothing of the state, it may be accepted in 1 of 20. `... off_policy sizing [SEEDS]` runs this part alone.
+where the market knows nothing of the state, it may be accepted in 1 of 20. `... off_policy sizing [SEEDS [FIRST]]` runs this part alone.
 
 `... off_policy challengers [SEEDS] [LEARNER ...]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of such
 markets next to fitted Q, of seeds on which none of their settings was chosen; it has no limits.
@@ -86,10 +86,10 @@ def sized(seed: int, learner: str = FITTED_Q) -> tuple[SizingVerdict, float, Siz
     return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise, fit))
 
 
-def sizing(seeds: int) -> bool:
+def sizing(seeds: int, first: int = 0) -> bool:
     """Print the figures of sizing; return whether they are inside the limits."""
     with Pool(2) as pool:
-        found, recovered, noise = zip(*pool.map(sized, range(seeds)), strict=True)
+        found, recovered, noise = zip(*pool.map(sized, range(first, first + seeds)), strict=True)
     accepted, false = np.mean([one.is_accepted for one in found]), np.mean([one.is_accepted for one in noise])
     power = np.mean([one.power(one.gain_of_interest) for one in noise])
     print(f"\nsizing, {seeds} markets of {SESSIONS} sessions, of which the last 80 % are judged")
@@ -132,5 +132,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["challengers"]:
         sys.exit(challengers(int(sys.argv[2]) if len(sys.argv) > 2 else 5, sys.argv[3:]))
     if sys.argv[1:2] == ["sizing"]:
-        sys.exit(0 if sizing(int(sys.argv[2]) if len(sys.argv) > 2 else SEEDS) else 1)
+        sys.exit(0 if sizing(*map(int, sys.argv[2:] or [SEEDS])) else 1)
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))
