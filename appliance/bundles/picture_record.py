@@ -14,11 +14,20 @@ from appliance.ledger import Ledger, job_runs
 from appliance.ledger.figures import ScoreFigures
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle
+from signals.errors import ScoresInvalid
 from signals.events.seen_patterns import HEADS, SeenShape, shape_of
 from signals.market.bars import Floats
+from signals.models.heads import ClassesHead
 from signals.scoring.scoring import HeadOutputs
 
 KEPT_AS, CLASS, LOG_POLE, SIM_CONF, HIST_RR = "patterns", "p_", "log_pole", "sim_conf", "hist_rr_pct"
+
+
+def require_heads(bundle: Bundle) -> None:
+    """Raise `ScoresInvalid` where a bundle lacks a head that is read of a picture: classes, pole and embedding."""
+    heads = {line.name: line.head for line in bundle.manifest.heads}
+    if tuple(heads) != HEADS or not isinstance(heads[HEADS[0]], ClassesHead):
+        raise ScoresInvalid(f"a net of pictures has the heads {', '.join(HEADS)}, not {', '.join(heads)}", fix="Publish another bundle")
 
 
 def record_of(bundle: Bundle, found: HeadOutputs, analogs: Floats, pictures: Mapping[str, str], snapshot_id: str) -> FeatureRecord:

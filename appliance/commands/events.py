@@ -78,7 +78,7 @@ def show_sizes(
     """
     with open_ledger(state) as ledger:
         venue = load_config(StateFolder(state).config).venue
-        log = size_log(ledger, venue.broker.value, is_rehearsal=venue.is_hosted)
+        log = size_log(ledger, venue.broker.value)
     if to is not None:
         write_atomic(to, log.to_bytes())
     show(sizes_of(log), limit, as_json)

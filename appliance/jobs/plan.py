@@ -80,6 +80,7 @@ def plan(session: date, deps: Deps) -> JobReport:
     found = (*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))
     reduce_only = asks_to_reduce(found) or bool(held_back)
     provenance = Provenance(traded.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
+    drawn = drawn_size(session, targets, deps)  # before the plan is frozen: a run after that takes up the plan alone
     frozen = _freeze(book, reported, provenance, deps, reduce_only=reduce_only)
     return _report(
         frozen,
@@ -95,7 +96,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             parts=_parts(book.seen, targets, deps),
             completed=len(snapshot.completed),
             multiplier=targets.multiplier if deps.config.sizing else None,
-            drawn=drawn_size(session, targets, deps),
+            drawn=drawn,
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,

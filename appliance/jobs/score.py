@@ -23,6 +23,7 @@ from appliance.ledger import scores as score_rows
 from appliance.ledger.figures import FeatureFile, ScoreFigures
 from appliance.monitoring.continuity import Accepted, Continuity, accepted, judge, judge_delivered
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
+from appliance.monitoring.expectation import promise_of
 from appliance.monitoring.feature_restatement import Restatement, compare
 from appliance.safety.enforce import enforce, record
 from appliance.safety.halt import notify
@@ -193,6 +194,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
             refusal=bundle.manifest.refusal,
             bundle_age_sessions=bundle.age_sessions,
             features=given.features,
+            promise=promise_of(bundle),
             others={
                 "score_drift": drift.state.value,
                 "scoring": how.value,
@@ -340,6 +342,7 @@ def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tupl
 
 def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     """Let the net see the picture of every name that has one, find what past events like it made, and keep what was seen."""
+    picture_record.require_heads(bundle)
     view = bundle.manifest.view
     bars = deps.market.bars(asof, view.sessions)
     panel = newest_features(bundle, lambda *_: bars, asof)

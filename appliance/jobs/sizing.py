@@ -57,7 +57,8 @@ def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize |
     last = None if earlier is None else earlier.read(PlanFigures).drawn
     seed = seed_of(deps.ledger, deps.clock.now())
     level, propensity = drawn_level(seed, targets.asof, len(GRID))
-    return DrawnSize(targets.asof, 1.0 if last is None else last.multiplier, GRID[level], propensity, seed, tuple(targets.state.tolist()))
+    before, state = 1.0 if last is None else last.multiplier, tuple(targets.state.tolist())
+    return DrawnSize(targets.asof, before, GRID[level], propensity, seed, state, deps.config.venue.is_hosted)
 
 
 def policy_of(found: SizingDocument) -> SizingPolicy:

@@ -1,6 +1,7 @@
 """The recorded scores of every traded sleeve, with the bundle that sizes each, as the blend that a plan is made of."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypedDict
@@ -9,14 +10,14 @@ import numpy as np
 
 from appliance.bundles.slots import Slot, is_rehearsal, load_slot, traded_slots
 from appliance.bundles.stack import load_stack
-from appliance.config import MissingSleeve
+from appliance.config import ApplianceConfig, MissingSleeve
 from appliance.context import Deps
 from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.expectation import GONE, broken_promise
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
-from portfolio.policy.blend import Blend, SizedScores, blended
+from portfolio.policy.blend import Blend, SizedScores, blended, is_too_much
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Bundle, BundleManifest
 from signals.errors import BundleRefused, DataNotUsable
@@ -119,7 +120,8 @@ def gather_sleeves(session: date, asof: date, deps: Deps) -> TradedSleeves:
         ic = SizingCoefficient(manifest.ic.mean, manifest.ic.t, book.t if book else None, is_rehearsal(manifest.role, deps.config))
         parts.append(SizedScores(scores, ic, manifest.horizon_sessions, weights[slot.sleeve]))
     promises = {name: broken_promise(session, deps, bundle) for name, bundle in bundles.items()}
-    bundles, stopped = still_valid(bundles, promises, deps.config.tripwires.max_broken_promise)
+    stopped = left_out(no_longer_valid(bundles, promises, deps.config.tripwires.max_broken_promise), missing, weights, deps.config)
+    bundles = {name: bundle for name, bundle in bundles.items() if name not in stopped}
     missing |= stopped
     parts = [part for part in parts if part.scores.sleeve in bundles]
     _report_missing(session, missing, deps)
@@ -144,24 +146,29 @@ def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, f
     return dict(found.weights), f"stack {found.seq}"
 
 
-def still_valid(bundles: dict[str, Bundle], promises: Mapping[str, Figure], most_broken: float) -> tuple[dict[str, Bundle], dict[str, str]]:
-    """Part bundles from those that expired or whose model broke its promise, with why; where that is all of them, none.
-
-    The tripwires of their age and their promise decide then.
-    """
+def no_longer_valid(bundles: Mapping[str, Bundle], promises: Mapping[str, Figure], most_broken: float) -> dict[str, str]:
+    """Return the sleeves whose bundle expired or whose model broke its promise, with why."""
     gone = {
         name: f"it is {GONE}: the evidence is {figure:.3g} times what refutes it"
         for name, figure in promises.items()
         if isinstance(figure, float) and figure > most_broken
     }
-    gone |= {
+    return gone | {
         name: f"its bundle is {bundle.age_sessions} sessions old and expired after {bundle.age_limit_sessions}"
         for name, bundle in bundles.items()
         if bundle.age_sessions > bundle.age_limit_sessions
     }
-    if len(gone) == len(bundles):
-        return bundles, {}
-    return {name: bundle for name, bundle in bundles.items() if name not in gone}, gone
+
+
+def left_out(gone: Mapping[str, str], missing: Collection[str], weights: Mapping[str, float], config: ApplianceConfig) -> dict[str, str]:
+    """Return which of the sleeves that are no longer valid the blend leaves out, with why.
+
+    None where the session would be refused without them, for then no position could be closed, every day again: the tripwires of
+    their age and their promise decide, and reduce the whole book.
+    """
+    lost = math.fsum(weights[name] for name in (*missing, *gone))
+    is_refused = config.missing_sleeve is MissingSleeve.REFUSE or is_too_much(lost, math.fsum(weights.values()))
+    return {} if is_refused else dict(gone)
 
 
 def _recorded(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> Scores:

@@ -50,6 +50,15 @@ class BundleUsed:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """Predicted range of a bundle's mean rank IC, and the model that it belongs to."""
+
+    lineage: str = ""
+    promised: float | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
 class ScoreFigures(BundleUsed):
     """Of the job score: the scored names, and the bundle that scored them; of several sleeves, the first and each one's.
 
@@ -63,6 +72,8 @@ class ScoreFigures(BundleUsed):
         What the risk bundle forecast; None where none scored.
     patterns : FeatureFile
         What the net of pictures saw; None where there is none.
+    promise : Promise
+        Of the bundle that scored: these scores are judged by it when another one is in force.
     """
 
     asof: date | None = None
@@ -74,6 +85,7 @@ class ScoreFigures(BundleUsed):
     missing: Mapping[str, str] | None = absent()
     forecasts: FeatureFile | None = absent()
     patterns: FeatureFile | None = absent()
+    promise: Promise | None = absent()
     others: Mapping[str, object] = kept()
 
     def of(self, sleeve: str) -> ScoreFigures:
@@ -121,7 +133,13 @@ class BookDecisions:
 
 @dataclass(frozen=True)
 class DrawnSize:
-    """Multiplier that a plan drew in shadow, after that of the session before, and the state of its whole book at `asof`."""
+    """Multiplier that a plan drew in shadow, after that of the session before, and the state of its whole book at `asof`.
+
+    Attributes
+    ----------
+    is_rehearsal : bool
+        On a hosted exchange, whose time runs through a known past.
+    """
 
     asof: date
     before: float
@@ -129,6 +147,7 @@ class DrawnSize:
     propensity: float
     seed: str
     state: tuple[float, ...]
+    is_rehearsal: bool = True
 
 
 @dataclass(frozen=True)

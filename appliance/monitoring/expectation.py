@@ -23,8 +23,10 @@ from appliance.ledger.figures import (
     ModelVerdict,
     MonitoringFigures,
     Observation,
+    Promise,
     PromisedFans,
     RealisedFigure,
+    ScoreFigures,
     SessionFigures,
     SleeveFigures,
 )
@@ -37,22 +39,14 @@ from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 from signals.monitoring.sequential import ALPHA, judge
 
-REPORT = "report"
+REPORT, SCORE = "report", "score"
 BACKLOG_SESSIONS, LIFE_SESSIONS = 10, 400
 KNOWN_AFTER_SESSIONS = 2
 BPS = 1e4
 GONE = "no longer the model you promoted"
 STANDS = "nothing speaks against the model you promoted"
 FIGURES = ("ic", "turnover", "cost", "drawdown")
-
-
-@dataclass(frozen=True)
-class Promise:
-    """Predicted range of a bundle's mean rank IC, and the model that it belongs to."""
-
-    lineage: str = ""
-    promised: float | None = None
-    bound: float | None = None
+JUST_BROKEN = math.nextafter(1.0, 2.0)
 
 
 UNKNOWN = Promise()
@@ -83,7 +77,7 @@ def observed(asof: date, deps: Deps, bundle: Bundle) -> tuple[Observation, ...]:
     bars = deps.market.bars(asof, calendar.index(asof) - calendar.index(first) + 1)
     scores, sources = _scores(bars, sleeve, deps)
     seen = lived(scores, opens(bars), k)
-    promises = _promises(bundle, expected, past)
+    promises = _promises(bundle, past, deps)
     return tuple(
         _observation(day, place, seen, sources.get(day, ""), promises.get(sources.get(day, ""), UNKNOWN))
         for place, day in enumerate(bars.sessions[seen.rows].astype(object).tolist())
@@ -143,18 +137,26 @@ def _decay(rows: Sequence[Observation]) -> DecayTest:
 def broken_promise(session: date, deps: Deps, bundle: Bundle) -> Figure:
     """Highest evidence against the bundle's model over that which refutes it, by the newest report that judged its sleeve.
 
-    A model that follows another one begins with none, and one that is only retrained goes on with what it has.
+    A model that follows another one begins with none, and one that is only retrained goes on with what it has: a refuted one stays
+    refuted where its next bundle promises nothing.
     """
+    found = _newest_test(session, deps, bundle.manifest.sleeve, bundle.manifest.lineage)
+    if found is not None and found.alarmed_on is not None:
+        return max(found.highest / found.alarm_at, JUST_BROKEN) if found.alarm_at > 0 else JUST_BROKEN  # a wealth beyond floats reads as 0
     if expected_of(bundle) is None:
         return NOT_JUDGED
-    sleeve, lineage = bundle.manifest.sleeve, bundle.manifest.lineage
+    return NOT_YET if found is None or not found.alarm_at > 0 else found.highest / found.alarm_at
+
+
+def _newest_test(session: date, deps: Deps, sleeve: str, lineage: str) -> DecayTest | None:
+    """The test of the newest report that judged the sleeve; None where that was another model's, or there is none."""
     for run in reversed(job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), LIFE_SESSIONS)):
         for life in run.read(MonitoringFigures).lives.values():
             if life.lineage == lineage:
-                return life.test.highest / life.test.alarm_at
+                return life.test
             if life.lineage.startswith(f"{sleeve} "):
-                return NOT_YET
-    return NOT_YET
+                return None
+    return None
 
 
 def series_of(life: ModelHistory) -> dict[str, list[float]]:
@@ -235,11 +237,25 @@ def _scores(bars: Bars, sleeve: str, deps: Deps) -> tuple[Floats, dict[date, str
     return found, sources
 
 
-def _promises(bundle: Bundle, expected: Expectation | None, past: Sequence[Observation]) -> dict[str, Promise]:
-    """Promise of each bundle: the one in force by its own evidence, earlier ones as recorded."""
+def promise_of(bundle: Bundle) -> Promise:
+    """Return what a bundle's evidence promises of its mean rank IC."""
+    expected = expected_of(bundle)
+    return (
+        Promise(bundle.manifest.lineage) if expected is None else Promise(bundle.manifest.lineage, expected.ic.promised, expected.ic.bound)
+    )
+
+
+def _promises(bundle: Bundle, past: Sequence[Observation], deps: Deps) -> dict[str, Promise]:
+    """Promise of each bundle: the one in force by its own evidence, earlier ones as judged before, or as recorded when they scored.
+
+    A session is judged two sessions later: a bundle that is replaced every night is never in force then.
+    """
     found = {row.bundle: Promise(row.lineage, row.promised, row.bound) for row in past if row.lineage}
-    own = (expected.ic.promised, expected.ic.bound) if expected is not None else (None, None)
-    return {**found, bundle.sha256: Promise(bundle.manifest.lineage, *own)}
+    for run in job_runs.newest(deps.ledger, SCORE, date.max, BACKLOG_SESSIONS + KNOWN_AFTER_SESSIONS + 1):
+        scored = run.read(ScoreFigures).of(bundle.manifest.sleeve)
+        if scored.promise is not None and scored.bundle_sha256:
+            found[scored.bundle_sha256] = scored.promise
+    return {**found, bundle.sha256: promise_of(bundle)}
 
 
 def _reports(deps: Deps) -> list[SessionFigures]:

@@ -124,6 +124,6 @@ def _notify_of(sleeve: str, session: date, deps: Deps, expected: ModelVerdict) -
         f"{sleeve}: {GONE}" if sleeve else GONE,
         f"Over {test.sessions} sessions its rank IC stayed below what was promised; the evidence of "
         f"{test.highest:.0f} is beyond {test.alarm_at:.0f}, which a sound model reaches once in "
-        f"{1 / ALPHA:.0f} lives. It opens no position any more. Look at `appliance expectation`; `trainer rollback` returns to the "
-        f"model before, `trainer promote` judges another one.",
+        f"{1 / ALPHA:.0f} lives. It opens no position any more, and a retraining of it opens none. Look at `appliance expectation`; "
+        f"`trainer promote` judges another model, `trainer rollback` helps where the bundle before is another model's.",
     )

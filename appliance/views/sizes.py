@@ -14,15 +14,20 @@ NOTHING = "no plan has drawn a multiplier; `draw_sizes: true` asks for it"
 MOST_PLANS = 10_000
 
 
-def size_log(ledger: Ledger, venue: str, *, is_rehearsal: bool) -> SizeLog:
-    """Gather every multiplier that plans drew, with the book that each would have sized, for the trainer."""
-    made = list[SizeDecision]()
+def size_log(ledger: Ledger, venue: str) -> SizeLog:
+    """Gather every multiplier that plans drew, with the book that each would have sized, for the trainer.
+
+    It is a rehearsal where any draw was one, whatever the settings say of the venue by now.
+    """
+    made, is_rehearsal = list[SizeDecision](), False
     for run in job_runs.newest(ledger, "plan", date.max, MOST_PLANS):
         drawn = run.read(PlanFigures).drawn
         if drawn is None:
             continue
         book = {row.symbol: row.weight for row in target_rows.load(ledger, run.session) if row.weight != 0}
-        made.append(SizeDecision(session=run.session, book=book, **vars(drawn)))
+        said = {name: value for name, value in vars(drawn).items() if name != "is_rehearsal"}
+        made.append(SizeDecision(session=run.session, book=book, **said))
+        is_rehearsal = is_rehearsal or drawn.is_rehearsal
     return SizeLog(venue=venue, is_rehearsal=is_rehearsal, grid=GRID, names=STATE, decisions=tuple(made))
 
 

@@ -129,13 +129,18 @@ def blended(parts: Sequence[SizedScores], missing: Mapping[str, float] | None = 
     if len({part.scores.asof for part in parts}) > 1:
         raise InvariantBroken("a blend is of one session", where=", ".join(f"{p.scores.sleeve} {p.scores.asof}" for p in parts))
     total, lost = math.fsum(weights), math.fsum(absent.values())
-    if not parts or lost > MOST_MISSING * total * (1 + ROUNDING):
+    if not parts or is_too_much(lost, total):
         share = f"{lost / total:.0%} of the weight" if parts else "the whole weight"
         raise DataNotUsable(
             f"{share} has no scores: {', '.join(absent) or 'no sleeve is configured'}",
             fix="See why in `appliance alerts`; the next session tries again by itself",
         )
     return _composed(tuple(replace(part, weight=part.weight / total) for part in parts), fixed_ic)
+
+
+def is_too_much(lost: float, total: float) -> bool:
+    """Whether a session is refused where `lost` of the `total` weight of its sleeves has no scores."""
+    return lost > MOST_MISSING * total * (1 + ROUNDING)
 
 
 def on(scores: Scores, names: Collection[str], renamed: Mapping[str, str] | None = None) -> Scores:

@@ -155,4 +155,7 @@ def read_bank(arrays: Mapping[str, NDArray[np.floating]], days: Days) -> AnalogB
 
     quality, realised_r = (arrays[name].astype(np.float64) for name in ("quality", "realised_r"))
     vectors = arrays["vectors"].astype(np.float16)
-    return AnalogBank(vectors, quality, realised_r, place("asof"), arrays["symbol"].astype(np.int64), place("known"))
+    try:
+        return AnalogBank(vectors, quality, realised_r, place("asof"), arrays["symbol"].astype(np.int64), place("known"))
+    except InvariantBroken as error:  # the file is somebody's: a bundle that says too much is no fault of this program
+        raise ScoresInvalid(f"the bundle's bank is none: {error}", fix="Publish another bundle") from error

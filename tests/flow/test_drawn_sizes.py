@@ -43,6 +43,11 @@ def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., 
         booked = benches[0].rows(f"SELECT symbol, weight FROM targets WHERE session = '{one.session}' AND weight <> 0")
         assert one.book == dict(booked) and len(one.state) == len(STATE)
 
+    settings = benches[0].state / "config.yml"
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | {"venue": {"url": "http://127.0.0.1:1"}}))
+    assert benches[0]("sizes", "--to", str(tmp_path / "later.json")).code == 0
+    assert read_size_log((tmp_path / "later.json").read_bytes(), where="later.json").is_rehearsal, "what was drawn in a known past stays so"
+
     archive = open_archive(own_store.root / "data")
     found = decisions_of(exported, archive, 100_000.0)
     valued = log.decisions[1 : 1 + len(found.log.sessions)]

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from appliance.bundles.feature_record import FeatureRecord
+from appliance.bundles.picture_record import require_heads
 from appliance.ledger import AccessMode, Ledger
 from appliance.system.state_folder import StateFolder
 from appliance.views.events import events_of
 from signals.bundle.manifest import Part
+from signals.errors import ScoresInvalid
 from signals.events.analogs import code_of, nearest, read_bank
 from signals.market.dataset import load_bars
+from signals.models.heads import ScoreHead
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.sleeves.patterns import PATTERNS, pictured
 from signals.views.bar_image import BarImageView
@@ -80,3 +86,30 @@ def test_events_are_shown_with_what_was_seen_and_their_pictures(
     with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
         gone = events_of(ledger, StateFolder(tmp_path), None)
     assert "no longer kept" in str(gone.facts["patterns"]) and len(gone.rows) == len(shown) and "sees" not in gone.columns
+
+
+def test_a_bank_whose_outcomes_were_known_at_once_is_reported_and_what_is_traded_goes_on(tmp_path: Path) -> None:
+    """Signed all the same: whoever signs can be wrong, and a net that only shows something stops nothing."""
+    store = publish_store(tmp_path / "store")
+    days = np.array(store.manifest.calendar.days, dtype="datetime64[D]")
+    wrong = arrays(7, days, 400)
+    wrong["known"] = wrong["asof"].copy()
+    publish_bundle(store.root, recipe(last=store.last_training, arrays={"bank.bin": (Part.BANK, wrong)}))
+    bench = Workbench(tmp_path / "device")
+    assert bench("init", "--venue", "exchange", "--store", str(store.root), "--trust", str(store.trust), "--fixed-ic", "0.05").code == 0
+    day = str(store.sessions(1)[0])
+    assert bench("arm", "--session", day, "--yes").code == 0
+    for job in ("pull", "score", "reconcile", "plan"):
+        done = bench(job, "--session", day)
+        assert done.code == 0, done.out + done.err
+    assert "patterns: the bundle's bank is none" in str(bench.rows("SELECT summary FROM job_runs WHERE job = 'score'"))
+    assert any("no patterns scores" in title for (title,) in bench.rows("SELECT title FROM alerts"))
+    assert bench.rows("SELECT count(*) FROM intents") != [(0,)]
+
+
+def test_heads_that_are_read_of_a_picture_are_asked_for() -> None:
+    line = namedtuple("line", "name head")
+    for heads in ((), (("score", ScoreHead()), ("pole", ScoreHead()), ("embedding", ScoreHead())), (("score", HEAD.parts["score"]),)):
+        given: Any = SimpleNamespace(manifest=SimpleNamespace(heads=[line(*one) for one in heads]))
+        with pytest.raises(ScoresInvalid, match="has the heads score, pole, embedding"):
+            require_heads(given)

@@ -20,12 +20,21 @@ from appliance.commands import ledger_queries
 from appliance.commands.command_line import app
 from appliance.controls.tripwires import NOT_JUDGED, NOT_YET
 from appliance.ledger import Ledger, job_runs, nav, scores
-from appliance.ledger.figures import AttributedSession, DriftRow, DriftTable, MonitoringFigures, Observation, SleeveFigures
+from appliance.ledger.figures import (
+    AttributedSession,
+    DecayTest,
+    DriftRow,
+    DriftTable,
+    MonitoringFigures,
+    Observation,
+    ScoreFigures,
+    SleeveFigures,
+)
 from appliance.ledger.nav import NavRow
 from appliance.ledger.scores import ScoreRow
 from appliance.monitoring import session_monitoring
 from appliance.monitoring.drift import document
-from appliance.monitoring.expectation import GONE, STANDS, bands, broken_promise, history_of, observed, series_of, verdict
+from appliance.monitoring.expectation import GONE, STANDS, bands, broken_promise, history_of, observed, promise_of, series_of, verdict
 from appliance.reports import markdown as parts
 from appliance.reports.svg import FanPanel, fans
 from appliance.schedule.job import JobReport, JobStatus
@@ -237,6 +246,19 @@ def test_a_model_that_lost_its_skill_is_no_longer_the_one_that_was_promoted(deps
     assert verdict(ASOF, deps, bundle(), [], []) is None
 
 
+def test_a_bundle_that_is_replaced_every_night_is_judged_by_what_it_promised_when_it_scored(deps: Any) -> None:
+    for place in range(285, 299):
+        sha = f"{place:064d}"
+        score(deps, [DAYS.days[place]], source=sha)
+        job_runs.begin(deps.ledger, DAYS.days[place + 1], "score", AT)
+        figures = ScoreFigures(asof=DAYS.days[place], bundle_sha256=sha, promise=promise_of(bundle(sha)))
+        job_runs.finish(deps.ledger, JobReport("score", DAYS.days[place + 1], JobStatus.DONE, "", figures), AT)
+    rows = observed(ASOF, deps, bundle("e" * 64))
+    assert len(rows) == 9 and [row.bundle for row in rows] == [f"{DAYS.days.index(row.session):064d}" for row in rows]
+    assert {(row.lineage, row.promised, row.bound) for row in rows} == {tuple(vars(promise_of(bundle())).values())}
+    assert verdict(ASOF, deps, bundle("e" * 64), rows, []) is not None
+
+
 def test_what_broke_its_promise_stays_so_over_retrainings_and_another_model_begins_with_nothing(deps: Any) -> None:
     """By the newest report that judged the sleeve. A report that judged nothing, or of before a promise, says nothing."""
     gone = verdict(ASOF, deps, bundle(), [live(day, -0.2) for day in DAYS.days[100:150]], [])
@@ -247,15 +269,21 @@ def test_what_broke_its_promise_stays_so_over_retrainings_and_another_model_begi
     record(deps, DAYS.days[302], MonitoringFigures())
     assert broken_promise(day, deps, bundle(sha="c" * 64)) == gone.test.highest / 20 > 1
     assert broken_promise(day, deps, bundle(config="9" * 64)) is NOT_YET
-    assert broken_promise(day, deps, bundle(promise=None)) is NOT_JUDGED
+    assert broken_promise(day, deps, bundle(promise=None)) == gone.test.highest / 20  # a retraining without one lifts nothing
+    assert broken_promise(day, deps, bundle(config="9" * 64, promise=None)) is NOT_JUDGED
     assert broken_promise(DAYS.days[301], deps, bundle()) is NOT_YET  # the morning before that report
     other = verdict(ASOF, deps, bundle(config="9" * 64), [live(day, 0.05, config="9" * 64) for day in DAYS.days[100:150]], [])
     record(deps, DAYS.days[303], MonitoringFigures(expectation=other))
     assert broken_promise(day, deps, bundle()) is NOT_YET  # who goes back to it begins again
     figure = broken_promise(day, deps, bundle(config="9" * 64))
     assert isinstance(figure, float) and 0 < figure < 1
+    # A wealth beyond floats is kept as none: the day of the alarm says it all the same.
+    spoilt = (DecayTest(alarm_at=20.0, alarmed_on=day), replace(gone.test, highest=0.0), replace(gone.test, alarm_at=0.0))
+    for place, test in enumerate(spoilt, start=304):
+        record(deps, DAYS.days[place], MonitoringFigures(expectation=replace(gone, test=test)))
+        assert broken_promise(day, deps, bundle()) > 1.0
     both = {"equities_xs": SleeveFigures(), SLEEVE: SleeveFigures(expectation=gone)}
-    record(deps, DAYS.days[304], MonitoringFigures(by_sleeve=both))
+    record(deps, DAYS.days[307], MonitoringFigures(by_sleeve=both))
     assert broken_promise(day, deps, bundle()) == gone.test.highest / 20
 
 

@@ -13,7 +13,7 @@ from appliance.bundles.slots import Slot
 from appliance.config import ApplianceConfig, MissingSleeve
 from appliance.controls.tripwires import NOT_JUDGED, NOT_YET
 from appliance.jobs import score, sleeve_scores
-from appliance.jobs.sleeve_scores import TradedSleeves, still_valid
+from appliance.jobs.sleeve_scores import TradedSleeves, left_out, no_longer_valid
 from appliance.safety.ramp import ramp_share
 from signals.errors import BundleRefused, ScoresInvalid, StoreUnreachable, TrademlError
 from tests.test_appliance.test_runner import CALENDAR, D
@@ -70,24 +70,32 @@ def test_the_session_is_refused_where_more_than_half_is_missing_or_every_sleeve_
     assert told == [] and given.config.missing_sleeve is MissingSleeve.REFUSE
 
 
-def test_an_expired_bundle_is_missing_next_to_others_and_where_all_are_expired_their_age_decides() -> None:
+def test_an_expired_bundle_is_no_longer_valid() -> None:
     def bundle(age: int) -> Any:
         return SimpleNamespace(age_sessions=age, age_limit_sessions=70)
 
-    kept, missing = still_valid({"a": bundle(70), "b": bundle(71)}, {}, 1.0)
-    assert list(kept) == ["a"] and missing == {"b": "its bundle is 71 sessions old and expired after 70"}
-    kept, missing = still_valid({"a": bundle(90), "b": bundle(71)}, {}, 1.0)
-    assert (list(kept), missing) == (["a", "b"], {})
+    found = no_longer_valid({"a": bundle(70), "b": bundle(71)}, {}, 1.0)
+    assert found == {"b": "its bundle is 71 sessions old and expired after 70"}
+    assert list(no_longer_valid({"a": bundle(90), "b": bundle(71)}, {}, 1.0)) == ["a", "b"]
 
 
-def test_a_model_that_broke_its_promise_is_missing_next_to_others_and_alone_its_tripwire_decides() -> None:
+def test_who_is_no_longer_valid_is_left_out_unless_that_would_refuse_the_session_for_ever() -> None:
+    """A refused session closes no position: where the others have less than half the weight, or all are asked for, tripwires reduce."""
+    for weights, missing, said in (
+        ({"a": 0.5, "b": 0.5}, {}, ["b"]),
+        ({"a": 0.4, "b": 0.6}, {}, []),
+        ({"a": 0.4, "b": 0.3, "c": 0.3}, {"c": "no scores"}, []),
+        ({"a": 0.6, "b": 0.2, "c": 0.2}, {"c": "no scores"}, ["b"]),
+        ({"b": 1.0}, {}, []),
+    ):
+        assert list(left_out({"b": "old"}, missing, weights, deps(EARLY, weights).config)) == said
+    assert left_out({"b": "old"}, {}, {"a": 0.9, "b": 0.1}, deps(EARLY, {"a": 0.9, "b": 0.1}, missing_sleeve="refuse").config) == {}
+
+
+def test_a_model_that_broke_its_promise_is_no_longer_valid_and_the_worst_is_what_the_tripwire_sees() -> None:
     young: Any = SimpleNamespace(age_sessions=1, age_limit_sessions=70)
-    promises = {"a": NOT_YET, "b": 1.55, "c": 1.0}
-    kept, missing = still_valid(dict.fromkeys("abc", young), promises, 1.0)
     said = "it is no longer the model you promoted: the evidence is 1.55 times what refutes it"
-    assert list(kept) == ["a", "c"] and missing == {"b": said}
-    kept, missing = still_valid({"b": young}, {"b": 1.55}, 1.0)
-    assert (list(kept), missing) == (["b"], {})
+    assert no_longer_valid(dict.fromkeys("abc", young), {"a": NOT_YET, "b": 1.55, "c": 1.0}, 1.0) == {"b": said}
     for promises, worst in (({"a": NOT_YET, "c": 0.4, "b": 1.55}, 1.55), ({"a": NOT_JUDGED, "b": NOT_YET}, NOT_JUDGED)):
         traded: Any = TradedSleeves(None, {}, {}, promises=promises)  # type: ignore[arg-type]
         assert traded.broken_promise == worst

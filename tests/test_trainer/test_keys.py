@@ -77,6 +77,18 @@ def test_keys_are_made_whole_or_not_at_all(
     assert len(sign.signing_keys(keys, keyset, date(2024, 1, 2))) == len(sign.data_keys(keys, keyset, date(2024, 1, 2))) == 1
 
 
+def test_an_empty_folder_that_somebody_made_ready_takes_keys(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    sign.create_keys(keys, UNTIL)
+    assert (keys / "root.key").is_file()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "note").write_text("mine")
+    with pytest.raises(FixInput, match="the folder exists"):
+        sign.create_keys(tmp_path / "used", UNTIL)
+    assert [one.name for one in (tmp_path / "used").iterdir()] == ["note"]
+
+
 def test_a_power_cut_while_keys_are_made_leaves_nothing_that_counts(tmp_path: Path) -> None:
     """A process that is killed at each file in turn; what it leaves is no key folder, and is gone with the next try."""
     script = """if True:

@@ -10,7 +10,7 @@ from signals.bundle import DataGrant, Keyset, Role, SigningKey
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.progress import Kept, progress
 from trainer.clock import now
 from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated
 from trainer.publishing import keys as sign
@@ -115,7 +115,8 @@ def publish_command(
     request = PublishRequest(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
     from trainer.lineage.publication import publish_as  # here: it loads the learners
 
-    with progress("publishing", as_json=as_json):
+    kept = Kept("a bundle that was in the store already stays there, whole", "Run the same command: it publishes the next number")
+    with progress("publishing", as_json=as_json, kept=lambda: kept):
         done, place = publish_as(request, to, registry, accept=accept, endpoint=endpoint, credentials=credentials)
     emit(
         {"folder": place, "seq": done.seq, "bundle_id": done.bundle_id, "sha256": done.sha256, "role": done.role},

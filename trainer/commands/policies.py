@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from signals.text.console import aligned, emit
-from signals.text.progress import progress
+from signals.text.progress import Kept, progress
 from trainer.clock import now
 from trainer.commands.defaults import new_folder
 from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, Run, Seed
@@ -86,7 +86,8 @@ def publish_policy(
     """
     from trainer.publishing.signed.sizing import publish_sizing
 
-    with progress("publishing", as_json=as_json):
+    kept = Kept("a policy that was in the store already stays there, whole", "Run the same command: it publishes the next number")
+    with progress("publishing", as_json=as_json, kept=lambda: kept):
         made = publish_sizing(policy, data, keys, dataset_store(to, endpoint, credentials), now())
     text = f"Sizing policy {made.seq}: at least {made.bound:+.2%} a year, learned to {made.last_training_session}"
     emit({"seq": made.seq, "bound": made.bound, "verdict_sha256": made.verdict_sha256}, as_json=as_json, text=text)

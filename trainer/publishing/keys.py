@@ -109,6 +109,8 @@ def create_keys(
     named = tuple(_named(key, valid_until) for key in signing)
     keyset = Keyset(version=1, threshold=counts.threshold, valid_until=valid_until, keys=named, data=of_data)
     public = {ROOT_PUBLIC: public_half(root).text.encode() + b"\n", KEYSET_NAME: _sealed(keyset, root)}
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()  # somebody made it ready: the whole folder takes its place
     write_run(folder, {**files, **public}, private=frozenset(files))
     return keyset
 
