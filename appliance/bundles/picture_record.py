@@ -15,7 +15,7 @@ from appliance.ledger.figures import ScoreFigures
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle
 from signals.errors import ScoresInvalid
-from signals.events.seen_patterns import HEADS, SeenShape, shape_of
+from signals.events.seen_patterns import HEADS, SeenShape, classes_in, shape_of
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead
 from signals.scoring.scoring import HeadOutputs
@@ -23,17 +23,18 @@ from signals.scoring.scoring import HeadOutputs
 KEPT_AS, CLASS, LOG_POLE, SIM_CONF, HIST_RR = "patterns", "p_", "log_pole", "sim_conf", "hist_rr_pct"
 
 
-def require_heads(bundle: Bundle) -> None:
-    """Raise `ScoresInvalid` where a bundle lacks a head that is read of a picture: classes, pole and embedding."""
+def require_heads(bundle: Bundle) -> ClassesHead:
+    """Return the head of the classes; raise `ScoresInvalid` where a bundle's heads are not those that are read of a picture."""
     heads = {line.name: line.head for line in bundle.manifest.heads}
-    if tuple(heads) != HEADS or not isinstance(heads[HEADS[0]], ClassesHead):
+    if (classes := classes_in(heads)) is None:
         raise ScoresInvalid(f"a net of pictures has the heads {', '.join(HEADS)}, not {', '.join(heads)}", fix="Publish another bundle")
+    return classes
 
 
 def record_of(bundle: Bundle, found: HeadOutputs, analogs: Floats, pictures: Mapping[str, str], snapshot_id: str) -> FeatureRecord:
     """Return the record; `analogs` are float64 (n, 2), `pictures` PNG in base64 by symbol."""
     first, pole, embedding = HEADS
-    classes = next(line.head.names for line in bundle.manifest.heads if line.name == first)
+    classes = require_heads(bundle).names
     vectors = found.raw[embedding]
     names = (*(CLASS + name for name in classes), LOG_POLE, SIM_CONF, HIST_RR, *(f"v{i}" for i in range(1, vectors.shape[1] + 1)))
     values = np.column_stack([found.probabilities[first], found.raw[pole], analogs, vectors]).astype("<f4").tobytes()

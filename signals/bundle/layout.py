@@ -1,4 +1,4 @@
-"""The layout of a store: paths of bundles and `latest.json` pointers in a store.
+"""The layout of a store: paths of bundles and `latest.json` pointers.
 
     <sleeve>/<role>/<seq>-<bundle id>/     a bundle
     <sleeve>/<role>/latest.json            the newest of its role, written last

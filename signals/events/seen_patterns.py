@@ -1,4 +1,4 @@
-"""What a net of pictures sees of the names of an evening: shapes, poles, embeddings, and what past events like them made."""
+"""Reads the outputs of a net of pictures: its heads, the shape of a picture, and the past events that its embedding is nearest to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from signals.errors import FixInput
 from signals.events.analogs import AnalogBank, Analogs, code_of, nearest, read_bank
 from signals.market.bars import Floats
 from signals.market.sessions import Calendar
+from signals.models.heads import ClassesHead, Head
 
 HEADS, FLAG, LONGEST_POLE = ("score", "pole", "embedding"), "flag", 50.0  # the last a logarithm
 
@@ -22,6 +23,12 @@ class SeenShape:
     shape: str
     quality: float
     pole_katr: float | None
+
+
+def classes_in(heads: Mapping[str, Head]) -> ClassesHead | None:
+    """Return the head of the classes where these are a net of pictures': classes, pole and embedding, in this order; else None."""
+    first = next(iter(heads.values()), None)
+    return first if tuple(heads) == HEADS and isinstance(first, ClassesHead) else None
 
 
 def shape_of(classes: Sequence[str], probabilities: Sequence[float], log_pole: float) -> SeenShape:

@@ -122,14 +122,13 @@ def operations(
 
 def classified(model: ServedModel, image: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
-    from signals.events.seen_patterns import HEADS, shape_of
+    from signals.events.seen_patterns import classes_in, shape_of
 
-    names = [line.name for line in model.bundle.manifest.heads]
-    if names != [*HEADS]:
+    head = classes_in({line.name: line.head for line in model.bundle.manifest.heads})
+    if head is None:
         raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
     raw, said = _run(model, _picture(model, image))
-    classes = model.bundle.manifest.heads[0].head.names
-    probabilities = said["score"]
+    classes, probabilities = head.names, said["score"]
     seen = shape_of(classes, probabilities, raw["pole"][0])
     return {
         "class": seen.shape,

@@ -23,6 +23,7 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.picture_nets import run
 from trainer.__main__ import app
 from trainer.recipes.event_trades import AnalogTrade
+from trainer.runs.artefacts import FORM
 from trainer.runs.picture_bank import SeenEvents, analog_figures, analogs_of, figures_by, net_of, seen_events
 from trainer.samples.samples import Samples
 from trainer.tasks.event_quantiles.forecasts import TARGETS, target_figures
@@ -117,3 +118,14 @@ def test_a_training_with_analogs_learns_from_them_and_prints_what_they_save(tmp_
     assert names[-2:] == list(ANALOGS)
     known = json.loads((folder / "evidence.json").read_text())
     assert len((known.get("others") or known)["analogs_sha256"]) == 64
+
+
+def test_a_run_of_another_kind_is_refused_in_words(bars: Bars, tmp_path: Path) -> None:
+    folder = run(tmp_path / "net")
+    form = json.loads((folder / FORM).read_text())
+    renamed = {**form, "heads": [{**line, "name": line["name"].replace("score", "said")} for line in form["heads"]]}
+    uncalibrated = {**form, "heads": [{**line, "calibration": None} for line in form["heads"]]}
+    for other in (renamed, uncalibrated, {"heads": "none"}):
+        (folder / FORM).write_text(json.dumps(other))
+        with pytest.raises(FixInput, match="none of the sleeve patterns"):
+            net_of(folder, bars)

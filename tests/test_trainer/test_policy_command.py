@@ -102,7 +102,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
 ) -> None:
     for more, why in (
         (("--learner", "q_table"), "no learner of policies 'q_table'"),
-        (("--decisions", tmp_path / "none.parquet"), "decisions cannot be read"),
+        (("--decisions", tmp_path / "none.parquet"), "a log of sizes cannot be read"),
         (("--decisions", tmp_path), "there is no log of sizes"),
     ):
         with pytest.raises(FixInput, match=why):

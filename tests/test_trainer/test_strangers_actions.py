@@ -16,19 +16,15 @@ from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
 
+def ingested(tmp_path: Path, told: str) -> tuple[int, str]:
+    """Ingest the raw bars with these actions."""
+    places = written(tmp_path, "raw.csv", RAW), written(tmp_path, "a.csv", told), tmp_path / "d"
+    return run("ingest", "--bars", places[0], "--actions", places[1], "--basis", "raw", "--to", places[2])
+
+
 def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
     told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,4.0,", "dividend,AAA,2021-06-10,,0.5", "dividend,AAA,2021-06-10,,0.50")
-    code, said = run(
-        "ingest",
-        "--bars",
-        written(tmp_path, "raw.csv", RAW),
-        "--actions",
-        written(tmp_path, "a.csv", told),
-        "--basis",
-        "raw",
-        "--to",
-        tmp_path / "d",
-    )
+    code, said = ingested(tmp_path, told)
     assert (code, "NOTE: actions given more than once, which count once: 2" in said) == (0, True)
     manifest = read_manifest(tmp_path / "d")
     panel = load_bars(tmp_path / "d", manifest, manifest.first, manifest.last)
@@ -38,17 +34,7 @@ def test_an_action_told_twice_is_one_action(tmp_path: Path) -> None:
 
 def test_two_splits_of_a_day_that_differ_are_refused(tmp_path: Path) -> None:
     told = actions("split,AAA,2021-06-09,4,", "split,AAA,2021-06-09,2,")
-    code, said = run(
-        "ingest",
-        "--bars",
-        written(tmp_path, "raw.csv", RAW),
-        "--actions",
-        written(tmp_path, "a.csv", told),
-        "--basis",
-        "raw",
-        "--to",
-        tmp_path / "d",
-    )
+    code, said = ingested(tmp_path, told)
     assert (code, said) == (2, "2 splits of AAA on 2021-06-09 that differ (a.csv). Keep the true one")
     assert not (tmp_path / "d").exists()
 

@@ -16,11 +16,10 @@ from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
 from signals.market.bars import Floats
 from signals.scoring.draw_logs import FIX, SizeDecision, SizeLog, read_size_log
-from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.weights import book_env
 from trainer.off_policy.decisions import read_decisions
-from trainer.off_policy.logs import LoggedDecisions
+from trainer.off_policy.logs import LoggedDecisions, exported
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
     """
     if path.is_file() and path.suffix != ".json":
         return DecisionsFile(read_decisions(path, STATE), sha256_of(path.read_bytes()))
-    contents = _contents(path)
+    contents = exported(path, "sizes")
     logs = [read_size_log(content, where=file) for file, content in contents.items()]
     by_device: dict[str, dict[date, SizeDecision]] = {}
     for log in logs:
@@ -61,17 +60,6 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
         any(log.is_rehearsal for log in logs),
         sum(len(own) for own in by_device.values()) - len(rows),
     )
-
-
-def _contents(path: Path) -> dict[str, bytes]:
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    try:
-        found = {str(file): file.read_bytes() for file in files}
-    except OSError as error:
-        raise FixInput(f"decisions cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
-    if not found:
-        raise FixInput("there is no log of sizes", where=str(path), fix=FIX)
-    return found
 
 
 def _add(by_device: dict[str, dict[date, SizeDecision]], log: SizeLog, *, where: str) -> None:

@@ -5,6 +5,7 @@ refused here: a probability that is absent, zero or above one, a reward that is 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,11 +13,25 @@ from numpy.typing import NDArray
 
 from signals.errors import FixInput
 from signals.market.bars import Floats
+from signals.scoring.draw_logs import FIX
+from signals.text.wording import reason_of
 
 Rows = NDArray[np.int64]
 ENDED = -1  # the action of a step after the end of its trajectory
 CERTAIN = 1.0 - 1e-12
 SUM_TOLERANCE = 1e-9
+
+
+def exported(path: Path, what: str) -> dict[str, bytes]:
+    """Return what devices exported of `what` at a path, a file or a folder of them, by file; raise `FixInput` where there is nothing."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    try:
+        found = {str(file): file.read_bytes() for file in files}
+    except OSError as error:
+        raise FixInput(f"a log of {what} cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
+    if not found:
+        raise FixInput(f"there is no log of {what}", where=str(path), fix=FIX)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from signals.bundle.calibration import TemperatureMap
 from signals.bundle.manifest import ModelForm
@@ -14,6 +15,7 @@ from signals.events.daily import RULES
 from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules, outcomes
 from signals.events.panel import EventBars, EventTable
+from signals.events.seen_patterns import HEADS, classes_in
 from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
@@ -102,12 +104,17 @@ def digest_of_net(run: Path) -> str:
 
 def net_of(run: Path, bars: Bars) -> PictureNet:
     """Return the net of a run, which sees pictures of these bars; raise `FixInput` where the folder is no such run."""
-    form, graph = ModelForm.model_validate_json(_read(run / FORM)), _read(run / "model.onnx")
+    none = FixInput("this run is none of the sleeve patterns", where=str(run), fix="Give the folder of one, or leave label.analogs out")
+    try:
+        form, graph = ModelForm.model_validate_json(_read(run / FORM)), _read(run / "model.onnx")
+    except ValidationError:
+        raise none from None
     lines = {line.name: line for line in form.heads}
-    first = lines["score"]
-    known = first.calibration.map if first.calibration is not None else None
-    if list(lines) != ["score", "pole", "embedding"] or not isinstance(first.head, ClassesHead) or not isinstance(known, TemperatureMap):
-        raise FixInput("this run is none of the sleeve patterns", where=str(run), fix="Give the folder of one, or leave label.analogs out")
+    classes = classes_in({name: line.head for name, line in lines.items()})
+    given = lines[HEADS[0]].calibration if classes is not None else None
+    known = given.map if given is not None else None
+    if classes is None or not isinstance(known, TemperatureMap):
+        raise none
     panel, view = PATTERNS.panel(bars), form.view
     member = GraphMember(graph, {name: line.head.width for name, line in lines.items()}, profile=form.members[0].profile)
 
@@ -119,7 +126,7 @@ def net_of(run: Path, bars: Bars) -> PictureNet:
             parts.append(np.concatenate([said[name] for name in lines], axis=1))
         return np.concatenate(parts)
 
-    return PictureNet(outputs, first.head, known)
+    return PictureNet(outputs, classes, known)
 
 
 def _read(path: Path) -> bytes:

@@ -15,10 +15,9 @@ from signals.errors import FixInput, TooLittleHistory
 from signals.events.arms import ARMS, DEFAULT
 from signals.events.daily import WAITS
 from signals.scoring.draw_logs import FIX, ArmDecision, read_arm_log
-from signals.text.wording import reason_of
 from trainer.off_policy.arms.tuner import ArmEvidence, tune
 from trainer.off_policy.fitted_q import cell_means
-from trainer.off_policy.logs import LoggedDecisions
+from trainer.off_policy.logs import LoggedDecisions, exported
 
 PATIENCE = timedelta(days=3 * WAITS)  # three days a session: no trade waits for longer, but where a device was off
 
@@ -45,13 +44,7 @@ def report_of(path: Path) -> ArmReport:
     TooLittleHistory
         No decision has ended, or an arm was never drawn in a part of the log.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    try:
-        logs = [read_arm_log(file.read_bytes(), where=str(file)) for file in files]
-    except OSError as error:
-        raise FixInput(f"the log cannot be read: {reason_of(error)}", where=str(path), fix=FIX) from None
-    if not logs:
-        raise FixInput("there is no log of arms", where=str(path), fix=FIX)
+    logs = [read_arm_log(content, where=file) for file, content in exported(path, "arms").items()]
     rows = _joined([one for log in logs for one in log.decisions], where=str(path))
     newest = max((one.asof for one in rows.values()), default=date.min)
     waiting = [one.asof for one in rows.values() if one.exit is None and newest - one.asof < PATIENCE]
