@@ -13,8 +13,8 @@ from appliance.orders import OrderPath
 from appliance.orders.recovery import recover
 from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import add_follow_ups, settle_live
-from appliance.safety.account_measures import order_figures
 from appliance.safety.enforce import enforce
+from appliance.safety.tripwire_figures import order_figures
 from appliance.schedule.job import JobReport, JobStatus
 from execution.orders import TimeInForce
 

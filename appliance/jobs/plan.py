@@ -21,11 +21,11 @@ from appliance.ledger import targets as target_rows
 from appliance.ledger.figures import PlanFigures, RoundingFigures
 from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
-from appliance.safety.account_measures import account_figures, machine_figures
 from appliance.safety.broker_cross_check import CrossCheck, ExtremeReturns
 from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.halt import notify
 from appliance.safety.ramp import plan_turnovers, ramp_share
+from appliance.safety.tripwire_figures import account_figures, machine_figures
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.ports import Severity

@@ -13,8 +13,8 @@ from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.recovery import recover
 from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import renew
-from appliance.safety.account_measures import machine_figures, order_figures
 from appliance.safety.enforce import enforce
+from appliance.safety.tripwire_figures import machine_figures, order_figures
 from appliance.schedule.job import JobReport, JobStatus
 from execution.orders import TimeInForce
 from signals.errors import TripwireSkip

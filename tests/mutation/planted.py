@@ -211,7 +211,7 @@ BUGS = (
     Planted("work on without a ledger", "appliance/daemon/supervisor.py",
             "            self.close_latch(DAMAGED, str(error))", "            pass",
             "tests/test_appliance/daemon/test_supervisor.py::test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told"),
-    Planted("trust the local clock", "appliance/safety/account_measures.py",
+    Planted("trust the local clock", "appliance/safety/tripwire_figures.py",
             "skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())", "skew = 0.0",
             "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),
     Planted("keep one offset to New York all year", "signals/market/sessions.py",

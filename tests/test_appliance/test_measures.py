@@ -23,7 +23,7 @@ from appliance.controls.measures import (
 from appliance.controls.tripwires import NOT_YET
 from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from appliance.safety.account_measures import account_faults, figures_of, held_gross
+from appliance.safety.tripwire_figures import account_faults, figures_of, held_gross
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.market.audits import SessionAudit, SessionStatus

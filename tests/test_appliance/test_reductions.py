@@ -14,9 +14,9 @@ from appliance.context import Deps
 from appliance.controls.tripwires import NOT_YET, Stage, TripwireFigures
 from appliance.ledger import Ledger, halts, nav
 from appliance.safety import reductions
-from appliance.safety.account_measures import account_figures
 from appliance.safety.enforce import asks_to_reduce, enforce
 from appliance.safety.reductions import LASTING, in_force
+from appliance.safety.tripwire_figures import account_figures
 from appliance.system.clock import VirtualClock
 from appliance.system.ports import Severity
 from signals.errors import TripwireHalt

@@ -1,4 +1,4 @@
-"""Measures the account, the session's orders against the frozen plan, and the machine, for the tripwires."""
+"""The figures that tripwires judge of a session: the account, its orders against the frozen plan, and the machine."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
