@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import yaml
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import precision_recall_curve, precision_score, roc_auc_score
 from typer.testing import CliRunner
 
 from signals.events.figures import event_figures
@@ -24,7 +24,7 @@ from trainer.__main__ import app
 from trainer.labels.events import played
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, taken
+from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, precision_at, taken
 from trainer.tasks.event_gate.tails import size_for, tails
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, trades_of, warnings
 from trainer.validation.clustered import auc, per_event
@@ -37,9 +37,8 @@ def trades(rng: np.random.Generator, n: int, skill: np.ndarray, time_share: floa
     """Trades of n events, eight a session, whose target comes first with probability 1/2 + skill."""
     target = rng.random(n) < 0.5 + skill
     ended = rng.random(n) < time_share
-    return EventTrades(
-        np.arange(n) // 8, target & ~ended, ~target & ~ended, np.where(ended, 0.0, np.where(target, 1.0, -1.0)), np.full(n, 0.05)
-    )
+    realised = np.where(ended, 0.0, np.where(target, 1.0, -1.0))
+    return EventTrades(np.arange(n) // 8, np.arange(n) % 40, target & ~ended, ~target & ~ended, realised, np.full(n, 0.05))
 
 
 def case(**figures: Any) -> Any:
@@ -73,15 +72,47 @@ def test_a_score_of_volatility_is_called_a_volatility_forecast_and_one_of_direct
     wild = rng.random(8000)
     hit = rng.random(8000) < wild
     target = rng.random(8000) < 0.5
-    made = EventTrades(
-        np.arange(8000) // 8, hit & target, hit & ~target, np.where(hit, np.where(target, 1.0, -1.0), 0.0), np.full(8000, 0.05)
-    )
+    realised = np.where(hit, np.where(target, 1.0, -1.0), 0.0)
+    made = EventTrades(np.arange(8000) // 8, np.arange(8000) % 40, hit & target, hit & ~target, realised, np.full(8000, 0.05))
     found = gate_figures(wild, made, 1.0)
     assert found.auc.mean > 0.6 and found.is_volatility
     assert any(one.startswith("a volatility forecast") for one in warnings(found)) and any("coin" in one for one in warnings(found))
     skill = 0.2 * rng.standard_normal(8000).clip(-2, 2)
     able = gate_figures(skill, trades(rng, 8000, skill), 1.0)
     assert not able.is_volatility and warnings(able) == [] and able.mirrored.mean == pytest.approx(1 - able.auc.mean)
+
+
+def test_precision_at_k_is_the_mean_over_groups_of_the_best_of_each() -> None:
+    """Best two of group 7: one target of two, of its three events one; of group 9: both, of four three. Group 8 has no choice of two."""
+    group = np.array([7, 9, 7, 9, 8, 7, 9, 8, 9])
+    score = np.array([0.9, 0.1, 0.8, 0.6, 0.5, 0.2, 0.7, 0.4, 0.3])
+    target = np.array([1, 0, 0, 1, 1, 0, 1, 1, 1], bool)
+    found = precision_at(2, score, target, group)
+    assert (found.k, found.groups) == (2, 2)
+    assert (found.share, found.base) == (pytest.approx((0.5 + 1.0) / 2.0), pytest.approx((1.0 / 3.0 + 0.75) / 2.0))
+    assert precision_at(4, score, target, group).groups == 0 and np.isnan(precision_at(4, score, target, group).share)
+
+
+def test_precision_and_recall_are_those_of_the_library_and_net_r_rises_with_the_threshold_of_a_score_that_knows() -> None:
+    rng = np.random.default_rng(9)
+    skill = 0.2 * rng.standard_normal(8000).clip(-2, 2)
+    made = trades(rng, 8000, skill)
+    found = gate_figures(skill, made, 1.0)
+    precision, recall, _ = precision_recall_curve(made.target, skill)
+    assert found.precision_recall == pytest.approx(-np.sum(np.diff(recall) * precision[:-1]))
+    assert found.base_rate == pytest.approx(made.target.mean())
+    for one, group in ((found.by_session, made.session), (found.by_symbol, made.symbol)):
+        best = [
+            precision_score(made.target[at], skill[at] >= np.sort(skill[at])[-one.k]) for at in (group == each for each in np.unique(group))
+        ]
+        assert (one.groups, one.share) == (len(best), pytest.approx(np.mean(best)))
+    later = made.session >= 500
+    for one, share in zip(found.thresholds, (0.5, 0.2, 0.1, 0.05), strict=True):
+        top = later & (skill >= np.quantile(skill[later], 1.0 - share))
+        assert (one.events, one.net_r.mean) == (top.sum(), pytest.approx(made.realised_r[top].mean() - 0.05))
+    assert all(a.net_r.mean < b.net_r.mean for a, b in zip(found.thresholds, found.thresholds[1:], strict=False))
+    one_sided = gate_figures(skill, replace(made, target=np.zeros(8000, bool)), 1.0)
+    assert one_sided.thresholds == () and np.isnan(one_sided.precision_recall)
 
 
 def test_the_bars_ask_for_direction_and_net_r_by_their_lower_bounds_and_for_evidence() -> None:
@@ -169,7 +200,7 @@ def test_direction_by_regime_is_that_of_the_sessions_that_were_of_it() -> None:
     session = np.repeat(np.arange(300, 1200), 8)
     skill = np.where(wild[session], 0.3, 0.0) * np.sign(rng.standard_normal(len(session)))
     target = rng.random(len(session)) < 0.5 + skill
-    made = EventTrades(session, target, ~target, np.where(target, 1.0, -1.0), np.zeros(len(session)))
+    made = EventTrades(session, np.zeros_like(session), target, ~target, np.where(target, 1.0, -1.0), np.zeros(len(session)))
     found = {one.regime: one.ic for one in by_regime(skill + 1e-9 * rng.random(len(skill)), made, market)}
     assert all((ic.mean > 0.15) == name.startswith("wild") for name, ic in found.items()) and len(found) >= 3
 
@@ -186,6 +217,10 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
         "AUC of target first",
         "AUC of the same score on the mirrored label",
         "Direction, given",
+        "Precision and recall, area",
+        "Precision at 3 of a session",
+        "Precision at 10 of a symbol",
+        "Net R from a probability of",
         "Reliability",
         "Net R an event",
         "Worst 5 % of breakout trades",

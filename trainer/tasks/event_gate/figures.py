@@ -3,6 +3,9 @@
 The AUC of a score on `target first` says little alone: where barriers are near, a score of volatility has it too. The same score's
 AUC on the mirrored label, `stop first`, tells: a score of volatility has both alike. Direction is the AUC among the events that hit
 either barrier. Errors take the events of a session together (`trainer.validation.clustered`).
+
+Precision at k is the share of targets among the k best events of each session, or of each symbol, that has more than k; next to it the
+share among all of theirs, which a score without skill has.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
 from signals.market.holding import Flags
+from signals.scoring.evidence import NAN
 from trainer.labels.panel import Rows
 from trainer.runs.evidence import RegimeFigures
 from trainer.validation.calibration import fit_platt
@@ -21,6 +26,27 @@ from trainer.validation.clustered import NONE, auc, per_event
 from trainer.validation.ic import Mean
 
 ALIKE = 0.02  # of AUC: a mirrored one as near as that is the same
+BEST_OF_A_SESSION, BEST_OF_A_SYMBOL = 3, 10
+TOP_SHARES = (0.5, 0.2, 0.1, 0.05)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Share of targets among the `k` best events of each group with more than k, mean over `groups`, and among all events of these."""
+
+    k: int = 0
+    groups: int = 0
+    share: float = NAN
+    base: float = NAN
+
+
+@dataclass(frozen=True)
+class AboveThreshold:
+    """Events of the later half whose probability is `probability` or more, and their net R."""
+
+    probability: float
+    events: int
+    net_r: Mean
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,11 @@ class GateFigures:
         Events of the later half whose probability, by a map of the earlier half, pays the cost.
     net_r, all_net_r : Mean
         Net R an event of those taken, and of all of the later half.
+    precision_recall, base_rate : float
+        Area under precision and recall of `target first`, and what it is by chance.
+    by_session, by_symbol : Precision
+    thresholds : tuple of AboveThreshold
+        At the probabilities that `TOP_SHARES` of the later half reach.
     """
 
     auc: Mean = NONE
@@ -43,6 +74,11 @@ class GateFigures:
     taken: int = 0
     net_r: Mean = NONE
     all_net_r: Mean = NONE
+    precision_recall: float = NAN
+    base_rate: float = NAN
+    by_session: Precision = Precision()
+    by_symbol: Precision = Precision()
+    thresholds: tuple[AboveThreshold, ...] = ()
 
     @property
     def is_volatility(self) -> bool:
@@ -56,7 +92,8 @@ class EventTrades:
 
     Attributes
     ----------
-    session : int64, shape (n,)
+    session, symbol : int64, shape (n,)
+        Row and column of the event.
     target, stop : bool, shape (n,)
         Which barrier ended it; neither where time did.
     realised_r, cost_r : float64, shape (n,)
@@ -64,6 +101,7 @@ class EventTrades:
     """
 
     session: Rows
+    symbol: Rows
     target: Flags
     stop: Flags
     realised_r: Floats
@@ -71,7 +109,7 @@ class EventTrades:
 
     def at(self, rows: Flags) -> EventTrades:
         """Return these rows."""
-        return EventTrades(*(getattr(self, name)[rows] for name in ("session", "target", "stop", "realised_r", "cost_r")))
+        return EventTrades(*(values[rows] for values in vars(self).values()))
 
 
 def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[RegimeFigures, ...]:
@@ -87,25 +125,44 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
     return tuple(found)
 
 
+def said_later(score: Floats, trades: EventTrades) -> tuple[Flags, Floats | None]:
+    """(Later half, P(target first) by a map of the earlier half); None where the earlier one has one outcome alone."""
+    middle = np.median(np.unique(trades.session))
+    early, came = trades.session < middle, trades.target.astype(np.float64)
+    is_mixed = 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0
+    return ~early, fit_platt(score[early], came[early]).probability(score) if is_mixed else None
+
+
 def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags]:
     """(Later half, the events of it that are let through): P(target first) pays the cost, by a map of the earlier half.
 
     A trade pays where p target_r - (1 - p) exceeds its cost; time that ends one counts as a loss, which is against the gate.
     """
-    middle = np.median(np.unique(trades.session))
-    early, later = trades.session < middle, trades.session >= middle
-    came = trades.target.astype(np.float64)
-    if not 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0:
-        return later, np.zeros(len(score), np.bool_)
-    said = fit_platt(score[early], came[early]).probability(score)
-    return later, later & (said > (1.0 + trades.cost_r) / (1.0 + target_r))
+    later, said = said_later(score, trades)
+    return later, _pays(said, later, trades, target_r)
+
+
+def _pays(said: Floats | None, later: Flags, trades: EventTrades, target_r: float) -> Flags:
+    return np.zeros_like(later) if said is None else later & (said > (1.0 + trades.cost_r) / (1.0 + target_r))
+
+
+def precision_at(k: int, score: Floats, target: Flags, group: Rows) -> Precision:
+    """Share of targets among the k highest scores of each group that has more than k events; earlier rows first where scores are equal."""
+    order = np.lexsort((-score, group))
+    _, first, count = np.unique(group[order], return_index=True, return_counts=True)
+    hits = [target[order[at : at + n]] for at, n in zip(first, count, strict=True) if n > k]
+    share, base = (float(np.mean([one[:top].mean() for one in hits])) if hits else NAN for top in (k, None))
+    return Precision(k, len(hits), share, base)
 
 
 def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFigures:
     """Judge scores, shape (n,), none NaN."""
     hit = trades.target | trades.stop
-    later, chosen = taken(score, trades, target_r)
+    later, said = said_later(score, trades)
+    chosen = _pays(said, later, trades, target_r)
     net = trades.realised_r - trades.cost_r
+    least = np.quantile(said[later], [1.0 - share for share in TOP_SHARES]).tolist() if said is not None else ()
+    above = [(one, later & (said >= one)) for one in least]
     return GateFigures(
         auc(score, trades.target, trades.session),
         auc(score, trades.stop, trades.session),
@@ -113,4 +170,9 @@ def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFig
         int(chosen.sum()),
         per_event(net[chosen], trades.session[chosen]),
         per_event(net[later], trades.session[later]),
+        float(average_precision_score(trades.target, score)) if trades.target.any() else NAN,
+        float(trades.target.mean()),
+        precision_at(BEST_OF_A_SESSION, score, trades.target, trades.session),
+        precision_at(BEST_OF_A_SYMBOL, score, trades.target, trades.symbol),
+        tuple(AboveThreshold(one, int(those.sum()), per_event(net[those], trades.session[those])) for one, those in above),
     )

@@ -29,7 +29,7 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.trial_identity import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
-from trainer.tasks.event_gate.figures import EventTrades, GateFigures, by_regime, gate_figures, taken
+from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Precision, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, size_for, tails
 from trainer.validation.clustered import interval, low
 from trainer.validation.ic import Mean
@@ -127,7 +127,7 @@ def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action
     mine = rows_in(table, bars, rows.t0, rows.column)
     target, stop = _met(made)
     cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
-    return EventTrades(rows.t0, target[mine], stop[mine], made.realised_r[mine], cost[mine])
+    return EventTrades(rows.t0, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
 
 
 def figures_of(known: Evidence) -> GateFigures:
@@ -150,13 +150,24 @@ def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
         ("AUC of target first", interval(found.auc)),
         ("AUC of the same score on the mirrored label", interval(found.mirrored)),
         ("Direction, given that a barrier was hit", interval(found.direction)),
+        ("Precision and recall, area", f"{found.precision_recall:.3f} (chance {found.base_rate:.3f})"),
+        (f"Precision at {found.by_session.k} of a session", _precision(found.by_session, "sessions")),
+        (f"Precision at {found.by_symbol.k} of a symbol", _precision(found.by_symbol, "symbols")),
         ("Reliability", slope),
         ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
         ("Net R of every event", interval(found.all_net_r)),
+        *(
+            (f"Net R from a probability of {one.probability:.3f}", f"{interval(one.net_r)}, {one.events} events")
+            for one in found.thresholds
+        ),
         *((f"Direction in a market {one.regime}", interval(_from_half(one.ic))) for one in known.regimes),
         *((f"Worst 5 % of {one.kind} trades", _tail(one)) for one in worst_of(known)),
         ("Trials that count", str(known.trials.n_trials)),
     ]
+
+
+def _precision(found: Precision, groups: str) -> str:
+    return f"{found.share:.1%} (of all their events {found.base:.1%}), mean of {found.groups} {groups}"
 
 
 def _from_half(skill: Mean) -> Mean:
