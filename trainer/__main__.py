@@ -4,71 +4,56 @@ import logging
 import os
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from signals.settings import HOME, Level
+from signals.text.command_line import LazyCommands, version_option
 from signals.text.console import run
-from signals.text.version_option import version_option
-from trainer.commands import (
-    accounts,
-    backtest,
-    bundles,
-    data,
-    deliveries,
-    download,
-    flow,
-    frontier,
-    init,
-    lineage,
-    minutes,
-    models,
-    option_chains,
-    policies,
-    promotion,
-    scoring,
-    search,
-    service,
-    serving,
-    stacking,
-    stages,
-    training,
-)
-from trainer.commands.defaults import ask, defaults, is_a_person_there
+from trainer.commands.defaults import ENVIRONMENT, ask, defaults, is_a_person_there
 from trainer.publishing import key_files
 from trainer.workspace import Places, Workspace, read
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it cuBLAS sums in an order of its own
 
+
+class Commands(LazyCommands):
+    """Commands of the training host."""
+
+    MODULES: ClassVar = {
+        "trainer.commands.init": "init",
+        "trainer.commands.data": "ingest audit sessions accept-red publish-data sign-data generate",
+        "trainer.commands.minutes": "generate-minutes",
+        "trainer.commands.deliveries": "deliveries as-of backfill fetch",
+        "trainer.commands.download": "download",
+        "trainer.commands.bundles": "keys rotate-keys pair publish grant-rollback grant-data",
+        "trainer.commands.scoring": "score-daily",
+        "trainer.commands.serving": "serve outlook",
+        "trainer.commands.training": "train",
+        "trainer.commands.models": "models",
+        "trainer.commands.search": "search compare trials",
+        "trainer.commands.backtest": "backtest",
+        "trainer.commands.promotion": "promote shadow rollback history",
+        "trainer.commands.lineage": "retrain",
+        "trainer.commands.accounts": "compare-accounts",
+        "trainer.commands.stacking": "stack publish-stack",
+        "trainer.commands.policies": "policy tuner publish-policy",
+        "trainer.commands.stages": "status validate",
+        "trainer.commands.flow": "flow",
+        "trainer.commands.frontier": "frontier",
+        "trainer.commands.option_chains": "options",
+        "trainer.commands.service": "run runs",
+    }
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     help="Curate bars, train sleeves, prove them, sign and publish bundles.",
 )
-init.register(app)
-data.register(app)
-minutes.register(app)
-deliveries.register(app)
-download.register(app)
-bundles.register(app)
-scoring.register(app)
-serving.register(app)
-training.register(app)
-models.register(app)
-search.register(app)
-backtest.register(app)
-promotion.register(app)
-lineage.register(app)
-accounts.register(app)
-stacking.register(app)
-policies.register(app)
-stages.register(app)
-flow.register(app)
-frontier.register(app)
-option_chains.register(app)
-service.register(app)
 
 UNLESS_SET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it reports usage to its makers
@@ -90,8 +75,10 @@ def _environment(
     found = Workspace(Places()) if is_new else read(Path.cwd(), os.environ.get(HOME, ""))
     logging.basicConfig(level=log_level or found.places.log_level, format="%(levelname)s %(message)s")
     key_files.PASSPHRASE.set(cache(partial(_passphrase, found.places.passphrase)))  # a person types it once a command
-    context.meta[service.ENVIRONMENT] = dict(os.environ)
-    context.obj, context.default_map = found, defaults(found, getattr(context.command, "commands", {}))
+    context.meta[ENVIRONMENT] = dict(os.environ)
+    name = context.invoked_subcommand or ""
+    called = context.command.get_command(context, name) if isinstance(context.command, Commands) else None
+    context.obj, context.default_map = found, defaults(found, {name: called} if called else {})
 
 
 def _passphrase(file: Path | None, folder: Path) -> bytes:

@@ -1,34 +1,42 @@
-"""Registers every family of commands on one typer application; it contains no logic."""
+"""The table of the device's commands, and the application that finds them; it contains no logic."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from appliance.commands import (
-    account_book,
-    doctor,
-    events,
-    guided_setup,
-    halt_and_rearm,
-    ledger_backups,
-    ledger_queries,
-    may_update,
-    option_structures,
-    replay,
-    rollback,
-    run_jobs,
-    serving,
-    setup,
-    status,
-    tripwire_backtest,
-    tui,
-    unit_failure,
-)
 from appliance.settings import set_log_level
 from signals.settings import Level
-from signals.text.version_option import version_option
+from signals.text.command_line import LazyCommands, version_option
+
+
+class Commands(LazyCommands):
+    """Commands of the device."""
+
+    MODULES: ClassVar = {
+        "appliance.commands.guided_setup": "setup keys trust",
+        "appliance.commands.setup": "init arm",
+        "appliance.commands.run_jobs": "pull score plan trade confirm reconcile report job run-day tick run attend brief",
+        "appliance.commands.halt_and_rearm": "halt acknowledge rearm pause cancel-all",
+        "appliance.commands.account_book": "adopt keep flatten accept rebuild",
+        "appliance.commands.rollback": "rollback-bundle rollback-data",
+        "appliance.commands.ledger_backups": "backup backups restore",
+        "appliance.commands.status": "status timetable",
+        "appliance.commands.doctor": "doctor",
+        "appliance.commands.unit_failure": "tell-unit",
+        "appliance.commands.ledger_queries": "overview blotter trace orders trades symbol signals positions tripwires jobs runs data "
+        "bundle shadow performance reconciliation halts alerts logs attribution expectation drift",
+        "appliance.commands.serving": "serve outlook",
+        "appliance.commands.replay": "replay",
+        "appliance.commands.tripwire_backtest": "tripwire-backtest",
+        "appliance.commands.may_update": "may-update",
+        "appliance.commands.option_structures": "structures",
+        "appliance.commands.events": "events outcomes arms sizes",
+        "appliance.commands.tui": "tui",
+    }
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -37,28 +45,6 @@ app = typer.Typer(
     "again later, 6 a bundle was refused, 71 the machine failed, 70 a fault of this program. `status` has its own: "
     "0 ok, 1 degraded, 2 halted, 3 down.",
 )
-FAMILIES = (
-    guided_setup,
-    setup,
-    run_jobs,
-    halt_and_rearm,
-    account_book,
-    rollback,
-    ledger_backups,
-    status,
-    doctor,
-    unit_failure,
-    ledger_queries,
-    serving,
-    replay,
-    tripwire_backtest,
-    may_update,
-    option_structures,
-    events,
-    tui,
-)
-for family in FAMILIES:
-    family.register(app)
 
 
 @app.callback()

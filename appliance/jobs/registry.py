@@ -1,36 +1,40 @@
 """The table of all jobs by name: the function of each, and the jobs that must have ended before it."""
 
-from functools import partial
+from datetime import date
+from importlib import import_module
 
-from appliance.jobs.backup import backup
-from appliance.jobs.confirm import confirm
-from appliance.jobs.heartbeat import heartbeat
-from appliance.jobs.plan import plan
-from appliance.jobs.prune import prune
-from appliance.jobs.pull import pull
-from appliance.jobs.reconcile import reconcile
-from appliance.jobs.report import report
-from appliance.jobs.runner import JobSpec
-from appliance.jobs.score import score
-from appliance.jobs.trade import trade
+from appliance.context import Deps
+from appliance.jobs.runner import Job, JobSpec
+from appliance.schedule.job import JobReport
 from appliance.schedule.timetable import JOBS, step_job
 from execution.planning.entries import MAX_STEPS
 from signals.errors import InvariantBroken
 
+
+def _job(name: str, **given: int) -> Job:
+    """Return the job that the module of its name holds, imported when it runs: a process loads the libraries of its own job alone."""
+
+    def run(session: date, deps: Deps) -> JobReport:
+        job: Job = getattr(import_module(f"appliance.jobs.{name}"), name)
+        return job(session, deps, **given)
+
+    return run
+
+
 BASE = (
-    JobSpec("pull", pull),
-    JobSpec("score", score, after=("pull",)),
-    JobSpec("reconcile_morning", reconcile),
-    JobSpec("plan", plan, after=("score", "reconcile_morning")),
-    JobSpec("trade", trade, after=("plan",), needs_armed=True),
-    JobSpec("confirm", confirm, after=("trade",)),
-    JobSpec("reconcile_close", reconcile),
-    JobSpec("report", report, after=()),
-    JobSpec("heartbeat", heartbeat),
-    JobSpec("prune", prune),
-    JobSpec("backup", backup),
+    JobSpec("pull", _job("pull")),
+    JobSpec("score", _job("score"), after=("pull",)),
+    JobSpec("reconcile_morning", _job("reconcile")),
+    JobSpec("plan", _job("plan"), after=("score", "reconcile_morning")),
+    JobSpec("trade", _job("trade"), after=("plan",), needs_armed=True),
+    JobSpec("confirm", _job("confirm"), after=("trade",)),
+    JobSpec("reconcile_close", _job("reconcile")),
+    JobSpec("report", _job("report"), after=()),
+    JobSpec("heartbeat", _job("heartbeat")),
+    JobSpec("prune", _job("prune")),
+    JobSpec("backup", _job("backup")),
 )
-STEPS = tuple(JobSpec(step_job(step), partial(trade, step=step), after=("plan",), needs_armed=True) for step in range(2, MAX_STEPS + 1))
+STEPS = tuple(JobSpec(step_job(step), _job("trade", step=step), after=("plan",), needs_armed=True) for step in range(2, MAX_STEPS + 1))
 ENTRIES: dict[str, JobSpec] = {entry.name: entry for entry in (*BASE, *STEPS)}
 
 if tuple(entry.name for entry in BASE) != JOBS:

@@ -23,8 +23,8 @@ from signals.config import load, parse
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
 from signals.serving.gate import LOOPBACK, OWN_HOSTS, token_in
+from signals.text.command_line import version_option
 from signals.text.console import run
-from signals.text.version_option import version_option
 from signals.text.wording import reason_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -54,6 +55,16 @@ def test_every_option_says_what_it_is_in_a_sentence(program: str) -> None:
         if owner == program and not re.fullmatch(r"[A-Za-z'`0-9].*\.", (option.help or "").replace("\n", " "))
     ]
     assert poor == []
+
+
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "paper-exchange"])
+def test_a_command_is_found_where_the_table_of_its_program_says_and_in_no_second_module(program: str) -> None:
+    table: dict[str, str] = PROGRAMS[program].info.cls.MODULES
+    for module, names in table.items():
+        import_module(module).register(app := typer.Typer())
+        assert list(typer.main.get_group(app).commands) == names.split(), module
+    everything = " ".join(table.values()).split()
+    assert len(everything) == len(set(everything)) and list(commands(program)) == everything
 
 
 def test_there_is_much_to_judge() -> None:

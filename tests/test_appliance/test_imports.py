@@ -37,6 +37,14 @@ def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str
     assert "numpy" in found
 
 
+def test_a_command_loads_its_own_module_alone() -> None:
+    """A halt does not wait for the libraries of a replay."""
+    begin = "import sys\nfrom appliance.__main__ import main\nsys.argv = ['appliance', 'halt', '--help']\n"
+    program = f"{begin}try: main()\nexcept SystemExit: pass\n"
+    asked = "assert [name for name in sys.modules if name.startswith('appliance.commands.')] == "
+    loaded(f"{program}{asked}['appliance.commands.tui', 'appliance.commands.command_line', 'appliance.commands.halt_and_rearm']")
+
+
 def test_a_device_of_daily_sleeves_loads_no_indicator_of_minutes() -> None:
     program = "import appliance.jobs.score, appliance.jobs.pull\nfrom signals.sleeves import SLEEVES\nSLEEVES['equities_xs'].variants\n"
     asked = "import sys; assert 'signals.indicators.catalogue' not in sys.modules\nassert SLEEVES['bars'].name == 'bars'\n"

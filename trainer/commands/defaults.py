@@ -12,6 +12,7 @@ from signals.text.plain_text import clean
 from trainer.clock import now
 from trainer.workspace import Places, Workspace
 
+ENVIRONMENT = "environment"  # of child processes, as the program found it
 SHOWN = 9  # runs of a question or a refusal
 Rule = Callable[[Workspace, str], object]
 

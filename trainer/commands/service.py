@@ -15,14 +15,13 @@ from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.plain_text import clean
 from trainer.clock import WallClock, now
-from trainer.commands.defaults import workspace_of
+from trainer.commands.defaults import ENVIRONMENT, workspace_of
 from trainer.commands.options import EXECUTION, REFUSED_EXIT, VAR, AsJson, Credentials, Registry, dated
 
 if TYPE_CHECKING:
     from trainer.service.host import Host
 
 RETRY_SECONDS, LOOK_SECONDS, POLL_SECONDS = 600.0, 30.0, 1.0
-ENVIRONMENT = "environment"  # of child processes, as the program found it
 MORE = "`trainer runs` says more."
 
 
