@@ -17,6 +17,7 @@ from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
 from appliance.jobs.events import record_events
+from appliance.jobs.own_bank import bank_of
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sleeve_scores import weights_in_force
 from appliance.ledger import scores as score_rows
@@ -49,7 +50,7 @@ from signals.errors import (
 )
 from signals.events.daily import READS, daily_events
 from signals.events.images import png
-from signals.events.seen_patterns import analogs_in, bank_in
+from signals.events.seen_patterns import analogs_in
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.models.inference import infer
@@ -354,7 +355,7 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     pictures = {symbol: b64encode(png(picture)).decode() for symbol, picture in zip(sorted(named), shown, strict=True)}
     near = np.full((len(said.symbols), 2), np.nan)
     if bundle.bank:
-        near = analogs_in(bank_in(bundle.bank, deps.calendar), said.symbols, said.raw["embedding"], deps.calendar.index(asof))
+        near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], deps.calendar.index(asof))
     record = picture_record.record_of(bundle, said, near, pictures, held_snapshot(asof, deps).id)
     return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, record)
 

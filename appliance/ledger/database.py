@@ -26,7 +26,7 @@ from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_TIMEOUT_MS = 5_000
 RESTORE = "Stop the device, keep the file, restore the last backup and reconcile; it will start HALTED"
 MAKE_ROOM = "Free space or replace the disk, then reconcile"
@@ -98,10 +98,28 @@ BEGIN SELECT RAISE(ABORT, 'a draw is frozen'); END;
 CREATE TRIGGER draws_end_once BEFORE UPDATE ON draws WHEN OLD.exit IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'a draw ends once'); END;
 """,
+    5: """
+CREATE TABLE bank_rows (                 -- ended event of this device as a bundle's net sees it; asked next to the bundle's bank
+    bundle     TEXT NOT NULL,            -- SHA-256 of its manifest
+    asof       TEXT NOT NULL,
+    symbol     TEXT NOT NULL,
+    quality    REAL,                     -- null, as the vector, where its bars have no picture
+    vector     BLOB,                     -- little-endian float32
+    realised_r REAL NOT NULL,
+    known      TEXT NOT NULL,
+    evening    TEXT NOT NULL,            -- asof of the evening that took it in
+    at         TEXT NOT NULL,
+    PRIMARY KEY (bundle, asof, symbol),
+    FOREIGN KEY (asof, symbol) REFERENCES events (asof, symbol),
+    CHECK (asof < known AND known < evening),
+    CHECK ((quality IS NULL) = (vector IS NULL))
+) STRICT;
+CREATE TRIGGER bank_rows_are_frozen BEFORE UPDATE ON bank_rows BEGIN SELECT RAISE(ABORT, 'a row of the bank is frozen'); END;
+""",
 }
 SCHEMA_FILE = 3  # of schema.sql: a new ledger takes the steps after it
 # Oldest program, by its schema, that can use a ledger of SCHEMA_VERSION: the one before, or this one itself.
-USABLE_SINCE = 4
+USABLE_SINCE = 5
 RENEW_FACT = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 T = TypeVar("T")

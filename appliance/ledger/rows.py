@@ -149,6 +149,7 @@ def _object(text: str) -> JsonObject:
 # By the type of a field: what SQLite gives, its name in a message, and how it becomes that type. An enum is its words.
 READERS: dict[Any, tuple[Any, str, Callable[[Any], Any] | None]] = {
     str: (str, "text", None),
+    bytes: (bytes, "bytes", None),
     int: (int, "an integer", None),
     float: ((int, float), "a number", float),
     bool: (int, "0 or 1", _truth),

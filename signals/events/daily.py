@@ -117,7 +117,7 @@ def daily_outcomes(
     """
     here = [one for one in events if np.datetime64(one.asof, "D") >= bars.sessions[0]]
     levels, rows = EventBars.daily(bars), [bars.index(one.asof) for one in here]
-    columns = [_column(bars, one.symbol, row, renamed or {}) for one, row in zip(here, rows, strict=True)]
+    columns = [column_of(bars, one.symbol, row, renamed or {}) for one, row in zip(here, rows, strict=True)]
     found = [(one, row, column) for one, row, column in zip(here, rows, columns, strict=True) if column is not None]
     made = outcomes(levels, _table([one for one, _, _ in found], [(row, column) for _, row, column in found], levels.close), rules, payouts)
     for i, (one, row, _) in enumerate(found):
@@ -127,8 +127,8 @@ def daily_outcomes(
             yield DailyOutcome(one.asof, one.symbol, _word(Exit.UNKNOWN), is_final=True)
 
 
-def _column(bars: Bars, symbol: str, row: int, renamed: Mapping[str, str]) -> int | None:
-    """Column of the security that bore the symbol at a row: under its newest name, or set aside for a later bearer."""
+def column_of(bars: Bars, symbol: str, row: int, renamed: Mapping[str, str]) -> int | None:
+    """Return the column of the security that bore the symbol at a row: under its newest name, or set aside for a later bearer."""
     now = symbol
     for _ in renamed:
         now = renamed.get(now, now)

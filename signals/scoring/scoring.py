@@ -10,6 +10,7 @@ from datetime import date
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.bundle.calibration import probabilities, ranked
 from signals.bundle.manifest import FEATURES
@@ -23,6 +24,7 @@ from signals.scoring.scores import Scores
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 
+Places = NDArray[np.int64]
 BLOCK_VALUES = 2**23
 """Numbers that are gathered at once: an evening's table is one block, its windows or images several."""
 
@@ -84,24 +86,28 @@ def outputs(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> He
     DataNotUsable
         No name is eligible.
     """
-    manifest = bundle.manifest
-    check_names(manifest.feature_names, features.names)
-    if manifest.inputs:
-        raise ScoresInvalid(f"the models read {manifest.inputs[0].name!r}, which features do not give", fix="Update the device")
     asof = features.sessions[-1].astype(object)
     chosen = np.flatnonzero(features.eligible[-1])
     if not chosen.size:
         raise DataNotUsable("no eligible name to score", where=str(asof), fix="Look at the audit of this session")
+    raw, said = outputs_at(bundle, features, np.full(len(chosen), len(features.sessions) - 1), chosen, run=run)
+    return HeadOutputs(asof, tuple(features.symbols[c] for c in chosen), raw, said)
+
+
+def outputs_at(bundle: Bundle, features: FeaturePanel, t: Places, column: Places, *, run: Infer) -> tuple[Outputs, Outputs]:
+    """Run the models on the samples at rows `t` and columns `column`, one or more; raw outputs and probabilities by head, as `outputs`."""
+    manifest = bundle.manifest
+    check_names(manifest.feature_names, features.names)
+    if manifest.inputs:
+        raise ScoresInvalid(f"the models read {manifest.inputs[0].name!r}, which features do not give", fix="Update the device")
     size = max(1, BLOCK_VALUES // prod(manifest.view.shape(len(features.names))))
-    parts = []
-    for start in range(0, len(chosen), size):
-        column = chosen[start : start + size]
-        t = np.full(len(column), len(features.sessions) - 1)
-        parts.append(run(bundle.members, {FEATURES: manifest.view.rows(features, t, column)}))
+    parts = [
+        run(bundle.members, {FEATURES: manifest.view.rows(features, t[start : start + size], column[start : start + size])})
+        for start in range(0, len(t), size)
+    ]
     raw = {line.name: np.concatenate([part[line.name] for part in parts]) for line in manifest.heads}
     said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in manifest.heads}
-    symbols = tuple(features.symbols[c] for c in chosen)
-    return HeadOutputs(asof, symbols, raw, {name: values for name, values in said.items() if values is not None})
+    return raw, {name: values for name, values in said.items() if values is not None}
 
 
 def score(bundle: Bundle, features: FeaturePanel, *, run: Infer = infer) -> Scores:
