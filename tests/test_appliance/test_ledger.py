@@ -231,7 +231,9 @@ def test_a_ledger_of_schema_one_is_read_with_its_values_as_they_were(tmp_path: P
     old = apsw.Connection(str(path))
     for column in ("late_dividends", "restatement"):
         old.execute(f"ALTER TABLE nav DROP COLUMN {column}")
-    old.execute("ALTER TABLE scores DROP COLUMN probability; DROP TABLE bank_rows; DROP TABLE draws; DROP TABLE outcomes; DROP TABLE events")
+    old.execute(
+        "ALTER TABLE scores DROP COLUMN probability; DROP TABLE bank_rows; DROP TABLE draws; DROP TABLE outcomes; DROP TABLE events"
+    )
     score = "INSERT INTO scores (asof, sleeve, symbol, score, rank, z, source) VALUES ('2026-03-11', 'xs', 'A', 0.5, 1, 1.0, 'sha')"
     old.execute(score)
     old.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")

@@ -17,7 +17,7 @@ from tests.fakes import curated
 from tests.fakes.event_market import judged_arms
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
-from trainer.tasks.event_arms.task import ARMS, ArmsFigures, chosen_r
+from trainer.tasks.event_arms.task import ARMS, ArmsFigures, arms_figures, chosen_r
 from trainer.validation.clustered import low
 
 TREES = LightGbmConfig(trees=40, num_leaves=4, min_data_in_leaf=100, learning_rate=0.1)
@@ -65,13 +65,28 @@ def test_the_default_is_taken_where_arms_are_expected_to_be_worth_the_same() -> 
     assert ArmsFigures().keeps_default
 
 
+def test_styles_and_fills_of_the_chosen_arms_are_counted() -> None:
+    """Arms 0, -0.25, -0.15, 0.15, 0.25. Chosen -0.15, 0.25, 0 and 0.15; best -0.25, 0, 0 and 0.15; the second is not met."""
+    net = np.array([[0.0, 1.0, 1.0, 0.0], [2.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
+    said, met = np.zeros((5, 5)), np.ones((5, 5), bool)
+    for event, arm in enumerate((2, 4, 0, 3)):
+        said[arm, event] = 1.0
+    said[:, 4] = np.nan  # no model spoke of it
+    met[4, 1] = False
+    found, gained = arms_figures(said, np.column_stack([net, np.full(5, 9.0)]), met, np.arange(5))
+    assert (found.right_style, found.commonest_style, found.met) == (0.75, 0.5, 0.75)
+    assert found.price_atr == pytest.approx((-0.15 + 0.0 + 0.15) / 3.0)
+    np.testing.assert_array_equal(gained, [1.0, -1.0, 0.0, 3.0, np.nan])
+
+
 def test_a_training_says_which_arm_is_taken_and_keeps_every_arm_as_a_head(tmp_path: Path) -> None:
     data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
     cpcv = {"groups": 3, "test_groups": 1, "embargo_sessions": 2, "holdout_sessions": 40}
     config.write_text(yaml.safe_dump({"label": {"kind": "event_arms"}, "lightgbm": {"trees": 8, "min_data_in_leaf": 20}, "cpcv": cpcv}))
     done = CliRunner().invoke(app, ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)])
     assert done.exit_code == 0, done.output
-    for line in ("R above the default arm's", "Arm -0.25 ATR", "Arm +0.25 ATR", "Arm that is taken"):
+    shown = ("R above the default arm's", "Arm -0.25 ATR", "Arm +0.25 ATR", "Arm that is taken", "Style of entry", "Entries that are met")
+    for line in (*shown, "Rows wanted and present", "Events by third of liquidity"):
         assert line in done.output and line in (run / "report.md").read_text()
     assert [one["name"] for one in json.loads((run / "model.json").read_text())["heads"]][:2] == ["score", "arm_minus_25"]
     known = json.loads((run / "evidence.json").read_text())

@@ -223,6 +223,9 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
         "Net R from a probability of",
         "Reliability",
         "Net R an event",
+        "Rows wanted and present",
+        "2,000,000 and ",
+        "Events by third of liquidity",
         "Worst 5 % of breakout trades",
         "a budget of 1 % of equity for them risks",
     ):

@@ -102,7 +102,8 @@ def test_a_training_prints_coverage_and_exports_heads_whose_levels_ascend(tmp_pa
     )
     done = CliRunner().invoke(app, ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)])
     assert done.exit_code == 0, done.output
-    for line in ("10 % quantile of the return over 6 bars, ATR", "70 % quantile of the stop over 24 bars", "60 % quantile of the target"):
+    shown = ("10 % quantile of the return over 6 bars, ATR", "70 % quantile of the stop over 24 bars", "60 % quantile of the target")
+    for line in (*shown, "the stop is hit in", "of trades, said 30%", "Rows wanted and present", "Events by third of liquidity"):
         assert line in done.output and line in (run / "report.md").read_text()
     form = ModelForm.model_validate_json((run / "model.json").read_bytes())
     assert [line.name for line in form.heads] == ["score", "return_1", "return_6", "stop_4", "stop_24", "target_30"]

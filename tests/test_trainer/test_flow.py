@@ -154,7 +154,9 @@ def test_the_net_takes_over_where_the_law_turns_and_is_exported_under_its_profil
 def test_the_command_prints_the_figures_and_keeps_the_model_and_the_schema(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["flow", "--seconds", "5000", "--patience", "1", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
-    assert "chosen: imbalance" in done.output and "no source: depth_imbalance, funding" in done.output
+    assert (
+        "500,000 are wanted" in done.output and "chosen: imbalance" in done.output and "no source: depth_imbalance, funding" in done.output
+    )
     kept = json.loads((tmp_path / "out" / "flow.json").read_text())
     assert [one["name"] for one in kept["inputs"] if one["source"] != "none"] == kept["learned_from"]
     assert kept["figures"]["candidates"][0]["auc"]["mean"] > 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -338,9 +339,14 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
     document = json.loads(files[0]["stack.json"])
     assert canonical_json(from_json(StackFigures, document)) == files[0]["stack.json"], "it is read back without loss"
     assert sum(document["budgets"].values()) == pytest.approx(1.0, abs=1e-5) and min(document["budgets"].values()) > 0.0
-    assert "Risk budgets (HRP)" in files[0]["report.md"].decode()
-    before = {name: value for name, value in document.items() if name != "budgets"}
-    assert from_json(StackFigures, before).budgets == {}, "a stack of before has none"
+    assert {"Risk budgets (HRP)", "Risk budgets that move"} <= set(re.findall(r"Risk budgets[^|]*[a-z)]", files[0]["report.md"].decode()))
+    assert all(
+        document["firmness"]["low"][name] <= share <= document["firmness"]["high"][name] for name, share in document["budgets"].items()
+    )
+    before = {name: value for name, value in document.items() if name not in ("budgets", "firmness")}
+    assert from_json(StackFigures, before).budgets == {} and from_json(StackFigures, before).firmness.redrawn is None, (
+        "one of before has none"
+    )
     assert document["promotable"] == all(row["passed"] for row in document["rows"])
     assert "sleeves.yml" not in files[0], "two runs of one sleeve have one name on a device"
 

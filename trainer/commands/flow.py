@@ -12,7 +12,7 @@ from trainer.commands.options import TRAINING, AsJson, Seed
 from trainer.validation.clustered import interval
 from trainer.validation.ic import Mean
 
-GROUPS = 4
+GROUPS, WANTED_MOVES = 4, 500_000
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def flow(
     write_atomic(out / "model.onnx", exported.onnx)
     write_atomic(out / "flow.json", canonical_json(said))
     lines = [
-        f"{found.moves:,} moves of the middle, judged walking forward",
+        f"{found.moves:,} moves of the middle, judged walking forward; {WANTED_MOVES:,} are wanted",
         *(f"AUC of {one.name:14} {interval(one.auc)}{_saved(one.advantage)}" for one in found.candidates),
     ]
     lines += [f"chosen: {found.chosen} ({out / 'model.onnx'})", f"no source: {', '.join(x.name for x in INPUTS if x.name not in LEARNED)}"]

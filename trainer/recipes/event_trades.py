@@ -6,7 +6,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from signals.events.outcomes import OutcomeRules
 from trainer.labels.horizon import EntryPrice
+from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import LabelConfig
+
+TREES = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
 
 
 class EventTrade(LabelConfig):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from trainer.stacking.budgets import BudgetFigures
 from trainer.stacking.verdict import Condition
 from trainer.validation.ic import Mean
 
@@ -45,6 +46,8 @@ class StackFigures:
         With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
     budgets : mapping of member to share
         Of the risk, by hierarchical risk parity over the members' walk-forward books: a number beside the weights, which decides nothing.
+    firmness : BudgetFigures
+        Of the budgets: under redrawn histories, and from month to month.
     rows : tuple of Condition
         What the stack has to exceed.
     """
@@ -67,3 +70,4 @@ class StackFigures:
     promotable: bool
     format: str = FORMAT
     budgets: Mapping[str, float] = field(default_factory=dict)
+    firmness: BudgetFigures = field(default_factory=BudgetFigures)

@@ -33,7 +33,11 @@ def lines_of(known: StackFigures) -> list[tuple[str, str]]:
     if known.weights is not None:
         lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known.weights.items())))
     if known.budgets:
-        lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}" for name, share in known.budgets.items())))
+        firm = known.firmness
+        reach = {name: f" ({firm.low[name]:.3f} to {firm.high[name]:.3f})" for name in firm.low}
+        lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}{reach.get(name, '')}" for name, share in known.budgets.items())))
+        moved = f"{_number(firm.redrawn, '.1%')} by a redrawn history, {_number(firm.turnover, '.1%')} a month ({firm.months} months)"
+        lines.append(("Risk budgets that move", moved))
     for name, record in known.records.items():
         ic, forward = record.ic, record.forward_ic
         lines.append(

@@ -28,6 +28,7 @@ from trainer.search import trial_log
 from trainer.search.counting import counting, sleeves_of
 from trainer.search.trial_identity import STACK as COMMAND
 from trainer.search.trial_identity import OneTrial, Series, begin, end, trial_hash
+from trainer.stacking.budgets import budget_figures
 from trainer.stacking.combiners import Boosted, ConfiguredCombiner, RidgeCombiner, Trees, Weights, device_weights
 from trainer.stacking.document import RecordFigures, StackedMember, StackFigures
 from trainer.stacking.members import Members, read_members
@@ -173,6 +174,7 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
 def _document(
     request: StackRequest, members: Members, proof: StackProof, found: Mapping[str, ScoreRecord], rows: tuple[Condition, ...]
 ) -> StackFigures:
+    books = {name: found[name].net for name in members.names}
     return StackFigures(
         learner=str(request.learner),
         seed=request.seed,
@@ -196,7 +198,8 @@ def _document(
             for name, record in found.items()
         },
         best=best_of(found),
-        budgets=budgets({name: found[name].net for name in members.names}),
+        budgets=budgets(books),
+        firmness=budget_figures(books),
         rows=rows,
         promotable=all(row.passed for row in rows),
     )

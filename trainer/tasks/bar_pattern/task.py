@@ -37,7 +37,8 @@ from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
 from trainer.tasks.bar_pattern.learner import OF_CLASSES, PatternLearner, outputs_of
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.events import rows_lines
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import fit
 from trainer.validation.splits.parts import Parts, parts
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import PromotionConfig
 
 EVENT = "the shape of the class ends at this bar"
+WANTED_PICTURES = 200_000
 LAG = 5  # sessions; a shape holds for some
 MOST_ECE, LEAST_F1 = 0.03, 0.4  # twice the F1 of saying the commonest class of five
 
@@ -127,7 +129,7 @@ class BarPattern(Task):
             },
         }
         files = _files(case, head, known)
-        return TaskFindings(fields, tuple(warnings(figures)), partial(_report, case=case), case.proof.oof.scores[0], files)
+        return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), case.proof.oof.scores[0], files)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the figure of each sealed session: how its shapes rank among its bars."""
@@ -137,7 +139,12 @@ class BarPattern(Task):
         """(what, figure) lines of the report."""
         from trainer.reports.training import provenance
 
-        return [*lines(figures_of(known)), ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+        return [
+            *lines(figures_of(known)),
+            *rows_lines(known, WANTED_PICTURES),
+            ("Trials that count", str(known.trials.n_trials)),
+            *provenance(known),
+        ]
 
 
 def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
@@ -234,13 +241,6 @@ def _session_figures(rows: Samples, scores: Floats) -> Floats:
 def _series(rows: Samples, by_session: Floats) -> Series:
     there = np.isfinite(by_session)
     return Series(rows.sessions[there], by_session[there])
-
-
-def _report(known: Evidence, *, case: TrainingCase) -> dict[str, bytes]:
-    from trainer.reports import page
-
-    shown = page.Page(f"Training of {known.sleeve}", tuple(BAR_PATTERN.rows(known)), known.warnings, {})
-    return page.files(shown, {})
 
 
 BAR_PATTERN = BarPattern()

@@ -21,21 +21,23 @@ from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
+from signals.scoring.evidence import NAN
 from signals.text.documents import to_json
 from trainer.labels.events import event_labels, played, rows_in
 from trainer.labels.panel import Labels, Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
-from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import EventTrade
+from trainer.recipes.event_trades import TREES, EventTrade
 from trainer.runs import artefacts
 from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all, scored
@@ -59,7 +61,7 @@ class ArmsRecipe(RecipeConfig):
     """A recipe that learns what each arm is worth."""
 
     label: ArmsLabel = ArmsLabel()
-    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+    lightgbm: LightGbmConfig = TREES
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,25 @@ class ArmFigures:
 
 @dataclass(frozen=True)
 class ArmsFigures:
-    """All arms, and the R an event of the chosen ones above the default's, walking forward, in pairs."""
+    """All arms, and what the chosen ones are, walking forward.
+
+    Attributes
+    ----------
+    uplift : Mean
+        R an event above the default's, in pairs.
+    right_style, commonest_style : float
+        Share of events whose chosen style of entry (better price, open, confirmation) is that of the arm that was worth most, and what
+        saying the commonest of these has.
+    met, price_atr : float
+        Share of entries that are met, and their mean distance from the open in ATR, seen from the side: below 0 is a better price.
+    """
 
     uplift: Mean = NONE
     arms: tuple[ArmFigures, ...] = ()
+    right_style: float = NAN
+    commonest_style: float = NAN
+    met: float = NAN
+    price_atr: float = NAN
 
     @property
     def keeps_default(self) -> bool:
@@ -91,15 +108,11 @@ def uplift_bar(case: Case, bars: PromotionConfig) -> BarResult:
     return at_least("uplift", low(figures_of(case.evidence).uplift), 0.0, "lower bound of the R above the default arm's, in pairs")
 
 
-class EventArms(Task):
+class EventArms(EventTask):
     """The offset of the entry at which an event's trade is worth most."""
 
-    name = "event_arms"
-    kind = "event_arms"
+    name = kind = "event_arms"
     config = ArmsRecipe
-    needs = ("event_side", "event_strength")
-    min_names = 1
-    is_traded = False
     bars = (uplift_bar,)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
@@ -124,11 +137,11 @@ class EventArms(Task):
             heads[name] = ScoreHead(), export(fit_all(replace(whole, target=target), case.learner), whole.inputs()).onnx
             case.step(f"model {name}")
         found, gained = arms_figures(np.array(said), net, met, rows.t0)
-        tried = case.recorded(_by_session(rows, gained))
+        tried = case.recorded(session_sums(rows, gained))
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(found.uplift.mean, found.uplift.standard_error, found.uplift.t, sessions=found.uplift.sessions),
             "trials": without_ratios(tried),
-            "others": {"arms": to_json(found)},
+            "others": {"arms": to_json(found), "thirds": thirds(rows)},
         }
         warned = ("no arm is shown to be worth more than the default, the open: it stays",) if found.keeps_default else ()
         report = partial(plain_report, task=self)
@@ -146,17 +159,23 @@ class EventArms(Task):
         said += [scored(fit_all(replace(opened, target=own), learner), rows.inputs(np.flatnonzero(seen))) for own in learned[1:]]
         gained = np.full(len(rows), np.nan)
         gained[seen] = chosen_r(np.array(said), net[:, seen]) - net[0, seen]
-        return _by_session(rows, gained)
+        return session_sums(rows, gained)
 
-    def rows(self, known: Evidence) -> list[tuple[str, str]]:
-        """(what, figure) lines of the report."""
-        from trainer.reports.training import provenance
-
+    def lines(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the arms."""
         found = figures_of(known)
         lines = [("R above the default arm's, chosen by event", interval(found.uplift))]
         lines += [(f"Arm {one.offset:+.2f} ATR", _line(one)) for one in sorted(found.arms, key=lambda arm: arm.offset)]
-        lines.append(("Arm that is taken", "the default, the open" if found.keeps_default else "the one with the highest expected R"))
-        return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+        right, met, default = found.right_style, found.met, found.arms[0].met if found.arms else NAN
+        return [
+            *lines,
+            (
+                "Style of entry (better price, open, confirmation) as the best one's",
+                f"{right:.1%} (the commonest {found.commonest_style:.1%})",
+            ),
+            ("Entries that are met, chosen and default", f"{met:.1%} and {default:.1%}; at {found.price_atr:+.3f} ATR from the open"),
+            ("Arm that is taken", "the default, the open" if found.keeps_default else "the one with the highest expected R"),
+        ]
 
 
 def arms_of(bars: Bars, label: EventTrade, actions: tuple[Action, ...]) -> tuple[EventTable, Floats, Rows, np.ndarray]:
@@ -200,19 +219,15 @@ def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> t
         )
         for number, offset in enumerate(ARMS)
     )
-    return ArmsFigures(per_event(gained[seen], of), arms), gained
+    best, styles, entered = np.sign(ARMS)[net[:, seen].argmax(axis=0)], np.sign(ARMS)[choice], met[:, seen][choice, np.arange(len(choice))]
+    commonest = max(((best == style).mean() for style in (-1.0, 0.0, 1.0)), default=NAN)
+    price = np.array(ARMS)[choice][entered].mean()
+    return ArmsFigures(per_event(gained[seen], of), arms, *map(float, ((styles == best).mean(), commonest, entered.mean(), price))), gained
 
 
 def figures_of(known: Evidence) -> ArmsFigures:
     """Return the task's own part of the evidence."""
     return known.part("arms", ArmsFigures, ArmsFigures())
-
-
-def _by_session(rows: Samples, gained: Floats) -> Series:
-    """Sum of what is gained, by session of the events that have it."""
-    seen = np.isfinite(gained)
-    sessions, place = np.unique(rows.t0[seen], return_inverse=True)
-    return Series(rows.sessions[sessions], np.bincount(place, gained[seen], len(sessions)).astype(np.float64))
 
 
 def _line(one: ArmFigures) -> str:

@@ -6,7 +6,6 @@ the stop. A calibrated map makes a probability of the score. Nothing trades on i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -19,18 +18,18 @@ from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
 from trainer.labels.events import cost_r, event_labels, played, rows_in
 from trainer.labels.panel import Labels
-from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import AnalogTrade
+from trainer.recipes.event_trades import TREES, AnalogTrade
 from trainer.runs.bar_results import BarResult, at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
-from trainer.runs.picture_bank import analogs_of
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Precision, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, size_for, tails
+from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import interval, low
 from trainer.validation.ic import Mean
 
@@ -51,7 +50,7 @@ class GateRecipe(RecipeConfig):
     """A recipe that learns a gate of events."""
 
     label: GateLabel = GateLabel()
-    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+    lightgbm: LightGbmConfig = TREES
 
 
 def direction_bar(case: Case, bars: PromotionConfig) -> BarResult:
@@ -66,20 +65,12 @@ def net_bar(case: Case, bars: PromotionConfig) -> BarResult:
     return at_least("net R", low(found), 0.0, "lower bound of the net R of an event that is let through")
 
 
-class EventGate(Task):
+class EventGate(EventTask):
     """Whether the trade of an event meets its target before its stop."""
 
-    name = "event_gate"
-    kind = "event_gate"
+    name = kind = "event_gate"
     config = GateRecipe
-    needs = ("event_side", "event_strength")
-    min_names = 1
-    is_traded = False
     bars = (direction_bar, net_bar)
-
-    def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
-        """Return what past events like each one made, where the recipe names a net of pictures."""
-        return analogs_of(cast(GateRecipe, config).label, bars, actions)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by the R that its trade realises; 1 is learned where the target came first."""
@@ -102,7 +93,7 @@ class EventGate(Task):
             "ic": OutOfFoldIc(mean=ic.mean - 0.5, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
             "walk_forward": WalkForward(Mean(ic.mean - 0.5, ic.standard_error, ic.t, ic.sessions), case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
-            "others": {"gate": to_json(found), "tails": to_json(worst)},
+            "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
             "calibration": calibration_of(case, EVENT),
             "regimes": by_regime(forward[seen], trades.at(seen), market_return(source.bars.total_return, source.bars.eligible)),
         }
@@ -114,11 +105,29 @@ class EventGate(Task):
         trades = trades_of(material.rows, material.source.bars, label, material.source.actions)
         return _net_series(material.rows, scores, trades, label.target_r)
 
-    def rows(self, known: Evidence) -> list[tuple[str, str]]:
-        """(what, figure) lines of the report."""
-        from trainer.reports.training import provenance
-
-        return [*lines(figures_of(known), known), *provenance(known)]
+    def lines(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the gate."""
+        found, judged = figures_of(known), known.calibration.judged if known.calibration else None
+        slope = "n/a"
+        if judged is not None:
+            slope = f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
+        return [
+            ("AUC of target first", interval(found.auc)),
+            ("AUC of the same score on the mirrored label", interval(found.mirrored)),
+            ("Direction, given that a barrier was hit", interval(found.direction)),
+            ("Precision and recall, area", f"{found.precision_recall:.3f} (chance {found.base_rate:.3f})"),
+            (f"Precision at {found.by_session.k} of a session", _precision(found.by_session, "sessions")),
+            (f"Precision at {found.by_symbol.k} of a symbol", _precision(found.by_symbol, "symbols")),
+            ("Reliability", slope),
+            ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
+            ("Net R of every event", interval(found.all_net_r)),
+            *(
+                (f"Net R from a probability of {one.probability:.3f}", f"{interval(one.net_r)}, {one.events} events")
+                for one in found.thresholds
+            ),
+            *((f"Direction in a market {one.regime}", interval(_from_half(one.ic))) for one in known.regimes),
+            *((f"Worst 5 % of {one.kind} trades", _tail(one)) for one in known.part("tails", tuple[KindTail, ...], ())),
+        ]
 
 
 def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action, ...]) -> EventTrades:
@@ -133,37 +142,6 @@ def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action
 def figures_of(known: Evidence) -> GateFigures:
     """Return the task's own part of the evidence."""
     return known.part("gate", GateFigures, GateFigures())
-
-
-def worst_of(known: Evidence) -> tuple[KindTail, ...]:
-    """Return the tails of the kinds of events."""
-    return known.part("tails", tuple[KindTail, ...], ())
-
-
-def lines(found: GateFigures, known: Evidence) -> list[tuple[str, str]]:
-    """(what, figure) lines of the gate."""
-    judged = known.calibration.judged if known.calibration else None
-    slope = (
-        "n/a" if judged is None else f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
-    )
-    return [
-        ("AUC of target first", interval(found.auc)),
-        ("AUC of the same score on the mirrored label", interval(found.mirrored)),
-        ("Direction, given that a barrier was hit", interval(found.direction)),
-        ("Precision and recall, area", f"{found.precision_recall:.3f} (chance {found.base_rate:.3f})"),
-        (f"Precision at {found.by_session.k} of a session", _precision(found.by_session, "sessions")),
-        (f"Precision at {found.by_symbol.k} of a symbol", _precision(found.by_symbol, "symbols")),
-        ("Reliability", slope),
-        ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
-        ("Net R of every event", interval(found.all_net_r)),
-        *(
-            (f"Net R from a probability of {one.probability:.3f}", f"{interval(one.net_r)}, {one.events} events")
-            for one in found.thresholds
-        ),
-        *((f"Direction in a market {one.regime}", interval(_from_half(one.ic))) for one in known.regimes),
-        *((f"Worst 5 % of {one.kind} trades", _tail(one)) for one in worst_of(known)),
-        ("Trials that count", str(known.trials.n_trials)),
-    ]
 
 
 def _precision(found: Precision, groups: str) -> str:
@@ -207,9 +185,9 @@ def _net_series(rows: Samples, scores: Floats, trades: EventTrades, target_r: fl
     seen = np.isfinite(scores)
     kept = trades.at(seen)
     later, chosen = taken(scores[seen], kept, target_r)
-    sessions, place = np.unique(kept.session[later], return_inverse=True)
-    gained = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
-    return Series(rows.sessions[sessions], np.bincount(place, gained, len(sessions)).astype(np.float64))
+    gained = np.full(len(rows), np.nan)
+    gained[np.flatnonzero(seen)[later]] = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
+    return session_sums(rows, gained)
 
 
 EVENT_GATE = EventGate()

@@ -6,7 +6,6 @@ The score is the median of the return over k bars, in ATR, seen from the event's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,11 +32,11 @@ from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs import artefacts
 from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
-from trainer.runs.picture_bank import analogs_of, digest_of_net
+from trainer.runs.picture_bank import digest_of_net
 from trainer.samples.prepare import Material, rows_of
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
     FAVOURABLE,
     MEDIAN,
@@ -56,6 +55,7 @@ from trainer.tasks.event_quantiles.forecasts import (
     walked,
     weighted_quantile,
 )
+from trainer.tasks.events import EventTask, thirds
 from trainer.validation.clustered import NONE, interval, low
 from trainer.validation.forecasts import pinball, session_mean
 from trainer.validation.ic import persistent_mean, rank_ic
@@ -95,20 +95,12 @@ def pinball_bar(case: Case, bars: PromotionConfig) -> BarResult:
     return at_least("pinball", min(gains, default=None), 0.0, "lower bound of the least pinball loss saved against a constant")
 
 
-class EventQuantiles(Task):
+class EventQuantiles(EventTask):
     """Quantiles of what follows an event."""
 
-    name = "event_quantiles"
-    kind = "event_quantiles"
+    name = kind = "event_quantiles"
     config = QuantilesRecipe
-    needs = ("event_side", "event_strength")
-    min_names = 1
-    is_traded = False
     bars = (coverage_bar, pinball_bar)
-
-    def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
-        """Return what past events like each one made, where the recipe names a net of pictures."""
-        return analogs_of(cast(QuantilesRecipe, config).label, bars, actions)
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by its return over k bars, in ATR."""
@@ -156,6 +148,7 @@ class EventQuantiles(Task):
             "others": {
                 "quantiles": to_json(figures),
                 "target": to_json(target),
+                "thirds": thirds(proof.rows),
                 **({"analogs_sha256": digest_of_net(Path(config.label.analogs))} if config.label.analogs else {}),
             },
         }
@@ -168,16 +161,14 @@ class EventQuantiles(Task):
         opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
         return _saved(rows, scores, np.full(len(rows), weighted_quantile(opened, np.arange(len(opened)), MEDIAN)))
 
-    def rows(self, known: Evidence) -> list[tuple[str, str]]:
-        """(what, figure) lines of the report."""
-        from trainer.reports.training import provenance
-
-        lines = [(_what(one, level), _line(level)) for one in figures_of(known) for level in one.levels]
+    def lines(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the quantiles."""
+        lines = [(_what(one, level), _line(one, level)) for one in figures_of(known) for level in one.levels]
         target = known.part("target", TargetFigures, TargetFigures(np.nan, NONE))
         lines.append(("Forecast target: R above a fixed 2 R, in pairs", f"{interval(target.uplift)}; SMAPE {target.smape:.2f}"))
         if target.analogs.sessions:
             lines.append(("Forecast target: pinball that sim_conf and hist_rr_pct save", f"{interval(target.analogs)} R"))
-        return [*lines, ("Trials that count", str(known.trials.n_trials)), *provenance(known)]
+        return lines
 
 
 def figures_of(known: Evidence) -> tuple[QuantileFigures, ...]:
@@ -234,9 +225,12 @@ def _what(one: QuantileFigures, level: LevelFigures) -> str:
     return f"{100 * level.level:g} % quantile of the {kind} over {bars} bar{'s' * (bars != '1')}, {unit}"
 
 
-def _line(level: LevelFigures) -> str:
+def _line(one: QuantileFigures, level: LevelFigures) -> str:
+    hit = (
+        f"the stop is hit in {1.0 - level.share.mean:.1%} of trades, said {1.0 - level.level:.0%}; " if one.name.startswith("stop") else ""
+    )
     return (
-        f"{level.share.mean:.1%} ± {level.share.standard_error:.1%} of outcomes, {level.low:.0%} to {level.high:.0%} by session; "
+        f"{hit}{level.share.mean:.1%} ± {level.share.standard_error:.1%} of outcomes, {level.low:.0%} to {level.high:.0%} by session; "
         f"pinball {level.gain:+.1%} against a constant (t {level.advantage.t:+.2f})"
     )
 

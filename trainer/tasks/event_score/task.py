@@ -18,9 +18,11 @@ from signals.market.bars import Bars, Floats
 from trainer.labels.events import event_labels, played
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.panel import Labels, Rows
-from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import EventTrade
+from trainer.recipes.event_trades import TREES, EventTrade
+from trainer.runs.evidence import Evidence
+from trainer.tasks.events import NEEDS, WANTED_ROWS, rows_lines
 from trainer.tasks.rank_return.task import RankReturn
 
 
@@ -35,17 +37,20 @@ class ScoreRecipe(RecipeConfig):
     """A recipe that learns a daily score of events."""
 
     label: ScoreLabel = ScoreLabel()
-    lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+    lightgbm: LightGbmConfig = TREES
 
 
 class EventScore(RankReturn):
     """The signed worth of an event's trade."""
 
-    name = "event_score"
-    kind = "event_score"
+    name = kind = "event_score"
     config = ScoreRecipe
-    needs = ("event_side", "event_strength")
+    needs = NEEDS
     min_names = 2
+
+    def extra_lines(self, known: Evidence) -> tuple[tuple[str, str], ...]:
+        """How many events there are, of those that a model of them wants."""
+        return tuple(rows_lines(known, WANTED_ROWS))
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label the names with an event by the return over k sessions; the signed worth of the trade is what is learned."""
