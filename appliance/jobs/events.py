@@ -12,7 +12,7 @@ from appliance.system.ports import Severity
 from execution.planning.restating import new_names
 from signals.errors import DataNotUsable, FixInput, InvariantBroken
 from signals.events.arms import ARMS
-from signals.events.daily import READS, RULES, DailyEvent, DailyOutcome, daily_events, daily_outcomes
+from signals.events.daily import READS, RULES, DailyOutcome, daily_events, daily_outcomes
 from signals.market.bars import Bars
 from signals.market.holding import Payout, departures
 
@@ -45,11 +45,10 @@ def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
     at = deps.clock.now()
     found = [EventRow(**vars(one), at=at) for one in daily_events(bars, max(0, len(bars.sessions) - missed))]
     actions = deps.market.ends_and_renamings(bars.sessions[0].astype(object), asof)
-    earlier, of_draws = ([DailyEvent(**{k: v for k, v in vars(one).items() if k != "at"}) for one in ones] for ones in (open_ones, drawn))
     since = tuple(departures(bars, actions)), new_names(actions)
-    made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, earlier, *since)]
+    made = [OutcomeRow(**vars(one), at=at) for one in daily_outcomes(bars, open_ones, *since)]
     known = [one for one in made if one.is_final or one.known is not None]
-    ended = _ended(bars, of_draws, since, arms.open_draws(deps.ledger))
+    ended = _ended(bars, drawn, since, arms.open_draws(deps.ledger))
     with deps.ledger.transaction():
         count = events.save(deps.ledger, found)
         events.save_outcomes(deps.ledger, known)
@@ -59,7 +58,7 @@ def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
     return count, sum(one.is_final for one in known)
 
 
-def _ended(bars: Bars, earlier: Sequence[DailyEvent], since: Since, drawn: Sequence[DrawRow]) -> list[DailyOutcome]:
+def _ended(bars: Bars, earlier: Sequence[EventRow], since: Since, drawn: Sequence[DrawRow]) -> list[DailyOutcome]:
     """Outcomes of open draws that are known now, each played with the target of its arm."""
     arm_of = {(one.asof, one.symbol): one.arm for one in drawn}
     found = list[DailyOutcome]()

@@ -355,7 +355,8 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     pictures = {symbol: b64encode(png(picture)).decode() for symbol, picture in zip(sorted(named), shown, strict=True)}
     near = np.full((len(said.symbols), 2), np.nan)
     if bundle.bank:
-        near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], deps.calendar.index(asof))
+        rows = np.full(len(said.symbols), deps.calendar.index(asof))
+        near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], rows)
     record = picture_record.record_of(bundle, said, near, pictures, held_snapshot(asof, deps).id)
     return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, record)
 

@@ -1,49 +1,26 @@
 """The ledger's events and their outcomes: what detectors found, and what the proposed trades would have made; none is traded."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import columns_of
+from signals.events.daily import DailyEvent, DailyOutcome
 
 
 @dataclass(frozen=True)
-class EventRow:
-    """One event as it was found at `asof` and recorded at `at`; the columns are those of `signals.events.daily.DailyEvent`."""
+class EventRow(DailyEvent):
+    """One event as it was found at `asof` and recorded at `at`."""
 
-    asof: date
-    symbol: str
-    kind: str
-    side: int
-    strength: float
-    pole_katr: float | None
-    atr: float
-    third: str
     at: datetime
 
 
 @dataclass(frozen=True)
-class OutcomeRow:
-    """What became of an event (`signals.events.daily.DailyOutcome`) as it was computed at `at`."""
+class OutcomeRow(DailyOutcome):
+    """What became of an event, as it was computed at `at`."""
 
-    asof: date
-    symbol: str
-    exit: str
-    realised_r: float | None
-    runup_r: float | None
-    drawdown_r: float | None
-    mfe_atr: float | None
-    mae_atr: float | None
-    mfe_r: float | None
-    mae_r: float | None
-    bars_to_target: int | None
-    bars_to_stop: int | None
-    is_tie: bool
-    known: date | None
-    seen_to: date | None
-    is_final: bool
-    at: datetime
+    at: datetime = field(kw_only=True)
 
 
 def save(ledger: Ledger, rows: Iterable[EventRow]) -> int:

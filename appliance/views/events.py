@@ -14,6 +14,7 @@ from appliance.system.state_folder import StateFolder
 from appliance.views.view import View, ViewRow
 from signals.errors import FixInput
 from signals.events.arms import ARMS, DEFAULT, exploring
+from signals.events.daily import MOVES
 from signals.scoring.draw_logs import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
@@ -64,7 +65,7 @@ def arms_of(log: ArmLog) -> View:
         own = [one for one in log.decisions if one.arm == number]
         made = [arm.size * one.realised_r for one in own if one.realised_r is not None]
         row = {"arm": number, "target": arm.target, "size": arm.size, "propensity": round(float(chances[number]), 4)}
-        rows.append({**row, "drawn": len(own), "ended": len(made), "mean_r": round(mean(made), 4) if made else None})
+        rows.append({**row, "drawn": len(own), "ended": len(made), "mean_r": _rounded(mean(made), 4) if made else None})
     return View(ARM_COLUMNS, tuple(rows) if log.decisions else (), NOTHING, None, {"note": "drawn in shadow, never traded"})
 
 
@@ -76,7 +77,7 @@ def _event(row: EventRow) -> ViewRow:
         "kind": row.kind,
         "side": "LONG" if row.side > 0 else "SHORT",
         "strength": round(row.strength, 3),
-        "pole_katr": None if row.pole_katr is None else round(row.pole_katr, 2),
+        "pole_katr": _rounded(row.pole_katr, 2),
         "atr": row.atr,
         "stop": f"{stop:+.2%}",
         "target": f"{-stop:+.2%}",
@@ -90,26 +91,19 @@ def _seen(record: FeatureRecord, symbol: str) -> ViewRow:
     if found is None:
         return dict.fromkeys((*SEEN_COLUMNS, "picture"))
     shape, sim_conf, hist_rr = found
-    figures = zip(SEEN_COLUMNS[1:], (sim_conf, hist_rr), strict=True)
-    said = {name: None if value is None else round(value, 3) for name, value in figures}
-    return {"sees": f"{shape.shape} {shape.quality:.0%}", **said, "picture": record.pictures.get(symbol)}
+    said = f"{shape.shape} {shape.quality:.0%}", _rounded(sim_conf, 3), _rounded(hist_rr, 3)
+    return {**dict(zip(SEEN_COLUMNS, said, strict=True)), "picture": record.pictures.get(symbol)}
 
 
 def _outcome(event: EventRow, made: OutcomeRow | None) -> ViewRow:
     row = _event(event)
     if made is None:
-        return {**row, **dict.fromkeys(("realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")), "exit": "open"}
-    figures = ("runup_r", "drawdown_r", "mfe_atr", "mae_atr", "mfe_r", "mae_r", "realised_r")
+        return {**row, **dict.fromkeys(OUTCOME_COLUMNS[5:]), "exit": "open"}
     return {
         **row,
-        **{name: None if (x := getattr(made, name)) is None else round(x, 4) for name in figures},
-        "exit": made.exit,
-        "bars_to_target": made.bars_to_target,
-        "bars_to_stop": made.bars_to_stop,
-        "is_tie": made.is_tie,
-        "known": made.known.isoformat() if made.known else None,
-        "seen_to": made.seen_to.isoformat() if made.seen_to else None,
-        "is_final": made.is_final,
+        **{name: _rounded(getattr(made, name), 4) for name in MOVES},
+        **{name: getattr(made, name) for name in ("exit", "bars_to_target", "bars_to_stop", "is_tie", "is_final")},
+        **{name: day and day.isoformat() for name, day in (("known", made.known), ("seen_to", made.seen_to))},
     }
 
 
@@ -118,7 +112,7 @@ def _summary(kind: str, pairs: Sequence[tuple[EventRow, OutcomeRow | None]]) -> 
     ended = [(event.asof, made.realised_r, made) for event, made in pairs if made is not None and made.realised_r is not None]
     found = mean([r for _, r, _ in ended]) if ended else None
     sums = [sum(r - (found or 0.0) for _, r, _ in group) for _, group in groupby(sorted(ended, key=lambda x: x[0]), key=lambda x: x[0])]
-    error = stdev([*sums]) * sqrt(len(sums)) / len(ended) if len(sums) > 1 else None
+    error = stdev(sums) * sqrt(len(sums)) / len(ended) if len(sums) > 1 else None
     return {
         "kind": kind,
         "events": len(pairs),
@@ -126,6 +120,10 @@ def _summary(kind: str, pairs: Sequence[tuple[EventRow, OutcomeRow | None]]) -> 
         "targets": sum(made.exit == "target" for _, _, made in ended),
         "stops": sum(made.exit == "stop" for _, _, made in ended),
         "ties": sum(made.is_tie for _, _, made in ended),
-        "mean_r": None if found is None else round(found, 4),
-        "error": None if error is None else round(error, 4),
+        "mean_r": _rounded(found, 4),
+        "error": _rounded(error, 4),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -20,6 +20,7 @@ from signals.market.holding import EXIT_SESSIONS, Payout
 RULES = OutcomeRules()
 READS = max(LONGEST + 1, DOLLAR_BARS)
 WAITS = RULES.patience + EXIT_SESSIONS
+MOVES = ("realised_r", "runup_r", "drawdown_r", "mfe_atr", "mae_atr", "mfe_r", "mae_r")
 
 
 @dataclass(frozen=True)
@@ -156,13 +157,7 @@ def _outcome(event: DailyEvent, made: Outcomes, i: int, bars: Bars, *, is_over: 
         event.asof,
         event.symbol,
         _word(how),
-        realised_r=_finite(made.realised_r[i]),
-        runup_r=_finite(made.runup_r[i]),
-        drawdown_r=_finite(made.drawdown_r[i]),
-        mfe_atr=_finite(made.mfe_atr[i]),
-        mae_atr=_finite(made.mae_atr[i]),
-        mfe_r=_finite(made.mfe_r[i]),
-        mae_r=_finite(made.mae_r[i]),
+        **{name: _finite(getattr(made, name)[i]) for name in MOVES},
         bars_to_target=None if to_target < 0 else to_target,
         bars_to_stop=None if to_stop < 0 else to_stop,
         is_tie=bool(made.is_tie[i]),

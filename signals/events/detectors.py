@@ -18,7 +18,6 @@ that they see. Where several hold, the rarest names the event: wick, blow-off, f
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -46,21 +45,14 @@ class Detected:
 
 
 class Measures:
-    """Series that the rules share, computed once."""
+    """Series that the rules share: ATR up to the bar and up to the one before, and whether the bar makes the extreme of 20."""
 
     def __init__(self, bars: EventBars) -> None:
         self.bars, self.open, self.high, self.low, self.close = bars, bars.open, bars.high, bars.low, bars.close
         self.extremes = Stacked({"high": bars.high, "-low": -bars.low})
-
-    @cached_property
-    def atr(self) -> Floats:
-        """Mean true range of 14 bars, up to the bar."""
-        return self.bars.atr()
-
-    @cached_property
-    def atr_before(self) -> Floats:
-        """That of the bar before."""
-        return shifted(self.atr, 1)
+        self.atr = bars.atr()
+        self.atr_before = shifted(self.atr, 1)
+        self.new_high, self.new_low = bars.high >= self.highest(EXTREME), bars.low <= self.lowest(EXTREME)
 
     def highest(self, width: int) -> Floats:
         """Highest high of the window."""
@@ -69,18 +61,6 @@ class Measures:
     def lowest(self, width: int) -> Floats:
         """Lowest low of the window."""
         return -self.extremes.highest("-low", width)
-
-    @cached_property
-    def new_high(self) -> Flags:
-        """Whether the bar's high is the highest of 20."""
-        found: Flags = self.high >= self.highest(EXTREME)
-        return found
-
-    @cached_property
-    def new_low(self) -> Flags:
-        """Whether the bar's low is the lowest of 20."""
-        found: Flags = self.low <= self.lowest(EXTREME)
-        return found
 
 
 def breakouts(m: Measures) -> Detected:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import FixInput
-from signals.events.analogs import AnalogBank, Analogs, code_of, nearest, read_bank
+from signals.events.analogs import NEAREST, AnalogBank, code_of, nearest, read_bank
+from signals.events.panel import Rows
 from signals.market.bars import Floats
 from signals.market.sessions import Calendar
 from signals.models.heads import ClassesHead, Head
@@ -45,11 +46,11 @@ def bank_in(arrays: Mapping[str, NDArray[np.floating]], calendar: Calendar) -> A
     return read_bank(arrays, np.array(calendar.days, dtype="datetime64[D]"))
 
 
-def analogs_in(bank: AnalogBank, symbols: Sequence[str], embeddings: NDArray[np.floating], row: int) -> Floats:
-    """Return `sim_conf` and `hist_rr_pct` of each name at a bar, float64 (n, 2), by the exact search; NaN where nothing is like it."""
-    pairs = zip(symbols, embeddings.astype(np.float32), strict=True)
-    near = [nearest(bank, vector, row=row, column=code_of(symbol)) if vector.any() else NOTHING_LIKE for symbol, vector in pairs]
-    return np.array([(one.sim_conf, one.hist_rr_pct) for one in near]).reshape(-1, 2)
-
-
-NOTHING_LIKE = Analogs(np.empty(0, np.int64), np.empty(0, np.float32), np.nan, np.nan)
+def analogs_in(bank: AnalogBank, symbols: Sequence[str], embeddings: NDArray[np.floating], rows: Rows, k: int = NEAREST) -> Floats:
+    """Return `sim_conf` and `hist_rr_pct` of names at bars, float64 (n, 2), by the exact search; NaN where nothing is like it."""
+    found = np.full((len(symbols), 2), np.nan)
+    for i, (symbol, vector, row) in enumerate(zip(symbols, embeddings.astype(np.float32), rows.tolist(), strict=True)):
+        if vector.any():
+            near = nearest(bank, vector, row=row, column=code_of(symbol), k=k)
+            found[i] = near.sim_conf, near.hist_rr_pct
+    return found

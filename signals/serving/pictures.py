@@ -21,55 +21,32 @@ if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
 
 MOST_ANALOGS, USUAL_ANALOGS = 500, 50
 LEAST = 1e-15  # of an embedding's largest number: the square of a smaller one is 0 in float32
-NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
+
+
+def _whole(**properties: Schema) -> Schema:
+    """An object that has all of these and nothing else."""
+    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
+
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+MAYBE: Schema = {"type": ["number", "null"]}
+NUMBERS: Schema = {"type": "array", "items": NUMBER}
+BY_NAME: Schema = {"type": "object", "additionalProperties": NUMBER}
 BY_HEAD: Schema = {"type": "object", "additionalProperties": NUMBERS}
-IMAGE: Schema = {"type": "string", "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."}
-PICTURE: Schema = {"type": "object", "required": ["image"], "properties": {"image": IMAGE}, "additionalProperties": False}
-CLASSIFIED: Schema = {
-    "type": "object",
-    "required": ["class", "quality", "probabilities", "pole_katr", "embedding", "bundle"],
-    "properties": {
-        "class": {"type": "string"},
-        "quality": {"type": "number"},
-        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
-        "pole_katr": {"type": ["number", "null"]},
-        "embedding": NUMBERS,
-        "bundle": {"type": "string"},
-    },
+OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+PICTURE = _whole(image={**TEXT, "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."})
+CLASSIFIED = _whole(**{"class": TEXT}, quality=NUMBER, probabilities=BY_NAME, pole_katr=MAYBE, embedding=NUMBERS, bundle=TEXT)
+QUESTION: dict[str, Schema] = {
+    "embedding": {**NUMBERS, "minItems": 1, "maxItems": 1024},
+    "k": {"type": "integer", "minimum": 1, "maximum": MOST_ANALOGS, "default": USUAL_ANALOGS},
+    "asof": {**TEXT, "format": "date", "description": "Session of the event that asks; by default after all of the bank."},
+    "symbol": {**TEXT, "minLength": 1, "maxLength": 40, "description": "Of the event that asks."},
 }
-ASKED: Schema = {
-    "type": "object",
-    "required": ["embedding"],
-    "properties": {
-        "embedding": {**NUMBERS, "minItems": 1, "maxItems": 1024},
-        "k": {"type": "integer", "minimum": 1, "maximum": MOST_ANALOGS, "default": USUAL_ANALOGS},
-        "asof": {"type": "string", "format": "date", "description": "Session of the event that asks; by default after all of the bank."},
-        "symbol": {"type": "string", "minLength": 1, "maxLength": 40, "description": "Of the event that asks."},
-    },
-    "additionalProperties": False,
-}
-NEAREST: Schema = {
-    "type": "object",
-    "required": ["sim_conf", "hist_rr_pct", "analogs", "bank", "search", "bundle"],
-    "properties": {
-        **{name: {"type": ["number", "null"]} for name in ("sim_conf", "hist_rr_pct")},
-        "analogs": {"type": "array", "items": {"type": "object"}},
-        "bank": {"type": "integer"},
-        "search": {"type": "string"},
-        "bundle": {"type": "string"},
-    },
-}
-EVALUATED: Schema = {
-    "type": "object",
-    "required": ["heads", "probabilities", "bundle"],
-    "properties": {"heads": BY_HEAD, "probabilities": BY_HEAD, "bundle": {"type": "string"}},
-}
-ROW: Schema = {
-    "type": "object",
-    "required": ["features"],
-    "properties": {"features": {"type": "object", "additionalProperties": {"type": ["number", "null"]}}},
-    "additionalProperties": False,
-}
+ASKED: Schema = {**_whole(**QUESTION), "required": ["embedding"]}
+NEAREST = _whole(sim_conf=MAYBE, hist_rr_pct=MAYBE, analogs=OBJECTS, bank={"type": "integer"}, search=TEXT, bundle=TEXT)
+EVALUATED = _whole(heads=BY_HEAD, probabilities=BY_HEAD, bundle=TEXT)
+ROW = _whole(features={"type": "object", "additionalProperties": MAYBE})
 
 
 @dataclass(frozen=True)
@@ -110,10 +87,17 @@ def operations(
         return evaluated(get(), strict_json.loads(call.body, decimals=float))
 
     body = {"oneOf": [PICTURE, ROW]}
-    models = {"type": "object", "required": ["models"], "properties": {"models": {"type": "array", "items": {"type": "object"}}}}
     says = "What a net of pictures sees: class, quality, pole, embedding."
     return (
-        Operation("models", "GET", "/v1/models", "The bundles that answer.", models, lambda _: {"models": [describe(get())]}, lane="model"),
+        Operation(
+            "models",
+            "GET",
+            "/v1/models",
+            "The bundles that answer.",
+            _whole(models=OBJECTS),
+            lambda _: {"models": [describe(get())]},
+            lane="model",
+        ),
         Operation("classify", "POST", "/v1/classify", says, CLASSIFIED, classify, body=PICTURE, lane="model"),
         Operation("nearest", "POST", "/v1/nearest", "Past events like an embedding.", NEAREST, nearest, body=ASKED, lane="model"),
         Operation("evaluate", "POST", "/v1/evaluate", "Every head of a picture or a row.", EVALUATED, evaluate, body=body, lane="model"),
@@ -155,7 +139,7 @@ def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[st
     from signals.events.analogs import code_of
     from signals.serving.posted_rows import read_day, read_symbol
 
-    if not isinstance(asked, dict) or not set(asked) <= set(ASKED["properties"]):  # type: ignore[call-overload]
+    if not isinstance(asked, dict) or not set(asked) <= set(QUESTION):
         raise FixInput("the body is no question for analogs", fix='Send {"embedding": [...], "k": 50}')
     vector, k = _numbers(asked.get("embedding"), search.bank.vectors.shape[1]), asked.get("k", USUAL_ANALOGS)
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= MOST_ANALOGS:

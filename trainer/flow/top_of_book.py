@@ -3,6 +3,7 @@
 `INPUTS` is the schema. An input without a source at the broker keeps its place there: it is NaN, never zero, and never learned from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,18 +56,20 @@ INPUTS = (
     FlowInput("liquidations", "USD", InputSource.NONE),
 )
 LEARNED = tuple(one.name for one in INPUTS if one.source is not InputSource.NONE)
-AGGREGATES = (
-    "imbalance_mean",
-    "imbalance_last",
-    "order_flow_mean",
-    "signed_volume_mean",
-    "signed_volume_slope",
-    "move",
-    "share_beyond",
-    "spread_mean",
-    "microprice_last",
-    "volume_mean",
-)
+Windows = Callable[[str], Floats]  # of an input, by name: float64 (T - 59, 60)
+TIME = np.arange(SECONDS) - (SECONDS - 1) / 2.0
+AGGREGATES: dict[str, Callable[[Windows], Floats]] = {
+    "imbalance_mean": lambda of: of("imbalance").mean(axis=1),
+    "imbalance_last": lambda of: of("imbalance")[:, -1],
+    "order_flow_mean": lambda of: of("order_flow").mean(axis=1),
+    "signed_volume_mean": lambda of: of("signed_volume").mean(axis=1),
+    "signed_volume_slope": lambda of: of("signed_volume") @ TIME / (TIME @ TIME),
+    "move": lambda of: _path(of)[:, -1],
+    "share_beyond": lambda of: (_path(of) > 0.0).mean(axis=1),
+    "spread_mean": lambda of: of("spread").mean(axis=1),
+    "microprice_last": lambda of: of("microprice")[:, -1],
+    "volume_mean": lambda of: of("volume").mean(axis=1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,27 +148,14 @@ def inputs_panel(book: TopOfBook) -> FeaturePanel:
 def aggregates_panel(book: TopOfBook) -> FeaturePanel:
     """Return aggregates of the `SECONDS` that end at each second: what a logistic regression reads; NaN before there are so many."""
     values = dict(zip((one.name for one in INPUTS), table(book).T, strict=True))
-    time = np.arange(SECONDS) - (SECONDS - 1) / 2.0
-
-    def of(name: str) -> Floats:
-        return sliding_window_view(values[name], SECONDS)
-
-    path = np.cumsum(np.nan_to_num(of("middle_move")), axis=1)
-    found = (
-        of("imbalance").mean(axis=1),
-        of("imbalance")[:, -1],
-        of("order_flow").mean(axis=1),
-        of("signed_volume").mean(axis=1),
-        of("signed_volume") @ time / (time @ time),
-        path[:, -1],
-        (path > 0.0).mean(axis=1),
-        of("spread").mean(axis=1),
-        of("microprice")[:, -1],
-        of("volume").mean(axis=1),
-    )
+    found = [aggregate(lambda name: sliding_window_view(values[name], SECONDS)) for aggregate in AGGREGATES.values()]
     padded = np.full((len(book.second), len(AGGREGATES)), np.nan)
     padded[SECONDS - 1 :] = np.column_stack(found)
-    return _panel(book, AGGREGATES, padded)
+    return _panel(book, tuple(AGGREGATES), padded)
+
+
+def _path(of: Windows) -> Floats:
+    return np.cumsum(np.nan_to_num(of("middle_move")), axis=1)
 
 
 def _panel(book: TopOfBook, names: tuple[str, ...], values: Floats) -> FeaturePanel:

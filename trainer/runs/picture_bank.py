@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from signals.bundle.calibration import TemperatureMap
 from signals.bundle.manifest import ModelForm
 from signals.errors import FixInput
-from signals.events.analogs import NEAREST, AnalogBank, code_of, nearest, read_bank, stored
+from signals.events.analogs import NEAREST, AnalogBank, read_bank, stored
 from signals.events.daily import RULES
 from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules, outcomes
 from signals.events.panel import EventBars, EventTable
-from signals.events.seen_patterns import HEADS, classes_in
+from signals.events.seen_patterns import HEADS, analogs_in, classes_in
 from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
@@ -84,11 +84,8 @@ def analog_figures(run: Path, bars: Bars, actions: tuple[Action, ...]) -> Mappin
 
 def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST) -> Mapping[str, Floats]:
     """Return `analog_figures` by a bank whose rows are those of the bars and whose columns are codes of symbols."""
-    found = np.full((len(ANALOGS), *bars.close.shape), np.nan)
-    for vector, row, column in zip(seen.vectors.astype(np.float32), seen.table.row.tolist(), seen.table.column.tolist(), strict=True):
-        if vector.any():
-            near = nearest(bank, vector, row=row, column=code_of(bars.symbols[column]), k=k)
-            found[:, row, column] = near.sim_conf, near.hist_rr_pct
+    found, row, column = np.full((len(ANALOGS), *bars.close.shape), np.nan), seen.table.row, seen.table.column
+    found[:, row, column] = analogs_in(bank, [bars.symbols[c] for c in column.tolist()], seen.vectors, row, k).T
     return dict(zip(ANALOGS, found, strict=True))
 
 

@@ -24,11 +24,12 @@ WANTED_ROWS = 2_000_000  # of a gate, quantiles or offsets that are to be truste
 
 
 class EventTask(Task):
-    """A task whose rows are events, which is judged by its own bars and not by a book."""
+    """A task whose rows are events or pictures, which is judged by its own bars and not by a book."""
 
-    needs = NEEDS
+    needs: ClassVar[tuple[str, ...]] = NEEDS
     min_names = 1
     is_traded: ClassVar[bool] = False
+    wanted_rows: ClassVar[int] = WANTED_ROWS
 
     @abstractmethod
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
@@ -43,7 +44,7 @@ class EventTask(Task):
         from trainer.reports.training import provenance
 
         counts = ("Trials that count", str(known.trials.n_trials))
-        return [*self.lines(known), *rows_lines(known, WANTED_ROWS), counts, *provenance(known)]
+        return [*self.lines(known), *rows_lines(known, self.wanted_rows), counts, *provenance(known)]
 
 
 def rows_lines(known: Evidence, wanted: int) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ with V the share of the other group that a row is ranked right against (Obuchows
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from signals.market.bars import Floats
@@ -31,9 +30,7 @@ def auc(score: Floats, came: Flags, session: Rows) -> Mean:
         within[group] = rankdata(score[group])
     placed = np.where(came, (whole - within) / n0, 1.0 - (whole - within) / n1)
     mean = float(placed[came].mean())
-    found = _by_session((placed - mean) / np.where(came, n1, n0), session)
-    error = persistent_mean(found * len(found), LAG).standard_error
-    return Mean(mean, error, (mean - 0.5) / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
+    return _judged(mean, 0.5, (placed - mean) / np.where(came, n1, n0), session)
 
 
 def per_event(values: Floats, session: Rows) -> Mean:
@@ -41,9 +38,7 @@ def per_event(values: Floats, session: Rows) -> Mean:
     if not values.size:
         return NONE
     mean = float(values.mean())
-    found = _by_session((values - mean) / len(values), session)
-    error = persistent_mean(found * len(found), LAG).standard_error
-    return Mean(mean, error, mean / error if error > 0.0 else float("nan"), int(np.isfinite(found).sum()))
+    return _judged(mean, 0.0, (values - mean) / len(values), session)
 
 
 def low(found: Mean) -> float:
@@ -57,8 +52,9 @@ def interval(found: Mean) -> str:
     return f"{found.mean:.3f} [{found.mean - reach:.3f}, {found.mean + reach:.3f}]"
 
 
-def _by_session(values: Floats, session: Rows) -> NDArray[np.float64]:
-    """Sums by session from the first to the last one, NaN where there is none."""
+def _judged(mean: float, null: float, influence: Floats, session: Rows) -> Mean:
+    """Figure of rows whose influence, shape (n,), is summed by session from the first to the last; t is of its distance from `null`."""
     place = session - session.min()
-    sums = np.bincount(place, values)
-    return np.where(np.bincount(place) > 0, sums, np.nan)
+    sums = np.where(np.bincount(place) > 0, np.bincount(place, influence), np.nan)
+    error = persistent_mean(sums * len(sums), LAG).standard_error
+    return Mean(mean, error, (mean - null) / error if error > 0.0 else float("nan"), int(np.isfinite(sums).sum()))

@@ -65,9 +65,8 @@ def _recall(bank: AnalogBank, candidates: Candidates) -> float:
 
 def _found(bank: AnalogBank, candidates: Candidates, embedding: NDArray[np.float32], *, row: int, column: int, k: int) -> Analogs:
     """Search exactly among the candidates; among all rows where too few of them may be used."""
-    length = float(np.linalg.norm(embedding.astype(np.float64)))
-    if 0.0 < length < np.inf and MORE * k < len(bank.vectors):
-        places = candidates((embedding / length).astype(np.float32), MORE * k)
+    if MORE * k < len(bank.vectors):
+        places = candidates(embedding.astype(np.float32), MORE * k)  # the longer question has the same neighbours by inner product
         few = AnalogBank(*(getattr(bank, name)[places] for name in ("vectors", "quality", "realised_r", "row", "column", "known_at")))
         found = nearest(few, embedding, row=row, column=column, k=k)
         if len(found.place) == k:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, confusion_matrix, f1_score
 
 from signals.bundle.calibration import TemperatureMap, inside
 from signals.market.bars import Floats
@@ -89,8 +89,8 @@ def pattern_figures(head: PatternHead, known: TemperatureMap, outputs: Floats, t
     number, pole = class_and_pole(target)
     said = inside(classes.probabilities(known.logits(outputs[:, :width])))
     named, share = said.argmax(axis=1), weight / weight.sum()
-    confusion: Floats = np.bincount(number * width + named, share, width**2).reshape(width, width).astype(np.float64)
-    f1 = _f1(confusion)
+    confusion: Floats = confusion_matrix(number, named, labels=range(width), sample_weight=share)
+    f1 = f1_score(number, named, labels=range(width), average=None, sample_weight=weight, zero_division=np.nan)  # of one that never occurs
     shares = np.exp(np.array(known.shift or (0.0,) * width))
     rated = [
         float(average_precision_score(number == one, said[:, one], sample_weight=weight)) if (number == one).any() else NAN
@@ -113,13 +113,6 @@ def pattern_figures(head: PatternHead, known: TemperatureMap, outputs: Floats, t
         pole_error=float(missed.mean()) if has.any() else NAN,
         constant_error=float(np.abs(pole[has] - np.median(pole[has])).mean()) if has.any() else NAN,
     )
-
-
-def _f1(confusion: Floats) -> Floats:
-    """F1 of each class; NaN of one that neither occurs nor is named."""
-    right, both = np.diag(confusion), confusion.sum(axis=0) + confusion.sum(axis=1)
-    found: Floats = np.divide(2.0 * right, both, out=np.full(len(right), np.nan), where=both > 0.0)
-    return found
 
 
 def _calibration_error(said: Floats, number: Rows, share: Floats) -> float:

@@ -37,8 +37,8 @@ from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
 from trainer.tasks.bar_pattern.learner import OF_CLASSES, PatternLearner, outputs_of
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, plain_report, without_ratios
-from trainer.tasks.events import rows_lines
+from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.events import EventTask
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import fit
 from trainer.validation.splits.parts import Parts, parts
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import PromotionConfig
 
 EVENT = "the shape of the class ends at this bar"
-WANTED_PICTURES = 200_000
 LAG = 5  # sessions; a shape holds for some
 MOST_ECE, LEAST_F1 = 0.03, 0.4  # twice the F1 of saying the commonest class of five
 
@@ -63,17 +62,15 @@ def probability_bar(case: Case, bars: PromotionConfig) -> BarResult:
     return at_most("probabilities", figures_of(case.evidence).ece, MOST_ECE, "calibration error, on later bars")
 
 
-class BarPattern(Task):
+class BarPattern(EventTask):
     """Which shape of bars, if any, ends at a bar."""
 
-    name = "bar_pattern"
-    kind = "bar_pattern"
+    name = kind = "bar_pattern"
     config = PatternRecipe
     head = PatternHead(CLASSES, BarCnnConfig().embedding)
     needs = tuple(FIGURES)
-    min_names = 1
+    wanted_rows = 200_000
     leaves_doubted_out = False
-    is_traded = False
     bars = (shape_bar, probability_bar)
 
     def head_of(self, config: RecipeConfig) -> Head:
@@ -135,16 +132,9 @@ class BarPattern(Task):
         """Return the figure of each sealed session: how its shapes rank among its bars."""
         return _series(material.rows, _session_figures(material.rows, scores))
 
-    def rows(self, known: Evidence) -> list[tuple[str, str]]:
-        """(what, figure) lines of the report."""
-        from trainer.reports.training import provenance
-
-        return [
-            *lines(figures_of(known)),
-            *rows_lines(known, WANTED_PICTURES),
-            ("Trials that count", str(known.trials.n_trials)),
-            *provenance(known),
-        ]
+    def lines(self, known: Evidence) -> list[tuple[str, str]]:
+        """(what, figure) lines of the figures."""
+        return lines(figures_of(known))
 
 
 def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
