@@ -72,10 +72,11 @@ class OutcomeRules:
     entry_atr: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([self.stop_atr, self.target_r]).all() and self.stop_atr > 0 and self.target_r > 0 and self.patience >= 1):
-            raise InvariantBroken("outcomes need a stop and a target at positive distances and a patience of one bar at least")
-        if not np.isfinite(self.entry_atr):
-            raise InvariantBroken("the offset of an entry is a number")
+        numbers = np.isfinite([self.stop_atr, self.target_r, self.entry_atr]).all()
+        if not (numbers and self.stop_atr > 0 and self.target_r > 0 and self.patience >= 1):
+            raise InvariantBroken(
+                "outcomes need a stop and a target at positive distances, a patience of one bar or more, and a finite offset"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from trainer.labels.panel import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
+from trainer.runs.bar_results import BarResult
 from trainer.runs.trials import EvidenceTrials
 from trainer.samples.prepare import Material
 from trainer.search.run import Tried, tried
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.case import Judge
     from trainer.runs.evidence import Evidence, EvidenceFields
     from trainer.training.train import TrainingRequest
+
+    Figure = Callable[[Evidence], float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +170,11 @@ class Task(ABC):
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what the sealed sessions show of scores, shape (n,), NaN where a row is not sealed; of tasks without a book."""
         raise InvariantBroken(f"the task {self.name} is judged by its book")
+
+
+def on_figure(judged: Callable[[str, float | None, float, str], BarResult], name: str, limit: float, why: str, of: Figure) -> Judge:
+    """Return the bar of a promotion on one figure of the evidence; `judged` is `at_least` or `at_most`."""
+    return lambda case, bars: judged(name, of(case.evidence), limit, why)
 
 
 def plain_report(known: Evidence, *, task: Task) -> dict[str, bytes]:

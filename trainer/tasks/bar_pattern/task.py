@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
-from trainer.runs.bar_results import BarResult, at_least, at_most
+from trainer.runs.bar_results import at_least, at_most
 from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
@@ -37,29 +37,19 @@ from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
 from trainer.tasks.bar_pattern.learner import OF_CLASSES, PatternLearner, outputs_of
-from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import fit
 from trainer.validation.splits.parts import Parts, parts
-
-if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
 
 EVENT = "the shape of the class ends at this bar"
 LAG = 5  # sessions; a shape holds for some
 MOST_ECE, LEAST_F1 = 0.03, 0.4  # twice the F1 of saying the commonest class of five
 
 
-def shape_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the classes, against the rules on later bars."""
-    return at_least("shapes", figures_of(case.evidence).macro_f1, LEAST_F1, "macro-F1 against the rules, on later bars")
-
-
-def probability_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the probabilities, in the natural mix of later bars."""
-    return at_most("probabilities", figures_of(case.evidence).ece, MOST_ECE, "calibration error, on later bars")
+shape_bar = on_figure(at_least, "shapes", LEAST_F1, "macro-F1 against the rules, on later bars", lambda known: figures_of(known).macro_f1)
+probability_bar = on_figure(at_most, "probabilities", MOST_ECE, "calibration error, on later bars", lambda known: figures_of(known).ece)
 
 
 class BarPattern(EventTask):

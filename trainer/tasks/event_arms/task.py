@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -31,21 +31,17 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import TREES, EventTrade
 from trainer.runs import artefacts
-from trainer.runs.bar_results import BarResult, at_least
+from trainer.runs.bar_results import at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all, scored
 from trainer.validation.splits.walk_forward import walk_forward
-
-if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
 
 ARMS = (0.0, -0.25, -0.15, 0.15, 0.25)  # ATR; the first is the default, and taken where arms are worth the same
 HEADS = (SCORE, "arm_minus_25", "arm_minus_15", "arm_plus_15", "arm_plus_25")
@@ -103,9 +99,9 @@ class ArmsFigures:
         return not low(self.uplift) > 0.0
 
 
-def uplift_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the choice of arms against the default, its lower bound."""
-    return at_least("uplift", low(figures_of(case.evidence).uplift), 0.0, "lower bound of the R above the default arm's, in pairs")
+uplift_bar = on_figure(
+    at_least, "uplift", 0.0, "lower bound of the R above the default arm's, in pairs", lambda known: low(figures_of(known).uplift)
+)
 
 
 class EventArms(EventTask):

@@ -10,7 +10,7 @@ share among all of theirs, which a score without skill has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -120,7 +120,7 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
         inside = hit & (kinds == regime.value)
         if len(np.unique(trades.target[inside])) == 2:
             one = auc(score[inside], trades.target[inside], trades.session[inside])
-            skill = Mean(one.mean - 0.5, one.standard_error, one.t, one.sessions)
+            skill = replace(one, mean=one.mean - 0.5)
             found.append(RegimeFigures(regime.value, one.sessions, skill, skill))
     return tuple(found)
 

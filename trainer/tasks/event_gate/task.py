@@ -6,8 +6,9 @@ the stop. A calibrated map makes a probability of the score. Nothing trades on i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -21,21 +22,16 @@ from trainer.labels.panel import Labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import TREES, AnalogTrade
-from trainer.runs.bar_results import BarResult, at_least
+from trainer.runs.bar_results import at_least
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
 from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, on_figure, plain_report, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Precision, by_regime, gate_figures, taken
 from trainer.tasks.event_gate.tails import KindTail, size_for, tails
 from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import interval, low
-from trainer.validation.ic import Mean
-
-if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
 
 EVENT = "the target is met before the stop"
 
@@ -53,16 +49,12 @@ class GateRecipe(RecipeConfig):
     lightgbm: LightGbmConfig = TREES
 
 
-def direction_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on direction: the AUC among the events that hit a barrier, its lower bound."""
-    found = figures_of(case.evidence).direction
-    return at_least("direction", low(found), 0.5, "lower bound of the AUC of direction, walking forward")
-
-
-def net_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the net R of what is let through, its lower bound."""
-    found = figures_of(case.evidence).net_r
-    return at_least("net R", low(found), 0.0, "lower bound of the net R of an event that is let through")
+direction_bar = on_figure(
+    at_least, "direction", 0.5, "lower bound of the AUC of direction, walking forward", lambda known: low(figures_of(known).direction)
+)
+net_bar = on_figure(
+    at_least, "net R", 0.0, "lower bound of the net R of an event that is let through", lambda known: low(figures_of(known).net_r)
+)
 
 
 class EventGate(EventTask):
@@ -88,10 +80,10 @@ class EventGate(EventTask):
         kind = source.bars.joined["event_kind"][proof.rows.t0, proof.rows.column]
         worst = tails(kind, trades.realised_r - trades.cost_r)
         tried = case.recorded(_net_series(proof.rows, forward, trades, label.target_r))
-        ic = found.direction
+        skill = replace(found.direction, mean=found.direction.mean - 0.5)
         fields: EvidenceFields = {
-            "ic": OutOfFoldIc(mean=ic.mean - 0.5, standard_error=ic.standard_error, t_newey_west=ic.t, sessions=ic.sessions),
-            "walk_forward": WalkForward(Mean(ic.mean - 0.5, ic.standard_error, ic.t, ic.sessions), case.config.cpcv.groups - 1),
+            "ic": OutOfFoldIc(skill.mean, skill.standard_error, skill.t, sessions=skill.sessions),
+            "walk_forward": WalkForward(skill, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
             "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
             "calibration": calibration_of(case, EVENT),
@@ -125,7 +117,7 @@ class EventGate(EventTask):
                 (f"Net R from a probability of {one.probability:.3f}", f"{interval(one.net_r)}, {one.events} events")
                 for one in found.thresholds
             ),
-            *((f"Direction in a market {one.regime}", interval(_from_half(one.ic))) for one in known.regimes),
+            *((f"Direction in a market {one.regime}", interval(replace(one.ic, mean=one.ic.mean + 0.5))) for one in known.regimes),
             *((f"Worst 5 % of {one.kind} trades", _tail(one)) for one in known.part("tails", tuple[KindTail, ...], ())),
         ]
 
@@ -146,10 +138,6 @@ def figures_of(known: Evidence) -> GateFigures:
 
 def _precision(found: Precision, groups: str) -> str:
     return f"{found.share:.1%} (of all their events {found.base:.1%}), mean of {found.groups} {groups}"
-
-
-def _from_half(skill: Mean) -> Mean:
-    return Mean(skill.mean + 0.5, skill.standard_error, skill.t, skill.sessions)
 
 
 def _tail(one: KindTail) -> str:

@@ -154,15 +154,10 @@ def weighted_quantile(rows: Samples, chosen: np.ndarray, level: float) -> float:
     return float(np.quantile(rows.label[chosen], level, weights=rows.weight[chosen], method="inverted_cdf"))
 
 
-def ordered(found: list[Floats]) -> Floats:
-    """Forecasts of ascending levels, (levels, n): trees that are fitted apart may cross, and what is between them is the band."""
-    return np.sort(np.array(found), axis=0)
-
-
 def walked(asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step) -> Floats:
-    """Forecast the open rows walking forward: float64 (levels, n), ascending; NaN in the first group."""
+    """Forecast the open rows walking forward: float64 (levels, n), NaN in the first group; ascending, for trees fitted apart may cross."""
     learners = [of_quantile(config, level, seed) for level in asked.levels]
-    return ordered([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners])
+    return np.sort([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners], axis=0)
 
 
 def judged(asked: OutcomeQuantiles, rows: Samples, found: Floats, groups: int) -> QuantileFigures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -30,13 +30,13 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs import artefacts
-from trainer.runs.bar_results import BarResult, at_least, at_most
+from trainer.runs.bar_results import at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
 from trainer.runs.picture_bank import digest_of_net
 from trainer.samples.prepare import Material, rows_of
 from trainer.samples.samples import Samples, seal_holdout
 from trainer.search.trial_identity import Series
-from trainer.tasks.base import TaskFindings, TrainingCase, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
     FAVOURABLE,
     MEDIAN,
@@ -61,10 +61,6 @@ from trainer.validation.forecasts import pinball, session_mean
 from trainer.validation.ic import persistent_mean, rank_ic
 from trainer.validation.splits.oof import fit_all
 
-if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
-
 MOST_MISS = 0.02
 
 
@@ -83,16 +79,20 @@ class QuantilesRecipe(RecipeConfig):
     lightgbm: LightGbmConfig = LightGbmConfig(trees=80, num_leaves=7, min_data_in_leaf=300)
 
 
-def coverage_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the coverage of every level that is asked for."""
-    misses = [level.miss for level in _asked(case.evidence)]
-    return at_most("coverage", max(misses, default=None), MOST_MISS, "largest distance of a share of outcomes from its level")
-
-
-def pinball_bar(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the pinball loss that every level saves against a constant, its lower bound."""
-    gains = [low(level.advantage) for level in _asked(case.evidence)]
-    return at_least("pinball", min(gains, default=None), 0.0, "lower bound of the least pinball loss saved against a constant")
+coverage_bar = on_figure(
+    at_most,
+    "coverage",
+    MOST_MISS,
+    "largest distance of a share of outcomes from its level",
+    lambda known: max((level.miss for level in _asked(known)), default=None),
+)
+pinball_bar = on_figure(
+    at_least,
+    "pinball",
+    0.0,
+    "lower bound of the least pinball loss saved against a constant",
+    lambda known: min((low(level.advantage) for level in _asked(known)), default=None),
+)
 
 
 class EventQuantiles(EventTask):
