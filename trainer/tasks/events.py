@@ -1,7 +1,5 @@
 """What the tasks of an event's trade share: their sleeve's features, lines about rows, and sums by session."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar

@@ -4,8 +4,6 @@ The label of a bar is the shape that the rules of the detectors find at it; no o
 later bars tells nothing of returns. It is judged against the rules on later bars, in the mix that there is, and never traded.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import cast

@@ -7,8 +7,6 @@ open, stays unless what is chosen beats it in pairs, event by event. R is before
 them, which is for the gate to see and would pass here for the worth of an offset.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, cast

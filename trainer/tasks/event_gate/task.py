@@ -4,8 +4,6 @@ The label of an event is the R that its trade realises (`signals.events.outcomes
 the stop. A calibrated map makes a probability of the score. Nothing trades on it: it is judged on direction and net R, never on AUC.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Literal, cast

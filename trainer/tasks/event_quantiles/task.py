@@ -4,8 +4,6 @@ The score is the median of the return over k bars, in ATR, seen from the event's
 `quantiles`: bands of returns, the distance of a stop and that of a target, each an exact export.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
