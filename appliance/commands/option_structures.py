@@ -18,7 +18,8 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput, ScoresRefused
 from signals.files import write_atomic
-from signals.scoring.option_structures import CandidateStructure, EveningStructures, open_structures, structures_name
+from signals.scoring.evening_scores import open_signed
+from signals.scoring.option_structures import STRUCTURES_KIND, CandidateStructure, EveningStructures, structures_name
 from signals.text.console import emit
 
 PICTURE_WIDTH, PICTURE_HEIGHT, MOST_PICTURES = 760, 190, 40
@@ -53,7 +54,8 @@ def show_structures(
     keyset = newest_keyset(store, BundleStore(folder.bundles, DurableFs(), keys=folder.bundles))
     manifest = sources.manifest(folder)
     today = manifest.calendar.last_closed(device_time(folder, manifest, credentials, SystemClock()))
-    found = open_structures(content, keyset, max(day, today), name)  # a key that has expired since counts no more
+    judged = max(day, today)  # a key that has expired since counts no more
+    found = open_signed(content, STRUCTURES_KIND, EveningStructures, keyset, judged, name)
     if found.asof != day:  # signed, but of another evening: whoever has the store can put an old one under a new name
         raise ScoresRefused(f"structures of {found.asof}, not of {day}", where=name, fix="Publish those of that evening")
     if to is not None:

@@ -12,9 +12,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from signals.bundle.keyset import Keyset
 from signals.bundle.seal import Document
-from signals.scoring.evening_scores import open_signed
 
 STRUCTURES_KIND = "application/vnd.trademl.structures+json"
 MAX_STRUCTURES, MAX_LEGS, MAX_POINTS = 2_000, 8, 400
@@ -91,8 +89,3 @@ class EveningStructures(Document):
 def structures_name(asof: date) -> str:
     """Name of the document in its store."""
     return f"structures/{asof}.json"
-
-
-def open_structures(content: bytes, keyset: Keyset, today: date, where: str) -> EveningStructures:
-    """Check the bytes of a document and return what was signed; raise `ScoresRefused` for one that cannot be believed."""
-    return open_signed(content, STRUCTURES_KIND, EveningStructures, keyset, today, where)

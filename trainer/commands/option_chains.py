@@ -1,31 +1,38 @@
 """`trainer options`: chains, surfaces, structures and their backtest."""
 
-from __future__ import annotations
-
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 import typer
 
+from signals.config import load_section, parse
 from signals.errors import BadDataset
 from signals.files import write_atomic
-from signals.market.actions import Action
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
-from signals.text.console import emit, remark
+from signals.text.console import aligned, emit, remark
 from signals.text.documents import to_json
 from signals.text.plain_text import clean
 from signals.text.progress import progress
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
-
-if TYPE_CHECKING:
-    from trainer.options.surface import Surface
+from trainer.curation.vendors.actions import read_actions
+from trainer.curation.vendors.mapping import read_mapping
+from trainer.curation.vendors.packing import pack
+from trainer.options.backtest import OptionBacktestConfig, option_backtest
+from trainer.options.curation import ChainDelivery, ingest_chains, read_chains_of, read_manifest_of_chains
+from trainer.options.observations import of_evenings
+from trainer.options.structures import LEAST_SESSIONS, VegaCaps, refusal
+from trainer.options.surface import Surface, surface_of
+from trainer.publishing.daily_scores import ScoringRequest
+from trainer.publishing.stores import dataset_store
+from trainer.publishing.structures import publish_structures
 
 SHOWN = 20
-FIRST, AHEAD_YEARS = date(1990, 1, 2), 3
+FIRST, AHEAD = date(1990, 1, 2), timedelta(days=3 * 365)  # of the sessions that an action may take effect at
 OPTIONS = typer.Typer(no_args_is_help=True, help="Curate option chains, fit their surfaces, and judge and backtest what is built on them.")
 
 Chains = Annotated[Path, typer.Option("--chains", help="Folder of option chains, as made by `trainer options ingest`.")]
@@ -58,16 +65,9 @@ def ingest(
 
     Example: trainer options ingest --quotes spxw.parquet --to var/data/spxw/options
     """
-    from trainer.curation.vendors.actions import read_actions
-    from trainer.curation.vendors.mapping import read_mapping
-    from trainer.curation.vendors.packing import pack
-    from trainer.options.curation import ChainDelivery, ingest_chains
-
     names, last = read_mapping(mapping), today or now().astimezone(NEW_YORK).date()
-    known: tuple[Action, ...] = ()
-    if actions is not None:
-        calendar = xnys(FIRST, last.replace(year=last.year + AHEAD_YEARS, day=1))
-        known = read_actions(pack(actions)[1], names.actions, calendar, where=str(actions), today=last)
+    calendar = xnys(FIRST, last + AHEAD)
+    known = () if actions is None else read_actions(pack(actions)[1], names.actions, calendar, where=str(actions), today=last)
     delivery = ChainDelivery({str(path): pack(path)[1] for path in quotes}, names.options, known, vendor)
     with progress("ingesting", as_json=as_json):
         found = ingest_chains(delivery, to, today=last, add=add, note=lambda note: remark(f"NOTE {note}"))
@@ -92,18 +92,14 @@ def report(
 
     Example: trainer options report --chains var/data/spxw/options --root SPXW --to var/reports/spxw
     """
-    import numpy as np
-
-    from trainer.options.observations import of_evenings
-    from trainer.options.structures import LEAST_SESSIONS, refusal
-    from trainer.reports.options import surface_report
+    from trainer.reports.options import surface_report  # it brings matplotlib, which few commands need
 
     surfaces = [surface for surface in _surfaces(chains, root, as_json=as_json) if surface.smiles]
     wanted = [surface for surface in surfaces if day in (None, surface.chain.day)]
     if not wanted:
         raise BadDataset(f"no surface of {root} on {day or 'any day'}", where=str(chains), fix="Name a day that is not RED")
     profits = of_evenings(surfaces)["straddle_1"]
-    warning = (refusal(profits),) if int(np.isfinite(profits).sum()) < LEAST_SESSIONS else ()
+    warning = (refusal(profits),) if np.isfinite(profits).sum() < LEAST_SESSIONS else ()
     for name, content in surface_report(surfaces, wanted[-1], warning).items():
         write_atomic(to / name, content)
     rows = [
@@ -131,13 +127,7 @@ def backtest(
 
     Example: trainer options backtest --chains var/data/spxw/options --root SPXW --to var/reports/spxw-backtest
     """
-    import numpy as np
-
-    from signals.config import load_section, parse
-    from signals.text.console import aligned
-    from trainer.options.backtest import OptionBacktestConfig, option_backtest
-    from trainer.options.structures import LEAST_SESSIONS, refusal
-    from trainer.reports.options import backtest_report, backtest_rows
+    from trainer.reports.options import backtest_report, backtest_rows  # as above
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
@@ -145,8 +135,7 @@ def backtest(
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")
     days = option_backtest(evenings, own)
-    net = np.array([float(one.net) for one in days])
-    warning = (refusal(net, unit="USD"),) if len(days) < LEAST_SESSIONS else ()
+    warning = (refusal(np.array([float(one.net) for one in days]), unit="USD"),) if len(days) < LEAST_SESSIONS else ()
     for name, content in backtest_report(root, days, own, warning).items():
         write_atomic(to / name, content)
     rows = [{**to_json(one), "gross": str(one.gross), "costs": str(one.costs), "net": str(one.net)} for one in days]
@@ -169,12 +158,6 @@ def structures(
 
     Example: trainer options structures --data var/data/us --run var/runs/options_vol --keys var/keys --to var/store
     """
-    from signals.config import load_section
-    from trainer.options.structures import VegaCaps
-    from trainer.publishing.daily_scores import ScoringRequest
-    from trainer.publishing.stores import dataset_store
-    from trainer.publishing.structures import publish_structures
-
     caps = load_section(config, "vega_caps", VegaCaps)
     name, found = publish_structures(ScoringRequest(data, keys, asof, now()), run, caps, dataset_store(to, "", None))
     lines = [f"{name}: {len(found.structures)} structures"]
@@ -183,9 +166,6 @@ def structures(
 
 
 def _surfaces(folder: Path, root: str, *, as_json: bool) -> list[Surface]:
-    from trainer.options.curation import read_chains_of, read_manifest_of_chains
-    from trainer.options.surface import surface_of
-
     chains, fitted = read_chains_of(folder, read_manifest_of_chains(folder), root), []
     with progress("surfaces", len(chains), as_json=as_json) as step:
         for chain in chains:

@@ -85,11 +85,10 @@ class OptionDay:
 
 def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
     """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
-    book, found, before = _OptionBook(config), [], ZERO
-    last: Surface | None = None
-    for evening in evenings:
+    book, found = _OptionBook(config), list[OptionDay]()
+    for last, evening in zip((*evenings[:1], *evenings), evenings, strict=False):
         is_last = evening is evenings[-1]
-        parts = book.parts(last, evening) if last is not None else (ZERO, ZERO, ZERO)
+        parts = book.parts(last, evening)
         book.spreads = book.fees = book.hedging = ZERO
         book.events = []
         book.see(evening)
@@ -102,9 +101,8 @@ def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -
         book.hedge(evening)
         mid, liquidation = book.values(evening)
         costs = (book.spreads, book.fees, book.hedging)
-        residual = mid - before + sum(costs, ZERO) - sum(parts, ZERO)
+        residual = mid - (found[-1].mid if found else ZERO) + sum(costs, ZERO) - sum(parts, ZERO)
         found.append(OptionDay(evening.chain.day, *parts, residual, *costs, mid, liquidation, book.shares, tuple(book.events)))
-        before, last = mid, evening
         book.held += 1
     return tuple(found)
 

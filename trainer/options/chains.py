@@ -30,23 +30,13 @@ ARRAYS = ("expiration", "strike", "is_call", "bid", "ask", "volume", "open_inter
 
 @dataclass(frozen=True, eq=False)
 class OptionChain:
-    """One underlying and day; rows in the order of expiration, strike, put before call.
+    """One underlying and day; rows in the order of expiration, strike, put before call, arrays of shape (n,).
 
-    Attributes
-    ----------
-    root : str
-        As listed: SPXW.
-    spot : float
-        Close of the underlying, restated for splits to the strikes' own units; NaN where it is not known.
-    expiration, is_call : datetime64[D] and bool, shape (n,)
-    strike, bid, ask : float64, shape (n,), price
-        NaN where there is no quote; a bid of 0 is no bid.
-    volume, open_interest : float64, shape (n,), contracts
-        NaN where unknown.
-    restated : float
-        By what the delivered close was multiplied; 1 where it was not.
-    known_at : date, optional
-        Day on which the last of the rows was known; None where nobody says.
+    `root` is as listed: SPXW. `spot` is the close of the underlying, restated for splits to the strikes' own units, NaN where it is
+    not known; `restated` says by what the delivered one was multiplied, 1 where it was not. `expiration` is datetime64[D], `is_call`
+    bool; `strike`, `bid` and `ask` are float64 prices, NaN where there is no quote, and a bid of 0 is none; `volume` and
+    `open_interest` float64 contracts, NaN where unknown. `known_at` is the day on which the last of the rows was known; None where
+    nobody says.
     """
 
     root: str
@@ -85,11 +75,12 @@ class OptionChain:
         """Return the rows that are `chosen`."""
         return replace(self, **{name: getattr(self, name)[chosen] for name in ARRAYS})
 
-    def slices(self) -> Iterator[tuple[np.datetime64, float, OptionChain]]:
-        """Yield every later expiration with the calendar time to it, in years of 365 days, and its rows."""
+    def slices(self) -> Iterator[tuple[np.datetime64, float, OptionChain, Forward | None]]:
+        """Yield every later expiration with the calendar time to it, in years of 365 days, its rows and their forward."""
         for expiration in self.expirations:
             years = float((expiration - np.datetime64(self.day, "D")) / np.timedelta64(1, "D")) / DAYS_A_YEAR
-            yield expiration, years, self.where(self.expiration == expiration)
+            rows = self.where(self.expiration == expiration)
+            yield expiration, years, rows, forward_of(rows, years)
 
 
 @dataclass(frozen=True)

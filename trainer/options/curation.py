@@ -1,8 +1,6 @@
 """Curates vendors' option tables: read, joined, audited by underlying and day, and kept in a folder that its manifest vouches for.
 
-Any number of files: what several say of the same contract and day is joined, so that a file of quotes and a list of contracts
-with open interest and the underlying's close make one chain. Columns are recognised by their names; a mapping's section
-`options` overrides that.
+Several files of the same contracts and days, as quotes and a list with open interest, make one chain.
 
     options/manifest.json         audits by underlying and day, files with their SHA-256
     options/<root>-<hash>.parquet rows in the order of day, expiration, strike, right
@@ -19,7 +17,6 @@ Invariants
 
 import itertools
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -44,11 +41,10 @@ from signals.text.wording import reason_of
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains import ARRAYS, OptionChain, forward_of, outside
+from trainer.options.chains import ARRAYS, OptionChain, outside
 
 FOLDER, MANIFEST, QUARANTINE = "options", "manifest.json", "quarantine.parquet"
 KEY = ["root", "quote_date", "expiration", "strike", "right"]
-NEEDED = ("quote_date", "root", "expiration", "strike", "right")
 FIGURES = ("bid", "ask", "underlying", "volume", "open_interest")
 ROOT = re.compile(r"[!-~]{1,20}")
 RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
@@ -118,11 +114,11 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
     rows, quarantine = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
     if rows.empty:
         raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
-    splits: dict[str, list[tuple[date, float]]] = defaultdict(list)
-    for action in sorted(delivery.actions, key=lambda action: action.effective):
-        if action.kind is ActionKind.SPLIT and action.ratio is not None:
-            splits[action.symbol].append((action.effective, float(action.ratio)))
-    days = {(chain.root, chain.day): audit_chain(chain, splits[chain.root]) for chain in chains_of(rows)}
+    splits = sorted((one.effective, one.symbol, float(one.ratio)) for one in delivery.actions if one.kind is ActionKind.SPLIT and one.ratio)
+    days = {
+        (chain.root, chain.day): audit_chain(chain, [(day, ratio) for day, symbol, ratio in splits if symbol == chain.root])
+        for chain in chains_of(rows)
+    }
     if add:
         known = read_manifest_of_chains(folder)
         audits = {(one.root, one.day): one for one in known.audits}
@@ -143,12 +139,9 @@ def read_chains(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read files by name: rows in the order of `KEY`, one a contract and day, and those kept out with their `reason`.
 
-    Raises
-    ------
-    BadBars
-        A file is empty or unreadable, lacks a column, or has quotes of the future.
+    Raises `BadBars` where there is no file, or one is empty or unreadable, lacks a column, or has quotes of the future.
     """
-    wanted, found = WantedColumns(mapping.columns, NEEDED, (*FIGURES, "known_at")), []
+    wanted, found = WantedColumns(mapping.columns, tuple(KEY), (*FIGURES, "known_at")), []
     for name, content in contents.items():
         found += [_table(raw, mapping, where=where) for raw, where in tables(content, wanted, where=name, note=note)]
     if not found:
@@ -189,19 +182,16 @@ def _reasons(rows: pd.DataFrame) -> pd.Series:
     """Why a row is no quote; empty for one that is."""
     first, last = rows["quote_date"].min().year, rows["quote_date"].max().year
     sessions = days_array(xnys(date(first, 1, 1), date(last, 12, 31)).days)
-    reason = pd.Series("", index=rows.index, dtype=object)
-    checks = (
-        ("no right", rows["right"].isna()),
-        ("no strike", ~(rows["strike"] > 0.0)),
-        ("expired", rows["expiration"] < rows["quote_date"]),
-        ("not a finite figure", pd.Series(np.isinf(rows[["strike", *FIGURES]].to_numpy(dtype=np.float64)).any(axis=1), index=rows.index)),
-        ("negative price", (rows["bid"] < 0.0) | (rows["ask"] < 0.0)),
-        ("crossed", rows["bid"] > rows["ask"]),
-        ("no session", ~rows["quote_date"].isin(pd.DatetimeIndex(sessions))),
-    )
-    for name, wrong in reversed(checks):
-        reason = reason.mask(wrong.fillna(False).astype(bool), name)
-    return reason
+    checks = {
+        "no right": rows["right"].isna(),
+        "no strike": ~(rows["strike"] > 0.0),
+        "expired": rows["expiration"] < rows["quote_date"],
+        "not a finite figure": np.isinf(rows[["strike", *FIGURES]]).any(axis=1),
+        "negative price": (rows["bid"] < 0.0) | (rows["ask"] < 0.0),
+        "crossed": rows["bid"] > rows["ask"],
+        "no session": ~rows["quote_date"].isin(pd.DatetimeIndex(sessions)),
+    }
+    return pd.Series(np.select(list(checks.values()), list(checks), default=""), index=rows.index, dtype=object)
 
 
 def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
@@ -223,8 +213,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
 def audit_chain(chain: OptionChain, splits: Splits = ()) -> tuple[OptionChain, ChainAudit]:
     """Restate the underlying and audit one day."""
     good, poor, nearest = 0, [], None
-    for expiration, years, rows in chain.slices():
-        forward = forward_of(rows, years)
+    for expiration, _, rows, forward in chain.slices():
         if forward is None:
             poor.append(f"{expiration}: no forward")
             continue
@@ -278,10 +267,8 @@ def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[st
 
 def _or_repeated(audit: ChainAudit, chain: OptionChain, before: OptionChain) -> ChainAudit:
     """Return the audit of a day, RED where every quote is that of the day before: no two closes quote a whole chain alike."""
-    if audit.status is SessionStatus.RED or len(chain) != len(before) or audit.quotes < LEAST_QUOTES:
-        return audit
-    pairs = ((getattr(chain, name), getattr(before, name), name in ("bid", "ask")) for name in ARRAYS[:5])
-    if not all(np.array_equal(ours, theirs, equal_nan=has_gaps) for ours, theirs, has_gaps in pairs):
+    same = all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=True) for name in ARRAYS[:5])
+    if not same or audit.status is SessionStatus.RED or audit.quotes < LEAST_QUOTES:
         return audit
     return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before.day}", *audit.reasons))
 
@@ -289,32 +276,29 @@ def _or_repeated(audit: ChainAudit, chain: OptionChain, before: OptionChain) -> 
 def _write_chains(folder: Path, days: Sequence[tuple[OptionChain, ChainAudit]], *, vendor: str, quarantine: pd.DataFrame) -> ChainManifest:
     """Write audited chains, in the order of underlying and day, as the folder's content and return its manifest."""
     files = []
-    for root, chains in itertools.groupby((chain for chain, _ in days), key=lambda chain: chain.root):
-        table = _table_of(list(chains))
+    for root, group in itertools.groupby((chain for chain, _ in days), key=lambda chain: chain.root):
+        chains = list(group)
+        columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
+        columns["right"] = np.where(columns.pop("is_call"), "C", "P")
+        by_day = {
+            "root": [root] * len(chains),
+            "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
+            "underlying": [chain.spot for chain in chains],
+            "restated": [chain.restated for chain in chains],
+            "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
+        }
+        lengths = [len(chain) for chain in chains]
+        table = pa.table(columns | {name: np.repeat(np.asarray(values), lengths) for name, values in by_day.items()})
         content = parquet_of(table)
         digest = sha256_of(content)
         files.append(ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, len(table)))
         write_atomic(folder / files[-1].path, content)
-    counted: Mapping[str, int] = {}
     if len(quarantine):
         write_atomic(folder / QUARANTINE, quarantine.to_parquet(index=False))
-        counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
+    counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
     found = ChainManifest(vendor, tuple(files), tuple(audit for _, audit in days), quarantined=counted)
     write_atomic(folder / MANIFEST, canonical_json(to_json(found)))
     return found
-
-
-def _table_of(chains: Sequence[OptionChain]) -> pa.Table:
-    columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
-    columns["right"] = np.where(columns.pop("is_call"), "C", "P")
-    by_day = {
-        "root": [chain.root for chain in chains],
-        "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
-        "underlying": [chain.spot for chain in chains],
-        "restated": [chain.restated for chain in chains],
-        "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
-    }
-    return pa.table(columns | {name: np.repeat(np.asarray(values), [len(chain) for chain in chains]) for name, values in by_day.items()})
 
 
 def read_manifest_of_chains(folder: Path) -> ChainManifest:
@@ -330,10 +314,7 @@ def read_manifest_of_chains(folder: Path) -> ChainManifest:
 def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[OptionChain, ...]:
     """Return the chains of an underlying in the order of days, the RED ones only `with_red`.
 
-    Raises
-    ------
-    BadDataset
-        The file is not what the manifest vouches for.
+    Raises `BadDataset` where there are none, or where their file is not what the manifest vouches for.
     """
     listed = next((one for one in known.files if one.root == root), None)
     if listed is None:
@@ -344,6 +325,5 @@ def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: b
         raise BadDataset(f"chains cannot be read: {reason_of(error)}", where=listed.path, fix="Ingest them again") from None
     if sha256_of(content) != listed.sha256:
         raise BadDataset("chains that the manifest does not vouch for: SHA-256 differs", where=listed.path, fix="Ingest them again")
-    red = {audit.day for audit in known.audits if audit.root == root and audit.status is SessionStatus.RED}
-    frame = read_parquet(content).to_pandas(use_threads=False)
-    return tuple(chain for chain in chains_of(frame) if with_red or chain.day not in red)
+    red = {audit.day for audit in known.audits if audit.root == root and audit.status is SessionStatus.RED and not with_red}
+    return tuple(chain for chain in chains_of(read_parquet(content).to_pandas(use_threads=False)) if chain.day not in red)

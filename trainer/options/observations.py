@@ -12,7 +12,7 @@ Outcomes of session t, entered at the close of t + 1: `<template>_<h>` after h s
 spreads of both ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from signals.errors import TooLittleHistory
 from signals.files import write_atomic
+from signals.indicators.recurrence import shifted
 from signals.market.bars import Bars, Floats, days_array
 from signals.market.sessions import xnys
 from signals.sleeves.options_vol import SURFACE
@@ -68,9 +69,7 @@ def observed(bars: Bars, data: Path) -> dict[str, Floats]:
         for name, panel in found.items():
             panel[rows[inside], column] = table.column(name).to_numpy()[inside]
     atm = found["atm_volatility"]
-    before = np.full_like(atm, np.nan)
-    before[CHANGE_SESSIONS:] = atm[:-CHANGE_SESSIONS]
-    return {**found, "atm_change": atm - before, "variance_premium": atm - har_forecast(bars)}
+    return {**found, "atm_change": atm - shifted(atm, CHANGE_SESSIONS), "variance_premium": atm - har_forecast(bars)}
 
 
 def har_forecast(bars: Bars) -> Floats:
@@ -102,24 +101,19 @@ def of_evenings(evenings: Sequence[Surface]) -> dict[str, Floats]:
     """Features and outcomes of one underlier, by the surfaces of its days, float64 (n,) each; NaN where there is none."""
     days = [evening.chain.day for evening in evenings]
     rows = [{} if evening.chain.is_late else _features_of(evening) for evening in evenings]
-    found = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in OF_CHAINS}
-    found |= {name: np.full(len(days), np.nan) for name in OUTCOMES}
-    if not days:
-        return found
-    number = np.searchsorted(days_array(xnys(days[0].replace(day=1), days[-1].replace(month=12, day=31)).days), days_array(days))
-    on = dict(zip(number.tolist(), evenings, strict=True))
-    for row, session in enumerate(number.tolist()):
+    calendar = xnys(days[0].replace(day=1), days[-1].replace(month=12, day=31)).days if days else ()
+    number = np.searchsorted(days_array(calendar), days_array(days)).tolist()
+    on = dict(zip(number, evenings, strict=True))
+    for row, session in zip(rows, number, strict=True):
         path = [on.get(later) for later in range(session + 1, session + MOST_HORIZON + 2)]
-        if path[0] is None or (known := positions(path[0])) is None:
-            continue
-        for name, legs in known[0].items():
-            profit, cost = hedged_path(path, legs, known[1])
-            for h in range(1, MOST_HORIZON + 1):
-                found[f"{name}_{h}"][row], found[f"{name}_cost_{h}"][row] = profit[h - 1], cost[h - 1]
-    return found
+        if path[0] is not None and (known := positions(path[0])) is not None:
+            for name, legs in known[0].items():
+                for h, (profit, cost) in enumerate(zip(*hedged_path(path, legs, known[1]), strict=True), start=1):
+                    row.update({f"{name}_{h}": profit, f"{name}_cost_{h}": cost})
+    return {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in (*OF_CHAINS, *OUTCOMES)}
 
 
-def _features_of(surface: Surface) -> Mapping[str, float]:
+def _features_of(surface: Surface) -> dict[str, float]:
     """Features of one surface; none where it is not usable."""
     chain, usable = surface.chain, [smile for smile in surface.smiles if Flag.RESIDUAL not in smile.flags]
     level = surface.volatility(0.0, SHORT_YEARS) if usable else 0.0

@@ -9,7 +9,6 @@ it is below, at the ask of what is bought and the bid of what is sold. Units are
 underlier and in all together, whole contracts, never more.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -69,17 +68,16 @@ def hedged_path(evenings: list[Surface | None], legs: Legs, vega: float) -> tupl
     `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.
     """
     profit, cost = np.full(len(evenings) - 1, np.nan), np.full(len(evenings) - 1, np.nan)
-    each = (None if evening is None else evening.mark(legs) for evening in evenings)
     marks: list[Mark] = []
-    for mark in each:
-        if mark is None:
-            break
-        marks.append(mark)
     hedge = 0.0
-    for place, (before, now) in enumerate(itertools.pairwise(marks)):
-        hedge -= sum(delta * (now.forward[expiry] - before.forward[expiry]) for expiry, delta in before.delta.items())
-        profit[place] = POINTS / vega * (now.mid - marks[0].mid + hedge)
-        cost[place] = POINTS / vega * (marks[0].half_spread + now.half_spread)
+    for place, evening in enumerate(evenings):
+        if evening is None or (now := evening.mark(legs)) is None:
+            break
+        marks.append(now)
+        if place:
+            hedge -= float(marks[-2].delta @ (now.forward - marks[-2].forward))
+            profit[place - 1] = POINTS / vega * (now.mid - marks[0].mid + hedge)
+            cost[place - 1] = POINTS / vega * (marks[0].half_spread + now.half_spread)
     return profit, cost
 
 
@@ -133,9 +131,7 @@ def candidates(
             continue
         for template, legs in known[0].items():
             forecast, mark = forecasts.get((root, template)), evening.mark(legs)
-            if forecast is None or mark is None:
-                continue
-            if abs(forecast.points) > POINTS / known[1] * 2.0 * mark.half_spread:  # both ends
+            if forecast is not None and mark is not None and abs(forecast.points) > POINTS / known[1] * 2.0 * mark.half_spread:  # both ends
                 side = 1.0 if forecast.points > 0.0 else -1.0
                 wanted.append((root, template, tuple(replace(leg, quantity=side * leg.quantity) for leg in legs), forecast))
     per_name = Counter(root for root, *_ in wanted)

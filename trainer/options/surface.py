@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from signals.market.bars import Floats
 from trainer.options.black import Greeks, greeks
-from trainer.options.chains import DAYS_A_YEAR, OptionChain, SmileQuotes, butterflies, calendars, forward_of, quotes_of
-from trainer.options.svi import LEAST_QUOTES, LEAST_W, MOST_SLOPE, Fitted, Svi, bent, checked, fitted, fitted_surface, guaranteed, repaired
+from trainer.options.chains import DAYS_A_YEAR, OptionChain, SmileQuotes, butterflies, calendars, quotes_of
+from trainer.options.svi import LEAST_QUOTES, MOST_SLOPE, Fitted, Svi, bent, checked, fitted, fitted_surface, guaranteed, repaired
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
 ENOUGH_QUOTES = 20  # a slice with fewer leans on the surface of all expiries
@@ -73,8 +73,7 @@ class Smile:
 
     def volatility(self, k: Floats) -> Floats:
         """Annualised volatility at ln(K/F), shape of `k`."""
-        found: Floats = np.sqrt(np.maximum(self.curve.w(np.asarray(k, dtype=np.float64)), LEAST_W) / self.years)
-        return found
+        return self.curve.deviation(k) / float(np.sqrt(self.years))
 
     def volatility_at(self, strike: float) -> float:
         """Annualised volatility of a strike."""
@@ -101,14 +100,14 @@ class OptionLeg:
         return self.expiration, self.strike, self.is_call
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mark:
-    """A position at one close: mid and half spread in USD a share; the forward of each expiration, and its delta by it."""
+    """A position at one close: mid and half spread in USD a share; each leg's forward, and its delta by that, float64 (legs,)."""
 
     mid: float
     half_spread: float
-    forward: Mapping[np.datetime64, float]
-    delta: Mapping[np.datetime64, float]
+    forward: Floats
+    delta: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +124,9 @@ class Surface:
 
     def volatility(self, k: float, years: float) -> float:
         """Annualised volatility at ln(K/F) and time: total variance is linear between expiries, volatility constant beyond."""
-        times = np.array([smile.years for smile in self.smiles])
-        w = np.array([float(smile.curve.w(np.array(k))) for smile in self.smiles])
-        if years <= times[0] or years >= times[-1]:
-            place = 0 if years <= times[0] else -1
-            return float(np.sqrt(max(w[place], 0.0) / times[place]))
-        return float(np.sqrt(max(float(np.interp(years, times, w)), 0.0) / years))
+        times, w = [smile.years for smile in self.smiles], [float(smile.curve.w(np.array(k))) for smile in self.smiles]
+        inside = min(max(years, times[0]), times[-1])
+        return float(np.sqrt(max(float(np.interp(inside, times, w)), 0.0) / inside))
 
     @cached_property
     def _rows(self) -> Mapping[tuple[np.datetime64, float, bool], int]:
@@ -147,19 +143,16 @@ class Surface:
 
     def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
         """Mark a position; None where a leg has no quote or no curve."""
-        mid = half = 0.0
-        forward: dict[np.datetime64, float] = {}
-        delta: dict[np.datetime64, float] = {}
+        found = []
         for leg in legs:
             touch, smile = self.touch(leg), self.smile(leg.expiration)
             if touch is None or smile is None:
                 return None
-            mid += leg.quantity * 0.5 * (touch[0] + touch[1])
-            half += abs(leg.quantity) * 0.5 * (touch[1] - touch[0])
-            forward[leg.expiration] = smile.quotes.forward.value
-            own = float(smile.greeks(leg.strike, leg.is_call, smile.quotes.forward.value).delta)  # by the forward, discounted
-            delta[leg.expiration] = delta.get(leg.expiration, 0.0) + leg.quantity * own
-        return Mark(mid, half, forward, delta)
+            (bid, ask), forward = touch, smile.quotes.forward.value
+            delta = float(smile.greeks(leg.strike, leg.is_call, forward).delta)  # by the forward, discounted
+            found.append((leg.quantity * 0.5 * (bid + ask), abs(leg.quantity) * 0.5 * (ask - bid), forward, leg.quantity * delta))
+        mid, half, forwards, deltas = np.array(found).T
+        return Mark(float(mid.sum()), float(half.sum()), forwards, deltas)
 
     def greeks(self, legs: Sequence[OptionLeg]) -> dict[str, float]:
         """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
@@ -178,10 +171,10 @@ def surface_of(chain: OptionChain) -> Surface:
     """Fit the surface of a chain; an expiry that cannot be fitted is left out with its reason."""
     left_out: dict[str, str] = {}
     usable: list[tuple[np.datetime64, SmileQuotes, OptionChain]] = []
-    for expiration, years, rows in chain.slices():
+    for expiration, years, rows, forward in chain.slices():
         if years * DAYS_A_YEAR < LEAST_DAYS - 0.5:
             left_out[str(expiration)] = "expires within a day"
-        elif (forward := forward_of(rows, years)) is None:
+        elif forward is None:
             left_out[str(expiration)] = "no forward: too few strikes have a call and a put"
         elif len(quotes := quotes_of(rows, years, forward)) < LEAST_QUOTES:
             left_out[str(expiration)] = f"{len(quotes)} usable quotes, {LEAST_QUOTES} are needed"
@@ -192,23 +185,24 @@ def surface_of(chain: OptionChain) -> Surface:
     crossed = calendars(every)
     smiles: list[Smile] = []
     for place, (expiration, quotes, rows) in enumerate(usable):
-        found = _smile(expiration, quotes, smiles[-1] if smiles else None, lambda years: prior().at(years))
         at_touch = [Flag.BUTTERFLY] * bool(butterflies(rows)) + [Flag.CALENDAR] * (place in crossed)
-        smiles.append(replace(found, flags=tuple(dict.fromkeys((*found.flags, *at_touch)))))
+        smiles.append(_smile(expiration, quotes, at_touch, smiles[-1] if smiles else None, lambda years: prior().at(years)))
     return Surface(chain, tuple(smiles), left_out)
 
 
-def _smile(expiration: np.datetime64, quotes: SmileQuotes, before: Smile | None, prior: Callable[[float], Svi]) -> Smile:
-    """Fit one expiry, and flag what the chosen curve itself shows, whatever was found on the way to it."""
+def _smile(
+    expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag], before: Smile | None, prior: Callable[[float], Svi]
+) -> Smile:
+    """Fit one expiry, and flag what the chosen curve itself shows, whatever was found on the way to it, and what its quotes do."""
     judged = _judged_at(quotes, before)
     curve, source, flags = _chosen(quotes, judged, prior)
     negative, below = faults(curve, *judged)
     scale = 1.0 / np.sqrt(quotes.years)
-    rmse = float(np.sqrt(np.mean((_deviation(curve, quotes.k) - quotes.deviation) ** 2))) * scale
+    rmse = float(np.sqrt(np.mean((curve.deviation(quotes.k) - quotes.deviation) ** 2))) * scale
     half_width = float(np.median(quotes.half_width)) * scale
     flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
     flags += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
-    flags += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS))
+    flags += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS)) + at_touch
     inside = float(np.mean(_holding(quotes, curve)))
     return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(flags)), rmse, half_width, inside)
 
@@ -222,7 +216,7 @@ def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Callable[
         return prior(quotes.years), Curve.SSVI, [Flag.FALLBACK]
 
     def strain(curve: Svi) -> float:
-        return float(np.sqrt(np.mean(((_deviation(curve, quotes.k) - quotes.deviation) / width) ** 2)))
+        return float(np.sqrt(np.mean(((curve.deviation(quotes.k) - quotes.deviation) / width) ** 2)))
 
     flags: list[Flag] = []
     curve, source = raw, Curve.SVI
@@ -247,14 +241,9 @@ def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Callable[
     return curve, source, flags
 
 
-def _deviation(curve: Svi, k: Floats) -> Floats:
-    found: Floats = np.sqrt(np.maximum(curve.w(k), 0.0))
-    return found
-
-
 def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
     """Whether bid and ask of each quote hold the curve."""
-    model = _deviation(curve, quotes.k)
+    model = curve.deviation(quotes.k)
     return (model >= quotes.low - TOLERANCE) & (model <= quotes.high + TOLERANCE)
 
 
@@ -294,6 +283,6 @@ def _with_prior(quotes: SmileQuotes, width: Floats, prior: Callable[[float], Svi
     if (lacking := ENOUGH_QUOTES - len(quotes)) <= 0:
         return quotes.k, quotes.deviation, weight
     places = checked(quotes.k)[:: max(1, 120 // lacking)][:lacking]
-    added = (places, _deviation(prior(quotes.years), places), np.full(len(places), 0.05 * float(np.median(weight))))
+    added = (places, prior(quotes.years).deviation(places), np.full(len(places), 0.05 * float(np.median(weight))))
     k, deviation, weight = (np.concatenate(pair) for pair in zip((quotes.k, quotes.deviation, weight), added, strict=True))
     return k, deviation, weight

@@ -88,6 +88,10 @@ class Svi:
         found: Floats = self.a + self.b * (self.rho * z + np.hypot(z, self.sigma))
         return found if self.bend is None else found + self.bend(k)
 
+    def deviation(self, k: Floats) -> Floats:
+        """Sigma sqrt(t), shape of `k`; that of the least w, 1e-10, where w is less."""
+        return np.sqrt(np.maximum(self.w(k), LEAST_W))
+
     def derivatives(self, k: Floats) -> tuple[Floats, Floats]:
         """W' and w''."""
         z = k - self.m
@@ -123,8 +127,7 @@ class JumpWings:
 def density_sign(k: Floats, w: Floats, first: Floats, second: Floats) -> Floats:
     """g(k) of total variances w with derivatives; NaN where w is not positive."""
     w = np.where(w > 0.0, w, np.nan)
-    found: Floats = (1.0 - k * first / (2.0 * w)) ** 2 - 0.25 * first**2 * (1.0 / w + 0.25) + 0.5 * second
-    return found
+    return (1.0 - k * first / (2.0 * w)) ** 2 - 0.25 * first**2 * (1.0 / w + 0.25) + 0.5 * second
 
 
 def jump_wings(raw: Svi, t: float) -> JumpWings:
@@ -150,20 +153,15 @@ def jump_wings(raw: Svi, t: float) -> JumpWings:
 
 
 def of_jump_wings(given: JumpWings, t: float) -> Svi:
-    """Return the raw parameters (GJ lemma 3.2)."""
-    w = given.v * t
+    """Return the raw parameters (GJ lemma 3.2, solved for r = sqrt(m^2 + sigma^2), of which m is the part `beta`: it may be 0)."""
+    w, least = given.v * t, given.least_v * t
     scale = float(np.sqrt(w))
     b = 0.5 * scale * (given.c + given.p)
     rho = 1.0 - given.p * scale / b
     beta = rho - 2.0 * given.psi * scale / b
-    flat = float(np.sqrt(1.0 - rho**2))
-    if abs(beta) < 1e-12:
-        m, sigma = 0.0, (w - given.least_v * t) / (b * (1.0 - flat))
-    else:
-        alpha = float(np.sign(beta) * np.sqrt(1.0 / beta**2 - 1.0))
-        m = (w - given.least_v * t) / (b * (-rho + np.sign(alpha) * np.sqrt(1.0 + alpha**2) - alpha * flat))
-        sigma = alpha * m
-    return Svi(float(given.least_v * t - b * sigma * flat), b, rho, float(m), float(sigma))
+    flat, upright = (float(np.sqrt(1.0 - cosine**2)) for cosine in (rho, beta))
+    r = (w - least) / (b * (1.0 - rho * beta - flat * upright))
+    return Svi(least - b * upright * r * flat, b, rho, beta * r, upright * r)
 
 
 def guaranteed(raw: Svi, t: float) -> Svi:
@@ -214,7 +212,7 @@ def repaired(start: Svi, quotes: Fitted, places: Floats, least: Floats) -> Svi:
             slice_ = _unpacked(p)
             w = slice_.w(places)
             density = density_sign(places, np.maximum(w, LEAST_W), *slice_.derivatives(places))
-            below = np.minimum(np.sqrt(np.maximum(w, 0.0)) - np.sqrt(least) * (1.0 + 1e-4), 0.0)
+            below = np.minimum(slice_.deviation(places) - np.sqrt(least) * (1.0 + 1e-4), 0.0)
             return np.concatenate([_residuals(p, k, deviation, root), price * np.minimum(density - 1e-3, 0.0), 10.0 * price * below])
 
         theta = least_squares(all_residuals, theta, method="trf", xtol=1e-8, ftol=1e-8, max_nfev=40, x_scale="jac").x
@@ -240,8 +238,7 @@ def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
 
 def _knots(first: float, step: float, count: int) -> Floats:
     """Knots of `count` B-splines, and of three more at either end, whose heights are 0."""
-    found: Floats = first + step * np.arange(-3.0, count + 7.0)
-    return found
+    return first + step * np.arange(-3.0, count + 7.0)
 
 
 def checked(k: Floats, reach: float = 1.5) -> Floats:
@@ -263,9 +260,9 @@ def _unpacked(theta: Floats) -> Svi:
 
 def _residuals(theta: Floats, k: Floats, deviation: Floats, root: Floats) -> Floats:
     """Weighted errors; the square root goes on as a line below 1e-10, so that a slice that dips under 0 is led back."""
-    w, floor = _unpacked(theta).w(k), np.sqrt(LEAST_W)
-    model = np.where(w > LEAST_W, np.sqrt(np.maximum(w, LEAST_W)), floor + (w - LEAST_W) * 0.5 / floor)
-    return root * (model - deviation)
+    raw = _unpacked(theta)
+    below = np.minimum(raw.w(k) - LEAST_W, 0.0) * 0.5 / float(np.sqrt(LEAST_W))
+    return root * (raw.deviation(k) + below - deviation)
 
 
 def _jacobian(theta: Floats, k: Floats, _deviation: Floats, root: Floats) -> Floats:
@@ -280,10 +277,7 @@ def _jacobian(theta: Floats, k: Floats, _deviation: Floats, root: Floats) -> Flo
         -raw.b * (raw.rho + z / away),
         raw.b * raw.sigma**2 / away,
     )
-    w = raw.w(k)
-    slope = np.where(w > LEAST_W, 0.5 / np.sqrt(np.maximum(w, LEAST_W)), 0.5 / np.sqrt(LEAST_W))
-    found: Floats = (root * slope)[:, None] * np.stack(columns, axis=1)
-    return found
+    return (root * 0.5 / raw.deviation(k))[:, None] * np.stack(columns, axis=1)
 
 
 def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
@@ -331,26 +325,19 @@ def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
 
 def fitted_surface(known: Sequence[SmileQuotes]) -> Ssvi:
     """Fit a surface to the quotes of one or more expiries in their order, each expiry counted alike."""
-    k = np.concatenate([quotes.k for quotes in known])
-    deviation = np.concatenate([quotes.deviation for quotes in known])
-    number = np.repeat(np.arange(len(known)), [len(quotes) for quotes in known])
-    typical = np.array([np.median(quotes.deviation) * np.sqrt(len(quotes)) for quotes in known])[number]
     at_money = np.array([quotes.deviation[int(np.argmin(np.abs(quotes.k)))] ** 2 for quotes in known])
     steps = np.diff(np.maximum.accumulate(np.maximum(at_money, LEAST_THETA)), prepend=0.0)
     start = np.array([np.arctanh(FIRST[0]), logit(FIRST[1]), logit(FIRST[2] / 0.5), *np.log(np.maximum(steps, 1e-6))])
+    years = tuple(quotes.years for quotes in known)
+
+    def surface(p: Floats) -> Ssvi:
+        rho = 0.999 * float(np.tanh(p[0]))
+        eta, gamma = MOST_ETA / (1.0 + abs(rho)) * float(expit(p[1])), 0.5 * float(expit(p[2]))
+        return Ssvi(rho, eta, gamma, years, tuple(np.cumsum(np.exp(np.clip(p[3:], -30.0, 5.0))).tolist()))
 
     def residuals(p: Floats) -> Floats:
-        rho, eta, power, theta = _parts(p)
-        phi = (eta / (theta**power * (1.0 + theta) ** (1.0 - power)))[number]
-        w = 0.5 * theta[number] * (1.0 + rho * phi * k + np.sqrt((phi * k + rho) ** 2 + 1.0 - rho**2))
-        found: Floats = (np.sqrt(np.maximum(w, 0.0)) - deviation) / typical
-        return found
+        curves = map(surface(p).at, years)
+        apart = [(curve.deviation(q.k) - q.deviation) / np.median(q.deviation) for curve, q in zip(curves, known, strict=True)]
+        return np.concatenate([errors / np.sqrt(len(errors)) for errors in apart])
 
-    found = least_squares(residuals, start, method="trf", max_nfev=60, xtol=1e-8, ftol=1e-8)
-    rho, eta, power, theta = _parts(found.x)
-    return Ssvi(rho, eta, power, tuple(quotes.years for quotes in known), tuple(theta.tolist()))
-
-
-def _parts(p: Floats) -> tuple[float, float, float, Floats]:
-    rho = 0.999 * float(np.tanh(p[0]))
-    return rho, float(MOST_ETA / (1.0 + abs(rho)) * expit(p[1])), float(0.5 * expit(p[2])), np.cumsum(np.exp(np.clip(p[3:], -30.0, 5.0)))
+    return surface(least_squares(residuals, start, method="trf", max_nfev=60, xtol=1e-8, ftol=1e-8).x)

@@ -10,11 +10,11 @@ from signals.bundle.seal import sign
 from signals.errors import DataNotUsable, FixInput
 from signals.files import sha256_of
 from signals.market.dataset import load_bars, read_manifest
-from signals.models.inference import SCORE, GraphMember, infer
+from signals.models.inference import predict
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from signals.sleeves.options_vol import OPTIONS_VOL
-from signals.text.documents import from_json, to_json
+from signals.text.documents import from_json
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.options.curation import FOLDER, MANIFEST, read_chains_of, read_manifest_of_chains
@@ -27,8 +27,6 @@ from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import file_hash
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.validation.calibration import Platt
-
-UNKNOWN = to_json(Platt(float("nan"), float("nan")))
 
 
 def publish_structures(request: ScoringRequest, run: Path, caps: VegaCaps, to: ObjectStore) -> tuple[str, EveningStructures]:
@@ -80,8 +78,8 @@ def _forecasts(symbols: tuple[str, ...], rows: np.ndarray, run: Path, figures: M
             model = path.read_bytes()
         except OSError as error:
             raise FixInput(f"a model cannot be read: {reason_of(error)}", where=str(path), fix="Train again") from None
-        points = infer((GraphMember(model, {SCORE: 1}),), {"features": rows})[SCORE][:, 0]
-        chance = from_json(Platt, {**UNKNOWN, **figures[template]}).probability(np.abs(points))
+        points = predict([model], rows)
+        chance = from_json(Platt, figures[template]).probability(np.abs(points))  # NaN where the run has no map
         said = map(Forecast, points.tolist(), chance.tolist())
         found |= {(symbol, template): one for symbol, one in zip(symbols, said, strict=True)}
     return found

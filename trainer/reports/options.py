@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from signals.market.bars import Days, Floats, days_array
+from signals.market.bars import days_array
 from trainer.options.backtest import OptionBacktestConfig, OptionDay
 from trainer.options.chains import DAYS_A_YEAR
 from trainer.options.surface import Curve, Smile, Surface
@@ -15,10 +14,10 @@ from trainer.options.svi import checked, jump_wings
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.reports.page import Page, Table
+from trainer.reports.plots import running_sums
 
-PANELS = 6  # smiles in one picture
+PANELS, ABREAST = 6, 3  # smiles in one picture, and in a row of it
 SHADES = ("#0b3c5d", "#1f5f8b", "#328cc1", "#5aa9d6", "#8fc4e4", "#c05621", "#d98a5a")
-COLOURS = (ACCENT, SECOND, "#5a8f3c", "#9a9a9a", INK)
 TERM_POINTS = 60
 TERMS = (7, 14, 30, 60, 91, 182, 365, 730)  # days
 SURFACE_CAPTIONS = {
@@ -31,7 +30,7 @@ BACKTEST_CAPTIONS = {
     "marks.png": "What the position is worth at mid, and what selling it at the touch would bring.",
     "parts.png": "Profit before costs by what it is made of; the parts and the residual sum to the total, to the cent.",
 }
-NAMES = ("gamma", "theta", "vega", "residual", "gross", "costs", "spreads", "fees", "hedging", "net")
+PARTS = ("gamma", "theta", "vega", "residual")
 HEAD = ("expiry", "days", "quotes", "forward", "ATM", "skew", "rmse", "half width", "inside", "curve", "flags")
 
 
@@ -53,16 +52,23 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
     table = Table(f"Slices of {shown.chain.day}", HEAD, tuple(map(_row, shown.smiles)))
     tables = (table, left_out) if shown.left_out else (table,)
     document = Page(f"Implied volatility of {shown.chain.root}", rows, warnings, SURFACE_CAPTIONS, tables)
-    drawn = (_smiles(shown), _total_variance(shown), _surface_map(shown), _quality(surfaces))
+    title = f"{shown.chain.root} {shown.chain.day}:"
+    drawn = (_smiles(title, shown.smiles), _total_variance(title, shown.smiles), _surface_map(title, shown), _quality(surfaces))
     return page.files(document, dict(zip(SURFACE_CAPTIONS, drawn, strict=True)))
 
 
 def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktestConfig, warnings: tuple[str, ...]) -> Mapping[str, bytes]:
     """Render a backtest: relative path -> content."""
-    axis = days_array([one.day for one in days])
-    parts = {name: _series(days, name) for name in NAMES[:4]} | {"total": _series(days, "gross")}
-    marks = _marks(axis, _series(days, "mid"), _series(days, "liquidation"))
-    drawn = {"marks.png": marks, "parts.png": running_sums("Where the profit came from", "USD, cumulative", axis, parts)}
+    axis, shown = days_array([one.day for one in days]), (*PARTS, "gross", "mid", "liquidation")
+    *parts, gross, mid, liquidation = (np.array([float(getattr(one, name)) for one in days]) for name in shown)
+    axes = new_axes("Value at mid and at liquidation", "", "USD")
+    axes.plot(axis, mid, color=ACCENT, linewidth=1.5, label="at mid")
+    axes.plot(axis, liquidation, color=SECOND, linewidth=1.5, label="at liquidation")
+    axes.fill_between(axis, liquidation, mid, color=SECOND, alpha=0.15)
+    date_axis(axes)
+    axes.legend(frameon=False)
+    series = dict(zip(PARTS, parts, strict=True)) | {"total": gross}
+    drawn = {"marks.png": png(axes), "parts.png": running_sums("Where the profit came from", "USD, cumulative", axis, series, "total")}
     events = tuple((str(one.day), event) for one in days for event in one.events if not event.startswith(("opened", "closed")))
     tables = (Table("Expiries and exercises", ("day", "what"), events),) if events else ()
     title = f"{config.side.capitalize()} {config.template} of {root}, hedged at the close"
@@ -71,72 +77,57 @@ def backtest_report(root: str, days: Sequence[OptionDay], config: OptionBacktest
 
 def backtest_rows(days: Sequence[OptionDay]) -> list[tuple[str, str]]:
     """(what, figure) lines of a backtest."""
-    total = {name: sum(getattr(one, name) for one in days) for name in NAMES}
+    names = (*PARTS, "gross", "costs", "spreads", "fees", "hedging", "net")
+    total = {name: sum(getattr(one, name) for one in days) for name in names}
     worst = min(days, key=lambda one: one.net)
     return [
         ("Days", f"{len(days)}, {days[0].day} to {days[-1].day}"),
         ("Net profit", f"{total['net']:,.2f} USD after {total['costs']:,.2f} USD of costs"),
         ("Before costs", f"{total['gross']:,.2f} USD"),
-        *((f"  of which {name}", f"{total[name]:,.2f} USD") for name in NAMES[:4]),
+        *((f"  of which {name}", f"{total[name]:,.2f} USD") for name in PARTS),
         ("Half spreads, fees, hedging", f"{total['spreads']:,.2f}, {total['fees']:,.2f}, {total['hedging']:,.2f} USD"),
         ("Worst day", f"{worst.net:,.2f} USD on {worst.day}"),
         ("Most by which liquidation is below mid", f"{max(one.mid - one.liquidation for one in days):,.2f} USD"),
     ]
 
 
-def _series(days: Sequence[OptionDay], name: str) -> Floats:
-    return np.array([float(getattr(one, name)) for one in days])
-
-
 def _row(smile: Smile) -> tuple[str, ...]:
     wings = jump_wings(smile.curve, smile.years)
-    return (
-        str(smile.expiration),
-        f"{smile.years * DAYS_A_YEAR:.0f}",
-        str(len(smile.quotes)),
-        f"{smile.quotes.forward.value:,.2f}",
-        f"{np.sqrt(wings.v):.1%}",
-        f"{wings.psi:+.3f}",
-        f"{100 * smile.rmse:.2f}",
-        f"{100 * smile.half_width:.2f}",
-        f"{smile.inside:.0%}",
-        str(smile.source),
-        ", ".join(smile.flags) or "none",
-    )
+    size, forward = f"{len(smile.quotes)}", f"{smile.quotes.forward.value:,.2f}"
+    money = (f"{np.sqrt(wings.v):.1%}", f"{wings.psi:+.3f}")
+    fit = (f"{100 * smile.rmse:.2f}", f"{100 * smile.half_width:.2f}", f"{smile.inside:.0%}", str(smile.source))
+    return str(smile.expiration), f"{smile.years * DAYS_A_YEAR:.0f}", size, forward, *money, *fit, ", ".join(smile.flags) or "none"
 
 
-def _smiles(surface: Surface) -> bytes:
-    """Bid to ask of every used quote as a bar, and the fitted curve through them; up to six expiries, near to far."""
-    places = np.unique(np.linspace(0, len(surface.smiles) - 1, min(PANELS, len(surface.smiles))).round().astype(int))
-    shown = [surface.smiles[place] for place in places]
-    axes = new_axes(f"{surface.chain.root} {surface.chain.day}: smiles", "", "", height=2.6 * -(-len(shown) // 3) + 0.6)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.suptitle(axes.get_title(loc="left"), x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
-    axes.remove()
-    for place, smile in enumerate(shown):
-        panel = figure.add_subplot(-(-len(shown) // 3), min(3, len(shown)), place + 1)
+def _smiles(title: str, smiles: Sequence[Smile]) -> bytes:
+    """Draw up to six expiries, near to far."""
+    places = np.unique(np.linspace(0, len(smiles) - 1, min(PANELS, len(smiles))).round().astype(int))
+    rows, columns = -(-len(places) // ABREAST), min(ABREAST, len(places))
+    first = new_axes("", "", "", height=2.6 * rows + 0.6)
+    figure = first.figure
+    first.remove()
+    figure.suptitle(f"{title} smiles", x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    for place, smile in enumerate(smiles[number] for number in places):
+        panel = figure.add_subplot(rows, columns, place + 1)
         quotes, scale, colour = smile.quotes, 100.0 / np.sqrt(smile.years), SECOND if smile.flags else INK
         panel.vlines(quotes.k, scale * quotes.low, scale * quotes.high, color=ACCENT, alpha=0.55, linewidth=2.2, label="bid to ask")
         k = np.linspace(quotes.k.min() * 1.1, quotes.k.max() * 1.1, 200)
         panel.plot(k, 100.0 * smile.volatility(k), color=colour, linewidth=1.3, label="fitted")
         word = ", ".join(smile.flags) or ("clean" if smile.source is Curve.SVI else str(smile.source))
-        title = f"{round(smile.years * DAYS_A_YEAR)} days, rmse {100 * smile.rmse:.2f} points: {word}"
-        panel.set_title(title, loc="left", fontsize=8, color=colour)
+        about = f"{round(smile.years * DAYS_A_YEAR)} days, rmse {100 * smile.rmse:.2f} points: {word}"
+        panel.set_title(about, loc="left", fontsize=8, color=colour)
         panel.grid(color="#d9d9d9", linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=7)
-        if place % 3 == 0:
-            panel.set_ylabel("volatility, %", fontsize=8)
+        panel.set_ylabel("volatility, %" if place % ABREAST == 0 else "", fontsize=8)
         panel.set_xlabel("ln(strike / forward)", fontsize=7)
     figure.axes[0].legend(frameon=False, fontsize=7)
     return png(figure.axes[0])
 
 
-def _total_variance(surface: Surface) -> bytes:
-    """Total variance of every expiry over the money: where two lines cross, a calendar spread is an arbitrage."""
-    axes = new_axes(f"{surface.chain.root} {surface.chain.day}: total variance by expiry", "ln(strike / forward)", "total variance")
-    for place, smile in enumerate(surface.smiles):
+def _total_variance(title: str, smiles: Sequence[Smile]) -> bytes:
+    axes = new_axes(f"{title} total variance by expiry", "ln(strike / forward)", "total variance")
+    for place, smile in enumerate(smiles):
         k, label = checked(smile.quotes.k), f"{round(smile.years * DAYS_A_YEAR)} days"
         axes.plot(k, smile.curve.w(k), color=SHADES[place % len(SHADES)], linewidth=1.4, label=label)
     _by_log(axes)
@@ -144,11 +135,8 @@ def _total_variance(surface: Surface) -> bytes:
     return png(axes)
 
 
-def _surface_map(surface: Surface) -> bytes:
-    """Volatility by time and moneyness, as a map."""
-    axes = new_axes(
-        f"{surface.chain.root} {surface.chain.day}: implied volatility", "standard deviations from the money", "days to expiry", height=4.2
-    )
+def _surface_map(title: str, surface: Surface) -> bytes:
+    axes = new_axes(f"{title} implied volatility", "standard deviations from the money", "days to expiry", height=4.2)
     first, last = surface.smiles[0].years, surface.smiles[-1].years
     years = np.geomspace(first, max(last, first * 1.05), TERM_POINTS)
     z = np.linspace(-2.5, 2.0, TERM_POINTS)
@@ -158,13 +146,11 @@ def _surface_map(surface: Surface) -> bytes:
     axes.clabel(lines, fontsize=7)
     _by_log(axes)
     axes.set_yticks([days for days in TERMS if years[0] <= days / DAYS_A_YEAR <= years[-1]])
-    if (figure := axes.get_figure(root=True)) is not None:
-        figure.colorbar(drawn, label="volatility, %")
+    axes.figure.colorbar(drawn, label="volatility, %")
     return png(axes)
 
 
 def _quality(surfaces: Sequence[Surface]) -> bytes:
-    """Error of every slice against half of its quotes' width, by day; flagged ones in another colour."""
     axes = new_axes("Fit against the quotes' own width", "", "rmse, vol points")
     rows = [(one.chain.day, 100.0 * smile.rmse, 100.0 * smile.half_width, bool(smile.flags)) for one in surfaces for smile in one.smiles]
     days, error, width, bad = map(np.array, zip(*rows, strict=True))
@@ -177,32 +163,8 @@ def _quality(surfaces: Sequence[Surface]) -> bytes:
     return png(axes)
 
 
-def running_sums(title: str, unit: str, days: Days, series: Mapping[str, Floats]) -> bytes:
-    """Running sums of what is known of each series; one called "total" is drawn bold."""
-    axes = new_axes(title, "", unit)
-    for colour, (name, values) in zip(COLOURS, series.items(), strict=False):
-        known = np.isfinite(values)
-        is_total = name == "total"
-        axes.plot(days[known], np.cumsum(values[known]), color=INK if is_total else colour, linewidth=2.0 if is_total else 1.3, label=name)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    date_axis(axes)
-    axes.legend(frameon=False, ncols=5, loc="upper left", bbox_to_anchor=(0.0, -0.08))
-    return png(axes)
-
-
-def _marks(days: Days, mid: Floats, liquidation: Floats) -> bytes:
-    """Value at mid and at what a sale at the touch would bring."""
-    axes = new_axes("Value at mid and at liquidation", "", "USD")
-    axes.plot(days, mid, color=ACCENT, linewidth=1.5, label="at mid")
-    axes.plot(days, liquidation, color=SECOND, linewidth=1.5, label="at liquidation")
-    axes.fill_between(days, liquidation, mid, color=SECOND, alpha=0.15)
-    date_axis(axes)
-    axes.legend(frameon=False)
-    return png(axes)
-
-
 def _by_log(axes: Axes) -> None:
     """Draw by logarithms, and write the numbers as they are."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")

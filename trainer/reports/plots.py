@@ -1,6 +1,7 @@
 """Plots of a training and of its evidence (calibration, trials, overfitting, drawdown, capacity, embargo), byte-reproducible."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.probabilities import Group
 
 LOGIT_EDGES = np.linspace(-5.0, 5.0, 21)
+COLOURS = (ACCENT, SECOND, "#5a8f3c", "#9a9a9a", "#a58aa8", "#8f8f6a", "#6fa08b", "#7a9cb3")  # of series in one picture
 CAPACITY_DECADES = np.geomspace(1e4, 1e10, 121)
 
 
@@ -108,13 +110,19 @@ def ic_by_path(figures: list[float], mean: float, standard_error: float) -> byte
 
 def cumulative_ic(sessions: Days, series: Floats, forward: Floats) -> bytes:
     """Running sum of the per-session IC, cross-validated and walking forward."""
-    axes = new_axes("Cumulative rank IC", "", "sum of session ICs")
-    for values, colour, name in ((series, ACCENT, "cross-validated, mean of paths"), (forward, SECOND, "walk-forward")):
-        known = np.isfinite(values)
-        axes.plot(sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.4, label=name)
+    both = {"cross-validated, mean of paths": series, "walk-forward": forward}
+    return running_sums("Cumulative rank IC", "sum of session ICs", sessions, both)
+
+
+def running_sums(title: str, unit: str, sessions: Days, series: Mapping[str, Floats], bold: str = "") -> bytes:
+    """Running sums of what is known of each series, float64 (T,) by name, NaN where a session has none; the one called `bold` is so."""
+    axes = new_axes(title, "", unit)
+    for colour, (name, values) in zip(cycle(COLOURS), series.items(), strict=False):
+        known, line, width = np.isfinite(values), *((INK, 2.0) if name == bold else (colour, 1.3))
+        axes.plot(sessions[known], np.cumsum(values[known]), color=line, linewidth=width, label=name)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     date_axis(axes)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=5, loc="upper left", bbox_to_anchor=(0.0, -0.08))
     return png(axes)
 
 

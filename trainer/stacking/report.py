@@ -6,13 +6,15 @@ import numpy as np
 
 from signals.market.bars import Days, Floats
 from trainer.reports import page
-from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
+from trainer.reports.plots import running_sums
 from trainer.stacking.document import StackFigures
 
 CAPTIONS = {
     "cumulative_ic.png": "Cumulative out-of-fold rank IC of the stack, of each member and of the configured average.",
     "weights.png": "What the stack learned for each group of sessions: weights that jump are weights that fit noise.",
 }
+TITLE = "Cumulative rank IC, out of fold"
 GREYS = ("#7a9cb3", "#b0b0b0", "#8f8f6a", "#a58aa8", "#6fa08b")
 
 
@@ -21,7 +23,7 @@ def report_files(known: StackFigures, sessions: Days, series: Mapping[str, Float
     has_weights = known.weights is not None
     captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
     shown = page.Page("Stack of " + ", ".join(m.name for m in known.members), tuple(lines_of(known)), tuple(warnings_of(known)), captions)
-    pictures = {"cumulative_ic.png": cumulative(sessions, series)}
+    pictures = {"cumulative_ic.png": running_sums(TITLE, "sum of session ICs", sessions, series, bold="stack")}
     if has_weights:
         pictures["weights.png"] = weights([learned for learned in known.weights_by_group if learned is not None])
     return page.files(shown, pictures)
@@ -59,21 +61,6 @@ def warnings_of(known: StackFigures) -> list[str]:
     """Say why the stack may not be used."""
     missed = [row.what for row in known.rows if not row.passed]
     return [f"not better than {known.best}: {', '.join(missed)}"] if missed else []
-
-
-def cumulative(sessions: Days, series: Mapping[str, Floats]) -> bytes:
-    """Running sums of the per-session ICs."""
-    axes = new_axes("Cumulative rank IC, out of fold", "", "sum of session ICs")
-    greys = iter(GREYS * len(series))
-    for name, values in series.items():
-        known = np.isfinite(values)
-        is_stack = name == "stack"
-        colour = ACCENT if is_stack else SECOND if name == "weighted average" else next(greys)
-        axes.plot(sessions[known], np.cumsum(values[known]), color=colour, linewidth=1.8 if is_stack else 1.1, label=name)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    date_axis(axes)
-    axes.legend(frameon=False)
-    return png(axes)
 
 
 def weights(by_group: Sequence[Mapping[str, float]]) -> bytes:

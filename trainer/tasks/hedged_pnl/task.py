@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from signals.errors import DataNotUsable, TooLittleHistory
+from signals.indicators.recurrence import shifted
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
@@ -32,6 +32,7 @@ from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.options.structures import LEAST_SESSIONS, MOST_HORIZON, TEMPLATES, VegaCaps, refusal
 from trainer.recipes.base import LabelConfig, RecipeConfig
+from trainer.reports.plots import running_sums
 from trainer.reports.training import Lines
 from trainer.runs.bar_results import BarResult, at_least, at_most
 from trainer.runs.evidence import Evidence, EvidenceFields
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import PromotionConfig
 
 STRADDLE = TEMPLATES[0]
-PROFITS = "Hedged profit net of half spreads, walking forward"
+PICTURE, PROFITS = "plots/hedged_profits.png", "Hedged profit net of half spreads, walking forward"
 MOST_POINTS = 20.0  # of a label: a crash teaches no more than its sign and that it was large
 Z_95 = 1.6448536269514722
 NO_MEAN = Mean()
@@ -84,9 +85,6 @@ class HedgedEvidence:
     vertical: TemplateFigures | None = None
     calendar: TemplateFigures | None = None
     vega_used: float = float("nan")
-
-
-NO_FIGURES = HedgedEvidence()
 
 
 class HedgedLabel(LabelConfig):
@@ -149,10 +147,8 @@ class HedgedPnl(RankReturn):
         if name not in bars.joined:
             raise DataNotUsable("there are no outcomes of options beside these bars", fix="Train the sleeve options_vol")
         gross = bars.joined[name]
-        series = session_mean(gross)
-        if (sessions := int(np.isfinite(series).sum())) < own.min_sessions:
-            daily = bars.joined[f"{STRADDLE}_1"]
-            raise TooLittleHistory(refusal(session_mean(daily), own.min_sessions, counted=sessions))
+        if (sessions := int(np.isfinite(gross).any(axis=1).sum())) < own.min_sessions:
+            raise TooLittleHistory(refusal(session_mean(bars.joined[f"{STRADDLE}_1"]), own.min_sessions, counted=sessions))
         found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
         ends = np.arange(len(gross))[:, None] + own.k + 1
         known = np.isfinite(found.values) & np.isfinite(gross)
@@ -182,10 +178,12 @@ class HedgedPnl(RankReturn):
             figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
         taken, _ = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k)
         used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
-        hedged = {**{name: to_json(one) for name, one in figures.items()}, "vega_used": used}
         warned += [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
-        report = partial(_with_profits, of=found.report, sessions=rows.sessions, series=series)
-        fields: EvidenceFields = {**found.fields, "others": {"hedged": hedged}}
+        fields: EvidenceFields = {**found.fields, "others": {"hedged": to_json({**figures, "vega_used": used})}}
+
+        def report(known: Evidence) -> Mapping[str, bytes]:
+            return {**found.report(known), PICTURE: running_sums(PROFITS, "sum, vol points", rows.sessions, series)}
+
         return replace(found, fields=fields, warnings=(*found.warnings, *warned), files={**found.files, **files}, report=report)
 
     def extra_lines(self, known: Evidence) -> Lines:
@@ -200,8 +198,7 @@ def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Fl
     Returns the profit of the side taken and its half spreads, vol points, float64 (T, N) as the bars; NaN where nothing was traded.
     """
     outcome, cost = bars.joined[f"{template}_{k}"], bars.joined[f"{template}_cost_{k}"]
-    known = np.full(cost.shape, np.nan)
-    known[k + 1 :] = cost[: -(k + 1)]  # the half spreads of a position that has ended by the session's close
+    known = shifted(cost, k + 1)  # the half spreads of a position that has ended by the session's close
     with np.errstate(invalid="ignore"):
         taken = np.isfinite(outcome) & (np.abs(forward) > known)
     return np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan)
@@ -214,22 +211,15 @@ def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, 
     mean = overlapping_mean(series, k)
     net = (gross - cost)[rows.t0, rows.column]
     chosen, size, came = np.isfinite(net), np.abs(forward), (net > 0.0).astype(np.float64)
-    bound = mean.mean - Z_95 * mean.standard_error
-    figures = TemplateFigures(mean, overlapping_mean(session_mean(gross), k), bound, int(chosen.sum()))
+    traded = (mean, overlapping_mean(session_mean(gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum()))
     early, late = (half & chosen for half in halves(rows))
     if any(len(np.unique(came[half])) < 2 for half in (early, late)):
-        return figures, series
+        return TemplateFigures(*traded), series
     said = fit_platt(size[early], came[early]).probability(size[late])
     base = np.full(int(late.sum()), came[early].mean())
+    judged = (float(came[late].mean()), brier_score(came[late], said), brier_score(came[late], base))
     whole = fit_platt(size[chosen], came[chosen])
-    return replace(
-        figures,
-        came=float(came[late].mean()),
-        said_brier=brier_score(came[late], said),
-        base_brier=brier_score(came[late], base),
-        slope=whole.slope,
-        intercept=whole.intercept,
-    ), series
+    return TemplateFigures(*traded, *judged, whole.slope, whole.intercept), series
 
 
 def vega_used(forward: Floats, k: int, name_cap: float, total_cap: float) -> float:
@@ -259,7 +249,7 @@ def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, byt
 
 
 def _own(known: Evidence) -> HedgedEvidence:
-    return known.part("hedged", HedgedEvidence, NO_FIGURES)
+    return known.part("hedged", HedgedEvidence, HedgedEvidence())
 
 
 def _sentence(name: str, found: TemplateFigures) -> str:
@@ -273,12 +263,6 @@ def _line(found: TemplateFigures) -> str:
     is_known = not np.isnan(found.said_brier) and not np.isnan(found.base_brier)
     brier = f"; Brier {found.said_brier:.4f} against {found.base_brier:.4f} of the base rate" if is_known else ""
     return (profit if found.trades else "no position") + brier
-
-
-def _with_profits(known: Evidence, *, of: Any, sessions: Any, series: Mapping[str, Floats]) -> Mapping[str, bytes]:
-    from trainer.reports.options import running_sums
-
-    return {**of(known), "plots/hedged_profits.png": running_sums(PROFITS, "sum, vol points", sessions, series)}
 
 
 HEDGED_PNL = HedgedPnl()
