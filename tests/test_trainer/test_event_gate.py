@@ -24,8 +24,7 @@ from trainer.__main__ import app
 from trainer.labels.events import played
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, precision_at, taken
-from trainer.tasks.event_gate.tails import size_for, tails
+from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, precision_at, size_for, tails, taken
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, trades_of, warnings
 from trainer.validation.clustered import auc, per_event
 from trainer.validation.ic import Mean

@@ -6,6 +6,8 @@ either barrier. Errors take the events of a session together (`trainer.validatio
 
 Precision at k is the share of targets among the k best events of each session, or of each symbol, that has more than k; next to it the
 share among all of theirs, which a score without skill has.
+
+The tail of a kind of events is the mean loss of its worst trades, in R after costs; `size_for` is the size that a budget of it allows.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from portfolio.config import CvarMethod
+from portfolio.risk.cvar import historical_cvar, session_cvar
+from signals.errors import TooLittleHistory
+from signals.events.panel import Kind
 from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
 from signals.market.holding import Flags
@@ -28,6 +34,7 @@ from trainer.validation.ic import Mean
 ALIKE = 0.02  # of AUC: a mirrored one as near as that is the same
 BEST_OF_A_SESSION, BEST_OF_A_SYMBOL = 3, 10
 TOP_SHARES = (0.5, 0.2, 0.1, 0.05)
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -176,3 +183,48 @@ def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFig
         precision_at(BEST_OF_A_SYMBOL, score, trades.target, trades.symbol),
         tuple(AboveThreshold(one, int(those.sum()), per_event(net[those], trades.session[those])) for one, those in above),
     )
+
+
+@dataclass(frozen=True)
+class KindTail:
+    """Expected shortfall at 95 % of the trades of one kind; `method` is `evt`, or `historical` where no tail can be fitted."""
+
+    kind: str
+    trades: int
+    es_r: float
+    method: str
+
+
+def tails(kind: Floats, net_r: Floats) -> tuple[KindTail, ...]:
+    """Return the tail of each kind that has trades, in the order of `Kind`.
+
+    Parameters
+    ----------
+    kind : float64, shape (n,)
+        Numbers of `Kind`.
+    net_r : float64, shape (n,)
+    """
+    return tuple(_tail(one, net_r[kind == one]) for one in Kind if (kind == one).any())
+
+
+def size_for(budget_usd: float, es_r: float, r_usd: float) -> float:
+    """Shares whose expected shortfall is the budget, where one share risks `r_usd` to its stop; 0 where any of the three is not positive.
+
+    Examples
+    --------
+    >>> size_for(300.0, 1.5, 2.0)
+    100.0
+    """
+    if not (np.isfinite([budget_usd, es_r, r_usd]).all() and min(budget_usd, es_r, r_usd) > 0.0):
+        return 0.0
+    return budget_usd / (es_r * r_usd)
+
+
+def _tail(kind: Kind, net_r: Floats) -> KindTail:
+    name, history = kind.name.lower(), historical_cvar(-net_r, LEVEL)
+    try:
+        found = session_cvar(net_r, LEVEL, CvarMethod.EVT)
+    except TooLittleHistory:
+        return KindTail(name, len(net_r), history, "historical")
+    is_fitted = np.isfinite(found) and found != history
+    return KindTail(name, len(net_r), found if is_fitted else history, "evt" if is_fitted else "historical")

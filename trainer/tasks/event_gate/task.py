@@ -26,8 +26,7 @@ from trainer.samples.prepare import Material
 from trainer.samples.samples import Samples
 from trainer.search.trial_identity import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, on_figure, plain_report, without_ratios
-from trainer.tasks.event_gate.figures import EventTrades, GateFigures, Precision, by_regime, gate_figures, taken
-from trainer.tasks.event_gate.tails import KindTail, size_for, tails
+from trainer.tasks.event_gate.figures import EventTrades, GateFigures, KindTail, Precision, by_regime, gate_figures, size_for, tails, taken
 from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import interval, low
 

@@ -8,7 +8,7 @@ import numpy as np
 from signals.events.outcomes import OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from trainer.labels.events import event_labels, played
+from trainer.labels.events import event_labels, played, rows_in
 from trainer.labels.panel import Labels
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig, Objective
@@ -134,6 +134,13 @@ def target_figures(rows: Samples, forecast: Floats, played_r: Floats, without: F
         saved = advantage(losses[0], losses[1], TARGET_BARS)
     uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.t0[seen])
     return TargetFigures(float(missed[np.isfinite(forecast)].mean()), uplift, saved)
+
+
+def trades_to(rows: Samples, bars: Bars, stop_atr: float, actions: Iterable[Action]) -> Floats:
+    """R of each row's trade to each of `TARGETS`, float64 (targets, n), NaN while one is not over."""
+    table, made = played(bars, actions, *(OutcomeRules(stop_atr, target, TARGET_BARS) for target in TARGETS))
+    mine = rows_in(table, bars, rows.t0, rows.column)
+    return np.array([one.realised_r[mine] for one in made])
 
 
 def of_quantile(config: LightGbmConfig, level: float, seed: int) -> LightGbm:

@@ -12,14 +12,12 @@ from typing import Literal, cast
 import numpy as np
 from pydantic import Field
 
-from signals.events.outcomes import OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
 from signals.sleeves.events import ANALOGS
 from signals.text.documents import to_json
-from trainer.labels.events import played, rows_in
 from trainer.labels.panel import Labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
@@ -39,8 +37,6 @@ from trainer.tasks.event_quantiles.forecasts import (
     FAVOURABLE,
     MEDIAN,
     RETURN,
-    TARGET_BARS,
-    TARGETS,
     LevelFigures,
     OutcomeQuantiles,
     QuantileFigures,
@@ -50,6 +46,7 @@ from trainer.tasks.event_quantiles.forecasts import (
     judged,
     of_quantile,
     target_figures,
+    trades_to,
     walked,
     weighted_quantile,
 )
@@ -134,7 +131,7 @@ class EventQuantiles(EventTask):
             figures.append(judged(asked, opened, found, config.cpcv.groups))
             if asked.of == FAVOURABLE:
                 without = walking(asked, without_analogs(opened))[0] if config.label.analogs else None
-                target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label, source.actions), without)
+                target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label.stop_atr, source.actions), without)
             heads[asked.name] = QuantilesHead(asked.levels), _graph(asked, rows, config, request.seed)
         proof, lag = case.proof, 2 * (config.label.k - 1)
         against = constant(proof.rows, config.cpcv.groups, MEDIAN)
@@ -184,13 +181,6 @@ def warnings(figures: list[QuantileFigures]) -> list[str]:
             if not low(level.advantage) > 0.0:
                 told.append(f"{_what(one, level)} is not better than a constant: pinball {level.gain:+.1%}, t {level.advantage.t:.2f}")
     return told
-
-
-def trades_to(rows: Samples, bars: Bars, label: QuantilesLabel, actions: tuple[Action, ...]) -> Floats:
-    """R of each row's trade to each of `TARGETS`, float64 (targets, n), NaN while one is not over."""
-    table, made = played(bars, actions, *(OutcomeRules(label.stop_atr, target, TARGET_BARS) for target in TARGETS))
-    mine = rows_in(table, bars, rows.t0, rows.column)
-    return np.array([one.realised_r[mine] for one in made])
 
 
 def without_analogs(rows: Samples) -> Samples:
