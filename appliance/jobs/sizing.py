@@ -32,12 +32,11 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
     before = last_multiplier(session, deps)
     try:
         found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
-        policy = policy_of(found)
+        return Sizing(before, policy_of(found), source=f"sizing policy {found.seq}")
     except BundleRefused as error:
         body = f"{error}. The multiplier of the last plan holds: {before:g}"
         notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
         return Sizing(before, None, str(error))
-    return Sizing(before, policy, source=f"sizing policy {found.seq}")
 
 
 def last_multiplier(session: date, deps: Deps) -> float:
@@ -62,13 +61,7 @@ def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize |
 
 
 def policy_of(found: SizingDocument) -> SizingPolicy:
-    """Return the policy that a document holds.
-
-    Raises
-    ------
-    BundleRefused
-        Its grid or its state are not those of this version.
-    """
+    """Return the policy that a document holds; raise `BundleRefused` where its grid or state are not those of this version."""
     fix = "Learn and publish a policy by the version that this device has"
     if found.grid != GRID:
         raise BundleRefused(f"the policy's grid is {found.grid}, not {GRID}", where=SIZING_DOCUMENT.file, fix=fix)

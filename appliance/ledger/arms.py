@@ -10,7 +10,6 @@ from signals.events.arms import ARMS, drawn
 from signals.files import sha256_of
 
 SEED = "arm_seed"
-OUTCOME = ("exit", "realised_r", "known")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def open_draws(ledger: Ledger) -> tuple[DrawRow, ...]:
 def end(ledger: Ledger, asof: date, symbol: str, outcome: tuple[str, float | None, date | None]) -> None:
     """Record what became of a draw's trade, once: exit, R and the session at which it was known."""
     with ledger.transaction():
-        ledger.execute(f"UPDATE draws SET {', '.join(f'{x} = ?' for x in OUTCOME)} WHERE asof = ? AND symbol = ?", (*outcome, asof, symbol))
+        ledger.execute("UPDATE draws SET exit = ?, realised_r = ?, known = ? WHERE asof = ? AND symbol = ?", (*outcome, asof, symbol))
 
 
 def all_drawn(ledger: Ledger) -> tuple[DrawnEvent, ...]:

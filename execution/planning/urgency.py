@@ -57,8 +57,8 @@ class ScheduledOrder:
 
     def __post_init__(self) -> None:
         figures = np.array([self.participation, self.sigma, self.half_spread])
-        is_known = bool(np.isfinite(figures).all() and (figures >= 0).all())
-        if not is_known or self.minutes.shape != self.volume.shape or not bool((self.volume > 0).all()):
+        is_known = ((figures >= 0) & (figures < np.inf)).all() and (self.volume > 0).all()
+        if not is_known or self.minutes.shape != self.volume.shape:
             raise InvariantBroken("an order to be scheduled needs its size, volatility, spread, and the volume of every step")
 
 
@@ -96,8 +96,7 @@ def schedule_bps(order: ScheduledOrder, left: Floats, shocks: Floats, risk_avers
     impact = square_root_impact(order.sigma, flow / (len(slices) * order.volume * shocks), Y_DEFAULT)
     waits = np.diff(order.minutes, append=order.minutes[-1]) / SESSION_MINUTES
     risk = risk_aversion * order.sigma**2 * float((left[1:] ** 2 * waits).sum())
-    found: Floats = BPS * (order.half_spread + np.asarray(impact) @ slices + risk)
-    return found
+    return np.asarray(BPS * (order.half_spread + np.asarray(impact) @ slices + risk))
 
 
 def least_cost(order: ScheduledOrder, entry: EntryConfig) -> float:

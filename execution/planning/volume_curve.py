@@ -34,8 +34,7 @@ def shares_of(volume: SessionVolume, entry: EntryConfig) -> Floats:
     ends, shares, length = volume
     steps = [(when.minutes + when.share * (length - when.before_close - when.minutes)) for when in entry.whens()]
     so_far = np.interp([*steps, length], np.concatenate([[0], ends]), np.concatenate([[0.0], np.cumsum(shares)]))
-    found: Floats = np.diff(so_far) / shares.sum()
-    return found
+    return np.asarray(np.diff(so_far) / shares.sum())
 
 
 def usual(shares: Floats) -> Floats:
@@ -49,8 +48,7 @@ def usual(shares: Floats) -> Floats:
     [0.3]
     """
     cut = len(shares) // 4
-    found: Floats = np.sort(shares, axis=0)[cut : len(shares) - cut].mean(axis=0)
-    return found
+    return np.asarray(np.sort(shares, axis=0)[cut : len(shares) - cut].mean(axis=0))
 
 
 def step_shares(trailing: Sequence[SessionVolume], entry: EntryConfig) -> StepShares | None:

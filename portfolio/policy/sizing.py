@@ -47,13 +47,7 @@ MULTIPLIER = "policy multiplier"
 
 
 def level_of(multiplier: float) -> int:
-    """Return the place of a multiplier on the grid.
-
-    Raises
-    ------
-    InvariantBroken
-        It is none of the grid.
-    """
+    """Return the place of a multiplier on the grid; raise `InvariantBroken` where it is none of it."""
     if multiplier not in GRID:
         raise InvariantBroken(f"the multiplier {multiplier} is not on the grid {GRID}")
     return GRID.index(multiplier)
@@ -89,8 +83,7 @@ class SizingPolicy:
 
     def values(self, states: Floats) -> Floats:
         """Values of states (n, F) by level before and after, (n, levels, levels)."""
-        values: Floats = np.einsum("ijf,nf->nij", self.coefficients, standardised_states(states, self.centre, self.scale))
-        return values
+        return np.asarray(np.einsum("ijf,nf->nij", self.coefficients, standardised_states(states, self.centre, self.scale)))
 
     def path(self, states: Floats, before: float = 1.0) -> Floats:
         """Multipliers that the policy chooses along consecutive states (T, F), (T,)."""

@@ -125,13 +125,7 @@ class SizeLog(Document):
 
 
 def read_arm_log(content: bytes, *, where: str) -> ArmLog:
-    """Parse an exported log of arms.
-
-    Raises
-    ------
-    FixInput
-        It is not one, or a draw in it is not what its seed gives.
-    """
+    """Parse an exported log of arms; raise `FixInput` where it is not one, or a draw in it is not what its seed gives."""
     return _parsed(ArmLog, "arms", content, where)
 
 

@@ -12,7 +12,6 @@ where F is the USD that own orders traded, this one included, signed, each fadin
 """
 
 from dataclasses import replace
-from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from execution.costs.impact import faded, signed_impact
@@ -32,7 +31,7 @@ ZERO = Decimal(0)
 
 def has_minutes(venue: ExchangeVenue, symbol: str, session: Session) -> bool:
     """Whether orders of `symbol` meet minutes in this session; else they meet the three moments of its daily bar."""
-    return venue.market.minutes is not None and venue.market.minutes.has(symbol, session.day)
+    return venue.market.minutes is not None and venue.market.minutes.rows.has(symbol, session.day)
 
 
 def arrive(venue: ExchangeVenue, order: Order, session: Session, *, in_full: bool = False) -> None:
@@ -82,16 +81,16 @@ def _take(venue: ExchangeVenue, order: Order, bar: MinuteBar, offer: Offer, *, i
     before = flow.usd * float(faded((venue.now - flow.at).total_seconds() / 60.0, venue.config.impact_half_life))
     signed = before + order.side.sign * float(min(wanted, room) * offer.price)
     half = venue.half_spread if bar.half_spread is None else bar.half_spread
-    priced = replace(offer, half_spread=half + _impact(venue, order, signed, venue.now))
+    priced = replace(offer, half_spread=half + _impact(venue, order, signed))
     filled = meet(venue, order, priced, in_full=in_full, most=room)
     if filled:
         usd = before + order.side.sign * float(filled * offer.price)
         book.set_fact("flows", {**book.flows, order.symbol: OwnFlow(venue.now, usd, bar.end, taken + filled)})
 
 
-def _impact(venue: ExchangeVenue, order: Order, signed_usd: float, now: datetime) -> Decimal:
+def _impact(venue: ExchangeVenue, order: Order, signed_usd: float) -> Decimal:
     """Share of the price by which own trading has moved the market against `order`."""
-    sigma, adv = venue.market.usual(order.symbol, now)
+    sigma, adv = venue.market.usual(order.symbol, venue.now)
     if not venue.config.impact:
         return ZERO
     if not (sigma >= 0 and adv > 0):

@@ -20,13 +20,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class MinuteBar:
-    """One bar (start, end] with a trade or a price carried into it; USD and shares.
-
-    Attributes
-    ----------
-    half_spread : Decimal or None
-        Half the spread quoted when the bar began, as a share of the price.
-    """
+    """One bar (start, end] with a trade or a price carried into it; USD and shares."""
 
     start: datetime
     end: datetime
@@ -35,29 +29,20 @@ class MinuteBar:
     low: Decimal
     close: Decimal
     volume: int
-    half_spread: Decimal | None = None
+    half_spread: Decimal | None = None  # half of what was quoted when the bar began, as a share of the price
 
 
 class MinuteMarket:
     """The minutes of a dataset by symbol, session and instant; of each symbol the session asked for last is kept."""
 
     def __init__(self, rows: MinuteRows) -> None:
-        self.rows = rows
+        self.rows, self.length, self._span = rows, rows.length, rows.length * MINUTE
         self._kept: dict[str, tuple[date, SessionMinutes | None]] = {}
-
-    @property
-    def length(self) -> int:
-        """Minutes of a bar."""
-        return self.rows.length
 
     def ends(self, session: Session) -> list[datetime]:
         """Return the END of every bar of a session; the last one is its close."""
-        count = -(-(session.close - session.open) // (self.length * MINUTE))
+        count = -(-(session.close - session.open) // self._span)
         return [self._end(session, number) for number in range(count)]
-
-    def has(self, symbol: str, day: date) -> bool:
-        """Whether `symbol` has usable minutes on `day`."""
-        return self.rows.has(symbol, day)
 
     def in_progress(self, symbol: str, session: Session, at: datetime) -> MinuteBar | None:
         """Return the bar that contains what happens at `at`, start <= at < end: for the matching engine only."""
@@ -84,17 +69,15 @@ class MinuteMarket:
         """Yield the bars that have ended by `now`, session by session of [first, last]; sessions without any are left out."""
         for day, found in sorted(self.rows.sessions(symbol, first, last, calendar).items()):
             session = calendar.session(day)
-            bars = [
-                bar for row in range(len(found.ends)) for bar in (self._made(session, found, row),) if bar.end <= now and bar.volume > 0
-            ]
-            if bars:
+            made = (self._made(session, found, row) for row in range(len(found.ends)))
+            if bars := [bar for bar in made if bar.end <= now and bar.volume > 0]:
                 yield day, bars
 
     def _number(self, session: Session, at: datetime) -> int:
-        return (at - session.open) // (self.length * MINUTE)
+        return (at - session.open) // self._span
 
     def _end(self, session: Session, number: int) -> datetime:
-        return min(session.open + (number + 1) * self.length * MINUTE, session.close)
+        return min(session.open + (number + 1) * self._span, session.close)
 
     def _session(self, symbol: str, session: Session) -> SessionMinutes | None:
         day, found = self._kept.get(symbol, (None, None))

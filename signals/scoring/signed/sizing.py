@@ -17,16 +17,12 @@ class SizingDocument(ExpiringDocument):
     ----------
     grid : tuple of float
         Multipliers that the policy may choose: in [0, 1], ascending.
-    names : tuple of str
-        Of the state's numbers.
-    centre, scale : tuple of float
+    names, centre, scale : tuple
         One a number of the state.
     coefficients : tuple
         By level before, level after, and [1, *state].
-    gain, bound, margin : float
+    gain, bound, margin, sessions : float, int
         Of the replay that it was accepted by, of equity a year; a bound that is not above the margin is no policy.
-    sessions : int
-        Of that replay.
     verdict_sha256 : str
         Of the policy's own document, with its verdicts.
     """
