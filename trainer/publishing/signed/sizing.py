@@ -34,7 +34,7 @@ def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, create
         raise FixInput(
             f"the policy is not accepted: {'; '.join(judged.refusals)}", where=str(folder), fix="Devices go on with the whole book"
         )
-    values, weakest = judged.values, min(judged.verdicts.values(), key=lambda one: one.bound - one.margin)
+    weakest = min(judged.verdicts.values(), key=lambda one: one.bound - one.margin)
 
     def payload(seq: int, keyset_version: int) -> SizingDocument:
         return SizingDocument(
@@ -44,14 +44,8 @@ def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, create
             last_training_session=judged.last,
             keyset_version=keyset_version,
             grid=GRID,
-            names=values.names,
-            centre=values.centre,
-            scale=values.scale,
-            coefficients=values.coefficients,
-            gain=weakest.gain,
-            bound=weakest.bound,
-            margin=weakest.margin,
-            sessions=weakest.sessions,
+            **vars(judged.values),
+            **{name: getattr(weakest, name) for name in ("gain", "bound", "margin", "sessions")},
             verdict_sha256=sha256,
         )
 
