@@ -14,7 +14,19 @@ from trainer.off_policy.sizing import SizingVerdict
 from trainer.runs import looks
 from trainer.runs.documents import canonical_json
 
-ACCEPTED = SizingVerdict(4000, 0.06, 0.03, 0.02, 0.005, 0.1, 0.2, 0.04, 0.05, 0.025, ())
+ACCEPTED = SizingVerdict(
+    sessions=4000,
+    gain=0.06,
+    bound=0.03,
+    standard_error=0.02,
+    margin=0.005,
+    gain_of_interest=0.025,
+    reasons=(),
+    drawdown=0.1,
+    whole_drawdown=0.2,
+    turnover=0.04,
+    whole_turnover=0.05,
+)
 
 
 def judged(policy: SizingPolicy, last: date, **changes: Any) -> JudgedPolicy:

@@ -20,15 +20,14 @@ from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
 from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
 from signals.scoring.signed.stack_weights import STACK_KIND
+from tests.fakes.policies import ACCEPTED as VERDICT
 from tests.fakes.policies import judged, record_policy
 from tests.test_trainer.test_stack_weights import ASOF, CALENDAR, CREATED, LAST, World
 from trainer.curation.store import FolderObjectStore
-from trainer.off_policy.sizing import SizingVerdict
 from trainer.publishing import keys as key_files
 from trainer.publishing.signed.sizing import publish_sizing
 from trainer.runs.documents import canonical_json
 
-VERDICT = SizingVerdict(4000, 0.06, 0.03, 0.02, 0.005, 0.1, 0.2, 0.04, 0.05, 0.025, ())
 VALUES = np.random.default_rng(0).normal(size=(len(GRID), len(GRID), 1 + len(STATE)))
 POLICY = SizingPolicy(STATE, np.linspace(0, 1, len(STATE)), np.linspace(1, 2, len(STATE)), VALUES)
 

@@ -24,9 +24,7 @@ from tests.fakes.decisions import FOUR_POLICY, FOUR_Q, FOUR_ROWS, by_state, know
 from trainer.commands import policies as policies_commands
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
-from trainer.off_policy import estimators
-from trainer.off_policy.arms import tuner
-from trainer.off_policy.arms.arm_logs import report_of
+from trainer.off_policy import estimators, tuner
 from trainer.off_policy.estimators import (
     OffPolicyEstimate,
     direct_method,
@@ -40,6 +38,7 @@ from trainer.off_policy.estimators import (
 )
 from trainer.off_policy.fitted_q import cell_means, cross_fitted, fitted_q, learned
 from trainer.off_policy.logs import LoggedDecisions
+from trainer.off_policy.tuner import report_of
 
 NINE = 5e-10
 SEEDS = st.integers(0, 2**32 - 1)

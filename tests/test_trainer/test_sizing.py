@@ -17,7 +17,7 @@ from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from tests.fakes.regimes import noise_market, oracle, regime_market
-from trainer.off_policy.decisions import judge_decisions, read_decisions
+from trainer.backtest.drawn_sizes import read_decisions
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv, SizingPenalties
 from trainer.off_policy.sizing import (
@@ -25,6 +25,7 @@ from trainer.off_policy.sizing import (
     SizedPath,
     SizingVerdict,
     fitted_sizing,
+    judge_decisions,
     judge_sizing,
     judged_replay,
     level_of_try,

@@ -5,21 +5,26 @@ open of its session to the next one. Where the session before drew nothing, or t
 open, it says nothing and is left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from portfolio.policy.sizing import GRID, STATE
 from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
-from signals.market.bars import Floats
-from signals.scoring.draw_logs import FIX, SizeDecision, SizeLog, read_size_log
+from signals.scoring.draw_logs import FIX, SizeDecision, read_size_log
+from signals.storage.arrow import days, floats, read_parquet
+from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.weights import book_env
-from trainer.off_policy.decisions import read_decisions
 from trainer.off_policy.logs import LoggedDecisions, exported
+
+COLUMNS = ("before", "multiplier", "propensity", "reward")
+PARQUET = "Give a Parquet file with session (date), before, multiplier, propensity, reward and the state, all numbers float64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,57 +53,72 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
     logs = [read_size_log(content, where=file) for file, content in contents.items()]
     by_device: dict[str, dict[date, SizeDecision]] = {}
     for log in logs:
-        _add(by_device, log, where=str(path))
-    parts = [_valued(list(own.values()), archive, equity_usd) for own in by_device.values()]
-    rows = [row for part in parts for row in part]
+        if (log.grid, log.names) != (GRID, STATE):
+            fix = "Use the version that the device has"
+            raise FixInput("the log is of another grid or state than this version's", where=str(path), fix=fix)
+        for one in log.decisions:  # each draw once: an export of before may be next to one of today
+            if by_device.setdefault(one.seed, {}).setdefault(one.asof, one) != one:
+                raise FixInput(f"two logs know different draws of {one.asof}", where=str(path), fix=FIX)
+    rows = [row for own in by_device.values() for row in _valued(list(own.values()), archive, equity_usd)]
     if not rows:
         raise TooLittleHistory("no draw has a value", where=str(path), fix="Draw in sessions that follow one another; ingest their bars")
-    sessions, features, actions, rewards, propensities = (np.array(column) for column in zip(*rows, strict=True))
     return DecisionsFile(
-        LoggedDecisions.of_one_step(sessions, features, actions, rewards, propensities, len(GRID)),
+        LoggedDecisions.of_rows(rows, len(GRID)),
         sha256_of("".join(sha256_of(content) for content in contents.values()).encode()),
         any(log.is_rehearsal for log in logs),
         sum(len(own) for own in by_device.values()) - len(rows),
     )
 
 
-def _add(by_device: dict[str, dict[date, SizeDecision]], log: SizeLog, *, where: str) -> None:
-    """Take a log's draws, each once: an export of before may be next to one of today."""
-    if (log.grid, log.names) != (GRID, STATE):
-        raise FixInput("the log is of another grid or state than this version's", where=where, fix="Use the version that the device has")
-    for one in log.decisions:
-        own = by_device.setdefault(one.seed, {})
-        if own.setdefault(one.asof, one) != one:
-            raise FixInput(f"two logs know different draws of {one.asof}", where=where, fix=FIX)
+def read_decisions(path: Path, names: Sequence[str]) -> LoggedDecisions:
+    """Read decisions on sizes: the level before and the state (`names`) are the features, levels of the grid the arms.
+
+    Raises
+    ------
+    FixInput
+        The file cannot be read, lacks a column, or holds a multiplier that is not on the grid.
+    """
+    try:
+        table = read_parquet(path.read_bytes())
+        if missing := sorted({"session", *COLUMNS, *names} - {*table.column_names}):
+            raise FixInput(f"there is no column {', '.join(missing)}", where=str(path), fix=PARQUET)
+        schema = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in (*COLUMNS, *names))])
+        known = table.select(schema.names).cast(schema)
+    except (OSError, pa.ArrowException) as error:
+        raise FixInput(f"decisions cannot be read: {reason_of(error)}", where=str(path), fix=PARQUET) from None
+    before, chosen, chance, reward, *states = (floats(known.column(name)) for name in (*COLUMNS, *names))
+    for name, values in (("before", before), ("multiplier", chosen)):
+        if not np.isin(values, GRID).all():
+            raise FixInput(f"a {name} is none of {GRID}", where=str(path), fix=PARQUET)
+    features, sessions = np.column_stack([np.searchsorted(GRID, before), *states]), days(known.column("session")).astype(np.int64)
+    return LoggedDecisions.of_one_step(sessions, features, np.searchsorted(GRID, chosen), reward, chance, len(GRID))
 
 
-def _valued(decisions: list[SizeDecision], archive: Archive, equity_usd: float) -> list[tuple[int, Floats, int, float, float]]:
-    """Return (asof as a number, features, level, reward, propensity) of each draw of one device that has a value."""
-    calendar, days = archive.manifest.calendar, archive.whole.sessions
-    place = {day: row for row, day in enumerate(days.astype(object).tolist())}
+def _valued(decisions: list[SizeDecision], archive: Archive, equity_usd: float) -> list[tuple[date, list[float], int, float, float]]:
+    """Return asof, features, level, reward and propensity of each draw of one device that has a value."""
+    calendar, sessions = archive.manifest.calendar, archive.whole.sessions
+    place = {day: row for row, day in enumerate(sessions.astype(object).tolist())}
     column = {security: number for number, security in enumerate(archive.securities)}
-    books = {}
+    books: dict[int, tuple[SizeDecision, dict[int | None, float]]] = {}
     for one in decisions:
         names = {name: column.get(security) for security, name in archive.rows.symbols_on(one.asof).items()}
         renamed = {a.new_symbol: a.symbol for a in archive.effective_on(one.session) if a.new_symbol}
         own = {names.get(renamed.get(name, name)): weight for name, weight in one.book.items()}
         if one.asof in place and calendar.next(one.asof) == one.session and None not in own:
             books[place[one.asof]] = (one, own)
-    if len(books) < 2:
+    first, last = min(books, default=0), min(max(books, default=0) + 1, len(sessions) - 2)
+    if last - first < 2:
         return []
-    first, last = min(books), min(max(books) + 1, len(days) - 2)
     weights, states = np.zeros((last - first + 1, len(column))), np.zeros((last - first + 1, len(STATE)))
     for row, (one, own) in books.items():
         if row <= last:
             weights[row - first, [number for number in own if number is not None]] = list(own.values())
             states[row - first] = one.state
-    rewards = book_env(archive, first, weights, states, equity_usd).rewards() if last - first >= 2 else np.zeros((0, 0, 0))
+    rewards = book_env(archive, first, weights, states, equity_usd).rewards()
     found = []
     for row, (one, _) in sorted(books.items()):
         earlier = books.get(row - 1)
-        if earlier is None or earlier[0].multiplier != one.before or row - first >= len(rewards):
-            continue
-        before, level = GRID.index(one.before), GRID.index(one.multiplier)
-        asof = int(np.datetime64(one.asof, "D").astype(np.int64))
-        found.append((asof, np.array([before, *one.state]), level, float(rewards[row - first, before, level]), one.propensity))
+        if earlier is not None and earlier[0].multiplier == one.before and row - first < len(rewards):
+            before, level = GRID.index(one.before), GRID.index(one.multiplier)
+            found.append((one.asof, [before, *one.state], level, float(rewards[row - first, before, level]), one.propensity))
     return found

@@ -18,21 +18,21 @@ import numpy as np
 from portfolio.policy.sizing import SizingOn
 from signals.errors import FixInput
 from signals.files import sha256_of
-from trainer.backtest.drawn_sizes import decisions_of
+from trainer.backtest.drawn_sizes import DecisionsFile, decisions_of
 from trainer.backtest.engine import Course, Progress
 from trainer.backtest.scored import MODEL
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, BookSettings, RunScores, subject_of, trade
 from trainer.backtest.weights import WeightPath, sized_path
-from trainer.off_policy.decisions import judge_decisions
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
-from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (
     MARGIN,
+    DecisionsVerdict,
     Fit,
     SizedPath,
     SizingVerdict,
     WalkForwardSizing,
+    judge_decisions,
     judge_sizing,
     judged_replay,
     level_of_try,
@@ -93,8 +93,6 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
     tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve) | {trial})
     level = level_of_try(tries)
     policies = walk_forward_sizing(env, request.fit, request.blocks)
-    first = policies.starts[0]
-    last_policy = request.fit(env)
     made = JudgedPolicy(
         learner=request.learner,
         seed=request.seed,
@@ -109,23 +107,15 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
         snapshot_id=subject.archive.manifest.snapshot_id,
         settings=settings.fingerprint(),
         code_version=request.code_version,
-        first=whole.sessions[first],
+        first=whole.sessions[policies.starts[0]],
         last=whole.sessions[-1],
         trial=trial,
         tries=tries,
         replay=judged_replay(env, policies, margin=request.margin, level=level),
         orders=_by_orders(request, subject, scores, (whole, policies), level, step),
-        values=LinearValues.of(last_policy),
+        values=LinearValues.of(request.fit(env)),
         is_rehearsal=settings.portfolio.fixed_ic is not None,
-        decisions=None
-        if given is None
-        else judge_decisions(
-            policies.policies[-1],
-            _unseen(given.log, subject, whole, policies),
-            margin=request.margin,
-            level=level,
-            is_rehearsal=given.is_rehearsal,
-        ),
+        decisions=None if given is None else _by_decisions(request, given, subject, (whole, policies), level),
     )
     content = canonical_json(made)
     look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(made.last), sha256_of(content))
@@ -162,10 +152,7 @@ def _question(request: PolicyRequest, subject: BacktestSubject, decisions: str |
         "config_hash": subject.evidence.config_hash,
         "trained_with": subject.evidence.seed,
         "decisions": decisions,
-        "learner": request.learner,
-        "seed": request.seed,
-        "blocks": request.blocks,
-        "margin": request.margin,
+        **{name: getattr(request, name) for name in ("learner", "seed", "blocks", "margin")},
         "settings": request.settings.fingerprint(),
     }
 
@@ -188,7 +175,11 @@ def _by_orders(
     return judge_sizing(*(path_of(course) for course in courses), margin=request.margin, level=level)
 
 
-def _unseen(log: LoggedDecisions, subject: BacktestSubject, whole: WeightPath, policies: WalkForwardSizing) -> LoggedDecisions:
-    """Return what was decided since the last block began, of which its policy has learned nothing."""
+def _by_decisions(
+    request: PolicyRequest, given: DecisionsFile, subject: BacktestSubject, found: tuple[WeightPath, WalkForwardSizing], level: float
+) -> DecisionsVerdict:
+    """Judge the last policy by what was decided since its block began, of which it has learned nothing."""
+    whole, policies = found
     since = subject.archive.manifest.calendar.previous(whole.sessions[policies.starts[-1]])
-    return log.of(log.sessions >= np.datetime64(since, "D").astype(np.int64))
+    unseen = given.log.of(given.log.sessions >= np.datetime64(since, "D").astype(np.int64))
+    return judge_decisions(policies.policies[-1], unseen, margin=request.margin, level=level, is_rehearsal=given.is_rehearsal)

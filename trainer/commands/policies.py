@@ -105,7 +105,7 @@ def tuner(
     """
     from signals.events.arms import ARMS
     from signals.text.documents import to_json
-    from trainer.off_policy.arms.arm_logs import report_of
+    from trainer.off_policy.tuner import report_of
 
     with progress("judging", as_json=as_json):
         found = report_of(recorded)

@@ -26,9 +26,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.special import logsumexp
 
-from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy, standardised_states
+from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead, VectorHead
 from trainer.learners.base import FitDevice, Matrix, Rows
@@ -38,7 +39,7 @@ from trainer.learners.networks.layers import Shape
 from trainer.learners.networks.loop import Lesson, Losses, Network, Training
 from trainer.learners.networks.parameters import AttentionConfig, MlpConfig
 from trainer.off_policy.market_env import MarketEnv
-from trainer.off_policy.sizing import DISCOUNT, RIDGE, Fit
+from trainer.off_policy.sizing import DISCOUNT, linear_sizing
 
 LEVELS_COUNT, PAIRS = len(GRID), len(GRID) ** 2
 SHARES = (np.ones((LEVELS_COUNT, LEVELS_COUNT)) + np.outer(np.eye(LEVELS_COUNT)[WHOLE], np.eye(LEVELS_COUNT)[WHOLE])).astype(np.float32)
@@ -64,11 +65,7 @@ def expectile(values: Floats, level: float) -> float:
     >>> round(expectile(np.array([0.0, 1.0, 2.0, 10.0]), 0.7), 9)
     4.9375
     """
-    found = float(np.mean(values))
-    for _ in range(len(values) + 1):  # the weights change at a value only, so that this ends
-        weight = np.where(values > found, level, 1.0 - level)
-        found = float(weight @ values / weight.sum())
-    return found
+    return float(stats.expectile(values, alpha=level))
 
 
 def conservative_penalty(values: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
@@ -112,28 +109,19 @@ def cql_losses(outputs: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:
     return loss.mean(dim=-1)
 
 
-def challenger(name: str, seed: int) -> Fit:
-    """Return the fit of a challenger by name."""
-    fits: dict[str, Callable[[MarketEnv, int], SizingPolicy]] = {
-        "iql": partial(_by_values, "iql", iql_losses, PAIRS + LEVELS_COUNT, np.log(SHARES) / TEMPERATURE),
-        "cql": partial(_by_values, "cql", cql_losses, PAIRS, np.zeros_like(SHARES)),
-        "decision_transformer": _by_returns,
-    }
-    return lambda env: fits[name](env, seed)
-
-
 def _by_values(name: str, loss: Losses, width: int, usual: Floats, env: MarketEnv, seed: int) -> SizingPolicy:
     """Train on pairs of sessions; a level is worth its q, and what it is worth for being usual in the data."""
-    z, centre, scale = _standardised(env)
+    z = env.standardised()[0][:, 1:].astype(np.float32)
     samples = np.stack([z[:-1], z[1:]], axis=1)
-    network = _trained(name, (WithSlowCopy, Q_CONFIG, VectorHead(width)), samples, _scaled(env).reshape(-1, PAIRS), seed, loss)
+    training = Training(name, WithSlowCopy, Q_CONFIG, VectorHead(width), seed, FitDevice.CPU, loss)
+    network = _trained(training, samples, _scaled(env).reshape(-1, PAIRS))
     q = _outputs(network, np.stack([z, z], axis=1))[:, 0, :PAIRS]
-    return _linear(env, centre, scale, q.reshape(-1, LEVELS_COUNT, LEVELS_COUNT) + usual)
+    return linear_sizing(env, q.reshape(-1, LEVELS_COUNT, LEVELS_COUNT) + usual)
 
 
 def _by_returns(env: MarketEnv, seed: int) -> SizingPolicy:
     """Train on windows of trajectories, ask for the best tenth of their returns to go."""
-    z, centre, scale = _standardised(env)
+    z = env.standardised()[0][:, 1:].astype(np.float32)
     rewards, rng = _scaled(env), np.random.default_rng(seed)
     sessions, starts = np.arange(len(rewards)), np.arange(LENGTH - 1, len(rewards) - AHEAD)
     tokens, actions, returns = [], [], []
@@ -150,39 +138,24 @@ def _by_returns(env: MarketEnv, seed: int) -> SizingPolicy:
         returns.append(to_go[starts])
     low, high = np.quantile(np.concatenate(returns), (1.0 - ASKED, ASKED))
     head = ClassesHead(tuple(f"level_{number}" for number in range(LEVELS_COUNT)))
-    network = _trained("decision_transformer", (Transformer, DT_CONFIG, head), np.concatenate(tokens), np.concatenate(actions), seed, None)
+    training = Training("decision_transformer", Transformer, DT_CONFIG, head, seed, FitDevice.CPU, None)
+    network = _trained(training, np.concatenate(tokens), np.concatenate(actions))
     rows, values = np.arange(LENGTH - 1, len(z)), np.zeros((len(z) - LENGTH + 1, LEVELS_COUNT, LEVELS_COUNT))
     for i in range(LEVELS_COUNT):
         for asked, sign in ((high, 1.0), (low, -1.0)):
             logits = _outputs(network, _windows(_tokens(np.full(len(z), asked), z, np.full(len(z), i)), rows))
             values[:, i] += sign * (logits - logsumexp(logits, axis=1, keepdims=True))
-    return _linear(env, centre, scale, np.concatenate([np.repeat(values[:1], LENGTH - 1, axis=0), values]))
+    return linear_sizing(env, np.concatenate([np.repeat(values[:1], LENGTH - 1, axis=0), values]))
 
 
-def _trained(
-    name: str,
-    what: tuple[type, MlpConfig | AttentionConfig, VectorHead | ClassesHead],
-    samples: Matrix,
-    target: Floats,
-    seed: int,
-    loss: Losses | None,
-) -> Network:
-    body, config, head = what
-    training = Training(name, body, config, head, seed, FitDevice.CPU, loss)
+def _trained(training: Training, samples: Matrix, target: Floats) -> Network:
     return training.network(Lesson(samples, target.astype(np.float64), np.ones(len(samples)), None), None)
 
 
 def _outputs(network: Network, samples: Matrix) -> Floats:
+    parts = np.array_split(samples, 1 + len(samples) // 4096)
     with torch.inference_mode():
-        return np.concatenate(
-            [network(torch.from_numpy(part)).numpy() for part in np.array_split(samples, 1 + len(samples) // 4096)]
-        ).astype(np.float64)
-
-
-def _standardised(env: MarketEnv) -> tuple[Matrix, Floats, Floats]:
-    centre, spread = env.states.mean(axis=0), env.states.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    return standardised_states(env.states, centre, scale)[:, 1:].astype(np.float32), centre, scale
+        return np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts]).astype(np.float64)
 
 
 def _scaled(env: MarketEnv) -> Floats:
@@ -201,9 +174,8 @@ def _windows(tokens: Matrix, last: Rows) -> Matrix:
     return np.ascontiguousarray(tokens[last[:, None] - np.arange(LENGTH)[::-1]])
 
 
-def _linear(env: MarketEnv, centre: Floats, scale: Floats, values: Floats) -> SizingPolicy:
-    """Regress values (T, levels, levels) on the state, with the ridge of fitted Q."""
-    seen = standardised_states(env.states, centre, scale)
-    weighed = np.diag(np.concatenate([[0.0], np.full(seen.shape[1] - 1, RIDGE * len(seen))])) + seen.T @ seen
-    fitted = np.tensordot(np.linalg.solve(weighed, seen.T), values, 1)
-    return SizingPolicy(env.names, centre, scale, np.ascontiguousarray(np.moveaxis(fitted, 0, 2)))
+CHALLENGER_FITS: dict[str, Callable[[MarketEnv, int], SizingPolicy]] = {
+    "iql": partial(_by_values, "iql", iql_losses, PAIRS + LEVELS_COUNT, np.log(SHARES) / TEMPERATURE),
+    "cql": partial(_by_values, "cql", cql_losses, PAIRS, np.zeros_like(SHARES)),
+    "decision_transformer": _by_returns,
+}

@@ -50,7 +50,6 @@ class OffPolicyEstimate:
     sessions: Rows
 
     def __post_init__(self) -> None:
-        """Refuse what left the range of floating point."""
         if self.contributions.shape != self.sessions.shape:
             raise InvariantBroken("an estimate needs one session a contribution")
         if not np.isfinite(self.contributions).all():
@@ -63,13 +62,7 @@ class OffPolicyEstimate:
 
     @property
     def standard_error(self) -> float:
-        """Error clustered by session.
-
-        Raises
-        ------
-        TooLittleHistory
-            Of a single session nothing is known about another.
-        """
+        """Error clustered by session; raises `TooLittleHistory` of a single one, which says nothing about another."""
         _, group = np.unique(self.sessions, return_inverse=True)
         sums = np.bincount(group, weights=self.contributions - self.value)
         count = len(sums)
@@ -98,6 +91,7 @@ class OffPolicyEstimate:
         return float(student.ppf(level, max(len(np.unique(self.sessions)) - 1, 1)))
 
 
+LEAST_EFFECTIVE = 100.0  # effective sample, below which no policy is preferred
 SUSPECT_T = 4.0  # of a mean weight away from 1: weights are skewed, so that 2 would suspect honest logs
 
 
@@ -107,8 +101,6 @@ class Overlap:
 
     Attributes
     ----------
-    trajectories : int
-        In the log.
     effective_sample : float
         (sum w)^2 / sum w^2 of the whole trajectories' weights (Kish 1965): so many equally weighed ones say as much.
     mean_weight, mean_weight_t : float
@@ -129,15 +121,10 @@ class Overlap:
     @property
     def faults(self) -> tuple[str, ...]:
         """Return the reasons against using the log for this policy, in words; empty where there are none."""
-        found = []
-        if abs(self.mean_weight_t) > SUSPECT_T:
-            found.append(f"the mean weight is {self.mean_weight:.3f}, not 1: wrong propensities, or actions that were not possible")
-        found += [
-            f"arm {arm} was taken {mean:.3f} times as often as its propensities say"
-            for arm, (mean, t) in enumerate(zip(self.arm_means, self.arm_t, strict=True))
-            if t > SUSPECT_T
-        ]
-        return tuple(found)
+        by_weight = f"the mean weight is {self.mean_weight:.3f}, not 1: wrong propensities, or actions that were not possible"
+        arms = enumerate(zip(self.arm_means, self.arm_t, strict=True))
+        by_arm = (f"arm {arm} was taken {mean:.3f} times as often as its propensities say" for arm, (mean, t) in arms if t > SUSPECT_T)
+        return (*((by_weight,) * (abs(self.mean_weight_t) > SUSPECT_T)), *by_arm)
 
 
 def effective_sample(weights: Floats) -> float:
@@ -185,32 +172,31 @@ def overlap(log: LoggedDecisions, policy: Floats) -> Overlap:
     weights = importance_weights(log, policy)[:, -1]
     mean, t = _against_one(weights, log)
     steps = log.live.sum(axis=1) * len(weights) / log.live.sum()  # of mean 1, so that the mean below is one by decision
-    arms = []
-    for arm in range(log.arms):
-        expected = np.where(log.actions == arm, 1.0 / log.propensities, 0.0).sum(axis=1) * len(weights) / log.live.sum()
-        arms.append(_against_one(1.0 + expected - steps, log))
+    expected = [np.where(log.actions == arm, 1.0 / log.propensities, 0.0).sum(axis=1) for arm in range(log.arms)]
+    arms = (_against_one(1.0 + one * len(weights) / log.live.sum() - steps, log) for one in expected)
     means, distances = zip(*arms, strict=True)
     return Overlap(len(weights), effective_sample(weights), mean, t, means, distances)
 
 
 def observed(log: LoggedDecisions) -> OffPolicyEstimate:
     """Discounted return of the policy that was logged: the baseline of a paired bound."""
-    return _estimate(log, log.rewards @ log.discounts)
+    return OffPolicyEstimate(log.rewards @ log.discounts, log.sessions)
 
 
-def ips(log: LoggedDecisions, policy: Floats) -> OffPolicyEstimate:
+def ips(log: LoggedDecisions, policy: Floats, *, normalised: bool = False) -> OffPolicyEstimate:
     """Inverse propensity score; over several steps, importance sampling of whole trajectories."""
-    return _estimate(log, _terms(log, _whole(log, policy), log.rewards, normalised=False))
+    whole = np.broadcast_to(importance_weights(log, policy)[:, -1:], log.rewards.shape)
+    return OffPolicyEstimate(_terms(log, whole, log.rewards, normalised=normalised), log.sessions)
 
 
 def snips(log: LoggedDecisions, policy: Floats) -> OffPolicyEstimate:
     """Self-normalised `ips`: never outside the range of the observed returns."""
-    return _estimate(log, _terms(log, _whole(log, policy), log.rewards, normalised=True))
+    return ips(log, policy, normalised=True)
 
 
 def per_decision(log: LoggedDecisions, policy: Floats, *, normalised: bool = False) -> OffPolicyEstimate:
     """Per-decision importance sampling: a reward is weighed by what led to it, not by what came after."""
-    return _estimate(log, _terms(log, importance_weights(log, policy), log.rewards, normalised=normalised))
+    return OffPolicyEstimate(_terms(log, importance_weights(log, policy), log.rewards, normalised=normalised), log.sessions)
 
 
 def direct_method(log: LoggedDecisions, policy: Floats, q: Floats) -> OffPolicyEstimate:
@@ -220,7 +206,7 @@ def direct_method(log: LoggedDecisions, policy: Floats, q: Floats) -> OffPolicyE
     """
     log.require_policy(policy)
     log.require_by_arm("the model of values", q)
-    return _estimate(log, (policy[:, 0] * q[:, 0]).sum(axis=1))
+    return OffPolicyEstimate((policy[:, 0] * q[:, 0]).sum(axis=1), log.sessions)
 
 
 def doubly_robust(log: LoggedDecisions, policy: Floats, q: Floats, *, normalised: bool = False) -> OffPolicyEstimate:
@@ -231,35 +217,25 @@ def doubly_robust(log: LoggedDecisions, policy: Floats, q: Floats, *, normalised
     weights = importance_weights(log, policy)
     log.require_by_arm("the model of values", q)
     before = np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
-    by_policy = np.where(log.live, (np.where(log.live[:, :, None], policy * q, 0.0)).sum(axis=2), 0.0)
+    by_policy = np.where(log.live[:, :, None], policy * q, 0.0).sum(axis=2)
     surprise = _terms(log, weights, log.rewards - log.taken(q), normalised=normalised)
-    return _estimate(log, surprise + _terms(log, before, by_policy, normalised=normalised))
-
-
-def _whole(log: LoggedDecisions, policy: Floats) -> Floats:
-    weights = importance_weights(log, policy)
-    return np.broadcast_to(weights[:, -1:], weights.shape)
+    return OffPolicyEstimate(surprise + _terms(log, before, by_policy, normalised=normalised), log.sessions)
 
 
 def _terms(log: LoggedDecisions, weights: Floats, values: Floats, *, normalised: bool) -> Floats:
     """Contribution of each trajectory to sum_t g^t mean(w_t x_t), or to the same with weights of mean 1."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if not normalised:
-            plain: Floats = (weights * values) @ log.discounts
-            return plain
-        share = weights / weights.mean(axis=0)
-        mean = (share * values).mean(axis=0)
-        linearised: Floats = (mean + share * (values - mean)) @ log.discounts
-        return linearised
-
-
-def _estimate(log: LoggedDecisions, contributions: Floats) -> OffPolicyEstimate:
-    return OffPolicyEstimate(contributions, log.sessions)
+        terms = weights * values
+        if normalised:
+            share = weights / weights.mean(axis=0)
+            mean = (share * values).mean(axis=0)
+            terms = mean + share * (values - mean)
+        return np.asarray(terms @ log.discounts)
 
 
 def _against_one(values: Floats, log: LoggedDecisions) -> tuple[float, float]:
     """Mean, and its distance from 1 in standard errors; infinite where nothing varies about another number."""
-    found = _estimate(log, values)
+    found = OffPolicyEstimate(values, log.sessions)
     distance, error = found.value - 1.0, found.standard_error
     if abs(distance) < 1e-12:
         return found.value, 0.0

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from signals.errors import FixInput, TooLittleHistory
 from signals.market.bars import Floats
@@ -33,15 +32,14 @@ Regressor = Callable[[Floats, Floats], Predict]
 
 def cell_means(features: Floats, targets: Floats) -> Predict:
     """Tabular regressor: the mean of each state, which the only feature numbers from 0; the mean of all where it is new."""
-    cells = _cells(features)
+    cells, usual = _cells(features), float(targets.mean())
     counts = np.bincount(cells)
-    known = np.full(len(counts), float(targets.mean()))
+    known = np.full(len(counts), usual)
     np.divide(np.bincount(cells, weights=targets), counts, out=known, where=counts > 0)
-    fallback = float(targets.mean())
 
     def predict(rows: Floats) -> Floats:
         asked = _cells(rows)
-        return np.where(asked < len(known), known[np.minimum(asked, len(known) - 1)], fallback)
+        return np.where(asked < len(known), known[np.minimum(asked, len(known) - 1)], usual)
 
     return predict
 
@@ -74,13 +72,7 @@ class FittedQ:
 
 
 def fitted_q(log: LoggedDecisions, policy: Floats, regressor: Regressor) -> FittedQ:
-    """Fit the values of a policy (n, H, arms) on a log.
-
-    Raises
-    ------
-    FixInput
-        The policy takes an arm that no usable step of the log took.
-    """
+    """Fit the values of a policy (n, H, arms) on a log; raise `FixInput` where it takes an arm that no usable step took."""
     log.require_policy(policy)
     count, horizon = log.actions.shape
     flat = log.features.reshape(count * horizon, -1)
@@ -94,39 +86,31 @@ def fitted_q(log: LoggedDecisions, policy: Floats, regressor: Regressor) -> Fitt
             by_arm = fitted.with_steps_to_go(to_go - 1, flat).reshape(count, horizon, log.arms)
             value = np.where(log.live, (policy * by_arm).sum(axis=2), 0.0)
             targets = log.rewards + log.discount * np.concatenate([value[:, 1:], np.zeros((count, 1))], axis=1)
-        models = tuple(
-            _fit_arm(log, targets, usable & (log.actions == arm), arm, regressor) if wanted[arm] else None for arm in range(log.arms)
-        )
-        fitted = replace(fitted, models=(*fitted.models, models))
+        models: list[Predict | None] = []
+        for arm in range(log.arms):
+            rows = usable & (log.actions == arm)
+            if wanted[arm] and not rows.any():
+                raise FixInput(f"the policy takes arm {arm}, which no logged decision took", fix="Log decisions that take it")
+            models.append(regressor(log.features[rows], targets[rows]) if wanted[arm] else None)
+        fitted = replace(fitted, models=(*fitted.models, tuple(models)))
     return fitted
 
 
 def cross_fitted(log: LoggedDecisions, policy: Floats, regressor: Regressor, folds: int = 2) -> Floats:
     """Values (n, H, arms) of each trajectory by models that have not seen its session (Chernozhukov et al. 2018).
 
-    The folds are blocks of consecutive sessions, because sessions resemble their neighbours.
-
-    Raises
-    ------
-    TooLittleHistory
-        Fewer sessions than folds.
+    The folds are blocks of consecutive sessions, because sessions resemble their neighbours. Raises `TooLittleHistory` where there
+    are fewer sessions than folds.
     """
     sessions = np.unique(log.sessions)
     if folds < 2 or len(sessions) < folds:
-        raise TooLittleHistory(
-            f"{len(sessions)} sessions cannot be cut into {folds} folds", fix="Log more sessions, or ask for 2 folds or more"
-        )
+        fix = "Log more sessions, or ask for 2 folds or more"
+        raise TooLittleHistory(f"{len(sessions)} sessions cannot be cut into {folds} folds", fix=fix)
     q = np.empty((*log.actions.shape, log.arms))
     for block in np.array_split(sessions, folds):
         inside = np.isin(log.sessions, block)
         q[inside] = fitted_q(log.of(~inside), policy[~inside], regressor).values(log.features[inside])
     return q
-
-
-def _fit_arm(log: LoggedDecisions, targets: Floats, rows: NDArray[np.bool_], arm: int, regressor: Regressor) -> Predict:
-    if not rows.any():
-        raise FixInput(f"the policy takes arm {arm}, which no logged decision took", fix="Log decisions that take it")
-    return regressor(log.features[rows], targets[rows])
 
 
 def _cells(features: Floats) -> Rows:

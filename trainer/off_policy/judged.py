@@ -5,13 +5,10 @@ from datetime import date
 from importlib.util import find_spec
 from typing import Self
 
-import numpy as np
-
 from portfolio.policy.sizing import SizingPolicy
 from signals.errors import FixInput
 from signals.text.documents import absent
-from trainer.off_policy.decisions import DecisionsVerdict
-from trainer.off_policy.sizing import Fit, SizingVerdict, fitted_sizing
+from trainer.off_policy.sizing import DecisionsVerdict, Fit, PolicyVerdict, SizingVerdict, fitted_sizing
 
 POLICY_FILE = "policy.json"
 FITTED_Q, CHALLENGERS = "fitted_q", ("iql", "cql", "decision_transformer")
@@ -32,10 +29,6 @@ class LinearValues:
         """Take a policy's numbers."""
         rows = tuple(tuple(tuple(row) for row in after) for after in policy.coefficients.tolist())
         return cls(policy.names, tuple(policy.centre.tolist()), tuple(policy.scale.tolist()), rows)
-
-    def policy(self) -> SizingPolicy:
-        """Return the policy."""
-        return SizingPolicy(self.names, np.array(self.centre), np.array(self.scale), np.array(self.coefficients))
 
 
 @dataclass(frozen=True)
@@ -81,10 +74,10 @@ class JudgedPolicy:
     format: str = "trademl-policy/1"
 
     @property
-    def verdicts(self) -> dict[str, SizingVerdict | DecisionsVerdict]:
+    def verdicts(self) -> dict[str, PolicyVerdict]:
         """Every verdict by what gave it."""
-        found: dict[str, SizingVerdict | DecisionsVerdict] = {"replay": self.replay, "orders": self.orders}
-        return found if self.decisions is None else {**found, "decisions": self.decisions}
+        found = {"replay": self.replay, "orders": self.orders, "decisions": self.decisions}
+        return {name: one for name, one in found.items() if one is not None}
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -109,6 +102,6 @@ def fit_named(name: str, seed: int) -> Fit:
         raise FixInput(f"no learner of policies {name!r}", where="--learner", fix=f"Choose {', '.join((FITTED_Q, *CHALLENGERS))}")
     if find_spec("torch") is None:
         raise FixInput(f"{name} is a network and needs torch", where="--learner", fix="Install the extra `deep`, or use fitted_q")
-    from trainer.off_policy.challengers import challenger
+    from trainer.off_policy.challengers import CHALLENGER_FITS
 
-    return challenger(name, seed)
+    return lambda env: CHALLENGER_FITS[name](env, seed)

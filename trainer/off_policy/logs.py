@@ -4,7 +4,9 @@ A log holds trajectories of at most H steps; a bandit is a log of one step. What
 refused here: a probability that is absent, zero or above one, a reward that is no number, an arm that does not exist.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,9 +52,8 @@ class LoggedDecisions:
     rewards, propensities : float64 (n, H)
         What the decision earned, and the probability in (0, 1] with which it was taken.
     arms : int
-        How many arms there were to choose from.
+        How many there were to choose from.
     discount : float in (0, 1]
-        Of one step.
 
     Raises
     ------
@@ -74,9 +75,21 @@ class LoggedDecisions:
             self._freeze(name, _numbers(name, getattr(self, name), "iu").astype(np.int64))
         for name in ("features", "rewards", "propensities"):
             self._freeze(name, _numbers(name, getattr(self, name), "iuf").astype(np.float64))
-        self._check_shapes()
-        self._check_actions()
-        live = self.live
+        if self.actions.ndim != 2 or not self.actions.size:
+            raise FixInput("the log holds no decision", fix="Give actions of shape (trajectories, steps)")
+        shape = self.actions.shape
+        for name, wanted in (("sessions", shape[:1]), ("rewards", shape), ("propensities", shape)):
+            if (found := getattr(self, name).shape) != wanted:
+                raise FixInput(f"{name} has the shape {found}", fix=f"Give {wanted}, as the actions have it")
+        if self.features.ndim != 3 or self.features.shape[:2] != shape:
+            raise FixInput(f"features has the shape {self.features.shape}", fix=f"Give {shape} and the number of features")
+        if not 0.0 < self.discount <= 1.0:
+            raise FixInput(f"the discount is {self.discount}", fix="Give one in (0, 1]")
+        live, outside = self.live, (self.actions < ENDED) | (self.actions >= self.arms)
+        _refuse(outside, f"an action is none of the {self.arms} arms", f"Number them 0 to {self.arms - 1}, and {ENDED} after the end")
+        gap = np.diff(live.astype(np.int64), axis=1, prepend=1) > 0
+        gap[:, 0] = ~live[:, 0]
+        _refuse(gap, "a trajectory has a gap or no first step", "Number its steps from the first one, without a gap")
         _refuse(live & ~np.isfinite(self.rewards), "a reward is not a finite number", "Leave the trajectory out, or repair its reward")
         outside = live & ~((self.propensities > 0.0) & (self.propensities <= 1.0))  # NaN is outside too
         _refuse(outside, "a propensity is outside (0, 1]", "Log the probability with which the action was drawn")
@@ -90,28 +103,26 @@ class LoggedDecisions:
         """Return the log of a bandit: features (n, F), everything else (n,)."""
         return cls(sessions, features[:, None], actions[:, None], rewards[:, None], propensities[:, None], arms)
 
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[date, Sequence[float], int, float, float]], arms: int) -> Self:
+        """Return the log of a bandit from session, features, action, reward and propensity of each decision."""
+        sessions, features, actions, rewards, propensities = (np.array(column) for column in zip(*rows, strict=True))
+        return cls.of_one_step(sessions.astype("datetime64[D]").astype(np.int64), features, actions, rewards, propensities, arms)
+
     @property
     def live(self) -> NDArray[np.bool_]:
         """Which steps were taken, (n, H)."""
-        live: NDArray[np.bool_] = self.actions != ENDED
-        return live
+        return np.asarray(self.actions != ENDED)
 
     @property
     def discounts(self) -> Floats:
         """Discount of each step, (H,); the first is 1."""
-        powers: Floats = self.discount ** np.arange(self.actions.shape[1], dtype=np.float64)
-        return powers
+        return np.asarray(self.discount ** np.arange(self.actions.shape[1], dtype=np.float64))
 
     def of(self, rows: NDArray[np.bool_]) -> Self:
         """Return the log of some trajectories."""
-        return replace(
-            self,
-            sessions=self.sessions[rows],
-            features=self.features[rows],
-            actions=self.actions[rows],
-            rewards=self.rewards[rows],
-            propensities=self.propensities[rows],
-        )
+        arrays = ("sessions", "features", "actions", "rewards", "propensities")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
     def taken(self, by_arm: Floats) -> Floats:
         """Pick from (n, H, arms) what belongs to the arms that were taken; 0 after the end."""
@@ -126,37 +137,13 @@ class LoggedDecisions:
 
     def require_by_arm(self, what: str, by_arm: Floats) -> None:
         """Raise `FixInput` unless `by_arm` is finite at every step, (n, H, arms)."""
-        if by_arm.shape != (*self.actions.shape, self.arms):
-            raise FixInput(
-                f"{what} has the shape {by_arm.shape}", fix=f"Give {(*self.actions.shape, self.arms)}: one number per step and arm"
-            )
+        if by_arm.shape != (wanted := (*self.actions.shape, self.arms)):
+            raise FixInput(f"{what} has the shape {by_arm.shape}", fix=f"Give {wanted}: one number per step and arm")
         _refuse(self.live & ~np.isfinite(by_arm).all(axis=2), f"{what} is not a finite number", "Compute it again")
 
     def _freeze(self, name: str, array: NDArray[Any]) -> None:
         array.setflags(write=False)
         object.__setattr__(self, name, array)
-
-    def _check_shapes(self) -> None:
-        if self.actions.ndim != 2 or not self.actions.size:
-            raise FixInput("the log holds no decision", fix="Give actions of shape (trajectories, steps)")
-        shape = self.actions.shape
-        shapes = {"sessions": self.sessions.shape, "rewards": self.rewards.shape, "propensities": self.propensities.shape}
-        wanted = {"sessions": shape[:1], "rewards": shape, "propensities": shape}
-        if wrong := [name for name in shapes if shapes[name] != wanted[name]]:
-            raise FixInput(f"{wrong[0]} has the shape {shapes[wrong[0]]}", fix=f"Give {wanted[wrong[0]]}, as the actions have it")
-        if self.features.ndim != 3 or self.features.shape[:2] != shape:
-            raise FixInput(f"features has the shape {self.features.shape}", fix=f"Give {shape} and the number of features")
-        if not 0.0 < self.discount <= 1.0:
-            raise FixInput(f"the discount is {self.discount}", fix="Give one in (0, 1]")
-
-    def _check_actions(self) -> None:
-        outside = (self.actions < ENDED) | (self.actions >= self.arms)
-        _refuse(outside, f"an action is none of the {self.arms} arms", f"Number them 0 to {self.arms - 1}, and {ENDED} after the end")
-        live = self.live
-        gap = live.copy()
-        gap[:, 1:] &= ~live[:, :-1]
-        gap[:, 0] = ~live[:, 0]
-        _refuse(gap, "a trajectory has a gap or no first step", "Number its steps from the first one, without a gap")
 
 
 def _numbers(name: str, array: object, kinds: str) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from portfolio.nav import Nav, NavCosts, net_asset_value
-from portfolio.policy.sizing import GRID
+from portfolio.policy.sizing import GRID, standardised_states
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from signals.market.holding import Flags
@@ -68,24 +68,18 @@ class MarketEnv:
 
     def until(self, end: int) -> Self:
         """Return the first `end` sessions."""
-        borrow = self.costs.borrow[:end]
-        return replace(
-            self,
-            states=self.states[:end],
-            weights=self.weights[:end],
-            returns=self.returns[:end],
-            costs=replace(self.costs, borrow=borrow),
-            waits=None if self.waits is None else self.waits[:end],
-        )
+        panels = {name: getattr(self, name)[:end] for name in ("states", "weights", "returns")}
+        waits = None if self.waits is None else self.waits[:end]
+        return replace(self, **panels, costs=replace(self.costs, borrow=self.costs.borrow[:end]), waits=waits)
+
+    def standardised(self) -> tuple[Floats, Floats, Floats]:
+        """States with a constant in front, (T, 1 + F), their centre and their scale; a state that never varies has the scale 1."""
+        centre, spread = self.states.mean(axis=0), self.states.std(axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+        return standardised_states(self.states, centre, scale), centre, scale
 
     def replay(self, multipliers: Floats) -> Nav:
-        """Value of the book under one multiplier a session, (T,); exact.
-
-        Raises
-        ------
-        FixInput
-            A multiplier is none of the grid.
-        """
+        """Value of the book under one multiplier a session, (T,), exact; raises `FixInput` where one is none of the grid."""
         if multipliers.shape != (len(self.weights),) or not np.isin(multipliers, LEVELS).all():
             raise FixInput("the multipliers are not one level of the grid a session", fix=f"Give numbers of {GRID}")
         return net_asset_value(self.weights * multipliers[:, None], self.returns, self.costs, self.waits)

@@ -8,24 +8,35 @@ does not fade as history grows; it draws the values towards those without a stat
 
 A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, neither the
 largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book keeps;
-`trainer.backtest.sizing` asks the same of the order-exact engine. Otherwise it is refused with the power of that
-verdict:
+`trainer.backtest.sizing` asks the same of the order-exact engine. Where multipliers were drawn at random and their
+propensities kept, their log says the same without the replay's assumption that returns do not answer to size, and a
+policy must not fail it: the one-sided bound of
+
+    DR(policy) - DR(always the whole book)
+
+paired by decision, over sessions in a year, is above the margin, with an effective sample of 100 of either. Otherwise it
+is refused with the power of that verdict:
 
     P(a true gain x is seen) = 1 - T(t_level - (x - margin) / SE)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.stats import t as student
 
 from portfolio.nav import Nav
-from portfolio.policy.sizing import GRID, SizingPolicy, standardised_states
+from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
 from portfolio.risk.scaling import SESSIONS_PER_YEAR
 from signals.errors import FixInput
 from signals.market.bars import Floats
-from trainer.off_policy.estimators import OffPolicyEstimate
+from trainer.learners.linear import Ridge
+from trainer.learners.parameters import RidgeConfig
+from trainer.off_policy.estimators import LEAST_EFFECTIVE, OffPolicyEstimate, doubly_robust, overlap
+from trainer.off_policy.fitted_q import cross_fitted, learned
+from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv
 
 RIDGE, DISCOUNT, SWEEPS = 0.01, 0.9, 40
@@ -37,20 +48,30 @@ SHARPE_OF_INTEREST = 0.25  # the true gain that a refusal names, in units of the
 Fit = Callable[[MarketEnv], SizingPolicy]
 
 
-def fitted_sizing(env: MarketEnv, *, ridge: float = RIDGE, discount: float = DISCOUNT) -> SizingPolicy:
+def fitted_sizing(env: MarketEnv) -> SizingPolicy:
     """Fit the values of every pair of levels on a history."""
-    centre, spread = env.states.mean(axis=0), env.states.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    seen = standardised_states(env.states, centre, scale)
-    now, after, rewards = seen[:-1], seen[1:], env.rewards()
-    levels, width = len(GRID), seen.shape[1]
-    weighed = np.diag(np.concatenate([[0.0], np.full(width - 1, ridge * len(now))])) + now.T @ now
-    solve = np.linalg.solve(weighed, now.T)  # the same rows in every sweep
-    fitted = np.zeros((width, levels, levels))
+    seen, rewards = env.standardised()[0], env.rewards()
+    solve = _ridge(seen[:-1])  # the same rows in every sweep
+    fitted = np.zeros((seen.shape[1], len(GRID), len(GRID)))
     for _ in range(SWEEPS):
-        following = np.tensordot(after, fitted, 1).max(axis=2)
-        targets = rewards + discount * following[:, None, :]
-        fitted = np.tensordot(solve, targets, 1)
+        following = np.tensordot(seen[1:], fitted, 1).max(axis=2)
+        fitted = np.tensordot(solve, rewards + DISCOUNT * following[:, None, :], 1)
+    return _policy(env, fitted)
+
+
+def linear_sizing(env: MarketEnv, values: Floats) -> SizingPolicy:
+    """Regress values (T, levels, levels) of every pair of levels on the states, by the ridge of fitted Q."""
+    return _policy(env, np.tensordot(_ridge(env.standardised()[0]), values, 1))
+
+
+def _ridge(seen: Floats) -> Floats:
+    """What takes targets (n, ...) of states (n, 1 + F) to coefficients (1 + F, ...); the constant is not drawn to 0."""
+    weighed = np.diag(np.concatenate([[0.0], np.full(seen.shape[1] - 1, RIDGE * len(seen))])) + seen.T @ seen
+    return np.asarray(np.linalg.solve(weighed, seen.T), dtype=np.float64)
+
+
+def _policy(env: MarketEnv, fitted: Floats) -> SizingPolicy:
+    _, centre, scale = env.standardised()
     return SizingPolicy(env.names, centre, scale, np.ascontiguousarray(np.moveaxis(fitted, 0, 2)))
 
 
@@ -78,10 +99,7 @@ class WalkForwardSizing:
 def walk_forward_sizing(env: MarketEnv, fit: Fit = fitted_sizing, blocks: int = 5) -> WalkForwardSizing:
     """Fit on the sessions before each block but the first; no reward of a policy's own block is among what it learned.
 
-    Raises
-    ------
-    FixInput
-        Fewer than two blocks, or blocks of fewer than three sessions.
+    Raises `FixInput` for fewer than two blocks, or blocks of fewer than three sessions.
     """
     starts = np.linspace(0, len(env.states), blocks + 1).astype(int)[1:-1] if blocks > 1 else np.zeros(0, dtype=int)
     if not len(starts) or starts[0] < 3:
@@ -110,28 +128,18 @@ class SizedPath:
         return float(-np.expm1((value - np.maximum.accumulate(value)).min()))
 
 
-def power(excess: float, error: float, freedom: int, level: float) -> float:
-    """Chance that the bound of a gain that exceeds its margin by `excess` is above it; NaN without an error."""
-    if not error > 0:
-        return float("nan")
-    freedom = max(freedom, 1)
-    return float(student.sf(float(student.ppf(level, freedom)) - excess / error, freedom))
-
-
-@dataclass(frozen=True)
-class SizingVerdict:
-    """What a replay says of a policy against the whole book; rates are of equity a year.
+@dataclass(frozen=True, kw_only=True)
+class PolicyVerdict:
+    """What is said of a policy against the whole book; rates are of equity a year.
 
     Attributes
     ----------
     gain, bound, standard_error : float
-        Of the paired difference of log returns after costs.
+        Of the paired difference.
     gain_of_interest : float
         The true gain that the power is given for.
     reasons : tuple of str
         Why it is refused, in words; empty where it is accepted.
-    level : float
-        Confidence of the bound.
     """
 
     sessions: int
@@ -139,13 +147,12 @@ class SizingVerdict:
     bound: float
     standard_error: float
     margin: float
-    drawdown: float
-    whole_drawdown: float
-    turnover: float
-    whole_turnover: float
     gain_of_interest: float
     reasons: tuple[str, ...]
     level: float = LEVEL
+    sessions_together: ClassVar[int] = 1  # that the error takes as one
+    extent: ClassVar[str] = "over {0.sessions} sessions"
+    sources: ClassVar[str] = "histories"
 
     @property
     def is_accepted(self) -> bool:
@@ -153,20 +160,44 @@ class SizingVerdict:
         return not self.reasons
 
     def power(self, gain: float) -> float:
-        """Share of histories like this one in which a true gain would have been seen; NaN for a policy that never acted."""
-        return power(gain - self.margin, self.standard_error, self.sessions // BLOCK_SESSIONS - 1, self.level)
+        """Share of cases like this one in which a true gain would have been seen; NaN for a policy that never acted."""
+        if not self.standard_error > 0:
+            return float("nan")
+        freedom = max(self.sessions // self.sessions_together - 1, 1)
+        return float(student.sf(float(student.ppf(self.level, freedom)) - (gain - self.margin) / self.standard_error, freedom))
 
     @property
     def sentence(self) -> str:
         """The verdict in words."""
         if self.is_accepted:
-            return f"accepted: {self.gain:+.2%} a year, at least {self.bound:+.2%}, over {self.sessions} sessions"
+            return f"accepted: {self.gain:+.2%} a year, at least {self.bound:+.2%}, {self.extent.format(self)}"
         if self.standard_error <= 0:
             seen = "the policy never left the whole book, so nothing is known of a gain"
         else:
             seen = f"a true gain of {self.gain_of_interest:.2%} a year would have been seen in "
-            seen += f"{self.power(self.gain_of_interest):.0%} of such histories"
+            seen += f"{self.power(self.gain_of_interest):.0%} of such {self.sources}"
         return f"refused: {'; '.join(self.reasons)}; {seen}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizingVerdict(PolicyVerdict):
+    """What a replay says, by log returns after costs; turnover is of a session."""
+
+    drawdown: float
+    whole_drawdown: float
+    turnover: float
+    whole_turnover: float
+    sessions_together: ClassVar[int] = BLOCK_SESSIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionsVerdict(PolicyVerdict):
+    """What a log says; its error takes each session by itself."""
+
+    decisions: int
+    effective_sample: float
+    extent: ClassVar[str] = "of {0.decisions} decisions"
+    sources: ClassVar[str] = "logs"
 
 
 def level_of_try(tries: int) -> float:
@@ -199,24 +230,62 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
         tripped = int(((np.expm1(sized.net) <= -limit) & (np.expm1(whole.net) > -limit)).sum())
         against += ((tripped > 0, f"the tripwire of {limit:.0%} a session is tripped in {tripped} where the whole book does not"),)
     return SizingVerdict(
-        len(sized.net),
-        difference.value,
-        bound,
-        difference.standard_error,
-        margin,
-        sized.drawdown,
-        whole.drawdown,
-        turnover,
-        usual,
-        SHARPE_OF_INTEREST * volatility,
-        tuple(why for is_against, why in against if is_against),
-        level,
+        sessions=len(sized.net),
+        gain=difference.value,
+        bound=bound,
+        standard_error=difference.standard_error,
+        margin=margin,
+        gain_of_interest=SHARPE_OF_INTEREST * volatility,
+        reasons=tuple(why for is_against, why in against if is_against),
+        level=level,
+        drawdown=sized.drawdown,
+        whole_drawdown=whole.drawdown,
+        turnover=turnover,
+        whole_turnover=usual,
     )
 
 
 def judged_replay(env: MarketEnv, policies: WalkForwardSizing, *, margin: float = MARGIN, level: float = LEVEL) -> SizingVerdict:
     """Replay walk-forward policies from their first session on, and judge them."""
     first = policies.starts[0]
-    paths: Sequence[Floats] = (policies.multipliers(env.states), np.ones(len(env.states)))
-    sized, whole = (SizedPath.of(env.replay(path), first) for path in paths)
-    return judge_sizing(sized, whole, margin=margin, level=level)
+    paths = policies.multipliers(env.states), np.ones(len(env.states))
+    return judge_sizing(*(SizedPath.of(env.replay(path), first) for path in paths), margin=margin, level=level)
+
+
+def judge_decisions(
+    policy: SizingPolicy, log: LoggedDecisions, *, margin: float = MARGIN, level: float = LEVEL, is_rehearsal: bool = False
+) -> DecisionsVerdict:
+    """Judge a policy by a log of drawn multipliers, of which the level before and the state are the features.
+
+    Of a rehearsal nothing follows.
+
+    Raises
+    ------
+    FixInput
+        The log was not randomised: where one level was certain, no other can be judged.
+    """
+    regressor = learned(Ridge(RidgeConfig()))
+    by_policy = [policy.path(row[None, 1:], GRID[int(row[0])])[0] for row in log.features[:, 0]]
+    chosen = [np.eye(len(GRID))[np.searchsorted(GRID, by)][:, None] for by in (by_policy, [GRID[WHOLE]] * len(by_policy))]
+    support = [overlap(log, one) for one in chosen]
+    ours, whole = (doubly_robust(log, one, cross_fitted(log, one, regressor)) for one in chosen)
+    gain, sample = ours.minus(whole), min(one.effective_sample for one in support)
+    value, bound = (SESSIONS_PER_YEAR * x for x in (gain.value, gain.lower(level)))
+    against = (
+        (not bound > margin, f"the logged gain is {value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
+        (sample < LEAST_EFFECTIVE, f"the effective sample is {sample:.0f}, not {LEAST_EFFECTIVE:.0f} or more"),
+        *((True, fault) for one in support for fault in one.faults),
+        (is_rehearsal, "a device that made its own time drew them: a rehearsal"),
+    )
+    return DecisionsVerdict(
+        decisions=len(by_policy),
+        sessions=len(np.unique(log.sessions)),
+        effective_sample=sample,
+        gain=value,
+        bound=bound,
+        standard_error=SESSIONS_PER_YEAR * gain.standard_error,
+        margin=margin,
+        gain_of_interest=SHARPE_OF_INTEREST * float(log.rewards.std() * np.sqrt(SESSIONS_PER_YEAR)),
+        reasons=tuple(dict.fromkeys(why for is_against, why in against if is_against)),
+        level=level,
+    )

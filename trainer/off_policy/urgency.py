@@ -43,13 +43,11 @@ def judged(orders: Sequence[ScheduledOrder], shocks: Floats, sessions: Rows, ent
         Of volumes that no plan has seen: orders do not share them, urgencies of an order do.
     sessions : int64, shape (O,)
     """
-    saved: dict[float, list[float]] = {TWAP: [], ALMGREN_CHRISS: []}
-    for order, met in zip(orders, shocks, strict=True):
-        ours = cost_bps(order, least_cost(order, entry), met, entry.risk_aversion)
-        for against, found in saved.items():
-            found.append(float((cost_bps(order, against, met, entry.risk_aversion) - ours).mean()))
+    cases = list(zip(orders, shocks, strict=True))
+    ours = [cost_bps(order, least_cost(order, entry), met, entry.risk_aversion) for order, met in cases]
     verdicts = []
-    for against, found in saved.items():
-        estimate = OffPolicyEstimate(np.array(found), sessions)
-        verdicts.append(UrgencyVerdict(against, estimate.value, estimate.lower(), len(found)))
+    for against in (TWAP, ALMGREN_CHRISS):
+        theirs = (cost_bps(order, against, met, entry.risk_aversion) for order, met in cases)
+        saved = OffPolicyEstimate(np.array([(cost - own).mean() for cost, own in zip(theirs, ours, strict=True)]), sessions)
+        verdicts.append(UrgencyVerdict(against, saved.value, saved.lower(), len(cases)))
     return tuple(verdicts)
