@@ -23,8 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from signals.market.bars import Bars, Floats  # noqa: E402  # the checkout, wherever this was started
-from signals.market.holding import EXIT_SESSIONS  # noqa: E402
+from signals.market.bars import EXIT_SESSIONS, Bars, Floats  # noqa: E402  # the checkout, wherever this was started
 from tests.fakes.bars import synthetic_bars  # noqa: E402
 from trainer.labels.fractional import fractional_difference, fractional_weights  # noqa: E402
 from trainer.labels.horizon import horizon_labels  # noqa: E402

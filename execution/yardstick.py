@@ -10,7 +10,7 @@ cohorts of which one is renewed per session:
 
 y_t is the return from the open of t + 1 to the open of t + 2, s the full quoted spread, c_i = Y sigma_i / sqrt(ADV_i):
 at an equity of E the impact is impact_t sqrt(E). Neighbouring sessions' returns do not overlap. A name without a bar at
-the open of t + 1 enters no cohort that begins there, and its weight stays as it was (`signals.market.holding`). No caps, no
+the open of t + 1 enters no cohort that begins there, and its weight stays as it was (`signals.market.bars`). No caps, no
 neutrality, no borrow: it compares a model with its own past, it is no backtest.
 """
 
@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 
 from execution.costs.spread import half_spread
 from signals.errors import InvariantBroken
-from signals.market.bars import Floats
-from signals.market.holding import Flags, Opens
-from signals.scoring.ic import MIN_NAMES, rank_ic
-from signals.scoring.ranking import average_ranks
+from signals.market.bars import Flags, Floats, Opens
+from signals.scoring.scores import MIN_NAMES, average_ranks, rank_ic
 
 DECILES = 10
 
@@ -130,7 +128,7 @@ def book_weights(deciles: Floats, k: int, fills: Flags | None = None, waits: Fla
     ----------
     deciles : float64, shape (T, N)
     fills, waits : bool, shape (T, N), optional
-        Of `signals.market.holding.Opens`: where they are not given, every order fills.
+        Of `signals.market.bars.Opens`: where they are not given, every order fills.
     """
     if k < 1 or len(deciles) < k:
         raise InvariantBroken(f"{len(deciles)} sessions make no book of {k} cohorts")

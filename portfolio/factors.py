@@ -19,7 +19,7 @@ import numpy as np
 from portfolio.policy.step import UNKNOWN_BETA
 from portfolio.risk.model import MIN_OBSERVED_SHARE, WINDOW_SESSIONS, betas, market_return
 from signals.errors import InvariantBroken
-from signals.features.limits import limited
+from signals.features.history import limited
 from signals.market.bars import Bars, Floats
 
 MIN_BETA_SESSIONS = 60

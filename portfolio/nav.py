@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.market.bars import Floats
-from signals.market.holding import Flags
+from signals.market.bars import Flags, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ def net_asset_value(weights: Floats, returns: Floats, costs: NavCosts, waits: Fl
         Target after session t's trades, signed fractions of equity; no NaN.
     returns : float64, shape (T, N)
         From the previous rebalancing to this one; row 0 is not read. No NaN: what a holding earns over a session
-        without a bar is the caller's to say (`signals.market.holding`).
+        without a bar is the caller's to say (`signals.market.bars`).
     waits : bool, shape (T, N), optional
         Where a holding can be neither left nor enlarged: the drifted weight is kept.
 

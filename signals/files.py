@@ -1,7 +1,8 @@
-"""Atomic file writes (whole or absent after a crash) and hashes of files."""
+"""Atomic file writes (whole or absent after a crash), hashes of files, free space of a disk."""
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -118,3 +119,12 @@ def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of the file at `path`."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def free_share(folder: Path) -> float | None:
+    """Return the free share of the disk that holds `folder`; None where it cannot be measured."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.free / usage.total if usage.total else None

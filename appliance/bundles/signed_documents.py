@@ -14,7 +14,7 @@ from signals.bundle import HighWater
 from signals.errors import BundleRefused
 from signals.files import sha256_of
 from signals.market.sessions import Calendar
-from signals.scoring.signed.documents import Content, DocumentKind, ExpiringDocument
+from signals.scoring.signed import Content, DocumentKind, ExpiringDocument
 
 
 def kept_in(kind: DocumentKind[Content], folder: StateFolder) -> Path:

@@ -8,7 +8,7 @@ from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.errors import BundleRefused
 from signals.market.sessions import Calendar
-from signals.scoring.signed.stack_weights import STACK_DOCUMENT, StackWeights
+from signals.scoring.signed import STACK_DOCUMENT, StackWeights
 
 
 def load_stack(folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> StackWeights:

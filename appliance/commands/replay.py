@@ -15,8 +15,7 @@ from appliance.settings import load_config
 from appliance.system.durable_files import DurableFs
 from appliance.system.state_folder import StateFolder
 from signals.bundle import PublicKey
-from signals.text.console import emit
-from signals.text.progress import Kept, progress
+from signals.text.console import Kept, emit, progress
 
 HALTED = 4
 

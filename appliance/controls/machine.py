@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.controls.tripwires import NO_SENSOR, Figure
-from signals.storage.disk import free_share
+from signals.files import free_share
 
 SYS = Path("/sys")
 MILLI = 1000.0

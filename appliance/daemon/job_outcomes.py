@@ -19,7 +19,7 @@ from appliance.daemon.ledger_view import JobEnding, LedgerView
 from appliance.schedule.job import JobStatus
 from appliance.system.ports import Severity
 from signals.schedule.child_process import HALTED_CODE, TRY_AGAIN, ProcessExit
-from signals.schedule.due import DueJob
+from signals.schedule.job_windows import DueJob
 
 MAX_CRASHES = 5
 KNOWN_CODES = frozenset({2, TRY_AGAIN, 6})  # the tree of known errors: waiting or a person may fix them

@@ -46,9 +46,8 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
-from signals.schedule.catch_up import catch_up, first_session
 from signals.schedule.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
-from signals.schedule.due import Decision, DueJob, upcoming
+from signals.schedule.job_windows import Decision, DueJob, catch_up, first_session, upcoming
 from signals.schedule.wake_ups import WakeUps
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of

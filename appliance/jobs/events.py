@@ -13,8 +13,7 @@ from execution.planning.restating import new_names
 from signals.errors import DataNotUsable, FixInput, InvariantBroken
 from signals.events.arms import ARMS
 from signals.events.daily import READS, RULES, DailyOutcome, daily_events, daily_outcomes
-from signals.market.bars import Bars
-from signals.market.holding import Payout, departures
+from signals.market.bars import Bars, Payout, departures
 
 Since = tuple[Sequence[Payout], Mapping[str, str]]  # departures and new names
 MOST_SESSIONS = 400  # read at a time: a device that was off longer leaves older events without an outcome

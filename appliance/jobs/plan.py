@@ -184,7 +184,7 @@ def _step_shares(asof: date, deps: Deps) -> StepSharesOf:
     config, entry = deps.config, deps.config.execution.entry
     if not (config.venue.is_hosted and config.venue.exchange.minutes and entry.is_stepped):
         return no_curve
-    from signals.market.minute_rows import FOLDER, MinuteRows
+    from signals.market.dataset import FOLDER, MinuteRows
 
     rows = MinuteRows.of(PublishedSources(config.stores).require_folder() / FOLDER)
     return lambda symbol: step_shares(rows.trailing_volumes(symbol, asof, deps.calendar), entry)

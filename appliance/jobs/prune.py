@@ -33,7 +33,7 @@ from appliance.market.vendor_record import is_snapshot
 from appliance.safety.halt import halt, notify
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
-from signals.alerts.channels import LINES_KEPT
+from signals.alerts.alert import LINES_KEPT
 from signals.errors import FixInput
 from signals.files import newest_lines
 

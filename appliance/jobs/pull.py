@@ -23,9 +23,7 @@ from appliance.storage.published_sources import verified_manifest
 from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
-from signals.scoring.signed.documents import DocumentKind
-from signals.scoring.signed.sizing import SIZING_DOCUMENT
-from signals.scoring.signed.stack_weights import STACK_DOCUMENT
+from signals.scoring.signed import SIZING_DOCUMENT, STACK_DOCUMENT, DocumentKind
 
 
 def pull(session: date, deps: Deps) -> JobReport:

@@ -14,8 +14,8 @@ from appliance.system.ports import Severity
 from portfolio.policy.sizing import GRID, STATE, Sizing, SizingPolicy
 from portfolio.weights import TargetWeights
 from signals.errors import BundleRefused
-from signals.scoring.draw_logs import drawn_level
-from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
+from signals.scoring.shadow_logs import drawn_level
+from signals.scoring.signed import SIZING_DOCUMENT, SizingDocument
 
 PLANS_BACK = 30  # sessions without a plan in a row, after which the whole book counts as what was before
 

@@ -24,8 +24,7 @@ from execution.brokers.reported import ReportedAction, ReportedBar
 from signals.audit.defects import DefectConfig, Rows, find_defects
 from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
-from signals.audit.quality import CoverageConfig
-from signals.audit.session_audit import audit_rows, fixed_returns
+from signals.audit.session_audit import CoverageConfig, audit_rows, fixed_returns
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import CLASSIFIED, GAP_FIELDS, Days, Floats, days_array

@@ -33,8 +33,7 @@ from appliance.ledger.figures import (
 from execution.costs.spread import half_spread
 from execution.yardstick import Lived, lived
 from signals.bundle import Bundle
-from signals.market.bars import Bars, Floats
-from signals.market.holding import opens
+from signals.market.bars import Bars, Floats, opens
 from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 from signals.monitoring.sequential import ALPHA, judge

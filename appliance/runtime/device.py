@@ -31,7 +31,7 @@ from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder, exclusive
 from signals.alerts.addresses import channels_of
-from signals.alerts.channels import Channels, FileNotifier, LogNotifier
+from signals.alerts.alert import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version
 from signals.errors import DeviceHalted, FixInput, LedgerDamaged, LedgerUnusable, Locked, NotASession, TrademlError
 from signals.market.manifest import Manifest

@@ -11,8 +11,7 @@ from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Severity
 from signals.errors import DeviceHalted, FixInput
-from signals.schedule.catch_up import catch_up, first_session
-from signals.schedule.due import Decision, DueJob
+from signals.schedule.job_windows import Decision, DueJob, catch_up, first_session
 
 
 def tick(device: Device) -> list[JobReport]:

@@ -16,7 +16,7 @@ from appliance.storage.download import fetched
 from appliance.storage.published_store import MANIFEST, PublishedFolder, PublishedStore
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Keyset
-from signals.bundle.dataset_signature import open_dataset, signature_name
+from signals.bundle.keyset import open_dataset, signature_name
 from signals.errors import BadConfig, StoreUnreachable
 from signals.files import write_atomic
 from signals.market.manifest import Manifest

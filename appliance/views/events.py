@@ -15,7 +15,7 @@ from appliance.views.view import View, ViewRow
 from signals.errors import FixInput
 from signals.events.arms import ARMS, DEFAULT, exploring
 from signals.events.daily import MOVES
-from signals.scoring.draw_logs import ArmDecision, ArmLog
+from signals.scoring.shadow_logs import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
 SEEN_COLUMNS = ("sees", "sim_conf", "hist_rr_pct")

@@ -8,7 +8,7 @@ from appliance.ledger import Ledger
 from appliance.ledger.scores import SHADOW
 from appliance.views.view import View, ViewRow
 from signals.files import sha256_of
-from signals.scoring.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_logs import ShadowEvening, ShadowLog
 
 COLUMNS = ("session", "asof", "names", "bundle", "what")
 ALERT = "score-%shadow-%"  # as the scoring job names what went wrong with it; the release before named no sleeve

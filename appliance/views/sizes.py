@@ -7,7 +7,7 @@ from appliance.ledger import targets as target_rows
 from appliance.ledger.figures import PlanFigures
 from appliance.views.view import View
 from portfolio.policy.sizing import GRID, STATE
-from signals.scoring.draw_logs import SizeDecision, SizeLog
+from signals.scoring.shadow_logs import SizeDecision, SizeLog
 
 COLUMNS = ("session", "before", "multiplier", "propensity")
 NOTHING = "no plan has drawn a multiplier; `draw_sizes: true` asks for it"

@@ -26,8 +26,7 @@ from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import DataNotUsable, InvariantBroken
 from signals.files import sha256_of
 from signals.market.bars import Floats
-from signals.scoring.ranking import inverse_normal
-from signals.scoring.scores import Scores
+from signals.scoring.scores import Scores, inverse_normal
 
 MOST_MISSING = 0.5
 ROUNDING = 1e-12

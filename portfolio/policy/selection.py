@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Floats
-from signals.scoring.ranking import average_ranks
+from signals.scoring.scores import average_ranks
 
 
 def top_and_bottom(z: Floats, held: Floats, names_per_side: int) -> Floats:

@@ -39,8 +39,7 @@ from portfolio.risk.model import RiskModel
 from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken, ScoresInvalid
 from signals.market.bars import Floats
-from signals.scoring.ranking import inverse_normal
-from signals.scoring.scores import Scores
+from signals.scoring.scores import Scores, inverse_normal
 
 SLACK = 1e-9
 """Rounding allowed for when an invariant is checked, as a fraction of equity."""

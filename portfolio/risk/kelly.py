@@ -15,7 +15,7 @@ import numpy as np
 from portfolio.risk.evidence import evidence_share
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
-from signals.scoring.ic import shrunk_ic
+from signals.scoring.scores import shrunk_ic
 
 
 @dataclass(frozen=True)

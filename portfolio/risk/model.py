@@ -13,7 +13,7 @@ import numpy as np
 from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.scaling import SESSIONS_PER_YEAR
 from signals.errors import InvariantBroken, TooLittleHistory
-from signals.features.limits import RETURN_LIMIT, limited
+from signals.features.history import RETURN_LIMIT, limited
 from signals.market.bars import Bars, Floats
 
 WINDOW_SESSIONS = 252

@@ -20,9 +20,7 @@ from pydantic import Field
 
 from signals.config import Config
 from signals.errors import InvariantBroken
-from signals.market.bars import Days, Floats
-
-Flags = NDArray[np.bool_]
+from signals.market.bars import Days, Flags, Floats
 
 # Ratios at which companies split shares, new per old; their inverses are the reverse splits.
 SPLIT_RATIOS = np.array([1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0])

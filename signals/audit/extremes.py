@@ -24,8 +24,7 @@ from signals.audit.defects import DefectConfig
 from signals.audit.delivered_rows import DeliveredRows, Events
 from signals.audit.returns import gap_returns, returns, steps
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Flags, bridged
+from signals.market.bars import Bars, Flags, Floats, bridged
 
 STITCH_RATIO, STITCH_BELOW_USD = 5.0, 1.0
 HOLDS_SESSIONS = 5

@@ -4,12 +4,10 @@ Entry points: `read_keyset` turns signed bytes into keys, `verify` turns a folde
 the one exception from the sequence rule. Everything else serves them or the publisher.
 """
 
-from signals.bundle.contents import Contents, read_folder
+from signals.bundle.contents import Contents, read_bundle_manifest, read_folder
 from signals.bundle.golden import Golden
-from signals.bundle.grant import DataGrant, RollbackGrant, read_data_grant, read_grant
-from signals.bundle.keyset import DataKeys, Keyset, SigningKey, read_keyset
+from signals.bundle.keyset import DataGrant, DataKeys, Keyset, RollbackGrant, SigningKey, read_data_grant, read_grant, read_keyset
 from signals.bundle.manifest import BundleManifest, Part, Role
-from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import PublicKey
 from signals.bundle.verification import Bundle, HighWater, Policy, verify, verify_contents
 

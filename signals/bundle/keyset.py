@@ -1,4 +1,4 @@
-"""The key set: which online keys may sign which documents, the thresholds and expiry, signed by the offline root key.
+"""The key set: which online keys may sign which documents, signed by the offline root key; rollback grants; signed datasets.
 
 Two roles: the keys of the key set itself sign bundles and scores, those of its part `data` sign published datasets.
 No key has both, so that a key which publishes every night, unattended, can never put a model in force.
@@ -12,6 +12,15 @@ Invariants
 2. Its version never goes back (`appliance.bundles.store` keeps the newest).
 3. A revoked key, or one past its `valid_until`, never counts towards the threshold.
 4. Format 1, without data keys, is still read; no dataset is believed under it.
+
+A rollback grant is signed by the offline root, names one older bundle or dataset, and holds only while the device's
+high-water is the one it was written for: once a newer one has been activated the grant is spent. The high-water itself
+never goes down.
+
+The signature of a published dataset is made over the exact bytes of its manifest (`seal_dataset` on the trainer,
+`open_dataset` on a device). It is next to the manifest under a name made of those bytes, `signatures/<sha256>.sig`, and
+is written first: whoever reads a manifest finds its signature, whatever is published in between. Only published datasets
+are signed; folders to train on, and sessions that a device completes itself, are not.
 """
 
 from __future__ import annotations
@@ -20,10 +29,25 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, model_validator
 
-from signals.bundle.seal import KEYSET_KIND, Document, PublicKey, canonical_json, parse, parse_json, valid_signers
-from signals.errors import BundleRefused
+from signals.bundle.seal import (
+    DATA_GRANT_KIND,
+    DATASET_KIND,
+    GRANT_KIND,
+    KEYSET_KIND,
+    Document,
+    PublicKey,
+    canonical_json,
+    parse,
+    parse_json,
+    sign,
+    valid_signers,
+)
+from signals.errors import BadDataset, BundleRefused
+from signals.files import sha256_of
+from signals.market.manifest import Manifest
 
 MAX_KEYSET_BYTES = 64 * 1024
 
@@ -185,3 +209,130 @@ def require_signers(signers: frozenset[str], keyset: Keyset, today: date, where:
         why = f"; revoked or expired: {lost}" if lost else ""
         raise BundleRefused(f"signed by {len(counted)} trusted keys, {role.threshold} are needed{why}", where=where)
     return counted
+
+
+MAX_GRANT_BYTES = 16 * 1024
+
+
+class RollbackGrant(Document):
+    """Permission to put the older `bundle_id` in force.
+
+    Attributes
+    ----------
+    bundle_id, seq : str, int
+        The older bundle.
+    high_water_seq : int
+        The device's high-water for which it was written; any other device state refuses it.
+    valid_until : date
+        Last session on which it may be used; the bundle then stays in force until a newer one is activated.
+    reason : str
+        For the record.
+    """
+
+    format: Literal["trademl-rollback/1"] = "trademl-rollback/1"
+    bundle_id: str
+    seq: int = Field(ge=1)
+    high_water_seq: int = Field(ge=1)
+    valid_until: date
+    reason: str = Field(min_length=1)
+
+    def allows(self, bundle_id: str, seq: int, high_water_seq: int, today: date) -> bool:
+        """Whether it is for exactly this bundle, this device state and this session."""
+        same = (self.bundle_id, self.seq, self.high_water_seq) == (bundle_id, seq, high_water_seq)
+        return same and today <= self.valid_until
+
+
+class DataGrant(Document):
+    """Permission for devices to go on from an older version of a dataset than one that they have seen.
+
+    Attributes
+    ----------
+    name : str
+        Of the dataset.
+    version : int
+        Oldest version that is accepted from then on.
+    high_water : int
+        Newest version that the device has seen, for which it was written; any other device state refuses it.
+    valid_until : date
+        Last session on which it may be used.
+    reason : str
+        For the record.
+    """
+
+    format: Literal["trademl-data-rollback/1"] = "trademl-data-rollback/1"
+    name: str = Field(min_length=1)
+    version: int = Field(ge=1)
+    high_water: int = Field(ge=1)
+    valid_until: date
+    reason: str = Field(min_length=1)
+
+
+def seal_grant(grant: RollbackGrant | DataGrant, signatures: bytes) -> bytes:
+    """Return the grant's file: the payload as a string (the signed bytes) next to the root's signatures."""
+    rows = parse_json(signatures, "grant signatures")["signatures"]
+    return canonical_json({"payload": grant.to_bytes().decode(), "signatures": rows})
+
+
+def read_grant(content: bytes, roots: Iterable[PublicKey]) -> RollbackGrant:
+    """Check the bytes of a grant against the trusted roots; raise `BundleRefused`."""
+    grant = parse(open_sealed(content, GRANT_KIND, roots, "rollback grant", MAX_GRANT_BYTES), RollbackGrant, "grant")
+    if grant.seq >= grant.high_water_seq:
+        raise BundleRefused("a rollback grant names an older bundle", where=f"seq {grant.seq}")
+    return grant
+
+
+def read_data_grant(content: bytes, roots: Iterable[PublicKey]) -> DataGrant:
+    """Check the bytes of a dataset's grant against the trusted roots; raise `BundleRefused`."""
+    payload = open_sealed(content, DATA_GRANT_KIND, roots, "data grant", MAX_GRANT_BYTES)
+    grant = parse(payload, DataGrant, "data grant")
+    if grant.version > grant.high_water:
+        raise BundleRefused("a data grant names an older version", where=f"version {grant.version}")
+    return grant
+
+
+MAX_SIGNATURE_BYTES = 16 * 1024
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+
+
+def signature_name(manifest: bytes) -> str:
+    """Name of the signature of these bytes, in the dataset's store."""
+    return f"signatures/{sha256_of(manifest)}.sig"
+
+
+def seal_dataset(manifest: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
+    """Return the signature file over a manifest's bytes."""
+    return sign(DATASET_KIND, manifest, keys)
+
+
+def open_dataset(manifest: bytes, signature: bytes | None, keyset: Keyset, today: date, where: str) -> Manifest:
+    """Check the signature over a manifest's bytes, and only then read them.
+
+    Raises
+    ------
+    BadDataset
+        Unsigned, or not signed by enough data keys that count today; or no manifest.
+    """
+    place = f"manifest.json of {where}"
+    if keyset.data is None:
+        raise BadDataset(
+            "the key set names no data keys, so no dataset can be believed",
+            where=place,
+            fix="Run `trainer rotate-keys --add-data --keys DIR --to STORE` on the trainer",
+        )
+    if signature is None:
+        raise BadDataset(
+            "the published dataset is unsigned", where=place, fix=f"Run `trainer sign-data --keys DIR --at {where}` on the trainer"
+        )
+    try:
+        for content, limit in ((signature, MAX_SIGNATURE_BYTES), (manifest, MAX_MANIFEST_BYTES)):
+            if len(content) > limit:
+                raise BundleRefused(f"{len(content)} bytes, more than {limit}")
+        signers = valid_signers(DATASET_KIND, manifest, signature, keyset.data.public_keys(), place)
+        require_signers(signers, keyset, today, place, of=keyset.data)
+    except BundleRefused as error:
+        raise BadDataset(
+            f"the published dataset is refused: {error.what}",
+            where=place,
+            fix="Publish it again with `trainer publish-data --keys DIR`, and find out who else writes there",
+        ) from None
+    return Manifest.from_bytes(manifest, where=place)

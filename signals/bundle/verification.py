@@ -22,13 +22,11 @@ from pydantic import JsonValue
 
 from signals.bundle.arrays import Arrays, unpacked
 from signals.bundle.child_inference import infer_in_child
-from signals.bundle.contents import Contents, read_folder
+from signals.bundle.contents import Contents, read_bundle_manifest, read_folder
 from signals.bundle.golden import Golden, read_golden
-from signals.bundle.grant import RollbackGrant
 from signals.bundle.graph import check_model
-from signals.bundle.keyset import Keyset, require_signers
+from signals.bundle.keyset import Keyset, RollbackGrant, require_signers
 from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS, MANIFEST_NAME, SIGNATURE_NAME, BundleFile, BundleManifest, Part, Role
-from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import MANIFEST_KIND, parse_json, valid_signers
 from signals.errors import BundleRefused, NotASession
 from signals.features.panel import FeatureSpec

@@ -14,8 +14,7 @@ from signals.events.clusters import DOLLAR_BARS, LiquidityThird, liquidity
 from signals.events.detectors import LONGEST, detect
 from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable, Kind
-from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, Payout
+from signals.market.bars import EXIT_SESSIONS, Bars, Floats, Payout
 
 RULES = OutcomeRules()
 READS = max(LONGEST + 1, DOLLAR_BARS)

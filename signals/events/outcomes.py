@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
 from signals.events.panel import EventBars, EventTable, Flags, Rows
-from signals.market.bars import Floats
-from signals.market.holding import EXIT_SESSIONS, Payout
+from signals.market.bars import EXIT_SESSIONS, Floats, Payout
 
 
 def first_touch(

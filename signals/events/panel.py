@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from signals.errors import InvariantBroken
 from signals.indicators.recurrence import shifted
 from signals.indicators.stacked import Stacked
-from signals.market.bars import Bars, Floats
-from signals.market.holding import comparable, without_return
+from signals.market.bars import Bars, Floats, comparable, without_return
 
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.int64]

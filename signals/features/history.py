@@ -15,11 +15,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.features.folding import Fold, S
-from signals.features.limits import limited
-from signals.features.paths import level_moments, peaks, price_moments, products
-from signals.features.windows import Observations
+from signals.features.windows import Fold, Observations, S, level_moments, peaks, price_moments, products
 from signals.market.bars import CLASSIFIED, Bars, Days, Floats
+
+RETURN_LIMIT = 0.5
+"""Largest one-session return that enters, either way. Beyond it lies an event (a reorganisation, an unrecorded split,
+a squeeze) that says nothing of the next sessions, while its square alone outweighs the window: one real bar of
++25,733 % lifts the forecast volatility of a neutral book of 379 names from 4 % to 136 % a year while it stays in."""
+
+
+def limited(returns: Floats) -> Floats:
+    """`returns` within +-`RETURN_LIMIT`; NaN stays."""
+    return np.clip(returns, -RETURN_LIMIT, RETURN_LIMIT)
+
 
 CHUNK_SESSIONS = 64
 
@@ -280,3 +288,8 @@ def _joined(bars: Bars, kept: slice = slice(None)) -> dict[str, Floats]:
     if (sector := CLASSIFIED[0]) in found:
         found[SECTOR_RETURN] = sector_return(bars.total_return[kept], bars.eligible[kept], found[sector])
     return found
+
+
+def joined(history: FeatureInputs, name: str) -> Floats:
+    """Return the figure `name` of every session and name; NaN where there is none."""
+    return history.current(history.joined[name])

@@ -11,8 +11,7 @@ The market's is that of the equal-weight return of the eligible universe.
 
 import numpy as np
 
-from signals.features.history import FeatureInputs
-from signals.features.limits import limited
+from signals.features.history import FeatureInputs, limited
 from signals.features.price import ANNUALISATION, SESSIONS_PER_YEAR
 from signals.features.windows import Observations
 from signals.market.bars import Floats

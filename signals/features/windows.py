@@ -1,4 +1,4 @@
-"""Trailing-window statistics of arrays with missing values: count, sum, mean, variance, covariance, maximum, minimum.
+"""Trailing windows of arrays with missing values, built by doubling: count, sum, moments, maximum, minimum, paths of prices.
 
 Moments are merged as (n, mean, M2) by Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance",
 so that no difference of large sums is ever taken:
@@ -6,17 +6,142 @@ so that no difference of large sums is ever taken:
     n = n_a + n_b        d = mean_b - mean_a        mean = mean_a + d n_b / n
     M2 = M2_a + M2_b + d^2 n_a n_b / n              C = C_a + C_b + d_x d_y n_a n_b / n
 
-`Observations` is the entry point; `window_*` are the same on plain arrays. Invariants 1 to 3 of
-`signals.features.folding` hold for each of them. NaN policy: see `needed`.
+`Observations` is the entry point; `window_*` are the same on plain arrays. Invariants 1 to 3 hold for each of
+them. NaN policy: see `needed`.
+
+A window of `width` observations is cut into runs whose lengths are the powers of two of `width`, the longest run
+newest, and every run is halved down to single observations. A statistic is a leaf state and a merge of an older with
+a newer state; a `Fold` applies the merges, on demand and each one once.
+
+1. The value at t depends on the observations of its own window only: nothing is carried from window to window, so a
+   spike, a large decay or a missing value has no effect once it has left.
+2. The same merges, on the same operands, are done whether every session is asked for or the newest one only, and
+   however much history stands before the window: the results are equal to the bit.
+3. Observations before the first row count as missing: merging with nothing leaves the newer state as it is.
+
+A path starts at 1 (log level 0) just before the window's first return, so that no price level of another session
+enters. The run b that follows the run a starts where a ended:
+
+    G = G_a G_b                        growth of a dollar
+    P_b' = G_a P_b                     price relatives of b, seen from a's start
+    L_b' = S_a + L_b                   log levels of b, S the sum of log returns
+
+A session without a valid return adds no growth and its level is not observed. Ratios of the window's levels to one
+another do not depend on where the path starts.
 """
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.features.folding import Base, Fold, Merge, S, State, Step
+from signals.errors import InvariantBroken
 from signals.market.bars import Floats
+
+MAX_WIDTH = int(np.iinfo(np.uint16).max)  # observations are counted in uint16
+
+S = TypeVar("S", bound=np.generic)
+State: TypeAlias = tuple[NDArray[S], ...]
+Step: TypeAlias = tuple[int, ...]
+Merge: TypeAlias = Callable[[Step, State[S], State[S], State[S]], None]
+"""(step, older, newer, out): write the merged state into the arrays of `out`."""
+
+
+class Base(Protocol):
+    """A fold that another one builds on."""
+
+    def window(self, width: int) -> object:
+        """Fold the window, so that its operands are there."""
+
+
+def runs(width: int) -> list[int]:
+    """Exponents of the powers of two that make up `width`, the longest run (the newest) first.
+
+    >>> runs(20)
+    [4, 2]
+    """
+    return [bit for bit in range(width.bit_length() - 1, -1, -1) if width >> bit & 1]
+
+
+class Fold(Generic[S]):
+    """The trailing windows of one statistic.
+
+    Parameters
+    ----------
+    leaf : state of single observations, arrays of shape (T, N)
+    newest_only : bool
+        Fold the window that ends at the last row only: states have shape (1, N), and T is at least the width.
+    bases : folds over the same rows
+        Folded first, so that `merge` finds their `operands` of the same step.
+    is_base : bool
+        Keep what each merge read and wrote in `operands`, by step, for the folds that build on this one.
+    """
+
+    def __init__(self, leaf: State[S], merge: Merge[S], *, newest_only: bool, bases: tuple[Base, ...] = (), is_base: bool = False) -> None:
+        self._merge, self._newest_only, self._bases, self._is_base = merge, newest_only, bases, is_base
+        self.leaf = leaf
+        self._levels = [leaf]
+        self._windows: dict[int, State[S]] = {}
+        self.operands: dict[Step, tuple[State[S], State[S], State[S]]] = {}
+
+    def window(self, width: int) -> State[S]:
+        """State of the trailing window of `width` rows at each session, arrays of shape (T, N) or (1, N).
+
+        Raises
+        ------
+        InvariantBroken
+            `width` is not between 1 and `MAX_WIDTH`.
+        """
+        if not 1 <= width <= MAX_WIDTH:
+            raise InvariantBroken(f"a window of {width} sessions is not between 1 and {MAX_WIDTH}")
+        for base in self._bases:
+            base.window(width)
+        if width not in self._windows:
+            self._windows[width] = self._newest(width) if self._newest_only else self._every(width)
+        return self._windows[width]
+
+    def _every(self, width: int) -> State[S]:
+        first, *rest = runs(width)
+        for bit in range(len(self._levels) - 1, first):
+            self._levels.append(self._shifted((bit,), self._levels[bit], self._levels[bit], 1 << bit))
+        state, span = self._levels[first], 1 << first
+        for bit in rest:
+            state = self._shifted((width, bit), self._levels[bit], state, span)
+            span += 1 << bit
+        return state
+
+    def _shifted(self, step: Step, older: State[S], newer: State[S], gap: int) -> State[S]:
+        """Merge each row of `newer` with the row of `older` that is `gap` sessions before it."""
+        joined = tuple([np.empty(array.shape, array.dtype) for array in newer])
+        for whole, array in zip(joined, newer, strict=True):
+            whole[:gap] = array[:gap]
+        if gap < len(joined[0]):
+            self._apply(step, tuple([a[:-gap] for a in older]), tuple([a[gap:] for a in newer]), tuple([a[gap:] for a in joined]))
+        return joined
+
+    def _newest(self, width: int) -> State[S]:
+        end = len(self.leaf[0])
+        parts: list[State[S]] = []
+        for bit in runs(width):
+            run = tuple(array[end - (1 << bit) : end] for array in self.leaf)
+            end -= 1 << bit
+            for level in range(bit):
+                run = self._alone((width, bit, level), tuple(a[0::2] for a in run), tuple(a[1::2] for a in run))
+            parts.append(run if not parts else self._alone((width, bit), run, parts[-1]))
+        return parts[-1]
+
+    def _alone(self, step: Step, older: State[S], newer: State[S]) -> State[S]:
+        out = tuple(np.empty(array.shape, array.dtype) for array in newer)
+        self._apply(step, older, newer, out)
+        return out
+
+    def _apply(self, step: Step, older: State[S], newer: State[S], out: State[S]) -> None:
+        self._merge(step, older, newer, out)
+        if self._is_base:
+            self.operands[step] = (older, newer, out)
+
 
 Moments = State[np.float64]
 
@@ -143,3 +268,49 @@ def merge_moments(older: Moments, newer: Moments, out: Moments, share: Floats, h
 def per_degree_of_freedom(squares: Floats, count: NDArray[np.uint16]) -> Floats:
     """M2 / (n - 1), ddof 1; NaN where n < 2."""
     return squares / np.where(count > 1, count - 1.0, np.nan)
+
+
+def products(observed: Observations, growth: Floats) -> Fold[np.float64]:
+    """G: product of the valid `growth` factors (1 + return), shape (T, N)."""
+
+    def merge(_: Step, older: Moments, newer: Moments, out: Moments) -> None:
+        np.multiply(older[0], newer[0], out=out[0])
+
+    return Fold((observed.filled(growth, 1.0),), merge, newest_only=observed.newest_only, is_base=True)
+
+
+def peaks(observed: Observations, growth: Fold[np.float64]) -> Fold[np.float64]:
+    """Highest observed price relative P of the window; 0 where none is observed."""
+
+    def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
+        np.multiply(growth.operands[step][0][0], newer[0], out=out[0])
+        np.maximum(older[0], out[0], out=out[0])
+
+    leaf = observed.filled(growth.leaf[0])
+    return Fold((leaf,), merge, newest_only=observed.newest_only, bases=(growth,))
+
+
+def price_moments(observed: Observations, growth: Fold[np.float64]) -> Fold[np.float64]:
+    """(mean, M2) of the observed price relatives P."""
+
+    def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
+        scale = growth.operands[step][0][0]
+        mean = np.multiply(newer[0], scale)
+        squares = np.multiply(newer[1], scale)
+        np.multiply(squares, scale, out=squares)
+        merge_moments(older, (mean, squares), out, *observed.weights(step))
+
+    leaf = observed.filled(growth.leaf[0])
+    return observed.weighted((leaf, np.zeros_like(leaf)), merge, growth)
+
+
+def level_moments(observed: Observations, log_growth: Floats) -> Fold[np.float64]:
+    """(S, mean, M2): the newest log level and the moments of the observed log levels L."""
+
+    def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
+        np.add(older[0], newer[0], out=out[0])
+        mean = np.add(older[0], newer[1])
+        merge_moments(older[1:], (mean, newer[2]), out[1:], *observed.weights(step))
+
+    leaf = observed.filled(log_growth)
+    return observed.weighted((leaf, leaf, np.zeros_like(leaf)), merge)

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.errors import FixInput
-from signals.indicators import averages as av
 from signals.indicators import dependence as de
-from signals.indicators import microstructure as mi
 from signals.indicators import momentum as mo
 from signals.indicators import session as se
+from signals.indicators import trend as av
 from signals.indicators import trend as tr
 from signals.indicators import volatility as vo
+from signals.indicators import volume as mi
 from signals.indicators import volume as vl
 from signals.indicators import wavelets as wa
 from signals.indicators.columns import IndicatorBars
-from signals.indicators.widths import together
+from signals.indicators.stacked import together
 from signals.market.bars import Floats
 from signals.minutes.stretch import Stretch
 

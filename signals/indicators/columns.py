@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.indicators.recurrence import Smoothing, shifted, smoothed
-from signals.indicators.stacked import Stacked
-from signals.indicators.widths import Widths
+from signals.indicators.stacked import Stacked, Widths
 from signals.market.bars import Floats
 from signals.minutes.stretch import Stretch
 

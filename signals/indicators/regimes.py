@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import DataNotUsable
-from signals.features.history import market_return
-from signals.features.other_datasets import joined
+from signals.features.history import joined, market_return
 from signals.features.panel import Feature
 from signals.market.bars import Bars, Floats
 

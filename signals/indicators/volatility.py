@@ -5,7 +5,7 @@ from math import log, pi
 import numpy as np
 
 from signals.indicators.columns import IndicatorBars
-from signals.indicators.widths import Widths, mapped, size_of, together
+from signals.indicators.stacked import Widths, mapped, size_of, together
 from signals.market.bars import Floats
 
 

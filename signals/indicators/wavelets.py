@@ -11,8 +11,7 @@ import numpy as np
 
 from signals.indicators.columns import IndicatorBars
 from signals.indicators.recurrence import filtered
-from signals.indicators.stacked import Stacked
-from signals.indicators.widths import Widths, together
+from signals.indicators.stacked import Stacked, Widths, together
 from signals.market.bars import Floats
 
 SCALING = {

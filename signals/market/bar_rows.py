@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.market.bars import CLASSIFIED, GAP_FIELDS, Bars, Days, Floats, column_names, days_array
+from signals.market.bars import CLASSIFIED, GAP_FIELDS, Bars, Days, Flags, Floats, column_names, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FIELDS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", *GAP_FIELDS)
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,9 @@ as traded is not known, dollars alone decide. Both hosts decide by these functio
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.market.bars import Floats
+from signals.market.bars import Flags, Floats
 from signals.market.eligibility_rule import DOLLAR_SESSIONS, EligibilityConfig
 
-Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 

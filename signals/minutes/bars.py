@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
-from signals.market.bars import Days, Floats
+from signals.market.bars import Days, Flags, Floats
 
 PRICES = ("open", "high", "low", "close")
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 Counts = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Stretches: each session's bars of one timeframe, after the bars before its open.
+"""Stretches: each session's bars of one timeframe, after the bars before its open; the rungs known at a moment; the moments of decision.
 
 A session is a column of its own: W bars of warm-up, then its bars. What is computed down a column reads that column alone, so
 that one session alone gives what all together give, to the bit, and a device keeps nothing but bars.
@@ -8,16 +8,23 @@ The warm-up's prices are scaled by f, its volumes by 1 / f, so that the step ove
     f(s, k) = product over j = 0 .. k - 1 of  first open(s - j) / (last close(s - j - 1) (1 + overnight(s - j)))
 
 for a bar k sessions before s: splits, dividends and rolls move nothing.
+
+At a decision whose bar ENDs e minutes after the open a rung shows its last bar that has closed,
+
+    searchsorted(ends, e, side="right") - 1
+
+never the one that contains e. Before the session's own first bar that is the last one of the session before.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.errors import FixInput, InvariantBroken
-from signals.market.bars import Days, Floats
-from signals.minutes.bars import PRICES, QUOTES, Counts, Flags, MinuteBars
+from signals.market.bars import Bars, Days, Flags, Floats
+from signals.minutes.bars import PRICES, QUOTES, Counts, MinuteBars
 
 NEVER = np.iinfo(np.int64).max
 
@@ -151,3 +158,113 @@ def _scale(bars: MinuteBars, most: int) -> Floats:
         scale[ago] = np.nan
         scale[ago, ago - 1 :] = scale[ago - 1, ago - 1 :] * step[: len(step) - ago + 1]
     return scale
+
+
+RUNGS = (1, 5, 10, 15, 20, 25, 30, 45, 60)
+
+
+def as_of(rung: Stretch, ends: Counts) -> Counts:
+    """Row of `rung` that is the last closed bar at each of `ends`, int64 (n, S): minutes from the open; rows (n, S).
+
+    Raises
+    ------
+    InvariantBroken
+        `ends` has other sessions than the rung, or the rung has no warm-up to show before its first bar closes.
+    """
+    if ends.ndim != 2 or ends.shape[1] != len(rung.sessions):
+        raise InvariantBroken(f"moments of shape {ends.shape} for {len(rung.sessions)} sessions")
+    if rung.warm_up < 1:
+        raise InvariantBroken("a rung without a warm-up has nothing to show at the open")
+    rows = np.empty(ends.shape, dtype=np.int64)
+    for column in range(ends.shape[1]):
+        rows[:, column] = np.searchsorted(rung.ends[:, column], ends[:, column], side="right") - 1
+    return rows
+
+
+def shown(values: Floats, rows: Counts) -> Floats:
+    """Values of a rung, float64 (W + B, S), at the rows that `as_of` found, (n, S)."""
+    return np.take_along_axis(values, rows, axis=0)
+
+
+def _none() -> NDArray[np.int64]:
+    return np.empty((0, 0), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionBars(Bars):
+    """Bars of one timeframe and one symbol, [bar, 1]; the axis `sessions` holds each bar's END, datetime64[s] in UTC.
+
+    Attributes
+    ----------
+    session : int64, shape (T, 1)
+        Number of the trading session that a bar is in, from 0 on.
+    left : int64, shape (T, 1)
+        Minutes from the bar's END to the session's close.
+    sigma : float64, shape (T, 1)
+        Average true range over the close: the unit of barriers.
+    """
+
+    session: NDArray[np.int64] = field(default_factory=_none)
+    left: NDArray[np.int64] = field(default_factory=_none)
+    sigma: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(array.shape != self.close.shape for array in (self.session, self.left, self.sigma)):
+            raise InvariantBroken("decision bars' session, left and sigma are not of the shape of the bars")
+
+
+def in_rows(minutes: MinuteBars, timeframe: int, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Put what is by session and bar, (S, B, ...), in one row a bar, (T, ...), sessions after one another."""
+    return values[_inside(minutes, timeframe, values.shape[1])]
+
+
+def _inside(minutes: MinuteBars, timeframe: int, width: int) -> Flags:
+    inside: Flags = np.arange(width) < -(-minutes.minutes // timeframe)[:, None]
+    return inside
+
+
+def decision_bars(minutes: MinuteBars, timeframe: int, sigma: Floats) -> DecisionBars:
+    """Return the bars of `timeframe` minutes; `sigma` is by session and bar, (S, B).
+
+    A return over bars without a price is the gap's: it is not known bar by bar.
+    """
+    grids = timeframe_grids(minutes, timeframe)
+    inside = _inside(minutes, timeframe, grids["close"].shape[1])
+    number, bar = np.nonzero(inside)
+    ends = np.minimum((bar + 1) * timeframe, minutes.minutes[number])
+    columns = {name: grids[name][inside] for name in (*PRICES, "volume")}
+    close = columns["close"]
+    known = np.isfinite(close)
+    row = np.arange(len(close))
+    last = np.maximum.accumulate(np.where(known, row, -1))
+    before = np.concatenate([[-1], last[:-1]])
+    has = known & (before >= 0)
+    is_night = has & (number[np.maximum(before, 0)] != number)
+    base = np.where(has, close[np.maximum(before, 0)], np.nan)
+    night = 1.0 + minutes.overnight[number]
+    at_open = np.where(is_night, night, columns["open"] / base)
+    at_close = np.where(is_night, night * close / columns["open"], close / base)
+    is_next = before == row - 1
+
+    def where(chosen: Flags, growth: Floats) -> Floats:
+        return np.where(has & chosen, growth - 1.0, np.nan)[:, None]
+
+    opens = minutes.opens.astype("datetime64[s]")
+    return DecisionBars(
+        sessions=opens[number] + (ends * 60).astype("timedelta64[s]"),
+        symbols=(minutes.symbol,),
+        open=columns["open"][:, None],
+        high=columns["high"][:, None],
+        low=columns["low"][:, None],
+        close=close[:, None],
+        volume=columns["volume"][:, None],
+        total_return=where(is_next, at_close),
+        overnight_return=where(is_next, at_open),
+        eligible=known[:, None],
+        gap_return=where(~is_next, at_close),
+        gap_overnight=where(~is_next, at_open),
+        session=number[:, None].astype(np.int64),
+        left=(minutes.minutes[number] - ends)[:, None],
+        sigma=sigma[inside][:, None],
+    )

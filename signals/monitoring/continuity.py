@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from signals.errors import BundleRefused, InvariantBroken
 from signals.features.ranking import rank
 from signals.market.bars import Floats
-from signals.scoring.ic import MIN_NAMES
+from signals.scoring.scores import MIN_NAMES
 from signals.text.documents import BadDocument, from_json
 from signals.text.wording import reason_of
 

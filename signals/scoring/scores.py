@@ -1,7 +1,8 @@
-"""Scores of one session: one number per symbol known at `asof`; higher means a higher expected return."""
+"""Scores of one session: one number per symbol known at `asof`, higher means a higher expected return; their z and their rank IC."""
 
 from dataclasses import dataclass
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 
@@ -76,3 +77,92 @@ def z_scores(values: Floats) -> Floats:
     ranks = (highest > lowest) & (deviation > 0.0)  # equal scores may deviate from their mean by rounding
     z: Floats = np.where(known & ranks, centred / np.where(ranks, deviation, 1.0), np.nan)
     return z
+
+
+Z_CLIP = 3.0
+"""Largest |z|, in standard deviations: beyond it the normal tail says more than a rank can know."""
+
+
+def average_ranks(values: Floats) -> Floats:
+    """Ranks from 1 (lowest) to N (highest); equal values share the average of their ranks.
+
+    Parameters
+    ----------
+    values : float64, shape (N,)
+        Finite.
+
+    Returns
+    -------
+    float64, shape (N,)
+
+    Examples
+    --------
+    >>> average_ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist()
+    [2.5, 1.0, 2.5, 4.0]
+    """
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    middle: Floats = last - (counts - 1) / 2.0
+    return middle[group]
+
+
+def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
+    """z_i = Phi^-1((rank_i - 1/2) / N), clipped to [-clip, clip].
+
+    Symmetric about 0, equal for ties, unchanged by any increasing transformation of the values.
+
+    Parameters
+    ----------
+    values : float64, shape (N,)
+        Finite.
+    clip : float
+        Largest |z|.
+
+    Returns
+    -------
+    float64, shape (N,)
+
+    Examples
+    --------
+    >>> inverse_normal(np.array([10.0, 30.0, 20.0])).round(4).tolist()
+    [-0.9674, 0.9674, 0.0]
+    """
+    quantiles = (average_ranks(values) - 0.5) / max(values.size, 1)
+    standard = NormalDist()
+    z = np.array([standard.inv_cdf(q) for q in quantiles.tolist()], dtype=np.float64)
+    return np.clip(z, -clip, clip)
+
+
+MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+
+
+def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Floats:
+    """Spearman correlation of each session's scores and labels.
+
+    Parameters
+    ----------
+    scores, labels : float64, shape (T, N)
+        Names NaN in either are left out of that session.
+
+    Returns
+    -------
+    float64, shape (T,)
+        NaN where fewer than `min_names` names remain or either side is constant.
+    """
+    if scores.shape != labels.shape:
+        raise InvariantBroken(f"scores of shape {scores.shape} and labels of {labels.shape}")
+    series = np.full(len(scores), np.nan)
+    both = np.isfinite(scores) & np.isfinite(labels)
+    for row in np.flatnonzero(both.sum(axis=1) >= min_names):
+        chosen = both[row]
+        a, b = average_ranks(scores[row, chosen]), average_ranks(labels[row, chosen])
+        a, b = a - a.mean(), b - b.mean()
+        scale = float(np.sqrt((a @ a) * (b @ b)))
+        if scale > 0.0:
+            series[row] = float(a @ b) / scale
+    return series
+
+
+def shrunk_ic(mean: float, t: float) -> float:
+    """IC t^2 / (1 + t^2): an estimate no larger than its standard error keeps at most half of itself."""
+    return mean * t * t / (1.0 + t * t)

@@ -19,7 +19,7 @@ one unit of y is):
     signal           the likeliest class, or the side of the location: 0 where two classes tie, where confidence is below
                      `min_confidence` or |expected_return| below `min_edge` (`outlook_limits` of the parameters, 0 without)
 
-IC is the walk-forward one, shrunk as a device sizes by it (`signals.scoring.ic.shrunk_ic`) and positive, or there is
+IC is the walk-forward one, shrunk as a device sizes by it (`signals.scoring.scores.shrunk_ic`) and positive, or there is
 none; sigma_i the name's residual volatility over k sessions; z_i the clipped inverse-normal rank of s, known among
 `MIN_NAMES` names and more.
 
@@ -45,8 +45,7 @@ from signals.market.bars import Bars, Floats
 from signals.minutes.bars import MinuteBars
 from signals.models.heads import ClassesHead, Head, QuantilesHead, ScoreHead, StudentTHead, VectorHead
 from signals.models.inference import infer
-from signals.scoring.ic import MIN_NAMES, shrunk_ic
-from signals.scoring.ranking import inverse_normal
+from signals.scoring.scores import MIN_NAMES, inverse_normal, shrunk_ic
 from signals.scoring.scoring import check_names, newest_features, outputs
 from signals.sleeves.bars import BARS, BarsSleeve
 from signals.text.documents import to_json

@@ -22,10 +22,8 @@ from signals.indicators.catalogue import BY_NAME, Indicator, indicators, rows_of
 from signals.indicators.regimes import BARS_SESSIONS, known_before
 from signals.market.bars import Bars, Floats
 from signals.minutes.bars import MinuteBars
-from signals.minutes.decisions import DecisionBars, decision_bars, in_rows
-from signals.minutes.hours import Hours
-from signals.minutes.ladder import RUNGS, as_of
-from signals.minutes.stretch import Stretch, stretch
+from signals.minutes.grid import Hours
+from signals.minutes.stretch import RUNGS, DecisionBars, Stretch, as_of, decision_bars, in_rows, stretch
 from signals.sleeves.base import Sleeve
 
 MINUTE_BARS = "minute_bars"

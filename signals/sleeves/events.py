@@ -6,7 +6,7 @@ are computed where models are trained (`signals.events.figures`); a device recor
 
 from functools import partial
 
-from signals.features.other_datasets import joined
+from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.indicators.regimes import WILD_FEATURE
 from signals.sleeves.base import Sleeve

@@ -6,7 +6,7 @@ models are trained; a device verifies the small model that ranks the forecasts, 
 
 from functools import partial
 
-from signals.features.other_datasets import joined
+from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.sleeves.base import Sleeve
 

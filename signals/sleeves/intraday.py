@@ -8,7 +8,7 @@ them (the view `session_bars`). Minutes are where the training host is; a device
 
 from functools import partial
 
-from signals.features.other_datasets import joined
+from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.indicators.catalogue import rows_of
 from signals.sleeves.bars import MINUTE_BARS

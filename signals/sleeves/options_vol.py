@@ -7,7 +7,7 @@ the scores that are delivered.
 
 from functools import partial
 
-from signals.features.other_datasets import joined
+from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.features.price import momentum
 from signals.features.realised import log_volatility

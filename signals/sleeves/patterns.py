@@ -1,4 +1,4 @@
-"""The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.bar_image`)."""
+"""The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.samples`)."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -9,8 +9,7 @@ from signals.errors import InvariantBroken
 from signals.events.images import WINDOW
 from signals.features.history import FeatureInputs
 from signals.features.panel import Feature, FeaturePanel
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Flags
+from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.base import Sleeve
 
 

@@ -8,10 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from signals.views.bar_image import BarImageView
-from signals.views.image import ImageView
-from signals.views.table import TableView
-from signals.views.windows import SessionBarsView, SeveralWindowsView, WindowsView
+from signals.views.samples import BarImageView, ImageView, SessionBarsView, SeveralWindowsView, TableView, WindowsView
 
 View = Annotated[TableView | WindowsView | SeveralWindowsView | SessionBarsView | ImageView | BarImageView, Field(discriminator="kind")]
 """Any view; as a field of a document, `kind` says which."""

@@ -22,8 +22,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from signals.features.panel import FeaturePanel
-from signals.market.bars import Bars
-from signals.market.holding import Opens, opens
+from signals.market.bars import Bars, Opens, opens
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted

@@ -18,10 +18,9 @@ from datetime import date
 
 import numpy as np
 
-from signals.features.build import FeaturePanel
-from signals.minutes.decisions import DecisionBars
-from signals.minutes.grid import minute_bars
-from signals.minutes.hours import Hours
+from signals.features.panel import FeaturePanel
+from signals.minutes.grid import Hours, minute_bars
+from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BARS
 from trainer.curation.generated.minutes import SYMBOL, generate_minutes
 from trainer.learners.base import FitDevice, Matrix

@@ -31,7 +31,7 @@ import numpy as np
 from signals.bundle.manifest import InformationCoefficient
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
-from signals.scoring.ranking import average_ranks
+from signals.scoring.scores import average_ranks
 from signals.sleeves import SLEEVES
 from tests.fakes import bundles
 from tests.fakes.device import Workbench

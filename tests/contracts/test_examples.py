@@ -10,13 +10,13 @@ import pytest
 from execution import attribution
 from portfolio import factors
 from signals.monitoring import running_stats, sequential
-from signals.scoring import ranking
+from signals.scoring import scores
 from trainer.curation.deliveries import known
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebook.md"
 
 
-@pytest.mark.parametrize("module", [attribution, factors, known, ranking, sequential, running_stats], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [attribution, factors, known, scores, sequential, running_stats], ids=lambda module: module.__name__)
 def test_the_examples_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.failed == 0 and result.attempted > 0

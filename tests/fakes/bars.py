@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from signals.audit.returns import GAP_SESSIONS
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Opens
+from signals.market.bars import Bars, Floats, Opens
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 YF_DAILY = SHARED_DATA / "us_daily_2013_2023_yf_open.parquet"

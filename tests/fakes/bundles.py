@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signals.bundle import BundleManifest, DataKeys, Golden, Keyset, Part, Policy, Role, RollbackGrant, SigningKey
 from signals.bundle.arrays import Arrays, described, packed
-from signals.bundle.grant import seal_grant
-from signals.bundle.keyset import seal_keyset
+from signals.bundle.keyset import seal_grant, seal_keyset
 from signals.bundle.manifest import BundleFile, FeatureLine, InformationCoefficient, MemberLine, ModelForm, Promotion, Trainer, identified
 from signals.bundle.profiles import profile_of
 from signals.bundle.seal import GRANT_KIND, KEYSET_KIND, MANIFEST_KIND, PublicKey, public_half, sign

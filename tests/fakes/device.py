@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 
 from appliance.__main__ import main
-from signals.scoring.scoring import Scores
+from signals.scoring.scores import Scores
 from tests.fakes.repeated import worked_out_once
 
 

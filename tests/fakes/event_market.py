@@ -12,8 +12,7 @@ from scipy.ndimage import uniform_filter1d
 
 from signals.events.figures import event_figures
 from signals.events.panel import Kind
-from signals.market.bars import Bars, Floats, days_array
-from signals.market.holding import Flags
+from signals.market.bars import Bars, Flags, Floats, days_array
 from signals.sleeves.events import EVENTS
 from trainer.curation.generated import generate
 from trainer.labels.panel import Rows

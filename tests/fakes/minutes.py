@@ -9,8 +9,8 @@ import numpy as np
 
 from signals.features.panel import FeaturePanel
 from signals.minutes.bars import MinuteBars
-from signals.minutes.decisions import DecisionBars
 from signals.minutes.grid import minute_bars
+from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BARS
 from trainer.curation.generated.minutes import SYMBOL, generate_minutes
 

@@ -90,7 +90,7 @@ from functools import partial
 
 import numpy as np
 
-from signals.features.other_datasets import joined
+from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.features.price import momentum
 from signals.sleeves.base import Sleeve

@@ -9,7 +9,7 @@ import pandas as pd
 
 from signals.market.bars import Bars, Floats
 from signals.market.sessions import Calendar
-from signals.minutes.hours import Hours, grid_of
+from signals.minutes.grid import Hours, grid_of
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 
 LENGTH = 5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signals.files import sha256_of
 from signals.models.inference import predict
-from signals.scoring.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_logs import ShadowEvening, ShadowLog
 from signals.sleeves import SLEEVES
 from trainer.backtest.archive import open_archive
 

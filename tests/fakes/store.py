@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signals.bundle import Golden, Part, Role
-from signals.bundle.dataset_signature import seal_dataset, signature_name
+from signals.bundle.keyset import seal_dataset, signature_name
 from signals.bundle.layout import former_place, latest_of, place_of, pointer
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus

@@ -12,7 +12,7 @@ import yaml
 
 from portfolio.policy.sizing import GRID, STATE
 from signals.errors import FixInput
-from signals.scoring.draw_logs import drawn_level, read_size_log
+from signals.scoring.shadow_logs import drawn_level, read_size_log
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 from trainer.backtest.archive import open_archive

@@ -28,7 +28,7 @@ from appliance.storage.published_sources import PublishedBucket
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.durable_files import DurableFs
 from signals.bundle import Role
-from signals.bundle.dataset_signature import signature_name
+from signals.bundle.keyset import signature_name
 from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.storage.places import Place

@@ -11,7 +11,7 @@ import pytest
 from signals.bundle import Role
 from signals.files import sha256_of, write_atomic
 from signals.market.dataset import read_manifest
-from signals.scoring.shadow_log import read_shadow_log
+from signals.scoring.shadow_logs import read_shadow_log
 from tests.fakes.device import Workbench
 from tests.fakes.run import run_folder
 from tests.fakes.store import Published, publish_bundle, recipe

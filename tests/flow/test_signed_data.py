@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.bundle import DataGrant
-from signals.bundle.dataset_signature import signature_name
-from signals.bundle.grant import seal_grant
+from signals.bundle.keyset import seal_grant, signature_name
 from signals.bundle.seal import DATA_GRANT_KIND, sign
 from signals.files import sha256_of
 from signals.market.dataset import read_manifest

@@ -25,8 +25,7 @@ import numpy as np
 import onnxruntime  # noqa: F401  # the children inherit the runtime; none of its sessions is opened here
 
 from signals.bundle.child_inference import WALL_SECONDS, data_bytes, limit
-from signals.bundle.graph import check_model
-from signals.bundle.protobuf import Wire, fields
+from signals.bundle.graph import Wire, check_model, fields
 from signals.errors import BundleRefused
 from signals.models.inference import FEATURES, GraphMember, predict
 from tests.fakes import onnx_models as onnx

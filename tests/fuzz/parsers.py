@@ -25,8 +25,8 @@ from appliance.system.clock import VirtualClock
 from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.bundle import read_keyset
+from signals.bundle.contents import read_bundle_manifest
 from signals.bundle.graph import check_model
-from signals.bundle.reading import read_bundle_manifest
 from signals.bundle.seal import valid_signers
 from signals.config import load
 from signals.files import sha256_of

@@ -250,7 +250,7 @@ BUGS = (
     Planted("look at latest.json before the key set", "appliance/jobs/pull.py",
             "if refusal := pull_keyset(bundles, own):", "if refusal := \"\":",
             "tests/flow/test_revocation.py::test_a_revocation_arrives_even_where_no_bundle_can_be_pulled"),
-    Planted("believe a dataset of any signer", "signals/bundle/dataset_signature.py",
+    Planted("believe a dataset of any signer", "signals/bundle/keyset.py",
             "        require_signers(signers, keyset, today, place, of=keyset.data)\n", "",
             "tests/test_appliance/test_dataset_signatures.py"
             "::test_a_dataset_that_the_data_keys_did_not_sign_is_refused_in_one_sentence"),
@@ -395,7 +395,7 @@ BUGS = (
     Planted("take a page without rows for a market without bars", "execution/brokers/market_data.py",
             "        _require_rows(answer, *PARTS[path])\n", "",
             "tests/test_execution/test_market_data.py::test_a_page_whose_part_holds_no_rows_is_no_answer"),
-    Planted("hold what a judge sees of a return to 100 %", "signals/market/holding.py",
+    Planted("hold what a judge sees of a return to 100 %", "signals/market/bars.py",
             "np.where(now, np.where(then, both, day - 1.0), back)",
             "np.clip(np.where(now, np.where(then, both, day - 1.0), back), -1.0, 1.0)",
             "tests/test_trainer/test_book.py::test_a_return_beyond_100_percent_counts_in_full_on_both_hosts"),

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from appliance.schedule.absence import ABSENT_SESSIONS, absence
 from appliance.schedule.timetable import JOBS, TIMETABLE
 from signals.market.sessions import NEW_YORK, xnys
-from signals.schedule import due
-from signals.schedule.catch_up import catch_up, first_session
-from signals.schedule.due import Decision
-from signals.schedule.job_windows import windows
+from signals.schedule import job_windows
+from signals.schedule.job_windows import Decision, catch_up, first_session, windows
 
 CALENDAR = xnys(date(2026, 1, 2), date(2026, 12, 31))
 
@@ -92,8 +90,8 @@ def back_on(session: date, ran: frozenset[str], back: datetime) -> dict[str, str
     earlier = {(CALENDAR.previous(session), job) for job in JOBS}
     ended = {(session, job) for job in ran} | earlier
     found = dict.fromkeys(JOBS, "not yet") | dict.fromkeys(ran, "ran before")
-    while due := [i for i in catch_up(back, ended, CALENDAR, session, TIMETABLE).due if i.session == session]:
-        for item in due:
+    while job_windows := [i for i in catch_up(back, ended, CALENDAR, session, TIMETABLE).due if i.session == session]:
+        for item in job_windows:
             assert found[item.job] == "not yet", f"{item.job} was named twice"
             found[item.job] = item.decision.value
             ended.add((session, item.job))
@@ -109,7 +107,7 @@ def test_down_from_any_minute_and_back_at_any_later_one(
     """All pairs of minutes: what ran before the device went off is all that `down` can change, so equal sets are
     looked at once; every minute of coming back is."""
     resolved = cache(lambda session: windows(session, CALENDAR, TIMETABLE))
-    monkeypatch.setattr(due, "windows", lambda session, *_: resolved(session))  # half of the time goes into them
+    monkeypatch.setattr(job_windows, "windows", lambda session, *_: resolved(session))  # half of the time goes into them
     assert tuple(table) == JOBS, "a row was added to the timetable: write down here what its hours are"
     first, last = at(table["pull"][0]) - 5 * MINUTE, max(at(end) for _, end in table.values()) + 5 * MINUTE
     minutes = [first + step * MINUTE for step in range(int((last - first) / MINUTE) + 1)]

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from appliance.market.dataset_mark import DatasetMark
 from appliance.system.durable_files import DurableFs
 from signals.bundle import DataGrant, DataKeys, Keyset, read_data_grant
-from signals.bundle.dataset_signature import open_dataset, seal_dataset
-from signals.bundle.grant import seal_grant
+from signals.bundle.keyset import open_dataset, seal_dataset, seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, MANIFEST_KIND, sign
 from signals.errors import BadDataset, BundleRefused, StoreUnreachable
 from signals.market.manifest import Manifest

@@ -21,7 +21,7 @@ from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert, Severity
 from signals.alerts import addresses
 from signals.alerts.addresses import WebhookNotifier, channels_of, headline, message
-from signals.alerts.channels import Channels
+from signals.alerts.alert import Channels
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

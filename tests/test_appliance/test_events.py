@@ -27,9 +27,8 @@ from signals.events.detectors import detect
 from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars
-from signals.market.holding import departures
-from signals.scoring.draw_logs import read_arm_log
+from signals.market.bars import Bars, departures
+from signals.scoring.shadow_logs import read_arm_log
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

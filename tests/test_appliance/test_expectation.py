@@ -44,8 +44,7 @@ from appliance.views import monitoring as views
 from execution.yardstick import lived
 from signals.bundle import Role
 from signals.errors import BundleRefused
-from signals.market.bars import Bars
-from signals.market.holding import opens
+from signals.market.bars import Bars, opens
 from signals.monitoring.drift import Drift, DriftState, TrailingDrift, read_reference, trailing_score_psi
 from signals.monitoring.expectation import expected_of
 from signals.text.documents import from_json, to_json

@@ -20,7 +20,7 @@ from execution.exchange.protocol.faults import FaultKind
 from execution.orders import OrderStatus
 from signals.alerts import addresses
 from signals.alerts.addresses import WebhookNotifier
-from signals.alerts.channels import Channels, LogNotifier
+from signals.alerts.alert import Channels, LogNotifier
 from signals.errors import TrademlError
 from tests.fakes import exchange as small
 from tests.fakes.full_disk import LimitedDisk, LimitedFs, Refusal

@@ -14,8 +14,7 @@ import yaml
 
 from appliance.status.vitals import metrics
 from signals.alerts.addresses import message
-from signals.alerts.alert import Alert, Severity
-from signals.alerts.channels import FileNotifier
+from signals.alerts.alert import Alert, FileNotifier, Severity
 from signals.alerts.next_steps import NEXT_STEPS, next_step
 from tests.fakes.monitoring import DASHBOARD, METRIC, RULES, expressions, of_a_full_device
 

@@ -22,7 +22,7 @@ from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder, exclusive
 from execution.brokers import transport
 from execution.brokers.base import Broker
-from signals.alerts.channels import Channels, FileNotifier, LogNotifier
+from signals.alerts.alert import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version, digest_of, release
 from signals.errors import BrokerUnreachable, InvariantBroken, Locked
 from tests.fakes.wire import Say, wire

@@ -17,7 +17,7 @@ from appliance.market.snapshot import DataSnapshot
 from appliance.market.vendor_record import VendorRecord, damaged_records, read_snapshot, store_record, store_snapshot
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
-from signals.alerts.channels import LINES_KEPT
+from signals.alerts.alert import LINES_KEPT
 from signals.market.manifest import PriceBasis
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 

@@ -18,8 +18,7 @@ from appliance.system.durable_files import DurableFs
 from portfolio.policy.sizing import GRID, STATE, SizingPolicy
 from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
-from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
-from signals.scoring.signed.stack_weights import STACK_KIND
+from signals.scoring.signed import SIZING_DOCUMENT, STACK_KIND, SizingDocument
 from tests.fakes.policies import ACCEPTED as VERDICT
 from tests.fakes.policies import judged, record_policy
 from tests.test_trainer.test_stack_weights import ASOF, CALENDAR, CREATED, LAST, World

@@ -16,8 +16,7 @@ from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Entering,
 from execution.planning.entries import EntryConfig, EntryStyle
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, xnys
-from signals.schedule.due import Decision, due
-from signals.schedule.job_windows import windows
+from signals.schedule.job_windows import Decision, due, windows
 
 CALENDAR = xnys(date(2025, 1, 2), date(2026, 12, 31))
 D = date(2026, 3, 4)

@@ -24,8 +24,8 @@ from execution.exchange.market.market import MarketData, minutes_beside
 from execution.exchange.market.minutes import MinuteMarket
 from execution.exchange.protocol.message import ApiRequest
 from signals.errors import BadDataset
+from signals.market.dataset import MinuteRows
 from signals.market.manifest import PriceBasis
-from signals.market.minute_rows import MinuteRows
 from tests.fakes.exchange import bars, calendar, data, exchange, new_york
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label

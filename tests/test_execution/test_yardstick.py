@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from execution.yardstick import lived
-from signals.market.holding import opens
-from signals.scoring.ic import rank_ic
-from signals.scoring.ranking import average_ranks
+from signals.market.bars import opens
+from signals.scoring.scores import average_ranks, rank_ic
 from tests.fakes.bars import all_filled, synthetic_bars
 
 # Ten names: the decile book of one cohort is long the best name and short the worst, half of equity each.

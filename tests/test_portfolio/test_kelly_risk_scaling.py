@@ -18,7 +18,7 @@ from portfolio.risk.kelly import (
 )
 from portfolio.risk.scaling import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken
-from signals.scoring.ic import shrunk_ic
+from signals.scoring.scores import shrunk_ic
 
 
 def test_single_asset_kelly() -> None:

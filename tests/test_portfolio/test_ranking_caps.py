@@ -9,7 +9,7 @@ from scipy.stats import norm, rankdata
 
 from portfolio.policy.caps import cap_names
 from portfolio.policy.selection import top_and_bottom, top_quantile
-from signals.scoring.ranking import average_ranks, inverse_normal
+from signals.scoring.scores import average_ranks, inverse_normal
 
 PROPERTY = settings(max_examples=100)
 SCORES = arrays(np.float64, st.integers(1, 60), elements=st.integers(-9, 9).map(float))

@@ -11,7 +11,7 @@ pytest.importorskip("lightgbm", reason="minutes are invented by the trainer")
 
 from signals.errors import DataNotUsable, FixInput
 from signals.minutes.bars import PRICES, MinuteBars
-from signals.minutes.hours import Hours
+from signals.minutes.grid import Hours
 from signals.sleeves import specs
 from signals.sleeves.bars import BARS, CLOCK, BarsSleeve, Strategy, clock_alone
 from tests.fakes.bars import synthetic_bars

@@ -18,7 +18,7 @@ from appliance.system.state_folder import StateFolder
 from signals.bundle import Role, read_bundle_manifest, verify
 from signals.bundle.calibration import PlattMap
 from signals.bundle.child_inference import infer_in_child
-from signals.bundle.reading import FormerManifest
+from signals.bundle.contents import FormerManifest
 from signals.bundle.seal import canonical_json
 from signals.bundle.verification import Infer
 from signals.errors import BundleRefused

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from signals.bundle import read_keyset
 from signals.bundle.child_inference import infer_in_child
-from signals.bundle.graph import check_model
-from signals.bundle.protobuf import fields
-from signals.bundle.reading import read_bundle_manifest
+from signals.bundle.contents import read_bundle_manifest
+from signals.bundle.graph import check_model, fields
 from signals.bundle.seal import pre_auth, valid_signers
 from signals.errors import BundleRefused
 from signals.models.inference import FEATURES, SCORE, GraphMember, predict

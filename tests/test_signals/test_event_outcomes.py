@@ -13,7 +13,7 @@ from signals.events import outcomes as module
 from signals.events.detectors import detect
 from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable
-from signals.market.holding import EXIT_SESSIONS, Payout
+from signals.market.bars import EXIT_SESSIONS, Payout
 from tests.test_signals.test_events import cut, wild
 
 Row = tuple[float, float, float, float]

@@ -9,10 +9,8 @@ import pytest
 
 from signals.errors import BadBars, FixInput, InvariantBroken
 from signals.minutes.bars import MinuteBars
-from signals.minutes.grid import SessionGrid
-from signals.minutes.ladder import RUNGS, as_of, shown
-from signals.minutes.quiet import carried
-from signals.minutes.stretch import NEVER, stretch, timeframe_grids
+from signals.minutes.grid import SessionGrid, carried
+from signals.minutes.stretch import NEVER, RUNGS, as_of, shown, stretch, timeframe_grids
 
 DAYS = np.array(["2024-03-07", "2024-03-08", "2024-03-11"], dtype="datetime64[D]")
 OPENS = np.array(["2024-03-07T14:30", "2024-03-08T14:30", "2024-03-11T13:30"], dtype="datetime64[m]")  # DST begins on the 10th

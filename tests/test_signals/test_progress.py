@@ -8,8 +8,7 @@ import time
 import pytest
 
 from signals.errors import TryAgain
-from signals.text.console import remark
-from signals.text.progress import GOES_ON, Kept, progress
+from signals.text.console import GOES_ON, Kept, progress, remark
 
 
 def line_of(begin: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.audit.defects import DEFECTS, QUARANTINES, DefectConfig, Reason, Rows, find_defects, missing_sessions
-from signals.audit.quality import Coverage, CoverageConfig, audit_sessions, expected
+from signals.audit.session_audit import Coverage, CoverageConfig, audit_sessions, expected
 from signals.errors import InvariantBroken
 from signals.market.audits import SessionStatus
 from signals.market.bars import days_array

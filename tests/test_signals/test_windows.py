@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InvariantBroken
-from signals.features import folding
+from signals.features import windows
 from signals.features.windows import Observations, needed, per_degree_of_freedom
 
 NAN = np.nan
@@ -101,7 +101,7 @@ def test_a_window_needs_four_fifths_of_its_observations(width: int) -> None:
         assert np.isnan(short)
 
 
-@pytest.mark.parametrize("width", [0, -1, folding.MAX_WIDTH + 1])
+@pytest.mark.parametrize("width", [0, -1, windows.MAX_WIDTH + 1])
 def test_a_width_that_is_no_window_is_refused(width: int) -> None:
     with pytest.raises(InvariantBroken, match="sessions is not between"):
         window_sum(TEN, width)
@@ -224,6 +224,6 @@ def test_only_the_window_counts_and_the_newest_row_is_the_last_row(seed: int, wi
 
 @given(st.integers(1, 10_000))
 def test_the_runs_of_a_window_are_its_binary_digits(width: int) -> None:
-    bits = folding.runs(width)
+    bits = windows.runs(width)
     assert sum(1 << bit for bit in bits) == width
     assert bits == sorted(set(bits), reverse=True)

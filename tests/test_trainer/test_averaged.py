@@ -10,7 +10,7 @@ from signals.bundle.graph import check_model
 from signals.errors import InvariantBroken
 from signals.features.panel import FeaturePanel
 from signals.models.inference import predict
-from signals.scoring.ic import rank_ic
+from signals.scoring.scores import rank_ic
 from tests.fakes.onnx_models import stump_model
 from trainer.learners.averaged import AveragedModel, seeds_of
 from trainer.learners.base import FitDevice, Learner, Model

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from signals.errors import BadConfig, FixInput, InvariantBroken, TooLittleHistory, TrademlError
 from signals.market.dataset import read_manifest
-from signals.minutes.decisions import DecisionBars
-from signals.minutes.hours import Hours
+from signals.minutes.grid import Hours
+from signals.minutes.stretch import DecisionBars
 from signals.models.inference import infer
 from signals.serving.outlook import Predictor
 from signals.serving.scores import answer_bytes, score_file

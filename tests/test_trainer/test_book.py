@@ -11,8 +11,7 @@ import pytest
 
 from signals.errors import TooLittleHistory
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars
-from signals.market.holding import EXIT_SESSIONS, Opens, opens
+from signals.market.bars import EXIT_SESSIONS, Bars, Opens, opens
 from tests.fakes.bars import all_filled, synthetic_bars
 from trainer.labels.horizon import horizon_labels
 from trainer.validation.book import book_returns, next_opens

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from signals.audit.quality import CoverageConfig
+from signals.audit.session_audit import CoverageConfig
 from signals.errors import BadBars
 from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionStatus

@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from signals.bundle.dataset_signature import signature_name
+from signals.bundle.keyset import signature_name
 from signals.errors import BadDataset, StoreUnreachable, TrademlError
 from signals.market.dataset import FileRole, load_actions, load_bars, read_manifest
 from tests.fakes.store import SIGNER

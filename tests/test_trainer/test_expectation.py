@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from execution.yardstick import Lived, lived
-from signals.market.holding import Opens
+from signals.market.bars import Opens
 from signals.monitoring.expectation import read_expectation
 from signals.text.documents import to_json
 from tests.fakes.bars import all_filled

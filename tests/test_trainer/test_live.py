@@ -16,7 +16,7 @@ from execution.yardstick import lived
 from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.seal import sign
 from signals.errors import ScoresRefused
-from signals.market.holding import Opens
+from signals.market.bars import Opens
 from signals.scoring.evening_scores import SCORES_KIND, scores_name, seal_scores
 from tests.fakes.bundles import FIRST, SECOND, keyset, signing_key
 from tests.test_signals.test_evening_scores import PAYLOAD

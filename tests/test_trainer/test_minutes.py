@@ -16,7 +16,7 @@ from signals.indicators.catalogue import indicators, rows_of
 from signals.market.dataset import FileRole, read_manifest, read_table
 from signals.market.sessions import exchange
 from signals.minutes.bars import MinuteBars
-from signals.minutes.hours import Hours, grid_of
+from signals.minutes.grid import Hours, grid_of
 from signals.minutes.stretch import stretch
 from signals.sleeves.bars import BARS
 from trainer.__main__ import app

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from signals.errors import FixInput, TooLittleHistory
 from signals.events import arms
 from signals.market.bars import Floats
-from signals.scoring.draw_logs import KINDS, THIRDS
+from signals.scoring.shadow_logs import KINDS, THIRDS
 from tests.fakes.decisions import FOUR_POLICY, FOUR_Q, FOUR_ROWS, by_state, known_process, policies, shadow
 from trainer.commands import policies as policies_commands
 from trainer.learners.linear import Ridge

@@ -18,12 +18,12 @@ import yaml
 from typer.testing import CliRunner
 
 from signals.bundle import PublicKey
-from signals.bundle.grant import read_grant
+from signals.bundle.keyset import read_grant
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of, write_atomic
 from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis
-from signals.scoring.shadow_log import read_shadow_log
+from signals.scoring.shadow_logs import read_shadow_log
 from tests.fakes.shadowing import device_log
 from trainer.__main__ import app
 from trainer.commands.promotion import _word, waivers_of

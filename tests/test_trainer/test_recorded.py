@@ -12,7 +12,7 @@ from signals.bundle import Part, Role
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.sessions import Calendar, xnys
-from signals.scoring.shadow_log import ShadowEvening, ShadowLog
+from signals.scoring.shadow_logs import ShadowEvening, ShadowLog
 from tests.fakes import bundles
 from trainer.promotion.shadow_record import Recorded, ScoringBundle, read_recorded
 

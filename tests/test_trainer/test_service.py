@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from appliance.schedule.timetable import TIMETABLE as DEVICE
-from signals.alerts.alert import Alert, Severity
-from signals.alerts.channels import LINES_KEPT
+from signals.alerts.alert import LINES_KEPT, Alert, Severity
 from signals.errors import BadBars, BadConfig, FixInput, LearnerFailed, Locked, StoreUnreachable
 from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis

@@ -20,7 +20,7 @@ from signals.bundle import Keyset
 from signals.bundle.seal import PublicKey, sign
 from signals.errors import BundleRefused, FixInput
 from signals.files import sha256_of
-from signals.scoring.signed.stack_weights import PLACE, STACK_DOCUMENT, STACK_KIND
+from signals.scoring.signed import PLACE, STACK_DOCUMENT, STACK_KIND
 from tests.fakes import bundles
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files

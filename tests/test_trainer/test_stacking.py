@@ -23,8 +23,7 @@ from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
 from signals.market.dataset import load_actions, load_bars, read_manifest
-from signals.scoring.ranking import inverse_normal
-from signals.scoring.scores import Scores
+from signals.scoring.scores import Scores, inverse_normal
 from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.documents import from_json
 from tests.fakes.bars import all_filled

@@ -16,7 +16,7 @@ import pyarrow as pa
 from portfolio.policy.sizing import GRID, STATE
 from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
-from signals.scoring.draw_logs import FIX, SizeDecision, read_size_log
+from signals.scoring.shadow_logs import FIX, SizeDecision, read_size_log
 from signals.storage.arrow import days, floats, read_parquet
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive

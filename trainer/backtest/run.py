@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from signals.errors import FixInput
-from signals.market.holding import unknown_returns
+from signals.market.bars import unknown_returns
 from signals.storage.arrow import parquet_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.benchmark import benchmark_of

@@ -20,7 +20,7 @@ from signals.config import load
 from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.bars import Floats
-from signals.market.minute_rows import FOLDER
+from signals.market.dataset import FOLDER
 from signals.scoring.scores import Scores
 from signals.storage.arrow import codes, floats, read_parquet
 from signals.storage.arrow import days as days_of

@@ -22,8 +22,7 @@ from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
 from signals.audit.extremes import waits
 from signals.errors import SkipSession, TooLittleHistory
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Flags
+from signals.market.bars import Bars, Flags, Floats
 from signals.market.manifest import PriceBasis
 from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive

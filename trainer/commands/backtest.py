@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from signals.errors import FixInput
-from signals.text.console import aligned, emit
-from signals.text.progress import progress
+from signals.text.console import aligned, emit, progress
 from trainer.commands.defaults import announce, new_folder, one_run, workspace_of
 from trainer.commands.options import OURS, TRAINING, AsJson, Data, dated
 

@@ -9,8 +9,7 @@ import typer
 from signals.bundle import DataGrant, Keyset, Role, SigningKey
 from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
-from signals.text.console import emit
-from signals.text.progress import Kept, progress
+from signals.text.console import Kept, emit, progress
 from trainer.clock import now
 from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated
 from trainer.publishing import keys as sign

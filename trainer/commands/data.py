@@ -17,9 +17,8 @@ from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import NEW_YORK
-from signals.text.console import emit
+from signals.text.console import GOES_ON, Kept, emit, progress
 from signals.text.plain_text import clean
-from signals.text.progress import GOES_ON, Kept, progress
 from trainer.clock import now
 from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
 from trainer.commands.minutes import keep

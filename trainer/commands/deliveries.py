@@ -12,8 +12,7 @@ from signals.errors import BadBars, NotASession
 from signals.files import write_atomic
 from signals.market.dataset import read_manifest
 from signals.market.sessions import NEW_YORK
-from signals.text.console import emit
-from signals.text.progress import GOES_ON, Kept, progress
+from signals.text.console import GOES_ON, Kept, emit, progress
 from trainer.clock import WallClock
 from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in
 from trainer.curation.audit.missing import missing, summary

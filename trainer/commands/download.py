@@ -8,9 +8,8 @@ import typer
 
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
-from signals.text.console import emit, remark
+from signals.text.console import GOES_ON, Kept, emit, progress, remark
 from signals.text.plain_text import clean
-from signals.text.progress import GOES_ON, Kept, progress
 from signals.text.wording import reason_of
 from trainer.clock import WallClock
 from trainer.commands.defaults import workspace_of

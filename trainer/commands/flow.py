@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from signals.files import write_atomic
-from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.console import emit, progress
 from trainer.commands.options import TRAINING, AsJson, Seed
 from trainer.validation.clustered import interval
 from trainer.validation.ic import Mean

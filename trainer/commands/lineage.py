@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from signals.bundle import Role
-from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.console import emit, progress
 from trainer.clock import now
 from trainer.commands.defaults import new_folder
 from trainer.commands.options import OURS, PROMOTION, REFUSED_EXIT, VAR, AsJson, Bars, Data, End, NewRun, Registry, Sleeve, Workers

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from signals.market.manifest import Manifest
-from signals.text.console import emit
+from signals.text.console import emit, progress
 from signals.text.plain_text import clean
-from signals.text.progress import progress
 from trainer.commands.options import DATA, AsJson, dated
 from trainer.curation.generated.market import END, NOTICE
 from trainer.curation.generated.minutes import generate_minutes

@@ -13,10 +13,9 @@ from signals.errors import BadDataset
 from signals.files import write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.sessions import NEW_YORK, xnys
-from signals.text.console import aligned, emit, remark
+from signals.text.console import aligned, emit, progress, remark
 from signals.text.documents import to_json
 from signals.text.plain_text import clean
-from signals.text.progress import progress
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
 from trainer.curation.vendors.actions import read_actions

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from signals.text.console import aligned, emit
-from signals.text.progress import Kept, progress
+from signals.text.console import Kept, aligned, emit, progress
 from trainer.clock import now
 from trainer.commands.defaults import new_folder
 from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, Run, Seed

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from signals.errors import FixInput
-from signals.text.console import emit
+from signals.text.console import GOES_ON, Kept, emit, progress
 from signals.text.documents import to_json
-from signals.text.progress import GOES_ON, Kept, progress
 from trainer.clock import now
 from trainer.commands import options
 from trainer.commands.defaults import workspace_of

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from signals.text.console import emit
-from signals.text.progress import progress
+from signals.text.console import emit, progress
 from trainer.clock import now
 from trainer.commands.options import OURS, PUBLISHING, WORKSPACE, AsJson, Data, Keys, dated
 from trainer.publishing.daily_scores import ScoringRequest, deliver

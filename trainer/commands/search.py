@@ -12,9 +12,8 @@ import yaml
 
 from signals.errors import FixInput
 from signals.files import write_atomic
-from signals.text.console import aligned, emit
+from signals.text.console import GOES_ON, Kept, aligned, emit, progress
 from signals.text.documents import to_json
-from signals.text.progress import GOES_ON, Kept, progress
 from trainer.commands import options
 from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
 from trainer.commands.training import Overrides, device_named, overridden, say_where

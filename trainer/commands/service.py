@@ -88,7 +88,7 @@ def runs(
 
 def _host(context: typer.Context, credentials: Path | None) -> Host:
     from signals.alerts.addresses import channels_of
-    from signals.alerts.channels import Channels, FileNotifier, LogNotifier
+    from signals.alerts.alert import Channels, FileNotifier, LogNotifier
     from signals.code_version import code_version
     from trainer.service.host import ALERTS, Host
     from trainer.service.settings import SourceKind, read_settings

@@ -8,8 +8,7 @@ import typer
 from signals.config import load
 from signals.errors import FixInput
 from signals.scoring.sleeve_weights import SleeveWeights
-from signals.text.console import aligned, emit
-from signals.text.progress import progress
+from signals.text.console import aligned, emit, progress
 from trainer.clock import now
 from trainer.commands.defaults import new_folder
 from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, NewRun

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signals.errors import FixInput
-from signals.minutes.hours import Hours
+from signals.minutes.grid import Hours
 from signals.sleeves.bars import Strategy
-from signals.text.console import aligned, emit
+from signals.text.console import GOES_ON, Kept, aligned, emit, progress
 from signals.text.documents import to_json
-from signals.text.progress import GOES_ON, Kept, progress
 from trainer.commands import options
 from trainer.commands.defaults import new_folder, recipe_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from signals.audit.defects import DefectConfig
-from signals.audit.quality import CoverageConfig
+from signals.audit.session_audit import CoverageConfig
 from signals.config import Config, load_section
 from signals.market.eligibility_rule import EligibilityConfig
 from signals.market.manifest import MIN_HISTORY_SESSIONS

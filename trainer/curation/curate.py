@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from signals.audit.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
 from signals.audit.delivered_rows import DeliveredRows, Events, events
 from signals.audit.extremes import confirmed_rows, ends_of_stitches, extremes
-from signals.audit.quality import non_session_audits
 from signals.audit.returns import Steps, returns, steps
-from signals.audit.session_audit import audit_rows, bar_cells, fixed_returns
+from signals.audit.session_audit import audit_rows, bar_cells, fixed_returns, non_session_audits
 from signals.errors import BadBars
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Days, days_array
+from signals.market.bars import Days, Flags, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.securities import Identities, identities
 from signals.market.sessions import Calendar, xnys
@@ -40,7 +39,6 @@ from trainer.curation.tables import bars_table, findings_table, quarantine_table
 from trainer.curation.writer import DatasetContent
 
 CALENDAR_YEARS_AHEAD = 3
-Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows that name the symbols, positions of the sessions
 
 

@@ -15,17 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from signals.audit.delivered_rows import ETF, STOCK, DeliveredRows, events
-from signals.audit.quality import last_rows
+from signals.audit.session_audit import last_rows
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Days, Floats
+from signals.market.bars import Days, Flags, Floats
 from signals.market.eligibility import mean_dollars, tradable
 from signals.market.eligibility_rule import EligibilityConfig
 from signals.market.manifest import PriceBasis
 from signals.market.securities import Identities
 from trainer.curation.config import CurationConfig
-
-Flags = NDArray[np.bool_]
-
 
 FORESEEN = 400  # days: an end that was known longer before was written after the fact
 

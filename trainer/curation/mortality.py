@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.actions import Action
-from signals.market.bars import Bars
-from signals.market.holding import departures
+from signals.market.bars import Bars, departures
 
 SILENT_SESSIONS = 5  # a name without a bar in so many last sessions of the panel has ended
 SESSIONS_PER_YEAR = 252

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from signals.audit.defects import DEFECTS, Defects, Reason
 from signals.audit.delivered_rows import DeliveredRows
-from signals.market.bars import CLASSIFIED, Days, Floats
+from signals.market.bars import CLASSIFIED, Days, Flags, Floats
 from trainer.curation.delivery import FIGURES
 from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA
 
-Flags = NDArray[np.bool_]
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 

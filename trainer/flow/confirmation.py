@@ -11,8 +11,7 @@ import numpy as np
 
 from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
-from signals.market.bars import Floats
-from signals.market.holding import Flags
+from signals.market.bars import Flags, Floats
 from signals.models.heads import ClassesHead
 from signals.views import TableView, View, WindowsView
 from trainer.flow.top_of_book import SECONDS, TopOfBook, aggregates_panel, inputs_panel

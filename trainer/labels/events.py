@@ -8,8 +8,7 @@ from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from signals.market.holding import departures
+from signals.market.bars import Bars, Floats, departures
 from trainer.labels.panel import Labels, Rows
 
 BPS = 1e-4

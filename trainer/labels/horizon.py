@@ -11,7 +11,7 @@ or the middle of open and close (what a day's even steps pay on average, as far 
 
     1 + y_t = C_D / E_D * (1 + R_{D+1}) ... (1 + R_{D+k}) * E_{D+k} / C_{D+k}
 
-Sessions without a bar (`signals.market.holding`): where D has none, the order does not fill and there is no label; one on the
+Sessions without a bar (`signals.market.bars`): where D has none, the order does not fill and there is no label; one on the
 way adds nothing, and the first bar after it brings the return across the gap. Where D + k has none, the exit is the
 next entry price there is, up to `EXIT_SESSIONS` sessions later; then the payout of a delisting by that session; else
 the last price. The label ends where its exit does, which is later than D + k.
@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, Flags, bridged, departures
+from signals.market.bars import EXIT_SESSIONS, Bars, Flags, Floats, bridged, departures
 from trainer.labels.panel import Labels
 
 

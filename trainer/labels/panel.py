@@ -8,8 +8,7 @@ from scipy.special import ndtri
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Days, Floats
-from signals.scoring.ic import MIN_NAMES
-from signals.scoring.ranking import average_ranks
+from signals.scoring.scores import MIN_NAMES, average_ranks
 
 __all__ = ["MIN_NAMES", "Labels", "Rows", "normal_ranks"]
 

@@ -11,10 +11,9 @@ sessions, or with a return that is not known, has no label: nobody can tell yet 
 import numpy as np
 
 from signals.errors import InvariantBroken
-from signals.features.limits import limited
+from signals.features.history import limited
 from signals.features.price import SESSIONS_PER_YEAR
-from signals.market.bars import Bars, Floats
-from signals.market.holding import bridged
+from signals.market.bars import Bars, Floats, bridged
 from trainer.labels.panel import Labels
 
 

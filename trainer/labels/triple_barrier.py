@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from signals.errors import InvariantBroken
 from signals.events.outcomes import first_touch
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from signals.market.holding import EXIT_SESSIONS, Flags, bridged, comparable, departures
+from signals.market.bars import EXIT_SESSIONS, Bars, Flags, Floats, bridged, comparable, departures
 from trainer.labels.panel import Labels
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from signals.errors import FixInput
 from signals.market.bars import Floats
-from signals.scoring.draw_logs import FIX
+from signals.scoring.shadow_logs import FIX
 from signals.text.wording import reason_of
 
 Rows = NDArray[np.int64]

@@ -20,8 +20,7 @@ import numpy as np
 from portfolio.nav import Nav, NavCosts, net_asset_value
 from portfolio.policy.sizing import GRID, standardised_states
 from signals.errors import FixInput
-from signals.market.bars import Floats
-from signals.market.holding import Flags
+from signals.market.bars import Flags, Floats
 
 LEVELS = np.array(GRID)
 

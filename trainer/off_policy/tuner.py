@@ -19,7 +19,7 @@ import numpy as np
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.arms import ARMS, DEFAULT
 from signals.events.daily import WAITS
-from signals.scoring.draw_logs import FIX, ArmDecision, read_arm_log
+from signals.scoring.shadow_logs import FIX, ArmDecision, read_arm_log
 from trainer.off_policy.estimators import LEAST_EFFECTIVE, Overlap, doubly_robust, ips, overlap, snips
 from trainer.off_policy.fitted_q import Regressor, cell_means, cross_fitted
 from trainer.off_policy.logs import LoggedDecisions, exported

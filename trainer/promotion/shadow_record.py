@@ -29,7 +29,7 @@ from signals.files import sha256_of, write_atomic
 from signals.market.bars import Floats
 from signals.market.sessions import Calendar
 from signals.models.inference import predict
-from signals.scoring.shadow_log import ShadowEvening, ShadowLog, read_shadow_log
+from signals.scoring.shadow_logs import ShadowEvening, ShadowLog, read_shadow_log
 from signals.sleeves import SLEEVES
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signals.bundle import Keyset
-from signals.bundle.dataset_signature import open_dataset, seal_dataset, signature_name
+from signals.bundle.keyset import open_dataset, seal_dataset, signature_name
 from signals.errors import BadDataset, StoreUnreachable
 from signals.files import sha256_of
 from signals.market.dataset import read_file, read_manifest

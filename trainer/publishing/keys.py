@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from signals.bundle import DataGrant, DataKeys, Keyset, PublicKey, RollbackGrant, SigningKey, read_keyset
-from signals.bundle.grant import seal_grant
-from signals.bundle.keyset import seal_keyset
+from signals.bundle.keyset import seal_grant, seal_keyset
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, KEYSET_KIND, parse_json, public_half, sign
 from signals.errors import FixInput
 from signals.files import write_atomic

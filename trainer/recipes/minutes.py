@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from signals.config import Config
-from signals.minutes.hours import Hours
-from signals.minutes.ladder import RUNGS
+from signals.minutes.grid import Hours
+from signals.minutes.stretch import RUNGS
 from signals.sleeves.bars import TABLE, Strategy
 
 

@@ -18,8 +18,7 @@ from signals.events.panel import EventBars, EventTable
 from signals.events.seen_patterns import HEADS, analogs_in, classes_in
 from signals.files import sha256_of
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from signals.market.holding import departures
+from signals.market.bars import Bars, Floats, departures
 from signals.models.heads import ClassesHead
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.sleeves.events import ANALOGS

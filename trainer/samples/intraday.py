@@ -14,8 +14,8 @@ from signals.market.bars import Floats
 from signals.market.dataset import FileRole, read_manifest, read_table
 from signals.market.manifest import Manifest
 from signals.minutes.bars import MinuteBars
-from signals.minutes.decisions import DecisionBars
-from signals.minutes.hours import default_hours
+from signals.minutes.grid import default_hours
+from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BarsSleeve
 from trainer.labels.panel import Rows
 from trainer.recipes.base import CpcvConfig, RecipeConfig

@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 
 from signals.errors import BadBars, FixInput, UnknownSymbol
-from signals.market.bars import Floats
-from signals.market.dataset import FileRole, Manifest, read_table, session_range
-from signals.market.minute_rows import stored_length
+from signals.market.bars import Flags, Floats
+from signals.market.dataset import FileRole, Manifest, read_table, session_range, stored_length
 from signals.market.sessions import Calendar, exchange
-from signals.minutes.bars import PRICES, QUOTES, Flags, MinuteBars
-from signals.minutes.grid import minute_bars
-from signals.minutes.hours import Hours, grid_of
+from signals.minutes.bars import PRICES, QUOTES, MinuteBars
+from signals.minutes.grid import Hours, grid_of, minute_bars
 from trainer.curation.minutes.ingest import stored_rows
 from trainer.curation.minutes.reading import read
 from trainer.curation.vendors.packing import pack

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.panel import FeaturePanel
-from signals.market.bars import Days, Floats
-from signals.market.holding import Flags
+from signals.market.bars import Days, Flags, Floats
 from signals.views import TableView, View
 from trainer.labels.panel import MIN_NAMES, Labels, Rows, normal_ranks
 from trainer.learners.base import Inputs, Matrix

@@ -12,11 +12,10 @@ import numpy as np
 from signals.errors import BadDataset, TooLittleHistory
 from signals.indicators.catalogue import indicators, rows_of
 from signals.market.audits import SessionStatus
-from signals.market.bars import Bars, Days, Floats, days_array
+from signals.market.bars import Bars, Days, Flags, Floats, days_array
 from signals.market.dataset import FileRole, read_manifest, read_table
 from signals.market.manifest import Manifest
-from signals.minutes.bars import Flags
-from signals.minutes.hours import default_hours
+from signals.minutes.grid import default_hours
 from signals.minutes.stretch import Stretch, stretch
 from signals.sleeves.intraday import BARS, CHANNELS, LATE_MINUTES, LOOKBACK_SESSIONS, PARTS, PRESENT, TIMEFRAME, WARM_UP
 from trainer.learners.fanout import side_by_side

@@ -20,8 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of
-from signals.market.bars import Floats
-from signals.market.holding import Opens
+from signals.market.bars import Floats, Opens
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Learner, shares_bins
 from trainer.learners.fanout import RowSet, side_by_side

@@ -16,9 +16,8 @@ import numpy as np
 from execution.yardstick import Lived, lived
 from signals.bundle import Bundle, Keyset
 from signals.bundle.calibration import AppliedCalibration, probabilities
-from signals.market.bars import Bars, Floats
+from signals.market.bars import Bars, Floats, Opens, opens
 from signals.market.dataset import load_bars, read_manifest
-from signals.market.holding import Opens, opens
 from signals.market.manifest import Manifest
 from signals.models.heads import ScoreHead
 from signals.monitoring.drift import WINDOW_SESSIONS, Drift, read_reference, trailing_psi

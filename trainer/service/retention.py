@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from signals.alerts.channels import LINES_KEPT
+from signals.alerts.alert import LINES_KEPT
 from signals.bundle.layout import FOLDER_NAME, places_of, pointer, read_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.files import newest_lines, sha256_of, write_atomic

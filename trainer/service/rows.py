@@ -12,11 +12,10 @@ from typing import Any
 from signals.bundle import Role
 from signals.bundle.calibration import AppliedCalibration
 from signals.errors import DataNotUsable, FixInput, Locked, StoreUnreachable
-from signals.files import sha256_of_file
+from signals.files import free_share, sha256_of_file
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.sleeves import SLEEVES
-from signals.storage.disk import free_share
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.lineage.publication import publish_as
 from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, retrain

@@ -16,9 +16,7 @@ from functools import lru_cache
 from signals.alerts.alert import Severity
 from signals.errors import TrademlError, TryAgain
 from signals.market.sessions import Calendar, xnys
-from signals.schedule.catch_up import catch_up, first_session
-from signals.schedule.due import Decision, DueJob, upcoming
-from signals.schedule.job_windows import JobWindow
+from signals.schedule.job_windows import Decision, DueJob, JobWindow, catch_up, first_session, upcoming
 from trainer.service.host import Host, Night
 from trainer.service.rows import ENTRIES
 from trainer.service.run_log import RowEnd, RowStatus

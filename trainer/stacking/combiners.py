@@ -21,7 +21,7 @@ from scipy.optimize import nnls
 
 from portfolio.policy.blend import combined
 from signals.market.bars import Floats
-from signals.scoring.ic import rank_ic, shrunk_ic
+from signals.scoring.scores import rank_ic, shrunk_ic
 from trainer.labels.panel import normal_ranks
 from trainer.learners.lgbm import LightGbm, LightGbmModel
 from trainer.validation.ic import overlapping_mean

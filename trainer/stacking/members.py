@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from signals.errors import FixInput
 from signals.market.bars import Days, Floats
-from signals.scoring.ranking import Z_CLIP
+from signals.scoring.scores import Z_CLIP
 from signals.text.wording import reason_of
 from trainer.labels.panel import normal_ranks
 from trainer.runs import looks

@@ -6,8 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from signals.errors import TooLittleHistory
-from signals.market.bars import Floats
-from signals.market.holding import EXIT_SESSIONS
+from signals.market.bars import EXIT_SESSIONS, Floats
 from trainer.stacking.combiners import Mask, Trees, Weights
 from trainer.stacking.members import Members
 

@@ -12,10 +12,9 @@ import yaml
 from portfolio.risk.hrp import budgets
 from signals.errors import FixInput
 from signals.files import sha256_of
-from signals.market.bars import Bars, Floats
+from signals.market.bars import Bars, Floats, Opens
 from signals.market.dataset import load_actions, load_bars, read_manifest
-from signals.market.holding import Opens
-from signals.scoring.ic import shrunk_ic
+from signals.scoring.scores import shrunk_ic
 from signals.storage.arrow import parquet_of
 from trainer.backtest.figures import sharpe_interval
 from trainer.learners.export import export

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.market.bars import Floats
-from signals.market.holding import Opens
+from signals.market.bars import Floats, Opens
 from trainer.search.judgement import BLOCKS
 from trainer.search.trial_log import sharpe_of
 from trainer.stacking.combiners import Mask

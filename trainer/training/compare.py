@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from signals.market.bars import Days
-from signals.minutes.decisions import DecisionBars
+from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BarsSleeve
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.networks.rows import NETWORKS

@@ -15,7 +15,7 @@ from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
 from signals.indicators.regimes import fitted_on
 from signals.market.bars import Floats
-from signals.minutes.decisions import DecisionBars
+from signals.minutes.stretch import DecisionBars
 from signals.monitoring.drift import reference
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export

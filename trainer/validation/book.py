@@ -15,8 +15,7 @@ import numpy as np
 from execution.costs.spread import half_spread
 from signals.errors import TooLittleHistory
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Opens, departures, opens
+from signals.market.bars import Bars, Floats, Opens, departures, opens
 from trainer.labels.panel import Rows
 from trainer.validation.deciles import book_weights, decile_of
 

@@ -10,8 +10,7 @@ with V the share of the other group that a row is ranked right against (Obuchows
 import numpy as np
 from scipy.stats import rankdata
 
-from signals.market.bars import Floats
-from signals.market.holding import Flags
+from signals.market.bars import Flags, Floats
 from trainer.labels.panel import Rows
 from trainer.validation.ic import Mean, persistent_mean
 

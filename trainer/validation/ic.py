@@ -26,7 +26,7 @@ import numpy as np
 
 from signals.market.bars import Floats
 from signals.scoring.evidence import Mean
-from signals.scoring.ic import rank_ic
+from signals.scoring.scores import rank_ic
 
 __all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.models.inference import predict
-from signals.scoring.ic import rank_ic
+from signals.scoring.scores import rank_ic
 from signals.text.documents import absent
 from trainer.learners.averaged import AveragedModel
 from trainer.validation.deciles import book_weights, decile_of

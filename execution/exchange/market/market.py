@@ -107,7 +107,7 @@ def minutes_beside(folder: Path, daily: Manifest) -> MinuteMarket:
     BadDataset
         There are none, or they are of another calendar or basis.
     """
-    from signals.market.minute_rows import FOLDER, MinuteRows
+    from signals.market.dataset import FOLDER, MinuteRows
 
     rows = MinuteRows.of(folder / FOLDER)
     ours, theirs = ((one.calendar.name, one.basis.value) for one in (daily, rows.manifest))

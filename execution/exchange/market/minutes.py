@@ -12,7 +12,7 @@ from decimal import Decimal
 import numpy as np
 
 from execution.fills import to_price
-from signals.market.minute_rows import MinuteRows, SessionMinutes
+from signals.market.dataset import MinuteRows, SessionMinutes
 from signals.market.sessions import Calendar, Session
 
 MINUTE = timedelta(minutes=1)

@@ -17,8 +17,7 @@ from appliance.ledger import job_runs
 from appliance.schedule.job import JobStatus
 from appliance.schedule.timetable import JOBS, TIMETABLE
 from signals.market.sessions import NEW_YORK, xnys
-from signals.schedule.due import upcoming
-from signals.schedule.job_windows import JobWindow
+from signals.schedule.job_windows import JobWindow, upcoming
 from signals.schedule.wake_ups import LOOK, WakeUps
 from signals.schedule.wake_ups import TIMETABLE as TIMETABLE_JOBS
 from tests.fakes.alarm import SteppedScheduler, move_time

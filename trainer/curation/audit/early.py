@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Bars, Floats
-from signals.scoring.ic import rank_ic
+from signals.scoring.scores import rank_ic
 from trainer.curation.lags import at_lag
 
 LAGS = (-1, 0, 1)

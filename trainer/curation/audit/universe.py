@@ -12,7 +12,7 @@ from scipy.special import bdtrc
 
 from signals.audit.delivered_rows import DeliveredRows
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Days, Floats
+from signals.market.bars import Days, Flags, Floats
 from signals.market.manifest import Survivorship
 from trainer.curation.config import CurationConfig
 from trainer.curation.eligibility import Membership
@@ -26,7 +26,6 @@ WORTHLESS = 1e-6  # of the last close, where nothing is paid
 TOLD = "a membership table that says when each row became known"
 NO_KNOWN_AT = "the membership table has no known_at"
 SHOWN = 3
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

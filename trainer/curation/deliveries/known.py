@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from signals.audit.defects import SPLIT_RATIOS
 from signals.errors import BadBars
-from signals.market.bars import Floats
+from signals.market.bars import Flags, Floats
 from signals.market.manifest import PriceBasis
 from trainer.curation.audit.returns import FACTOR_TOLERANCE
 from trainer.curation.deliveries.receipts import Scope
@@ -44,7 +44,6 @@ RESTATEMENT = 5e-3  # distance from a split's ratio within which every price of 
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 REVISION_COLUMNS = ["date", "symbol", "field", "was", "now", "known_at", "revised_at"]
 Rows = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

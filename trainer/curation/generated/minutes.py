@@ -22,8 +22,7 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.market.bars import Floats
 from signals.market.sessions import xnys
-from signals.minutes.grid import SessionGrid
-from signals.minutes.hours import Hours, grid_of
+from signals.minutes.grid import Hours, SessionGrid, grid_of
 from trainer.curation.writer import parquet_bytes
 
 SYMBOL = "GEN"

@@ -13,14 +13,12 @@ import pyarrow as pa
 from signals.audit.defects import Rows, shifted_levels
 from signals.errors import BadBars
 from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.bars import Bars
-from signals.market.dataset import Manifest, load_bars, manifest_path, read_manifest
+from signals.market.bars import Bars, Flags
+from signals.market.dataset import Manifest, folder_of, load_bars, manifest_path, read_manifest, stored_length, stored_tables
 from signals.market.manifest import PriceBasis, Survivorship
-from signals.market.minute_rows import folder_of, stored_length, stored_tables
 from signals.market.sessions import NEW_YORK, Calendar, exchange
-from signals.minutes.bars import PRICES, QUOTES, Counts, Flags
-from signals.minutes.grid import SessionGrid
-from signals.minutes.hours import Hours, default_hours, exchange_name, grid_of
+from signals.minutes.bars import PRICES, QUOTES, Counts
+from signals.minutes.grid import Hours, SessionGrid, default_hours, exchange_name, grid_of
 from trainer.curation.minutes import sessions
 from trainer.curation.minutes.reading import DeliveredMinutes, read
 from trainer.curation.vendors.cells import refuse_later

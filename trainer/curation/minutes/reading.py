@@ -13,8 +13,7 @@ import pandas as pd
 from signals.errors import BadBars
 from signals.market.sessions import exchange
 from signals.minutes.bars import PRICES, QUOTES
-from signals.minutes.grid import SessionGrid
-from signals.minutes.hours import default_hours, grid_of
+from signals.minutes.grid import SessionGrid, default_hours, grid_of
 from trainer.curation.vendors.cells import figures, instants, symbols, words
 from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import Label

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from signals.market.audits import SessionStatus
-from signals.market.bars import Bars, Floats
-from signals.minutes.bars import PRICES, Flags
-from signals.minutes.grid import SessionGrid
-from signals.minutes.quiet import MAX_MISSING, carried
+from signals.market.bars import Bars, Flags, Floats
+from signals.minutes.bars import PRICES
+from signals.minutes.grid import MAX_MISSING, SessionGrid, carried
 
 MANY = 5  # symbols in a file from which on most of them having a minute makes it missing for the others
 JUMP = 0.2  # over a night, without an action that is on record

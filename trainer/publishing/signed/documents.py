@@ -6,7 +6,7 @@ from pathlib import Path
 
 from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
-from signals.scoring.signed.documents import Content, DocumentKind
+from signals.scoring.signed import Content, DocumentKind
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys

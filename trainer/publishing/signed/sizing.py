@@ -5,7 +5,7 @@ from pathlib import Path
 
 from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
-from signals.scoring.signed.sizing import SIZING_DOCUMENT, SizingDocument
+from signals.scoring.signed import SIZING_DOCUMENT, SizingDocument
 from trainer.curation.store import ObjectStore
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy
 from trainer.publishing.signed.documents import publish_document

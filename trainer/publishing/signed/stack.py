@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signals.bundle.manifest import DEFAULT_EXPIRY_SESSIONS
 from signals.errors import FixInput
-from signals.scoring.signed.stack_weights import STACK_DOCUMENT, StackWeights
+from signals.scoring.signed import STACK_DOCUMENT, StackWeights
 from signals.text.documents import kept
 from trainer.curation.store import ObjectStore
 from trainer.publishing.signed.documents import publish_document

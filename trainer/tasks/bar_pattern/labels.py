@@ -14,8 +14,7 @@ from signals.errors import FixInput, TooLittleHistory
 from signals.events.detectors import detect
 from signals.events.panel import EventBars, EventPanel, Kind
 from signals.files import sha256_of
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Flags
+from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.patterns import pictured
 from signals.text.plain_text import clean
 from signals.text.wording import reason_of

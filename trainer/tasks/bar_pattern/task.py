@@ -15,7 +15,7 @@ from signals.events.images import NAME
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, PatternHead
-from signals.scoring.ic import rank_ic
+from signals.scoring.scores import rank_ic
 from signals.sleeves.patterns import FIGURES
 from signals.text.documents import to_json
 from trainer.labels.panel import Labels

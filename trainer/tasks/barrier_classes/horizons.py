@@ -7,7 +7,7 @@ import numpy as np
 
 from signals.indicators.regimes import known_before, named
 from signals.market.bars import Days, Floats
-from signals.minutes.decisions import DecisionBars
+from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import clock_alone
 from trainer.learners.base import Matrix
 from trainer.samples.samples import DEFAULT_VIEW, Samples

@@ -15,7 +15,7 @@ import numpy as np
 
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from signals.minutes.decisions import DecisionBars
+from signals.minutes.stretch import DecisionBars
 from signals.models.heads import ClassesHead
 from signals.scoring.evidence import Mean
 from signals.serving.outlook import LIMITS, MEANS

@@ -22,8 +22,7 @@ from portfolio.risk.cvar import historical_cvar, session_cvar
 from signals.errors import TooLittleHistory
 from signals.events.panel import Kind
 from signals.indicators.regimes import Regime, regimes
-from signals.market.bars import Floats
-from signals.market.holding import Flags
+from signals.market.bars import Flags, Floats
 from signals.scoring.evidence import NAN
 from trainer.labels.panel import Rows
 from trainer.runs.evidence import RegimeFigures

@@ -18,8 +18,7 @@ from execution.costs.impact import Y_DEFAULT
 from execution.yardstick import Lived, levels, lived
 from signals.features.history import market_return
 from signals.indicators.regimes import Regime, regimes
-from signals.market.bars import Bars, Floats
-from signals.market.holding import Opens
+from signals.market.bars import Bars, Floats, Opens
 from signals.monitoring.expectation import Expectation, Fans, PromisedIc
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs.evidence import ClusterLoss, Embargoes, FeatureLoss, ImportanceFigures, OutOfFoldIc, RegimeFigures

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from signals.features.limits import limited
+from signals.features.history import limited
 from signals.features.panel import FeaturePanel
 from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats

@@ -1,1 +1,0 @@
-"""Signed documents that a device obeys until they expire, one kind a module."""
