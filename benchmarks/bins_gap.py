@@ -23,16 +23,14 @@ from trainer.learners.base import FitDevice  # noqa: E402
 from trainer.learners.fanout import RowSet  # noqa: E402
 from trainer.learners.table import learner_named  # noqa: E402
 from trainer.recipes.base import RecipeConfig  # noqa: E402
-from trainer.samples.prepare import Range, prepare  # noqa: E402
-from trainer.samples.samples import seal_holdout  # noqa: E402
+from trainer.samples.samples import Range, prepare, seal_holdout  # noqa: E402
 from trainer.search.binned import BinnedRows  # noqa: E402
 from trainer.search.run import Arena  # noqa: E402
 from trainer.search.trial_log import sharpe_of  # noqa: E402
 from trainer.tasks.recipes import RECIPES  # noqa: E402
-from trainer.validation.book import next_opens  # noqa: E402
+from trainer.validation.deciles import next_opens  # noqa: E402
 from trainer.validation.ic import rank_ic  # noqa: E402
-from trainer.validation.splits.oof import score_unseen  # noqa: E402
-from trainer.validation.splits.walk_forward import folds  # noqa: E402
+from trainer.validation.splits.oof import folds, score_unseen  # noqa: E402
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from trainer.learners.ensembles.learners import outputs_of
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.table import LEARNERS, capabilities_of, learner_named
 from trainer.recipes.base import RecipeConfig
-from trainer.samples.prepare import Material, Range, prepare
+from trainer.samples.samples import Material, Range, prepare
 from trainer.tasks.recipes import recipe_named
 
 STEPS, SIDE = 60, 64

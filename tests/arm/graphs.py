@@ -14,7 +14,7 @@ from trainer.learners.ensembles.learners import outputs_of
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.table import LEARNERS
 from trainer.recipes.base import RecipeConfig
-from trainer.samples.prepare import Range, prepare
+from trainer.samples.samples import Range, prepare
 from trainer.tasks.recipes import recipe_named
 
 TABULAR = ("lightgbm", "catboost", "xgboost", "random_forest", "ridge", "logistic", "svm", "voting")

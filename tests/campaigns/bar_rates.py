@@ -26,23 +26,21 @@ from signals.market.bars import Bars, Opens, opens
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.promotion import BARS, CHAMPION, WORD, case
 from tests.fakes.score_histories import History, honest, planted
-from trainer.backtest.figures import annual_sharpe, worth
-from trainer.curation.generated.returns import ar1
-from trainer.labels.horizon import horizon_labels
-from trainer.labels.panel import Labels
-from trainer.promotion.bars import book, scores, successor
+from trainer.backtest.document import annual_sharpe, worth
+from trainer.curation.generated.prices import ar1
+from trainer.labels.horizon import Labels, horizon_labels
+from trainer.promotion.bars import evidence, successor
 from trainer.promotion.bars.holdout import holdout
 from trainer.promotion.bars.judge import judge as verdict
 from trainer.promotion.bars.shadow import shadow
 from trainer.promotion.measured import Shadow
-from trainer.runs.bar_results import BarResult
+from trainer.runs.evidence import BarResult
 from trainer.samples.samples import samples
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.trial_identity import Series
-from trainer.validation.book import book_returns
+from trainer.search.trial_log import Series
 from trainer.validation.calibration import Platt, fit_platt
-from trainer.validation.deciles import decile_curve, decile_of
+from trainer.validation.deciles import book_returns, decile_curve, decile_of
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.probabilities import judged, judged_map
 from trainer.validation.significance.dsr import deflated_sharpe_ratio
@@ -96,11 +94,11 @@ def book_bars(seeds: range) -> list[Line]:
     def paths(true: float) -> list[bool]:
         """Five paths that share nine tenths of their luck."""
         several = [[annual_sharpe(_path(true, seed, n)) for n in range(5)] for seed in seeds]
-        return [book.paths(case({"measured.paths.annual_sharpe": one}), BARS).passed for one in several]
+        return [evidence.paths(case({"measured.paths.annual_sharpe": one}), BARS).passed for one in several]
 
     lines: list[Line] = [
-        ("net Sharpe", "true 0", found(book.sharpe, 0.0), "true 1.5", found(book.sharpe, 1.5)),
-        ("drawdown", "true 0", found(book.drawdown, 0.0), "true 1.0", found(book.drawdown, 1.0)),
+        ("net Sharpe", "true 0", found(evidence.sharpe, 0.0), "true 1.5", found(evidence.sharpe, 1.5)),
+        ("drawdown", "true 0", found(evidence.drawdown, 0.0), "true 1.0", found(evidence.drawdown, 1.0)),
         ("paths", "true 0", paths(0.0), "true 1.0", paths(1.0)),
     ]
     for trials in (1, 20, 100):
@@ -245,11 +243,11 @@ def _bent(one: History, factor: float) -> bool:
 
 
 def _row(figures: dict[str, float]) -> bool:
-    return scores.reliability(case({"evidence.calibration.judged": figures}), BARS).passed
+    return evidence.reliability(case({"evidence.calibration.judged": figures}), BARS).passed
 
 
 def _ordered(one: History) -> bool:
-    return scores.decile_order(case({"evidence.deciles.curve": one.curve.tolist()}), BARS).passed
+    return evidence.decile_order(case({"evidence.deciles.curve": one.curve.tolist()}), BARS).passed
 
 
 def whole_cases(seeds: range) -> list[Line]:
@@ -279,17 +277,17 @@ def _verdict(strength: float, seed: int) -> dict[str, bool]:
     bars, labels, following = _market(seed % MARKETS)
     luck = ar1(np.random.default_rng([seed, NAMES]).standard_normal(labels.values.shape), SCORE_PERSISTENCE)
     known = np.nan_to_num(labels.values / np.nanstd(labels.values))
-    scores = np.where(bars.eligible, luck + strength * known, np.nan)
-    values = scores[..., None].astype(np.float32)
+    evidence = np.where(bars.eligible, luck + strength * known, np.nan)
+    values = evidence[..., None].astype(np.float32)
     rows = samples(FeaturePanel(bars.sessions, bars.symbols, ("score",), values, bars.eligible), labels)
     rows = rows.where(rows.t1 < SESSIONS)
-    open_scores, held = rows.dense(scores[rows.t0, rows.column]), rows.dense(rows.label)
+    open_scores, held = rows.dense(evidence[rows.t0, rows.column]), rows.dense(rows.label)
     ic = asdict(overlapping_mean(rank_ic(open_scores, held), K))
     walked, sealed = (
-        book_returns(np.where(part[:, None], scores, np.nan), following, K)
-        for part in (np.arange(len(scores)) < SESSIONS, np.arange(len(scores)) >= SESSIONS + GAP)
+        book_returns(np.where(part[:, None], evidence, np.nan), following, K)
+        for part in (np.arange(len(evidence)) < SESSIONS, np.arange(len(evidence)) >= SESSIONS + GAP)
     )
-    days, own = bars.sessions, scores[rows.t0, rows.column]
+    days, own = bars.sessions, evidence[rows.t0, rows.column]
     trial = Series(days[walked.rows], walked.net)
     changes = {
         "evidence.ic": {**ic, "long_embargo": ic, "embargoes": {"needed": 0, "long": 0}},

@@ -26,9 +26,8 @@ import numpy as np
 from signals.indicators.catalogue import TRANSFORMER_RAW
 from signals.views import TableView, WindowsView
 from tests.campaigns.factory_noise import COST_BPS, EMBARGO, STRENGTH, TREES, invented
-from trainer.learners.base import FitDevice
+from trainer.learners.base import FitDevice, Numbered
 from trainer.learners.networks.rows import NETWORKS
-from trainer.learners.numbered import Numbered
 from trainer.learners.table import capabilities_of, learner_named
 from trainer.samples.samples import samples
 from trainer.tasks.barrier_classes.comparison import HorizonRows, outputs_of

@@ -23,8 +23,7 @@ from signals.minutes.grid import Hours, minute_bars
 from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BARS
 from trainer.curation.generated.minutes import SYMBOL, generate_minutes
-from trainer.learners.base import FitDevice, Matrix
-from trainer.learners.numbered import Numbered
+from trainer.learners.base import FitDevice, Matrix, Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import learner_named
 from trainer.samples.samples import samples

@@ -41,10 +41,9 @@ from trainer.backtest.policy_book import figures_of
 from trainer.backtest.subject import BookSettings
 from trainer.promotion import champions, history
 from trainer.promotion.bars.config import read_bars
-from trainer.promotion.measure import FOLDER
-from trainer.promotion.sealed_holdout import HOLDOUT
+from trainer.promotion.measure import FOLDER, HOLDOUT
 from trainer.recipes.base import RecipeConfig
-from trainer.runs.documents import read_object
+from trainer.runs.run_folder import read_object
 from trainer.tasks.recipes import RECIPES
 from trainer.training.train import TrainingRequest, train
 

@@ -14,10 +14,9 @@ from signals.sleeves.events import EVENTS
 from signals.sleeves.options_vol import OPTIONS_VOL
 from tests.fakes.bars import synthetic_bars, with_joined
 from tests.fakes.minutes import decisions
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.options.observations import OUTCOMES
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.judge import judge
 from trainer.promotion.measured import Measured
 from trainer.runs.evidence import Evidence

@@ -9,7 +9,7 @@ from tests.fakes.promotion import BARS, case
 from trainer.promotion import history
 from trainer.promotion.bars.judge import judge
 from trainer.promotion.history import CHAMPIONS, case_path
-from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import canonical_json
 
 SLEEVE = "equities_xs"
 NET = "measured.walk_forward.net.annual_sharpe"

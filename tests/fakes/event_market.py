@@ -15,7 +15,7 @@ from signals.events.panel import Kind
 from signals.market.bars import Bars, Flags, Floats, days_array
 from signals.sleeves.events import EVENTS
 from trainer.curation.generated import generate
-from trainer.labels.panel import Rows
+from trainer.labels.horizon import Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
@@ -26,7 +26,7 @@ from trainer.tasks.event_gate.figures import EventTrades
 from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, trades_of
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import walk_forward
 
 END = date(2024, 12, 31)
 GROUPS, YOUNG = 5, 61

@@ -45,7 +45,7 @@ from trainer.promotion.lineage_log import LINEAGES
 from trainer.publishing import keys
 from trainer.publishing.publish import Publication, publish
 from trainer.runs.evidence import DatasetUsed, Evidence, read_evidence
-from trainer.runs.settings import TrainingSettings
+from trainer.runs.run_folder import TrainingSettings
 
 SLEEVE, HORIZON = "equities_xs", 5
 NULL = {"seeds": 5, "figures": 120, "single": {"mean": 0.86, "low": 0.80}, "averaged": {"mean": 0.96, "low": 0.93}}

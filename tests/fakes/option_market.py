@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from signals.market.bars import Days, Floats
-from trainer.curation.generated.returns import ar1
+from trainer.curation.generated.prices import ar1
 from trainer.options.black import greeks, price
 from trainer.options.chains import DAYS_A_YEAR, OptionChain
 from trainer.options.svi import slice_of

@@ -12,7 +12,7 @@ from signals.files import sha256_of
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
 from trainer.off_policy.sizing import SizingVerdict
 from trainer.runs import looks
-from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import canonical_json
 
 ACCEPTED = SizingVerdict(
     sessions=4000,

@@ -8,8 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from signals.text.documents import to_json
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 
 BARS = PromotionConfig()
 NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29

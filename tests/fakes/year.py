@@ -52,7 +52,7 @@ from trainer.curation.config import CurationConfig
 from trainer.curation.generated.market import VENDOR, VENDOR_KEY, GeneratedMarket, actions_rows
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping as Columns
-from trainer.lineage.publication import publish_as
+from trainer.lineage.retrain import publish_as
 from trainer.promotion import champions
 from trainer.publishing import keys as signing
 from trainer.publishing.dataset import Signer, publish_data
@@ -62,8 +62,7 @@ from trainer.publishing.stores import dataset_store
 from trainer.recipes.base import RecipeConfig
 from trainer.service import service
 from trainer.service.host import Host
-from trainer.service.settings import ServiceSettings
-from trainer.service.sources import FolderSource
+from trainer.service.settings import FolderSource, ServiceSettings
 from trainer.tasks.recipes import recipe_named
 from trainer.training.train import TrainingRequest, train
 from trainer.workspace import make, read

@@ -225,8 +225,7 @@ def test_the_benchmark_may_be_an_index_from_a_file(bench: Bench, published: Publ
     ],
 )
 def test_a_file_that_is_no_index_is_refused(bench: Bench, tmp_path: Path, content: str, told: str) -> None:
-    from trainer.backtest.archive import open_archive
-    from trainer.backtest.benchmark import benchmark_of
+    from trainer.backtest.archive import benchmark_of, open_archive
 
     (tmp_path / "index.csv").write_text(content)
     with pytest.raises(FixInput, match=told):

@@ -28,8 +28,8 @@ from tests.fakes.device import Workbench
 from tests.fakes.store import END, SESSIONS, SYMBOLS, Published, publish_store
 from tests.flow.test_slots import publish_risk
 from trainer.backtest.archive import open_archive
-from trainer.backtest.bundled import forecasts
 from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
+from trainer.backtest.scored import forecasts
 from trainer.curation.generated.market import generate
 
 FIXED_IC = 0.05

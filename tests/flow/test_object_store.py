@@ -50,7 +50,7 @@ from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data
 from trainer.publishing.publish import PublishRequest
 from trainer.publishing.remote import publish_remote
-from trainer.service import retention
+from trainer.service import rows
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
 
@@ -719,8 +719,8 @@ def test_superseded_bundles_leave_a_bucket_and_a_removal_that_broke_off_goes_on(
     publish_six(store, registry)
     proxy.spoil(f"{gone}/evidence.json", lambda path, answer: None)
     with pytest.raises(StoreUnreachable):
-        retention.thin_store(faulty, registry, 1)
+        rows.thin_store(faulty, registry, 1)
     assert proxy.seen[-1][0] == "DELETE" and f"{gone}/manifest.json" in store.names(f"{gone}/")
-    assert retention.thin_store(store, registry, 1) == (gone, f"equities_xs/champion/4-{4:016x}")
+    assert rows.thin_store(store, registry, 1) == (gone, f"equities_xs/champion/4-{4:016x}")
     kept = {name.split("/")[2][0] for name in store.names("equities_xs/champion/") if name.count("/") == 3}
-    assert kept == {"1", "3", "5", "6"} and retention.thin_store(store, registry, 1) == ()
+    assert kept == {"1", "3", "5", "6"} and rows.thin_store(store, registry, 1) == ()

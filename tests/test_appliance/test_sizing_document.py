@@ -25,7 +25,7 @@ from tests.test_trainer.test_stack_weights import ASOF, CALENDAR, CREATED, LAST,
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files
 from trainer.publishing.signed.sizing import publish_sizing
-from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import canonical_json
 
 VALUES = np.random.default_rng(0).normal(size=(len(GRID), len(GRID), 1 + len(STATE)))
 POLICY = SizingPolicy(STATE, np.linspace(0, 1, len(STATE)), np.linspace(1, 2, len(STATE)), VALUES)

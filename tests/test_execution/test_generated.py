@@ -20,8 +20,7 @@ from signals.market.manifest import Manifest, PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import GeneratedMarket, generate
 from trainer.curation.generated.market import STRENGTH, UNIVERSE_FILE, Planted
-from trainer.curation.generated.prices import draw_prices
-from trainer.curation.generated.returns import Returns, ar1, characters
+from trainer.curation.generated.prices import Returns, ar1, characters, draw_prices
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 

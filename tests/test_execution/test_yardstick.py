@@ -53,7 +53,7 @@ def test_ranks_and_ic_are_those_of_scipy() -> None:
 
 
 def test_what_follows_a_session_is_the_trainer_s_own() -> None:
-    book = pytest.importorskip("trainer.validation.book")
+    book = pytest.importorskip("trainer.validation.deciles")
     bars = synthetic_bars(4, sessions=60, symbols=20, missing=0.1)
     for name in ("earned", "fills", "waits"):
         np.testing.assert_array_equal(getattr(opens(bars), name), getattr(book.next_opens(bars, ()), name))

@@ -26,7 +26,7 @@ from signals.market.dataset import load_actions, load_bars, read_manifest, read_
 from signals.market.manifest import FileRole, PriceBasis
 from tests.fakes import exchange as fake
 from trainer.__main__ import app
-from trainer.curation.audit.missing import missing
+from trainer.curation.audit.findings import missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest

@@ -23,14 +23,13 @@ from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
+from trainer.curation.audit.findings import Missing, missing
 from trainer.curation.audit.levels import off_level
-from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.backfill import SPOOL, backfill, requests
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
-from trainer.curation.vendor import FileVendor
+from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, FileVendor, ingest
 from trainer.curation.vendors.mapping import Mapping, read_mapping
 
 ROOT = Path(__file__).resolve().parents[2]

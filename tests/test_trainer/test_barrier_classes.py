@@ -23,17 +23,16 @@ from signals.sleeves.bars import BARS
 from tests.fakes.minutes import decisions, invented
 from trainer.__main__ import app
 from trainer.commands.serving import TrainerModel, _minutes
-from trainer.labels.barrier_search import BarrierChoice, search_barriers
+from trainer.labels.triple_barrier import BarrierChoice, search_barriers
 from trainer.learners.networks.rows import NETWORKS
 from trainer.runs.evidence import read_evidence
-from trainer.samples.intraday import read_intraday, split_of
-from trainer.samples.minutes import load_minutes
+from trainer.samples.intraday import load_minutes, read_intraday, split_of
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import Decisions
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, barrier_labels, training_end
 from trainer.tasks.recipes import RECIPES, agreed, config_of
-from trainer.validation.splits import parts as three
-from trainer.validation.splits.parts import parts
+from trainer.validation.splits import oof as three
+from trainer.validation.splits.oof import parts
 
 ONE = BarrierChoice(1.0, 1.0, 4)
 

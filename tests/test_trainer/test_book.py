@@ -14,7 +14,7 @@ from signals.market.actions import Action, ActionKind
 from signals.market.bars import EXIT_SESSIONS, Bars, Opens, opens
 from tests.fakes.bars import all_filled, synthetic_bars
 from trainer.labels.horizon import horizon_labels
-from trainer.validation.book import book_returns, next_opens
+from trainer.validation.deciles import book_returns, next_opens
 
 SCORES = np.tile(np.arange(10.0), (4, 1))  # ten names: the last is the top decile, the first the bottom one
 

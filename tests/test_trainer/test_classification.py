@@ -45,7 +45,7 @@ from trainer.curation.generated import generate
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, as_of, ingest
 from trainer.curation.vendors.mapping import Mapping
 from trainer.recipes.base import RecipeConfig
-from trainer.samples.prepare import Range, prepare
+from trainer.samples.samples import Range, prepare
 from trainer.tasks.recipes import recipe_named
 
 TERMS = DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=YOUNG, today=date(2026, 1, 5))

@@ -15,12 +15,11 @@ import pytest
 from signals.errors import FixInput
 from trainer.learners.base import FitDevice
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import chain
 from trainer.search import trial_log
 from trainer.search.counting import Counted, counting
-from trainer.search.trial_identity import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
+from trainer.search.trial_log import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
 
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(120), roll="forward")
 RANGE = ("2020-01-01", "2020-06-16")

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from signals.errors import FixInput, InvariantBroken
 from signals.models.heads import ClassesHead
 from trainer.__main__ import app
-from trainer.learners.base import FitDevice
-from trainer.learners.numbered import Numbered
+from trainer.learners.base import FitDevice, Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import Parameters, learner_named
 from trainer.tasks.barrier_classes.comparison import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged

@@ -24,8 +24,7 @@ from tests.fakes.event_market import known_panel
 from trainer.__main__ import app
 from trainer.labels.events import played
 from trainer.learners.parameters import LightGbmConfig
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
 from trainer.tasks.event_quantiles.forecasts import LevelFigures, QuantileFigures, forecasts_of, judged, level_figures, walked

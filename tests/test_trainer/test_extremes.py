@@ -22,23 +22,19 @@ from signals.text import strict_json
 from signals.text.documents import from_json
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.curated import curate
-from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.benchmark import universe
-from trainer.backtest.document import BacktestFigures, BacktestProvenance
+from trainer.backtest.archive import Archive, open_archive, universe
+from trainer.backtest.document import BacktestFigures, BacktestProvenance, annual_sharpe, worth
 from trainer.backtest.engine import BacktestPolicy, Course
-from trainer.backtest.figures import annual_sharpe, worth
-from trainer.backtest.run import certainty, origins, warnings_of
+from trainer.backtest.run import TableContext, certainty, nav_table, origins, warnings_of
 from trainer.backtest.scored import Origin
 from trainer.backtest.subject import BookSettings, named, trade
 from trainer.backtest.summary import summary
-from trainer.backtest.tables import TableContext, nav_table
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.curation.config import CurationConfig
-from trainer.labels.horizon import horizon_labels
-from trainer.labels.panel import normal_ranks
+from trainer.labels.horizon import horizon_labels, normal_ranks
 from trainer.promotion.measure import book_figures
 from trainer.reports.backtest import report_files
-from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import canonical_json
 from trainer.runs.trials import Trials
 from trainer.samples.samples import samples
 

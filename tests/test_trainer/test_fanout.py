@@ -23,13 +23,12 @@ from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet, cluster, side_by_side
 from trainer.learners.lgbm import LightGbm, LightGbmModel
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.samples.samples import Samples
 from trainer.search import trial_log
 from trainer.search.run import Arena, SearchPlan, search
 from trainer.tasks.barrier_classes.comparison import Comparison, compare_learners
-from trainer.validation.book import next_opens
+from trainer.validation.deciles import next_opens
 from trainer.validation.splits.oof import cross_validate
 
 LEARNER = LightGbm(LightGbmConfig(trees=10, num_leaves=4, min_data_in_leaf=50, max_bin=15), seed=1)

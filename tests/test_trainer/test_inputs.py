@@ -17,7 +17,7 @@ from tests.fakes.curated import curate
 from tests.fakes.plugin import TICKS, write_plugin, write_ticks
 from trainer.recipes.base import RecipeConfig
 from trainer.samples.joined_datasets import INPUTS, snapshots_of
-from trainer.samples.prepare import Range, prepare
+from trainer.samples.samples import Range, prepare
 from trainer.tasks.recipes import recipe_named
 
 CONFIG = RecipeConfig.model_validate({"cpcv": {"groups": 3, "test_groups": 1, "holdout_sessions": 0}})

@@ -14,14 +14,13 @@ import yaml
 from signals.errors import BadConfig, FixInput
 from signals.text.documents import to_json
 from tests.fakes.promotion import ABSENT, BARS, CHAMPION, DAYS, NET, SEALED, SHADOW, WORD, case
-from trainer.promotion.bars.case import Case, PromotionVerdict
-from trainer.promotion.bars.config import PromotionConfig, read_bars
+from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdict, read_bars
 from trainer.promotion.bars.holdout import RECORD, charged
 from trainer.promotion.bars.judge import BARS as ROWS
 from trainer.promotion.bars.judge import is_worth_opening, judge
 from trainer.promotion.bars.trials import deflated_sharpe
-from trainer.runs.bar_results import BarResult
-from trainer.runs.documents import canonical_json
+from trainer.runs.evidence import BarResult
+from trainer.runs.run_folder import canonical_json
 from trainer.validation.significance.power import deflated_rates, sharpe_error
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

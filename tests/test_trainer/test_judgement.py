@@ -7,8 +7,7 @@ import pytest
 
 from trainer.search.counting import Counted
 from trainer.search.judgement import ENOUGH_CLUSTERS, SearchEvidence, aligned, clusters, hurdles, judge, variance_of_sharpes
-from trainer.search.trial_identity import Series
-from trainer.search.trial_log import packed, packed_days, sharpe_of, unpacked, unpacked_days
+from trainer.search.trial_log import Series, packed, packed_days, sharpe_of, unpacked, unpacked_days
 from trainer.validation.significance.dsr import (
     deflated_sharpe_ratio,
     expected_max,

@@ -18,8 +18,7 @@ from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
-from trainer.labels.horizon import EntryPrice, horizon_labels
-from trainer.labels.panel import normal_ranks
+from trainer.labels.horizon import EntryPrice, horizon_labels, normal_ranks
 
 
 def one_name(opens: list[float], closes: list[float], dividends: dict[int, float] | None = None) -> Bars:

@@ -18,13 +18,21 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market, with_features
 from trainer.curation.audit.audit import audit, render
 from trainer.curation.audit.early import early_moves
-from trainer.leaks.battery import second_vendor
-from trainer.leaks.checks import Fitting, LeakCheck, LeakSubject, entry_profile, lagged_features, replaced_session, shifted_labels
+from trainer.leaks.checks import (
+    Fitting,
+    LeakCheck,
+    LeakSubject,
+    entry_profile,
+    lagged_features,
+    replaced_session,
+    second_vendor,
+    shifted_labels,
+)
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
-from trainer.recipes.leak_limits import LeakConfig
+from trainer.recipes.base import LeakConfig
 from trainer.samples.samples import Samples
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import walk_forward
 
 CONFIG = LeakConfig(baselines=("a",))
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)

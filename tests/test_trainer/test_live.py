@@ -21,12 +21,11 @@ from signals.scoring.evening_scores import SCORES_KIND, scores_name, seal_scores
 from tests.fakes.bundles import FIRST, SECOND, keyset, signing_key
 from tests.test_signals.test_evening_scores import PAYLOAD
 from trainer.curation.store import FolderObjectStore
-from trainer.publishing.nights import keep_labels
+from trainer.publishing.daily_scores import keep_labels
 from trainer.service import live, rows
 from trainer.service.host import Host, Night
 from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening, judged_probabilities, live_scores
-from trainer.service.settings import ServiceSettings
-from trainer.service.sources import NoSource
+from trainer.service.settings import NoSource, ServiceSettings
 from trainer.validation.significance.paired import compared
 from trainer.workspace import make, read
 

@@ -9,8 +9,7 @@ from scipy.stats import norm
 from signals.errors import InvariantBroken
 from trainer.search.counting import Counted
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.trial_identity import Series
-from trainer.search.trial_log import sharpe_of
+from trainer.search.trial_log import Series, sharpe_of
 from trainer.validation.significance.max_t import max_t
 
 SESSIONS, TRIALS = 756, 40

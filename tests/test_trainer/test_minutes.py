@@ -24,7 +24,7 @@ from trainer.curation.generated.minutes import GeneratedMinutes, generate_minute
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label
 from trainer.runs.evidence import read_evidence
-from trainer.samples.minutes import load_minutes, minutes_of_file
+from trainer.samples.intraday import load_minutes, minutes_of_file
 
 DATA = Path("../shared/data")
 END = date(2025, 12, 1)

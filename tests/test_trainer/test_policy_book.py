@@ -19,7 +19,7 @@ from trainer.backtest.archive import open_archive
 from trainer.backtest.policy_book import figures_of, policy_book
 from trainer.runs.evidence import Evidence, measured_ic
 from trainer.samples.source import read_source
-from trainer.validation.book import next_opens
+from trainer.validation.deciles import next_opens
 from trainer.validation.ic import Mean, block_mean
 
 SESSIONS = 1_050

@@ -36,13 +36,12 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion import champions, history
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.history import CHAMPIONS, OPENINGS
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import looks
-from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, read_evidence
 from trainer.runs.looks import LOOKS, Look
 from trainer.runs.looks import record as looked
+from trainer.runs.run_folder import canonical_json
 from trainer.search import trial_log
 from trainer.search.challenger import Challenger, searched_under
 
@@ -566,7 +565,7 @@ def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_pat
     """The model before the holdout is fitted again, and must be the stored one to the byte."""
     from trainer.backtest.subject import subject_of
     from trainer.commands.promotion import _settings
-    from trainer.promotion.sealed_holdout import open_holdout
+    from trainer.promotion.measure import open_holdout
 
     run = tmp_path / "a"
     run.mkdir()

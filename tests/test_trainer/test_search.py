@@ -17,16 +17,15 @@ from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import learner_named
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import chain
 from trainer.runs.run_folder import exclusive
 from trainer.search import trial_log
 from trainer.search.binned import BinnedRows
 from trainer.search.run import Arena, Found, SearchPlan, search, steps
 from trainer.search.trial_log import TrialOutcome
-from trainer.validation.book import book_returns, next_opens
-from trainer.validation.splits.walk_forward import folds, walk_forward
+from trainer.validation.deciles import book_returns, next_opens
+from trainer.validation.splits.oof import folds, walk_forward
 
 CONFIG = RecipeConfig(
     lightgbm=LightGbmConfig(trees=5, num_leaves=4, min_data_in_leaf=50, max_bin=15),

@@ -26,13 +26,11 @@ from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.store import FolderObjectStore
 from trainer.curation.vendors.mapping import Mapping
 from trainer.runs.run_folder import exclusive
-from trainer.service import retention, rows, service
+from trainer.service import rows, service
 from trainer.service.host import ALERTS, Host, Night
-from trainer.service.run_log import FILE as FILE_OF_RUNS
-from trainer.service.run_log import RowEnd, RowStatus, RunLog
-from trainer.service.settings import FILE, ServiceSettings, read_settings
-from trainer.service.sources import FolderSource, NoSource
-from trainer.service.timetable import CADENCE, ROWS, TIMETABLE, Cadence, unasked
+from trainer.service.settings import FILE, FolderSource, NoSource, ServiceSettings, read_settings
+from trainer.service.timetable import CADENCE, ROWS, TIMETABLE, Cadence, RowEnd, RowStatus, RunLog, unasked
+from trainer.service.timetable import FILE as FILE_OF_RUNS
 from trainer.workspace import Workspace, make, read
 
 DAYS = xnys(date(2025, 5, 1), date(2025, 7, 31))
@@ -189,7 +187,7 @@ def test_only_what_a_training_makes_again_is_removed_and_nothing_that_is_cited(t
     (tmp_path / ".2025-01-06-f.unfinished").mkdir()
     for left, touched in ((".2025-01-05-e.unfinished", 25), (".2025-01-06-f.unfinished", 23)):
         os.utime(tmp_path / left, ((at(FRIDAY, 21) - timedelta(hours=touched)).timestamp(),) * 2)
-    assert retention.thin(tmp_path, 2, {"2025-01-01-a"}, at(FRIDAY, 21)) == 250
+    assert rows.thin(tmp_path, 2, {"2025-01-01-a"}, at(FRIDAY, 21)) == 250
     assert [path.name for path in tmp_path.glob(".*")] == [".2025-01-06-f.unfinished"], "somebody may be writing it"
     assert (tmp_path / "2025-01-01-a" / "oof.parquet").exists(), "a published bundle stands on it"
     assert sorted(path.name for path in (tmp_path / "2025-01-02-b").iterdir()) == [
@@ -280,8 +278,8 @@ def test_superseded_bundles_leave_the_store_and_nothing_that_a_pointer_or_a_roll
     store, registry = FolderObjectStore(tmp_path / "store"), tmp_path / "registry"
     publish_six(store, registry)
     before = store.names("")
-    assert retention.thin_store(store, registry, 6) == () and store.names("") == before
-    removed = retention.thin_store(store, registry, 1)
+    assert rows.thin_store(store, registry, 6) == () and store.names("") == before
+    removed = rows.thin_store(store, registry, 1)
     assert removed == (f"equities_xs/champion/2-{2:016x}", f"equities_xs/champion/4-{4:016x}")
     kept = {name.split("/")[2][0] for name in store.names("equities_xs/champion/") if name.count("/") == 3}
-    assert kept == {"1", "3", "5", "6"} and retention.thin_store(store, registry, 1) == ()
+    assert kept == {"1", "3", "5", "6"} and rows.thin_store(store, registry, 1) == ()

@@ -22,7 +22,7 @@ from tests.fakes.session_minutes import day_paths, keep
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
 from trainer.recipes.base import learner_of
-from trainer.samples.session_figures import session_figures
+from trainer.samples.joined_datasets import session_figures
 from trainer.tasks.recipes import RECIPES, agreed
 
 SESSIONS, NAMES = 8, 6

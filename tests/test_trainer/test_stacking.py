@@ -37,15 +37,12 @@ from trainer.publishing.keys import create_keys
 from trainer.publishing.signed.stack import publish_stack
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs import looks
-from trainer.runs.documents import canonical_json
 from trainer.runs.evidence import Evidence, WalkForward
+from trainer.runs.run_folder import canonical_json
 from trainer.runs.trials import EvidenceTrials
-from trainer.stacking.combiners import MIN_SESSIONS, ConfiguredCombiner, RidgeCombiner, Weights, device_weights
-from trainer.stacking.document import StackFigures
-from trainer.stacking.members import Member, Members, read_members
-from trainer.stacking.proof import prove
-from trainer.stacking.run import StackLearner, StackRequest, stack
-from trainer.stacking.verdict import ScoreRecord, records, reliability, rows_of
+from trainer.stacking.members import MIN_SESSIONS, ConfiguredCombiner, Member, Members, RidgeCombiner, Weights, device_weights, read_members
+from trainer.stacking.run import StackFigures, StackLearner, StackRequest, stack
+from trainer.stacking.verdict import ScoreRecord, prove, records, reliability, rows_of
 from trainer.tasks.recipes import RECIPES
 from trainer.training.train import TrainingRequest as TrainRequest
 from trainer.training.train import train

@@ -13,10 +13,9 @@ import pytest
 
 from signals.errors import FixInput
 from signals.text.documents import BadDocument, from_json
-from trainer.promotion.bars.case import Case
-from trainer.runs.documents import canonical_json, read_document
+from trainer.promotion.bars.config import Case
 from trainer.runs.evidence import Evidence, read_evidence
-from trainer.runs.settings import TrainingSettings
+from trainer.runs.run_folder import TrainingSettings, canonical_json, read_document
 
 STORED = Path(__file__).parent / "stored"
 

@@ -29,7 +29,7 @@ from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs.run_folder import write_run
-from trainer.samples.prepare import Range, prepare
+from trainer.samples.samples import Range, prepare
 from trainer.tasks.recipes import RECIPES, read_config
 from trainer.training.train import TrainingRequest, steps, train
 

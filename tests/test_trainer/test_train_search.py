@@ -22,8 +22,7 @@ from tests.fakes.curated import curate
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import LEARNERS
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import chain
 from trainer.runs.looks import LOOKS
 from trainer.search import trial_log

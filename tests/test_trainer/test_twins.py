@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from signals.market.sessions import xnys
 from trainer.__main__ import app
-from trainer.curation.audit.twins import Twins, twins
+from trainer.curation.audit.findings import Twins, twins
 
 DAYS = xnys(date(2021, 1, 4), date(2021, 6, 30)).days
 FIRST, LAST = DAYS[0], DAYS[-1]

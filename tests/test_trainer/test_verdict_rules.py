@@ -15,10 +15,10 @@ from signals.text.documents import to_json
 from tests.fakes.promotion import BARS, CHALLENGER, case
 from trainer.__main__ import app
 from trainer.promotion import champions, history
-from trainer.promotion.bars.case import PromotionVerdict
+from trainer.promotion.bars.config import PromotionVerdict
 from trainer.promotion.bars.judge import RULES, judge
 from trainer.promotion.history import CHAMPIONS, case_path
-from trainer.runs.documents import canonical_json
+from trainer.runs.run_folder import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.
 FIRST_BARS = {"min_sharpe": 1.0, "holdout_quantile": 0.05, "max_calibration_error": 0.05, "champion_margin": 0.0}

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from tests.fakes.curated import curate
 from tests.fakes.promotion import CHALLENGER
 from trainer.__main__ import app
-from trainer.promotion.bars.case import Case, PromotionVerdict
-from trainer.promotion.bars.config import PromotionConfig, VolatilityBars
+from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdict, VolatilityBars
 from trainer.promotion.bars.judge import is_worth_opening, judge
 from trainer.promotion.champions import audit
 from trainer.search import trial_log

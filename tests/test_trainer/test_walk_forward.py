@@ -19,8 +19,7 @@ from trainer.samples.samples import Samples, samples, seal_holdout
 from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.proof import figures, prove
-from trainer.validation.splits.oof import cross_validate
-from trainer.validation.splits.walk_forward import folds, walk_forward
+from trainer.validation.splits.oof import cross_validate, folds, walk_forward
 
 LEARNER = LightGbm(LightGbmConfig(trees=20, num_leaves=4, min_data_in_leaf=100, max_bin=31), seed=1)
 CPCV = CpcvConfig(groups=5, test_groups=2, embargo_sessions=5, holdout_sessions=40)

@@ -17,14 +17,14 @@ from signals.market.bars import Floats
 from tests.fakes.curated import curate
 from tests.fakes.quotes import quote
 from trainer.backtest.archive import Archive, open_archive
+from trainer.backtest.document import against_benchmark, annual_sharpe, drawdown, regimes_before, worth
 from trainer.backtest.engine import BacktestPolicy, Course
-from trainer.backtest.figures import against_benchmark, annual_sharpe, drawdown, regimes_before, worth
 from trainer.backtest.sizing import path_of
 from trainer.backtest.subject import BookSettings, named, trade
 from trainer.backtest.summary import summary
 from trainer.backtest.weights import WeightPath, sized_path, weight_paths
 from trainer.off_policy.sizing import SizedPath, judge_sizing
-from trainer.validation.book import next_opens
+from trainer.validation.deciles import next_opens
 
 PORTFOLIO = PortfolioConfig(names_per_side=15)
 IC = SizingCoefficient(0.05, 6.0, 20.0)

@@ -30,8 +30,7 @@ from trainer.commands.options import WORKSPACE
 from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion.bars.config import PromotionConfig
 from trainer.publishing.keys import create_keys
-from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.recipes.space import SearchConfig
+from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.workspace import FOLDERS, Places, Workspace, make, read
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

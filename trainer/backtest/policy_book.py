@@ -6,7 +6,7 @@ and no figure here is an average over cross-validation paths, which share their 
 
 Figures that are not linear in the returns are taken once, of this one book, with their interval:
 
-    Sharpe ratio S and its 95 % interval     `trainer.backtest.figures.sharpe_interval`
+    Sharpe ratio S and its 95 % interval     `trainer.backtest.document.sharpe_interval`
     growth(S') = c S S' - c^2 S^2 / 2        of a book that holds c of the Kelly weight of S while S' is true
 """
 
@@ -20,7 +20,7 @@ from portfolio.risk.kelly import SizingCoefficient, kelly_growth
 from signals.market.bars import Floats
 from signals.scoring.evidence import PolicyBook
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.figures import annual_sharpe, sharpe_interval
+from trainer.backtest.document import annual_sharpe, sharpe_interval
 from trainer.backtest.weights import WeightPath, weight_paths
 from trainer.samples.source import TrainingBars
 from trainer.validation.deciles import SESSIONS_PER_YEAR

@@ -39,9 +39,8 @@ from trainer.off_policy.sizing import (
     walk_forward_sizing,
 )
 from trainer.runs import looks
-from trainer.runs.documents import canonical_json
-from trainer.runs.run_folder import file_hash, refuse_existing, write_run
-from trainer.search.trial_identity import trial_hash
+from trainer.runs.run_folder import canonical_json, file_hash, refuse_existing, write_run
+from trainer.search.trial_log import trial_hash
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from signals.errors import TooLittleHistory
 from signals.market.bars import Floats
-from trainer.backtest.archive import Archive
-from trainer.backtest.benchmark import Benchmark, universe
-from trainer.backtest.document import CostFigures, ExposureFigures, OneWayTurnover, PeriodFigures, TradingFigures
+from trainer.backtest.archive import Archive, Benchmark, universe
+from trainer.backtest.document import CostFigures, ExposureFigures, OneWayTurnover, PeriodFigures, TradingFigures, regimes_before, worth
 from trainer.backtest.engine import BacktestDay, Course
-from trainer.backtest.figures import regimes_before, worth
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 

@@ -19,14 +19,12 @@ from signals.monitoring.expectation import policy_book_of
 from signals.scoring.scores import Scores
 from signals.text import strict_json
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.bundled import BundleScored, name_of, open_bundle
 from trainer.backtest.document import ScoreSource, TradedBundle
 from trainer.backtest.engine import BacktestPolicy
-from trainer.backtest.scored import Evenings, Origin, scored
+from trainer.backtest.scored import BundleScored, Evenings, Origin, name_of, open_bundle, scored
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
-from trainer.runs.documents import parsed
 from trainer.runs.evidence import Evidence
-from trainer.runs.run_folder import file_hash
+from trainer.runs.run_folder import file_hash, parsed
 from trainer.runs.trials import Trials
 
 

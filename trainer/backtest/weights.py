@@ -28,8 +28,7 @@ from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 from trainer.curation.mortality import unpriced_ends
 from trainer.off_policy.market_env import MarketEnv, SizingPenalties
-from trainer.validation.book import next_opens
-from trainer.validation.deciles import trading_conditions
+from trainer.validation.deciles import next_opens, trading_conditions
 
 RAMP_SESSIONS = 5  # as a device ramps by default (`tripwires.ramp_sessions`)
 

@@ -112,7 +112,7 @@ def publish_command(
 ) -> None:
     """Sign a run as a bundle, verify it as a device would, and publish it."""
     request = PublishRequest(run, role, keys, Path(to), now(), refusal, sha256_of_file(LOCK) if LOCK.exists() else "")
-    from trainer.lineage.publication import publish_as  # here: it loads the learners
+    from trainer.lineage.retrain import publish_as  # here: it loads the learners
 
     kept = Kept("a bundle that was in the store already stays there, whole", "Run the same command: it publishes the next number")
     with progress("publishing", as_json=as_json, kept=lambda: kept):

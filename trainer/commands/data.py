@@ -26,7 +26,7 @@ from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data,
 from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.audit.audit import render
-from trainer.curation.audit.proposals import to_csv
+from trainer.curation.audit.findings import to_csv
 from trainer.curation.config import CurationConfig, read_config
 from trainer.curation.deliveries.receipts import Receipt, Scope
 from trainer.curation.download.delivering import deliver_download

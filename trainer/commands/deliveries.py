@@ -15,12 +15,12 @@ from signals.market.sessions import NEW_YORK
 from signals.text.console import GOES_ON, Kept, emit, progress
 from trainer.clock import WallClock
 from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in
-from trainer.curation.audit.missing import missing, summary
+from trainer.curation.audit.findings import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
 from trainer.curation.deliveries.receipts import read_receipts
+from trainer.curation.ingest import BarVendor, FileVendor
 from trainer.curation.ingest import as_of as curate_as_of
-from trainer.curation.vendor import BarVendor, FileVendor
 from trainer.curation.vendors.mapping import read_mapping
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def flow(
     from signals.text.documents import to_json
     from trainer.flow import confirmation, generated, order_book
     from trainer.flow.top_of_book import INPUTS, LEARNED
-    from trainer.runs.documents import canonical_json
+    from trainer.runs.run_folder import canonical_json
 
     with progress("order flow", as_json=as_json) as step:
         given = None if events is None else order_book.read_events(events)

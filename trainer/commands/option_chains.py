@@ -26,9 +26,8 @@ from trainer.options.curation import ChainDelivery, ingest_chains, read_chains_o
 from trainer.options.observations import of_evenings
 from trainer.options.structures import LEAST_SESSIONS, VegaCaps, refusal
 from trainer.options.surface import Surface, surface_of
-from trainer.publishing.daily_scores import ScoringRequest
+from trainer.publishing.daily_scores import ScoringRequest, publish_structures
 from trainer.publishing.stores import dataset_store
-from trainer.publishing.structures import publish_structures
 
 SHOWN = 20
 FIRST, AHEAD = date(1990, 1, 2), timedelta(days=3 * 365)  # of the sessions that an action may take effect at

@@ -17,7 +17,7 @@ from trainer.commands.defaults import workspace_of
 
 if TYPE_CHECKING:
     from trainer.backtest.subject import BookSettings
-    from trainer.promotion.bars.case import PromotionVerdict
+    from trainer.promotion.bars.config import PromotionVerdict
     from trainer.promotion.champions import Audit
     from trainer.promotion.measured import BarWaiver, Shadow, Word
     from trainer.runs.chain import Record

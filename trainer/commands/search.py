@@ -64,10 +64,10 @@ def search(
     from trainer.learners.fanout import cluster as connected
     from trainer.promotion.bars.config import read_bars
     from trainer.runs import looks
-    from trainer.samples.prepare import Range, prepare
+    from trainer.samples.samples import Range, prepare
     from trainer.search.run import SearchRequest, TrialRun, per_split, searched, steps, tried
     from trainer.tasks.recipes import agreed, read_config, recipe_named
-    from trainer.validation.book import next_opens
+    from trainer.validation.deciles import next_opens
 
     recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
     if to is None:
@@ -123,9 +123,8 @@ def compare(
     from trainer.learners.fanout import cluster as connected
     from trainer.learners.table import with_weights
     from trainer.runs import looks
-    from trainer.runs.documents import canonical_json
-    from trainer.runs.run_folder import refuse_existing, write_run
-    from trainer.samples.prepare import Range, prepare
+    from trainer.runs.run_folder import canonical_json, refuse_existing, write_run
+    from trainer.samples.samples import Range, prepare
     from trainer.search.run import TrialRun
     from trainer.tasks.barrier_classes.comparison_files import files, summary
     from trainer.tasks.barrier_classes.config import BarsRecipe

@@ -48,8 +48,7 @@ def run(
     """
     from trainer.runs.run_folder import exclusive
     from trainer.service import service
-    from trainer.service.run_log import RowStatus
-    from trainer.service.timetable import ROWS
+    from trainer.service.timetable import ROWS, RowStatus
 
     host = _host(context, credentials)
     if not row:
@@ -75,7 +74,7 @@ def runs(
 
     Example: trainer runs --failed
     """
-    from trainer.service.run_log import GOOD, RunLog
+    from trainer.service.timetable import GOOD, RunLog
 
     found = [one for one in RunLog(registry).records() if not failed or one["status"] not in GOOD][-last:]
     lines = []
@@ -91,8 +90,7 @@ def _host(context: typer.Context, credentials: Path | None) -> Host:
     from signals.alerts.alert import Channels, FileNotifier, LogNotifier
     from signals.code_version import code_version
     from trainer.service.host import ALERTS, Host
-    from trainer.service.settings import SourceKind, read_settings
-    from trainer.service.sources import FolderSource, NoSource, Source, VendorSource
+    from trainer.service.settings import FolderSource, NoSource, Source, SourceKind, VendorSource, read_settings
 
     found = workspace_of(context)
     if found.file is None:
@@ -161,7 +159,7 @@ def _in_child(host: Host, row: str, session: date, stop: Event) -> bool:
     """Run a row in a process of its own; return whether it ended, however it did. What is stopped begins again later."""
     from signals.schedule.child_process import TRY_AGAIN, ChildProcess, ProcessLimits
     from trainer.service import service
-    from trainer.service.run_log import RowEnd, RowStatus
+    from trainer.service.timetable import RowEnd, RowStatus
 
     [limits] = [ProcessLimits(one.seconds, one.megabytes) for one in host.table if one.job == row]
     home = {"TRADEML_HOME": str(host.workspace.file.parent)} if host.workspace.file else {}

@@ -100,7 +100,7 @@ def outlook_command(
 
 def _minutes(path: Path, model: ServedModel) -> MinuteBars:
     from signals.serving.outlook import sleeve_of_minutes
-    from trainer.samples.minutes import minutes_of_file
+    from trainer.samples.intraday import minutes_of_file
 
     return minutes_of_file(path, model.calendar.name, sleeve_of_minutes(model.bundle).hours)
 

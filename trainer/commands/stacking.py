@@ -43,8 +43,7 @@ def stack(
     """
     from signals.code_version import code_version
     from signals.text.documents import to_json
-    from trainer.stacking.report import lines_of, warnings_of
-    from trainer.stacking.run import StackLearner, StackRequest
+    from trainer.stacking.run import StackLearner, StackRequest, lines_of, warnings_of
     from trainer.stacking.run import stack as stack_runs
 
     if learner not in list(StackLearner):

@@ -37,7 +37,7 @@ def validate(run: Run = OURS, as_json: AsJson = False) -> None:
 
     Example: trainer validate --run var/runs/bars
     """
-    from trainer.training.validated import faults_of
+    from trainer.training.stages import faults_of
 
     faults = faults_of(run)
     emit({"run": str(run), "faults": faults}, as_json=as_json, text="\n".join(faults) or f"{run}: nothing differs")

@@ -29,13 +29,12 @@ from signals.files import sha256_of, write_atomic
 from signals.market.dataset import load_actions, read_table
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import Calendar
+from trainer.curation.audit.findings import Missing, missing
 from trainer.curation.audit.levels import off_level
-from trainer.curation.audit.missing import Missing, missing
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
 from trainer.curation.deliveries.receipts import DeliveryPart, Scope
-from trainer.curation.ingest import DeliveryTerms, deliver, refresh, whole_delivery
-from trainer.curation.vendor import BarVendor
+from trainer.curation.ingest import BarVendor, DeliveryTerms, deliver, refresh, whole_delivery
 from trainer.curation.vendors.mapping import Mapping
 
 SPOOL = "spool"

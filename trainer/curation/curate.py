@@ -12,34 +12,157 @@ Invariants
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from signals.audit.defects import DEFECTS, Defects, Reason, find_defects, missing_sessions
+from signals.audit.defects import DEFECTS, Defects, Reason, Rows, find_defects, missing_sessions
 from signals.audit.delivered_rows import DeliveredRows, Events, events
 from signals.audit.extremes import confirmed_rows, ends_of_stitches, extremes
 from signals.audit.returns import Steps, returns, steps
 from signals.audit.session_audit import audit_rows, bar_cells, fixed_returns, non_session_audits
 from signals.errors import BadBars
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Days, Flags, days_array
+from signals.market.bars import CLASSIFIED, Days, Flags, Floats, days_array
 from signals.market.manifest import PriceBasis
 from signals.market.securities import Identities, identities
 from signals.market.sessions import Calendar, xnys
-from trainer.curation.audit.returns import inferred_dividends, silences
+from trainer.curation.audit.returns import inferred_dividends, inferred_splits, silences
 from trainer.curation.audit.universe import UniverseRows, universe_of
 from trainer.curation.classification import classified_rows
 from trainer.curation.config import CurationConfig
-from trainer.curation.delivery import dataset_days, delivered, with_inferred_splits
 from trainer.curation.eligibility import Membership, as_traded, belonging_rows, eligible_rows, ended_cells, split_logs
-from trainer.curation.tables import bars_table, findings_table, quarantine_table, revisions_table
-from trainer.curation.writer import DatasetContent
+from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, QUARANTINE_SCHEMA, REVISIONS_SCHEMA, DatasetContent
+
+FIGURES = ("open", "high", "low", "close", "volume", "adj_close")
+
+
+def delivered(frame: pd.DataFrame, names: Identities, days: Days) -> DeliveredRows:
+    """Sort the frame's rows and number their securities and sessions."""
+    day = frame["date"].to_numpy().astype("datetime64[D]")
+    symbol = frame["symbol"].to_numpy(dtype=object)
+    security, securities = pd.factorize(names.of_rows(symbol, day), sort=True)
+    figures = {name: frame[name].to_numpy(dtype=np.float64) if name in frame else np.full(len(frame), np.nan) for name in FIGURES}
+    words = [frame[name].to_numpy(dtype=object) for name in ("kind", "sector")]
+    word_codes = [pd.factorize(word, sort=True)[0] for word in (*words, symbol)]
+    revised = frame["revised"].to_numpy(dtype=bool) if "revised" in frame else np.zeros(len(frame), dtype=bool)
+    order = np.lexsort((*word_codes, *reversed(list(figures.values())), day, security))
+    rows = Rows(
+        day=day[order],
+        security=security[order].astype(np.int64),
+        has_adjusted="adj_close" in frame,
+        **{name: figure[order] for name, figure in figures.items()},
+    )
+    return DeliveredRows(
+        rows,
+        symbol[order],
+        words[0][order],
+        words[1][order],
+        tuple(securities),
+        np.searchsorted(days, rows.day).astype(np.int64),
+        revised[order],
+    )
+
+
+def with_inferred_splits(data: DeliveredRows, recorded: Events, days: Days) -> tuple[Events, list[Action]]:
+    """Add the splits of raw prices that adj_close / close implies and nothing recorded explains."""
+    rows = data.rows
+    sound = np.isin(rows.day, days) & (rows.close > 0) & (rows.adj_close > 0)
+    pairs = steps(rows, sound, data.session)
+    found = inferred_splits(rows, pairs, recorded.ratio)
+    ratio, actions = recorded.ratio.copy(), []
+    for place in np.flatnonzero(found != 1):
+        row = int(pairs.after[place])
+        ratio[row] *= found[place]
+        day = rows.day[row].astype(object)
+        figure = Decimal(str(round(float(found[place]), 6)))
+        actions.append(Action(ActionKind.SPLIT, data.symbol[row], day, day, ratio=figure, inferred=True))
+    return replace(recorded, ratio=ratio), actions
+
+
+def dataset_days(frame: pd.DataFrame, calendar_days: Days) -> Days:
+    """Sessions from the first to the last session that has a row; empty where no row is on a session."""
+    found = np.flatnonzero(np.isin(calendar_days, frame["date"].to_numpy().astype("datetime64[D]")))
+    return calendar_days[found[0] : found[-1] + 1] if found.size else calendar_days[:0]
+
+
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def bars_table(data: DeliveredRows, usable: Flags, figures: Mapping[str, Floats], flags: Mapping[str, Flags]) -> pa.Table:
+    """Usable rows with the `figures` and `flags` of them, sorted by session, then symbol; what names are only where it is known."""
+    kept = np.flatnonzero(usable)
+    kept = kept[np.lexsort((data.symbol[kept].astype(str), data.rows.day[kept]))]
+    ids = np.array(data.securities, dtype=object)
+    columns = {
+        "session": data.rows.day[kept],
+        "symbol": data.symbol[kept],
+        "security": ids[data.rows.security[kept]],
+        **{name: getattr(data.rows, name)[kept] for name in FIGURES if name != "adj_close"},
+        **{name: figure[kept] for name, figure in figures.items()},
+        **{name: flag[kept] for name, flag in flags.items()},
+        "kind": data.kind[kept],
+        "sector": data.sector[kept],
+    }
+    known = [pa.field(name, pa.float64()) for name in CLASSIFIED if np.isfinite(columns.get(name, np.nan)).any()]
+    return _table(columns, pa.schema([*BARS_SCHEMA, *known]))
+
+
+def quarantine_table(data: DeliveredRows, defects: Defects) -> pa.Table:
+    """Rows kept out of the bars, as delivered, with every reason that each has."""
+    held = np.flatnonzero(defects.quarantined)
+    held = held[np.lexsort((held, data.symbol[held].astype(str), data.rows.day[held]))]
+    reasons = ["; ".join(str(defect.reason) for defect in DEFECTS if defects.flags[defect.reason][row]) for row in held]
+    columns = {
+        "date": data.rows.day[held],
+        "symbol": data.symbol[held],
+        **{name: getattr(data.rows, name)[held] for name in FIGURES},
+        "reasons": np.array(reasons, dtype=object),
+    }
+    return _table(columns, QUARANTINE_SCHEMA)
+
+
+def findings_table(data: DeliveredRows, defects: Defects, missing: Cells, absent: Cells, days: Days) -> pa.Table:
+    """One row per defect found: date, symbol, reason; sorted by date, symbol, reason."""
+    dates, symbols, reasons = [], [], []
+    for reason, (rows, sessions) in ((Reason.MISSING_SESSION, missing), (Reason.EXPECTED_ABSENT, absent)):
+        dates.append(days[sessions])
+        symbols.append(data.symbol[rows])
+        reasons.append(_repeat(reason, len(rows)))
+    for reason, flags in defects.flags.items():
+        rows = np.flatnonzero(flags)
+        dates.append(data.rows.day[rows])
+        symbols.append(data.symbol[rows])
+        reasons.append(_repeat(reason, len(rows)))
+    day, symbol, name = np.concatenate(dates), np.concatenate(symbols), np.concatenate(reasons)
+    order = np.lexsort((name.astype(str), symbol.astype(str), day))
+    return _table({"date": day[order], "symbol": symbol[order], "reason": name[order]}, FINDINGS_SCHEMA)
+
+
+def revisions_table(revisions: pd.DataFrame) -> pa.Table:
+    """Return the rows that deliveries replaced, as `fold` sorts them."""
+    frame = revisions.assign(date=revisions["date"].dt.date)
+    columns = [pa.array(frame[field.name].tolist(), field.type, from_pandas=True) for field in REVISIONS_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=REVISIONS_SCHEMA)
+
+
+def _repeat(reason: Reason, count: int) -> NDArray[np.object_]:
+    return np.full(count, str(reason), dtype=object)
+
+
+def _table(columns: dict[str, NDArray[np.generic]], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        nulls = np.isnan(values) if field.type == pa.float64() else None
+        arrays.append(pa.array(values, field.type, mask=nulls))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
 
 CALENDAR_YEARS_AHEAD = 3
-Cells = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows that name the symbols, positions of the sessions
 
 
 def calendar_for(frame: pd.DataFrame) -> Calendar:

@@ -5,9 +5,13 @@ Everything is read, checked and computed before the first byte is written.
 """
 
 from collections.abc import Mapping as Table
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
 
 from signals.audit.defects import Reason
 from signals.errors import BadBars, BadConfig, BadDataset
@@ -15,12 +19,12 @@ from signals.files import sha256_of
 from signals.market.actions import ActionKind
 from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar
-from trainer.curation.audit.twins import ONE_OF_THEM, twins
+from trainer.curation.audit.findings import ONE_OF_THEM, twins
 from trainer.curation.audit.universe import TOLD
 from trainer.curation.classification import coverage_sentence
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, calendar_for, curate
-from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, recognised_bars
+from trainer.curation.deliveries.reading import DeliveredBars, Deliveries, Knowledge, bars_of, recognised_bars
 from trainer.curation.deliveries.receipts import (
     DeliveryPart,
     RawFile,
@@ -33,12 +37,11 @@ from trainer.curation.deliveries.receipts import (
     read_raw,
     read_receipts,
 )
-from trainer.curation.vendors.actions import read_actions
+from trainer.curation.vendors.actions import read_actions, refuse_shifted
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, no_note, vendor_of
 from trainer.curation.vendors.mapping import Mapping, SymbolForm
 from trainer.curation.vendors.packing import pack
-from trainer.curation.vendors.shifts import refuse_shifted
 from trainer.curation.vendors.universe import read_classification, read_universe
 from trainer.curation.writer import NAME_DIGITS, DatasetContent, KeptDelivery, write_dataset
 
@@ -340,3 +343,42 @@ def _written(folder: Path, receipts: tuple[Receipt, ...]) -> Manifest:
 def _kept(folder: Path, receipts: tuple[Receipt, ...]) -> tuple[KeptDelivery, ...]:
     files = {file.path: file for receipt in receipts for file in receipt.files}
     return tuple(KeptDelivery(file.name, read_raw(folder, file), file.rows) for file in files.values())
+
+
+class BarVendor(Protocol):
+    """A vendor that can be asked for some symbols and sessions."""
+
+    @property
+    def name(self) -> str:
+        """Name of the vendor in receipts."""
+
+    @property
+    def basis(self) -> PriceBasis:
+        """Adjustment of its prices."""
+
+    def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return bars of the sessions [first, last] as `read_bars` does; no row for what the vendor does not have."""
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return corporate actions effective in [first, last] in our own columns; empty where it reports none."""
+
+
+class FileVendor:
+    """A file or a folder of files on this machine, in any vendor's form."""
+
+    def __init__(self, path: Path, mapping: Mapping, basis: PriceBasis) -> None:
+        self.basis = basis
+        self.name, content = pack(path)
+        self._frame = bars_of(content, mapping, where=self.name).frame.drop(columns="known_at", errors="ignore")
+        days = self._frame["date"]
+        refuse_shifted(self._frame["symbol"], days, calendar_for(self._frame), where=self.name, section="bars")
+
+    def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return the file's rows of these symbols and sessions."""
+        frame = self._frame
+        inside = (frame["date"] >= pd.Timestamp(first)) & (frame["date"] <= pd.Timestamp(last))
+        return frame[inside & frame["symbol"].isin(list(symbols))].reset_index(drop=True)
+
+    def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Return none: a file of bars holds no actions."""
+        return pd.DataFrame()

@@ -15,7 +15,7 @@ from signals.market.bars import Flags, Floats
 from signals.models.heads import ClassesHead
 from signals.views import TableView, View, WindowsView
 from trainer.flow.top_of_book import SECONDS, TopOfBook, aggregates_panel, inputs_panel
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.learners.base import FitDevice
 from trainer.learners.export import Exported, export
 from trainer.learners.table import learner_named
@@ -23,8 +23,7 @@ from trainer.recipes.base import RecipeConfig
 from trainer.samples.samples import Samples, samples
 from trainer.validation.clustered import NONE, auc, low, per_event
 from trainer.validation.ic import Mean
-from trainer.validation.splits.oof import Step, fit_all
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import Step, fit_all, walk_forward
 
 IMBALANCE, AGGREGATED, NET = "imbalance", "aggregates", "conv_attention"
 HEAD = ClassesHead(("down", "up"))

@@ -9,7 +9,7 @@ from signals.events.outcomes import OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
-from trainer.labels.panel import Labels, Rows
+from trainer.labels.horizon import Labels, Rows
 
 BPS = 1e-4
 

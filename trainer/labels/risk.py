@@ -14,7 +14,7 @@ from signals.errors import InvariantBroken
 from signals.features.history import limited
 from signals.features.price import SESSIONS_PER_YEAR
 from signals.market.bars import Bars, Floats, bridged
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 
 
 def volatility_labels(bars: Bars, k: int) -> Labels:

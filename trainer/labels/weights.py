@@ -15,7 +15,7 @@ from signals.config import Config
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Floats
-from trainer.labels.panel import Rows
+from trainer.labels.horizon import Rows
 
 
 def average_uniqueness(first: Rows, last: Rows) -> Floats:

@@ -1,7 +1,8 @@
-"""The learner protocol: fit, predict, and an exact export to ONNX."""
+"""The learner protocol: fit, predict, and an exact export to ONNX; what a learner can do; classes numbered from 0 for one that needs it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
@@ -15,6 +16,7 @@ from signals.models.heads import ClassesHead, Head, ScoreHead
 
 if TYPE_CHECKING:
     from trainer.learners.bins import Bins
+
 
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -175,3 +177,39 @@ def on_cpu_alone(wish: FitDevice, learner: str) -> FitDevice:
     if wish is FitDevice.CUDA:
         raise FixInput(f"{learner} has no CUDA device here", where="--device cuda", fix="Use --device auto or cpu")
     return FitDevice.CPU
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """Capabilities of a learner.
+
+    Attributes
+    ----------
+    views, heads : frozenset of str
+        Kinds (`signals.views.VIEWS`, `signals.models.heads.HEADS`).
+    takes_missing : bool
+        Whether a missing feature means something to it; one that does not imputes the mean.
+    devices : frozenset of FitDevice
+        Where it can fit.
+    """
+
+    views: frozenset[str] = frozenset({"table"})
+    heads: frozenset[str] = frozenset({"score"})
+    takes_missing: bool = True
+    devices: frozenset[FitDevice] = frozenset({FitDevice.CPU})
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A learner of classes, to which the sides -1, 0 and 1 are their numbers, from the worst to the best."""
+
+    learner: Learner
+
+    @property
+    def device(self) -> FitDevice:
+        """Where it fits."""
+        return self.learner.device
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
+        """Fit on rows float32 (n, F); targets are sides."""
+        return self.learner.fit(features, target + 1.0, weight, names, sessions)

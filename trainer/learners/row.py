@@ -7,8 +7,7 @@ from typing import Any
 
 from signals.config import Config
 from signals.models.heads import ClassesHead, Head, ScoreHead
-from trainer.learners.base import FitDevice, Learner, Model
-from trainer.learners.capabilities import Capabilities
+from trainer.learners.base import Capabilities, FitDevice, Learner, Model
 
 Space = Mapping[str, tuple[int | float, ...]]
 ONE_SCORE = ScoreHead()

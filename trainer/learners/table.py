@@ -18,8 +18,7 @@ from signals.errors import BadConfig, FixInput
 from signals.models.heads import Head
 from signals.plugins import PluginTable
 from signals.views import VIEWS
-from trainer.learners.base import FitDevice, Learner, Model, on_cpu_alone
-from trainer.learners.capabilities import Capabilities
+from trainer.learners.base import Capabilities, FitDevice, Learner, Model, on_cpu_alone
 from trainer.learners.networks.parameters import MlpConfig
 from trainer.learners.networks.rows import NETWORKS
 from trainer.learners.parameters import (

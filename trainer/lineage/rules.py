@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from signals.config import Config, load_section
-from trainer.runs.bar_results import BarResult, at_least
+from trainer.runs.evidence import BarResult, at_least
 from trainer.validation.likeness import Likeness, SeedNull
 
 SECTION = "lineage"

@@ -26,7 +26,7 @@ from signals.market.sessions import xnys
 from signals.sleeves.options_vol import SURFACE
 from signals.sleeves.risk import HORIZON_SESSIONS, RISK
 from signals.storage.arrow import parquet_of, read_parquet
-from trainer.labels.panel import Rows
+from trainer.labels.horizon import Rows
 from trainer.labels.risk import volatility_labels
 from trainer.learners.parameters import RidgeConfig
 from trainer.learners.table import har

@@ -20,20 +20,16 @@ from signals.scoring.evidence import Holdout
 from signals.text.documents import to_json
 from trainer.backtest.subject import BacktestSubject, BookSettings, subject_of
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Case, PromotionVerdict
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdict
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent, case_path, read_case
-from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes
+from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes, open_holdout
 from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
-from trainer.promotion.sealed_holdout import open_holdout
 from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
-from trainer.runs.bar_results import finite
 from trainer.runs.chain import Chain, ChainAnchor, Record
-from trainer.runs.documents import canonical_json, parsed, read_hashed, read_object
-from trainer.runs.evidence import EVIDENCE, read_evidence
-from trainer.runs.run_folder import exclusive, file_hash
+from trainer.runs.evidence import EVIDENCE, finite, read_evidence
+from trainer.runs.run_folder import canonical_json, exclusive, file_hash, parsed, read_hashed, read_object
 from trainer.search.challenger import Challenger, entered, searched_under, series_of, trained, weighed
 from trainer.tasks.recipes import task_of_kind
 

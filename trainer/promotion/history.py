@@ -12,7 +12,7 @@ from signals.errors import FixInput
 from signals.text.strict_json import JsonObject
 from trainer.runs import chain
 from trainer.runs.chain import Chain, ChainAnchor, Record
-from trainer.runs.documents import read_hashed
+from trainer.runs.run_folder import read_hashed
 
 CHAMPIONS, OPENINGS, CASES = "champions.jsonl", "openings.jsonl", "cases"
 FIX = "Restore the folder from a backup; what happened cannot be taken back"

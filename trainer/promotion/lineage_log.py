@@ -20,8 +20,7 @@ from trainer.promotion.history import CHAMPIONS
 from trainer.promotion.measure import model_hashes
 from trainer.runs.chain import Record
 from trainer.runs.evidence import EVIDENCE, Evidence, read_evidence
-from trainer.runs.run_folder import file_hash
-from trainer.runs.settings import TRAINING
+from trainer.runs.run_folder import TRAINING, file_hash
 
 LINEAGES, KEPT = "lineages.jsonl", "kept"
 MODEL = "model.onnx"

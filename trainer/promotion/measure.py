@@ -3,6 +3,9 @@
 The book of `portfolio.build`, after every cost, at the level of weights: once on the walk-forward scores, which no
 hindsight touched and the bars judge, and once on each path of the cross-validation, which give the distribution. Books
 are judged before the evidence makes them smaller: a book of no size has no figures.
+
+For the sealed holdout the model is fitted again from the run's own recipe, and must be the stored one to the byte: what
+is judged is what was trained, and no text format has to be trusted to give a model back.
 """
 
 from collections.abc import Callable
@@ -14,17 +17,33 @@ import numpy as np
 from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.bars import Floats
-from trainer.backtest.figures import annual_sharpe, is_ruined, worth
+from signals.scoring.evidence import NAN
+from trainer.backtest.document import annual_sharpe, is_ruined, worth
 from trainer.backtest.subject import OUT_OF_FOLD, WALK_FORWARD, BacktestSubject, BookSettings
 from trainer.backtest.weights import WeightPath, weight_paths
-from trainer.promotion.measured import AnnualCosts, AnnualTurnover, BookFigures, Books, Measured, Paths, SessionReturns, UnpricedEnds
+from trainer.learners.base import FitDevice
+from trainer.promotion.measured import (
+    AnnualCosts,
+    AnnualTurnover,
+    BookFigures,
+    Books,
+    Measured,
+    Paths,
+    SealedBook,
+    SessionReturns,
+    UnpricedEnds,
+)
 from trainer.publishing.publish import form_of
-from trainer.runs import looks
-from trainer.runs.documents import canonical_json, read_document
+from trainer.recipes.base import Recipe
+from trainer.runs import artefacts, looks
 from trainer.runs.looks import Look
-from trainer.runs.run_folder import file_hash
-from trainer.search.trial_identity import Series
+from trainer.runs.run_folder import TRAINING, TrainingSettings, canonical_json, file_hash, read_document
+from trainer.samples.samples import Material, Range, Samples, Seal, prepare, seal_holdout
+from trainer.search.trial_log import Series
+from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.ic import rank_ic
+from trainer.validation.splits.oof import fit_all, scored
 
 FOLDER, MEASURED = "promotion", "measured.json"
 BEFORE_HOLDOUT = "model_before_holdout.txt"
@@ -152,3 +171,85 @@ def _distribution(books: tuple[WeightPath, ...]) -> Paths:
         annual_sharpe=tuple(None if is_ruined(net) else annual_sharpe(net) for net in nets),
         max_drawdown=tuple(worth(net).max_drawdown for net in nets),
     )
+
+
+HOLDOUT = "holdout.parquet"
+
+
+def open_holdout(subject: BacktestSubject, data: Path, settings: BookSettings) -> SealedBook:
+    """Return what the sealed sessions show of this challenger; the scores are kept as `promotion/holdout.parquet`.
+
+    Raises
+    ------
+    FixInput
+        The run has no sealed holdout, or its model cannot be fitted again as it was.
+    """
+    recipe, material, sealed, values = _scored(subject, data)
+    rows = material.rows
+    write_atomic(subject.run / FOLDER / HOLDOUT, artefacts.walk_forward_parquet(rows, values))
+    if not recipe.task.is_traded:
+        return _forecasts(recipe.task.sealed(material, recipe.config, values), rows, sealed)
+    book = held(subject, subject.scores(f"{FOLDER}/{HOLDOUT}").values, settings)[0]
+    first = begun(book)
+    net = book.net[first:]
+    ic = rank_ic(rows.dense(values), rows.dense(rows.label))
+    figures = worth(net)
+    return SealedBook(
+        **vars(figures) | {"annual_sharpe": None if figures.is_ruined else annual_sharpe(net)},
+        ic=float(np.nanmean(ic)) if np.isfinite(ic).any() else None,
+        ic_sessions=int(np.isfinite(ic).sum()),
+        first=str(rows.sessions[sealed.first]),
+        last=str(rows.sessions[sealed.last]),
+        series=SessionReturns(tuple(str(day) for day in book.sessions[first:]), tuple(net.tolist())),
+    )
+
+
+def _forecasts(shown: Series, rows: Samples, sealed: Seal) -> SealedBook:
+    """What the seal shows of scores that hold no book: a gain by session, of which no figure of a book is taken."""
+    return SealedBook(
+        engine="forecasts",
+        sessions=len(shown.net),
+        total_return=NAN,
+        annual_return=NAN,
+        annual_volatility=NAN,
+        annual_sharpe=None,
+        sharpe=None,
+        skewness=None,
+        kurtosis=None,
+        max_drawdown=NAN,
+        first=str(rows.sessions[sealed.first]),
+        last=str(rows.sessions[sealed.last]),
+        series=SessionReturns(tuple(str(day) for day in shown.days), tuple(shown.net.tolist())),
+    )
+
+
+def _scored(subject: BacktestSubject, data: Path) -> tuple[Recipe, Material, Seal, np.ndarray]:
+    where = subject.run / TRAINING
+    training = read_document(where, TrainingSettings)
+    config = config_of(training.config, where=str(where))
+    recipe = agreed(recipe_named(subject.evidence.sleeve), config)
+    material = prepare(recipe, config, _range(subject, data, training))
+    recipe, rows = replace(recipe, sleeve=material.sleeve), material.rows
+    open_rows, seal = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    if seal is None:
+        raise FixInput("the run has no sealed holdout", where=str(subject.run), fix="Train with holdout_sessions")
+    device = FitDevice(subject.evidence.learner.device)
+    learner = recipe.task.learner(config, training.seed, device)
+    model = fit_all(open_rows, learner)
+    if model.to_text().encode() != (subject.run / BEFORE_HOLDOUT).read_bytes():
+        raise FixInput(
+            "the model before the holdout cannot be fitted again as it was",
+            where=str(subject.run / BEFORE_HOLDOUT),
+            fix="Promote on the machine and with the program that trained it, or train again",
+        )
+    sealed = rows.t0 >= seal.first
+    values = np.full(len(rows), np.nan)
+    values[sealed] = scored(model, rows.inputs(np.flatnonzero(sealed)))
+    return recipe, material, seal, values
+
+
+def _range(subject: BacktestSubject, data: Path, training: TrainingSettings) -> Range:
+    """Return what the training read: the same version, range and names."""
+    if (asked := training.range) is None:
+        raise FixInput("the run does not say what range it read", where=str(subject.run), fix="Train again with this version")
+    return Range(data, asked.start, asked.end, asked.symbols, training.dataset_version)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from signals.scoring.evidence import NAN
 from signals.text.documents import absent
-from trainer.backtest.figures import Worth
+from trainer.backtest.document import Worth
 
 
 @dataclass(frozen=True)

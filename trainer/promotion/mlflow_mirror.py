@@ -30,13 +30,12 @@ from signals.errors import FixInput
 from signals.files import sha256_of, write_atomic
 from signals.text.wording import reason_of
 from trainer.promotion import history, lineage_log
-from trainer.promotion.bars.case import Case
+from trainer.promotion.bars.config import Case
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.promotion.history import CHAMPIONS, ChampionEvent, read_case
 from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
-from trainer.runs.bar_results import BarResult
 from trainer.runs.chain import Record
-from trainer.runs.evidence import EVIDENCE, read_evidence
+from trainer.runs.evidence import EVIDENCE, BarResult, read_evidence
 from trainer.runs.run_folder import exclusive
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"

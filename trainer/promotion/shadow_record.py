@@ -33,17 +33,16 @@ from signals.scoring.shadow_logs import ShadowEvening, ShadowLog, read_shadow_lo
 from signals.sleeves import SLEEVES
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive, open_archive
-from trainer.backtest.figures import annual_sharpe
+from trainer.backtest.document import annual_sharpe
 from trainer.backtest.subject import BacktestSubject, BookSettings
-from trainer.labels.panel import MIN_NAMES
+from trainer.labels.horizon import MIN_NAMES
 from trainer.promotion import lineage_log
 from trainer.promotion.measure import FOLDER, begun, held, model_hashes
 from trainer.promotion.measured import MeanInterval, Profit, RecordedBy, Shadow
 from trainer.runs import looks
 from trainer.runs.artefacts import knowing
-from trainer.runs.documents import canonical_json, read_document
 from trainer.runs.looks import Look
-from trainer.runs.settings import TRAINING, TrainingSettings
+from trainer.runs.run_folder import TRAINING, TrainingSettings, canonical_json, read_document
 from trainer.tasks.recipes import config_of, task_of
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.ic import rank_ic

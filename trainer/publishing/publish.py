@@ -55,8 +55,8 @@ from signals.market.sessions import Calendar
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
 from trainer.runs.artefacts import BANK, FORM, PARAMETERS, features_of
-from trainer.runs.documents import read_document
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
+from trainer.runs.run_folder import read_document
 
 KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"

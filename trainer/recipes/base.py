@@ -1,4 +1,4 @@
-"""The definition of a recipe: labels, learner and validation of one sleeve."""
+"""The definition of a recipe: labels, learner, validation, limits of leaks, minutes and search of one sleeve."""
 
 from __future__ import annotations
 
@@ -6,25 +6,147 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from signals.config import Config
+from signals.minutes.grid import Hours
+from signals.minutes.stretch import RUNGS
 from signals.models.heads import Head
+from signals.sleeves import bars
 from signals.sleeves.base import Sleeve
 from signals.views import TableView, View
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.weights import WeightConfig
 from trainer.learners.base import FitDevice, Learner
+from trainer.learners.networks.rows import RATES
 from trainer.learners.row import ONE_SCORE
-from trainer.learners.table import LEARNERS, Parameters, gives_log_odds, learner_named
-from trainer.recipes.leak_limits import LeakConfig
-from trainer.recipes.minutes import MinutesConfig
-from trainer.recipes.space import SearchConfig
+from trainer.learners.table import CATBOOST, LEARNERS, LIGHTGBM, LOGISTIC, RIDGE, Parameters, gives_log_odds, learner_named, read_sections
 
 if TYPE_CHECKING:
     from trainer.tasks.base import Task
+
+
+class LeakConfig(Config):
+    """Limits of the leak battery.
+
+    Attributes
+    ----------
+    baselines : tuple of str
+        Features of prices alone, each a rule without learning: how their IC falls with a later entry, or with what was
+        known a session before, is honest.
+    max_excess_drop : float
+        IC that the model may lose beyond the baselines when it enters one session, or one label, later (less two
+        standard errors).
+    max_lagged_drop : float
+        IC that a model of features one session old may lose beyond the baselines (less two standard errors of the
+        difference).
+    max_shifted_t : float
+        |t| of the IC of a model of other names' labels.
+    replaced_sessions : int
+        Sessions of which the bars are replaced; no feature of an earlier session may change.
+    compared : int
+        Name-sessions compared with a second vendor.
+    min_compared : int
+        With fewer in common the comparison says nothing, and fails.
+    min_agreement : float
+        Share of the compared returns and gaps that must agree, and of the volumes whose ratio is the usual one.
+    """
+
+    baselines: tuple[str, ...] = ("momentum_5", "momentum_20", "momentum_12_1", "zscore_20")
+    max_excess_drop: float = Field(default=0.01, ge=0, le=1)
+    max_lagged_drop: float = Field(default=0.015, ge=0, le=1)
+    max_shifted_t: float = Field(default=4.0, gt=0)
+    replaced_sessions: int = Field(default=3, ge=1, le=20)
+    compared: int = Field(default=300, ge=100)
+    min_compared: int = Field(default=100, ge=50)
+    min_agreement: float = Field(default=0.9, gt=0.5, le=1)
+
+
+class MinutesConfig(Config):
+    """Settings of a decision on minutes: timeframe, indicators and hours.
+
+    Attributes
+    ----------
+    timeframe : int
+        Minutes of a decision's bar, a rung of the ladder.
+    hours : Hours or None
+        None is the exchange's own: regular hours of New York, all hours elsewhere.
+    indicators : tuple of str
+        Of the training timeframe, names of the catalogue.
+    features : str
+        A feature set that is chosen inside each training fold from the whole catalogue; empty takes `indicators` as they are.
+    length, session_minutes : int or None
+        Of a bar as it comes in, and of a session of the usual length; None is what the data say.
+    test_share : float
+        Of the history that is sealed; 0 leaves `cpcv` as it is written. With it the embargo is min(1440 bars, 5 sessions), and
+        1440 where a session has 24 hours.
+    """
+
+    timeframe: int = 5
+    strategy: bars.Strategy = bars.Strategy.SINGLE
+    hours: Hours | None = None
+    indicators: tuple[str, ...] = bars.TABLE
+    features: Literal["", "boosting_optimal", "neural_optimal", "transformer_raw", "ensemble_base"] = ""
+    length: int | None = Field(default=None, ge=1)
+    session_minutes: int | None = Field(default=None, ge=1)
+    test_share: float = Field(default=0.15, ge=0.0, lt=0.5)
+
+    @field_validator("timeframe")
+    @classmethod
+    def _is_a_rung(cls, minutes: int) -> int:
+        if minutes not in RUNGS:
+            raise ValueError(f"a timeframe is one of {', '.join(str(rung) for rung in RUNGS)} minutes")
+        return minutes
+
+
+Number = int | float
+Choices = Mapping[str, tuple[Number, ...]]
+CHOICES = TypeAdapter(Choices)
+
+
+class SearchConfig(Config):
+    """A search.
+
+    Attributes
+    ----------
+    startup_trials : int
+        Trials drawn at random before the sampler learns from them.
+    batch : int
+        Trials that are chosen together and fitted side by side. It changes what is chosen next, so it belongs to the
+        recipe; how many workers fit them does not.
+    warmup_folds, pruning_trials : int
+        No trial is given up before this many walk-forward folds, nor before this many trials are complete.
+    rules : mapping of feature to 1 or -1
+        Baselines that need no learning: the names with the most, or the least, of a feature.
+    lightgbm, catboost, ridge, logistic, mlp, and every other learner's name : mapping of parameter to its values
+        An empty one cannot be searched.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    startup_trials: int = Field(default=10, ge=1)
+    batch: int = Field(default=2, ge=1)
+    warmup_folds: int = Field(default=3, ge=1)
+    pruning_trials: int = Field(default=5, ge=1)
+    rules: dict[str, Literal[-1, 1]] = Field(default={"momentum_12_1": 1, "zscore_20": -1})
+    lightgbm: Choices = Field(default=LIGHTGBM)
+    catboost: Choices = Field(default=CATBOOST)
+    ridge: Choices = Field(default=RIDGE)
+    logistic: Choices = Field(default=LOGISTIC)
+    mlp: Choices = Field(default=RATES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_sections(cls, document: Any) -> Any:
+        return read_sections(document, cls, lambda row, section: CHOICES.validate_python(section))
+
+    def of(self, name: str) -> Choices:
+        """Return what is tried of the learner of that name."""
+        found: Choices | None = getattr(self, name, None)
+        return LEARNERS[name].space if found is None else found
+
 
 HORIZON = "horizon"
 TABLE = TableView()

@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter
 
 from signals.market.bars import Days, Floats
 from trainer.backtest.document import BacktestFigures, BacktestProvenance, PeriodFigures, SharpeCertainty, TradedBundle
+from trainer.backtest.run import column
 from trainer.backtest.scored import Origin
-from trainer.backtest.tables import column
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.validation.deciles import SESSIONS_PER_YEAR

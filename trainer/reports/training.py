@@ -12,8 +12,7 @@ from signals.scoring.evidence import Mean
 from trainer.reports import page, plots
 from trainer.runs.evidence import Evidence, ImportanceFigures
 from trainer.runs.trials import Trials
-from trainer.validation.book import BookReturns
-from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.deciles import SESSIONS_PER_YEAR, BookReturns
 
 PLOTS = {
     "ic_by_path.png": "Rank IC by path. The paths share their data: their spread is not an error bar.",

@@ -21,7 +21,7 @@ from signals.sleeves.base import Sleeve
 from signals.storage.arrow import parquet_of
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
-from trainer.runs.documents import canonical_json, read_document
+from trainer.runs.run_folder import canonical_json, read_document
 from trainer.samples.samples import Samples
 from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
+import numpy as np
+
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput
 from signals.monitoring.expectation import Expectation
@@ -17,7 +19,7 @@ from signals.scoring.evidence import NAN, BundleEvidence, Capacity, Deciles, Mea
 from signals.text.documents import absent, from_json, kept
 from trainer.curation.mortality import YearlyEnds
 from trainer.learners.export import Parity
-from trainer.runs.documents import read_document
+from trainer.runs.run_folder import read_document
 from trainer.runs.trials import EvidenceTrials
 from trainer.validation.deciles import Turnover
 from trainer.validation.likeness import Likeness, SeedNull
@@ -309,3 +311,37 @@ def measured_ic(evidence: Evidence, where: str) -> Mean:
         if value != value:
             raise FixInput(f"the walk-forward IC has no {what}", where=where, fix=f"{AGAIN}, on a longer range")
     return found
+
+
+@dataclass(frozen=True)
+class BarResult:
+    """One bar: what was found, what is asked, whether it passes, and why.
+
+    `power` says how often the bar is wrong at the size of this evidence; empty for what is counted, not estimated.
+    """
+
+    bar: str
+    value: float | str | None
+    limit: float | str
+    passed: bool
+    why: str
+    power: str = ""
+
+
+def at_least(bar: str, value: float | None, limit: float, why: str) -> BarResult:
+    """Row of a figure that may not be below its limit; no finite figure is no evidence."""
+    if value is None or not np.isfinite(value):
+        return BarResult(bar, None, limit, False, "no evidence")
+    return BarResult(bar, value, limit, value >= limit, why if value >= limit else f"{value:.4g} is below {limit:.4g}, {why}")
+
+
+def at_most(bar: str, value: float | None, limit: float, why: str) -> BarResult:
+    """Row of a figure that may not be above its limit; no finite figure is no evidence."""
+    if value is None or not np.isfinite(value):
+        return BarResult(bar, None, limit, False, "no evidence")
+    return BarResult(bar, value, limit, value <= limit, why if value <= limit else f"{value:.4g} is above {limit:.4g}, {why}")
+
+
+def finite(value: float | None) -> float | None:
+    """A number that exists; None for none and NaN."""
+    return value if value is not None and np.isfinite(value) else None

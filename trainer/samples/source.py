@@ -12,7 +12,7 @@ from signals.market.actions import Action
 from signals.market.audits import SessionAudit
 from signals.market.bars import Bars, unknown_returns
 from signals.market.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
-from trainer.curation.audit.missing import missing, summary
+from trainer.curation.audit.findings import missing, summary
 
 SHOWN = 5
 UNKNOWN = (

@@ -16,8 +16,7 @@ from trainer.runs.trials import EvidenceTrials, Trials
 from trainer.search import trial_log
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.trial_identity import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, Series, begin, end
-from trainer.search.trial_log import TrialHistory, TrialOutcome
+from trainer.search.trial_log import BARS_KEY, JUDGED, SEARCH, TRAIN, OneTrial, Series, TrialHistory, TrialOutcome, begin, end
 
 FIX = "Merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`"
 

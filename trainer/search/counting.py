@@ -2,7 +2,7 @@
 
 1. Trials of its sleeve whose labelled sessions overlap its own count, whatever the version of the data, the folder, the
    features, the label or the seed.
-2. A key (`trainer/search/trial_identity.py`) counts once, however often and by whichever command it was asked; but the same
+2. A key (`trainer/search/trial_log.py`) counts once, however often and by whichever command it was asked; but the same
    question with other returns, as another version of the program gives, counts again, and so does each draw of the same
    parameters within one search.
 3. A judged book is the training's own trial; the same training judged under further settings of the book is a further
@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trainer.search.trial_identity import JUDGED, SEARCH, Series
-from trainer.search.trial_log import Study, Trial, TrialHistory, TrialOutcome
+from trainer.search.trial_log import JUDGED, SEARCH, Series, Study, Trial, TrialHistory, TrialOutcome
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from signals.market.bars import Days, Floats
 from trainer.runs.trials import BestOfAll, Hurdles, OverfittingFigures, SharedBins, SharpeFigures, Trials
 from trainer.search.counting import Counted
-from trainer.search.trial_identity import Series
-from trainer.search.trial_log import sharpe_of
+from trainer.search.trial_log import Series, sharpe_of
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance import dsr
 from trainer.validation.significance.dsr import Hurdle

@@ -25,22 +25,35 @@ from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Learner, shares_bins
 from trainer.learners.fanout import RowSet, side_by_side
 from trainer.learners.table import learner_named
-from trainer.recipes.base import Recipe, RecipeConfig, learner_of
-from trainer.recipes.space import Choices
-from trainer.runs.documents import canonical_json
-from trainer.runs.run_folder import exclusive
+from trainer.recipes.base import Choices, Recipe, RecipeConfig, learner_of
+from trainer.runs.run_folder import canonical_json, exclusive
 from trainer.runs.trials import ChainEnd, EvidenceTrials
-from trainer.samples.prepare import Material
-from trainer.samples.samples import Samples, seal_holdout
+from trainer.samples.samples import Material, Samples, seal_holdout
 from trainer.search import trial_log
 from trainer.search.binned import BinnedRows
 from trainer.search.counting import counting
 from trainer.search.judgement import SearchEvidence, judge
-from trainer.search.trial_identity import BARS_KEY, PROVED, OneTrial, Series, asked, begin, data_of, day_of, end, recipe_hash, trial_key
-from trainer.search.trial_log import Parameters, Trial, TrialOutcome, ended, packed, sharpe_of
-from trainer.validation.book import book_returns
-from trainer.validation.splits.oof import Step
-from trainer.validation.splits.walk_forward import folds, walk_forward
+from trainer.search.trial_log import (
+    BARS_KEY,
+    PROVED,
+    OneTrial,
+    Parameters,
+    Series,
+    Trial,
+    TrialOutcome,
+    asked,
+    begin,
+    data_of,
+    day_of,
+    end,
+    ended,
+    packed,
+    recipe_hash,
+    sharpe_of,
+    trial_key,
+)
+from trainer.validation.deciles import book_returns
+from trainer.validation.splits.oof import Step, folds, walk_forward
 
 SEEDS_PER_STUDY = 1_000_000
 

@@ -12,10 +12,8 @@ from signals.market.sessions import NEW_YORK
 from signals.schedule.job_windows import Timetable
 from trainer.curation.store import ObjectStore
 from trainer.publishing.stores import dataset_store
-from trainer.service.run_log import RunLog
-from trainer.service.settings import ServiceSettings
-from trainer.service.sources import Source
-from trainer.service.timetable import CADENCE, TIMETABLE, Cadence
+from trainer.service.settings import ServiceSettings, Source
+from trainer.service.timetable import CADENCE, TIMETABLE, Cadence, RunLog
 from trainer.tasks.recipes import read_config, recipe_named
 from trainer.workspace import Workspace
 

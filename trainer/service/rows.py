@@ -1,42 +1,131 @@
 """The rows of the timetable: each a function of an evening and the host, which may run again and does no harm.
 
 What a row finds wrong is in its end, with what to do; what cannot be done now (`TryAgain`) is raised, and tried again.
+
+Retention removes reproducible files of old runs that no published model refers to, superseded bundles and old alerts.
+Evidence, reports, models, settings and the registry are never removed, and nothing of a run that a lineage of today or
+a champion depends on.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from signals.alerts.alert import LINES_KEPT
 from signals.bundle import Role
 from signals.bundle.calibration import AppliedCalibration
+from signals.bundle.layout import FOLDER_NAME, places_of, pointer, read_latest
+from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import DataNotUsable, FixInput, Locked, StoreUnreachable
-from signals.files import free_share, sha256_of_file
+from signals.files import free_share, newest_lines, sha256_of, sha256_of_file, write_atomic
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.sleeves import SLEEVES
 from trainer.curation.audit.audit import audit as audit_dataset
-from trainer.lineage.publication import publish_as
-from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, retrain
+from trainer.curation.store import ObjectStore
+from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, publish_as, retrain
 from trainer.lineage.rules import read_rules
 from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.config import read_bars
-from trainer.promotion.lineage_log import LINEAGES, Lineage
-from trainer.publishing.daily_scores import ScoringRequest, deliver, slots, verified
+from trainer.promotion.history import CHAMPIONS
+from trainer.promotion.lineage_log import LINEAGES, Lineage, LineageEvent
+from trainer.publishing.daily_scores import ScoringRequest, deliver, keep_labels, slots, verified
 from trainer.publishing.dataset import Signer, publish_data
 from trainer.publishing.keys import load_keyset
-from trainer.publishing.nights import keep_labels
 from trainer.publishing.publish import PublishRequest
 from trainer.runs import looks
+from trainer.runs.evidence import EVIDENCE
 from trainer.search.run import SearchRequest
-from trainer.service import retention
 from trainer.service.host import ALERTS, Host, Night
 from trainer.service.live import LiveFigures, LiveScores, live_figures, live_scores, map_of
-from trainer.service.run_log import RowEnd, RowStatus
+from trainer.service.timetable import RowEnd, RowStatus
 from trainer.tasks.recipes import read_config, recipe_named
 from trainer.training.train import TrainingRequest, train
 from trainer.validation.significance.paired import compared
+
+MADE_AGAIN = ("oof.parquet", "walk_forward.parquet", "model.pkl")
+UNFINISHED = ".*.unfinished"
+
+
+def cited(registry: Path) -> set[str]:
+    """Return the names of the runs that a lineage with a role of today, or a promotion, depends on."""
+    records = history.read(registry / LINEAGES).records
+    names = {str(record["run"]) for record in history.read(registry / CHAMPIONS).records}
+    for own in {str(record["lineage"]) for record in records}:
+        found = lineage_log.lineage(registry, own)
+        if lineage_log.role_of(registry, found) is not None:
+            names |= {str(found.root["run"]), str(found.head["run"])}
+    return names
+
+
+def shorten(alerts: Path) -> None:
+    """Keep the newest lines of the file of alerts: what ran, and how it ended, is in the record."""
+    kept = newest_lines(alerts.read_bytes(), LINES_KEPT) if alerts.is_file() else None
+    if kept is not None:
+        write_atomic(alerts, kept)
+
+
+def thin(runs: Path, kept: int, keep: Collection[str], at: datetime) -> int:
+    """Remove it from all but the newest `kept` runs and those named; return the bytes that came free.
+
+    A run that is being written is left alone: only what nobody has touched for a day by the instant `at` is unfinished for good.
+    """
+    folders = sorted((path.parent for path in runs.glob(f"[!.]*/{EVIDENCE}")), key=lambda path: path.name)
+    freed = 0
+    for folder in folders[:-kept]:
+        for name in MADE_AGAIN if folder.name not in keep else ():
+            file = folder / name
+            if file.exists():
+                freed += file.stat().st_size
+                file.unlink()
+    for left in runs.glob(UNFINISHED):
+        if datetime.fromtimestamp(left.stat().st_mtime, UTC) > at - timedelta(days=1):
+            continue
+        freed += sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
+        shutil.rmtree(left, ignore_errors=True)
+    return freed
+
+
+def superseded(registry: Path) -> dict[str, set[str]]:
+    """Return, by sleeve, the bundles of retrainings after which their lineage published a newer one in the same role.
+
+    An accepted model's own bundle is none of them, and neither is the newest one of a lineage: a rollback returns to these.
+    """
+    found: dict[str, set[str]] = {}
+    newest: dict[tuple[str, str], str] = {}
+    for record in history.read(registry / LINEAGES).records:
+        if record["event"] == LineageEvent.PUBLISHED:
+            own = (str(record["lineage"]), str(record["role"]))
+            if own in newest:
+                found.setdefault(str(record["sleeve"]), set()).add(newest.pop(own))
+            if int(record["of"]):
+                newest[own] = str(record["bundle_sha256"])
+    return found
+
+
+def thin_store(store: ObjectStore, registry: Path, kept: int) -> tuple[str, ...]:
+    """Remove superseded bundles but the newest `kept` of each place, and none that a pointer names; return their folders."""
+    removed = []
+    for sleeve, old in superseded(registry).items():
+        for place in places_of(sleeve):
+            head = store.get(pointer(place))
+            named = None if head is None else read_latest(head, place).folder
+            files: dict[str, list[str]] = {}
+            for name in store.names(f"{place}/"):
+                folder = name.removeprefix(f"{place}/").partition("/")[0]
+                if FOLDER_NAME.fullmatch(folder) and folder != named:
+                    files.setdefault(folder, []).append(name)
+            for folder in sorted(files, key=lambda folder: int(folder.partition("-")[0]))[:-kept]:
+                manifest = f"{place}/{folder}/{MANIFEST_NAME}"
+                if sha256_of(store.get(manifest) or b"") in old:
+                    for name in sorted(files[folder], key=lambda name: name == manifest):  # the manifest last: then it goes on
+                        store.remove(name)
+                    removed.append(f"{place}/{folder}")
+    return tuple(removed)
+
 
 Row = Callable[[Night, Host], RowEnd]
 LOCK = Path(__file__).resolve().parents[2] / "requirements" / "trainer.txt"
@@ -251,16 +340,16 @@ def challenge(evening: Night, host: Host) -> RowEnd:
 
 def prune(evening: Night, host: Host) -> RowEnd:
     """Remove what can be made again, superseded bundles and old alerts; more of it where the disk is filling."""
-    runs, keep = host.runs, retention.cited(host.registry)
-    retention.shorten(host.registry / ALERTS)
-    freed = retention.thin(runs, host.settings.keep_runs, keep, evening.at)
+    runs, keep = host.runs, cited(host.registry)
+    shorten(host.registry / ALERTS)
+    freed = thin(runs, host.settings.keep_runs, keep, evening.at)
     try:
-        gone = f"{len(retention.thin_store(host.objects(), host.registry, host.settings.keep_bundles))} superseded bundles removed"
+        gone = f"{len(thin_store(host.objects(), host.registry, host.settings.keep_bundles))} superseded bundles removed"
     except StoreUnreachable as error:  # a key that may not list: the disk is the other half of this row
         gone = f"bundles stay: {error.what}"
     free = free_share(runs)
     if free is not None and free < host.settings.warn_free_disk:
-        freed += retention.thin(runs, THIN_RUNS, keep, evening.at)
+        freed += thin(runs, THIN_RUNS, keep, evening.at)
         free = free_share(runs)
         if free is not None and free < host.settings.warn_free_disk:
             said = f"{free:.0%} of the disk is free after {freed / 2**20:.1f} MB were removed"

@@ -19,8 +19,7 @@ from signals.market.sessions import Calendar, xnys
 from signals.schedule.job_windows import Decision, DueJob, JobWindow, catch_up, first_session, upcoming
 from trainer.service.host import Host, Night
 from trainer.service.rows import ENTRIES
-from trainer.service.run_log import RowEnd, RowStatus
-from trainer.service.timetable import unasked
+from trainer.service.timetable import RowEnd, RowStatus, unasked
 
 LOOKED_BACK, LOOKED_AHEAD = timedelta(days=400), timedelta(days=62)  # from the first of the month
 

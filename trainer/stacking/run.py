@@ -1,7 +1,8 @@
 """The stacking pipeline: read the runs, validate the stack, judge it, write the folder."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,29 +13,163 @@ import yaml
 from portfolio.risk.hrp import budgets
 from signals.errors import FixInput
 from signals.files import sha256_of
-from signals.market.bars import Bars, Floats, Opens
+from signals.market.bars import Bars, Days, Floats, Opens
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.scoring.scores import shrunk_ic
 from signals.storage.arrow import parquet_of
-from trainer.backtest.figures import sharpe_interval
+from trainer.backtest.document import sharpe_interval
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
+from trainer.reports import page
+from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
+from trainer.reports.plots import running_sums
 from trainer.runs import looks
-from trainer.runs.documents import canonical_json
-from trainer.runs.run_folder import refuse_existing, write_run
+from trainer.runs.run_folder import canonical_json, refuse_existing, write_run
 from trainer.search import trial_log
 from trainer.search.counting import counting, sleeves_of
-from trainer.search.trial_identity import STACK as COMMAND
-from trainer.search.trial_identity import OneTrial, Series, begin, end, trial_hash
-from trainer.stacking.budgets import budget_figures
-from trainer.stacking.combiners import Boosted, ConfiguredCombiner, RidgeCombiner, Trees, Weights, device_weights
-from trainer.stacking.document import RecordFigures, StackedMember, StackFigures
-from trainer.stacking.members import Members, read_members
-from trainer.stacking.proof import Combiner, StackProof, prove
-from trainer.stacking.report import report_files
-from trainer.stacking.verdict import STACK, Condition, ScoreRecord, annual, best_of, records, rows_of
-from trainer.validation.book import next_opens
+from trainer.search.trial_log import STACK as COMMAND
+from trainer.search.trial_log import OneTrial, Series, begin, end, trial_hash
+from trainer.stacking.budgets import BudgetFigures, budget_figures
+from trainer.stacking.members import Boosted, ConfiguredCombiner, Members, RidgeCombiner, Trees, Weights, device_weights, read_members
+from trainer.stacking.verdict import STACK, Combiner, Condition, ScoreRecord, StackProof, annual, best_of, prove, records, rows_of
+from trainer.validation.deciles import next_opens
+from trainer.validation.ic import Mean
+
+FORMAT = "trademl-stack-1"
+
+
+@dataclass(frozen=True)
+class StackedMember:
+    """The run of one member."""
+
+    name: str
+    sleeve: str
+    snapshot_id: str
+    config_hash: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class RecordFigures:
+    """Performance of one set of scores; Sharpe ratios are annual."""
+
+    ic: Mean
+    forward_ic: Mean
+    tries: int
+    sharpe: float | None
+    sharpe_interval: tuple[float, float]
+    sessions: int
+
+
+@dataclass(frozen=True)
+class StackFigures:
+    """The whole document.
+
+    Attributes
+    ----------
+    weights : mapping of member to weight, or None
+        Of the whole set of members; None for trees, as each of `weights_by_group`.
+    device_weights : mapping of sleeve to weight
+        With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
+    budgets : mapping of member to share
+        Of the risk, by hierarchical risk parity over the members' walk-forward books: a number beside the weights, which decides nothing.
+    firmness : BudgetFigures
+        Of the budgets: under redrawn histories, and from month to month.
+    rows : tuple of Condition
+        What the stack has to exceed.
+    """
+
+    learner: str
+    seed: int
+    code_version: str
+    members: tuple[StackedMember, ...]
+    groups: int
+    horizon: int
+    sessions: int
+    first: date
+    last: date
+    weights: Mapping[str, float] | None
+    device_weights: Mapping[str, float]
+    weights_by_group: tuple[Mapping[str, float] | None, ...]
+    records: Mapping[str, RecordFigures]
+    best: str
+    rows: tuple[Condition, ...]
+    promotable: bool
+    format: str = FORMAT
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    firmness: BudgetFigures = field(default_factory=BudgetFigures)
+
+
+CAPTIONS = {
+    "cumulative_ic.png": "Cumulative out-of-fold rank IC of the stack, of each member and of the configured average.",
+    "weights.png": "What the stack learned for each group of sessions: weights that jump are weights that fit noise.",
+}
+TITLE = "Cumulative rank IC, out of fold"
+GREYS = ("#7a9cb3", "#b0b0b0", "#8f8f6a", "#a58aa8", "#6fa08b")
+
+
+def report_files(known: StackFigures, sessions: Days, series: Mapping[str, Floats]) -> dict[str, bytes]:
+    """Render everything: relative path -> content."""
+    has_weights = known.weights is not None
+    captions = CAPTIONS if has_weights else {"cumulative_ic.png": CAPTIONS["cumulative_ic.png"]}
+    shown = page.Page("Stack of " + ", ".join(m.name for m in known.members), tuple(lines_of(known)), tuple(warnings_of(known)), captions)
+    pictures = {"cumulative_ic.png": running_sums(TITLE, "sum of session ICs", sessions, series, bold="stack")}
+    if has_weights:
+        pictures["weights.png"] = weights([learned for learned in known.weights_by_group if learned is not None])
+    return page.files(shown, pictures)
+
+
+def lines_of(known: StackFigures) -> list[tuple[str, str]]:
+    """(what, figure) lines of the report, which the command prints too."""
+    lines = [("Verdict", "promotable" if known.promotable else "not promotable"), ("Best member", known.best)]
+    if known.weights is not None:
+        lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known.weights.items())))
+    if known.budgets:
+        firm = known.firmness
+        reach = {name: f" ({firm.low[name]:.3f} to {firm.high[name]:.3f})" for name in firm.low}
+        lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}{reach.get(name, '')}" for name, share in known.budgets.items())))
+        moved = f"{_number(firm.redrawn, '.1%')} by a redrawn history, {_number(firm.turnover, '.1%')} a month ({firm.months} months)"
+        lines.append(("Risk budgets that move", moved))
+    for name, record in known.records.items():
+        ic, forward = record.ic, record.forward_ic
+        lines.append(
+            (
+                f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
+                f"{_number(ic.mean, '+.4f')} (t {_number(ic.t, '+.2f')}), {_number(forward.mean, '+.4f')} "
+                f"(t {_number(forward.t, '+.2f')}), {_number(record.sharpe, '+.2f')} "
+                f"({' to '.join(_number(end, '+.2f') for end in record.sharpe_interval)})",
+            )
+        )
+    for row in known.rows:
+        against = f" against {row.best:.4f}" if row.best is not None else ""
+        mark = "ok" if row.passed else "MISSED"
+        lines.append((f"{mark}: {row.what}", f"{_number(row.stack, '.4f')}{against}"))
+    return lines
+
+
+def warnings_of(known: StackFigures) -> list[str]:
+    """Say why the stack may not be used."""
+    missed = [row.what for row in known.rows if not row.passed]
+    return [f"not better than {known.best}: {', '.join(missed)}"] if missed else []
+
+
+def weights(by_group: Sequence[Mapping[str, float]]) -> bytes:
+    """Stacked bars of the weights learned for each group."""
+    axes = new_axes("Weights learned for each group", "group of sessions", "weight", height=3.0)
+    base = np.zeros(len(by_group))
+    for name, colour in zip(by_group[0], (ACCENT, SECOND, *GREYS) * len(by_group[0]), strict=False):
+        heights = np.array([learned[name] for learned in by_group])
+        axes.bar(range(1, len(by_group) + 1), heights, bottom=base, color=colour, width=0.7, label=name)
+        base = base + heights
+    axes.set_xticks(range(1, len(by_group) + 1))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return png(axes)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None or not np.isfinite(value) else format(value, form)
+
 
 TREES = LightGbmConfig(trees=60, num_leaves=7, min_data_in_leaf=2000, feature_fraction=1.0)
 SLEEVES_HEADER = """# Weights that `trainer stack` learned, for the section `sleeves` of a device's config.yml. With the IC that each bundle

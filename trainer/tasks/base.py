@@ -17,21 +17,21 @@ from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
-from trainer.labels.panel import MIN_NAMES, Labels
+from trainer.labels.horizon import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
-from trainer.runs.bar_results import BarResult
+from trainer.runs.evidence import BarResult
 from trainer.runs.trials import EvidenceTrials
-from trainer.samples.prepare import Material
+from trainer.samples.samples import Material
 from trainer.search.run import Tried, tried
-from trainer.search.trial_identity import OneTrial, Series, end
+from trainer.search.trial_log import OneTrial, Series, end
 from trainer.validation.probabilities import CalibrationDocument, calibrate
 from trainer.validation.proof import Proof
 from trainer.validation.splits.oof import Step, scored
 
 if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Judge
+    from trainer.promotion.bars.config import Judge
     from trainer.runs.evidence import Evidence, EvidenceFields
     from trainer.training.train import TrainingRequest
 

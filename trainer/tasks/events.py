@@ -14,7 +14,7 @@ from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs.evidence import Evidence
 from trainer.runs.picture_bank import analogs_of
 from trainer.samples.samples import Samples
-from trainer.search.trial_identity import Series
+from trainer.search.trial_log import Series
 from trainer.tasks.base import Task
 
 NEEDS = ("event_side", "event_strength")

@@ -17,25 +17,21 @@ import numpy as np
 from signals.market.bars import Days
 from signals.minutes.stretch import DecisionBars
 from signals.sleeves.bars import BarsSleeve
-from trainer.learners.base import FitDevice, Learner
+from trainer.learners.base import FitDevice, Learner, Numbered
 from trainer.learners.networks.rows import NETWORKS
-from trainer.learners.numbered import Numbered
 from trainer.learners.table import LEARNERS, learner_named
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import looks
-from trainer.samples.prepare import Material, Range, prepare
-from trainer.samples.samples import seal_holdout
+from trainer.samples.samples import Material, Range, prepare, seal_holdout
 from trainer.search import trial_log
 from trainer.search.run import TrialRun
-from trainer.search.trial_identity import COMPARE, OneTrial, Series, asked, begin, data_of, end
-from trainer.search.trial_log import sharpe_of
+from trainer.search.trial_log import COMPARE, OneTrial, Series, asked, begin, data_of, end, sharpe_of
 from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, cell_name, compare_learners
 from trainer.tasks.barrier_classes.config import BarsRecipe
 from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows
 from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
 from trainer.tasks.recipes import agreed
-from trainer.validation.book import book_returns, next_opens
-from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.deciles import SESSIONS_PER_YEAR, book_returns, next_opens
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.proof import ProofFigures, figures, fits, prove
 from trainer.validation.splits.oof import Step, fit, scored

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of
@@ -17,28 +20,106 @@ from signals.indicators.regimes import fitted_on
 from signals.market.bars import Floats
 from signals.minutes.stretch import DecisionBars
 from signals.monitoring.drift import reference
+from signals.scoring.evidence import Holdout
+from trainer.curation import mortality
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import artefacts, looks
-from trainer.runs.documents import canonical_json
-from trainer.runs.evidence import Evidence, Retraining
-from trainer.runs.run_folder import checkpoints_of, refuse_existing, write_run
-from trainer.runs.settings import TrainedRange, TrainingSettings
+from trainer.runs.evidence import DatasetUsed, Evidence, Folds, LeakCertificate, LearnerUsed, Retraining, TrainingRows
+from trainer.runs.run_folder import TrainedRange, TrainingSettings, canonical_json, checkpoints_of, refuse_existing, write_run
 from trainer.samples.intraday import evenings
-from trainer.samples.prepare import Material, Range, prepare
-from trainer.samples.samples import Samples, seal_holdout
+from trainer.samples.joined_datasets import snapshots_of
+from trainer.samples.samples import Material, Range, Samples, prepare, seal_holdout
+from trainer.samples.source import accepted, accepted_warnings, unknown_warnings
 from trainer.search import trial_log
 from trainer.search.run import SearchRequest, TrialRun, searched
 from trainer.search.run import steps as search_steps
-from trainer.search.trial_identity import TRAIN, asked, begin, data_of
+from trainer.search.trial_log import TRAIN, asked, begin, data_of
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
-from trainer.training.evidence import evidence
 from trainer.training.stages import STAGES, Stages
-from trainer.validation.book import next_opens
+from trainer.validation.deciles import next_opens
 from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step, fit_all
+
+
+def evidence(case: TrainingCase, found: TaskFindings) -> Evidence:
+    """Assemble the document."""
+    config, request, proof = case.config, case.request, case.proof
+    source, rows, sleeve = case.material.source, case.material.rows, case.recipe.sleeve
+    manifest = source.manifest
+    return Evidence(
+        sleeve=sleeve.name,
+        seed=request.seed,
+        learner=LearnerUsed(str(config.learner), str(case.learner.device)),
+        label=config.label.kind,
+        horizon=config.label.k,
+        entry=str(config.label.entry),
+        spec_hash=sleeve.spec_hash,
+        first_training_session=_day(rows, int(rows.t0.min())),
+        last_training_session=_day(rows, int(rows.t0.max())),
+        last_label_session=_day(rows, int(rows.t1.max())),
+        training=TrainingRows(
+            rows=len(rows),
+            sessions=len(np.unique(rows.t0)),
+            symbols=len(np.unique(rows.column)),
+            rows_with_nan=int(np.isnan(rows.features).any(axis=1).sum()),
+        ),
+        snapshot_id=manifest.snapshot_id,
+        dataset=DatasetUsed(
+            name=manifest.name,
+            version=manifest.version,
+            vendor=manifest.vendor,
+            basis=str(manifest.basis),
+            survivorship=str(manifest.universe_state),
+            universe_why=manifest.universe_why,
+            ends=mortality.document(source.bars, source.actions),
+            eligibility=manifest.eligibility_rule,
+            red_accepted=tuple(accepted(source)),
+            calendar=manifest.calendar.name,
+        ),
+        config_hash=config.fingerprint(),
+        code_version=request.code_version,
+        cpcv=_folds(config, proof),
+        holdout=_holdout(proof),
+        leak_certificate=LeakCertificate(int(proof.oof.leaks.sum()), tuple(proof.oof.leaks.tolist())),
+        parity=case.fitted.exported.parity,
+        promotion_bars=request.bars_hash or None,
+        lineage=None if request.compare is None else request.compare(case.material.panel, case.fitted.exported.onnx),
+        warnings=(*found.warnings, *accepted_warnings(source), *unknown_warnings(source)),
+        **{**found.fields, **_others(found, snapshots_of(sleeve, request.data))},
+    )
+
+
+def _others(found: TaskFindings, snapshots: dict[str, str]) -> dict[str, Any]:
+    """The task's own figures with the snapshots of other datasets; nothing where the sleeve reads no other."""
+    return {"others": {**found.fields.get("others", {}), "datasets": snapshots}} if snapshots else {}
+
+
+def _folds(config: RecipeConfig, proof: Proof) -> Folds:
+    rows = proof.rows
+    return Folds(
+        **config.cpcv.model_dump(),
+        splits=len(proof.oof.leaks),
+        paths=len(proof.oof.scores),
+        rows=len(rows),
+        first=_day(rows, int(rows.t0.min())),
+        last=_day(rows, int(rows.t0.max())),
+        train_rows_by_split=tuple(proof.oof.train_rows.tolist()),
+    )
+
+
+def _holdout(proof: Proof) -> Holdout | None:
+    if (seal := proof.seal) is None:
+        return None
+    return Holdout(_day(proof.rows, seal.first), _day(proof.rows, seal.last), seal.sessions, seal.rows)
+
+
+def _day(rows: Samples, row: int) -> str:
+    day: date = rows.sessions[row].astype("datetime64[D]").astype(object)
+    return day.isoformat()
+
 
 FINAL_FITS = 2
 

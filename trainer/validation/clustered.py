@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from signals.market.bars import Flags, Floats
-from trainer.labels.panel import Rows
+from trainer.labels.horizon import Rows
 from trainer.validation.ic import Mean, persistent_mean
 
 LAG = 5  # sessions; most trades between near barriers have ended by then

@@ -15,8 +15,17 @@ figure, so how many there are is reported.
 
 Capacity is the equity E at which impact halves what is left after the spread. It scales with sqrt(E), so one sum fixes
 it. These are figures of a ranking, not a backtest: no caps, no neutrality, no borrow.
+
+Session returns of that book, the input of Sharpe ratios, are
+
+    r_t = sum_i w_{t,i} y_{t,i} - s/2 sum_i |w_{t,i} - w_{t-1,i}|
+
+w_t is the book of `execution/yardstick.py` after session t, y_t the return from the open of t + 1 to the open of t + 2
+with delistings at their payout, s the full quoted spread. The returns of neighbouring sessions do not overlap, so
+T sessions are T observations. No impact, borrow, caps or neutrality: it compares scores, it is no backtest.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +34,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from execution.costs.impact import weight_impact_coefficient
 from execution.costs.spread import half_spread
 from execution.yardstick import DECILES, book_weights, decile_of
-from signals.market.bars import Bars, Floats
+from signals.errors import TooLittleHistory
+from signals.market.actions import Action
+from signals.market.bars import Bars, Floats, Opens, departures, opens
 from signals.scoring.evidence import Capacity
+from trainer.labels.horizon import Rows
 from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252
@@ -179,3 +191,42 @@ def _row_means(values: Floats, chosen: np.ndarray) -> Floats:
     total = np.where(chosen, values, 0.0).sum(axis=1)
     means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
     return means
+
+
+@dataclass(frozen=True, eq=False)
+class BookReturns:
+    """Net returns, float64 (n,), fraction of equity, of the books after the sessions `rows` (rows of the panel)."""
+
+    rows: Rows
+    net: Floats
+
+
+def next_opens(bars: Bars, delistings: Iterable[Action]) -> Opens:
+    """Return what a holding of every name earns from the open of t + 1 to the open of t + 2, its delisting included."""
+    return opens(bars, departures(bars, delistings))
+
+
+def book_returns(scores: Floats, following: Opens, k: int) -> BookReturns:
+    """Net returns of the k-cohort decile book of `scores`.
+
+    Parameters
+    ----------
+    scores : float64, shape (T, N)
+        NaN where there is none; a session without any is left out.
+    following : Opens, shape (T, N)
+        From `next_opens`; a return that is not known earns nothing.
+
+    Raises
+    ------
+    TooLittleHistory
+        Fewer than k sessions are scored.
+    """
+    rows = np.flatnonzero(np.isfinite(scores).any(axis=1))
+    if len(rows) < k:
+        raise TooLittleHistory(f"{len(rows)} scored sessions make no book of {k} cohorts")
+    weights = book_weights(decile_of(scores[rows]), k, following.fills[rows], following.waits[rows])
+    rows = rows[k - 1 :]
+    earned = np.einsum("tn,tn->t", weights, np.nan_to_num(following.earned[rows]))
+    before = np.vstack([np.zeros(weights.shape[1]), weights[:-1]])
+    traded = np.abs(weights - before).sum(axis=1)
+    return BookReturns(rows.astype(np.int64), earned - float(half_spread()) * traded)

@@ -26,8 +26,7 @@ from trainer.validation.deciles import (
 )
 from trainer.validation.ic import Mean, by_offset, overlapping_mean, rank_ic
 from trainer.validation.splits.cpcv import splits
-from trainer.validation.splits.oof import OutOfFold, Step, cross_validate
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import OutOfFold, Step, cross_validate, walk_forward
 
 
 @dataclass(frozen=True, eq=False)

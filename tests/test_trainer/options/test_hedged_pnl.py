@@ -17,8 +17,7 @@ from trainer.options.curation import audit_chain
 from trainer.options.observations import OUTCOMES, of_evenings
 from trainer.options.structures import VegaCaps
 from trainer.options.surface import surface_of
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Measured
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import Samples, samples

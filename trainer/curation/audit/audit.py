@@ -22,10 +22,8 @@ from signals.market.bars import CLASSIFIED
 from signals.market.dataset import load_bars, read_file, read_manifest, read_table, session_range
 from signals.market.manifest import FileRecord, FileRole, Manifest
 from trainer.curation.audit.early import Early, early_moves
-from trainer.curation.audit.missing import ABSENT, Missing, missing, summary
-from trainer.curation.audit.proposals import Proposal, proposals
+from trainer.curation.audit.findings import ABSENT, ONE_OF_THEM, Missing, Proposal, Twins, missing, proposals, summary, twins_of
 from trainer.curation.audit.second_vendor import SecondWord, second_words
-from trainer.curation.audit.twins import ONE_OF_THEM, Twins, twins_of
 from trainer.curation.classification import coverage_sentence
 from trainer.curation.eligibility import IntervalRow
 from trainer.curation.vendors.cells import listed

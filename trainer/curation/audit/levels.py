@@ -22,7 +22,7 @@ import pandas as pd
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Floats
 from signals.market.manifest import Manifest, PriceBasis
-from trainer.curation.audit.missing import Missing
+from trainer.curation.audit.findings import Missing
 
 BOTH_SIDES = 0.05  # log; by that much a name's opens seldom leave the close before, there and back again
 ONE_SIDE = 0.20

@@ -26,8 +26,7 @@ from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import xnys
 from trainer.curation.generated.life import Lives, draw_lives
-from trainer.curation.generated.prices import Prices, draw_prices
-from trainer.curation.generated.returns import Characters, Floats, Returns, characters, draw_returns
+from trainer.curation.generated.prices import Characters, Floats, Prices, Returns, characters, draw_prices, draw_returns
 
 ROW_RATE = 3.0e-4  # per row, over all kinds
 # RED begins at 2 % of the expected names; stay well inside, names that are not yet eligible included.

@@ -6,11 +6,11 @@ import pandas as pd
 
 from signals.audit.delivered_rows import ETF, STOCK
 from signals.errors import BadBars
+from trainer.curation.vendors.actions import moved_column
 from trainer.curation.vendors.cells import dates, figures, listed, refuse_later, symbols, words
 from trainer.curation.vendors.files import Note, TakeSymbols, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import BarColumns
 from trainer.curation.vendors.recognised import Parts, Understood, kind_of_folder, recognised
-from trainer.curation.vendors.shifts import moved_column
 
 NEEDED = ("date", "symbol", "open", "high", "low", "close", "volume")
 OPTIONAL = ("adj_close", "kind", "sector", "known_at")

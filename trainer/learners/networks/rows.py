@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from signals.errors import FixInput
-from trainer.learners.base import FitDevice, Learner, Model
-from trainer.learners.capabilities import Capabilities
+from trainer.learners.base import Capabilities, FitDevice, Learner, Model
 from trainer.learners.networks import parameters
 from trainer.learners.networks.parameters import NetworkConfig
 from trainer.learners.row import LearnerRow, Making, Space

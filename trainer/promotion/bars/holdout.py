@@ -12,11 +12,10 @@ first (Sidak).
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trainer.backtest.figures import is_ruined, worth
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.backtest.document import is_ruined, worth
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.trials import deflated_sharpe
-from trainer.runs.bar_results import BarResult, finite
+from trainer.runs.evidence import BarResult, finite
 from trainer.validation.significance.power import deflated_rates, rates, sharpe_error
 
 SEALED = "sealed before the search"

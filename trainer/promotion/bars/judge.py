@@ -8,24 +8,30 @@ passes (`is_worth_opening`).
 rules is kept as it was given, and `trainer history --verify` says so instead of judging its case again.
 """
 
-from trainer.promotion.bars import book, data, scores, series, shadow, successor, trials, universe
-from trainer.promotion.bars.case import Case, Judge, PromotionVerdict
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars import evidence, series, shadow, successor, trials, universe
+from trainer.promotion.bars.config import Case, Judge, PromotionConfig, PromotionVerdict
 from trainer.promotion.bars.holdout import holdout, record
 from trainer.tasks.recipes import task_of_kind
 
 RULES = 6
 
 BARS: tuple[Judge, ...] = (
-    *(data.bars_first, data.leaks, data.leak, data.long_embargo, universe.universe),
-    *(book.sessions, book.sharpe, book.drawdown),
+    *(evidence.bars_first, evidence.leaks, evidence.leak, evidence.long_embargo, universe.universe),
+    *(evidence.sessions, evidence.sharpe, evidence.drawdown),
     *(trials.dsr, trials.pbo, trials.best_of_all),
-    *(book.paths, book.turnover, book.costs),
-    *(scores.reliability, scores.decile_order),
+    *(evidence.paths, evidence.turnover, evidence.costs),
+    *(evidence.reliability, evidence.decile_order),
     *(successor.champion, shadow.shadow),
 )
 UNSEALED: tuple[Judge, ...] = (holdout, record)
-WITHOUT_BOOK: tuple[Judge, ...] = (data.bars_first, data.leaks, series.universe, series.sessions, trials.best_of_all, series.champion)
+WITHOUT_BOOK: tuple[Judge, ...] = (
+    evidence.bars_first,
+    evidence.leaks,
+    series.universe,
+    series.sessions,
+    trials.best_of_all,
+    series.champion,
+)
 
 
 def judge(case: Case, bars: PromotionConfig) -> PromotionVerdict:

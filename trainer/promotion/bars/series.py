@@ -8,13 +8,12 @@ import numpy as np
 from scipy.special import ndtri
 
 from signals.market.manifest import Survivorship
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.holdout import SEALED, charge
 from trainer.promotion.bars.successor import is_given
 from trainer.promotion.bars.universe import BAR as UNIVERSE
 from trainer.promotion.bars.universe import LIMIT, WHY
-from trainer.runs.bar_results import BarResult, at_least
+from trainer.runs.evidence import BarResult, at_least
 from trainer.validation.ic import Mean, persistent_mean
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from signals.scoring.evidence import Mean
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Profit
-from trainer.runs.bar_results import BarResult, finite
+from trainer.runs.evidence import BarResult, finite
 from trainer.validation.significance.power import rates, sessions_needed
 
 

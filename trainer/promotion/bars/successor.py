@@ -10,10 +10,9 @@ held to a level of 1/m of it (Bonferroni).
 
 import numpy as np
 
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Word
-from trainer.runs.bar_results import BarResult
+from trainer.runs.evidence import BarResult
 from trainer.validation.significance.paired import GAIN, SEED, Paired, chance_of_bound_above, paired
 
 REASONS = ("age", "cost", "data")

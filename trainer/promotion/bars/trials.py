@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.backtest.figures import Worth
-from trainer.promotion.bars.case import Case
-from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bar_results import BarResult, at_most, finite
+from trainer.backtest.document import Worth
+from trainer.promotion.bars.config import Case, PromotionConfig
+from trainer.runs.evidence import BarResult, at_most, finite
 from trainer.runs.trials import BestOfAll
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance.dsr import Hurdle, SharpeMoments, deflation_benchmark, sessions_needed, strictest

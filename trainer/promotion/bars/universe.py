@@ -3,17 +3,16 @@
 from dataclasses import replace
 
 from signals.market.manifest import Survivorship
-from trainer.promotion.bars import book, successor, trials
-from trainer.promotion.bars.case import Case, Judge
-from trainer.promotion.bars.config import PromotionConfig
-from trainer.runs.bar_results import BarResult, at_least
+from trainer.promotion.bars import evidence, successor, trials
+from trainer.promotion.bars.config import Case, Judge, PromotionConfig
+from trainer.runs.evidence import BarResult, at_least
 
 BAR = "universe"
 LIMIT = "point-in-time or reconstructed"
 JUDGED_AGAIN: tuple[Judge, ...] = (
-    *(book.sessions, book.sharpe, book.drawdown),
+    *(evidence.sessions, evidence.sharpe, evidence.drawdown),
     *(trials.dsr, trials.pbo),
-    *(book.paths, book.turnover, book.costs),
+    *(evidence.paths, evidence.turnover, evidence.costs),
     successor.champion,
 )
 WHY = {

@@ -10,7 +10,7 @@ from trainer.curation.store import ObjectStore
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy
 from trainer.publishing.signed.documents import publish_document
 from trainer.runs import looks
-from trainer.runs.documents import parsed, read_hashed
+from trainer.runs.run_folder import parsed, read_hashed
 
 
 def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, created: datetime) -> SizingDocument:

@@ -12,7 +12,7 @@ from signals.text.documents import kept
 from trainer.curation.store import ObjectStore
 from trainer.publishing.signed.documents import publish_document
 from trainer.runs import looks
-from trainer.runs.documents import parsed, read_hashed
+from trainer.runs.run_folder import parsed, read_hashed
 
 STACK, XNYS = "stack.json", "XNYS"
 

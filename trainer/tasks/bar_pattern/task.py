@@ -18,19 +18,17 @@ from signals.models.heads import Head, PatternHead
 from signals.scoring.scores import rank_ic
 from signals.sleeves.patterns import FIGURES
 from signals.text.documents import to_json
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.learners.base import FitDevice, Learner, Rows
 from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
-from trainer.runs.bar_results import at_least, at_most
-from trainer.runs.documents import canonical_json
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least, at_most
 from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
-from trainer.samples.prepare import Material
-from trainer.samples.samples import Gathered, Samples
-from trainer.search.trial_identity import Series
+from trainer.runs.run_folder import canonical_json
+from trainer.samples.samples import Gathered, Material, Samples
+from trainer.search.trial_log import Series
 from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
 from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
 from trainer.tasks.bar_pattern.labels import CLASSES, Shapes, digest_of, require_enough, shapes_of
@@ -38,8 +36,7 @@ from trainer.tasks.bar_pattern.learner import OF_CLASSES, PatternLearner, output
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask
 from trainer.validation.ic import persistent_mean
-from trainer.validation.splits.oof import fit
-from trainer.validation.splits.parts import Parts, parts
+from trainer.validation.splits.oof import Parts, fit, parts
 
 EVENT = "the shape of the class ends at this bar"
 LAG = 5  # sessions; a shape holds for some

@@ -172,7 +172,7 @@ def compare_learners(
     Parameters
     ----------
     learners : mapping of name to Learner
-        Of sides (`trainer.learners.numbered`), with a head of classes.
+        Of sides (`trainer.learners.base`), with a head of classes.
     reference : Learner
         The same, of tables; fitted to the clock, the twin's labels and the truth.
     seed : int

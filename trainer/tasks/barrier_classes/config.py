@@ -7,8 +7,7 @@ from pydantic import Field
 
 from trainer.labels.horizon import EntryPrice
 from trainer.labels.weights import WeightConfig
-from trainer.recipes.base import CpcvConfig, LabelConfig, RecipeConfig
-from trainer.recipes.minutes import MinutesConfig
+from trainer.recipes.base import CpcvConfig, LabelConfig, MinutesConfig, RecipeConfig
 
 DEFAULT_BARRIERS: Mapping[tuple[str, ...], tuple[float, float]] = {
     ("ES", "MES", "NQ", "MNQ", "YM", "MYM", "RTY", "M2K"): (1.5, 1.0),  # index futures

@@ -13,7 +13,7 @@ from trainer.learners.base import Matrix
 from trainer.samples.samples import DEFAULT_VIEW, Samples
 from trainer.tasks.barrier_classes.comparison import HorizonRows
 from trainer.tasks.barrier_classes.decisions import Decisions
-from trainer.validation.splits.parts import parts
+from trainer.validation.splits.oof import parts
 
 
 def horizon_rows(

@@ -21,31 +21,25 @@ from signals.scoring.evidence import Mean
 from signals.serving.outlook import LIMITS, MEANS
 from signals.sleeves.bars import clock_alone
 from signals.text.documents import from_json, to_json
-from trainer.labels.barrier_search import BarrierChoice, search_barriers
-from trainer.labels.panel import Labels
-from trainer.labels.triple_barrier import BarrierLabels, Barriers, triple_barrier_labels
-from trainer.learners.base import FitDevice, Learner
+from trainer.labels.horizon import Labels
+from trainer.labels.triple_barrier import BarrierChoice, BarrierLabels, Barriers, search_barriers, triple_barrier_labels
+from trainer.learners.base import FitDevice, Learner, Numbered
 from trainer.learners.ensembles.chosen import Chosen
 from trainer.learners.fanout import RowSet
-from trainer.learners.numbered import Numbered
 from trainer.learners.table import learner_named
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import PARAMETERS, arrays
-from trainer.runs.bar_results import BarResult, at_least
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
-from trainer.samples.prepare import Material
-from trainer.samples.samples import DEFAULT_VIEW, Samples
-from trainer.search.trial_identity import Series
+from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least
+from trainer.samples.samples import DEFAULT_VIEW, Material, Samples
+from trainer.search.trial_log import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import LAG, Decisions
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
 from trainer.validation.probabilities import ClassFigures, class_figures
-from trainer.validation.splits.oof import score_unseen
-from trainer.validation.splits.parts import parts
+from trainer.validation.splits.oof import parts, score_unseen, walk_forward
 from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
-from trainer.validation.splits.walk_forward import walk_forward
 
 CLASSES = ClassesHead(("short", "neutral", "long"))
 SURE_T = 2.0

@@ -22,24 +22,21 @@ from signals.models.inference import SCORE
 from signals.scoring.evidence import NAN
 from signals.text.documents import to_json
 from trainer.labels.events import event_labels, played, rows_in
-from trainer.labels.panel import Labels, Rows
+from trainer.labels.horizon import Labels, Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import TREES, EventTrade
 from trainer.runs import artefacts
-from trainer.runs.bar_results import at_least
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
-from trainer.samples.prepare import Material
-from trainer.samples.samples import Samples, seal_holdout
-from trainer.search.trial_identity import Series
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least
+from trainer.samples.samples import Material, Samples, seal_holdout
+from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask, session_sums, thirds
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
-from trainer.validation.splits.oof import fit_all, scored
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import fit_all, scored, walk_forward
 
 ARMS = (0.0, -0.25, -0.15, 0.15, 0.25)  # ATR; the first is the default, and taken where arms are worth the same
 HEADS = (SCORE, "arm_minus_25", "arm_minus_15", "arm_plus_15", "arm_plus_25")

@@ -24,7 +24,7 @@ from signals.events.panel import Kind
 from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Flags, Floats
 from signals.scoring.evidence import NAN
-from trainer.labels.panel import Rows
+from trainer.labels.horizon import Rows
 from trainer.runs.evidence import RegimeFigures
 from trainer.validation.calibration import fit_platt
 from trainer.validation.clustered import NONE, auc, per_event

@@ -16,15 +16,13 @@ from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
 from trainer.labels.events import cost_r, event_labels, played, rows_in
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import TREES, AnalogTrade
-from trainer.runs.bar_results import at_least
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
-from trainer.samples.prepare import Material
-from trainer.samples.samples import Samples
-from trainer.search.trial_identity import Series
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least
+from trainer.samples.samples import Material, Samples
+from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, on_figure, plain_report, without_ratios
 from trainer.tasks.event_gate.figures import EventTrades, GateFigures, KindTail, Precision, by_regime, gate_figures, size_for, tails, taken
 from trainer.tasks.events import EventTask, session_sums, thirds

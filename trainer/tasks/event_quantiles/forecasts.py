@@ -9,15 +9,14 @@ from signals.events.outcomes import OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from trainer.labels.events import event_labels, played, rows_in
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.samples.samples import Samples
 from trainer.validation.clustered import NONE, per_event
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, session_mean
 from trainer.validation.ic import Mean
-from trainer.validation.splits.oof import Step
-from trainer.validation.splits.walk_forward import folds, walk_forward
+from trainer.validation.splits.oof import Step, folds, walk_forward
 
 FAR = 1000.0  # ATR: barriers that no trade meets, which leave the return over the patience
 BAND, STOP_LEVEL, TARGET_LEVEL = (0.1, 0.9), 0.7, 0.6

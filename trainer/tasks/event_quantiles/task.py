@@ -18,7 +18,7 @@ from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
 from signals.sleeves.events import ANALOGS
 from signals.text.documents import to_json
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.learners.joined_graphs import ordered_graph
@@ -26,12 +26,10 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs import artefacts
-from trainer.runs.bar_results import at_least, at_most
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
+from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
 from trainer.runs.picture_bank import digest_of_net
-from trainer.samples.prepare import Material, rows_of
-from trainer.samples.samples import Samples, seal_holdout
-from trainer.search.trial_identity import Series
+from trainer.samples.samples import Material, Samples, rows_of, seal_holdout
+from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.event_quantiles.forecasts import (
     FAVOURABLE,

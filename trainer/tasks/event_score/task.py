@@ -16,8 +16,7 @@ from pydantic import Field
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from trainer.labels.events import event_labels, played
-from trainer.labels.horizon import horizon_labels
-from trainer.labels.panel import Labels, Rows
+from trainer.labels.horizon import Labels, Rows, horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.recipes.event_trades import TREES, EventTrade

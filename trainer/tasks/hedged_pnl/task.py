@@ -26,16 +26,14 @@ from signals.indicators.recurrence import shifted
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.text.documents import to_json
-from trainer.labels.horizon import EntryPrice, horizon_labels
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import EntryPrice, Labels, horizon_labels
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.options.structures import LEAST_SESSIONS, MOST_HORIZON, TEMPLATES, VegaCaps, refusal
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.plots import running_sums
 from trainer.reports.training import Lines
-from trainer.runs.bar_results import BarResult, at_least, at_most
-from trainer.runs.evidence import Evidence, EvidenceFields
+from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, at_least, at_most
 from trainer.samples.samples import Samples
 from trainer.tasks.base import TaskFindings, TrainingCase
 from trainer.tasks.rank_return.task import RankReturn
@@ -43,12 +41,10 @@ from trainer.validation.calibration import brier_score, fit_platt
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
 from trainer.validation.probabilities import halves
-from trainer.validation.splits.oof import fit_all
-from trainer.validation.splits.walk_forward import walk_forward
+from trainer.validation.splits.oof import fit_all, walk_forward
 
 if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
+    from trainer.promotion.bars.config import Case, PromotionConfig
 
 STRADDLE = TEMPLATES[0]
 PICTURE, PROFITS = "plots/hedged_profits.png", "Hedged profit net of half spreads, walking forward"

@@ -8,18 +8,16 @@ from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
 from signals.scoring.evidence import Deciles
 from trainer.backtest.policy_book import policy_book
-from trainer.labels.horizon import horizon_labels
-from trainer.labels.panel import Labels
-from trainer.leaks import battery
+from trainer.labels.horizon import Labels, horizon_labels
+from trainer.leaks import checks
 from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
 from trainer.runs.evidence import Evidence, EvidenceFields, ImportanceFigures, LeakFindings, WalkForward
-from trainer.search.trial_identity import Series
+from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of
 from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, expectation, ic_of, importance_of, warnings
-from trainer.validation.book import BookReturns, book_returns, next_opens
-from trainer.validation.deciles import trading_conditions
+from trainer.validation.deciles import BookReturns, book_returns, next_opens, trading_conditions
 from trainer.validation.importance import importance
 from trainer.validation.likeness import null_of
 from trainer.validation.probabilities import EVENT
@@ -39,7 +37,7 @@ class RankReturn(Task):
 
     def steps(self, config: RecipeConfig) -> int:
         """How often the leak battery calls `step`."""
-        return battery.FITS
+        return checks.FITS
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
@@ -114,7 +112,7 @@ def _leaks(case: TrainingCase) -> LeakFindings:
         manifest = read_manifest(request.second)
         second = load_bars(request.second, manifest, manifest.first, manifest.last)
     fitting = Fitting(case.learner, request.workers, case.step)
-    return battery.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
+    return checks.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
 
 
 def _importance(case: TrainingCase) -> ImportanceFigures | None:

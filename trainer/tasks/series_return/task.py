@@ -21,21 +21,18 @@ from scipy.stats import rankdata
 from signals.market.actions import Action
 from signals.market.bars import Bars, Days, Floats
 from signals.text.documents import from_json, to_json
-from trainer.labels.horizon import horizon_labels
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels, horizon_labels
 from trainer.labels.triple_barrier import trailing_volatility
 from trainer.recipes.base import LabelConfig, RecipeConfig
-from trainer.runs.bar_results import BarResult, at_least
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward
-from trainer.samples.prepare import Material
-from trainer.search.trial_identity import Series
+from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least
+from trainer.samples.samples import Material
+from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
 
 if TYPE_CHECKING:
-    from trainer.promotion.bars.case import Case
-    from trainer.promotion.bars.config import PromotionConfig
+    from trainer.promotion.bars.config import Case, PromotionConfig
 
 EVENT = "its return over the label's sessions is above zero"
 SURE_T = 2.0

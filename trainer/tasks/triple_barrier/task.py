@@ -17,11 +17,9 @@ from signals.market.actions import Action
 from signals.market.bars import Bars
 from signals.models.heads import ClassesHead, Head
 from signals.text.documents import from_json, to_json
-from trainer.labels.horizon import EntryPrice
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import EntryPrice, Labels
 from trainer.labels.triple_barrier import Barriers, triple_barrier_labels
-from trainer.learners.base import FitDevice, Learner
-from trainer.learners.numbered import Numbered
+from trainer.learners.base import FitDevice, Learner, Numbered
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence, EvidenceFields

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from signals.market.bars import Days, Floats
-from trainer.search.trial_identity import Series
+from trainer.search.trial_log import Series
 from trainer.tasks.volatility.proof import HAR, DrawdownProof, VolatilityProof, common
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike, session_mean
 from trainer.validation.ic import Mean, persistent_mean, rank_ic

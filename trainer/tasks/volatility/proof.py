@@ -22,8 +22,7 @@ from trainer.recipes.base import learner_of
 from trainer.samples.samples import Samples, samples, seal_holdout
 from trainer.tasks.volatility.config import VolatilityRecipe
 from trainer.validation.proof import Proof, fits, prove
-from trainer.validation.splits.oof import Step
-from trainer.validation.splits.walk_forward import folds, walk_forward
+from trainer.validation.splits.oof import Step, folds, walk_forward
 
 EWMA_DECAY = 0.94
 MEDIAN = 0.5

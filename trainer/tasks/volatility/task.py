@@ -4,9 +4,12 @@ The model that ranks forecasts the volatility over k sessions; the other horizon
 published with it, each an exact export and a head of its own of the bundle.
 """
 
+from __future__ import annotations
+
+import math
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -15,22 +18,31 @@ from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
 from signals.text.documents import to_json
-from trainer.labels.panel import Labels
+from trainer.labels.horizon import Labels
 from trainer.labels.risk import volatility_labels
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
 from trainer.learners.lgbm import LightGbm
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
-from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc
-from trainer.samples.prepare import Material
-from trainer.samples.samples import Samples
-from trainer.search.trial_identity import Series
+from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
+from trainer.samples.samples import Material, Samples
+from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
-from trainer.tasks.volatility.bars import BARS
 from trainer.tasks.volatility.config import VolatilityRecipe
-from trainer.tasks.volatility.figures import BASELINE, DrawdownFigures, VolatilityFigures, drawdown_figures, gains, volatility_figures
+from trainer.tasks.volatility.figures import (
+    BASELINE,
+    NO_MEAN,
+    DrawdownEvidence,
+    DrawdownFigures,
+    HorizonEvidence,
+    VolatilityFigures,
+    drawdown_figures,
+    gains,
+    volatility_figures,
+)
 from trainer.tasks.volatility.proof import (
+    HAR,
     DrawdownProof,
     Forecasting,
     VolatilityProof,
@@ -43,6 +55,58 @@ from trainer.tasks.volatility.proof import (
 from trainer.tasks.volatility.report import report_files, rows_of
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all
+
+if TYPE_CHECKING:
+    from trainer.promotion.bars.config import Case, PromotionConfig
+
+
+def against_har(case: Case, bars: PromotionConfig) -> BarResult:
+    """Whether it forecasts better than HAR does; HAR itself need not."""
+    if _own(case).own == HAR:
+        return BarResult("QLIKE against HAR", None, bars.volatility.min_qlike_t, True, "does not apply: it is HAR")
+    return _against("QLIKE against HAR", HAR, case, bars)
+
+
+def against_ewma(case: Case, bars: PromotionConfig) -> BarResult:
+    """Whether it forecasts better than RiskMetrics' volatility, which needs no learning."""
+    return _against("QLIKE against EWMA", BASELINE, case, bars)
+
+
+def band(case: Case, bars: PromotionConfig) -> BarResult:
+    """Whether the band holds the share of outcomes that it says."""
+    return _coverage("band", _own(case).coverage.mean, case.evidence.part("interval", float, math.nan), bars)
+
+
+def drawdown(case: Case, bars: PromotionConfig) -> BarResult:
+    """Whether the drawdown quantile is exceeded as often as it says."""
+    found = case.evidence.part("drawdown", DrawdownEvidence, DrawdownEvidence())
+    return _coverage("drawdown quantile", found.coverage.mean, found.level, bars)
+
+
+def size(case: Case, bars: PromotionConfig) -> BarResult:
+    """Whether the variance that came is as large as the one forecast, over everything: a book is scaled by it."""
+    ratio = _own(case).bias
+    worst = max(ratio, 1.0 / ratio) if ratio else None
+    return at_most("variance", worst, bars.volatility.max_variance_ratio, "realised over forecast variance, or its inverse")
+
+
+BARS = (against_har, against_ewma, band, drawdown, size)
+
+
+def _own(case: Case) -> HorizonEvidence:
+    """Figures of the horizon that devices use; NaN where the evidence has none."""
+    rows = case.evidence.part("volatility", tuple[HorizonEvidence, ...], ())
+    return next((row for row in rows if row.horizon == case.evidence.horizon), HorizonEvidence())
+
+
+def _against(bar: str, forecaster: str, case: Case, bars: PromotionConfig) -> BarResult:
+    gain = _own(case).advantage.get(forecaster, NO_MEAN)
+    return at_least(bar, gain.t, bars.volatility.min_qlike_t, f"t of the QLIKE saved against {forecaster}, walking forward")
+
+
+def _coverage(bar: str, share: float, wanted: float, bars: PromotionConfig) -> BarResult:
+    return at_most(bar, abs(share - wanted), bars.volatility.max_band_miss, f"share of outcomes by which it misses {wanted:.0%}")
+
 
 SURE_T = 2.0
 MATERIAL_MISS = 0.05  # of outcomes: a 90 % band that holds 85 % is another band

@@ -1,7 +1,11 @@
-"""Out-of-fold scores: every session scored by models that never saw it, once per path.
+"""Out-of-fold scores: every session scored by models that never saw it, once per path; walk-forward scores; three parts of one history.
 
 Splits are fitted side by side (`trainer/learners/fanout.py`), each by a learner on one thread: on shared cores two
 single-threaded fits finish long before one fit on two threads, whose threads wait for each other at every node.
+
+Cross-validation trains on the future of what it tests; walk-forward evaluation does not: each group of sessions is scored by a
+model fitted only on earlier ones. It is the cross-check, and what promotion
+judges: fewer sessions (the first group is never tested), one path, no hindsight.
 """
 
 from collections.abc import Callable
@@ -16,7 +20,7 @@ from signals.market.bars import Floats
 from trainer.learners.base import Inputs, Learner, Matrix, Model
 from trainer.learners.fanout import RowSet, side_by_side
 from trainer.samples.samples import Samples
-from trainer.validation.splits.cpcv import Split, leaks, path_table, splits
+from trainer.validation.splits.cpcv import Rows, Split, group_bounds, leaks, path_table, splits
 
 Step = Callable[[str], None]
 CHUNK_ROWS = 4096
@@ -120,3 +124,86 @@ def _hand_to_paths(split: Split, predicted: Floats, table: NDArray[np.int64], sc
         path = int(np.flatnonzero(table[:, group] == split.number)[0])
         member = group_of_test == group
         scores[path, split.test[member]] = predicted[member]
+
+
+def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
+    """(training rows, test rows) of groups 1 .. groups - 1; every training label ended before the test starts.
+
+    Raises
+    ------
+    TooLittleHistory
+        Fewer sessions than groups, or a first group too short for its labels to end inside it.
+    """
+    sessions = np.unique(t0)
+    pairs = []
+    for first, last in group_bounds(len(sessions), groups)[1:]:
+        train = np.flatnonzero(t1 < sessions[first])
+        if train.size == 0:
+            raise TooLittleHistory(
+                "no label ends before the first walk-forward test",
+                where=f"session {first} of {len(sessions)}",
+                fix="Train on more sessions, or with fewer groups",
+            )
+        pairs.append((train, np.flatnonzero((t0 >= sessions[first]) & (t0 <= sessions[last]))))
+    return pairs
+
+
+def walk_forward(rows: Samples, learner: Learner, *, groups: int, workers: int, step: Step) -> Floats:
+    """Scores, shape (n,), of the rows of every group but the first, whose rows stay NaN."""
+    scores = np.full(len(rows), np.nan)
+    pairs = folds(rows.t0, rows.t1, groups)
+    jobs = [(learner, RowSet.of(train), RowSet.of(test)) for train, test in pairs]
+    fitted = side_by_side(score_unseen, rows, jobs, workers=workers)
+    for number, ((_, test), predicted) in enumerate(zip(pairs, fitted, strict=True)):
+        scores[test] = predicted
+        step(f"walk-forward {number + 1} of {len(pairs)}")
+    return scores
+
+
+SHARES = (0.70, 0.15)
+PURGE = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Row numbers of training, validation and test, and the first bar of the latter two."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    bounds: tuple[int, int]
+
+
+def parts(t0: Rows, t1: Rows, *, embargo: int, purge: int = PURGE, shares: tuple[float, float] = SHARES) -> Parts:
+    """Divide rows (t0, t1) by the share of distinct t0.
+
+    With a and b the first t0 of validation and test:
+
+        training    t1 < a - purge
+        validation  t0 >= a + embargo  and  t1 < b - purge
+        test        t0 >= b + embargo
+
+    Raises
+    ------
+    TooLittleHistory
+        A part has no row.
+    """
+    moments = np.unique(t0)
+    a, b = (int(moments[min(round(share * len(moments)), len(moments) - 1)]) for share in (shares[0], sum(shares)))
+    found = Parts(
+        np.flatnonzero(t1 < a - purge), np.flatnonzero((t0 >= a + embargo) & (t1 < b - purge)), np.flatnonzero(t0 >= b + embargo), (a, b)
+    )
+    for name in ("train", "validation", "test"):
+        if not len(getattr(found, name)):
+            raise TooLittleHistory(
+                f"no row is left for {name}", where=f"{len(moments)} bars, embargo {embargo}, purge {purge}", fix="Use a longer history"
+            )
+    _certify(t0, t1, found)
+    return found
+
+
+def _certify(t0: Rows, t1: Rows, found: Parts) -> None:
+    """Raise `InvariantBroken` where any label of a part reaches into the features of a later one."""
+    for earlier, later in ((found.train, found.validation), (found.validation, found.test), (found.train, found.test)):
+        if int(t1[earlier].max()) >= int(t0[later].min()):
+            raise InvariantBroken("a label of an earlier part reaches into a later one")

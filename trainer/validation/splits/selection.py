@@ -19,7 +19,7 @@ from signals.errors import FixInput
 from signals.indicators.catalogue import TRANSFORMER_RAW
 from signals.market.bars import Floats
 from trainer.learners.base import Inputs, Learner, Matrix, Rows
-from trainer.validation.splits.walk_forward import folds
+from trainer.validation.splits.oof import folds
 
 ALIKE = 0.95  # absolute correlation
 KEPT_SHARE = 0.6  # of the walk-forward parts
