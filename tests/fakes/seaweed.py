@@ -56,8 +56,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def upload(server: Server, root: Path) -> None:
+    """Put what is published below `root` into the bucket, below `store/`."""
+    client = server.client(WRITER)
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts):
+        client.put_object(Bucket=BUCKET, Key=f"store/{path.relative_to(root)}", Body=path.read_bytes())  # type: ignore[attr-defined]
+
+
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, bind: str = "127.0.0.1") -> Iterator[Server]:
     """Start a server on an empty folder; its graceful end takes long, so it is killed and the folder thrown away."""
     identities = [
         {
@@ -89,7 +96,7 @@ def serving(folder: Path) -> Iterator[Server]:
         "server",
         f"-dir={folder / 'data'}",
         "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
+        f"-ip.bind={bind}",
         "-filer",
         "-s3",
         f"-s3.config={folder / 's3.json'}",

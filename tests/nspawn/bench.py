@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import yaml
@@ -50,10 +51,26 @@ class Bench:
         canary = next(iter(self.devices))
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"devices": {"hosts": hosts}, "canary": {"hosts": {canary: {}}}}))
 
+    def write_vault(self, place: str, secrets: Mapping[str, str]) -> None:
+        """Write the secrets of `all` or of a device, locked with a pass phrase of this rehearsal alone."""
+        plain = self.folder / place / "vault.yml"
+        plain.parent.mkdir(parents=True)
+        plain.write_text(yaml.safe_dump(dict(secrets)))
+        if not self.passphrase.exists():
+            self.passphrase.write_text(token_urlsafe(24))
+        run(str(PLAYBOOK.with_name("ansible-vault")), "encrypt", "--vault-password-file", str(self.passphrase), str(plain))
+
+    @property
+    def passphrase(self) -> Path:
+        """File of the pass phrase of the vaults."""
+        return self.folder / "passphrase"
+
     def play(self, playbook: str, *options: str, fails: bool = False) -> tuple[str, int]:
         """Run a playbook; return what it printed and how many tasks changed something."""
         command = [str(PLAYBOOK), "-i", str(self.folder / "hosts.yml"), f"playbooks/{playbook}.yml", *options]
         settings = {**os.environ, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(self.folder)}
+        if self.passphrase.exists():
+            settings["ANSIBLE_VAULT_PASSWORD_FILE"] = str(self.passphrase)
         done = subprocess.run(command, cwd=REPOSITORY / "ansible", env=settings, capture_output=True, text=True, check=False, timeout=1800)
         said = done.stdout + done.stderr
         self.printed += said

@@ -1,6 +1,7 @@
 """Two devices, one inventory: what an update does to a fleet, and whom a device tells when nobody looks.
 
-Two blank Debians are booted by systemd-nspawn and provisioned in one run, each armed beside an exchange of its own:
+Two blank Debians are booted by systemd-nspawn and provisioned in one run from a bucket, with secrets out of vaults under a
+pass phrase, each armed with an exchange of its own:
 
 canary       an update that is never well goes back on the canary, and the second device is not touched
 serial       a good one goes to the canary, and only when it is well there to the second
@@ -18,12 +19,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from appliance.schedule.timetable import TIMETABLE
 from signals.schedule.job_windows import windows
+from tests.fakes.seaweed import BUCKET, READER, serving, upload
 from tests.fakes.store import publish_store
 from tests.nspawn import fetching
 from tests.nspawn.bench import FAST, URL, Bench, Ears, build_release, release_of, serve_exchange
@@ -33,6 +36,8 @@ from tests.nspawn.rehearsal import Broken, run, wait
 
 CANARY, SECOND = "pi-canary", "pi-second"
 SICK_GATE, CUT_GATE = 20, 600
+SECRETS = ("alert-urls", "s3-key-id", "s3-secret-key", "alpaca-key-id", "alpaca-secret-key")
+OF_THE_FLEET, OF_A_DEVICE = (tuple(f"vault_{name.replace('-', '_')}" for name in names) for names in (SECRETS[:3], SECRETS[3:]))
 RELEASE = "/opt/appliance/bin/appliance-release"
 PROGRAM = "/opt/appliance/current/bin/appliance"
 SETTLED = "appliance-settled: an interrupted update was gone back from"
@@ -55,6 +60,8 @@ class Fleet:
         self.ears = Ears(self.canary, scratch / "heard.jsonl")
         self.exchanges: dict[str, subprocess.Popen[bytes]] = {}
         self.proxies: list[Any] = []
+        self.bucket = ExitStack()
+        self.endpoint = ""
 
     def card(self, name: str, number: int, blank: Path) -> Guest:
         """A blank card for one of them."""
@@ -80,11 +87,12 @@ class Fleet:
                 "ssh_allowed_users": [OPERATOR],
                 "firewall_ssh_from": [NETWORKS],
                 "appliance_release_archive": str(archive),
-                "appliance_store": "/srv/store",
+                "appliance_store": f"s3://{BUCKET}/store",
+                "appliance_store_endpoint": self.endpoint,
                 "appliance_url": URL,
                 "appliance_root_key": self.published.trust.read_text(),
                 "appliance_fixed_ic": "0.05",
-                "appliance_credentials": {"alert-urls": self.ears.url},
+                "appliance_credentials": {name: f"{{{{ vault_{name.replace('-', '_')} }}}}" for name in SECRETS},
                 "backups_to": "/srv/backups/ledgers",
                 **settings,
             }
@@ -122,11 +130,37 @@ class Fleet:
         state = self.scratch / f"exchange-{name}"
         self.exchanges[name] = serve_exchange(self.devices[name], self.published, state, at.isoformat())
 
+    def fill_bucket_and_vaults(self) -> None:
+        """The store in a bucket that devices may only read, and every secret in a vault: the fleet's, and those of each account."""
+        server = self.bucket.enter_context(serving(self.scratch / "weed", "0.0.0.0"))
+        upload(server, self.published.root)
+        port = server.endpoint.rsplit(":", 1)[-1]
+        self.endpoint = f"http://{{{{ ansible_host.rsplit('.', 1)[0] }}}}.1:{port}"  # each device's end of its cable
+        self.bench.write_vault("group_vars/all", dict(zip(OF_THE_FLEET, (self.ears.url, *READER), strict=True)))
+        for name in self.devices:
+            self.bench.write_vault(f"host_vars/{name}", dict(zip(OF_A_DEVICE, self.keys(name), strict=True)))
+
+    def keys(self, name: str) -> tuple[str, str]:
+        """Key and secret of a device's own account."""
+        return f"PK{name.upper()}", f"{name}-{self.bench.folder.name}-canary"
+
+    def look_for_secrets(self) -> None:
+        """Each device pulled from the bucket, with nothing of a secret in what ansible printed or in a plain file of its card."""
+        for name, guest in self.devices.items():
+            if self.endpoint.rsplit(":", 1)[-1] not in guest.inside("cat /var/lib/appliance/config.yml"):
+                raise Broken(f"{name} does not read the bucket")
+            for secret in (READER[1], self.keys(name)[1]):
+                found = guest.inside_or(f"grep -rlF {secret} /etc /opt /var/lib /home || true").strip()
+                if found or secret in self.bench.printed:
+                    raise Broken(f"a secret is readable: {found or 'printed'}")
+        self.seen["secrets"] = "from vaults under a pass phrase, an account a device; in no plain file of a card and in no output"
+
     # -- the steps ---------------------------------------------------------------------------------------------------
 
     def provision(self, archive: Path) -> None:
         """Both from nothing, in one run; armed, so that whatever is wrong shows in their status."""
         self.ears.open()
+        self.fill_bucket_and_vaults()
         for guest in self.devices.values():
             guest.prepare()
             guest.boot()
@@ -134,7 +168,8 @@ class Fleet:
         self.inventory(archive)
         began = time.monotonic()
         self.bench.play("provision")
-        self.seen["two devices from nothing"] = f"one run, {time.monotonic() - began:.0f} s"
+        self.seen["two devices from nothing"] = f"one run, from a bucket, {time.monotonic() - began:.0f} s"
+        self.look_for_secrets()
         for guest in self.devices.values():
             folder = guest.root / "etc/systemd/system/appliance.service.d"
             (folder / "rehearsal.conf").write_text(FAST)
@@ -282,6 +317,7 @@ class Fleet:
             self.fail_to_back_up()
             self.give_up()
         finally:
+            self.bucket.close()
             for exchange in self.exchanges.values():
                 exchange.terminate()
             self.ears.close()

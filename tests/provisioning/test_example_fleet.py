@@ -7,12 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from tests.fakes.device import Workbench
-from tests.fakes.seaweed import BUCKET, READER, WRITER, serving
+from tests.fakes.seaweed import BUCKET, READER, serving, upload
 from tests.fakes.store import publish_store
 from tests.provisioning.test_playbooks import ANSIBLE, options, read, tasks
 
@@ -37,9 +36,7 @@ def test_each_device_of_the_example_is_made_from_its_bucket_by_the_command_of_it
     (tmp_path / "configs" / "appliance.yml").write_text(yaml.safe_dump({"accept_unproven": True}))
     day = published.sessions(1)[0]
     with serving(tmp_path / "weed") as server:
-        client: Any = server.client(WRITER)
-        for path in sorted(path for path in published.root.rglob("*") if path.is_file() and "raw" not in path.parts):
-            client.put_object(Bucket=BUCKET, Key=f"store/{path.relative_to(published.root)}", Body=path.read_bytes())
+        upload(server, published.root)
         variables = {**defaults, **given, "appliance_store_endpoint": server.endpoint}
         for host in read(EXAMPLE / "hosts.yml")["devices"]["hosts"]:
             secrets = dict.fromkeys(given["appliance_credentials"], "https://127.0.0.1:9/nowhere")
