@@ -11,9 +11,12 @@ import numpy as np
 from appliance.context import Deps
 from appliance.ledger import bank_rows
 from appliance.ledger.bank_rows import BankRow, EndedEvent
+from appliance.safety.halt import notify
+from appliance.system.ports import Severity
 from execution.planning.restating import new_names
 from signals.bundle import Bundle
 from signals.bundle.verification import Infer
+from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid
 from signals.events.analogs import AnalogBank, stored
 from signals.events.daily import column_of
 from signals.events.panel import Rows
@@ -27,11 +30,19 @@ REACH = 250  # sessions: an older event is for the next bundle's bank
 
 
 def bank_of(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> AnalogBank:
-    """Take in the events whose trades were known before `asof`, and return them with those of the bundle's bank."""
-    _take_in(asof, bundle, deps, run)
+    """Take in the events whose trades were known before `asof`, and return them with those of the bundle's bank.
+
+    Own events that cannot be taken in are notified, and the bundle's bank is asked without them: no order reads it.
+    """
+    signed = bank_in(bundle.bank, deps.calendar)
+    try:
+        _take_in(asof, bundle, deps, run)
+    except (DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid) as error:
+        notify(deps, Severity.WARN, f"own-bank-{asof}", "this device's own events are not asked as analogs", str(error))
+        return signed
     own = bank_rows.known_before(deps.ledger, bundle.sha256, asof, MOST_ROWS)
     if not own:
-        return bank_in(bundle.bank, deps.calendar)
+        return signed
     vectors = np.array([np.frombuffer(one.vector or b"", dtype="<f4") for one in own])
     quality, realised_r = (np.array([getattr(one, name) for one in own]) for name in ("quality", "realised_r"))
     days = (np.array([getattr(one, name) for one in own], dtype="datetime64[D]") for name in ("asof", "known"))
@@ -49,8 +60,9 @@ def _take_in(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> None:
     bars = deps.market.bars(asof, bundle.manifest.view.sessions + reach)
     renamed, can = new_names(deps.market.ends_and_renamings(bars.sessions[0].astype(object), asof)), pictured(bars)
     places = dict[EndedEvent, tuple[int, int]]()
+    ended = tuple(one for one in ended if np.datetime64(one.asof, "D") >= bars.sessions[0])  # an event before the bars waits
     for one in ended:
-        row = int(np.searchsorted(bars.sessions, np.datetime64(one.asof, "D")))
+        row = bars.index(one.asof)
         column = column_of(bars, one.symbol, row, renamed)
         if column is not None and can[row, column]:
             places[one] = row, column

@@ -53,7 +53,7 @@ def waiting(ledger: Ledger, bundle: str, since: tuple[date, date, date], most: i
 
 
 def known_before(ledger: Ledger, bundle: str, asof: date, most: int) -> list[BankRow]:
-    """Return the newest `most` rows of a bundle with a picture whose outcome was known before `asof`, oldest outcome first."""
-    query = """SELECT * FROM bank_rows WHERE bundle = ? AND vector IS NOT NULL AND known < ?
+    """Return the newest `most` rows of a bundle with a picture, known before `asof` and taken in by then, oldest outcome first."""
+    query = """SELECT * FROM bank_rows WHERE bundle = ? AND vector IS NOT NULL AND known < ? AND evening <= ?
     ORDER BY known DESC, asof DESC, symbol DESC LIMIT ?"""
-    return ledger.read(BankRow, query, (bundle, asof, most))[::-1]
+    return ledger.read(BankRow, query, (bundle, asof, asof, most))[::-1]

@@ -23,9 +23,14 @@ MOST_ANALOGS, USUAL_ANALOGS = 500, 50
 LEAST = 1e-15  # of an embedding's largest number: the square of a smaller one is 0 in float32
 
 
-def _whole(**properties: Schema) -> Schema:
+def _answer(**properties: Schema) -> Schema:
+    """An object that has all of these; a later release may add others."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _question(**properties: Schema) -> Schema:
     """An object that has all of these and nothing else."""
-    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
+    return {**_answer(**properties), "additionalProperties": False}
 
 
 TEXT: Schema = {"type": "string"}
@@ -35,18 +40,18 @@ NUMBERS: Schema = {"type": "array", "items": NUMBER}
 BY_NAME: Schema = {"type": "object", "additionalProperties": NUMBER}
 BY_HEAD: Schema = {"type": "object", "additionalProperties": NUMBERS}
 OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
-PICTURE = _whole(image={**TEXT, "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."})
-CLASSIFIED = _whole(**{"class": TEXT}, quality=NUMBER, probabilities=BY_NAME, pole_katr=MAYBE, embedding=NUMBERS, bundle=TEXT)
+PICTURE = _question(image={**TEXT, "contentEncoding": "base64", "description": "bar-image/1: 3 x 64 x 64 bytes, channel, bar, level."})
+CLASSIFIED = _answer(**{"class": TEXT}, quality=NUMBER, probabilities=BY_NAME, pole_katr=MAYBE, embedding=NUMBERS, bundle=TEXT)
 QUESTION: dict[str, Schema] = {
     "embedding": {**NUMBERS, "minItems": 1, "maxItems": 1024},
     "k": {"type": "integer", "minimum": 1, "maximum": MOST_ANALOGS, "default": USUAL_ANALOGS},
     "asof": {**TEXT, "format": "date", "description": "Session of the event that asks; by default after all of the bank."},
     "symbol": {**TEXT, "minLength": 1, "maxLength": 40, "description": "Of the event that asks."},
 }
-ASKED: Schema = {**_whole(**QUESTION), "required": ["embedding"]}
-NEAREST = _whole(sim_conf=MAYBE, hist_rr_pct=MAYBE, analogs=OBJECTS, bank={"type": "integer"}, search=TEXT, bundle=TEXT)
-EVALUATED = _whole(heads=BY_HEAD, probabilities=BY_HEAD, bundle=TEXT)
-ROW = _whole(features={"type": "object", "additionalProperties": MAYBE})
+ASKED: Schema = {**_question(**QUESTION), "required": ["embedding"]}
+NEAREST = _answer(sim_conf=MAYBE, hist_rr_pct=MAYBE, analogs=OBJECTS, bank={"type": "integer"}, search=TEXT, bundle=TEXT)
+EVALUATED = _answer(heads=BY_HEAD, probabilities=BY_HEAD, bundle=TEXT)
+ROW = _question(features={"type": "object", "additionalProperties": MAYBE})
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def operations(
             "GET",
             "/v1/models",
             "The bundles that answer.",
-            _whole(models=OBJECTS),
+            _answer(models=OBJECTS),
             lambda _: {"models": [describe(get())]},
             lane="model",
         ),

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from signals.code_version import code_version
+from signals.errors import InvariantBroken
 
 
 class LazyCommands(TyperGroup):
@@ -28,6 +29,8 @@ class LazyCommands(TyperGroup):
 
     @commands.setter
     def commands(self, none: MutableMapping[str, Any]) -> None:
+        if none:
+            raise InvariantBroken("a command that no module of the table registers", where=", ".join(none))
         self._loaded: dict[str, MutableMapping[str, Any]] = {}
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -21,6 +21,7 @@ from appliance.ledger.bank_rows import BankRow
 from appliance.system.clock import VirtualClock
 from signals.bundle import Bundle, verify
 from signals.bundle.manifest import Part
+from signals.errors import ScoresInvalid
 from signals.events.analogs import code_of, nearest
 from signals.market.actions import Action
 from signals.market.bars import Bars
@@ -177,12 +178,31 @@ def test_an_evening_takes_in_so_many_and_the_bank_holds_the_newest(
     few = bank_of(DAYS[LAST - 1], bundle, lived, infer)
     np.testing.assert_array_equal(few.known_at[own:], whole.known_at[-12:])
     monkeypatch.setattr(own_bank, "MOST_AN_EVENING", 2)
-    deps = device(tmp_path)
+    monkeypatch.setattr(own_bank, "MOST_ROWS", 20_000)
+    deps, lived_sizes = device(tmp_path), {}
     for row in range(FIRST, LAST - 20):
         evening(deps, bundle, row)
-        bank_of(DAYS[row], bundle, deps, infer)
+        lived_sizes[row] = len(bank_of(DAYS[row], bundle, deps, infer).vectors)
+    again = {row: len(bank_of(DAYS[row], bundle, deps, infer).vectors) for row in lived_sizes}
+    assert again == lived_sizes, "later evenings took in what was known by then"
     counts = np.unique([row[4] for row in rows_of(deps)], return_counts=True)[1]
     assert counts.max() == 2 and len(counts) > 5
+
+
+def test_own_events_that_cannot_be_taken_in_are_notified_and_the_bundles_bank_is_asked(tmp_path: Path, bundle: Bundle) -> None:
+    deps = device(tmp_path)
+    for row in range(FIRST, FIRST + 45):
+        evening(deps, bundle, row)
+
+    def spoilt(*of: object) -> Any:
+        raise ScoresInvalid("not finite", fix="Publish another bundle")
+
+    found = bank_of(DAYS[FIRST + 45], bundle, deps, spoilt)
+    assert len(found.vectors) == len(KNOWN["vectors"])
+    assert isinstance(deps.notifier, Inbox) and deps.notifier.alerts[-1].key == f"own-bank-{DAYS[FIRST + 45]}"
+    named = replace(bundle, bank={f"x_{name}": values for name, values in bundle.bank.items()})
+    with pytest.raises(ScoresInvalid):
+        bank_of(DAYS[FIRST + 45], named, deps, infer)
 
 
 def test_the_net_of_another_bundle_sees_the_events_again(tmp_path: Path, lived: Deps, bundle: Bundle) -> None:
