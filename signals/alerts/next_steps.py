@@ -27,6 +27,7 @@ NEXT_STEPS: dict[str, str] = {
     "not-ready": "Run `appliance doctor`: it says what is missing and how to fix it",
     "open": "See `appliance jobs`: the job is tried again until its deadline",
     "opinion": "Compare the names in `appliance alerts` with another source: forged, stale or of another basis?",
+    "own-bank": NOTHING_NOW + ": the bundle's own bank is asked; if it goes on, publish another bundle of `patterns`",
     "published": "See `appliance trace` for the evenings that were decided on other rows",
     "reduce": "Read `appliance halts`, find the cause, then `appliance rearm` ends it",
     "restarted": NOTHING_NOW + "; if it goes on, see `journalctl -u appliance -o cat`",
