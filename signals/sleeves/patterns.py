@@ -1,4 +1,4 @@
-"""The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.samples`)."""
+"""The sleeve `patterns`: the bars that a net of pictures sees, as ratios of each bar alone (`signals.views.sample_views`)."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from signals.views.samples import BarImageView, ImageView, SessionBarsView, SeveralWindowsView, TableView, WindowsView
+from signals.views.sample_views import BarImageView, ImageView, SessionBarsView, SeveralWindowsView, TableView, WindowsView
 
 View = Annotated[TableView | WindowsView | SeveralWindowsView | SessionBarsView | ImageView | BarImageView, Field(discriminator="kind")]
 """Any view; as a field of a document, `kind` says which."""

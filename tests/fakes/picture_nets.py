@@ -16,7 +16,7 @@ from signals.events.analogs import stored
 from signals.models.heads import PatternHead
 from signals.models.inference import GraphMember, infer
 from signals.sleeves.patterns import PATTERNS
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from tests.fakes.bundles import Recipe, weekdays
 from trainer.runs.artefacts import FORM, form_of_graph
 from trainer.tasks.bar_pattern.labels import CLASSES

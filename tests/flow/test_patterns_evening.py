@@ -24,7 +24,7 @@ from signals.market.dataset import load_bars
 from signals.models.heads import ScoreHead
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.sleeves.patterns import PATTERNS, pictured
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from tests.fakes.device import Workbench
 from tests.fakes.picture_nets import HEAD, LENGTH, MAP, WIDTHS, arrays, graph, recipe
 from tests.fakes.store import Published, publish_bundle, publish_store

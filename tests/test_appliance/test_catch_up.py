@@ -90,8 +90,8 @@ def back_on(session: date, ran: frozenset[str], back: datetime) -> dict[str, str
     earlier = {(CALENDAR.previous(session), job) for job in JOBS}
     ended = {(session, job) for job in ran} | earlier
     found = dict.fromkeys(JOBS, "not yet") | dict.fromkeys(ran, "ran before")
-    while job_windows := [i for i in catch_up(back, ended, CALENDAR, session, TIMETABLE).due if i.session == session]:
-        for item in job_windows:
+    while due := [i for i in catch_up(back, ended, CALENDAR, session, TIMETABLE).due if i.session == session]:
+        for item in due:
             assert found[item.job] == "not yet", f"{item.job} was named twice"
             found[item.job] = item.decision.value
             ended.add((session, item.job))

@@ -27,7 +27,7 @@ from signals.market.actions import Action
 from signals.market.bars import Bars
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.sleeves.patterns import PATTERNS, pictured
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays

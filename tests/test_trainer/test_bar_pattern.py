@@ -21,7 +21,7 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import PRICE_FIELDS, Bars
 from signals.models.heads import PatternHead
 from signals.sleeves.patterns import PATTERNS, pictured
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.shapes import Windows, windows
 from trainer.learners.pictures import class_and_pole, target_of

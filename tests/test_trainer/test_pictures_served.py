@@ -21,7 +21,7 @@ from signals.models.inference import infer
 from signals.serving import pictures
 from signals.serving.scores import ServedModel, operations
 from signals.sleeves.patterns import PATTERNS, pictured
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays
 from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe

@@ -337,10 +337,10 @@ def test_a_stack_of_real_runs_is_written_whole_and_the_same_twice(
     assert sum(document["budgets"].values()) == pytest.approx(1.0, abs=1e-5) and min(document["budgets"].values()) > 0.0
     assert {"Risk budgets (HRP)", "Risk budgets that move"} <= set(re.findall(r"Risk budgets[^|]*[a-z)]", files[0]["report.md"].decode()))
     assert all(
-        document["firmness"]["low"][name] <= share <= document["firmness"]["high"][name] for name, share in document["budgets"].items()
+        document["stability"]["low"][name] <= share <= document["stability"]["high"][name] for name, share in document["budgets"].items()
     )
-    before = {name: value for name, value in document.items() if name not in ("budgets", "firmness")}
-    assert from_json(StackFigures, before).budgets == {} and from_json(StackFigures, before).firmness.redrawn is None, (
+    before = {name: value for name, value in document.items() if name not in ("budgets", "stability")}
+    assert from_json(StackFigures, before).budgets == {} and from_json(StackFigures, before).stability.resampled is None, (
         "one of before has none"
     )
     assert document["promotable"] == all(row["passed"] for row in document["rows"])

@@ -30,7 +30,7 @@ from trainer.search import trial_log
 from trainer.search.counting import counting, sleeves_of
 from trainer.search.trial_log import STACK as COMMAND
 from trainer.search.trial_log import OneTrial, Series, begin, end, trial_hash
-from trainer.stacking.budgets import BudgetFigures, budget_figures
+from trainer.stacking.budgets import BudgetStability, budget_stability
 from trainer.stacking.members import Boosted, ConfiguredCombiner, Members, RidgeCombiner, Trees, Weights, device_weights, read_members
 from trainer.stacking.verdict import STACK, Combiner, Condition, ScoreRecord, StackProof, annual, best_of, prove, records, rows_of
 from trainer.validation.deciles import next_opens
@@ -74,8 +74,8 @@ class StackFigures:
         With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
     budgets : mapping of member to share
         Of the risk, by hierarchical risk parity over the members' walk-forward books: a number beside the weights, which decides nothing.
-    firmness : BudgetFigures
-        Of the budgets: under redrawn histories, and from month to month.
+    stability : BudgetStability
+        Of the budgets: under resampled histories, and from month to month.
     rows : tuple of Condition
         What the stack has to exceed.
     """
@@ -98,7 +98,7 @@ class StackFigures:
     promotable: bool
     format: str = FORMAT
     budgets: Mapping[str, float] = field(default_factory=dict)
-    firmness: BudgetFigures = field(default_factory=BudgetFigures)
+    stability: BudgetStability = field(default_factory=BudgetStability)
 
 
 CAPTIONS = {
@@ -126,10 +126,12 @@ def lines_of(known: StackFigures) -> list[tuple[str, str]]:
     if known.weights is not None:
         lines.append(("Weights", ", ".join(f"{name} {weight:.3f}" for name, weight in known.weights.items())))
     if known.budgets:
-        firm = known.firmness
-        reach = {name: f" ({firm.low[name]:.3f} to {firm.high[name]:.3f})" for name in firm.low}
+        stable = known.stability
+        reach = {name: f" ({stable.low[name]:.3f} to {stable.high[name]:.3f})" for name in stable.low}
         lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}{reach.get(name, '')}" for name, share in known.budgets.items())))
-        moved = f"{_number(firm.redrawn, '.1%')} by a redrawn history, {_number(firm.turnover, '.1%')} a month ({firm.months} months)"
+        moved = (
+            f"{_number(stable.resampled, '.1%')} by a resampled history, {_number(stable.turnover, '.1%')} a month ({stable.months} months)"
+        )
         lines.append(("Risk budgets that move", moved))
     for name, record in known.records.items():
         ic, forward = record.ic, record.forward_ic
@@ -333,7 +335,7 @@ def _document(
         },
         best=best_of(found),
         budgets=budgets(books),
-        firmness=budget_figures(books),
+        stability=budget_stability(books),
         rows=rows,
         promotable=all(row.passed for row in rows),
     )

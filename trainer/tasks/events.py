@@ -1,4 +1,4 @@
-"""What the tasks of an event's trade share: their sleeve's features, lines about rows, and sums by session."""
+"""The base class of the tasks on events, the report's lines about rows that such a task wants, and sums of its values by session."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from signals.events.outcomes import OutcomeRules
-from signals.views.samples import BarImageView
+from signals.views.sample_views import BarImageView
 from trainer.labels.horizon import EntryPrice
 from trainer.recipes.base import AnyView, CpcvConfig, LabelConfig, RecipeConfig
 

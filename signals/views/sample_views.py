@@ -1,4 +1,4 @@
-"""How one sample of a feature panel looks to a model: a row of a table, windows of sessions or of bars, an image, a picture of bars."""
+"""The input of a model for one sample of a feature panel: a row of a table, windows of sessions or bars, an image, or a picture of bars."""
 
 from __future__ import annotations
 
