@@ -1,4 +1,4 @@
-"""Options that mean the same in every command."""
+"""Options of the device's command line that mean the same in every command."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Options that mean the same in every command, and the parsing of their values."""
+"""Options of the training host's command line that mean the same in every command, and the parsing of their values."""
 
 from datetime import date
 from pathlib import Path

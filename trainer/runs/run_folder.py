@@ -1,4 +1,4 @@
-"""Run folders, whole or absent: made, hashed and locked for one process; their JSON documents, read strictly, written canonically."""
+"""A run's folder: written whole or not at all, locked for one process, hashed; and the reading and writing of its JSON documents."""
 
 import fcntl
 import json
