@@ -117,8 +117,10 @@ def backtest(
     config: Annotated[
         Path | None, typer.Option(help="YAML whose section `options_backtest` says what is traded and its costs.", show_default=False)
     ] = None,
-    template: Annotated[str, typer.Option(help="One of straddle, vertical, calendar.")] = "straddle",
-    side: Annotated[str, typer.Option(help="Whether to buy or to sell it.")] = "sell",
+    template: Annotated[
+        str | None, typer.Option(help="One of straddle, vertical, calendar.", show_default="the configuration's, else straddle")
+    ] = None,
+    side: Annotated[str | None, typer.Option(help="Whether to buy or to sell it.", show_default="the configuration's, else sell")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trade a template of one underlier day by day, hedged at the close, and account for it to the cent.
@@ -128,7 +130,8 @@ def backtest(
     from trainer.reports.options import backtest_report, backtest_rows  # as above
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
-    own = parse({**own.model_dump(), "template": template, "side": side}, OptionBacktestConfig, where="--template, --side")
+    given = {name: word for name, word in (("template", template), ("side", side)) if word is not None}
+    own = parse({**own.model_dump(), **given}, OptionBacktestConfig, where="--template, --side")
     evenings = [evening for evening in _surfaces(chains, root, as_json=as_json) if evening.chain.spot > 0.0]
     if not evenings:
         raise BadDataset(f"no day of {root} has a close of the underlying", where=str(chains), fix="Ingest closes with the quotes")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from signals.market.bars import days_array
 from signals.market.sessions import xnys
-from tests.fakes.option_market import Quoting, quoted
+from tests.fakes.option_market import Quoting, quoted, quotes_frame
+from trainer.__main__ import app
 from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
 from trainer.options.surface import Surface, surface_of
 from trainer.reports.options import backtest_report, surface_report
@@ -105,3 +109,22 @@ def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[
     assert {f"plots/{name}.png" for name in ("smiles", "surface", "total_variance", "quality")} <= set(shown)
     assert all(content.startswith(b"\x89PNG") for name, content in shown.items() if name.endswith(".png"))
     assert b"Slices of 2020-03-04" in shown["report.md"]
+
+
+def test_a_flag_of_the_command_overrides_its_configuration_only_where_it_is_given(market: list[Surface], tmp_path: Path) -> None:
+    """The configuration buys verticals, three at a time; without flags so does the command, with one only that one differs."""
+    quotes_frame([one.chain for one in market[:6]]).to_parquet(quotes := tmp_path / "quotes.parquet", index=False)
+    (config := tmp_path / "own.yml").write_text("options_backtest: {template: vertical, side: buy, contracts: 3, hold_sessions: 2}\n")
+    chains = ("--chains", str(tmp_path / "options"), "--root", "X", "--to", str(tmp_path / "report"))
+
+    def first_event(*words: str) -> str:
+        done = CliRunner().invoke(app, ["options", "backtest", *chains, *words, "--json"])
+        assert done.exit_code == 0, done.output
+        found: str = json.loads(done.stdout)["days"][0]["events"][0]
+        return found
+
+    assert CliRunner().invoke(app, ["options", "ingest", "--quotes", str(quotes), "--to", str(tmp_path / "options")]).exit_code == 0
+    assert first_event("--config", str(config)) == "opened buy vertical"
+    assert first_event("--config", str(config), "--side", "sell") == "opened sell vertical"
+    assert first_event("--config", str(config), "--template", "calendar") == "opened buy calendar"
+    assert first_event() == "opened sell straddle"
