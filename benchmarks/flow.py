@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, wh
 
 from signals.models.inference import FEATURES, SCORE, open_session
 from signals.views import TableView, WindowsView
+from trainer.flow.books import generate_book
 from trainer.flow.confirmation import HEAD, NET, config_of, rows_of
-from trainer.flow.generated import generate_book
 from trainer.flow.top_of_book import SECONDS, aggregates_panel, inputs_panel
 from trainer.learners.base import FitDevice
 from trainer.learners.table import learner_named

@@ -15,7 +15,7 @@ from appliance.ledger.figures import ScoreFigures
 from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle
 from signals.errors import ScoresInvalid
-from signals.events.seen_patterns import HEADS, SeenShape, classes_in, shape_of
+from signals.events.analogs import HEADS, SeenShape, classes_in, shape_of
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead
 from signals.scoring.scoring import HeadOutputs

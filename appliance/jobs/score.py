@@ -16,8 +16,7 @@ from appliance.config import MissingSleeve, Scoring
 from appliance.context import Deps
 from appliance.controls.measures import coverage, invalid_scores, red_datasets, stale_sessions
 from appliance.controls.tripwires import Evaluation, Stage, TripwireAction, TripwireFigures
-from appliance.jobs.events import record_events
-from appliance.jobs.own_bank import bank_of
+from appliance.jobs.events import bank_of, record_events
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sleeve_scores import weights_in_force
 from appliance.ledger import scores as score_rows
@@ -48,9 +47,9 @@ from signals.errors import (
     TripwireSkip,
     TryAgain,
 )
+from signals.events.analogs import analogs_in
 from signals.events.daily import READS, daily_events
 from signals.events.images import png
-from signals.events.seen_patterns import analogs_in
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
 from signals.models.inference import infer

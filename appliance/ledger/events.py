@@ -1,4 +1,4 @@
-"""The ledger's events and their outcomes: what detectors found, and what the proposed trades would have made; none is traded."""
+"""The ledger's events and their outcomes, and its rows of a bank of analogs: ended events as the net of one bundle sees them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +23,42 @@ class OutcomeRow(DailyOutcome):
     at: datetime = field(kw_only=True)
 
 
+@dataclass(frozen=True)
+class EndedEvent:
+    """An event whose trade is over: what it realised, and the session that knew it."""
+
+    asof: date
+    symbol: str
+    realised_r: float
+    known: date
+
+
+@dataclass(frozen=True)
+class BankRow:
+    """An event in the bank: bundle whose net saw it, evening that took it in; no quality and vector (float32) without a picture."""
+
+    bundle: str
+    asof: date
+    symbol: str
+    quality: float | None
+    vector: bytes | None
+    realised_r: float
+    known: date
+    evening: date
+    at: datetime
+
+
 def save(ledger: Ledger, rows: Iterable[EventRow]) -> int:
     """Record the events that are not recorded yet; return how many."""
     with ledger.transaction():
         return sum(ledger.insert("events", columns_of(row), conflict="ON CONFLICT DO NOTHING") for row in rows)
+
+
+def save_in_bank(ledger: Ledger, rows: Iterable[BankRow]) -> None:
+    """Add rows of the bank, once each; the ledger refuses one whose outcome was not known before the evening."""
+    with ledger.transaction():
+        for row in rows:
+            ledger.insert("bank_rows", columns_of(row), conflict="ON CONFLICT DO NOTHING")
 
 
 def save_outcomes(ledger: Ledger, rows: Sequence[OutcomeRow]) -> None:
@@ -68,3 +100,22 @@ def labelled(ledger: Ledger, first: date, last: date) -> list[tuple[EventRow, Ou
     events = ledger.read(EventRow, "SELECT * FROM events WHERE asof BETWEEN ? AND ? ORDER BY asof DESC, symbol", span)
     made = {(row.asof, row.symbol): row for row in ledger.read(OutcomeRow, "SELECT * FROM outcomes WHERE asof BETWEEN ? AND ?", span)}
     return [(row, made.get((row.asof, row.symbol))) for row in events]
+
+
+def not_in_bank(ledger: Ledger, bundle: str, since: tuple[date, date, date], most: int) -> tuple[EndedEvent, ...]:
+    """Return ended events that a bundle's net has not seen, oldest outcome first; with those that the evening took in, `most`.
+
+    `since` are the first session of an event, the session after which its outcome was known, and the evening, before which it was.
+    """
+    query = """SELECT asof, symbol, realised_r, known FROM outcomes
+    WHERE realised_r IS NOT NULL AND asof >= ? AND known > ? AND known < ?
+    AND (asof, symbol) NOT IN (SELECT asof, symbol FROM bank_rows WHERE bundle = ?)
+    ORDER BY known, asof, symbol LIMIT max(0, ? - (SELECT count(*) FROM bank_rows WHERE bundle = ? AND evening = ?))"""
+    return tuple(ledger.read(EndedEvent, query, (*since, bundle, most, bundle, since[2])))
+
+
+def in_bank(ledger: Ledger, bundle: str, asof: date, most: int) -> list[BankRow]:
+    """Return the newest `most` rows of a bundle with a picture, known before `asof` and taken in by then, oldest outcome first."""
+    query = """SELECT * FROM bank_rows WHERE bundle = ? AND vector IS NOT NULL AND known < ? AND evening <= ?
+    ORDER BY known DESC, asof DESC, symbol DESC LIMIT ?"""
+    return ledger.read(BankRow, query, (bundle, asof, asof, most))[::-1]

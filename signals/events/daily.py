@@ -10,8 +10,8 @@ from datetime import date
 
 import numpy as np
 
-from signals.events.clusters import DOLLAR_BARS, LiquidityThird, liquidity
 from signals.events.detectors import LONGEST, detect
+from signals.events.figures import DOLLAR_BARS, LiquidityThird, liquidity
 from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable, Kind
 from signals.market.bars import EXIT_SESSIONS, Bars, Floats, Payout

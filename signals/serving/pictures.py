@@ -79,7 +79,7 @@ def operations(
     def nearest(call: Call) -> object:
         model = get()
         if model.bundle.sha256 not in banks:
-            from signals.events.seen_patterns import bank_in
+            from signals.events.analogs import bank_in
 
             banks.clear()
             banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle.bank, model.calendar))
@@ -111,7 +111,7 @@ def operations(
 
 def classified(model: ServedModel, image: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
-    from signals.events.seen_patterns import classes_in, shape_of
+    from signals.events.analogs import classes_in, shape_of
 
     head = classes_in({line.name: line.head for line in model.bundle.manifest.heads})
     if head is None:

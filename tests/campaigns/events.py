@@ -25,12 +25,11 @@ from signals.events.figures import event_figures
 from signals.sleeves.events import EVENTS
 from tests.fakes.event_market import JudgedMarket, expected_r, judged, judged_arms, known_panel
 from trainer.samples.samples import samples
-from trainer.tasks.event_arms.task import ARMS, ArmsRecipe
-from trainer.tasks.event_gate.figures import GateFigures, gate_figures, taken
-from trainer.tasks.event_quantiles.forecasts import forecasts_of as outcomes_of
-from trainer.tasks.event_quantiles.forecasts import judged as levels_of
-from trainer.tasks.event_quantiles.forecasts import walked
-from trainer.tasks.event_quantiles.task import MOST_MISS, QuantilesRecipe
+from trainer.tasks.event_arms import ARMS, ArmsRecipe
+from trainer.tasks.event_gate import GateFigures, gate_figures, taken
+from trainer.tasks.event_quantiles import MOST_MISS, QuantilesRecipe, walked
+from trainer.tasks.event_quantiles import forecasts_of as outcomes_of
+from trainer.tasks.event_quantiles import judged as levels_of
 from trainer.validation.clustered import interval, low
 
 STRENGTH, TARGET_R, DIP_ATR = 0.5, 1.0, 0.3

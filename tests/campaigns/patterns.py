@@ -24,11 +24,8 @@ from trainer.learners.base import FitDevice
 from trainer.learners.export import export
 from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.table import learner_named
-from trainer.tasks.bar_pattern.config import PatternRecipe
-from trainer.tasks.bar_pattern.figures import fit_map, pattern_figures
-from trainer.tasks.bar_pattern.labels import CLASSES
-from trainer.tasks.bar_pattern.learner import PatternLearner, outputs_of
-from trainer.tasks.bar_pattern.task import lines
+from trainer.tasks.bar_pattern.labels import CLASSES, PatternRecipe
+from trainer.tasks.bar_pattern.task import PatternLearner, fit_map, lines, outputs_of, pattern_figures
 
 TAUGHT, MIX = (0.4, 0.15, 0.15, 0.15, 0.15), (0.7, 0.1, 0.1, 0.05, 0.05)
 LEAST_F1, MOST_ECE, MOST_MS = 0.85, 0.03, 5.0

@@ -21,9 +21,8 @@ from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import learner_of
 from trainer.samples.samples import samples
-from trainer.tasks.event_arms.task import EVENT_ARMS, ArmsFigures, ArmsRecipe, arms_figures, at_rows
-from trainer.tasks.event_gate.figures import EventTrades
-from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, trades_of
+from trainer.tasks.event_arms import EVENT_ARMS, ArmsFigures, ArmsRecipe, arms_figures, at_rows
+from trainer.tasks.event_gate import EVENT_GATE, EventTrades, GateRecipe, trades_of
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import walk_forward

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from appliance.context import Deps
-from appliance.jobs import own_bank
-from appliance.jobs.events import record_events
-from appliance.jobs.own_bank import bank_of
-from appliance.ledger import Ledger, bank_rows
-from appliance.ledger.bank_rows import BankRow
+from appliance.jobs import events as events_job
+from appliance.jobs.events import bank_of, record_events
+from appliance.ledger import Ledger, events
+from appliance.ledger.events import BankRow
 from appliance.system.clock import VirtualClock
 from signals.bundle import Bundle, verify
 from signals.bundle.manifest import Part
@@ -139,7 +138,7 @@ def test_a_planted_outcome_that_is_not_known_yet_is_refused(tmp_path: Path, bund
     sample = BankRow("b", one[0], one[1], 0.5, b"\0" * 32, 9.0, tomorrow, tomorrow, deps.clock.now())
     for wrong in (sample, replace(sample, known=one[0], evening=tomorrow), replace(sample, evening=DAYS[FIRST + 47], vector=None)):
         with pytest.raises(apsw.ConstraintError):
-            bank_rows.save(deps.ledger, [wrong])
+            events.save_in_bank(deps.ledger, [wrong])
     with pytest.raises(apsw.ConstraintError), deps.ledger.transaction():
         deps.ledger.execute("UPDATE bank_rows SET realised_r = 9")
 
@@ -147,7 +146,7 @@ def test_a_planted_outcome_that_is_not_known_yet_is_refused(tmp_path: Path, bund
 def test_a_device_that_dies_while_it_takes_in_goes_on_as_one_that_did_not(
     tmp_path: Path, lived: Deps, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deps, save = device(tmp_path), bank_rows.save
+    deps, save = device(tmp_path), events.save_in_bank
 
     def dying(ledger: Ledger, rows: Iterable[BankRow]) -> None:
         with ledger.transaction():
@@ -156,14 +155,14 @@ def test_a_device_that_dies_while_it_takes_in_goes_on_as_one_that_did_not(
 
     for row in range(FIRST, LAST):
         if row % 7 == 0:
-            monkeypatch.setattr(bank_rows, "save", dying)
+            monkeypatch.setattr(events, "save_in_bank", dying)
             deps.clock.advance(max(deps.clock.now(), CALENDAR.session(DAYS[row]).close))
             before = rows_of(deps)
             try:
                 bank_of(DAYS[row], bundle, deps, infer)
             except KeyboardInterrupt:
                 assert rows_of(deps) == before
-            monkeypatch.setattr(bank_rows, "save", save)
+            monkeypatch.setattr(events, "save_in_bank", save)
         evening(deps, bundle, row)
         bank_of(DAYS[row], bundle, deps, infer)  # and once more
     assert rows_of(deps) == rows_of(lived)
@@ -173,12 +172,12 @@ def test_an_evening_takes_in_so_many_and_the_bank_holds_the_newest(
     tmp_path: Path, lived: Deps, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = bank_of(DAYS[LAST - 1], bundle, lived, infer)
-    monkeypatch.setattr(own_bank, "MOST_ROWS", 12)
+    monkeypatch.setattr(events_job, "MOST_ROWS", 12)
     own = len(KNOWN["vectors"])
     few = bank_of(DAYS[LAST - 1], bundle, lived, infer)
     np.testing.assert_array_equal(few.known_at[own:], whole.known_at[-12:])
-    monkeypatch.setattr(own_bank, "MOST_AN_EVENING", 2)
-    monkeypatch.setattr(own_bank, "MOST_ROWS", 20_000)
+    monkeypatch.setattr(events_job, "MOST_AN_EVENING", 2)
+    monkeypatch.setattr(events_job, "MOST_ROWS", 20_000)
     deps, lived_sizes = device(tmp_path), {}
     for row in range(FIRST, LAST - 20):
         evening(deps, bundle, row)

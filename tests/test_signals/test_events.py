@@ -10,8 +10,8 @@ import pytest
 
 from signals.errors import InvariantBroken
 from signals.events import detectors
-from signals.events.clusters import LiquidityThird, liquidity
 from signals.events.detectors import DETECTORS, LONGEST, Detected, Measures, detect
+from signals.events.figures import LiquidityThird, liquidity
 from signals.events.panel import EventBars, EventPanel, Kind
 
 FIELDS = ("open", "high", "low", "close")

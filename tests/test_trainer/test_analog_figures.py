@@ -22,11 +22,12 @@ from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.picture_nets import run
 from trainer.__main__ import app
-from trainer.recipes.event_trades import AnalogTrade
 from trainer.runs.artefacts import FORM
-from trainer.runs.picture_bank import SeenEvents, analog_figures, analogs_of, figures_by, net_of, seen_events
+from trainer.runs.picture_bank import SeenEvents, analog_figures, figures_by, net_of, seen_events
 from trainer.samples.samples import Samples
-from trainer.tasks.event_quantiles.forecasts import TARGETS, target_figures
+from trainer.tasks.event_gate import EVENT_GATE, GateLabel, GateRecipe
+from trainer.tasks.event_quantiles import TARGETS, target_figures
+from trainer.tasks.events import AnalogTrade
 from trainer.validation.clustered import auc
 
 TRADE = AnalogTrade(kind="event_gate")
@@ -89,10 +90,10 @@ def test_a_planted_leak_is_what_the_rule_of_known_outcomes_keeps_out(bars: Bars,
 
 
 def test_a_recipe_without_a_net_asks_for_nothing_and_a_folder_that_is_none_is_refused(bars: Bars, tmp_path: Path) -> None:
-    assert not analogs_of(TRADE, bars, ()) and "analogs" not in TRADE.model_dump()
+    assert not EVENT_GATE.joined(bars, GateRecipe(), ()) and "analogs" not in TRADE.model_dump()
     assert [one.name for one in EVENTS.given(ANALOGS).table[-2:]] == list(ANALOGS)
     with pytest.raises(FixInput, match="cannot be read"):
-        analogs_of(TRADE.model_copy(update={"analogs": str(tmp_path)}), bars, ())
+        EVENT_GATE.joined(bars, GateRecipe(label=GateLabel(analogs=str(tmp_path))), ())
 
 
 def test_a_target_is_judged_against_two_r_in_pairs_and_with_and_without_analogs(bars: Bars) -> None:

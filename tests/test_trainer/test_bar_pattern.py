@@ -26,11 +26,18 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.shapes import Windows, windows
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.samples.samples import samples
-from trainer.tasks.bar_pattern.config import PatternLabel, PatternRecipe
-from trainer.tasks.bar_pattern.figures import PatternFigures, fit_map, pattern_figures
-from trainer.tasks.bar_pattern.labels import CLASSES, read_checked, require_enough, shapes_of
-from trainer.tasks.bar_pattern.learner import PatternLearner, balanced
-from trainer.tasks.bar_pattern.task import BAR_PATTERN, lines, natural, warnings
+from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, read_checked, require_enough, shapes_of
+from trainer.tasks.bar_pattern.task import (
+    BAR_PATTERN,
+    PatternFigures,
+    PatternLearner,
+    balanced,
+    fit_map,
+    lines,
+    natural,
+    pattern_figures,
+    warnings,
+)
 
 HEAD = PatternHead(CLASSES, 4)
 EVERY = PatternLabel(plain_share=1.0, least=0)
@@ -219,7 +226,7 @@ def test_a_small_net_sees_planted_shapes_and_is_exported_in_parts() -> None:
     from trainer.learners.base import FitDevice
     from trainer.learners.export import export
     from trainer.learners.table import LEARNERS, learner_named
-    from trainer.tasks.bar_pattern.learner import outputs_of
+    from trainer.tasks.bar_pattern.task import outputs_of
 
     taught, later = windows(1, 1000, (0.4, 0.15, 0.15, 0.15, 0.15)), windows(2, 300, (0.4, 0.15, 0.15, 0.15, 0.15))
     small = {"channels": (6, 12), "embedding": 4, "epochs": 8, "batch_rows": 25, "learning_rate": 4e-3, "dropout": 0.0, "mixing": 0.1}

@@ -17,7 +17,7 @@ from tests.fakes import curated
 from tests.fakes.event_market import judged_arms
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
-from trainer.tasks.event_arms.task import ARMS, ArmsFigures, arms_figures, chosen_r
+from trainer.tasks.event_arms import ARMS, ArmsFigures, arms_figures, chosen_r
 from trainer.validation.clustered import low
 
 TREES = LightGbmConfig(trees=40, num_leaves=4, min_data_in_leaf=100, learning_rate=0.1)

@@ -21,11 +21,24 @@ from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.event_market import expected_r, judged, panel
 from trainer.__main__ import app
-from trainer.labels.events import played
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_gate.figures import EventTrades, by_regime, gate_figures, precision_at, size_for, tails, taken
-from trainer.tasks.event_gate.task import EVENT_GATE, GateRecipe, direction_bar, net_bar, trades_of, warnings
+from trainer.tasks.event_gate import (
+    EVENT_GATE,
+    EventTrades,
+    GateRecipe,
+    by_regime,
+    direction_bar,
+    gate_figures,
+    net_bar,
+    precision_at,
+    size_for,
+    tails,
+    taken,
+    trades_of,
+    warnings,
+)
+from trainer.tasks.events import played
 from trainer.validation.clustered import auc, per_event
 from trainer.validation.ic import Mean
 

@@ -22,13 +22,22 @@ from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.event_market import known_panel
 from trainer.__main__ import app
-from trainer.labels.events import played
 from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
-from trainer.tasks.event_quantiles.forecasts import LevelFigures, QuantileFigures, forecasts_of, judged, level_figures, walked
-from trainer.tasks.event_quantiles.task import coverage_bar, pinball_bar, warnings
+from trainer.tasks.event_quantiles import (
+    LevelFigures,
+    QuantileFigures,
+    coverage_bar,
+    forecasts_of,
+    judged,
+    level_figures,
+    pinball_bar,
+    walked,
+    warnings,
+)
+from trainer.tasks.events import played
 from trainer.validation.ic import Mean
 
 TREES = LightGbmConfig(trees=60, num_leaves=4, min_data_in_leaf=300, learning_rate=0.08)

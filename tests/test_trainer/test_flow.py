@@ -17,9 +17,8 @@ from signals.bundle.graph import check_model
 from signals.bundle.profiles import ProfileName
 from signals.errors import BadDataset, FixInput, InvariantBroken, TooLittleHistory
 from trainer.__main__ import app
+from trainer.flow.books import OrderBook, generate_book, read_events, reconstruct
 from trainer.flow.confirmation import AGGREGATED, IMBALANCE, NET, Candidate, FlowFigures, config_of, judged, next_moves
-from trainer.flow.generated import generate_book
-from trainer.flow.order_book import OrderBook, read_events, reconstruct
 from trainer.flow.top_of_book import AGGREGATES, INPUTS, LEARNED, SECONDS, InputSource, TopOfBook, aggregates_panel, inputs_panel, table
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean

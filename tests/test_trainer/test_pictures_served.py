@@ -26,12 +26,10 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays
 from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe
 from tests.fakes.serving import KEY, api, ask
-from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
+from trainer.runs.picture_bank import LEAST_RECALL, PictureNet, bank_of, indexed, seen_events
 from trainer.samples.samples import Gathered
-from trainer.tasks.bar_pattern.analog_index import LEAST_RECALL, indexed
-from trainer.tasks.bar_pattern.config import PatternLabel
-from trainer.tasks.bar_pattern.labels import CLASSES, shapes_of
-from trainer.tasks.bar_pattern.learner import OF_CLASSES
+from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, shapes_of
+from trainer.tasks.bar_pattern.task import OF_CLASSES
 
 JSON = {**KEY, "content-type": "application/json"}
 DAYS = np.array(weekdays().days, dtype="datetime64[D]")

@@ -37,13 +37,13 @@ def flow(
     takes its place where its log loss is lower in pairs, walking forward. Inputs that no source gives are never learned from.
     """
     from signals.text.documents import to_json
-    from trainer.flow import confirmation, generated, order_book
+    from trainer.flow import books, confirmation
     from trainer.flow.top_of_book import INPUTS, LEARNED
     from trainer.runs.run_folder import canonical_json
 
     with progress("order flow", as_json=as_json) as step:
-        given = None if events is None else order_book.read_events(events)
-        book = generated.generate_book(seed, seconds).book if given is None else order_book.reconstruct(given, tick)
+        given = None if events is None else books.read_events(events)
+        book = books.generate_book(seed, seconds).book if given is None else books.reconstruct(given, tick)
         shape = {"patience": patience, "groups": GROUPS, "seed": seed}
         found, exported = confirmation.judged(book, confirmation.config_of(), **shape, with_net=net, step=step)
     said = {

@@ -69,7 +69,7 @@ def serve_command(
     from signals.serving.gate import token_in
     from signals.serving.scores import operations
     from signals.serving.server import Address, serve
-    from trainer.tasks.bar_pattern.analog_index import indexed
+    from trainer.runs.picture_bank import indexed
 
     at = Address(listen, port, tuple(name or ()), certificate, key)
     served = operations(TrainerModel(bundle, data, keys), indexed if index else None)

@@ -4,10 +4,10 @@ from signals.plugins import PluginTable
 from trainer.tasks.bar_pattern.task import BAR_PATTERN
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES
 from trainer.tasks.base import Task
-from trainer.tasks.event_arms.task import EVENT_ARMS
-from trainer.tasks.event_gate.task import EVENT_GATE
-from trainer.tasks.event_quantiles.task import EVENT_QUANTILES
-from trainer.tasks.event_score.task import EVENT_SCORE
+from trainer.tasks.event_arms import EVENT_ARMS
+from trainer.tasks.event_gate import EVENT_GATE
+from trainer.tasks.event_quantiles import EVENT_QUANTILES
+from trainer.tasks.event_score import EVENT_SCORE
 from trainer.tasks.hedged_pnl.task import HEDGED_PNL
 from trainer.tasks.rank_return.task import RANK_RETURN
 from trainer.tasks.series_return.task import SERIES_RETURN

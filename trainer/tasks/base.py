@@ -1,6 +1,6 @@
 """The definition of a task: labels, head, evaluator and promotion bars of what is learned.
 
-A task is a folder of `trainer/tasks`; the pipeline (`trainer/training/train.py`) is one for all of them. A task knows what its
+A task is a module or a folder of `trainer/tasks`; the pipeline (`trainer/training/train.py`) is one for all of them. A task knows what its
 label is, what is learned of it, and what a model's scores of it are worth; nothing else does.
 """
 
@@ -102,7 +102,7 @@ class Task(ABC):
     Attributes
     ----------
     name : str
-        Of its folder, or of the plug-in's entry point.
+        Of its module, or of the plug-in's entry point.
     kind : str
         Of the label, which chooses the task in a recipe.
     config : type of RecipeConfig

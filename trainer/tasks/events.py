@@ -1,21 +1,103 @@
-"""The base class of the tasks on events, the report's lines about rows that such a task wants, and sums of its values by session."""
+"""What the tasks of events share: the trade's settings and labels, the base class, the report's lines about rows, sums by session."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from signals.events.clusters import LiquidityThird
+from signals.events.detectors import detect
+from signals.events.figures import LiquidityThird
+from signals.events.outcomes import OutcomeRules, Outcomes, outcomes
+from signals.events.panel import EventBars, EventTable
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
-from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import AnalogTrade
+from signals.market.bars import Bars, Floats, departures
+from trainer.labels.horizon import EntryPrice, Labels, Rows
+from trainer.learners.parameters import LightGbmConfig, Objective
+from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.evidence import Evidence
-from trainer.runs.picture_bank import analogs_of
+from trainer.runs.picture_bank import analog_figures
 from trainer.samples.samples import Samples
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task
+
+TREES = LightGbmConfig(objective=Objective.REGRESSION, trees=80, num_leaves=7, min_data_in_leaf=300)
+
+
+class EventTrade(LabelConfig):
+    """The trade of an event: entry at the next open, stop in ATR, target in R, k sessions of patience.
+
+    `cost_bps` is what a way in and out costs, spread and impact together, of the value traded.
+    """
+
+    k: int = Field(default=30, ge=1, le=252)
+    entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
+    stop_atr: float = Field(default=1.0, gt=0.0)
+    target_r: float = Field(default=1.0, gt=0.0)
+    cost_bps: float = Field(default=10.0, ge=0.0)
+
+    @property
+    def rules(self) -> OutcomeRules:
+        """As outcomes are played."""
+        return OutcomeRules(self.stop_atr, self.target_r, self.k)
+
+
+class AnalogTrade(EventTrade):
+    """An event's trade that is forecast with what past events like it made.
+
+    `analogs` is the folder of a run of the sleeve `patterns`, whose net says what is alike; empty for none.
+    """
+
+    analogs: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what is not asked for: recipes from before it keep their hash."""
+        document: dict[str, object] = write(self)
+        return {key: value for key, value in document.items() if key != "analogs" or value}
+
+
+BPS = 1e-4
+
+
+def played(bars: Bars, actions: Iterable[Action], *rules: OutcomeRules) -> tuple[EventTable, tuple[Outcomes, ...]]:
+    """Find the events of the eligible names and play their trades by each of the rules."""
+    levels = EventBars.daily(bars)
+    table, gone = detect(levels).table(bars.eligible), tuple(departures(bars, actions))
+    return table, tuple(outcomes(levels, table, one, gone) for one in rules)
+
+
+def rows_in(table: EventTable, bars: Bars, row: Rows, column: Rows) -> Rows:
+    """Return the places in the table of the events of these bars and columns."""
+    place = np.full(bars.close.shape, -1)
+    place[table.row, table.column] = np.arange(len(table))
+    found: Rows = place[row, column]
+    return found
+
+
+def cost_r(bars: Bars, table: EventTable, cost_bps: float, stop_atr: float) -> Floats:
+    """Return what a way in and out of each event's trade costs, in R."""
+    share = table.atr / EventBars.daily(bars).close[table.row, table.column]
+    found: Floats = cost_bps * BPS / (stop_atr * share)
+    return found
+
+
+def event_labels(bars: Bars, table: EventTable, values: Floats, ends: Rows, target: Floats | None = None) -> Labels:
+    """Return labels of the events whose outcome is known: `values`, `ends` (-1 unknown) and `target`, one an event."""
+    known = (ends >= 0) & np.isfinite(values)
+    row, column = table.row[known], table.column[known]
+
+    def dense(of: Floats) -> Floats:
+        panel = np.full(bars.close.shape, np.nan)
+        panel[row, column] = of[known]
+        return panel
+
+    last = np.full(bars.close.shape, -1, dtype=np.int64)
+    last[row, column] = ends[known]
+    return Labels(bars.sessions, bars.symbols, dense(values), last, dense(values if target is None else target))
+
 
 NEEDS = ("event_side", "event_strength")
 WANTED_ROWS = 2_000_000  # of a gate, quantiles or offsets that are to be trusted: a history of the whole market, or bars within the day
@@ -35,7 +117,8 @@ class EventTask(Task):
 
     def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
         """Return what past events like each one made, where the recipe names a net of pictures."""
-        return analogs_of(config.label, bars, actions) if isinstance(config.label, AnalogTrade) else {}
+        asked = config.label.analogs if isinstance(config.label, AnalogTrade) else ""
+        return analog_figures(Path(asked), bars, actions) if asked else {}
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""

@@ -1,4 +1,4 @@
-"""Labels of the task `event_score`: what an event's trade is worth beyond the usual one, signed by its side.
+"""The task `event_score`: a daily score of the names with an event, what its trade is worth beyond the usual one, signed by its side.
 
     target = side x (R of the trade - mean R of the trades known by then)
 
@@ -15,13 +15,11 @@ from pydantic import Field
 
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
-from trainer.labels.events import event_labels, played
 from trainer.labels.horizon import Labels, Rows, horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import TREES, EventTrade
 from trainer.runs.evidence import Evidence
-from trainer.tasks.events import NEEDS, WANTED_ROWS, rows_lines
+from trainer.tasks.events import NEEDS, TREES, WANTED_ROWS, EventTrade, event_labels, played, rows_lines
 from trainer.tasks.rank_return.task import RankReturn
 
 

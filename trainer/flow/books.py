@@ -1,8 +1,16 @@
-"""The top of a book, second by second, from its market-by-order events.
+"""Tops of books, second by second: of the market-by-order events of a file, or invented with a known law.
 
 An `A` adds an order, in the place of one of the same number: a feed may send its opening snapshot twice. An `M` gives it another price or
 size, a `C` takes size away, an `R` clears all. `F` and `T` change no order, for a `C` or an `M` follows them; a `T` is what was traded, by
 the side that took it. Seconds at which the book is crossed, as it is before an opening match, have no top.
+
+Of an invented book the best possible forecast is known. Its spread is one tick. The middle moves by a tick in a share of the seconds,
+up with probability
+
+    1 / (1 + exp(-log_odds)),   log_odds = slope x i x (1 - (i / turn)^2),   i = (bid size - ask size) / both, at the second before
+
+The imbalance i comes back to 0 (Huang, Lehalle and Rosenbaum 2015 give queues that react so). With `turn` infinite the log odds are
+linear in it, and a logistic regression is the truth; with a finite one they change their sign beyond it.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signals.errors import BadDataset, FixInput
+from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.flow.top_of_book import TopOfBook
 
@@ -95,3 +104,33 @@ def read_events(path: Path) -> pa.Table:
     if found.num_rows == 0 or found["ts_event"].null_count or (np.diff(found["ts_event"].to_numpy().astype(np.int64)) < 0).any():
         raise BadDataset("events are empty or out of order", where=str(path), fix="Sort them by ts_event, as they came")
     return found
+
+
+STAYS, BOTH_SIZES, START = 0.8, 400.0, np.datetime64("2024-01-02T14:30:00", "s")
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedBook:
+    """A book, and the log odds that the move of the next second, if it moves, is up; float64 (T,)."""
+
+    book: TopOfBook
+    log_odds: Floats
+
+
+def generate_book(seed: int, seconds: int, *, slope: float = 3.0, turn: float = np.inf, moves: float = 0.4) -> GeneratedBook:
+    """Invent so many seconds; the same seed, the same book."""
+    rng = np.random.default_rng(seed)
+    state = np.empty(seconds)
+    state[0] = 0.0
+    for t, shock in enumerate(rng.normal(0.0, 0.4, seconds - 1), start=1):
+        state[t] = STAYS * state[t - 1] + shock
+    bid_size = np.rint(BOTH_SIZES / 2.0 * (1.0 + np.tanh(state))).clip(1.0, BOTH_SIZES - 1.0)
+    imbalance = 2.0 * bid_size / BOTH_SIZES - 1.0
+    log_odds = slope * imbalance * (1.0 - (imbalance / turn) ** 2)
+    up = rng.random(seconds) < 1.0 / (1.0 + np.exp(-np.concatenate([[0.0], log_odds[:-1]])))
+    step = np.where(rng.random(seconds) < moves, np.where(up, 1.0, -1.0), 0.0)
+    bid = 10_000.0 + np.cumsum(step)
+    bought, sold = rng.poisson(3.0, (2, seconds)).astype(np.float64)
+    return GeneratedBook(
+        TopOfBook(START + np.arange(seconds), bid, bid + 1.0, bid_size, BOTH_SIZES - bid_size, bought, sold, bought + sold), log_odds
+    )

@@ -1,4 +1,4 @@
-"""Labels, evaluator and arms of the task `event_arms`.
+"""The task `event_arms`: at which offset from the next open the trade of an event is worth most.
 
 An arm is an offset of the entry from the next open, in ATR, seen from the event's side: below 0 a better price, which may not come, above
 0 a confirmation. What each arm makes of each event is known from the bars, 0 R where its entry is not met; a model an arm learns
@@ -21,19 +21,17 @@ from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
 from signals.scoring.evidence import NAN
 from signals.text.documents import to_json
-from trainer.labels.events import event_labels, played, rows_in
 from trainer.labels.horizon import Labels, Rows
 from trainer.learners.base import FitDevice
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
-from trainer.recipes.event_trades import TREES, EventTrade
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least
 from trainer.samples.samples import Material, Samples, seal_holdout
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
-from trainer.tasks.events import EventTask, session_sums, thirds
+from trainer.tasks.events import TREES, EventTask, EventTrade, event_labels, played, rows_in, session_sums, thirds
 from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all, scored, walk_forward

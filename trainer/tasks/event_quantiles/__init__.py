@@ -1,1 +1,0 @@
-"""The task `event_quantiles`: quantiles of the returns, stops and targets that follow an event."""
