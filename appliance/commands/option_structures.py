@@ -60,7 +60,8 @@ def show_structures(
         raise ScoresRefused(f"structures of {found.asof}, not of {day}", where=name, fix="Publish those of that evening")
     if to is not None:
         write_atomic(to, payoffs(found))
-    rows = [_row(one) for one in found.structures]
+    fields = [(one, one.model_dump(mode="json", exclude={"payoff"})) for one in found.structures]
+    rows = [own | {"legs": _legs(one), "flags": ", ".join(one.flags)} for one, own in fields]
     text = render(rows, COLUMNS, empty="no structure is worth its spreads") + "\nCandidates only: nothing here is traded."
     emit({"asof": found.asof.isoformat(), "rows": rows}, as_json=as_json, text=text)
 
@@ -68,19 +69,17 @@ def show_structures(
 COLUMNS = ("root", "side", "template", "units", "legs", "debit_usd", "vega_usd", "theta_usd", "expected_points", "probability", "flags")
 
 
-def _row(one: CandidateStructure) -> dict[str, object]:
-    legs = "; ".join(f"{leg.quantity:+g} {leg.expiration} {leg.strike:g}{leg.right} {leg.bid:g}/{leg.ask:g}" for leg in one.legs)
-    fields = one.model_dump(mode="json", exclude={"legs", "payoff_underlier", "payoff_usd", "flags"})
-    return {**fields, "legs": legs, "flags": ", ".join(one.flags)}
+def _legs(one: CandidateStructure) -> str:
+    return "; ".join(f"{leg.quantity:+g} {leg.expiration} {leg.strike:g}{leg.right} {leg.bid:g}/{leg.ask:g}" for leg in one.legs)
 
 
 def payoffs(found: EveningStructures) -> bytes:
     """Return profit at the first expiry over the underlier of every structure, one chart each, as an SVG document."""
-    shown = [one for one in found.structures if one.payoff_usd][:MOST_PICTURES]
+    shown = [one for one in found.structures if one.payoff][:MOST_PICTURES]
     charts = []
     for place, one in enumerate(shown):
         title = f"{one.side} {one.template} of {one.root}, USD a unit at the first expiry; underlier {one.underlier:g}"
-        names = {tick: f"{one.payoff_underlier[tick]:.4g}" for tick in TICKS if tick < len(one.payoff_underlier)}
-        lines = (Line(one.payoff_usd, PROFIT), Line([0.0] * len(one.payoff_usd), ZERO, is_dashed=True))
+        names = {tick: f"{one.payoff[tick][0]:.4g}" for tick in TICKS if tick < len(one.payoff)}
+        lines = (Line([usd for _, usd in one.payoff], PROFIT), Line([0.0] * len(one.payoff), ZERO, is_dashed=True))
         charts.append((Chart(title, lines, names=names), Box(0.0, float(place * PICTURE_HEIGHT), PICTURE_WIDTH, PICTURE_HEIGHT)))
     return drawn(charts, PICTURE_WIDTH, PICTURE_HEIGHT * max(1, len(shown)))

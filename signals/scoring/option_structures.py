@@ -35,8 +35,8 @@ class CandidateStructure(Document):
 
     `debit_usd` is paid for a unit at the touch; negative is received. The greeks are of a unit: vega by a vol point, theta by a
     calendar day. `expected_points` is the expected hedged profit in vol points of the bought template, `probability` P(net profit > 0)
-    of the side taken. `underlier` is its close, `flags` are of the smiles that priced it, and the payoff is the profit of a unit at
-    its first expiry over the underlier.
+    of the side taken. `underlier` is its close, `flags` are of the smiles that priced it, and `payoff` has prices of the underlier at
+    the first expiry, ascending, each with the profit of a unit there, USD.
     """
 
     root: str = Field(min_length=1, max_length=20)
@@ -53,14 +53,7 @@ class CandidateStructure(Document):
     probability: float | None = Field(ge=0, le=1)
     underlier: float = Field(gt=0)
     flags: tuple[str, ...] = ()
-    payoff_underlier: tuple[float, ...] = Field(max_length=MAX_POINTS)
-    payoff_usd: tuple[float, ...] = Field(max_length=MAX_POINTS)
-
-    @model_validator(mode="after")
-    def _pairs(self) -> Self:
-        if len(self.payoff_underlier) != len(self.payoff_usd):
-            raise ValueError("a payoff is a value at each price of the underlier")
-        return self
+    payoff: tuple[tuple[float, float], ...] = Field(max_length=MAX_POINTS)
 
 
 class EveningStructures(Document):

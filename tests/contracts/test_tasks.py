@@ -15,7 +15,7 @@ from signals.sleeves.options_vol import OPTIONS_VOL
 from tests.fakes.bars import synthetic_bars, with_joined
 from tests.fakes.minutes import decisions
 from trainer.labels.horizon import Labels
-from trainer.options.observations import OUTCOMES
+from trainer.options.positions import OUTCOMES
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.judge import judge
 from trainer.promotion.measured import Measured

@@ -13,8 +13,7 @@ import pandas as pd
 
 from signals.market.bars import Days, Floats
 from trainer.curation.generated.prices import ar1
-from trainer.options.black import greeks, price
-from trainer.options.chains import DAYS_A_YEAR, OptionChain
+from trainer.options.chains import DAYS_A_YEAR, OptionChain, greeks, price
 from trainer.options.svi import slice_of
 
 WEEKS_BETWEEN, LEAST_DAYS_LISTED = 4, 2  # expiries are Fridays, four weeks apart

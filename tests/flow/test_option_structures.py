@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("trainer.options.structures", reason="a device has no trainer")
+pytest.importorskip("trainer.options.positions", reason="a device has no trainer")
 
 from pydantic import ValidationError
 
@@ -23,8 +23,8 @@ from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.option_market import Quoting, quoted
 from tests.fakes.store import Published
-from trainer.options.black import price
-from trainer.options.structures import Forecast, VegaCaps, candidates
+from trainer.options.chains import price
+from trainer.options.positions import Forecast, VegaCaps, candidates
 from trainer.options.surface import Smile, Surface, surface_of
 
 CREATED = datetime(2024, 3, 11, 22, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[st
     for one in found:
         paid = sum(leg.quantity * (leg.ask if leg.quantity > 0 else leg.bid) for leg in one.legs)
         assert one.debit_usd == pytest.approx(100.0 * paid) and one.units == int(one.units) >= 1
-        assert np.interp(one.underlier, one.payoff_underlier, one.payoff_usd) == pytest.approx(one.payoff_usd[30], abs=1.0)
+        assert np.interp(one.underlier, *zip(*one.payoff, strict=True)) == pytest.approx(one.payoff[30][1], abs=1.0)
         at, curves = evenings[one.root].chain.spot, {smile.expiration.astype(object): smile for smile in evenings[one.root].smiles}
 
         def value(spot: float, points: float, one: CandidateStructure = one, at: float = at, curves: dict[date, Smile] = curves) -> float:
@@ -81,9 +81,8 @@ def test_structures_are_priced_at_the_touch_and_keep_both_caps(evenings: dict[st
     assert max(by_name.values()) <= 60.0 and sum(by_name.values()) <= 100.0
     vertical = found[0]
     width = 100.0 * (vertical.legs[1].strike - vertical.legs[0].strike)
-    assert min(vertical.payoff_usd) == pytest.approx(-vertical.debit_usd) and max(vertical.payoff_usd) == pytest.approx(
-        width - vertical.debit_usd
-    )
+    profits = [usd for _, usd in vertical.payoff]
+    assert min(profits) == pytest.approx(-vertical.debit_usd) and max(profits) == pytest.approx(width - vertical.debit_usd)
 
 
 @pytest.mark.parametrize("caps", [VegaCaps(name_usd=49.0, total_usd=100.0), VegaCaps(name_usd=60.0, total_usd=90.0)])

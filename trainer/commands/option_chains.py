@@ -1,20 +1,27 @@
 """`trainer options`: chains, surfaces, structures and their backtest."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from signals.bundle.seal import sign
 from signals.config import load_section, parse
-from signals.errors import BadDataset
-from signals.files import write_atomic
+from signals.errors import BadDataset, DataNotUsable, FixInput
+from signals.files import sha256_of, write_atomic
 from signals.market.audits import SessionStatus
+from signals.market.dataset import load_bars, read_manifest
 from signals.market.sessions import NEW_YORK, xnys
+from signals.models.inference import predict
+from signals.scoring.evening_scores import seal_scores
+from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
+from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.text.console import aligned, emit, progress, remark
-from signals.text.documents import to_json
+from signals.text.documents import from_json, to_json
 from signals.text.plain_text import clean
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
@@ -22,12 +29,17 @@ from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.mapping import read_mapping
 from trainer.curation.vendors.packing import pack
 from trainer.options.backtest import OptionBacktestConfig, option_backtest
-from trainer.options.curation import ChainDelivery, ingest_chains, read_chains_of, read_manifest_of_chains
-from trainer.options.observations import of_evenings
-from trainer.options.structures import LEAST_SESSIONS, VegaCaps, refusal
+from trainer.options.curation import FOLDER, MANIFEST, ChainDelivery, ingest_chains, read_chains_of, read_manifest_of_chains
+from trainer.options.positions import TEMPLATES, Forecast, Forecasts, VegaCaps, candidates, of_evenings
 from trainer.options.surface import Surface, surface_of
-from trainer.publishing.daily_scores import ScoringRequest, publish_structures
+from trainer.publishing.keys import load_keyset, signing_keys
 from trainer.publishing.stores import dataset_store
+from trainer.runs import looks
+from trainer.runs.evidence import read_evidence
+from trainer.runs.run_folder import file_hash
+from trainer.samples.joined_datasets import with_other_datasets
+from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal
+from trainer.validation.calibration import Platt
 
 SHOWN = 20
 FIRST, AHEAD = date(1990, 1, 2), timedelta(days=3 * 365)  # of the sessions that an action may take effect at
@@ -47,9 +59,7 @@ def register(app: typer.Typer) -> None:
 def ingest(
     quotes: Annotated[list[Path], typer.Option(help="File of option quotes or contracts, .parquet, .csv or .json; may be repeated.")],
     to: Annotated[Path, typer.Option(help="Folder of chains to write; `options` in a dataset's folder is where trainings look.")],
-    actions: Annotated[
-        Path | None, typer.Option(help="Corporate actions of the underlyings, by which their closes are restated.", show_default=False)
-    ] = None,
+    actions: Annotated[Path | None, typer.Option(help="Corporate actions, whose splits restate the closes.", show_default=False)] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML whose section `options` names the columns.", show_default=False)] = None,
     vendor: Annotated[str, typer.Option(help="Who delivered it.")] = "",
     add: Annotated[bool, typer.Option("--add", help="Keep the days that are not delivered now.")] = False,
@@ -58,8 +68,7 @@ def ingest(
 ) -> None:
     """Read option quotes, audit them by underlying and day, and write them as chains.
 
-    Files on the same contracts are joined. Rows that are no quotes are quarantined with their reason. Exit code 1:
-    every day is RED.
+    Files on the same contracts are joined. Rows that are no quotes are quarantined with their reason. Exit code 1: every day is RED.
 
     Example: trainer options ingest --quotes spxw.parquet --to var/data/spxw/options
     """
@@ -100,11 +109,8 @@ def report(
     warning = (refusal(profits),) if np.isfinite(profits).sum() < LEAST_SESSIONS else ()
     for name, content in surface_report(surfaces, wanted[-1], warning).items():
         write_atomic(to / name, content)
-    rows = [
-        {"day": one.chain.day, "expiration": str(smile.expiration), "rmse": smile.rmse, "inside": smile.inside, "flags": smile.flags}
-        for one in surfaces
-        for smile in one.smiles
-    ]
+    slices = [(one.chain.day, smile) for one in surfaces for smile in one.smiles]
+    rows = [{"day": at, "expiration": str(s.expiration), "rmse": s.rmse, "inside": s.inside, "flags": s.flags} for at, s in slices]
     text = "\n".join([f"{to / 'report.html'}", *warning])
     emit({"report": str(to), "slices": to_json(rows), "refusal": warning}, as_json=as_json, text=text)
 
@@ -114,13 +120,9 @@ def backtest(
     chains: Chains,
     root: Root,
     to: ReportFolder,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML whose section `options_backtest` says what is traded and its costs.", show_default=False)
-    ] = None,
-    template: Annotated[
-        str | None, typer.Option(help="One of straddle, vertical, calendar.", show_default="the configuration's, else straddle")
-    ] = None,
-    side: Annotated[str | None, typer.Option(help="Whether to buy or to sell it.", show_default="the configuration's, else sell")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with a section `options_backtest`: trade, costs.", show_default=False)] = None,
+    template: Annotated[str | None, typer.Option(help="straddle, vertical or calendar.", show_default="configured, else straddle")] = None,
+    side: Annotated[str | None, typer.Option(help="Whether to buy or to sell it.", show_default="configured, else sell")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trade a template of one underlier day by day, hedged at the close, and account for it to the cent.
@@ -159,11 +161,45 @@ def structures(
 
     Example: trainer options structures --data var/data/us --run var/runs/options_vol --keys var/keys --to var/store
     """
-    caps = load_section(config, "vega_caps", VegaCaps)
-    name, found = publish_structures(ScoringRequest(data, keys, asof, now()), run, caps, dataset_store(to, "", None))
-    lines = [f"{name}: {len(found.structures)} structures"]
-    lines += [f"{one.side} {one.units:g} {one.template} of {one.root}: {one.debit_usd:+,.2f} USD a unit" for one in found.structures]
-    emit({"name": name, "structures": found.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
+    caps, created, evidence = load_section(config, "vega_caps", VegaCaps), now(), read_evidence(run)
+    if evidence.sleeve != OPTIONS_VOL.name:
+        raise FixInput(f"a run of {evidence.sleeve or 'no sleeve'}, not of {OPTIONS_VOL.name}", where=str(run), fix="Name another run")
+    looks.require_as_made(data, run, (file_hash(run / "model.onnx"),))
+    manifest, folder = read_manifest(data), data / FOLDER
+    day, known = asof or manifest.last, read_manifest_of_chains(folder)
+    chains = (chain for root in known.roots for chain in read_chains_of(folder, known, root))
+    evenings = {chain.root: surface_of(chain) for chain in chains if chain.day == day}
+    if not evenings:
+        raise DataNotUsable("no underlier has a usable chain", where=str(day), fix="Ingest the evening's chains")
+    bars = load_bars(data, manifest, manifest.first, day)
+    panel = OPTIONS_VOL.features(with_other_datasets(OPTIONS_VOL, bars, data, manifest), day)
+    found = candidates(evenings, _forecasts(*panel.at(day), run, evidence.part("hedged", dict[str, Any], {})), caps)
+    store, keyset, name = dataset_store(to, "", None), load_keyset(keys), structures_name(day)
+    payload = EveningStructures(
+        asof=day,
+        created=created,
+        chains_sha256=sha256_of((folder / MANIFEST).read_bytes()),
+        keyset_version=keyset.version,
+        name_cap_usd=caps.name_usd,
+        total_cap_usd=caps.total_usd,
+        structures=found,
+    )
+    signatures = sign(STRUCTURES_KIND, payload.to_bytes(), signing_keys(keys, keyset, created.date()))
+    store.replace(name, seal_scores(payload, signatures), store.get(name))
+    lines = [f"{name}: {len(found)} structures"]
+    lines += [f"{one.side} {one.units:g} {one.template} of {one.root}: {one.debit_usd:+,.2f} USD a unit" for one in found]
+    emit({"name": name, "structures": payload.model_dump(mode="json")["structures"]}, as_json=as_json, text="\n".join(map(clean, lines)))
+
+
+def _forecasts(symbols: tuple[str, ...], rows: np.ndarray, run: Path, figures: Mapping[str, Any]) -> Forecasts:
+    """What the run's models say of the verticals and calendars of every underlier."""
+    found: dict[tuple[str, str], Forecast] = {}
+    for template in (name for name in TEMPLATES[1:] if name in figures and symbols):
+        points = predict([(run / f"{template}.onnx").read_bytes()], rows)
+        chance = from_json(Platt, figures[template]).probability(np.abs(points))  # NaN where the run has no map
+        said = map(Forecast, points.tolist(), chance.tolist())
+        found |= {(symbol, template): one for symbol, one in zip(symbols, said, strict=True)}
+    return found
 
 
 def _surfaces(folder: Path, root: str, *, as_json: bool) -> list[Surface]:

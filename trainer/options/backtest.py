@@ -26,11 +26,11 @@ from pydantic import Field
 
 from signals.config import Config
 from trainer.options.chains import DAYS_A_YEAR
-from trainer.options.structures import SHARES, positions
-from trainer.options.surface import OptionLeg, Surface
+from trainer.options.positions import SHARES, Legs, positions
+from trainer.options.surface import Surface
 
-CENT = Decimal("0.01")
-ZERO = Decimal(0)
+CENT, ZERO = Decimal("0.01"), Decimal(0)
+COSTS = ("spreads", "fees", "hedging")
 
 
 class OptionBacktestConfig(Config):
@@ -89,20 +89,21 @@ def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -
     for last, evening in zip((*evenings[:1], *evenings), evenings, strict=False):
         is_last = evening is evenings[-1]
         parts = book.parts(last, evening)
-        book.spreads = book.fees = book.hedging = ZERO
-        book.events = []
+        book.costs, book.events = dict.fromkeys(COSTS, ZERO), []
         book.see(evening)
         book.settle(evening)
         is_quoted = book.see(evening)
         if book.legs and (is_last or (book.held >= config.hold_sessions and is_quoted)):
-            book.close("closed" if is_quoted else "closed at its last quote")
+            book.events.append("closed" if is_quoted else "closed at its last quote")
+            book.trade(-1.0)
+            book.legs, book.held = (), 0
         if not book.legs and not is_last:
             book.open(evening)
         book.hedge(evening)
         mid, liquidation = book.values(evening)
-        costs = (book.spreads, book.fees, book.hedging)
-        residual = mid - (found[-1].mid if found else ZERO) + sum(costs, ZERO) - sum(parts, ZERO)
-        found.append(OptionDay(evening.chain.day, *parts, residual, *costs, mid, liquidation, book.shares, tuple(book.events)))
+        residual = mid - (found[-1].mid if found else ZERO) + sum(book.costs.values(), ZERO) - sum(parts, ZERO)
+        given = {**book.costs, "mid": mid, "liquidation": liquidation}
+        found.append(OptionDay(evening.chain.day, *parts, residual, **given, shares=book.shares, events=tuple(book.events)))
         book.held += 1
     return tuple(found)
 
@@ -118,12 +119,10 @@ class _OptionBook:
     config: OptionBacktestConfig
     cash: Decimal = ZERO
     shares: int = 0
-    legs: tuple[OptionLeg, ...] = ()
+    legs: Legs = ()
     held: int = 0
     touches: dict[tuple[np.datetime64, float, bool], tuple[float, float]] = field(default_factory=dict)
-    spreads: Decimal = ZERO
-    fees: Decimal = ZERO
-    hedging: Decimal = ZERO
+    costs: dict[str, Decimal] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
 
     def see(self, evening: Surface) -> bool:
@@ -139,9 +138,8 @@ class _OptionBook:
         for leg in self.legs:
             before, after = last.smile(leg.expiration), now.smile(leg.expiration)
             if before is not None and after is not None:
-                vega += last.greeks((leg,))["vega"] * (after.volatility_at(leg.strike) - before.volatility_at(leg.strike))
-        gamma, theta = 0.5 * known["gamma"] * moved**2, known["theta"] * years
-        return _cents(SHARES * gamma), _cents(SHARES * theta), _cents(SHARES * vega)
+                vega += last.greeks((leg,)).vega * (after.volatility_at(leg.strike) - before.volatility_at(leg.strike))
+        return _cents(SHARES * 0.5 * known.gamma * moved**2), _cents(SHARES * known.theta * years), _cents(SHARES * vega)
 
     def settle(self, evening: Surface) -> None:
         """Settle what expires today or has expired, and what is exercised against us: an American short without time value."""
@@ -163,41 +161,32 @@ class _OptionBook:
                 self.cash += _cents(inside) * count
         self.legs = tuple(kept)
 
-    def close(self, event: str) -> None:
-        """Close every leg at the touch last seen."""
-        self.events.append(event)
-        for leg in self.legs:
-            self._trade(replace(leg, quantity=-leg.quantity))
-        self.legs, self.held = (), 0
-
     def open(self, evening: Surface) -> None:
         """Open the template where all of it is quoted and the underlier has a close."""
-        known = positions(evening)
-        legs = known[0].get(self.config.template) if known is not None else None
+        legs = positions(evening)[0].get(self.config.template)
         if legs is None or not evening.chain.spot > 0.0:
             return
         size = self.config.contracts * (1.0 if self.config.side == "buy" else -1.0)
         self.legs, self.held = tuple(replace(leg, quantity=size * leg.quantity) for leg in legs), 0
         self.see(evening)
-        for leg in self.legs:
-            self._trade(leg)
+        self.trade(1.0)
         self.events.append(f"opened {self.config.side} {self.config.template}")
 
-    def _trade(self, leg: OptionLeg) -> None:
-        """Buy a leg at its ask, or sell it at its bid; the half spread and the fee are costs."""
-        bid, ask = map(_cents, self.touches[leg.option])
-        count = int(abs(leg.quantity)) * SHARES
-        fee = _cents(self.config.fee_usd * abs(leg.quantity))
-        self.cash -= (ask if leg.quantity > 0 else -bid) * count + fee
-        self.spreads += (ask - bid) * count / 2
-        self.fees += fee
+    def trade(self, side: float) -> None:
+        """Open every leg, or with -1 close it, at the touch last seen: at the ask what is bought; half spread and fee are costs."""
+        for leg in self.legs:
+            bid, ask = map(_cents, self.touches[leg.option])
+            count, fee = int(side * leg.quantity) * SHARES, _cents(self.config.fee_usd * abs(leg.quantity))
+            self.cash -= (ask if count > 0 else bid) * count + fee
+            self.costs["spreads"] += (ask - bid) * abs(count) / 2
+            self.costs["fees"] += fee
 
     def hedge(self, evening: Surface) -> None:
         """Trade shares to the whole number nearest to a delta of nothing."""
-        target = -round(SHARES * evening.greeks(self.legs)["delta"])
+        target = -round(SHARES * evening.greeks(self.legs).delta)
         if traded := target - self.shares:
             cost = self._half_spread(evening, traded)
-            self.hedging += cost
+            self.costs["hedging"] += cost
             self.cash -= _cents(evening.chain.spot) * traded + cost
             self.shares = target
 

@@ -7,9 +7,8 @@ Several files of the same contracts and days, as quotes and a list with open int
 
 Invariants
 ----------
-1. GREEN: at least two expiries, each with 8 two-sided quotes out of the money and parity within the spread of a pair.
-   AMBER: one such expiry, or several of which not all are so. RED: none, or an underlying that the quotes deny.
-   A day whose quotes are all those of the day before is RED.
+1. GREEN: at least two expiries, each with 8 two-sided quotes out of the money and parity within the spread of a pair. AMBER: one such
+   expiry, or several of which not all are so. RED: none, an underlying that the quotes deny, or every quote that of the day before.
 2. The audit of a day depends on that day's rows, the day before and splits alone.
 3. A file is never overwritten: its name holds its hash, and the manifest is written last.
 4. Nothing is read that the manifest does not vouch for.
@@ -104,12 +103,7 @@ class ChainDelivery:
 def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bool = False, note: Note = no_note) -> ChainManifest:
     """Read, audit and write chains; with `add` days that were not delivered now stay, those that were are replaced.
 
-    Raises
-    ------
-    BadBars
-        See `read_chains`; or no row is a quote.
-    BadDataset
-        With `add` what is there cannot be read.
+    Raises `BadBars` as `read_chains` does, and where no row is a quote; `BadDataset` where `add` cannot read what is there.
     """
     rows, quarantine = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
     if rows.empty:
@@ -123,15 +117,24 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
         known = read_manifest_of_chains(folder)
         audits = {(one.root, one.day): one for one in known.audits}
         stored = (chain for root in known.roots for chain in read_chains_of(folder, known, root, with_red=True))
-        before = {(chain.root, chain.day): (chain, audits[chain.root, chain.day]) for chain in stored}
-        note(f"{len(before.keys() & days.keys())} days were delivered before and are replaced")
-        days = before | days
+        kept = {(chain.root, chain.day): (chain, audits[chain.root, chain.day]) for chain in stored}
+        note(f"{len(kept.keys() & days.keys())} days were delivered before and are replaced")
+        days = kept | days
     order = sorted(days)
     for earlier, later in itertools.pairwise(order):
-        if earlier[0] == later[0]:
-            chain, audit = days[later]
-            days[later] = chain, _or_repeated(audit, chain, days[earlier][0])
-    return _write_chains(folder, [days[key] for key in order], vendor=delivery.vendor, quarantine=quarantine)
+        (before, _), (chain, audit) = days[earlier], days[later]
+        same = all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=True) for name in ARRAYS[:5])
+        if earlier[0] == later[0] and same and audit.status is not SessionStatus.RED and audit.quotes >= LEAST_QUOTES:
+            reasons = (f"every quote is that of {before.day}", *audit.reasons)  # no two closes quote a whole chain alike
+            days[later] = chain, replace(audit, status=SessionStatus.RED, reasons=reasons)
+    by_root = itertools.groupby((days[key][0] for key in order), key=lambda chain: chain.root)
+    files = tuple(_write_file(folder, root, list(chains)) for root, chains in by_root)
+    if len(quarantine):
+        write_atomic(folder / QUARANTINE, quarantine.to_parquet(index=False))
+    counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
+    found = ChainManifest(delivery.vendor, files, tuple(days[key][1] for key in order), quarantined=counted)
+    write_atomic(folder / MANIFEST, canonical_json(to_json(found)))
+    return found
 
 
 def read_chains(
@@ -198,6 +201,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
     """Yield the chain of every underlying and day of rows in the order of their key."""
     for (root, day), part in rows.groupby(["root", "quote_date"], sort=True):
         part = part.sort_values(["expiration", "strike", "right"], ascending=[True, True, False], kind="stable")
+        known = part["known_at"].max()
         yield OptionChain(
             str(root),
             pd.Timestamp(str(day)).date(),
@@ -206,7 +210,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
             **{name: part[name].to_numpy(np.float64) for name in ("strike", "bid", "ask", "volume", "open_interest")},
             is_call=(part["right"] == "C").to_numpy(bool),
             restated=float(part["restated"].iloc[0]) if "restated" in part else 1.0,
-            known_at=None if "known_at" not in part or part["known_at"].isna().all() else pd.Timestamp(part["known_at"].max()).date(),
+            known_at=None if pd.isna(known) else pd.Timestamp(known).date(),
         )
 
 
@@ -226,8 +230,19 @@ def audit_chain(chain: OptionChain, splits: Splits = ()) -> tuple[OptionChain, C
         else:
             good += 1
     chain = _restated(chain, nearest, splits)
-    status, reasons = _verdict(chain, nearest, good, poor)
-    return chain, ChainAudit(chain.root, chain.day, status, reasons, len(chain.expirations), int(np.isfinite(chain.mid).sum()))
+    said = [f"the underlying was multiplied by {chain.restated:g} for splits"] if chain.restated != 1.0 else []
+    said += [f"known on {chain.known_at}: no feature of that evening is made of it"] if chain.is_late else []
+    said += ["no close of the underlying"] if not chain.spot > 0.0 else []
+    said += ["one usable expiry: no term structure, no calendar to check"] if 0 < good < LEAST_EXPIRIES else []
+    said += poor if good or poor else ["nothing expires later"]
+    is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0 and not chain.is_late
+    status = SessionStatus.RED if good == 0 else SessionStatus.GREEN if is_green else SessionStatus.AMBER
+    if not np.isfinite(chain.bid).any():
+        status, said = SessionStatus.RED, ["no quotes"]
+    elif nearest is not None and _is_apart(chain.spot, nearest):
+        apart = f"the underlying's {chain.spot:.2f} is not the options' {nearest:.2f}: a split without a record?"
+        status, said = SessionStatus.RED, [apart]
+    return chain, ChainAudit(chain.root, chain.day, status, tuple(said), len(chain.expirations), int(np.isfinite(chain.mid).sum()))
 
 
 def _is_apart(spot: float, forward: float | None) -> bool:
@@ -236,10 +251,9 @@ def _is_apart(spot: float, forward: float | None) -> bool:
 
 
 def _restated(chain: OptionChain, forward: float | None, splits: Splits) -> OptionChain:
-    """Return the chain with its underlying in the strikes' units.
+    """Return the chain with its underlying in the strikes' units: a vendor may deliver the close after a split, the strikes of before.
 
-    A vendor may deliver the close as it reads after a split, next to the strikes of before. Where forward and close are apart,
-    the close is multiplied by the splits after the day, one after the other, until they agree; it is left alone where they never do.
+    Where forward and close are apart, the close is multiplied by the splits after the day, one after the other, until they agree.
     """
     ratio = 1.0
     for effective, step in splits if _is_apart(chain.spot, forward) else ():
@@ -250,55 +264,23 @@ def _restated(chain: OptionChain, forward: float | None, splits: Splits) -> Opti
     return chain
 
 
-def _verdict(chain: OptionChain, forward: float | None, good: int, poor: list[str]) -> tuple[SessionStatus, tuple[str, ...]]:
-    if not np.isfinite(chain.bid).any():
-        return SessionStatus.RED, ("no quotes",)
-    if _is_apart(chain.spot, forward):
-        return SessionStatus.RED, (f"the underlying's {chain.spot:.2f} is not the options' {forward:.2f}: a split without a record?",)
-    said = [f"the underlying was multiplied by {chain.restated:g} for splits"] if chain.restated != 1.0 else []
-    said += [f"known on {chain.known_at}: no feature of that evening is made of it"] if chain.is_late else []
-    said += ["no close of the underlying"] if not chain.spot > 0.0 else []
-    if good == 0:
-        return SessionStatus.RED, tuple([*said, *(poor or ["nothing expires later"])])
-    said += ["one usable expiry: no term structure, no calendar to check"] if good < LEAST_EXPIRIES else []
-    is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0 and not chain.is_late
-    return (SessionStatus.GREEN if is_green else SessionStatus.AMBER), tuple([*said, *poor])
-
-
-def _or_repeated(audit: ChainAudit, chain: OptionChain, before: OptionChain) -> ChainAudit:
-    """Return the audit of a day, RED where every quote is that of the day before: no two closes quote a whole chain alike."""
-    same = all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=True) for name in ARRAYS[:5])
-    if not same or audit.status is SessionStatus.RED or audit.quotes < LEAST_QUOTES:
-        return audit
-    return replace(audit, status=SessionStatus.RED, reasons=(f"every quote is that of {before.day}", *audit.reasons))
-
-
-def _write_chains(folder: Path, days: Sequence[tuple[OptionChain, ChainAudit]], *, vendor: str, quarantine: pd.DataFrame) -> ChainManifest:
-    """Write audited chains, in the order of underlying and day, as the folder's content and return its manifest."""
-    files = []
-    for root, group in itertools.groupby((chain for chain, _ in days), key=lambda chain: chain.root):
-        chains = list(group)
-        columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
-        columns["right"] = np.where(columns.pop("is_call"), "C", "P")
-        by_day = {
-            "root": [root] * len(chains),
-            "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
-            "underlying": [chain.spot for chain in chains],
-            "restated": [chain.restated for chain in chains],
-            "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
-        }
-        lengths = [len(chain) for chain in chains]
-        table = pa.table(columns | {name: np.repeat(np.asarray(values), lengths) for name, values in by_day.items()})
-        content = parquet_of(table)
-        digest = sha256_of(content)
-        files.append(ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, len(table)))
-        write_atomic(folder / files[-1].path, content)
-    if len(quarantine):
-        write_atomic(folder / QUARANTINE, quarantine.to_parquet(index=False))
-    counted = {str(why): int(count) for why, count in quarantine["reason"].value_counts().items()}
-    found = ChainManifest(vendor, tuple(files), tuple(audit for _, audit in days), quarantined=counted)
-    write_atomic(folder / MANIFEST, canonical_json(to_json(found)))
-    return found
+def _write_file(folder: Path, root: str, chains: Sequence[OptionChain]) -> ChainFile:
+    """Write an underlying's chains, in the order of days."""
+    columns = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in ARRAYS}
+    columns["right"] = np.where(columns.pop("is_call"), "C", "P")
+    by_day = {
+        "root": [root] * len(chains),
+        "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
+        "underlying": [chain.spot for chain in chains],
+        "restated": [chain.restated for chain in chains],
+        "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
+    }
+    lengths = [len(chain) for chain in chains]
+    table = pa.table(columns | {name: np.repeat(np.asarray(values), lengths) for name, values in by_day.items()})
+    digest = sha256_of(content := parquet_of(table))
+    written = ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, len(table))
+    write_atomic(folder / written.path, content)
+    return written
 
 
 def read_manifest_of_chains(folder: Path) -> ChainManifest:
@@ -307,8 +289,7 @@ def read_manifest_of_chains(folder: Path) -> ChainManifest:
     try:
         return from_json(ChainManifest, strict_json.loads(path.read_bytes()))
     except (OSError, BadDocument, strict_json.BadJson) as error:
-        fix = "Make it with `trainer options ingest`"
-        raise BadDataset(f"no option chains can be read: {reason_of(error)}", where=str(path), fix=fix) from None
+        raise BadDataset(f"no option chains can be read: {reason_of(error)}", where=str(path), fix="Run `trainer options ingest`") from None
 
 
 def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[OptionChain, ...]:
@@ -319,11 +300,8 @@ def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: b
     listed = next((one for one in known.files if one.root == root), None)
     if listed is None:
         raise BadDataset(f"no chains of {root}", where=str(folder), fix=f"There are {', '.join(known.roots)}")
-    try:
-        content = (folder / listed.path).read_bytes()
-    except OSError as error:
-        raise BadDataset(f"chains cannot be read: {reason_of(error)}", where=listed.path, fix="Ingest them again") from None
+    content = path.read_bytes() if (path := folder / listed.path).is_file() else b""
     if sha256_of(content) != listed.sha256:
-        raise BadDataset("chains that the manifest does not vouch for: SHA-256 differs", where=listed.path, fix="Ingest them again")
+        raise BadDataset("chains that the manifest does not vouch for: SHA-256 differs", where=str(path), fix="Ingest them again")
     red = {audit.day for audit in known.audits if audit.root == root and audit.status is SessionStatus.RED and not with_red}
     return tuple(chain for chain in chains_of(read_parquet(content).to_pandas(use_threads=False)) if chain.day not in red)

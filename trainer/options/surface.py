@@ -1,10 +1,10 @@
 """The surface of one underlying and day: a slice an expiry, each with what its quality is.
 
-Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below the one
-before it is fitted again with both forbidden. Where that costs little of the quotes' own width they did not mean it; where it
-costs more they hold an arbitrage: the slice is flagged, and no curve is bent away from its quotes to hide it. What no fit
-makes free of butterflies is replaced by the guaranteed repair, or by the slice of the SSVI surface, and flagged. A curve that
-leaves quotes outside their bid and ask is bent to them with a spline, as far as that adds no fault.
+Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below the one before it is
+fitted again with both forbidden. Where that costs little of the quotes' own width they did not mean it; where it costs more they hold an
+arbitrage: the slice is flagged, and no curve is bent away from its quotes to hide it. What no fit makes free of butterflies is replaced
+by the guaranteed repair, or by the slice of the SSVI surface, and flagged. A curve that leaves quotes outside their bid and ask is bent
+to them with a spline, as far as that adds no fault.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.market.bars import Floats
-from trainer.options.black import Greeks, greeks
-from trainer.options.chains import DAYS_A_YEAR, OptionChain, SmileQuotes, butterflies, calendars, quotes_of
+from trainer.options.chains import DAYS_A_YEAR, Greeks, OptionChain, SmileQuotes, butterflies, calendars, greeks, quotes_of
 from trainer.options.svi import LEAST_QUOTES, MOST_SLOPE, Fitted, Svi, bent, checked, fitted, fitted_surface, guaranteed, repaired
 
 LEAST_DAYS = 2  # a slice of one day is all rounding
@@ -27,6 +26,7 @@ RESIDUAL_WIDTHS, RESIDUAL_POINTS = 2.0, 0.01  # of a slice's RMSE: twice the hal
 FLOOR_WIDTH = 0.3  # of the median half width: no quote counts as narrower
 TOLERANCE = 1e-9
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of a spline
+Prior = Callable[[float], Svi]  # years to the slice of the surface of all expiries
 
 
 class Flag(StrEnum):
@@ -79,7 +79,7 @@ class Smile:
         """Annualised volatility of a strike."""
         return float(self.volatility(np.log(strike / np.array(self.quotes.forward.value))))
 
-    def greeks(self, strike: float, is_call: bool, spot: float) -> Greeks:
+    def greeks(self, strike: float, is_call: bool, spot: float) -> Greeks[Floats]:
         """Derivatives of the price of an option at this expiry, at the curve's own volatility."""
         forward = self.quotes.forward
         return greeks(spot, forward.value, strike, self.volatility_at(strike), self.years, forward.discount, is_call)
@@ -154,17 +154,14 @@ class Surface:
         mid, half, forwards, deltas = np.array(found).T
         return Mark(float(mid.sum()), float(half.sum()), forwards, deltas)
 
-    def greeks(self, legs: Sequence[OptionLeg]) -> dict[str, float]:
-        """Delta, gamma, vega and theta a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
-        total = dict.fromkeys(("delta", "gamma", "vega", "theta"), 0.0)
+    def greeks(self, legs: Sequence[OptionLeg]) -> Greeks[float]:
+        """Greeks a share of a position, each leg at its curve's volatility; 0 of a leg without a curve."""
+        total = np.zeros(len(Greeks._fields))
         for leg in legs:
-            if (smile := self.smile(leg.expiration)) is None:
-                continue
-            spot = self.chain.spot if self.chain.spot > 0.0 else smile.quotes.forward.value
-            found = smile.greeks(leg.strike, leg.is_call, spot)
-            for name in total:
-                total[name] += leg.quantity * float(getattr(found, name))
-        return total
+            if (smile := self.smile(leg.expiration)) is not None:
+                spot = self.chain.spot if self.chain.spot > 0.0 else smile.quotes.forward.value
+                total += leg.quantity * np.array(smile.greeks(leg.strike, leg.is_call, spot))
+        return Greeks(*total.tolist())
 
 
 def surface_of(chain: OptionChain) -> Surface:
@@ -190,9 +187,7 @@ def surface_of(chain: OptionChain) -> Surface:
     return Surface(chain, tuple(smiles), left_out)
 
 
-def _smile(
-    expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag], before: Smile | None, prior: Callable[[float], Svi]
-) -> Smile:
+def _smile(expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag], before: Smile | None, prior: Prior) -> Smile:
     """Fit one expiry, and flag what the chosen curve itself shows, whatever was found on the way to it, and what its quotes do."""
     judged = _judged_at(quotes, before)
     curve, source, flags = _chosen(quotes, judged, prior)
@@ -207,7 +202,7 @@ def _smile(
     return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(flags)), rmse, half_width, inside)
 
 
-def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Callable[[float], Svi]) -> tuple[Svi, Curve, list[Flag]]:
+def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Prior) -> tuple[Svi, Curve, list[Flag]]:
     """Fit a curve, repair what costs little, flag what does not, and bend it to the quotes that it leaves outside."""
     width = np.maximum(quotes.half_width, FLOOR_WIDTH * float(np.median(quotes.half_width)) + 1e-12)
     fit = _with_prior(quotes, width, prior)
@@ -261,11 +256,10 @@ def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Float
         return places, np.zeros(len(places))
     reach = checked(before.quotes.k)
     places = np.union1d(places, reach[(reach >= places[0]) & (reach <= places[-1])])
-    both = (places >= reach[0]) & (places <= reach[-1])
-    return places, np.where(both, np.maximum(before.curve.w(places), 0.0), 0.0)
+    return places, np.where((places >= reach[0]) & (places <= reach[-1]), np.maximum(before.curve.w(places), 0.0), 0.0)
 
 
-def _without_butterfly(raw: Svi, fit: Fitted, years: float, places: Floats, prior: Callable[[float], Svi]) -> Iterator[tuple[Svi, Curve]]:
+def _without_butterfly(raw: Svi, fit: Fitted, years: float, places: Floats, prior: Prior) -> Iterator[tuple[Svi, Curve]]:
     """Yield curves without a negative density: the guaranteed repair where there is one, the prior's, and fits that begin at these."""
     nothing = np.zeros(len(places))
     safe = [(prior(years), Curve.SSVI)]
@@ -277,7 +271,7 @@ def _without_butterfly(raw: Svi, fit: Fitted, years: float, places: Floats, prio
                 yield found
 
 
-def _with_prior(quotes: SmileQuotes, width: Floats, prior: Callable[[float], Svi]) -> Fitted:
+def _with_prior(quotes: SmileQuotes, width: Floats, prior: Prior) -> Fitted:
     """Quotes' k and deviations with their weights; a sparse slice is filled up with points of the prior over the range that is judged."""
     weight = 1.0 / width**2
     if (lacking := ENOUGH_QUOTES - len(quotes)) <= 0:

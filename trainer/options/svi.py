@@ -2,9 +2,8 @@ r"""SVI slices: the total implied variance of one expiry as a function of k = ln
 
     w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2))
 
-(Gatheral 2004; Gatheral and Jacquier 2014, "Arbitrage-free SVI volatility surfaces", SIAM J. Financial Math. 5, here GJ.)
-The slopes of its wings are L = b (1 - rho) on the left and R = b (1 + rho) on the right; at most 2 each (Lee 2004). A density
-exists where
+(Gatheral 2004; Gatheral and Jacquier 2014, "Arbitrage-free SVI volatility surfaces", SIAM J. Financial Math. 5, here GJ.) The slopes of its
+wings are L = b (1 - rho) on the left and R = b (1 + rho) on the right; at most 2 each (Lee 2004). A density exists where
 
     g(k) = (1 - k w'/(2 w))^2 - (w'/2)^2 (1/w + 1/4) + w''/2  >=  0.
 
@@ -27,7 +26,7 @@ two steps beyond the quotes, so that the wings keep their slopes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -60,9 +59,13 @@ class Bend:
 
     def __call__(self, k: Floats, order: int = 0) -> Floats:
         """Value or derivative, shape of `k`."""
-        spline = BSpline(_knots(self.first, self.step, len(self.heights)), np.pad(self.heights, 3), 3, extrapolate=False)
-        found: Floats = np.nan_to_num(spline(k, nu=order))
-        return found
+        spline = BSpline(self.knots, np.pad(self.heights, 3), 3, extrapolate=False)
+        return np.nan_to_num(np.asarray(spline(k, nu=order), dtype=np.float64))
+
+    @property
+    def knots(self) -> Floats:
+        """Knots of its splines, and of three more at either end, whose heights are 0."""
+        return self.first + self.step * np.arange(-3.0, len(self.heights) + 7.0)
 
     @property
     def places(self) -> Floats:
@@ -131,25 +134,10 @@ def density_sign(k: Floats, w: Floats, first: Floats, second: Floats) -> Floats:
 
 
 def jump_wings(raw: Svi, t: float) -> JumpWings:
-    """Return the jump-wings parameters of a slice at time t in years.
-
-    Examples
-    --------
-    Vogt's slice (GJ example 3.1) has a butterfly arbitrage:
-
-    >>> found = jump_wings(Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153), 1.0)
-    >>> [round(value, 6) for value in (found.v, found.psi, found.p, found.c, found.least_v)]
-    [0.017426, -0.175211, 0.699738, 1.316798, 0.011625]
-    """
-    w = float(raw.w(np.zeros(1))[0])
-    scale = float(np.sqrt(w))
-    return JumpWings(
-        v=w / t,
-        psi=float(raw.derivatives(np.zeros(1))[0][0]) / (2.0 * scale),
-        p=raw.slopes[0] / scale,
-        c=raw.slopes[1] / scale,
-        least_v=float(raw.a + raw.b * raw.sigma * np.sqrt(1.0 - raw.rho**2)) / t,
-    )
+    """Return the jump-wings parameters of a slice at time t in years."""
+    w, least = float(raw.w(np.zeros(1))[0]), float(raw.a + raw.b * raw.sigma * np.sqrt(1.0 - raw.rho**2))
+    scale, skew = float(np.sqrt(w)), float(raw.derivatives(np.zeros(1))[0][0])
+    return JumpWings(v=w / t, psi=skew / (2.0 * scale), p=raw.slopes[0] / scale, c=raw.slopes[1] / scale, least_v=least / t)
 
 
 def of_jump_wings(given: JumpWings, t: float) -> Svi:
@@ -168,17 +156,10 @@ def guaranteed(raw: Svi, t: float) -> Svi:
     """Return the slice of the same level, skew and left wing that has no butterfly arbitrage (GJ section 5.1).
 
     c' = p + 2 psi is positive, since a convex curve is nowhere steeper than its wing.
-
-    Examples
-    --------
-    >>> repaired = jump_wings(guaranteed(Svi(-0.0410, 0.1331, 0.3060, 0.3586, 0.4153), 1.0), 1.0)
-    >>> round(repaired.c, 6), round(repaired.least_v, 6)
-    (0.349316, 0.015482)
     """
     known = jump_wings(raw, t)
     c = known.p + 2.0 * known.psi
-    least = known.v * 4.0 * known.p * c / (known.p + c) ** 2
-    return of_jump_wings(JumpWings(known.v, known.psi, known.p, c, least), t)
+    return of_jump_wings(replace(known, c=c, least_v=known.v * 4.0 * known.p * c / (known.p + c) ** 2), t)
 
 
 def fitted(k: Floats, deviation: Floats, weight: Floats) -> Svi | None:
@@ -205,7 +186,8 @@ def repaired(start: Svi, quotes: Fitted, places: Floats, least: Floats) -> Svi:
     """
     k, deviation, weight = quotes
     root = np.sqrt(weight / weight.mean())
-    theta = _packed(start)
+    left, right = (logit(np.clip(slope / MOST_SLOPE, 1e-6, 1.0 - 1e-6)) for slope in start.slopes)
+    theta = np.array([start.a, left, right, start.m, np.log(max(start.sigma, LEAST_SIGMA))])
     for price in (1e1, 1e3):
 
         def all_residuals(p: Floats, price: float = price) -> Floats:
@@ -225,31 +207,21 @@ def repaired(start: Svi, quotes: Fitted, places: Floats, least: Floats) -> Svi:
 def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
     """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them; smoothly 0 beyond them."""
     step = float(np.ptp(k)) / (BENDS + 3 - 2 * BEYOND)
-    first = float(k.min()) - BEYOND * step
-    basis = BSpline.design_matrix(k, _knots(first, step, BENDS), 3).toarray()[:, 3:-3]
+    straight = Bend(float(k.min()) - BEYOND * step, step, (0.0,) * BENDS)
+    basis = BSpline.design_matrix(k, straight.knots, 3).toarray()[:, 3:-3]
     w = np.maximum(raw.w(k), LEAST_W)
     scale = np.sqrt(weight / w) / 2.0  # an error of w is 2 sqrt(w) times one of the deviation
     rest = (deviation**2 - w) * scale
     scale, rest = (values / np.sqrt(np.maximum(np.abs(rest), 1.0)) for values in (scale, rest))
     stiff = STIFFNESS * float(np.median(scale)) * np.diff(np.eye(BENDS + 4), 2, axis=0)[:, 2:-2]  # also on its way to 0
     heights = np.linalg.lstsq(np.vstack([basis * scale[:, None], stiff]), np.concatenate([rest, np.zeros(len(stiff))]), rcond=1e-9)[0]
-    return Bend(first, step, tuple(heights.tolist()))
-
-
-def _knots(first: float, step: float, count: int) -> Floats:
-    """Knots of `count` B-splines, and of three more at either end, whose heights are 0."""
-    return first + step * np.arange(-3.0, count + 7.0)
+    return replace(straight, heights=tuple(heights.tolist()))
 
 
 def checked(k: Floats, reach: float = 1.5) -> Floats:
     """Places at which a slice is judged: the quoted range, `reach` times as wide, float64 (121,)."""
     low, high = float(min(k.min(), 0.0)), float(max(k.max(), 0.0))
     return np.linspace(reach * low, reach * high, CHECKED_POINTS)
-
-
-def _packed(raw: Svi) -> Floats:
-    left, right = (np.clip(slope / MOST_SLOPE, 1e-6, 1.0 - 1e-6) for slope in raw.slopes)
-    return np.array([raw.a, logit(left), logit(right), raw.m, np.log(max(raw.sigma, LEAST_SIGMA))])
 
 
 def _unpacked(theta: Floats) -> Svi:
@@ -311,9 +283,8 @@ class Ssvi:
 
     def at(self, years: float) -> Svi:
         """Return the slice of a time: theta between two times is linear, beyond the last in proportion to time."""
-        times, thetas = (0.0, *self.years), (0.0, *self.theta)
-        theta = float(np.interp(years, times, thetas)) if years <= times[-1] else thetas[-1] * years / times[-1]
-        return slice_of(self.rho, self.eta, self.gamma, theta)
+        beyond = max(years / self.years[-1], 1.0)
+        return slice_of(self.rho, self.eta, self.gamma, beyond * float(np.interp(years, (0.0, *self.years), (0.0, *self.theta))))
 
 
 def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
@@ -325,10 +296,10 @@ def slice_of(rho: float, eta: float, gamma: float, theta: float) -> Svi:
 
 def fitted_surface(known: Sequence[SmileQuotes]) -> Ssvi:
     """Fit a surface to the quotes of one or more expiries in their order, each expiry counted alike."""
+    years = tuple(quotes.years for quotes in known)
     at_money = np.array([quotes.deviation[int(np.argmin(np.abs(quotes.k)))] ** 2 for quotes in known])
     steps = np.diff(np.maximum.accumulate(np.maximum(at_money, LEAST_THETA)), prepend=0.0)
     start = np.array([np.arctanh(FIRST[0]), logit(FIRST[1]), logit(FIRST[2] / 0.5), *np.log(np.maximum(steps, 1e-6))])
-    years = tuple(quotes.years for quotes in known)
 
     def surface(p: Floats) -> Ssvi:
         rho = 0.999 * float(np.tanh(p[0]))

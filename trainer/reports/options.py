@@ -31,7 +31,7 @@ BACKTEST_CAPTIONS = {
     "parts.png": "Profit before costs by what it is made of; the parts and the residual sum to the total, to the cent.",
 }
 PARTS = ("gamma", "theta", "vega", "residual")
-HEAD = ("expiry", "days", "quotes", "forward", "ATM", "skew", "rmse", "half width", "inside", "curve", "flags")
+HEAD = ("expiry", "days", "quotes", "forward", "ATM", "skew", "puts", "calls", "low", "rmse", "half width", "inside", "curve", "flags")
 
 
 def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[str, ...] = ()) -> Mapping[str, bytes]:
@@ -48,10 +48,9 @@ def surface_report(surfaces: Sequence[Surface], shown: Surface, warnings: tuple[
         ("Half of the quoted width", f"{100 * np.median([one.half_width for one in every]):.3f} at the median"),
         ("Quotes that hold the curve", f"{held / quoted:.1%} of all {quoted:,}"),
     )
-    left_out = Table("Left out", ("expiry", "why"), tuple(shown.left_out.items()))
-    table = Table(f"Slices of {shown.chain.day}", HEAD, tuple(map(_row, shown.smiles)))
-    tables = (table, left_out) if shown.left_out else (table,)
-    document = Page(f"Implied volatility of {shown.chain.root}", rows, warnings, SURFACE_CAPTIONS, tables)
+    tables = [Table(f"Slices of {shown.chain.day}", HEAD, tuple(map(_row, shown.smiles)))]
+    tables += [Table("Left out", ("expiry", "why"), tuple(shown.left_out.items()))] if shown.left_out else []
+    document = Page(f"Implied volatility of {shown.chain.root}", rows, warnings, SURFACE_CAPTIONS, tuple(tables))
     title = f"{shown.chain.root} {shown.chain.day}:"
     drawn = (_smiles(title, shown.smiles), _total_variance(title, shown.smiles), _surface_map(title, shown), _quality(surfaces))
     return page.files(document, dict(zip(SURFACE_CAPTIONS, drawn, strict=True)))
@@ -93,19 +92,18 @@ def backtest_rows(days: Sequence[OptionDay]) -> list[tuple[str, str]]:
 
 def _row(smile: Smile) -> tuple[str, ...]:
     wings = jump_wings(smile.curve, smile.years)
-    size, forward = f"{len(smile.quotes)}", f"{smile.quotes.forward.value:,.2f}"
-    money = (f"{np.sqrt(wings.v):.1%}", f"{wings.psi:+.3f}")
+    quoted = (f"{len(smile.quotes)}", f"{smile.quotes.forward.value:,.2f}")
+    shape = (f"{wings.v**0.5:.1%}", f"{wings.psi:+.3f}", f"{wings.p:.2f}", f"{wings.c:.2f}", f"{max(wings.least_v, 0.0) ** 0.5:.1%}")
     fit = (f"{100 * smile.rmse:.2f}", f"{100 * smile.half_width:.2f}", f"{smile.inside:.0%}", str(smile.source))
-    return str(smile.expiration), f"{smile.years * DAYS_A_YEAR:.0f}", size, forward, *money, *fit, ", ".join(smile.flags) or "none"
+    return str(smile.expiration), f"{smile.years * DAYS_A_YEAR:.0f}", *quoted, *shape, *fit, ", ".join(smile.flags) or "none"
 
 
 def _smiles(title: str, smiles: Sequence[Smile]) -> bytes:
     """Draw up to six expiries, near to far."""
     places = np.unique(np.linspace(0, len(smiles) - 1, min(PANELS, len(smiles))).round().astype(int))
     rows, columns = -(-len(places) // ABREAST), min(ABREAST, len(places))
-    first = new_axes("", "", "", height=2.6 * rows + 0.6)
-    figure = first.figure
-    first.remove()
+    figure = new_axes("", "", "", height=2.6 * rows + 0.6).figure
+    figure.clear()
     figure.suptitle(f"{title} smiles", x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
     for place, smile in enumerate(smiles[number] for number in places):
         panel = figure.add_subplot(rows, columns, place + 1)

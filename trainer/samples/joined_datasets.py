@@ -159,7 +159,7 @@ def _of_minutes(names: tuple[str, ...], bars: Bars, data: Path, _manifest: Manif
 
 def _of_chains(_names: tuple[str, ...], bars: Bars, data: Path, manifest: Manifest) -> Mapping[str, Floats]:
     """Compute of the whole history: the forecasts that implied variances are compared with depend on where it begins."""
-    from trainer.options.observations import observed  # it fits surfaces, which no other sleeve needs
+    from trainer.options.positions import observed  # it fits surfaces, which no other sleeve needs
 
     whole = load_bars(data, manifest, manifest.first, bars.asof)
     rows = np.searchsorted(whole.sessions, bars.sessions)

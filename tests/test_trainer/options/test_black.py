@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.options.black import greeks, implied_deviation, price
+from trainer.options.chains import greeks, implied_deviation, price
 
 SPOT, DAY = 100.0, 45
 RATE, YIELD = 0.03, 0.01

@@ -14,8 +14,7 @@ from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from tests.test_trainer.options.test_surfaces import real
 from trainer.options.curation import audit_chain
-from trainer.options.observations import OUTCOMES, of_evenings
-from trainer.options.structures import VegaCaps
+from trainer.options.positions import OUTCOMES, VegaCaps, of_evenings
 from trainer.options.surface import surface_of
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Measured
@@ -102,12 +101,12 @@ def test_the_real_days_around_the_crash_of_2018_are_refused_as_evidence_in_words
 
 def test_the_book_of_all_cohorts_keeps_its_caps_of_vega() -> None:
     """Five cohorts of any sides, few or many names; a unit's vega never buys more than a cap."""
+    caps = VegaCaps(name_usd=100.0, total_usd=500.0)
     rng = np.random.default_rng(3)
     for share in (0.05, 0.5, 1.0):
         sides = np.where(rng.random((60, 20)) < share, 1.0, np.nan)
-        assert vega_used(sides, 5, 100.0, 500.0) <= 1.0 + 1e-9
-    caps = VegaCaps(name_usd=100.0, total_usd=500.0)
-    assert caps.units(2.0, 20) == pytest.approx(12.5) and caps.units(-2.0, 1) == pytest.approx(50.0) and caps.units(0.0, 1) == 0.0
+        assert vega_used(sides, 5, caps) <= 1.0 + 1e-9
+    assert caps.units(2.0, 20) == pytest.approx(12.5) and caps.units(-2.0, 1) == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize(("bound", "used", "passed"), [(0.1, 0.9, [True, True]), (-0.1, 1.0, [False, True]), (0.1, 1.2, [True, False])])

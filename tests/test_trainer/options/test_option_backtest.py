@@ -108,7 +108,7 @@ def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[
     shown = surface_report(surfaces, surfaces[-1])
     assert {f"plots/{name}.png" for name in ("smiles", "surface", "total_variance", "quality")} <= set(shown)
     assert all(content.startswith(b"\x89PNG") for name, content in shown.items() if name.endswith(".png"))
-    assert b"Slices of 2020-03-04" in shown["report.md"]
+    assert b"Slices of 2020-03-04" in shown["report.md"] and b"| ATM | skew | puts | calls | low |" in shown["report.md"]
 
 
 def test_a_flag_of_the_command_overrides_its_configuration_only_where_it_is_given(market: list[Surface], tmp_path: Path) -> None:

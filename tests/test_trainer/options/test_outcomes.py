@@ -14,12 +14,11 @@ from signals.sleeves.risk import RISK
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.option_market import Quoting, Skew, quoted
 from trainer.labels.risk import volatility_labels
-from trainer.options.black import greeks, price
-from trainer.options.chains import OptionChain
-from trainer.options.observations import OF_CHAINS, har_forecast, of_evenings
-from trainer.options.structures import hedged_path, positions, refusal
+from trainer.options.chains import OptionChain, greeks, price
+from trainer.options.positions import OF_CHAINS, har_forecast, hedged_path, of_evenings, positions
 from trainer.options.surface import OptionLeg, Surface, surface_of
 from trainer.options.svi import slice_of
+from trainer.tasks.hedged_pnl.task import refusal
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 4, 30)).days)
 EXPIRIES = [np.datetime64("2020-04-17"), np.datetime64("2020-05-15")]
@@ -144,5 +143,6 @@ def test_a_short_history_is_refused_in_words_that_say_what_it_could_show() -> No
     profits = 1.0 + 4.0 * (draws - draws.mean()) / draws.std(ddof=1)
     said = refusal(profits)
     assert said.startswith("38 sessions of hedged profits are no evidence of a premium; 504 are asked for")
-    assert "mean is +1.00 vol points with a deviation of 4.00" in said and "99 sessions in 80%" in said and "46% of histories" in said
+    assert "The mean of 38 is +1.00 vol points with a deviation of 4.00" in said
+    assert "99 sessions in 80%" in said and "46% of histories" in said
     assert refusal(np.full(5, np.nan)).startswith("0 sessions")

@@ -12,8 +12,7 @@ import pytest
 
 from tests.fakes.option_market import Quoting, Skew, quoted
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.black import price
-from trainer.options.chains import OptionChain, forward_of
+from trainer.options.chains import OptionChain, forward_of, price
 from trainer.options.curation import chains_of, read_chains
 from trainer.options.surface import Curve, Flag, Smile, Surface, surface_of
 from trainer.options.svi import Bend, Svi, checked, fitted, slice_of

@@ -8,48 +8,46 @@ A forecast is traded where its size exceeds the half spreads that were last seen
 
     net_t = mean over traded names of  sign(s) y - c        vol points; y the profit of the bought position, c the half spreads
 
-k cohorts are held at a time; the vega of a name is at most its cap and that of all together at most theirs, by which the size of a
-vega is chosen.
+k cohorts are held at a time; the size of a vega is such that a name's is at most its cap and that of all together at most theirs.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy.special import ndtri
 
 from signals.errors import DataNotUsable, TooLittleHistory
 from signals.indicators.recurrence import shifted
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
+from signals.scoring.evidence import NAN
 from signals.text.documents import to_json
 from trainer.labels.horizon import EntryPrice, Labels, horizon_labels
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig, Objective
-from trainer.options.structures import LEAST_SESSIONS, MOST_HORIZON, TEMPLATES, VegaCaps, refusal
+from trainer.options.positions import MOST_HORIZON, TEMPLATES, VegaCaps
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.plots import running_sums
 from trainer.reports.training import Lines
-from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, at_least, at_most
+from trainer.runs.evidence import Evidence, EvidenceFields, at_least, at_most
 from trainer.samples.samples import Samples
-from trainer.tasks.base import TaskFindings, TrainingCase
+from trainer.tasks.base import TaskFindings, TrainingCase, on_figure
 from trainer.tasks.rank_return.task import RankReturn
 from trainer.validation.calibration import brier_score, fit_platt
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
 from trainer.validation.probabilities import halves
+from trainer.validation.significance.power import LEVEL, mean_seen
 from trainer.validation.splits.oof import fit_all, walk_forward
-
-if TYPE_CHECKING:
-    from trainer.promotion.bars.config import Case, PromotionConfig
 
 STRADDLE = TEMPLATES[0]
 PICTURE, PROFITS = "plots/hedged_profits.png", "Hedged profit net of half spreads, walking forward"
 MOST_POINTS = 20.0  # of a label: a crash teaches no more than its sign and that it was large
-Z_95 = 1.6448536269514722
+LEAST_SESSIONS = 504  # of a history that is evidence
+Z_95 = float(ndtri(1.0 - LEVEL))
 NO_MEAN = Mean()
 
 
@@ -57,20 +55,19 @@ NO_MEAN = Mean()
 class TemplateFigures:
     """One template, walking forward; profits in vol points a position.
 
-    `bound` is the lower one-sided 95 % bound of `net`. `came` is the share of profitable positions in the later half of the sessions,
-    `said_brier` and `base_brier` the Brier scores there of the earlier half's map and of its base rate; NaN where either half lacks
-    one of the outcomes. `slope` and `intercept` are Platt's map from the size of a forecast to P(net profit > 0), over all positions.
+    `bound` is the lower one-sided 95 % bound of `net`. `said_brier` and `base_brier` are the Brier scores, in the later half of the
+    sessions, of the earlier half's map and of its base rate; NaN where either half lacks one of the outcomes. `slope` and `intercept`
+    are Platt's map from the size of a forecast to P(net profit > 0), over all positions.
     """
 
     net: Mean = NO_MEAN
     gross: Mean = NO_MEAN
-    bound: float = float("nan")
+    bound: float = NAN
     trades: int = 0
-    came: float = float("nan")
-    said_brier: float = float("nan")
-    base_brier: float = float("nan")
-    slope: float = float("nan")
-    intercept: float = float("nan")
+    said_brier: float = NAN
+    base_brier: float = NAN
+    slope: float = NAN
+    intercept: float = NAN
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class HedgedEvidence:
     straddle: TemplateFigures | None = None
     vertical: TemplateFigures | None = None
     calendar: TemplateFigures | None = None
-    vega_used: float = float("nan")
+    vega_used: float = NAN
 
 
 class HedgedLabel(LabelConfig):
@@ -103,21 +100,14 @@ class HedgedRecipe(RecipeConfig):
     lightgbm: LightGbmConfig = LightGbmConfig(objective=Objective.REGRESSION, num_leaves=15, min_data_in_leaf=100, lambda_l2=10.0)
 
     @model_validator(mode="after")
-    def _learns_points(self) -> HedgedRecipe:
+    def _learns_points(self) -> Self:
         if self.lightgbm.objective is not Objective.REGRESSION:
             raise ValueError("hedged profits are learned in vol points: lightgbm.objective is regression")
         return self
 
 
-def hedged_profit(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the hedged net profit, out of sample."""
-    bound = None if (found := _own(case.evidence).straddle) is None else found.bound
-    return at_least("hedged profit", bound, 0.0, "lower 95 % bound of the hedged net profit, vol points, walking forward")
-
-
-def vega(case: Case, bars: PromotionConfig) -> BarResult:
-    """Bar on the caps of vega, throughout."""
-    return at_most("vega", _own(case.evidence).vega_used, 1.0 + 1e-9, "largest share of a cap of vega that the book used")
+def _own(known: Evidence) -> HedgedEvidence:
+    return known.part("hedged", HedgedEvidence, HedgedEvidence())
 
 
 class HedgedPnl(RankReturn):
@@ -126,17 +116,16 @@ class HedgedPnl(RankReturn):
     name = "hedged_pnl"
     kind = "hedged_pnl"
     config = HedgedRecipe
-    bars = (hedged_profit, vega)
+    bars = (
+        on_figure(at_least, "hedged profit", 0.0, "lower 95 % bound out of sample", lambda own: getattr(_own(own).straddle, "bound", None)),
+        on_figure(at_most, "vega", 1.0 + 1e-9, "largest share of a cap of vega that the book used", lambda known: _own(known).vega_used),
+    )
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label by the underlier's return; the hedged profit is what is learned.
 
-        Raises
-        ------
-        DataNotUsable
-            The bars come without outcomes of options.
-        TooLittleHistory
-            Fewer sessions have outcomes than are evidence; the message says what they could have shown.
+        Raises `DataNotUsable` where the bars come without outcomes of options, and `TooLittleHistory` where fewer sessions have them
+        than are evidence; the message says what they could have shown.
         """
         own = cast(HedgedRecipe, config).label
         name = f"{STRADDLE}_{own.k}"
@@ -159,10 +148,7 @@ class HedgedPnl(RankReturn):
         """Judge as a ranking of returns, and each template by its hedged net profit."""
         found, own = super().judge(case), cast(HedgedRecipe, case.config).label
         bars, rows = case.material.source.bars, case.proof.rows
-        figures: dict[str, TemplateFigures] = {}
-        files: dict[str, bytes] = {}
-        series: dict[str, Floats] = {}
-        warned: list[str] = []
+        figures, files, series, warned = dict[str, TemplateFigures](), dict[str, bytes](), dict[str, Floats](), list[str]()
         for template in TEMPLATES:
             forward = case.proof.walk_forward
             try:
@@ -172,9 +158,13 @@ class HedgedPnl(RankReturn):
                 warned.append(f"no {template} is learned: {error.what}")
                 continue
             figures[template], series[template] = template_figures(rows, forward, bars, template, own.k)
-        taken, _ = positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k)
-        used = vega_used(taken, own.k, own.caps.name_usd, own.caps.total_usd)
-        warned += [_sentence(name, one) for name, one in figures.items() if not one.bound > 0.0]
+        used = vega_used(positions_of(rows.dense(case.proof.walk_forward), bars, STRADDLE, own.k)[0], own.k, own.caps)
+        for name, one in figures.items():
+            if not one.trades:
+                warned.append(f"no forecast of the {name} exceeds its half spreads: nothing is traded")
+            elif not one.bound > 0.0:
+                earned = f"{one.net.mean:+.2f} vol points net, bound {one.bound:+.2f}"
+                warned.append(f"the hedged {name} earns {earned}: not distinguishable from nothing")
         fields: EvidenceFields = {**found.fields, "others": {"hedged": to_json({**figures, "vega_used": used})}}
 
         def report(known: Evidence) -> Mapping[str, bytes]:
@@ -212,22 +202,30 @@ def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, 
     if any(len(np.unique(came[half])) < 2 for half in (early, late)):
         return TemplateFigures(*traded), series
     said = fit_platt(size[early], came[early]).probability(size[late])
-    base = np.full(int(late.sum()), came[early].mean())
-    judged = (float(came[late].mean()), brier_score(came[late], said), brier_score(came[late], base))
-    whole = fit_platt(size[chosen], came[chosen])
+    base, whole = np.full(int(late.sum()), came[early].mean()), fit_platt(size[chosen], came[chosen])
+    judged = (brier_score(came[late], said), brier_score(came[late], base))
     return TemplateFigures(*traded, *judged, whole.slope, whole.intercept), series
 
 
-def vega_used(forward: Floats, k: int, name_cap: float, total_cap: float) -> float:
-    """Largest share of a cap that the book of all cohorts uses, with the size of a vega that `structures` chooses.
+def vega_used(forward: Floats, k: int, caps: VegaCaps) -> float:
+    """Largest share of a cap that the book of all cohorts uses, a vega of each name sized as a structure is.
 
-    `forward` are the sides taken, float64 (T, N), NaN where none; a position is held for k sessions; caps in USD a vol point.
+    `forward` are the sides taken, float64 (T, N), NaN where none; a position is held for k sessions.
     """
     held = np.isfinite(forward)
-    share = np.minimum(name_cap / k, total_cap / (k * np.maximum(held.sum(axis=1), 1)))
-    vega = held * share[:, None]
+    vega = held * caps.units(k, held.sum(axis=1))[:, None]
     book = np.array([vega[max(0, t - k + 1) : t + 1].sum(axis=0) for t in range(len(vega))])
-    return float(max(book.max() / name_cap, book.sum(axis=1).max() / total_cap)) if book.size else 0.0
+    return float(max(book.max() / caps.name_usd, book.sum(axis=1).max() / caps.total_usd)) if book.size else 0.0
+
+
+def refusal(profits: Floats, least: int = LEAST_SESSIONS, unit: str = "vol points", counted: int | None = None) -> str:
+    """Say that so few sessions are no evidence, and how many a mean as large as that of `profits` would take.
+
+    They are of each session, float64 (T,), NaN where there is none; `counted` are the sessions with the outcome that is asked for.
+    """
+    n = int(np.isfinite(profits).sum())
+    said = f"{n if counted is None else counted} sessions of hedged profits are no evidence of a premium; {least} are asked for"
+    return said + (f". {mean_seen(profits, unit)}" if n > 1 else "")
 
 
 def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, bytes]:
@@ -244,20 +242,9 @@ def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, byt
     return forward, export(fit_all(rows, case.learner), rows.inputs()).onnx
 
 
-def _own(known: Evidence) -> HedgedEvidence:
-    return known.part("hedged", HedgedEvidence, HedgedEvidence())
-
-
-def _sentence(name: str, found: TemplateFigures) -> str:
-    if not found.trades:
-        return f"no forecast of the {name} exceeds its half spreads: nothing is traded"
-    return f"the hedged {name} earns {found.net.mean:+.2f} vol points net, bound {found.bound:+.2f}: not distinguishable from nothing"
-
-
 def _line(found: TemplateFigures) -> str:
     profit = f"{found.net.mean:+.2f} vol points (bound {found.bound:+.2f}), {found.trades} positions"
-    is_known = not np.isnan(found.said_brier) and not np.isnan(found.base_brier)
-    brier = f"; Brier {found.said_brier:.4f} against {found.base_brier:.4f} of the base rate" if is_known else ""
+    brier = f"; Brier {found.said_brier:.4f} against {found.base_brier:.4f} of the base rate" if np.isfinite(found.said_brier) else ""
     return (profit if found.trades else "no position") + brier
 
 

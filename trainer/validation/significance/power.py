@@ -7,6 +7,8 @@ sessions that see an effect e of a mean with session deviation s = [(z_{1-level}
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from signals.market.bars import Floats
+
 SESSIONS_PER_YEAR = 252
 LEVEL, POWER = 0.05, 0.80
 SKILL = 1.0  # annual net Sharpe ratio that a wrong refusal is computed for
@@ -33,6 +35,19 @@ def sessions_needed(effect: float, deviation: float, *, level: float = LEVEL, po
     if effect <= 0.0:
         return float("inf")
     return float(((ndtri(1.0 - level) + ndtri(power)) * deviation / effect) ** 2)
+
+
+def mean_seen(values: Floats, unit: str) -> str:
+    """How often a mean as large as that of `values`, float64 (T,), is seen to differ from nothing, in words; NaN counts for nothing."""
+    known = values[np.isfinite(values)]
+    mean, deviation, n = float(known.mean()), float(known.std(ddof=1)), len(known)
+    error = deviation / float(np.sqrt(n))
+    seen = chance_above(float(ndtri(1.0 - LEVEL)) * error, abs(mean), error) if error > 0.0 else 0.0
+    return (
+        f"The mean of {n} is {mean:+.2f} {unit} with a deviation of {deviation:.2f}, from {known.min():+.1f} to {known.max():+.1f}: were "
+        f"it the truth, {n} sessions would show it in {seen:.0%} of histories, and {sessions_needed(abs(mean), deviation):,.0f} sessions "
+        f"in {POWER:.0%}"
+    )
 
 
 def deflated_rates(sharpe: float, deflated: float, least: float, sessions: int) -> str:
