@@ -22,7 +22,8 @@ from signals.text.wording import reason_of
 class Config(BaseModel):
     """Base of every configuration value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validator is built when the first value is read, so that importing a module costs none that a process does not use.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def fingerprint(self) -> str:
         """SHA-256 over the canonical JSON of every value, defaults included."""

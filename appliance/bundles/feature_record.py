@@ -58,6 +58,8 @@ class FeatureRecord:
         Little-endian float32 of shape (n, F), row by row; NaN where a feature is undefined.
     pictures : mapping of symbol to str
         PNG in base64, of some names.
+    spec_hash : str
+        Of the features' specification; empty in a record of before it was kept.
     """
 
     asof: date
@@ -68,6 +70,7 @@ class FeatureRecord:
     symbols: tuple[str, ...]
     values: bytes
     pictures: Mapping[str, str] = field(default_factory=dict)
+    spec_hash: str = ""
 
     def __post_init__(self) -> None:
         expected = FLOAT32_BYTES * len(self.names) * len(self.symbols)
@@ -90,6 +93,7 @@ class FeatureRecord:
             "names": self.names,
             "symbols": self.symbols,
             **({"pictures": dict(self.pictures)} if self.pictures else {}),
+            **({"spec_hash": self.spec_hash} if self.spec_hash else {}),
             "float32": base64.b64encode(self.values).decode("ascii"),
         }
         return json.dumps(row, sort_keys=True).encode()
@@ -110,6 +114,7 @@ class FeatureRecord:
                 tuple(map(str, row["symbols"])),
                 base64.b64decode(row["float32"], validate=True),
                 {str(symbol): str(picture) for symbol, picture in row.get("pictures", {}).items()},
+                str(row.get("spec_hash", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, InvariantBroken) as error:
             raise FixInput("recorded features cannot be read", where=reason_of(error)) from None

@@ -109,8 +109,8 @@ def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calen
     sleeve = SLEEVES.get(slot.sleeve)
     known: Mapping[str, FeatureSpec] = {} if sleeve is None else {slot.sleeve: sleeve.spec}
     roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
-    variants = {} if sleeve is None else {slot.sleeve: tuple(one.spec for one in sleeve.variants)}
-    policy = Policy(asof, calendar, known, roles, release(), variants)
+    shapes = {} if sleeve is None else {slot.sleeve: sleeve.spec_as}
+    policy = Policy(asof, calendar, known, roles, release(), shapes)
     is_sized = not slot.is_shadow and slot.sleeve not in UNSIZED  # only what is traded has to enter as the schedule does
     entry = config.execution.entry
     return replace(policy, entry=entry.in_manifest, equivalent_entries=entry.equivalents) if is_sized else policy

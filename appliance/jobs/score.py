@@ -235,7 +235,7 @@ def _own(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps) -> S
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
         raise
-    before = accepted(deps, asof, slot.sleeve)
+    before = accepted(deps, asof, bundle)
     return ScoredEvening(
         scores,
         score_drift(deps, bundle, features.newest(), scores).score,
@@ -275,6 +275,7 @@ def _kept(asof: date, bundle: Bundle, features: FeaturePanel, deps: Deps) -> Fea
         features.names,
         symbols,
         np.ascontiguousarray(values, dtype="<f4").tobytes(),
+        spec_hash=bundle.manifest.spec_hash,
     )
     return store_features(deps.fs, deps.folder.features, record)
 

@@ -27,7 +27,7 @@ from signals.monitoring import continuity
 from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection, Worst
 from signals.monitoring.drift import continuity_limits
 from signals.scoring.scores import Scores
-from signals.scoring.scoring import score
+from signals.scoring.scoring import score, sleeve_of
 from signals.sleeves import SLEEVES
 
 SCORE_JOB = "score"
@@ -42,7 +42,7 @@ class Accepted:
     lag : int
         Sessions from it to the evening that is judged.
     again : FeaturePanel or None
-        Its features computed anew from the store as it is; None where the store does not reach back so far.
+        Its features computed anew from the store as it is; None where the store does not reach back so far, or they were others.
     """
 
     record: FeatureRecord
@@ -60,20 +60,20 @@ class Continuity:
     beyond: str = ""
 
 
-def accepted(deps: Deps, asof: date, sleeve: str) -> Accepted | None:
-    """Return the sleeve's newest accepted evening at most three sessions before `asof` whose features were kept."""
+def accepted(deps: Deps, asof: date, bundle: Bundle) -> Accepted | None:
+    """Return the newest accepted evening at most three sessions before `asof` whose features were kept, of the bundle's sleeve."""
     day = asof  # the job of session D scored the session before D
     for lag in LAGS:
         if day == deps.calendar.days[0]:
             return None
         run = job_runs.find(deps.ledger, day, SCORE_JOB)
-        figures = run.read(ScoreFigures).of(sleeve) if run is not None and run.status is JobStatus.DONE else ScoreFigures()
+        figures = run.read(ScoreFigures).of(bundle.manifest.sleeve) if run is not None and run.status is JobStatus.DONE else ScoreFigures()
         if figures != ScoreFigures():
             try:
                 record = read_features(deps.folder.features, figures.features)
             except FixInput:
                 return None
-            return Accepted(record, lag, _again(record, deps))
+            return Accepted(record, lag, _again(record, bundle, deps))
         day = deps.calendar.previous(day)
     return None
 
@@ -91,7 +91,7 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
         return Continuity()
     now = _evening(table, *features.at(scores.asof), features.names, dict(zip(scores.symbols, scores.values, strict=True)))
     found: list[Worst] = [continuity.relations(table, now)]
-    if before is None or before.record.names != tuple(features.names):
+    if before is None or not _is_of(before.record, tuple(features.names), bundle.manifest.spec_hash):
         return Continuity(NOT_YET, found[0].ratio, NOT_YET, _beyond(found))
     record = before.record
     values = np.frombuffer(record.values, dtype="<f4").reshape(len(record.symbols), len(record.names))
@@ -124,15 +124,25 @@ def judge_delivered(deps: Deps, bundle: Bundle, scores: Scores) -> Continuity:
     return Continuity(step=NOT_YET)
 
 
-def _again(record: FeatureRecord, deps: Deps) -> FeaturePanel | None:
-    sleeve = SLEEVES.get(record.sleeve)
+def _again(record: FeatureRecord, bundle: Bundle, deps: Deps) -> FeaturePanel | None:
+    """Features of the evening in the shape that the record has; None where no shape of the sleeve has it."""
+    if record.sleeve not in SLEEVES:
+        return None
+    own, plain = sleeve_of(bundle), SLEEVES[record.sleeve]
+    # What a bundle carries for its features is that bundle's: another one's states give another regime.
+    shapes = ((own,) if own.regime is None or record.bundle_sha256 == bundle.sha256 else ()) + (plain, *plain.variants)
+    sleeve = next((one for one in shapes if _is_of(record, one.names, one.spec_hash)), None)
     if sleeve is None:
         return None
-    sleeve = next((one for one in sleeve.variants if one.names == record.names), sleeve)
     try:
         return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
     except DataNotUsable:
         return None
+
+
+def _is_of(record: FeatureRecord, names: tuple[str, ...], spec_hash: str) -> bool:
+    """Whether the record holds these very features; a record that kept no hash is known by their names."""
+    return record.names == names and record.spec_hash in ("", spec_hash)
 
 
 def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:

@@ -15,19 +15,24 @@ Invariants
 All functions are pure.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import isfinite, prod
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from execution.brokers.base import Activity, Position
 from execution.planning.restating import reference_prices
 from execution.reconcile import SHARE_KINDS, share_change
-from signals.audit.extremes import WaitingReturn
 from signals.config import Config
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
+
+if TYPE_CHECKING:
+    from signals.audit.extremes import WaitingReturn
 
 ZERO, ONE = Decimal(0), Decimal(1)
 

@@ -17,11 +17,13 @@ Invariants
    position is planned.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from functools import cached_property
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from pydantic import Field
@@ -32,12 +34,13 @@ from execution.planning.entries import EntryConfig, EntryStyle
 from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares
-from execution.planning.urgency import least_cost, order_of
-from execution.planning.volume_curve import StepShares, StepSharesOf
 from portfolio.weights import TargetWeights
 from signals.config import Config
 from signals.errors import TripwireSkip
 from signals.market.bars import Floats
+
+if TYPE_CHECKING:
+    from execution.planning.volume_curve import StepShares, StepSharesOf
 
 TIMES = {EntryStyle.OPG: TimeInForce.OPG, EntryStyle.CLS: TimeInForce.CLS}  # day orders serve the others
 OPENING_SLICE = 1  # of a flip; its closing half is slice 0
@@ -332,6 +335,8 @@ def _stepped(trade: Trade, whole: Intent, schedule: Schedule) -> tuple[list[Inte
 
 def _urgencies(trades: Sequence[Trade], entry: EntryConfig, curves: Mapping[str, StepShares], inputs: PlanInputs) -> dict[str, float]:
     """Return the urgency of least modelled cost of each name that the model knows; a flip is one order there."""
+    from execution.planning.urgency import least_cost, order_of  # brings in costs, which who reads the settings does without
+
     if entry.kind is not EntryStyle.LEAST_COST:
         return {}
     known = {

@@ -36,7 +36,7 @@ FINGERPRINT_DIGITS = 32  # 128 bits: nobody makes a second key with them
 class Document(BaseModel):
     """Base of every signed JSON document: frozen, strictly typed, refusing keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: UTF-8, keys sorted, no spaces, no NaN; the same value always gives the same bytes."""

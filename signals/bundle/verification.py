@@ -56,8 +56,8 @@ class Policy:
         The session by the device's clock.
     sleeves : mapping of sleeve name to its ordered (name, units, look-back) features
         What this program can compute; a bundle whose list differs is refused.
-    variants : mapping of sleeve name to its features with some of the optional ones
-        What it can compute too, where the bars are classified.
+    shapes : mapping of sleeve name to a function from a bundle's features to those that this program computes for them
+        The same where it can: with optional features, winsorised, smoothed.
     entry : str
         When the device's schedule enters the market ("opg").
     equivalent_entries : tuple of str
@@ -76,7 +76,7 @@ class Policy:
     sleeves: Mapping[str, FeatureSpec]
     roles: frozenset[Role]
     appliance_version: str
-    variants: Mapping[str, tuple[FeatureSpec, ...]] = field(default_factory=dict)
+    shapes: Mapping[str, Callable[[FeatureSpec], FeatureSpec]] = field(default_factory=dict)
     entry: str = "opg"
     equivalent_entries: tuple[str, ...] = ()
     high_water: HighWater = HighWater()
@@ -284,8 +284,9 @@ def _check_device(manifest: BundleManifest, policy: Policy, where: str) -> None:
         )
     if manifest.sleeve not in policy.sleeves:
         raise BundleRefused(f"this device has no sleeve {manifest.sleeve!r}", where=where, fix="Update the device")
-    difference = first_difference(manifest.feature_spec, policy.sleeves[manifest.sleeve])
-    if difference and manifest.feature_spec not in policy.variants.get(manifest.sleeve, ()):
+    shape = policy.shapes.get(manifest.sleeve)
+    computed = policy.sleeves[manifest.sleeve] if shape is None else shape(manifest.feature_spec)
+    if difference := first_difference(manifest.feature_spec, computed):
         raise BundleRefused(
             f"its features are not this device's: {difference}",
             where=where,

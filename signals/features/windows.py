@@ -65,6 +65,18 @@ def runs(width: int) -> list[int]:
     return [bit for bit in range(width.bit_length() - 1, -1, -1) if width >> bit & 1]
 
 
+def span(step: Step) -> int:
+    """Sessions of the newer of the two runs that a merge joins.
+
+    >>> [span(step) for step in ((3,), (20, 2), (20, 4, 1))]
+    [8, 16, 2]
+    """
+    if len(step) != 2:
+        return 1 << step[-1]
+    width, bit = step
+    return width >> (bit + 1) << (bit + 1)
+
+
 class Fold(Generic[S]):
     """The trailing windows of one statistic.
 
@@ -217,6 +229,18 @@ class Observations:
     def sums(self, x: Floats) -> Fold[np.float64]:
         """Sum of the valid observations of `x`, whatever their number."""
         return self.fold((self.filled(x),), add)
+
+    def decayed(self, x: Floats, decay: float) -> Fold[np.float64]:
+        """(sum of decay^age x, sum of decay^age) over the valid observations; the window's last session has the age 0."""
+
+        def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
+            weight = decay ** span(step)
+            for before, now, both in zip(older, newer, out, strict=True):
+                np.multiply(before, weight, out=both)
+                np.add(both, now, out=both)
+
+        # A sum with what is missing would turn a negative zero into a positive one: there is none to begin with.
+        return self.fold((self.filled(x) + 0.0, self.valid.astype(np.float64)), merge)
 
     def extremes(self, x: Floats, *, largest: bool) -> Fold[np.float64]:
         """Largest (or smallest) valid observation of `x`; infinite where there is none."""

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 
-STRICT = ConfigDict(strict=True, extra="forbid")
+STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)
 MAX_WIDTH = 64
 MAX_LENGTH = 1_024
 MEDIAN = 0.5

@@ -24,4 +24,4 @@ SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, {**OF_DAYS
 
 def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:
     """Features that this program computes, by sleeve, in the shape of the `given` ones where the sleeve has that shape."""
-    return {name: sleeve.shaped_as(given).spec for name, sleeve in SLEEVES.items()}
+    return {name: sleeve.spec_as(given) for name, sleeve in SLEEVES.items()}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from signals.errors import DataNotUsable
 from signals.features import build
 from signals.features.panel import Feature, FeaturePanel, FeatureSpec, spec_hash
+from signals.features.treatment import Treatment, declared_in
 from signals.indicators.regimes import WILD, WILD_FEATURE, TwoStates, states_of, with_wild
 from signals.market.bars import Bars
 
@@ -36,6 +37,8 @@ class Sleeve:
         Features of the sleeve where the bars are classified, or a recipe asks for the regime (`Feature.reads`), and none of it elsewhere.
     regime : TwoStates or None
         By which the regime's feature is computed where the bars do not bring it; of a bundle.
+    treatment : Treatment or None
+        How features are winsorised and smoothed, where a recipe declares it; `treated` writes it into the table too.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Sleeve:
     joined: tuple[str, ...] = ()
     optional: tuple[Feature, ...] = (WILD_FEATURE,)
     regime: TwoStates | None = None
+    treatment: Treatment | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +77,13 @@ class Sleeve:
         more = tuple(feature for feature in self.optional if feature.reads in figures)
         return replace(self, table=(*self.table, *more), optional=()) if more else self
 
+    def treated(self, treatment: Treatment | None) -> Sleeve:
+        """Return the sleeve with its features winsorised and smoothed; itself where none of them differs between names."""
+        if treatment is None or all(feature.is_calendar for feature in self.table):
+            return self
+        table, optional = (tuple(treatment.of(feature) for feature in rows) for rows in (self.table, self.optional))
+        return replace(self, table=table, optional=optional, treatment=treatment)
+
     @cached_property
     def variants(self) -> tuple[Sleeve, ...]:
         """The sleeve as it is with some of its optional features."""
@@ -81,19 +92,20 @@ class Sleeve:
 
     def shaped_as(self, spec: FeatureSpec) -> Sleeve:
         """Return the sleeve in the shape that has this specification; the sleeve itself where none has it."""
-        return next((one for one in self.variants if one.spec == spec), self)
+        shape = self.treated(declared_in(spec))
+        return next((one for one in (shape, *shape.variants) if one.spec == spec), self)
+
+    def spec_as(self, spec: FeatureSpec) -> FeatureSpec:
+        """Return the specification of the shape that has this one; the sleeve's own where none has it."""
+        return self.shaped_as(spec).spec
 
     def knowing(self, parameters: Mapping[str, NDArray[np.floating]]) -> Sleeve:
         """Return the sleeve with what its features need of a bundle's parameters; raise `DataNotUsable` where they lack it."""
         return replace(self, regime=states_of(parameters)) if WILD in self.names else self
 
-    def of_hash(self, wanted: str) -> Sleeve:
-        """Return the sleeve in the shape whose specification has this hash; the sleeve itself where none has it."""
-        return next((one for one in self.variants if one.spec_hash == wanted), self)
-
     def panel(self, bars: Bars) -> FeaturePanel:
         """Features of every session of `bars`."""
-        return build.panel(self.table, self.names, self._with_joined(bars))
+        return build.panel(self._computed, self._with_joined(bars))
 
     def features(self, bars: Bars, asof: date, sessions: int = 1) -> FeaturePanel:
         """Features of the `sessions` that end at `asof`: those rows of `panel`, to the bit, for a fraction of the work.
@@ -107,7 +119,11 @@ class Sleeve:
         DataNotUsable
             The bars lack what the sleeve reads beside them.
         """
-        return build.newest(self.table, self.names, self._with_joined(bars), asof, self.lookback_sessions, sessions)
+        return build.newest(self._computed, self._with_joined(bars), asof, self.lookback_sessions, sessions)
+
+    @property
+    def _computed(self) -> build.Computed:
+        return build.Computed(self.table, self.names, self.treatment)
 
     def _with_joined(self, bars: Bars) -> Bars:
         """Return the bars with the names eligible that the other datasets know.

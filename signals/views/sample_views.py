@@ -13,7 +13,7 @@ from signals.errors import InvariantBroken
 from signals.events.images import NAME, SIZE, TOGETHER, WINDOW, images
 from signals.features.panel import FeaturePanel
 
-STRICT = ConfigDict(strict=True, extra="forbid")
+STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)
 MAX_STEPS = 4_096
 MAX_SIDE = 512
 MAX_CHANNELS = 64

@@ -12,14 +12,22 @@ from hypothesis import strategies as st
 
 from signals.errors import DataNotUsable, NotASession
 from signals.features.panel import FeaturePanel
+from signals.features.treatment import Treatment
 from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
+from signals.sleeves.equities_xs import EQUITIES_XS
 from tests.fakes.bars import synthetic_bars, with_joined, yf_bars
 
 SESSIONS = 300
 DAILY = [sleeve for sleeve in SLEEVES.values() if "daily_bars" in sleeve.inputs]  # of minutes: tests/test_signals/test_bars_sleeve.py
-every_sleeve = pytest.mark.parametrize("sleeve", [one for one in DAILY if not one.joined], ids=lambda sleeve: sleeve.name)
+DECLARED = (Treatment(winsorise_sd=3.0, half_life_sessions=5), Treatment(winsorise_quantile=0.02), Treatment(half_life_sessions=2))
+TREATED = [EQUITIES_XS.treated(declared) for declared in DECLARED]
+every_sleeve = pytest.mark.parametrize(
+    "sleeve",
+    [*(one for one in DAILY if not one.joined), *TREATED],
+    ids=lambda one: one.name + (one.treatment.words if one.treatment else ""),
+)
 of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in DAILY if one.joined], ids=lambda sleeve: sleeve.name)
 
 

@@ -200,16 +200,16 @@ def _bundle() -> Any:
 
 def test_a_bundle_of_optional_features_is_accepted_where_they_can_be_computed(tmp_path: Path) -> None:
     Recipe().write(tmp_path / "b")
-    known, more = {"equities_xs": SPEC[:2]}, {"equities_xs": (SPEC,)}
-    assert verify(tmp_path / "b", keyset(), policy(sleeves=known, variants=more), reproduce=infer).manifest.feature_spec == SPEC
+    known, more = {"equities_xs": SPEC[:2]}, {"equities_xs": lambda listed: SPEC}
+    assert verify(tmp_path / "b", keyset(), policy(sleeves=known, shapes=more), reproduce=infer).manifest.feature_spec == SPEC
     with pytest.raises(BundleRefused, match="in the bundle alone"):
-        verify(tmp_path / "b", keyset(), policy(sleeves=known, variants={"equities_xs": (SPEC[:1],)}), reproduce=infer)
+        verify(tmp_path / "b", keyset(), policy(sleeves=known, shapes={"equities_xs": lambda listed: SPEC[:1]}), reproduce=infer)
 
 
 def test_a_device_accepts_the_sleeve_in_every_shape_that_it_computes(tmp_path: Path) -> None:
     config = ApplianceConfig(stores=StoresConfig(data=tmp_path, bundles=tmp_path))
     policy = slot_policy(Slot("equities_xs"), END, config, xnys(END, END.replace(year=2026)))
-    assert set(policy.variants["equities_xs"]) == {one.spec for one in EQUITIES_XS.variants} and len(EQUITIES_XS.variants) == 7
+    assert all(policy.shapes["equities_xs"](one.spec) == one.spec for one in EQUITIES_XS.variants) and len(EQUITIES_XS.variants) == 7
     assert all(EQUITIES_XS.shaped_as(one.spec) is one for one in EQUITIES_XS.variants)
 
 

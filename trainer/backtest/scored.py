@@ -35,7 +35,7 @@ from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores
 from trainer.curation.store import FolderObjectStore
-from trainer.runs.artefacts import knowing
+from trainer.runs.artefacts import shape_of
 
 OPENED = "promotion/holdout.parquet"
 MODEL = "model.onnx"
@@ -131,7 +131,7 @@ def scored(subject: BacktestSubject) -> Scored:
     sleeve = evidence.sleeve
     if sleeve not in SLEEVES:
         raise FixInput(f"no sleeve {sleeve!r} to backtest", where=str(subject.run), fix=f"Choose of {sorted(SLEEVES)}")
-    shape = knowing(SLEEVES[sleeve].of_hash(evidence.spec_hash), subject.run)
+    shape = shape_of(SLEEVES[sleeve], subject.run)
     if evidence.spec_hash != shape.spec_hash:
         raise FixInput(
             "the run learned from other features than this version computes", where=str(subject.run), fix="Train again with this version"
@@ -324,7 +324,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
         today=last,
         calendar=calendar,
         sleeves={name: sleeve.spec for name, sleeve in SLEEVES.items()},
-        variants={name: tuple(one.spec for one in sleeve.variants) for name, sleeve in SLEEVES.items()},
+        shapes={name: sleeve.spec_as for name, sleeve in SLEEVES.items()},
         roles=frozenset(Role),
         appliance_version=release(),
     )

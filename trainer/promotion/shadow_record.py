@@ -40,7 +40,7 @@ from trainer.promotion import lineage_log
 from trainer.promotion.measure import FOLDER, begun, held, model_hashes
 from trainer.promotion.measured import MeanInterval, Profit, RecordedBy, Shadow
 from trainer.runs import looks
-from trainer.runs.artefacts import knowing
+from trainer.runs.artefacts import shape_of
 from trainer.runs.looks import Look
 from trainer.runs.run_folder import TRAINING, TrainingSettings, canonical_json, read_document
 from trainer.tasks.recipes import config_of, task_of
@@ -374,7 +374,7 @@ def _scores(subject: BacktestSubject, archive: Archive, asof: date, model: bytes
     """Securities and their scores on the evening of `asof`; raise `SkipSession` where a device would have none."""
     if archive.is_red(asof):
         raise SkipSession(f"the data of {asof} are RED")
-    sleeve = knowing(SLEEVES[subject.evidence.sleeve].of_hash(subject.evidence.spec_hash), subject.run)
+    sleeve = shape_of(SLEEVES[subject.evidence.sleeve], subject.run)
     symbols, rows = sleeve.features(archive.trailing(asof, sleeve.lookback_sessions), asof).at(asof)
     if len(symbols) < MIN_NAMES:
         raise SkipSession(f"{len(symbols)} names are eligible on {asof}")

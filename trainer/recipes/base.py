@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from signals.config import Config
+from signals.features.treatment import Treatment
 from signals.minutes.grid import Hours
 from signals.minutes.stretch import RUNGS
 from signals.models.heads import Head
@@ -208,6 +209,7 @@ class RecipeConfig(Parameters):
     `sleeve` is the one that the recipe is for, empty where whoever reads it says so; it changes no fingerprint either, for a
     trial names its sleeve by itself. `view` is how a sample looks to the learner; `minutes` what a sleeve of minutes sees.
     `regime` adds the market's probability of being wild, as known at the close, to the features, and its states to the bundle.
+    `features` winsorises and smooths those that differ between names.
     `window_sessions` are the newest sessions that every training of it learns from, so that a lineage's history rolls with it; 0 takes all.
     `cadence` says how often `trainer run` trains its lineage again, the service's own where it is empty; it changes no fingerprint.
     `study` names the search that the parameters came from, empty where a person chose them. It is no part of what is
@@ -217,6 +219,7 @@ class RecipeConfig(Parameters):
     label: LabelConfig = LabelConfig()
     window_sessions: int = Field(default=0, ge=0)
     regime: bool = False
+    features: Treatment | None = Field(default=None, exclude_if=lambda treatment: treatment is None)
     learner: str = "lightgbm"
     seeds: int = Field(default=1, ge=1, le=50)
     weighting: WeightConfig = WeightConfig()

@@ -54,8 +54,9 @@ def features_of(run: Path) -> FeatureList:
     return read_document(run / "feature_list.json", FeatureList)
 
 
-def knowing(sleeve: Sleeve, run: Path) -> Sleeve:
-    """Return the sleeve with what the run keeps for its features."""
+def shape_of(sleeve: Sleeve, run: Path) -> Sleeve:
+    """Return the sleeve in the shape that the run learned from, with what the run keeps for its features."""
+    sleeve = sleeve.shaped_as(features_of(run).spec)
     if not (run / PARAMETERS).exists():
         return sleeve
     with np.load(run / PARAMETERS, allow_pickle=False) as kept:

@@ -278,19 +278,20 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     chosen = replace(chosen, start=_since(chosen, config.window_sessions))
     if isinstance(recipe.sleeve, BarsSleeve):
         return _of_minutes(recipe, recipe.sleeve, config, chosen, stage)
+    sleeve = recipe.sleeve.treated(config.features)
     source = read_source(
         chosen.data,
         start=chosen.start,
         end=chosen.end,
         symbols=chosen.symbols,
-        lookback_sessions=recipe.sleeve.given((*CLASSIFIED, WILD) if config.regime else CLASSIFIED).lookback_sessions,
+        lookback_sessions=sleeve.given((*CLASSIFIED, WILD) if config.regime else CLASSIFIED).lookback_sessions,
         version=chosen.version,
     )
     if config.regime:
         source = replace(source, bars=with_wild(source.bars, None))
     if own := recipe.task.joined(source.bars, config, source.actions):
         source = replace(source, bars=replace(source.bars, joined={**source.bars.joined, **own}))
-    sleeve = recipe.sleeve.given(source.bars.joined)
+    sleeve = sleeve.given(source.bars.joined)
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)
     return Material(source, panel, _rows(recipe, config, source, panel), sleeve, config)

@@ -24,7 +24,7 @@ from signals.monitoring.drift import WINDOW_SESSIONS, Drift, read_reference, tra
 from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.sequential import judge
 from signals.scoring.evening_scores import EveningScores, open_scores, scores_name
-from signals.sleeves import SLEEVES
+from signals.scoring.scoring import sleeve_of
 from trainer.curation.store import ObjectStore
 from trainer.validation.calibration import brier_score, expected_calibration_error
 from trainer.validation.probabilities import EVENT, Group, excess_brier, groups_of
@@ -289,7 +289,7 @@ def judged_probabilities(scores: Floats, following: Opens, k: int, maps: Mapping
 
 def _drift(bundle: Bundle, manifest: Manifest, data: Path, asof: date) -> tuple[Drift, ...]:
     """Features of the newest sessions beyond their limits; none of a sleeve that reads other datasets, which its device watches."""
-    sleeve, reach = SLEEVES[bundle.manifest.sleeve], manifest.calendar.between(manifest.first, asof)
+    sleeve, reach = sleeve_of(bundle), manifest.calendar.between(manifest.first, asof)
     if sleeve.joined or not bundle.drift_reference.get("features"):
         return ()
     bars = load_bars(data, manifest, reach[-(sleeve.lookback_sessions + WINDOW_SESSIONS - 1) :][0], asof)

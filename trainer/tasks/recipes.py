@@ -124,9 +124,12 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     can, learner, head = capabilities_of(config.learner, config), config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
     reads_minutes = isinstance(sleeve, BarsSleeve)
+    # What a task reads itself, the kind of an event or the bars of a picture, is no figure to clip or to smooth.
+    is_untreated = config.features is not None and (bool(task.needs) or sleeve.treated(config.features) is sleeve)
     faults = (
         (reads_minutes != (config.minutes is not None), f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"),
         (config.regime and reads_minutes, f"the sleeve {sleeve.name} has regimes of its own, of its one instrument"),
+        (is_untreated, f"the sleeve {sleeve.name} takes its features as they are, for the task {task.name}"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
         (config.view.kind not in can.views, f"the learner {learner} takes no {config.view.kind}, only {_list(can.views)}"),
