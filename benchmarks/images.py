@@ -56,7 +56,7 @@ def main() -> None:
 
     same = np.array_equal(naive(), images(*(x[:, :NAIVE] for x in bars)))
     print(f"numpy {np.__version__}, {asked.images} images, same bytes as the naive painter ({NAIVE}): {same}")
-    print(f"painted, readings given   {rate(asked.images, asked.runs, lambda: [paint(one) for one in readings]):>10,.0f} a second")
+    print(f"painted, readings given   {rate(asked.images, asked.runs, lambda: [paint(*one) for one in readings]):>10,.0f} a second")
     print(f"read and painted          {rate(asked.images, asked.runs, lambda: [images(*(x[:, p] for x in bars)) for p in chunks]):>10,.0f}")
     print(f"naive, read and painted   {rate(NAIVE, min(asked.runs, 2), naive):>10,.0f}")
 

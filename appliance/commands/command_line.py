@@ -30,7 +30,8 @@ class Commands(LazyCommands):
         "appliance.commands.tripwire_backtest": "tripwire-backtest",
         "appliance.commands.may_update": "may-update",
         "appliance.commands.option_structures": "structures",
-        "appliance.commands.events": "events outcomes arms sizes",
+        "appliance.commands.events": "events outcomes",
+        "appliance.commands.draws": "arms sizes",
         "appliance.commands.tui": "tui",
     }
 

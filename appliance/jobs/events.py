@@ -23,7 +23,6 @@ from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession
 from signals.events.analogs import HEADS, AnalogBank, bank_in, stored
 from signals.events.arms import ARMS
 from signals.events.daily import READS, RULES, DailyOutcome, column_of, daily_events, daily_outcomes
-from signals.events.panel import Rows
 from signals.market.bars import Bars, Payout, departures
 from signals.scoring.scoring import outputs_at
 from signals.sleeves.patterns import PATTERNS, pictured
@@ -122,18 +121,13 @@ def _take_in(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> None:
         column = column_of(bars, one.symbol, row, renamed)
         if column is not None and can[row, column]:
             places[one] = row, column
-    quality, vectors = _seen(bundle, bars, np.array(list(places.values()), dtype=np.int64).reshape(-1, 2), run)
-    shown = dict(zip(places, zip(quality, vectors, strict=True), strict=True))
+    shown = dict[EndedEvent, tuple[float, bytes]]()
+    if places:
+        raw, said = outputs_at(bundle, PATTERNS.panel(bars), *np.array(list(places.values()), dtype=np.int64).T, run=run)
+        seen = zip(places, said[HEADS[0]].max(axis=1).tolist(), raw[HEADS[2]].astype("<f4"), strict=True)
+        shown = {one: (likeliest, vector.tobytes()) for one, likeliest, vector in seen}
     at, rows = deps.clock.now(), []
     for one in ended:
         likeliest, vector = shown.get(one, (None, None))
-        rows.append(BankRow(bundle.sha256, one.asof, one.symbol, likeliest, vector, one.realised_r, one.known, asof, at))
+        rows.append(BankRow(**vars(one), bundle=bundle.sha256, quality=likeliest, vector=vector, evening=asof, at=at))
     events.save_in_bank(deps.ledger, rows)
-
-
-def _seen(bundle: Bundle, bars: Bars, places: Rows, run: Infer) -> tuple[list[float], list[bytes]]:
-    """Highest probability and embedding of the pictures at places (n, 2)."""
-    if not len(places):
-        return [], []
-    raw, said = outputs_at(bundle, PATTERNS.panel(bars), places[:, 0], places[:, 1], run=run)
-    return said[HEADS[0]].max(axis=1).tolist(), [vector.tobytes() for vector in raw[HEADS[2]].astype("<f4")]

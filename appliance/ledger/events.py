@@ -34,16 +34,12 @@ class EndedEvent:
 
 
 @dataclass(frozen=True)
-class BankRow:
+class BankRow(EndedEvent):
     """An event in the bank: bundle whose net saw it, evening that took it in; no quality and vector (float32) without a picture."""
 
     bundle: str
-    asof: date
-    symbol: str
     quality: float | None
     vector: bytes | None
-    realised_r: float
-    known: date
     evening: date
     at: datetime
 

@@ -8,19 +8,16 @@ from statistics import mean, stdev
 
 from appliance.bundles.feature_record import FeatureRecord
 from appliance.bundles.picture_record import recorded_of, seen
-from appliance.ledger import Ledger, arms, events
+from appliance.ledger import Ledger, events
 from appliance.ledger.events import EventRow, OutcomeRow
 from appliance.system.state_folder import StateFolder
 from appliance.views.view import View, ViewRow
 from signals.errors import FixInput
-from signals.events.arms import ARMS, DEFAULT, exploring
 from signals.events.daily import MOVES
-from signals.scoring.shadow_logs import ArmDecision, ArmLog
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
 SEEN_COLUMNS = ("sees", "sim_conf", "hist_rr_pct")
 OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")
-ARM_COLUMNS = ("arm", "target", "size", "propensity", "drawn", "ended", "mean_r")
 NOTHING = "no event is recorded; the evening's scoring records them"
 NOTE = "recorded, not traded"
 
@@ -37,9 +34,8 @@ def events_of(ledger: Ledger, folder: StateFolder, asof: date | None) -> View:
         record = recorded_of(ledger, folder, day) if day and rows else None
     except FixInput as error:
         record, facts = None, {**facts, "patterns": str(error)}
-    if record is None:
-        return View(COLUMNS, tuple(_event(row) for row in rows), NOTHING, None, facts)
-    return View((*COLUMNS, *SEEN_COLUMNS), tuple({**_event(row), **_seen(record, row.symbol)} for row in rows), NOTHING, None, facts)
+    shown = tuple({**_event(row), **(_seen(record, row.symbol) if record else {})} for row in rows)
+    return View((*COLUMNS, *SEEN_COLUMNS) if record else COLUMNS, shown, NOTHING, None, facts)
 
 
 def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
@@ -49,24 +45,6 @@ def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
     by_kind = groupby(sorted(pairs, key=lambda pair: pair[0].kind), key=lambda pair: pair[0].kind)
     facts = {"since": days[-1].isoformat() if days else None, "kinds": [_summary(kind, list(rows)) for kind, rows in by_kind], "note": NOTE}
     return View(OUTCOME_COLUMNS, tuple(_outcome(event, made) for event, made in pairs), NOTHING, None, facts)
-
-
-def arm_log(ledger: Ledger, venue: str, *, is_rehearsal: bool) -> ArmLog:
-    """Gather every arm that events drew in shadow, for the trainer."""
-    decisions = tuple(ArmDecision(**vars(one)) for one in arms.all_drawn(ledger))
-    own = tuple((arm.target, arm.size) for arm in ARMS)
-    return ArmLog(venue=venue, is_rehearsal=is_rehearsal, arms=own, decisions=decisions)
-
-
-def arms_of(log: ArmLog) -> View:
-    """Return how often each arm was drawn, and the mean R of its trades times its size, before costs."""
-    chances, rows = exploring(len(ARMS), DEFAULT), list[ViewRow]()
-    for number, arm in enumerate(ARMS):
-        own = [one for one in log.decisions if one.arm == number]
-        made = [arm.size * one.realised_r for one in own if one.realised_r is not None]
-        row = {"arm": number, "target": arm.target, "size": arm.size, "propensity": round(float(chances[number]), 4)}
-        rows.append({**row, "drawn": len(own), "ended": len(made), "mean_r": _rounded(mean(made), 4) if made else None})
-    return View(ARM_COLUMNS, tuple(rows) if log.decisions else (), NOTHING, None, {"note": "drawn in shadow, never traded"})
 
 
 def _event(row: EventRow) -> ViewRow:

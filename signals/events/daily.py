@@ -11,9 +11,8 @@ from datetime import date
 import numpy as np
 
 from signals.events.detectors import LONGEST, detect
-from signals.events.figures import DOLLAR_BARS, LiquidityThird, liquidity
 from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
-from signals.events.panel import EventBars, EventTable, Kind
+from signals.events.panel import DOLLAR_BARS, EventBars, EventTable, Kind, LiquidityThird, liquidity
 from signals.market.bars import EXIT_SESSIONS, Bars, Floats, Payout
 
 RULES = OutcomeRules()
@@ -80,7 +79,7 @@ class DailyOutcome:
 
 def daily_events(bars: Bars, first: int = 0) -> tuple[DailyEvent, ...]:
     """Return the events of the eligible names from row `first` of the bars on, by session and symbol."""
-    levels = EventBars.daily(bars)
+    levels = EventBars.of(bars)
     asked = (np.arange(len(bars.sessions)) >= first)[:, None]
     table, third = detect(levels).table(bars.eligible & asked), liquidity(levels.dollars, bars.eligible)
     share = table.atr / levels.close[table.row, table.column]
@@ -116,7 +115,7 @@ def daily_outcomes(
         With the patience of `RULES`, after which `WAITS` counts.
     """
     here = [one for one in events if np.datetime64(one.asof, "D") >= bars.sessions[0]]
-    levels, rows = EventBars.daily(bars), [bars.index(one.asof) for one in here]
+    levels, rows = EventBars.of(bars), [bars.index(one.asof) for one in here]
     columns = [column_of(bars, one.symbol, row, renamed or {}) for one, row in zip(here, rows, strict=True)]
     found = [(one, row, column) for one, row, column in zip(here, rows, columns, strict=True) if column is not None]
     made = outcomes(levels, _table([one for one, _, _ in found], [(row, column) for _, row, column in found], levels.close), rules, payouts)

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signals.events.panel import EventBars, EventPanel, Flags, Kind
+from signals.events.panel import EventBars, EventPanel, Kind, any_of
 from signals.indicators.recurrence import filtered, shifted
 from signals.indicators.stacked import Stacked
-from signals.market.bars import Floats
+from signals.market.bars import Flags, Floats
 
 EXTREME, RUN = 20, 10
 POLE_BARS, PAUSE_BARS, POLE_ATR, GIVEN_BACK, GONE_BEYOND = 10, 5, 3.0, 0.5, 0.1
@@ -32,7 +32,6 @@ WEDGE_BARS, LINE_ATR, NARROWED = 20, 1.0, 0.4
 CLIMAX_RUN_ATR, CLIMAX_ATR = 4.0, 2.0
 WICK_RUN_ATR, WICK_BAR_ATR, WICK_SHARE = 2.0, 1.5, 0.6
 LONGEST = 40
-PRECEDENCE = (Kind.WICK, Kind.BLOW_OFF, Kind.FLAG, Kind.WEDGE, Kind.BREAKOUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,8 @@ def wicks(m: Measures) -> Detected:
     return Detected(_sided(down, up), np.where(up, top, bottom))
 
 
-DETECTORS = {Kind.FLAG: flags, Kind.WEDGE: wedges, Kind.BLOW_OFF: blow_offs, Kind.WICK: wicks, Kind.BREAKOUT: breakouts}
+# in the order of precedence
+DETECTORS = {Kind.WICK: wicks, Kind.BLOW_OFF: blow_offs, Kind.FLAG: flags, Kind.WEDGE: wedges, Kind.BREAKOUT: breakouts}
 
 
 def detect(bars: EventBars) -> EventPanel:
@@ -129,19 +129,17 @@ def detect(bars: EventBars) -> EventPanel:
         Nothing where the bar is missing, has no average true range above zero, or `LONGEST` bars cannot be compared.
     """
     shape, m = bars.close.shape, Measures(bars)
-    kind, side, found = np.zeros(shape, np.int8), np.zeros(shape, np.int8), np.zeros(shape, np.uint8)
+    kind, side = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
     pole, strength = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    can = np.isfinite(bars.close) & (m.atr > 0.0) & ~bars.broken_within(LONGEST)
+    can = np.isfinite(bars.close) & (m.atr > 0.0) & ~any_of(bars.is_broken, LONGEST)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for one in PRECEDENCE:
-            result = DETECTORS[one](m)
-            holds = can & (result.side != 0) & np.isfinite(result.strength)
-            found |= (holds << (one - 1)).astype(np.uint8)
-            names = holds & (kind == Kind.NONE)
+        for one, detector in DETECTORS.items():
+            result = detector(m)
+            names = can & (result.side != 0) & np.isfinite(result.strength) & (kind == Kind.NONE)
             kind[names], side[names], strength[names] = one, result.side[names], result.strength[names]
             if result.pole is not None:
                 pole[names] = result.pole[names]
-    return EventPanel(kind, side, pole, strength, found, m.atr)
+    return EventPanel(kind, side, pole, strength, m.atr)
 
 
 def _sided(long: Flags, short: Flags) -> Floats:

@@ -13,7 +13,6 @@ without moves is a half. Painting looks columns of 64 bytes up in tables: no loo
 
 import struct
 import zlib
-from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
@@ -38,22 +37,10 @@ Places = NDArray[np.int64]
 HOW = (Smoothing.ema(21), Smoothing.wilder(14), Smoothing.wilder(14), Smoothing.wilder(14))
 
 
-@dataclass(frozen=True, eq=False)
-class Readings:
-    """What is painted, [bar, image]: 64 bars of levels 0 to 63, and of brightness."""
+def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> tuple[Places, Places]:
+    """Return which columns show windows of 127 bars, float64, shape (127, n), whose prices can be compared.
 
-    top: Places
-    bottom: Places
-    body_top: Places
-    body_bottom: Places
-    is_rising: NDArray[np.bool_]
-    distance: Places
-    strength: Places
-    brightness: Places
-
-
-def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> Readings:
-    """Return the readings of windows of 127 bars, float64, shape (127, n), whose prices can be compared.
+    They are rows of the two tables: (n, 3, 64) of wicks, distances and strengths, and (n, 64) of bodies.
 
     Raises
     ------
@@ -82,42 +69,25 @@ def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> Readings:
     def level(price: Floats) -> Places:
         return _whole(np.where(scale > 0.0, (highest - price) * per_level, 31.5))
 
-    return Readings(
-        top=level(h),
-        bottom=level(lo),
-        body_top=level(np.maximum(o, c)),
-        body_bottom=level(np.minimum(o, c)),
-        is_rising=c >= o,
-        distance=_whole(31.0 - 31.0 * distance.clip(-1.0, 1.0)),
-        strength=_whole(63.0 * (1.0 - rsi[1:])),
-        brightness=_whole(DARKEST + (LIGHTS - 1) * np.minimum(1.0, 4.0 * np.abs(rsi[1:] - rsi[:-1]))),
-    )
+    body = ((c >= o) * SIZE + level(np.maximum(o, c))) * SIZE + level(np.minimum(o, c))
+    brightness = _whole(DARKEST + (LIGHTS - 1) * np.minimum(1.0, 4.0 * np.abs(rsi[1:] - rsi[:-1])))
+    distances = DISTANCES + _whole(31.0 - 31.0 * distance.clip(-1.0, 1.0))
+    strengths = STRENGTHS + _whole(63.0 * (1.0 - rsi[1:])) * LIGHTS + brightness - DARKEST
+    return np.stack([level(h) * SIZE + level(lo), distances, strengths]).transpose(2, 0, 1), body.T
 
 
-def paint(readings: Readings) -> Bytes:
-    """Return pictures of readings; uint8, shape (n, 3, 64 bars, 64 levels)."""
-    n = readings.top.shape[1]
-    out = np.empty((n, 3, SIZE, SIZE), np.uint8)
+def paint(place: Places, body: Places) -> Bytes:
+    """Return the pictures of columns that `read` chose; uint8, shape (n, 3, 64 bars, 64 levels)."""
     columns, bodies = _tables()
-    for first in range(0, n, TOGETHER):
-        part = slice(first, first + TOGETHER)
-        top, bottom, body_top, body_bottom, is_rising, distance, strength, brightness = (
-            getattr(readings, item.name)[:, part].T for item in fields(readings)
-        )
-        place = np.empty((len(top), 3, SIZE), np.int64)
-        place[:, 0] = top * SIZE + bottom
-        place[:, 1] = DISTANCES + distance
-        place[:, 2] = STRENGTHS + strength * LIGHTS + brightness - DARKEST
-        np.take(columns, place, axis=0, out=out[part], mode="clip")
-        candles = np.take(bodies, (is_rising * SIZE + body_top) * SIZE + body_bottom, axis=0, mode="clip")
-        np.maximum(out[part, 0], candles, out=out[part, 0])
+    out = np.take(columns, place, axis=0, mode="clip")
+    np.maximum(out[:, 0], np.take(bodies, body, axis=0, mode="clip"), out=out[:, 0])
     return out
 
 
 def images(opened: Floats, high: Floats, low: Floats, close: Floats) -> Bytes:
     """Return pictures of windows of 127 bars, shape (127, n) each; uint8, shape (n, 3, 64 bars, 64 levels). A net sees them over 255."""
     parts = [slice(first, first + TOGETHER) for first in range(0, max(close.shape[1], 1), TOGETHER)]
-    return np.concatenate([paint(read(*(np.ascontiguousarray(x[:, part]) for x in (opened, high, low, close)))) for part in parts])
+    return np.concatenate([paint(*read(*(np.ascontiguousarray(x[:, part]) for x in (opened, high, low, close)))) for part in parts])
 
 
 def png(picture: Bytes) -> bytes:

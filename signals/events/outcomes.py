@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
-from signals.events.panel import EventBars, EventTable, Flags, Rows
-from signals.market.bars import EXIT_SESSIONS, Floats, Payout
+from signals.events.panel import EventBars, EventTable, Rows
+from signals.market.bars import EXIT_SESSIONS, Flags, Floats, Payout
 
 
 def first_touch(
@@ -111,11 +111,6 @@ class Outcomes:
     is_tie: Flags
     t1: Rows
     seen_to: Rows
-
-    @property
-    def ties(self) -> int:
-        """How many trades had both barriers in the bar of their exit."""
-        return int(np.count_nonzero(self.is_tie))
 
 
 def outcomes(bars: EventBars, events: EventTable, rules: OutcomeRules, payouts: Iterable[Payout] = ()) -> Outcomes:

@@ -1,4 +1,4 @@
-"""Bars of symbols, and the panel and table of the events found at them.
+"""Bars of symbols, the panel and table of the events found at them, and the third of names by dollars traded that each symbol is in.
 
 A panel holds one event at most for each bar of a symbol, so that an event is named by (symbol, bar).
 """
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from signals.errors import InvariantBroken
 from signals.indicators.recurrence import shifted
 from signals.indicators.stacked import Stacked
-from signals.market.bars import Bars, Floats, comparable, without_return
+from signals.market.bars import Bars, Flags, Floats, comparable, without_return
+from signals.minutes.stretch import DecisionBars
 
-Flags = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
 
 ATR_BARS = 14
+DOLLAR_BARS, LEAST_NAMES = 60, 3
 
 
 class Kind(IntEnum):
@@ -75,35 +76,13 @@ class EventBars:
             raise InvariantBroken("bars of events: a session ends before one of its bars")
 
     @classmethod
-    def daily(cls, bars: Bars) -> Self:
-        """Bars of sessions at total-return levels, so that no split or dividend looks like a move."""
+    def of(cls, bars: Bars) -> Self:
+        """Bars at total-return levels, so that no split or dividend looks like a move; a trade on minutes ends with its session."""
         opened, high, low, close, _ = comparable(bars)
         dollars = bars.close * bars.volume if bars.has_dollars else np.full(bars.close.shape, np.nan)
-        return cls(opened, high, low, close, dollars, without_return(bars))
-
-    @classmethod
-    def intraday(cls, opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, session: Rows) -> Self:
-        """Bars within sessions, the gap between sessions taken out: a night is no pole.
-
-        Parameters
-        ----------
-        opened, high, low, close, volume : float64, shape (T, N)
-            As traded.
-        session : int64, shape (T,)
-            Number of each bar's session, ascending.
-        """
-        rows = np.arange(len(close))
-        starts = np.concatenate([[True], session[1:] != session[:-1]])
-        has = np.isfinite(close)
-        newest = np.maximum.accumulate(np.where(has, rows[:, None], -1), axis=0)
-        earlier = np.vstack([np.full((1, close.shape[1]), -1), newest[:-1]])
-        before = np.where(earlier >= 0, np.take_along_axis(close, np.maximum(earlier, 0), axis=0), np.nan)
-        opens_session = has & (session[np.maximum(earlier, 0)] != session[:, None]) & (earlier >= 0)
-        scale = np.cumprod(np.where(opens_session, before / opened, 1.0), axis=0)
-        ends = np.concatenate([np.flatnonzero(starts)[1:] - 1, [len(close) - 1]])
-        last_row = ends[np.cumsum(starts) - 1].astype(np.int64)
-        unbroken = np.zeros(close.shape, np.bool_)
-        return cls(scale * opened, scale * high, scale * low, scale * close, close * volume, unbroken, last_row)
+        session = bars.session[:, 0] if isinstance(bars, DecisionBars) else None
+        last_row = None if session is None else np.searchsorted(session, session, side="right") - 1
+        return cls(opened, high, low, close, dollars, without_return(bars), last_row)
 
     def atr(self) -> Floats:
         """Mean true range of 14 bars: of these bars alone, however long the history before them; shape (T, N)."""
@@ -112,13 +91,14 @@ class EventBars:
         true_range = np.maximum(self.high, before) - np.minimum(self.low, before)
         return Stacked({"true": true_range}).mean("true", ATR_BARS)
 
-    def broken_within(self, bars: int) -> Flags:
-        """Whether one of the last `bars` bars of a column cannot be compared with the bar before it."""
-        seen = np.cumsum(self.is_broken, axis=0)
-        earlier = np.zeros_like(seen)
-        earlier[bars:] = seen[:-bars]
-        found: Flags = seen > earlier
-        return found
+
+def any_of(flags: Flags, bars: int) -> Flags:
+    """Whether one of the last `bars` flags of a column is set; of fewer rows, one of those."""
+    seen = np.cumsum(flags, axis=0)
+    earlier = np.zeros_like(seen)
+    earlier[bars:] = seen[:-bars]
+    found: Flags = seen > earlier
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +140,6 @@ class EventPanel:
         Length of a flag's pole in average true ranges at its foot; NaN for other kinds.
     strength : float32, shape (T, N)
         How far beyond its rule, each kind in a unit of its own; NaN where there is nothing.
-    found : uint8, shape (T, N)
-        Bit `k - 1` is set where the rule of kind k holds, also where another kind names the event.
     atr : float64, shape (T, N)
     """
 
@@ -169,7 +147,6 @@ class EventPanel:
     side: NDArray[np.int8]
     pole_katr: Floats32
     strength: Floats32
-    found: NDArray[np.uint8]
     atr: Floats
 
     def table(self, among: Flags | None = None) -> EventTable:
@@ -177,3 +154,36 @@ class EventPanel:
         row, column = np.nonzero((self.kind > 0) if among is None else (self.kind > 0) & among)
         picked = (getattr(self, name)[row, column] for name in ("kind", "side", "pole_katr", "strength", "atr"))
         return EventTable(row.astype(np.int64), column.astype(np.int64), *picked)
+
+
+class LiquidityThird(IntEnum):
+    """Third of the names of one bar by dollars traded."""
+
+    UNKNOWN = 0
+    LOW = 1
+    MIDDLE = 2
+    HIGH = 3
+
+
+def liquidity(dollars: Floats, eligible: Flags, bars: int = DOLLAR_BARS) -> NDArray[np.int8]:
+    """Third of each eligible name by its mean dollars traded over the last `bars` bars, among the eligible of the same bar.
+
+    Parameters
+    ----------
+    dollars : float64, shape (T, N)
+    eligible : bool, shape (T, N)
+
+    Returns
+    -------
+    int8, shape (T, N)
+        `LiquidityThird`; unknown where a name is not eligible or has under 80 % of its bars, and where three names cannot be
+        compared. Equal names share a third.
+    """
+    mean = np.where(eligible, Stacked({"dollars": dollars}).mean("dollars", bars), np.nan)
+    third = np.zeros(mean.shape, np.int8)
+    for row, out in zip(mean, third, strict=True):
+        known = np.isfinite(row)
+        if np.count_nonzero(known) >= LEAST_NAMES:
+            low, high = np.quantile(row[known], [1.0 / 3.0, 2.0 / 3.0])
+            out[known] = LiquidityThird.LOW + (row[known] > low) + (row[known] > high)
+    return third

@@ -20,8 +20,7 @@ from signals.bundle.manifest import HEX_64, BundleManifest
 from signals.bundle.seal import Document
 from signals.errors import BundleRefused, FixInput
 from signals.events.arms import ARMS, draw, drawn, uniform
-from signals.events.figures import LiquidityThird
-from signals.events.panel import Kind
+from signals.events.panel import Kind, LiquidityThird
 from signals.files import sha256_of
 
 FIX = "Export it again by `appliance arms --to FILE` or `appliance sizes --to FILE`"

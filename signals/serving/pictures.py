@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
     from signals.serving.scores import ServedModel
 
 MOST_ANALOGS, USUAL_ANALOGS = 500, 50
-LEAST = 1e-15  # of an embedding's largest number: the square of a smaller one is 0 in float32
+MOST, LEAST = 1e30, 1e-15  # the latter of an embedding's largest number: the square of a smaller one is 0 in float32
 
 
 def _answer(**properties: Schema) -> Schema:
@@ -76,41 +76,32 @@ def operations(
     """Return the operations on the bundle that `get` gives; `search` makes a bank ready, exactly by default."""
     banks: dict[str, BankSearch] = {}
 
-    def nearest(call: Call) -> object:
-        model = get()
+    def nearest(model: ServedModel, asked: object) -> object:
         if model.bundle.sha256 not in banks:
             from signals.events.analogs import bank_in
 
             banks.clear()
             banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle.bank, model.calendar))
-        return analogs_of(model, banks[model.bundle.sha256], strict_json.loads(call.body, decimals=float))
+        return analogs_of(model, banks[model.bundle.sha256], asked)
 
-    def classify(call: Call) -> object:
-        return classified(get(), _only(strict_json.loads(call.body, decimals=float), "image"))
+    def posted(name: str, says: str, answer: Schema, asked: Schema, run: Callable[[ServedModel, object], object]) -> Operation:
+        def answered(call: Call) -> object:
+            return run(get(), strict_json.loads(call.body, decimals=float))
 
-    def evaluate(call: Call) -> object:
-        return evaluated(get(), strict_json.loads(call.body, decimals=float))
+        return Operation(name, "POST", f"/v1/{name}", says, answer, answered, body=asked, lane="model")
 
-    body = {"oneOf": [PICTURE, ROW]}
-    says = "What a net of pictures sees: class, quality, pole, embedding."
+    listed = _answer(models=OBJECTS)
     return (
-        Operation(
-            "models",
-            "GET",
-            "/v1/models",
-            "The bundles that answer.",
-            _answer(models=OBJECTS),
-            lambda _: {"models": [describe(get())]},
-            lane="model",
-        ),
-        Operation("classify", "POST", "/v1/classify", says, CLASSIFIED, classify, body=PICTURE, lane="model"),
-        Operation("nearest", "POST", "/v1/nearest", "Past events like an embedding.", NEAREST, nearest, body=ASKED, lane="model"),
-        Operation("evaluate", "POST", "/v1/evaluate", "Every head of a picture or a row.", EVALUATED, evaluate, body=body, lane="model"),
+        Operation("models", "GET", "/v1/models", "The bundles that answer.", listed, lambda _: {"models": [describe(get())]}, lane="model"),
+        posted("classify", "What a net of pictures sees: class, quality, pole, embedding.", CLASSIFIED, PICTURE, classified),
+        posted("nearest", "Past events like an embedding.", NEAREST, ASKED, nearest),
+        posted("evaluate", "Every head of a picture or a row.", EVALUATED, {"oneOf": [PICTURE, ROW]}, evaluated),
     )
 
 
-def classified(model: ServedModel, image: object) -> dict[str, object]:
+def classified(model: ServedModel, asked: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
+    image = _only(asked, "image")
     from signals.events.analogs import classes_in, shape_of
 
     head = classes_in({line.name: line.head for line in model.bundle.manifest.heads})
@@ -131,9 +122,8 @@ def classified(model: ServedModel, image: object) -> dict[str, object]:
 
 def evaluated(model: ServedModel, asked: object) -> dict[str, object]:
     """Return every head's outputs, and the probabilities of those that have any, of one picture or row."""
-    raw, said = _run(
-        model, _row(model, asked) if isinstance(asked, dict) and "features" in asked else _picture(model, _only(asked, "image"))
-    )
+    has_row = isinstance(asked, dict) and "features" in asked
+    raw, said = _run(model, _row(model, asked) if has_row else _picture(model, _only(asked, "image")))
     return {"heads": raw, "probabilities": said, "bundle": model.bundle.sha256}
 
 
@@ -198,7 +188,7 @@ def _picture(model: ServedModel, image: object) -> Any:
     return np.frombuffer(content, dtype=np.uint8).reshape(1, 3, SIZE, SIZE) / np.float32(255)
 
 
-def _row(model: ServedModel, asked: Mapping[str, object]) -> Any:
+def _row(model: ServedModel, asked: object) -> Any:
     import numpy as np
 
     given, names = _only(asked, "features"), model.bundle.manifest.feature_names
@@ -223,16 +213,9 @@ def _only(asked: object, name: str) -> object:
 
 
 def _numbers(given: object, count: int) -> Sequence[float]:
-    import math
-
-    if isinstance(given, list) and len(given) == count and all(isinstance(x, int | float) and not isinstance(x, bool) for x in given):
-        try:
-            numbers = [float(x) for x in given]
-        except OverflowError:
-            numbers = []
-        most = max(map(abs, numbers), default=math.nan)
-        if all(map(math.isfinite, numbers)) and most < 1e30 and (count == 1 or most > LEAST):
-            return numbers
-    raise FixInput(
-        f"not {count} finite numbers, not all zero", where="embedding" if count > 1 else "features", fix="Give what a net of pictures gave"
-    )
+    if isinstance(given, list) and len(given) == count:
+        is_sound = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < MOST for x in given)
+        if is_sound and (count == 1 or max(map(abs, given)) > LEAST):
+            return [float(x) for x in given]
+    where = "embedding" if count > 1 else "features"
+    raise FixInput(f"not {count} finite numbers, not all zero", where=where, fix="Give what a net of pictures gave")

@@ -1,17 +1,26 @@
 """The sleeve `events`: features of a name at the close at which a detector found an event.
 
 Names without an event that evening are not scored. Figures that have a direction are seen from the event's proposed side. They
-are computed where models are trained (`signals.events.figures`); a device records the same events and takes delivered scores.
+are computed where models are trained; a device records the same events and takes delivered scores. None is common to all names of a
+session: events of one session end alike, and such a figure lets a learner know sessions by heart.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
+
+from signals.events.detectors import detect
+from signals.events.panel import DOLLAR_BARS, EventBars, liquidity
 from signals.features.history import joined
 from signals.features.panel import Feature
+from signals.indicators.recurrence import shifted
 from signals.indicators.regimes import WILD_FEATURE
+from signals.indicators.stacked import Stacked
+from signals.market.bars import Bars, Floats
 from signals.sleeves.base import Sleeve
 
-HORIZON_SESSIONS, LOOKBACK_SESSIONS = 30, 61
+HORIZON_SESSIONS, LOOKBACK_SESSIONS, ROOM_BARS = 30, 61, 60
 DAILY_EVENTS = "daily_events"
 FIGURES = {
     "event_kind": "kind",
@@ -34,4 +43,34 @@ OPTIONAL = tuple(
     Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False, reads=name)
     for name, units in zip(ANALOGS, ("quality x cosine", "R"), strict=True)
 )
+
+
+def event_figures(bars: Bars) -> Mapping[str, Floats]:
+    """Return the figures by name, float64 (T, N), NaN where an eligible name has no event; nothing after a bar enters its own."""
+    levels = EventBars.of(bars)
+    found = detect(levels)
+    side, atr, close = found.side.astype(np.float64), found.atr, levels.close
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dollars = np.where(levels.dollars > 0.0, np.log(levels.dollars), np.nan)
+        stacked = Stacked({"high": levels.high, "-low": -levels.low, "dollars": dollars, "atr": atr})
+        room = np.where(side > 0, stacked.highest("high", ROOM_BARS) - close, stacked.highest("-low", ROOM_BARS) + close)
+        figures = {
+            "kind": found.kind.astype(np.float64),
+            "side": side,
+            "strength": found.strength.astype(np.float64),
+            "pole": found.pole_katr.astype(np.float64),
+            "third": liquidity(levels.dollars, bars.eligible).astype(np.float64),
+            "atr": np.log(atr / close),
+            "atr_ratio": atr / stacked.mean("atr", ROOM_BARS),
+            "range": (levels.high - levels.low) / atr,
+            "body": side * (close - levels.open) / atr,
+            "move_5": side * (close - shifted(close, 5)) / atr,
+            "move_20": side * (close - shifted(close, 20)) / atr,
+            "room_60": room / atr,
+            "volume": dollars - stacked.mean("dollars", DOLLAR_BARS),
+        }
+    has = (found.kind > 0) & bars.eligible
+    return {f"event_{name}": np.where(has, panel, np.nan) for name, panel in figures.items()}
+
+
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))

@@ -7,6 +7,7 @@ import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.events.images import WINDOW
+from signals.events.panel import any_of
 from signals.features.history import FeatureInputs
 from signals.features.panel import Feature, FeaturePanel
 from signals.features.treatment import Treatment
@@ -55,16 +56,8 @@ def pictured(bars: Bars) -> Flags:
     """Which bars have a picture: 127 bars of a name that is eligible at the last of them, and that can be compared, bool (T, N)."""
     prices = (bars.open, bars.high, bars.low, bars.close)
     missing = ~np.logical_and.reduce([np.isfinite(x) & (x > 0.0) for x in prices])
-    apart = ~np.isfinite(bars.total_return)
-    return bars.eligible & _none_of(missing, WINDOW) & _none_of(apart, WINDOW - 1)
-
-
-def _none_of(faulty: Flags, bars: int) -> Flags:
-    """Whether none of the last `bars` bars is faulty, and there are so many."""
-    seen = np.vstack([np.zeros((1, faulty.shape[1]), dtype=np.int64), np.cumsum(faulty, axis=0)])
-    found = np.zeros(faulty.shape, dtype=np.bool_)
-    found[bars - 1 :] = seen[bars:] == seen[:-bars]
-    return found
+    is_early = (np.arange(len(missing)) < WINDOW - 1)[:, None]
+    return bars.eligible & ~(is_early | any_of(missing, WINDOW) | any_of(~np.isfinite(bars.total_return), WINDOW - 1))
 
 
 PATTERNS = PatternSleeve("patterns", ("daily_bars",), TABLE, 1)

@@ -21,8 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from signals.events.figures import event_figures
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, event_figures
 from tests.fakes.event_market import JudgedMarket, expected_r, judged, judged_arms, known_panel
 from trainer.samples.samples import samples
 from trainer.tasks.event_arms import ARMS, ArmsRecipe
@@ -42,7 +41,7 @@ def is_promotable(found: GateFigures) -> bool:
 
 def worth(market: JudgedMarket, other: JudgedMarket) -> float:
     """Net R that the events let through are worth, by what such drifts were worth in another market."""
-    _, chosen = taken(market.score, market.trades, TARGET_R)
+    _, chosen, _ = taken(market.score, market.trades, TARGET_R)
     return float((expected_r(other, market.edge) - market.trades.cost_r)[chosen].mean())
 
 
@@ -53,7 +52,7 @@ def quantiles(seed: int, names: int, sessions: int) -> bool:
     features, holds = EVENTS.panel(bars), True
     for asked in outcomes_of(6):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
-        said = walked(asked, rows, QuantilesRecipe().lightgbm, groups=8, seed=seed, workers=2, step=lambda _: None)
+        said = walked(asked, rows, config=QuantilesRecipe().lightgbm, groups=8, seed=seed, workers=2, step=lambda _: None)
         found = levels_of(asked, rows, said, 8)
         for one in found.levels:
             holds &= not asked.is_asked or (one.miss <= MOST_MISS and low(one.advantage) > 0.0)

@@ -10,10 +10,9 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from signals.events.figures import event_figures
 from signals.events.panel import Kind
 from signals.market.bars import Bars, Flags, Floats, days_array
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, event_figures
 from trainer.curation.generated import generate
 from trainer.labels.horizon import Rows
 from trainer.learners.base import FitDevice

@@ -79,5 +79,5 @@ def test_a_score_of_events_enters_the_blend_for_the_names_that_have_one(tmp_path
     def nothing(bars: Bars) -> dict[str, np.ndarray]:
         return {name: np.full(bars.close.shape, np.nan) for name in EVENTS.joined}
 
-    with mock.patch("signals.events.figures.event_figures", nothing):
+    with mock.patch("trainer.samples.joined_datasets.event_figures", nothing):
         assert {row["sleeve"] for row in score_daily(store, keys, later)["delivered"]} == {"equities_xs"}

@@ -118,7 +118,7 @@ def test_the_recorded_events_and_outcomes_are_those_of_one_computation_over_all_
         assert (row.kind, row.side, row.third, row.pole_katr) == (one.kind, one.side, one.third, one.pole_katr)
         assert (row.strength, row.atr) == (pytest.approx(one.strength, rel=1e-5), pytest.approx(one.atr, rel=1e-9))
 
-    levels, payouts = EventBars.daily(WHOLE), tuple(departures(WHOLE, ACTIONS))
+    levels, payouts = EventBars.of(WHOLE), tuple(departures(WHOLE, ACTIONS))
     table = detect(levels).table(WHOLE.eligible & (np.arange(SESSIONS) >= FIRST)[:, None])
     made = outcomes(levels, table, daily.RULES, payouts)
     ledger = {(event.asof, event.symbol): row for event, row in events.labelled(recorded.ledger, date.min, date.max) if row}
@@ -157,7 +157,7 @@ def test_every_event_draws_an_arm_once_whose_trade_is_played_by_its_own_target(r
         (e.asof, e.symbol) for e, _ in events.labelled(recorded.ledger, date.min, date.max)
     )
     assert all((one.arm, one.propensity) == shadow_arms.drawn(one.seed, one.asof, one.symbol) for one in drawn)
-    levels, payouts = EventBars.daily(WHOLE), tuple(departures(WHOLE, ACTIONS))
+    levels, payouts = EventBars.of(WHOLE), tuple(departures(WHOLE, ACTIONS))
     table = detect(levels).table(WHOLE.eligible & (np.arange(SESSIONS) >= FIRST)[:, None])
     made = {arm.target: outcomes(levels, table, arm.rules(daily.RULES), payouts) for arm in shadow_arms.ARMS}
     mine, targets = {(one.asof, one.symbol): one for one in drawn}, set()

@@ -135,7 +135,7 @@ def test_a_planted_outcome_that_is_not_known_yet_is_refused(tmp_path: Path, bund
         assert not (bank_of(asof, bundle, deps, infer).realised_r == 9.0).any()
     assert (bank_of(DAYS[FIRST + 47], bundle, deps, infer).realised_r == 9.0).sum() == 1, "the bar after it may know"
     assert not (bank_of(tomorrow, bundle, deps, infer).realised_r == 9.0).any(), "an earlier evening that is run again may not"
-    sample = BankRow("b", one[0], one[1], 0.5, b"\0" * 32, 9.0, tomorrow, tomorrow, deps.clock.now())
+    sample = BankRow(one[0], one[1], 9.0, tomorrow, "b", 0.5, b"\0" * 32, tomorrow, deps.clock.now())
     for wrong in (sample, replace(sample, known=one[0], evening=tomorrow), replace(sample, evening=DAYS[FIRST + 47], vector=None)):
         with pytest.raises(apsw.ConstraintError):
             events.save_in_bank(deps.ledger, [wrong])

@@ -156,7 +156,7 @@ def test_a_tie_that_is_given_to_the_target_is_caught(monkeypatch: pytest.MonkeyP
 
 def test_ties_are_counted() -> None:
     bars = bars_of([EVENT, *CASES["tie"][0]])
-    assert outcomes(bars, event(), RULES).ties == 1
+    assert outcomes(bars, event(), RULES).is_tie.tolist() == [True]
 
 
 def test_rules_and_no_events() -> None:

@@ -55,7 +55,7 @@ def test_a_picture_of_the_view_is_that_of_its_bars_and_the_same_however_long_the
     t, column = t[::97], column[::97]
     rows = view.rows(panel, t, column)
     assert rows.shape == (len(t), *view.shape(4)) and np.isfinite(rows).all() and len(t) > 30
-    levels = EventBars.daily(bars)
+    levels = EventBars.of(bars)
     ago = t[None] - np.arange(WINDOW)[::-1, None]
     painted = images(*(x[ago, column] for x in (levels.open, levels.high, levels.low, levels.close))) / np.float32(255)
     assert np.mean(rows != painted) < 1e-4
@@ -111,7 +111,7 @@ def test_labels_are_the_rules_and_a_checked_example_stands_over_them(bars: Bars,
     assert (found.number[row, column], found.number[250, other], found.changed) == (0, Kind.WICK, 2)
     assert np.isnan(found.pole[row, column]) and found.is_checked.sum() == 2
     assert (found.number != plain.number).sum() == 2
-    np.testing.assert_array_equal(plain.number[plain.number > 0], plain.found.kind[plain.number > 0])
+    np.testing.assert_array_equal(plain.number[plain.number > 0], detect(EventBars.of(bars)).kind[plain.number > 0])
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ import yaml
 from sklearn.metrics import precision_recall_curve, precision_score, roc_auc_score
 from typer.testing import CliRunner
 
-from signals.events.figures import event_figures
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, event_figures
 from signals.text.documents import to_json
 from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
@@ -26,6 +25,7 @@ from trainer.samples.samples import samples
 from trainer.tasks.event_gate import (
     EVENT_GATE,
     EventTrades,
+    GateFigures,
     GateRecipe,
     by_regime,
     direction_bar,
@@ -88,6 +88,8 @@ def test_a_score_of_volatility_is_called_a_volatility_forecast_and_one_of_direct
     made = EventTrades(np.arange(8000) // 8, np.arange(8000) % 40, hit & target, hit & ~target, realised, np.full(8000, 0.05))
     found = gate_figures(wild, made, 1.0)
     assert found.auc.mean > 0.6 and found.is_volatility
+    real = GateFigures(auc=Mean(0.686), mirrored=Mean(0.722))  # the mirrored label ranked better still, as on bars of 5 minutes
+    assert real.is_volatility and not replace(real, auc=Mean(0.278)).is_volatility and not replace(real, mirrored=Mean(0.6)).is_volatility
     assert any(one.startswith("a volatility forecast") for one in warnings(found)) and any("coin" in one for one in warnings(found))
     skill = 0.2 * rng.standard_normal(8000).clip(-2, 2)
     able = gate_figures(skill, trades(rng, 8000, skill), 1.0)
@@ -160,7 +162,7 @@ def test_a_planted_drift_is_found_and_is_worth_what_the_gate_says_and_noise_is_n
     oracle = market.direction(market.edge)
     assert oracle.mean > 0.6
     assert (found.direction.mean - 0.5) / (oracle.mean - 0.5) > 0.75
-    _, chosen = taken(market.score, market.trades, 1.0)
+    _, chosen, _ = taken(market.score, market.trades, 1.0)
     worth = (expected_r(other, market.edge) - market.trades.cost_r)[chosen].mean()
     assert abs(found.net_r.mean - worth) < 2.5 * found.net_r.standard_error and found.net_r.mean > 0.0
     noise = judged(1, NAMES, SESSIONS, 0.0)

@@ -13,10 +13,9 @@ import yaml
 from typer.testing import CliRunner
 
 from signals.bundle.manifest import ModelForm
-from signals.events.figures import event_figures
 from signals.events.panel import EventBars
 from signals.models.inference import FEATURES, GraphMember, infer
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, event_figures
 from signals.text.documents import to_json
 from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
@@ -54,7 +53,7 @@ def test_shares_and_losses_by_hand() -> None:
 def test_outcomes_are_those_of_the_bars_and_known_when_their_bars_are_over() -> None:
     """Of 4 bars the adverse move, of 6 the return, each in ATR from the next open; both end where their last bar does."""
     bars = synthetic_bars(11, sessions=200, symbols=20, missing=0.0)
-    levels = EventBars.daily(bars)
+    levels = EventBars.of(bars)
     table, _ = played(bars, ())
     asked = {one.name: one.labels(bars, (), 1.0) for one in forecasts_of(6)}
     checked = 0
@@ -78,7 +77,7 @@ def test_quantiles_hold_what_they_say_on_sessions_that_no_model_saw_and_beat_a_c
     features = EVENTS.panel(bars)
     for asked in (one for one in forecasts_of(6) if one.name in ("return_1", "stop_4")):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
-        found = judged(asked, rows, walked(asked, rows, TREES, groups=3, seed=1, workers=2, step=lambda _: None), 3)
+        found = judged(asked, rows, walked(asked, rows, config=TREES, groups=3, seed=1, workers=2, step=lambda _: None), 3)
         for level in found.levels:
             assert level.miss <= 0.02, (asked.name, level)
             assert 0.0 <= level.low < level.level < level.high <= 1.0

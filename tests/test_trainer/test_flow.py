@@ -17,9 +17,21 @@ from signals.bundle.graph import check_model
 from signals.bundle.profiles import ProfileName
 from signals.errors import BadDataset, FixInput, InvariantBroken, TooLittleHistory
 from trainer.__main__ import app
-from trainer.flow.books import OrderBook, generate_book, read_events, reconstruct
 from trainer.flow.confirmation import AGGREGATED, IMBALANCE, NET, Candidate, FlowFigures, config_of, judged, next_moves
-from trainer.flow.top_of_book import AGGREGATES, INPUTS, LEARNED, SECONDS, InputSource, TopOfBook, aggregates_panel, inputs_panel, table
+from trainer.flow.top_of_book import (
+    AGGREGATES,
+    INPUTS,
+    LEARNED,
+    SECONDS,
+    OrderBook,
+    TopOfBook,
+    aggregates_panel,
+    generate_book,
+    inputs_panel,
+    read_events,
+    reconstruct,
+    table,
+)
 from trainer.validation.clustered import auc
 from trainer.validation.ic import Mean
 
@@ -99,7 +111,7 @@ def test_inputs_and_aggregates_by_hand() -> None:
 
 def test_inputs_without_a_source_stay_in_the_schema_and_are_never_zero_nor_learned_from() -> None:
     book = generate_book(2, 200).book
-    nowhere = [i for i, one in enumerate(INPUTS) if one.source is InputSource.NONE]
+    nowhere = [i for i, one in enumerate(INPUTS) if one.source == "none"]
     assert {INPUTS[i].name for i in nowhere} >= {"funding", "open_interest_change", "on_chain_flow", "depth_imbalance"}
     assert np.isnan(table(book)[:, nowhere]).all() and np.isfinite(table(book)[1:, : len(LEARNED)]).all()
     assert inputs_panel(book).names == LEARNED and not {INPUTS[i].name for i in nowhere} & set(LEARNED) and len(LEARNED) == 12

@@ -15,6 +15,7 @@ from signals.bundle.calibration import TemperatureMap
 from signals.bundle.manifest import FEATURES
 from signals.errors import ScoresInvalid
 from signals.events.analogs import AnalogBank, code_of, nearest, read_bank, stored
+from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules, outcomes
 from signals.events.panel import EventBars
 from signals.models.inference import infer
@@ -28,7 +29,7 @@ from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe
 from tests.fakes.serving import KEY, api, ask
 from trainer.runs.picture_bank import LEAST_RECALL, PictureNet, bank_of, indexed, seen_events
 from trainer.samples.samples import Gathered
-from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, shapes_of
+from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel
 from trainer.tasks.bar_pattern.task import OF_CLASSES
 
 JSON = {**KEY, "content-type": "application/json"}
@@ -150,13 +151,12 @@ class Constant:
 def test_the_bank_of_a_training_holds_every_event_whose_trade_is_over_with_what_it_realised() -> None:
     bars = synthetic_bars(11, sessions=300, symbols=12, missing=0.0)
     label = PatternLabel(plain_share=1.0, least=0)
-    shapes = shapes_of(bars, label)
     known = TemperatureMap(temperature=1.0, shift=(0.0,) * 5)
     panel, view = PATTERNS.panel(bars), BarImageView()
     net = PictureNet(lambda t, c: Constant().outputs(Gathered(panel, view, t, c)[:]), OF_CLASSES, known)
     bank = read_bank(bank_of(seen_events(net, bars), bars, (), label.rules), bars.sessions)
-    table = shapes.found.table(pictured(bars))
-    made = outcomes(EventBars.daily(bars), table, OutcomeRules())
+    table = detect(EventBars.of(bars)).table(pictured(bars))
+    made = outcomes(EventBars.of(bars), table, OutcomeRules())
     over = made.t1 >= 0
     np.testing.assert_array_equal(bank.row, table.row[over])
     np.testing.assert_array_equal(bank.known_at, made.t1[over])

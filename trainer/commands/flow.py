@@ -37,18 +37,18 @@ def flow(
     takes its place where its log loss is lower in pairs, walking forward. Inputs that no source gives are never learned from.
     """
     from signals.text.documents import to_json
-    from trainer.flow import books, confirmation
-    from trainer.flow.top_of_book import INPUTS, LEARNED
+    from trainer.flow import confirmation
+    from trainer.flow.top_of_book import INPUTS, LEARNED, generate_book, read_events, reconstruct
     from trainer.runs.run_folder import canonical_json
 
     with progress("order flow", as_json=as_json) as step:
-        given = None if events is None else books.read_events(events)
-        book = books.generate_book(seed, seconds).book if given is None else books.reconstruct(given, tick)
+        given = None if events is None else read_events(events)
+        book = generate_book(seed, seconds).book if given is None else reconstruct(given, tick)
         shape = {"patience": patience, "groups": GROUPS, "seed": seed}
         found, exported = confirmation.judged(book, confirmation.config_of(), **shape, with_net=net, step=step)
     said = {
         "chosen": found.chosen,
-        "inputs": [{"name": one.name, "units": one.units, "source": str(one.source)} for one in INPUTS],
+        "inputs": [{"name": one.name, "units": one.units, "source": one.source} for one in INPUTS],
         "learned_from": list(LEARNED),
         "figures": to_json(found),
     }

@@ -62,7 +62,10 @@ def train(
         typer.Option(help="Search barriers on the training part, this many trials.", show_default="the recipe's", rich_help_panel=MINUTES),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="A recipe that is ready to use: small, the starter, minutes on any machine.", show_default=False)
+        str,
+        typer.Option(
+            help="A recipe that is ready to use: small, the starter; event_minutes, a gate of events of 5 minutes.", show_default=False
+        ),
     ] = "",
     label: Annotated[
         str | None,
@@ -238,9 +241,8 @@ def overridden(config: RecipeConfig, given: Overrides) -> RecipeConfig:
     ):
         if value is not None:
             if document[section] is None:
-                raise FixInput(
-                    f"the recipe reads no minutes, so it has no {key}", where=f"--{key}", fix="Leave it out, or take --sleeve bars"
-                )
+                fix = "Leave it out, or take --sleeve bars or --preset event_minutes"
+                raise FixInput(f"the recipe reads no minutes, so it has no {key}", where=f"--{key}", fix=fix)
             document[section][key] = value
     return config_of(document, where="the command line")
 

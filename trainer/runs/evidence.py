@@ -263,10 +263,11 @@ class Evidence(BundleEvidence):
         """The walk-forward IC; of forecasts of risk, which size no book, their own."""
         return self.walk_forward.ic if self.walk_forward else self.ic.whole
 
-    def part(self, name: str, kind: type[T], default: T) -> T:
-        """Return what a task wrote under `name`, the default where it wrote nothing; raise `BadDocument` for another shape."""
+    def part(self, name: str, kind: type[T], default: T | None = None) -> T:
+        """Return what a task wrote under `name`, else the default, or an empty one; raise `BadDocument` for another shape."""
         found = self.others.get(name)
-        return default if found is None else from_json(kind, found)
+        empty = kind if default is None else lambda: default
+        return empty() if found is None else from_json(kind, found)
 
     def sizing(self, where: str) -> SizingCoefficient:
         """Return what sizes the book of this run; raise `FixInput` where its IC was not measured."""

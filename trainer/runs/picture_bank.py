@@ -22,7 +22,6 @@ from signals.events.daily import RULES
 from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules, outcomes
 from signals.events.panel import EventBars, EventTable
-from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from signals.models.heads import ClassesHead
@@ -57,7 +56,7 @@ class SeenEvents:
 
 def seen_events(net: PictureNet, bars: Bars) -> SeenEvents:
     """Return what a net sees in the events of the bars."""
-    table = detect(EventBars.daily(bars)).table(pictured(bars))
+    table = detect(EventBars.of(bars)).table(pictured(bars))
     said, width = net.outputs(table.row, table.column), net.classes.width
     quality = net.classes.probabilities(net.known.logits(said[:, :width])).max(axis=1)
     return SeenEvents(table, said[:, width + 1 :], quality)
@@ -66,7 +65,7 @@ def seen_events(net: PictureNet, bars: Bars) -> SeenEvents:
 def bank_of(seen: SeenEvents, bars: Bars, actions: tuple[Action, ...], rules: OutcomeRules) -> dict[str, np.ndarray]:
     """Return the arrays of the bank: every event whose trade is over, with what it realised and the session that knew it."""
     table = seen.table
-    made = outcomes(EventBars.daily(bars), table, rules, departures(bars, actions))
+    made = outcomes(EventBars.of(bars), table, rules, departures(bars, actions))
     over = np.flatnonzero((made.t1 >= 0) & np.isfinite(made.realised_r))[-MOST_ROWS:]
     symbols = [bars.symbols[c] for c in table.column[over].tolist()]
     days = bars.sessions[table.row[over]], bars.sessions[made.t1[over]]
@@ -92,11 +91,6 @@ def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST)
     found, row, column = np.full((len(ANALOGS), *bars.close.shape), np.nan), seen.table.row, seen.table.column
     found[:, row, column] = analogs_in(bank, [bars.symbols[c] for c in column.tolist()], seen.vectors, row, k).T
     return dict(zip(ANALOGS, found, strict=True))
-
-
-def digest_of_net(run: Path) -> str:
-    """SHA-256 of the net of a run."""
-    return sha256_of(_read(run / "model.onnx"))
 
 
 def net_of(run: Path, bars: Bars) -> PictureNet:
@@ -149,15 +143,6 @@ def indexed(bank: AnalogBank, least: float = LEAST_RECALL) -> BankSearch:
     FixInput
         The library is not installed.
     """
-    candidates = _built(bank)
-    recall = _recall(bank, candidates)
-    says = f"HNSW (M {LINKS}, ef {WHILE_BUILT}/{WHILE_ASKED}), recall@{RECALL_AT} {recall:.3f}"
-    if recall < least:
-        return BankSearch(bank, f"exact ({says})", exact(bank).find)
-    return BankSearch(bank, says, partial(_found, bank, candidates))
-
-
-def _built(bank: AnalogBank) -> Candidates:
     try:
         from usearch.index import Index
     except ImportError:
@@ -170,7 +155,11 @@ def _built(bank: AnalogBank) -> Candidates:
         found = index.search(np.ascontiguousarray(unit), min(count, len(bank.vectors)), threads=1)
         return np.sort(np.asarray(found.keys, dtype=np.int64))
 
-    return candidates
+    recall = _recall(bank, candidates)
+    says = f"HNSW (M {LINKS}, ef {WHILE_BUILT}/{WHILE_ASKED}), recall@{RECALL_AT} {recall:.3f}"
+    if recall < least:
+        return BankSearch(bank, f"exact ({says})", exact(bank).find)
+    return BankSearch(bank, says, partial(_found, bank, candidates))
 
 
 def _recall(bank: AnalogBank, candidates: Candidates) -> float:

@@ -1,9 +1,10 @@
-"""One instrument's minutes as material to learn from: every bar of the training timeframe is a row of the axis that days have elsewhere."""
+"""Minutes as material to learn from: every bar of the training timeframe is a row of the axis that days have elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,9 @@ from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar, exchange
 from signals.minutes.bars import PRICES, QUOTES, MinuteBars
 from signals.minutes.grid import Hours, default_hours, grid_of, minute_bars
-from signals.minutes.stretch import DecisionBars
+from signals.minutes.stretch import DecisionBars, decision_bars
 from signals.sleeves.bars import BarsSleeve
+from signals.sleeves.base import Sleeve
 from trainer.curation.minutes.ingest import stored_rows
 from trainer.curation.minutes.reading import read
 from trainer.curation.vendors.packing import pack
@@ -26,6 +28,7 @@ from trainer.labels.horizon import Rows
 from trainer.recipes.base import CpcvConfig, MinutesConfig, RecipeConfig
 
 SHOWN = 20
+GROWTHS = ("total_return", "overnight_return", "gap_return", "gap_overnight")
 
 
 def load_minutes(
@@ -135,13 +138,56 @@ def read_intraday(
     lengths, counts = np.unique(minutes.minutes, return_counts=True)
     usual = wish.session_minutes or int(lengths[np.argmax(counts)])
     settled = wish.model_copy(update={"hours": hours, "length": wish.length or minutes.length, "session_minutes": usual})
-    chosen = shaped(sleeve, settled)
+    chosen = cast(BarsSleeve, shaped(sleeve, settled))
     bars, panel = chosen.intraday(minutes)
     return Intraday(manifest, chosen, config.model_copy(update={"minutes": settled}), minutes, bars, panel)
 
 
-def shaped(sleeve: BarsSleeve, wish: MinutesConfig) -> BarsSleeve:
+def side_by_side(
+    config: RecipeConfig, data: Path, symbols: tuple[str, ...], span: tuple[date | None, date | None], version: int | None
+) -> tuple[Manifest, MinuteBars, DecisionBars]:
+    """Return bars of several symbols, all of the dataset where none is named, and the minutes of the longest sessions.
+
+    Raises as `load_minutes` does.
+    """
+    manifest, wish = read_manifest(data, version), cast(MinutesConfig, config.minutes)
+    hours, names = wish.hours or default_hours(manifest.calendar.name), symbols or _symbols(data, manifest)
+    each = [load_minutes(data, manifest, name, hours, *span) for name in sorted(set(names or ("",)))]
+    return manifest, max(each, key=lambda one: int(one.minutes.max())), on_one_axis(each, wish.timeframe)
+
+
+def on_one_axis(each: Sequence[MinuteBars], timeframe: int) -> DecisionBars:
+    """Return the bars of several symbols on one axis of ENDs, the nights taken out: a gap at an open is no move within the day.
+
+    A symbol has no bars in a session that it lacks.
+    """
+    parts = []
+    for one in each:
+        unit = np.ones((len(one.sessions), -(-one.width // max(1, timeframe // one.length))))
+        parts.append(decision_bars(replace(one, overnight=np.zeros(len(one.sessions))), timeframe, unit))
+    ends = np.unique(np.concatenate([part.sessions for part in parts]))
+    places = [np.searchsorted(ends, part.sessions) for part in parts]
+    days = np.empty(len(ends), dtype="datetime64[D]")
+    for one, part, rows in zip(each, parts, places, strict=True):
+        days[rows] = one.sessions[part.session[:, 0]]
+
+    def joined(field: str) -> Floats:
+        panel = np.full((len(ends), len(parts)), np.nan)
+        for column, (part, rows) in enumerate(zip(parts, places, strict=True)):
+            panel[rows, column] = getattr(part, field)[:, 0]
+        return panel
+
+    fields: dict[str, Any] = {field: joined(field) for field in (*PRICES, "volume", *GROWTHS, "sigma")}
+    session = np.repeat(np.unique(days, return_inverse=True)[1][:, None], len(parts), axis=1)
+    left = np.nan_to_num(joined("left"), nan=-1.0).astype(np.int64)
+    names, has = tuple(one.symbol for one in each), np.isfinite(fields["close"])
+    return DecisionBars(ends, names, **fields, eligible=has, session=session, left=left)
+
+
+def shaped(sleeve: Sleeve, wish: MinutesConfig) -> Sleeve:
     """Return the sleeve as a recipe wants it; what the data say is as the sleeve has it where the recipe leaves it open."""
+    if not isinstance(sleeve, BarsSleeve):  # features of daily bars, of these bars instead
+        return replace(sleeve, table=tuple(replace(row, units=f"{row.units}; {wish.timeframe} min") for row in sleeve.table), optional=())
     return replace(
         sleeve,
         timeframe=wish.timeframe,
@@ -174,19 +220,25 @@ def evenings(bars: DecisionBars, panel: FeaturePanel, scores: Floats) -> tuple[F
     row = session - session[0]
     first = np.flatnonzero(np.diff(row, prepend=-1))
     place = np.arange(len(row)) - np.repeat(first, np.diff(np.append(first, len(row))))
-    shape = (int(row[-1]) + 1, int(place.max()) + 1)
+    shape = (int(row[-1]) + 1, int(place.max()) + 1, len(panel.symbols))
     values = np.full((*shape, len(panel.names)), np.nan, dtype=np.float32)
     eligible, dense = np.zeros(shape, dtype=bool), np.full(shape, np.nan)
-    values[row, place], eligible[row, place], dense[row, place] = panel.values[:, 0], panel.eligible[:, 0], scores[:, 0]
+    values[row, place], eligible[row, place], dense[row, place] = panel.values, panel.eligible, scores
     days = panel.sessions[np.append(first[1:], len(row)) - 1].astype("datetime64[D]")
-    return FeaturePanel(days, tuple(f"{number:04d}" for number in range(shape[1])), panel.names, values, eligible), dense
+    flat = (shape[0], shape[1] * shape[2])
+    names = tuple(f"{number:04d}" for number in range(flat[1]))
+    return FeaturePanel(days, names, panel.names, values.reshape(*flat, -1), eligible.reshape(flat)), dense.reshape(flat)
 
 
 def _one(data: Path, manifest: Manifest, symbols: tuple[str, ...]) -> str:
     if len(symbols) == 1:
         return symbols[0]
-    records = manifest.of_role(FileRole.MINUTE_SESSIONS)
-    known = sorted(set(read_table(data, records[0], ["symbol"]).column("symbol").to_pylist())) if records else []
+    known = _symbols(data, manifest)
     if not symbols and len(known) == 1:
         return str(known[0])
     raise FixInput(f"{len(symbols or known)} symbols may be meant", where=str(data), fix="Name one: --symbol X")
+
+
+def _symbols(data: Path, manifest: Manifest) -> tuple[str, ...]:
+    records = manifest.of_role(FileRole.MINUTE_SESSIONS)
+    return tuple(sorted(set(read_table(data, records[0], ["symbol"]).column("symbol").to_pylist()))) if records else ()

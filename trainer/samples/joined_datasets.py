@@ -27,7 +27,7 @@ from signals.minutes.stretch import Stretch, stretch
 from signals.plugins import PluginTable
 from signals.sleeves.bars import MINUTE_BARS
 from signals.sleeves.base import Sleeve
-from signals.sleeves.events import DAILY_EVENTS
+from signals.sleeves.events import DAILY_EVENTS, event_figures
 from signals.sleeves.foundation import FORECASTS
 from signals.sleeves.intraday import BARS, CHANNELS, LATE_MINUTES, LOOKBACK_SESSIONS, PARTS, PRESENT, TIMEFRAME, WARM_UP
 from signals.text.wording import reason_of
@@ -181,8 +181,6 @@ def _weights(data: Path) -> str:
 
 
 def _of_events(_names: tuple[str, ...], bars: Bars, _data: Path, _manifest: Manifest) -> Mapping[str, Floats]:
-    from signals.events.figures import event_figures  # it brings indicators, which no other sleeve of days needs
-
     return event_figures(bars)
 
 

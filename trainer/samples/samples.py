@@ -25,7 +25,7 @@ from trainer.labels.horizon import MIN_NAMES, Labels, Rows, normal_ranks
 from trainer.labels.weights import reweighted
 from trainer.learners.base import Inputs, Matrix
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.samples.intraday import read_intraday, split_of
+from trainer.samples.intraday import read_intraday, side_by_side, split_of
 from trainer.samples.joined_datasets import with_other_datasets
 from trainer.samples.source import TrainingBars, read_source
 
@@ -105,6 +105,16 @@ class Samples:
         return self.panel.symbols
 
     @property
+    def days(self) -> Days:
+        """Days of the panel, each once, whether a session is one bar or many, datetime64[D] (D,)."""
+        return np.unique(self.sessions.astype("datetime64[D]"))
+
+    @property
+    def day(self) -> Rows:
+        """Number of the day of each row's features, int64 (n,): its session's, where that is one bar."""
+        return np.searchsorted(self.days, self.sessions.astype("datetime64[D]"))[self.t0]
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Feature names in the model's order."""
         return self.panel.names
@@ -132,6 +142,14 @@ class Samples:
         panel = np.full((len(self.sessions), len(self.symbols)), np.nan)
         panel[self.t0, self.column] = values
         return panel
+
+    def by_day(self, values: Floats) -> Floats:
+        """Spread one number per row over [day, bar of the day and symbol]: `dense` where a session is one bar; NaN elsewhere."""
+        first = np.searchsorted(self.sessions, self.days)
+        widest = int(np.diff(first, append=len(self.sessions)).max())
+        panel = np.full((len(first), widest, len(self.symbols)), np.nan)
+        panel[self.day, self.t0 - first[self.day], self.column] = values
+        return panel.reshape(len(first), -1)
 
 
 def samples(
@@ -279,14 +297,19 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     if isinstance(recipe.sleeve, BarsSleeve):
         return _of_minutes(recipe, recipe.sleeve, config, chosen, stage)
     sleeve = recipe.sleeve.treated(config.features)
-    source = read_source(
-        chosen.data,
-        start=chosen.start,
-        end=chosen.end,
-        symbols=chosen.symbols,
-        lookback_sessions=sleeve.given((*CLASSIFIED, WILD) if config.regime else CLASSIFIED).lookback_sessions,
-        version=chosen.version,
-    )
+    minutes = None
+    if config.minutes is not None:
+        manifest, minutes, bars = side_by_side(config, chosen.data, chosen.symbols, (chosen.start, chosen.end), chosen.version)
+        source = TrainingBars(manifest, bars, (), 0)
+    else:
+        source = read_source(
+            chosen.data,
+            start=chosen.start,
+            end=chosen.end,
+            symbols=chosen.symbols,
+            lookback_sessions=sleeve.given((*CLASSIFIED, WILD) if config.regime else CLASSIFIED).lookback_sessions,
+            version=chosen.version,
+        )
     if config.regime:
         source = replace(source, bars=with_wild(source.bars, None))
     if own := recipe.task.joined(source.bars, config, source.actions):
@@ -294,7 +317,10 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     sleeve = sleeve.given(source.bars.joined)
     source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
     panel = sleeve.panel(source.bars)
-    return Material(source, panel, _rows(recipe, config, source, panel), sleeve, config)
+    rows = _rows(recipe, config, source, panel)
+    if minutes is not None:
+        config = config.model_copy(update={"cpcv": split_of(config, minutes, rows.t0)})
+    return Material(source, panel, rows, sleeve, config)
 
 
 def _since(chosen: Range, window: int) -> date | None:

@@ -328,6 +328,12 @@ class Series:
     days: Days
     net: Floats
 
+    @classmethod
+    def known(cls, days: Days, net: Floats) -> "Series":
+        """Return those of the sessions that have a figure, not NaN."""
+        there = np.isfinite(net)
+        return cls(days[there], net[there])
+
 
 @dataclass(frozen=True)
 class OneTrial:

@@ -93,7 +93,11 @@ class ArmsFigures:
 
 
 uplift_bar = on_figure(
-    at_least, "uplift", 0.0, "lower bound of the R above the default arm's, in pairs", lambda known: low(figures_of(known).uplift)
+    at_least,
+    "uplift",
+    0.0,
+    "lower bound of the R above the default arm's, in pairs",
+    lambda known: low(known.part("arms", ArmsFigures).uplift),
 )
 
 
@@ -125,7 +129,7 @@ class EventArms(EventTask):
             said.append(walk_forward(replace(rows, target=own), case.learner, **shape, step=case.step))
             heads[name] = ScoreHead(), export(fit_all(replace(whole, target=target), case.learner), whole.inputs()).onnx
             case.step(f"model {name}")
-        found, gained = arms_figures(np.array(said), net, met, rows.t0)
+        found, gained = arms_figures(np.array(said), net, met, rows.day)
         tried = case.recorded(session_sums(rows, gained))
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(found.uplift.mean, found.uplift.standard_error, found.uplift.t, sessions=found.uplift.sessions),
@@ -152,7 +156,7 @@ class EventArms(EventTask):
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the arms."""
-        found = figures_of(known)
+        found = known.part("arms", ArmsFigures)
         lines = [("R above the default arm's, chosen by event", interval(found.uplift))]
         lines += [(f"Arm {one.offset:+.2f} ATR", _line(one)) for one in sorted(found.arms, key=lambda arm: arm.offset)]
         right, met, default = found.right_style, found.met, found.arms[0].met if found.arms else NAN
@@ -197,26 +201,15 @@ def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> t
     seen = np.isfinite(said).all(axis=0)
     gained = np.full(len(session), np.nan)
     gained[seen] = chosen_r(said[:, seen], net[:, seen]) - net[0, seen]
-    choice, of = said[:, seen].argmax(axis=0), session[seen]
+    choice, of, net, met = said[:, seen].argmax(axis=0), session[seen], net[:, seen], met[:, seen]
     arms = tuple(
-        ArmFigures(
-            offset,
-            float(met[number, seen].mean()),
-            per_event(net[number, seen], of),
-            per_event(net[number, seen] - net[0, seen], of),
-            float((choice == number).mean()),
-        )
-        for number, offset in enumerate(ARMS)
+        ArmFigures(offset, float(came.mean()), per_event(made, of), per_event(made - net[0], of), float((choice == number).mean()))
+        for number, (offset, came, made) in enumerate(zip(ARMS, met, net, strict=True))
     )
-    best, styles, entered = np.sign(ARMS)[net[:, seen].argmax(axis=0)], np.sign(ARMS)[choice], met[:, seen][choice, np.arange(len(choice))]
+    best, styles, entered = np.sign(ARMS)[net.argmax(axis=0)], np.sign(ARMS)[choice], met[choice, np.arange(len(choice))]
     commonest = max(((best == style).mean() for style in (-1.0, 0.0, 1.0)), default=NAN)
     price = np.array(ARMS)[choice][entered].mean()
     return ArmsFigures(per_event(gained[seen], of), arms, *map(float, ((styles == best).mean(), commonest, entered.mean(), price))), gained
-
-
-def figures_of(known: Evidence) -> ArmsFigures:
-    """Return the task's own part of the evidence."""
-    return known.part("arms", ArmsFigures, ArmsFigures())
 
 
 def _line(one: ArmFigures) -> str:

@@ -6,11 +6,6 @@ the stop. A calibrated map makes a probability of the score. Nothing trades on i
 The AUC of a score on `target first` says little alone: where barriers are near, a score of volatility has it too. The same score's
 AUC on the mirrored label, `stop first`, tells: a score of volatility has both alike. Direction is the AUC among the events that hit
 either barrier. Errors take the events of a session together (`trainer.validation.clustered`).
-
-Precision at k is the share of targets among the k best events of each session, or of each symbol, that has more than k; next to it the
-share among all of theirs, which a score without skill has.
-
-The tail of a kind of events is the mean loss of its worst trades, in R after costs; `size_for` is the size that a budget of it allows.
 """
 
 from __future__ import annotations
@@ -53,7 +48,10 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Precision:
-    """Share of targets among the `k` best events of each group with more than k, mean over `groups`, and among all events of these."""
+    """Share of targets among the `k` best events of each group with more than k, mean over `groups`, and among all events of these.
+
+    A score without skill has the second.
+    """
 
     k: int = 0
     groups: int = 0
@@ -103,8 +101,9 @@ class GateFigures:
 
     @property
     def is_volatility(self) -> bool:
-        """Whether the score ranks the mirrored label as well as its own."""
-        return bool(abs(self.auc.mean - self.mirrored.mean) <= ALIKE)
+        """Whether the score ranks the mirrored label as well as its own, or better although it ranks its own."""
+        own, mirrored = self.auc.mean, self.mirrored.mean
+        return bool(abs(own - mirrored) <= ALIKE or mirrored > own > 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,25 +145,18 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
     return tuple(found)
 
 
-def said_later(score: Floats, trades: EventTrades) -> tuple[Flags, Floats | None]:
-    """(Later half, P(target first) by a map of the earlier half); None where the earlier one has one outcome alone."""
+def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags, Floats | None]:
+    """(Later half, the events of it that are let through, P(target first)), by a map of the earlier half.
+
+    A trade pays where p target_r - (1 - p) exceeds its cost; time that ends one counts as a loss, which is against the gate. There is no
+    probability where the earlier half has one outcome alone.
+    """
     middle = np.median(np.unique(trades.session))
     early, came = trades.session < middle, trades.target.astype(np.float64)
-    is_mixed = 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0
-    return ~early, fit_platt(score[early], came[early]).probability(score) if is_mixed else None
-
-
-def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags]:
-    """(Later half, the events of it that are let through): P(target first) pays the cost, by a map of the earlier half.
-
-    A trade pays where p target_r - (1 - p) exceeds its cost; time that ends one counts as a loss, which is against the gate.
-    """
-    later, said = said_later(score, trades)
-    return later, _pays(said, later, trades, target_r)
-
-
-def _pays(said: Floats | None, later: Flags, trades: EventTrades, target_r: float) -> Flags:
-    return np.zeros_like(later) if said is None else later & (said > (1.0 + trades.cost_r) / (1.0 + target_r))
+    if not 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0:
+        return ~early, np.zeros_like(early), None
+    said = fit_platt(score[early], came[early]).probability(score)
+    return ~early, ~early & (said > (1.0 + trades.cost_r) / (1.0 + target_r)), said
 
 
 def precision_at(k: int, score: Floats, target: Flags, group: Rows) -> Precision:
@@ -179,8 +171,7 @@ def precision_at(k: int, score: Floats, target: Flags, group: Rows) -> Precision
 def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFigures:
     """Judge scores, shape (n,), none NaN."""
     hit = trades.target | trades.stop
-    later, said = said_later(score, trades)
-    chosen = _pays(said, later, trades, target_r)
+    later, chosen, said = taken(score, trades, target_r)
     net = trades.realised_r - trades.cost_r
     least = np.quantile(said[later], [1.0 - share for share in TOP_SHARES]).tolist() if said is not None else ()
     above = [(one, later & (said >= one)) for one in least]
@@ -261,10 +252,18 @@ class GateRecipe(RecipeConfig):
 
 
 direction_bar = on_figure(
-    at_least, "direction", 0.5, "lower bound of the AUC of direction, walking forward", lambda known: low(figures_of(known).direction)
+    at_least,
+    "direction",
+    0.5,
+    "lower bound of the AUC of direction, walking forward",
+    lambda known: low(known.part("gate", GateFigures).direction),
 )
 net_bar = on_figure(
-    at_least, "net R", 0.0, "lower bound of the net R of an event that is let through", lambda known: low(figures_of(known).net_r)
+    at_least,
+    "net R",
+    0.0,
+    "lower bound of the net R of an event that is let through",
+    lambda known: low(known.part("gate", GateFigures).net_r),
 )
 
 
@@ -292,13 +291,14 @@ class EventGate(EventTask):
         worst = tails(kind, trades.realised_r - trades.cost_r)
         tried = case.recorded(_net_series(proof.rows, forward, trades, label.target_r))
         skill = replace(found.direction, mean=found.direction.mean - 0.5)
+        market = market_return(source.bars.total_return, source.bars.eligible)
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(skill.mean, skill.standard_error, skill.t, sessions=skill.sessions),
             "walk_forward": WalkForward(skill, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
             "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
             "calibration": calibration_of(case, EVENT),
-            "regimes": by_regime(forward[seen], trades.at(seen), market_return(source.bars.total_return, source.bars.eligible)),
+            "regimes": by_regime(forward[seen], trades.at(seen), market) if case.config.minutes is None else (),
         }
         return TaskFindings(fields, tuple(warnings(found)), partial(plain_report, task=self), proof.oof.scores[0])
 
@@ -310,7 +310,7 @@ class EventGate(EventTask):
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the gate."""
-        found, judged = figures_of(known), known.calibration.judged if known.calibration else None
+        found, judged = known.part("gate", GateFigures), known.calibration.judged if known.calibration else None
         slope = "n/a"
         if judged is not None:
             slope = f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
@@ -339,12 +339,7 @@ def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action
     mine = rows_in(table, bars, rows.t0, rows.column)
     target, stop = _met(made)
     cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
-    return EventTrades(rows.t0, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
-
-
-def figures_of(known: Evidence) -> GateFigures:
-    """Return the task's own part of the evidence."""
-    return known.part("gate", GateFigures, GateFigures())
+    return EventTrades(rows.day, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
 
 
 def _precision(found: Precision, groups: str) -> str:
@@ -383,7 +378,7 @@ def _net_series(rows: Samples, scores: Floats, trades: EventTrades, target_r: fl
     """Sum of the net R of what is let through, by session of the events; 0 where nothing is."""
     seen = np.isfinite(scores)
     kept = trades.at(seen)
-    later, chosen = taken(scores[seen], kept, target_r)
+    later, chosen, _ = taken(scores[seen], kept, target_r)
     gained = np.full(len(rows), np.nan)
     gained[np.flatnonzero(seen)[later]] = np.where(chosen, kept.realised_r - kept.cost_r, 0.0)[later]
     return session_sums(rows, gained)

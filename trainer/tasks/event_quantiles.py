@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from signals.events.outcomes import OutcomeRules
+from signals.files import sha256_of_file
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
@@ -29,7 +30,6 @@ from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
-from trainer.runs.picture_bank import digest_of_net
 from trainer.samples.samples import Material, Samples, rows_of, seal_holdout
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
@@ -133,8 +133,8 @@ class TargetFigures:
         Pinball loss that `sim_conf` and `hist_rr_pct` save, by session, against the same forecast without them.
     """
 
-    smape: float
-    uplift: Mean
+    smape: float = np.nan
+    uplift: Mean = NONE
     analogs: Mean = NONE
 
 
@@ -150,9 +150,9 @@ def target_figures(rows: Samples, forecast: Floats, played_r: Floats, without: F
     chosen = np.take_along_axis(played_r[:, seen], nearest[None], axis=0)[0]
     saved = NONE
     if without is not None:
-        losses = [rows.dense(pinball(came, said, TARGET_LEVEL)) for said in (forecast, without)]
+        losses = [rows.by_day(pinball(came, said, TARGET_LEVEL)) for said in (forecast, without)]
         saved = advantage(losses[0], losses[1], TARGET_BARS)
-    uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.t0[seen])
+    uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.day[seen])
     return TargetFigures(float(missed[np.isfinite(forecast)].mean()), uplift, saved)
 
 
@@ -181,7 +181,7 @@ def weighted_quantile(rows: Samples, chosen: np.ndarray, level: float) -> float:
     return float(np.quantile(rows.label[chosen], level, weights=rows.weight[chosen], method="inverted_cdf"))
 
 
-def walked(asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, groups: int, seed: int, workers: int, step: Step) -> Floats:
+def walked(asked: OutcomeQuantiles, rows: Samples, *, config: LightGbmConfig, groups: int, seed: int, workers: int, step: Step) -> Floats:
     """Forecast the open rows walking forward: float64 (levels, n), NaN in the first group; ascending, for trees fitted apart may cross."""
     learners = [of_quantile(config, level, seed) for level in asked.levels]
     return np.sort([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners], axis=0)
@@ -189,12 +189,12 @@ def walked(asked: OutcomeQuantiles, rows: Samples, config: LightGbmConfig, *, gr
 
 def judged(asked: OutcomeQuantiles, rows: Samples, found: Floats, groups: int) -> QuantileFigures:
     """Judge forecasts, float64 (levels, n), against the constant."""
-    outcome = rows.dense(rows.label)
+    outcome = rows.by_day(rows.label)
     return QuantileFigures(
         asked.name,
         asked.is_asked,
         tuple(
-            level_figures(outcome, rows.dense(forecast), rows.dense(constant(rows, groups, level)), level, asked.bars)
+            level_figures(outcome, rows.by_day(forecast), rows.by_day(constant(rows, groups, level)), level, asked.bars)
             for level, forecast in zip(asked.levels, found, strict=True)
         ),
     )
@@ -218,7 +218,7 @@ def level_figures(outcome: Floats, forecast: Floats, against: Floats, level: flo
     )
 
 
-MOST_MISS = 0.02
+MOST_MISS, NET = 0.02, "model.onnx"
 
 
 class QuantilesLabel(AnalogTrade):
@@ -279,12 +279,10 @@ class EventQuantiles(EventTask):
         config, source, request = cast(QuantilesRecipe, case.config), case.material.source, case.request
         figures, heads = list[QuantileFigures](), dict[str, tuple[Head, bytes]]()
         heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
-        target = TargetFigures(np.nan, NONE)
+        target = TargetFigures()
 
-        def walking(asked: OutcomeQuantiles, rows: Samples) -> Floats:
-            shape = {"groups": config.cpcv.groups, "seed": request.seed, "workers": request.workers}
-            return walked(asked, rows, config.lightgbm, **shape, step=case.step)
-
+        groups = config.cpcv.groups
+        walking = partial(walked, config=config.lightgbm, groups=groups, seed=request.seed, workers=request.workers, step=case.step)
         for asked in forecasts_of(config.label.k):
             labels = asked.labels(source.bars, source.actions, config.label.stop_atr)
             rows = rows_of(labels, self, config, source, case.material.panel)
@@ -298,7 +296,7 @@ class EventQuantiles(EventTask):
         proof, lag = case.proof, 2 * (config.label.k - 1)
         against = constant(proof.rows, config.cpcv.groups, MEDIAN)
         tried = case.recorded(_saved(proof.rows, proof.walk_forward, against))
-        ic = persistent_mean(rank_ic(proof.rows.dense(proof.walk_forward), proof.rows.dense(proof.rows.label)), lag)
+        ic = persistent_mean(rank_ic(proof.rows.by_day(proof.walk_forward), proof.rows.by_day(proof.rows.label)), lag)
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=lag, sessions=ic.sessions),
             "trials": without_ratios(tried),
@@ -306,7 +304,7 @@ class EventQuantiles(EventTask):
                 "quantiles": to_json(figures),
                 "target": to_json(target),
                 "thirds": thirds(proof.rows),
-                **({"analogs_sha256": digest_of_net(Path(config.label.analogs))} if config.label.analogs else {}),
+                **({"analogs_sha256": sha256_of_file(Path(config.label.analogs) / NET)} if config.label.analogs else {}),
             },
         }
         files = artefacts.models(case.material.rows, heads)
@@ -321,7 +319,7 @@ class EventQuantiles(EventTask):
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the quantiles."""
         lines = [(_what(one, level), _line(one, level)) for one in figures_of(known) for level in one.levels]
-        target = known.part("target", TargetFigures, TargetFigures(np.nan, NONE))
+        target = known.part("target", TargetFigures)
         lines.append(("Forecast target: R above a fixed 2 R, in pairs", f"{interval(target.uplift)}; SMAPE {target.smape:.2f}"))
         if target.analogs.sessions:
             lines.append(("Forecast target: pinball that sim_conf and hist_rr_pct save", f"{interval(target.analogs)} R"))
@@ -364,9 +362,8 @@ def _graph(asked: OutcomeQuantiles, rows: Samples, config: QuantilesRecipe, seed
 
 def _saved(rows: Samples, scores: Floats, against: Floats) -> Series:
     """Pinball loss of the median that is saved, by session."""
-    gain = session_mean(rows.dense(pinball(rows.label, against, MEDIAN) - pinball(rows.label, scores, MEDIAN)))
-    known = np.isfinite(gain)
-    return Series(rows.sessions[known], gain[known])
+    gain = session_mean(rows.by_day(pinball(rows.label, against, MEDIAN) - pinball(rows.label, scores, MEDIAN)))
+    return Series.known(rows.days, gain)
 
 
 def _what(one: QuantileFigures, level: LevelFigures) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from signals.events.detectors import detect
-from signals.events.figures import LiquidityThird
 from signals.events.outcomes import OutcomeRules, Outcomes, outcomes
-from signals.events.panel import EventBars, EventTable
+from signals.events.panel import EventBars, EventTable, LiquidityThird
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from trainer.labels.horizon import EntryPrice, Labels, Rows
@@ -64,7 +63,7 @@ BPS = 1e-4
 
 def played(bars: Bars, actions: Iterable[Action], *rules: OutcomeRules) -> tuple[EventTable, tuple[Outcomes, ...]]:
     """Find the events of the eligible names and play their trades by each of the rules."""
-    levels = EventBars.daily(bars)
+    levels = EventBars.of(bars)
     table, gone = detect(levels).table(bars.eligible), tuple(departures(bars, actions))
     return table, tuple(outcomes(levels, table, one, gone) for one in rules)
 
@@ -79,7 +78,7 @@ def rows_in(table: EventTable, bars: Bars, row: Rows, column: Rows) -> Rows:
 
 def cost_r(bars: Bars, table: EventTable, cost_bps: float, stop_atr: float) -> Floats:
     """Return what a way in and out of each event's trade costs, in R."""
-    share = table.atr / EventBars.daily(bars).close[table.row, table.column]
+    share = table.atr / EventBars.of(bars).close[table.row, table.column]
     found: Floats = cost_bps * BPS / (stop_atr * share)
     return found
 
@@ -147,5 +146,5 @@ def thirds(rows: Samples) -> dict[str, float]:
 def session_sums(rows: Samples, values: Floats) -> Series:
     """Sums of values, shape (n,), by session of the events that have one, not NaN."""
     seen = np.isfinite(values)
-    sessions, place = np.unique(rows.t0[seen], return_inverse=True)
-    return Series(rows.sessions[sessions], np.bincount(place, values[seen], len(sessions)).astype(np.float64))
+    day, place = np.unique(rows.day[seen], return_inverse=True)
+    return Series(rows.days[day], np.bincount(place, values[seen], len(day)).astype(np.float64))

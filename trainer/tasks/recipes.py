@@ -15,6 +15,7 @@ from signals.errors import BadConfig, FixInput
 from signals.sleeves import SLEEVES
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
+from signals.sleeves.events import EVENTS
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
@@ -123,12 +124,15 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     config, task, sleeve = recipe.config, recipe.task, recipe.sleeve
     can, learner, head = capabilities_of(config.learner, config), config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
-    reads_minutes = isinstance(sleeve, BarsSleeve)
+    reads_minutes, has_minutes = isinstance(sleeve, BarsSleeve), config.minutes is not None
+    may_read = reads_minutes or (sleeve.name == EVENTS.name and not task.is_traded)
+    both = f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"
     # What a task reads itself, the kind of an event or the bars of a picture, is no figure to clip or to smooth.
     is_untreated = config.features is not None and (bool(task.needs) or sleeve.treated(config.features) is sleeve)
     faults = (
-        (reads_minutes != (config.minutes is not None), f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"),
-        (config.regime and reads_minutes, f"the sleeve {sleeve.name} has regimes of its own, of its one instrument"),
+        ((has_minutes and not may_read) or (reads_minutes and not has_minutes), both),
+        (config.regime and has_minutes, f"a recipe of minutes has no regime of daily bars; the sleeve {sleeve.name} reads minutes"),
+        (has_minutes and bool(getattr(config.label, "analogs", "")), "the analogs of a net of pictures are of daily bars, not of minutes"),
         (is_untreated, f"the sleeve {sleeve.name} takes its features as they are, for the task {task.name}"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
@@ -142,8 +146,8 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
 
 
 def _shaped(sleeve: Sleeve, config: RecipeConfig) -> Sleeve:
-    """Return a sleeve of minutes as the recipe wants it."""
-    return shaped(sleeve, config.minutes) if isinstance(sleeve, BarsSleeve) and config.minutes is not None else sleeve
+    """Return a sleeve that reads minutes as the recipe wants it."""
+    return shaped(sleeve, config.minutes) if config.minutes is not None else sleeve
 
 
 def _task(kind: object, where: str) -> Task:

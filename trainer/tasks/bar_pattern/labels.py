@@ -15,8 +15,7 @@ from pydantic import Field
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules
-from signals.events.panel import EventBars, EventPanel, Kind
-from signals.files import sha256_of
+from signals.events.panel import EventBars, Kind
 from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.patterns import pictured
 from signals.text.plain_text import clean
@@ -90,8 +89,6 @@ class Shapes:
     is_checked : bool, shape (T, N)
     changed : int
         Checked bars that the rules named otherwise.
-    found : EventPanel
-        What the rules say.
     """
 
     number: NDArray[np.int64]
@@ -99,7 +96,6 @@ class Shapes:
     chosen: Flags
     is_checked: Flags
     changed: int
-    found: EventPanel
 
     def counts(self) -> dict[str, int]:
         """Pictures of each class."""
@@ -108,7 +104,7 @@ class Shapes:
 
 def shapes_of(bars: Bars, label: PatternLabel) -> Shapes:
     """Name what every bar shows; raise `FixInput` where the file of checked examples cannot be read."""
-    found = detect(EventBars.daily(bars))
+    found = detect(EventBars.of(bars))
     number = np.where(found.kind < len(CLASSES), found.kind, 0).astype(np.int64)
     is_checked = np.zeros(number.shape, dtype=np.bool_)
     seen, changed = pictured(bars), 0
@@ -120,7 +116,7 @@ def shapes_of(bars: Bars, label: PatternLabel) -> Shapes:
             number[place], is_checked[place] = named, True
     pole = np.where(number == Kind.FLAG, found.pole_katr.astype(np.float64), np.nan)
     chosen = seen & ((number > 0) | is_checked | _drawn(bars, label.plain_share))
-    return Shapes(number, pole, chosen, is_checked & seen, changed, found)
+    return Shapes(number, pole, chosen, is_checked & seen, changed)
 
 
 def require_enough(shapes: Shapes, least: int) -> None:
@@ -130,11 +126,6 @@ def require_enough(shapes: Shapes, least: int) -> None:
     if lacking:
         fix = "Train on a longer range or more names, check examples by hand, or lower label.least for a small run"
         raise TooLittleHistory(f"too few pictures of {len(lacking)} classes: {'; '.join(lacking)}", where="label.least", fix=fix)
-
-
-def digest_of(label: PatternLabel) -> str | None:
-    """SHA-256 of the file of checked examples."""
-    return sha256_of(_content(Path(label.checked))) if label.checked else None
 
 
 def read_checked(path: Path) -> Mapping[Place, int]:

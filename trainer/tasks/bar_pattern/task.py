@@ -21,6 +21,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, f1_score
 
 from signals.bundle.calibration import AppliedCalibration, TemperatureMap, inside
 from signals.events.images import NAME
+from signals.files import sha256_of_file
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import ClassesHead, Head, PatternHead
@@ -39,7 +40,7 @@ from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
 from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Gathered, Material, Samples
 from trainer.search.trial_log import Series
-from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, Shapes, digest_of, require_enough, shapes_of
+from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, Shapes, require_enough, shapes_of
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask
 from trainer.validation.ic import persistent_mean
@@ -206,8 +207,12 @@ LAG = 5  # sessions; a shape holds for some
 MOST_ECE, LEAST_F1 = 0.03, 0.4  # twice the F1 of saying the commonest class of five
 
 
-shape_bar = on_figure(at_least, "shapes", LEAST_F1, "macro-F1 against the rules, on later bars", lambda known: figures_of(known).macro_f1)
-probability_bar = on_figure(at_most, "probabilities", MOST_ECE, "calibration error, on later bars", lambda known: figures_of(known).ece)
+shape_bar = on_figure(
+    at_least, "shapes", LEAST_F1, "macro-F1 against the rules, on later bars", lambda known: known.part("pattern", PatternFigures).macro_f1
+)
+probability_bar = on_figure(
+    at_most, "probabilities", MOST_ECE, "calibration error, on later bars", lambda known: known.part("pattern", PatternFigures).ece
+)
 
 
 class BarPattern(EventTask):
@@ -248,7 +253,7 @@ class BarPattern(EventTask):
         """Judge a net of the earlier bars on later ones: confusion with the rules, probabilities, poles."""
         rows, forward = case.proof.rows, case.proof.walk_forward
         walked = _session_figures(rows, forward)
-        tried = case.recorded(_series(rows, walked))
+        tried = case.recorded(Series.known(rows.sessions, walked))
         own, head = _own(case.config), cast(PatternHead, case.recipe.task.head_of(case.config))
         shapes = shapes_of(case.material.source.bars, own)
         found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions)
@@ -269,7 +274,7 @@ class BarPattern(EventTask):
             "trials": without_ratios(tried),
             "others": {
                 "pattern": to_json(figures),
-                "labels": {**labels, "checked_sha256": digest_of(own)},
+                "labels": {**labels, "checked_sha256": sha256_of_file(Path(own.checked)) if own.checked else None},
                 "metrics": metrics(rows, case.recipe.sleeve.spec_hash, known),
             },
         }
@@ -278,11 +283,11 @@ class BarPattern(EventTask):
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the figure of each sealed session: how its shapes rank among its bars."""
-        return _series(material.rows, _session_figures(material.rows, scores))
+        return Series.known(material.rows.sessions, _session_figures(material.rows, scores))
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the figures."""
-        return lines(figures_of(known))
+        return lines(known.part("pattern", PatternFigures))
 
 
 def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
@@ -301,11 +306,6 @@ def metrics(rows: Samples, schema_version: str, known: TemperatureMap) -> dict[s
         "calibration": known.model_dump(mode="json"),
         "ranges": {name: [float(a), float(b)] for name, a, b in zip(rows.names, low, high, strict=True)},
     }
-
-
-def figures_of(known: Evidence) -> PatternFigures:
-    """Return the task's own part of the evidence."""
-    return known.part("pattern", PatternFigures, PatternFigures())
 
 
 def lines(found: PatternFigures) -> list[tuple[str, str]]:
@@ -374,11 +374,6 @@ def _mix(rows: Samples, found: Parts, weight: Floats) -> Floats:
 def _session_figures(rows: Samples, scores: Floats) -> Floats:
     """Rank correlation, session by session, of the probability of a shape with there being one."""
     return rank_ic(rows.dense(scores), rows.dense((rows.label > 0.0).astype(np.float64)))
-
-
-def _series(rows: Samples, by_session: Floats) -> Series:
-    there = np.isfinite(by_session)
-    return Series(rows.sessions[there], by_session[there])
 
 
 BAR_PATTERN = BarPattern()

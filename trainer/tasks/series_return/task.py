@@ -141,8 +141,7 @@ def timing(scores: Floats, labels: Floats) -> Floats:
 def _gains(scores: Floats, labels: Floats, k: int, sessions: Days) -> Series:
     """Return of holding sign(s), by session of the score and session of the label's k, mean over names."""
     gain = session_mean(np.sign(scores) * labels) / k
-    known = np.isfinite(gain)
-    return Series(sessions[known], gain[known])
+    return Series.known(sessions, gain)
 
 
 def _standardised(values: Floats) -> Floats:

@@ -111,8 +111,7 @@ def volatility_figures(proof: VolatilityProof) -> VolatilityFigures:
 def gains(realised: Floats, forecast: Floats, baseline: Floats, sessions: Days) -> Series:
     """QLIKE that the forecast saves against the baseline, by session: what trials and seals are judged by."""
     gain = session_mean(qlike(realised, baseline) - qlike(realised, forecast))
-    known = np.isfinite(gain)
-    return Series(sessions[known], gain[known])
+    return Series.known(sessions, gain)
 
 
 def drawdown_figures(proof: DrawdownProof, k: int, level: float) -> DrawdownFigures:

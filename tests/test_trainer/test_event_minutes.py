@@ -1,0 +1,101 @@
+"""Events of minutes: bars of several names on one axis with the nights taken out, a gate trained by the ordinary command, and no device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from signals.errors import BadConfig
+from signals.events.panel import EventBars
+from signals.minutes.bars import MinuteBars
+from trainer.__main__ import app
+from trainer.runs.evidence import read_evidence
+from trainer.samples.intraday import on_one_axis
+from trainer.tasks.event_gate import GateFigures
+from trainer.tasks.recipes import agreed, config_of, recipe_named
+from trainer.validation.clustered import low
+
+DAYS = np.array(["2025-01-02", "2025-01-03", "2025-01-06"], dtype="datetime64[D]")
+
+
+def minutes(symbol: str, closes: list[list[float]], held: list[int]) -> MinuteBars:
+    """Bars of four minutes a session that open where the one before closed, but for a gap of 10 % at each open."""
+    close = np.array(closes)
+    opened = np.column_stack([np.concatenate([[100.0], 1.1 * close[:-1, -1]]), close[:, :-1]])
+    high, low_ = np.maximum(opened, close), np.minimum(opened, close)
+    days, ones = DAYS[held], np.ones(close.shape)
+    opens = days.astype("datetime64[m]") + np.timedelta64(14 * 60 + 30, "m")
+    overnight = np.where(np.arange(len(days)) > 0, 0.1, np.nan)
+    return MinuteBars(symbol, days, opens, np.full(len(days), 4), opened, high, low_, close, ones, ones > 0, overnight)
+
+
+def test_bars_of_names_stand_on_one_axis_without_their_nights() -> None:
+    """By hand: A gains a twentieth in each session, B, which lacks the second, a tenth; nights of a tenth are in no level."""
+    a = minutes(
+        "A", [[100.0, 100.0, 105.0, 105.0], [115.5, 115.5, 121.275, 121.275], [133.4025, 133.4025, 140.072625, 140.072625]], [0, 1, 2]
+    )
+    b = minutes("B", [[100.0, 110.0, 110.0, 110.0], [121.0, 133.1, 133.1, 133.1]], [0, 2])
+    bars = on_one_axis([a, b], 2)
+    assert bars.symbols == ("A", "B") and bars.session[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert bars.sessions[:2].tolist() == [np.datetime64(f"2025-01-02T14:{minute}:00", "s").astype(object) for minute in (32, 34)]
+    levels = EventBars.of(bars)
+    np.testing.assert_allclose(levels.close[:, 0], [1.0, 1.05, 1.05, 1.05**2, 1.05**2, 1.05**3])
+    np.testing.assert_allclose(levels.close[:, 1], [1.0, 1.0, np.nan, np.nan, 1.1, 1.1])
+    assert levels.last_row is not None and levels.last_row.tolist() == [1, 1, 3, 3, 5, 5]
+    assert not levels.is_broken.any() and bars.eligible[:, 1].tolist() == [True, True, False, False, True, True]
+
+
+def done(*arguments: str) -> str:
+    found = CliRunner().invoke(app, list(arguments))
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_never_published(tmp_path: Path) -> None:
+    """Two names whose minutes have a planted drift: direction is found, day by day, and the run is refused in one sentence."""
+    parts = []
+    for seed in (1, 2):
+        file = tmp_path / f"{seed}.parquet"
+        done("generate-minutes", "--sessions", "90", "--timeframe", "15", "--strength", "3", "--seed", str(seed), "--to", str(file))
+        parts.append(pd.read_parquet(file).assign(symbol=f"S{seed}"))
+    pd.concat(parts).to_parquet(tmp_path / "minutes.parquet")
+    data, run, recipe = tmp_path / "data", tmp_path / "run", tmp_path / "recipe.yml"
+    done("ingest", "--minutes", str(tmp_path / "minutes.parquet"), "--calendar", "XNYS", "--to", str(data))
+    trees = "{objective: regression, trees: 20, num_leaves: 7, min_data_in_leaf: 50}"
+    recipe.write_text(
+        f"label: {{kind: event_gate, k: 24}}\nminutes: {{timeframe: 5}}\nlightgbm: {trees}\ncpcv: {{groups: 4, test_groups: 1}}\n"
+    )
+    done("train", "--sleeve", "events", "--config", str(recipe), "--data", str(data), "--run", str(run))
+    known = read_evidence(run)
+    found = known.part("gate", GateFigures)
+    assert low(found.direction) > 0.5 and 0 < found.direction.sessions <= 90  # days are the unit, not bars
+    assert known.training.symbols == 2 and not known.regimes
+    places = [word for name in ("to", "registry", "keys") for word in (f"--{name}", str(tmp_path / name))]
+    said = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
+    assert said.exit_code != 0 and "a run of the task event_gate ranks nothing to trade" in str(said.exception)
+
+
+@pytest.mark.parametrize(
+    ("sleeve", "label", "why"),
+    [
+        ("events", {"kind": "event_score"}, "do not both read minutes"),
+        ("equities_xs", {"kind": "horizon"}, "do not both read minutes"),
+        ("events", {"kind": "event_gate", "analogs": "run"}, "are of daily bars"),
+    ],
+)
+def test_what_is_of_days_takes_no_minutes(sleeve: str, label: dict[str, str], why: str) -> None:
+    config = config_of({"label": label, "minutes": {"timeframe": 5}}, where="test")
+    with pytest.raises(BadConfig, match=why):
+        agreed(recipe_named(sleeve), config)
+
+
+def test_features_of_minutes_are_another_specification_than_those_of_days() -> None:
+    daily, within = (
+        agreed(recipe_named("events"), config_of({"label": {"kind": "event_gate"}, **minutes}, where="test")).sleeve
+        for minutes in ({}, {"minutes": {"timeframe": 5}})
+    )
+    assert daily.names == within.names and daily.spec_hash != within.spec_hash
