@@ -96,10 +96,8 @@ def test_a_wing_steeper_than_any_law_and_quotes_that_no_curve_follows_are_flagge
     assert not flags_of(surface_of(of_curves({365: plain})))
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
-    """One strike is bid so high that its butterfly pays its buyer; and a slice whose density is negative by construction."""
-    chain, _, _ = clean(seed)
+def with_butterfly(chain: OptionChain) -> OptionChain:
+    """Bid one strike of the second expiry so high that its butterfly pays its buyer."""
     rows = chain.expiration == chain.expirations[1]
     place = int(np.flatnonzero(rows & chain.is_call & (chain.bid > 1.0))[3])
     same = np.flatnonzero(rows & chain.is_call)
@@ -109,22 +107,38 @@ def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
     bid, ask = chain.bid.copy(), chain.ask.copy()
     bid[place] = share * ask[low] + (1.0 - share) * ask[high] + 0.03
     ask[place] = bid[place] + 0.05
-    assert Flag.BUTTERFLY not in flags_of(surface_of(chain))
-    assert Flag.BUTTERFLY in flags_of(surface_of(replace(chain, bid=bid, ask=ask)))
+    return replace(chain, bid=bid, ask=ask)
+
+
+def with_negative_density(seed: int) -> OptionChain:
+    """Quote a slice near Vogt's."""
     rng = np.random.default_rng(seed)
     bent = Svi(VOGT.a * rng.uniform(0.97, 1.0), VOGT.b, VOGT.rho, VOGT.m * rng.uniform(0.95, 1.02), VOGT.sigma)
     assert bent.g(np.linspace(-1.2, 1.2, 200)).min() < -1e-3
-    assert Flag.BUTTERFLY in flags_of(surface_of(of_curves({365: bent})))
+    return of_curves({365: bent})
+
+
+def with_crossing(seed: int) -> OptionChain:
+    """Quote a later expiry whose total variance is below the earlier one's by more than both half spreads."""
+    rng = np.random.default_rng(seed)
+    theta = rng.uniform(0.01, 0.05)
+    early = slice_of(rng.uniform(-0.7, 0.0), 0.8, 0.4, theta)
+    return of_curves({30: early, 60: slice_of(-0.4, 0.8, 0.4, theta * rng.uniform(0.80, 0.92))})
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
+    """One that pays its buyer at the touch, where the chain without it has none; and a density that is negative by construction."""
+    chain, _, _ = clean(seed)
+    assert Flag.BUTTERFLY not in flags_of(surface_of(chain))
+    assert Flag.BUTTERFLY in flags_of(surface_of(with_butterfly(chain)))
+    assert Flag.BUTTERFLY in flags_of(surface_of(with_negative_density(seed)))
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_planted_calendar_arbitrage_is_caught(seed: int) -> None:
-    """The later expiry's total variance lies below the earlier one's by more than both half spreads."""
-    rng = np.random.default_rng(seed)
-    theta = rng.uniform(0.01, 0.05)
-    early = slice_of(rng.uniform(-0.7, 0.0), 0.8, 0.4, theta)
-    late = slice_of(-0.4, 0.8, 0.4, theta * rng.uniform(0.80, 0.92))
-    assert Flag.CALENDAR in flags_of(surface_of(of_curves({30: early, 60: late})))
+    assert Flag.CALENDAR in flags_of(surface_of(with_crossing(seed)))
+    theta = 0.01 + 0.004 * seed
     right = slice_of(-0.4, 0.8, 0.4, theta * 1.8)
     assert not flags_of(surface_of(of_curves({30: slice_of(-0.4, 0.8, 0.4, theta), 60: right})))
 
