@@ -5,6 +5,7 @@ from datetime import date
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken, ScoresInvalid
 from signals.market.bars import Floats
@@ -100,10 +101,21 @@ def average_ranks(values: Floats) -> Floats:
     >>> average_ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist()
     [2.5, 1.0, 2.5, 4.0]
     """
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    middle: Floats = last - (counts - 1) / 2.0
-    return middle[group]
+    return _average_ranks(values[None])[0]
+
+
+def _average_ranks(rows: Floats) -> Floats:
+    """Average ranks within each row (T, N)."""
+    order = np.argsort(rows, axis=1)
+    ordered = np.take_along_axis(rows, order, axis=1)
+    places = np.arange(rows.shape[1])
+    differs = ordered[:, 1:] != ordered[:, :-1]
+    edge = np.ones((len(rows), 1), dtype=np.bool_)
+    first = np.maximum.accumulate(np.where(np.hstack((edge, differs)), places, 0), axis=1)
+    last = np.minimum.accumulate(np.where(np.hstack((differs, edge)), places, places.size)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2.0 + 1.0, axis=1)
+    return ranks
 
 
 def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
@@ -134,6 +146,7 @@ def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
 
 
 MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC
+ROWS_AT_ONCE = 128  # a dozen arrays of so many rows stay small next to the panels that they are cut from
 
 
 def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Floats:
@@ -153,14 +166,23 @@ def rank_ic(scores: Floats, labels: Floats, *, min_names: int = MIN_NAMES) -> Fl
         raise InvariantBroken(f"scores of shape {scores.shape} and labels of {labels.shape}")
     series = np.full(len(scores), np.nan)
     both = np.isfinite(scores) & np.isfinite(labels)
-    for row in np.flatnonzero(both.sum(axis=1) >= min_names):
-        chosen = both[row]
-        a, b = average_ranks(scores[row, chosen]), average_ranks(labels[row, chosen])
-        a, b = a - a.mean(), b - b.mean()
-        scale = float(np.sqrt((a @ a) * (b @ b)))
-        if scale > 0.0:
-            series[row] = float(a @ b) / scale
+    enough = np.flatnonzero(both.sum(axis=1) >= min_names)
+    for first in range(0, enough.size, ROWS_AT_ONCE):
+        rows = enough[first : first + ROWS_AT_ONCE]
+        known = both[rows]
+        a, b = (_centred_ranks(side[rows], known) for side in (scores, labels))
+        scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+        series[rows[scale > 0.0]] = (a * b).sum(axis=1)[scale > 0.0] / scale[scale > 0.0]
     return series
+
+
+def _centred_ranks(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Average ranks of each row's known values less their mean; 0 elsewhere.
+
+    Multiples of a half, so that sums of their products are exact in any order.
+    """
+    ranks = _average_ranks(np.where(known, values, np.inf))  # unknown ones come last and leave the others their ranks
+    return np.where(known, ranks - (known.sum(axis=1, keepdims=True) + 1) / 2.0, 0.0)
 
 
 def shrunk_ic(mean: float, t: float) -> float:
