@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
 # Rules about the sources themselves hold in any environment: `make test` asks them once.
-OF_SOURCES := $(addprefix tests/contracts/test_,assurance.py documents.py locks.py messages.py planted.py repository.py)
+OF_SOURCES := $(addprefix tests/contracts/test_,assurance.py documents.py layout.py locks.py messages.py planted.py repository.py)
 DEVICE_TESTS ?= $(filter-out $(OF_SOURCES),$(wildcard tests/contracts/test_*.py)) tests/flow/test_line.py
 
 COMPILE := uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise factory-families events-campaign pattern-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
+.PHONY: install newcomer off-policy options-campaign help docs cli notebooks screens sbom demo test test-device test-long test-deep test-foundation families coverage-orders coverage-device chaos hostile mutants mutation-score fuzz fuzz-api fuzz-models peers third-party live-paper-canary prometheus promotion-campaign leak-campaign factory-noise factory-families events-campaign pattern-campaign real-minutes bar-rates opinions-campaign small-account year-alone two-sleeves soak arm arm-slice mlflow-server postgres-search release provision-lint nspawn-test provision-test fleet-test lint types contracts dependencies locks clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ $(VENV)/.foundation: requirements/foundation.txt $(VENV)/.torch
 
 test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from tiny checkpoints of their own making
 	$(BIN)/pytest -q tests/test_trainer/test_foundation.py
+
+test-long: $(VENV)/.dev ## By hand, five minutes: single tests of ten seconds and more, whose rules shorter ones of `make test` hold in part
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not deep" \
+		$(addprefix tests/flow/test_,daemon.py screens.py) \
+		$(addprefix tests/test_trainer/test_,accept_red.py deliveries.py ic.py lineage.py retrain_command.py train_search.py weight_paths.py)
 
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
 	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py tests/test_trainer/test_networks.py

@@ -101,7 +101,8 @@ def average_ranks(values: Floats) -> Floats:
     >>> average_ranks(np.array([0.3, 0.1, 0.3, 0.9])).tolist()
     [2.5, 1.0, 2.5, 4.0]
     """
-    return _average_ranks(values[None])[0]
+    ranks: Floats = _average_ranks(values[None])[0]
+    return ranks
 
 
 def _average_ranks(rows: Floats) -> Floats:

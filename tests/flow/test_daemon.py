@@ -271,6 +271,7 @@ def test_a_person_halts_acknowledges_and_rearms_over_the_socket_a_file_or_a_sign
     assert rehearsal.stop() == 0 and not path.exists()
 
 
+@pytest.mark.slow
 def test_switched_off_in_the_middle_and_on_again_days_later_it_trades_nothing_of_the_past(rehearsal: Rehearsal) -> None:
     """D3, F54: what was missed has its row and its words; the session ahead is prepared as ever."""
     days, bench = rehearsal.published.sessions(4), rehearsal.bench

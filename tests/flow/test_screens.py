@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from appliance.system.clock import SystemClock
@@ -18,6 +19,7 @@ from tests.flow.test_daemon import Rehearsal, rehearsal
 __all__ = ["rehearsal"]  # the fixture
 
 
+@pytest.mark.slow
 def test_a_person_halts_and_rearms_at_the_screens_of_a_running_device(rehearsal: Rehearsal) -> None:
     """H5: nothing happens before the word is typed; then the daemon acts, and records who asked for what."""
     bench, state = rehearsal.bench, rehearsal.bench.state

@@ -136,6 +136,7 @@ def test_acceptance_lasts_while_the_audit_says_the_same_and_ends_when_it_changes
         refuse_red(data, manifest, manifest.first, manifest.last)
 
 
+@pytest.mark.slow
 def test_the_two_scars_of_the_real_file_can_be_accepted(tmp_path: Path) -> None:
     """us_daily_2007_2014_cc0_open lost rows on 2010-11-19 and most of 2011-02-17."""
     source = ROOT / ".." / "shared" / "data" / "us_daily_2007_2014_cc0_open.parquet"

@@ -353,6 +353,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_revision_of_the_real_archive_is_named(archive: Path) -> None:
     """DuckDB finds the pairs of deliveries whose figures differ; volumes of 8,566 bars were revised."""
     expected = duckdb.sql(

@@ -115,6 +115,7 @@ def test_overlapping_labels_make_the_naive_error_too_small() -> None:
     assert persistent_mean(overlapping, 80).standard_error == pytest.approx(honest.standard_error, rel=0.1)
 
 
+@pytest.mark.slow
 def test_momentum_on_the_real_file_is_not_significant_once_overlap_is_counted() -> None:
     """12-1 momentum against 5-session labels, 2013-2021: naive t 2.45, honest 1.12, every fifth session 1.03."""
     bars = yf_bars(symbols=10_000, first=date(2013, 1, 1), last=date(2021, 12, 31), min_history=253)

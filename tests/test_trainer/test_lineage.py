@@ -194,6 +194,7 @@ def test_a_record_that_was_bent_breaks_the_chain(born: World) -> None:
         born.publish("a1", START + 5)
 
 
+@pytest.mark.slow
 def test_two_years_of_weekly_retraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is never without a valid bundle, but when nothing was trained for longer than one lives.
 

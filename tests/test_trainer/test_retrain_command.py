@@ -129,6 +129,7 @@ def test_an_accepted_evaluation_is_trained_again_and_goes_out_in_its_role(desk: 
     assert shown["verified"]["lineages"] == 5
 
 
+@pytest.mark.slow
 def test_it_is_the_same_to_the_byte_however_many_work_at_it(desk: Desk) -> None:
     """Two registries with the same accepted model of two seeds; the bound is what its evidence says of other seeds."""
     root = json.loads(Path(desk.of("boosted/evidence.json")).read_bytes())

@@ -189,6 +189,7 @@ def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_t
     assert (after / trial_log.FILE).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, trained: Answer, fresh: Path) -> None:
     run = fresh.parent / "run"
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1") as local:
@@ -239,7 +240,7 @@ def test_the_report_names_the_count_and_the_deflated_ratio(place: Path, trained:
     assert "| Trials that count | 3 (" in text and f"{trained['trials']['dsr']:.3f}" in text
 
 
-@pytest.mark.parametrize("learner", ["catboost", "ridge", "logistic"])
+@pytest.mark.parametrize("learner", [pytest.param("catboost", marks=pytest.mark.slow), "ridge", "logistic"])
 def test_a_run_of_any_learner_is_one_that_a_device_accepts(place: Path, tmp_path: Path, learner: str) -> None:
     run = tmp_path / "run"
     known = call(place, "train", "--run", str(run), "--folds", "3", "--learner", learner, "--device", "cpu")

@@ -67,6 +67,7 @@ def course(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> C
     )
 
 
+@pytest.mark.slow
 def test_the_weight_level_book_stays_close_to_the_order_exact_one(course: Course, books: tuple[WeightPath, ...]) -> None:
     """47 sessions that earn 14 %: values within 0.5 % of each other all along, 0.15 % at the end, turnover within 10 %.
 
