@@ -1,9 +1,12 @@
 """The dependencies that a job receives: ledger, broker, clock, stores, notifier and configuration."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.alerts.heartbeat import NoHeartbeat
 from appliance.config import ApplianceConfig
@@ -15,9 +18,10 @@ from appliance.market.vendor_record import PriceSource, VendorMarketData
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.ports import Clock, Fs, Heartbeat, Notifier
 from appliance.system.state_folder import StateFolder
-from execution.broker_without import BrokerWithout
-from execution.brokers.base import Broker
 from signals.market.sessions import Calendar
+
+if TYPE_CHECKING:
+    from execution.brokers.base import Broker
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Deps:
     @cached_property
     def broker(self) -> Broker:
         """The broker of the configured venue, connected now if it was not; without the names that a person keeps."""
+        from execution.broker_without import BrokerWithout  # an evening's job has no broker
+
         kept = choices.chosen(self.ledger, choices.Choice.KEPT)
         return BrokerWithout(self.open_broker(), kept) if kept else self.open_broker()
 

@@ -5,10 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from execution.planning.config import OpinionConfig, PlanningConfig, PretradeConfig
 from execution.planning.entries import EntryConfig, EntryStyle
-from execution.planning.opinions import OpinionConfig
-from execution.planning.plan import PlanningConfig
-from execution.planning.pretrade import PretradeConfig
 from signals.config import Config
 
 

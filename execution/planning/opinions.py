@@ -22,12 +22,10 @@ from decimal import Decimal
 from math import isfinite, prod
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from execution.brokers.base import Activity, Position
+from execution.planning.config import OpinionConfig
 from execution.planning.restating import reference_prices
 from execution.reconcile import SHARE_KINDS, share_change
-from signals.config import Config
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
 
@@ -35,29 +33,6 @@ if TYPE_CHECKING:
     from signals.audit.extremes import WaitingReturn
 
 ZERO, ONE = Decimal(0), Decimal(1)
-
-
-class OpinionConfig(Config):
-    """How far dataset and broker may differ before a size is not believed.
-
-    Attributes
-    ----------
-    collar, cheap_collar : Decimal
-        Largest relative distance of the plan's price from the broker's close, above and below `cheap_below_usd`.
-    max_names : float
-        Largest share of the compared names that may be left out of a plan.
-    max_gross : float
-        Largest share of the gross exposure, held or wanted, that may be left out.
-    max_equity : float
-        Largest share of the account's value that the agreed cash and holdings need not explain.
-    """
-
-    collar: Decimal = Field(default=Decimal("0.05"), gt=0, lt=1)
-    cheap_collar: Decimal = Field(default=Decimal("0.10"), gt=0, lt=1)
-    cheap_below_usd: Decimal = Field(default=Decimal(5), ge=0)
-    max_names: float = Field(default=0.05, ge=0, le=1)
-    max_gross: float = Field(default=0.10, ge=0, le=1)
-    max_equity: float = Field(default=0.03, gt=0, le=1)
 
 
 def in_shares_of_d(closes: Mapping[str, Decimal], actions: Sequence[Action], basis: PriceBasis) -> dict[str, Decimal]:

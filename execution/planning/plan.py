@@ -26,16 +26,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
-from pydantic import Field
 
 from execution.brokers.base import Account, Asset
 from execution.orders import BOOK, FIRST_STEP, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.planning.config import PlanningConfig, PretradeConfig
 from execution.planning.entries import EntryConfig, EntryStyle
-from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig, PretradeRefusal, reserved, screen
+from execution.planning.pretrade import CHECKS, Circumstances, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares
 from portfolio.weights import TargetWeights
-from signals.config import Config
 from signals.errors import TripwireSkip
 from signals.market.bars import Floats
 
@@ -46,25 +45,6 @@ TIMES = {EntryStyle.OPG: TimeInForce.OPG, EntryStyle.CLS: TimeInForce.CLS}  # da
 OPENING_SLICE = 1  # of a flip; its closing half is slice 0
 # Buying power decides which orders leave for the auction, not which are planned.
 PLAN_CHECKS = tuple(check for check in CHECKS if check.name != "BUYING_POWER")
-
-
-class PlanningConfig(Config):
-    """How targets become orders.
-
-    Attributes
-    ----------
-    min_trade_usd : Decimal
-        Smaller changes are not worth an order; a position that is to end is closed whatever it is worth.
-    max_rounding : float
-        Largest share of the target book that its nearest whole shares may miss. A quarter of the ordinary gross at
-        25,000 USD misses about a fifth.
-    fractions : bool
-        Trade fractions of long positions in assets that the broker trades so; only a `day` entry can.
-    """
-
-    min_trade_usd: Decimal = Field(default=Decimal(25), ge=0)
-    max_rounding: float = Field(default=0.25, gt=0, le=1)
-    fractions: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,48 +19,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 
-from pydantic import Field
-
 from execution.brokers.base import Asset
 from execution.orders import Intent, IntentKey, Side
-from signals.config import Config
+from execution.planning.config import PretradeConfig
 
 ZERO = Decimal(0)
-
-
-class PretradeConfig(Config):
-    """Limits on orders; fractions of equity unless the name says otherwise.
-
-    Attributes
-    ----------
-    max_order_equity, max_order_adv : Decimal
-        Largest order, of equity and of the 20-session average dollar volume.
-    collar, cheap_collar : Decimal
-        Largest relative distance of an order's price from the market's, above and below `cheap_below_usd`.
-    gap_collar : Decimal
-        The same where a price of the session before is compared with one of this morning: honest gaps are wide, and a
-        price of another scale is wider.
-    max_gross, max_net, max_name : Decimal
-        `max_net` binds a book that may be short; a long-only book is bound by its gross.
-    min_short_equity_usd : Decimal
-        Alpaca's floor for short selling.
-    reserve : Decimal
-        Share by which the buying power that an opening order takes may exceed its notional: Alpaca reserves 2.5 to
-        4 % above the price of a market order.
-    """
-
-    max_order_equity: Decimal = Field(default=Decimal("0.05"), gt=0, le=1)
-    max_order_adv: Decimal = Field(default=Decimal("0.01"), gt=0, le=1)
-    collar: Decimal = Field(default=Decimal("0.05"), gt=0, lt=1)
-    cheap_collar: Decimal = Field(default=Decimal("0.10"), gt=0, lt=1)
-    cheap_below_usd: Decimal = Field(default=Decimal(5), ge=0)
-    gap_collar: Decimal = Field(default=Decimal("0.30"), gt=0, lt=1)
-    max_gross: Decimal = Field(default=Decimal("1.02"), gt=0, le=2)
-    max_net: Decimal = Field(default=Decimal("0.04"), gt=0, le=1)
-    max_name: Decimal = Field(default=Decimal("0.06"), gt=0, le=1)
-    allow_short: bool = True
-    min_short_equity_usd: Decimal = Field(default=Decimal(2000), ge=0)
-    reserve: Decimal = Field(default=Decimal("0.04"), ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ import pandas as pd
 from execution.brokers.base import Position
 from execution.config import SubmissionConfig
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
-from execution.planning.opinions import OpinionConfig, disputed, shares_disputed, unexplained
-from execution.planning.pretrade import CHECKS, Circumstances, PretradeConfig
+from execution.planning.config import OpinionConfig, PretradeConfig
+from execution.planning.opinions import disputed, shares_disputed, unexplained
+from execution.planning.pretrade import CHECKS, Circumstances
 
 DATA = Path("../shared/data")
 SESSIONS_A_YEAR, JUDGED_NAMES = 252, 50  # with fewer names one is more than the 5 % that may be left out

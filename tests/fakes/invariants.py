@@ -17,7 +17,7 @@ from appliance.controls.latch import LatchRecord
 from appliance.ledger import alerts, fills, job_runs, snapshots
 from appliance.ledger.snapshots import Phase
 from execution.orders import Intent, Plan, TimeInForce
-from execution.planning.pretrade import PretradeConfig
+from execution.planning.config import PretradeConfig
 from signals.market.sessions import NEW_YORK
 from tests.fakes.broker import FakeBroker, Inbox
 

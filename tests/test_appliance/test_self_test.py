@@ -14,7 +14,7 @@ from appliance.controls.limits import TripwireLimits
 from appliance.controls.self_test import run_self_test
 from appliance.controls.tripwires import TRIPWIRES
 from appliance.safety.limit_changes import LOOSER_BELOW, guarded, loosened
-from execution.planning.pretrade import PretradeConfig
+from execution.planning.config import PretradeConfig
 
 CONFIG = ApplianceConfig(stores=StoresConfig(data=Path("data"), bundles=Path("bundles")))
 
