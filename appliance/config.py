@@ -84,7 +84,7 @@ class VenueConfig(Config):
     broker: Venue = Venue.EXCHANGE
     url: str = ""
     seed: int = 0
-    exchange: ExchangeConfig = ExchangeConfig()
+    exchange: ExchangeConfig = Field(default_factory=ExchangeConfig)
 
     @property
     def is_hosted(self) -> bool:
@@ -152,9 +152,9 @@ class StoresConfig(Config):
 
     data: PlaceText
     bundles: PlaceText
-    s3: S3Config = S3Config()
+    s3: S3Config = Field(default_factory=S3Config)
     bars: BarsFrom = BarsFrom.PUBLISHED
-    alpaca: AlpacaBarsConfig = AlpacaBarsConfig()
+    alpaca: AlpacaBarsConfig = Field(default_factory=AlpacaBarsConfig)
     prefer: Literal["champion", "evaluation"] = "champion"
 
 
@@ -174,7 +174,7 @@ class BackupConfig(Config):
     """
 
     to: str = ""
-    s3: S3Config = S3Config()
+    s3: S3Config = Field(default_factory=S3Config)
     daily: int = Field(14, ge=1)
     monthly: int = Field(12, ge=0)
 
@@ -211,17 +211,17 @@ class ApplianceConfig(Config):
         Of the log; no part of the hash either.
     """
 
-    venue: VenueConfig = VenueConfig()
+    venue: VenueConfig = Field(default_factory=VenueConfig)
     stores: StoresConfig
-    backup: BackupConfig = BackupConfig()
-    sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": SleeveConfig()}, min_length=1)
+    backup: BackupConfig = Field(default_factory=BackupConfig)
+    sleeves: dict[SleeveName, SleeveConfig] = Field(default_factory=lambda: {"equities_xs": SleeveConfig()}, min_length=1)
     stack: bool = False
     sizing: bool = False
     draw_sizes: bool = False
     missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
-    portfolio: PortfolioConfig = PortfolioConfig()
-    execution: ExecutionConfig = ExecutionConfig()
-    tripwires: TripwireLimits = TripwireLimits()
+    portfolio: PortfolioConfig = Field(default_factory=PortfolioConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    tripwires: TripwireLimits = Field(default_factory=TripwireLimits)
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL

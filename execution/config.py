@@ -55,12 +55,12 @@ class ReconcileConfig(Config):
 class ExecutionConfig(Config):
     """Planning, pre-trade checks, submission, reconciliation, and the broker's second opinion on sizes."""
 
-    planning: PlanningConfig = PlanningConfig()
-    pretrade: PretradeConfig = PretradeConfig()
-    submission: SubmissionConfig = SubmissionConfig()
-    reconcile: ReconcileConfig = ReconcileConfig()
-    entry: EntryConfig = EntryConfig()
-    opinions: OpinionConfig = OpinionConfig()
+    planning: PlanningConfig = Field(default_factory=PlanningConfig)
+    pretrade: PretradeConfig = Field(default_factory=PretradeConfig)
+    submission: SubmissionConfig = Field(default_factory=SubmissionConfig)
+    reconcile: ReconcileConfig = Field(default_factory=ReconcileConfig)
+    entry: EntryConfig = Field(default_factory=EntryConfig)
+    opinions: OpinionConfig = Field(default_factory=OpinionConfig)
 
     @model_validator(mode="after")
     def _fractions_are_day_orders(self) -> Self:

@@ -155,11 +155,15 @@ class ModelForm(Document):
         The head whose vectors the bank holds, where there is one.
     """
 
-    view: View = TableView()
+    view: View = Field(default_factory=TableView)
     inputs: tuple[InputLine, ...] = Field(default=(), max_length=MAX_INPUTS)
-    heads: tuple[HeadLine, ...] = Field(default=(HeadLine(name=SCORE, head=ScoreHead()),), min_length=1, max_length=MAX_HEADS)
+    heads: tuple[HeadLine, ...] = Field(
+        default_factory=lambda: (HeadLine(name=SCORE, head=ScoreHead()),), min_length=1, max_length=MAX_HEADS
+    )
     members: tuple[MemberLine, ...] = Field(
-        default=(MemberLine(path="model.onnx", profile=ProfileName.TABLE_1, heads=(SCORE,)),), min_length=1, max_length=MAX_MEMBERS
+        default_factory=lambda: (MemberLine(path="model.onnx", profile=ProfileName.TABLE_1, heads=(SCORE,)),),
+        min_length=1,
+        max_length=MAX_MEMBERS,
     )
     bank_head: str | None = None
 
