@@ -5,8 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from execution.planning.config import OpinionConfig, PlanningConfig, PretradeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle, OpinionConfig, PlanningConfig, PretradeConfig
 from signals.config import Config
 
 

@@ -7,7 +7,7 @@ from appliance.context import Deps
 from appliance.jobs.runner import Job, JobSpec
 from appliance.schedule.job import JobReport
 from appliance.schedule.timetable import JOBS, step_job
-from execution.planning.entries import MAX_STEPS
+from execution.planning.config import MAX_STEPS
 from signals.errors import InvariantBroken
 
 

@@ -38,7 +38,7 @@ from execution.attribution import (
 from execution.brokers.base import Position
 from execution.fills import Fill
 from execution.orders import Plan, TimeInForce
-from execution.planning.entries import EntryStyle
+from execution.planning.config import EntryStyle
 from execution.planning.restating import new_names
 from portfolio.factors import Leg, legs
 from portfolio.risk.model import WINDOW_SESSIONS, market_return

@@ -18,7 +18,7 @@ from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
-from execution.planning.entries import EntryStyle
+from execution.planning.config import EntryStyle
 from signals.errors import DataNotUsable, FixInput
 
 FORMAT = "trademl-report/1"

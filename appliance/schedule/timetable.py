@@ -42,7 +42,7 @@ TRADE, CONFIRM = "trade", "confirm"
 
 @dataclass(frozen=True)
 class Entering:
-    """When plans enter the market: the fields of `execution.planning.entries.EntryConfig`, without its file reader."""
+    """When plans enter the market: the fields of `execution.planning.config.EntryConfig`, without its file reader."""
 
     kind: str = "opg"
     steps: int = 6

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from appliance.config import ApplianceConfig
-from execution.planning.entries import EntryStyle
+from execution.planning.config import EntryStyle
 from portfolio.config import BookSides
 
 WHOLE_SHARES_FROM_USD = Decimal(25_000)

@@ -29,8 +29,7 @@ import numpy as np
 
 from execution.brokers.base import Account, Asset
 from execution.orders import BOOK, FIRST_STEP, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
-from execution.planning.config import PlanningConfig, PretradeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle, PlanningConfig, PretradeConfig
 from execution.planning.pretrade import CHECKS, Circumstances, PretradeRefusal, reserved, screen
 from execution.planning.rounding import ONE_SHARE, PATH_STEP, ZERO, nearest, of_target, with_plan
 from execution.planning.slicing import remaining, whole_shares

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from execution.brokers.base import Account, Asset, Position
 from execution.orders import FIRST_STEP, Intent, IntentKey, Plan, TimeInForce
-from execution.planning.entries import EntryConfig
+from execution.planning.config import EntryConfig
 from execution.planning.plan import step_cap
 from execution.planning.pretrade import Circumstances, Pending
 

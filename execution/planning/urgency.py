@@ -21,7 +21,7 @@ from decimal import Decimal
 import numpy as np
 
 from execution.costs.impact import Y_DEFAULT, faded, square_root_impact
-from execution.planning.entries import EntryConfig
+from execution.planning.config import EntryConfig
 from execution.planning.slicing import remaining
 from execution.planning.volume_curve import StepShares
 from signals.errors import InvariantBroken

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from execution.planning.entries import EntryConfig
+from execution.planning.config import EntryConfig
 from signals.market.bars import Floats
 
 FEWEST_SESSIONS = 5

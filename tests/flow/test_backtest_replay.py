@@ -18,7 +18,7 @@ import pytest
 
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput

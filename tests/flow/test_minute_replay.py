@@ -19,7 +19,7 @@ import yaml
 
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from execution.planning.urgency import URGENCIES
 from portfolio.config import PortfolioConfig
 from portfolio.risk.kelly import SizingCoefficient

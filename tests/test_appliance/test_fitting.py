@@ -13,7 +13,7 @@ from appliance.setup import sizes
 from appliance.setup.machine import kind_of_machine
 from appliance.setup.paper_keys import KeyPair, seal
 from appliance.setup.sizes import Size, fitted, size_for
-from execution.planning.entries import EntryStyle
+from execution.planning.config import EntryStyle
 from portfolio.config import BookSides
 from signals.errors import FixInput
 

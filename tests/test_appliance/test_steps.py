@@ -22,7 +22,7 @@ from appliance.ledger.intents import IntentState
 from appliance.system.clock import VirtualClock
 from execution.brokers.base import Submission
 from execution.orders import Intent
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from execution.planning.plan import PlanInputs, plan
 from portfolio.weights import TargetWeights
 from tests.fakes.broker import Crash, FakeBroker

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from appliance.commands.command_line import app
 from appliance.schedule.timetable import AT_THE_OPEN, JOBS, TIMETABLE, Entering, step_job, table_of
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from signals.errors import NotASession
 from signals.market.sessions import NEW_YORK, xnys
 from signals.schedule.job_windows import Decision, due, windows

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from execution.brokers.base import Account, Asset
 from execution.orders import FIRST_STEP, IntentKey, Plan, Provenance, TimeInForce
-from execution.planning.config import PlanningConfig, PretradeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle, PlanningConfig, PretradeConfig
 from execution.planning.plan import PlanInputs, plan
 from execution.planning.pretrade import signed
 from execution.planning.sending import is_filled, room

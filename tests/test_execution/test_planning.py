@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from execution.brokers.base import Account, Asset
 from execution.config import ExecutionConfig
 from execution.orders import Intent, Plan, Provenance, Side, TimeInForce
-from execution.planning.config import PlanningConfig, PretradeConfig
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle, PlanningConfig, PretradeConfig
 from execution.planning.plan import PlanInputs, plan, sending_order
 from execution.planning.pretrade import signed
 from portfolio.weights import TargetWeights

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from execution.planning.plan import step_cap
 from execution.planning.sending import renewal, room
 from execution.planning.volume_curve import SessionVolume, shares_of, step_shares, usual

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from execution.planning.entries import EntryConfig, EntryStyle
+from execution.planning.config import EntryConfig, EntryStyle
 from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of, schedule_bps
 from execution.planning.volume_curve import shares_of, step_shares
 from signals.errors import InvariantBroken

@@ -30,7 +30,7 @@ from execution.exchange.market.market import MarketData, minutes_beside
 from execution.fills import Fill
 from execution.morning import Evening
 from execution.orders import Plan, Provenance
-from execution.planning.entries import EntryStyle
+from execution.planning.config import EntryStyle
 from execution.planning.restating import new_names
 from execution.planning.volume_curve import step_shares
 from portfolio.config import PortfolioConfig

@@ -14,7 +14,7 @@ from execution.brokers.base import Acked
 from execution.config import ExecutionConfig
 from execution.exchange.doors.in_process_broker import DirectBroker
 from execution.orders import Intent, IntentKey, OrderStatus, Plan, TimeInForce
-from execution.planning.entries import EntryConfig
+from execution.planning.config import EntryConfig
 from execution.planning.plan import sending_order
 from execution.planning.pretrade import Pending, refusal, reserved
 from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled, renewal, room

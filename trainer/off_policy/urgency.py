@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from execution.planning.entries import EntryConfig
+from execution.planning.config import EntryConfig
 from execution.planning.urgency import ScheduledOrder, cost_bps, least_cost
 from signals.market.bars import Floats
 from trainer.off_policy.estimators import OffPolicyEstimate
