@@ -136,16 +136,11 @@ def column_of(bars: Bars, symbol: str, row: int, renamed: Mapping[str, str]) -> 
 
 
 def _table(events: Sequence[DailyEvent], places: Sequence[tuple[int, int]], close: Floats) -> EventTable:
+    """Places, sides and ranges of recorded events: all that their trades depend on."""
     row, column = np.array(places, dtype=np.int64).reshape(-1, 2).T
-    return EventTable(
-        row,
-        column,
-        kind=np.array([Kind[one.kind.upper().replace("-", "_")] for one in events], np.int8),
-        side=np.array([one.side for one in events], np.int8),
-        pole_katr=np.array([np.nan if one.pole_katr is None else one.pole_katr for one in events], np.float32),
-        strength=np.array([one.strength for one in events], np.float32),
-        atr=np.array([one.atr for one in events]) * close[row, column],
-    )
+    side, atr = np.array([one.side for one in events], np.int8), np.array([one.atr for one in events]) * close[row, column]
+    none = np.full(len(events), np.nan, np.float32)
+    return EventTable(row, column, np.full(len(events), Kind.NONE, np.int8), side, none, none, atr)
 
 
 def _outcome(event: DailyEvent, made: Outcomes, i: int, bars: Bars, *, is_over: bool) -> DailyOutcome:

@@ -76,13 +76,13 @@ def compared(ours: Path, theirs: Path) -> Difference:
     Raises
     ------
     ValueError
-        They are not of the same names, sessions or eligible cells, their charts differ, or the second was not written
-        on aarch64.
+        They are not of the same names, sessions or eligible cells, their charts, events, outcomes or pictures differ, or the second
+        was not written on aarch64.
     """
     with np.load(ours) as left, np.load(theirs) as right:
         if str(right["machine"]) != "aarch64":
             raise ValueError(f"{theirs} was written on {right['machine']}")
-        for name in ("names", "sessions", "eligible", "counts", "chart"):
+        for name in ("names", "sessions", "eligible", "counts", "chart", "events", "pictures"):
             if not np.array_equal(left[name], right[name]):
                 raise ValueError(f"the two machines do not speak of the same {name}")
         apart = ulps(left["features"], right["features"])

@@ -1,4 +1,4 @@
-"""What one machine computes: every feature of a dataset, the scores of a bundle for its newest sessions, one chart.
+"""What one machine computes: every feature of a dataset, its events, their outcomes and pictures, the scores of a bundle, one chart.
 
 It runs on both machines that are compared, and imports nothing but the device's own packages.
 
@@ -17,9 +17,16 @@ from appliance.tui.plot import Chart, ChartLine, rendered
 from signals.bundle import Part, read_bundle_manifest
 from signals.bundle.child_inference import infer_in_child
 from signals.bundle.golden import MAX_TOLERANCE_SD, read_golden
+from signals.events.detectors import detect
+from signals.events.outcomes import OutcomeRules, outcomes
+from signals.events.panel import EventBars
 from signals.market.dataset import load_bars, read_manifest
 from signals.models.inference import SCORE, GraphMember, infer, predict
 from signals.sleeves import SLEEVES
+from signals.sleeves.patterns import PATTERNS, pictured
+from signals.views.sample_views import BarImageView
+
+PICTURES = 500
 
 
 def main() -> None:
@@ -32,7 +39,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     asked = parser.parse_args()
     manifest = read_manifest(asked.data)
-    panel = SLEEVES["equities_xs"].panel(load_bars(asked.data, manifest, manifest.first, manifest.last))
+    bars = load_bars(asked.data, manifest, manifest.first, manifest.last)
+    panel, levels = SLEEVES["equities_xs"].panel(bars), EventBars.of(bars)
+    found = detect(levels).table(bars.eligible)
+    made = outcomes(levels, found, OutcomeRules())
+    row, column = np.argwhere(pictured(bars))[-PICTURES:].T
+    pictures = BarImageView().rows(PATTERNS.panel(bars), row, column)
     newest = panel.eligible[-asked.sessions :]
     rows = np.ascontiguousarray(panel.values[-asked.sessions :][newest])
     described = read_bundle_manifest((asked.bundle / "manifest.json").read_bytes(), "manifest.json")
@@ -53,6 +65,8 @@ def main() -> None:
         scores=predict(models, rows),
         golden=again,
         chart=np.array(chart.plain),
+        events=np.stack([found.row, found.column, found.kind, found.side, made.exit, made.t1]),
+        pictures=(pictures * 255).astype(np.uint8),
         machine=np.array(platform.machine()),
     )
 

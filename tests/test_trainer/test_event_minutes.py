@@ -79,6 +79,12 @@ def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_neve
     assert said.exit_code != 0 and "a run of the task event_gate ranks nothing to trade" in str(said.exception)
 
 
+def test_events_of_minutes_have_no_ladder() -> None:
+    config = config_of({"label": {"kind": "event_gate"}, "minutes": {"strategy": "indicators"}}, where="test")
+    with pytest.raises(BadConfig, match="no ladder"):
+        agreed(recipe_named("events"), config)
+
+
 @pytest.mark.parametrize(
     ("sleeve", "label", "why"),
     [

@@ -18,7 +18,7 @@ from signals.sleeves.base import Sleeve
 from signals.sleeves.events import EVENTS
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
-from trainer.recipes.base import HORIZON, Recipe, RecipeConfig
+from trainer.recipes.base import HORIZON, MinutesConfig, Recipe, RecipeConfig
 from trainer.runs.evidence import Evidence
 from trainer.samples.intraday import shaped
 from trainer.tasks import TASKS
@@ -133,6 +133,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
         ((has_minutes and not may_read) or (reads_minutes and not has_minutes), both),
         (config.regime and has_minutes, f"a recipe of minutes has no regime of daily bars; the sleeve {sleeve.name} reads minutes"),
         (has_minutes and bool(getattr(config.label, "analogs", "")), "the analogs of a net of pictures are of daily bars, not of minutes"),
+        (has_minutes and not reads_minutes and _has_ladder(config), f"the sleeve {sleeve.name} has no ladder of indicators of minutes"),
         (is_untreated, f"the sleeve {sleeve.name} takes its features as they are, for the task {task.name}"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),
         (bool(lacking), f"the task {task.name} needs the feature {''.join(lacking[:1])}, which the sleeve {sleeve.name} has not"),
@@ -143,6 +144,12 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     for is_fault, sentence in faults:
         if is_fault:
             raise BadConfig(sentence, where="the recipe", fix="Change one of the two")
+
+
+def _has_ladder(config: RecipeConfig) -> bool:
+    """Whether a recipe of minutes says which indicators a decision sees."""
+    plain, asked = MinutesConfig(), config.minutes or MinutesConfig()
+    return any(getattr(asked, name) != getattr(plain, name) for name in ("strategy", "indicators", "features"))
 
 
 def _shaped(sleeve: Sleeve, config: RecipeConfig) -> Sleeve:

@@ -21,6 +21,7 @@ from signals.market.bars import Floats
 from signals.minutes.stretch import DecisionBars
 from signals.monitoring.drift import reference
 from signals.scoring.evidence import Holdout
+from signals.sleeves.bars import BarsSleeve
 from trainer.curation import mortality
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
@@ -227,7 +228,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     found = recipe.task.judge(case)
     known = evidence(case, found)
     files = {**_files(case, found, known), **found.files, **found.report(known)}
-    if config.minutes is not None:
+    if isinstance(recipe.sleeve, BarsSleeve):
         stages("report", {"files": len(files), "warnings": len(known.warnings)})
         files |= stages.files()
     look = looks.of_rows(looks.TRAIN, recipe.sleeve.name, sha256_of(fitted.exported.onnx), material.rows, config.cpcv)
@@ -241,12 +242,12 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
 def _proof(
     material: Material, learner: Learner, config: RecipeConfig, request: TrainingRequest, stages: Stages, key: str, step: Step
 ) -> Proof:
-    """Prove; a training on minutes that broke off goes on from what it had proved."""
+    """Prove; a training of one instrument's minutes that broke off goes on from what it had proved."""
 
     def proved() -> Proof:
         return prove(material.rows, learner, config.cpcv, workers=request.workers, step=step)
 
-    if config.minutes is None or config.cpcv.long_embargo_sessions:
+    if not isinstance(material.sleeve, BarsSleeve) or config.cpcv.long_embargo_sessions:
         return proved()
     rows, cpcv = material.rows, config.cpcv
     stages("scale", {"by": "the learner, on the rows of each fit", "view": config.view.kind})
