@@ -1,7 +1,7 @@
 """The ledger's events and their outcomes, and its rows of a bank of analogs: ended events as the net of one bundle sees them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from appliance.ledger.database import Ledger
@@ -20,7 +20,7 @@ class EventRow(DailyEvent):
 class OutcomeRow(DailyOutcome):
     """What became of an event, as it was computed at `at`."""
 
-    at: datetime = field(kw_only=True)
+    at: datetime
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from appliance.orders.conservation import exposed
 from appliance.orders.order_path import OrderPath
 from appliance.orders.submission import deny, is_past
 from execution.orders import Intent, Plan
+from execution.planning.sending import remainder
 
 KEY = "rests"
 ENDED = (IntentState.CANCELED, IntentState.FILLED)
@@ -78,10 +79,7 @@ class Remainders:
 
 def remainder_of(plan: Plan, attempts: Iterable[JournalEntry], intent: Intent) -> Decimal:
     """Shares of the planned order behind `intent` that none of its attempts has filled or may still fill."""
-    place = (intent.key.symbol, intent.key.slice)
-    planned = sum((i.quantity for i in plan.intents if (i.key.symbol, i.key.slice) == place), ZERO)
-    own = (entry for entry in attempts if (entry.intent.key.symbol, entry.intent.key.slice) == place)
-    return planned - sum((exposed(entry) for entry in own), ZERO)
+    return remainder(plan, intent, ((entry.intent.key, exposed(entry)) for entry in attempts))
 
 
 def quantity_at_step(rests: Remainders, attempts: Iterable[JournalEntry], step: int) -> Decimal:

@@ -80,6 +80,19 @@ def room(plan: Plan, entry: EntryConfig, late: Intent, step: int) -> Decimal:
     return max(step_cap(plan.adv_usd[symbol], late.reference_price, entry, curve[step - 1] if curve else None) - planned, ZERO)
 
 
+def remainder(plan: Plan, intent: Intent, taken: Iterable[tuple[IntentKey, Decimal]]) -> Decimal:
+    """Shares of the planned order behind `intent` that none of its attempts has filled or may still fill.
+
+    Parameters
+    ----------
+    taken : iterable of (IntentKey, Decimal)
+        Shares that attempts have filled or may still fill, of whatever orders.
+    """
+    place = (intent.key.symbol, intent.key.slice)
+    planned = sum((i.quantity for i in plan.intents if (i.key.symbol, i.key.slice) == place), ZERO)
+    return planned - sum((shares for key, shares in taken if (key.symbol, key.slice) == place), ZERO)
+
+
 def renewal(last: Intent, rest: Decimal, room_left: Decimal, least_usd: Decimal) -> Decimal | None:
     """Shares of a cancelled step's rest that leave again now; 0 where it has to wait for room, None where it is worth no order."""
     if rest * last.reference_price < least_usd:

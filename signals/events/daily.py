@@ -19,6 +19,7 @@ RULES = OutcomeRules()
 READS = max(LONGEST + 1, DOLLAR_BARS)
 WAITS = RULES.patience + EXIT_SESSIONS
 MOVES = ("realised_r", "runup_r", "drawdown_r", "mfe_atr", "mae_atr", "mfe_r", "mae_r")
+NOT_KNOWN = (*MOVES, "bars_to_target", "bars_to_stop", "known", "seen_to")
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,19 @@ class DailyOutcome:
     asof: date
     symbol: str
     exit: str
-    realised_r: float | None = None
-    runup_r: float | None = None
-    drawdown_r: float | None = None
-    mfe_atr: float | None = None
-    mae_atr: float | None = None
-    mfe_r: float | None = None
-    mae_r: float | None = None
-    bars_to_target: int | None = None
-    bars_to_stop: int | None = None
-    is_tie: bool = False
-    known: date | None = None
-    seen_to: date | None = None
-    is_final: bool = False
+    realised_r: float | None
+    runup_r: float | None
+    drawdown_r: float | None
+    mfe_atr: float | None
+    mae_atr: float | None
+    mfe_r: float | None
+    mae_r: float | None
+    bars_to_target: int | None
+    bars_to_stop: int | None
+    is_tie: bool
+    known: date | None
+    seen_to: date | None
+    is_final: bool
 
 
 def daily_events(bars: Bars, first: int = 0) -> tuple[DailyEvent, ...]:
@@ -123,7 +124,7 @@ def daily_outcomes(
         yield _outcome(one, made, i, bars, is_over=row + WAITS < len(bars.sessions))
     for one, row, column in zip(here, rows, columns, strict=True):
         if column is None and row + WAITS < len(bars.sessions):
-            yield DailyOutcome(one.asof, one.symbol, _word(Exit.UNKNOWN), is_final=True)
+            yield DailyOutcome(one.asof, one.symbol, _word(Exit.UNKNOWN), **dict.fromkeys(NOT_KNOWN), is_tie=False, is_final=True)
 
 
 def column_of(bars: Bars, symbol: str, row: int, renamed: Mapping[str, str]) -> int | None:

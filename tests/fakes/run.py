@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from signals.market.dataset import load_bars, read_manifest
 from tests.fakes.bundles import policy_book
 from tests.fakes.store import SLEEVE, rank_model, rank_scores
+from trainer.runs.artefacts import feature_list
 
 IC = {"mean": 0.04, "t_newey_west": 5.0}
 FORWARD = {"mean": 0.03, "t": 3.0, "standard_error": 0.01, "sessions": 500}
@@ -41,6 +42,7 @@ def run_folder(folder: Path, data: Path, last_label: date, walked: int = 20, sea
         folder / "walk_forward.parquet",
     )
     (folder / "model.onnx").write_bytes(rank_model())
+    (folder / "feature_list.json").write_bytes(feature_list(SLEEVE))
     evidence = {
         "snapshot_id": manifest.snapshot_id,
         "sleeve": SLEEVE.name,

@@ -19,7 +19,7 @@ from appliance.jobs.events import record_events
 from appliance.ledger import AccessMode, Ledger, arms, events
 from appliance.system.clock import VirtualClock
 from appliance.views.events import outcomes_of
-from signals.errors import DataNotUsable
+from signals.errors import DataNotUsable, InvariantBroken
 from signals.events import arms as shadow_arms
 from signals.events import daily
 from signals.events.daily import WAITS, daily_events, daily_outcomes
@@ -191,6 +191,11 @@ def test_a_draw_ends_though_its_event_has_ended_before(tmp_path: Path, monkeypat
     evening(deps, SESSIONS - 1)
     first = [one for one in arms.all_drawn(deps.ledger) if one.asof <= DAYS[FIRST + 9]]
     assert first and all(one.exit is not None for one in first)
+
+
+def test_an_outcome_that_lacks_a_column_is_refused_and_not_filled(recorded: Deps) -> None:
+    with pytest.raises(InvariantBroken, match="lacks a column"):
+        recorded.ledger.read(events.OutcomeRow, "SELECT asof, symbol, exit, is_final, at FROM outcomes LIMIT 1")
 
 
 def test_an_outcome_that_cannot_come_any_more_is_final(recorded: Deps) -> None:

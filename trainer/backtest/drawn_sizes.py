@@ -29,12 +29,11 @@ PARQUET = "Give a Parquet file with session (date), before, multiplier, propensi
 
 @dataclass(frozen=True, eq=False)
 class DecisionsFile:
-    """Decisions on sizes; `sha256` is of all their files, `left_out` counts draws without a value."""
+    """Decisions on sizes; `sha256` is of all their files."""
 
     log: LoggedDecisions
     sha256: str
     is_rehearsal: bool = False
-    left_out: int = 0
 
 
 def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFile:
@@ -66,7 +65,6 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
         LoggedDecisions.of_rows(rows, len(GRID)),
         sha256_of("".join(sha256_of(content) for content in contents.values()).encode()),
         any(log.is_rehearsal for log in logs),
-        sum(len(own) for own in by_device.values()) - len(rows),
     )
 
 

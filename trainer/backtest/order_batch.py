@@ -5,7 +5,7 @@ In steps: each step cancels what the ones before left, sends its own orders and 
 participation cap has room, closings first; openings follow once the closings that they wait for are filled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ from execution.orders import Intent, IntentKey, OrderStatus, Plan, TimeInForce
 from execution.planning.config import EntryConfig
 from execution.planning.plan import sending_order
 from execution.planning.pretrade import Pending, refusal, reserved
-from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled, renewal, room
+from execution.planning.sending import BatchReports, circumstances, follow_up, is_filled, remainder, renewal, room
 from signals.market.sessions import Calendar, Session
 
 ZERO = Decimal(0)
@@ -101,7 +101,7 @@ class OrderBatch:
 
     def leaving_at(self, step: int) -> list[Intent]:
         """Orders of `step` that have not been sent, and new attempts of earlier ones."""
-        unsent = (i for key, i in self.meant.items() if key not in self.acknowledged and key not in self.ended)
+        unsent = (i for key, i in self.meant.items() if self._is_unsent(key))
         return [i for i in unsent if i.step == step or (0 < i.step < step and i.key.attempt > 0)]
 
     def live(self) -> list[Intent]:
@@ -147,14 +147,14 @@ class OrderBatch:
         return key not in self.acknowledged and key not in self.ended
 
     def _remainder(self, intent: Intent) -> Decimal:
-        """Shares of the planned order behind `intent` that none of its attempts has filled or may still fill."""
-        place = (intent.key.symbol, intent.key.slice)
-        left = sum((i.quantity for i in self.plan.intents if (i.key.symbol, i.key.slice) == place), ZERO)
+        return remainder(self.plan, intent, self._taken())
+
+    def _taken(self) -> Iterator[tuple[IntentKey, Decimal]]:
+        """Shares that each order sent has filled, or may still fill."""
         for key, made in self.meant.items():
-            if (key.symbol, key.slice) == place and not self._is_unsent(key):
+            if not self._is_unsent(key):
                 row = self.ended.get(key)
-                left -= row.filled if row is not None and _is_over(row) else made.quantity
-        return left
+                yield key, row.filled if row is not None and _is_over(row) else made.quantity
 
     def end(self) -> None:
         """Deny, once its window has closed, what of a rest was never attempted."""
