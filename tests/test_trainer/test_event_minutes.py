@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from signals.errors import BadConfig
 from signals.events.panel import EventBars
 from signals.minutes.bars import MinuteBars
+from signals.sleeves.events import FIGURES
 from trainer.__main__ import app
 from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import on_one_axis
@@ -69,14 +70,17 @@ def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_neve
     recipe.write_text(
         f"label: {{kind: event_gate, k: 24}}\nminutes: {{timeframe: 5}}\nlightgbm: {trees}\ncpcv: {{groups: 4, test_groups: 1}}\n"
     )
-    done("train", "--sleeve", "events", "--config", str(recipe), "--data", str(data), "--run", str(run))
+    said = done("train", "--sleeve", "events", "--config", str(recipe), "--data", str(data), "--run", str(run), "--importance")
     known = read_evidence(run)
     found = known.part("gate", GateFigures)
     assert low(found.direction) > 0.5 and 0 < found.direction.sessions <= 90  # days are the unit, not bars
     assert known.training.symbols == 2 and not known.regimes
+    assert known.importance is not None and set(known.importance.shap or ()) == set(FIGURES)
+    best = max(known.importance.by_feature, key=lambda one: one.mean)
+    assert best.mean > 2.0 * best.standard_error > 0.0 and f"{best.feature} {best.mean:+.4f}" in said  # permuted within a day, not a bar
     places = [word for name in ("to", "registry", "keys") for word in (f"--{name}", str(tmp_path / name))]
-    said = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
-    assert said.exit_code != 0 and "a run of the task event_gate ranks nothing to trade" in str(said.exception)
+    refused = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
+    assert refused.exit_code != 0 and "a run of the task event_gate ranks nothing to trade" in str(refused.exception)
 
 
 def test_events_of_minutes_have_no_ladder() -> None:

@@ -32,6 +32,7 @@ WHERE_KNOWN = {
 }
 
 SHAP = "importance_shap.png"
+FEATURES_SHOWN = 5
 EXPLAINED = {
     "importance_permuted.png": "IC lost when a feature is permuted within its sessions, out of fold.",
     "importance_clusters.png": "IC lost when features that rank alike are permuted together.",
@@ -198,6 +199,17 @@ def _calibration(known: Evidence) -> list[tuple[str, str]]:
         (f"Probability that {found.event}: Brier, log loss, ECE", "; ".join(cells)),
         ("Calibration's slope (90 % interval), base rate", f"{judged.slope:.2f} ({low:.2f} to {high:.2f}), {judged.base_rate:.3f}"),
     ]
+
+
+def explained(known: Evidence) -> list[tuple[str, str]]:
+    """Lines about the features that a training was asked to explain: those of the largest SHAP, and those of the largest loss."""
+    found = known.importance
+    if found is None:
+        return []
+    large = sorted((found.shap or {}).items(), key=lambda row: -row[1])[:FEATURES_SHOWN]
+    lost = sorted(found.by_feature, key=lambda row: -row.mean)[:FEATURES_SHOWN]
+    lines = [("Features of the largest mean |SHAP|", ", ".join(f"{name} {value:.3g}" for name, value in large))] if large else []
+    return [*lines, ("Features without which most IC is lost", ", ".join(f"{one.feature} {one.mean:+.4f}" for one in lost))]
 
 
 def provenance(known: Evidence) -> list[tuple[str, str]]:

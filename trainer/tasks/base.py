@@ -21,11 +21,12 @@ from trainer.labels.horizon import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
 from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
-from trainer.runs.evidence import BarResult
+from trainer.runs.evidence import BarResult, ClusterLoss, FeatureLoss, ImportanceFigures
 from trainer.runs.trials import EvidenceTrials
 from trainer.samples.samples import Material
 from trainer.search.run import Tried, tried
 from trainer.search.trial_log import OneTrial, Series, end
+from trainer.validation.importance import importance
 from trainer.validation.probabilities import CalibrationDocument, calibrate
 from trainer.validation.proof import Proof
 from trainer.validation.splits.oof import Step, scored
@@ -117,6 +118,8 @@ class Task(ABC):
         Whether labels over returns that nobody settled are judged and never learned from.
     is_traded : bool
         Whether scores rank names for a book: only then are there a search, a comparison, and the bars on books.
+    is_explained : bool
+        Whether `judge` says what each feature is worth where that is asked for (`importance_of`).
     bars : tuple of Judge
         The bars of a promotion that are the task's own, beside those on a book or in their place.
     """
@@ -129,6 +132,7 @@ class Task(ABC):
     min_names: ClassVar[int] = MIN_NAMES
     leaves_doubted_out: ClassVar[bool] = True
     is_traded: ClassVar[bool] = True
+    is_explained: ClassVar[bool] = False
     bars: ClassVar[tuple[Judge, ...]] = ()
 
     @abstractmethod
@@ -189,6 +193,21 @@ def without_ratios(found: Tried) -> EvidenceTrials:
     """Return the trials of a task without a book: how many there were, and the test of the best of them; no Sharpe ratios."""
     kept = ("n_trials", "states", "blind", "retrained", "max_t", "study", "trial", "lineage", "chain")
     return replace(EvidenceTrials(), **{name: getattr(found.document, name) for name in kept})
+
+
+def importance_of(case: TrainingCase) -> ImportanceFigures | None:
+    """Return what each feature is worth out of fold, as evidence carries it, where the training was asked for it."""
+    if not case.request.importance:
+        return None
+    rows, cpcv = case.proof.rows, case.config.cpcv
+    shape = {"groups": cpcv.groups, "embargo": cpcv.embargo_sessions, "k": case.config.label.k, "seed": case.request.seed}
+    found = importance(rows, case.learner, **shape, step=case.step)
+    return ImportanceFigures(
+        ic=found.ic,
+        by_feature=tuple(FeatureLoss(**vars(loss.loss), feature=loss.features[0]) for loss in found.by_feature),
+        by_cluster=tuple(ClusterLoss(**vars(loss.loss), features=loss.features) for loss in found.by_cluster),
+        shap=None if found.shap is None else dict(zip(rows.names, found.shap.tolist(), strict=True)),
+    )
 
 
 def calibration_of(case: TrainingCase, event: str) -> CalibrationDocument | None:

@@ -34,7 +34,7 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, RegimeFigures, WalkForward, at_least
 from trainer.samples.samples import Material, Samples
 from trainer.search.trial_log import Series
-from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, on_figure, plain_report, without_ratios
+from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, importance_of, on_figure, plain_report, without_ratios
 from trainer.tasks.events import TREES, AnalogTrade, EventTask, cost_r, event_labels, played, rows_in, session_sums, thirds
 from trainer.validation.calibration import fit_platt
 from trainer.validation.clustered import NONE, auc, interval, low, per_event
@@ -273,6 +273,7 @@ class EventGate(EventTask):
     name = kind = "event_gate"
     config = GateRecipe
     bars = (direction_bar, net_bar)
+    is_explained = True
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label each event by the R that its trade realises; 1 is learned where the target came first."""
@@ -298,6 +299,7 @@ class EventGate(EventTask):
             "trials": without_ratios(tried),
             "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
             "calibration": calibration_of(case, EVENT),
+            "importance": importance_of(case),
             "regimes": by_regime(forward[seen], trades.at(seen), market) if case.config.minutes is None else (),
         }
         return TaskFindings(fields, tuple(warnings(found)), partial(plain_report, task=self), proof.oof.scores[0])

@@ -121,10 +121,10 @@ class EventTask(Task):
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""
-        from trainer.reports.training import provenance
+        from trainer.reports.training import explained, provenance
 
         counts = ("Trials that count", str(known.trials.n_trials))
-        return [*self.lines(known), *rows_lines(known, self.wanted_rows), counts, *provenance(known)]
+        return [*self.lines(known), *explained(known), *rows_lines(known, self.wanted_rows), counts, *provenance(known)]
 
 
 def rows_lines(known: Evidence, wanted: int) -> list[tuple[str, str]]:

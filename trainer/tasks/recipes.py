@@ -80,6 +80,7 @@ def agreed(recipe: Recipe, config: RecipeConfig, device: FitDevice = FitDevice.A
         The task has not what is wished.
     """
     found = replace(recipe, sleeve=_shaped(recipe.sleeve, config), task=task_of(config), config=config)
+    wishes = tuple(wish for wish in wishes if wish != "--importance" or not found.task.is_explained)
     if wishes and not found.task.is_traded:
         raise FixInput(f"the task {found.task.name} has no {', '.join(wishes)}", where=wishes[0], fix="Leave it out")
     require_agreement(found, device)

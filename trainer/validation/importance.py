@@ -75,16 +75,16 @@ def importance(rows: Samples, learner: Learner, *, groups: int, embargo: int, k:
     divisions = splits(rows.t0, rows.t1, groups=groups, test_groups=1, embargo=embargo)
     for split in divisions:
         model = fit(rows, learner, split.train)
-        features, t0 = rows.inputs(split.test)[:], rows.t0[split.test]
+        features, day = rows.inputs(split.test)[:], rows.day[split.test]
         plain[split.test] = scored(model, features)
         for number, columns in enumerate(sets):
-            order = permutation_within(t0, np.random.default_rng([seed, split.number, number]))
+            order = permutation_within(day, np.random.default_rng([seed, split.number, number]))
             permuted[number, split.test] = scored(model, with_permuted(features, columns, order))
         shap.append(_absolute_shap(model, features, SHAP_ROWS // groups))
         step(f"importance {split.number + 1} of {groups}")
-    labels = rows.dense(rows.label)
-    base = rank_ic(rows.dense(plain), labels)
-    losses = [overlapping_mean(base - rank_ic(rows.dense(scores), labels), k) for scores in permuted]
+    labels = rows.by_day(rows.label)
+    base = rank_ic(rows.by_day(plain), labels)
+    losses = [overlapping_mean(base - rank_ic(rows.by_day(scores), labels), k) for scores in permuted]
     named = [Loss(tuple(rows.names[c] for c in columns), loss) for columns, loss in zip(sets, losses, strict=True)]
     count = len(rows.names)
     has_shap = all(len(part) for part in shap)

@@ -21,9 +21,8 @@ from signals.indicators.regimes import Regime, regimes
 from signals.market.bars import Bars, Floats, Opens
 from signals.monitoring.expectation import Expectation, Fans, PromisedIc
 from trainer.recipes.base import Recipe, RecipeConfig
-from trainer.runs.evidence import ClusterLoss, Embargoes, FeatureLoss, ImportanceFigures, OutOfFoldIc, RegimeFigures
+from trainer.runs.evidence import Embargoes, OutOfFoldIc, RegimeFigures
 from trainer.validation.ic import overlapping_mean, persistent_mean
-from trainer.validation.importance import Importance
 from trainer.validation.proof import Proof, ProofFigures, leaves_rows
 
 MIN_SESSIONS = 60
@@ -160,16 +159,6 @@ def embargoes_of(recipe: Recipe, config: RecipeConfig, proof: Proof) -> Embargoe
         needed=needed,
         long=long if proof.long_embargo is not None else 0,
         is_possible=is_measured or leaves_rows(proof.rows, config.cpcv, needed),
-    )
-
-
-def importance_of(found: Importance, names: tuple[str, ...]) -> ImportanceFigures:
-    """Return the importance of the features `names` as evidence carries it."""
-    return ImportanceFigures(
-        ic=found.ic,
-        by_feature=tuple(FeatureLoss(**vars(loss.loss), feature=loss.features[0]) for loss in found.by_feature),
-        by_cluster=tuple(ClusterLoss(**vars(loss.loss), features=loss.features) for loss in found.by_cluster),
-        shap=None if found.shap is None else dict(zip(names, found.shap.tolist(), strict=True)),
     )
 
 

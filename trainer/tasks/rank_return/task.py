@@ -13,12 +13,11 @@ from trainer.leaks import checks
 from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
-from trainer.runs.evidence import Evidence, EvidenceFields, ImportanceFigures, LeakFindings, WalkForward
+from trainer.runs.evidence import Evidence, EvidenceFields, LeakFindings, WalkForward
 from trainer.search.trial_log import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of
-from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, expectation, ic_of, importance_of, warnings
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, importance_of
+from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, expectation, ic_of, warnings
 from trainer.validation.deciles import BookReturns, book_returns, next_opens, trading_conditions
-from trainer.validation.importance import importance
 from trainer.validation.likeness import null_of
 from trainer.validation.probabilities import EVENT
 from trainer.validation.proof import ProofFigures, figures
@@ -66,7 +65,7 @@ class RankReturn(Task):
             "regimes": by_regime(source.bars, worth, k),
             "expectation": expectation(forward, following, trading_conditions(source.bars), k, request.seed),
             "policy_book": policy_book(request.data, source, forward, worth.ic_walk_forward, k),
-            "importance": _importance(case),
+            "importance": importance_of(case),
             "leaks": leaks,
             "seed_null": null_of(case.fitted.model, case.material.panel),
             "calibration": calibration_of(case, self.event),
@@ -113,14 +112,6 @@ def _leaks(case: TrainingCase) -> LeakFindings:
         second = load_bars(request.second, manifest, manifest.first, manifest.last)
     fitting = Fitting(case.learner, request.workers, case.step)
     return checks.battery(subject, recipe.sleeve, fitting, recipe.leaks, seed=request.seed, second=second)
-
-
-def _importance(case: TrainingCase) -> ImportanceFigures | None:
-    if not case.request.importance:
-        return None
-    rows, cpcv = case.proof.rows, case.config.cpcv
-    shape = {"groups": cpcv.groups, "embargo": cpcv.embargo_sessions, "k": case.config.label.k, "seed": case.request.seed}
-    return importance_of(importance(rows, case.learner, **shape, step=case.step), rows.names)
 
 
 RANK_RETURN = RankReturn()
