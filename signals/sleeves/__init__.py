@@ -5,21 +5,20 @@ from collections.abc import Mapping
 from signals.features.panel import FeatureSpec
 from signals.plugins import PluginTable
 from signals.sleeves.base import Sleeve
-from signals.sleeves.equities_xs import EQUITIES_XS
-from signals.sleeves.events import EVENTS
-from signals.sleeves.foundation import FOUNDATION_XS
-from signals.sleeves.options_vol import OPTIONS_VOL
-from signals.sleeves.patterns import PATTERNS
-from signals.sleeves.risk import RISK
 
-# What reads minutes brings the catalogue of indicators, which a device of daily sleeves does without.
-OF_MINUTES = {
+# Each is imported when it is asked for: events bring their detectors, minutes the catalogue of indicators.
+BUILT_IN = {
+    "equities_xs": "signals.sleeves.equities_xs:EQUITIES_XS",
+    "risk": "signals.sleeves.risk:RISK",
+    "options_vol": "signals.sleeves.options_vol:OPTIONS_VOL",
+    "foundation_xs": "signals.sleeves.foundation:FOUNDATION_XS",
+    "events": "signals.sleeves.events:EVENTS",
+    "patterns": "signals.sleeves.patterns:PATTERNS",
     "intraday_xs": "signals.sleeves.intraday:INTRADAY_XS",
     "intraday_seq": "signals.sleeves.intraday:INTRADAY_SEQ",
     "bars": "signals.sleeves.bars:BARS",
 }
-OF_DAYS: dict[str, Sleeve | str] = {sleeve.name: sleeve for sleeve in (EQUITIES_XS, RISK, OPTIONS_VOL, FOUNDATION_XS, EVENTS, PATTERNS)}
-SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, {**OF_DAYS, **OF_MINUTES})
+SLEEVES: PluginTable[Sleeve] = PluginTable("trademl.sleeves", Sleeve, BUILT_IN)
 
 
 def specs(given: FeatureSpec) -> Mapping[str, FeatureSpec]:
