@@ -110,5 +110,4 @@ def judged(
 def log_loss(score: Floats, up: Flags) -> Floats:
     """Log loss of P(up) - P(down)."""
     said = ((1.0 + score) / 2.0).clip(MOST_SURE, 1.0 - MOST_SURE)
-    found: Floats = -np.log(np.where(up, said, 1.0 - said))
-    return found
+    return np.asarray(-np.log(np.where(up, said, 1.0 - said)))

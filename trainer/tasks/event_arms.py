@@ -192,8 +192,7 @@ def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action,
 
 def chosen_r(said: Floats, net: Floats) -> Floats:
     """R of the arm that each event's highest expectation chooses; both (arms, n)."""
-    found: Floats = np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0]
-    return found
+    return np.asarray(np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0])
 
 
 def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> tuple[ArmsFigures, Floats]:

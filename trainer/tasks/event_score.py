@@ -69,8 +69,7 @@ def known_mean(realised_r: Floats, t1: Rows, sessions: int) -> Floats:
     """Mean R of the trades that had ended by each session, shape (T,); 0 before the first."""
     known = (t1 >= 0) & np.isfinite(realised_r)
     total, count = (np.cumsum(np.bincount(t1[known], weights, sessions)) for weights in (realised_r[known], None))
-    mean: Floats = total / np.maximum(count, 1)
-    return mean
+    return np.asarray(total / np.maximum(count, 1))
 
 
 EVENT_SCORE = EventScore()

@@ -72,15 +72,13 @@ def rows_in(table: EventTable, bars: Bars, row: Rows, column: Rows) -> Rows:
     """Return the places in the table of the events of these bars and columns."""
     place = np.full(bars.close.shape, -1)
     place[table.row, table.column] = np.arange(len(table))
-    found: Rows = place[row, column]
-    return found
+    return np.asarray(place[row, column])
 
 
 def cost_r(bars: Bars, table: EventTable, cost_bps: float, stop_atr: float) -> Floats:
     """Return what a way in and out of each event's trade costs, in R."""
     share = table.atr / EventBars.of(bars).close[table.row, table.column]
-    found: Floats = cost_bps * BPS / (stop_atr * share)
-    return found
+    return np.asarray(cost_bps * BPS / (stop_atr * share))
 
 
 def event_labels(bars: Bars, table: EventTable, values: Floats, ends: Rows, target: Floats | None = None) -> Labels:
