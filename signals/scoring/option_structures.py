@@ -59,7 +59,7 @@ class CandidateStructure(Document):
 class EveningStructures(Document):
     """The payload: structures of the close of `asof`, and the caps that they keep, USD a vol point."""
 
-    format: Literal["trademl-structures/1"] = "trademl-structures/1"
+    format: Literal["trademl-structures/2"] = "trademl-structures/2"  # 1 had no pairs in its payoff
     asof: date
     created: datetime
     chains_sha256: str

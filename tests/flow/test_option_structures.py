@@ -16,7 +16,7 @@ pytest.importorskip("trainer.options.positions", reason="a device has no trainer
 from pydantic import ValidationError
 
 from appliance.system.clock import CLOCK_FILE
-from signals.bundle.seal import sign
+from signals.bundle.seal import canonical_json, sign
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, CandidateStructure, EveningStructures, structures_name
 from tests.fakes import bundles
@@ -127,6 +127,16 @@ def test_a_device_shows_them_with_payoffs_and_refuses_what_is_not_signed(
         place.write_bytes(seal_scores(old, sign(STRUCTURES_KIND, old.to_bytes(), (bundles.FIRST,))))
         done = bench(*asked)
         assert done.code == 6 and "not of" in done.err, "an old evening's under a new name"
+        place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.FIRST,))))
+        of_before = json.loads(known.to_bytes()) | {"format": "trademl-structures/1"}  # a payoff was two lists
+        for one in of_before["structures"]:
+            one["payoff_underlier"], one["payoff_usd"] = map(list, zip(*one.pop("payoff"), strict=True))
+        text = canonical_json(of_before)
+        rows = json.loads(sign(STRUCTURES_KIND, text, (bundles.FIRST,)))["signatures"]
+        place.write_bytes(canonical_json({"payload": text.decode(), "signatures": rows}))
+        done = bench("structures", "--asof", str(asof))
+        assert done.code == 6 and "trademl-structures/2" in done.err and len(done.err.splitlines()) == 1, "an older trainer's"
+        assert bench("pull", "--session", str(day)).code == 0, "nothing else stops"
         place.write_bytes(seal_scores(known, sign(STRUCTURES_KIND, known.to_bytes(), (bundles.FIRST,))))
         tampered = json.loads(place.read_text())
         tampered["payload"] = tampered["payload"].replace('"side":"sell"', '"side":"buy"')

@@ -84,20 +84,20 @@ class OptionDay:
 
 
 def option_backtest(evenings: Sequence[Surface], config: OptionBacktestConfig) -> tuple[OptionDay, ...]:
-    """Trade from the first evening to the last, on which everything is closed, without a quote at the last one known."""
+    """Trade from the first evening to the last, on which everything is closed, as before a split: at the last quote where it has none."""
     book, found = _OptionBook(config), list[OptionDay]()
-    for last, evening in zip((*evenings[:1], *evenings), evenings, strict=False):
-        is_last = evening is evenings[-1]
+    for last, evening, coming in zip((*evenings[:1], *evenings), evenings, (*evenings[1:], None), strict=False):
+        must_close = coming is None or not evening.chain.carries_to(coming.chain)  # no position is held over a split
         parts = book.parts(last, evening)
         book.costs, book.events = dict.fromkeys(COSTS, ZERO), []
         book.see(evening)
         book.settle(evening)
         is_quoted = book.see(evening)
-        if book.legs and (is_last or (book.held >= config.hold_sessions and is_quoted)):
+        if book.legs and (must_close or (book.held >= config.hold_sessions and is_quoted)):
             book.events.append("closed" if is_quoted else "closed at its last quote")
             book.trade(-1.0)
             book.legs, book.held = (), 0
-        if not book.legs and not is_last:
+        if not book.legs and not must_close:
             book.open(evening)
         book.hedge(evening)
         mid, liquidation = book.values(evening)
@@ -182,9 +182,10 @@ class _OptionBook:
             self.costs["fees"] += fee
 
     def hedge(self, evening: Surface) -> None:
-        """Trade shares to the whole number nearest to a delta of nothing."""
+        """Trade shares to the whole number nearest to a delta of nothing; none where a leg that was kept has no curve."""
+        is_known = bool(self.events) or all(evening.smile(leg.expiration) for leg in self.legs)
         target = -round(SHARES * evening.greeks(self.legs).delta)
-        if traded := target - self.shares:
+        if is_known and (traded := target - self.shares):
             cost = self._half_spread(evening, traded)
             self.costs["hedging"] += cost
             self.cash -= _cents(evening.chain.spot) * traded + cost

@@ -35,9 +35,7 @@ BISECTIONS = 50  # to 2e-14 of s; scipy's own root finder takes six times as lon
 TINY = np.finfo(np.float64).tiny  # a logarithm of it exists
 NEAR, LEAST_PAIRS, FEW_PAIRS = 0.04, 6, 3  # of the money, as a fraction; pairs of call and put
 RATES = (-0.05, 0.20)
-MOST_RELATIVE_SPREAD = 0.60
-MOST_DEVIATIONS = 6.0
-CENT = 0.01
+MOST_RELATIVE_SPREAD, MOST_DEVIATIONS, CENT = 0.60, 6.0, 0.01
 G = TypeVar("G", float, Floats)
 ARRAYS = ("expiration", "strike", "is_call", "bid", "ask", "volume", "open_interest")
 
@@ -49,7 +47,8 @@ class OptionChain:
     `root` is as listed: SPXW. `spot` is the close of the underlying, restated for splits to the strikes' own units, NaN where it is not
     known; `restated` says by what the delivered one was multiplied, 1 where it was not. `expiration` is datetime64[D], `is_call` bool;
     `strike`, `bid` and `ask` are float64 prices, NaN where there is no quote, and a bid of 0 is none; `volume` and `open_interest` float64
-    contracts, NaN where unknown. `known_at` is the day on which the last of the rows was known; None where nobody says.
+    contracts, NaN where unknown. `known_at` is the day on which the last of the rows was known, `next_split` the first later one on
+    which a recorded split takes effect; None where nobody says.
     """
 
     root: str
@@ -64,6 +63,7 @@ class OptionChain:
     open_interest: Floats
     restated: float = 1.0
     known_at: date | None = None
+    next_split: date | None = None
 
     def __len__(self) -> int:
         return len(self.strike)
@@ -77,6 +77,10 @@ class OptionChain:
     def is_late(self) -> bool:
         """Whether a row became known only after its own evening: nothing could have been decided by it then."""
         return self.known_at is not None and self.known_at > self.day
+
+    def carries_to(self, later: OptionChain) -> bool:
+        """Whether the strikes of a later day are still in the same units: no split has taken effect."""
+        return self.next_split is None or self.next_split > later.day
 
     @property
     def expirations(self) -> Days:
@@ -250,17 +254,7 @@ def quotes_of(chain: OptionChain, years: float, forward: Forward) -> SmileQuotes
 
 
 def butterflies(chain: OptionChain) -> int:
-    """Count the verticals and butterflies of one expiry that pay their buyer; neighbouring strikes of one right.
-
-    Examples
-    --------
-    Calls at 90, 100, 110 for 12, 9 and 2: half of the first and of the last cost 7, the middle one sells for 9.
-
-    >>> n, day = np.full(3, np.nan), np.full(3, np.datetime64("2018-03-16"))
-    >>> price = np.array([12.0, 9.0, 2.0])
-    >>> butterflies(OptionChain("X", date(2018, 2, 1), 101.0, day, np.array([90.0, 100, 110]), np.ones(3, bool), price, price, n, n))
-    1
-    """
+    """Count the verticals and butterflies of one expiry that pay their buyer; neighbouring strikes of one right."""
     found = 0
     for is_call in (True, False):
         rows = (chain.is_call == is_call) & (chain.ask >= chain.bid) & (chain.ask > 0.0)
@@ -273,12 +267,12 @@ def butterflies(chain: OptionChain) -> int:
 
 
 def calendars(slices: Sequence[SmileQuotes]) -> frozenset[int]:
-    """Numbers of the slices whose ask is, at some k, below the bid of the slice before: its total variance would fall in time.
+    """Numbers of the slices whose ask is, at some k, below the bid of an earlier slice: total variance would fall in time.
 
     The ask between two quotes is the larger one of both; nothing is said beyond the last.
     """
     found = set()
-    for number, (early, late) in enumerate(itertools.pairwise(slices), 1):
+    for (_, early), (number, late) in itertools.combinations(enumerate(slices), 2):
         place = np.searchsorted(late.k, early.k)
         inside = (place > 0) & (place < len(late))
         ask = np.maximum(late.high[place - 1], late.high[np.minimum(place, len(late) - 1)])

@@ -16,6 +16,7 @@ Invariants
 
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -49,6 +50,7 @@ ROOT = re.compile(r"[!-~]{1,20}")
 RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
 MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
 LEAST_QUOTES, LEAST_EXPIRIES = 8, 2
+ENDED = "nothing expires later"
 Splits = Sequence[tuple[date, float]]  # effective, ratio; the earliest first
 
 
@@ -108,11 +110,11 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
     rows, quarantine = read_chains(delivery.contents, delivery.mapping, today=today, note=note)
     if rows.empty:
         raise BadBars("no row is an option quote", where=", ".join(delivery.contents), fix="Look at what was quarantined and why")
-    splits = sorted((one.effective, one.symbol, float(one.ratio)) for one in delivery.actions if one.kind is ActionKind.SPLIT and one.ratio)
-    days = {
-        (chain.root, chain.day): audit_chain(chain, [(day, ratio) for day, symbol, ratio in splits if symbol == chain.root])
-        for chain in chains_of(rows)
-    }
+    splits = defaultdict[str, list[tuple[date, float]]](list)
+    for one in sorted(delivery.actions, key=lambda one: one.effective):
+        if one.kind is ActionKind.SPLIT and one.ratio:
+            splits[one.symbol].append((one.effective, float(one.ratio)))
+    days = {(chain.root, chain.day): audit_chain(chain, splits[chain.root]) for chain in chains_of(rows)}
     if add:
         known = read_manifest_of_chains(folder)
         audits = {(one.root, one.day): one for one in known.audits}
@@ -120,6 +122,9 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
         kept = {(chain.root, chain.day): (chain, audits[chain.root, chain.day]) for chain in stored}
         note(f"{len(kept.keys() & days.keys())} days were delivered before and are replaced")
         days = kept | days
+    for key, (chain, audit) in days.items():
+        coming = (day for day in (chain.next_split, *(effective for effective, _ in splits[chain.root])) if day and day > chain.day)
+        days[key] = replace(chain, next_split=min(coming, default=None)), audit
     order = sorted(days)
     for earlier, later in itertools.pairwise(order):
         (before, _), (chain, audit) = days[earlier], days[later]
@@ -176,6 +181,7 @@ def _table(raw: pd.DataFrame, mapping: ChainColumns, *, where: str) -> pd.DataFr
     rows["root"] = text.astype(object).to_numpy()
     for name in ("quote_date", "expiration"):
         rows[name] = dates(raw[name], mapping.date_format, where=f"{where}, {name}").to_numpy()
+    rows["expiration"] = np.busday_offset(rows["expiration"].to_numpy("datetime64[D]"), 0, roll="backward").astype("datetime64[s]")
     rows["right"] = raw["right"].astype("string").str.strip().str.lower().map(RIGHTS).astype(object).to_numpy()
     rows["known_at"] = given_days(raw, "known_at", mapping.date_format, where=where).to_numpy()
     return rows.assign(strike=rows["strike"].round(4))  # float32 of a vendor: 94.290001 is 94.29
@@ -201,7 +207,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
     """Yield the chain of every underlying and day of rows in the order of their key."""
     for (root, day), part in rows.groupby(["root", "quote_date"], sort=True):
         part = part.sort_values(["expiration", "strike", "right"], ascending=[True, True, False], kind="stable")
-        known = part["known_at"].max()
+        known, split = part["known_at"].max(), part["next_split"].iloc[0] if "next_split" in part else None
         yield OptionChain(
             str(root),
             pd.Timestamp(str(day)).date(),
@@ -211,6 +217,7 @@ def chains_of(rows: pd.DataFrame) -> Iterator[OptionChain]:
             is_call=(part["right"] == "C").to_numpy(bool),
             restated=float(part["restated"].iloc[0]) if "restated" in part else 1.0,
             known_at=None if pd.isna(known) else pd.Timestamp(known).date(),
+            next_split=None if pd.isna(split) else pd.Timestamp(split).date(),
         )
 
 
@@ -234,7 +241,7 @@ def audit_chain(chain: OptionChain, splits: Splits = ()) -> tuple[OptionChain, C
     said += [f"known on {chain.known_at}: no feature of that evening is made of it"] if chain.is_late else []
     said += ["no close of the underlying"] if not chain.spot > 0.0 else []
     said += ["one usable expiry: no term structure, no calendar to check"] if 0 < good < LEAST_EXPIRIES else []
-    said += poor if good or poor else ["nothing expires later"]
+    said += poor if good or poor else [ENDED]
     is_green = good >= LEAST_EXPIRIES and not poor and chain.spot > 0.0 and not chain.is_late
     status = SessionStatus.RED if good == 0 else SessionStatus.GREEN if is_green else SessionStatus.AMBER
     if not np.isfinite(chain.bid).any():
@@ -273,7 +280,7 @@ def _write_file(folder: Path, root: str, chains: Sequence[OptionChain]) -> Chain
         "quote_date": np.array([chain.day for chain in chains], dtype="datetime64[D]"),
         "underlying": [chain.spot for chain in chains],
         "restated": [chain.restated for chain in chains],
-        "known_at": np.array([chain.known_at for chain in chains], dtype="datetime64[D]"),
+        **{name: np.array([getattr(chain, name) for chain in chains], dtype="datetime64[D]") for name in ("known_at", "next_split")},
     }
     lengths = [len(chain) for chain in chains]
     table = pa.table(columns | {name: np.repeat(np.asarray(values), lengths) for name, values in by_day.items()})
@@ -293,7 +300,7 @@ def read_manifest_of_chains(folder: Path) -> ChainManifest:
 
 
 def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: bool = False) -> tuple[OptionChain, ...]:
-    """Return the chains of an underlying in the order of days, the RED ones only `with_red`.
+    """Return the chains of an underlying in the order of days, the RED ones only `with_red`, or where what expires settles at their close.
 
     Raises `BadDataset` where there are none, or where their file is not what the manifest vouches for.
     """
@@ -303,5 +310,6 @@ def read_chains_of(folder: Path, known: ChainManifest, root: str, *, with_red: b
     content = path.read_bytes() if (path := folder / listed.path).is_file() else b""
     if sha256_of(content) != listed.sha256:
         raise BadDataset("chains that the manifest does not vouch for: SHA-256 differs", where=str(path), fix="Ingest them again")
-    red = {audit.day for audit in known.audits if audit.root == root and audit.status is SessionStatus.RED and not with_red}
+    own = (audit for audit in known.audits if audit.root == root and not with_red)
+    red = {audit.day for audit in own if audit.status is SessionStatus.RED and ENDED not in audit.reasons}
     return tuple(chain for chain in chains_of(read_parquet(content).to_pandas(use_threads=False)) if chain.day not in red)

@@ -20,10 +20,10 @@ underlier and in all together, whole contracts, never more.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -48,16 +48,14 @@ from trainer.options.chains import DAYS_A_YEAR, price
 from trainer.options.curation import FOLDER, read_chains_of, read_manifest_of_chains
 from trainer.options.surface import Flag, Mark, OptionLeg, Surface, surface_of
 
-VERSION = 3  # of what is kept; raised when a formula changes
+VERSION = 4  # of what is kept; raised when a formula changes
 SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
-TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS = 30, 9, 14
-MOST_HORIZON = 10
+TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS, MOST_HORIZON = 30, 9, 14, 10
 TEMPLATES = ("straddle", "vertical", "calendar")
 POINTS, SHARES = 100.0, 100  # of a volatility of 1.0; of a contract
 PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
 RIGHTS: dict[bool, Literal["C", "P"]] = {True: "C", False: "P"}
-CHANGE_SESSIONS = 5
-REFIT_SESSIONS, LEAST_ROWS = 63, 500
+CHANGE_SESSIONS, REFIT_SESSIONS, LEAST_ROWS = 5, 63, 500
 OF_CHAINS = tuple(name for name in SURFACE if name not in ("variance_premium", "atm_change"))
 OUTCOMES = tuple(f"{name}{part}_{h}" for name in TEMPLATES for part in ("", "_cost") for h in range(1, MOST_HORIZON + 1))
 Legs = tuple[OptionLeg, ...]
@@ -168,12 +166,12 @@ def positions(evening: Surface) -> tuple[dict[str, Legs], float]:
 def hedged_path(evenings: list[Surface | None], legs: Legs, vega: float) -> tuple[Floats, Floats]:
     """Cumulative profit after 1, 2, ... sessions and the half spreads of both ends, in vol points, float64 (n - 1,) each.
 
-    `evenings` are those of n sessions in a row, the entry's first; from a session without a mark on both are NaN.
+    `evenings` are those of n sessions in a row, the entry's first; from a session without a mark, or a split, on both are NaN.
     """
     profit, cost = np.full((2, len(evenings) - 1), np.nan)
-    marks, hedge = list[Mark](), 0.0
+    marks, hedge, entry = list[Mark](), 0.0, evenings[0]
     for place, evening in enumerate(evenings):
-        if evening is None or (now := evening.mark(legs)) is None:
+        if evening is None or entry is None or not entry.chain.carries_to(evening.chain) or (now := evening.mark(legs)) is None:
             break
         marks.append(now)
         if place:
@@ -194,8 +192,7 @@ class VegaCaps(Config):
         return np.minimum(self.name_usd, self.total_usd / np.maximum(count, 1)) / abs(vega_usd)
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """Forecast of a model for a template of an underlier: profit in vol points, and P(net profit > 0) of the side that it takes, or NaN."""
 
     points: float

@@ -1,6 +1,6 @@
 """The surface of one underlying and day: a slice an expiry, each with what its quality is.
 
-Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below the one before it is
+Entry point: `surface_of`. Expiries are fitted in their order. A slice that has a negative density or falls below an earlier one is
 fitted again with both forbidden. Where that costs little of the quotes' own width they did not mean it; where it costs more they hold an
 arbitrage: the slice is flagged, and no curve is bent away from its quotes to hide it. What no fit makes free of butterflies is replaced
 by the guaranteed repair, or by the slice of the SSVI surface, and flagged. A curve that leaves quotes outside their bid and ask is bent
@@ -183,11 +183,11 @@ def surface_of(chain: OptionChain) -> Surface:
     smiles: list[Smile] = []
     for place, (expiration, quotes, rows) in enumerate(usable):
         at_touch = [Flag.BUTTERFLY] * bool(butterflies(rows)) + [Flag.CALENDAR] * (place in crossed)
-        smiles.append(_smile(expiration, quotes, at_touch, smiles[-1] if smiles else None, lambda years: prior().at(years)))
+        smiles.append(_smile(expiration, quotes, at_touch, smiles, lambda years: prior().at(years)))
     return Surface(chain, tuple(smiles), left_out)
 
 
-def _smile(expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag], before: Smile | None, prior: Prior) -> Smile:
+def _smile(expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag], before: Sequence[Smile], prior: Prior) -> Smile:
     """Fit one expiry, and flag what the chosen curve itself shows, whatever was found on the way to it, and what its quotes do."""
     judged = _judged_at(quotes, before)
     curve, source, flags = _chosen(quotes, judged, prior)
@@ -249,14 +249,14 @@ def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:
     return negative, bool((w < least * (1.0 - 1e-7)).any())
 
 
-def _judged_at(quotes: SmileQuotes, before: Smile | None) -> tuple[Floats, Floats]:
-    """Places at which a slice is judged, and the total variance of the expiry before where both are; 0 elsewhere."""
-    places = checked(quotes.k)
-    if before is None:
-        return places, np.zeros(len(places))
-    reach = checked(before.quotes.k)
-    places = np.union1d(places, reach[(reach >= places[0]) & (reach <= places[-1])])
-    return places, np.where((places >= reach[0]) & (places <= reach[-1]), np.maximum(before.curve.w(places), 0.0), 0.0)
+def _judged_at(quotes: SmileQuotes, before: Sequence[Smile]) -> tuple[Floats, Floats]:
+    """Places at which a slice is judged, and the most total variance of an earlier expiry that reaches there; 0 without one."""
+    places, reaches = checked(quotes.k), [checked(smile.quotes.k) for smile in before]
+    places = np.unique(np.concatenate([places, *(reach[(reach >= places[0]) & (reach <= places[-1])] for reach in reaches)]))
+    least = np.zeros(len(places))
+    for smile, reach in zip(before, reaches, strict=True):
+        least = np.maximum(least, np.where((places >= reach[0]) & (places <= reach[-1]), smile.curve.w(places), 0.0))
+    return places, least
 
 
 def _without_butterfly(raw: Svi, fit: Fitted, years: float, places: Floats, prior: Prior) -> Iterator[tuple[Svi, Curve]]:

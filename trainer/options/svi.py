@@ -19,10 +19,6 @@ With 0 < gamma <= 1/2 and eta (1 + |rho|) <= 2 there is no butterfly, and with t
 (GJ theorem 4.2 and section 4.1). Every slice of it is an SVI slice:
 
     a = theta/2 (1 - rho^2),  b = theta phi/2,  m = -rho/phi,  sigma = sqrt(1 - rho^2)/phi
-
-Five numbers do not follow every smile of a hundred narrow quotes. `bent` finds a cubic spline B(k) to add to w: what it lacks to
-the quotes by weighted least squares, with a penalty on the second differences of its heights, in half widths. It ends smoothly
-two steps beyond the quotes, so that the wings keep their slopes.
 """
 
 from collections.abc import Sequence
@@ -38,8 +34,7 @@ from trainer.options.chains import SmileQuotes
 
 MOST_SLOPE = 2.0
 M_GRID, SIGMA_GRID = 9, 6
-LEAST_QUOTES = 6
-CHECKED_POINTS = 121
+LEAST_QUOTES, CHECKED_POINTS = 6, 121
 LEAST_W = 1e-10
 LEAST_SIGMA = float(np.exp(-20.0))  # a repair may begin at a corner, sigma 0
 FIRST_STEPS, MOST_STEPS = 5, 60
@@ -205,7 +200,10 @@ def repaired(start: Svi, quotes: Fitted, places: Floats, least: Floats) -> Svi:
 
 
 def bent(raw: Svi, k: Floats, deviation: Floats, weight: Floats) -> Bend:
-    """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them; smoothly 0 beyond them."""
+    """Return the spline that takes a slice nearest to total deviations, as `fitted` weighs them; smoothly 0 two steps beyond them.
+
+    Least squares of what w lacks, with a penalty on second differences of heights, in half widths; the wings keep their slopes.
+    """
     step = float(np.ptp(k)) / (BENDS + 3 - 2 * BEYOND)
     straight = Bend(float(k.min()) - BEYOND * step, step, (0.0,) * BENDS)
     basis = BSpline.design_matrix(k, straight.knots, 3).toarray()[:, 3:-3]

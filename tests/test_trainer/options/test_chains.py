@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import BadBars, BadDataset
+from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionStatus
 from tests.fakes.option_market import Quoting, quoted
 from trainer.__main__ import app
@@ -158,6 +160,37 @@ def test_an_underlying_after_its_split_is_restated_only_by_a_recorded_split() ->
         assert kept.restated == 1.0 and audit.status is SessionStatus.RED and "split without a record" in audit.reasons[0]
 
 
+def test_an_option_of_a_saturday_expires_at_the_last_close_before_it() -> None:
+    """Contracts of before 2015 are listed so; both names are the same contract."""
+    friday = frame(chain())
+    assert set(friday["Expiry"].dt.day_of_week) == {4}
+    saturday = friday.assign(Expiry=friday["Expiry"] + pd.Timedelta(days=1))
+    found, again = (read_chains(csv(table), ChainColumns(), today=TODAY)[0] for table in (friday, saturday))
+    pd.testing.assert_frame_equal(found, again)
+
+
+def test_a_split_to_come_is_kept_with_the_days_before_it_also_where_it_is_delivered_later(tmp_path: Path) -> None:
+    days = [date(2020, 3, 2), date(2020, 3, 3), date(2020, 3, 4)]
+    split = Action(ActionKind.SPLIT, "X", days[2], days[1], ratio=Decimal(2))
+
+    def known(given: list[date], actions: tuple[Action, ...], *, add: bool) -> list[date | None]:
+        table = pd.concat([frame(chain(day)).assign(bid=lambda t, n=day.day: t["bid"] + 0.01 * n) for day in given])
+        ingest_chains(ChainDelivery(csv(table.assign(ask=table["bid"] + 0.1)), ChainColumns(), actions), tmp_path, today=TODAY, add=add)
+        return [one.next_split for one in read_chains_of(tmp_path, read_manifest_of_chains(tmp_path), "X")]
+
+    assert known(days[:1], (), add=False) == [None]
+    assert known(days[1:], (split,), add=True) == [days[2], days[2], None]
+    assert known([date(2020, 3, 5)], (), add=True) == [days[2], days[2], None, None]
+
+
+def test_a_day_on_which_the_last_options_expire_is_read_for_its_close(tmp_path: Path) -> None:
+    """It is RED, for nothing can be fitted; what was held is settled at its close and not at a later one."""
+    first = frame(chain(date(2020, 3, 12), days=(18,)))
+    manifest = ingest(pd.concat([first, first.assign(**{"Quote Date": "2020-03-20"})]), tmp_path)
+    assert [(audit.status, audit.reasons[0]) for audit in manifest.audits[1:]] == [(SessionStatus.RED, "nothing expires later")]
+    assert [one.day.day for one in read_chains_of(tmp_path, manifest, "X")] == [12, 20]
+
+
 def test_what_a_day_lacks_is_its_status_and_reason() -> None:
     whole = chain()
     first = whole.where(whole.expiration == whole.expirations[0])
@@ -198,7 +231,7 @@ def test_the_command_takes_an_index_as_it_is(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["days"] == {"AMBER": 38, "RED": 2}
     read = read_chains_of(tmp_path, read_manifest_of_chains(tmp_path), "SPXW")
-    assert len(read) == 38 and sum(map(len, read)) > 3_339
+    assert len(read) == 40 and sum(map(len, read)) > 3_339, "of the two only the close, at which options expire"
 
 
 @pytest.mark.slow

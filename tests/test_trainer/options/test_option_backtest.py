@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,7 @@ from signals.market.sessions import xnys
 from tests.fakes.option_market import Quoting, quoted, quotes_frame
 from trainer.__main__ import app
 from trainer.options.backtest import OptionBacktestConfig, OptionDay, option_backtest
+from trainer.options.positions import positions
 from trainer.options.surface import Surface, surface_of
 from trainer.reports.options import backtest_report, surface_report
 
@@ -57,6 +60,45 @@ def test_every_days_profit_is_its_parts_and_the_change_of_value_to_the_cent(mark
         before = one.mid
     assert days[-1].mid == days[-1].liquidation == net(days) and days[-1].shares == 0
     assert sum(event.startswith("opened") for one in days for event in one.events) >= 4
+
+
+def test_a_day_without_trades_earns_what_its_marks_and_its_shares_moved(market: list[Surface]) -> None:
+    """Sum of contracts times the change of their mids, and yesterday's shares times the change of the underlier, to the cent."""
+    days = option_backtest(market, OptionBacktestConfig(template="calendar", side="buy", contracts=3))
+    counted, legs = 0, ()
+    for (last, before), (now, one) in itertools.pairwise(zip(market, days, strict=True)):
+        if any(event.startswith("opened") for event in before.events):
+            legs = positions(last)[0]["calendar"]
+        if not one.events:
+            mids = [[sum(map(Decimal, map("{:.2f}".format, at.touch(leg)))) / 2 for leg in legs] for at in (last, now)]
+            moved = sum(300 * int(leg.quantity) * (after - then) for leg, then, after in zip(legs, *mids, strict=True))
+            hedge = before.shares * (Decimal(f"{now.chain.spot:.2f}") - Decimal(f"{last.chain.spot:.2f}"))
+            assert one.gross == moved + hedge
+            counted += 1
+    assert counted >= 12
+
+
+def test_no_position_is_held_over_a_split() -> None:
+    """Ten sessions at 100 before a split of 4 for 1, ten at 25 after it: each part earns what it earns without the other."""
+    chains = [
+        quoted("X", day.astype(object), spot, 0.09, [one for one in EXPIRIES if one > day], Quoting(rate=0.0, step=0.625))
+        for day, spot in zip(DAYS[:20], [100.0] * 10 + [25.0] * 10, strict=True)
+    ]
+    split = DAYS[10].astype(object)
+    surfaces = [surface_of(replace(chain, next_split=split if chain.day < split else None)) for chain in chains]
+    whole, *parts = (option_backtest(given, OptionBacktestConfig()) for given in (surfaces, surfaces[:10], surfaces[10:]))
+    assert "closed" in whole[9].events and whole[9].shares == 0 and whole[10].events == ("opened sell straddle",)
+    assert [one.net for one in whole] == [one.net for part in parts for one in part] and abs(net(whole)) < 1_000
+
+
+def test_a_hedge_stays_where_a_leg_has_no_curve() -> None:
+    """The evening before its expiry an option has no slice any more: what is known of its delta is that of the day before."""
+    held = evenings(7, 18)
+    days = option_backtest(
+        [surface_of(one.chain.where(one.chain.expiration == EXPIRIES[0])) for one in held[:15]], OptionBacktestConfig(hold_sessions=60)
+    )
+    assert held[12].chain.day == date(2020, 3, 18) and held[13].smile(EXPIRIES[0]) is None
+    assert days[13].shares == days[12].shares != 0 and days[13].hedging == 0 and days[14].shares == 0
 
 
 def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Surface]) -> None:

@@ -92,6 +92,18 @@ def test_no_chain_after_an_outcome_changes_it_and_one_that_is_missing_leaves_it_
     assert np.isnan(without["straddle_1"][3]), "the session after was not delivered"
 
 
+def test_no_outcome_is_of_a_position_over_a_split(market: list[OptionChain]) -> None:
+    """It takes effect at the tenth session: what is entered on the ninth at the latest ends before it, or is unknown."""
+    split = market[9].day
+    found = observed([replace(one, next_split=split if one.day < split else None) for one in market])
+    whole = observed(market)
+    for h in (1, 5):
+        over = np.arange(18)[:-1] + 1 + h >= 9
+        entered = np.arange(18)[:-1] + 1 < 9
+        assert np.isnan(found[f"straddle_{h}"][:-1][over & entered]).all()
+        np.testing.assert_array_equal(found[f"straddle_{h}"][:-1][~(over & entered)], whole[f"straddle_{h}"][:-1][~(over & entered)])
+
+
 def test_what_was_known_only_later_is_no_feature_of_its_evening(market: list[OptionChain]) -> None:
     """A correction of the fourth evening, known on the sixth: no feature of the fourth, and the outcomes that it measures stay."""
     whole = observed(market[:8])

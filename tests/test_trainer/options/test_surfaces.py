@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -12,7 +13,7 @@ import pytest
 
 from tests.fakes.option_market import Quoting, Skew, quoted
 from trainer.curation.vendors.mapping import ChainColumns
-from trainer.options.chains import OptionChain, forward_of, price
+from trainer.options.chains import OptionChain, butterflies, calendars, forward_of, price
 from trainer.options.curation import chains_of, read_chains
 from trainer.options.surface import Curve, Flag, Smile, Surface, surface_of
 from trainer.options.svi import Bend, Svi, checked, fitted, slice_of
@@ -126,6 +127,15 @@ def with_crossing(seed: int) -> OptionChain:
     return of_curves({30: early, 60: slice_of(-0.4, 0.8, 0.4, theta * rng.uniform(0.80, 0.92))})
 
 
+def test_a_butterfly_that_pays_its_buyer_is_counted() -> None:
+    """Calls at 90, 100, 110 for 12, 9 and 2: half of the first and of the last cost 7, the middle one sells for 9."""
+    unknown, calls = np.full(3, np.nan), np.ones(3, dtype=bool)
+    strike, mid, expiration = np.array([90.0, 100.0, 110.0]), np.array([12.0, 9.0, 2.0]), np.full(3, expirations(30)[0])
+    assert butterflies(OptionChain("X", DAY, 101.0, expiration, strike, calls, mid, mid, unknown, unknown)) == 1
+    mid[1] = 7.0
+    assert butterflies(OptionChain("X", DAY, 101.0, expiration, strike, calls, mid, mid, unknown, unknown)) == 0
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_planted_butterfly_arbitrage_is_caught(seed: int) -> None:
     """One that pays its buyer at the touch, where the chain without it has none; and a density that is negative by construction."""
@@ -143,10 +153,22 @@ def test_a_planted_calendar_arbitrage_is_caught(seed: int) -> None:
     assert not flags_of(surface_of(of_curves({30: slice_of(-0.4, 0.8, 0.4, theta), 60: right})))
 
 
+def test_an_expiry_below_any_earlier_one_is_flagged() -> None:
+    """At the touch and by curves: the third is above the second, which is flagged, and below the first; the fourth is above all."""
+    curves = {days: slice_of(-0.4, 0.8, 0.4, theta) for days, theta in ((30, 0.03), (45, 0.02), (60, 0.025), (90, 0.04))}
+    surface = surface_of(of_curves(curves))
+    assert [Flag.CALENDAR in smile.flags for smile in surface.smiles] == [False, True, True, False]
+    assert calendars([smile.quotes for smile in surface.smiles]) == {1, 2}
+    rows = surface.chain.where(surface.chain.expiration != surface.chain.expirations[1])
+    near = np.abs(np.log(surface.chain.strike / 100.0)) < 0.1
+    narrow = surface_of(surface.chain.where((surface.chain.expiration != surface.chain.expirations[1]) | near))
+    assert Flag.CALENDAR in surface_of(rows).smiles[1].flags and unflagged_crossings(narrow) == []
+
+
 def unflagged_crossings(surface: Surface) -> list[str]:
-    """Expiries whose total variance is below that of the expiry before, at any of 2,000 places that both are judged at."""
+    """Expiries whose total variance is below that of an earlier one, at any of 2,000 places that both are judged at."""
     found = []
-    for before, after in zip(surface.smiles, surface.smiles[1:], strict=False):
+    for before, after in itertools.combinations(surface.smiles, 2):
         ranges = [checked(smile.quotes.k) for smile in (before, after)]
         k = np.linspace(max(r[0] for r in ranges), min(r[-1] for r in ranges), 2_000)
         if bool((after.curve.w(k) < before.curve.w(k) * (1.0 - 1e-3)).any()) and Flag.CALENDAR not in after.flags:
