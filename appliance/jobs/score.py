@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from appliance.bundles import picture_record, risk_forecasts
+from appliance.bundles import risk_forecasts
 from appliance.bundles.delivered_scores import Delivery, fetch, record_accepted
 from appliance.bundles.feature_record import FeatureRecord, store_features
 from appliance.bundles.former_layout import move_former
@@ -343,6 +343,8 @@ def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tupl
 
 def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     """Let the net see the picture of every name that has one, find what past events like it made, and keep what was seen."""
+    from appliance.bundles import picture_record  # a device without such a bundle does without it
+
     picture_record.require_heads(bundle)
     view = bundle.manifest.view
     bars = deps.market.bars(asof, view.sessions)

@@ -6,10 +6,13 @@ with what was promised for it, so that the test goes on over re-trainings of one
 or training configuration begins a new life.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,13 +33,14 @@ from appliance.ledger.figures import (
     SessionFigures,
     SleeveFigures,
 )
-from execution.costs.spread import half_spread
-from execution.yardstick import Lived, lived
 from signals.bundle import Bundle
 from signals.market.bars import Bars, Floats, opens
 from signals.monitoring.expectation import Expectation, expected_of
 from signals.monitoring.running_stats import deepest_falls, paid_bps, running_mean
 from signals.monitoring.sequential import ALPHA, judge
+
+if TYPE_CHECKING:
+    from execution.yardstick import Lived
 
 REPORT, SCORE = "report", "score"
 BACKLOG_SESSIONS, LIFE_SESSIONS = 10, 400
@@ -61,6 +65,8 @@ class ModelHistory:
 
 def observed(asof: date, deps: Deps, bundle: Bundle) -> tuple[Observation, ...]:
     """Judge the scores that can be judged by now and have not been, oldest first."""
+    from execution.yardstick import lived  # brings in costs, which a job that only asks what a model promised does without
+
     calendar, sleeve = deps.calendar, bundle.manifest.sleeve
     if calendar.index(asof) < KNOWN_AFTER_SESSIONS + BACKLOG_SESSIONS:
         return ()
@@ -172,6 +178,8 @@ def bands(expected: Expectation, figure: str, count: int, equity: float) -> list
     """Promised quantiles of a figure after 1 to `count` sessions; costs in basis points at the account's equity."""
     if figure != "cost":
         return [expected.band(figure, n) for n in range(1, count + 1)]
+    from execution.costs.spread import half_spread
+
     spread, root = float(half_spread()), math.sqrt(max(equity, 0.0))
     rows = [expected.band("impact", n) for n in range(1, count + 1)]
     return [tuple(BPS * (spread + impact * root) for impact in row) for row in rows]
