@@ -142,12 +142,12 @@ class _OptionBook:
         return _cents(SHARES * 0.5 * known.gamma * moved**2), _cents(SHARES * known.theta * years), _cents(SHARES * vega)
 
     def settle(self, evening: Surface) -> None:
-        """Settle what expires today or has expired, and what is exercised against us: an American short without time value."""
+        """Settle what expires today or has expired, and what is exercised against us: an American short quoted without time value."""
         spot, today, kept = evening.chain.spot, np.datetime64(evening.chain.day, "D"), []
         for leg in self.legs:
             inside = max(spot - leg.strike if leg.is_call else leg.strike - spot, 0.0)
             is_short = self.config.style == "american" and leg.quantity < 0 and inside > 0.0
-            if leg.expiration > today and not (is_short and 0.5 * sum(self.touches[leg.option]) <= inside):
+            if leg.expiration > today and not (is_short and 0.5 * sum(evening.touch(leg) or (np.inf,)) <= inside):
                 kept.append(leg)
                 continue
             word = "expired" if leg.expiration <= today else "exercised early"

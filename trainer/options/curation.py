@@ -48,7 +48,7 @@ KEY = ["root", "quote_date", "expiration", "strike", "right"]
 FIGURES = ("bid", "ask", "underlying", "volume", "open_interest")
 ROOT = re.compile(r"[!-~]{1,20}")
 RIGHTS = {"c": "C", "call": "C", "calls": "C", "p": "P", "put": "P", "puts": "P"}
-MOST_GAP = 0.05  # of the underlying's close from the nearest forward, as a logarithm
+MOST_GAP, MOST_MOVE = 0.05, 0.35  # of the underlying's close from the nearest forward, and from the last close, as a logarithm
 LEAST_QUOTES, LEAST_EXPIRIES = 8, 2
 ENDED = "nothing expires later"
 Splits = Sequence[tuple[date, float]]  # effective, ratio; the earliest first
@@ -128,6 +128,9 @@ def ingest_chains(delivery: ChainDelivery, folder: Path, *, today: date, add: bo
     order = sorted(days)
     for earlier, later in itertools.pairwise(order):
         (before, _), (chain, audit) = days[earlier], days[later]
+        moved = chain.spot / before.spot if earlier[0] == later[0] and before.spot > 0.0 and chain.spot > 0.0 else 1.0
+        if before.carries_to(chain) and abs(np.log(moved)) > MOST_MOVE:
+            note(f"{chain.root} {chain.day}: its close is {moved:.2f} times the last: a split that --actions lacks?")
         same = all(np.array_equal(getattr(chain, name), getattr(before, name), equal_nan=True) for name in ARRAYS[:5])
         if earlier[0] == later[0] and same and audit.status is not SessionStatus.RED and audit.quotes >= LEAST_QUOTES:
             reasons = (f"every quote is that of {before.day}", *audit.reasons)  # no two closes quote a whole chain alike

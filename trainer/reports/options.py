@@ -16,9 +16,8 @@ from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
 from trainer.reports.page import Page, Table
 from trainer.reports.plots import running_sums
 
-PANELS, ABREAST = 6, 3  # smiles in one picture, and in a row of it
+PANELS, ABREAST, TERM_POINTS = 6, 3, 60  # smiles in one picture, and in a row of it; times in the map
 SHADES = ("#0b3c5d", "#1f5f8b", "#328cc1", "#5aa9d6", "#8fc4e4", "#c05621", "#d98a5a")
-TERM_POINTS = 60
 TERMS = (7, 14, 30, 60, 91, 182, 365, 730)  # days
 SURFACE_CAPTIONS = {
     "smiles.png": "Bid to ask of each used quote, and the fitted slice. Orange is flagged.",

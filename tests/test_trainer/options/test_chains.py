@@ -183,6 +183,21 @@ def test_a_split_to_come_is_kept_with_the_days_before_it_also_where_it_is_delive
     assert known([date(2020, 3, 5)], (), add=True) == [days[2], days[2], None, None]
 
 
+def test_a_close_that_no_recorded_split_explains_is_named(tmp_path: Path) -> None:
+    """100 one day and 25 the next: said once, not where 4 for 1 is recorded, and not of a close that nobody knows."""
+    after = quoted("X", date(2020, 3, 3), 25.0, 0.04, list(chain().expirations), Quoting(strikes=25))
+    split = Action(ActionKind.SPLIT, "X", date(2020, 3, 3), date(2020, 3, 2), ratio=Decimal(4))
+
+    def said(table: pd.DataFrame, *actions: Action) -> list[str]:
+        notes: list[str] = []
+        ingest_chains(ChainDelivery(csv(table), ChainColumns(), actions), tmp_path, today=TODAY, note=notes.append)
+        return [note for note in notes if "a split that --actions lacks" in note]
+
+    table = pd.concat([frame(chain()), frame(after)])
+    assert said(table) == ["X 2020-03-03: its close is 0.25 times the last: a split that --actions lacks?"]
+    assert said(table, split) == said(table.assign(spot=np.nan)) == said(table.assign(spot=0.0)) == said(frame(chain())) == []
+
+
 def test_a_day_on_which_the_last_options_expire_is_read_for_its_close(tmp_path: Path) -> None:
     """It is RED, for nothing can be fitted; what was held is settled at its close and not at a later one."""
     first = frame(chain(date(2020, 3, 12), days=(18,)))

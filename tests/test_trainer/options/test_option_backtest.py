@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,13 +27,13 @@ DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 6, 30)).days)
 EXPIRIES = [np.datetime64(day) for day in ("2020-03-20", "2020-04-17", "2020-05-15")]
 
 
-def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, half_points: float = 0.004, ticks: bool = True) -> list[Surface]:
+def evenings(seed: int = 1, sessions: int = 24, *, drift: float = 0.0, deviations: float = 3.0, **how: Any) -> list[Surface]:
     rng = np.random.default_rng(seed)
     spots = np.round(100.0 * np.exp(np.cumsum(drift + 0.3 / np.sqrt(252) * rng.standard_normal(sessions))), 2)
     found = []
     for row, spot in enumerate(spots.tolist()):
         coming = [one for one in EXPIRIES if one > DAYS[row]]
-        quoting = Quoting(half_points=half_points, rate=0.0, has_ticks=ticks, step=2.5)
+        quoting = Quoting(rate=0.0, step=2.5, deviations=deviations, **how)
         chain = quoted("X", DAYS[row].astype(object), spot, 0.09, coming, quoting)
         found.append(surface_of(chain))
     return found
@@ -111,7 +112,7 @@ def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Surf
 
 def test_gamma_theta_and_vega_explain_most_of_a_small_day() -> None:
     """A volatility that stays: theta against gamma; what is left over is small beside either."""
-    days = option_backtest(evenings(3, half_points=1e-5, ticks=False), OptionBacktestConfig(side="buy", contracts=10))
+    days = option_backtest(evenings(3, half_points=1e-5, has_ticks=False), OptionBacktestConfig(side="buy", contracts=10))
     theta, residual = (np.array([float(getattr(one, name)) for one in days[1:]]) for name in ("theta", "residual"))
     assert np.median(np.abs(residual)) < 0.35 * np.median(np.abs(theta)) and theta.sum() < 0.0
 
@@ -132,14 +133,28 @@ def test_an_expiry_settles_at_intrinsic_value_in_cash_or_in_shares_alike() -> No
 
 
 def test_an_american_short_without_time_value_is_exercised_against_us() -> None:
-    """A put deep in the money after a fall of a half is quoted at its intrinsic value; a European one is not exercised."""
-    falling = evenings(2, 12, drift=-0.06, half_points=1e-5)
+    """A put deep in the money after a fall of a half, listed still, is quoted at its intrinsic value; a European one is not exercised."""
+    falling = evenings(2, 12, drift=-0.06, half_points=1e-5, deviations=12.0)
     told = {}
     for style in ("american", "european"):
         days = option_backtest(falling, OptionBacktestConfig.model_validate({"hold_sessions": 60, "style": style, "settlement": "shares"}))
         told[style] = [event for one in days for event in one.events if event.startswith("exercised early")]
         assert days[-1].mid == net(days)
     assert told["american"] and told["european"] == []
+
+
+def test_an_old_quote_exercises_nothing() -> None:
+    """The evening on which the put would be exercised it has no quote: that of the day before is below what it is worth now."""
+    falling = evenings(2, 12, drift=-0.06, half_points=1e-5, deviations=12.0)
+
+    def exercised(given: list[Surface]) -> int:
+        days = option_backtest(given, OptionBacktestConfig(hold_sessions=60, style="american", settlement="shares"))
+        return next(row for row, one in enumerate(days) if any(event.startswith("exercised early") for event in one.events))
+
+    first = exercised(falling)
+    chain = falling[first].chain
+    unquoted = surface_of(replace(chain, bid=np.where(chain.is_call, chain.bid, np.nan)))
+    assert exercised([*falling[:first], unquoted, *falling[first + 1 :]]) == first + 1
 
 
 def test_reports_hold_pictures_and_say_what_a_short_history_is_not(market: list[Surface]) -> None:
