@@ -162,6 +162,10 @@ def read_rows(folder: Path, manifest: Manifest, first: date, last: date) -> BarR
         for record in manifest.of_role(FileRole.BARS)
         if record.first is not None and record.last is not None and record.first <= last and record.last >= first
     ]
+    if not tables and not manifest.of_role(FileRole.BARS):
+        raise BadDataset(
+            "the dataset has no daily bars", where=manifest.name, fix="Name a dataset of daily bars: minutes alone are for research"
+        )
     if not tables:
         raise BadDataset("the manifest lists no bars for the range", where=f"{first} to {last}", fix=PUBLISH_AGAIN)
     red = [audit.session for audit in manifest.audits if audit.status is SessionStatus.RED]

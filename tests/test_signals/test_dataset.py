@@ -285,6 +285,13 @@ def test_a_range_outside_the_data_or_off_the_calendar_is_one_clear_error(tmp_pat
         session_range(manifest, start, end)
 
 
+def test_a_dataset_without_daily_bars_is_said_to_be_one(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, content())
+    others = tuple(record for record in manifest.files if record.role is not FileRole.BARS)
+    with pytest.raises(BadDataset, match="has no daily bars"):
+        load_bars(tmp_path, replace(manifest, files=others), DAYS[0], DAYS[-1])
+
+
 def test_an_open_range_is_the_whole_dataset(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, content())
     assert session_range(manifest, None, None) == (DAYS[0], DAYS[-1])
