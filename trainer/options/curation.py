@@ -162,11 +162,9 @@ def read_chains(
     reason = _reasons(rows)
     quarantined = [rows.assign(reason=reason)[reason != ""]]
     rows = rows[reason == ""]
-    prices = rows.groupby(KEY, sort=True)[["bid", "ask"]].nunique().max(axis=1)
-    if bool((prices > 1).any()) and rows["known_at"].isna().all():
-        twice = rows.set_index(KEY).index.isin(prices.index[prices > 1])
-        quarantined.append(rows[twice].assign(reason="quoted twice"))
-        rows = rows[~twice]
+    twice = rows.groupby([*KEY, "known_at"], dropna=False)[["bid", "ask"]].transform("nunique").max(axis=1) > 1
+    quarantined.append(rows[twice].assign(reason="quoted twice"))
+    rows = rows[~twice]
     joined = rows.sort_values("known_at", kind="stable", na_position="first").groupby(KEY, sort=True, as_index=False).last()
     joined["underlying"] = joined.groupby(["root", "quote_date"])["underlying"].transform("median")
     out = pd.concat(quarantined, ignore_index=True)

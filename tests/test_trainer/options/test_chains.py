@@ -104,6 +104,18 @@ def test_rows_that_are_no_quotes_are_quarantined_with_their_reason(tmp_path: Pat
     assert len(pd.read_parquet(tmp_path / "quarantine.parquet")) == 8
 
 
+def test_two_words_of_the_same_day_on_a_contract_count_for_neither_whatever_is_said_of_others(tmp_path: Path) -> None:
+    """Once without a day, once both known on one; a word of a later day is a correction. The order of the rows decides nothing."""
+    table = frame(chain()).assign(known_at="")
+    table.loc[[1, 2], "known_at"] = "2020-03-02"
+    again = table.iloc[[0, 1, 2]].assign(ask=table["ask"].iloc[:3] + 1.0, known_at=["", "2020-03-02", "2020-03-04"])
+    for rows in (pd.concat([table, again]), pd.concat([again, table])):
+        found, out = read_chains(csv(rows), ChainColumns(), today=TODAY)
+        assert out["reason"].tolist() == ["quoted twice"] * 4
+        corrected = found.loc[found["known_at"] == pd.Timestamp("2020-03-04"), "ask"].tolist()
+        assert len(found) == len(table) - 2 and corrected == [again["ask"].iloc[2]]
+
+
 def test_a_quote_of_the_future_and_an_empty_delivery_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(BadBars, match="quotes of the future"):
         ingest(frame(chain()).assign(**{"Quote Date": "2022-01-03", "Expiry": "2022-03-01"}), tmp_path)
