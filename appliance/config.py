@@ -12,7 +12,7 @@ from appliance.schedule.timetable import Entering
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
-from signals.config import Config
+from signals.config import Config, section
 from signals.scoring.sleeve_weights import SleeveName, from_router
 from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
@@ -84,7 +84,7 @@ class VenueConfig(Config):
     broker: Venue = Venue.EXCHANGE
     url: str = ""
     seed: int = 0
-    exchange: ExchangeConfig = Field(default_factory=ExchangeConfig)
+    exchange: ExchangeConfig = section()
 
     @property
     def is_hosted(self) -> bool:
@@ -152,9 +152,9 @@ class StoresConfig(Config):
 
     data: PlaceText
     bundles: PlaceText
-    s3: S3Config = Field(default_factory=S3Config)
+    s3: S3Config = section()
     bars: BarsFrom = BarsFrom.PUBLISHED
-    alpaca: AlpacaBarsConfig = Field(default_factory=AlpacaBarsConfig)
+    alpaca: AlpacaBarsConfig = section()
     prefer: Literal["champion", "evaluation"] = "champion"
 
 
@@ -174,7 +174,7 @@ class BackupConfig(Config):
     """
 
     to: str = ""
-    s3: S3Config = Field(default_factory=S3Config)
+    s3: S3Config = section()
     daily: int = Field(14, ge=1)
     monthly: int = Field(12, ge=0)
 
@@ -211,17 +211,17 @@ class ApplianceConfig(Config):
         Of the log; no part of the hash either.
     """
 
-    venue: VenueConfig = Field(default_factory=VenueConfig)
+    venue: VenueConfig = section()
     stores: StoresConfig
-    backup: BackupConfig = Field(default_factory=BackupConfig)
-    sleeves: dict[SleeveName, SleeveConfig] = Field(default_factory=lambda: {"equities_xs": SleeveConfig()}, min_length=1)
+    backup: BackupConfig = section()
+    sleeves: dict[SleeveName, SleeveConfig] = Field(default={"equities_xs": {}}, min_length=1, validate_default=True)
     stack: bool = False
     sizing: bool = False
     draw_sizes: bool = False
     missing_sleeve: MissingSleeve = MissingSleeve.REDUCE
-    portfolio: PortfolioConfig = Field(default_factory=PortfolioConfig)
-    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
-    tripwires: TripwireLimits = Field(default_factory=TripwireLimits)
+    portfolio: PortfolioConfig = section()
+    execution: ExecutionConfig = section()
+    tripwires: TripwireLimits = section()
     require_green: bool = False
     accept_unproven: bool = False
     scoring: Scoring = Scoring.LOCAL

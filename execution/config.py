@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from execution.planning.config import EntryConfig, EntryStyle, OpinionConfig, PlanningConfig, PretradeConfig
-from signals.config import Config
+from signals.config import Config, section
 
 
 class SubmissionConfig(Config):
@@ -54,12 +54,12 @@ class ReconcileConfig(Config):
 class ExecutionConfig(Config):
     """Planning, pre-trade checks, submission, reconciliation, and the broker's second opinion on sizes."""
 
-    planning: PlanningConfig = Field(default_factory=PlanningConfig)
-    pretrade: PretradeConfig = Field(default_factory=PretradeConfig)
-    submission: SubmissionConfig = Field(default_factory=SubmissionConfig)
-    reconcile: ReconcileConfig = Field(default_factory=ReconcileConfig)
-    entry: EntryConfig = Field(default_factory=EntryConfig)
-    opinions: OpinionConfig = Field(default_factory=OpinionConfig)
+    planning: PlanningConfig = section()
+    pretrade: PretradeConfig = section()
+    submission: SubmissionConfig = section()
+    reconcile: ReconcileConfig = section()
+    entry: EntryConfig = section()
+    opinions: OpinionConfig = section()
 
     @model_validator(mode="after")
     def _fractions_are_day_orders(self) -> Self:

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signals.errors import BadConfig
 from signals.files import sha256_of
@@ -33,6 +33,11 @@ class Config(BaseModel):
     def hash_of(document: Mapping[str, object]) -> str:
         """SHA-256 over the canonical JSON of a configuration's values."""
         return sha256_of(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+
+
+def section() -> Any:
+    """Return the default of a section: an empty one, read by the validator of the whole, so that the section's own is not built."""
+    return Field(default={}, validate_default=True)
 
 
 C = TypeVar("C", bound=Config)
