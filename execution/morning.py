@@ -21,7 +21,7 @@ from execution.planning.volume_curve import StepSharesOf
 from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend
-from portfolio.policy.sizing import Sizing
+from portfolio.policy.sizing import Book, Sizing
 from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.audit.extremes import waiting
@@ -164,6 +164,17 @@ def path_since(last: Plan | None, account: Account, session: date, calendar: Cal
         return {}
     days = calendar.between(last.session, session)
     return restated(last.path, [actions_on(day) for day in days if day > last.session])
+
+
+def whole_books(plans: Sequence[tuple[date, Book]], session: date, calendar: Calendar, actions_on: ActionsOn) -> tuple[Book, ...]:
+    """Return the whole target books of earlier plans under the names of `session`; `actions_on` as in `path_since`."""
+    found = []
+    for planned, book in plans:
+        for day in calendar.between(planned, session)[1:]:
+            names = new_names(actions_on(day))
+            book = {names.get(symbol, symbol): weight for symbol, weight in book.items()}
+        found.append(book)
+    return tuple(found)
 
 
 def wanted(

@@ -93,6 +93,7 @@ def build(
         book=way.target,
         multiplier=chosen.multiplier,
         state=chosen.state,
+        whole=chosen.whole,
     )
 
 

@@ -1,5 +1,6 @@
 """Target weights of one session, with the policy decisions that produced them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -31,6 +32,8 @@ class TargetWeights:
         Of the target book, by a sizing policy; 1 without one.
     state : float64 or None
         What the policy read; None without one, or where the book is in no state.
+    whole : mapping of symbol to float, or None
+        The target book before its multiplier, for the states of later sessions; None without a policy.
     """
 
     session: date
@@ -41,6 +44,7 @@ class TargetWeights:
     book: Floats | None = None
     multiplier: float = 1.0
     state: Floats | None = None
+    whole: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         for weights in (self.weights, self.aim):

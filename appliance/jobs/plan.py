@@ -97,6 +97,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             completed=len(snapshot.completed),
             multiplier=targets.multiplier if deps.config.sizing else None,
             drawn=drawn,
+            whole=targets.whole,
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,

@@ -11,7 +11,8 @@ from appliance.ledger.arms import seed_of
 from appliance.ledger.figures import DrawnSize, PlanFigures
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
-from portfolio.policy.sizing import GRID, STATE, Sizing, SizingPolicy
+from execution import morning
+from portfolio.policy.sizing import GRID, PLANS_READ, STATE, Sizing, SizingPolicy
 from portfolio.weights import TargetWeights
 from signals.errors import BundleRefused
 from signals.scoring.shadow_logs import drawn_level
@@ -25,32 +26,36 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
 
     A policy that is refused is notified, and the multiplier of the last plan holds: a refusal enlarges no book.
     """
-    if deps.config.draw_sizes:
-        return Sizing(refusal="multipliers are drawn in shadow alone")  # for its state: the book is whole
-    if not deps.config.sizing:
+    if not (deps.config.sizing or deps.config.draw_sizes):
         return None
-    before = last_multiplier(session, deps)
+    made = _plans_before(session, deps)
+    books = morning.whole_books(
+        [(day, plan.whole) for day, plan in made[-PLANS_READ:] if plan.whole is not None],
+        session,
+        deps.calendar,
+        lambda day: deps.market.actions(day, asof),
+    )
+    if deps.config.draw_sizes:
+        return Sizing(refusal="multipliers are drawn in shadow alone", books=books)  # for its state: the book is whole
+    before = 1.0 if not made or made[-1][1].multiplier is None else made[-1][1].multiplier
     try:
         found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
-        return Sizing(before, policy_of(found), source=f"sizing policy {found.seq}")
+        return Sizing(before, policy_of(found), source=f"sizing policy {found.seq}", books=books)
     except BundleRefused as error:
         body = f"{error}. The multiplier of the last plan holds: {before:g}"
         notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
-        return Sizing(before, None, str(error))
+        return Sizing(before, None, str(error), books=books)
 
 
-def last_multiplier(session: date, deps: Deps) -> float:
-    """Return the multiplier of the last plan before `session`; 1 where it had none, or where none is near."""
-    for run in reversed(job_runs.newest(deps.ledger, "plan", deps.calendar.previous(session), PLANS_BACK)):
-        figures = run.read(PlanFigures)
-        if figures.decisions is not None:
-            return 1.0 if figures.multiplier is None else figures.multiplier
-    return 1.0
+def _plans_before(session: date, deps: Deps) -> list[tuple[date, PlanFigures]]:
+    """Plans that were made before `session`, oldest first: none where none is near."""
+    runs = job_runs.newest(deps.ledger, "plan", deps.calendar.previous(session), PLANS_BACK)
+    return [(run.session, figures) for run in runs if (figures := run.read(PlanFigures)).decisions is not None]
 
 
 def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize | None:
-    """Draw a multiplier of the whole book in shadow; None where none is asked for, or the book is in no state."""
-    if not deps.config.draw_sizes or targets.state is None:
+    """Draw a multiplier of the whole book in shadow; None where none is asked for, or the book's state is not known whole."""
+    if not deps.config.draw_sizes or targets.state is None or not np.isfinite(targets.state).all():
         return None
     earlier = job_runs.find(deps.ledger, deps.calendar.previous(session), "plan")
     last = None if earlier is None else earlier.read(PlanFigures).drawn
@@ -65,6 +70,6 @@ def policy_of(found: SizingDocument) -> SizingPolicy:
     fix = "Learn and publish a policy by the version that this device has"
     if found.grid != GRID:
         raise BundleRefused(f"the policy's grid is {found.grid}, not {GRID}", where=SIZING_DOCUMENT.file, fix=fix)
-    if found.names != STATE:
+    if not set(found.names) <= set(STATE):  # one of an earlier version reads those that it was learned from
         raise BundleRefused("the policy reads another state than this device computes", where=SIZING_DOCUMENT.file, fix=fix)
     return SizingPolicy(found.names, np.array(found.centre), np.array(found.scale), np.array(found.coefficients))

@@ -168,6 +168,8 @@ class PlanFigures(BookDecisions):
         Of the target book, by the sizing policy; None where the settings ask for none.
     drawn : DrawnSize
         In shadow, where the settings ask for it.
+    whole : mapping of symbol to float
+        The target book before its multiplier, where the settings ask for one of these two.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
@@ -182,6 +184,7 @@ class PlanFigures(BookDecisions):
     weighed_by: str | None = absent()
     multiplier: float | None = absent()
     drawn: DrawnSize | None = absent()
+    whole: Mapping[str, float] | None = absent()
     others: Mapping[str, object] = kept()
 
     def parts_of(self, symbol: str) -> dict[str, float]:

@@ -45,7 +45,7 @@ def size_log(ledger: Ledger, venue: str) -> SizeLog:
     made, is_rehearsal = list[SizeDecision](), False
     for run in job_runs.newest(ledger, "plan", date.max, MOST_PLANS):
         drawn = run.read(PlanFigures).drawn
-        if drawn is None:
+        if drawn is None or len(drawn.state) != len(STATE):  # of an earlier version, whose state was another
             continue
         book = {row.symbol: row.weight for row in target_rows.load(ledger, run.session) if row.weight != 0}
         said = {name: value for name, value in vars(drawn).items() if name != "is_rehearsal"}

@@ -70,6 +70,8 @@ class Backing:
         k of the book.
     is_rehearsal : bool
         Whether every sleeve is one.
+    shrunk_ic : float
+        sum_s w_s IC_s of all sleeves as measured, whether or not anything is bet on it.
     """
 
     weighted: tuple[float, ...]
@@ -79,6 +81,7 @@ class Backing:
     evidence: float
     step_sessions: float
     is_rehearsal: bool
+    shrunk_ic: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +201,8 @@ def backing_of(parts: Sequence[SizedScores], fixed_ic: float | None) -> Backing:
     if len({part.horizon_sessions for part in parts}) > 1 and total > 0:
         step = math.fsum(m * part.horizon_sessions for m, part in zip(counted, parts, strict=True)) / total
     allocated = math.fsum(part.weight for part, why in zip(parts, reasons, strict=True) if not why)
-    return Backing(weighted, counted, reasons, allocated, evidence, step, is_rehearsal)
+    measured = math.fsum(part.weight * part.ic.shrunk for part in parts)
+    return Backing(weighted, counted, reasons, allocated, evidence, step, is_rehearsal, measured)
 
 
 def _unsupported(known: SizingCoefficient, fixed_ic: float | None, *, is_rehearsal: bool) -> str:

@@ -6,25 +6,31 @@
 
 The multiplier is one more factor after the book's scale. It is at most 1, so it loosens no limit of the target book.
 
-A state is read from the target book alone: its weights on the returns, covariance and beta of the risk model's window.
-A replay of history and a device therefore compute it by this one function, and no earlier multiplier is part of it.
+A state is read from the whole target book alone: its weights on the returns, covariance and beta of the risk model's window, the IC
+that it is sized by, and the whole books of the plans before. A replay of history and a device therefore compute it by
+this one function, and no earlier multiplier is part of it. A number that cannot be known is NaN, never 0: a policy that
+reads it leaves the level as it is, and says which one is absent. Numbers are known by name, so that a policy of an earlier
+version goes on reading those that it was learned from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
 from portfolio.policy.target import TargetBook
 from portfolio.risk.scaling import SESSIONS_PER_YEAR, annual_volatility
 from signals.errors import InvariantBroken
+from signals.indicators.regimes import WILD_SESSIONS, split_states, wild_of
 from signals.market.bars import Floats
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 WHOLE = len(GRID) - 1
 CLIP = 4.0  # standard deviations: a state further out than any that was learned from counts as that far
 SHORT, MONTH, QUARTER = 5, 20, 60
+PLANS_READ = SHORT
 STATE = (
     "conviction",
     "forecast_volatility",
@@ -42,7 +48,13 @@ STATE = (
     "dispersion_20",
     "beta",
     "gross",
+    "shrunk_ic",
+    "wild",
+    "book_turnover",
+    "cost_5",
 )
+Book = Mapping[str, float]
+"""Signed weights of a whole target book by symbol, without those of 0."""
 MULTIPLIER = "policy multiplier"
 
 
@@ -107,10 +119,11 @@ SizingOn = Callable[[date], SizingPolicy | None]
 
 @dataclass(frozen=True, eq=False)
 class ChosenSize:
-    """The multiplier of a target book, and the state that it was chosen for; None where there was none."""
+    """The multiplier of a target book, the state that it was chosen for, and the book before it; None where there was none."""
 
     multiplier: float = 1.0
     state: Floats | None = None
+    whole: Book | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,42 +140,58 @@ class Sizing:
         Why there is none, in words.
     source : str
         Which one, for the report.
+    books : sequence of Book
+        Whole target books of the last plans, oldest first, as far as they are known; `PLANS_READ` of them are read.
     """
 
     before: float = 1.0
     policy: SizingPolicy | None = None
     refusal: str = ""
     source: str = ""
+    books: Sequence[Book] = ()
 
     def __post_init__(self) -> None:
         level_of(self.before)
-        if self.policy is not None and self.policy.names != STATE:
+        if self.policy is not None and not set(self.policy.names) <= set(STATE):
             raise InvariantBroken("the policy reads another state than that of a target book")
 
     def sized(self, book: TargetBook) -> tuple[TargetBook, ChosenSize]:
         """Return the book times the policy's multiplier, and that multiplier."""
-        state = state_of(book)
+        state = state_of(book, self.books)
         multiplier, why = self._chosen(state)
         words = f"{multiplier:g}, {why}" + (f" ({self.source})" if self.source else "")
         sized = replace(book, weights=book.weights * multiplier, decisions=(*book.decisions, (MULTIPLIER, words)))
-        return sized, ChosenSize(multiplier, state)
+        whole = {symbol: weight for symbol, weight in zip(book.candidates.symbols, book.weights.tolist(), strict=True) if weight}
+        return sized, ChosenSize(multiplier, state, whole)
 
     def _chosen(self, state: Floats | None) -> tuple[float, str]:
         if self.policy is None:
             return self.before, f"as before: {self.refusal or 'there is no policy'}"
         if state is None:
             return self.before, "as before: a flat book, or one without returns, is in no state"
-        return float(self.policy.path(state[None], self.before)[0]), f"{self.before:g} before"
+        read = state[places_of(self.policy.names)]
+        if absent := [name for name, value in zip(self.policy.names, read, strict=True) if not np.isfinite(value)]:
+            return self.before, f"as before: of its state {', '.join(absent)} cannot be known yet"
+        return float(self.policy.path(read[None], self.before)[0]), f"{self.before:g} before"
 
 
-def state_of(book: TargetBook) -> Floats | None:
-    """Return the numbers of `STATE` for a target book; None where it is flat, or its returns are too few or not finite."""
+def places_of(names: Sequence[str]) -> list[int]:
+    """Places of a policy's numbers in `STATE`."""
+    return [STATE.index(name) for name in names]
+
+
+def state_of(book: TargetBook, before: Sequence[Book] = ()) -> Floats | None:
+    """Return the numbers of `STATE` for a whole target book after those of the last plans; None where it is flat or without returns.
+
+    A number is NaN where it cannot be known: the turnover without a plan before, the regime of a market that never moved.
+    """
     candidates, gross = book.candidates, float(np.abs(book.weights).sum())
     returns = candidates.returns
     if returns is None or len(returns) < QUARTER or gross <= 0:
         return None
     weights = book.weights / gross
     own, market = returns @ weights, returns.mean(axis=1)
+    turnovers = _turnovers(book, before)
     volatility = {n: _annual(own[-n:]) for n in (MONTH, QUARTER, len(own))}
     state = np.array(
         [
@@ -180,9 +209,20 @@ def state_of(book: TargetBook) -> Floats | None:
             float(returns[-MONTH:].std(axis=1).mean()),
             candidates.beta @ weights,
             gross,
+            candidates.backing.shrunk_ic,
+            wild_of(market, split_states(market))[-1] if np.ptp(market[-WILD_SESSIONS:]) > 0 else np.nan,
+            turnovers[-1] if turnovers else np.nan,
+            np.mean(turnovers) * book.config.round_trip_cost_bps / 1e4 if turnovers else np.nan,
         ]
     )
-    return state if np.isfinite(state).all() else None
+    return np.where(np.isfinite(state), state, np.nan)
+
+
+def _turnovers(book: TargetBook, before: Sequence[Book]) -> list[float]:
+    """One-way turnover from each of the last `PLANS_READ` whole books to the next one, up to `book`."""
+    now = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
+    books = [*before[-PLANS_READ:], now]
+    return [sum(abs(new.get(name, 0.0) - old.get(name, 0.0)) for name in sorted({*old, *new})) / 2.0 for old, new in pairwise(books)]
 
 
 def _annual(returns: Floats) -> float:

@@ -14,16 +14,21 @@ where the market knows nothing of the state, it may be accepted in 1 of 20. `...
 
 `... off_policy challengers [SEEDS] [LEARNER ...]` (needs torch) prints what IQL, CQL and a Decision Transformer recover of such
 markets next to fitted Q, of seeds on which none of their settings was chosen; it has no limits.
+
+`... off_policy sub_universes [SEEDS]` fits fitted Q on trajectories of sub-universes (each the book of half of the names, its
+sessions drawn again in blocks) and compares it with fitted Q on the whole book's own; it has no limits.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing import Pool
 
 import numpy as np
 
+from portfolio.policy.sizing import SizingPolicy
 from signals.events import arms
 from tests.fakes.decisions import by_state, known_process, policies, shadow
 from tests.fakes.regimes import noise_market, oracle, regime_market
@@ -31,10 +36,23 @@ from trainer.off_policy import tuner
 from trainer.off_policy.estimators import direct_method, doubly_robust, ips, observed, overlap, per_decision, snips
 from trainer.off_policy.fitted_q import cell_means, cross_fitted
 from trainer.off_policy.judged import CHALLENGERS, FITTED_Q, fit_named
-from trainer.off_policy.sizing import SizedPath, SizingVerdict, judge_sizing, judged_replay, walk_forward_sizing
+from trainer.off_policy.market_env import MarketEnv
+from trainer.off_policy.sizing import (
+    BLOCK_SESSIONS,
+    SizedPath,
+    SizingVerdict,
+    fitted_sizing,
+    fitted_values,
+    judge_sizing,
+    judged_replay,
+    linear_policy,
+    walk_forward_sizing,
+)
 
 TRAJECTORIES, NOISE_LOGS = 500, 400
 SESSIONS, SEEDS = 10_000, 100
+NOISE_SEEDS = 240  # of the states that know nothing: 1 in 20 is allowed, about 1 in 100 is expected
+UNIVERSES = 8
 UNTUNED = 1000  # first seed of the challengers' markets: their settings were chosen on seeds below 100
 NAMES = ("IS", "self-normalised IS", "per decision", "weighted per decision", "direct (FQE)", "DR", "weighted DR")
 
@@ -116,6 +134,45 @@ def challengers(seeds: int, learners: Sequence[str]) -> int:
     return 0
 
 
+def on_sub_universes(env: MarketEnv) -> SizingPolicy:
+    """Fitted Q on `UNIVERSES` books of half of the names, of the whole book's gross, each of sessions drawn in blocks of 20."""
+    rng, seen, names = np.random.default_rng(1), env.standardised()[0], env.weights.shape[1]
+    parts = []
+    for _ in range(UNIVERSES):
+        kept = np.isin(np.arange(names), rng.permutation(names)[: names // 2])
+        part = env.weights * kept
+        part *= np.abs(env.weights).sum(axis=1, keepdims=True) / np.abs(part).sum(axis=1, keepdims=True)
+        starts = rng.integers(0, len(seen) - BLOCK_SESSIONS, len(seen) // BLOCK_SESSIONS)
+        drawn = (starts[:, None] + np.arange(BLOCK_SESSIONS)).ravel()
+        parts.append((seen[drawn], seen[drawn + 1], replace(env, weights=part).rewards()[drawn]))
+    return linear_policy(env, fitted_values(*(np.concatenate(one) for one in zip(*parts, strict=True))))
+
+
+def sub_universes(seeds: int) -> int:
+    """Print what trajectories of sub-universes add to fitted Q; return the exit status."""
+    for sessions in (1_500, 5_000):
+        rows = []
+        for seed in range(UNTUNED, UNTUNED + seeds):
+            (env, good), noise = regime_market(seed, sessions), noise_market(seed, sessions)
+            verdicts = [
+                judged_replay(one, walk_forward_sizing(one, fit)) for one in (env, noise) for fit in (fitted_sizing, on_sub_universes)
+            ]
+            first = walk_forward_sizing(env, blocks=5).starts[0]
+            best = np.where(np.arange(sessions) < first, 1.0, oracle(env, good))
+            most = judge_sizing(*(SizedPath.of(env.replay(path), first) for path in (best, np.ones(sessions))))
+            rows.append([*(one.gain for one in verdicts), most.gain, *(one.is_accepted for one in verdicts)])
+        own, parts, noise_own, noise_parts, most_gain, *accepted = np.mean(rows, axis=0)
+        paired = np.diff(np.array(rows)[:, :2], axis=1)[:, 0]
+        error = paired.std(ddof=1) / np.sqrt(seeds)
+        print(f"{seeds} markets of {sessions} sessions: gain {own:+.2%} by the book, {parts:+.2%} by {UNIVERSES} sub-universes")
+        print(f"  a difference of {paired.mean():+.2%} (error {error:.2%}) where the oracle has {most_gain:+.2%}")
+        print(
+            f"  noise: {noise_own:+.2%}, {noise_parts:+.2%}; accepted by both, of noise by both: {[f'{x:.0%}' for x in accepted]}",
+            flush=True,
+        )
+    return 0
+
+
 def main(draws: int) -> int:
     """Run both parts; return the exit status."""
     coverage, better, worse = judged(0.15, draws)
@@ -131,6 +188,8 @@ def main(draws: int) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["challengers"]:
         sys.exit(challengers(int(sys.argv[2]) if len(sys.argv) > 2 else 5, sys.argv[3:]))
+    if sys.argv[1:2] == ["sub_universes"]:
+        sys.exit(sub_universes(int(sys.argv[2]) if len(sys.argv) > 2 else 20))
     if sys.argv[1:2] == ["sizing"]:
         sys.exit(0 if sizing(*map(int, sys.argv[2:] or [SEEDS])) else 1)
     sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

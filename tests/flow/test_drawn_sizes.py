@@ -20,8 +20,11 @@ from trainer.backtest.drawn_sizes import decisions_of
 
 
 def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., Workbench], own_store: Published, tmp_path: Path) -> None:
-    """Four sessions: the orders are those of the whole book; two draws have a value, the first has none before, the last none after."""
-    like, days = make(own_store, "like"), own_store.sessions(4)
+    """Five sessions, the first without a plan before and so without a whole state: nothing is drawn.
+
+    The orders are those of the whole book. Of four draws two have a value: the first has none before, the last none after.
+    """
+    like, days = make(own_store, "like"), own_store.sessions(5)
     known = yaml.safe_load((like.state / "config.yml").read_text())
     benches = []
     for draws in (True, False):
@@ -35,7 +38,7 @@ def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., 
 
     exported = tmp_path / "sizes.json"
     shown = benches[0]("sizes", "--to", str(exported), "--json").json
-    assert [row["session"] for row in shown["rows"]] == list(map(str, days)) and shown["note"] == "drawn in shadow, never traded"
+    assert [row["session"] for row in shown["rows"]] == list(map(str, days[1:])) and shown["note"] == "drawn in shadow, never traded"
     log = read_size_log(exported.read_bytes(), where="sizes.json")
     for one, before in zip(log.decisions, (1.0, *(other.multiplier for other in log.decisions)), strict=False):
         level, propensity = drawn_level(one.seed, one.asof, len(GRID))

@@ -250,9 +250,10 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     known = sha256_of((tmp_path / "stack" / "stack.json").read_bytes())
     looks.record(tmp_path, looks.Look(looks.STACK, "equities_xs", known, str(own.last_training), str(own.last_training), known))
     publish_stack(tmp_path / "stack", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
-    half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
+    read = STATE[:16]  # of an earlier version, which knew no plans before
+    half = np.zeros((len(GRID), len(GRID), 1 + len(read)))
     half[:, 2, 0] = 1.0
-    policy = SizingPolicy(STATE, np.zeros(len(STATE)), np.ones(len(STATE)), half)
+    policy = SizingPolicy(read, np.zeros(len(read)), np.ones(len(read)), half)
     policies.record_policy(tmp_path / "policy", tmp_path, policies.judged(policy, own.last_training))
     publish_sizing(tmp_path / "policy", tmp_path, keys, FolderObjectStore(own.root), datetime.now(UTC))
     score_daily(own, keys, own.manifest.calendar.previous(days[0]))

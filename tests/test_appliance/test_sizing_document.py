@@ -139,8 +139,8 @@ def test_an_older_spoilt_expired_or_strange_policy_is_refused(world: SizingWorld
         ({"grid": (0.0, 0.5, 0.25, 0.75, 1.0)}, "ascending"),
         ({"bound": 0.004}, "not accepted"),
         ({"centre": (0.0,)}, "one number"),
-        ({"scale": (0.0, *([1.0] * 15))}, "greater than 0"),
-        ({"names": STATE[:-1], "centre": (0.0,) * 15, "scale": (1.0,) * 15}, "another length"),
+        ({"scale": (0.0, *([1.0] * (len(STATE) - 1)))}, "greater than 0"),
+        ({"names": STATE[1:], "centre": (0.0,) * (len(STATE) - 1), "scale": (1.0,) * (len(STATE) - 1)}, "another length"),
         ({"coefficients": ()}, "level before"),
     ],
 )
@@ -155,4 +155,12 @@ def test_another_grid_or_state_than_this_version_s_is_refused(world: SizingWorld
     with pytest.raises(BundleRefused, match="grid"):
         policy_of(made.model_copy(update={"grid": (0.0, 0.2, 0.5, 0.75, 1.0)}))
     with pytest.raises(BundleRefused, match="another state"):
-        policy_of(made.model_copy(update={"names": STATE[::-1]}))
+        policy_of(made.model_copy(update={"names": (*STATE[:-1], "hunch")}))
+
+
+def test_a_policy_of_an_earlier_version_s_state_is_read(world: SizingWorld) -> None:
+    """Numbers are known by name, whatever others a later version has."""
+    read = STATE[:16]
+    world.publish_policy(SizingPolicy(read, np.zeros(16), np.ones(16), VALUES[:, :, :17]))
+    world.take()
+    assert world.found().names == read

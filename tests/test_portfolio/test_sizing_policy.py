@@ -14,6 +14,7 @@ from portfolio.policy.target import TargetBook, target_book
 from portfolio.risk.model import RiskModel
 from portfolio.weights import TargetWeights
 from signals.errors import InvariantBroken
+from signals.indicators.regimes import filter_states, split_states
 from signals.market.bars import Floats
 from tests.test_portfolio.books import SESSION, random_scores, risk_model
 
@@ -36,6 +37,9 @@ def always(level: int) -> SizingPolicy:
     return policy(np.eye(len(GRID))[level][:, None])
 
 
+BEFORE = ({"S0001": 0.02},)
+
+
 def built(sizing: Sizing | None) -> TargetWeights:
     return build(SCORES, risk(), CONFIG, {}, SESSION, AccountSize(1e6, sizing=sizing))
 
@@ -43,11 +47,12 @@ def built(sizing: Sizing | None) -> TargetWeights:
 @pytest.mark.parametrize("level", range(len(GRID)))
 def test_the_chosen_level_multiplies_the_whole_target_book(level: int) -> None:
     """Every weight is the level times that of the whole book; what is said shows the level and where it came from."""
-    whole, sized = built(None), built(Sizing(0.75, always(level), source="sizing 3"))
+    whole, sized = built(None), built(Sizing(0.75, always(level), source="sizing 3", books=BEFORE))
     assert sized.multiplier == GRID[level] and whole.multiplier == 1.0 and MULTIPLIER not in dict(whole.decisions)
     assert dict(sized.decisions)[MULTIPLIER] == f"{GRID[level]:g}, 0.75 before (sizing 3)"
     wanted = {s: w * GRID[level] for s, w in zip(whole.symbols, whole.aim.tolist(), strict=True) if level}
     assert dict(zip(sized.symbols, sized.aim.tolist(), strict=True)) == pytest.approx(wanted, abs=1e-15)
+    assert sized.whole == dict(zip(whole.symbols, whole.aim.tolist(), strict=True)) and whole.whole is None
 
 
 @pytest.mark.parametrize("before", GRID)
@@ -110,8 +115,37 @@ def test_the_state_is_that_of_the_book_s_own_past() -> None:
     later = returns.copy()
     later[:100] *= 1.5  # older than every window but the whole one, over which deviations are taken
     changed = dict(zip(STATE, state_of(book_of(later)), strict=True))
-    moved = {name for name in STATE if changed[name] != pytest.approx(state[name], rel=1e-12)}
-    assert moved == {"volatility_ratio", "trend_5", "trend_20", "trend_60", "market_trend_20"}
+    moved = {name for name in STATE if changed[name] != pytest.approx(state[name], rel=1e-12, nan_ok=True)}
+    assert moved == {"volatility_ratio", "trend_5", "trend_20", "trend_60", "market_trend_20", "wild"}
+
+
+def test_the_state_knows_the_regime_the_ic_and_the_plans_before() -> None:
+    """P(wild) by the row-wise filter of the chain; seven books of one name each: the last five changes count, at 5 bps of turnover.
+
+    From 0.02 of S0001 to 0.01 n of it: half of 0.01 a change, and the book of today replaces 0.07 of it.
+    """
+    returns = np.random.default_rng(9).normal(0.0, 0.01, (252, 300))
+    book = target_book(SCORES, replace(risk(), returns=returns), CONFIG.model_copy(update={"round_trip_cost_bps": 5.0}), {}, 1e6)
+    weight = dict(zip(book.candidates.symbols, book.weights.tolist(), strict=True))
+    before = [{"S0001": 0.01 * n} for n in range(1, 8)]
+    state = dict(zip(STATE, state_of(book, before), strict=True))
+    market = returns.mean(axis=1)
+    assert state["wild"] == pytest.approx(filter_states(market, split_states(market))[-1, 1], rel=1e-9)
+    assert state["shrunk_ic"] == risk().ic.shrunk > 0
+    last = (sum(map(abs, weight.values())) - abs(weight["S0001"]) + abs(weight["S0001"] - 0.07)) / 2
+    assert state["book_turnover"] == pytest.approx(last)
+    assert state["cost_5"] == pytest.approx((4 * 0.005 + last) / 5 * 5e-4)
+
+
+def test_a_number_that_cannot_be_known_is_no_zero() -> None:
+    """Without a plan before there is no turnover: who reads it stays and says so, who was learned without it goes on."""
+    state = dict(zip(STATE, state_of(book_of(risk().returns)), strict=True))
+    assert {name for name in STATE if np.isnan(state[name])} == {"book_turnover", "cost_5"}
+    sized = built(Sizing(0.75, always(2)))
+    assert sized.multiplier == 0.75
+    assert dict(sized.decisions)[MULTIPLIER] == "0.75, as before: of its state book_turnover, cost_5 cannot be known yet"
+    earlier = SizingPolicy(STATE[:16], np.zeros(16), np.ones(16), always(2).coefficients[:, :, :17])
+    assert built(Sizing(0.75, earlier)).multiplier == 0.5
 
 
 def test_a_book_without_returns_or_weights_is_in_no_state() -> None:

@@ -93,9 +93,12 @@ def test_noise_is_refused_with_the_power() -> None:
     share = verdict.power(verdict.gain_of_interest)
     assert 0.05 < share < 0.95
     assert verdict.sentence.endswith(f"would have been seen in {share:.0%} of such histories")
-    # By hand: 4,000 sessions are 200 blocks.
-    away = student.ppf(0.95, 199) - (verdict.gain_of_interest - verdict.margin) / verdict.standard_error
-    assert share == pytest.approx(student.sf(away, 199), rel=1e-12)
+    # Drawn: 4,000 sessions are 200 blocks; both bounds of a gain that is all timing, correlated as their errors are to one another.
+    errors = np.array([verdict.standard_error, verdict.timing_error])
+    rng, together = np.random.default_rng(3), errors[1] / errors[0]
+    pair = rng.standard_normal((400_000, 2)) @ np.array([[1.0, together], [0.0, np.sqrt(1.0 - together**2)]])
+    seen = pair / np.sqrt(rng.chisquare(199, (400_000, 1)) / 199) + (verdict.gain_of_interest - verdict.margin) / errors
+    assert share == pytest.approx((seen > student.ppf(0.95, 199)).all(axis=1).mean(), abs=0.004)
 
 
 def test_a_policy_knows_nothing_of_what_comes_after_it_begins(market: tuple[MarketEnv, np.ndarray]) -> None:
@@ -132,6 +135,26 @@ def test_each_ground_of_refusal_refuses_by_itself(sized: SizedPath, reason: str 
     verdict = judge_sizing(sized, path(WHOLE, 0.05))
     assert verdict.is_accepted == (reason is None)
     assert reason is None or any(reason in why for why in verdict.reasons)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_a_constant_part_of_a_losing_book_is_no_timing(part: float) -> None:
+    """Whoever holds less of what loses gains for sure; the choice of sessions earns nothing, so it is no policy."""
+    losing = WHOLE - WHOLE.mean() - 2e-3
+    verdict = judge_sizing(path(part * losing, 0.02), path(losing, 0.05))
+    assert verdict.bound > 0.2 * (1 - part) and verdict.timing == pytest.approx(0.0, abs=1e-9) and verdict.exposure == pytest.approx(part)
+    assert [why.split(" is ")[0] for why in verdict.reasons] == ["its timing"]
+
+
+def test_timing_is_what_a_regression_on_the_whole_book_leaves() -> None:
+    """Held whole in every other month of 20 sessions: alpha and beta by least squares, the error of alpha's by blocks of 20."""
+    held = np.arange(2000) // 20 % 2 == 0
+    moved = WHOLE + np.where(held, 1e-3, -1e-3)
+    verdict = judge_sizing(path(np.where(held, moved, 0.0), 0.02), path(moved, 0.05))
+    beta, alpha = np.polyfit(moved, np.where(held, moved, 0.0), 1)
+    assert (verdict.exposure, verdict.timing) == pytest.approx((beta, 252 * alpha)) and verdict.is_accepted
+    left = (np.where(held, moved, 0.0) - beta * moved - alpha).reshape(100, 20).sum(axis=1)
+    assert verdict.timing_error == pytest.approx(252 * np.sqrt(100 / 99 * (left @ left)) / 2000)
 
 
 def test_the_limits_of_losses_are_those_of_a_device() -> None:

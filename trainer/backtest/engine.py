@@ -35,7 +35,7 @@ from execution.planning.restating import new_names
 from execution.planning.volume_curve import step_shares
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, blended
-from portfolio.policy.sizing import Sizing, SizingOn
+from portfolio.policy.sizing import PLANS_READ, Book, Sizing, SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
 from signals.market.manifest import PriceBasis
@@ -161,6 +161,7 @@ class Backtest:
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
         self._multiplier = 1.0
+        self._books: tuple[tuple[date, Book], ...] = ()
         self._plans = 0
         self._last: Plan | None = None
 
@@ -248,17 +249,18 @@ class Backtest:
         try:
             sized = policy.sized(scores)
             known = morning.known(sized, self._evening(session, asof))
-            path = morning.path_since(
-                self._last, account, session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
-            )
+            since = session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
+            path = morning.path_since(self._last, account, *since)
             reported = morning.AccountReport(account, held)
-            sizing = policy.sizing_on and Sizing(self._multiplier, policy.sizing_on(asof))
+            sizing = policy.sizing_on and Sizing(self._multiplier, policy.sizing_on(asof), books=morning.whole_books(self._books, *since))
             found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp, sizing=sizing)
             plan = morning.orders(known, found.targets, reported, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1
         self._multiplier = found.targets.multiplier
+        whole = found.targets.whole
+        self._books = (*self._books, *([] if whole is None else [(session, whole)]))[-PLANS_READ:]
         self._last = plan
         return OrderBatch(self._broker, plan, policy.execution), ""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from portfolio.policy.sizing import SizingOn
+from portfolio.policy.sizing import SizingOn, places_of
 from signals.errors import FixInput
 from signals.files import sha256_of
 from trainer.backtest.drawn_sizes import DecisionsFile, decisions_of
@@ -181,4 +181,6 @@ def _by_decisions(
     whole, policies = found
     since = subject.archive.manifest.calendar.previous(whole.sessions[policies.starts[-1]])
     unseen = given.log.of(given.log.sessions >= np.datetime64(since, "D").astype(np.int64))
+    read = [0, *(1 + place for place in places_of(policies.policies[-1].names))]
+    unseen = replace(unseen, features=unseen.features[:, :, read])
     return judge_decisions(policies.policies[-1], unseen, margin=request.margin, level=level, is_rehearsal=given.is_rehearsal)

@@ -17,7 +17,7 @@ from execution.costs.spread import half_spread
 from portfolio.build import AccountSize, build
 from portfolio.config import PortfolioConfig
 from portfolio.nav import Nav, NavCosts, net_asset_value
-from portfolio.policy.sizing import STATE, Sizing, SizingOn
+from portfolio.policy.sizing import PLANS_READ, STATE, Book, Sizing, SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from portfolio.risk.model import WINDOW_SESSIONS, RiskModel, estimate
 from signals.audit.extremes import waits
@@ -134,11 +134,7 @@ def _paths(
     if sizing_on is None:
         return tuple(found)
     return tuple(
-        replace(
-            path,
-            multipliers=np.array(book.multipliers),
-            env=MarketEnv(STATE, _known_states(book.states), held, moved, costs, waits=waiting),
-        )
+        replace(path, multipliers=np.array(book.multipliers), env=MarketEnv(*_known_states(book.states), held, moved, costs, waits=waiting))
         for path, book, held, moved in zip(found, books, weights, own, strict=True)
     )
 
@@ -164,14 +160,17 @@ def _conditions(archive: Archive, first: int, last: int, equity_usd: float) -> t
     return following.fills[rows], returns, (following.waits | waits(bars))[rows], _costs(archive, first, last, equity_usd)
 
 
-def _known_states(states: list[Floats | None]) -> Floats:
-    """Fill a session without a state by the last one; a first one by the first that is known: nothing is held there."""
-    known = next((state for state in states if state is not None), np.zeros(len(STATE)))
-    filled = []
-    for state in states:
-        known = known if state is None else state
-        filled.append(known)
-    return np.array(filled)
+def _known_states(states: list[Floats | None]) -> tuple[tuple[str, ...], Floats]:
+    """Return the names of the numbers that vary, and the numbers: nothing can be learned of what is absent or always the same.
+
+    A session without a number has the last one that is known, and before the first that one: nothing is held there.
+    """
+    rows = np.array([np.full(len(STATE), np.nan) if state is None else state for state in states])
+    seen = np.isfinite(rows)
+    last = np.maximum.accumulate(np.where(seen, np.arange(len(rows))[:, None], -1), axis=0)
+    filled = np.take_along_axis(rows, np.where(last < 0, seen.argmax(axis=0), last), axis=0)
+    varies = np.flatnonzero(seen.any(axis=0) & (np.ptp(filled, axis=0) > 0))
+    return tuple(STATE[place] for place in varies), filled[:, varies]
 
 
 def _ended(archive: Archive, first: int, last: int) -> NDArray[np.bool_]:
@@ -196,6 +195,7 @@ class _Book:
         self._portfolio, self._bars, self._sizing_on = portfolio, bars, sizing_on
         self.multipliers: list[float] = []
         self.states: list[Floats | None] = []
+        self._books: tuple[Book, ...] = ()
         self._equity_usd = equity_usd
         self._plans = 0
         self._is_ruined = False
@@ -219,12 +219,13 @@ class _Book:
         current = {names[c]: float(self.held[c]) for c in np.flatnonzero(self.held)}
         ramp = min(1.0, (self._plans + 1) / RAMP_SESSIONS)
         try:
-            sizing = self._sizing_on and Sizing(self.multipliers[-1], self._sizing_on(asof))
+            sizing = self._sizing_on and Sizing(self.multipliers[-1], self._sizing_on(asof), books=self._books)
             targets = build(given, risk, self._portfolio, current, session, AccountSize(self._equity_usd, sizing=sizing), ramp=ramp)
         except SkipSession:
             return self.held
         self._plans += 1
         self.multipliers[-1], self.states[-1] = targets.multiplier, targets.state
+        self._books = (*self._books, *([] if targets.whole is None else [targets.whole]))[-PLANS_READ:]
         wanted = np.zeros(len(names))
         wanted[np.searchsorted(names, targets.symbols)] = targets.weights
         self.held = np.where(fixed, self.held, np.where(fills, wanted, 0.0))

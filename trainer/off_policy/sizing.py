@@ -6,10 +6,16 @@ for all pairs of levels at once by one ridge regression a sweep (Ernst, Geurts a
 reinforcement learning", here with every action's outcome known). The penalty of the ridge is by session, so that it
 does not fade as history grows; it draws the values towards those without a state.
 
-A policy is accepted where the one-sided bound of its paired gain over the whole book is above a margin, neither the
-largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book keeps;
-`trainer.backtest.sizing` asks the same of the order-exact engine. Where multipliers were drawn at random and their
-propensities kept, their log says the same without the replay's assumption that returns do not answer to size, and a
+A policy is accepted where the one-sided bounds of its paired gain over the whole book and of its timing are above a
+margin, neither the largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book
+keeps; `trainer.backtest.sizing` asks the same of the order-exact engine. With s and w the log returns of both books,
+
+    gain = mean(s - w),    timing = mean(s - b w),    b = cov(s, w) / var(w)
+
+the timing is Jensen's alpha: what the choice of sessions earns beyond a constant part b of the book (Jensen 1968, "The
+performance of mutual funds in the period 1945-1964"). The gain by itself would accept whoever holds nothing while the
+whole book has bad luck, in as many histories of noise as the level allows. Where multipliers were drawn at random and their
+propensities kept, their log says the gain without the replay's assumption that returns do not answer to size, and a
 policy must not fail it: the one-sided bound of
 
     DR(policy) - DR(always the whole book)
@@ -18,6 +24,9 @@ paired by decision, over sessions in a year, is above the margin, with an effect
 is refused with the power of that verdict:
 
     P(a true gain x is seen) = 1 - T(t_level - (x - margin) / SE)
+
+of a replay, where both must be seen, the joint one for a gain that is all timing. The residuals of timing are orthogonal to w, so
+that the correlation of both is SE(timing) / SE(gain).
 """
 
 from collections.abc import Callable
@@ -25,6 +34,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy.stats import multivariate_t
 from scipy.stats import t as student
 
 from portfolio.nav import Nav
@@ -50,18 +60,23 @@ Fit = Callable[[MarketEnv], SizingPolicy]
 
 def fitted_sizing(env: MarketEnv) -> SizingPolicy:
     """Fit the values of every pair of levels on a history."""
-    seen, rewards = env.standardised()[0], env.rewards()
-    solve = _ridge(seen[:-1])  # the same rows in every sweep
+    seen = env.standardised()[0]
+    return linear_policy(env, fitted_values(seen[:-1], seen[1:], env.rewards()))
+
+
+def fitted_values(seen: Floats, following: Floats, rewards: Floats) -> Floats:
+    """Coefficients (1 + F, levels, levels) of states (n, 1 + F), each followed by another, with the rewards (n, levels, levels) between."""
+    solve = _ridge(seen)  # the same rows in every sweep
     fitted = np.zeros((seen.shape[1], len(GRID), len(GRID)))
     for _ in range(SWEEPS):
-        following = np.tensordot(seen[1:], fitted, 1).max(axis=2)
-        fitted = np.tensordot(solve, rewards + DISCOUNT * following[:, None, :], 1)
-    return _policy(env, fitted)
+        best = np.tensordot(following, fitted, 1).max(axis=2)
+        fitted = np.tensordot(solve, rewards + DISCOUNT * best[:, None, :], 1)
+    return fitted
 
 
 def linear_sizing(env: MarketEnv, values: Floats) -> SizingPolicy:
     """Regress values (T, levels, levels) of every pair of levels on the states, by the ridge of fitted Q."""
-    return _policy(env, np.tensordot(_ridge(env.standardised()[0]), values, 1))
+    return linear_policy(env, np.tensordot(_ridge(env.standardised()[0]), values, 1))
 
 
 def _ridge(seen: Floats) -> Floats:
@@ -70,7 +85,8 @@ def _ridge(seen: Floats) -> Floats:
     return np.asarray(np.linalg.solve(weighed, seen.T), dtype=np.float64)
 
 
-def _policy(env: MarketEnv, fitted: Floats) -> SizingPolicy:
+def linear_policy(env: MarketEnv, fitted: Floats) -> SizingPolicy:
+    """Return the policy of coefficients (1 + F, levels, levels) on the standardised states of a history."""
     _, centre, scale = env.standardised()
     return SizingPolicy(env.names, centre, scale, np.ascontiguousarray(np.moveaxis(fitted, 0, 2)))
 
@@ -163,8 +179,15 @@ class PolicyVerdict:
         """Share of cases like this one in which a true gain would have been seen; NaN for a policy that never acted."""
         if not self.standard_error > 0:
             return float("nan")
-        freedom = max(self.sessions // self.sessions_together - 1, 1)
-        return float(student.sf(float(student.ppf(self.level, freedom)) - (gain - self.margin) / self.standard_error, freedom))
+        return float(student.sf(self._quantile - (gain - self.margin) / self.standard_error, self._freedom))
+
+    @property
+    def _freedom(self) -> int:
+        return max(self.sessions // self.sessions_together - 1, 1)
+
+    @property
+    def _quantile(self) -> float:
+        return float(student.ppf(self.level, self._freedom))
 
     @property
     def sentence(self) -> str:
@@ -181,13 +204,36 @@ class PolicyVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class SizingVerdict(PolicyVerdict):
-    """What a replay says, by log returns after costs; turnover is of a session."""
+    """What a replay says, by log returns after costs; turnover is of a session.
 
+    Attributes
+    ----------
+    timing, timing_bound, timing_error : float
+        Of the gain over the part `exposure` of the whole book.
+    exposure : float
+        Regression coefficient of the policy's returns on the whole book's.
+    """
+
+    timing: float
+    timing_bound: float
+    timing_error: float
+    exposure: float
     drawdown: float
     whole_drawdown: float
     turnover: float
     whole_turnover: float
     sessions_together: ClassVar[int] = BLOCK_SESSIONS
+    extent: ClassVar[str] = "at least {0.timing_bound:+.2%} by timing, over {0.sessions} sessions"
+
+    def power(self, gain: float) -> float:
+        """Share of histories like this one in which a true gain, all of it by timing, would have been seen in both bounds."""
+        by_gain = super().power(gain)
+        if not self.timing_error > 0 or not by_gain >= 0:
+            return by_gain
+        together = min(self.timing_error / self.standard_error, 1.0)
+        away = [self._quantile - (gain - self.margin) / error for error in (self.standard_error, self.timing_error)]
+        both = multivariate_t(shape=[[1.0, together], [together, 1.0]], df=self._freedom, allow_singular=True, seed=0)
+        return float(both.cdf(-np.array(away)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,11 +264,14 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
     if sized.net.shape != whole.net.shape:
         raise FixInput("the replays are of different sessions", fix="Replay both over the same ones")
     blocks = np.arange(len(sized.net)) // BLOCK_SESSIONS
-    difference = OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - whole.net), blocks)
-    bound, volatility = difference.lower(level), float(whole.net.std(ddof=1)) * float(np.sqrt(SESSIONS_PER_YEAR))
+    variance = float(whole.net.var(ddof=1))
+    exposure = float(np.cov(sized.net, whole.net)[0, 1]) / variance if variance > 0 else 1.0
+    difference, timing = (OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - part * whole.net), blocks) for part in (1.0, exposure))
+    bound, timed = difference.lower(level), timing.lower(level)
     turnover, usual = float(sized.turnover.mean()), float(whole.turnover.mean())
     against: tuple[tuple[bool, str], ...] = (
         (not bound > margin, f"the gain is {difference.value:+.2%} a year, its bound {bound:+.2%} is not above {margin:.2%}"),
+        (not timed > margin, f"its timing is {timing.value:+.2%} a year, its bound {timed:+.2%} is not above {margin:.2%}"),
         (sized.drawdown > whole.drawdown, f"the largest drawdown is {sized.drawdown:.1%}, not {whole.drawdown:.1%} or less"),
         (turnover > usual, f"the turnover is {turnover:.2%} a session, not {usual:.2%} or less"),
     )
@@ -235,7 +284,11 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
         bound=bound,
         standard_error=difference.standard_error,
         margin=margin,
-        gain_of_interest=SHARPE_OF_INTEREST * volatility,
+        gain_of_interest=SHARPE_OF_INTEREST * float(np.sqrt(variance * SESSIONS_PER_YEAR)),
+        timing=timing.value,
+        timing_bound=timed,
+        timing_error=timing.standard_error,
+        exposure=exposure,
         reasons=tuple(why for is_against, why in against if is_against),
         level=level,
         drawdown=sized.drawdown,
