@@ -278,3 +278,16 @@ def test_without_a_path_of_this_account_the_step_begins_at_what_is_held() -> Non
     for last in (None, desk.plans[-1]):
         assert morning.path_since(last, account, desk.session, CALENDAR, lambda day: ()) == {}
     assert followed({}, {"A": D(10)}) == {"A": D(10)}
+
+
+def test_a_whole_book_of_an_earlier_plan_has_the_names_of_today() -> None:
+    """Renamed twice since the first plan, once since the second; a name change of a plan's own session is in its names already."""
+    first, second, third, today = CALENDAR.days[:4]
+    renames = {first: ("C", "Z"), second: ("A", "B"), third: ("B", "C"), today: ("Q", "R")}
+
+    def actions_on(day: date) -> list[Action]:
+        old, new = renames[day]
+        return [Action(ActionKind.SYMBOL_CHANGE, old, day, day, new_symbol=new)]
+
+    books = ((first, {"A": 0.1, "Q": -0.1}), (second, {"B": 0.2}))
+    assert morning.whole_books(books, today, CALENDAR, actions_on) == ({"C": 0.1, "R": -0.1}, {"C": 0.2})
