@@ -27,6 +27,7 @@ from dataclasses import replace
 from multiprocessing import Pool
 
 import numpy as np
+from scipy.stats import binomtest
 
 from portfolio.policy.sizing import SizingPolicy
 from signals.events import arms
@@ -100,21 +101,31 @@ def sized(seed: int, learner: str = FITTED_Q) -> tuple[SizingVerdict, float, Siz
     first, found = policies.starts[0], judged_replay(env, policies)
     best = np.where(np.arange(SESSIONS) < first, 1.0, oracle(env, good))
     most = judge_sizing(*(SizedPath.of(env.replay(path), first) for path in (best, np.ones(SESSIONS))))
+    return found, found.gain / most.gain, sized_noise(seed, learner)
+
+
+def sized_noise(seed: int, learner: str = FITTED_Q) -> SizingVerdict:
+    """Verdict on the market of a seed that knows nothing of the state."""
     noise = noise_market(seed, SESSIONS)
-    return found, found.gain / most.gain, judged_replay(noise, walk_forward_sizing(noise, fit))
+    return judged_replay(noise, walk_forward_sizing(noise, fit_named(learner, 1)))
 
 
 def sizing(seeds: int, first: int = 0) -> bool:
     """Print the figures of sizing; return whether they are inside the limits."""
     with Pool(2) as pool:
         found, recovered, noise = zip(*pool.map(sized, range(first, first + seeds)), strict=True)
+        noise = (*noise, *pool.map(sized_noise, range(first + seeds, first + max(seeds, NOISE_SEEDS))))
     accepted, false = np.mean([one.is_accepted for one in found]), np.mean([one.is_accepted for one in noise])
     power = np.mean([one.power(one.gain_of_interest) for one in noise])
     print(f"\nsizing, {seeds} markets of {SESSIONS} sessions, of which the last 80 % are judged")
     print(f"| the state knows the regime | accepted {accepted:.1%} | gain {np.mean([one.gain for one in found]):+.2%} a year |")
     least = f"least {min(recovered):.1%}, 5 % of seeds below {np.quantile(recovered, 0.05):.1%}"
     print(f"| of the oracle's gain | mean {np.mean(recovered):.1%} | {least} |")
-    print(f"| the state knows nothing | accepted {false:.1%} | gain {np.mean([one.gain for one in noise]):+.2%} a year |")
+    count = sum(one.is_accepted for one in noise)
+    low, high = binomtest(count, len(noise)).proportion_ci(0.95)
+    alone = sum(one.bound > one.margin for one in noise)
+    said = f"accepted {count} of {len(noise)} ({low:.1%} to {high:.1%}); by the bound of the gain alone {alone}"
+    print(f"| the state knows nothing | {said} | gain {np.mean([one.gain for one in noise]):+.2%} a year |")
     print(f"a refusal on noise gives a true gain of a quarter of the volatility a power of {power:.0%} in the mean")
     for reason in sorted({why.split(" is ")[0] for one in (*found, *noise) for why in one.reasons}):
         print(
