@@ -26,6 +26,7 @@ from signals.bundle import verify
 from signals.errors import BadBars, BundleRefused, DataNotUsable
 from signals.features.classified import CLASSIFIED_FEATURES
 from signals.features.history import sector_return
+from signals.features.panel import FeatureSpec
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import CLASSIFIED, Bars
 from signals.market.dataset import Manifest, load_bars, read_manifest
@@ -175,26 +176,32 @@ def test_features_are_there_where_the_dataset_is_classified_and_part_of_the_spec
     assert specs(WIDE.spec)["equities_xs"] == WIDE.spec and specs(())["equities_xs"] == EQUITIES_XS.spec
 
 
-def test_the_device_computes_the_classified_row_that_the_trainer_learned_from(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("declared", [{}, {"winsorise_sd": 2.0, "half_life_sessions": 2}], ids=["as it is", "treated"])
+def test_the_device_computes_the_classified_row_that_the_trainer_learned_from(
+    data: Path, tmp_path: Path, declared: dict[str, float]
+) -> None:
     """From the store that it pulled, to the bit; bars that lost their classification are refused, not filled."""
     sign_data(data)
     manifest, trained = unverified_manifest(PublishedFolder(data)), bars_of(data)
     store = MarketStore(tmp_path / "market.duckdb", manifest.calendar)
     at = datetime.fromisoformat(f"{END}T23:00:00+00:00")
     pull_data(PublishedFolder(data), store, manifest, manifest.last, tmp_path / "incoming", at)
-    panel = WIDE.panel(trained)
+    config = RecipeConfig.model_validate({"features": declared or None, "cpcv": {"groups": 3, "test_groups": 1, "holdout_sessions": 0}})
+    material = prepare(recipe_named("equities_xs"), config, Range(data))
+    shape, panel = material.sleeve, material.panel
+    assert shape.spec == (WIDE.treated(config.features) if declared else WIDE).spec and panel.symbols == trained.symbols
     for row in (60, 80, len(trained.sessions) - 1):
         asof = trained.sessions[row].astype(object)
-        served = newest_features(_bundle(), store.bars, asof)
+        served = newest_features(_bundle(shape.spec), store.bars, asof)
         columns = [trained.column(symbol) for symbol in served.symbols]
         np.testing.assert_array_equal(served.values[0], panel.values[row, columns])
     with pytest.raises(DataNotUsable, match="reads sector_code, shares"):
-        WIDE.features(replace(trained, joined={}), manifest.last)
+        shape.features(replace(trained, joined={}), manifest.last)
 
 
-def _bundle() -> Any:
+def _bundle(spec: FeatureSpec) -> Any:
     """As far as the choice of features reads one: it learned from the classified ones."""
-    manifest = SimpleNamespace(sleeve="equities_xs", feature_spec=WIDE.spec, view=SimpleNamespace(sessions=1))
+    manifest = SimpleNamespace(sleeve="equities_xs", feature_spec=spec, view=SimpleNamespace(sessions=1))
     return SimpleNamespace(manifest=manifest, parameters={})
 
 
