@@ -177,10 +177,8 @@ def sub_universes(seeds: int) -> int:
         error = paired.std(ddof=1) / np.sqrt(seeds)
         print(f"{seeds} markets of {sessions} sessions: gain {own:+.2%} by the book, {parts:+.2%} by {UNIVERSES} sub-universes")
         print(f"  a difference of {paired.mean():+.2%} (error {error:.2%}) where the oracle has {most_gain:+.2%}")
-        print(
-            f"  noise: {noise_own:+.2%}, {noise_parts:+.2%}; accepted by both, of noise by both: {[f'{x:.0%}' for x in accepted]}",
-            flush=True,
-        )
+        shares = ", ".join(f"{x:.0%}" for x in accepted)
+        print(f"  noise: {noise_own:+.2%}, {noise_parts:+.2%}; accepted by each, of noise by each: {shares}", flush=True)
     return 0
 
 
