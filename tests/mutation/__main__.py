@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutation.planted import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("signals", "portfolio", "execution", "appliance", "configs", "tests", "pyproject.toml")
+COPIED = ("signals", "portfolio", "execution", "appliance", "trainer", "configs", "tests", "pyproject.toml")
 PASSED, FAILED = 0, 1  # pytest's exit statuses; any other means that the test did not run
 
 
@@ -45,10 +45,11 @@ def main() -> int:
             path = tree / bug.file
             sound = path.read_text(encoding="utf-8")
             path.write_text(sound.replace(bug.old, bug.new), encoding="utf-8")
-            is_caught = outcome(tree, [bug.caught_by]) == FAILED
+            ended = outcome(tree, [bug.caught_by])
             path.write_text(sound, encoding="utf-8")
-            survivors += not is_caught
-            print(f"{'caught' if is_caught else 'SURVIVED':8}  {bug.name:40}  {bug.caught_by}", flush=True)
+            survivors += ended != FAILED
+            word = {FAILED: "caught", PASSED: "SURVIVED"}.get(ended, "NOT RUN")
+            print(f"{word:8}  {bug.name:40}  {bug.caught_by}", flush=True)
         print(f"{len(BUGS) - survivors} of {len(BUGS)} caught")
     return int(survivors > 0)
 
