@@ -91,7 +91,7 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
         return Continuity()
     now = _evening(table, *features.at(scores.asof), features.names, dict(zip(scores.symbols, scores.values, strict=True)))
     found: list[Worst] = [continuity.relations(table, now)]
-    if before is None or not _is_of(before.record, tuple(features.names), bundle.manifest.spec_hash):
+    if before is None or not before.record.is_of(bundle.manifest.feature_spec):
         return Continuity(NOT_YET, found[0].ratio, NOT_YET, _beyond(found))
     record = before.record
     values = np.frombuffer(record.values, dtype="<f4").reshape(len(record.symbols), len(record.names))
@@ -131,18 +131,13 @@ def _again(record: FeatureRecord, bundle: Bundle, deps: Deps) -> FeaturePanel | 
     own, plain = sleeve_of(bundle), SLEEVES[record.sleeve]
     # What a bundle carries for its features is that bundle's: another one's states give another regime.
     shapes = ((own,) if own.regime is None or record.bundle_sha256 == bundle.sha256 else ()) + (plain, *plain.variants)
-    sleeve = next((one for one in shapes if _is_of(record, one.names, one.spec_hash)), None)
+    sleeve = next((one for one in shapes if record.is_of(one.spec)), None)
     if sleeve is None:
         return None
     try:
         return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
     except DataNotUsable:
         return None
-
-
-def _is_of(record: FeatureRecord, names: tuple[str, ...], spec_hash: str) -> bool:
-    """Whether the record holds these very features; a record that kept no hash is known by their names."""
-    return record.names == names and record.spec_hash in ("", spec_hash)
 
 
 def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:

@@ -314,10 +314,10 @@ def _stepped(trade: Trade, whole: Intent, schedule: Schedule) -> tuple[list[Inte
 
 def _urgencies(trades: Sequence[Trade], entry: EntryConfig, curves: Mapping[str, StepShares], inputs: PlanInputs) -> dict[str, float]:
     """Return the urgency of least modelled cost of each name that the model knows; a flip is one order there."""
-    from execution.planning.urgency import least_cost, order_of  # brings in costs, which who reads the settings does without
-
     if entry.kind is not EntryStyle.LEAST_COST:
         return {}
+    from execution.planning.urgency import least_cost, order_of  # brings in costs, which other entries do without
+
     known = {
         trade.symbol: order_of(
             abs(trade.shares) * trade.price,

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import StrictFloat, StrictInt
 
 from signals.features.panel import Feature, FeatureSpec
 from signals.features.windows import MIN_VALID_PERCENT, Observations
@@ -60,9 +61,9 @@ class Treatment:
     # A recipe that holds one refuses keys that it does not know, here as elsewhere.
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    winsorise_sd: float | None = None
-    winsorise_quantile: float | None = None
-    half_life_sessions: int | None = None
+    winsorise_sd: StrictFloat | None = None  # a recipe's `yes` is no figure
+    winsorise_quantile: StrictFloat | None = None
+    half_life_sessions: StrictInt | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""

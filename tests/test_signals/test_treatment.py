@@ -177,6 +177,8 @@ def test_other_look_backs_than_the_declaration_has_are_of_no_shape() -> None:
         ({"winsorise_sd": math.nan}, "winsorise_sd is from 1 to 10"),
         ({"half_life_sessions": 21}, "half_life_sessions is from 1 to 20"),
         ({"half_life_sessions": 2.5}, "features.half_life_sessions"),
+        ({"winsorise_sd": True}, "features.winsorise_sd"),
+        ({"half_life_sessions": True}, "features.half_life_sessions"),
         ({"half_life": 5}, "unknown key features.half_life"),
     ],
 )

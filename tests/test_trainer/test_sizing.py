@@ -141,9 +141,26 @@ def test_each_ground_of_refusal_refuses_by_itself(sized: SizedPath, reason: str 
 def test_a_constant_part_of_a_losing_book_is_no_timing(part: float) -> None:
     """Whoever holds less of what loses gains for sure; the choice of sessions earns nothing, so it is no policy."""
     losing = WHOLE - WHOLE.mean() - 2e-3
-    verdict = judge_sizing(path(part * losing, 0.02), path(losing, 0.05))
+    verdict = judge_sizing(path(np.log1p(part * np.expm1(losing)), 0.02), path(losing, 0.05))
     assert verdict.bound > 0.2 * (1 - part) and verdict.timing == pytest.approx(0.0, abs=1e-9) and verdict.exposure == pytest.approx(part)
     assert [why.split(" is ")[0] for why in verdict.reasons] == ["its timing"]
+
+
+def test_a_constant_part_of_a_wild_book_gains_by_its_logs_and_not_by_timing() -> None:
+    """Half of a book of 40 % a year and no drift: its log grows by m (1 - m) sigma^2 / 2 = 2 % a year, its timing is nothing."""
+    wild = np.expm1(WHOLE - WHOLE.mean()) * 0.4 / (WHOLE.std() * 252**0.5)
+    half, whole = np.log1p(0.5 * wild), np.log1p(wild)
+    by_logs = 252 * (half.mean() - 0.5 * whole.mean())
+    verdict = judge_sizing(path(half, 0.02), path(whole, 0.05))
+    assert by_logs == pytest.approx(0.02, rel=0.2) and verdict.timing == pytest.approx(0.0, abs=1e-9) and not verdict.is_accepted
+
+
+def test_a_verdict_that_knows_no_timing_is_not_accepted() -> None:
+    held = np.arange(2000) // 20 % 2 == 0
+    moved = WHOLE + np.where(held, 1e-3, -1e-3)
+    verdict = judge_sizing(path(np.where(held, moved, 0.0), 0.02), path(moved, 0.05))
+    before = replace(verdict, timing=np.nan, timing_bound=np.nan, timing_error=np.nan)
+    assert verdict.is_accepted and not before.is_accepted and "learn and judge it again" in before.sentence
 
 
 def test_timing_is_what_a_regression_on_the_whole_book_leaves() -> None:
@@ -151,9 +168,10 @@ def test_timing_is_what_a_regression_on_the_whole_book_leaves() -> None:
     held = np.arange(2000) // 20 % 2 == 0
     moved = WHOLE + np.where(held, 1e-3, -1e-3)
     verdict = judge_sizing(path(np.where(held, moved, 0.0), 0.02), path(moved, 0.05))
-    beta, alpha = np.polyfit(moved, np.where(held, moved, 0.0), 1)
+    ours, theirs = np.expm1(np.where(held, moved, 0.0)), np.expm1(moved)
+    beta, alpha = np.polyfit(theirs, ours, 1)
     assert (verdict.exposure, verdict.timing) == pytest.approx((beta, 252 * alpha)) and verdict.is_accepted
-    left = (np.where(held, moved, 0.0) - beta * moved - alpha).reshape(100, 20).sum(axis=1)
+    left = (ours - beta * theirs - alpha).reshape(100, 20).sum(axis=1)
     assert verdict.timing_error == pytest.approx(252 * np.sqrt(100 / 99 * (left @ left)) / 2000)
 
 

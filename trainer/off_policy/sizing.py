@@ -8,9 +8,9 @@ does not fade as history grows; it draws the values towards those without a stat
 
 A policy is accepted where the one-sided bounds of its paired gain over the whole book and of its timing are above a
 margin, neither the largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book
-keeps; `trainer.backtest.sizing` asks the same of the order-exact engine. With s and w the log returns of both books,
+keeps; `trainer.backtest.sizing` asks the same of the order-exact engine. With s and w the returns of both books,
 
-    gain = mean(s - w),    timing = mean(s - b w),    b = cov(s, w) / var(w)
+    gain = mean(log(1 + s) - log(1 + w)),    timing = mean(s - b w),    b = cov(s, w) / var(w)
 
 the timing is Jensen's alpha: what the choice of sessions earns beyond a constant part b of the book (Jensen 1968, "The
 performance of mutual funds in the period 1945-1964"). The gain by itself would accept whoever holds nothing while the
@@ -54,6 +54,7 @@ BLOCK_SESSIONS = 20  # within which gains resemble one another; errors are clust
 MARGIN = 0.005  # of equity a year
 LEVEL = 0.95
 LOSSES = (0.03, 0.05)  # of a session, at which a device reduces and halts
+UNJUDGED = "it was judged without what is asked now: learn and judge it again"
 SHARPE_OF_INTEREST = 0.25  # the true gain that a refusal names, in units of the whole book's volatility
 Fit = Callable[[MarketEnv], SizingPolicy]
 
@@ -199,17 +200,18 @@ class PolicyVerdict:
         else:
             seen = f"a true gain of {self.gain_of_interest:.2%} a year would have been seen in "
             seen += f"{self.power(self.gain_of_interest):.0%} of such {self.sources}"
-        return f"refused: {'; '.join(self.reasons)}; {seen}"
+        return f"refused: {'; '.join(self.reasons) or UNJUDGED}; {seen}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizingVerdict(PolicyVerdict):
-    """What a replay says, by log returns after costs; turnover is of a session.
+    """What a replay says, after costs: the gain by log returns, timing by simple ones; turnover is of a session.
 
     Attributes
     ----------
     timing, timing_bound, timing_error : float
-        Of the gain over the part `exposure` of the whole book.
+        Of the gain over the part `exposure` of the whole book (Jensen's alpha). What a smaller book saves of impact, which
+        grows faster than size, is in it.
     exposure : float
         Regression coefficient of the policy's returns on the whole book's.
     """
@@ -224,6 +226,11 @@ class SizingVerdict(PolicyVerdict):
     whole_turnover: float
     sessions_together: ClassVar[int] = BLOCK_SESSIONS
     extent: ClassVar[str] = "at least {0.timing_bound:+.2%} by timing, over {0.sessions} sessions"
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether nothing speaks against it; a verdict of a program that did not ask timing knows none."""
+        return not self.reasons and self.timing_bound > self.margin
 
     def power(self, gain: float) -> float:
         """Share of histories like this one in which a true gain, all of it by timing, would have been seen in both bounds."""
@@ -265,8 +272,10 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
         raise FixInput("the replays are of different sessions", fix="Replay both over the same ones")
     blocks = np.arange(len(sized.net)) // BLOCK_SESSIONS
     variance = float(whole.net.var(ddof=1))
-    exposure = float(np.cov(sized.net, whole.net)[0, 1]) / variance if variance > 0 else 1.0
-    difference, timing = (OffPolicyEstimate(SESSIONS_PER_YEAR * (sized.net - part * whole.net), blocks) for part in (1.0, exposure))
+    # Logs of a constant part of a book grow faster than that part of its log: simple returns are proportional.
+    ours, theirs = np.expm1(sized.net), np.expm1(whole.net)
+    exposure = float(np.cov(ours, theirs)[0, 1] / theirs.var(ddof=1)) if variance > 0 else 1.0
+    difference, timing = (OffPolicyEstimate(SESSIONS_PER_YEAR * x, blocks) for x in (sized.net - whole.net, ours - exposure * theirs))
     bound, timed = difference.lower(level), timing.lower(level)
     turnover, usual = float(sized.turnover.mean()), float(whole.turnover.mean())
     against: tuple[tuple[bool, str], ...] = (
@@ -276,7 +285,7 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
         (turnover > usual, f"the turnover is {turnover:.2%} a session, not {usual:.2%} or less"),
     )
     for limit in LOSSES:
-        tripped = int(((np.expm1(sized.net) <= -limit) & (np.expm1(whole.net) > -limit)).sum())
+        tripped = int(((ours <= -limit) & (theirs > -limit)).sum())
         against += ((tripped > 0, f"the tripwire of {limit:.0%} a session is tripped in {tripped} where the whole book does not"),)
     return SizingVerdict(
         sessions=len(sized.net),
