@@ -49,8 +49,7 @@ def show_sizes(
     With --to every draw goes into one file with its propensity and seed, the state, and the weights of the whole book.
     """
     with open_ledger(state) as ledger:
-        venue = load_config(StateFolder(state).config).venue
-        log = size_log(ledger, venue.broker.value)
+        log = size_log(ledger, load_config(StateFolder(state).config).venue.broker.value)
     if to is not None:
         write_atomic(to, log.to_bytes())
     show(sizes_of(log), limit, as_json)

@@ -28,7 +28,8 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
     """
     if not (deps.config.sizing or deps.config.draw_sizes):
         return None
-    made = _plans_before(session, deps)
+    runs = job_runs.newest(deps.ledger, "plan", deps.calendar.previous(session), PLANS_BACK)  # none where none is near
+    made = [(run.session, figures) for run in runs if (figures := run.read(PlanFigures)).decisions is not None]
     books = morning.whole_books(
         [(day, plan.whole) for day, plan in made[-PLANS_READ:] if plan.whole is not None],
         session,
@@ -45,12 +46,6 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
         body = f"{error}. The multiplier of the last plan holds: {before:g}"
         notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
         return Sizing(before, None, str(error), books=books)
-
-
-def _plans_before(session: date, deps: Deps) -> list[tuple[date, PlanFigures]]:
-    """Plans that were made before `session`, oldest first: none where none is near."""
-    runs = job_runs.newest(deps.ledger, "plan", deps.calendar.previous(session), PLANS_BACK)
-    return [(run.session, figures) for run in runs if (figures := run.read(PlanFigures)).decisions is not None]
 
 
 def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize | None:

@@ -29,19 +29,12 @@ class DrawRow:
     known: date | None = None
 
 
-@dataclass(frozen=True)
-class DrawnEvent:
-    """What a log says of an event and its draw."""
+@dataclass(frozen=True, kw_only=True)
+class DrawnEvent(DrawRow):
+    """A draw, and what its event is."""
 
-    asof: date
-    symbol: str
     kind: str
     third: str
-    arm: int
-    propensity: float
-    seed: str
-    exit: str | None
-    realised_r: float | None
 
 
 def save(ledger: Ledger, events: Iterable[tuple[date, str]], at: datetime) -> None:
@@ -75,6 +68,5 @@ def end(ledger: Ledger, asof: date, symbol: str, outcome: tuple[str, float | Non
 
 def all_drawn(ledger: Ledger) -> tuple[DrawnEvent, ...]:
     """Return every draw with its event, oldest first."""
-    query = """SELECT asof, symbol, kind, third, arm, propensity, seed, exit, realised_r
-    FROM draws JOIN events USING (asof, symbol) ORDER BY asof, symbol"""
+    query = "SELECT draws.*, kind, third FROM draws JOIN events USING (asof, symbol) ORDER BY asof, symbol"
     return tuple(ledger.read(DrawnEvent, query))

@@ -79,16 +79,12 @@ def order_of(
     return ScheduledOrder(float(value_usd / adv_usd), volatility, 0.0, minutes, volume)
 
 
-def cost_bps(order: ScheduledOrder, urgency: float, shocks: Floats, risk_aversion: float, half_life: float = HALF_LIFE_MINUTES) -> Floats:
-    """Modelled cost of one urgency under each row of `shocks`, float64 (R, N) of mean 1: bp, shape (R,).
+def cost_bps(order: ScheduledOrder, left: Floats, shocks: Floats, risk_aversion: float, half_life: float = HALF_LIFE_MINUTES) -> Floats:
+    """Modelled cost of a schedule under each row of `shocks`, float64 (R, N) of mean 1: bp, shape (R,).
 
+    `left` is the share of the order that is left after each step, (N + 1,) from 1 to 0, of an urgency by `remaining`;
     `risk_aversion` is lambda per unit of the order's value; `half_life` of own impact in minutes.
     """
-    return schedule_bps(order, remaining(urgency, len(order.minutes)), shocks, risk_aversion, half_life)
-
-
-def schedule_bps(order: ScheduledOrder, left: Floats, shocks: Floats, risk_aversion: float, half_life: float = HALF_LIFE_MINUTES) -> Floats:
-    """Modelled cost of any schedule: `left` is the share of the order that is left after each step, (N + 1,) from 1 to 0."""
     slices = -np.diff(left)
     since = order.minutes[:, None] - order.minutes[None, :]
     still = np.where(since >= 0, faded(np.maximum(since, 0.0), half_life), 0.0)
@@ -104,8 +100,8 @@ def least_cost(order: ScheduledOrder, entry: EntryConfig) -> float:
     calm = np.ones((1, len(order.minutes)))
 
     def key(urgency: float) -> tuple[float, float]:
-        asked = -np.diff(remaining(urgency, len(order.minutes))) * order.participation
-        cut = np.maximum(asked - entry.participation * order.volume, 0.0).sum()
-        return round(float(cut), 12), float(cost_bps(order, urgency, calm, entry.risk_aversion)[0])
+        left = remaining(urgency, len(order.minutes))
+        cut = np.maximum(-np.diff(left) * order.participation - entry.participation * order.volume, 0.0).sum()
+        return round(float(cut), 12), float(cost_bps(order, left, calm, entry.risk_aversion)[0])
 
     return min(URGENCIES, key=key)

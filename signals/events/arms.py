@@ -64,5 +64,4 @@ def drawn(seed: str, asof: date, symbol: str) -> tuple[int, float]:
 
 def uniform(seed: str, asof: date, what: str) -> float:
     """Return the number in [0, 1) that decides a draw: the first digits of a hash."""
-    found: float = int(sha256_of(f"{seed} {asof} {what}".encode())[:DIGITS], 16) / 16**DIGITS
-    return found
+    return float(int(sha256_of(f"{seed} {asof} {what}".encode())[:DIGITS], 16) / 16**DIGITS)

@@ -34,8 +34,17 @@ from signals.events import arms
 from tests.fakes.decisions import by_state, known_process, policies, shadow
 from tests.fakes.regimes import noise_market, oracle, regime_market
 from trainer.off_policy import tuner
-from trainer.off_policy.estimators import direct_method, doubly_robust, ips, observed, overlap, per_decision, snips
-from trainer.off_policy.fitted_q import cell_means, cross_fitted
+from trainer.off_policy.estimators import (
+    cell_means,
+    cross_fitted,
+    direct_method,
+    doubly_robust,
+    ips,
+    observed,
+    overlap,
+    per_decision,
+    snips,
+)
 from trainer.off_policy.judged import CHALLENGERS, FITTED_Q, fit_named
 from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (

@@ -16,7 +16,7 @@ from signals.scoring.shadow_logs import drawn_level, read_size_log
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 from trainer.backtest.archive import open_archive
-from trainer.backtest.drawn_sizes import decisions_of
+from trainer.backtest.sizing import decisions_of
 
 
 def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., Workbench], own_store: Published, tmp_path: Path) -> None:

@@ -27,16 +27,19 @@ from trainer.learners.parameters import RidgeConfig
 from trainer.off_policy import estimators, tuner
 from trainer.off_policy.estimators import (
     OffPolicyEstimate,
+    cell_means,
+    cross_fitted,
     direct_method,
     doubly_robust,
+    fitted_q,
     importance_weights,
     ips,
+    learned,
     observed,
     overlap,
     per_decision,
     snips,
 )
-from trainer.off_policy.fitted_q import cell_means, cross_fitted, fitted_q, learned
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.tuner import report_of
 

@@ -17,7 +17,7 @@ from portfolio.policy.sizing import GRID
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from tests.fakes.regimes import noise_market, oracle, regime_market
-from trainer.backtest.drawn_sizes import read_decisions
+from trainer.backtest.sizing import read_decisions
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv, SizingPenalties
 from trainer.off_policy.sizing import (

@@ -12,7 +12,8 @@ import pytest
 from scipy.optimize import minimize
 
 from execution.planning.config import EntryConfig, EntryStyle
-from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of, schedule_bps
+from execution.planning.slicing import remaining
+from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of
 from execution.planning.volume_curve import shares_of, step_shares
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
@@ -33,9 +34,9 @@ def test_the_cost_of_two_even_steps_by_hand() -> None:
     F is 0.5 %, then 0.25 % + 0.5 %; the square roots are 14.142 and 17.321 bp, their mean is 15.731, the spread 2.5. At lambda 10 a half
     that waits a tenth of a session costs 10 x 0.0004 x 0.25 x 0.1 = 1 bp.
     """
-    assert cost_bps(TWO, TWAP, CALM, 0.0, 39.0) == pytest.approx([18.231], abs=5e-4)
-    assert cost_bps(TWO, TWAP, CALM, 10.0, 39.0) == pytest.approx([19.231], abs=5e-4)
-    assert cost_bps(TWO, TWAP, 4 * CALM, 0.0, 39.0) == pytest.approx([2.5 + 15.731 / 2], abs=5e-4), "four times the volume"
+    assert cost_bps(TWO, remaining(TWAP, 2), CALM, 0.0, 39.0) == pytest.approx([18.231], abs=5e-4)
+    assert cost_bps(TWO, remaining(TWAP, 2), CALM, 10.0, 39.0) == pytest.approx([19.231], abs=5e-4)
+    assert cost_bps(TWO, remaining(TWAP, 2), 4 * CALM, 0.0, 39.0) == pytest.approx([2.5 + 15.731 / 2], abs=5e-4), "four times the volume"
 
 
 def test_impact_alone_asks_for_calm_and_risk_alone_for_haste() -> None:
@@ -84,19 +85,19 @@ def test_orders_that_differ_are_worth_a_choice_and_orders_that_are_alike_are_not
     by_size = [least_cost(replace(mixed[0], participation=size), entry(0.5)) for size in (1e-5, 1e-3, 1e-1)]
     assert by_size == sorted(by_size, reverse=True) and len({*by_size}) > 1 and len({*picked}) > 2
     verdicts = judged(mixed, unseen, sessions, entry(0.5))
-    assert [verdict.against for verdict in verdicts] == [TWAP, ALMGREN_CHRISS]
-    assert all(verdict.is_accepted and verdict.orders == 60 for verdict in verdicts)
+    assert [*verdicts] == [TWAP, ALMGREN_CHRISS]
+    assert all(saved.lower() > 0 and saved.contributions.shape == (60,) for saved in verdicts.values())
     even = [replace(order, volume=np.full(6, 1 / 6)) for order in orders(rng, np.full(60, 0.05))]
     alike = judged(even, unseen, sessions, entry())
-    assert (alike[0].saved_bps, alike[0].is_accepted, alike[1].is_accepted) == (0.0, False, True)
+    assert (alike[TWAP].value, alike[TWAP].lower() > 0, alike[ALMGREN_CHRISS].lower() > 0) == (0.0, False, True)
 
 
 def test_common_shocks_make_the_difference_surer_than_shocks_of_their_own() -> None:
     rng = np.random.default_rng(5)
     (order,) = orders(rng, np.array([0.02]))
     one, other = shocks(rng, 400, 6), shocks(rng, 400, 6)
-    calm, hasty = (cost_bps(order, urgency, one, 0.0, 30.0) for urgency in (0.0, 3.0))
-    apart = cost_bps(order, 3.0, other, 0.0, 30.0)
+    calm, hasty = (cost_bps(order, remaining(urgency, 6), one, 0.0, 30.0) for urgency in (0.0, 3.0))
+    apart = cost_bps(order, remaining(3.0, 6), other, 0.0, 30.0)
     assert (hasty - calm).std() < 0.6 * (apart - calm).std()
 
 
@@ -137,10 +138,10 @@ def test_on_real_volumes_the_choice_saves_against_twap_and_nothing_for_sure_agai
         pytest.skip(f"{REAL} is absent: the choice on real volumes is not judged")
     orders, met, sessions = real_orders(1)
     for risk_aversion in (0.0, 0.5, 5.0):
-        for verdict in judged(orders, met, sessions, entry(risk_aversion, 0.05)):
-            said = f"lambda {risk_aversion}, against {verdict.against}: {verdict.saved_bps:+.3f} bp, at least {verdict.lower_bps:+.3f}"
-            print(f"{said}, {verdict.orders:,} orders")
-            assert verdict.is_accepted == (risk_aversion > 0 or verdict.against == TWAP)
+        for against, saved in judged(orders, met, sessions, entry(risk_aversion, 0.05)).items():
+            said = f"lambda {risk_aversion}, against {against}: {saved.value:+.3f} bp, at least {saved.lower():+.3f}"
+            print(f"{said}, {len(orders):,} orders")
+            assert (saved.lower() > 0) == (risk_aversion > 0 or against == TWAP)
 
 
 @pytest.mark.slow  # by hand
@@ -155,10 +156,10 @@ def test_who_knew_the_volumes_of_the_day_would_save_little() -> None:
 
         def cost(x: Floats, order: ScheduledOrder = order, shocks: Floats = shocks) -> float:
             slices = np.exp(x - x.max())
-            return float(schedule_bps(order, np.append(1.0, 1.0 - np.cumsum(slices) / slices.sum()), shocks, 0.0)[0])
+            return float(cost_bps(order, np.append(1.0, 1.0 - np.cumsum(slices) / slices.sum()), shocks, 0.0)[0])
 
         starts = (np.zeros(6), np.log(order.volume * shocks[0]), -0.4 * np.arange(6))
         least = min(minimize(cost, x, method="BFGS", options={"maxiter": 60}).fun for x in starts)
-        saved.append(float(cost_bps(order, ALMGREN_CHRISS, shocks, 0.0)[0]) - least)
+        saved.append(float(cost_bps(order, remaining(ALMGREN_CHRISS, 6), shocks, 0.0)[0]) - least)
     print(f"saved against {ALMGREN_CHRISS} for all: {np.mean(saved):.2f} bp, error {np.std(saved) / 150**0.5:.2f}")
     assert 0 < np.mean(saved) < 1

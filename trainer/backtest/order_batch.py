@@ -5,7 +5,7 @@ In steps: each step cancels what the ones before left, sends its own orders and 
 participation cap has room, closings first; openings follow once the closings that they wait for are filled.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -55,13 +55,11 @@ class OrderBatch:
 
     def send(self, batch: Iterable[Intent]) -> None:
         """Judge each order with all the others pending, and send those that remain; what lowers risk leaves first."""
-        batch = sending_order(list(batch))
         reports = BatchReports(self.plan, self.broker.account(), self.broker.positions(), self.broker.assets())
         spent = ZERO
-        for leaving in batch:
+        for leaving in sending_order(list(batch)):
             now = circumstances(reports, self._pending(leaving), leaving, spent)
-            found = refusal(leaving, now, self.execution.pretrade)
-            if found is not None:
+            if (found := refusal(leaving, now, self.execution.pretrade)) is not None:
                 self._end(leaving, "denied", f"{found.check}: {found.reason}")
                 continue
             answer = self.broker.submit(leaving)
@@ -74,21 +72,17 @@ class OrderBatch:
     def refresh(self) -> None:
         """Take over what became of the orders at the exchange."""
         for key, sent in self.acknowledged.items():
-            known = self.ended.get(key)
-            if known is None or not _is_over(known):
+            if not self._is_over(key):
                 order = self.broker.order(key.client_order_id)
                 self.ended[key] = OrderRow(key.session, key.client_order_id, sent, str(order.status), order.filled_quantity)
 
     def follow(self) -> list[Intent]:
         """Orders for what the auction left, and those of the plan that waited: closings, then ready openings."""
         self.refresh()
-        following = []
-        for row in list(self.ended.values()):
-            rest = row.intent.quantity - row.filled
-            if row.state == OrderStatus.EXPIRED and rest > 0:
-                found = follow_up(row.intent, rest, self.execution.submission.min_residual_usd)
-                following += [found] if found is not None else []
-        self.meant.update({intent.key: intent for intent in following})
+        least = self.execution.submission.min_residual_usd
+        expired = [row for row in self.ended.values() if row.state == OrderStatus.EXPIRED and row.filled < row.intent.quantity]
+        following = [follow_up(row.intent, row.intent.quantity - row.filled, least) for row in expired]
+        self.meant.update({intent.key: intent for intent in following if intent is not None})
         return [intent for intent in self.meant.values() if intent.time_in_force is TimeInForce.DAY]
 
     def may_leave(self, intent: Intent) -> bool:
@@ -106,7 +100,7 @@ class OrderBatch:
 
     def live(self) -> list[Intent]:
         """Orders that the exchange has and may still fill, as last reported."""
-        return [i for key, i in self.acknowledged.items() if key not in self.ended or not _is_over(self.ended[key])]
+        return [i for key, i in self.acknowledged.items() if not self._is_over(key)]
 
     def settle(self) -> None:
         """Ask until nothing is live, as often and as long as a device waits."""
@@ -146,15 +140,13 @@ class OrderBatch:
     def _is_unsent(self, key: IntentKey) -> bool:
         return key not in self.acknowledged and key not in self.ended
 
-    def _remainder(self, intent: Intent) -> Decimal:
-        return remainder(self.plan, intent, self._taken())
+    def _is_over(self, key: IntentKey) -> bool:
+        row = self.ended.get(key)
+        return row is not None and (row.state in NOT_SENT or OrderStatus(row.state).is_terminal)
 
-    def _taken(self) -> Iterator[tuple[IntentKey, Decimal]]:
-        """Shares that each order sent has filled, or may still fill."""
-        for key, made in self.meant.items():
-            if not self._is_unsent(key):
-                row = self.ended.get(key)
-                yield key, row.filled if row is not None and _is_over(row) else made.quantity
+    def _remainder(self, intent: Intent) -> Decimal:
+        sent = ((key, made.quantity) for key, made in self.meant.items() if not self._is_unsent(key))
+        return remainder(self.plan, intent, ((key, self.ended[key].filled if self._is_over(key) else shares) for key, shares in sent))
 
     def end(self) -> None:
         """Deny, once its window has closed, what of a rest was never attempted."""
@@ -173,14 +165,9 @@ class OrderBatch:
 
     def _pending(self, leaving: Intent) -> list[Pending]:
         aside = {leaving.key, leaving.waits_for}
-        found = []
-        for key, intent in self.meant.items():
-            row = self.ended.get(key)
-            if key in aside or (row is not None and _is_over(row)):
-                continue
-            done = row.filled if row is not None else ZERO
-            found.append(Pending(key.symbol, intent.side.sign * (intent.quantity - done)))
-        return found
+        others = [(key, intent) for key, intent in self.meant.items() if key not in aside and not self._is_over(key)]
+        filled = {key: row.filled for key, row in self.ended.items()}
+        return [Pending(key.symbol, intent.side.sign * (intent.quantity - filled.get(key, ZERO))) for key, intent in others]
 
     def _end(self, intent: Intent, state: str, reason: str) -> None:
         self.ended[intent.key] = OrderRow(intent.key.session, intent.key.client_order_id, intent, state, ZERO, reason)
@@ -191,14 +178,7 @@ def trade_at_open(desk: OrderBatch, broker: DirectBroker, sent_at: datetime, con
     broker.advance(sent_at)
     desk.send(intent for intent in desk.plan.intents if intent.time_in_force is TimeInForce.OPG)
     broker.advance(confirmed_at)
-    waiting = desk.follow()
-    closings = [intent for intent in waiting if intent.reduces]
-    if closings:
-        desk.send(closings)
-        desk.refresh()
-    openings = [intent for intent in waiting if not intent.reduces and desk.may_leave(intent)]
-    if openings:
-        desk.send(openings)
+    _closings_first(desk, desk.follow(), desk.refresh)
 
 
 def trade_in_steps(desk: OrderBatch, broker: DirectBroker, day: Session, entry: EntryConfig) -> None:
@@ -207,14 +187,14 @@ def trade_in_steps(desk: OrderBatch, broker: DirectBroker, day: Session, entry: 
     for step, when in enumerate(entry.whens(), start=1):
         broker.advance(max(when.on(day.day, calendar), broker.now))
         desk.renew(step)
-        closings = [intent for intent in desk.leaving_at(step) if intent.reduces]
-        if closings:
-            desk.send(closings)
-            desk.settle()
-        openings = [intent for intent in desk.leaving_at(step) if not intent.reduces and desk.may_leave(intent)]
-        if openings:
-            desk.send(openings)
+        _closings_first(desk, desk.leaving_at(step), desk.settle)
 
 
-def _is_over(row: OrderRow) -> bool:
-    return row.state in NOT_SENT or OrderStatus(row.state).is_terminal
+def _closings_first(desk: OrderBatch, leaving: list[Intent], wait: Callable[[], None]) -> None:
+    closings = [intent for intent in leaving if intent.reduces]
+    if closings:
+        desk.send(closings)
+        wait()
+    openings = [intent for intent in leaving if not intent.reduces and desk.may_leave(intent)]
+    if openings:
+        desk.send(openings)

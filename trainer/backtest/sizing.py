@@ -6,24 +6,34 @@ Invariants
    scores alone.
 2. The order-exact engine has the last word: the same bound, drawdown and turnover as the replay, of the orders that a
    device would have sent from the first judged session on.
-3. What is written is on the dataset's record by its hash before anybody sees it; each further question of a sleeve makes
+3. A draw of a device is valued as a replay values it: from the level of the session before to its own, of the book that the
+   device held, from the open of its session to the next one, by the dataset's own opens and costs. Where the session
+   before drew nothing, or the dataset lacks a name of the book or the next open, it says nothing and is left out.
+4. What is written is on the dataset's record by its hash before anybody sees it; each further question of a sleeve makes
    the bound of all stricter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from portfolio.policy.sizing import SizingOn, places_of
-from signals.errors import FixInput
+from portfolio.policy.sizing import GRID, STATE, SizingOn, places_of
+from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
-from trainer.backtest.drawn_sizes import DecisionsFile, decisions_of
+from signals.scoring.shadow_logs import FIX, SizeDecision, read_size_log
+from signals.storage.arrow import days, floats, read_parquet
+from signals.text.wording import reason_of
+from trainer.backtest.archive import Archive
 from trainer.backtest.engine import Course, Progress
 from trainer.backtest.scored import MODEL
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, BookSettings, RunScores, subject_of, trade
-from trainer.backtest.weights import WeightPath, sized_path
+from trainer.backtest.weights import WeightPath, book_env, sized_path
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
+from trainer.off_policy.logs import LoggedDecisions, exported
 from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (
     MARGIN,
@@ -41,6 +51,9 @@ from trainer.off_policy.sizing import (
 from trainer.runs import looks
 from trainer.runs.run_folder import canonical_json, file_hash, refuse_existing, write_run
 from trainer.search.trial_log import trial_hash
+
+COLUMNS = ("before", "multiplier", "propensity", "reward")
+PARQUET = "Give a Parquet file with session (date), before, multiplier, propensity, reward and the state, all numbers float64"
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,15 @@ class PolicyRequest:
     code_version: str
     decisions: Path | None = None
     margin: float = MARGIN
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionsFile:
+    """Decisions on sizes; `sha256` is of all their files."""
+
+    log: LoggedDecisions
+    sha256: str
+    is_rehearsal: bool = False
 
 
 def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> JudgedPolicy:
@@ -131,6 +153,62 @@ def path_of(course: Course) -> SizedPath:
     return SizedPath(np.diff(np.log(values)), np.array([float(day.traded / day.equity) / 2.0 for day in course.days]))
 
 
+def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFile:
+    """Read `--decisions`: a Parquet file with rewards, or a file or folder of devices' logs of draws (.json).
+
+    Raises
+    ------
+    FixInput
+        Nothing there is such a log, one was changed, or two know different draws of one session.
+    TooLittleHistory
+        No draw has a value.
+    """
+    if path.is_file() and path.suffix != ".json":
+        return DecisionsFile(read_decisions(path, STATE), sha256_of(path.read_bytes()))
+    contents = exported(path, "sizes")
+    logs = [read_size_log(content, where=file) for file, content in contents.items()]
+    by_device: dict[str, dict[date, SizeDecision]] = {}
+    for log in logs:
+        if (log.grid, log.names) != (GRID, STATE):
+            fix = "Use the version that the device has"
+            raise FixInput("the log is of another grid or state than this version's", where=str(path), fix=fix)
+        for one in log.decisions:  # each draw once: an export of before may be next to one of today
+            if by_device.setdefault(one.seed, {}).setdefault(one.asof, one) != one:
+                raise FixInput(f"two logs know different draws of {one.asof}", where=str(path), fix=FIX)
+    rows = [row for own in by_device.values() for row in _valued(list(own.values()), archive, equity_usd)]
+    if not rows:
+        raise TooLittleHistory("no draw has a value", where=str(path), fix="Draw in sessions that follow one another; ingest their bars")
+    return DecisionsFile(
+        LoggedDecisions.of_rows(rows, len(GRID)),
+        sha256_of("".join(sha256_of(content) for content in contents.values()).encode()),
+        any(log.is_rehearsal for log in logs),
+    )
+
+
+def read_decisions(path: Path, names: Sequence[str]) -> LoggedDecisions:
+    """Read decisions on sizes: the level before and the state (`names`) are the features, levels of the grid the arms.
+
+    Raises
+    ------
+    FixInput
+        The file cannot be read, lacks a column, or holds a multiplier that is not on the grid.
+    """
+    try:
+        table = read_parquet(path.read_bytes())
+        if missing := sorted({"session", *COLUMNS, *names} - {*table.column_names}):
+            raise FixInput(f"there is no column {', '.join(missing)}", where=str(path), fix=PARQUET)
+        schema = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in (*COLUMNS, *names))])
+        known = table.select(schema.names).cast(schema)
+    except (OSError, pa.ArrowException) as error:
+        raise FixInput(f"decisions cannot be read: {reason_of(error)}", where=str(path), fix=PARQUET) from None
+    before, chosen, chance, reward, *states = (floats(known.column(name)) for name in (*COLUMNS, *names))
+    for name, values in (("before", before), ("multiplier", chosen)):
+        if not np.isin(values, GRID).all():
+            raise FixInput(f"a {name} is none of {GRID}", where=str(path), fix=PARQUET)
+    features, sessions = np.column_stack([np.searchsorted(GRID, before), *states]), days(known.column("session")).astype(np.int64)
+    return LoggedDecisions.of_one_step(sessions, features, np.searchsorted(GRID, chosen), reward, chance, len(GRID))
+
+
 def _book(subject: BacktestSubject, scores: RunScores, settings: BookSettings) -> tuple[WeightPath, MarketEnv]:
     horizon = subject.evidence.horizon
     if not scores.sessions:
@@ -184,3 +262,33 @@ def _by_decisions(
     read = [0, *(1 + place for place in places_of(policies.policies[-1].names))]
     unseen = replace(unseen, features=unseen.features[:, :, read])
     return judge_decisions(policies.policies[-1], unseen, margin=request.margin, level=level, is_rehearsal=given.is_rehearsal)
+
+
+def _valued(decisions: list[SizeDecision], archive: Archive, equity_usd: float) -> list[tuple[date, list[float], int, float, float]]:
+    """Return asof, features, level, reward and propensity of each draw of one device that has a value."""
+    calendar, sessions = archive.manifest.calendar, archive.whole.sessions
+    place = {day: row for row, day in enumerate(sessions.astype(object).tolist())}
+    column = {security: number for number, security in enumerate(archive.securities)}
+    books: dict[int, tuple[SizeDecision, dict[int | None, float]]] = {}
+    for one in decisions:
+        names = {name: column.get(security) for security, name in archive.rows.symbols_on(one.asof).items()}
+        renamed = {a.new_symbol: a.symbol for a in archive.effective_on(one.session) if a.new_symbol}
+        own = {names.get(renamed.get(name, name)): weight for name, weight in one.book.items()}
+        if one.asof in place and calendar.next(one.asof) == one.session and None not in own:
+            books[place[one.asof]] = (one, own)
+    first, last = min(books, default=0), min(max(books, default=0) + 1, len(sessions) - 2)
+    if last - first < 2:
+        return []
+    weights, states = np.zeros((last - first + 1, len(column))), np.zeros((last - first + 1, len(STATE)))
+    for row, (one, own) in books.items():
+        if row <= last:
+            weights[row - first, [number for number in own if number is not None]] = list(own.values())
+            states[row - first] = one.state
+    rewards = book_env(archive, first, weights, states, equity_usd).rewards()
+    found = []
+    for row, (one, _) in sorted(books.items()):
+        earlier = books.get(row - 1)
+        if earlier is not None and earlier[0].multiplier == one.before and row - first < len(rewards):
+            before, level = GRID.index(one.before), GRID.index(one.multiplier)
+            found.append((one.asof, [before, *one.state], level, float(rewards[row - first, before, level]), one.propensity))
+    return found

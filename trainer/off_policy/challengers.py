@@ -26,7 +26,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy import stats
 from scipy.special import logsumexp
 
 from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
@@ -55,17 +54,6 @@ DT_CONFIG = AttentionConfig(size=16, heads=2, layers=1, epochs=3, batch_rows=512
 def expectile_losses(errors: torch.Tensor, level: float) -> torch.Tensor:
     """|level - [error < 0]| error^2, whose mean is least where the errors are from the expectile of `level` (Newey, Powell 1987)."""
     return torch.abs(level - (errors < 0.0).to(errors.dtype)) * errors**2
-
-
-def expectile(values: Floats, level: float) -> float:
-    """Expectile of values: the number from which upward and downward deviations, weighed level to 1 - level, balance.
-
-    Examples
-    --------
-    >>> round(expectile(np.array([0.0, 1.0, 2.0, 10.0]), 0.7), 9)
-    4.9375
-    """
-    return float(stats.expectile(values, alpha=level))
 
 
 def conservative_penalty(values: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:

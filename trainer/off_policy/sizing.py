@@ -44,8 +44,7 @@ from signals.errors import FixInput
 from signals.market.bars import Floats
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
-from trainer.off_policy.estimators import LEAST_EFFECTIVE, OffPolicyEstimate, doubly_robust, overlap
-from trainer.off_policy.fitted_q import cross_fitted, learned
+from trainer.off_policy.estimators import LEAST_EFFECTIVE, OffPolicyEstimate, cross_fitted, doubly_robust, learned, overlap
 from trainer.off_policy.logs import LoggedDecisions
 from trainer.off_policy.market_env import MarketEnv
 

@@ -20,8 +20,7 @@ from signals.errors import FixInput, TooLittleHistory
 from signals.events.arms import ARMS, DEFAULT
 from signals.events.daily import WAITS
 from signals.scoring.shadow_logs import FIX, ArmDecision, read_arm_log
-from trainer.off_policy.estimators import LEAST_EFFECTIVE, Overlap, doubly_robust, ips, overlap, snips
-from trainer.off_policy.fitted_q import Regressor, cell_means, cross_fitted
+from trainer.off_policy.estimators import LEAST_EFFECTIVE, Overlap, Regressor, cell_means, cross_fitted, doubly_robust, ips, overlap, snips
 from trainer.off_policy.logs import LoggedDecisions, exported
 from trainer.off_policy.sizing import level_of_try
 

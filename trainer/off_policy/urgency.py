@@ -5,12 +5,12 @@ there are its drift would drown the cost (a six-step schedule of one name ends 1
 so that it is excluded from the verdict.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from execution.planning.config import EntryConfig
+from execution.planning.slicing import remaining
 from execution.planning.urgency import ScheduledOrder, cost_bps, least_cost
 from signals.market.bars import Floats
 from trainer.off_policy.estimators import OffPolicyEstimate
@@ -19,23 +19,10 @@ from trainer.off_policy.logs import Rows
 TWAP, ALMGREN_CHRISS = 0.0, 1.5
 
 
-@dataclass(frozen=True)
-class UrgencyVerdict:
-    """What the choice saves against one urgency for all orders, bp of an order's value: the mean, and its 95 % lower bound."""
+def judged(orders: Sequence[ScheduledOrder], shocks: Floats, sessions: Rows, entry: EntryConfig) -> dict[float, OffPolicyEstimate]:
+    """Return what the choice of plans saves, bp of an order's value, against TWAP and against Almgren-Chriss for all, by their urgency.
 
-    against: float
-    saved_bps: float
-    lower_bps: float
-    orders: int
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether it saves anything for sure."""
-        return self.lower_bps > 0
-
-
-def judged(orders: Sequence[ScheduledOrder], shocks: Floats, sessions: Rows, entry: EntryConfig) -> tuple[UrgencyVerdict, ...]:
-    """Judge what plans choose against TWAP and against Almgren-Chriss, paired by order and shock; errors are clustered by session.
+    Orders and shocks are paired, errors are clustered by session; a choice is accepted where the lower bound is above 0.
 
     Parameters
     ----------
@@ -43,11 +30,13 @@ def judged(orders: Sequence[ScheduledOrder], shocks: Floats, sessions: Rows, ent
         Of volumes that no plan has seen: orders do not share them, urgencies of an order do.
     sessions : int64, shape (O,)
     """
-    cases = list(zip(orders, shocks, strict=True))
-    ours = [cost_bps(order, least_cost(order, entry), met, entry.risk_aversion) for order, met in cases]
-    verdicts = []
+
+    def costs(chosen: Iterable[float]) -> list[Floats]:
+        cases = zip(orders, chosen, shocks, strict=True)
+        return [cost_bps(order, remaining(urgency, len(order.minutes)), met, entry.risk_aversion) for order, urgency, met in cases]
+
+    ours, found = costs(least_cost(order, entry) for order in orders), {}
     for against in (TWAP, ALMGREN_CHRISS):
-        theirs = (cost_bps(order, against, met, entry.risk_aversion) for order, met in cases)
-        saved = OffPolicyEstimate(np.array([(cost - own).mean() for cost, own in zip(theirs, ours, strict=True)]), sessions)
-        verdicts.append(UrgencyVerdict(against, saved.value, saved.lower(), len(cases)))
-    return tuple(verdicts)
+        theirs = costs([against] * len(orders))
+        found[against] = OffPolicyEstimate(np.array([(cost - own).mean() for cost, own in zip(theirs, ours, strict=True)]), sessions)
+    return found
