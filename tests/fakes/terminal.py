@@ -64,6 +64,7 @@ class Person:
         while text not in self.seen:
             assert time.monotonic() < until, self.seen
             if not self._read(1.0):
+                self.ends()
                 raise AssertionError(f"{text!r} was not shown, but:\n{self.seen}")  # the program has ended
         self.seen = self.seen.partition(text)[2]
 

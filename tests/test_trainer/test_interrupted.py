@@ -14,7 +14,8 @@ from trainer.runs.run_folder import checkpoints_of
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return curate(tmp_path_factory.mktemp("market"))
+    """Long enough for the shipped recipe: a shorter one is refused, and on a busy machine before anybody presses a key."""
+    return curate(tmp_path_factory.mktemp("market"), sessions=700)
 
 
 @pytest.mark.parametrize(
