@@ -97,7 +97,8 @@ test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from 
 test-long: $(VENV)/.dev ## By hand, five minutes: single tests of ten seconds and more, whose rules shorter ones of `make test` hold in part
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not deep" \
 		$(addprefix tests/flow/test_,daemon.py screens.py) \
-		$(addprefix tests/test_trainer/test_,accept_red.py deliveries.py ic.py lineage.py retrain_command.py train_search.py weight_paths.py)
+		tests/provisioning/test_example_fleet.py $(addprefix tests/test_trainer/test_,accept_red.py deliveries.py ic.py lineage.py \
+		policy_command.py retrain_command.py tasks.py train_search.py weight_paths.py)
 
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
 	$(BIN)/pytest -q -m "not gpu" tests/contracts/test_learners.py tests/test_trainer/test_networks.py

@@ -27,8 +27,6 @@ from pathlib import Path
 from appliance.ledger.figures import FeatureFile
 from appliance.system.ports import Fs
 from signals.errors import FixInput, InvariantBroken
-from signals.features.panel import FeatureSpec, spec_hash
-from signals.features.treatment import declared_in
 from signals.files import sha256_of
 from signals.text.wording import reason_of
 
@@ -78,12 +76,6 @@ class FeatureRecord:
         expected = FLOAT32_BYTES * len(self.names) * len(self.symbols)
         if len(self.values) != expected:
             raise InvariantBroken(f"{len(self.values)} bytes of features, not {expected}")
-
-    def is_of(self, spec: FeatureSpec) -> bool:
-        """Whether these are the features of a specification; without a hash, which programs kept that treated none, by their names."""
-        if self.names != tuple(name for name, _, _ in spec):
-            return False
-        return self.spec_hash == spec_hash(list(spec)) or (not self.spec_hash and declared_in(spec) is None)
 
     @property
     def file_name(self) -> str:

@@ -21,7 +21,8 @@ from appliance.ledger.figures import ScoreFigures
 from appliance.schedule.job import JobStatus
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput
-from signals.features.panel import FeaturePanel
+from signals.features.panel import FeaturePanel, FeatureSpec, spec_hash
+from signals.features.treatment import declared_in
 from signals.market.bars import days_array
 from signals.monitoring import continuity
 from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection, Worst
@@ -91,7 +92,7 @@ def judge(deps: Deps, bundle: Bundle, features: FeaturePanel, scores: Scores, be
         return Continuity()
     now = _evening(table, *features.at(scores.asof), features.names, dict(zip(scores.symbols, scores.values, strict=True)))
     found: list[Worst] = [continuity.relations(table, now)]
-    if before is None or not before.record.is_of(bundle.manifest.feature_spec):
+    if before is None or not is_of(before.record, bundle.manifest.feature_spec):
         return Continuity(NOT_YET, found[0].ratio, NOT_YET, _beyond(found))
     record = before.record
     values = np.frombuffer(record.values, dtype="<f4").reshape(len(record.symbols), len(record.names))
@@ -131,13 +132,20 @@ def _again(record: FeatureRecord, bundle: Bundle, deps: Deps) -> FeaturePanel | 
     own, plain = sleeve_of(bundle), SLEEVES[record.sleeve]
     # What a bundle carries for its features is that bundle's: another one's states give another regime.
     shapes = ((own,) if own.regime is None or record.bundle_sha256 == bundle.sha256 else ()) + (plain, *plain.variants)
-    sleeve = next((one for one in shapes if record.is_of(one.spec)), None)
+    sleeve = next((one for one in shapes if is_of(record, one.spec)), None)
     if sleeve is None:
         return None
     try:
         return sleeve.features(deps.market.bars(record.asof, sleeve.lookback_sessions), record.asof)
     except DataNotUsable:
         return None
+
+
+def is_of(record: FeatureRecord, spec: FeatureSpec) -> bool:
+    """Whether a record holds the features of a specification; without a hash, which programs kept that treated none, by their names."""
+    if record.names != tuple(name for name, _, _ in spec):
+        return False
+    return record.spec_hash == spec_hash(list(spec)) or (not record.spec_hash and declared_in(spec) is None)
 
 
 def _rescored(bundle: Bundle, record: FeatureRecord, values: np.ndarray) -> dict[str, float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.fakes.device import Workbench
@@ -27,6 +28,7 @@ def command_of(variables: dict[str, str], places: dict[str, str]) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 def test_each_device_of_the_example_is_made_from_its_bucket_by_the_command_of_its_role(tmp_path: Path) -> None:
     """A real SeaweedFS, the key that may only read, and after the command a pull; no secret is in what it wrote."""
     given, defaults = read(EXAMPLE / "group_vars/devices/main.yml"), read(ANSIBLE / "roles/appliance/defaults/main.yml")

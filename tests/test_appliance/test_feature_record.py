@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features, store_features
 from appliance.bundles.risk_forecasts import over_book
+from appliance.monitoring.continuity import is_of
 from appliance.system.durable_files import DurableFs
 from signals.errors import FixInput, InvariantBroken
 from signals.features.panel import spec_hash
@@ -34,10 +35,10 @@ RECORD = FeatureRecord(
 def test_features_of_another_treatment_are_others_and_a_record_without_a_hash_has_none() -> None:
     plain = tuple((name, "none", 5) for name in RECORD.names)
     smoothed = tuple((name, "none; half-life 5", 34) for name in RECORD.names)
-    assert RECORD.is_of(plain) and not RECORD.is_of(smoothed) and not RECORD.is_of(plain[1:])
+    assert is_of(RECORD, plain) and not is_of(RECORD, smoothed) and not is_of(RECORD, plain[1:])
     for own, other in ((plain, smoothed), (smoothed, plain)):
         kept = replace(RECORD, spec_hash=spec_hash(list(own)))
-        assert kept.is_of(own) and not kept.is_of(other)
+        assert is_of(kept, own) and not is_of(kept, other)
 
 
 def test_a_value_stands_with_its_z_over_the_names_that_have_one() -> None:

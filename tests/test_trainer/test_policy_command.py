@@ -117,6 +117,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_policy_that_knows_when_its_book_loses_is_accepted_by_weights_and_by_orders_and_signed(tmp_path: Path) -> None:
     """Ten sessions of scores that know the coming returns, ten of the same turned round, and so on; the book is held at once.
 

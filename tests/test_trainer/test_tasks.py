@@ -90,6 +90,7 @@ def test_a_triple_barrier_is_trained_by_one_option(data: Path, recipe: Path, tmp
     assert "Log loss of profit against stop" in (run / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_classes_themselves_are_trained_averaged_and_written_with_a_head_of_their_names(data: Path, tmp_path: Path) -> None:
     run, path = tmp_path / "run", tmp_path / "classes.yml"
     path.write_text(SMALL.replace("seeds: 1", "seeds: 2") + "label: {kind: triple_barrier, classes: true}\n")

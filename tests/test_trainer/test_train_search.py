@@ -97,6 +97,7 @@ def test_the_evidence_counts_the_trials_and_judges_the_chosen_one(place: Path, t
     assert 0.0 < found["max_t"]["p"] < 1.0 and found["max_t"]["trials"] == 3
 
 
+@pytest.mark.slow
 def test_every_route_to_one_model_has_the_same_deflated_sharpe_ratio(
     place: Path, trained: Answer, fresh: Path, after: Path, tmp_path: Path
 ) -> None:
