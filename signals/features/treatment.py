@@ -1,4 +1,4 @@
-"""How the values of a feature set are treated before a model sees them: winsorised within a session, smoothed over their own past.
+"""Winsorises features within a session and smooths them over their own past, where a feature set declares it.
 
 Winsorising clips a feature, session by session, to limits of the eligible names that have it:
 

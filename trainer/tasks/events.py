@@ -1,4 +1,4 @@
-"""What the tasks of events share: the trade's settings and labels, the base class, the report's lines about rows, sums by session."""
+"""Settings, labels, base class and report lines that the tasks of events (gate, quantiles, arms) have in common."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
