@@ -163,7 +163,8 @@ def _conditions(archive: Archive, first: int, last: int, equity_usd: float) -> t
 def _known_states(states: list[Floats | None]) -> tuple[tuple[str, ...], Floats]:
     """Return the names of the numbers that vary, and the numbers: nothing can be learned of what is absent or always the same.
 
-    A session without a number has the last one that is known, and before the first that one: nothing is held there.
+    A session without a number has the last one that is known, and before the first that one: these are sessions of the first block,
+    of which policies learn and on which none is judged.
     """
     rows = np.array([np.full(len(STATE), np.nan) if state is None else state for state in states])
     seen = np.isfinite(rows)
