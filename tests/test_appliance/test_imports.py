@@ -30,6 +30,13 @@ def test_importing_every_module_of_the_device_loads_no_learner() -> None:
     assert not found & set(LEARNERS)
 
 
+def test_importing_every_command_of_the_training_host_loads_no_learner() -> None:
+    """The base package has the program too: its help and its errors work where nothing that learns is installed."""
+    begin = "from importlib import import_module\nfrom trainer.__main__ import Commands\n"
+    found = loaded(f"{begin}for name in Commands.MODULES: import_module(name)")
+    assert not found & {*LEARNERS, "matplotlib"}
+
+
 @pytest.mark.parametrize(("module", "counts"), [("jobs.score", True), ("jobs.plan", True), ("commands.command_line", False)])
 def test_scoring_planning_and_the_command_line_load_no_frame_library(module: str, counts: bool) -> None:
     """The command line reads the settings, and none of what computes by them."""

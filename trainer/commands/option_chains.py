@@ -38,7 +38,6 @@ from trainer.runs import looks
 from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import file_hash
 from trainer.samples.joined_datasets import with_other_datasets
-from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal
 from trainer.validation.calibration import Platt
 
 SHOWN = 20
@@ -100,6 +99,7 @@ def report(
     Example: trainer options report --chains var/data/spxw/options --root SPXW --to var/reports/spxw
     """
     from trainer.reports.options import surface_report  # it brings matplotlib, which few commands need
+    from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal  # tasks bring what learns
 
     surfaces = [surface for surface in _surfaces(chains, root, as_json=as_json) if surface.smiles]
     wanted = [surface for surface in surfaces if day in (None, surface.chain.day)]
@@ -130,6 +130,7 @@ def backtest(
     Example: trainer options backtest --chains var/data/spxw/options --root SPXW --to var/reports/spxw-backtest
     """
     from trainer.reports.options import backtest_report, backtest_rows  # as above
+    from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     given = {name: word for name, word in (("template", template), ("side", side)) if word is not None}
