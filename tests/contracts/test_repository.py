@@ -79,6 +79,12 @@ def test_state_is_written_atomically_and_no_file_outgrows_its_idea(path: Path) -
                 assert called not in ("write_text", "write_bytes"), f"line {node.lineno}: use write_atomic"
 
 
+def test_no_test_file_outgrows_its_idea() -> None:
+    """450 lines, as of a source file: what several files use is in `tests/fakes` or a conftest."""
+    lines = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert {path: count for path, count in lines.items() if count > 450} == {}
+
+
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in DEVICE], ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_on_the_device_can_unpickle_or_evaluate(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from signals.text.documents import to_json
-from trainer.promotion.bars.config import Case, PromotionConfig
+from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdict
+from trainer.runs.evidence import BarResult
 
 BARS = PromotionConfig()
 NET = [0.002, -0.001] * 300  # annual Sharpe ratio 5.29
@@ -90,6 +91,8 @@ SHADOW = {
     "recorded": {"is_rehearsal": False},
 }
 ABSENT = object()
+RIVAL = {"champion": CHAMPION, "shadow": SHADOW, "word": WORD}
+NET_PATH = "measured.walk_forward.net"
 
 
 def case(changes: Mapping[str, Any] | None = None) -> Case:
@@ -105,3 +108,11 @@ def case(changes: Mapping[str, Any] | None = None) -> Case:
         else:
             place[last] = deepcopy(value)
     return Case.of(to_json(document))
+
+
+def row(found: PromotionVerdict, bar: str) -> BarResult:
+    return next(r for r in found.rows if r.bar == bar)
+
+
+def failed(found: PromotionVerdict) -> list[str]:
+    return [r.bar for r in found.rows if not r.passed]

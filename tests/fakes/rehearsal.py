@@ -19,10 +19,12 @@ from appliance.jobs.reconcile import reconcile
 from appliance.jobs.runner import JobSpec, run_job
 from appliance.jobs.trade import trade
 from appliance.ledger import choices, intents, plans, snapshots
-from appliance.ledger.intents import IntentState
+from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
+from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.reconciliation import begin
+from appliance.orders.submission import submit
 from appliance.safety import escalation
 from appliance.safety.halt import halt, halt_name
 from appliance.schedule.job import JobReport, JobStatus
@@ -305,3 +307,25 @@ def calm(root: Path) -> Rehearsal:
     life.start()
     life.freeze({"A": -0.02, "B": 0.03, "C": 0.0, "D": 0.01})
     return life
+
+
+def entry_of(path: OrderPath, symbol: str, order_slice: int = 0, attempt: int = 0) -> JournalEntry:
+    """Return the journal's entry of an order of D."""
+    wanted = (symbol, order_slice, attempt)
+    keyed = {(e.intent.key.symbol, e.intent.key.slice, e.intent.key.attempt): e for e in intents.of_session(path.ledger, D)}
+    return keyed[wanted]
+
+
+def send_one(path: OrderPath, symbol: str) -> JournalEntry:
+    """Send the planned order of a symbol, with no other before it."""
+    entry = entry_of(path, symbol)
+    desk = fetch_context(path, plans.require(path.ledger, D))
+    now = desk.circumstances(intents.of_session(path.ledger, D), entry.intent, Decimal(0))
+    return submit(path, desk.plan, entry, now)
+
+
+def reported_after_send(path: OrderPath) -> BrokerOrder:
+    """Send the order for B and return the broker's report of it."""
+    found = path.broker.order(send_one(path, "B").client_order_id)
+    assert found is not None
+    return found

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -56,11 +56,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def upload(server: Server, root: Path) -> None:
-    """Put what is published below `root` into the bucket, below `store/`."""
+def upload(server: Server, root: Path, prefix: str = "store") -> None:
+    """Put what is published below `root` into the bucket, below `prefix`."""
     client = server.client(WRITER)
     for path in sorted(path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts):
-        client.put_object(Bucket=BUCKET, Key=f"store/{path.relative_to(root)}", Body=path.read_bytes())  # type: ignore[attr-defined]
+        client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(root).as_posix()}", Body=path.read_bytes())  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -145,6 +145,67 @@ class Answer:
 
 
 Fault = Callable[[str, Answer], Answer | None]  # None: the connection is broken before an answer
+
+
+def status(code: int) -> Callable[[str, Answer], Answer]:
+    return lambda path, answer: Answer(code, {}, b"<html>no</html>")
+
+
+def broken(path: str, answer: Answer) -> None:
+    return None
+
+
+def cut(path: str, answer: Answer) -> Answer:
+    """The whole length is promised, the connection breaks at once."""
+    return replace(answer, cut_at=0)
+
+
+def half(path: str, answer: Answer) -> Answer:
+    """Half an object, as if it were the whole: the length agrees with the lie."""
+    headers = {k: v for k, v in answer.headers.items() if k.lower() != "content-length"}
+    return replace(answer, body=answer.body[: len(answer.body) // 2], headers=headers)
+
+
+def flipped(path: str, answer: Answer) -> Answer:
+    middle = len(answer.body) // 2
+    return replace(answer, body=answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :])
+
+
+def misnamed(path: str, answer: Answer) -> Answer:
+    """A pointer that names no folder of a bundle."""
+    return replace(answer, body=answer.body.replace(b'"folder":"2', b'"folder":"x'))
+
+
+def slow(path: str, answer: Answer) -> Answer:
+    return replace(answer, wait=1.0)
+
+
+def html(path: str, answer: Answer) -> Answer:
+    """A captive portal."""
+    return Answer(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
+
+
+def empty(path: str, answer: Answer) -> Answer:
+    return Answer(200, {}, b"")
+
+
+def wrong_tag(path: str, answer: Answer) -> Answer:
+    return replace(answer, headers={**answer.headers, "ETag": '"0123456789abcdef0123456789abcdef"'})
+
+
+FAULTS: dict[str, Fault] = {
+    "down": broken,
+    "cut": cut,
+    "half": half,
+    "flipped": flipped,
+    "misnamed": misnamed,
+    "html": html,
+    "empty": empty,
+    "500": status(500),
+    "404": status(404),
+    "slow": slow,
+}
+ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 
 
 @dataclass

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_store
+
+if TYPE_CHECKING:
+    from tests.fakes.seaweed import Proxy, Server
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,28 @@ def make(tmp_path: Path) -> Callable[..., Workbench]:
         return bench
 
     return build
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An object store for every test that needs one; each keeps to prefixes of its own."""
+    from tests.fakes.seaweed import serving  # no device has its client of S3
+
+    with serving(tmp_path_factory.mktemp("weed")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def standing(server: Server) -> Iterator[Proxy]:
+    from tests.fakes.seaweed import proxied
+
+    with proxied(server) as found:
+        yield found
+
+
+@pytest.fixture
+def proxy(standing: Proxy) -> Iterator[Proxy]:
+    """An honest proxy before the object store, until the test spoils it."""
+    standing.heal()
+    yield standing
+    standing.heal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,16 +13,10 @@ from appliance.config import BackupConfig
 from appliance.ledger import Ledger
 from signals.errors import BadConfig, StoreUnreachable
 from signals.storage.s3 import S3Config
-from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Server, serving
+from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Server
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
 AT = datetime(2026, 3, 4, 21, 50, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("weed")) as found:
-        yield found
 
 
 def place(server: Server, prefix: str) -> BackupConfig:

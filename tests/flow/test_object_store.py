@@ -5,136 +5,52 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from appliance.bundles.store import BundleStore
-from appliance.jobs.pull import pull
-from appliance.runtime.device import opened
-from appliance.schedule.job import JobReport
 from appliance.storage.download import PART, bring
 from appliance.storage.published_sources import PublishedBucket
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
-from signals.bundle import Role
 from signals.bundle.keyset import signature_name
-from signals.errors import BadConfig, BadDataset, BundleRefused, StoreUnreachable
-from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.storage.places import Place
-from signals.storage.s3 import Objects, S3Config, S3Keys, read_keys
+from signals.errors import BadConfig, BadDataset, StoreUnreachable
+from signals.market.manifest import FileRole, Manifest
+from signals.storage.s3 import read_keys
 from signals.text.documents import to_json
 from tests.fakes import bundles as fake_bundles
+from tests.fakes.bucket import (
+    FASTER,
+    PLACE,
+    Device,
+    Publications,
+    credentials,
+    day_after,
+    names_below,
+    new_bars,
+    objects,
+    point_at,
+    publish_twice,
+)
 from tests.fakes.device import Workbench
-from tests.fakes.lineages import publish_six
-from tests.fakes.publishing import CREATED, SPECS, run_folder
-from tests.fakes.seaweed import BUCKET, READER, WEED, WRITER, Answer, Proxy, Server, proxied, serving
-from tests.fakes.store import SIGNER, publish_bundle, recipe, sign_data
+from tests.fakes.seaweed import BUCKET, FAULTS, ON_THE_LINE, READER, WEED, WRITER, Answer, Proxy, Server, status, upload, wrong_tag
+from tests.fakes.store import SIGNER
 from trainer.__main__ import app
-from trainer.curation.config import CurationConfig
-from trainer.curation.generated import generate
-from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.store import BucketStore
-from trainer.curation.vendors.mapping import Mapping
 from trainer.publishing import keys as sign
 from trainer.publishing.dataset import publish_data
-from trainer.publishing.publish import PublishRequest
-from trainer.publishing.remote import publish_remote
-from trainer.service import rows
 
 pytestmark = pytest.mark.skipif(not WEED.exists(), reason="the SeaweedFS binary is absent")
-
-END = date(2025, 6, 30)
-FASTER = {"attempts": 1, "connect_seconds": 1.0, "read_seconds": 0.6}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("weed")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def standing(server: Server) -> Iterator[Proxy]:
-    with proxied(server) as found:
-        yield found
-
-
-@pytest.fixture
-def proxy(standing: Proxy) -> Iterator[Proxy]:
-    standing.heal()
-    yield standing
-    standing.heal()
-
-
-def objects(server: Server | Proxy, place: str, keys: tuple[str, str] = WRITER) -> Objects:
-    config = S3Config(endpoint=server.endpoint, **FASTER)  # type: ignore[arg-type]
-    return Objects.opened(Place.parse(f"s3://{BUCKET}/{place}"), config, S3Keys(*keys))
-
-
-def credentials(folder: Path, keys: tuple[str, str] = READER) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("s3-key-id", "s3-secret-key", "alpaca-key-id", "alpaca-secret-key")
-    for name, content in zip(names, (*keys, "unused", "unused"), strict=True):
-        (folder / name).write_text(content + "\n")
-    return folder
-
-
-# -- what is published ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Publications:
-    """A dataset at version 1 and at version 2 that adds sessions, with a bundle for each."""
-
-    first: Path
-    second: Path
-    earlier: Manifest
-    later: Manifest
-
-
-PLACE = "equities_xs/evaluation"
 
 
 @pytest.fixture(scope="module")
 def publications(tmp_path_factory: pytest.TempPathFactory) -> Publications:
-    root = tmp_path_factory.mktemp("publications")
-    bars, actions = generate(11, 24, 330, END).write(root / "vendor")
-    data = root / "second" / "data"
-    whole = pq.read_table(bars)
-    pq.write_table(whole.filter(pc.less(whole["date"], datetime(2025, 6, 20))), root / "cut.parquet")
-    versions = []
-    for source, folder in ((root / "cut.parquet", root / "first"), (bars, root / "second")):
-        versions.append(
-            ingest(
-                DeliveryFiles(source, actions),
-                data,
-                DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(), name="market"),
-            )
-        )
-        sign_data(data)
-        last = versions[-1].calendar.offset(versions[-1].last, -10)
-        publish_bundle(root / "second", recipe(data, last, seq=len(versions)))
-        if folder.name == "first":
-            shutil.copytree(root / "second", folder)
-    return Publications(root / "first", root / "second", *versions)
-
-
-def upload(server: Server, root: Path, prefix: str) -> None:
-    """Put a published folder into the bucket, with boto3 alone."""
-    client: Any = server.client(WRITER)
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts):
-        client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(root).as_posix()}", Body=path.read_bytes())
+    return publish_twice(tmp_path_factory.mktemp("publications"))
 
 
 @pytest.fixture(scope="module")
@@ -155,66 +71,13 @@ def pulled(server: Server, stored: None, publications: Publications, tmp_path_fa
     (root / "configs" / "appliance.yml").write_text(yaml.safe_dump({"accept_unproven": True, "stores": {"s3": FASTER}}))
     (root / "root.pub").write_text(fake_bundles.roots()[0].text)
     bench = Workbench(root / "state")
-    made = bench(
-        "init",
-        "--venue",
-        "alpaca-paper",
-        "--store",
-        f"s3://{BUCKET}/store/one",
-        "--endpoint",
-        server.endpoint,
-        "--trust",
-        str(root / "root.pub"),
-        "--configs",
-        str(root / "configs"),
-        "--credentials",
-        str(keys),
-    )
+    store = ("--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint, "--trust", str(root / "root.pub"))
+    made = bench("init", "--venue", "alpaca-paper", *store, "--configs", str(root / "configs"), "--credentials", str(keys))
     assert made.code == 0, made.err
     done = bench("pull", "--session", str(day_after(publications.earlier)), "--credentials", str(keys))
     assert done.code == 0, done.err
     assert "bundle 1-" in done.out
     return root / "state", keys
-
-
-def day_after(manifest: Manifest) -> date:
-    return manifest.calendar.next(manifest.last)
-
-
-@dataclass
-class Device:
-    """A device that holds version 1 and whose settings now name the store of version 2, behind the proxy."""
-
-    state: Path
-    keys: Path
-    session: date
-
-    def pull(self) -> JobReport:
-        with opened(self.state, credentials=self.keys) as device, device.deps() as deps:
-            return pull(self.session, deps)
-
-    def sessions(self) -> tuple[int, date]:
-        store = duckdb.connect(str(self.state / "market.duckdb"), read_only=True)
-        found = store.execute("SELECT count(*), max(session) FROM bars").fetchone()
-        store.close()
-        assert found is not None
-        return found[0], found[1]
-
-    def bundle(self) -> str:
-        standing = BundleStore(self.state / "bundles" / "equities_xs", DurableFs(), keys=self.state / "bundles").current()
-        return standing.folder if standing else ""
-
-    def kept(self) -> list[str]:
-        incoming = self.state / "incoming"
-        return sorted(p.relative_to(incoming).as_posix() for p in incoming.rglob("*") if p.is_file())
-
-
-def point_at(device: Device, place: str, endpoint: str) -> None:
-    path = device.state / "config.yml"
-    settings = yaml.safe_load(path.read_text())
-    settings["stores"] |= {"data": f"s3://{BUCKET}/{place}/data", "bundles": f"s3://{BUCKET}/{place}"}
-    settings["stores"]["s3"]["endpoint"] = endpoint
-    path.write_text(yaml.safe_dump(settings))
 
 
 @pytest.fixture
@@ -224,13 +87,6 @@ def device(pulled: tuple[Path, Path], proxy: Proxy, publications: Publications, 
     made = Device(tmp_path / "state", keys, day_after(publications.later))
     point_at(made, "store/two", proxy.endpoint)
     return made
-
-
-def new_bars(publications: Publications) -> str:
-    """The one bars file that version 2 adds."""
-    before = {record.path for record in publications.earlier.of_role(FileRole.BARS)}
-    (found,) = [r.path for r in publications.later.of_role(FileRole.BARS) if r.path not in before]
-    return found
 
 
 def test_a_device_pulls_with_a_key_that_may_only_read_and_never_lists(device: Device, proxy: Proxy, publications: Publications) -> None:
@@ -286,19 +142,8 @@ def test_the_root_key_never_comes_from_the_store_over_the_network(tmp_path: Path
 def test_a_hosted_exchange_reads_its_market_from_a_folder(server: Server, stored: None, tmp_path: Path) -> None:
     """It is said when the device is made, and no device is made."""
     (tmp_path / "root.pub").write_text(fake_bundles.roots()[0].text)
-    done = Workbench(tmp_path / "s")(
-        "init",
-        "--venue",
-        "exchange",
-        "--store",
-        f"s3://{BUCKET}/store/one",
-        "--endpoint",
-        server.endpoint,
-        "--trust",
-        str(tmp_path / "root.pub"),
-        "--credentials",
-        str(credentials(tmp_path / "keys")),
-    )
+    store = ("--store", f"s3://{BUCKET}/store/one", "--endpoint", server.endpoint, "--trust", str(tmp_path / "root.pub"))
+    done = Workbench(tmp_path / "s")("init", "--venue", "exchange", *store, "--credentials", str(credentials(tmp_path / "keys")))
     assert done.code == 2 and "from a folder" in done.err and not (tmp_path / "s").exists()
 
 
@@ -317,67 +162,6 @@ def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Serve
 
 
 # -- F51: down, slow, lying -------------------------------------------------------------------------------------------
-
-
-def status(code: int) -> Callable[[str, Answer], Answer]:
-    return lambda path, answer: Answer(code, {}, b"<html>no</html>")
-
-
-def broken(path: str, answer: Answer) -> None:
-    return None
-
-
-def cut(path: str, answer: Answer) -> Answer:
-    """The whole length is promised, the connection breaks at once."""
-    return replace(answer, cut_at=0)
-
-
-def half(path: str, answer: Answer) -> Answer:
-    """Half an object, as if it were the whole: the length agrees with the lie."""
-    headers = {k: v for k, v in answer.headers.items() if k.lower() != "content-length"}
-    return replace(answer, body=answer.body[: len(answer.body) // 2], headers=headers)
-
-
-def flipped(path: str, answer: Answer) -> Answer:
-    middle = len(answer.body) // 2
-    return replace(answer, body=answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :])
-
-
-def misnamed(path: str, answer: Answer) -> Answer:
-    """A pointer that names no folder of a bundle."""
-    return replace(answer, body=answer.body.replace(b'"folder":"2', b'"folder":"x'))
-
-
-def slow(path: str, answer: Answer) -> Answer:
-    return replace(answer, wait=1.0)
-
-
-def html(path: str, answer: Answer) -> Answer:
-    """A captive portal."""
-    return Answer(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
-
-
-def empty(path: str, answer: Answer) -> Answer:
-    return Answer(200, {}, b"")
-
-
-def wrong_tag(path: str, answer: Answer) -> Answer:
-    return replace(answer, headers={**answer.headers, "ETag": '"0123456789abcdef0123456789abcdef"'})
-
-
-FAULTS: dict[str, Callable[[str, Answer], Answer | None]] = {
-    "down": broken,
-    "cut": cut,
-    "half": half,
-    "flipped": flipped,
-    "misnamed": misnamed,
-    "html": html,
-    "empty": empty,
-    "500": status(500),
-    "404": status(404),
-    "slow": slow,
-}
-ON_THE_LINE = {"down", "cut", "500", "404", "slow"}
 
 
 @pytest.mark.parametrize(
@@ -570,82 +354,6 @@ def test_a_published_version_never_goes_back_even_between_two_publishers(server:
     assert held is not None and Manifest.from_bytes(held, where="").version == 2
 
 
-def test_a_store_that_compares_is_asked_to(server: Server) -> None:
-    """The condition travels with the write: a pointer that changed after it was read is not overwritten."""
-    pointers = objects(server, "pointers")
-    pointers.put("latest.json", b"1", instead_of=None)
-    found = pointers.tagged("latest.json")
-    assert found is not None
-    pointers.put("latest.json", b"2", instead_of=found[1])
-    for tag in (found[1], None):
-        with pytest.raises(StoreUnreachable, match="meanwhile"):
-            pointers.put("latest.json", b"3", instead_of=tag)
-    assert pointers.get("latest.json") == b"2"
-
-
-def test_a_bundle_is_published_pointer_last_and_its_sequence_only_rises(proxy: Proxy, tmp_path: Path) -> None:
-    """What a device then reads is the bundle; a publisher that read the pointer too early is told to start again."""
-    seeds = iter(range(10, 30))
-    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = PublishRequest(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
-    place = objects(proxy, "bundled")
-
-    def publish(at: datetime = CREATED) -> tuple[int, str]:
-        done, where = publish_remote(place, replace(request, created=at), fake_bundles.weekdays(), SPECS)
-        return done.seq, where
-
-    seq, where = publish()
-    written = [path for method, path, _ in proxy.seen if method == "PUT"]
-    assert (seq, written[-1]) == (1, f"/{BUCKET}/bundled/{PLACE}/latest.json")
-    assert f"s3://{BUCKET}/bundled/{PLACE}/1-" in where and place.get(f"{PLACE}/{where.rsplit('/', 1)[1]}/model.onnx")
-    assert publish(datetime(2026, 11, 21, tzinfo=UTC))[0] == 2
-    stale = place.tagged(f"{PLACE}/latest.json")
-    assert stale is not None and publish(datetime(2026, 11, 22, tzinfo=UTC))[0] == 3
-    place.tagged = lambda name, **_: stale if name == f"{PLACE}/latest.json" else Objects.tagged(place, name)  # type: ignore[method-assign]
-    with pytest.raises(StoreUnreachable, match="meanwhile"):
-        publish(datetime(2026, 11, 23, tzinfo=UTC))
-    held = objects(proxy, "bundled").get(f"{PLACE}/latest.json")
-    assert held is not None and json.loads(held)["seq"] == 3
-
-
-def test_a_bundle_of_the_former_layout_is_brought_over_before_another_is_published(proxy: Proxy, tmp_path: Path) -> None:
-    """Its pointer comes before that of the new bundle, and the sequence goes on from it."""
-    seeds = iter(range(10, 30))
-    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    request = PublishRequest(run=run_folder(tmp_path / "run"), role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
-    place = objects(proxy, "moved")
-    done, _ = publish_remote(place, request, fake_bundles.weekdays(), SPECS)
-    for name in place.names(""):
-        if not name.startswith("bundles/") and name != "keyset.json":
-            place.remove(name)
-    proxy.seen.clear()
-    later = replace(request, role=Role.SHADOW)
-    publish_remote(place, later, fake_bundles.weekdays(), SPECS)
-    written = [path for method, path, _ in proxy.seen if method == "PUT" and path.endswith("latest.json")]
-    brought, new = (f"/{BUCKET}/moved/equities_xs/{role}/latest.json" for role in ("evaluation", "shadow"))
-    assert brought in written and written[-1] == new
-    held = place.get("equities_xs/evaluation/latest.json")
-    assert held is not None and json.loads(held)["folder"] == done.folder.name
-    newest = place.get("equities_xs/shadow/latest.json")
-    assert newest is not None and json.loads(newest)["seq"] == 2
-
-
-def test_a_bundle_that_no_device_would_take_is_not_uploaded(proxy: Proxy, tmp_path: Path) -> None:
-    seeds = iter(range(10, 30))
-    sign.create_keys(tmp_path / "keys", date(2030, 1, 2), generate=lambda: fake_bundles.private_key(next(seeds)))
-    run = run_folder(tmp_path / "run")
-    request = PublishRequest(run=run, role=Role.EVALUATION, keys=tmp_path / "keys", store=Path(), created=CREATED)
-    with pytest.raises(BundleRefused):
-        publish_remote(objects(proxy, "never"), request, fake_bundles.weekdays(), {"equities_xs": SPECS["equities_xs"][:-1]})
-    assert not any(method == "PUT" for method, _, _ in proxy.seen)
-
-
-@pytest.mark.parametrize("place", ["s3://", "s3:///x", "market/store", "s3://market/../x", "s3://market//x"])
-def test_a_place_is_a_bucket_and_a_prefix_and_stays_inside(place: str) -> None:
-    with pytest.raises(BadConfig, match="not the place of an object store"):
-        Place.parse(place)
-
-
 # -- signing what lies there ------------------------------------------------------------------------------------------
 
 
@@ -704,23 +412,3 @@ def test_a_damaged_dataset_in_a_bucket_is_not_signed(server: Server, publication
     refused = signing("store/damaged/data", server.endpoint, tmp_path)
     assert isinstance(refused.exception, BadDataset) and "not what the manifest vouches for" in str(refused.exception)
     assert names_below(server, "store/damaged/") == before
-
-
-def names_below(server: Server, prefix: str) -> set[str]:
-    client: Any = server.client(WRITER)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return {row["Key"] for page in pages for row in page.get("Contents", ())}
-
-
-def test_superseded_bundles_leave_a_bucket_and_a_removal_that_broke_off_goes_on(server: Server, proxy: Proxy, tmp_path: Path) -> None:
-    """As in a folder: of six, 2 and 4 go. The first time the answer about a file of 2 is lost: its manifest, the last, is still there."""
-    registry, gone = tmp_path / "registry", f"equities_xs/champion/2-{2:016x}"
-    store, faulty = BucketStore(objects(server, "thin")), BucketStore(objects(proxy, "thin"))
-    publish_six(store, registry)
-    proxy.spoil(f"{gone}/evidence.json", lambda path, answer: None)
-    with pytest.raises(StoreUnreachable):
-        rows.thin_store(faulty, registry, 1)
-    assert proxy.seen[-1][0] == "DELETE" and f"{gone}/manifest.json" in store.names(f"{gone}/")
-    assert rows.thin_store(store, registry, 1) == (gone, f"equities_xs/champion/4-{4:016x}")
-    kept = {name.split("/")[2][0] for name in store.names("equities_xs/champion/") if name.count("/") == 3}
-    assert kept == {"1", "3", "5", "6"} and rows.thin_store(store, registry, 1) == ()

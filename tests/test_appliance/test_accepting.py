@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -23,22 +21,7 @@ from execution.orders import BrokerOrder, Intent, OrderStatus
 from execution.reconcile import Difference
 from signals.errors import HaltDevice, ReconBreak, UnknownOrder
 from signals.text.documents import to_json
-from tests.fakes.rehearsal import D, Rehearsal, calm
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Rehearsal:
-    """An armed device at 09:10 of D, with orders for A, B, C and D to send."""
-    made = calm(tmp_path)
-    made.to("09:10")
-    return made
-
-
-@pytest.fixture
-def deps(life: Rehearsal) -> Iterator[Deps]:
-    opened = life.open()
-    yield opened
-    opened.close()
+from tests.fakes.rehearsal import D, Rehearsal
 
 
 def entry_of(deps: Deps, symbol: str) -> JournalEntry:

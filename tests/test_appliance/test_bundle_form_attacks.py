@@ -30,7 +30,6 @@ from tests.fakes import onnx_models as onnx
 from tests.fakes.bundles import FIRST, SPEC, Recipe, golden_inputs, keyset, keyset_file, policy, roots, signing_key, write_signed
 
 WIDTH, ROWS = len(SPEC), 16
-CLASSES = ("down", "flat", "up")
 
 
 def rng() -> np.random.Generator:
@@ -50,17 +49,13 @@ def mean_model(*shape: int, nodes: bytes | None = None, extra: bytes = b"") -> b
     return onnx.model([node], 0, inputs=inputs, outputs=outputs, extra_graph=extra, opsets=(("", 13),))
 
 
-def form(view: View) -> ModelForm:
-    return ModelForm(view=view)
-
-
 def of_view(view: View, model: bytes | None = None, features: np.ndarray | None = None) -> Recipe:
     """A bundle of a view whose model takes the mean."""
     shape = view.shape(WIDTH)
     given = rng().normal(size=(ROWS, *shape)).astype(np.float32) if features is None else features
     known = Golden.of_scores(given, given.mean(axis=tuple(range(1, given.ndim)), dtype=np.float64))
     files = {**Recipe().files, "model.onnx": (Part.MODEL, model or mean_model(*shape))}
-    return Recipe(seq=6, files=files, golden=known, form=form(view))
+    return Recipe(seq=6, files=files, golden=known, form=ModelForm(view=view))
 
 
 def rich() -> Recipe:
@@ -82,7 +77,7 @@ def rich() -> Recipe:
         inputs=(InputLine(name="state", values=("drawdown", "turnover")),),
         heads=(
             rank,
-            HeadLine(name="classes", head=ClassesHead(CLASSES), calibration=kinds),
+            HeadLine(name="classes", head=ClassesHead(("down", "flat", "up")), calibration=kinds),
             HeadLine(name="embedding", head=VectorHead(2)),
         ),
         members=(
@@ -136,7 +131,8 @@ def test_a_bundle_that_carries_everything_is_accepted_and_gives_back_what_it_car
         np.testing.assert_allclose(values, expected[name], atol=1e-6)
 
 
-VIEWS = (WindowsView(4), SeveralWindowsView((3, 2), (1, 5)), ImageView(1, WIDTH, 4))
+WINDOWS, IMAGE = WindowsView(4), ImageView(1, WIDTH, 4)
+VIEWS = (WINDOWS, SeveralWindowsView((3, 2), (1, 5)), IMAGE)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.kind)
@@ -161,7 +157,7 @@ def test_outputs_do_not_depend_on_where_the_inputs_begin_in_memory(offset: int) 
 
 
 def test_large_windows_run_in_blocks_and_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    of_view(WindowsView(4)).write(tmp_path / "b")
+    of_view(WINDOWS).write(tmp_path / "b")
     bundle = verify(tmp_path / "b", keyset(), policy(), reproduce=infer)
     whole = infer(bundle.members, bundle.golden.inputs)[SCORE]
     seen: list[int] = []
@@ -217,10 +213,7 @@ def wide_bank(width: int, rows: int) -> Change:
 
 
 def array(part: str, number: int, **changes: object) -> Change:
-    def change(document: dict[str, Any]) -> None:
-        file(document, part)["arrays"][number].update(changes)
-
-    return change
+    return lambda document: file(document, part)["arrays"][number].update(changes)
 
 
 def line(key: str, number: int, **changes: object) -> Change:
@@ -378,7 +371,6 @@ BODY = onnx.block(5, onnx.block(1, "body") + onnx.block(6, b"") + onnx.number(20
 LOCATION = onnx.block(13, onnx.block(1, "location") + onnx.block(2, "/etc/passwd")) + onnx.number(14, 1)
 EXTERNAL = onnx.block(5, onnx.number(1, 2) + onnx.number(2, 1) + onnx.block(8, "w") + LOCATION)
 HEAVY = onnx.block(5, onnx.number(1, 4_500_000) + onnx.number(2, 1) + onnx.block(8, "w") + onnx.block(9, bytes(18_000_000)))
-WINDOWS, IMAGE = WindowsView(4), ImageView(1, WIDTH, 4)
 LONG = onnx.model(
     [onnx.node("Identity", ["features"], [f"x{i}"]) for i in range(501)],
     0,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -18,22 +17,15 @@ from appliance.ledger import intents
 from appliance.ledger.intents import IntentState, JournalEntry
 from execution.orders import BrokerOrder, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, ReconBreak
-from tests.fakes.rehearsal import D, Rehearsal, calm
+from tests.fakes.rehearsal import D, Rehearsal
 
 ZERO = Decimal(0)
 Lie = Callable[[BrokerOrder], BrokerOrder]
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Rehearsal:
-    """At 09:10 of D the auction orders are at the broker: A sells 40 to close (201 more wait for it), B buys 602."""
-    made = calm(tmp_path)
-    made.to("09:10")
-    return made
-
-
-@pytest.fixture
 def deps(life: Rehearsal) -> Iterator[Deps]:
+    """At 09:10 of D the auction orders are at the broker: A sells 40 to close (201 more wait for it), B buys 602."""
     opened = life.open()
     trade(D, opened)
     yield opened

@@ -1,59 +1,35 @@
-"""Sessions that the device completed itself: every row counts in the snapshot's id, and a newer dataset keeps them."""
+"""Sessions that the device completed itself: a newer dataset keeps them, whatever interrupts, spoils or contradicts it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from appliance.bundles.pull import is_current, pull_data
+from appliance.bundles.pull import is_current
 from appliance.market import publication_differences
 from appliance.market.bar_columns import columns_in
-from appliance.market.snapshot import CompletedSession, DataSnapshot
-from appliance.market.store import MarketStore
-from appliance.market.vendor_record import VendorRecord, read_record, store_record
-from appliance.market.vendor_sessions import CompletionResult, complete
-from appliance.storage.published_sources import unverified_manifest
-from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
-from execution.brokers.reported import ReportedBar
+from appliance.market.vendor_record import read_record
+from appliance.market.vendor_sessions import CompletionResult
 from execution.exchange.api.exchange import Exchange
-from signals.errors import BrokerUnreachable, DataNotUsable, FixInput, StoreUnreachable
-from signals.market.actions import Action, ActionKind
+from signals.errors import BrokerUnreachable, DataNotUsable, StoreUnreachable
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
-from signals.market.manifest import Manifest, PriceBasis
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
+from tests.fakes.completing import Dying, Month, Silent, actions_of, completed, fill, id_of, opened, rows_of, scaled, spoilt_record, take
 from tests.fakes.device import Workbench
 from tests.fakes.store import publish_bundle, publish_version, recipe, sign_data
-from tests.fakes.vendor import NEW, Recorded, World, build, curated_as_told, evening, serving, source
+from tests.fakes.vendor import NEW, World, build, curated_as_told, evening, serving, source
 
 SPLIT, RENAME, DELISTING = date(2025, 6, 9), date(2025, 6, 16), date(2025, 6, 23)
-ROWS = "SELECT * FROM bars WHERE session > ? ORDER BY ALL"
-ACTIONS = "SELECT * FROM actions WHERE effective > ? AND effective <= ? ORDER BY ALL"
-
-
-@dataclass(frozen=True)
-class Month:
-    """A device that completed every session after its dataset in one evening, and what it was told."""
-
-    folder: Path
-    told: tuple[ReportedBar, ...]
-
-    def copied(self, to: Path) -> Path:
-        shutil.copytree(self.folder, to)
-        return to
 
 
 @pytest.fixture(scope="module")
@@ -77,53 +53,6 @@ def evenings(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFa
     return completed(world, served, tmp_path_factory.mktemp("evenings") / "device", 1)
 
 
-def completed(world: World, served: Exchange, folder: Path, step: int) -> Month:
-    told: list[ReportedBar] = []
-    with opened(world, folder) as market:
-        take(market, world.root / "base" / "data", folder)
-        for asof in world.calendar.between(world.calendar.next(world.known), world.whole.last)[step - 1 :: step]:
-            one = source(served, evening(world, asof))
-            fill(market, one, world.base, world, folder, asof)
-            told += one.told
-    return Month(folder, tuple(told))
-
-
-@contextmanager
-def opened(world: World, folder: Path) -> Iterator[MarketStore]:
-    market = MarketStore(folder / "market.duckdb", world.calendar)
-    try:
-        yield market
-    finally:
-        market.close()
-
-
-def take(market: MarketStore, data: Path, folder: Path) -> Manifest:
-    """Take over a published dataset, whole."""
-    manifest = unverified_manifest(PublishedFolder(data))
-    at = manifest.calendar.session(manifest.last).close
-    pull_data(PublishedFolder(data), market, manifest, manifest.last, folder / "incoming", at)
-    return manifest
-
-
-def fill(
-    market: MarketStore, one: Recorded | Silent, manifest: Manifest, world: World, folder: Path, asof: date | None = None
-) -> CompletionResult:
-    return complete(market, one, manifest, world.calendar, asof or world.whole.last, DurableFs(), folder / "completed")
-
-
-class Silent:
-    """A vendor that does not answer."""
-
-    def final(self, *_: object) -> list[date]:
-        raise BrokerUnreachable("no answer")
-
-    bars = actions = final  # type: ignore[assignment]
-
-
-def rows_of(market: MarketStore, after: date) -> list[tuple[object, ...]]:
-    return market.connection().execute(ROWS, [after]).fetchall()
-
-
 # -- the id -----------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +60,7 @@ def test_a_published_dataset_alone_is_known_by_its_manifest(world: World, month:
     """Up to its last session, too, where the device has completed later ones."""
     digest = hashlib.sha256((world.root / "base" / "data" / "manifest.json").read_bytes()).hexdigest()
     with opened(world, month.copied(tmp_path / "device")) as market:
-        assert _id(market, world.known) == digest != _id(market, world.calendar.next(world.known))
+        assert id_of(market, world.known) == digest != id_of(market, world.calendar.next(world.known))
 
 
 def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_told(world: World, month: Month, tmp_path: Path) -> None:
@@ -146,63 +75,13 @@ def test_anybody_can_compute_the_id_from_the_files_and_the_files_from_what_was_t
             parts.append({"session": str(day), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
             text = {"format": 1, "manifest": manifest, "completed": parts}
             content = json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
-            assert _id(market, day) == hashlib.sha256(content).hexdigest()
+            assert id_of(market, day) == hashlib.sha256(content).hexdigest()
             told += [(day, *row) for row in json.loads(path.read_bytes())["bars"]]
     assert sorted(told) == sorted(tuple(row) for row in month.told)
     store = duckdb.connect(str(folder / "market.duckdb"), read_only=True)
     held = "SELECT session, symbol, open, high, low, close, volume FROM bars WHERE session > ? ORDER BY ALL"
     assert store.execute(held, [world.known]).fetchall() == sorted(told)
     store.close()
-
-
-BAR = ReportedBar(date(2025, 6, 2), "AAA", 10.0, 11.0, 9.0, 10.5, 1e6)
-DIVIDEND = Action(ActionKind.DIVIDEND, "AAA", date(2025, 6, 3), date(2025, 6, 2), cash=Decimal("0.25"))
-TOLD = VendorRecord(BAR.day, (BAR, BAR._replace(symbol="BBB")), (DIVIDEND,))
-BASE = DataSnapshot("a" * 64, "market", 1, PriceBasis.RAW, "unknown", date(2025, 5, 30))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(TOLD, bars=(BAR._replace(volume=1e6 + 1), TOLD.bars[1])),
-        replace(TOLD, bars=(BAR._replace(close=math.nextafter(10.5, 11)), TOLD.bars[1])),
-        replace(TOLD, bars=(BAR._replace(open=math.nan), TOLD.bars[1])),
-        replace(TOLD, bars=TOLD.bars[1:]),
-        replace(TOLD, bars=(*TOLD.bars, BAR)),
-        replace(TOLD, actions=()),
-        replace(TOLD, actions=(replace(DIVIDEND, effective=date(2025, 6, 2)),)),
-    ],
-)
-def test_one_changed_row_is_another_snapshot(other: VendorRecord, tmp_path: Path) -> None:
-    one, two = (replace(BASE, completed=(store_record(DurableFs(), tmp_path, told),)) for told in (TOLD, other))
-    assert one.id != two.id
-    assert one.id != replace(one, manifest_id="b" * 64).id != BASE.id
-
-
-def test_the_order_in_which_rows_came_is_no_part_of_the_id() -> None:
-    assert replace(TOLD, bars=TOLD.bars[::-1]).to_bytes() == TOLD.to_bytes()
-
-
-def test_what_was_told_is_read_back_to_the_bit_and_nothing_else_is_believed(tmp_path: Path) -> None:
-    odd = replace(TOLD, bars=(BAR._replace(open=math.nan, close=0.1 + 0.2), TOLD.bars[1]))
-    part = store_record(DurableFs(), tmp_path, odd)
-    found = read_record(tmp_path, part)
-    assert math.isnan(found.bars[0].open) and found.bars[0][3:] == odd.bars[0][3:] and found.actions == odd.actions
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes().replace(b"AAA", b"AAB"))
-    with pytest.raises(FixInput, match="not what was written"):
-        read_record(tmp_path, part)
-    path.unlink()
-    with pytest.raises(FixInput, match="no longer kept"):
-        read_record(tmp_path, part)
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "session": "2025-06-02"}'])
-def test_a_file_of_another_shape_is_refused_in_words(content: bytes, tmp_path: Path) -> None:
-    digest = hashlib.sha256(content).hexdigest()
-    (tmp_path / f"2025-06-02_told_{digest[:12]}.json").write_bytes(content)
-    with pytest.raises(FixInput, match="record of a session"):
-        read_record(tmp_path, CompletedSession(BAR.day, digest))
 
 
 def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_again(
@@ -214,12 +93,12 @@ def test_bars_that_nothing_vouches_for_are_not_decided_on_and_are_asked_for_agai
     with opened(world, folder) as market:
         whole = rows_of(market, world.known)
         market.connection().execute("DELETE FROM completed WHERE session = ?", [bare])
-        assert _id(market, world.calendar.previous(bare))
+        assert id_of(market, world.calendar.previous(bare))
         with pytest.raises(DataNotUsable, match=str(bare)):
             market.snapshot(bare)
         one = source(served, evening(world, world.whole.last))
         assert fill(market, one, world.base, world, folder).sessions == (bare, world.whole.last)
-        assert rows_of(market, world.known) == whole and _id(market, bare)
+        assert rows_of(market, world.known) == whole and id_of(market, bare)
 
 
 def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(world: World, month: Month, served: Exchange, tmp_path: Path) -> None:
@@ -236,13 +115,13 @@ def test_a_store_of_the_version_before_is_read_and_brought_up_to_date(world: Wor
         assert is_current(market, world.base, world.known)
         one = source(served, evening(world, world.whole.last))
         assert len(fill(market, one, world.base, world, folder).sessions) == NEW
-        assert rows_of(market, world.known) == whole and _id(market, world.whole.last)
+        assert rows_of(market, world.known) == whole and id_of(market, world.whole.last)
     curated_as_told(world, month.told, last, tmp_path / "newer")
     with opened(world, tmp_path / "other") as market:
         manifest = take(market, tmp_path / "newer" / "data", tmp_path / "other")
         one = source(served, evening(world, world.whole.last))
         assert len(fill(market, one, manifest, world, tmp_path / "other").sessions) == 2
-        assert rows_of(market, world.known) == whole and _id(market, world.whole.last)
+        assert rows_of(market, world.known) == whole and id_of(market, world.whole.last)
 
 
 # -- a newer dataset --------------------------------------------------------------------------------------------
@@ -260,7 +139,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
     folder, eve = month.copied(tmp_path / "device"), world.calendar.previous(event)
     curated_as_told(world, month.told, eve, tmp_path / "newer", known=world.calendar.previous(eve))
     with opened(world, folder) as market:
-        before, acts = rows_of(market, world.known), _actions(market, eve, world.whole.last)
+        before, acts = rows_of(market, world.known), actions_of(market, eve, world.whole.last)
         audits = [market.audit(day) for day in world.calendar.between(event, world.whole.last)]
         old = market.snapshot()
         manifest = take(market, tmp_path / "newer" / "data", folder)
@@ -268,7 +147,7 @@ def test_a_newer_dataset_keeps_the_sessions_after_its_last_one_without_asking_an
         assert done == CompletionResult(derived=world.calendar.between(event, world.whole.last))
         assert rows_of(market, world.known) == before
         assert [market.audit(day) for day in done.derived] == audits
-        assert _actions(market, eve, world.whole.last) == acts and any(str(event) in str(act[2]) for act in acts)
+        assert actions_of(market, eve, world.whole.last) == acts and any(str(event) in str(act[2]) for act in acts)
         new = market.snapshot()
         assert old is not None and new is not None and new.manifest_id == manifest.snapshot_id
         assert new.completed == old.completed[-len(done.derived) :]  # the same records, over another manifest
@@ -284,7 +163,7 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
     """
     folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -3)
     changed = {(last, "FRESH"): {"close": 1.01}, (world.calendar.previous(last), "GIGL"): {"volume": 2.0}}
-    other = [_scaled(row, changed.get((row.day, row.symbol), {})) for row in month.told]
+    other = [scaled(row, changed.get((row.day, row.symbol), {})) for row in month.told]
     curated_as_told(world, other, last, tmp_path / "newer")
     with opened(world, folder) as market:
         before = rows_of(market, last)
@@ -308,7 +187,7 @@ def test_a_dataset_that_says_otherwise_is_believed_and_what_follows_is_derived_a
 def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, tmp_path: Path) -> None:
     """The process ends right after the take-over: whoever opens the store next still finds it."""
     folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -1)
-    other = [_scaled(row, {"volume": 1.5}) if row.symbol == "GIGL" and row.day == last else row for row in month.told]
+    other = [scaled(row, {"volume": 1.5}) if row.symbol == "GIGL" and row.day == last else row for row in month.told]
     curated_as_told(world, other, last, tmp_path / "newer")
     with opened(world, folder) as market:
         take(market, tmp_path / "newer" / "data", folder)
@@ -322,20 +201,6 @@ def test_what_differs_stays_noted_until_it_is_told(world: World, month: Month, t
 # -- killed, spoilt, refused ------------------------------------------------------------------------------------
 
 
-class Dying(MarketStore):
-    """Ends in the middle of a transaction, after as many whole ones as it is given, as if the plug had been pulled."""
-
-    survives = 0
-
-    @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with super().transaction() as connection:
-            yield connection
-            if self.survives == 0:
-                raise KeyboardInterrupt
-            self.survives -= 1
-
-
 def test_a_take_over_that_is_cut_off_anywhere_goes_on_where_it_was(world: World, month: Month, tmp_path: Path) -> None:
     """After the published rows, and in the midst of each session derived again: nobody is asked, the rows are equal."""
     folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -3)
@@ -343,7 +208,7 @@ def test_a_take_over_that_is_cut_off_anywhere_goes_on_where_it_was(world: World,
     with opened(world, folder) as market:
         before = rows_of(market, world.known)
         manifest = take(market, tmp_path / "newer" / "data", folder)
-        assert _id(market, world.whole.last) == manifest.snapshot_id  # nothing is shown that is not there
+        assert id_of(market, world.whole.last) == manifest.snapshot_id  # nothing is shown that is not there
     for survives, newest in ((0, last), (1, world.calendar.offset(last, 1)), (1, world.calendar.offset(last, 2))):
         dying = Dying(folder / "market.duckdb", world.calendar)
         dying.survives = survives
@@ -368,7 +233,7 @@ def test_a_record_on_disk_without_its_session_is_nothing(world: World, served: E
     dying.close()
     assert len(list((folder / "completed").glob("*_told_*"))) == 1
     with opened(world, folder) as market:
-        assert _id(market, asof) == world.base.snapshot_id
+        assert id_of(market, asof) == world.base.snapshot_id
         assert fill(market, source(served, evening(world, asof)), world.base, world, folder, asof).sessions == (asof,)
         assert len(list((folder / "completed").glob("*_told_*"))) == 1
 
@@ -451,47 +316,27 @@ def test_a_row_that_the_audit_refused_stays_refused_and_stays_in_the_record(
     with opened(world, folder) as market:
         take(market, world.root / "base" / "data", folder)
         assert fill(market, one, world.base, world, folder).quarantined == 1
-        audit, part = market.audit(asof), (market.snapshot() or BASE).completed[-1]
+        audit, snapshot = market.audit(asof), market.snapshot()
+        assert snapshot is not None
         curated_as_told(world, month.told, last, tmp_path / "newer")
         manifest = take(market, tmp_path / "newer" / "data", folder)
         assert fill(market, Silent(), manifest, world, folder).derived == (asof,)
         assert market.audit(asof) == audit and audit is not None and audit.status is SessionStatus.AMBER
         assert (asof, etf) not in {(row[0], row[1]) for row in rows_of(market, last)}
-    assert [bar.low for bar in read_record(folder / "completed", part).bars if bar.symbol == etf] == [-1.0]
+    assert [bar.low for bar in read_record(folder / "completed", snapshot.completed[-1]).bars if bar.symbol == etf] == [-1.0]
 
 
 def test_a_session_that_comes_out_red_over_the_newer_dataset_is_never_the_evening_s(world: World, month: Month, tmp_path: Path) -> None:
     """Two thirds of the bars of the record are of names that the newer dataset does not know: RED, asked for again."""
     folder, last = month.copied(tmp_path / "device"), world.calendar.offset(world.whole.last, -1)
     curated_as_told(world, month.told, last, tmp_path / "newer")
-    part = _record(folder, world.whole.last, lambda bars: bars[: len(bars) // 3])
+    part = spoilt_record(folder, world.whole.last, lambda bars: bars[: len(bars) // 3])
     with opened(world, folder) as market:
         market.connection().execute("UPDATE completed SET sha256 = ? WHERE session = ?", [part.sha256, world.whole.last])
         manifest = take(market, tmp_path / "newer" / "data", folder)
         with pytest.raises((BrokerUnreachable, StoreUnreachable)):
             fill(market, Silent(), manifest, world, folder)
         assert market.audit(world.whole.last) is None and market.newest(world.whole.last) == last
-
-
-def _record(folder: Path, day: date, spoil: Callable[[tuple[ReportedBar, ...]], tuple[ReportedBar, ...]]) -> CompletedSession:
-    (path,) = (folder / "completed").glob(f"{day}_told_*")
-    told = VendorRecord.from_bytes(path.read_bytes())
-    return store_record(DurableFs(), folder / "completed", replace(told, bars=spoil(told.bars)))
-
-
-def _scaled(row: ReportedBar, factors: dict[str, float]) -> ReportedBar:
-    scaled = row._replace(**{name: getattr(row, name) * by for name, by in factors.items()})
-    return scaled._replace(high=max(scaled.high, scaled.close))
-
-
-def _id(market: MarketStore, asof: date) -> str:
-    found = market.snapshot(asof)
-    assert found is not None
-    return found.id
-
-
-def _actions(market: MarketStore, after: date, until: date) -> list[tuple[object, ...]]:
-    return market.connection().execute(ACTIONS, [after, until]).fetchall()
 
 
 # -- by the command line ----------------------------------------------------------------------------------------
@@ -523,7 +368,7 @@ def test_an_order_leads_back_to_every_byte_that_it_was_decided_on(world: World, 
         assert "not the plan's" not in facts  # what the model read came from the same bytes
 
         eve = world.calendar.previous(asof)
-        other = [_scaled(r, {"volume": 3.0}) if (r.day, r.symbol) == (eve, "GIGL") else r for r in month.told]
+        other = [scaled(r, {"volume": 3.0}) if (r.day, r.symbol) == (eve, "GIGL") else r for r in month.told]
         curated_as_told(world, other, eve, tmp_path / "newer")
         shutil.rmtree(store / "data")
         shutil.copytree(tmp_path / "newer" / "data", store / "data")

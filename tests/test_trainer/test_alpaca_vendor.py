@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.market.market import MarketData
-from signals.errors import BadBars, BadConfig, BrokerUnreachable, TrademlError
+from signals.errors import BadBars, BadConfig, BrokerUnreachable, FixInput, TrademlError
 from signals.market.actions import Action, ActionKind
 from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.market.manifest import FileRole, PriceBasis
@@ -428,3 +428,10 @@ def test_iex_and_missing_keys_are_refused_on_the_command_line(market: Path, cred
     code, said = run(*asked)
     assert code == 2
     assert "alpaca-key-id" in said
+
+
+def test_the_lists_are_asked_of_the_paper_host_however_the_data_s_address_ends() -> None:
+    for url in ("https://data.alpaca.markets", "https://data.alpaca.markets/"):
+        AlpacaVendor(url, KEYS, Clock(datetime(2025, 6, 30, tzinfo=UTC)))
+    with pytest.raises(FixInput):
+        AlpacaVendor("https://data.alpaca.markets.example/", KEYS, Clock(datetime(2025, 6, 30, tzinfo=UTC)))

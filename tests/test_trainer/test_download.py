@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from hashlib import sha256
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,130 +13,48 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from execution.brokers.market_data import Keys
-from execution.brokers.reported import ReportedAction, ReportedAsset
 from execution.brokers.retrying import PATIENCE
 from execution.exchange.api.exchange import Exchange
-from execution.exchange.config import ExchangeConfig
-from execution.exchange.core.clock import ExchangeVirtualClock
-from execution.exchange.doors.inprocess import InProcessAdapter
-from execution.exchange.market.market import MarketData as ServedMarket
 from signals.errors import BadBars, BrokerUnreachable, FixInput, TrademlError
-from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars, days_array
 from signals.market.dataset import load_bars, read_manifest
-from signals.market.sessions import Calendar, xnys
 from tests.fakes import exchange as fake
 from tests.fakes import steering
-from tests.fakes.vendor import Evening
+from tests.fakes.downloads import (
+    END,
+    GONE,
+    NAMES,
+    RENAMED,
+    RULE,
+    Door,
+    Spoil,
+    World,
+    bytes_of,
+    fourteen_names,
+    left,
+    lost,
+    members,
+    said,
+    source,
+    terms,
+)
 from trainer.__main__ import app
 from trainer.curation.audit.audit import audit, changes_of, render
 from trainer.curation.config import CurationConfig
 from trainer.curation.download.delivering import deliver_download, refresh
 from trainer.curation.download.download import download
-from trainer.curation.download.kinds import AssetKind, kind_table
-from trainer.curation.download.names import SymbolHistory
 from trainer.curation.download.record import DownloadTerms, bar_files
 from trainer.curation.download.selection import UniverseRule
 from trainer.curation.vendors.alpaca import AlpacaVendor
 
-RULE = UniverseRule(size=6)
-END, SESSIONS = date(2025, 6, 30), 380
-LISTED = Path("../shared/data/us_listed_symbols_sectors_2026.parquet")
-CONSTITUENTS = LISTED.with_name("sp500_constituents_2026.parquet")
-RENAMED, GONE = date(2025, 6, 16), date(2025, 6, 23)
-NAMES = {"FUND": "Big Index ETF", "PREF": "Great Corp. 5% Preferred", "DOUB": "Something"}
-
-
-@dataclass(frozen=True, eq=False)
-class World:
-    """Fourteen names whose volumes wander: GOLD was SLVR until 2025-06-16; EBBS was bought on 2025-06-23; CHEP costs under 5 USD;
-    LATE has too few sessions until the last month; FUND, PREF and DOUB are traded most and are no common stock."""
-
-    panel: Bars
-    calendar: Calendar
-    actions: tuple[Action, ...]
-
-    @property
-    def first(self) -> date:
-        return self.panel.sessions[0].item()
-
-    def served(self, day: date) -> Exchange:
-        """The exchange an hour after the close of `day`."""
-        market = ServedMarket(self.panel, self.calendar, self.actions)
-        at = self.calendar.session(day).close + timedelta(hours=1)
-        return Exchange(market, ExchangeVirtualClock(at), config=ExchangeConfig(asset_names=NAMES))
-
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    calendar, rng = xnys(date(2023, 6, 1), date(2026, 6, 30)), np.random.default_rng(5)
-    days = [day for day in calendar.days if day <= END][-SESSIONS:]
-    names = ("AAAA", "BBBB", "CCCC", "CHEP", "DDDD", "DOUB", "EBBS", "FUND", "GGGG", "GIGL", "GOLD", "LATE", "MMMM", "PREF")
-    shape = (SESSIONS, len(names))
-    close = np.round(40 * np.exp(np.cumsum(rng.normal(0, 0.01, shape), axis=0)), 2)
-    volume = np.round(1e6 * np.exp(np.cumsum(rng.normal(0, 0.08, shape), axis=0)))
-    close[:, names.index("CHEP")], volume[:, names.index("CHEP")] = 4.99, 5e8
-    volume[:, [names.index(name) for name in NAMES]] *= 1000
-    close[: SESSIONS - 260, names.index("LATE")] = np.nan
-    close[days.index(GONE) :, names.index("EBBS")] = np.nan
-    close[100:115, names.index("GIGL")] = np.nan  # a halt
-    volume[np.isnan(close)] = np.nan
-    total = np.full(shape, np.nan)
-    total[1:] = close[1:] / close[:-1] - 1
-    panel = Bars(days_array(tuple(days)), names, close, close, close, close, volume, total, total.copy(), np.isfinite(close))
-    actions = (
-        Action(ActionKind.SYMBOL_CHANGE, "SLVR", RENAMED, RENAMED, new_symbol="GOLD"),
-        Action(ActionKind.DELISTING, "EBBS", GONE, GONE, cash=Decimal("40.5")),
-    )
-    return World(panel, calendar, actions)
+    return fourteen_names()
 
 
 @pytest.fixture(scope="module")
 def served(world: World) -> Exchange:
     return world.served(END)
-
-
-Spoil = Callable[[int, requests.PreparedRequest], requests.Response | None]
-_kept: dict[tuple[datetime, str], requests.Response] = {}  # the exchange's answers by its time and the question: it takes long over them
-
-
-class Door(InProcessAdapter):
-    """The in-process door; counts requests, and answers itself where `spoil` does."""
-
-    def __init__(self, served: Exchange, spoil: Spoil = lambda number, request: None) -> None:
-        super().__init__(served)
-        self.now, self.spoil, self.asked = served.now, spoil, list[str]()
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        self.asked.append(str(request.url))
-        said = self.spoil(len(self.asked), request)
-        return self.true(request) if said is None else said
-
-    def true(self, request: requests.PreparedRequest) -> requests.Response:
-        key = (self.now, str(request.url))
-        _kept.setdefault(key, super().send(request)) if key not in _kept else None
-        return _kept[key]
-
-
-def said(request: requests.PreparedRequest, status: int, body: bytes, **headers: str) -> requests.Response:
-    answer = requests.Response()
-    answer.status_code, answer.request, answer.url, answer._content = status, request, str(request.url), body
-    answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    return answer
-
-
-def source(served: Exchange, spoil: Spoil = lambda number, request: None) -> tuple[AlpacaVendor, Door, Evening]:
-    door, clock = Door(served, spoil), Evening(served.now)
-    return AlpacaVendor(fake.URL, Keys("k", "s"), clock, adapter=door), door, clock
-
-
-def terms(world: World, **how: Any) -> DownloadTerms:
-    return DownloadTerms(first=world.first, rule=RULE, **how)
-
-
-def bytes_of(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +64,6 @@ def whole(world: World, served: Exchange, tmp_path_factory: pytest.TempPathFacto
     asked, door, _ = source(served)
     download(folder, asked, terms(world), END, note=heard.append)
     return folder, len(door.asked), heard
-
-
-def members(folder: Path, day: date) -> set[str]:
-    rows = pd.read_csv(folder / "universe.csv", parse_dates=["start", "end"])
-    at = pd.Timestamp(day)
-    return set(rows.loc[(rows["start"] <= at) & (rows["end"].isna() | (rows["end"] > at)), "symbol"])
 
 
 def expected(world: World, day: date) -> set[str]:
@@ -213,25 +121,7 @@ def test_twice_asks_for_nothing_and_changes_nothing(world: World, served: Exchan
     assert bytes_of(whole[0]) == before
 
 
-def _lost(number: int) -> Spoil:
-    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
-        if at >= number:
-            raise requests.ConnectionError("the network is gone")
-        return None
-
-    return spoil
-
-
-def _left(number: int) -> Spoil:
-    def spoil(at: int, request: requests.PreparedRequest) -> requests.Response | None:
-        if at == number:
-            raise KeyboardInterrupt
-        return None
-
-    return spoil
-
-
-@pytest.mark.parametrize("interrupted", [_lost, _left])
+@pytest.mark.parametrize("interrupted", [lost, left])
 def test_whatever_interrupts_it_the_same_command_ends_with_the_same_bytes_and_asks_for_the_rest_only(
     tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], interrupted: Callable[[int], Spoil]
 ) -> None:
@@ -380,7 +270,7 @@ def test_a_damaged_answer_is_named_and_asked_for_again_once_deleted(
     tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]]
 ) -> None:
     with pytest.raises(BrokerUnreachable):
-        download(tmp_path, source(served, _lost(5))[0], terms(world), END)
+        download(tmp_path, source(served, lost(5))[0], terms(world), END)
     kept = next((tmp_path / "_answers").glob("months-*"))
     kept.write_bytes(kept.read_bytes()[:-100])
     with pytest.raises(FixInput, match=r"a kept answer is damaged.*Delete it"):
@@ -395,7 +285,7 @@ def test_a_folder_keeps_to_its_terms(tmp_path: Path, world: World, served: Excha
     with pytest.raises(FixInput, match="a download of other terms is here"):
         download(whole[0], source(served)[0], other, END)
     with pytest.raises(BrokerUnreachable):
-        download(tmp_path, source(served, _lost(3))[0], terms(world), END)
+        download(tmp_path, source(served, lost(3))[0], terms(world), END)
     with pytest.raises(FixInput, match="an unfinished download of other terms"):
         download(tmp_path, source(served)[0], other, END)
 
@@ -507,69 +397,6 @@ def test_a_list_of_symbols_is_downloaded_over_loopback_and_ingested_as_it_is(
     assert run("download", "--symbols", listed, "--to", tmp_path / "x", *common)[0] == 2
 
 
-HISTORY = SymbolHistory(
-    {"META": AssetKind.STOCK, "METV": AssetKind.ETF},
-    [
-        ReportedAction("symbol_change", "META", date(2022, 1, 31), new_symbol="METV"),
-        ReportedAction("symbol_change", "FB", date(2022, 6, 9), new_symbol="META"),
-    ],
-)
-
-
-def test_a_symbol_is_what_its_bearer_of_that_day_is() -> None:
-    """META was a fund's until 2022-01-31, nobody's until 2022-06-09, and is a company's since, which was FB before."""
-    assert HISTORY.kind("META", date(2021, 12, 1)) is AssetKind.ETF
-    assert HISTORY.kind("META", date(2022, 6, 9)) is AssetKind.STOCK
-    assert HISTORY.kind("FB", date(2020, 1, 2)) is AssetKind.STOCK
-    assert HISTORY.of_kind(AssetKind.STOCK) == ("FB", "META")
-    assert HISTORY.related(["FB"]) == {"FB", "META", "METV"}
-
-
-@pytest.mark.parametrize(
-    ("symbol", "name", "kind"),
-    [
-        ("AAPL", "Apple Inc. Common Stock", "stock"),
-        ("BRK.B", "Berkshire Hathaway Inc.", "stock"),
-        ("SPY", "SPDR S&P 500 ETF Trust", "etf"),
-        ("QQQ", "Invesco QQQ Trust, Series 1", "etf"),
-        ("IVZ", "Invesco Ltd. Common Stock", "stock"),
-        ("NTRS", "Northern Trust Corporation Common Stock", "stock"),
-        ("VNO", "Vornado Realty Trust Common Stock", "stock"),
-        ("AEHR", "Aehr Test Systems Common Stock", "stock"),
-        ("BABA", "Alibaba Group Holding Limited American Depositary Shares", "other"),
-        ("BAC.PRB", "Bank of America Corporation Preferred", "other"),
-        ("AACIW", "Armada Acquisition Corp. III Warrant", "other"),
-        ("EPD", "Enterprise Products Partners L.P. Common Stock", "other"),
-        ("NUV", "Nuveen Municipal Value Fund, Inc. Common Stock", "other"),
-        ("ZVZZT", "NASDAQ TEST STOCK", "other"),
-        ("TVE", "Tennessee Valley Authority", "doubtful"),
-        ("XYZQ", "", "doubtful"),
-    ],
-)
-def test_kinds_are_told_by_table_and_name_and_what_neither_knows_is_doubtful(symbol: str, name: str, kind: str) -> None:
-    assert kind_table().kind(ReportedAsset(symbol, name, "NYSE", True)) == kind
-
-
-def test_a_symbol_of_assets_of_two_kinds_is_doubtful() -> None:
-    assets = [ReportedAsset("AAA", "Triple A Corp. Common Stock", "NYSE", False), ReportedAsset("AAA", "Alpha ETF", "ARCA", True)]
-    assert kind_table().kinds(assets) == {"AAA": AssetKind.DOUBTFUL}
-
-
-def test_the_rules_know_the_companies_of_a_real_list() -> None:
-    """Every one of 503 constituents of the S&P 500 is a stock; of 7,182 listed names under 0.2 % are doubtful."""
-    if not LISTED.exists():
-        pytest.skip(f"{LISTED} is absent")
-    table, listing = kind_table(), pd.read_parquet(LISTED)
-    kinds = {
-        symbol.strip().replace("/", "."): table.kind(ReportedAsset(symbol.strip().replace("/", "."), name, exchange, True))
-        for symbol, name, exchange in zip(listing["symbol"], listing["name"], listing["exchange"], strict=True)
-    }
-    constituents = {str(symbol).replace("/", ".") for symbol in pd.read_parquet(CONSTITUENTS).iloc[:, 0]}
-    assert {symbol for symbol in constituents & kinds.keys() if kinds[symbol] is not AssetKind.STOCK} == set()
-    assert len(constituents & kinds.keys()) > 480
-    assert sum(kind is AssetKind.DOUBTFUL for kind in kinds.values()) < 0.002 * len(kinds)
-
-
 def test_answers_that_an_interruption_left_serve_no_later_round(
     tmp_path: Path, world: World, served: Exchange, whole: tuple[Path, int, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -610,14 +437,7 @@ def test_bars_whose_request_nobody_knows_are_not_taken_for_another_s(tmp_path: P
 @pytest.mark.parametrize("file", ["download.json", "_answers/terms.json", "_answers/assets.json"])
 def test_a_damaged_document_is_named(tmp_path: Path, world: World, served: Exchange, file: str) -> None:
     with pytest.raises(BrokerUnreachable):
-        download(tmp_path, source(served, _lost(3))[0], terms(world), END)
+        download(tmp_path, source(served, lost(3))[0], terms(world), END)
     (tmp_path / file).write_bytes(b"{")
     with pytest.raises(FixInput, match="damaged"):
         download(tmp_path, source(served)[0], terms(world), END)
-
-
-def test_the_lists_are_asked_of_the_paper_host_however_the_data_s_address_ends() -> None:
-    for url in ("https://data.alpaca.markets", "https://data.alpaca.markets/"):
-        AlpacaVendor(url, Keys("k", "s"), Evening(datetime(2025, 6, 30, tzinfo=UTC)))
-    with pytest.raises(FixInput):
-        AlpacaVendor("https://data.alpaca.markets.example/", Keys("k", "s"), Evening(datetime(2025, 6, 30, tzinfo=UTC)))

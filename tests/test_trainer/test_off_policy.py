@@ -399,14 +399,9 @@ def test_the_arms_of_a_shadow_s_log_are_judged_by_what_they_drew(tmp_path: Path)
     assert better.overlap.effective_sample > 100 and better.overlap.faults == ()
     assert [better.ips, better.snips, better.dr] == pytest.approx([0.5] * 3, abs=0.12) and better.gain_bound > 0.3
     assert (found.decisions, found.is_open, found.without_result) == (9000 - 36 - 2, 36, 2) and found.is_rehearsal
-    shown = CliRunner().invoke(policies_app(), ["tuner", "--recorded", str(tmp_path)])
+    policies_commands.register(app := typer.Typer())
+    shown = CliRunner().invoke(app, ["tuner", "--recorded", str(tmp_path)])
     assert shown.exit_code == 0 and shown.stdout.count("preferred") == 1 and "REHEARSAL" in shown.stdout
-
-
-def policies_app() -> typer.Typer:
-    app = typer.Typer()
-    policies_commands.register(app)
-    return app
 
 
 @pytest.mark.parametrize(

@@ -1,240 +1,42 @@
-"""The life of a champion, as a person types it: refused and only evaluated, promoted, challenged, rolled back.
-
-One small generated market with a signal far stronger than any real one, and bars to its scale.
-"""
+"""The life of a champion, as a person types it: refused and only evaluated, promoted, challenged, rolled back."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 from signals.bundle import PublicKey
 from signals.bundle.keyset import read_grant
 from signals.errors import FixInput, TrademlError
 from signals.files import sha256_of, write_atomic
-from signals.market.dataset import read_manifest
-from signals.market.manifest import PriceBasis
 from signals.scoring.shadow_logs import read_shadow_log
-from tests.fakes.shadowing import device_log
-from trainer.__main__ import app
-from trainer.commands.promotion import _word, waivers_of
-from trainer.curation.config import CurationConfig
-from trainer.curation.generated import generate
-from trainer.curation.generated.market import UNIVERSE_FILE
-from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
-from trainer.curation.vendors.mapping import Mapping
-from trainer.learners.parameters import LightGbmConfig
+from tests.fakes.promoting import SLEEVE, Desk, Life, back, desk_of_a_market, failed, lived, shadowing
+from trainer.backtest.subject import subject_of
+from trainer.commands.promotion import _settings, waivers_of
 from trainer.promotion import champions, history
 from trainer.promotion.bars.config import read_bars
 from trainer.promotion.history import CHAMPIONS, OPENINGS
-from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
+from trainer.promotion.measure import open_holdout
 from trainer.runs import looks
-from trainer.runs.evidence import Evidence, read_evidence
+from trainer.runs.evidence import read_evidence
 from trainer.runs.looks import LOOKS, Look
 from trainer.runs.looks import record as looked
 from trainer.runs.run_folder import canonical_json
 from trainer.search import trial_log
-from trainer.search.challenger import Challenger, searched_under
+from trainer.search.challenger import searched_under
 
-SLEEVE = "equities_xs"
-RECIPE = RecipeConfig(
-    lightgbm=LightGbmConfig(trees=20, num_leaves=7, min_data_in_leaf=100, learning_rate=0.1),
-    cpcv=CpcvConfig(groups=4, test_groups=2, embargo_sessions=5, holdout_sessions=60),
-    search=SearchConfig(startup_trials=2, lightgbm={"num_leaves": (3, 7)}),
-)
-POOR = RECIPE.model_copy(update={"lightgbm": LightGbmConfig(trees=6, num_leaves=2, min_data_in_leaf=500)})
-BARS = {
-    "min_sessions": 60,
-    "champion_sessions": 40,
-    "shadow_sessions": 20,
-    "champion_margin": 3.0,
-    "min_decile_order": 0.2,
-    "max_sure_ic": 1.0,
-    "max_plausible_sharpe": 100.0,
-}
 UNSEALED = ["holdout", "DSR with the seal"]
-WORD = ("--replace-for", "age", "--word", "it knows thirty sessions more", "--by", "A. Person")
-SESSIONS, NAMES, STRENGTH = 620, 45, 0.5
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A person's shell: a folder, its dataset, and the last sessions."""
-
-    folder: Path
-    ends: tuple[str, str]
-
-    def call(self, *words: str, exits: int = 0) -> dict[str, Any]:
-        """Run a command with --json and return its answer."""
-        result = CliRunner().invoke(app, [*words, "--json"])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exits, result.output
-        answer: dict[str, Any] = json.loads(result.stdout)
-        return answer
-
-    def said(self, *words: str, exits: int = 0) -> str:
-        result = CliRunner().invoke(app, list(words))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exits, result.output
-        return result.stdout
-
-    def train(self, name: str, end: str, *, recipe: str = "recipe.yml", bars: str = "bars.yml", trials: int = 0, seed: int = 1) -> Path:
-        run = self.folder / "runs" / name
-        self.call(
-            "train",
-            "--sleeve",
-            SLEEVE,
-            "--data",
-            self.of("curated"),
-            "--run",
-            str(run),
-            "--config",
-            self.of(recipe),
-            "--end",
-            end,
-            "--bars",
-            self.of(bars),
-            "--workers",
-            "1",
-            "--trials",
-            str(trials),
-            "--search",
-            self.of(f"search-{name}"),
-            "--seed",
-            str(seed),
-        )
-        return run
-
-    def promote(self, run: Path, *more: str, bars: str = "bars.yml", exits: int = 0) -> dict[str, Any]:
-        return self.call("promote", *self.judging(run, bars), *more, exits=exits)
-
-    def judging(self, run: Path, bars: str = "bars.yml") -> list[str]:
-        return [
-            "--run",
-            str(run),
-            "--data",
-            self.of("curated"),
-            "--registry",
-            self.of("registry"),
-            "--bars",
-            self.of(bars),
-            "--waive",
-            "long embargo: a market of 620 sessions",
-            "--waive",
-            "leak: the signal is planted, at many times an honest strength",
-            "--by",
-            "Ada",
-        ]
-
-    def of(self, name: str) -> str:
-        return str(self.folder / name)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    folder = tmp_path_factory.mktemp("desk")
-    market = generate(11, NAMES, SESSIONS, strength=STRENGTH, with_defects=False)
-    bars, actions = market.write(folder / "vendor", seasoning=30)
-    ingest(
-        DeliveryFiles(bars, actions, folder / "vendor" / UNIVERSE_FILE),
-        folder / "curated",
-        DeliveryTerms(mapping=Mapping(), basis=PriceBasis.RAW, config=CurationConfig(min_history=30)),
-    )
-    (folder / "recipe.yml").write_text(yaml.safe_dump(RECIPE.model_dump(mode="json")))
-    (folder / "poor.yml").write_text(yaml.safe_dump(POOR.model_dump(mode="json")))
-    (folder / "bars.yml").write_text(yaml.safe_dump({"promotion": BARS}))
-    (folder / "steep.yml").write_text(yaml.safe_dump({"promotion": {**BARS, "min_sharpe": 50.0}}))
-    days = [str(day) for day in market.truth.sessions]
-    return Desk(folder, (days[-70], days[-40]))
-
-
-@dataclass(frozen=True)
-class Life:
-    """`steep` refused, `a` champion, `b` lost, `c` refused without a word and champion with one, back to `a`."""
-
-    desk: Desk
-    answers: dict[str, dict[str, Any]]
-
-    @property
-    def registry(self) -> Path:
-        return self.desk.folder / "registry"
-
-    def run(self, name: str) -> Path:
-        return self.desk.folder / "runs" / name
-
-    def copied_registry(self, folder: Path) -> str:
-        shutil.copytree(self.registry, folder / "registry")
-        return str(folder / "registry")
-
-    def manifest(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((Path(self.answers[name]["folder"]) / "manifest.json").read_bytes())
-        return document
-
-
-@pytest.fixture(scope="module")
-def life(desk: Desk) -> Life:
-    answers: dict[str, dict[str, Any]] = {}
-
-    def publish(name: str, run: Path, role: str) -> None:
-        words = ["--run", str(run), "--role", role, "--keys", desk.of("keys"), "--to", desk.of("store")]
-        answers[name] = desk.call("publish", *words, "--registry", desk.of("registry"))
-
-    desk.call("keys", "--to", desk.of("keys"))
-    steep = desk.train("steep", desk.ends[0], bars="steep.yml", seed=2)
-    answers["steep"] = desk.promote(steep, bars="steep.yml", exits=1)
-    publish("steep published", steep, "evaluation")
-    a = desk.train("a", desk.ends[0], trials=2)
-    answers["a"] = desk.promote(a)
-    answers["a again"] = desk.promote(a)
-    publish("a published", a, "champion")
-    b = desk.train("b", desk.ends[1], recipe="poor.yml")
-    answers["b unseen"] = desk.promote(b, exits=1)
-    answers["b shadow"] = shadow(desk, b)
-    answers["b"] = desk.promote(b, exits=1)
-    c = desk.train("c", desk.ends[1])
-    shadow(desk, c)
-    answers["c silent"] = desk.promote(c, exits=1)
-    answers["c"] = desk.promote(c, *WORD)
-    publish("c published", c, "champion")
-    answers["a later"] = desk.promote(a, exits=1)
-    grant = ["--keys", desk.of("keys"), "--store", desk.of("store"), "--valid-until", "2030-01-31", "--to", desk.of("grant")]
-    answers["back"] = desk.call("rollback", *back(desk, "1.0.0"), *grant)
-    return Life(desk, answers)
-
-
-def shadow(desk: Desk, run: Path) -> dict[str, Any]:
-    """Publish a run as a shadow, let a device record it until the data end, and judge the record."""
-    words = ["--run", str(run), "--role", "shadow", "--keys", desk.of("keys"), "--to", desk.of("store")]
-    published = desk.call("publish", *words, "--registry", desk.of("registry"))
-    manifest = read_manifest(desk.folder / "curated")
-    evidence = json.loads((run / "evidence.json").read_bytes())
-    first = manifest.calendar.next(date.fromisoformat(evidence["last_label_session"]))
-    log = device_log(Path(published["folder"]), desk.folder / "curated", first, manifest.last)
-    write_atomic(desk.folder / f"shadow-{run.name}.json", log.to_bytes())
-    return desk.call("shadow", *shadowing(desk, run), "--recorded", desk.of(f"shadow-{run.name}.json"))
-
-
-def shadowing(desk: Desk, run: Path) -> list[str]:
-    return ["--run", str(run), "--data", desk.of("curated"), "--bars", desk.of("bars.yml")]
-
-
-def back(desk: Desk, version: str, reason: str = "it lost money live") -> list[str]:
-    return ["--registry", desk.of("registry"), "--sleeve", SLEEVE, "--version", version, "--reason", reason]
-
-
-def failed(answer: dict[str, Any]) -> list[str]:
-    return [row["bar"] for row in answer["rows"] if not row["passed"]]
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    return lived(desk_of_a_market(tmp_path_factory.mktemp("desk")))
 
 
 def test_a_refusal_explains_itself_and_the_seal_stays_closed(life: Life) -> None:
@@ -283,12 +85,8 @@ def test_promoting_the_champion_again_records_nothing(life: Life) -> None:
 
 
 def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life, tmp_path: Path) -> None:
-    """The same ONNX file, trained after more trials: it is judged, not waved through, and not published as champion.
-
-    Where no training wrote that evidence, it is not judged at all.
-    """
-    run, data = tmp_path / "a", tmp_path / "curated"
-    shutil.copytree(life.run("a"), run)
+    """The same ONNX file after more trials is not published as champion, and is judged, not waved through, where a training wrote it."""
+    run, data = life.copied("a", tmp_path), tmp_path / "curated"
     shutil.copytree(life.desk.of("curated"), data)
     evidence = json.loads((run / "evidence.json").read_bytes())
     write_atomic(run / "evidence.json", canonical_json({**evidence, "trials": {**evidence["trials"], "dsr": 0.589}}))
@@ -307,17 +105,14 @@ def test_the_champion_s_model_on_other_evidence_is_another_challenger(life: Life
 
 def test_a_record_from_before_evidence_was_hashed_is_compared_through_its_case(life: Life, tmp_path: Path) -> None:
     registry = Path(life.copied_registry(tmp_path))
-    older = [
-        {k: v for k, v in r.items() if k not in ("number", "previous", "evidence_sha256")}
-        for r in history.read(registry / CHAMPIONS).records
-    ]
+    known = history.read(registry / CHAMPIONS).records
     for name in (CHAMPIONS, f"{CHAMPIONS}.head"):
         (registry / name).unlink()
-    for record in older:
-        history.append(registry / CHAMPIONS, record)
+    for record in known:
+        older = {key: value for key, value in record.items() if key not in ("number", "previous", "evidence_sha256")}
+        history.append(registry / CHAMPIONS, older)
     assert champions.confirm(registry, life.run("a"))["version"] == "1.0.0"
-    run = tmp_path / "a"
-    shutil.copytree(life.run("a"), run)
+    run = life.copied("a", tmp_path)
     write_atomic(run / "evidence.json", canonical_json({"sleeve": SLEEVE}))
     with pytest.raises(FixInput, match="not this run"):
         champions.confirm(registry, run)
@@ -335,15 +130,13 @@ def test_the_shadow_reports_its_profit_and_never_calls_it_skill(life: Life) -> N
     evidence = json.loads((life.run("b") / "evidence.json").read_bytes())
     assert found["first"] > evidence["last_label_session"]
     assert found["recorded"]["venues"] == ["alpaca-paper"] and found["recorded"]["lowest_agreement"] > 1.0 - 1e-9
-    again = ["--recorded", life.desk.of("shadow-b.json")]
-    text = life.desk.said("shadow", *shadowing(life.desk, life.run("b")), *again)
+    text = life.desk.said("shadow", *shadowing(life.desk, life.run("b")), "--recorded", life.desk.of("shadow-b.json"))
     assert "no evidence of skill" in text and "At all times with 95%" in text and "Recorded on alpaca-paper" in text
 
 
 def test_a_model_that_is_asked_afterwards_has_no_shadow(life: Life, tmp_path: Path) -> None:
     """The same scores to the last digit, but no device wrote them down."""
-    run = tmp_path / "b"
-    shutil.copytree(life.run("b"), run)
+    run = life.copied("b", tmp_path)
     recorded = (run / "promotion" / "shadow.json").read_bytes()
     asked = life.desk.call("shadow", *shadowing(life.desk, run))
     assert (run / "promotion" / "shadow.json").read_bytes() == recorded, "what a device recorded stays"
@@ -354,8 +147,7 @@ def test_a_model_that_is_asked_afterwards_has_no_shadow(life: Life, tmp_path: Pa
 
 
 def test_a_shadow_record_that_was_changed_by_hand_is_not_believed(life: Life, tmp_path: Path) -> None:
-    run = tmp_path / "b"
-    shutil.copytree(life.run("b"), run)
+    run = life.copied("b", tmp_path)
     path = run / "promotion" / "shadow.json"
     write_atomic(path, canonical_json({**json.loads(path.read_bytes()), "sessions": 400}))
     with pytest.raises(FixInput, match="no `trainer shadow --recorded` with this dataset wrote this record"):
@@ -363,8 +155,7 @@ def test_a_shadow_record_that_was_changed_by_hand_is_not_believed(life: Life, tm
 
 
 def test_measured_figures_that_were_changed_by_hand_are_measured_again(life: Life, tmp_path: Path) -> None:
-    run = tmp_path / "steep"
-    shutil.copytree(life.run("steep"), run)
+    run = life.copied("steep", tmp_path)
     path = run / "promotion" / "measured.json"
     was = path.read_bytes()
     forged = json.loads(was)
@@ -376,8 +167,7 @@ def test_measured_figures_that_were_changed_by_hand_are_measured_again(life: Lif
 
 def test_what_a_bundle_says_of_a_promotion_is_the_registrys_and_not_a_file_s(life: Life, tmp_path: Path) -> None:
     """A version written by hand into the champion's permission is gone before it can be signed."""
-    run = tmp_path / "a"
-    shutil.copytree(life.run("a"), run)
+    run = life.copied("a", tmp_path)
     permission = json.loads((run / "promotion.json").read_bytes())
     write_atomic(run / "promotion.json", canonical_json({**permission, "record": {**permission["record"], "version": "9.0.0"}}))
     champions.confirm(life.registry, run)
@@ -399,8 +189,7 @@ def test_a_champions_case_that_was_changed_is_compared_with_nobody(life: Life, t
 
 def test_a_record_that_was_tampered_with_is_full_of_faults(life: Life, tmp_path: Path) -> None:
     """Scores turned round rank otherwise than the model does; an evening taken out is missed."""
-    run = tmp_path / "c"
-    shutil.copytree(life.run("c"), run)
+    run = life.copied("c", tmp_path)
     log = read_shadow_log(Path(life.desk.of("shadow-c.json")).read_bytes(), where="")
     turned = log.evenings[1].model_copy(update={"scores": {s: -v for s, v in log.evenings[1].scores.items()}})
     wide = log.evenings[3].model_copy(update={"scores": {s: 2.0 * v for s, v in log.evenings[3].scores.items()}})
@@ -430,20 +219,6 @@ def test_a_challenger_that_holds_up_becomes_the_next_version(life: Life) -> None
     assert won["word"]["reason"] == "age" and "a true gain of 0.3 a year is seen with" in row["power"]
     assert won["verdict"] == "promoted" and won["instead_of"] == "1.0.0" and won["version"] in ("1.0.1", "1.1.0")
     assert won["openings"] == 2
-
-
-@pytest.mark.parametrize("given", [WORD[:2], WORD[2:], ("--replace-for", "taste", *WORD[2:])])
-def test_half_a_word_is_refused_before_anything_is_judged(life: Life, given: tuple[str, ...]) -> None:
-    before = (life.registry / CHAMPIONS).read_bytes()
-    with pytest.raises(FixInput, match="a reason, a sentence and a name"):
-        life.desk.call("promote", *life.desk.judging(life.run("c"))[:-6], *given)
-    assert (life.registry / CHAMPIONS).read_bytes() == before
-
-
-def test_a_word_without_a_name_is_refused() -> None:
-    with pytest.raises(FixInput, match="a reason, a sentence and a name"):
-        _word("age", "it knows thirty sessions more", " ")
-    assert _word("", "", "Ada") is None, "the name may be that of a waiver"
 
 
 def test_a_seal_whose_result_was_not_kept_session_by_session_is_opened_again_and_counts(life: Life, tmp_path: Path) -> None:
@@ -491,16 +266,8 @@ def test_a_seal_is_opened_once_per_challenger(life: Life) -> None:
 def test_the_history_says_who_was_champion_and_why(life: Life) -> None:
     records = life.desk.call("history", "--registry", str(life.registry), "--verify")
     told = [(r["event"], r["run"], r["version"]) for r in records["records"]][:8]
-    assert told == [
-        ("refused", "steep", None),
-        ("promoted", "a", "1.0.0"),
-        ("refused", "b", None),
-        ("refused", "b", None),
-        ("refused", "c", None),
-        ("promoted", "c", life.answers["c"]["version"]),
-        ("refused", "a", None),
-        ("rolled_back", "a", "1.0.0"),
-    ]
+    assert told[:5] == [("refused", "steep", None), ("promoted", "a", "1.0.0"), *[("refused", "b", None)] * 2, ("refused", "c", None)]
+    assert told[5:] == [("promoted", "c", life.answers["c"]["version"]), ("refused", "a", None), ("rolled_back", "a", "1.0.0")]
     assert records["records"][7]["why"] == "it lost money live" and records["openings"] == 2
     assert records["verified"]["records"] == len(records["records"])
     then = life.desk.call("history", "--registry", str(life.registry), "--at", "2020-01-01")
@@ -512,9 +279,7 @@ def test_a_rollback_signs_the_grant_that_devices_accept(life: Life) -> None:
     root = PublicKey.from_text((life.desk.folder / "keys" / "root.pub").read_text())
     grant = read_grant((life.desk.folder / "grant").read_bytes(), [root])
     assert (grant.seq, grant.bundle_id) == (2, life.answers["a published"]["bundle_id"])
-    assert (
-        grant.high_water_seq == life.answers["c published"]["seq"] == 5
-    )  # one sequence for all roles of a sleeve: two shadows lie between
+    assert grant.high_water_seq == life.answers["c published"]["seq"] == 5, "one sequence for all roles: two shadows came between"
     assert grant.reason == "it lost money live" == life.answers["back"]["why"]
 
 
@@ -542,8 +307,7 @@ def test_mlflow_mirrors_the_champion_of_now(life: Life) -> None:
 
 
 def test_other_bars_than_those_of_the_training_are_refused(life: Life, tmp_path: Path) -> None:
-    words = [*life.desk.judging(life.run("a"), "steep.yml"), "--registry", str(tmp_path)]
-    refused = life.desk.call("promote", *words, exits=1)
+    refused = life.desk.call("promote", *life.desk.judging(life.run("a"), "steep.yml"), "--registry", str(tmp_path), exits=1)
     assert "bars" in failed(refused)
 
 
@@ -563,32 +327,11 @@ def test_a_history_that_was_tampered_with_is_never_acted_on(life: Life, tmp_path
 
 def test_a_run_that_changed_after_its_training_is_not_opened(life: Life, tmp_path: Path) -> None:
     """The model before the holdout is fitted again, and must be the stored one to the byte."""
-    from trainer.backtest.subject import subject_of
-    from trainer.commands.promotion import _settings
-    from trainer.promotion.measure import open_holdout
-
-    run = tmp_path / "a"
-    run.mkdir()
-    for name in ("evidence.json", "training_cfg.json"):
-        (run / name).write_bytes((life.run("a") / name).read_bytes())
+    run = life.copied("a", tmp_path)
     (run / "model_before_holdout.txt").write_bytes((life.run("c") / "model_before_holdout.txt").read_bytes())
     data = Path(life.desk.of("curated"))
     with pytest.raises(FixInput, match="cannot be fitted again as it was"):
         open_holdout(subject_of(run, data), data, _settings(None, 1e6))
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--waive", "large caps"], "under a person's name"),
-        (["--waive", "leak: ", "--by", "Ada"], "needs a reason"),
-        (["--waive", " ", "--by", "Ada"], "needs a reason"),
-        (["--waive", "leak: x", "--by", "  "], "person's name"),
-    ],
-)
-def test_a_bar_is_waived_under_a_name_and_with_a_reason(life: Life, words: list[str], told: str) -> None:
-    with pytest.raises(FixInput, match=told):
-        life.desk.call("promote", *life.desk.judging(life.run("b"))[:-4], *words)
 
 
 def test_waivers_stand_in_the_record(life: Life) -> None:
@@ -620,11 +363,9 @@ def test_an_interrupted_promotion_is_finished_by_promoting_again(life: Life) -> 
 
 
 def test_an_opening_that_was_interrupted_counts(life: Life, tmp_path: Path) -> None:
-    first = {**history.read(life.registry / OPENINGS).records[0]}
-    del first["previous"], first["number"]
-    history.append(tmp_path / OPENINGS, first)
-    words = [*life.desk.judging(life.run("a")), "--registry", str(tmp_path)]
-    again = life.desk.call("promote", *words)
+    first = history.read(life.registry / OPENINGS).records[0]
+    history.append(tmp_path / OPENINGS, {key: value for key, value in first.items() if key not in ("previous", "number")})
+    again = life.desk.call("promote", *life.desk.judging(life.run("a")), "--registry", str(tmp_path))
     assert again["openings"] == 2
     assert "seen 3 times before" in next(row["why"] for row in again["rows"] if row["bar"] == "holdout")
     assert [r["kind"] for r in history.read(tmp_path / OPENINGS).records] == ["opened", "opened", "result"]
@@ -635,18 +376,13 @@ def test_a_seal_is_not_opened_again_for_another_book(life: Life) -> None:
         life.desk.promote(life.run("c"), "--equity", "250000")
 
 
-def challenger(life: Life, evidence: Evidence, registry: Path) -> Challenger:
-    data = Path(life.desk.of("curated"))
-    return Challenger(life.run("a"), data, registry, evidence, "model", "settings", "bars")
-
-
 def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life: Life, tmp_path: Path) -> None:
     evidence = read_evidence(life.run("a"))
     history, bars = trial_log.known(Path(life.desk.of("curated"))), evidence.promotion_bars
     assert bars == read_bars(Path(life.desk.of("bars.yml"))).fingerprint()
 
     def under(**changes: Any) -> tuple[str, ...]:
-        return searched_under(history, challenger(life, replace(evidence, **changes), tmp_path))
+        return searched_under(history, life.challenger(replace(evidence, **changes), tmp_path))
 
     assert under() == (bars,)
     assert under(promotion_bars="y") == tuple(sorted((bars, "y")))
@@ -694,16 +430,14 @@ def test_a_refusal_names_the_trials_on_record_when_it_was_judged(life: Life) -> 
 
 def test_a_run_of_an_older_version_brings_its_own_trials(life: Life, tmp_path: Path) -> None:
     """Its folder holds them without an anchor, and its evidence names their last line; one that was cut is refused."""
-    run, data = tmp_path / "run", tmp_path / "curated"
-    shutil.copytree(life.run("a"), run)
+    run, data = life.copied("a", tmp_path), tmp_path / "curated"
     shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*", "looks.jsonl*"))
     whole = Path(life.desk.of("curated")) / "trials.jsonl"
     known = json.loads((run / "evidence.json").read_bytes())
     lines = whole.read_bytes().splitlines(keepends=True)
     place = next(n for n, line in enumerate(lines, 1) if sha256_of(line[:-1]) == known["trials"]["chain"]["head"])
     (run / "trials.jsonl").write_bytes(b"".join(lines[:place]))
-    older = {**known, "trials": {key: v for key, v in known["trials"].items() if key != "trial"}}
-    write_atomic(run / "evidence.json", canonical_json(older))
+    write_atomic(run / "evidence.json", canonical_json({**known, "trials": {k: v for k, v in known["trials"].items() if k != "trial"}}))
     words = [*life.desk.judging(run), "--data", str(data)]
     judged = life.desk.call("promote", *words, "--registry", str(tmp_path / "registry"))
     assert judged["verdict"] == "promoted" and (data / "trials.jsonl.head").exists()

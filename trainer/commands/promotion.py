@@ -66,21 +66,11 @@ def promote(
     from trainer.promotion.champions import PromotionRequest
     from trainer.promotion.champions import promote as judged
 
-    settings = _settings(portfolio, equity)
-    mlflow = _mlflow(tracking, registry)
+    settings, waivers, said = _settings(portfolio, equity), waivers_of(waive or [], by), _word(replace_for, word, by)
+    mlflow = _mlflow(tracking, registry)  # makes its database where there is none: after what is refused at once
     kept = Kept("what the registry has of it stays, an opening of the seal too", GOES_ON)
     with progress("judging", MEASURING_STEPS, as_json=as_json, kept=lambda: kept) as step:
-        request = PromotionRequest(
-            run,
-            data,
-            registry,
-            read_bars(bars),
-            settings,
-            code_version("trainer"),
-            now(),
-            waivers_of(waive or [], by),
-            _word(replace_for, word, by),
-        )
+        request = PromotionRequest(run, data, registry, read_bars(bars), settings, code_version("trainer"), now(), waivers, said)
         found = judged(request, step)
     emit({**found.record, "is_new": found.is_new}, as_json=as_json, text=_text_of(found.verdict, found.record, is_new=found.is_new))
     mirror.sync(mlflow, registry, str(found.record["sleeve"]))  # what is recorded is printed, whether or not it is mirrored
