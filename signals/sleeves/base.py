@@ -78,8 +78,14 @@ class Sleeve:
         return replace(self, table=(*self.table, *more), optional=()) if more else self
 
     def treated(self, treatment: Treatment | None) -> Sleeve:
-        """Return the sleeve with its features winsorised and smoothed; itself where none of them differs between names."""
-        if treatment is None or all(feature.is_calendar for feature in self.table):
+        """Return the sleeve with its features winsorised and smoothed.
+
+        Itself where none of them differs between names, or where its class computes panels its own way, which would treat
+        nothing: such a class says by a `treated` of its own that it does.
+        """
+        own = type(self)
+        is_computed_here = own.panel is Sleeve.panel and own.features is Sleeve.features
+        if treatment is None or not is_computed_here or all(feature.is_calendar for feature in self.table):
             return self
         table, optional = (tuple(treatment.of(feature) for feature in rows) for rows in (self.table, self.optional))
         return replace(self, table=table, optional=optional, treatment=treatment)

@@ -10,7 +10,6 @@ from signals.events.images import WINDOW
 from signals.events.panel import any_of
 from signals.features.history import FeatureInputs
 from signals.features.panel import Feature, FeaturePanel
-from signals.features.treatment import Treatment
 from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.base import Sleeve
 
@@ -36,11 +35,7 @@ TABLE = tuple(BarRatio(name, units, 1, _of_whole_bars, is_ranked=False) for name
 
 @dataclass(frozen=True)
 class PatternSleeve(Sleeve):
-    """A sleeve whose features are the bars themselves."""
-
-    def treated(self, treatment: Treatment | None) -> Sleeve:
-        """Return the sleeve itself: a picture shows bars as they are."""
-        return self
+    """A sleeve whose features are the bars themselves, as they are: nothing of a picture is treated."""
 
     def panel(self, bars: Bars) -> FeaturePanel:
         """Ratios of every bar."""

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from appliance.bundles.slots import Slot, slot_policy
 from appliance.config import ApplianceConfig, StoresConfig
 from signals.errors import BadConfig
+from signals.features.panel import FeaturePanel
 from signals.features.treatment import HALF_LIVES, Treatment, declared_in
+from signals.market.bars import Bars
 from signals.market.sessions import xnys
 from signals.monitoring.drift import WINDOW_SESSIONS, reference, trailing_psi
 from signals.sleeves import SLEEVES, specs
+from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
 from signals.sleeves.patterns import PATTERNS
 from tests.fakes.bars import synthetic_bars
@@ -220,3 +223,30 @@ def test_the_device_measures_drift_over_the_very_values_that_the_reference_is_of
 def test_no_other_sleeve_is_changed_by_the_choice() -> None:
     assert all(sleeve.treatment is None for sleeve in SLEEVES.values()) and PATTERNS.treated(BOTH) is PATTERNS
     assert replace(EQUITIES_XS.treated(BOTH), treatment=None).spec == EQUITIES_XS.treated(BOTH).spec
+
+
+class Strangers(Sleeve):
+    """Of an installed package: its panel is its own, whatever a recipe declares."""
+
+    def panel(self, bars: Bars) -> FeaturePanel:
+        return replace(EQUITIES_XS.panel(bars), names=self.names)
+
+
+def test_a_class_that_computes_its_own_panel_is_never_said_to_be_treated() -> None:
+    """Neither trained so nor accepted on a device: no shape of it has a specification that declares what it does not do."""
+    own = Strangers("equities_xs", EQUITIES_XS.inputs, EQUITIES_XS.table, EQUITIES_XS.horizon_sessions)
+    assert own.spec == EQUITIES_XS.spec and own.treated(BOTH) is own
+    assert own.shaped_as(EQUITIES_XS.treated(BOTH).spec) is own
+    recipe = recipe_named("equities_xs")
+    with pytest.raises(BadConfig, match="takes its features as they are"):
+        agreed(replace(recipe, sleeve=own), recipe.config.model_copy(update={"features": BOTH}))
+
+
+def test_a_class_that_treats_its_own_panel_says_so_itself() -> None:
+    class Treating(Strangers):
+        def treated(self, treatment: Treatment | None) -> Sleeve:
+            table = self.table if treatment is None else tuple(treatment.of(feature) for feature in self.table)
+            return replace(self, table=table, treatment=treatment)
+
+    own = Treating("equities_xs", EQUITIES_XS.inputs, EQUITIES_XS.table, EQUITIES_XS.horizon_sessions)
+    assert own.shaped_as(EQUITIES_XS.treated(BOTH).spec).treatment == BOTH
