@@ -50,9 +50,9 @@ def turnover(weights: Floats, current: Floats) -> float:
     return float(np.abs(weights - current).sum() / 2.0)
 
 
-def turnover_jump(today: float, earlier: Sequence[float]) -> Figure:
-    """Today's turnover over the median of the last 20 traded plans; not defined before there are 20."""
-    if len(earlier) < TURNOVER_HISTORY_PLANS:
+def turnover_jump(today: float | None, earlier: Sequence[float]) -> Figure:
+    """Today's turnover over the median of the last 20 traded plans; not defined without it, or before there are 20."""
+    if today is None or len(earlier) < TURNOVER_HISTORY_PLANS:
         return NOT_YET
     typical = median(earlier[-TURNOVER_HISTORY_PLANS:])
     return today / typical if typical > 0 else NOT_YET

@@ -11,7 +11,7 @@ from appliance.bundles.former_layout import move_former
 from appliance.context import Deps
 from appliance.controls import pause
 from appliance.controls.measures import planned_book, turnover, turnover_jump
-from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
+from appliance.controls.tripwires import Evaluation, Figure, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sizing import drawn_size, sizing_in_force
 from appliance.jobs.sleeve_scores import gather_sleeves
@@ -35,6 +35,7 @@ from execution.orders import Plan, Provenance
 from execution.planning.plan import no_curve
 from execution.planning.volume_curve import StepSharesOf, step_shares
 from portfolio.policy.blend import Blend
+from portfolio.policy.sizing import STATE
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY, said_by_sleeve
 from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
@@ -75,10 +76,9 @@ def plan(session: date, deps: Deps) -> JobReport:
         bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in traded.bundles.values()),
         broken_promise=traded.broken_promise,
         turnover=moved,
-        turnover_jump=turnover_jump(moved, plan_turnovers(deps, session)),
+        turnover_jump=_turnover_jump(moved, targets, session, deps),
     )
-    found = (*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))
-    reduce_only = asks_to_reduce(found) or bool(held_back)
+    reduce_only = asks_to_reduce((*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))) or bool(held_back)
     provenance = Provenance(traded.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
     drawn = drawn_size(session, targets, deps)  # before the plan is frozen: a run after that takes up the plan alone
     frozen = _freeze(book, reported, provenance, deps, reduce_only=reduce_only)
@@ -98,6 +98,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             multiplier=targets.multiplier if deps.config.sizing else None,
             drawn=drawn,
             whole=targets.whole,
+            whole_turnover=_whole_turnover(targets),
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,
@@ -210,6 +211,20 @@ def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
     names = sorted({*targets.symbols, *current})
     wanted = dict(zip(targets.symbols, targets.weights.tolist(), strict=True))
     return turnover(np.array([wanted.get(name, 0.0) for name in names]), np.array([current.get(name, 0.0) for name in names]))
+
+
+def _turnover_jump(moved: float, targets: TargetWeights, session: date, deps: Deps) -> Figure:
+    """Return today's turnover over the usual one, under a sizing policy that of whole target books.
+
+    A policy that goes from a quarter of the book to all of it trades many times the usual, and that is no fault.
+    """
+    return turnover_jump(_whole_turnover(targets) if deps.config.sizing else moved, plan_turnovers(deps, session))
+
+
+def _whole_turnover(targets: TargetWeights) -> float | None:
+    """Return the turnover of the book before its multiplier, which the state has; None where it cannot be known."""
+    moved = np.nan if targets.state is None else targets.state[STATE.index("book_turnover")]
+    return float(moved) if np.isfinite(moved) else None
 
 
 def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], seen: Morning) -> None:

@@ -170,6 +170,8 @@ class PlanFigures(BookDecisions):
         In shadow, where the settings ask for it.
     whole : mapping of symbol to float
         The target book before its multiplier, where the settings ask for one of these two.
+    whole_turnover : float
+        One-sided, from the whole book of the plan before to this one.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """
@@ -185,6 +187,7 @@ class PlanFigures(BookDecisions):
     multiplier: float | None = absent()
     drawn: DrawnSize | None = absent()
     whole: Mapping[str, float] | None = absent()
+    whole_turnover: float | None = absent()
     others: Mapping[str, object] = kept()
 
     def parts_of(self, symbol: str) -> dict[str, float]:

@@ -54,7 +54,8 @@ def _is_same(lineages: Mapping[str, str], before: PlanFigures) -> bool:
 
 
 def plan_turnovers(deps: Deps, session: date) -> list[float]:
-    """One-sided turnovers of the plans before D, oldest first."""
+    """One-sided turnovers of the plans before D, oldest first; where a policy sizes them, of the whole target books instead."""
     runs = sorted(job_runs.since(deps.ledger, date.min), key=lambda run: run.session)
     plans_before = (run for run in runs if run.job == "plan" and run.status is JobStatus.DONE and run.session < session)
-    return [moved for run in plans_before if (moved := run.read(PlanFigures).turnover) is not None]
+    figures = (run.read(PlanFigures) for run in plans_before)
+    return [moved for one in figures if (moved := one.whole_turnover if deps.config.sizing else one.turnover) is not None]

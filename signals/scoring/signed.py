@@ -116,6 +116,8 @@ class SizingDocument(ExpiringDocument):
             raise ValueError("the grid is not ascending inside [0, 1]")
         if len(self.centre) != width or len(self.scale) != width:
             raise ValueError("centre and scale are not one number a number of the state")
+        if len(set(self.names)) != width:
+            raise ValueError("a number of the state is there twice")
         if len(self.coefficients) != levels or any(len(after) != levels for after in self.coefficients):
             raise ValueError("the coefficients are not by level before and after")
         if any(len(row) != width + 1 for after in self.coefficients for row in after):

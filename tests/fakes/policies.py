@@ -9,6 +9,7 @@ from typing import Any
 
 from portfolio.policy.sizing import SizingPolicy
 from signals.files import sha256_of
+from signals.text.documents import from_json, to_json
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
 from trainer.off_policy.sizing import SizingVerdict
 from trainer.runs import looks
@@ -55,7 +56,7 @@ def judged(policy: SizingPolicy, last: date, **changes: Any) -> JudgedPolicy:
         tries=1,
         replay=ACCEPTED,
         orders=ACCEPTED,
-        values=LinearValues.of(policy),
+        values=from_json(LinearValues, to_json(policy)),
     )
     return replace(made, **changes)
 

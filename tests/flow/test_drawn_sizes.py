@@ -51,6 +51,11 @@ def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., 
     assert benches[0]("sizes", "--to", str(tmp_path / "later.json")).code == 0
     assert read_size_log((tmp_path / "later.json").read_bytes(), where="later.json").is_rehearsal, "what was drawn in a known past stays so"
 
+    with pytest.MonkeyPatch.context() as later:  # a version whose state has one more number
+        later.setattr("appliance.views.draws.STATE", (*STATE, "another"))
+        assert benches[0]("sizes", "--to", str(tmp_path / "none.json"), "--json").json["rows"] == []
+        assert read_size_log((tmp_path / "none.json").read_bytes(), where="none.json").decisions == (), "none is read as another's"
+
     archive = open_archive(own_store.root / "data")
     found = decisions_of(exported, archive, 100_000.0)
     valued = log.decisions[1 : 1 + len(found.log.sessions)]

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
+from appliance.ledger import Ledger, job_runs
+from appliance.ledger.figures import PlanFigures
+from appliance.schedule.job import JobReport, JobStatus
 from execution.config import ExecutionConfig
 from execution.exchange.config import ExchangeConfig
 from portfolio.config import PortfolioConfig
@@ -235,7 +238,9 @@ def test_a_shadow_of_any_sleeve_is_scored_and_never_traded(own: Published, first
 def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settings_do(own: Published, first: First, tmp_path: Path) -> None:
     """One day by the stack's weights, the next, with its file spoilt on the device, by those of the settings, with an alert.
 
-    A sleeve with a scoring mode of its own takes the scores that the trainer delivers: the same, so the same orders.
+    A sleeve with a scoring mode of its own takes the scores that the trainer delivers: the same, so the same orders. And a sizing
+    policy that has held next to nothing for twenty plans trades many times the usual on the second day, which is no jump: the whole
+    book moved as usual.
     """
     days = own.sessions(2)
     keys = key_folder(tmp_path / "keys")
@@ -274,7 +279,16 @@ def test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settin
     kept.write_bytes(kept.read_bytes().replace(b"0.005", b"0.004"))
     (own.root / "sizing" / "latest.json").write_bytes(kept.read_bytes())
     configured(bench, sleeves=BOTH)
+    with Ledger(bench.state / "ledger.sqlite") as ledger:
+        for back in range(1, 21):
+            day = own.manifest.calendar.offset(days[0], -back)
+            assert job_runs.begin(ledger, day, "plan", datetime.now(UTC))
+            report = JobReport("plan", day, JobStatus.DONE, "", PlanFigures(turnover=1e-4, whole_turnover=0.3))
+            job_runs.finish(ledger, report, datetime.now(UTC))
     figures = run_day(bench, days[1], armed=True)["plan"]["figures"]
+    [(jump,)] = bench.rows("SELECT value FROM tripwires WHERE name = 'TURNOVER_JUMP' AND session = ?", str(days[1]))
+    assert figures["turnover"] > 3 * 1e-4
+    assert 0 < float(jump) < 3 and float(jump) == pytest.approx(figures["whole_turnover"] / 0.3, rel=1e-4)
     assert figures["sleeves"] == pytest.approx(BOTH) and "weighed_by" not in figures
     assert figures["multiplier"] == 0.5 and dict(figures["decisions"])[MULTIPLIER].startswith("0.5, as before: ")
     assert {"the published sizing policy is refused", "the sizing policy is refused"} <= set(titles(bench))

@@ -89,7 +89,7 @@ def test_turnover_is_half_of_what_moves() -> None:
 
 
 def test_a_jump_needs_twenty_plans_and_a_median() -> None:
-    assert turnover_jump(0.3, [0.1] * 19) is NOT_YET
+    assert turnover_jump(0.3, [0.1] * 19) is NOT_YET is turnover_jump(None, [0.1] * 20)
     assert turnover_jump(0.3, [0.1] * 20) == pytest.approx(3.0)
     assert turnover_jump(0.3, [9.0, *[0.1] * 20]) == pytest.approx(3.0)
     assert turnover_jump(0.3, [0.0] * 20) is NOT_YET

@@ -99,7 +99,7 @@ def test_a_policy_or_verdict_that_is_not_the_recorded_one_is_signed_by_nobody(wo
     content = canonical_json(planted(made))
     assert content != (world.root / "policy" / "policy.json").read_bytes()
     (world.root / "policy" / "policy.json").write_bytes(content)
-    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this policy and its verdicts"):
+    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this verdict"):
         world.sign_policy()
     assert not (world.store / SIZING_DOCUMENT.place).exists()
 
@@ -139,6 +139,7 @@ def test_an_older_spoilt_expired_or_strange_policy_is_refused(world: SizingWorld
         ({"grid": (0.0, 0.5, 0.25, 0.75, 1.0)}, "ascending"),
         ({"bound": 0.004}, "not accepted"),
         ({"centre": (0.0,)}, "one number"),
+        ({"names": (STATE[1], *STATE[1:])}, "a number of the state is there twice"),
         ({"scale": (0.0, *([1.0] * (len(STATE) - 1)))}, "greater than 0"),
         ({"names": STATE[1:], "centre": (0.0,) * (len(STATE) - 1), "scale": (1.0,) * (len(STATE) - 1)}, "another length"),
         ({"coefficients": ()}, "level before"),

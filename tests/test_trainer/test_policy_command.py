@@ -15,19 +15,22 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from portfolio.policy.sizing import STATE
+from portfolio.policy.sizing import GRID, STATE
 from signals.errors import FixInput
 from signals.market.dataset import load_bars, read_manifest
+from signals.scoring.shadow_logs import SizeDecision, SizeLog, drawn_level
 from tests.fakes.curated import curate
 from tests.fakes.run import run_folder
 from tests.flow.test_pulled_scores import key_folder
 from trainer.backtest import sizing as pipeline
+from trainer.backtest.archive import open_archive
 from trainer.commands import policies as command
 from trainer.runs import looks
 from trainer.runs.chain import read
 from trainer.runs.run_folder import file_hash
 
 WALKED = 44
+DEVICE = "device-433"  # a seed by which every level is drawn in any nine sessions of those judged
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,19 @@ def typed(*words: object, name: str = "policy") -> tuple[int, Mapping[str, Any]]
     return done.exit_code, json.loads(done.stdout)
 
 
+def drawn(data: Path, run: Path) -> SizeLog:
+    """What a device drew in each walked session, of a book of four names under states that say nothing."""
+    rng, archive, before, rows = np.random.default_rng(1), open_archive(data), 1.0, []
+    for asof in sorted(set(pq.read_table(run / "walk_forward.parquet")["session"].to_pylist())):
+        level, chance = drawn_level(DEVICE, asof, len(GRID))
+        names, session = sorted(archive.rows.symbols_on(asof).values())[:4], archive.manifest.calendar.next(asof)
+        kept = {"before": before, "multiplier": GRID[level], "propensity": chance, "seed": DEVICE}
+        state = tuple(rng.normal(size=len(STATE)))
+        rows.append(SizeDecision(asof=asof, session=session, state=state, book=dict.fromkeys(names, 0.2), **kept))
+        before = GRID[level]
+    return SizeLog(venue="alpaca", is_rehearsal=False, grid=GRID, names=STATE, decisions=tuple(rows))
+
+
 def asked(data: Path, run: Path, to: Path, *more: object) -> tuple[int, Mapping[str, Any]]:
     return typed("--run", run, "--data", data, "--to", to, "--blocks", 2, *more)
 
@@ -58,15 +74,20 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     """Half of 44 sessions are judged: nothing can be seen in so few, and both verdicts say how little."""
     before = looks.Look(looks.POLICY, "equities_xs", "another question", "2024-01-02", "2024-06-28", "f" * 64)
     looks.record(data, before)
-    code, made = asked(data, run, tmp_path / "first", "--margin", 0.02)
+    (tmp_path / "draws.json").write_bytes(drawn(data, run).to_bytes())
+    code, made = asked(data, run, tmp_path / "first", "--margin", 0.02, "--decisions", tmp_path / "draws.json")
     assert code == 1 and not made["is_accepted"]
+    said = made["decisions"]
+    assert (said["decisions"], said["sessions"], said["level"]) == (WALKED // 2, WALKED // 2, 0.975), "what the last block had not learned"
+    assert said["effective_sample"] < 100 and f"the effective sample is {said['effective_sample']:.0f}, not 100 or more" in said["reasons"]
     assert made["replay"]["sessions"] == made["orders"]["sessions"] == WALKED // 2
     assert made["replay"]["margin"] == made["orders"]["margin"] == 0.02
     assert made["replay"]["gain"] != made["orders"]["gain"]
     assert made["values"]["names"] == [name for name in STATE if name != "shrunk_ic"], "one run's IC never varies: it teaches nothing"
     assert np.isfinite(made["values"]["coefficients"]).all()
     assert (made["tries"], made["replay"]["level"], made["orders"]["level"]) == (2, 0.975, 0.975), "they share one error"
-    with pytest.raises(FixInput, match=r"the policy is not accepted: replay refused: .* of such histories; orders refused: "):
+    each = "the policy is not accepted: replay refused: .* of such histories; orders refused: .*; decisions refused: "
+    with pytest.raises(FixInput, match=each):
         typed("--policy", tmp_path / "first", "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
     assert not (tmp_path / "store").exists()
 
@@ -79,7 +100,7 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     for verdict in ("replay", "orders"):
         wished[verdict] = {**wished[verdict], "reasons": [], "bound": 0.03}
     (spoilt / "policy.json").write_text(json.dumps(wished))
-    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this policy"):
+    with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this verdict"):
         typed("--policy", spoilt, "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
 
 
@@ -103,7 +124,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
 ) -> None:
     for more, why in (
         (("--learner", "q_table"), "no learner of policies 'q_table'"),
-        (("--decisions", tmp_path / "none.parquet"), "a log of sizes cannot be read"),
+        (("--decisions", tmp_path / "none.json"), "a log of sizes cannot be read"),
         (("--decisions", tmp_path), "there is no log of sizes"),
     ):
         with pytest.raises(FixInput, match=why):

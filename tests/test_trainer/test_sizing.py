@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scipy.stats import t as student
 
 from appliance.controls.limits import TripwireLimits
 from portfolio.nav import Nav, NavCosts
-from portfolio.policy.sizing import GRID
+from portfolio.policy.sizing import GRID, SizingPolicy
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from tests.fakes.regimes import noise_market, oracle, regime_market
-from trainer.backtest.sizing import read_decisions
 from trainer.off_policy.logs import LoggedDecisions
-from trainer.off_policy.market_env import MarketEnv, SizingPenalties
+from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (
     LOSSES,
     SizedPath,
@@ -40,10 +36,11 @@ def market() -> tuple[MarketEnv, np.ndarray]:
     return regime_market(4, SESSIONS)
 
 
-def one_name(returns: list[float], penalties: SizingPenalties, weight: float = 0.8, borrow: float = 0.0) -> MarketEnv:
+def one_name(returns: list[float], drawdown: float = 0.02, turnover: float = 0.0, weight: float = 0.8, borrow: float = 0.0) -> MarketEnv:
     count = len(returns)
     costs = NavCosts(np.array(0.001), np.array(0.0), np.full((count, 1), borrow))
-    return MarketEnv(("x",), np.zeros((count, 1)), np.full((count, 1), weight), np.array(returns)[:, None], costs, penalties)
+    book, moved = np.full((count, 1), weight), np.array(returns)[:, None]
+    return MarketEnv(("x",), np.zeros((count, 1)), book, moved, costs, None, drawdown, turnover)
 
 
 def test_rewards_worked_by_hand() -> None:
@@ -52,20 +49,20 @@ def test_rewards_worked_by_hand() -> None:
     Session 0 from nothing to the half: cost 0.001 x 0.4, growth 1 - 0.04; net = ln 0.96 + ln(1 - 0.0004).
     Session 1 from the half: held 0.4 x 0.9 / 0.96 = 0.375; to the whole, 0.425 are traded, growth 1.04.
     """
-    env = one_name([0.0, -0.1, 0.05], SizingPenalties(drawdown=0.5, turnover=0.01))
+    env = one_name([0.0, -0.1, 0.05], drawdown=0.5, turnover=0.01)
     rewards = env.rewards()
     first = np.log(0.96) + np.log(1 - 0.0004)
     assert rewards[0, 4, 2] == pytest.approx(first + 0.5 * first - 0.01 * 0.2, abs=1e-15)
     second = np.log(1.04) + np.log(1 - 0.001 * 0.425)
     assert rewards[1, 2, 4] == pytest.approx(second - 0.01 * 0.425 / 2, abs=1e-15)
     assert rewards[1, 0, 0] == 0.0
-    short = one_name([0.0, -0.1, 0.05], SizingPenalties(drawdown=0.0), weight=-0.5, borrow=0.01)
+    short = one_name([0.0, -0.1, 0.05], drawdown=0.0, weight=-0.5, borrow=0.01)
     assert short.rewards()[0, 0, 4] == pytest.approx(np.log(1 + 0.05 - 0.005) + np.log(1 - 0.0005), abs=1e-15)
 
 
 def test_the_table_s_rewards_along_a_path_are_the_replay_s_value(market: tuple[MarketEnv, np.ndarray]) -> None:
     """Any path of levels: the sum of its entries is the log of the exact value, within 0.05 % over 300 sessions."""
-    env = replace(market[0].until(300), penalties=SizingPenalties(0.0, 0.0))
+    env = replace(market[0].until(300), drawdown_penalty=0.0)
     levels = np.random.default_rng(1).integers(0, len(GRID), 300)
     table = env.rewards()
     summed = sum(table[t, levels[t - 1] if t else 4, levels[t]] for t in range(299))
@@ -193,11 +190,11 @@ def test_a_policy_that_never_acts_is_refused_without_a_power() -> None:
 
 
 def test_what_cannot_be_replayed_is_refused_in_words() -> None:
-    env = one_name([0.0, -0.1, 0.05], SizingPenalties())
+    env = one_name([0.0, -0.1, 0.05])
     with pytest.raises(FixInput, match="grid"):
         env.replay(np.array([1.0, 0.3, 1.0]))
     with pytest.raises(FixInput, match="loses everything"):
-        one_name([0.0, -1.3, 0.05], SizingPenalties()).rewards()
+        one_name([0.0, -1.3, 0.05]).rewards()
     with pytest.raises(FixInput, match="finite"):
         replace(env, states=np.full((3, 1), np.nan))
     with pytest.raises(FixInput, match="blocks"):
@@ -220,6 +217,12 @@ def test_tries_share_the_error_of_one(market: tuple[MarketEnv, np.ndarray]) -> N
 NOISE = np.random.default_rng(1).normal(0.0, 0.001, 2000)
 
 
+def holding_nothing(env: MarketEnv) -> SizingPolicy:
+    values = np.zeros((len(GRID), len(GRID), 1 + len(env.names)))
+    values[:, 0, 0] = 1.0
+    return SizingPolicy(env.names, np.zeros(len(env.names)), np.ones(len(env.names)), values)
+
+
 def drawn(env: MarketEnv, first: int, last: int, chance: Floats) -> LoggedDecisions:
     """Levels drawn with these chances along a history, as a shadow would log them; what each earned is the table's."""
     rng = np.random.default_rng(2)
@@ -230,25 +233,18 @@ def drawn(env: MarketEnv, first: int, last: int, chance: Floats) -> LoggedDecisi
 
 
 def test_a_log_of_drawn_levels_accepts_what_the_replay_accepts_and_says_when_it_knows_too_little(
-    market: tuple[MarketEnv, np.ndarray], tmp_path: Path
+    market: tuple[MarketEnv, np.ndarray],
 ) -> None:
-    env = replace(market[0], penalties=SizingPenalties(0.0, 0.0))
+    env = replace(market[0], drawdown_penalty=0.0)
     policy, even = fitted_sizing(env.until(1500)), np.full(len(GRID), 0.2)
     log = drawn(env, 1500, SESSIONS - 1, even)
     much, little = judge_decisions(policy, log), judge_decisions(policy, log.of(np.arange(3499) < 300))
     assert much.is_accepted and much.effective_sample > 600 and much.bound > much.margin, much.sentence
     assert "a rehearsal" in judge_decisions(policy, log, is_rehearsal=True).sentence
+    wrong = judge_decisions(policy, replace(log, propensities=0.9 * log.propensities))
+    assert not wrong.is_accepted and any("the mean weight is 1.1" in why for why in wrong.reasons), wrong.reasons
+    nothing = judge_decisions(holding_nothing(env), log)
+    assert [why.split(" is ")[0] for why in nothing.reasons] == ["the logged gain"] and nothing.effective_sample > 600, nothing.reasons
     assert not little.is_accepted and little.effective_sample < 100 and "would have been seen in" in little.sentence
     with pytest.raises(FixInput, match="took one action with certainty"):
         judge_decisions(policy, drawn(env, 1500, 2500, np.eye(len(GRID))[4]))
-    table = {"session": pa.array(log.sessions.astype("datetime64[D]")), "propensity": log.propensities[:, 0], "reward": log.rewards[:, 0]}
-    table |= {"before": np.array(GRID)[log.features[:, 0, 0].astype(int)], "multiplier": np.array(GRID)[log.actions[:, 0]]}
-    table |= {name: log.features[:, 0, 1 + k] for k, name in enumerate(env.names)}
-    pq.write_table(pa.table(table), tmp_path / "log.parquet")
-    read = read_decisions(tmp_path / "log.parquet", env.names)
-    assert judge_decisions(policy, read) == much
-    pq.write_table(pa.table({**table, "multiplier": np.full(3499, 0.3)}), tmp_path / "log.parquet")
-    with pytest.raises(FixInput, match="a multiplier is none of"):
-        read_decisions(tmp_path / "log.parquet", env.names)
-    with pytest.raises(FixInput, match="no column beta"):
-        read_decisions(tmp_path / "log.parquet", ("beta",))

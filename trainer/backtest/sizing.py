@@ -13,32 +13,28 @@ Invariants
    the bound of all stricter.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from portfolio.policy.sizing import GRID, STATE, SizingOn, places_of
 from signals.errors import FixInput, TooLittleHistory
 from signals.files import sha256_of
 from signals.scoring.shadow_logs import FIX, SizeDecision, read_size_log
-from signals.storage.arrow import days, floats, read_parquet
-from signals.text.wording import reason_of
+from signals.text.documents import from_json, to_json
 from trainer.backtest.archive import Archive
 from trainer.backtest.engine import Course, Progress
 from trainer.backtest.scored import MODEL
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, BookSettings, RunScores, subject_of, trade
 from trainer.backtest.weights import WeightPath, book_env, sized_path
-from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues
+from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy, LinearValues, fit_named
 from trainer.off_policy.logs import LoggedDecisions, exported
 from trainer.off_policy.market_env import MarketEnv
 from trainer.off_policy.sizing import (
     MARGIN,
     DecisionsVerdict,
-    Fit,
     SizedPath,
     SizingVerdict,
     WalkForwardSizing,
@@ -52,9 +48,6 @@ from trainer.runs import looks
 from trainer.runs.run_folder import canonical_json, file_hash, refuse_existing, write_run
 from trainer.search.trial_log import trial_hash
 
-COLUMNS = ("before", "multiplier", "propensity", "reward")
-PARQUET = "Give a Parquet file with session (date), before, multiplier, propensity, reward and the state, all numbers float64"
-
 
 @dataclass(frozen=True)
 class PolicyRequest:
@@ -67,7 +60,7 @@ class PolicyRequest:
     margin : float
         That the bound of the gain must be above, of equity a year.
     decisions : Path or None
-        Of multipliers that were drawn at random, with their propensities: Parquet, or devices' logs.
+        Logs of devices, of multipliers that were drawn at random.
     """
 
     run: Path
@@ -75,7 +68,6 @@ class PolicyRequest:
     to: Path
     settings: BookSettings
     learner: str
-    fit: Fit
     seed: int
     blocks: int
     code_version: str
@@ -84,12 +76,12 @@ class PolicyRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class DecisionsFile:
-    """Decisions on sizes; `sha256` is of all their files."""
+class DrawnSizes:
+    """Drawn multipliers of devices, whose features are the level before and the state; `sha256` is of all their files."""
 
     log: LoggedDecisions
     sha256: str
-    is_rehearsal: bool = False
+    is_rehearsal: bool
 
 
 def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> JudgedPolicy:
@@ -98,11 +90,13 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
     Raises
     ------
     FixInput
-        The folder exists, the run is not what its training wrote, its book is flat, or the log of decisions cannot be used.
+        The folder exists, there is no such learner, the run is not what its training wrote, its book is flat, or the log of
+        decisions cannot be used.
     TooLittleHistory
         Too few sessions to judge.
     """
     refuse_existing(request.to)
+    fit = fit_named(request.learner, request.seed)
     subject = subject_of(request.run, request.data)
     model = file_hash(request.run / MODEL)
     looks.require_as_made(request.data, request.run, (model,))
@@ -113,7 +107,7 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
     trial = trial_hash(_question(request, subject, None if given is None else given.sha256))
     tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve) | {trial})
     level = level_of_try(tries)
-    policies = walk_forward_sizing(env, request.fit, request.blocks)
+    policies = walk_forward_sizing(env, fit, request.blocks)
     made = JudgedPolicy(
         learner=request.learner,
         seed=request.seed,
@@ -134,7 +128,7 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
         tries=tries,
         replay=judged_replay(env, policies, margin=request.margin, level=level),
         orders=_by_orders(request, subject, scores, (whole, policies), level, step),
-        values=LinearValues.of(request.fit(env)),
+        values=from_json(LinearValues, to_json(fit(env))),
         is_rehearsal=settings.portfolio.fixed_ic is not None,
         decisions=None if given is None else _by_decisions(request, given, subject, (whole, policies), level),
     )
@@ -153,8 +147,8 @@ def path_of(course: Course) -> SizedPath:
     return SizedPath(np.diff(np.log(values)), np.array([float(day.traded / day.equity) / 2.0 for day in course.days]))
 
 
-def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFile:
-    """Read `--decisions`: a Parquet file with rewards, or a file or folder of devices' logs of draws (.json).
+def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DrawnSizes:
+    """Read `--decisions`, a device's log of draws or a folder of them, and value each draw.
 
     Raises
     ------
@@ -163,8 +157,6 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
     TooLittleHistory
         No draw has a value.
     """
-    if path.is_file() and path.suffix != ".json":
-        return DecisionsFile(read_decisions(path, STATE), sha256_of(path.read_bytes()))
     contents = exported(path, "sizes")
     logs = [read_size_log(content, where=file) for file, content in contents.items()]
     by_device: dict[str, dict[date, SizeDecision]] = {}
@@ -178,35 +170,11 @@ def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DecisionsFi
     rows = [row for own in by_device.values() for row in _valued(list(own.values()), archive, equity_usd)]
     if not rows:
         raise TooLittleHistory("no draw has a value", where=str(path), fix="Draw in sessions that follow one another; ingest their bars")
-    return DecisionsFile(
+    return DrawnSizes(
         LoggedDecisions.of_rows(rows, len(GRID)),
         sha256_of("".join(sha256_of(content) for content in contents.values()).encode()),
         any(log.is_rehearsal for log in logs),
     )
-
-
-def read_decisions(path: Path, names: Sequence[str]) -> LoggedDecisions:
-    """Read decisions on sizes: the level before and the state (`names`) are the features, levels of the grid the arms.
-
-    Raises
-    ------
-    FixInput
-        The file cannot be read, lacks a column, or holds a multiplier that is not on the grid.
-    """
-    try:
-        table = read_parquet(path.read_bytes())
-        if missing := sorted({"session", *COLUMNS, *names} - {*table.column_names}):
-            raise FixInput(f"there is no column {', '.join(missing)}", where=str(path), fix=PARQUET)
-        schema = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in (*COLUMNS, *names))])
-        known = table.select(schema.names).cast(schema)
-    except (OSError, pa.ArrowException) as error:
-        raise FixInput(f"decisions cannot be read: {reason_of(error)}", where=str(path), fix=PARQUET) from None
-    before, chosen, chance, reward, *states = (floats(known.column(name)) for name in (*COLUMNS, *names))
-    for name, values in (("before", before), ("multiplier", chosen)):
-        if not np.isin(values, GRID).all():
-            raise FixInput(f"a {name} is none of {GRID}", where=str(path), fix=PARQUET)
-    features, sessions = np.column_stack([np.searchsorted(GRID, before), *states]), days(known.column("session")).astype(np.int64)
-    return LoggedDecisions.of_one_step(sessions, features, np.searchsorted(GRID, chosen), reward, chance, len(GRID))
 
 
 def _book(subject: BacktestSubject, scores: RunScores, settings: BookSettings) -> tuple[WeightPath, MarketEnv]:
@@ -253,7 +221,7 @@ def _by_orders(
 
 
 def _by_decisions(
-    request: PolicyRequest, given: DecisionsFile, subject: BacktestSubject, found: tuple[WeightPath, WalkForwardSizing], level: float
+    request: PolicyRequest, given: DrawnSizes, subject: BacktestSubject, found: tuple[WeightPath, WalkForwardSizing], level: float
 ) -> DecisionsVerdict:
     """Judge the last policy by what was decided since its block began, of which it has learned nothing."""
     whole, policies = found

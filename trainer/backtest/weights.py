@@ -27,7 +27,7 @@ from signals.market.manifest import PriceBasis
 from signals.scoring.scores import Scores
 from trainer.backtest.archive import Archive
 from trainer.curation.mortality import unpriced_ends
-from trainer.off_policy.market_env import MarketEnv, SizingPenalties
+from trainer.off_policy.market_env import MarketEnv
 from trainer.validation.deciles import next_opens, trading_conditions
 
 RAMP_SESSIONS = 5  # as a device ramps by default (`tripwires.ramp_sessions`)
@@ -149,7 +149,7 @@ def book_env(archive: Archive, first: int, weights: Floats, states: Floats, equi
     states : float64, shape (T, F)
     """
     _, returns, waiting, costs = _conditions(archive, first, first + len(weights) - 1, equity_usd)
-    return MarketEnv(STATE, states, weights, returns, costs, SizingPenalties(0.0, 0.0), waiting)
+    return MarketEnv(STATE, states, weights, returns, costs, waiting, drawdown_penalty=0.0)
 
 
 def _conditions(archive: Archive, first: int, last: int, equity_usd: float) -> tuple[Flags, Floats, Flags, NavCosts]:

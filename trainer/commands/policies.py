@@ -27,8 +27,7 @@ def policy(
     learner: Annotated[str, typer.Option(help="What learns: fitted_q; iql, cql or decision_transformer need torch.")] = "fitted_q",
     blocks: Annotated[int, typer.Option(min=2, help="Blocks of the walk-forward; all but the first are judged.")] = 5,
     decisions: Annotated[
-        Path | None,
-        typer.Option(help="Multipliers drawn at random to judge by too: files of `appliance sizes --to`, or Parquet.", show_default=False),
+        Path | None, typer.Option(help="Draws to judge by too: a file of `appliance sizes --to`, or a folder of them.", show_default=False)
     ] = None,
     margin: Annotated[float, typer.Option(min=0.0, help="Gain that the bound must be above, of equity a year.")] = 0.005,
     equity: Annotated[float, typer.Option(min=1.0, help="USD in the account at the start.")] = 100_000.0,
@@ -51,14 +50,13 @@ def policy(
     from signals.text.documents import to_json
     from trainer.backtest.sizing import PolicyRequest, judged_policy
     from trainer.backtest.subject import settings_of
-    from trainer.off_policy.judged import fit_named
     from trainer.runs.evidence import read_evidence
     from trainer.tasks.recipes import require_traded
 
     require_traded(read_evidence(run), run)
-    fit, settings = fit_named(learner, seed), settings_of(config, equity_usd=equity, fixed_ic=None)
+    settings = settings_of(config, equity_usd=equity, fixed_ic=None)
     to = to or new_folder(context, "--to", "policy", learner)
-    request = PolicyRequest(run, data, to, settings, learner, fit, seed, blocks, code_version("trainer"), decisions, margin)
+    request = PolicyRequest(run, data, to, settings, learner, seed, blocks, code_version("trainer"), decisions, margin)
     with progress("policy", as_json=as_json) as step:
         made = judged_policy(request, step)
     rows = [("judged", f"{made.first} to {made.last}"), ("tries", str(made.tries))]

@@ -127,7 +127,6 @@ class Overlap:
         not always possible; above 1 its propensities are too small.
     """
 
-    trajectories: int
     effective_sample: float
     mean_weight: float
     mean_weight_t: float
@@ -191,7 +190,7 @@ def overlap(log: LoggedDecisions, policy: Floats) -> Overlap:
     expected = [np.where(log.actions == arm, 1.0 / log.propensities, 0.0).sum(axis=1) for arm in range(log.arms)]
     arms = (_against_one(1.0 + one * len(weights) / log.live.sum() - steps, log) for one in expected)
     means, distances = zip(*arms, strict=True)
-    return Overlap(len(weights), effective_sample(weights), mean, t, means, distances)
+    return Overlap(effective_sample(weights), mean, t, means, distances)
 
 
 def observed(log: LoggedDecisions) -> OffPolicyEstimate:

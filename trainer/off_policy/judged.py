@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from importlib.util import find_spec
-from typing import Self
 
-from portfolio.policy.sizing import SizingPolicy
 from signals.errors import FixInput
 from signals.text.documents import absent
 from trainer.off_policy.sizing import DecisionsVerdict, Fit, PolicyVerdict, SizingVerdict, fitted_sizing
@@ -17,18 +15,12 @@ Numbers = tuple[float, ...]
 
 @dataclass(frozen=True)
 class LinearValues:
-    """The numbers of a `SizingPolicy`."""
+    """The numbers of a `SizingPolicy`, as its JSON document has them."""
 
     names: tuple[str, ...]
     centre: Numbers
     scale: Numbers
     coefficients: tuple[tuple[Numbers, ...], ...]
-
-    @classmethod
-    def of(cls, policy: SizingPolicy) -> Self:
-        """Take a policy's numbers."""
-        rows = tuple(tuple(tuple(row) for row in after) for after in policy.coefficients.tolist())
-        return cls(policy.names, tuple(policy.centre.tolist()), tuple(policy.scale.tolist()), rows)
 
 
 @dataclass(frozen=True)
@@ -83,9 +75,7 @@ class JudgedPolicy:
     def refusals(self) -> tuple[str, ...]:
         """Why it may not be published, in words; empty where every verdict accepts it."""
         rehearsal = ("the book is sized by a fixed IC: a rehearsal, of which nothing follows",) * self.is_rehearsal
-        return rehearsal + tuple(
-            f"{name} {one.sentence}" for name, one in self.verdicts.items() if not one.is_accepted or not one.bound > one.margin
-        )
+        return rehearsal + tuple(f"{name} {one.sentence}" for name, one in self.verdicts.items() if not one.is_accepted)
 
 
 def fit_named(name: str, seed: int) -> Fit:

@@ -6,7 +6,7 @@ has them,
 
     earned(t, j) = log(1 + g_j (w_t . r_{t+1} - borrow_{t+1}))
     net(t, i, j) = earned(t, j) + log(1 - cost of going from g_i h_t to g_j w_t)
-    reward       = net - drawdown max(-net, 0) - turnover sum |traded| / 2
+    reward       = net - drawdown_penalty max(-net, 0) - turnover_penalty sum |traded| / 2
 
 The depth of a drawdown grows in a session by exactly what the session loses, in logarithms, so this penalty needs no
 history of the value. The table leaves out that costs are paid from cash (a second-order term); `replay` does not.
@@ -25,14 +25,6 @@ from signals.market.bars import Flags, Floats
 LEVELS = np.array(GRID)
 
 
-@dataclass(frozen=True)
-class SizingPenalties:
-    """What a reward loses for each unit that a drawdown deepens by, and for each unit of turnover."""
-
-    drawdown: float = 0.02
-    turnover: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class MarketEnv:
     """A book's history, of T sessions and N names.
@@ -48,6 +40,8 @@ class MarketEnv:
         From the session before to this one; row 0 is not read.
     waits : bool, shape (T, N), optional
         Where nothing can be traded.
+    drawdown_penalty, turnover_penalty : float
+        What a reward loses for each unit that a drawdown deepens by, and for each unit of turnover.
     """
 
     names: tuple[str, ...]
@@ -55,8 +49,9 @@ class MarketEnv:
     weights: Floats
     returns: Floats
     costs: NavCosts
-    penalties: SizingPenalties = SizingPenalties()
     waits: Flags | None = None
+    drawdown_penalty: float = 0.02
+    turnover_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         count = len(self.weights)
@@ -102,6 +97,6 @@ class MarketEnv:
                     traded = np.where(self.waits[:-1], 0.0, traded)
                 cost = (self.costs.half_spread * traded + self.costs.impact * traded**1.5).sum(axis=1)
                 net = np.log(growth[:, j]) + np.log1p(-np.minimum(cost, 1.0 - 1e-12))
-                penalty = self.penalties.drawdown * np.maximum(-net, 0.0) + self.penalties.turnover * traded.sum(axis=1) / 2.0
+                penalty = self.drawdown_penalty * np.maximum(-net, 0.0) + self.turnover_penalty * traded.sum(axis=1) / 2.0
                 found[:, i, j] = net - penalty
         return found

@@ -172,8 +172,8 @@ class PolicyVerdict:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether nothing speaks against it."""
-        return not self.reasons
+        """Whether nothing speaks against it, and its bound says so."""
+        return not self.reasons and self.bound > self.margin
 
     def power(self, gain: float) -> float:
         """Share of cases like this one in which a true gain would have been seen; NaN for a policy that never acted."""
@@ -229,7 +229,7 @@ class SizingVerdict(PolicyVerdict):
     @property
     def is_accepted(self) -> bool:
         """Whether nothing speaks against it; a verdict of a program that did not ask timing knows none."""
-        return not self.reasons and self.timing_bound > self.margin
+        return super().is_accepted and self.timing_bound > self.margin
 
     def power(self, gain: float) -> float:
         """Share of histories like this one in which a true gain, all of it by timing, would have been seen in both bounds."""

@@ -73,10 +73,10 @@ def require_as_made(data: Path, run: Path, models: Collection[str]) -> None:
         )
 
 
-def wrote(data: Path, command: str, models: Collection[str]) -> frozenset[str]:
-    """Return the hashes of what `command` wrote of these models with this dataset; raises as `record`."""
-    rows = chain.read(data / LOOKS, fix=FIX).records
-    return frozenset(str(row.get("made", "")) for row in rows if row["command"] == command and str(row["model"]) in models) - {""}
+def wrote(data: Path, command: str, models: Collection[str] | None = None) -> frozenset[str]:
+    """Return the hashes of what `command` wrote with this dataset, of these models or of any; raises as `record`."""
+    rows = [row for row in chain.read(data / LOOKS, fix=FIX).records if row["command"] == command]
+    return frozenset(str(row.get("made", "")) for row in rows if models is None or str(row["model"]) in models) - {""}
 
 
 def asked(data: Path, command: str, sleeve: str) -> frozenset[str]:

@@ -1,8 +1,9 @@
-"""Puts a signed document in force for devices: one more in its sequence, after what is there was verified."""
+"""Puts what is on a dataset's record in force for devices: signed, one more in its sequence, after what is there was verified."""
 
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
@@ -10,6 +11,29 @@ from signals.scoring.signed import Content, DocumentKind
 from signals.text.wording import reason_of
 from trainer.curation.store import ObjectStore
 from trainer.publishing.keys import load_keyset, signing_keys
+from trainer.runs import looks
+from trainer.runs.run_folder import parsed, read_hashed
+
+Judged = TypeVar("Judged")
+
+
+def recorded(path: Path, kind: type[Judged], data: Path, command: str) -> tuple[Judged, str]:
+    """Return a judged document and its SHA-256.
+
+    Raises
+    ------
+    FixInput
+        There is none of this shape, or it is not one that `command` wrote on the record of the dataset `data`.
+    """
+    document, sha256 = read_hashed(path)
+    judged = parsed(kind, document, str(path))
+    if sha256 not in looks.wrote(data, command):
+        raise FixInput(
+            f"no `trainer {command}` with this dataset wrote this verdict",
+            where=str(path),
+            fix="Restore the folder, name the dataset that it was made with as --data, or make it again",
+        )
+    return judged, sha256
 
 
 def publish_document(

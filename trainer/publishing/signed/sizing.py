@@ -8,9 +8,8 @@ from signals.errors import FixInput
 from signals.scoring.signed import SIZING_DOCUMENT, SizingDocument
 from trainer.curation.store import ObjectStore
 from trainer.off_policy.judged import POLICY_FILE, JudgedPolicy
-from trainer.publishing.signed.documents import publish_document
+from trainer.publishing.signed.documents import publish_document, recorded
 from trainer.runs import looks
-from trainer.runs.run_folder import parsed, read_hashed
 
 
 def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, created: datetime) -> SizingDocument:
@@ -22,14 +21,7 @@ def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, create
         It is no such folder, its document is not the one on the dataset's record, a verdict refuses it, or the keys cannot
         sign.
     """
-    document, sha256 = read_hashed(folder / POLICY_FILE)
-    judged = parsed(JudgedPolicy, document, str(folder / POLICY_FILE))
-    if sha256 not in looks.wrote(data, looks.POLICY, (judged.trial,)):
-        raise FixInput(
-            "no `trainer policy` with this dataset wrote this policy and its verdicts",
-            where=str(folder / POLICY_FILE),
-            fix="Restore the folder, name the dataset that it was made with as --data, or learn it again",
-        )
+    judged, sha256 = recorded(folder / POLICY_FILE, JudgedPolicy, data, looks.POLICY)
     if judged.refusals:
         raise FixInput(
             f"the policy is not accepted: {'; '.join(judged.refusals)}", where=str(folder), fix="Devices go on with the whole book"

@@ -10,9 +10,8 @@ from signals.errors import FixInput
 from signals.scoring.signed import STACK_DOCUMENT, StackWeights
 from signals.text.documents import kept
 from trainer.curation.store import ObjectStore
-from trainer.publishing.signed.documents import publish_document
+from trainer.publishing.signed.documents import publish_document, recorded
 from trainer.runs import looks
-from trainer.runs.run_folder import parsed, read_hashed
 
 STACK, XNYS = "stack.json", "XNYS"
 
@@ -54,14 +53,7 @@ def publish_stack(
         It is no folder of a stack, its verdict is not the one on the dataset's record, the stack is not promotable or has no
         weights, or the keys cannot sign.
     """
-    document, sha256 = read_hashed(folder / STACK)
-    judged = parsed(JudgedStack, document, str(folder / STACK))
-    if sha256 not in looks.wrote(data, looks.STACK, (sha256,)):
-        raise FixInput(
-            "no `trainer stack` with this dataset wrote this verdict",
-            where=str(folder / STACK),
-            fix="Restore the folder, name the dataset that it was made with as --data, or stack again",
-        )
+    judged, sha256 = recorded(folder / STACK, JudgedStack, data, looks.STACK)
     if not judged.promotable:
         raise FixInput("the stack is not better than its best member", where=str(folder), fix="See its report.md; devices go on as they do")
     weights = judged.device_weights
