@@ -201,7 +201,14 @@ def test_scores_are_the_same_bytes_again_and_side_by_side(case: Case, make: Make
 
 
 @pytest.mark.deep  # the workers of a cluster take long to start; `make test` has one in test_cluster.py
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in BUILT_IN if name not in FOUNDATION])
+@pytest.mark.parametrize(
+    "name",
+    [  # networks share one loop of training: one of them before each change, all by `make families`
+        pytest.param(name, marks=[*marks_of(name), *([pytest.mark.slow] if name in DEEP and name != "mlp" else [])])
+        for name in BUILT_IN
+        if name not in FOUNDATION
+    ],
+)
 def test_a_cluster_gives_the_same_bytes(name: str, address: str) -> None:
     case = (name, Objective.REGRESSION if name in BOOSTED else None)
     inputs, jobs, known = alone(case, maker(*case))

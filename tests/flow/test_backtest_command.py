@@ -184,6 +184,7 @@ def test_the_benchmark_may_be_a_symbol(bench: Bench, published: Published, tmp_p
         assert row["benchmark"] == pytest.approx(level, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_benchmark_may_be_an_index_from_a_file(bench: Bench, published: Published, tmp_path: Path) -> None:
     """A line that doubles the universe's every move: its figures, its picture, and how the book moves with it."""
     from trainer.backtest.archive import open_archive

@@ -233,6 +233,7 @@ def the_same_facts_everywhere(rehearsal: Rehearsal) -> None:
         assert float(done[f'trademl_appliance_job_last_done_seconds{{job="{job}"}}']) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_person_halts_acknowledges_and_rearms_over_the_socket_a_file_or_a_signal(rehearsal: Rehearsal) -> None:
     """C9, D12: each request leaves its audit row; the latch opens for the named halt alone; an idle daemon listens."""
     bench, path = rehearsal.bench, rehearsal.bench.state / "control.sock"

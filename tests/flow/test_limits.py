@@ -97,6 +97,7 @@ def lived(bench: Workbench, days: Sequence[date], ic: float) -> None:
         job_runs.finish(ledger, JobReport("report", days[-1], JobStatus.DONE, "", MonitoringFigures(live=rows)), at)
 
 
+@pytest.mark.slow
 def test_a_model_that_broke_its_promise_opens_nothing_until_another_one_comes(make: Make, own_store: Published) -> None:
     """Sixty sessions of IC -0.15 where at least 0.01 was promised stop it from the next plan on, and 0.05 does not.
 

@@ -172,6 +172,7 @@ def test_a_halt_is_acknowledged_without_opening_anything(make: Make, published: 
     assert "acknowledged_by" in bench.rows("SELECT details FROM halts")[0][0]
 
 
+@pytest.mark.slow
 def test_two_replays_of_a_range_give_the_same_reports_to_the_byte(published: Published, tmp_path: Path) -> None:
     """Neither the folder nor the disk of the machine enters a report."""
     first, *_, last = published.sessions(3)
@@ -199,6 +200,7 @@ def test_two_replays_of_a_range_give_the_same_reports_to_the_byte(published: Pub
     assert "a replay asks no machine" in text and "Controls exercised in a dry run: " in text
 
 
+@pytest.mark.slow
 def test_the_limits_are_run_over_a_recorded_history(published: Published, tmp_path: Path) -> None:
     """C4: quiet limits pass; one that stops a gaining book for nothing again and again fails the check."""
     first, *_, last = published.sessions(4)

@@ -34,6 +34,7 @@ def world_of(root: Path, monkeypatch: pytest.MonkeyPatch, sessions: int, spoilt:
     return world
 
 
+@pytest.mark.slow
 def test_three_sessions_alone_trade_and_one_without_usable_data_is_excused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(tmp_path, monkeypatch, 3, 0)
     lived = world.live(3)

@@ -365,6 +365,7 @@ def test_every_revision_of_the_real_archive_is_named(archive: Path) -> None:
     assert any(row[:3] == (date(2015, 8, 26), "UNP", "close") for row in found)
 
 
+@pytest.mark.slow
 def test_returns_of_the_real_archive_are_those_of_the_delivery_that_spans_both_sessions(archive: Path) -> None:
     """Oracle: adj_close over adj_close inside one delivery, by SQL. Real splits and dividends come out of the seams."""
     first_told = duckdb.sql(
@@ -390,6 +391,7 @@ def test_returns_of_the_real_archive_are_those_of_the_delivery_that_spans_both_s
     assert apple == ["0.5200"] * 4 + ["0.5700"] * 2
 
 
+@pytest.mark.slow
 def test_what_was_scored_on_an_evening_is_the_same_to_the_byte_after_the_revisions_arrive(archive: Path, tmp_path: Path) -> None:
     """2015-08-26: on the next evening the close of UNP of that day was corrected from 84.10 to 83.55."""
     asof = date(2015, 8, 26)

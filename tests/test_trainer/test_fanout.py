@@ -103,6 +103,7 @@ def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp
     assert (tmp_path / "here" / trial_log.FILE).read_bytes() == (tmp_path / "there" / trial_log.FILE).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_time_and_nothing_else(rows: Samples, address: str, tmp_path: Path) -> None:
     here = cross_validate(rows, LEARNER, workers=1, step=no_step, **SHAPE)
     with Client(address) as client:

@@ -148,6 +148,7 @@ def test_a_candidate_is_chosen_by_the_lower_bound_of_what_it_saves() -> None:
     assert [chosen(0.03, 0.01), chosen(0.01, 0.03)] == [AGGREGATED, NET]
 
 
+@pytest.mark.slow
 @pytest.mark.deep
 def test_the_net_takes_over_where_the_law_turns_and_is_exported_under_its_profile() -> None:
     """Beyond an imbalance of a half the next move goes against it: a line in it cannot say so."""

@@ -154,7 +154,7 @@ def test_a_sample_of_the_bars_is_several_days_of_them_the_oldest_first(plain: Pa
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("learner", ["patchtst", "mamba"])
+@pytest.mark.parametrize("learner", ["patchtst", pytest.param("mamba", marks=pytest.mark.slow)])
 def test_networks_look_at_the_bars_of_several_days(plain: Path, learner: str) -> None:
     """312 bars, exact export, a share of importance for every bar and channel, the same bytes again."""
     recipe = RECIPES["intraday_seq"]

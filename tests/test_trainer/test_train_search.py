@@ -182,6 +182,7 @@ def test_a_record_that_was_cut_is_refused_at_the_next_training(place: Path, afte
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_same_search_and_training_again_give_the_same_bytes_and_no_further_trial(place: Path, after: Path, tmp_path: Path) -> None:
     """In another run folder, with a sampler that remembers nothing: the record has the answers."""
     before = (after / trial_log.FILE).read_bytes()
@@ -199,6 +200,7 @@ def test_a_training_on_a_cluster_writes_the_bytes_of_a_local_one(place: Path, tr
     assert contents(run) == contents(place / "run")
 
 
+@pytest.mark.slow
 def test_every_training_counts_whatever_its_folder_seed_or_recipe(place: Path, after: Path, tmp_path: Path) -> None:
     """Three searched, then one of other folds, one of another seed in another folder, and the second one again."""
     words = [("--folds", "3"), ("--seed", "7", "--folds", "3"), ("--seed", "7", "--folds", "3")]

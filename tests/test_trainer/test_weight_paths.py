@@ -194,6 +194,7 @@ def test_an_end_without_a_recorded_price_costs_a_long_its_share_and_gives_a_shor
     assert 0.1 < long < 0.6
 
 
+@pytest.mark.slow
 def test_a_sizing_policy_lowers_both_books_alike(archive: Archive, scores: Floats, books: tuple[WeightPath, ...], course: Course) -> None:
     """Half the book from the second week on: states are those of the whole book, and the order-exact book follows."""
     half = np.zeros((len(GRID), len(GRID), 1 + len(STATE)))
