@@ -17,7 +17,7 @@ from signals.scoring.sleeve_weights import SleeveName, from_router
 from signals.settings import DEFAULT_LEVEL, Level
 from signals.storage.s3 import S3Config
 
-NOT_TRADED = frozenset({"patterns", "risk", "shadow", "stack", "sizing"})
+NOT_TRADED = frozenset({"event_arms", "event_gate", "event_quantiles", "patterns", "risk", "shadow", "stack", "sizing"})
 
 
 class Venue(StrEnum):
@@ -238,7 +238,7 @@ class ApplianceConfig(Config):
     @classmethod
     def _may_be_traded(cls, sleeves: dict[str, SleeveConfig]) -> dict[str, SleeveConfig]:
         if taken := sorted(NOT_TRADED & set(sleeves)):
-            why = "risk forecasts scale every book, patterns are shown with events, the others are places of a device"
+            why = "risk forecasts scale every book, patterns and what is said of events are shown, the others are places of a device"
             raise ValueError(f"{taken[0]} is no sleeve that is traded: {why}")
         return sleeves
 

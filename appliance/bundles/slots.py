@@ -1,6 +1,6 @@
 """Slots: where a device keeps the bundles of each sleeve, and what it accepts there.
 
-    state/bundles/<sleeve>/           the bundle that is traded, that scales the book, or that sees patterns
+    state/bundles/<sleeve>/           the bundle that is traded, that scales the book, or that is only shown with events
     state/bundles/<sleeve>/shadow/    one that is scored next to it and never traded
 
 Each slot is a bundle store of its own, with its own pointer, sequence, high-water and expiry, under the device's one root
@@ -25,10 +25,12 @@ from signals.errors import BundleRefused
 from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
+from signals.sleeves import events as event_sleeves
 from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
 
-UNSIZED = frozenset({RISK.name, PATTERNS.name})
+SHOWN = (PATTERNS.name, *event_sleeves.SHOWN)  # nothing is traded or sized by them, so that an unproven one is accepted anywhere
+UNSIZED = frozenset({RISK.name, *SHOWN})
 
 
 def accepted_roles(config: ApplianceConfig) -> frozenset[Role]:
@@ -77,9 +79,9 @@ def traded_slots(config: ApplianceConfig) -> tuple[Slot, ...]:
 
 
 def slots_of(config: ApplianceConfig) -> tuple[Slot, ...]:
-    """Every slot of this device: the traded sleeves, the risk sleeve that scales the book, a shadow of each, and the patterns."""
+    """Every slot of this device: the traded sleeves, the risk sleeve that scales the book, a shadow of each, and what is shown."""
     real = tuple(dict.fromkeys((*traded_slots(config), Slot(RISK.name))))
-    return (*real, *(Slot(slot.sleeve, is_shadow=True) for slot in real), Slot(PATTERNS.name))
+    return (*real, *(Slot(slot.sleeve, is_shadow=True) for slot in real), *map(Slot, SHOWN))
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def slot_store(slot: Slot, folder: StateFolder, fs: Fs) -> BundleStore:
 
 
 def slot_policy(slot: Slot, asof: date, config: ApplianceConfig, calendar: Calendar) -> Policy:
-    """Return what the slot accepts at `asof`: its own sleeve, a shadow in that role only, others in the roles of the venue."""
+    """Return what the slot accepts at `asof`: its own sleeve, a shadow in that role only, what is traded in the roles of the venue."""
     sleeve = SLEEVES.get(slot.sleeve)
     known: Mapping[str, FeatureSpec] = {} if sleeve is None else {slot.sleeve: sleeve.spec}
-    roles = frozenset({Role.SHADOW}) if slot.is_shadow else accepted_roles(config)
+    roles = frozenset({Role.SHADOW}) if slot.is_shadow else frozenset(TRADED) if slot.sleeve in SHOWN else accepted_roles(config)
     shapes = {} if sleeve is None else {slot.sleeve: sleeve.spec_as}
     policy = Policy(asof, calendar, known, roles, release(), shapes)
     is_sized = not slot.is_shadow and slot.sleeve not in UNSIZED  # only what is traded has to enter as the schedule does

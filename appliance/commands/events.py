@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def show_events(asof: Asof = "", state: State = DEFAULT_STATE, limit: Limit = 1_000, as_json: AsJson = False) -> None:
     """Show the events that were found at a close, each with its proposed side, stop and target; they are not traded.
 
-    With a bundle of the sleeve `patterns`: the shape that its net saw, and what past events like each one made.
+    With a bundle of the sleeve `patterns`: the shape that its net saw, and what past events like each one made. With bundles of a
+    gate, of quantiles and of offsets: the probability of the target before the stop and whether it pays the costs, the stop that
+    70 % of events do not reach in 4 sessions and the target that 40 % exceed in 30, and the offset of the entry; below, who said so.
     """
     with open_ledger(state) as ledger:
         show(events_of(ledger, StateFolder(state), to_session(asof) if asof else None), limit, as_json)

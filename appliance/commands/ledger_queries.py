@@ -297,5 +297,6 @@ def show(view: View, limit: int, as_json: bool) -> None:
     text = render(shown, view.columns, empty=view.empty)
     if len(view.rows) > len(shown):
         text += f"\n... {len(view.rows) - len(shown)} more; --limit shows them"
+    text += "".join(f"\n{sentence}" for sentence in view.facts.get("said", ()))
     head = f"Session {view.session}\n" if view.session and view.rows else ""
     emit({"session": view.session, "rows": shown, "total": len(view.rows), **view.facts}, as_json=as_json, text=head + text)

@@ -20,7 +20,7 @@ from appliance.jobs.events import bank_of, record_events
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sleeve_scores import weights_in_force
 from appliance.ledger import scores as score_rows
-from appliance.ledger.figures import FeatureFile, ScoreFigures
+from appliance.ledger.figures import FeatureFile, ScoreFigures, ShownFile
 from appliance.monitoring.continuity import Accepted, Continuity, accepted, judge, judge_delivered
 from appliance.monitoring.drift import delivered_drift, ratio, score_drift
 from appliance.monitoring.expectation import promise_of
@@ -52,6 +52,7 @@ from signals.events.daily import READS, daily_events
 from signals.events.images import png
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars
+from signals.market.manifest import PriceBasis
 from signals.models.inference import infer
 from signals.monitoring.drift import Drift
 from signals.schedule.job_windows import windows
@@ -60,7 +61,7 @@ from signals.scoring.scores import Scores, z_scores
 from signals.scoring.scoring import newest_features, outputs, scores_of, with_probabilities
 from signals.scoring.scoring import score as score_features
 from signals.sleeves import SLEEVES
-from signals.sleeves.events import DAILY_EVENTS
+from signals.sleeves import events as event_sleeves
 from signals.sleeves.patterns import PATTERNS, pictured
 from signals.sleeves.risk import RISK
 
@@ -106,14 +107,14 @@ def score(session: date, deps: Deps) -> JobReport:
     _judge(session, asof, faults, deps)
     others = [_untraded(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
     forecasts = next((one.file for one in others if one.slot == Slot(RISK.name)), None)
-    patterns = next((one.file for one in others if one.slot == Slot(PATTERNS.name)), None)
     said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
     said += [f"{slot.name}: {error}" for slot, error in faults.items()]
     figures = next(iter(done.values())).figures
     if len(traded) > 1:
         each = {slot.name: one.figures for slot, one in done.items()}
         figures = replace(figures, by_sleeve=each, missing={slot.name: str(error) for slot, error in faults.items()})
-    figures = replace(figures, forecasts=forecasts, patterns=patterns)
+    shown = {one.slot.sleeve: one.file for one in others if isinstance(one.file, ShownFile)}
+    figures = replace(figures, forecasts=forecasts, shown=shown or None)
     said += [one.summary for one in others if one.summary]
     summary = "; ".join(filter(None, [*said, record_events(session, asof, deps)]))
     return JobReport("score", session, JobStatus.DONE, summary, figures)
@@ -319,17 +320,20 @@ def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> UntradedRepo
         return UntradedReport(slot)
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        scores, file = _untraded_scores(slot, asof, bundle, deps)
+        found = _untraded_scores(slot, asof, bundle, deps)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return UntradedReport(slot, f"{slot.name}: {error}")
-    score_rows.save(deps.ledger, asof, slot.name, ranked(scores))
-    return UntradedReport(slot, f"{len(scores.symbols)} {slot.name} scores", file)
+    score_rows.save(deps.ledger, asof, slot.name, ranked(found[0]) if found else ())
+    return UntradedReport(slot, f"{len(found[0].symbols)} {slot.name} scores", found[1]) if found else UntradedReport(slot)
 
 
-def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile | None]:
+def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile | None] | None:
+    """Return the scores of a bundle that is not traded, and the file of what else it said; None where no name has an event to judge."""
     if slot == Slot(PATTERNS.name):
         return _seen(asof, bundle, deps)
+    if slot.sleeve in event_sleeves.SHOWN:
+        return _judged(asof, bundle, deps)
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
@@ -343,9 +347,9 @@ def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tupl
 
 def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     """Let the net see the picture of every name that has one, find what past events like it made, and keep what was seen."""
-    from appliance.bundles import picture_record  # a device without such a bundle does without it
+    from appliance.bundles import shown_records  # a device without such a bundle does without it
 
-    picture_record.require_heads(bundle)
+    shown_records.require_heads(bundle)
     view = bundle.manifest.view
     bars = deps.market.bars(asof, view.sessions)
     panel = newest_features(bundle, lambda *_: bars, asof)
@@ -359,8 +363,30 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     if bundle.bank:
         rows = np.full(len(said.symbols), deps.calendar.index(asof))
         near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], rows)
-    record = picture_record.record_of(bundle, said, near, pictures, held_snapshot(asof, deps).id)
-    return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, record)
+    more = dict(zip(event_sleeves.ANALOGS, near.T, strict=True))
+    record = shown_records.record_of(bundle, said, more, held_snapshot(asof, deps).id, pictures)
+    return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
+
+
+def _judged(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile] | None:
+    """Let a bundle judge the events of the evening by their figures on this device's bars, and keep what it said."""
+    from appliance.bundles import shown_records
+
+    shown_records.require_trade(bundle)
+
+    def trailing(last: date, sessions: int) -> Bars:
+        bars = deps.market.bars(last, sessions)
+        return replace(bars, joined={**bars.joined, **event_sleeves.event_figures(bars)})
+
+    panel = newest_features(bundle, trailing, asof)
+    if not panel.eligible[-1].any():
+        return None
+    said = outputs(bundle, panel, run=runner(bundle))
+    dataset = deps.market.dataset()
+    closes = deps.market.closes(asof) if dataset is not None and dataset.basis is PriceBasis.RAW else {}
+    known = np.array([float(closes.get(symbol, "nan")) for symbol in said.symbols])
+    record = shown_records.record_of(bundle, said, {shown_records.CLOSE: known}, held_snapshot(asof, deps).id)
+    return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
 
 
 def runner(bundle: Bundle) -> Infer:
@@ -386,7 +412,7 @@ def _expected_of_part(slot: Slot, asof: date, scores: Scores, deps: Deps) -> int
 
     Who has an event is known here, and changes from one evening to the next.
     """
-    if DAILY_EVENTS in SLEEVES[slot.sleeve].inputs:
+    if event_sleeves.DAILY_EVENTS in SLEEVES[slot.sleeve].inputs:
         bars = deps.market.bars(asof, READS)
         return len(daily_events(bars, len(bars.sessions) - 1))
     return len(score_rows.load(deps.ledger, deps.calendar.previous(asof), slot.sleeve)) or len(scores.symbols)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import groupby
+from math import sqrt
+from statistics import mean, stdev
 
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import columns_of
-from signals.events.daily import DailyEvent, DailyOutcome
+from signals.events.daily import RULES, DailyEvent, DailyOutcome
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,54 @@ def of_open_draws(ledger: Ledger, before: date) -> tuple[EventRow, ...]:
     return tuple(ledger.read(EventRow, query, (before,)))
 
 
-def labelled(ledger: Ledger, first: date, last: date) -> list[tuple[EventRow, OutcomeRow | None]]:
+Labelled = Sequence[tuple[EventRow, OutcomeRow | None]]  # newest session first
+
+
+def labelled(ledger: Ledger, first: date, last: date) -> Labelled:
     """Return the events of a range of sessions, newest first, each with its outcome where there is one."""
     span = (first, last)
     events = ledger.read(EventRow, "SELECT * FROM events WHERE asof BETWEEN ? AND ? ORDER BY asof DESC, symbol", span)
     made = {(row.asof, row.symbol): row for row in ledger.read(OutcomeRow, "SELECT * FROM outcomes WHERE asof BETWEEN ? AND ?", span)}
     return [(row, made.get((row.asof, row.symbol))) for row in events]
+
+
+@dataclass(frozen=True)
+class EventSummary:
+    """Counts of some events since a session, and their mean R before costs; its error takes those of one session together."""
+
+    kind: str
+    since: date
+    events: int
+    ended: int
+    targets: int
+    stops: int
+    ties: int
+    mean_r: float | None
+    error: float | None
+
+
+def summaries(ledger: Ledger, pairs: Labelled) -> tuple[EventSummary, ...]:
+    """Sum up labelled events by kind; and those that a gate judged, and let through: whose probability paid the costs of their trade."""
+    if not pairs:
+        return ()
+    query = "SELECT asof, symbol, probability FROM scores WHERE sleeve = 'event_gate' AND asof BETWEEN ? AND ? AND probability IS NOT NULL"
+    rows = ledger.read(tuple[date, str, float], query, (pairs[-1][0].asof, pairs[0][0].asof))
+    said = {(asof, symbol): probability for asof, symbol, probability in rows}
+    judged = [pair for pair in pairs if (pair[0].asof, pair[0].symbol) in said]
+    paid = [(one, made) for one, made in judged if said[one.asof, one.symbol] > RULES.least_probability(RULES.cost_r(one.atr))]
+    by_kind = groupby(sorted(pairs, key=lambda pair: pair[0].kind), key=lambda pair: pair[0].kind)
+    kinds = tuple(_summary(kind, list(rows), pairs[-1][0].asof) for kind, rows in by_kind)
+    of_gate = (("judged by the gate", judged), ("let through by the gate", paid)) if judged else ()
+    return (*kinds, *(_summary(what, some, judged[-1][0].asof) for what, some in of_gate))
+
+
+def _summary(kind: str, pairs: Labelled, since: date) -> EventSummary:
+    ended = [(event.asof, made.realised_r, made) for event, made in pairs if made is not None and made.realised_r is not None]
+    found = mean([r for _, r, _ in ended]) if ended else None
+    sums = [sum(r - (found or 0.0) for _, r, _ in group) for _, group in groupby(sorted(ended, key=lambda x: x[0]), key=lambda x: x[0])]
+    error = stdev(sums) * sqrt(len(sums)) / len(ended) if len(sums) > 1 else None
+    targets, stops = (sum(made.exit == how for _, _, made in ended) for how in ("target", "stop"))
+    return EventSummary(kind, since, len(pairs), len(ended), targets, stops, sum(made.is_tie for _, _, made in ended), found, error)
 
 
 def not_in_bank(ledger: Ledger, bundle: str, since: tuple[date, date, date], most: int) -> tuple[EndedEvent, ...]:

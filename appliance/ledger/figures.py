@@ -39,6 +39,14 @@ class FeatureFile:
 
 
 @dataclass(frozen=True)
+class ShownFile(FeatureFile):
+    """The file that holds what a bundle that is only shown said one evening, and as what it was published."""
+
+    role: str = ""
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
 class BundleUsed:
     """The bundle that scored; None where nothing was scored."""
 
@@ -71,7 +79,9 @@ class ScoreFigures(BundleUsed):
     forecasts : FeatureFile
         What the risk bundle forecast; None where none scored.
     patterns : FeatureFile
-        What the net of pictures saw; None where there is none.
+        What the net of pictures saw, in an evening of before `shown`.
+    shown : mapping of sleeve to ShownFile
+        What the bundles that are only shown said, of pictures and of events; None where none of them spoke.
     promise : Promise
         Of the bundle that scored: these scores are judged by it when another one is in force.
     """
@@ -85,6 +95,7 @@ class ScoreFigures(BundleUsed):
     missing: Mapping[str, str] | None = absent()
     forecasts: FeatureFile | None = absent()
     patterns: FeatureFile | None = absent()
+    shown: Mapping[str, ShownFile] | None = absent()
     promise: Promise | None = absent()
     others: Mapping[str, object] = kept()
 

@@ -25,6 +25,7 @@ def render(content: SessionReport) -> str:
         _book(content),
         _risk(content),
         _orders(content),
+        _events(content),
         _tripwires(content),
         drift(content),
         _alerts(content),
@@ -163,6 +164,36 @@ def _refusals(content: SessionReport) -> list[str]:
         return []
     rows = [[r.symbol, r.check, r.reason] for r in refusals[:LARGEST]]
     return ["", f"{len(refusals)} orders were not planned:", "", table(["symbol", "check", "reason"], rows)]
+
+
+def _events(content: SessionReport) -> str:
+    """Events at asof, the likeliest targets first, what was said of each, and what earlier ones made; empty where there is nothing."""
+    found = content.events
+    if not found.events and not found.kinds:
+        return ""
+    likeliest = sorted(found.events, key=lambda one: (-(one.forecast.probability or 0.0), one.symbol))[:LARGEST]
+    rows = [
+        [
+            one.symbol,
+            one.kind,
+            "long" if one.side > 0 else "short",
+            "-" if one.forecast.probability is None else f"{one.forecast.probability:.1%}{' pays' if one.forecast.pays else ''}",
+            str(one.forecast.stop or "-"),
+            str(one.forecast.target or "-"),
+            one.sees or "-",
+            _plain(one.hist_rr_pct),
+        ]
+        for one in likeliest
+    ]
+    heads = ["symbol", "kind", "side", "target first", "stop (70 %)", "target (60 %)", "seen", "like it, R"]
+    kinds = [
+        [one.kind, str(one.since), str(one.events), str(one.ended), _plain(one.mean_r), "-" if one.error is None else f"± {one.error:.3f}"]
+        for one in found.kinds
+    ]
+    lines = ["## Events", "", f"{len(found.events)} events at {content.asof}, recorded and not traded; stop and target are from the open."]
+    lines += ["", table(heads, rows, numbers=(3, 7)), "", *(f"* {markdown(one)}" for one in found.said)] if rows else []
+    earlier = table(["events", "since", "found", "ended", "R before costs", "error"], kinds, numbers=(2, 3, 4, 5))
+    return "\n".join([*lines, "", earlier])
 
 
 def _tripwires(content: SessionReport) -> str:

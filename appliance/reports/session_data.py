@@ -10,9 +10,11 @@ from decimal import Decimal
 
 from appliance.bundles.feature_record import read_features
 from appliance.bundles.risk_forecasts import RiskForecast, over_book
+from appliance.bundles.shown_records import EventForecast, forecast, seen, spoken
 from appliance.context import Deps
 from appliance.controls.slippage import SLIPPAGE_SESSIONS, difference_bps, opens_of
-from appliance.ledger import alerts, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
+from appliance.ledger import alerts, events, fills, intents, job_runs, nav, plans, snapshots, targets, tripwires
+from appliance.ledger.events import EventSummary
 from appliance.ledger.figures import BookDecisions, BundleUsed, MonitoringFigures, RoundingFigures, ScoreFigures
 from appliance.ledger.intents import JournalEntry
 from appliance.ledger.snapshots import Phase
@@ -20,9 +22,11 @@ from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
 from execution.planning.config import EntryStyle
 from signals.errors import DataNotUsable, FixInput
+from signals.sleeves.patterns import PATTERNS
 
 FORMAT = "trademl-report/1"
 ALERTS = 200
+EVENT_SESSIONS = 90
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,28 @@ class FromTheOpen:
 
 
 @dataclass(frozen=True)
+class ReportedEvent:
+    """One event at asof, recorded and not traded: what bundles forecast of it, the shape that is seen, and what past ones like it made."""
+
+    symbol: str
+    kind: str
+    side: int
+    forecast: EventForecast
+    sees: str | None = None
+    sim_conf: float | None = None
+    hist_rr_pct: float | None = None
+
+
+@dataclass(frozen=True)
+class EventReport:
+    """The events at asof, which bundle said what of them, and what those of the last sessions made before costs."""
+
+    events: tuple[ReportedEvent, ...] = ()
+    said: tuple[str, ...] = ()
+    kinds: tuple[EventSummary, ...] = ()
+
+
+@dataclass(frozen=True)
 class TripwireCheck:
     """One check against its limit."""
 
@@ -205,6 +231,7 @@ class SessionReport(MonitoringFigures):
     alerts: tuple[SentAlert, ...] = ()
     from_the_open: FromTheOpen | None = None
     risk: tuple[RiskForecast, ...] = ()
+    events: EventReport = EventReport()
     format: str = FORMAT
 
 
@@ -243,6 +270,7 @@ def gather(session: date, deps: Deps, measured: MonitoringFigures, controls: str
         ),
         from_the_open=_from_the_open(asof, deps),
         risk=_risk(runs.get("score"), {row.symbol: row.weight for row in aimed}, deps),
+        events=_events(asof, deps),
     )
 
 
@@ -253,6 +281,20 @@ def _risk(scored: job_runs.JobRun | None, weights: Mapping[str, float], deps: De
         return over_book(read_features(deps.folder.features, file), weights) if file else ()
     except FixInput:  # the day is reported all the same
         return ()
+
+
+def _events(asof: date, deps: Deps) -> EventReport:
+    rows = events.of_session(deps.ledger, asof)
+    first = deps.calendar.days[max(0, deps.calendar.index(asof) - EVENT_SESSIONS + 1)]
+    kinds = events.summaries(deps.ledger, events.labelled(deps.ledger, first, asof))
+    if not rows:
+        return EventReport(kinds=kinds)
+    (records, said), shown = spoken(deps.ledger, deps.folder, asof), list[ReportedEvent]()
+    for row in rows:
+        shape = seen(records[PATTERNS.name], row.symbol) if PATTERNS.name in records else None
+        sees = () if shape is None else (f"{shape[0].shape} {shape[0].quality:.0%}", *shape[1:])
+        shown.append(ReportedEvent(row.symbol, row.kind, row.side, forecast(row, records), *sees))
+    return EventReport(tuple(shown), said, kinds)
 
 
 def _from_the_open(asof: date, deps: Deps) -> FromTheOpen | None:

@@ -44,6 +44,11 @@ SURE = 2.0
 SAME_PRICE = 1e-9  # log price that is rounding of a return
 
 
+def tick_of(price: Decimal) -> Decimal:
+    """One tick at `price` USD as traded, USD."""
+    return TICK if price >= DOLLAR else SUB_DOLLAR_TICK
+
+
 def tick_bps(price: Decimal) -> Decimal:
     """One tick at `price` USD as traded, basis points: no spread is smaller.
 
@@ -52,8 +57,7 @@ def tick_bps(price: Decimal) -> Decimal:
     >>> tick_bps(Decimal("5")), tick_bps(Decimal("0.12"))
     (Decimal('20.00'), Decimal('8.33'))
     """
-    tick = TICK if price >= DOLLAR else SUB_DOLLAR_TICK
-    return (tick / price / BPS_DECIMAL).quantize(BPS_PLACES)
+    return (tick_of(price) / price / BPS_DECIMAL).quantize(BPS_PLACES)
 
 
 def spread_bps(quoted: Decimal | None, estimated: float, price: Decimal | None) -> Decimal:

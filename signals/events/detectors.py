@@ -32,6 +32,7 @@ WEDGE_BARS, LINE_ATR, NARROWED = 20, 1.0, 0.4
 CLIMAX_RUN_ATR, CLIMAX_ATR = 4.0, 2.0
 WICK_RUN_ATR, WICK_BAR_ATR, WICK_SHARE = 2.0, 1.5, 0.6
 LONGEST = 40
+TINY = 1e-9  # ATR, or a share: what a longer history rounds otherwise. Prices of whole cents meet a limit exactly, and have met it
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ class Measures:
         self.extremes = Stacked({"high": bars.high, "-low": -bars.low})
         self.atr = bars.atr()
         self.atr_before = shifted(self.atr, 1)
-        self.new_high, self.new_low = bars.high >= self.highest(EXTREME), bars.low <= self.lowest(EXTREME)
+        tie = TINY * self.atr
+        self.new_high, self.new_low = bars.high >= self.highest(EXTREME) - tie, bars.low <= self.lowest(EXTREME) + tie
 
     def highest(self, width: int) -> Floats:
         """Highest high of the window."""
@@ -64,9 +66,9 @@ class Measures:
 
 def breakouts(m: Measures) -> Detected:
     """First close beyond the extreme of 20 bars; strength is how far, in ATR."""
-    above, below = m.close - shifted(m.highest(EXTREME), 1), shifted(m.lowest(EXTREME), 1) - m.close
-    up, down = (above > 0) & ~(shifted(above, 1) > 0), (below > 0) & ~(shifted(below, 1) > 0)
-    return Detected(_sided(up, down), np.where(up, above, below) / m.atr_before)
+    above, below = (m.close - shifted(m.highest(EXTREME), 1)) / m.atr_before, (shifted(m.lowest(EXTREME), 1) - m.close) / m.atr_before
+    up, down = (above > TINY) & ~(shifted(above, 1) > TINY), (below > TINY) & ~(shifted(below, 1) > TINY)
+    return Detected(_sided(up, down), np.where(up, above, below))
 
 
 def flags(m: Measures) -> Detected:
@@ -77,7 +79,7 @@ def flags(m: Measures) -> Detected:
     pole = length / shifted(m.atr, PAUSE_BARS + POLE_BARS)
     over, under = m.highest(PAUSE_BARS) - end, end - m.lowest(PAUSE_BARS)
     back, beyond = np.where(is_up, under, over) / length, np.where(is_up, over, under) / length
-    holds = (pole >= POLE_ATR) & (back <= GIVEN_BACK) & (beyond <= GONE_BEYOND)
+    holds = (pole >= POLE_ATR - TINY) & (back <= GIVEN_BACK + TINY) & (beyond <= GONE_BEYOND + TINY)
     return Detected(_sided(holds & is_up, holds & (move < 0)), 1.0 - np.maximum(back, 0.0), pole)
 
 
@@ -97,8 +99,9 @@ def blow_offs(m: Measures) -> Detected:
     """Climax of a run; strength is the bar's range in ATR."""
     run = (m.close - shifted(m.close, RUN)) / shifted(m.atr, RUN)
     size = (m.high - m.low) / m.atr_before
-    up = (run >= CLIMAX_RUN_ATR) & (size >= CLIMAX_ATR) & m.new_high
-    down = (run <= -CLIMAX_RUN_ATR) & (size >= CLIMAX_ATR) & m.new_low
+    is_climax = size >= CLIMAX_ATR - TINY
+    up = (run >= CLIMAX_RUN_ATR - TINY) & is_climax & m.new_high
+    down = (run <= -CLIMAX_RUN_ATR + TINY) & is_climax & m.new_low
     return Detected(_sided(down, up), size)
 
 
@@ -106,9 +109,9 @@ def wicks(m: Measures) -> Detected:
     """Refused extreme after a move; strength is the wick's share of the bar's range."""
     size, before = m.high - m.low, shifted(m.close, RUN)
     top, bottom = (m.high - np.maximum(m.open, m.close)) / size, (np.minimum(m.open, m.close) - m.low) / size
-    is_large, far = size >= WICK_BAR_ATR * m.atr_before, WICK_RUN_ATR * m.atr_before
-    up = is_large & m.new_high & (top >= WICK_SHARE) & (m.high - before >= far)
-    down = is_large & m.new_low & (bottom >= WICK_SHARE) & (before - m.low >= far)
+    is_large, far = size >= (WICK_BAR_ATR - TINY) * m.atr_before, (WICK_RUN_ATR - TINY) * m.atr_before
+    up = is_large & m.new_high & (top >= WICK_SHARE - TINY) & (m.high - before >= far)
+    down = is_large & m.new_low & (bottom >= WICK_SHARE - TINY) & (before - m.low >= far)
     return Detected(_sided(down, up), np.where(up, top, bottom))
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ def first_touch(
 
 
 TOGETHER = 20_000
+COST_BPS, BPS = 10.0, 1e-4  # of the value traded, for a way in and out: spread and impact together
+Number = TypeVar("Number", float, Floats)
 
 
 class Exit(IntEnum):
@@ -76,6 +79,20 @@ class OutcomeRules:
             raise InvariantBroken(
                 "outcomes need a stop and a target at positive distances, a patience of one bar or more, and a finite offset"
             )
+
+    def cost_r(self, atr_share: Number, cost_bps: float = COST_BPS) -> Number:
+        """Return what a way in and out costs, in R; `atr_share` is the ATR as a share of the price.
+
+        Examples
+        --------
+        >>> OutcomeRules().cost_r(0.02)
+        0.05
+        """
+        return cost_bps * BPS / (self.stop_atr * atr_share)
+
+    def least_probability(self, cost_r: Number) -> Number:
+        """Return the P(target first) beyond which a trade pays: p `target_r` - (1 - p) > cost; that time ends one counts as a loss."""
+        return (1.0 + cost_r) / (1.0 + self.target_r)
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,16 +191,12 @@ def _picture(model: ServedModel, image: object) -> Any:
 def _row(model: ServedModel, asked: object) -> Any:
     import numpy as np
 
-    given, names = _only(asked, "features"), model.bundle.manifest.feature_names
+    from signals.serving.posted_rows import read_numbers
+
+    given = _only(asked, "features")
     if model.bundle.manifest.view.kind != "table":
         raise FixInput("this bundle reads no single row", where=model.bundle.manifest.view.kind, fix="Give what its view shows")
-    if not isinstance(given, dict) or set(given) != set(names):
-        raise FixInput(
-            "the features are not those of the bundle", where="features", fix="Give exactly the names of /v1/models, null for none"
-        )
-    values = [np.nan if given[name] is None else _numbers([given[name]], 1)[0] for name in names]
-    with np.errstate(over="ignore"):
-        row = np.array([values], dtype=np.float64).astype(np.float32)
+    row = read_numbers([given], model.bundle.manifest.feature_names)
     if np.isinf(row).any():
         raise FixInput("a feature is too large", where="features", fix="Give numbers that float32 holds")
     return row
@@ -215,7 +211,6 @@ def _only(asked: object, name: str) -> object:
 def _numbers(given: object, count: int) -> Sequence[float]:
     if isinstance(given, list) and len(given) == count:
         is_sound = all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < MOST for x in given)
-        if is_sound and (count == 1 or max(map(abs, given)) > LEAST):
+        if is_sound and max(map(abs, given)) > LEAST:
             return [float(x) for x in given]
-    where = "embedding" if count > 1 else "features"
-    raise FixInput(f"not {count} finite numbers, not all zero", where=where, fix="Give what a net of pictures gave")
+    raise FixInput(f"not {count} finite numbers, not all zero", where="embedding", fix="Give what a net of pictures gave")

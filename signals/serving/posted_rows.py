@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.errors import BadBars, FixInput
 from signals.market.bars import PRICE_FIELDS, Bars, Floats, days_array
@@ -96,11 +97,15 @@ def from_json(content: bytes, features: Sequence[str], calendar: Calendar) -> Fe
     if kind == "bars":
         fields = {name: np.array([_number(row[name], kind, place, name) for place, row in enumerate(rows)]) for name in BAR_FIELDS}
         return bars_of(symbols, days, fields, calendar)
-    named = [_checked(row["features"], kind, place, features) for place, row in enumerate(rows)]
-    cells = [[_number(row[name], kind, place, name) for name in features] for place, row in enumerate(named)]
+    return FeatureRows(tuple(symbols), tuple(days), tuple(features), read_numbers([row["features"] for row in rows], features))
+
+
+def read_numbers(rows: Sequence[object], features: Sequence[str]) -> NDArray[np.float32]:
+    """Return rows of features, float32 (n, F), NaN for null and infinite beyond float32; raise `FixInput` for a wrong name or number."""
+    named = [_checked(row, "rows", place, features) for place, row in enumerate(rows)]
+    cells = [[_number(row[name], "rows", place, name) for name in features] for place, row in enumerate(named)]
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused by name
-        values = np.array(cells, dtype=np.float64).astype(np.float32).reshape(len(rows), len(features))
-    return FeatureRows(tuple(symbols), tuple(days), tuple(features), values)
+        return np.array(cells, dtype=np.float64).astype(np.float32).reshape(len(rows), len(features))
 
 
 def _checked(row: object, kind: str, place: int, keys: Sequence[str]) -> Mapping[str, object]:

@@ -1,17 +1,20 @@
 """The sleeve `events`: features of a name at the close at which a detector found an event.
 
-Names without an event that evening are not scored. Figures that have a direction are seen from the event's proposed side. They
-are computed where models are trained; a device records the same events and takes delivered scores. None is common to all names of a
-session: events of one session end alike, and such a figure lets a learner know sessions by heart.
+Names without an event that evening are not scored. Figures that have a direction are seen from the event's proposed side. None is
+common to all names of a session: events of one session end alike, and such a figure lets a learner know sessions by heart.
+
+A gate, quantiles and offsets (`SHOWN`) read the same figures and are bundles of sleeves of their own: a device runs them on its own
+bars and shows what they say, and what is traded never takes them for scores. Scores of the sleeve `events` are delivered to it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from signals.events.detectors import detect
-from signals.events.panel import DOLLAR_BARS, EventBars, liquidity
+from signals.events.panel import ATR_BARS, DOLLAR_BARS, EventBars, liquidity
 from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.indicators.recurrence import shifted
@@ -20,8 +23,10 @@ from signals.indicators.stacked import Stacked
 from signals.market.bars import Bars, Floats
 from signals.sleeves.base import Sleeve
 
-HORIZON_SESSIONS, LOOKBACK_SESSIONS, ROOM_BARS = 30, 61, 60
+HORIZON_SESSIONS, ROOM_BARS = 30, 60
+LOOKBACK_SESSIONS = ROOM_BARS + ATR_BARS  # the oldest of 60 average true ranges looks back at 14 bars and the close before them
 DAILY_EVENTS = "daily_events"
+DECIMALS = 9  # a move of nothing is 0, and not what a longer history rounds it to
 FIGURES = {
     "event_kind": "kind",
     "event_side": "sign",
@@ -70,7 +75,12 @@ def event_figures(bars: Bars) -> Mapping[str, Floats]:
             "volume": dollars - stacked.mean("dollars", DOLLAR_BARS),
         }
     has = (found.kind > 0) & bars.eligible
-    return {f"event_{name}": np.where(has, panel, np.nan) for name, panel in figures.items()}
+    return {f"event_{name}": np.where(has, panel.round(DECIMALS), np.nan) for name, panel in figures.items()}
 
 
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))
+SHOWN = ("event_gate", "event_quantiles", "event_arms")  # named by the labels that their runs learn
+TARGET_FIRST = "the target is met before the stop"  # the event of a gate's map
+STOP, TARGET = "stop_4", "target_30"  # heads of quantiles: the adverse move of 4 bars in ATR, the favourable one of 30 in R
+OFFSETS = {"score": 0.0, "arm_minus_25": -0.25, "arm_minus_15": -0.15, "arm_plus_15": 0.15, "arm_plus_25": 0.25}  # ATR; the default first
+GATE, QUANTILES, ARMS = (replace(EVENTS, name=name, optional=(WILD_FEATURE,)) for name in SHOWN)

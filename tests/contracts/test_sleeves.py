@@ -17,6 +17,7 @@ from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
+from signals.sleeves.events import SHOWN
 from tests.fakes.bars import synthetic_bars, with_joined, yf_bars
 
 SESSIONS = 300
@@ -28,7 +29,8 @@ every_sleeve = pytest.mark.parametrize(
     [*(one for one in DAILY if not one.joined), *TREATED],
     ids=lambda one: one.name + (one.treatment.words if one.treatment else ""),
 )
-of_other_datasets = pytest.mark.parametrize("sleeve", [one for one in DAILY if one.joined], ids=lambda sleeve: sleeve.name)
+OTHERS = [one for one in DAILY if one.joined and one.name not in SHOWN]  # what is shown of events has the table of `events`
+of_other_datasets = pytest.mark.parametrize("sleeve", OTHERS, ids=lambda sleeve: sleeve.name)
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray, names: tuple[str, ...]) -> None:

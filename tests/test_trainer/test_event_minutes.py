@@ -80,7 +80,7 @@ def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_neve
     assert best.mean > 2.0 * best.standard_error > 0.0 and f"{best.feature} {best.mean:+.4f}" in said  # permuted within a day, not a bar
     places = [word for name in ("to", "registry", "keys") for word in (f"--{name}", str(tmp_path / name))]
     refused = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
-    assert refused.exit_code != 0 and "a run of the task event_gate ranks nothing to trade" in str(refused.exception)
+    assert refused.exit_code != 0 and "a device does not compute what this run reads: position 0 is 'event_kind'" in str(refused.exception)
 
 
 def test_events_of_minutes_have_no_ladder() -> None:

@@ -35,8 +35,8 @@ from trainer.curation.vendors.mapping import Mapping
 from trainer.labels.horizon import horizon_labels
 from trainer.labels.triple_barrier import Barriers, trailing_volatility, triple_barrier_labels
 from trainer.learners.base import FitDevice
-from trainer.publishing.publish import form_of
 from trainer.recipes.base import Recipe, RecipeConfig
+from trainer.runs.artefacts import form_of
 from trainer.samples.samples import samples
 from trainer.tasks import TASKS
 from trainer.tasks.recipes import RECIPES, config_of, recipe_named, require_agreement, task_of

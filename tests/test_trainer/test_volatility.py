@@ -29,8 +29,8 @@ from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.learners.table import har
-from trainer.publishing.publish import form_of
 from trainer.recipes.base import CpcvConfig
+from trainer.runs.artefacts import form_of
 from trainer.samples.samples import samples
 from trainer.tasks.recipes import RECIPES, config_of
 from trainer.tasks.volatility.config import VolatilityLabel, VolatilityRecipe

@@ -30,7 +30,10 @@ from signals.scoring.scores import Scores
 from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
+from signals.sleeves.events import SHOWN
+from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
+from signals.text.plain_text import clean
 from signals.text.wording import reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores
@@ -299,7 +302,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     BundleRefused
         A device would refuse it.
     """
-    sleeves = sleeves or tuple(name for name in SLEEVES if name != RISK.name)
+    sleeves = sleeves or tuple(name for name in SLEEVES if name not in (RISK.name, PATTERNS.name, *SHOWN))
     folder = place if (place / MANIFEST_NAME).is_file() else _newest(place, sleeves)
     store = store_of(folder)
     if store is None:
@@ -316,7 +319,7 @@ def open_bundle(place: Path, trust: Path | None, calendar: Calendar, sleeves: tu
     except (ValueError, KeyError, TypeError) as error:
         raise FixInput(f"not a bundle's manifest ({reason_of(error)})", where=str(folder / MANIFEST_NAME), fix=FIX) from None
     if claimed.get("sleeve") not in sleeves:
-        what, wanted = ("a bundle of risk forecasts ranks nothing to trade", "a bundle of scores")
+        what, wanted = (f"a bundle of the sleeve {clean(str(claimed.get('sleeve')))[:40]} ranks nothing to trade", "a bundle of scores")
         if sleeves == (RISK.name,):
             what, wanted = ("a bundle of scores forecasts no volatility", "a bundle of risk forecasts")
         raise FixInput(what, where=str(folder), fix=f"Name {wanted}")

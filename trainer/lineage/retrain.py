@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from signals.bundle import Role
+from signals.bundle.verification import first_difference
 from signals.config import parse
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
@@ -29,7 +30,7 @@ from trainer.promotion import history, lineage_log
 from trainer.promotion.champions import confirm
 from trainer.promotion.lineage_log import Lineage, LineageEvent
 from trainer.promotion.measure import FOLDER
-from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish
+from trainer.publishing.publish import Publication, PublishRequest, is_retraining, last_training_session, publish, sleeve_of
 from trainer.publishing.remote import publish_remote
 from trainer.publishing.stores import objects_at
 from trainer.runs.artefacts import features_of
@@ -288,17 +289,24 @@ def publish_as(
         confirm(registry, run)
     elif is_retraining(run):
         lineage_log.require_head(registry, run, role)
-    if (known := read_evidence(run)).sleeve == EVENTS.name:
-        require_traded(known, run)  # a blend would take what a gate or a quantile says for a score
+    known = read_evidence(run)
+    is_shown = sleeve_of(run) != known.sleeve
+    if is_shown and accept:
+        raise FixInput("what a device only shows has no lineage", where="--accept", fix="Leave it out")
+    if known.sleeve == EVENTS.name and not is_shown:
+        require_traded(known, run)
     last = last_training_session(run)
     calendar = exchange(read_evidence(run).dataset.calendar or XNYS, last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = specs(features_of(run).spec)
+    if is_shown and (other := first_difference(features_of(run).spec, sleeves[sleeve_of(run)])):
+        fix = "Train on daily bars, without label.analogs"
+        raise FixInput(f"a device does not compute what this run reads: {other}", where=str(run), fix=fix)
     if is_s3(to):
         done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)
     else:
         done = publish(request, calendar, sleeves)
         place = str(done.folder)
-    if role is not Role.EVALUATION or accept or is_retraining(run):
+    if not is_shown and (role is not Role.EVALUATION or accept or is_retraining(run)):
         _remember(registry, run, role, accept, done, request.created)
     return done, place
 

@@ -33,7 +33,6 @@ from trainer.promotion.measured import (
     SessionReturns,
     UnpricedEnds,
 )
-from trainer.publishing.publish import form_of
 from trainer.recipes.base import Recipe
 from trainer.runs import artefacts, looks
 from trainer.runs.looks import Look
@@ -54,7 +53,7 @@ Step = Callable[[str], None]
 
 def model_hashes(run: Path) -> tuple[str, ...]:
     """SHA-256 of every model file that a bundle of this run would carry."""
-    return tuple(file_hash(run / member.path) for member in form_of(run).members)
+    return tuple(file_hash(run / member.path) for member in artefacts.form_of(run).members)
 
 
 def challenger_id(run: Path) -> str:

@@ -47,14 +47,15 @@ from signals.bundle.manifest import (
     Trainer,
     identified,
 )
-from signals.bundle.seal import MANIFEST_KIND, parse, sign
+from signals.bundle.seal import MANIFEST_KIND, sign
 from signals.errors import FixInput
 from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
+from signals.sleeves.events import EVENTS, SHOWN
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
-from trainer.runs.artefacts import BANK, FORM, PARAMETERS, features_of
+from trainer.runs.artefacts import BANK, PARAMETERS, features_of, form_of, read_file
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
 from trainer.runs.run_folder import read_document
 
@@ -217,13 +218,13 @@ def bring_over(store: Path, sleeve: str) -> None:
     Otherwise the first pointer of the new layout, an evaluation's, would hide a champion of the former one.
     """
     for was in not_brought_over(store, sleeve):
-        raw = _read(store / was.place / was.folder, MANIFEST_NAME)
+        raw = read_file(store / was.place / was.folder, MANIFEST_NAME)
         manifest = read_bundle_manifest(raw, was.path(MANIFEST_NAME))
         if manifest.sleeve != sleeve:
             continue
         latest = latest_of(manifest, place_of(sleeve, manifest.role))
         for name in latest.files:
-            write_atomic(store / latest.path(name), _read(store / was.place / was.folder, name))
+            write_atomic(store / latest.path(name), read_file(store / was.place / was.folder, name))
         write_atomic(store / pointer(latest.place), latest.to_bytes(manifest.bundle_id, sha256_of(raw)))
 
 
@@ -236,9 +237,12 @@ def not_brought_over(store: Path, sleeve: str) -> Iterator[Latest]:
 
 
 def _publish_as_before(store: Path, manifest: BundleManifest, contents: Mapping[str, bytes], sha256: str) -> None:
-    """Publish where devices of the release before look; an evaluation does not take the place of a champion there."""
+    """Publish where devices of the release before look; an evaluation does not take the place of a champion there.
+
+    They have one place for all sleeves, which a bundle that is only shown does not take.
+    """
     champion = store / pointer(place_of(manifest.sleeve, Role.CHAMPION))
-    if manifest.role is Role.EVALUATION and champion.exists():
+    if manifest.sleeve in SHOWN or (manifest.role is Role.EVALUATION and champion.exists()):
         return
     latest = latest_of(manifest, former_place(manifest.sleeve, manifest.role))
     for name, content in contents.items():
@@ -261,8 +265,12 @@ def is_retraining(run: Path) -> bool:
 
 
 def sleeve_of(run: Path) -> str:
-    """Sleeve that the run trained; raise `FixInput` when its evidence does not say."""
-    return read_evidence(run).require("sleeve", where=run).sleeve
+    """Sleeve that the run's bundle is of; raise `FixInput` when its evidence does not say which one was trained.
+
+    A gate, quantiles and offsets of events each have one of their own: a device shows them, and never trades their scores.
+    """
+    known = read_evidence(run).require("sleeve", where=run)
+    return known.label if known.sleeve == EVENTS.name and known.label in SHOWN else known.sleeve
 
 
 def newest_seq(store: Path, sleeve: str) -> int:
@@ -299,7 +307,7 @@ def _manifest(
             role=request.role,
             refusal=_refusal(request),
             promotion=promotion,
-            sleeve=evidence.sleeve,
+            sleeve=sleeve_of(request.run),
             features=listed.features,
             spec_hash=listed.spec_hash,
             horizon_sessions=evidence.horizon,
@@ -328,11 +336,6 @@ def _manifest(
         ) from None
 
 
-def form_of(run: Path) -> ModelForm:
-    """Return the form of the run's models: its `model.json`, or a table and one score where it has none."""
-    return parse(_read(run, FORM), ModelForm, str(run / FORM)) if (run / FORM).exists() else ModelForm()
-
-
 def _calibrated(form: ModelForm, run: Path, evidence: Evidence, files: Files) -> ModelForm:
     """Return the form with the map from score to probability that the evidence was judged by.
 
@@ -350,12 +353,12 @@ def _calibrated(form: ModelForm, run: Path, evidence: Evidence, files: Files) ->
 
 
 def _files(run: Path, form: ModelForm) -> Files:
-    files = {member.path: Carried(Part.MODEL, _read(run, member.path)) for member in form.members}
+    files = {member.path: Carried(Part.MODEL, read_file(run, member.path)) for member in form.members}
     files |= {
         "golden.bin": Carried.of_arrays(Part.GOLDEN, _golden(run, form).arrays),
-        "drift.json": Carried(Part.DRIFT, _read(run, "drift_reference.json")),
-        "evidence.json": Carried(Part.EVIDENCE, _read(run, "evidence.json")),
-        "training.json": Carried(Part.TRAINING, _read(run, "training_cfg.json")),
+        "drift.json": Carried(Part.DRIFT, read_file(run, "drift_reference.json")),
+        "evidence.json": Carried(Part.EVIDENCE, read_file(run, "evidence.json")),
+        "training.json": Carried(Part.TRAINING, read_file(run, "training_cfg.json")),
     }
     for name, part in ((PARAMETERS, Part.PARAMETERS), (BANK, Part.BANK)):
         if (run / name).exists():
@@ -377,7 +380,7 @@ def _golden(run: Path, form: ModelForm) -> Golden:
 
 def _stored(run: Path, name: str) -> dict[str, NDArray[np.floating]]:
     try:
-        with np.load(io.BytesIO(_read(run, name)), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(read_file(run, name)), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (KeyError, ValueError, OSError, BadZipFile) as error:
         what = "golden vectors" if name == "golden.npz" else "arrays"
@@ -394,7 +397,7 @@ def _promotion(request: PublishRequest) -> Promotion | None:
             fix="Publish it as an evaluation, or have it promoted first",
         )
     try:
-        return Promotion.model_validate_json(_read(request.run, PROMOTION))
+        return Promotion.model_validate_json(read_file(request.run, PROMOTION))
     except ValidationError as error:
         raise FixInput(
             f"the promotion record cannot be read: {_first(error)}", where=str(request.run / PROMOTION), fix="Have the run promoted again"
@@ -416,13 +419,6 @@ def _verdict(run: Path) -> str:
     rows = read_document(run / VERDICT, JudgedRows).rows
     failed = [f"{row.bar}: {row.why}" for row in rows if not row.passed]
     return f"not promoted: {'; '.join(failed)}" if failed else "published as an evaluation, though promoted"
-
-
-def _read(run: Path, name: str) -> bytes:
-    try:
-        return (run / name).read_bytes()
-    except OSError as error:
-        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run of `trainer train`") from None
 
 
 def _first(error: ValidationError | ValueError | TypeError) -> str:

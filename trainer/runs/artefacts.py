@@ -12,6 +12,8 @@ import pyarrow as pa
 from signals.bundle.calibration import AppliedCalibration
 from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
+from signals.bundle.seal import parse
+from signals.errors import FixInput
 from signals.features.panel import FeaturePanel, FeatureSpec
 from signals.market.bars import Floats
 from signals.models.heads import Head, ScoreHead, parts_of
@@ -19,6 +21,7 @@ from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from signals.storage.arrow import parquet_of
+from signals.text.wording import reason_of
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
 from trainer.runs.run_folder import canonical_json, read_document
@@ -52,6 +55,19 @@ def feature_list(sleeve: Sleeve) -> bytes:
 def features_of(run: Path) -> FeatureList:
     """Features that the run learned from."""
     return read_document(run / "feature_list.json", FeatureList)
+
+
+def read_file(run: Path, name: str) -> bytes:
+    """Return the content of a file of a run; raise `FixInput` where it cannot be read."""
+    try:
+        return (run / name).read_bytes()
+    except OSError as error:
+        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run of `trainer train`") from None
+
+
+def form_of(run: Path) -> ModelForm:
+    """Return the form of the run's models: its `model.json`, or a table and one score where it has none."""
+    return parse(read_file(run, FORM), ModelForm, str(run / FORM)) if (run / FORM).exists() else ModelForm()
 
 
 def shape_of(sleeve: Sleeve, run: Path) -> Sleeve:

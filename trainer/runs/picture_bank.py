@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from signals.bundle.calibration import TemperatureMap
-from signals.bundle.manifest import ModelForm
 from signals.errors import FixInput
 from signals.events.analogs import HEADS, NEAREST, AnalogBank, Analogs, analogs_in, classes_in, nearest, read_bank, stored
 from signals.events.daily import RULES
@@ -29,9 +27,8 @@ from signals.models.inference import FEATURES, GraphMember, infer
 from signals.serving.pictures import BankSearch, exact
 from signals.sleeves.events import ANALOGS
 from signals.sleeves.patterns import PATTERNS, pictured
-from signals.text.wording import reason_of
 from trainer.learners.base import Rows
-from trainer.runs.artefacts import FORM
+from trainer.runs.artefacts import form_of, read_file
 
 MOST_ROWS, CHUNK = 240_000, 512  # the newest rows
 
@@ -95,17 +92,14 @@ def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST)
 
 def net_of(run: Path, bars: Bars) -> PictureNet:
     """Return the net of a run, which sees pictures of these bars; raise `FixInput` where the folder is no such run."""
-    none = FixInput("this run is none of the sleeve patterns", where=str(run), fix="Give the folder of one, or leave label.analogs out")
-    try:
-        form, graph = ModelForm.model_validate_json(_read(run / FORM)), _read(run / "model.onnx")
-    except ValidationError:
-        raise none from None
+    form, graph = form_of(run), read_file(run, "model.onnx")
     lines = {line.name: line for line in form.heads}
     classes = classes_in({name: line.head for name, line in lines.items()})
     given = lines[HEADS[0]].calibration if classes is not None else None
     known = given.map if given is not None else None
     if classes is None or not isinstance(known, TemperatureMap):
-        raise none
+        fix = "Give the folder of one, or leave label.analogs out"
+        raise FixInput("this run is none of the sleeve patterns", where=str(run), fix=fix)
     panel, view = PATTERNS.panel(bars), form.view
     member = GraphMember(graph, {name: line.head.width for name, line in lines.items()}, profile=form.members[0].profile)
 
@@ -118,14 +112,6 @@ def net_of(run: Path, bars: Bars) -> PictureNet:
         return np.concatenate(parts)
 
     return PictureNet(outputs, classes, known)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        what = f"a run of the sleeve patterns cannot be read: {reason_of(error)}"
-        raise FixInput(what, where=str(path), fix="Correct label.analogs") from None
 
 
 LINKS, WHILE_BUILT, WHILE_ASKED = 16, 200, 64

@@ -20,6 +20,7 @@ from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
 from signals.scoring.evidence import NAN
+from signals.sleeves.events import OFFSETS
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels, Rows
 from trainer.learners.base import FitDevice
@@ -36,8 +37,7 @@ from trainer.validation.clustered import NONE, interval, low, per_event
 from trainer.validation.ic import Mean
 from trainer.validation.splits.oof import fit_all, scored, walk_forward
 
-ARMS = (0.0, -0.25, -0.15, 0.15, 0.25)  # ATR; the first is the default, and taken where arms are worth the same
-HEADS = (SCORE, "arm_minus_25", "arm_minus_15", "arm_plus_15", "arm_plus_25")
+HEADS, ARMS = tuple(OFFSETS), tuple(OFFSETS.values())
 
 
 class ArmsLabel(EventTrade):

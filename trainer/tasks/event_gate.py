@@ -20,13 +20,14 @@ from sklearn.metrics import average_precision_score
 from portfolio.config import CvarMethod
 from portfolio.risk.cvar import historical_cvar, session_cvar
 from signals.errors import TooLittleHistory
-from signals.events.outcomes import Exit, Outcomes
-from signals.events.panel import Kind
+from signals.events.outcomes import Exit, OutcomeRules, Outcomes
+from signals.events.panel import EventBars, Kind
 from signals.features.history import market_return
 from signals.indicators.regimes import Regime, regimes
 from signals.market.actions import Action
 from signals.market.bars import Bars, Flags, Floats
 from signals.scoring.evidence import NAN
+from signals.sleeves.events import TARGET_FIRST
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels, Rows
 from trainer.learners.parameters import LightGbmConfig
@@ -35,7 +36,7 @@ from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, RegimeF
 from trainer.samples.samples import Material, Samples
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, importance_of, on_figure, plain_report, without_ratios
-from trainer.tasks.events import TREES, AnalogTrade, EventTask, cost_r, event_labels, played, rows_in, session_sums, thirds
+from trainer.tasks.events import TREES, AnalogTrade, EventTask, event_labels, played, rows_in, session_sums, thirds
 from trainer.validation.calibration import fit_platt
 from trainer.validation.clustered import NONE, auc, interval, low, per_event
 from trainer.validation.ic import Mean
@@ -148,15 +149,14 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
 def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags, Floats | None]:
     """(Later half, the events of it that are let through, P(target first)), by a map of the earlier half.
 
-    A trade pays where p target_r - (1 - p) exceeds its cost; time that ends one counts as a loss, which is against the gate. There is no
-    probability where the earlier half has one outcome alone.
+    There is no probability where the earlier half has one outcome alone.
     """
     middle = np.median(np.unique(trades.session))
     early, came = trades.session < middle, trades.target.astype(np.float64)
     if not 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0:
         return ~early, np.zeros_like(early), None
     said = fit_platt(score[early], came[early]).probability(score)
-    return ~early, ~early & (said > (1.0 + trades.cost_r) / (1.0 + target_r)), said
+    return ~early, ~early & (said > OutcomeRules(target_r=target_r).least_probability(trades.cost_r)), said
 
 
 def precision_at(k: int, score: Floats, target: Flags, group: Rows) -> Precision:
@@ -235,9 +235,6 @@ def _tail(kind: Kind, net_r: Floats) -> KindTail:
     return KindTail(name, len(net_r), found if is_fitted else history, "evt" if is_fitted else "historical")
 
 
-EVENT = "the target is met before the stop"
-
-
 class GateLabel(AnalogTrade):
     """The trade of an event."""
 
@@ -298,7 +295,7 @@ class EventGate(EventTask):
             "walk_forward": WalkForward(skill, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
             "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
-            "calibration": calibration_of(case, EVENT),
+            "calibration": calibration_of(case, TARGET_FIRST),
             "importance": importance_of(case),
             "regimes": by_regime(forward[seen], trades.at(seen), market) if case.config.minutes is None else (),
         }
@@ -340,7 +337,7 @@ def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action
     table, (made,) = played(bars, actions, label.rules)
     mine = rows_in(table, bars, rows.t0, rows.column)
     target, stop = _met(made)
-    cost = cost_r(bars, table, label.cost_bps, label.stop_atr)
+    cost = label.rules.cost_r(table.atr / EventBars.of(bars).close[table.row, table.column], label.cost_bps)
     return EventTrades(rows.day, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
 
 

@@ -19,7 +19,7 @@ from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
-from signals.sleeves.events import ANALOGS
+from signals.sleeves.events import ANALOGS, STOP, TARGET
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels
 from trainer.learners.base import FitDevice, Learner
@@ -75,9 +75,9 @@ def forecasts_of(k: int) -> tuple[OutcomeQuantiles, ...]:
     returns = (OutcomeQuantiles(f"return_{bars}", RETURN, bars, BAND) for bars in dict.fromkeys((1, k)))
     return (
         *returns,
-        OutcomeQuantiles("stop_4", ADVERSE, 4, (STOP_LEVEL,)),
+        OutcomeQuantiles(STOP, ADVERSE, 4, (STOP_LEVEL,)),
         OutcomeQuantiles("stop_24", ADVERSE, 24, (STOP_LEVEL,), is_asked=False),
-        OutcomeQuantiles(f"target_{TARGET_BARS}", FAVOURABLE, TARGET_BARS, (TARGET_LEVEL,), is_asked=False),
+        OutcomeQuantiles(TARGET, FAVOURABLE, TARGET_BARS, (TARGET_LEVEL,), is_asked=False),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from signals.events.detectors import detect
-from signals.events.outcomes import OutcomeRules, Outcomes, outcomes
+from signals.events.outcomes import COST_BPS, OutcomeRules, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable, LiquidityThird
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
@@ -35,7 +35,7 @@ class EventTrade(LabelConfig):
     entry: Literal[EntryPrice.OPG] = EntryPrice.OPG
     stop_atr: float = Field(default=1.0, gt=0.0)
     target_r: float = Field(default=1.0, gt=0.0)
-    cost_bps: float = Field(default=10.0, ge=0.0)
+    cost_bps: float = Field(default=COST_BPS, ge=0.0)
 
     @property
     def rules(self) -> OutcomeRules:
@@ -58,9 +58,6 @@ class AnalogTrade(EventTrade):
         return {key: value for key, value in document.items() if key != "analogs" or value}
 
 
-BPS = 1e-4
-
-
 def played(bars: Bars, actions: Iterable[Action], *rules: OutcomeRules) -> tuple[EventTable, tuple[Outcomes, ...]]:
     """Find the events of the eligible names and play their trades by each of the rules."""
     levels = EventBars.of(bars)
@@ -73,12 +70,6 @@ def rows_in(table: EventTable, bars: Bars, row: Rows, column: Rows) -> Rows:
     place = np.full(bars.close.shape, -1)
     place[table.row, table.column] = np.arange(len(table))
     return np.asarray(place[row, column])
-
-
-def cost_r(bars: Bars, table: EventTable, cost_bps: float, stop_atr: float) -> Floats:
-    """Return what a way in and out of each event's trade costs, in R."""
-    share = table.atr / EventBars.of(bars).close[table.row, table.column]
-    return np.asarray(cost_bps * BPS / (stop_atr * share))
 
 
 def event_labels(bars: Bars, table: EventTable, values: Floats, ends: Rows, target: Floats | None = None) -> Labels:

@@ -15,7 +15,7 @@ from signals.errors import BadConfig, FixInput
 from signals.sleeves import SLEEVES
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, SHOWN
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, MinutesConfig, Recipe, RecipeConfig
@@ -26,13 +26,16 @@ from trainer.tasks.base import Task
 
 
 class Recipes(Mapping[str, Recipe]):
-    """The recipe of every sleeve: its own file in `trainer/recipes`, else the rank of the return over the sleeve's horizon."""
+    """The recipe of every sleeve: its own file in `trainer/recipes`, else the rank of the return over the sleeve's horizon.
+
+    Gate, quantiles and offsets are learned by the sleeve `events`, each with the label of its name.
+    """
 
     def __getitem__(self, sleeve: str) -> Recipe:
         """Return the recipe; `KeyError` where there is no such sleeve."""
-        known = SLEEVES[sleeve]
+        known = EVENTS if sleeve in SHOWN else SLEEVES[sleeve]
         own = files("trainer.recipes").joinpath(f"{sleeve}.yml")
-        plain = {"label": {"kind": HORIZON, "k": known.horizon_sessions}}
+        plain = {"label": {"kind": sleeve} if sleeve in SHOWN else {"kind": HORIZON, "k": known.horizon_sessions}}
         document = yaml.safe_load(own.read_text()) if own.is_file() else plain
         config = config_of(document, where=f"the recipe of {sleeve}")
         return Recipe(known, task_of(config), config)

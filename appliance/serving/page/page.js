@@ -226,9 +226,9 @@ function pictures(rows) {
 
 async function showEvents() {
   const [found, made] = await Promise.all([api("events"), api("outcomes", { sessions: state.sessions })]);
-  const kinds = { columns: ["kind", "events", "ended", "targets", "stops", "ties", "mean_r", "error"], rows: made.facts.kinds, empty: made.empty };
+  const kinds = { columns: ["kind", "since", "events", "ended", "targets", "stops", "ties", "mean_r", "error"], rows: made.facts.kinds, empty: made.empty };
   return [
-    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found), pictures(found.rows)),
+    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found), ...(found.facts.said ?? []).map((says) => el("p", { class: "soft" }, says)), pictures(found.rows)),
     card([`R before costs of each kind since ${made.facts.since ?? "–"}`, ranges()], table("event kinds", kinds)),
     card("What became of them", table("outcomes", made)),
   ];

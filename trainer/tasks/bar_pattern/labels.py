@@ -1,9 +1,9 @@
 """Recipe and labels of the task `bar_pattern`: the rules of the detectors name the shapes, and over them a person who looked."""
 
 import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from signals.config import Config, parse
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.detectors import detect
 from signals.events.outcomes import OutcomeRules
@@ -69,8 +70,7 @@ class PatternRecipe(RecipeConfig):
 
 
 CLASSES = tuple(kind.name.lower() for kind in (Kind.NONE, Kind.FLAG, Kind.WEDGE, Kind.BLOW_OFF, Kind.WICK))
-COLUMNS = ("symbol", "timeframe", "bar", "label")
-MOST_CHECKED, MOST_BYTES = 1_000_000, 64 * 2**20
+MOST_BYTES = 64 * 2**20
 Place = tuple[str, np.datetime64]
 
 
@@ -128,6 +128,15 @@ def require_enough(shapes: Shapes, least: int) -> None:
         raise TooLittleHistory(f"too few pictures of {len(lacking)} classes: {'; '.join(lacking)}", where="label.least", fix=fix)
 
 
+class CheckedBar(Config):
+    """A daily bar that a person looked at, and the class that it shows."""
+
+    symbol: str
+    timeframe: Literal["day"]
+    bar: date
+    label: Literal["none", "flag", "wedge", "blow_off", "wick"]
+
+
 def read_checked(path: Path) -> Mapping[Place, int]:
     """Read a CSV of checked examples: (symbol, session) to the number of the class.
 
@@ -137,39 +146,23 @@ def read_checked(path: Path) -> Mapping[Place, int]:
         It cannot be read, or a row is none of daily bars, names no class, or says another thing of a bar than an earlier row.
     """
     try:
-        rows = list(csv.reader(io.StringIO(_content(path).decode("utf-8"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FixInput(f"checked examples cannot be read: {reason_of(error)}", where=str(path)) from None
-    if not rows or tuple(rows[0]) != COLUMNS or len(rows) > MOST_CHECKED:
-        raise FixInput(f"checked examples are no CSV with the columns {', '.join(COLUMNS)}", where=str(path), fix="Begin with that line")
-    found: dict[Place, int] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        place, number = _example(row, f"{path}, line {line}")
-        if found.setdefault(place, number) != number:
-            raise FixInput(f"{clean(row[0])[:40]} of {place[1]} has two labels", where=f"{path}, line {line}", fix="Leave one of them out")
-    return found
-
-
-def _example(row: list[str], where: str) -> tuple[Place, int]:
-    if len(row) != len(COLUMNS) or row[1] != "day":
-        raise FixInput("an example is no row of daily bars", where=where, fix="Write SYMBOL,day,YYYY-MM-DD,CLASS")
-    if row[3] not in CLASSES:
-        raise FixInput(f"{clean(row[3])[:40]!r} is no class", where=where, fix=f"Choose one of {', '.join(CLASSES)}")
-    try:
-        return (row[0], np.datetime64(row[2], "D")), CLASSES.index(row[3])
-    except ValueError:
-        raise FixInput(f"{clean(row[2])[:40]!r} is no date", where=where, fix="Write it as YYYY-MM-DD") from None
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
+        size = path.stat().st_size
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            names, rows = tuple(reader.fieldnames or ()), list(reader) if size <= MOST_BYTES else []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FixInput(f"checked examples cannot be read: {reason_of(error)}", where=str(path), fix="Correct label.checked") from None
-    if len(content) > MOST_BYTES:
-        raise FixInput(f"more than {MOST_BYTES} bytes of checked examples", where=str(path), fix="Give fewer")
-    return content
+    if size > MOST_BYTES or names != tuple(CheckedBar.model_fields):
+        what = f"checked examples are no CSV with the columns {', '.join(CheckedBar.model_fields)} of at most {MOST_BYTES} bytes"
+        raise FixInput(what, where=str(path), fix="Begin with that line")
+    found: dict[Place, int] = {}
+    for line, row in enumerate(rows, start=2):
+        one = parse(row, CheckedBar, where=f"{path}, line {line}")
+        number = CLASSES.index(one.label)
+        if found.setdefault((one.symbol, np.datetime64(one.bar, "D")), number) != number:
+            what = f"{clean(one.symbol)[:40]} of {one.bar} has two labels"
+            raise FixInput(what, where=f"{path}, line {line}", fix="Leave one of them out")
+    return found
 
 
 def _drawn(bars: Bars, share: float) -> Flags:
