@@ -20,10 +20,10 @@ from execution.planning.restating import new_names
 from signals.bundle import Bundle
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid
-from signals.events.analogs import HEADS, AnalogBank, bank_in, stored
+from signals.events.analogs import HEADS, AnalogBank, read_bank, stored
 from signals.events.arms import ARMS
 from signals.events.daily import READS, RULES, DailyOutcome, column_of, daily_events, daily_outcomes
-from signals.market.bars import Bars, Payout, departures
+from signals.market.bars import Bars, Payout, days_array, departures
 from signals.scoring.scoring import outputs_at
 from signals.sleeves.patterns import PATTERNS, pictured
 
@@ -62,7 +62,7 @@ def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
     ended = _ended(bars, drawn, since, arms.open_draws(deps.ledger))
     with deps.ledger.transaction():
         count = events.save(deps.ledger, found)
-        events.save_outcomes(deps.ledger, known)
+        events.save(deps.ledger, known)
         arms.save(deps.ledger, ((one.asof, one.symbol) for one in found), at)
         for one in ended:
             arms.end(deps.ledger, one.asof, one.symbol, (one.exit, one.realised_r, one.known))
@@ -89,7 +89,8 @@ def bank_of(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> AnalogBank:
 
     Own events that cannot be taken in are notified, and the bundle's bank is asked without them: no order reads it.
     """
-    signed = bank_in(bundle.bank, deps.calendar)
+    days = days_array(deps.calendar.days)
+    signed = read_bank(bundle.bank, days)
     try:
         _take_in(asof, bundle, deps, run)
     except (DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid) as error:
@@ -100,9 +101,9 @@ def bank_of(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> AnalogBank:
         return signed
     vectors = np.array([np.frombuffer(one.vector or b"", dtype="<f4") for one in own])
     quality, realised_r = (np.array([getattr(one, name) for one in own]) for name in ("quality", "realised_r"))
-    days = (np.array([getattr(one, name) for one in own], dtype="datetime64[D]") for name in ("asof", "known"))
-    added = stored(vectors, quality, realised_r, [one.symbol for one in own], *days)
-    return bank_in({name: np.concatenate([values, added[name]]) for name, values in bundle.bank.items()}, deps.calendar)
+    asof_and_known = (days_array([getattr(one, name) for one in own]) for name in ("asof", "known"))
+    added = stored(vectors, quality, realised_r, [one.symbol for one in own], *asof_and_known)
+    return read_bank({name: np.concatenate([values, added[name]]) for name, values in bundle.bank.items()}, days)
 
 
 def _take_in(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> None:
@@ -130,4 +131,4 @@ def _take_in(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> None:
     for one in ended:
         likeliest, vector = shown.get(one, (None, None))
         rows.append(BankRow(**vars(one), bundle=bundle.sha256, quality=likeliest, vector=vector, evening=asof, at=at))
-    events.save_in_bank(deps.ledger, rows)
+    events.save(deps.ledger, rows)

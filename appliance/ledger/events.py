@@ -1,7 +1,7 @@
 """The ledger's events and their outcomes, and its rows of a bank of analogs: ended events as the net of one bundle sees them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from itertools import groupby
 from math import sqrt
@@ -47,26 +47,19 @@ class BankRow(EndedEvent):
     at: datetime
 
 
-def save(ledger: Ledger, rows: Iterable[EventRow]) -> int:
-    """Record the events that are not recorded yet; return how many."""
+TABLES: dict[type, str] = {EventRow: "events", OutcomeRow: "outcomes", BankRow: "bank_rows"}
+
+
+def save(ledger: Ledger, rows: Iterable[EventRow | OutcomeRow | BankRow]) -> int:
+    """Record rows, once each, but for outcomes, which replace those that were not final; return how many were written.
+
+    The ledger refuses a row of the bank whose outcome was not known before the evening.
+    """
+    once, renewed = "DO NOTHING", ", ".join(f"{one.name} = excluded.{one.name}" for one in fields(OutcomeRow))
+    conflict = {"outcomes": f"(asof, symbol) DO UPDATE SET {renewed}"}
     with ledger.transaction():
-        return sum(ledger.insert("events", columns_of(row), conflict="ON CONFLICT DO NOTHING") for row in rows)
-
-
-def save_in_bank(ledger: Ledger, rows: Iterable[BankRow]) -> None:
-    """Add rows of the bank, once each; the ledger refuses one whose outcome was not known before the evening."""
-    with ledger.transaction():
-        for row in rows:
-            ledger.insert("bank_rows", columns_of(row), conflict="ON CONFLICT DO NOTHING")
-
-
-def save_outcomes(ledger: Ledger, rows: Sequence[OutcomeRow]) -> None:
-    """Record outcomes, in the place of earlier ones that were not final."""
-    with ledger.transaction():
-        for row in rows:
-            columns = columns_of(row)
-            renewed = ", ".join(f"{name} = excluded.{name}" for name in columns)
-            ledger.insert("outcomes", columns, conflict=f"ON CONFLICT (asof, symbol) DO UPDATE SET {renewed}")
+        tables = ((TABLES[type(row)], row) for row in rows)
+        return sum(ledger.insert(table, columns_of(row), conflict=f"ON CONFLICT {conflict.get(table, once)}") for table, row in tables)
 
 
 def newest(ledger: Ledger, until: date) -> date | None:

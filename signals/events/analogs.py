@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from signals.errors import FixInput, InvariantBroken, ScoresInvalid
 from signals.events.panel import Rows
 from signals.market.bars import Days, Floats
-from signals.market.sessions import Calendar
 from signals.models.heads import ClassesHead, Head
 
 Integers = NDArray[np.int64]
@@ -143,15 +142,15 @@ def stored(
 
 
 def read_bank(arrays: Mapping[str, NDArray[np.floating]], days: Days) -> AnalogBank:
-    """Return the bank of a bundle's arrays, its days as places in `days`, ascending; raise `ScoresInvalid` where it is none.
+    """Return the bank of a bundle's arrays, its days as places in `days`, ascending; raise `FixInput` where there are none.
 
-    A day before the first one is counted backwards from it, in calendar days.
+    Arrays that are none of a bank are `ScoresInvalid`. A day before the first one is counted backwards from it, in calendar days.
     """
+    if not arrays:
+        raise FixInput("this bundle carries no bank", where="patterns", fix="Publish or serve a bundle of the sleeve patterns")
     wanted = ("vectors", "quality", "realised_r", "symbol", "asof", "known")
     if tuple(arrays) != wanted:
-        raise ScoresInvalid(
-            f"the bundle's bank holds {', '.join(arrays) or 'nothing'}, not {', '.join(wanted)}", fix="Publish another bundle"
-        )
+        raise ScoresInvalid(f"the bundle's bank holds {', '.join(arrays)}, not {', '.join(wanted)}", fix="Publish another bundle")
 
     def place(name: str) -> Integers:
         day = arrays[name].astype(np.int64)
@@ -189,13 +188,6 @@ def shape_of(classes: Sequence[str], probabilities: Sequence[float], log_pole: f
     best = max(range(len(classes)), key=probabilities.__getitem__)
     pole = exp(min(log_pole, LONGEST_POLE)) if classes[best] == FLAG else None
     return SeenShape(classes[best], probabilities[best], pole)
-
-
-def bank_in(arrays: Mapping[str, NDArray[np.floating]], calendar: Calendar) -> AnalogBank:
-    """Return the bank of a bundle's arrays, its days as places in the calendar; raise `FixInput` where there are none."""
-    if not arrays:
-        raise FixInput("this bundle carries no bank", where="patterns", fix="Publish or serve a bundle of the sleeve patterns")
-    return read_bank(arrays, np.array(calendar.days, dtype="datetime64[D]"))
 
 
 def analogs_in(bank: AnalogBank, symbols: Sequence[str], embeddings: NDArray[np.floating], rows: Rows, k: int = NEAREST) -> Floats:

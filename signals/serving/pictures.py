@@ -78,10 +78,11 @@ def operations(
 
     def nearest(model: ServedModel, asked: object) -> object:
         if model.bundle.sha256 not in banks:
-            from signals.events.analogs import bank_in
+            from signals.events.analogs import read_bank
+            from signals.market.bars import days_array
 
             banks.clear()
-            banks[model.bundle.sha256] = (search or exact)(bank_in(model.bundle.bank, model.calendar))
+            banks[model.bundle.sha256] = (search or exact)(read_bank(model.bundle.bank, days_array(model.calendar.days)))
         return analogs_of(model, banks[model.bundle.sha256], asked)
 
     def posted(name: str, says: str, answer: Schema, asked: Schema, run: Callable[[ServedModel, object], object]) -> Operation:

@@ -62,7 +62,8 @@ def _proven(bench: Workbench) -> None:
     done = bench("bundle", "--verify", "--json")
     verdicts = {row["place"]: row["verdict"] for row in done.json["rows"]}
     assert done.code == 0, done.out
-    assert verdicts == {"equities_xs": "HOLDS", "risk": "empty", "equities_xs shadow": "HOLDS", "risk shadow": "empty", "patterns": "empty"}
+    shown = dict.fromkeys(("patterns", "event_gate", "event_quantiles", "event_arms"), "empty")
+    assert verdicts == {"equities_xs": "HOLDS", "risk": "empty", "equities_xs shadow": "HOLDS", "risk shadow": "empty", **shown}
     facts = {(row["section"], row["fact"]): row["value"] for row in bench("bundle", "--json").json["rows"]}
     assert facts["shadow", "scored"].startswith("1 evenings, last ")
     assert "in the key set" in facts["proof", "signature"] and "REVOKED" not in facts["proof", "signature"]

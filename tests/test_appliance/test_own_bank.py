@@ -138,7 +138,7 @@ def test_a_planted_outcome_that_is_not_known_yet_is_refused(tmp_path: Path, bund
     sample = BankRow(one[0], one[1], 9.0, tomorrow, "b", 0.5, b"\0" * 32, tomorrow, deps.clock.now())
     for wrong in (sample, replace(sample, known=one[0], evening=tomorrow), replace(sample, evening=DAYS[FIRST + 47], vector=None)):
         with pytest.raises(apsw.ConstraintError):
-            events.save_in_bank(deps.ledger, [wrong])
+            events.save(deps.ledger, [wrong])
     with pytest.raises(apsw.ConstraintError), deps.ledger.transaction():
         deps.ledger.execute("UPDATE bank_rows SET realised_r = 9")
 
@@ -146,7 +146,7 @@ def test_a_planted_outcome_that_is_not_known_yet_is_refused(tmp_path: Path, bund
 def test_a_device_that_dies_while_it_takes_in_goes_on_as_one_that_did_not(
     tmp_path: Path, lived: Deps, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deps, save = device(tmp_path), events.save_in_bank
+    deps, save = device(tmp_path), events.save
 
     def dying(ledger: Ledger, rows: Iterable[BankRow]) -> None:
         with ledger.transaction():
@@ -155,14 +155,14 @@ def test_a_device_that_dies_while_it_takes_in_goes_on_as_one_that_did_not(
 
     for row in range(FIRST, LAST):
         if row % 7 == 0:
-            monkeypatch.setattr(events, "save_in_bank", dying)
+            monkeypatch.setattr(events, "save", dying)
             deps.clock.advance(max(deps.clock.now(), CALENDAR.session(DAYS[row]).close))
             before = rows_of(deps)
             try:
                 bank_of(DAYS[row], bundle, deps, infer)
             except KeyboardInterrupt:
                 assert rows_of(deps) == before
-            monkeypatch.setattr(events, "save_in_bank", save)
+            monkeypatch.setattr(events, "save", save)
         evening(deps, bundle, row)
         bank_of(DAYS[row], bundle, deps, infer)  # and once more
     assert rows_of(deps) == rows_of(lived)
