@@ -119,7 +119,8 @@ def _bars(
     at_close, at_open, base = (np.where(absent, np.nan, panel) for panel in returns)
     previous = np.vstack([np.full((1, close.shape[1]), np.nan), base[:-1]])
     gap = np.full((2, *close.shape), np.nan)
-    for row, column in zip(*np.nonzero(~np.isnan(close)), strict=True):
+    after_a_gap = ~np.isnan(close) & np.isnan(np.vstack([np.full((1, close.shape[1]), np.nan), close[:-1]]))
+    for row, column in zip(*np.nonzero(after_a_gap), strict=True):
         earlier = np.flatnonzero(~np.isnan(close[:row, column]))
         if earlier.size and 2 <= row - earlier[-1] <= GAP_SESSIONS:
             numerators = np.array([at_close[row, column], at_open[row, column]])

@@ -59,7 +59,8 @@ def test_a_label_that_holds_quotes_does_not_break_the_text() -> None:
 
 def keys_of(path: Path) -> Iterator[str]:
     """The key of every alert that a module sends, as far as it is written there."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)) if any(name in source for name in SENDERS) else ():
         name = getattr(getattr(node, "func", None), "attr", getattr(getattr(node, "func", None), "id", ""))
         if isinstance(node, ast.Call) and name in SENDERS:
             place = 1 if isinstance(node.func, ast.Attribute) and name == "notify" else SENDERS[name]
