@@ -40,7 +40,7 @@ def texts(path: Path) -> Iterator[str]:
 
 def advised(folder: str) -> list[str]:
     found = {line for path in (ROOT / folder).rglob("*.py") for text in texts(path) for line in LINES.findall(text)}
-    return sorted(line for line in found if "WORD " not in line[: line.find("--")])
+    return sorted(line for line in found if "WORD " not in line[: line.find("--")] and line.split()[1] != "WORD")
 
 
 def known(line: str) -> tuple[TyperCommand, list[str]]:
