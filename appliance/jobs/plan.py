@@ -11,7 +11,7 @@ from appliance.bundles.former_layout import move_former
 from appliance.context import Deps
 from appliance.controls import pause
 from appliance.controls.measures import planned_book, turnover, turnover_jump
-from appliance.controls.tripwires import Evaluation, Figure, Stage, TripwireFigures
+from appliance.controls.tripwires import Evaluation, Stage, TripwireFigures
 from appliance.jobs.preconditions import held_snapshot, require_closed
 from appliance.jobs.sizing import drawn_size, sizing_in_force
 from appliance.jobs.sleeve_scores import gather_sleeves
@@ -35,7 +35,7 @@ from execution.orders import Plan, Provenance
 from execution.planning.plan import no_curve
 from execution.planning.volume_curve import StepSharesOf, step_shares
 from portfolio.policy.blend import Blend
-from portfolio.policy.sizing import STATE
+from portfolio.policy.sizing import Sizing
 from portfolio.policy.target import NOT_BY_EVIDENCE, SIZED_BY, said_by_sleeve
 from portfolio.risk.model import WINDOW_SESSIONS
 from portfolio.weights import TargetWeights
@@ -71,12 +71,12 @@ def plan(session: date, deps: Deps) -> JobReport:
     book = _decide(session, traded.blend, snapshot, reported, ramp, deps)
     opinion, targets = book.opinion, book.decided.targets
     _save_targets(deps, targets, book.decided.current, book.seen)  # before anything skips: what was wanted is known then all the same
-    moved = _turnover(targets, book.decided.path)
+    moved, whole_moved = _turnover(targets, book.decided.path), _whole_turnover(book, ramp)
     figures = TripwireFigures(
         bundle_age=max(bundle.age_sessions / bundle.manifest.expiry_sessions for bundle in traded.bundles.values()),
         broken_promise=traded.broken_promise,
         turnover=moved,
-        turnover_jump=_turnover_jump(moved, targets, session, deps),
+        turnover_jump=turnover_jump(whole_moved if deps.config.sizing else moved, plan_turnovers(deps, session)),
     )
     reduce_only = asks_to_reduce((*found, *book.checks, *enforce(deps, session, Stage.TARGETS, figures))) or bool(held_back)
     provenance = Provenance(traded.blend.source, book.seen.snapshot_id, deps.config.decision_hash(), deps.code_version)
@@ -98,7 +98,7 @@ def plan(session: date, deps: Deps) -> JobReport:
             multiplier=targets.multiplier if deps.config.sizing else None,
             drawn=drawn,
             whole=targets.whole,
-            whole_turnover=_whole_turnover(targets),
+            whole_turnover=whole_moved,
             others={
                 "reductions": [reductions.sentence(row) for row in held_back],
                 "role": traded.weakest.role.value,
@@ -114,13 +114,14 @@ def plan(session: date, deps: Deps) -> JobReport:
 
 @dataclass(frozen=True, eq=False)
 class DecidedBook:
-    """The targets, what they were decided on, the broker's word on it, the checks of that word, and its word on extreme returns."""
+    """The targets, what they were decided on, the broker's word on it, the checks of that word, its word on extreme returns, and sizing."""
 
     seen: Morning
     decided: MorningTargets
     opinion: CrossCheck
     checks: tuple[Evaluation, ...]
     extremes: ExtremeReturns
+    sizing: Sizing | None
 
 
 def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: AccountReport, ramp: float, deps: Deps) -> DecidedBook:
@@ -144,7 +145,7 @@ def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: Accou
     if opinion.reasons:
         seen = broker_cross_check.without_disputed(seen, opinion.reasons)
         decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp, sizing=sizing)
-    return DecidedBook(seen, decided, opinion, checks, extremes)
+    return DecidedBook(seen, decided, opinion, checks, extremes, sizing)
 
 
 def _freeze(book: DecidedBook, reported: AccountReport, provenance: Provenance, deps: Deps, *, reduce_only: bool) -> Plan:
@@ -213,18 +214,18 @@ def _turnover(targets: TargetWeights, current: Mapping[str, float]) -> float:
     return turnover(np.array([wanted.get(name, 0.0) for name in names]), np.array([current.get(name, 0.0) for name in names]))
 
 
-def _turnover_jump(moved: float, targets: TargetWeights, session: date, deps: Deps) -> Figure:
-    """Return today's turnover over the usual one, under a sizing policy that of whole target books.
+def _whole_turnover(book: DecidedBook, ramp: float) -> float | None:
+    """Return the turnover from the whole target book of five plans ago to this one, ramped as its step; None without one before.
 
-    A policy that goes from a quarter of the book to all of it trades many times the usual, and that is no fault.
+    A policy that goes from a quarter of the book to all of it trades many times the usual, and that is no fault. So under a policy
+    `TURNOVER_JUMP` compares this: a book that goes a fifth of the way each session lags about five plans behind its target.
     """
-    return turnover_jump(_whole_turnover(targets) if deps.config.sizing else moved, plan_turnovers(deps, session))
-
-
-def _whole_turnover(targets: TargetWeights) -> float | None:
-    """Return the turnover of the book before its multiplier, which the state has; None where it cannot be known."""
-    moved = np.nan if targets.state is None else targets.state[STATE.index("book_turnover")]
-    return float(moved) if np.isfinite(moved) else None
+    whole = book.decided.targets.whole
+    if whole is None or book.sizing is None or not book.sizing.books:
+        return None
+    names = sorted({*whole, *(before := book.sizing.books[0])})
+    now, then = (np.array([one.get(name, 0.0) for name in names]) for one in (whole, before))
+    return ramp * turnover(now, then)
 
 
 def _save_targets(deps: Deps, targets: TargetWeights, current: Mapping[str, float], seen: Morning) -> None:

@@ -182,7 +182,7 @@ class PlanFigures(BookDecisions):
     whole : mapping of symbol to float
         The target book before its multiplier, where the settings ask for one of these two.
     whole_turnover : float
-        One-sided, from the whole book of the plan before to this one.
+        One-sided, from the whole book of five plans ago to this one, times the ramp.
     parts : mapping of sleeve to mapping of symbol to float
         What it said of the names of the book, in z; the parts of a name sum to what ranked it.
     """

@@ -54,7 +54,7 @@ def _is_same(lineages: Mapping[str, str], before: PlanFigures) -> bool:
 
 
 def plan_turnovers(deps: Deps, session: date) -> list[float]:
-    """One-sided turnovers of the plans before D, oldest first; where a policy sizes them, of the whole target books instead."""
+    """One-sided turnovers of the plans before D, oldest first; where a policy sizes them, of their whole target books."""
     runs = sorted(job_runs.since(deps.ledger, date.min), key=lambda run: run.session)
     plans_before = (run for run in runs if run.job == "plan" and run.status is JobStatus.DONE and run.session < session)
     figures = (run.read(PlanFigures) for run in plans_before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +23,13 @@ from appliance.controls.measures import (
     turnover_jump,
 )
 from appliance.controls.tripwires import NOT_YET
+from appliance.jobs.plan import _whole_turnover
 from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.safety.tripwire_figures import account_faults, figures_of, held_gross
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from portfolio.policy.sizing import Sizing
 from signals.market.audits import SessionAudit, SessionStatus
 from tests.fakes.bundles import weekdays
 
@@ -93,6 +97,17 @@ def test_a_jump_needs_twenty_plans_and_a_median() -> None:
     assert turnover_jump(0.3, [0.1] * 20) == pytest.approx(3.0)
     assert turnover_jump(0.3, [9.0, *[0.1] * 20]) == pytest.approx(3.0)
     assert turnover_jump(0.3, [0.0] * 20) is NOT_YET
+
+
+def test_under_a_sizing_policy_the_whole_book_is_compared_with_that_of_five_plans_ago_whatever_the_multiplier() -> None:
+    """From 0.2 of A to 0.1 of it and -0.1 of B is a turnover of 0.1, on a ramp of a half 0.05; a book without one before has none."""
+    before = ({"A": 0.2}, {"A": 0.9})
+    for multiplier in (0.0, 0.25, 1.0):
+        targets = SimpleNamespace(whole={"A": 0.1, "B": -0.1}, multiplier=multiplier)
+        book: Any = SimpleNamespace(decided=SimpleNamespace(targets=targets), sizing=Sizing(multiplier, books=before))
+        assert _whole_turnover(book, 0.5) == pytest.approx(0.05)
+    for book.sizing in (None, Sizing()):
+        assert _whole_turnover(book, 0.5) is None
 
 
 def test_a_loss_is_a_positive_fraction_below_its_reference() -> None:
