@@ -81,6 +81,13 @@ SELECT coalesce(fresh.session, held.session) AS session FROM fresh FULL JOIN hel
 WHERE fresh.n IS DISTINCT FROM held.n OR fresh.h IS DISTINCT FROM held.h
 """
 
+LOST = """
+SELECT session, coalesce(held, 0), usable
+FROM (SELECT session, CAST(json_extract_string(body, '$.usable') AS BIGINT) AS usable FROM audits WHERE session BETWEEN ? AND ?)
+LEFT JOIN (SELECT session, count(*) AS held FROM bars WHERE session BETWEEN ? AND ? GROUP BY session) USING (session)
+WHERE coalesce(held, 0) <> usable ORDER BY session LIMIT 1
+"""
+
 
 @dataclass(frozen=True)
 class BarsFile:
@@ -133,6 +140,7 @@ class MarketStore:
             self._rows(f"SELECT bit_xor(hash({COLUMNS})) FROM bars")
             for table in ("snapshot", "files", "audits", "actions", "spreads", "completed", "differences"):
                 self._rows(f"SELECT * FROM {table}")
+            self._require_every_bar(date.min, date.max)
         except DataNotUsable:
             self.close()
             self._path.replace(self._path.with_suffix(".damaged"))
@@ -298,7 +306,7 @@ class MarketStore:
         Raises
         ------
         DataNotUsable
-            The store has no bar in that range.
+            The store has no bar in that range, or not as many of a session as its audit counted.
         """
         last = self._calendar.index(asof)
         begins = self._rows("SELECT min(session) FROM bars")[0][0]
@@ -306,9 +314,21 @@ class MarketStore:
             raise DataNotUsable(f"the market store holds no bars of {asof}", fix="Run `appliance pull`")
         first = max(last - sessions + 1, self._calendar.index(begins))
         days = days_array(self._calendar.days[first : last + 1])
+        self._require_every_bar(self._calendar.days[max(0, last - sessions + 1)], asof)
         dataset = self.dataset()
         with self._readable():
             return self._panel(days, has_dollars=dataset is None or dataset.basis.has_dollars)
+
+    def _require_every_bar(self, first: date, last: date) -> None:
+        """Without some of its bars a look-back is shorter than it says, and a feature of it is another one."""
+        found = self._rows(LOST, [first, last, first, last])
+        if found:
+            session, held, counted = found[0]
+            raise DataNotUsable(
+                f"the market store holds {held} bars of {session} of the {counted} that were audited",
+                where=str(self._path),
+                fix="Run `appliance pull`: it is a cache and will be rebuilt from what is published",
+            )
 
     def closes(self, asof: date) -> dict[str, Decimal]:
         """Close of every symbol that has a bar at `asof`, under the name it bore then, exactly as stored (USD)."""

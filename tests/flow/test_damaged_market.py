@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.fakes.device import Workbench
@@ -31,9 +32,27 @@ def overwritten(path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
 
 
-@pytest.mark.parametrize("damage", [flipped, cut, overwritten])
+def emptied(path: Path) -> None:
+    """Lose all bars but those of the newest 60 sessions: a file without a fault, whose look-backs are shorter than they say."""
+    with duckdb.connect(str(path)) as store:
+        store.execute("DELETE FROM bars WHERE session <= (SELECT session FROM audits ORDER BY session DESC LIMIT 1 OFFSET 60)")
+
+
+def thinned(path: Path) -> None:
+    """Lose one bar of one session of a month ago."""
+    with duckdb.connect(str(path)) as store:
+        ago = "(SELECT session FROM audits ORDER BY session DESC LIMIT 1 OFFSET 20)"
+        store.execute(f"DELETE FROM bars WHERE session = {ago} AND symbol = (SELECT min(symbol) FROM bars WHERE session = {ago})")
+
+
+UNREADABLE, LOST = "the market store cannot be read", "that were audited"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"), [(flipped, UNREADABLE), (cut, UNREADABLE), (overwritten, UNREADABLE), (emptied, LOST), (thinned, LOST)]
+)
 def test_a_damaged_market_store_is_never_traded_on_and_is_rebuilt_by_the_next_pull(
-    make: Make, published: Published, damage: Callable[[Path], None]
+    make: Make, published: Published, damage: Callable[[Path], None], said: str
 ) -> None:
     """F43: after the evening's pull the file is spoilt: the session is skipped; the next one has every bar again."""
     first, second = map(str, published.sessions(2))
@@ -42,7 +61,7 @@ def test_a_damaged_market_store_is_never_traded_on_and_is_rebuilt_by_the_next_pu
     store = bench.state / "market.duckdb"
     damage(store)
     done = bench("score", "--session", first)
-    assert done.code == 3 and "the market store cannot be read" in done.out, (done.out, done.err)
+    assert done.code == 3 and said in done.out, (done.out, done.err)
     bench("reconcile", "--session", first)
     assert bench("plan", "--session", first).code == 3
     assert bench.rows("SELECT count(*) FROM intents") == [(0,)]
