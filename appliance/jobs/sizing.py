@@ -1,5 +1,6 @@
 """The sizing policy of a session: the one that was delivered, or the multiplier of the last plan where it is refused; and shadow draws."""
 
+from collections.abc import Collection
 from datetime import date
 
 import numpy as np
@@ -41,7 +42,7 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
     before = 1.0 if not made or made[-1][1].multiplier is None else made[-1][1].multiplier
     try:
         found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
-        return Sizing(before, policy_of(found), source=f"sizing policy {found.seq}", books=books)
+        return Sizing(before, policy_of(found, deps.config.sleeves), source=f"sizing policy {found.seq}", books=books)
     except BundleRefused as error:
         body = f"{error}. The multiplier of the last plan holds: {before:g}"
         notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
@@ -60,11 +61,14 @@ def drawn_size(session: date, targets: TargetWeights, deps: Deps) -> DrawnSize |
     return DrawnSize(targets.asof, before, GRID[level], propensity, seed, state, deps.config.venue.is_hosted)
 
 
-def policy_of(found: SizingDocument) -> SizingPolicy:
-    """Return the policy that a document holds; raise `BundleRefused` where its grid or state are not those of this version."""
-    fix = "Learn and publish a policy by the version that this device has"
-    if found.grid != GRID:
-        raise BundleRefused(f"the policy's grid is {found.grid}, not {GRID}", where=SIZING_DOCUMENT.file, fix=fix)
-    if not set(found.names) <= set(STATE):  # one of an earlier version reads those that it was learned from
-        raise BundleRefused("the policy reads another state than this device computes", where=SIZING_DOCUMENT.file, fix=fix)
+def policy_of(found: SizingDocument, sleeves: Collection[str]) -> SizingPolicy:
+    """Return the policy that a document holds; raise `BundleRefused` where its grid, state or sleeve are none of this device's."""
+    for what, is_strange in (
+        ("grid", found.grid != GRID),
+        ("state", not set(found.names) <= set(STATE)),  # one of an earlier version reads those that it was learned from
+        ("sleeve", found.sleeve not in sleeves),
+    ):
+        if is_strange:
+            fix = "Learn and publish one by the version that this device has, of a sleeve that it trades"
+            raise BundleRefused(f"the policy is of another {what} than this device's", where=SIZING_DOCUMENT.file, fix=fix)
     return SizingPolicy(found.names, np.array(found.centre), np.array(found.scale), np.array(found.coefficients))

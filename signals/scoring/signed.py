@@ -85,6 +85,8 @@ class SizingDocument(ExpiringDocument):
 
     Attributes
     ----------
+    sleeve : str
+        On whose book it was judged: a device that does not trade it refuses it.
     grid : tuple of float
         Multipliers that the policy may choose: in [0, 1], ascending.
     names, centre, scale : tuple
@@ -98,6 +100,7 @@ class SizingDocument(ExpiringDocument):
     """
 
     format: Literal["trademl-sizing/1"] = "trademl-sizing/1"
+    sleeve: SleeveName
     grid: Row = Field(min_length=2, max_length=16)
     names: tuple[str, ...] = Field(min_length=1, max_length=64)
     centre: Row

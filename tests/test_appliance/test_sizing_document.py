@@ -31,6 +31,9 @@ VALUES = np.random.default_rng(0).normal(size=(len(GRID), len(GRID), 1 + len(STA
 POLICY = SizingPolicy(STATE, np.linspace(0, 1, len(STATE)), np.linspace(1, 2, len(STATE)), VALUES)
 
 
+SLEEVES = ("equities_xs",)
+
+
 class SizingWorld(World):
     """The keys, store and device of a stack's tests, with a sizing policy."""
 
@@ -46,7 +49,7 @@ class SizingWorld(World):
         return pull_document(SIZING_DOCUMENT, PublishedFolder(self.store), self.device, DurableFs(), asof, CALENDAR)
 
     def found(self, asof: date = ASOF) -> SizingPolicy:
-        return policy_of(load_document(SIZING_DOCUMENT, self.device, DurableFs(), asof, CALENDAR))
+        return policy_of(load_document(SIZING_DOCUMENT, self.device, DurableFs(), asof, CALENDAR), SLEEVES)
 
 
 @pytest.fixture
@@ -151,12 +154,14 @@ def test_a_document_of_another_form_cannot_be_made(world: SizingWorld, changes: 
         SizingDocument(**{**dict(made), **changes})
 
 
-def test_another_grid_or_state_than_this_version_s_is_refused(world: SizingWorld) -> None:
+def test_another_grid_state_or_sleeve_than_this_device_s_is_refused(world: SizingWorld) -> None:
     made = world.publish_policy()
-    with pytest.raises(BundleRefused, match="grid"):
-        policy_of(made.model_copy(update={"grid": (0.0, 0.2, 0.5, 0.75, 1.0)}))
+    with pytest.raises(BundleRefused, match="another grid"):
+        policy_of(made.model_copy(update={"grid": (0.0, 0.2, 0.5, 0.75, 1.0)}), SLEEVES)
     with pytest.raises(BundleRefused, match="another state"):
-        policy_of(made.model_copy(update={"names": (*STATE[:-1], "hunch")}))
+        policy_of(made.model_copy(update={"names": (*STATE[:-1], "hunch")}), SLEEVES)
+    with pytest.raises(BundleRefused, match="another sleeve"):
+        policy_of(made, ("reversal",))
 
 
 def test_a_policy_of_an_earlier_version_s_state_is_read(world: SizingWorld) -> None:

@@ -35,6 +35,7 @@ def publish_sizing(folder: Path, data: Path, keys: Path, to: ObjectStore, create
             calendar=judged.calendar,
             last_training_session=judged.last,
             keyset_version=keyset_version,
+            sleeve=judged.sleeve,
             grid=GRID,
             **vars(judged.values),
             **{name: getattr(weakest, name) for name in ("gain", "bound", "margin", "sessions")},
