@@ -48,8 +48,7 @@ def seen(record: FeatureRecord, symbol: str) -> tuple[SeenShape, float | None, f
     if not said:
         return None
     classes: Sequence[str] = [name for name in record.names if name.startswith(CLASS)]
-    pole = said.get(HEADS[1], said.get("log_pole"))  # the latter in a record of an earlier release
-    shape = shape_of([name.removeprefix(CLASS) for name in classes], [said[name] or 0.0 for name in classes], pole or 0.0)
+    shape = shape_of([name.removeprefix(CLASS) for name in classes], [said[name] or 0.0 for name in classes], said[HEADS[1]] or 0.0)
     return shape, said[SIM_CONF], said[HIST_RR_PCT]
 
 
@@ -69,13 +68,12 @@ def require_trade(bundle: Bundle) -> None:
     if sleeve == GATE and (known is None or known.event != TARGET_FIRST):
         raise ScoresInvalid(f"a gate has a map to the probability that {TARGET_FIRST}, and this one has not", fix=fix)
     training = parse_json(bundle.contents.files[bundle.manifest.of(Part.TRAINING)[0].path], "training.json")
+    own = {"stop_atr": RULES.stop_atr} | ({} if sleeve == QUANTILES else {"target_r": RULES.target_r, "k": RULES.patience})
     try:
-        label = training["config"]["label"]  # whatever else it is, it is refused
-        trade = {name: label[name] for name in (("stop_atr",) if sleeve == QUANTILES else ("stop_atr", "target_r", "k"))}
+        trade = {name: training["config"]["label"][name] for name in own}
     except (KeyError, TypeError):
         raise ScoresInvalid("the bundle does not say which trade it forecasts", where="training.json", fix=fix) from None
-    own = {"stop_atr": RULES.stop_atr, "target_r": RULES.target_r, "k": RULES.patience}
-    if wrong := [name for name, value in trade.items() if value != own[name]]:
+    if wrong := [name for name in own if trade[name] != own[name]]:
         what = f"the bundle forecasts a trade whose {wrong[0]} is {trade[wrong[0]]}, and this device records {own[wrong[0]]:g}"
         raise ScoresInvalid(what, fix="Train with the label's defaults")
 
@@ -142,8 +140,7 @@ def spoken(ledger: Ledger, folder: StateFolder, asof: date) -> tuple[Mapping[str
     """Return the records of an evening by sleeve; and of each sleeve a sentence: which bundle spoke, or why there is no record."""
     runs = (run for run in job_runs.since(ledger, asof) if run.job == "score")
     figures = next((known for run in runs if (known := run.read(ScoreFigures)).asof == asof), ScoreFigures())
-    before = {PATTERNS.name: ShownFile(**vars(figures.patterns))} if figures.patterns else {}  # of a release that named no bundle
-    files, found, said = {**before, **(figures.shown or {})}, dict[str, FeatureRecord](), list[str]()
+    files, found, said = figures.shown or {}, dict[str, FeatureRecord](), list[str]()
     for sleeve in (PATTERNS.name, *SHOWN):
         why = "no bundle of it spoke this evening"
         try:
@@ -163,7 +160,10 @@ def forecast(row: EventRow, records: Mapping[str, FeatureRecord]) -> EventForeca
     stop, target = said[QUANTILES].get(STOP), said[QUANTILES].get(TARGET)
 
     def distance(atr: float | None) -> Distance | None:
-        return None if atr is None else _distance(atr, row.atr, said[QUANTILES][CLOSE])
+        if atr is None:
+            return None
+        share, close = atr * row.atr, said[QUANTILES][CLOSE]
+        return Distance(atr, share, None if close is None else round(share * close / float(tick_of(Decimal(close)))))
 
     return EventForecast(
         probability,
@@ -172,8 +172,3 @@ def forecast(row: EventRow, records: Mapping[str, FeatureRecord]) -> EventForeca
         distance(None if target is None else target * RULES.stop_atr),
         tuple(OFFSETS.values())[worth.index(max(worth))] if len(worth) == len(OFFSETS) else None,
     )
-
-
-def _distance(atr: float, atr_share: float, close: float | None) -> Distance:
-    share = atr * atr_share
-    return Distance(atr, share, None if close is None else round(share * close / float(tick_of(Decimal(close)))))

@@ -78,8 +78,6 @@ class ScoreFigures(BundleUsed):
         Why it has no scores.
     forecasts : FeatureFile
         What the risk bundle forecast; None where none scored.
-    patterns : FeatureFile
-        What the net of pictures saw, in an evening of before `shown`.
     shown : mapping of sleeve to ShownFile
         What the bundles that are only shown said, of pictures and of events; None where none of them spoke.
     promise : Promise
@@ -94,7 +92,6 @@ class ScoreFigures(BundleUsed):
     by_sleeve: Mapping[str, ScoreFigures] | None = absent()
     missing: Mapping[str, str] | None = absent()
     forecasts: FeatureFile | None = absent()
-    patterns: FeatureFile | None = absent()
     shown: Mapping[str, ShownFile] | None = absent()
     promise: Promise | None = absent()
     others: Mapping[str, object] = kept()

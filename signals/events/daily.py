@@ -141,7 +141,7 @@ def _table(events: Sequence[DailyEvent], places: Sequence[tuple[int, int]], clos
     row, column = np.array(places, dtype=np.int64).reshape(-1, 2).T
     side, atr = np.array([one.side for one in events], np.int8), np.array([one.atr for one in events]) * close[row, column]
     none = np.full(len(events), np.nan, np.float32)
-    return EventTable(row, column, np.full(len(events), Kind.NONE, np.int8), side, none, none, atr)
+    return EventTable(np.full(len(events), Kind.NONE, np.int8), side, none, none, atr, row, column)
 
 
 def _outcome(event: DailyEvent, made: Outcomes, i: int, bars: Bars, *, is_over: bool) -> DailyOutcome:

@@ -3,6 +3,8 @@
 A panel holds one event at most for each bar of a symbol, so that an event is named by (symbol, bar).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
@@ -102,45 +104,19 @@ def any_of(flags: Flags, bars: int) -> Flags:
 
 
 @dataclass(frozen=True, eq=False)
-class EventTable:
-    """Events in the order of their bars, then of their symbols; each pair of `row` and `column` occurs once.
-
-    Attributes
-    ----------
-    row, column : int64, shape (n,)
-    kind, side : int8, shape (n,)
-        `Kind`; the proposed side, 1 long, -1 short.
-    pole_katr, strength : float32, shape (n,)
-    atr : float64, shape (n,)
-        Mean true range known at the event's close.
-    """
-
-    row: Rows
-    column: Rows
-    kind: NDArray[np.int8]
-    side: NDArray[np.int8]
-    pole_katr: Floats32
-    strength: Floats32
-    atr: Floats
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.row)
-
-
-@dataclass(frozen=True, eq=False)
 class EventPanel:
-    """Events of each bar.
+    """Events of each bar, shape (T, N); of a table, shape (n,).
 
     Attributes
     ----------
-    kind, side : int8, shape (T, N)
-        0 where there is nothing.
-    pole_katr : float32, shape (T, N)
+    kind, side : int8
+        `Kind`; the proposed side, 1 long, -1 short; 0 where there is nothing.
+    pole_katr : float32
         Length of a flag's pole in average true ranges at its foot; NaN for other kinds.
-    strength : float32, shape (T, N)
+    strength : float32
         How far beyond its rule, each kind in a unit of its own; NaN where there is nothing.
-    atr : float64, shape (T, N)
+    atr : float64
+        Mean true range known at the bar's close.
     """
 
     kind: NDArray[np.int8]
@@ -153,7 +129,19 @@ class EventPanel:
         """Return the events, of the bars `among` where given, as rows."""
         row, column = np.nonzero((self.kind > 0) if among is None else (self.kind > 0) & among)
         picked = (getattr(self, name)[row, column] for name in ("kind", "side", "pole_katr", "strength", "atr"))
-        return EventTable(row.astype(np.int64), column.astype(np.int64), *picked)
+        return EventTable(*picked, row.astype(np.int64), column.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class EventTable(EventPanel):
+    """Events in the order of their bars, then of their symbols; each pair of `row` and `column`, int64 (n,), occurs once."""
+
+    row: Rows
+    column: Rows
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.row)
 
 
 class LiquidityThird(IntEnum):

@@ -54,7 +54,7 @@ def quantiles(seed: int, names: int, sessions: int) -> bool:
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
         said = walked(asked, rows, config=QuantilesRecipe().lightgbm, groups=8, seed=seed, workers=2, step=lambda _: None)
         found = levels_of(asked, rows, said, 8)
-        for one in found.levels:
+        for one in found:
             holds &= not asked.is_asked or (one.miss <= MOST_MISS and low(one.advantage) > 0.0)
             print(
                 f"{asked.name} {one.level:g}: {one.share.mean:.3f} +- {one.share.standard_error:.3f}, by session {one.low:.2f} to "

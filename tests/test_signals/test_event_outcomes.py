@@ -32,7 +32,7 @@ def bars_of(rows: list[Row], last_row: list[int] | None = None, mirror: bool = F
 
 def event(side: int = 1) -> EventTable:
     one = np.array([0])
-    return EventTable(one, one, np.array([1], np.int8), np.array([side], np.int8), np.float32([3.0]), np.float32([1.0]), np.array([2.0]))
+    return EventTable(np.array([1], np.int8), np.array([side], np.int8), np.float32([3.0]), np.float32([1.0]), np.array([2.0]), one, one)
 
 
 def row_of(found: Outcomes) -> dict[str, Any]:

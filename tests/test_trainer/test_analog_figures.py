@@ -80,7 +80,7 @@ def test_a_planted_leak_is_what_the_rule_of_known_outcomes_keeps_out(bars: Bars,
     unit = np.tile(unit / np.linalg.norm(unit, axis=1, keepdims=True), (2, 1))[order]
     made, column, row = np.tile(rng.choice([-1.0, 1.0], pairs), 2)[order], np.repeat([0, 1], pairs)[order], row[order]
     one = np.ones(2 * pairs)
-    seen = SeenEvents(EventTable(row, column, one.astype(np.int8), one.astype(np.int8), *[one.astype(np.float32)] * 2, one), unit, one)
+    seen = SeenEvents(EventTable(*[one.astype(np.int8)] * 2, *[one.astype(np.float32)] * 2, one, row, column), unit, one)
     days = bars.sessions[row], bars.sessions[row + known]
     stored = {"vectors": unit, "quality": one, "realised_r": made, "symbol": column + 9.0}
     asof, ended = (x.astype("datetime64[D]").astype(np.float64) for x in days)

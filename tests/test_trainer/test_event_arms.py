@@ -31,7 +31,7 @@ def trade(entry_atr: float, high: float, low: float, side: int = 1) -> tuple[Exi
     opened, highs, lows, closes = (prices[:, [i]] for i in range(4))
     bars = EventBars(opened, highs, lows, closes, np.zeros((4, 1)), np.zeros((4, 1), bool))
     place, unit, kind = np.zeros(1, np.int64), np.ones(1), np.ones(1, np.int8)
-    one = EventTable(place, place, kind, kind * side, unit.astype(np.float32), unit.astype(np.float32), unit)
+    one = EventTable(kind, kind * side, unit.astype(np.float32), unit.astype(np.float32), unit, place, place)
     made = outcomes(bars, one, OutcomeRules(1.0, 1.0, 2, entry_atr))
     return Exit(made.exit[0]), float(made.realised_r[0])
 

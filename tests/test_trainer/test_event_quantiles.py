@@ -27,7 +27,7 @@ from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
 from trainer.tasks.event_quantiles import (
     LevelFigures,
-    QuantileFigures,
+    OutcomeQuantiles,
     coverage_bar,
     forecasts_of,
     judged,
@@ -45,7 +45,7 @@ TREES = LightGbmConfig(trees=60, num_leaves=4, min_data_in_leaf=300, learning_ra
 def test_shares_and_losses_by_hand() -> None:
     """Outcomes 0 and 2 under a forecast of 1 and a constant of 3, at the 0.9 level: half below; losses 0.1, 0.9 against 0.3, 0.1."""
     outcome, forecast, against = np.array([[0.0, 2.0]] * 3), np.ones((3, 2)), np.full((3, 2), 3.0)
-    found = level_figures(outcome, forecast, against, 0.9, 1)
+    found = level_figures(outcome, forecast, against, 0.9, OutcomeQuantiles("return_1", "return", 1, (0.9,)))
     assert found.share.mean == 0.5 and found.advantage.mean == pytest.approx(0.2 - 0.5)
     assert found.gain == pytest.approx(-1.5) and np.isnan(found.low)
 
@@ -78,18 +78,18 @@ def test_quantiles_hold_what_they_say_on_sessions_that_no_model_saw_and_beat_a_c
     for asked in (one for one in forecasts_of(6) if one.name in ("return_1", "stop_4")):
         rows = samples(features, asked.labels(bars, (), 1.0), min_names=1)
         found = judged(asked, rows, walked(asked, rows, config=TREES, groups=3, seed=1, workers=2, step=lambda _: None), 3)
-        for level in found.levels:
+        for level in found:
             assert level.miss <= 0.02, (asked.name, level)
             assert 0.0 <= level.low < level.level < level.high <= 1.0
             assert level.gain > 0.0 and level.advantage.t > 2.0, (asked.name, level)
 
 
 def test_the_bars_refuse_a_level_that_is_missed_and_one_that_a_constant_matches() -> None:
-    def figures(share: float, gain: float, *, is_asked: bool = True) -> QuantileFigures:
-        level = LevelFigures(0.9, Mean(share, 0.01, 90.0, 100), 0.5, 1.0, gain, Mean(gain, 0.01, gain / 0.01, 100))
-        return QuantileFigures("return_6", is_asked, (level,))
+    def figures(share: float, gain: float, *, is_asked: bool = True) -> LevelFigures:
+        better = Mean(gain, 0.01, gain / 0.01, 100)
+        return LevelFigures("return_6", is_asked, 0.9, Mean(share, 0.01, 90.0, 100), 0.5, 1.0, gain, better)
 
-    def case(*found: QuantileFigures) -> Case:
+    def case(*found: LevelFigures) -> Case:
         return cast("Case", type("Known", (), {"evidence": replace(Evidence(), others={"quantiles": to_json(found)})}))
 
     fixed: Any = PromotionConfig()
@@ -121,4 +121,4 @@ def test_a_training_prints_coverage_and_exports_heads_whose_levels_ascend(tmp_pa
     assert (found[:, 0] <= found[:, 1]).all() and np.ptp(found) > 0.0
     known = json.loads((run / "evidence.json").read_text())
     told = known.get("quantiles") or known["others"]["quantiles"]
-    assert [one["is_asked"] for one in told] == [True, True, True, False, False]
+    assert [one["is_asked"] for one in told] == [True, True, True, True, True, False, False]

@@ -24,6 +24,7 @@ from signals.files import free_share, newest_lines, sha256_of, sha256_of_file, w
 from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.sleeves import SLEEVES
+from signals.sleeves.events import SHOWN
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.store import ObjectStore
 from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, publish_as, retrain
@@ -191,7 +192,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
         maps |= map_of(bundle)
         models[bundle.sha256] = bundle.manifest.lineage
         others = {sha256 for sha256, name in models.items() if name != bundle.manifest.lineage}
-        known = live_scores(slot, bundle, store, host.data, keyset, asof, others) if bundle.manifest.sleeve in SLEEVES else None
+        is_ranked = bundle.manifest.sleeve in SLEEVES and bundle.manifest.sleeve not in SHOWN  # what a gate says is of no return
+        known = live_scores(slot, bundle, store, host.data, keyset, asof, others) if is_ranked else None
         if known is not None:
             lives[slot] = known
             for day, symbols, values in known.labels(bundle.manifest.horizon_sessions):

@@ -83,10 +83,14 @@ def forecasts_of(k: int) -> tuple[OutcomeQuantiles, ...]:
 
 @dataclass(frozen=True)
 class LevelFigures:
-    """One level, walking forward.
+    """One level of an outcome, walking forward.
 
     Attributes
     ----------
+    name : str
+        Of the outcome.
+    is_asked : bool
+        Whether its coverage decides.
     share : Mean
         Of outcomes at or below the forecast: the level, where it means what it says.
     low, high : float
@@ -97,6 +101,8 @@ class LevelFigures:
         The same in units of the outcome, by session.
     """
 
+    name: str
+    is_asked: bool
     level: float
     share: Mean
     low: float
@@ -108,15 +114,6 @@ class LevelFigures:
     def miss(self) -> float:
         """Distance of the share from the level."""
         return abs(self.share.mean - self.level)
-
-
-@dataclass(frozen=True)
-class QuantileFigures:
-    """The levels of one outcome."""
-
-    name: str
-    is_asked: bool
-    levels: tuple[LevelFigures, ...]
 
 
 @dataclass(frozen=True)
@@ -187,35 +184,25 @@ def walked(asked: OutcomeQuantiles, rows: Samples, *, config: LightGbmConfig, gr
     return np.sort([walk_forward(rows, learner, groups=groups, workers=workers, step=step) for learner in learners], axis=0)
 
 
-def judged(asked: OutcomeQuantiles, rows: Samples, found: Floats, groups: int) -> QuantileFigures:
+def judged(asked: OutcomeQuantiles, rows: Samples, found: Floats, groups: int) -> list[LevelFigures]:
     """Judge forecasts, float64 (levels, n), against the constant."""
     outcome = rows.by_day(rows.label)
-    return QuantileFigures(
-        asked.name,
-        asked.is_asked,
-        tuple(
-            level_figures(outcome, rows.by_day(forecast), rows.by_day(constant(rows, groups, level)), level, asked.bars)
-            for level, forecast in zip(asked.levels, found, strict=True)
-        ),
-    )
+    return [
+        level_figures(outcome, rows.by_day(forecast), rows.by_day(constant(rows, groups, level)), level, asked)
+        for level, forecast in zip(asked.levels, found, strict=True)
+    ]
 
 
-def level_figures(outcome: Floats, forecast: Floats, against: Floats, level: float, bars: int) -> LevelFigures:
+def level_figures(outcome: Floats, forecast: Floats, against: Floats, level: float, asked: OutcomeQuantiles) -> LevelFigures:
     """Figures of one level; all (T, N), NaN where there is no forecast."""
     known = np.isfinite(forecast) & np.isfinite(outcome)
     below = np.where(known, (outcome <= forecast).astype(np.float64), np.nan)
     shares = session_mean(below)[known.sum(axis=1) >= FEWEST]
     ours, theirs = pinball(outcome, forecast, level), pinball(outcome, against, level)
     least, most = np.quantile(shares, (0.1, 0.9)) if shares.size else (np.nan, np.nan)
-    better = advantage(ours, theirs, bars)
-    return LevelFigures(
-        level=level,
-        share=coverage(outcome, np.where(known, -np.inf, np.nan), forecast, bars),
-        low=float(least),
-        high=float(most),
-        gain=better.mean / mean_loss(theirs, bars).mean,
-        advantage=better,
-    )
+    better, share = advantage(ours, theirs, asked.bars), coverage(outcome, np.where(known, -np.inf, np.nan), forecast, asked.bars)
+    gain = better.mean / mean_loss(theirs, asked.bars).mean
+    return LevelFigures(asked.name, asked.is_asked, level, share, float(least), float(most), gain, better)
 
 
 MOST_MISS, NET = 0.02, "model.onnx"
@@ -241,14 +228,14 @@ coverage_bar = on_figure(
     "coverage",
     MOST_MISS,
     "largest distance of a share of outcomes from its level",
-    lambda known: max((level.miss for level in _asked(known)), default=None),
+    lambda known: max((one.miss for one in figures_of(known) if one.is_asked), default=None),
 )
 pinball_bar = on_figure(
     at_least,
     "pinball",
     0.0,
     "lower bound of the least pinball loss saved against a constant",
-    lambda known: min((low(level.advantage) for level in _asked(known)), default=None),
+    lambda known: min((low(one.advantage) for one in figures_of(known) if one.is_asked), default=None),
 )
 
 
@@ -277,7 +264,7 @@ class EventQuantiles(EventTask):
     def judge(self, case: TrainingCase) -> TaskFindings:
         """Judge by coverage with its spread over sessions, and by pinball loss against a constant."""
         config, source, request = cast(QuantilesRecipe, case.config), case.material.source, case.request
-        figures, heads = list[QuantileFigures](), dict[str, tuple[Head, bytes]]()
+        figures, heads = list[LevelFigures](), dict[str, tuple[Head, bytes]]()
         heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
         target = TargetFigures()
 
@@ -288,7 +275,7 @@ class EventQuantiles(EventTask):
             rows = rows_of(labels, self, config, source, case.material.panel)
             opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
             found = walking(asked, opened)
-            figures.append(judged(asked, opened, found, config.cpcv.groups))
+            figures += judged(asked, opened, found, config.cpcv.groups)
             if asked.of == FAVOURABLE:
                 without = walking(asked, without_analogs(opened))[0] if config.label.analogs else None
                 target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label.stop_atr, source.actions), without)
@@ -318,7 +305,7 @@ class EventQuantiles(EventTask):
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the quantiles."""
-        lines = [(_what(one, level), _line(one, level)) for one in figures_of(known) for level in one.levels]
+        lines = [(_what(one), _line(one)) for one in figures_of(known)]
         target = known.part("target", TargetFigures)
         lines.append(("Forecast target: R above a fixed 2 R, in pairs", f"{interval(target.uplift)}; SMAPE {target.smape:.2f}"))
         if target.analogs.sessions:
@@ -326,20 +313,19 @@ class EventQuantiles(EventTask):
         return lines
 
 
-def figures_of(known: Evidence) -> tuple[QuantileFigures, ...]:
+def figures_of(known: Evidence) -> tuple[LevelFigures, ...]:
     """Return the task's own part of the evidence."""
-    return known.part("quantiles", tuple[QuantileFigures, ...], ())
+    return known.part("quantiles", tuple[LevelFigures, ...], ())
 
 
-def warnings(figures: list[QuantileFigures]) -> list[str]:
+def warnings(figures: list[LevelFigures]) -> list[str]:
     """Say which level is missed, and which is no better than a constant."""
     told = []
     for one in figures:
-        for level in one.levels:
-            if one.is_asked and not level.miss <= MOST_MISS:
-                told.append(f"{_what(one, level)} holds {level.share.mean:.1%} of outcomes, not {level.level:.0%}")
-            if not low(level.advantage) > 0.0:
-                told.append(f"{_what(one, level)} is not better than a constant: pinball {level.gain:+.1%}, t {level.advantage.t:.2f}")
+        if one.is_asked and not one.miss <= MOST_MISS:
+            told.append(f"{_what(one)} holds {one.share.mean:.1%} of outcomes, not {one.level:.0%}")
+        if not low(one.advantage) > 0.0:
+            told.append(f"{_what(one)} is not better than a constant: pinball {one.gain:+.1%}, t {one.advantage.t:.2f}")
     return told
 
 
@@ -348,10 +334,6 @@ def without_analogs(rows: Samples) -> Samples:
     panel, kept = rows.panel, [i for i, name in enumerate(rows.names) if name not in ANALOGS]
     names = tuple(panel.names[i] for i in kept)
     return replace(rows, panel=replace(panel, names=names, values=np.ascontiguousarray(panel.values[:, :, kept])))
-
-
-def _asked(known: Evidence) -> list[LevelFigures]:
-    return [level for one in figures_of(known) if one.is_asked for level in one.levels]
 
 
 def _graph(asked: OutcomeQuantiles, rows: Samples, config: QuantilesRecipe, seed: int) -> bytes:
@@ -366,19 +348,17 @@ def _saved(rows: Samples, scores: Floats, against: Floats) -> Series:
     return Series.known(rows.days, gain)
 
 
-def _what(one: QuantileFigures, level: LevelFigures) -> str:
+def _what(one: LevelFigures) -> str:
     kind, bars = one.name.rsplit("_", 1)
     unit = "R" if kind == "target" else "ATR"
-    return f"{100 * level.level:g} % quantile of the {kind} over {bars} bar{'s' * (bars != '1')}, {unit}"
+    return f"{100 * one.level:g} % quantile of the {kind} over {bars} bar{'s' * (bars != '1')}, {unit}"
 
 
-def _line(one: QuantileFigures, level: LevelFigures) -> str:
-    hit = (
-        f"the stop is hit in {1.0 - level.share.mean:.1%} of trades, said {1.0 - level.level:.0%}; " if one.name.startswith("stop") else ""
-    )
+def _line(one: LevelFigures) -> str:
+    hit = f"the stop is hit in {1.0 - one.share.mean:.1%} of trades, said {1.0 - one.level:.0%}; " if one.name.startswith("stop") else ""
     return (
-        f"{hit}{level.share.mean:.1%} ± {level.share.standard_error:.1%} of outcomes, {level.low:.0%} to {level.high:.0%} by session; "
-        f"pinball {level.gain:+.1%} against a constant (t {level.advantage.t:+.2f})"
+        f"{hit}{one.share.mean:.1%} ± {one.share.standard_error:.1%} of outcomes, {one.low:.0%} to {one.high:.0%} by session; "
+        f"pinball {one.gain:+.1%} against a constant (t {one.advantage.t:+.2f})"
     )
 
 

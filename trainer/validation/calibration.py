@@ -90,8 +90,12 @@ def equal_mass(values: Floats, bins: int) -> NDArray[np.int64]:
     return place * min(bins, len(values)) // len(values)
 
 
-def expected_calibration_error(outcomes: Floats, probabilities: Floats, *, bins: int = 10) -> float:
-    """Mean over rows of the distance between what their bin said and what it saw."""
+def expected_calibration_error(outcomes: Floats, probabilities: Floats, *, bins: int = 10, share: Floats | None = None) -> float:
+    """Mean over rows of the distance between what their bin said and what it saw; `share`, (n,), sums to 1 where rows weigh unlike."""
+    if share is not None:
+        order = np.argsort(probabilities, kind="stable")
+        place = np.minimum((bins * (np.cumsum(share[order]) - share[order] / 2.0)).astype(np.int64), bins - 1)
+        return float(np.abs(np.bincount(place, (share * (probabilities - outcomes))[order], bins)).sum())
     count, said, seen = reliability(outcomes, probabilities, bins=bins)
     return float(np.sum(count * np.abs(said - seen)) / count.sum())
 

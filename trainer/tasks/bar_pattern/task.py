@@ -43,6 +43,7 @@ from trainer.search.trial_log import Series
 from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, Shapes, require_enough, shapes_of
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import EventTask
+from trainer.validation.calibration import expected_calibration_error
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import Parts, fit, parts
 
@@ -96,7 +97,7 @@ def outputs_of(model: Model, inputs: Inputs, rows: Rows) -> Floats:
     return np.concatenate(parts or [np.zeros((0, given.head.width))])
 
 
-BINS, LOG_TEMPERATURES, LEAST_SHARE = 10, (-3.0, 3.0), 1e-4
+LOG_TEMPERATURES, LEAST_SHARE = (-3.0, 3.0), 1e-4
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,10 @@ def pattern_figures(head: PatternHead, known: TemperatureMap, outputs: Floats, t
         float(average_precision_score(number == one, said[:, one], sample_weight=weight)) if (number == one).any() else NAN
         for one in range(width)
     ]
+
+    def error_of(said: Floats) -> float:
+        return expected_calibration_error((said.argmax(axis=1) == number).astype(np.float64), said.max(axis=1), share=share)
+
     has = np.isfinite(pole)
     missed = np.abs(outputs[has, width] - pole[has])
     return PatternFigures(
@@ -185,21 +190,11 @@ def pattern_figures(head: PatternHead, known: TemperatureMap, outputs: Floats, t
         macro_f1=float(np.nanmean(f1)),
         precision_recall=tuple(rated),
         base_rates=tuple(confusion.sum(axis=1).tolist()),
-        ece=_calibration_error(said, number, share),
-        raw_ece=_calibration_error(classes.probabilities(outputs[:, :width]), number, share),
+        ece=error_of(said),
+        raw_ece=error_of(classes.probabilities(outputs[:, :width])),
         pole_error=float(missed.mean()) if has.any() else NAN,
         constant_error=float(np.abs(pole[has] - np.median(pole[has])).mean()) if has.any() else NAN,
     )
-
-
-def _calibration_error(said: Floats, number: Rows, share: Floats) -> float:
-    """Expected calibration error of the highest probability, over tenths of the mass."""
-    top = said.max(axis=1)
-    right = (said.argmax(axis=1) == number).astype(np.float64)
-    order = np.argsort(top, kind="stable")
-    tenth = np.minimum((BINS * (np.cumsum(share[order]) - share[order] / 2.0)).astype(np.int64), BINS - 1)
-    gap = np.bincount(tenth, (share * (top - right))[order], BINS)
-    return float(np.abs(gap).sum())
 
 
 EVENT = "the shape of the class ends at this bar"
