@@ -42,7 +42,7 @@ def main() -> None:
             measured(str(path.relative_to(run)), path.read_bytes(), rows)
     if asked.run:
         return
-    book, config = generate_book(1, asked.seconds).book, config_of(conv_attention={"epochs": asked.epochs, "batch_rows": 128})
+    book, config = generate_book(1, asked.seconds)[0], config_of(conv_attention={"epochs": asked.epochs, "batch_rows": 128})
     for name, panel, view in (("logistic", aggregates_panel(book), TableView()), (NET, inputs_panel(book), WindowsView(SECONDS))):
         rows = rows_of(book, panel, 1, view)
         graph = fit_all(rows, learner_named(name, config, 1, FitDevice.CPU, head=HEAD)).to_onnx()

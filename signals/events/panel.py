@@ -128,8 +128,8 @@ class EventPanel:
     def table(self, among: Flags | None = None) -> EventTable:
         """Return the events, of the bars `among` where given, as rows."""
         row, column = np.nonzero((self.kind > 0) if among is None else (self.kind > 0) & among)
-        picked = (getattr(self, name)[row, column] for name in ("kind", "side", "pole_katr", "strength", "atr"))
-        return EventTable(*picked, row.astype(np.int64), column.astype(np.int64))
+        picked = {name: panel[row, column] for name, panel in vars(self).items()}
+        return EventTable(**picked, row=row.astype(np.int64), column=column.astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,7 @@ def test_events_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         read_events(path)
     with pytest.raises(FixInput, match="multiple of the tick"):
         reconstruct(events((0.0, "A", "B", 10.1, 1, 1)), 0.25)
-    book = generate_book(1, 70).book
+    book = generate_book(1, 70)[0]
     with pytest.raises(InvariantBroken, match="every second"):
         replace(book, second=book.second[::-1])
     with pytest.raises(InvariantBroken, match="under its ask"):
@@ -110,7 +110,7 @@ def test_inputs_and_aggregates_by_hand() -> None:
 
 
 def test_inputs_without_a_source_stay_in_the_schema_and_are_never_zero_nor_learned_from() -> None:
-    book = generate_book(2, 200).book
+    book = generate_book(2, 200)[0]
     nowhere = [i for i, one in enumerate(INPUTS) if one.source == "none"]
     assert {INPUTS[i].name for i in nowhere} >= {"funding", "open_interest_change", "on_chain_flow", "depth_imbalance"}
     assert np.isnan(table(book)[:, nowhere]).all() and np.isfinite(table(book)[1:, : len(LEARNED)]).all()
@@ -118,7 +118,7 @@ def test_inputs_without_a_source_stay_in_the_schema_and_are_never_zero_nor_learn
 
 
 def test_a_second_is_labelled_by_the_next_move_within_its_patience_and_not_across_a_hole() -> None:
-    book = generate_book(1, 8).book
+    book = generate_book(1, 8)[0]
     middle = np.array([10.0, 10.0, 11.0, 11.0, np.nan, 11.0, 11.0, 10.0])
     held = replace(book, bid=middle - 0.5, ask=middle + 0.5)
     one, two = next_moves(held, 1), next_moves(held, 2)
@@ -128,15 +128,15 @@ def test_a_second_is_labelled_by_the_next_move_within_its_patience_and_not_acros
 
 
 def test_the_law_of_an_invented_book_is_found_by_the_regression_as_far_as_it_can_be() -> None:
-    made = generate_book(3, 9_000)
-    found, exported = judged(made.book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
-    labels = next_moves(made.book, 1)
+    book, log_odds = generate_book(3, 9_000)
+    found, exported = judged(book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
+    labels = next_moves(book, 1)
     known = np.flatnonzero(labels.ends[:, 0] >= 0)
-    best = auc(made.log_odds[known], labels.values[known, 0] > 0, known // 600).mean
+    best = auc(log_odds[known], labels.values[known, 0] > 0, known // 600).mean
     assert best > 0.7 and found.candidates[0].auc.mean - 0.5 > 0.98 * (best - 0.5) and found.chosen == IMBALANCE
     assert check_model(exported.onnx, "model.onnx", ProfileName.TABLE_1, outputs=("score",)).outputs == {"score": (None, 2)}
     with pytest.raises(TooLittleHistory, match="missing"):
-        judged(generate_book(3, 300).book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
+        judged(generate_book(3, 300)[0], config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
 
 
 def test_a_candidate_is_chosen_by_the_lower_bound_of_what_it_saves() -> None:
@@ -153,10 +153,10 @@ def test_a_candidate_is_chosen_by_the_lower_bound_of_what_it_saves() -> None:
 def test_the_net_takes_over_where_the_law_turns_and_is_exported_under_its_profile() -> None:
     """Beyond an imbalance of a half the next move goes against it: a line in it cannot say so."""
     pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
-    made = generate_book(4, 6_000, slope=9.0, turn=0.5, moves=0.7)
+    book, _ = generate_book(4, 6_000, slope=9.0, turn=0.5, moves=0.7)
     small: dict[str, Any] = {"size": 16, "heads": 2, "layers": 1, "epochs": 6, "batch_rows": 64, "learning_rate": 5e-3, "dropout": 0.0}
     config = config_of(conv_attention=small)
-    found, exported = judged(made.book, config, patience=1, groups=2, seed=1, with_net=True, step=lambda _: None)
+    found, exported = judged(book, config, patience=1, groups=2, seed=1, with_net=True, step=lambda _: None)
     auc_of = {one.name: one.auc.mean for one in found.candidates}
     assert auc_of[NET] > max(auc_of[IMBALANCE], auc_of[AGGREGATED]) + 0.05 and found.chosen == NET
     graph = check_model(exported.onnx, "model.onnx", ProfileName.SEQUENCE_1, outputs=("score",))

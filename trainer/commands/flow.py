@@ -43,7 +43,7 @@ def flow(
 
     with progress("order flow", as_json=as_json) as step:
         given = None if events is None else read_events(events)
-        book = generate_book(seed, seconds).book if given is None else reconstruct(given, tick)
+        book = generate_book(seed, seconds)[0] if given is None else reconstruct(given, tick)
         shape = {"patience": patience, "groups": GROUPS, "seed": seed}
         found, exported = confirmation.judged(book, confirmation.config_of(), **shape, with_net=net, step=step)
     said = {

@@ -255,16 +255,8 @@ def read_events(path: Path) -> pa.Table:
 STAYS, BOTH_SIZES, START = 0.8, 400.0, np.datetime64("2024-01-02T14:30:00", "s")
 
 
-@dataclass(frozen=True, eq=False)
-class GeneratedBook:
-    """A book, and the log odds that the move of the next second, if it moves, is up; float64 (T,)."""
-
-    book: TopOfBook
-    log_odds: Floats
-
-
-def generate_book(seed: int, seconds: int, *, slope: float = 3.0, turn: float = np.inf, moves: float = 0.4) -> GeneratedBook:
-    """Invent so many seconds; the same seed, the same book."""
+def generate_book(seed: int, seconds: int, *, slope: float = 3.0, turn: float = np.inf, moves: float = 0.4) -> tuple[TopOfBook, Floats]:
+    """Invent so many seconds, the same of a seed: the book, and the log odds that the move of the next second, if it moves, is up."""
     rng = np.random.default_rng(seed)
     state = np.empty(seconds)
     state[0] = 0.0
@@ -277,6 +269,4 @@ def generate_book(seed: int, seconds: int, *, slope: float = 3.0, turn: float = 
     step = np.where(rng.random(seconds) < moves, np.where(up, 1.0, -1.0), 0.0)
     bid = 10_000.0 + np.cumsum(step)
     bought, sold = rng.poisson(3.0, (2, seconds)).astype(np.float64)
-    return GeneratedBook(
-        TopOfBook(START + np.arange(seconds), bid, bid + 1.0, bid_size, BOTH_SIZES - bid_size, bought, sold, bought + sold), log_odds
-    )
+    return TopOfBook(START + np.arange(seconds), bid, bid + 1.0, bid_size, BOTH_SIZES - bid_size, bought, sold, bought + sold), log_odds

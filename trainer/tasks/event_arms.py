@@ -158,7 +158,9 @@ class EventArms(EventTask):
         """(what, figure) lines of the arms."""
         found = known.part("arms", ArmsFigures)
         lines = [("R above the default arm's, chosen by event", interval(found.uplift))]
-        lines += [(f"Arm {one.offset:+.2f} ATR", _line(one)) for one in sorted(found.arms, key=lambda arm: arm.offset)]
+        for one in sorted(found.arms, key=lambda arm: arm.offset):
+            worth = f"R {interval(one.mean_r)}, above the default's {interval(one.above_default)}"
+            lines.append((f"Arm {one.offset:+.2f} ATR", f"met {one.met:.0%}, {worth}, chosen {one.chosen:.0%}"))
         right, met, default = found.right_style, found.met, found.arms[0].met if found.arms else NAN
         return [
             *lines,
@@ -209,10 +211,6 @@ def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> t
     commonest = max(((best == style).mean() for style in (-1.0, 0.0, 1.0)), default=NAN)
     price = np.array(ARMS)[choice][entered].mean()
     return ArmsFigures(per_event(gained[seen], of), arms, *map(float, ((styles == best).mean(), commonest, entered.mean(), price))), gained
-
-
-def _line(one: ArmFigures) -> str:
-    return f"met {one.met:.0%}, R {interval(one.mean_r)}, above the default's {interval(one.above_default)}, chosen {one.chosen:.0%}"
 
 
 EVENT_ARMS = EventArms()

@@ -257,7 +257,8 @@ class BarPattern(EventTask):
         outputs = {name: outputs_of(net, rows.inputs(), getattr(found, name)) for name in ("validation", "test")}
         weight = natural(rows, shapes, own)
         taught = _mix(rows, found, np.ones(len(rows))) if _is_focal(case.config) else None
-        known = fit_map(outputs["validation"][:, : len(CLASSES)], _number(rows, found.validation), _mix(rows, found, weight), taught)
+        number, _ = class_and_pole(rows.target[found.validation])
+        known = fit_map(outputs["validation"][:, : len(CLASSES)], number, _mix(rows, found, weight), taught)
         figures = pattern_figures(head, known, outputs["test"], rows.target[found.test], weight[found.test])
         series, ahead = _session_figures(rows, case.proof.oof.scores.mean(axis=0)), persistent_mean(walked, LAG)
         ic = persistent_mean(series, LAG)
@@ -355,14 +356,10 @@ def _is_focal(config: RecipeConfig) -> bool:
     return cast(BarCnnConfig, config.of("bar_cnn")).focal > 0.0
 
 
-def _number(rows: Samples, chosen: np.ndarray) -> np.ndarray:
-    return class_and_pole(rows.target[chosen])[0]
-
-
 def _mix(rows: Samples, found: Parts, weight: Floats) -> Floats:
     """Shares of the classes before the later part, in the natural mix."""
     earlier = np.concatenate([found.train, found.validation])
-    shares = np.bincount(_number(rows, earlier), weight[earlier], len(CLASSES))
+    shares = np.bincount(class_and_pole(rows.target[earlier])[0], weight[earlier], len(CLASSES))
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
