@@ -245,6 +245,8 @@ class Plan:
         That was chosen for the name's order by its modelled cost.
     path : mapping of symbol to signed shares
         The unrounded path after this session's step: where the next one begins.
+    multiplier : float
+        Of its target book, by a sizing policy: what the next plan holds where that is refused.
     """
 
     session: date
@@ -260,6 +262,7 @@ class Plan:
     path: Mapping[str, Decimal] = field(default_factory=dict)
     step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
     urgencies: Mapping[str, float] = field(default_factory=dict)
+    multiplier: float = 1.0
 
     def __post_init__(self) -> None:
         keys = [intent.key for intent in self.intents]

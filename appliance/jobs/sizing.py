@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.bundles.signed_documents import load_document
 from appliance.context import Deps
-from appliance.ledger import job_runs
+from appliance.ledger import job_runs, plans
 from appliance.ledger.arms import seed_of
 from appliance.ledger.figures import DrawnSize, PlanFigures
 from appliance.safety.halt import notify
@@ -19,7 +19,7 @@ from signals.errors import BundleRefused
 from signals.scoring.shadow_logs import drawn_level
 from signals.scoring.signed import SIZING_DOCUMENT, SizingDocument
 
-PLANS_BACK = 30  # sessions without a plan in a row, after which the whole book counts as what was before
+PLANS_BACK = 30  # sessions, beyond which the whole book of a plan says nothing of this one's
 
 
 def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
@@ -39,7 +39,7 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
     )
     if deps.config.draw_sizes:
         return Sizing(refusal="multipliers are drawn in shadow alone", books=books)  # for its state: the book is whole
-    before = 1.0 if not made or made[-1][1].multiplier is None else made[-1][1].multiplier
+    before = 1.0 if (last := plans.before(deps.ledger, session)) is None else last.multiplier
     try:
         found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
         return Sizing(before, policy_of(found, deps.config.sleeves), source=f"sizing policy {found.seq}", books=books)

@@ -17,7 +17,7 @@ from signals.text.documents import BadDocument, from_json, to_json
 
 @dataclass(frozen=True)
 class PlanBody:
-    """Contents of a frozen plan besides its columns; one of an earlier release has no path, rounding and shares of steps."""
+    """Contents of a frozen plan besides its columns; one of an earlier release has no path, rounding, shares of steps and multiplier."""
 
     intents: tuple[StoredIntent, ...]
     refusals: tuple[tuple[str, str, str], ...]
@@ -27,6 +27,7 @@ class PlanBody:
     rounding: Rounding | None = None
     step_shares: Mapping[str, tuple[Decimal, ...]] = field(default_factory=dict)
     urgencies: Mapping[str, float] = field(default_factory=dict)
+    multiplier: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def save(ledger: Ledger, plan: Plan, at: datetime) -> Plan:
             rounding=plan.rounding,
             step_shares=plan.step_shares,
             urgencies=plan.urgencies,
+            multiplier=plan.multiplier,
         )
         ledger.insert(
             "plans",
@@ -101,6 +103,7 @@ def load(ledger: Ledger, session: date) -> Plan | None:
         adv_usd=body.adv_usd,
         step_shares=body.step_shares,
         urgencies=body.urgencies,
+        multiplier=body.multiplier,
         path=body.path,
     )
     if plan.digest != row.digest:

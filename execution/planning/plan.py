@@ -195,6 +195,7 @@ def plan(
         path=path,
         step_shares={symbol: curve for symbol, curve in curves.items() if any(i.key.symbol == symbol for i in standing)},
         urgencies={symbol: one for symbol, one in schedule.urgencies.items() if any(i.key.symbol == symbol for i in standing)},
+        multiplier=targets.multiplier,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,21 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.bundles.signed_documents import load_document, pull_document
-from appliance.jobs.sizing import policy_of
+from appliance.jobs.sizing import policy_of, sizing_in_force
+from appliance.ledger import plans
 from appliance.storage.published_store import PublishedFolder
+from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
+from execution.orders import Plan
 from portfolio.policy.sizing import GRID, STATE, SizingPolicy
 from signals.bundle.seal import sign
 from signals.errors import BundleRefused, FixInput
 from signals.scoring.signed import SIZING_DOCUMENT, STACK_KIND, SizingDocument
+from tests.fakes.broker import FakeBroker
 from tests.fakes.policies import ACCEPTED as VERDICT
 from tests.fakes.policies import judged, record_policy
+from tests.fakes.rehearsal import CALENDAR as DAYS
+from tests.fakes.rehearsal import PROVENANCE, D, Rehearsal, at
 from tests.test_trainer.test_stack_weights import ASOF, CALENDAR, CREATED, LAST, World
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files
@@ -162,6 +169,19 @@ def test_another_grid_state_or_sleeve_than_this_device_s_is_refused(world: Sizin
         policy_of(made.model_copy(update={"names": (*STATE[:-1], "hunch")}), SLEEVES)
     with pytest.raises(BundleRefused, match="another sleeve"):
         policy_of(made, ("reversal",))
+
+
+def test_a_plan_that_was_frozen_says_what_its_multiplier_was_though_its_job_was_killed_before_it_told(tmp_path: Path) -> None:
+    """No run of the job names it, and no policy was delivered: a quarter of the book is held, not all of it."""
+    clock = VirtualClock(at("08:00"))
+    deps = Rehearsal(tmp_path, FakeBroker(clock, DAYS, {}), clock).open()
+    deps = replace(deps, config=deps.config.model_copy(update={"sizing": True}))
+    first = sizing_in_force(D, DAYS.previous(D), deps)
+    plans.save(deps.ledger, Plan(D, DAYS.previous(D), "account", Decimal(1), (), PROVENANCE, multiplier=0.25), clock.now())
+    second = sizing_in_force(DAYS.next(D), D, deps)
+    deps.close()
+    assert first is not None and second is not None and (first.before, second.before) == (1.0, 0.25)
+    assert second.policy is None and second.refusal.startswith("no sizing policy has been delivered")
 
 
 def test_a_policy_of_an_earlier_version_s_state_is_read(world: SizingWorld) -> None:

@@ -160,7 +160,6 @@ class Backtest:
                 fix="Use `appliance replay`, which runs every entry on the exchange, or an exchange with `minutes`",
             )
         self._archive, self._broker, self._policy, self._volatility_on = archive, broker, policy, volatility_on
-        self._multiplier = 1.0
         self._books: tuple[tuple[date, Book], ...] = ()
         self._plans = 0
         self._last: Plan | None = None
@@ -252,13 +251,13 @@ class Backtest:
             since = session, self._archive.manifest.calendar, lambda day: self._archive.actions_on(day, asof)
             path = morning.path_since(self._last, account, *since)
             reported = morning.AccountReport(account, held)
-            sizing = policy.sizing_on and Sizing(self._multiplier, policy.sizing_on(asof), books=morning.whole_books(self._books, *since))
+            before = 1.0 if self._last is None else self._last.multiplier
+            sizing = policy.sizing_on and Sizing(before, policy.sizing_on(asof), books=morning.whole_books(self._books, *since))
             found = morning.wanted(known, reported, policy.portfolio, session, path=path, ramp=ramp, sizing=sizing)
             plan = morning.orders(known, found.targets, reported, self._broker.assets(), provenance, policy.execution)
         except (SkipSession, TooLittleHistory) as error:
             return None, str(error)
         self._plans += 1
-        self._multiplier = found.targets.multiplier
         whole = found.targets.whole
         self._books = (*self._books, *([] if whole is None else [(session, whole)]))[-PLANS_READ:]
         self._last = plan
