@@ -172,13 +172,20 @@ def test_timing_is_what_a_regression_on_the_whole_book_leaves() -> None:
     assert verdict.timing_error == pytest.approx(252 * np.sqrt(100 / 99 * (left @ left)) / 2000)
 
 
-def test_the_limits_of_losses_are_those_of_a_device() -> None:
+def test_no_tripwire_trips_that_the_whole_book_keeps_and_the_limits_of_losses_are_those_of_a_device() -> None:
     """A session of -4 % where the whole book gains: one wire of two, in one session; where the book loses as much, none."""
     assert (TripwireLimits().reduce_daily_loss, TripwireLimits().halt_daily_loss) == LOSSES
     fallen = WHOLE + 3e-4
     fallen[700] = np.log(0.96)
     verdict = judge_sizing(path(fallen, 0.05), path(WHOLE, 0.05))
     assert verdict.reasons == ("the tripwire of 3% a session is tripped in 1 where the whole book does not",)
+    coarse = np.arange(2000) < 3
+    small, large = (replace(path(WHOLE + 3e-4, 0.05), coarse=flags) for flags in (coarse, coarse & False))
+    whole = path(WHOLE, 0.05)
+    assert judge_sizing(small, replace(whole, coarse=large.coarse)).reasons == (
+        "the tripwire ROUNDING is tripped in 3 where the whole book does not",
+    )
+    assert judge_sizing(small, replace(whole, coarse=coarse)).is_accepted and judge_sizing(large, replace(whole, coarse=coarse)).is_accepted
     both = WHOLE.copy()
     both[700] = np.log(0.96)
     assert judge_sizing(path(fallen, 0.05), path(both, 0.05)).is_accepted

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from execution.config import ExecutionConfig
+from execution.planning.config import PlanningConfig
 from portfolio.config import PortfolioConfig
 from portfolio.policy.sizing import GRID, STATE, SizingPolicy
 from portfolio.risk.kelly import SizingCoefficient
@@ -104,6 +105,18 @@ def test_a_regime_is_the_one_known_on_the_evening_before() -> None:
     before, after = regimes_before(index), regimes_before(fallen)
     assert set(before[:253]) == {"unknown"} and np.array_equal(before[:301], after[:301])
     assert before[300].endswith("rising") and before[301].endswith("rising") and after[301] == "wild, falling"
+
+
+def test_a_book_that_whole_shares_miss_opens_nothing_and_the_path_of_its_orders_says_so(
+    archive: Archive, scores: Floats, books: tuple[WeightPath, ...]
+) -> None:
+    """Where a millionth may be missed every book is too coarse: on a device it would trip `ROUNDING`, by the default none of these does."""
+    scored = lambda asof: named(archive, "equities_xs", asof, scores[:1, archive.whole.index(asof)], "test")  # noqa: E731
+    for execution, is_coarse in ((ExecutionConfig(), False), (ExecutionConfig(planning=PlanningConfig(max_rounding=1e-6)), True)):
+        settings, days = BookSettings(PORTFOLIO, execution, EQUITY), list(books[0].sessions[:2])
+        found = trade(archive, BacktestPolicy(PORTFOLIO, execution, IC, 5, "test"), settings, days, scored)
+        coarse = path_of(found).coarse
+        assert coarse is not None and coarse.tolist() == [is_coarse] * 2 and bool(found.orders) != is_coarse
 
 
 def test_paths_do_not_see_one_another(archive: Archive, scores: Floats, books: tuple[WeightPath, ...]) -> None:

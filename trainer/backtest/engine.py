@@ -100,6 +100,8 @@ class BacktestDay:
         the slippage of a price that the daily bar does not show; USD, not positive.
     skipped : str
         Why no plan was made; empty when one was.
+    is_coarse : bool
+        Whether whole shares missed so much of the target book that nothing was opened, which on a device trips `ROUNDING`.
     """
 
     session: date
@@ -114,6 +116,7 @@ class BacktestDay:
     auction: Decimal
     orders: int
     skipped: str = ""
+    is_coarse: bool = False
 
     @property
     def is_ruined(self) -> bool:
@@ -231,6 +234,7 @@ class Backtest:
                 -min(auction, spread),
                 len(sent),
                 skipped,
+                desk is not None and desk.plan.rounding.share > self._policy.execution.planning.max_rounding,
             ),
             sent,
             fills,

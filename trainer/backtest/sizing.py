@@ -144,7 +144,8 @@ def path_of(course: Course) -> SizedPath:
     if course.ruined is not None:
         raise FixInput("the book is ruined", where=str(course.ruined), fix="Judge a book that survives its history")
     values = [float(course.start_equity), *(float(day.real_equity) for day in course.days)]
-    return SizedPath(np.diff(np.log(values)), np.array([float(day.traded / day.equity) / 2.0 for day in course.days]))
+    turnover = np.array([float(day.traded / day.equity) / 2.0 for day in course.days])
+    return SizedPath(np.diff(np.log(values)), turnover, np.array([day.is_coarse for day in course.days]))
 
 
 def decisions_of(path: Path, archive: Archive, equity_usd: float) -> DrawnSizes:

@@ -7,8 +7,8 @@ reinforcement learning", here with every action's outcome known). The penalty of
 does not fade as history grows; it draws the values towards those without a state.
 
 A policy is accepted where the one-sided bounds of its paired gain over the whole book and of its timing are above a
-margin, neither the largest drawdown nor the turnover is worse, and no session trips a limit of losses that the whole book
-keeps; `trainer.backtest.sizing` asks the same of the order-exact engine. With s and w the returns of both books,
+margin, neither the largest drawdown nor the turnover is worse, and no session trips a limit of losses, or of rounding, that the whole
+book keeps; `trainer.backtest.sizing` asks the same of the order-exact engine. With s and w the returns of both books,
 
     gain = mean(log(1 + s) - log(1 + w)),    timing = mean(s - b w),    b = cov(s, w) / var(w)
 
@@ -41,7 +41,7 @@ from portfolio.nav import Nav
 from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
 from portfolio.risk.scaling import SESSIONS_PER_YEAR
 from signals.errors import FixInput
-from signals.market.bars import Floats
+from signals.market.bars import Flags, Floats
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import RidgeConfig
 from trainer.off_policy.estimators import LEAST_EFFECTIVE, OffPolicyEstimate, cross_fitted, doubly_robust, learned, overlap
@@ -125,10 +125,11 @@ def walk_forward_sizing(env: MarketEnv, fit: Fit = fitted_sizing, blocks: int = 
 
 @dataclass(frozen=True, eq=False)
 class SizedPath:
-    """Log returns after costs and turnover of each session of a replay, (T,)."""
+    """Log returns after costs and turnover of each session of a replay, (T,); of orders also where whole shares were too coarse."""
 
     net: Floats
     turnover: Floats
+    coarse: Flags | None = None
 
     @classmethod
     def of(cls, nav: Nav, first: int) -> "SizedPath":
@@ -283,9 +284,11 @@ def judge_sizing(sized: SizedPath, whole: SizedPath, *, margin: float = MARGIN, 
         (sized.drawdown > whole.drawdown, f"the largest drawdown is {sized.drawdown:.1%}, not {whole.drawdown:.1%} or less"),
         (turnover > usual, f"the turnover is {turnover:.2%} a session, not {usual:.2%} or less"),
     )
-    for limit in LOSSES:
-        tripped = int(((ours <= -limit) & (theirs > -limit)).sum())
-        against += ((tripped > 0, f"the tripwire of {limit:.0%} a session is tripped in {tripped} where the whole book does not"),)
+    trips = {f"of {limit:.0%} a session": (ours <= -limit) & (theirs > -limit) for limit in LOSSES}
+    if sized.coarse is not None and whole.coarse is not None:
+        trips["ROUNDING"] = sized.coarse & ~whole.coarse
+    for wire, at in trips.items():
+        against += ((bool(at.any()), f"the tripwire {wire} is tripped in {int(at.sum())} where the whole book does not"),)
     return SizingVerdict(
         sessions=len(sized.net),
         gain=difference.value,
