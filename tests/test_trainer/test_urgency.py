@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from execution.planning.config import EntryConfig, EntryStyle
 from execution.planning.slicing import remaining
 from execution.planning.urgency import URGENCIES, ScheduledOrder, cost_bps, least_cost, order_of
-from execution.planning.volume_curve import shares_of, step_shares
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
+from tests.fakes.scheduled import REAL, entry, real_orders
 from trainer.off_policy.urgency import ALMGREN_CHRISS, TWAP, judged
 
 CALM = np.ones((1, 2))
-REAL = Path(__file__).parents[3] / "shared" / "data" / "us_5min_2025_2026_open.parquet"
 TWO = ScheduledOrder(0.01, 0.02, 0.00025, np.array([0.0, 39.0]), np.array([0.5, 0.5]))
-
-
-def entry(risk_aversion: float = 0.0, participation: float = 1.0) -> EntryConfig:
-    return EntryConfig(kind=EntryStyle.LEAST_COST, risk_aversion=risk_aversion, participation=participation)
 
 
 def test_the_cost_of_two_even_steps_by_hand() -> None:
@@ -105,30 +97,6 @@ def test_an_order_of_unknown_volatility_or_without_volume_is_no_order() -> None:
     for wrong in ({"sigma": float("nan")}, {"participation": -0.1}, {"volume": np.array([0.5, 0.0])}, {"volume": np.ones(3)}):
         with pytest.raises(InvariantBroken, match="its size, volatility, spread"):
             replace(TWO, **wrong)
-
-
-def real_orders(seed: int) -> tuple[list[ScheduledOrder], Floats, np.ndarray]:
-    """Orders of 18 stocks as a plan of each session knows them, the volumes that they met then, and the sessions.
-
-    Sizes are drawn, log-uniform from a thousandth of a percent to 5 % of the usual dollar volume.
-    """
-    rng, own, rows = np.random.default_rng(seed), entry(participation=0.05), pd.read_parquet(REAL)
-    rows["day"] = rows["ts"].dt.date
-    orders, met, sessions = [], [], []
-    for _, of_name in rows.groupby("symbol"):
-        days = [part for _, part in of_name.groupby("day") if len(part) == 78]
-        traded = [(np.arange(5, 391, 5), part["volume"].to_numpy(float), 390) for part in days]
-        shares, closes = np.array([one[1].sum() for one in traded]), np.array([part["close"].iloc[-1] for part in days])
-        for now in range(21, len(days)):
-            before = slice(now - 20, now)
-            curve, usual = step_shares(traded[before], own), float(shares[before].mean())
-            sigma = float(np.diff(np.log(closes[now - 21 : now])).std())
-            order = order_of(Decimal(repr(10 ** rng.uniform(-5, np.log10(0.05)))), Decimal(1), sigma, curve, own)
-            assert order is not None
-            orders.append(order)
-            met.append(shares_of(traded[now], own) * shares[now] / usual / order.volume)
-            sessions.append(np.datetime64(days[now]["day"].iloc[0], "D").astype(np.int64))
-    return orders, np.array(met)[:, None, :], np.array(sessions)
 
 
 @pytest.mark.slow  # by hand
