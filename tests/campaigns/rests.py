@@ -32,7 +32,7 @@ from trainer.off_policy.estimators import OffPolicyEstimate
 from trainer.off_policy.urgency import ALMGREN_CHRISS, TWAP
 
 HASTE = (0.4, 0.7, 1.0, 1.4, 2.0)  # powers of what the usual schedule leaves of a rest; 1 is that schedule
-RIDGE, VISITS = 1e-3, 3
+RIDGE, VISITS = 1e-2, 3
 
 
 def usual_shares(steps: int) -> Floats:
@@ -65,7 +65,7 @@ class RestPolicy:
             traces.append(self._next(visits, step, traces[-1], share))
         for step in range(steps - 2, -1, -1):
             x = self._seen(visits, met, step, traces[step])
-            gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
+            gram = x.T @ x + len(x) * np.diag(RIDGE * x.var(axis=0) + 1e-9)  # of standardised columns, some of which are constant
             targets = np.array([self._target(visits, met, step, traces[step], share) for share in self.shares[step]])
             self.weights.insert(0, np.linalg.solve(gram, x.T @ targets.T).T)
 
