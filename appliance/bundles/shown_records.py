@@ -31,7 +31,6 @@ from signals.sleeves.patterns import PATTERNS
 
 CLASS, PROBABILITY, CLOSE = "p_", "probability", "close"
 SIM_CONF, HIST_RR_PCT = ANALOGS
-NO_PICTURES: Mapping[str, str] = {}
 
 
 def require_heads(bundle: Bundle) -> ClassesHead:
@@ -79,7 +78,7 @@ def require_trade(bundle: Bundle) -> None:
 
 
 def record_of(
-    bundle: Bundle, found: HeadOutputs, more: Mapping[str, Floats], snapshot_id: str, pictures: Mapping[str, str] = NO_PICTURES
+    bundle: Bundle, found: HeadOutputs, more: Mapping[str, Floats], snapshot_id: str, pictures: Mapping[str, str] | None = None
 ) -> FeatureRecord:
     """Return the record of what every head said, probabilities where it has any; `more` are columns (n,), `pictures` PNG in base64."""
     columns = dict(more)

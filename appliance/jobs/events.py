@@ -7,6 +7,7 @@ evening that took it in. The net of a newer bundle sees them again. All of it is
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -71,12 +72,11 @@ def _recorded(asof: date, deps: Deps) -> tuple[int, int]:
 
 def _ended(bars: Bars, earlier: Sequence[EventRow], since: Since, drawn: Sequence[DrawRow]) -> list[DailyOutcome]:
     """Outcomes of open draws that are known now, each played with the target of its arm."""
-    arm_of = {(one.asof, one.symbol): one.arm for one in drawn}
+    arm_of = {(one.asof, one.symbol): ARMS[one.arm] for one in drawn}
     found = list[DailyOutcome]()
-    for target in sorted({ARMS[arm].target for arm in arm_of.values()}):
-        alike = [arm for arm in ARMS if arm.target == target]
-        own = [one for one in earlier if (place := arm_of.get((one.asof, one.symbol))) is not None and ARMS[place] in alike]
-        found += [one for one in daily_outcomes(bars, own, *since, alike[0].rules(RULES)) if one.is_final or one.known is not None]
+    for rules in dict.fromkeys(arm.rules(RULES) for arm in arm_of.values()):
+        own = [one for one in earlier if arm_of[one.asof, one.symbol].rules(RULES) == rules]
+        found += [one for one in daily_outcomes(bars, own, *since, rules) if one.is_final or one.known is not None]
     return found
 
 
@@ -122,13 +122,10 @@ def _take_in(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> None:
         column = column_of(bars, one.symbol, row, renamed)
         if column is not None and can[row, column]:
             places[one] = row, column
-    shown = dict[EndedEvent, tuple[float, bytes]]()
+    shown: dict[EndedEvent, tuple[float | None, bytes | None]] = dict.fromkeys(ended, (None, None))
     if places:
         raw, said = outputs_at(bundle, PATTERNS.panel(bars), *np.array(list(places.values()), dtype=np.int64).T, run=run)
         seen = zip(places, said[HEADS[0]].max(axis=1).tolist(), raw[HEADS[2]].astype("<f4"), strict=True)
-        shown = {one: (likeliest, vector.tobytes()) for one, likeliest, vector in seen}
-    at, rows = deps.clock.now(), []
-    for one in ended:
-        likeliest, vector = shown.get(one, (None, None))
-        rows.append(BankRow(**vars(one), bundle=bundle.sha256, quality=likeliest, vector=vector, evening=asof, at=at))
-    events.save(deps.ledger, rows)
+        shown |= {one: (likeliest, vector.tobytes()) for one, likeliest, vector in seen}
+    of_bundle = partial(BankRow, bundle=bundle.sha256, evening=asof, at=deps.clock.now())
+    events.save(deps.ledger, [of_bundle(**vars(one), quality=quality, vector=vector) for one, (quality, vector) in shown.items()])

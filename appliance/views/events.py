@@ -5,7 +5,7 @@ from datetime import date
 from appliance.bundles.feature_record import FeatureRecord
 from appliance.bundles.shown_records import READ, EventForecast, forecast, seen, spoken
 from appliance.ledger import Ledger, events
-from appliance.ledger.events import EventRow, OutcomeRow
+from appliance.ledger.events import EventRow
 from appliance.system.state_folder import StateFolder
 from appliance.views.view import View, ViewRow
 from signals.sleeves.patterns import PATTERNS
@@ -43,7 +43,9 @@ def outcomes_of(ledger: Ledger, last: date, sessions: int) -> View:
     pairs = events.labelled(ledger, days[-1], days[0]) if days else []
     kinds = [_plain(one) for one in events.summaries(ledger, pairs)]
     facts = {"since": days[-1].isoformat() if days else None, "kinds": kinds, "note": NOTE}
-    return View(OUTCOME_COLUMNS, tuple(_outcome(event, made) for event, made in pairs), NOTHING, None, facts)
+    open_ones = {**dict.fromkeys(OUTCOME_COLUMNS[5:]), "exit": "open"}
+    rows = tuple({**_event(event), **(_plain(made) if made else open_ones)} for event, made in pairs)
+    return View(OUTCOME_COLUMNS, rows, NOTHING, None, facts)
 
 
 def _event(row: EventRow) -> ViewRow:
@@ -69,10 +71,6 @@ def _said(found: EventForecast) -> ViewRow:
     cells = (found.probability, found.pays, found.stop and str(found.stop), found.target and str(found.target), offset)
     numbers = {f"{name}_distance": to_json(getattr(found, name)) for name in ("stop", "target")}
     return {**dict(zip(SAID_COLUMNS, cells, strict=True)), **numbers, "entry_atr": found.entry_atr}
-
-
-def _outcome(event: EventRow, made: OutcomeRow | None) -> ViewRow:
-    return {**_event(event), **(_plain(made) if made else {**dict.fromkeys(OUTCOME_COLUMNS[5:]), "exit": "open"})}
 
 
 def _plain(of: object) -> ViewRow:

@@ -19,8 +19,6 @@ from signals.events.panel import Rows
 from signals.market.bars import Days, Floats
 from signals.models.heads import ClassesHead, Head
 
-Integers = NDArray[np.int64]
-
 APART, BLOCK, RR_QUANTILE, NEAREST = 64, 64, 0.65, 50
 CODES = 2**24  # whole numbers that float32 holds exactly
 
@@ -48,9 +46,9 @@ class AnalogBank:
     vectors: NDArray[np.float16]
     quality: Floats
     realised_r: Floats
-    row: Integers
-    column: Integers
-    known_at: Integers
+    row: Rows
+    column: Rows
+    known_at: Rows
 
     def __post_init__(self) -> None:
         n = len(self.vectors)
@@ -83,7 +81,7 @@ class Analogs:
         0.65-quantile of what they realised, in R.
     """
 
-    place: Integers
+    place: Rows
     cosine: NDArray[np.float32]
     sim_conf: float
     hist_rr_pct: float
@@ -152,7 +150,7 @@ def read_bank(arrays: Mapping[str, NDArray[np.floating]], days: Days) -> AnalogB
     if tuple(arrays) != wanted:
         raise ScoresInvalid(f"the bundle's bank holds {', '.join(arrays)}, not {', '.join(wanted)}", fix="Publish another bundle")
 
-    def place(name: str) -> Integers:
+    def place(name: str) -> Rows:
         day = arrays[name].astype(np.int64)
         first = days[0].astype("datetime64[D]").astype(np.int64)
         return np.where(day < first, day - first, np.searchsorted(days, day.astype("datetime64[D]")))

@@ -57,8 +57,7 @@ def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> tuple[Plac
     true_range = np.maximum(high, before) - np.minimum(low, before)
     series = np.stack([close, true_range, np.maximum(change, 0.0), np.maximum(-change, 0.0)])
     ema, atr, rise, fall = smoothed(series, HOW)[:, WARM_UP - 1 :]
-    painted = slice(WARM_UP, None)
-    o, h, lo, c = (x[painted] for x in prices)
+    o, h, lo, c = (x[WARM_UP:] for x in prices)
     highest = h.max(axis=0)
     scale = highest - lo.min(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -108,6 +108,11 @@ class FeaturePanel:
             raise NotASession(f"no features for {day}", where=f"{self.sessions[0]} to {self.sessions[-1]}")
         chosen = np.flatnonzero(self.eligible[position])
         return tuple(self.symbols[c] for c in chosen), self.values[position, chosen]
+
+    def only(self, names: Sequence[str]) -> FeaturePanel:
+        """Return these features, in this order."""
+        values = np.ascontiguousarray(self.values[..., [self.names.index(name) for name in names]])
+        return FeaturePanel(self.sessions, self.symbols, tuple(names), values, self.eligible)
 
     def newest(self) -> FeaturePanel:
         """Return the newest session alone."""

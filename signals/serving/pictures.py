@@ -16,7 +16,6 @@ from signals.text.plain_text import clean
 
 if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
     from signals.events.analogs import AnalogBank, Analogs
-    from signals.models.inference import Outputs
     from signals.serving.scores import ServedModel
 
 MOST_ANALOGS, USUAL_ANALOGS = 500, 50
@@ -152,19 +151,12 @@ def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[st
     return {**sums, "analogs": rows, "bank": len(bank.vectors), "search": search.says, "bundle": model.bundle.sha256}
 
 
-def heads_of(model: ServedModel, inputs: Any, *, is_limited: bool = True) -> Outputs:
-    """Return the heads' outputs; by `is_limited` the models run in a limited child."""
-    from signals.bundle.child_inference import infer_in_child
-    from signals.bundle.manifest import FEATURES
-    from signals.models.inference import infer
-
-    return (infer_in_child if is_limited else infer)(model.bundle.members, {FEATURES: inputs})
-
-
 def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     from signals.bundle.calibration import probabilities
+    from signals.bundle.child_inference import infer_in_child
+    from signals.bundle.manifest import FEATURES
 
-    raw = heads_of(model, inputs)
+    raw = infer_in_child(model.bundle.members, {FEATURES: inputs})
     said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in model.bundle.manifest.heads}
     return (
         {name: values[0].tolist() for name, values in raw.items()},

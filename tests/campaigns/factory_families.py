@@ -16,7 +16,6 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,7 @@ def rows_of(seed: int, sessions: int, windows: bool) -> HorizonRows:
     config = recipe_named("bars").config
     config = config.model_copy(update={"label": config.label.model_copy(update={"k": HORIZON})})
     if windows:
-        chosen = [panel.names.index(name) for name in CHANNELS]
-        panel = replace(panel, names=CHANNELS, values=np.ascontiguousarray(panel.values[..., chosen]))
+        panel = panel.only(CHANNELS)
     labels = BARRIER_CLASSES.labels(bars, config, ())
     view = WindowsView(STEPS) if windows else TableView()
     first = int(np.flatnonzero(panel.eligible[:, 0])[0]) + STEPS

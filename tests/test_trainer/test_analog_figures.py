@@ -40,7 +40,7 @@ def bars() -> Bars:
 
 def test_the_figures_are_those_of_the_fifty_nearest_events_that_were_over_before(bars: Bars, tmp_path: Path) -> None:
     folder = run(tmp_path / "net")
-    found, seen = analog_figures(folder, bars, ()), seen_events(net_of(folder, bars), bars)
+    found, seen = analog_figures(folder, bars, ()), seen_events(bars, *net_of(folder, bars))
     made, unit = outcomes(EventBars.of(bars), seen.table, RULES), seen.vectors / np.linalg.norm(seen.vectors, axis=1, keepdims=True)
     row, column, checked = seen.table.row, seen.table.column, 0
     for i in range(0, len(row), 7):

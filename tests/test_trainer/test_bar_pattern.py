@@ -21,10 +21,12 @@ from signals.features.panel import FeaturePanel
 from signals.market.bars import PRICE_FIELDS, Bars
 from signals.models.heads import PatternHead
 from signals.sleeves.patterns import PATTERNS, pictured
+from signals.text.documents import to_json
 from signals.views.sample_views import BarImageView
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.shapes import Windows, windows
 from trainer.learners.pictures import class_and_pole, target_of
+from trainer.runs.evidence import Evidence
 from trainer.samples.samples import samples
 from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, read_checked, require_enough, shapes_of
 from trainer.tasks.bar_pattern.task import (
@@ -33,7 +35,6 @@ from trainer.tasks.bar_pattern.task import (
     PatternLearner,
     balanced,
     fit_map,
-    lines,
     natural,
     pattern_figures,
     warnings,
@@ -206,7 +207,8 @@ def test_temperature_and_mix_make_probabilities_that_come_true_and_figures_are_t
     whole = pattern_figures(HEAD, known, said["natural"], number.astype(float), np.full(40_000, 2.0))
     np.testing.assert_allclose(whole.confusion, twice.confusion)
     assert whole.ece == pytest.approx(twice.ece, abs=1e-3)
-    assert len(lines(found)) == 3 + 2 * 5 and [one[:27] for one in warnings(found)] == ["the net does not see what t"]
+    evidence = replace(Evidence(), others={"pattern": to_json(found)})
+    assert len(BAR_PATTERN.lines(evidence)) == 3 + 2 * 5 and [one[:27] for one in warnings(found)] == ["the net does not see what t"]
     assert len(warnings(PatternFigures())) == 2
 
 

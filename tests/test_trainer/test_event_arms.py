@@ -17,7 +17,7 @@ from tests.fakes import curated
 from tests.fakes.event_market import judged_arms
 from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
-from trainer.tasks.event_arms import ARMS, ArmsFigures, arms_figures, chosen_r
+from trainer.tasks.event_arms import ARMS, ArmsFigures, above_default, arms_figures
 from trainer.validation.clustered import low
 
 TREES = LightGbmConfig(trees=40, num_leaves=4, min_data_in_leaf=100, learning_rate=0.1)
@@ -60,8 +60,8 @@ def test_a_planted_offset_is_found_and_without_one_the_default_stays() -> None:
 
 
 def test_the_default_is_taken_where_arms_are_expected_to_be_worth_the_same() -> None:
-    assert chosen_r(np.zeros((5, 1)), np.arange(5.0)[:, None]).tolist() == [0.0]
-    assert chosen_r(np.array([[0.1], [0.0], [0.2], [0.2], [0.0]]), np.arange(5.0)[:, None]).tolist() == [2.0]
+    said, net = np.array([[0.0, 0.1, 0.1], [0.0] * 3, [0.0, 0.2, np.nan], [0.0, 0.2, 0.2], [0.0] * 3]), np.arange(1.0, 6.0)[:, None]
+    np.testing.assert_array_equal(above_default(said, np.tile(net, 3)), [0.0, 2.0, np.nan])
     assert ArmsFigures().keeps_default
 
 

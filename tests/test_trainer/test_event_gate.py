@@ -32,7 +32,6 @@ from trainer.tasks.event_gate import (
     gate_figures,
     net_bar,
     precision_at,
-    size_for,
     tails,
     taken,
     trades_of,
@@ -202,8 +201,9 @@ def test_the_tail_of_a_kind_is_that_of_its_own_trades_and_sizes_by_its_budget() 
     assert (flag.kind, flag.trades, flag.method) == ("flag", 40_000, "evt")
     assert flag.es_r == pytest.approx(1.0 + 0.5 * (np.log(20.0) + 1.0), rel=0.03)
     assert (wick.kind, wick.trades, wick.method, wick.es_r) == ("wick", 20, "historical", pytest.approx(19.0))
-    assert size_for(300.0, 1.5, 2.0) == 100.0
-    assert [size_for(*bad) for bad in ((0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0, 0.0))] == [0.0] * 4
+    evidence = replace(Evidence(), others={"gate": to_json(GateFigures()), "tails": to_json((wick, replace(wick, es_r=-1.0)))})
+    (_, sized), (_, unsized) = EVENT_GATE.lines(evidence)[-2:]
+    assert "risks 0.05 % to the stop" in sized and "risks 0.00 %" in unsized
 
 
 def test_direction_by_regime_is_that_of_the_sessions_that_were_of_it() -> None:

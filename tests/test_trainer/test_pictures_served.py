@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from signals.bundle import verify
+from signals.bundle import child_inference, verify
 from signals.bundle.calibration import TemperatureMap
 from signals.bundle.manifest import FEATURES
 from signals.errors import ScoresInvalid
@@ -27,7 +27,7 @@ from tests.fakes.bars import synthetic_bars
 from tests.fakes.bundles import Recipe, keyset, policy, weekdays
 from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe
 from tests.fakes.serving import KEY, api, ask
-from trainer.runs.picture_bank import LEAST_RECALL, PictureNet, bank_of, indexed, seen_events
+from trainer.runs.picture_bank import LEAST_RECALL, bank_of, indexed, seen_events
 from trainer.samples.samples import Gathered
 from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel
 from trainer.tasks.bar_pattern.task import OF_CLASSES
@@ -53,8 +53,7 @@ class Folder:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = pictures.heads_of
-    monkeypatch.setattr(pictures, "heads_of", lambda model, inputs: heads(model, inputs, is_limited=False))
+    monkeypatch.setattr(child_inference, "infer_in_child", infer)
 
 
 def post(served: Any, path: str, body: object) -> Any:
@@ -155,8 +154,8 @@ def test_the_bank_of_a_training_holds_every_event_whose_trade_is_over_with_what_
     label = PatternLabel(plain_share=1.0, least=0)
     known = TemperatureMap(temperature=1.0, shift=(0.0,) * 5)
     panel, view = PATTERNS.panel(bars), BarImageView()
-    net = PictureNet(lambda t, c: Constant().outputs(Gathered(panel, view, t, c)[:]), OF_CLASSES, known)
-    bank = read_bank(bank_of(seen_events(net, bars), bars, (), label.rules), bars.sessions)
+    seen = seen_events(bars, lambda t, c: Constant().outputs(Gathered(panel, view, t, c)[:]), OF_CLASSES, known)
+    bank = read_bank(bank_of(seen, bars, (), label.rules), bars.sessions)
     table = detect(EventBars.of(bars)).table(pictured(bars))
     made = outcomes(EventBars.of(bars), table, OutcomeRules())
     over = made.t1 >= 0

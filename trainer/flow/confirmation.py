@@ -5,13 +5,12 @@ Candidates come in order: a regression of the imbalance alone, which is the cham
 pairs, is lower by the lower bound of its interval; errors take `BLOCK` seconds as one observation.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from signals.errors import TooLittleHistory
 from signals.features.panel import FeaturePanel
-from signals.market.bars import Flags, Floats
 from signals.models.heads import ClassesHead
 from signals.views import TableView, View, WindowsView
 from trainer.flow.top_of_book import SECONDS, TopOfBook, aggregates_panel, inputs_panel
@@ -88,9 +87,8 @@ def judged(
 ) -> tuple[FlowFigures, Exported]:
     """Judge the candidates walking forward; return what they show and the export of the chosen one, fitted on all."""
     aggregates = aggregates_panel(book)
-    alone = aggregates.names.index("imbalance_last")
-    one = replace(aggregates, names=aggregates.names[alone : alone + 1], values=aggregates.values[:, :, alone : alone + 1].copy())
-    asked = {name: (rows_of(book, of, patience, TableView()), "logistic") for name, of in ((IMBALANCE, one), (AGGREGATED, aggregates))}
+    panels = {IMBALANCE: aggregates.only(("imbalance_last",)), AGGREGATED: aggregates}
+    asked = {name: (rows_of(book, panel, patience, TableView()), "logistic") for name, panel in panels.items()}
     if with_net:
         asked[NET] = rows_of(book, inputs_panel(book), patience, WindowsView(SECONDS)), NET
     learners = {name: learner_named(learner, config, seed, FitDevice.AUTO, head=HEAD) for name, (_, learner) in asked.items()}
@@ -99,15 +97,10 @@ def judged(
         said = walk_forward(rows, learners[name], groups=groups, workers=1, step=step)
         seen = np.isfinite(said)
         up, block = rows.label[seen] > 0.0, rows.t0[seen] // BLOCK
-        loss = log_loss(said[seen], up)
+        probability = ((1.0 + said[seen]) / 2.0).clip(MOST_SURE, 1.0 - MOST_SURE)  # of up; a score is P(up) - P(down)
+        loss = -np.log(np.where(up, probability, 1.0 - probability))
         found.append(Candidate(name, auc(said[seen], up, block), per_event(force - loss, block) if found else NONE))
         force = loss if not found[1:] or found[-1].is_better else force
     figures = FlowFigures(len(force), tuple(found))
     chosen, _ = asked[figures.chosen]
     return figures, export(fit_all(chosen, learners[figures.chosen]), chosen.inputs())
-
-
-def log_loss(score: Floats, up: Flags) -> Floats:
-    """Log loss of P(up) - P(down)."""
-    said = ((1.0 + score) / 2.0).clip(MOST_SURE, 1.0 - MOST_SURE)
-    return np.asarray(-np.log(np.where(up, said, 1.0 - said)))

@@ -149,8 +149,7 @@ def table(book: TopOfBook) -> Floats:
 
 def inputs_panel(book: TopOfBook) -> FeaturePanel:
     """Return the inputs that have a source, a row a second: what a net reads windows of."""
-    place = [i for i, one in enumerate(INPUTS) if one.name in LEARNED]
-    return _panel(book, LEARNED, table(book)[:, place])
+    return _panel(book, tuple(one.name for one in INPUTS), table(book)).only(LEARNED)
 
 
 def aggregates_panel(book: TopOfBook) -> FeaturePanel:

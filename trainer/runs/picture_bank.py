@@ -33,13 +33,7 @@ from trainer.runs.artefacts import form_of, read_file
 MOST_ROWS, CHUNK = 240_000, 512  # the newest rows
 
 
-@dataclass(frozen=True, eq=False)
-class PictureNet:
-    """A net of pictures: its outputs, float64 (n, width), of pictures by (row, column), its classes, and their map."""
-
-    outputs: Callable[[Rows, Rows], Floats]
-    classes: ClassesHead
-    known: TemperatureMap
+Outputs = Callable[[Rows, Rows], Floats]  # of a net of pictures, float64 (n, width), by (row, column) of the pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +45,11 @@ class SeenEvents:
     quality: Floats
 
 
-def seen_events(net: PictureNet, bars: Bars) -> SeenEvents:
-    """Return what a net sees in the events of the bars."""
+def seen_events(bars: Bars, outputs: Outputs, classes: ClassesHead, known: TemperatureMap) -> SeenEvents:
+    """Return what a net, whose classes have the map `known`, sees in the events of the bars."""
     table = detect(EventBars.of(bars)).table(pictured(bars))
-    said, width = net.outputs(table.row, table.column), net.classes.width
-    quality = net.classes.probabilities(net.known.logits(said[:, :width])).max(axis=1)
+    said, width = outputs(table.row, table.column), classes.width
+    quality = classes.probabilities(known.logits(said[:, :width])).max(axis=1)
     return SeenEvents(table, said[:, width + 1 :], quality)
 
 
@@ -79,7 +73,7 @@ def analog_figures(run: Path, bars: Bars, actions: tuple[Action, ...]) -> Mappin
     FixInput
         The folder is no such run.
     """
-    seen = seen_events(net_of(run, bars), bars)
+    seen = seen_events(bars, *net_of(run, bars))
     return figures_by(read_bank(bank_of(seen, bars, actions, RULES), bars.sessions), seen, bars)
 
 
@@ -90,8 +84,8 @@ def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST)
     return dict(zip(ANALOGS, found, strict=True))
 
 
-def net_of(run: Path, bars: Bars) -> PictureNet:
-    """Return the net of a run, which sees pictures of these bars; raise `FixInput` where the folder is no such run."""
+def net_of(run: Path, bars: Bars) -> tuple[Outputs, ClassesHead, TemperatureMap]:
+    """Return the net of a run on these bars, its classes and their map; raise `FixInput` where the folder is no such run."""
     form, graph = form_of(run), read_file(run, "model.onnx")
     lines = {line.name: line for line in form.heads}
     classes = classes_in({name: line.head for name, line in lines.items()})
@@ -104,14 +98,11 @@ def net_of(run: Path, bars: Bars) -> PictureNet:
     member = GraphMember(graph, {name: line.head.width for name, line in lines.items()}, profile=form.members[0].profile)
 
     def outputs(row: Rows, column: Rows) -> Floats:
-        parts = []
-        for start in range(0, max(len(row), 1), CHUNK):
-            part = slice(start, start + CHUNK)
-            said = infer([member], {FEATURES: view.rows(panel, row[part], column[part])})
-            parts.append(np.concatenate([said[name] for name in lines], axis=1))
-        return np.concatenate(parts)
+        parts = [slice(start, start + CHUNK) for start in range(0, max(len(row), 1), CHUNK)]
+        said = [infer([member], {FEATURES: view.rows(panel, row[part], column[part])}) for part in parts]
+        return np.concatenate([np.concatenate([one[name] for name in lines], axis=1) for one in said])
 
-    return PictureNet(outputs, classes, known)
+    return outputs, classes, known
 
 
 LINKS, WHILE_BUILT, WHILE_ASKED = 16, 200, 64

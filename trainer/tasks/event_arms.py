@@ -137,22 +137,21 @@ class EventArms(EventTask):
             "others": {"arms": to_json(found), "thirds": thirds(rows)},
         }
         warned = ("no arm is shown to be worth more than the default, the open: it stays",) if found.keeps_default else ()
-        report = partial(plain_report, task=self)
-        return TaskFindings(fields, warned, report, case.proof.oof.scores[0], artefacts.models(whole, heads))
+        return TaskFindings(fields, warned, partial(plain_report, task=self), case.proof.oof.scores[0], artefacts.models(whole, heads))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the R above the default's in the sealed sessions, by models of the open rows."""
         rows, cpcv, source = material.rows, config.cpcv, material.source
         opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
-        label, seen = cast(ArmsRecipe, config).label, np.isfinite(scores)
+        label, seen = cast(ArmsRecipe, config).label, np.flatnonzero(np.isfinite(scores))
         learner = self.learner(config, 1, FitDevice.CPU)
         learned, _ = at_rows(opened, source.bars, label, source.actions)
         net, _ = at_rows(rows, source.bars, label, source.actions)
-        said = [scores[seen]]
-        said += [scored(fit_all(replace(opened, target=own), learner), rows.inputs(np.flatnonzero(seen))) for own in learned[1:]]
-        gained = np.full(len(rows), np.nan)
-        gained[seen] = chosen_r(np.array(said), net[:, seen]) - net[0, seen]
-        return session_sums(rows, gained)
+        said = np.full(net.shape, np.nan)
+        said[0] = scores
+        for arm, target in zip(said[1:], learned[1:], strict=True):
+            arm[seen] = scored(fit_all(replace(opened, target=target), learner), rows.inputs(seen))
+        return session_sums(rows, above_default(said, net))
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the arms."""
@@ -192,16 +191,16 @@ def at_rows(rows: Samples, bars: Bars, label: EventTrade, actions: tuple[Action,
     return net[:, mine], met[:, mine]
 
 
-def chosen_r(said: Floats, net: Floats) -> Floats:
-    """R of the arm that each event's highest expectation chooses; both (arms, n)."""
-    return np.asarray(np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0])
+def above_default(said: Floats, net: Floats) -> Floats:
+    """R above the default's, (n,), of the arm of each event's highest expectation; of (arms, n) each, NaN where a model did not speak."""
+    chosen = np.take_along_axis(net, said.argmax(axis=0)[None], axis=0)[0]
+    return np.where(np.isfinite(said).all(axis=0), chosen - net[0], np.nan)
 
 
 def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> tuple[ArmsFigures, Floats]:
-    """Judge expectations (arms, n), NaN where no model spoke; also the R above the default's, (n,), NaN there."""
-    seen = np.isfinite(said).all(axis=0)
-    gained = np.full(len(session), np.nan)
-    gained[seen] = chosen_r(said[:, seen], net[:, seen]) - net[0, seen]
+    """Judge expectations; also return the R `above_default`."""
+    gained = above_default(said, net)
+    seen = np.isfinite(gained)
     choice, of, net, met = said[:, seen].argmax(axis=0), session[seen], net[:, seen], met[:, seen]
     arms = tuple(
         ArmFigures(offset, float(came.mean()), per_event(made, of), per_event(made - net[0], of), float((choice == number).mean()))

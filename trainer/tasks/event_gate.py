@@ -212,19 +212,6 @@ def tails(kind: Floats, net_r: Floats) -> tuple[KindTail, ...]:
     return tuple(_tail(one, net_r[kind == one]) for one in Kind if (kind == one).any())
 
 
-def size_for(budget_usd: float, es_r: float, r_usd: float) -> float:
-    """Shares whose expected shortfall is the budget, where one share risks `r_usd` to its stop; 0 where any of the three is not positive.
-
-    Examples
-    --------
-    >>> size_for(300.0, 1.5, 2.0)
-    100.0
-    """
-    if not (np.isfinite([budget_usd, es_r, r_usd]).all() and min(budget_usd, es_r, r_usd) > 0.0):
-        return 0.0
-    return budget_usd / (es_r * r_usd)
-
-
 def _tail(kind: Kind, net_r: Floats) -> KindTail:
     name, history = kind.name.lower(), historical_cvar(-net_r, LEVEL)
     try:
@@ -346,7 +333,7 @@ def _precision(found: Precision, groups: str) -> str:
 
 
 def _tail_line(one: KindTail) -> str:
-    size = size_for(1.0, one.es_r, 1.0)
+    size = 1.0 / one.es_r if one.es_r > 0.0 else 0.0  # of the budget, so that the expected shortfall is the budget
     return f"{-one.es_r:+.2f} R ({one.method}, {one.trades} trades): a budget of 1 % of equity for them risks {size:.2f} % to the stop"
 
 

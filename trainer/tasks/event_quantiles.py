@@ -277,7 +277,9 @@ class EventQuantiles(EventTask):
             found = walking(asked, opened)
             figures += judged(asked, opened, found, config.cpcv.groups)
             if asked.of == FAVOURABLE:
-                without = walking(asked, without_analogs(opened))[0] if config.label.analogs else None
+                without, plain = None, [name for name in opened.names if name not in ANALOGS]
+                if config.label.analogs:
+                    without = walking(asked, replace(opened, panel=opened.panel.only(plain)))[0]
                 target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label.stop_atr, source.actions), without)
             heads[asked.name] = QuantilesHead(asked.levels), _graph(asked, rows, config, request.seed)
         proof, lag = case.proof, 2 * (config.label.k - 1)
@@ -327,13 +329,6 @@ def warnings(figures: list[LevelFigures]) -> list[str]:
         if not low(one.advantage) > 0.0:
             told.append(f"{_what(one)} is not better than a constant: pinball {one.gain:+.1%}, t {one.advantage.t:.2f}")
     return told
-
-
-def without_analogs(rows: Samples) -> Samples:
-    """Return the rows without what the analogs say."""
-    panel, kept = rows.panel, [i for i, name in enumerate(rows.names) if name not in ANALOGS]
-    names = tuple(panel.names[i] for i in kept)
-    return replace(rows, panel=replace(panel, names=names, values=np.ascontiguousarray(panel.values[:, :, kept])))
 
 
 def _graph(asked: OutcomeQuantiles, rows: Samples, config: QuantilesRecipe, seed: int) -> bytes:

@@ -47,8 +47,7 @@ def low(found: Mean) -> float:
 
 def interval(found: Mean) -> str:
     """A mean with its 95 % interval."""
-    reach = Z * found.standard_error
-    return f"{found.mean:.3f} [{found.mean - reach:.3f}, {found.mean + reach:.3f}]"
+    return f"{found.mean:.3f} [{low(found):.3f}, {found.mean + Z * found.standard_error:.3f}]"
 
 
 def _judged(mean: float, null: float, influence: Floats, session: Rows) -> Mean:

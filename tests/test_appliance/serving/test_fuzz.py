@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from appliance.serving.api import operations
 from appliance.tui.demo import build
 from appliance.tui.ledger_source import LedgerSource
-from signals.bundle import verify
+from signals.bundle import child_inference, verify
 from signals.models.inference import infer
-from signals.serving import pictures, scores
+from signals.serving import scores
 from signals.serving.application import Api, application
 from signals.serving.connections import listen
 from signals.serving.gate import LOOPBACK
@@ -50,10 +50,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A device and a bundle, served on loopback; models run in this process, so that many requests are affordable."""
     base = tmp_path_factory.mktemp("fuzzed")
     device = build(base / "demo", seed=7, sessions=12).folder
-    asked, heads = scores.expected, pictures.heads_of
     with pytest.MonkeyPatch.context() as patch, listen(LOOPBACK, 0) as bound:
-        patch.setattr(scores, "expected", lambda model, rows: asked(model, rows, is_limited=False))
-        patch.setattr(pictures, "heads_of", lambda model, inputs: heads(model, inputs, is_limited=False))
+        patch.setattr(child_inference, "infer_in_child", infer)
         served = (*operations(LedgerSource(device, StoppedClock(NOW))), *scores.operations(Still(base / "bundle")))
         server = uvicorn.Server(uvicorn.Config(application(Api("device", "1", served, TOKEN)), ws="none", log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

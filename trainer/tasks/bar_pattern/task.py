@@ -36,7 +36,7 @@ from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least, at_most
-from trainer.runs.picture_bank import PictureNet, bank_of, seen_events
+from trainer.runs.picture_bank import bank_of, seen_events
 from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Gathered, Material, Samples
 from trainer.search.trial_log import Series
@@ -283,7 +283,22 @@ class BarPattern(EventTask):
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the figures."""
-        return lines(known.part("pattern", PatternFigures))
+        found = known.part("pattern", PatternFigures)
+        by_class = zip(found.classes, found.f1, found.precision_recall, found.base_rates, strict=True)
+        named = [
+            (
+                f"Of {row} by the rules, said",
+                ", ".join(f"{name} {x / max(sum(shares), 1e-12):.1%}" for name, x in zip(found.classes, shares, strict=True)),
+            )
+            for row, shares in zip(found.classes, found.confusion, strict=True)
+        ]
+        return [
+            ("Macro-F1 against the rules, later bars", f"{found.macro_f1:.3f} of {found.pictures} pictures"),
+            *((f"F1 of {name}", f"{f1:.3f}, precision and recall {area:.3f} (chance {base:.4f})") for name, f1, area, base in by_class),
+            ("Calibration error", f"{found.ece:.4f} (before the map {found.raw_ece:.4f}), temperature {found.temperature:.2f}"),
+            ("Error of the log of a pole", f"{found.pole_error:.3f} (constant {found.constant_error:.3f})"),
+            *named,
+        ]
 
 
 def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
@@ -304,25 +319,6 @@ def metrics(rows: Samples, schema_version: str, known: TemperatureMap) -> dict[s
     }
 
 
-def lines(found: PatternFigures) -> list[tuple[str, str]]:
-    """(what, figure) lines of the figures."""
-    by_class = zip(found.classes, found.f1, found.precision_recall, found.base_rates, strict=True)
-    named = [
-        (
-            f"Of {row} by the rules, said",
-            ", ".join(f"{name} {x / max(sum(shares), 1e-12):.1%}" for name, x in zip(found.classes, shares, strict=True)),
-        )
-        for row, shares in zip(found.classes, found.confusion, strict=True)
-    ]
-    return [
-        ("Macro-F1 against the rules, later bars", f"{found.macro_f1:.3f} of {found.pictures} pictures"),
-        *((f"F1 of {name}", f"{f1:.3f}, precision and recall {area:.3f} (chance {base:.4f})") for name, f1, area, base in by_class),
-        ("Calibration error", f"{found.ece:.4f} (before the map {found.raw_ece:.4f}), temperature {found.temperature:.2f}"),
-        ("Error of the log of a pole", f"{found.pole_error:.3f} (constant {found.constant_error:.3f})"),
-        *named,
-    ]
-
-
 def warnings(found: PatternFigures) -> list[str]:
     """Say what the net does not do."""
     told = []
@@ -340,7 +336,7 @@ def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap) -> dict
     def outputs(row: Rows, column: Rows) -> Floats:
         return outputs_of(case.fitted.model, Gathered(case.material.panel, rows.view, row, column), np.arange(len(row)))
 
-    seen = seen_events(PictureNet(outputs, OF_CLASSES, known), source.bars)
+    seen = seen_events(source.bars, outputs, OF_CLASSES, known)
     bank = bank_of(seen, source.bars, source.actions, _own(case.config).rules)
     has_bank = len(bank["vectors"]) > 0
     form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known), "embedding" if has_bank else None)
