@@ -14,7 +14,7 @@ from signals.models.inference import predict
 from trainer.learners.base import FitDevice, Matrix
 from trainer.learners.linear import read_linear
 from trainer.learners.parameters import Objective, RandomForestConfig, SvmConfig, XgBoostConfig
-from trainer.learners.table import learner_named
+from trainer.learners.table import LEARNERS, learner_named
 from trainer.learners.tabular.random_forest import RandomForest
 from trainer.learners.tabular.svm import Svm, SvmModel
 from trainer.learners.tabular.xgb import XgBoost, XgBoostModel
@@ -120,3 +120,17 @@ def test_scaling_by_quartiles_is_the_graph_s_first_layer_and_a_few_wild_rows_do_
     np.testing.assert_allclose(model.scale, high - low, rtol=1e-6)
     np.testing.assert_allclose(predict([model.to_onnx()], wild), model.predict(wild), atol=1e-5)
     assert RecipeConfig().of(name).model_dump() == {key: value for key, value in config.of(name).model_dump().items() if key != "scaling"}
+
+
+@pytest.mark.parametrize("name", [name for name, row in LEARNERS.items() if row.space])
+def test_every_value_that_a_search_tries_is_one_that_the_learner_takes(name: str) -> None:
+    row = LEARNERS[name]
+    for parameter, values in row.space.items():
+        for value in values:
+            assert getattr(row.config.model_validate({parameter: value}), parameter) == value
+
+
+def test_a_search_tries_leaves_of_few_and_of_many_rows() -> None:
+    """How much a leaf must hold is what keeps trees on noisy targets from learning rows by heart."""
+    least = {"lightgbm": "min_data_in_leaf", "xgboost": "min_child_weight", "random_forest": "min_leaf"}
+    assert {name: RecipeConfig().search.of(name)[parameter] for name, parameter in least.items()} == dict.fromkeys(least, (50, 200))

@@ -199,7 +199,14 @@ LIGHTGBM = {
     "lambda_l2": (0, 10),
 }
 CATBOOST = {"depth": (5, 6, 7), **TREES, "rsm": (0.6, 0.9), "subsample": (0.6, 0.9), "l2_leaf_reg": (0, 10)}
-XGBOOST = {"max_depth": (3, 5, 7), **TREES, "subsample": (0.6, 0.9), "colsample_bytree": (0.6, 0.9), "reg_lambda": (0, 10)}
+XGBOOST = {
+    "max_depth": (3, 5, 7),
+    **TREES,
+    "min_child_weight": (50, 200),
+    "subsample": (0.6, 0.9),
+    "colsample_bytree": (0.6, 0.9),
+    "reg_lambda": (0, 10),
+}
 RANDOM_FOREST = {"max_depth": (5, 8, 11), "min_leaf": (50, 200), "feature_share": (0.2, 0.4)}
 SVM = {"inverse_penalty": (0.1, 0.3, 1.0), "width": (1.0, 2.0, 4.0)}
 RIDGE = {"alpha": (0.001, 0.01, 0.1, 1.0, 10.0)}
