@@ -18,7 +18,7 @@ BUGS = (
             "return Sizing(before, None, str(error),", "return Sizing(1.0, None, str(error),",
             "tests/flow/test_two_sleeves.py::test_a_published_stack_weighs_the_sleeves_and_where_it_is_refused_the_settings_do"),
     Planted("believe a sizing policy of another grid", "appliance/jobs/sizing.py", '("grid", found.grid != GRID),', '("grid", False),',
-            "tests/test_appliance/test_sizing_document.py::test_another_grid_or_state_than_this_version_s_is_refused"),
+            "tests/test_appliance/test_sizing_document.py::test_another_grid_state_or_sleeve_than_this_device_s_is_refused"),
     Planted("enlarge the book where the sizing policy is refused", "portfolio/policy/sizing.py",
             'return self.before, f"as before: {self.refusal', 'return 1.0, f"as before: {self.refusal',
             "tests/test_portfolio/test_sizing_policy.py::test_a_refused_policy_keeps_the_level_before"),
