@@ -203,11 +203,12 @@ def until(panel: FeaturePanel, asof: str) -> FeaturePanel:
 
 
 def test_a_history_too_short_to_smooth_ends_in_a_skipped_evening_and_no_plan(published: Desk, tmp_path: Path) -> None:
-    """Of the window's twelve sessions the store has lost all but eight: nothing is scored by what is left."""
+    """The data begin eight sessions ago, and the window reads twelve: nothing is scored by what is there."""
     bench, last = on_a_device(published, tmp_path / "device"), published.days[-1]
     assert bench("job", "pull", "--session", last).code == 0
     with duckdb.connect(str(bench.state / "market.duckdb")) as store:
-        store.execute("DELETE FROM bars WHERE session < ?", [published.days[-9]])
+        for table in ("bars", "audits"):
+            store.execute(f"DELETE FROM {table} WHERE session < ?", [published.days[-9]])
     scored = bench("job", "score", "--session", last)
     assert scored.code == 3 and "skipped: DRIFT_RELATIONS" in scored.out, scored.out
     assert bench("job", "plan", "--session", last).code == 3
