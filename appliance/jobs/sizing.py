@@ -39,7 +39,9 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
     )
     if deps.config.draw_sizes:
         return Sizing(refusal="multipliers are drawn in shadow alone", books=books)  # for its state: the book is whole
-    before = 1.0 if (last := plans.before(deps.ledger, session)) is None else last.multiplier
+    last = plans.before(deps.ledger, session)
+    said = [plan.multiplier for day, plan in made if last is not None and day == last.session and plan.multiplier is not None]
+    before = min([1.0 if last is None else last.multiplier, *said])  # a plan of an earlier release has it in its job's record alone
     try:
         found = load_document(SIZING_DOCUMENT, deps.folder, deps.fs, asof, deps.calendar)
         return Sizing(before, policy_of(found, deps.config.sleeves), source=f"sizing policy {found.seq}", books=books)

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from appliance.bundles.signed_documents import load_document, pull_document
 from appliance.jobs.sizing import policy_of, sizing_in_force
-from appliance.ledger import plans
+from appliance.ledger import job_runs, plans
+from appliance.ledger.figures import PlanFigures
+from appliance.schedule.job import JobReport, JobStatus
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.clock import VirtualClock
 from appliance.system.durable_files import DurableFs
@@ -182,6 +184,20 @@ def test_a_plan_that_was_frozen_says_what_its_multiplier_was_though_its_job_was_
     deps.close()
     assert first is not None and second is not None and (first.before, second.before) == (1.0, 0.25)
     assert second.policy is None and second.refusal.startswith("no sizing policy has been delivered")
+
+
+def test_the_multiplier_of_a_plan_of_an_earlier_release_is_in_the_record_of_its_job(tmp_path: Path) -> None:
+    """Such a plan says nothing of it: an update while a quarter of the book was held enlarges none."""
+    clock = VirtualClock(at("08:00"))
+    deps = Rehearsal(tmp_path, FakeBroker(clock, DAYS, {}), clock).open()
+    deps = replace(deps, config=deps.config.model_copy(update={"sizing": True}))
+    plans.save(deps.ledger, Plan(D, DAYS.previous(D), "account", Decimal(1), (), PROVENANCE), clock.now())
+    job_runs.begin(deps.ledger, D, "plan", clock.now())
+    figures = PlanFigures(decisions=(), multiplier=0.25)
+    job_runs.finish(deps.ledger, JobReport("plan", D, JobStatus.DONE, "", figures), clock.now())
+    found = sizing_in_force(DAYS.next(D), D, deps)
+    deps.close()
+    assert found is not None and found.before == 0.25
 
 
 def test_a_policy_of_an_earlier_version_s_state_is_read(world: SizingWorld) -> None:
