@@ -96,10 +96,13 @@ $(VENV)/.foundation: requirements/foundation.txt $(VENV)/.torch
 test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from tiny checkpoints of their own making
 	$(BIN)/pytest -q tests/test_trainer/test_foundation.py
 
-test-long: $(VENV)/.dev ## By hand, ten minutes: single tests of five seconds and more, whose rules shorter ones of `make test` hold in part
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not deep" $(addprefix tests/flow/test_,backtest_command.py daemon.py limits.py person.py \
-		screens.py year_alone.py) tests/provisioning/test_example_fleet.py $(addprefix tests/test_trainer/test_,accept_red.py \
-		deliveries.py fanout.py ic.py lineage.py policy_command.py retrain_command.py tasks.py train_search.py weight_paths.py)
+LONG_TESTS := $(addprefix tests/flow/test_,backtest_command.py daemon.py limits.py object_store.py person.py screens.py through_the_day.py year_alone.py) \
+	tests/provisioning/test_example_fleet.py tests/test_appliance/serving/test_fuzz.py::test_a_few_requests_of_every_kind_are_answered_as_documented tests/test_appliance/tui/test_hostile_text.py \
+	$(addprefix tests/test_trainer/test_,accept_red.py curation_real.py deliveries.py download.py fanout.py ic.py interrupted.py lineage.py \
+	policy_command.py promotion_commands.py retrain_command.py tasks.py train_search.py weight_paths.py workspace.py)
+
+test-long: $(VENV)/.dev ## By hand, ten minutes: single tests of four seconds and more, whose rules shorter ones of `make test` hold in part
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not deep" $(LONG_TESTS)
 
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
 	$(BIN)/pytest -q -m "deep and not gpu" tests/contracts/test_learners.py $(addprefix tests/test_trainer/test_,flow.py networks.py session_figures.py)

@@ -74,8 +74,13 @@ MARKS = [pytest.mark.deep, pytest.mark.skipif(find_spec("torch") is None, reason
 Case = tuple[str, Objective | None]
 
 
-def marks_of(name: str) -> list[pytest.MarkDecorator]:
-    return [*(MARKS if name in DEEP else []), *([pytest.mark.slow] if name in LATER else [])]
+def marks_of(name: str, *more: pytest.MarkDecorator) -> list[pytest.MarkDecorator]:
+    return [*(MARKS if name in DEEP else []), *([pytest.mark.slow] if name in LATER else []), *more]
+
+
+def one_of_the_loop(name: str) -> list[pytest.MarkDecorator]:
+    """Networks share one loop of training: of what is the loop's, one is asked before each change, and all by `make families`."""
+    return [pytest.mark.slow] if name in DEEP and name != "mlp" else []
 
 
 Make = Callable[[int], Learner]
@@ -133,9 +138,11 @@ def address() -> Iterator[str]:
         yield local.scheduler_address
 
 
-@pytest.fixture(
-    params=[pytest.param(case, marks=marks_of(case[0])) for case in CASES], ids=lambda case: "-".join(str(part) for part in case if part)
-)
+def named(case: Case) -> str:
+    return "-".join(str(part) for part in case if part)
+
+
+@pytest.fixture(params=[pytest.param(case, marks=marks_of(case[0])) for case in CASES], ids=named)
 def case(request: pytest.FixtureRequest) -> Case:
     chosen: Case = request.param
     return chosen
@@ -202,12 +209,7 @@ def test_scores_are_the_same_bytes_again_and_side_by_side(case: Case, make: Make
 
 @pytest.mark.deep  # the workers of a cluster take long to start; `make test` has one in test_cluster.py
 @pytest.mark.parametrize(
-    "name",
-    [  # networks share one loop of training: one of them before each change, all by `make families`
-        pytest.param(name, marks=[*marks_of(name), *([pytest.mark.slow] if name in DEEP and name != "mlp" else [])])
-        for name in BUILT_IN
-        if name not in FOUNDATION
-    ],
+    "name", [pytest.param(name, marks=marks_of(name, *one_of_the_loop(name))) for name in BUILT_IN if name not in FOUNDATION]
 )
 def test_a_cluster_gives_the_same_bytes(name: str, address: str) -> None:
     case = (name, Objective.REGRESSION if name in BOOSTED else None)
@@ -236,6 +238,9 @@ def test_a_row_s_score_does_not_depend_on_its_neighbours(case: Case, model: Mode
     np.testing.assert_allclose(model.predict(features)[::7], model.predict(features[::7]), rtol=0.0, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=marks_of(case[0], *one_of_the_loop(case[0]))) for case in CASES], indirect=True, ids=named
+)
 def test_a_heavier_weight_pulls_the_score(case: Case, make: Make) -> None:
     """Targets -1 and +1 that the one feature cannot tell apart: the heavier half wins."""
     if case[1] is Objective.RANK:

@@ -252,6 +252,7 @@ def test_a_bundle_trades_as_the_run_that_it_was_made_of(bench: Bench, published:
     assert again["provenance"]["bundle"] == known
 
 
+@pytest.mark.slow
 def test_what_a_bundle_learned_from_is_traded_only_when_told_and_called_in_sample(
     bench: Bench, published: Published, tmp_path: Path
 ) -> None:

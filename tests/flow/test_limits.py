@@ -64,6 +64,7 @@ def test_a_tripped_limit_skips_the_session_and_freezes_no_plan(make: Make, publi
     assert name in reasons[0][0]
 
 
+@pytest.mark.slow
 def test_the_first_sessions_step_in_and_a_model_that_is_only_trained_anew_does_not_begin_again(make: Make, own_store: Published) -> None:
     """A fifth, two fifths ... of the ordinary step: exposure grows by more each day, and the ramp is on record.
 

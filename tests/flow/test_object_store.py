@@ -169,9 +169,9 @@ def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Serve
     [
         ("/data/manifest.json", tuple(sorted(FAULTS.keys() - {"misnamed"}))),
         ("/data/bars/", ("cut", "half", "flipped")),
-        ("/data/actions", ("half", "flipped")),
+        pytest.param("/data/actions", ("half", "flipped"), marks=pytest.mark.slow),
         (f"/{PLACE}/latest.json", ("misnamed", "html")),
-        ("/keyset.json", ("flipped",)),
+        pytest.param("/keyset.json", ("flipped",), marks=pytest.mark.slow),
         ("model.onnx", ("cut", "half", "flipped")),
     ],
 )

@@ -109,6 +109,7 @@ def test_a_bundle_learned_for_another_entry_is_refused_in_one_sentence(make: Mak
     assert "Traceback" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_replay_of_several_sessions_ends_agreed_every_day(make: Make, own_store: Published) -> None:
     like = entering(make, own_store, "twap", "like")
     days = own_store.sessions(2)

@@ -54,6 +54,7 @@ def test_the_sane_file_is_green_but_for_the_row_of_memorial_day(yahoo: tuple[Pat
     assert (manifest.first, manifest.last) == (date(2013, 1, 2), date(2021, 12, 31))
 
 
+@pytest.mark.slow
 def test_zero_volume_rows_are_named_and_kept(yahoo: tuple[Path, Manifest]) -> None:
     folder, manifest = yahoo
     report = audit(folder, None, None)

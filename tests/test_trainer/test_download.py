@@ -305,6 +305,7 @@ def test_the_folder_is_one_delivery_and_its_universe_is_reconstructed(
     assert panel.eligible[-1].any()
 
 
+@pytest.mark.slow
 def test_nightly_refreshes_end_where_one_download_does_and_the_audit_names_who_came_and_went(
     tmp_path: Path, world: World, whole: tuple[Path, int, list[str]]
 ) -> None:

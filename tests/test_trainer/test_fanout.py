@@ -70,6 +70,7 @@ def test_a_cluster_gives_the_scores_of_this_machine(rows: Samples, address: str)
     np.testing.assert_array_equal(there.scores, here.scores)
 
 
+@pytest.mark.slow
 def test_minutes_of_many_names_and_the_learners_of_bars_are_on_a_cluster_what_they_are_here(address: str, tmp_path: Path) -> None:
     """Features of every name, and a whole comparison at two horizons but for the time that it took."""
     figures, compared = _of_minutes(tmp_path)

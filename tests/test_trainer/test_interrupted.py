@@ -22,7 +22,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "bar", "said"),
     [
         ("train --sleeve equities_xs --seeds 50 --run run", "training", "no run was written. Run the same command: it begins again"),
-        ("search --sleeve equities_xs --trials 4000 --to found", "searching", "the trials that were done are kept in found. Run the same"),
+        pytest.param(
+            "search --sleeve equities_xs --trials 4000 --to found",
+            "searching",
+            "the trials that were done are kept in found. Run the same",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_who_ends_work_on_a_terminal_reads_what_is_kept_and_how_to_go_on(

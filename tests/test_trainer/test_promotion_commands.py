@@ -402,6 +402,7 @@ def test_a_run_whose_trials_are_on_no_record_is_not_judged(life: Life, tmp_path:
     assert kept["verdict"] == "refused"  # the registry has seen them: they are on its record
 
 
+@pytest.mark.slow
 def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(life: Life, tmp_path: Path) -> None:
     """`steep` was refused and `a` promoted: both books are there, and count as the trainings that they are of."""
     desk = Desk(tmp_path, life.desk.ends)
@@ -428,6 +429,7 @@ def test_a_refusal_names_the_trials_on_record_when_it_was_judged(life: Life) -> 
     assert "over 3 trials" in first and "over 5 trials" in later
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_brings_its_own_trials(life: Life, tmp_path: Path) -> None:
     """Its folder holds them without an anchor, and its evidence names their last line; one that was cut is refused."""
     run, data = life.copied("a", tmp_path), tmp_path / "curated"

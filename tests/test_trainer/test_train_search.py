@@ -258,6 +258,7 @@ def test_a_run_of_any_learner_is_one_that_a_device_accepts(place: Path, tmp_path
     np.testing.assert_array_equal(predict([(run / "model.onnx").read_bytes()], golden["inputs"]), golden["scores"])
 
 
+@pytest.mark.slow
 def test_searching_alone_writes_a_recipe_that_trains(place: Path, tmp_path: Path) -> None:
     """On data whose record holds no trial yet; asked again, it shows the same and counts none twice."""
     data = tmp_path / "market" / "curated"

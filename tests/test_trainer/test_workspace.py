@@ -324,6 +324,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pers
     yield folder, Person(folder, "publish", "--role", "evaluation")
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_run_is_asked_for_and_the_answer_is_taken(asked: tuple[Path, Person]) -> None:
     """The newest are shown first; what names none is asked again; the chosen one is published, or refused by its own evidence."""
     _, person = asked

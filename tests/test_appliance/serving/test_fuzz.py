@@ -105,6 +105,7 @@ WATCHED = (
 )
 
 
+@pytest.mark.slow
 def test_a_few_requests_of_every_kind_are_answered_as_documented(url: str) -> None:
     assert attack(url, FEW, "orders", "symbol", "scores") > 5 * FEW
 

@@ -65,6 +65,7 @@ def hostile(devices: Path, monkeypatch: pytest.MonkeyPatch) -> ApplianceApp:
     return ApplianceApp(source, TuiSettings(refresh_seconds=0.0), monotonic=lambda: 0.0)
 
 
+@pytest.mark.slow
 async def test_every_screen_shows_hostile_text_letter_by_letter(
     hostile: ApplianceApp, settled: Callable[[Pilot[None]], Awaitable[None]]
 ) -> None:
