@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -315,19 +314,19 @@ def test_a_stack_takes_the_runs_that_are_there_where_each_is_of_a_sleeve_of_its_
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Person]]:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("asked")
     make(folder)
     create_keys(folder / "keys", date(2030, 1, 1))
     for name in ("2026-03-01-1200-a", "2026-03-02-1200-b", *(f"2026-02-{day:02d}-1200-c" for day in range(1, 10))):
         hold(folder / "runs" / name, "evidence.json")
-    yield folder, Person(folder, "publish", "--role", "evaluation")
+    return folder
 
 
 @pytest.mark.slow
-def test_on_a_terminal_the_run_is_asked_for_and_the_answer_is_taken(asked: tuple[Path, Person]) -> None:
+def test_on_a_terminal_the_run_is_asked_for_and_the_answer_is_taken(asked: Path) -> None:
     """The newest are shown first; what names none is asked again; the chosen one is published, or refused by its own evidence."""
-    _, person = asked
+    person = Person(asked, "publish", "--role", "evaluation")
     person.sees("  1  2026-03-02-1200-b")
     person.sees("  2  2026-03-01-1200-a")
     person.sees("and 2 older ones")
@@ -340,8 +339,8 @@ def test_on_a_terminal_the_run_is_asked_for_and_the_answer_is_taken(asked: tuple
     assert person.ends() == 2
 
 
-def test_who_leaves_at_the_question_is_told_that_nothing_was_changed(asked: tuple[Path, Person]) -> None:
-    person = Person(asked[0], "publish", "--role", "evaluation")
+def test_who_leaves_at_the_question_is_told_that_nothing_was_changed(asked: Path) -> None:
+    person = Person(asked, "publish", "--role", "evaluation")
     person.sees("Which run? A number, or a name: ")
     person.leaves("you left at the question; nothing was changed. Run it again")
     assert person.ends() == 5
