@@ -213,6 +213,7 @@ def test_bars_that_give_no_events_are_notified_and_stop_nothing(tmp_path: Path) 
     market.fails = True
     assert evening(deps, FIRST).startswith("events: the market store holds no bars")
     assert events.newest(deps.ledger, date.max) is None
+    assert events.summaries(deps.ledger, events.labelled(deps.ledger, date.min, date.max)) == ()
     market.fails = False
     evening(deps, FIRST + 3)
     assert all(row.asof == DAYS[FIRST + 3] for row, _ in events.labelled(deps.ledger, date.min, date.max))
