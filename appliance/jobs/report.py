@@ -25,7 +25,7 @@ from appliance.ledger import nav, reports, snapshots
 from appliance.ledger.figures import ReportFigures
 from appliance.ledger.nav import ZERO, NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
-from appliance.monitoring.session_monitoring import measure, notify_if_decayed
+from appliance.monitoring.session_monitoring import measure, notify_if_decayed, notify_if_drifted
 from appliance.reports.markdown import picture_of, render
 from appliance.reports.session_data import gather
 from appliance.reports.svg import draw
@@ -145,6 +145,7 @@ def report(session: date, deps: Deps) -> JobReport:
     watched = measure(session, deps)
     enforce(deps, session, Stage.REVIEW, watched.figures)
     notify_if_decayed(session, deps, watched.content)
+    notify_if_drifted(session, deps, watched.content)
     controls = run_self_test(deps.config.limits())
     if controls.dead:
         notify(deps, Severity.PAGE, f"controls-{session}", "a control cannot fire", controls.sentence())

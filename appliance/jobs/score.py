@@ -374,11 +374,7 @@ def _judged(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile
 
     shown_records.require_trade(bundle)
 
-    def trailing(last: date, sessions: int) -> Bars:
-        bars = deps.market.bars(last, sessions)
-        return replace(bars, joined={**bars.joined, **event_sleeves.event_figures(bars)})
-
-    panel = newest_features(bundle, trailing, asof)
+    panel = newest_features(bundle, lambda last, sessions: event_sleeves.with_figures(deps.market.bars(last, sessions)), asof)
     if not panel.eligible[-1].any():
         return None
     said = outputs(bundle, panel, run=runner(bundle))

@@ -361,10 +361,11 @@ class SessionFigures:
 
 @dataclass(frozen=True)
 class MonitoringFigures(SessionFigures):
-    """Measured figures of the model: its sessions, its history and drift; of several, of the first."""
+    """Measured figures of the model: its sessions, its history and drift; of several, of the first; and the drift of what is only shown."""
 
     expectation: ModelVerdict | None = None
     drift: DriftTable | None = None
+    shown: Mapping[str, DriftTable] | None = absent()
 
     @property
     def lives(self) -> dict[str, ModelVerdict]:

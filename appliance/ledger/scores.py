@@ -39,6 +39,11 @@ def load(ledger: Ledger, asof: date, sleeve: str) -> tuple[ScoreRow, ...]:
     return tuple(ledger.read(ScoreRow, "SELECT * FROM scores WHERE asof = ? AND sleeve = ? ORDER BY rank, symbol", (asof, sleeve)))
 
 
+def first(ledger: Ledger, sleeve: str, source: str) -> date | None:
+    """Return the first session that a bundle scored a name of; None where it has scored none."""
+    return ledger.first(date, "SELECT asof FROM scores WHERE sleeve = ? AND source = ? ORDER BY asof LIMIT 1", (sleeve, source))
+
+
 def probabilities(ledger: Ledger, asof: date) -> dict[str, dict[str, float]]:
     """Return what each sleeve that is not a shadow says of each symbol at `asof`, by symbol and sleeve; of those with a map."""
     rows = ledger.read(

@@ -11,9 +11,19 @@ from appliance.ledger.figures import DriftRow, DriftTable
 from signals.bundle import Bundle
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
-from signals.monitoring.drift import WINDOW_SESSIONS, Drift, DriftState, TrailingDrift, read_reference, trailing_psi, trailing_score_psi
+from signals.monitoring.drift import (
+    LEAST_ROWS,
+    WINDOW_SESSIONS,
+    Drift,
+    DriftState,
+    TrailingDrift,
+    read_reference,
+    trailing_psi,
+    trailing_score_psi,
+)
 from signals.scoring.scores import Scores
 from signals.scoring.scoring import sleeve_of
+from signals.sleeves.events import with_figures
 
 
 def score_drift(deps: Deps, bundle: Bundle, newest: FeaturePanel, scores: Scores) -> TrailingDrift:
@@ -35,6 +45,22 @@ def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), recorded_scores(deps, bundle, asof, WINDOW_SESSIONS))
 
 
+def event_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
+    """Compare the events of the trailing window with the reference: what a bundle that only shows something reads and said of them.
+
+    A session without an event is one with no row; an evening that the device missed is too.
+    """
+    sleeve, days = sleeve_of(bundle), deps.calendar.days
+    bars = with_figures(deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1))
+    since, here = score_rows.first(deps.ledger, bundle.manifest.sleeve, bundle.sha256), deps.calendar.index(asof)
+    said = [
+        np.array([row.score for row in score_rows.load(deps.ledger, day, bundle.manifest.sleeve) if row.source == bundle.sha256])
+        for day in days[max(0, here - WINDOW_SESSIONS + 1) : here + 1]
+        if since is not None and day >= since
+    ]
+    return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), said, LEAST_ROWS)
+
+
 def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> list[Floats]:
     """Scores of the trailing sessions that this very bundle gave, oldest first; ends where the record has a gap."""
     found: list[Floats] = []
@@ -52,7 +78,7 @@ def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> li
 
 def ratio(drift: Drift) -> Figure:
     """PSI over its limit, or that there is too little history yet."""
-    return NOT_YET if drift.state is DriftState.TOO_LITTLE_HISTORY else drift.ratio
+    return drift.ratio if drift.state is DriftState.MEASURED else NOT_YET
 
 
 def worst_feature(drift: TrailingDrift) -> tuple[str, Figure]:

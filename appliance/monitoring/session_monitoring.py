@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from appliance.bundles.former_layout import move_former
-from appliance.bundles.slots import Slot, load_slot, traded_slots
+from appliance.bundles.slots import Slot, load_slot, slot_store, traded_slots
 from appliance.context import Deps
 from appliance.controls.tripwires import Figure, TripwireFigures
 from appliance.ledger import job_runs, nav
-from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures, Observation, SleeveFigures
+from appliance.ledger.figures import AttributedSession, DriftTable, ModelVerdict, MonitoringFigures, Observation, SleeveFigures
 from appliance.monitoring.attribution import attributed, document, pending
 from appliance.monitoring.drift import document as drift_document
-from appliance.monitoring.drift import feature_drift, worst_feature
+from appliance.monitoring.drift import event_drift, feature_drift, worst_feature
 from appliance.monitoring.expectation import GONE, bands, history_of, observed, series_of, verdict
 from appliance.reports.svg import FanPanel, fans
 from appliance.safety.halt import notify
@@ -21,9 +21,11 @@ from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, InvariantBroken
 from signals.monitoring.expectation import expected_of
 from signals.monitoring.sequential import ALPHA
+from signals.sleeves.events import SHOWN
 
 REPORT = "report"
 PICTURED_SESSIONS = 60
+SAID_ONCE_IN = 20  # reports in which a figure's drift is notified once, for it comes and goes at its limit
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,14 @@ def measure(session: date, deps: Deps) -> MonitoringResult:
     known = [one for one in found.values() if one is not None]
     first = known[0].content if known else SleeveFigures()
     several = {name: one.content if one else SleeveFigures() for name, one in found.items()} if len(found) > 1 else None
-    content = MonitoringFigures(attribution=costs, live=first.live, expectation=first.expectation, drift=first.drift, by_sleeve=several)
+    content = MonitoringFigures(
+        attribution=costs,
+        live=first.live,
+        expectation=first.expectation,
+        drift=first.drift,
+        by_sleeve=several,
+        shown=_shown(session, asof, deps) or None,
+    )
     figures = TripwireFigures(feature_drift=_worst([one.drift if one else None for one in found.values()]))
     pictures = {name if several else "": one.picture for name, one in found.items() if one is not None and one.picture}
     return MonitoringResult(figures, content, pictures)
@@ -69,6 +78,37 @@ def _of_slot(slot: Slot, asof: date, deps: Deps, costs: Sequence[AttributedSessi
     except (BundleRefused, DataNotUsable):
         return None
     return SleeveMonitoring(SleeveFigures(live, expected, drift_document(drift)), worst_feature(drift)[1], picture)
+
+
+def _shown(session: date, asof: date, deps: Deps) -> dict[str, DriftTable]:
+    """Drift of what bundles read and said of events; no tripwire reads it, for nothing is traded by them."""
+    found: dict[str, DriftTable] = {}
+    for slot in map(Slot, SHOWN):
+        if slot_store(slot, deps.folder, deps.fs).current() is None:
+            continue
+        try:
+            bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
+            found[slot.name] = drift_document(event_drift(deps, bundle, asof))
+        except (BundleRefused, DataNotUsable) as error:
+            notify(deps, Severity.WARN, f"drift-{slot.key}-{session}", f"the drift of {slot.name} is not watched", str(error))
+    return found
+
+
+def notify_if_drifted(session: date, deps: Deps, content: MonitoringFigures) -> None:
+    """Notify a person of what is only shown and has drifted since the reports before; nothing stops."""
+    if not content.shown:
+        return
+    runs = job_runs.newest(deps.ledger, REPORT, deps.calendar.previous(session), SAID_ONCE_IN)
+    tables = [(run.read(MonitoringFigures).shown or {}) for run in runs]
+    for sleeve, table in content.shown.items():
+        known = {row.name for earlier in tables if sleeve in earlier for row in earlier[sleeve].rows if row.is_drifted}
+        news = [row for row in table.rows if row.is_drifted and row.name not in known]
+        if news:
+            title = f"the events that {sleeve} judges are no longer those that it learned from"
+            psi = [f"PSI {row.psi:.3g} over a limit of {row.limit:.3g}" if row.psi is not None else "without any value" for row in news]
+            figures = ", ".join(f"{row.name} ({said})" for row, said in zip(news, psi, strict=True))
+            text = f"Over {table.window_sessions} sessions these have drifted: {figures}. Nothing is traded by it"
+            notify(deps, Severity.WARN, f"drift-{sleeve}-{session}", title, text)
 
 
 def _worst(drifts: Sequence[Figure]) -> Figure:

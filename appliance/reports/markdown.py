@@ -306,13 +306,16 @@ def decay_warning(content: MonitoringFigures) -> str:
 def drift(content: MonitoringFigures) -> str:
     """Return the section on drift: what uses most of its limit."""
     found = content.drift
+    shown = [
+        f"{markdown(sleeve)}, which is only shown: {', '.join(row.name for row in one.rows if row.is_drifted) or 'nothing'} has drifted."
+        for sleeve, one in (content.shown or {}).items()
+    ]
     if not found:
-        return ""
+        return "\n\n".join(["## Drift", *shown]) if shown else ""
     rows = [[row.name, _plain(row.psi), _plain(row.limit), _plain(row.used), row.verdict] for row in found.rows[:DRIFTING]]
     drifted = sum(row.is_drifted for row in found.rows)
     text = f"{drifted} of {len(found.rows)} figures drifted, over {found.window_sessions} sessions."
-    lines = ["## Drift", "", text, "", table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3))]
-    return "\n".join(lines)
+    return "\n\n".join(["## Drift", text, table(["figure", "PSI", "limit", "used", ""], rows, numbers=(1, 2, 3)), *shown])
 
 
 def _live_figure(name: str, value: float | None) -> str:

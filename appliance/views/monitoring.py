@@ -57,16 +57,18 @@ class LivedSessions(SleeveLife):
 
 def drift(ledger: Ledger, session: date) -> View:
     """Return every watched figure against its limit, as the newest report up to `session` measured it."""
-    run = next((r for r in _newest_first(ledger, session) if r.figures.get("drift")), None)
+    run = next((r for r in _newest_first(ledger, session) if r.figures.get("drift") or r.figures.get("shown")), None)
     if run is None:
         return View(DRIFT_COLUMNS, (), "no report has measured drift yet", session)
     figures = run.read(MonitoringFigures)
-    found = to_json(figures.drift)
-    rows = list(found["rows"])
-    if figures.by_sleeve is not None:
-        tables = {sleeve: to_json(one.drift)["rows"] for sleeve, one in figures.by_sleeve.items() if one.drift is not None}
-        rows = [{**row, "name": f"{sleeve}: {row['name']}"} for sleeve, table in tables.items() for row in table]
-    return View(DRIFT_COLUMNS, tuple(rows), "", run.session, {"window_sessions": found["window_sessions"]})
+    traded = {"": figures.drift} if figures.by_sleeve is None else {sleeve: one.drift for sleeve, one in figures.by_sleeve.items()}
+    tables = {sleeve: one for sleeve, one in {**traded, **(figures.shown or {})}.items() if one is not None}
+    rows = [
+        {**row, "name": f"{sleeve}: {row['name']}" if sleeve else row["name"]}
+        for sleeve, table in tables.items()
+        for row in to_json(table.rows)
+    ]
+    return View(DRIFT_COLUMNS, tuple(rows), "", run.session, {"window_sessions": next(iter(tables.values())).window_sessions})
 
 
 def expectation(ledger: Ledger, session: date) -> View:

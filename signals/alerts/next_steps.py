@@ -15,6 +15,7 @@ NEXT_STEPS: dict[str, str] = {
     "control": "If it was not you, halt by `appliance halt` and look at who may log in",
     "controls": "Do not trade on: `appliance halt`, then go back to the release before",
     "disk-low": "Free space on this machine, or replace its disk",
+    "drift": "See `appliance drift`; nothing trades on it: train and publish it again on newer data",
     "ended": "See `appliance jobs` and `journalctl -u appliance -o cat`; the next session tries again",
     "events": NOTHING_NOW + ": nothing that is traded reads events; see `appliance data` for the evening's bars",
     "expectation": "Look at `appliance expectation`; then `trainer rollback`, or promote another model",

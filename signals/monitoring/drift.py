@@ -7,6 +7,11 @@ feature has one more for missing values. The statistic pools a trailing window o
 pooled reference differs on every day of real data. What counts as too much is not a rule of thumb: it is the 99.9th
 percentile of the same statistic over every such window of the training history.
 
+A sleeve of events has few rows a session, and some sessions have none. Its window is one pool, of which nothing is said below 200 rows,
+and whose limit is no lower than what so many independent rows of the reference reach once in a thousand pools: n PSI is then about
+chi-squared with B - 1 degrees of freedom (Yurdakul 2018, "Statistical Properties of Population Stability Index"). The training history's
+own windows, which hold whole sessions of events, set the limit wherever theirs is higher.
+
 Features that are the same for every name of a session (the calendar's) and per-session ranks are left out: the first
 repeat by construction, the second are uniform by construction.
 
@@ -37,6 +42,9 @@ LIMIT_QUANTILE = 0.999
 DECILES = np.linspace(0.1, 0.9, 9)
 MIN_SHARE = 1e-4  # an empty bin counts as one in ten thousand, so that the logarithm exists
 RANK_PREFIX = "rank_"
+LEAST_ROWS = 200
+"""Rows without which nothing is said of a pool: half a deviation gives a PSI of 0.25, chance 0.15 once in a thousand pools of so many."""
+Z_999 = 3.0902  # the normal distribution's 99.9th percentile
 
 Values = NDArray[np.float32] | Floats
 Counts = NDArray[np.int64]
@@ -47,6 +55,7 @@ class DriftState(StrEnum):
 
     MEASURED = "measured"
     TOO_LITTLE_HISTORY = "too little history yet"
+    TOO_FEW_ROWS = f"too few rows yet, under {LEAST_ROWS}"
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,9 @@ class Drift:
     name : str
         Feature, or "score".
     value : float
-        PSI of the trailing window; NaN while there is too little history.
+        PSI of the trailing window; NaN while there is too little history, or too few rows.
     limit : float
-        The training history's 99.9th percentile of the same statistic.
+        The training history's 99.9th percentile of the same statistic; of a pool at least that of chance.
     """
 
     name: str
@@ -209,7 +218,7 @@ def _evenings(panel: FeaturePanel, names: tuple[str, ...], scores: Floats) -> It
         yield np.where(eligible[:, None], values, np.float32(np.nan))
 
 
-def trailing_psi(reference: DriftReference, panel: FeaturePanel, scores: Sequence[Floats]) -> TrailingDrift:
+def trailing_psi(reference: DriftReference, panel: FeaturePanel, scores: Sequence[Floats], least_rows: int = 0) -> TrailingDrift:
     """Compare the newest 60 sessions with the reference.
 
     Parameters
@@ -220,11 +229,13 @@ def trailing_psi(reference: DriftReference, panel: FeaturePanel, scores: Sequenc
         Recent sessions, newest last; only eligible cells are read.
     scores : sequence of float64 arrays
         One array of finite scores a session, newest last, all of this bundle.
+    least_rows : int
+        Of a pool, whose sessions have few rows: `LEAST_ROWS`. 0 for a sleeve that scores every name.
 
     Returns
     -------
     TrailingDrift
-        A figure whose history has fewer than 60 sessions says so instead of giving a value.
+        A figure whose history has fewer than 60 sessions, or fewer rows than the least, says so instead of giving a value.
 
     Raises
     ------
@@ -236,26 +247,41 @@ def trailing_psi(reference: DriftReference, panel: FeaturePanel, scores: Sequenc
         raise BundleRefused(f"the drift reference watches {lost[0]!r}, which is not computed here")
     recent = panel.eligible[-window:]
     features = tuple(
-        _drift(name, row, panel.values[-window:, :, panel.names.index(name)][recent], len(recent) >= window)
+        _drift(name, row, panel.values[-window:, :, panel.names.index(name)][recent], len(recent) >= window, least_rows)
         for name, row in reference.features.items()
     )
-    return TrailingDrift(features, trailing_score_psi(reference, scores))
+    return TrailingDrift(features, trailing_score_psi(reference, scores, least_rows))
 
 
-def trailing_score_psi(reference: DriftReference, scores: Sequence[Floats]) -> Drift:
+def trailing_score_psi(reference: DriftReference, scores: Sequence[Floats], least_rows: int = 0) -> Drift:
     """Compare the scores of the newest 60 sessions alone with the reference; as `trailing_psi`."""
     pooled = np.concatenate([np.empty(0), *scores[-reference.window_sessions :]])
-    return _drift("score", reference.score, pooled, len(scores) >= reference.window_sessions)
+    return _drift("score", reference.score, pooled, len(scores) >= reference.window_sessions, least_rows)
 
 
-def _drift(name: str, row: BinShares, values: Values, enough: bool) -> Drift:
+def _drift(name: str, row: BinShares, values: Values, enough: bool, least_rows: int) -> Drift:
     if not enough:
         return Drift(name, DriftState.TOO_LITTLE_HISTORY, float("nan"), row.limit)
+    if len(values) < least_rows:
+        return Drift(name, DriftState.TOO_FEW_ROWS, float("nan"), row.limit)
     expected = np.array(row.shares, dtype=np.float64)
     counts = np.bincount(_bins(np.array(row.edges), values), minlength=len(expected))
     if counts.sum() == 0:
         return Drift(name, DriftState.MEASURED, float("nan"), row.limit)
-    return Drift(name, DriftState.MEASURED, float(psi(expected, counts / counts.sum())), row.limit)
+    limit = max(row.limit, by_chance(expected, len(values))) if least_rows else row.limit
+    return Drift(name, DriftState.MEASURED, float(psi(expected, counts / counts.sum())), limit)
+
+
+def by_chance(expected: Floats, rows: int) -> float:
+    """Return what the PSI of so many independent rows of the law `expected`, shape (B,), is beyond once in a thousand times.
+
+    The percentile of chi-squared is Wilson's and Hilferty's; 0 for a law of one bin.
+    """
+    degrees = int(np.count_nonzero(expected)) - 1
+    if degrees < 1:
+        return 0.0
+    spread = 2.0 / (9.0 * degrees)
+    return float(degrees * (1.0 - spread + Z_999 * np.sqrt(spread)) ** 3 / rows)
 
 
 def _describe(values: Values, rows: Counts, sessions: int) -> BinShares:

@@ -78,6 +78,11 @@ def event_figures(bars: Bars) -> Mapping[str, Floats]:
     return {f"event_{name}": np.where(has, panel.round(DECIMALS), np.nan) for name, panel in figures.items()}
 
 
+def with_figures(bars: Bars) -> Bars:
+    """Return the bars with the figures of their events."""
+    return replace(bars, joined={**bars.joined, **event_figures(bars)})
+
+
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))
 SHOWN = ("event_gate", "event_quantiles", "event_arms")  # named by the labels that their runs learn
 TARGET_FIRST = "the target is met before the stop"  # the event of a gate's map
