@@ -112,7 +112,7 @@ ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_f
 	$(addprefix tests/test_execution/test_,alpaca.py alpaca_parsing.py alpaca_transport.py alpaca_contract.py alpaca_exactness.py intents.py market_data.py opinions.py planning.py \
 	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py volume_curve.py) $(addprefix tests/test_signals/test_,bundle_corners.py \
 	bundle_former.py bundle_layout.py bundle_parsing.py bundle_rules.py scoring.py) tests/test_trainer/test_pairing.py \
-	tests/contracts/test_parsers_spoilt.py tests/flow/test_flat_targets.py
+	tests/contracts/test_parsers_spoilt.py tests/flow/test_event_drift.py tests/flow/test_flat_targets.py
 
 coverage-orders: $(VENV)/.dev ## Two minutes: every branch of planning, journal, reconciliation, tripwires, broker adapter and bundle
 	@mkdir -p var
