@@ -8,6 +8,8 @@ from execution.orders import Side
 
 PRICE_STEP = Decimal("0.0001")
 CENT = Decimal("0.01")
+TICK, SUB_DOLLAR_TICK, DOLLAR = Decimal("0.01"), Decimal("0.0001"), Decimal(1)
+"""Least price increments from 1 USD, and below it (Regulation NMS, rule 612)."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,8 @@ class Fill:
 def to_price(value: Decimal) -> Decimal:
     """Round a price to the 4 decimals at which fills are booked, half-even."""
     return value.quantize(PRICE_STEP, ROUND_HALF_EVEN)
+
+
+def tick_of(price: Decimal) -> Decimal:
+    """One tick at `price` USD as traded, USD."""
+    return TICK if price >= DOLLAR else SUB_DOLLAR_TICK

@@ -5,29 +5,28 @@ probabilities, pole, embedding and what past events like it made, and the pictur
 said, and the close as traded, without which a distance has no ticks. None of it is traded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from appliance.bundles.feature_record import FeatureRecord, read_features
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.events import EventRow
 from appliance.ledger.figures import FeatureFile, ScoreFigures, ShownFile
 from appliance.system.state_folder import StateFolder
-from execution.costs.spread import tick_of
-from signals.bundle import Bundle, Part
-from signals.bundle.seal import parse_json
+from execution.fills import tick_of
 from signals.errors import FixInput, ScoresInvalid
-from signals.events.analogs import HEADS, SeenShape, classes_in, shape_of
-from signals.events.daily import RULES
-from signals.market.bars import Floats
-from signals.models.heads import ClassesHead
-from signals.scoring.scoring import HeadOutputs
-from signals.sleeves.events import ANALOGS, OFFSETS, SHOWN, STOP, TARGET, TARGET_FIRST
-from signals.sleeves.patterns import PATTERNS
+from signals.events.recorded import ANALOGS, HEADS, OFFSETS, RULES, SEEN_BY, SHOWN, STOP, TARGET, TARGET_FIRST, SeenShape, shape_of
+
+if TYPE_CHECKING:  # a reader of records loads neither what scores nor what checks a bundle
+    from signals.bundle import Bundle
+    from signals.market.bars import Floats
+    from signals.models.heads import ClassesHead
+    from signals.scoring.scoring import HeadOutputs
 
 CLASS, PROBABILITY, CLOSE = "p_", "probability", "close"
 SIM_CONF, HIST_RR_PCT = ANALOGS
@@ -35,6 +34,8 @@ SIM_CONF, HIST_RR_PCT = ANALOGS
 
 def require_heads(bundle: Bundle) -> ClassesHead:
     """Return the head of the classes; raise `ScoresInvalid` where a bundle's heads are not those that are read of a picture."""
+    from signals.events.analogs import classes_in
+
     heads = {line.name: line.head for line in bundle.manifest.heads}
     if (classes := classes_in(heads)) is None:
         raise ScoresInvalid(f"a net of pictures has the heads {', '.join(HEADS)}, not {', '.join(heads)}", fix="Publish another bundle")
@@ -60,6 +61,9 @@ def require_trade(bundle: Bundle) -> None:
 
     The stop of its trade, and but for quantiles the target and the patience too, are those of `signals.events.daily.RULES`.
     """
+    from signals.bundle import Part
+    from signals.bundle.seal import parse_json
+
     sleeve, widths, fix = bundle.manifest.sleeve, bundle.manifest.head_widths(), "Publish another bundle"
     if lacking := [name for name in READ[sleeve] if widths.get(name) != 1]:
         raise ScoresInvalid(f"a bundle of the sleeve {sleeve} has the head {lacking[0]!r} of one number, and this one has not", fix=fix)
@@ -81,6 +85,8 @@ def record_of(
     bundle: Bundle, found: HeadOutputs, more: Mapping[str, Floats], snapshot_id: str, pictures: Mapping[str, str] | None = None
 ) -> FeatureRecord:
     """Return the record of what every head said, probabilities where it has any; `more` are columns (n,), `pictures` PNG in base64."""
+    import numpy as np
+
     columns = dict(more)
     for line in bundle.manifest.heads:
         raw, said = found.raw[line.name], found.probabilities.get(line.name)
@@ -140,7 +146,7 @@ def spoken(ledger: Ledger, folder: StateFolder, asof: date) -> tuple[Mapping[str
     runs = (run for run in job_runs.since(ledger, asof) if run.job == "score")
     figures = next((known for run in runs if (known := run.read(ScoreFigures)).asof == asof), ScoreFigures())
     files, found, said = figures.shown or {}, dict[str, FeatureRecord](), list[str]()
-    for sleeve in (PATTERNS.name, *SHOWN):
+    for sleeve in (SEEN_BY, *SHOWN):
         why = "no bundle of it spoke this evening"
         try:
             if (file := files.get(sleeve)) is not None:

@@ -22,14 +22,13 @@ from signals.bundle import Bundle, Policy, Role
 from signals.bundle.layout import TRADED, find_latest
 from signals.code_version import release
 from signals.errors import BundleRefused
+from signals.events import recorded
 from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
 from signals.sleeves import SLEEVES
-from signals.sleeves import events as event_sleeves
-from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
 
-SHOWN = (PATTERNS.name, *event_sleeves.SHOWN)  # nothing is traded or sized by them, so that an unproven one is accepted anywhere
+SHOWN = (recorded.SEEN_BY, *recorded.SHOWN)  # nothing is traded or sized by them, so that an unproven one is accepted anywhere
 UNSIZED = frozenset({RISK.name, *SHOWN})
 
 

@@ -21,9 +21,10 @@ from execution.planning.restating import new_names
 from signals.bundle import Bundle
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid
-from signals.events.analogs import HEADS, AnalogBank, read_bank, stored
+from signals.events.analogs import AnalogBank, read_bank, stored
 from signals.events.arms import ARMS
-from signals.events.daily import READS, RULES, DailyOutcome, column_of, daily_events, daily_outcomes
+from signals.events.daily import READS, column_of, daily_events, daily_outcomes
+from signals.events.recorded import HEADS, RULES, DailyOutcome
 from signals.market.bars import Bars, Payout, days_array, departures
 from signals.scoring.scoring import outputs_at
 from signals.sleeves.patterns import PATTERNS, pictured

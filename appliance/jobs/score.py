@@ -47,6 +47,7 @@ from signals.errors import (
     TripwireSkip,
     TryAgain,
 )
+from signals.events import recorded
 from signals.events.analogs import analogs_in
 from signals.events.daily import READS, daily_events
 from signals.events.images import png
@@ -332,7 +333,7 @@ def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tupl
     """Return the scores of a bundle that is not traded, and the file of what else it said; None where no name has an event to judge."""
     if slot == Slot(PATTERNS.name):
         return _seen(asof, bundle, deps)
-    if slot.sleeve in event_sleeves.SHOWN:
+    if slot.sleeve in recorded.SHOWN:
         return _judged(asof, bundle, deps)
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
@@ -363,7 +364,7 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
     if bundle.bank:
         rows = np.full(len(said.symbols), deps.calendar.index(asof))
         near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], rows)
-    more = dict(zip(event_sleeves.ANALOGS, near.T, strict=True))
+    more = dict(zip(recorded.ANALOGS, near.T, strict=True))
     record = shown_records.record_of(bundle, said, more, held_snapshot(asof, deps).id, pictures)
     return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
 

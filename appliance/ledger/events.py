@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from appliance.ledger.database import Ledger
 from appliance.ledger.values import columns_of
-from signals.events.daily import RULES, DailyEvent, DailyOutcome
+from signals.events.recorded import RULES, DailyEvent, DailyOutcome
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, InvariantBroken
+from signals.events.recorded import SHOWN
 from signals.monitoring.expectation import expected_of
 from signals.monitoring.sequential import ALPHA
-from signals.sleeves.events import SHOWN
 
 REPORT = "report"
 PICTURED_SESSIONS = 60

@@ -22,7 +22,7 @@ from appliance.schedule.timetable import JOBS
 from execution.orders import Plan
 from execution.planning.config import EntryStyle
 from signals.errors import DataNotUsable, FixInput
-from signals.sleeves.patterns import PATTERNS
+from signals.events.recorded import SEEN_BY
 
 FORMAT = "trademl-report/1"
 ALERTS = 200
@@ -291,8 +291,8 @@ def _events(asof: date, deps: Deps) -> EventReport:
         return EventReport(kinds=kinds)
     (records, said), shown = spoken(deps.ledger, deps.folder, asof), list[ReportedEvent]()
     for row in rows:
-        shape = seen(records[PATTERNS.name], row.symbol) if PATTERNS.name in records else None
-        sees = () if shape is None else (f"{shape[0].shape} {shape[0].quality:.0%}", *shape[1:])
+        shape = seen(records[SEEN_BY], row.symbol) if SEEN_BY in records else None
+        sees = () if shape is None else (str(shape[0]), *shape[1:])
         shown.append(ReportedEvent(row.symbol, row.kind, row.side, forecast(row, records), *sees))
     return EventReport(tuple(shown), said, kinds)
 

@@ -8,14 +8,14 @@ from appliance.ledger import Ledger, events
 from appliance.ledger.events import EventRow
 from appliance.system.state_folder import StateFolder
 from appliance.views.view import View, ViewRow
-from signals.sleeves.patterns import PATTERNS
+from signals.events.recorded import SEEN_BY
 from signals.text.documents import to_json
 
 COLUMNS = ("symbol", "kind", "side", "strength", "pole_katr", "stop", "target", "third")
 SEEN_COLUMNS = ("sees", "sim_conf", "hist_rr_pct")
 SAID_COLUMNS = ("p_target", "pays", "stop_70", "target_60", "entry")
 OUTCOME_COLUMNS = ("asof", "symbol", "kind", "side", "exit", "realised_r", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known")
-NOTHING = "no event is recorded; the evening's scoring records them"
+NOTHING = "no event is recorded; the evening's scoring records them: `appliance score`"
 NOTE = "recorded, not traded"
 
 
@@ -31,7 +31,7 @@ def events_of(ledger: Ledger, folder: StateFolder, asof: date | None) -> View:
     if day is None or not rows:
         return View(COLUMNS, (), NOTHING, None, facts)
     records, said = spoken(ledger, folder, day)
-    pictures = records.get(PATTERNS.name)
+    pictures = records.get(SEEN_BY)
     columns = (*COLUMNS, *(SEEN_COLUMNS if pictures else ()), *(SAID_COLUMNS if records.keys() & READ.keys() else ()))
     shown = tuple({**_event(row), **_seen(pictures, row.symbol), **_said(forecast(row, records))} for row in rows)
     return View(columns, shown, NOTHING, None, {**facts, "said": said})
@@ -62,7 +62,7 @@ def _seen(record: FeatureRecord | None, symbol: str) -> ViewRow:
         return dict.fromkeys((*SEEN_COLUMNS, "picture"))
     shape, sim_conf, hist_rr = found
     said = {name: None if value is None else round(value, 3) for name, value in zip(SEEN_COLUMNS[1:], (sim_conf, hist_rr), strict=True)}
-    return {"sees": f"{shape.shape} {shape.quality:.0%}", **said, "picture": record.pictures.get(symbol)}
+    return {"sees": str(shape), **said, "picture": record.pictures.get(symbol)}
 
 
 def _said(found: EventForecast) -> ViewRow:

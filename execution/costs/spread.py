@@ -25,7 +25,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from execution.fills import CENT
+from execution.fills import CENT, tick_of
 from signals.market.bars import Bars, Floats
 
 DEFAULT_SPREAD_BPS = 5.0
@@ -35,18 +35,11 @@ DEFAULT_SPREAD = Decimal(5)
 BPS = 1e-4
 BPS_DECIMAL = Decimal("0.0001")
 BPS_PLACES = Decimal("0.01")
-TICK, SUB_DOLLAR_TICK, DOLLAR = Decimal("0.01"), Decimal("0.0001"), Decimal(1)
-"""Least price increments from 1 USD, and below it (Regulation NMS, rule 612)."""
 SPREAD_SESSIONS = 252
 """Sessions of bars that an estimate reads."""
 FEWEST = 60  # sessions with both bars, for an estimate
 SURE = 2.0
 SAME_PRICE = 1e-9  # log price that is rounding of a return
-
-
-def tick_of(price: Decimal) -> Decimal:
-    """One tick at `price` USD as traded, USD."""
-    return TICK if price >= DOLLAR else SUB_DOLLAR_TICK
 
 
 def tick_bps(price: Decimal) -> Decimal:

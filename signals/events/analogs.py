@@ -8,7 +8,6 @@ are read here too: its heads, and the shape of a picture.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp
 from zlib import crc32
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from signals.errors import FixInput, InvariantBroken, ScoresInvalid
 from signals.events.panel import Rows
+from signals.events.recorded import HEADS
 from signals.market.bars import Days, Floats
 from signals.models.heads import ClassesHead, Head
 
@@ -163,29 +163,10 @@ def read_bank(arrays: Mapping[str, NDArray[np.floating]], days: Days) -> AnalogB
         raise ScoresInvalid(f"the bundle's bank is none: {error}", fix="Publish another bundle") from error
 
 
-HEADS, FLAG, LONGEST_POLE = ("score", "pole", "embedding"), "flag", 50.0  # the last a logarithm
-
-
-@dataclass(frozen=True)
-class SeenShape:
-    """The likeliest class of a picture, its probability, and the pole of a flag in average true ranges."""
-
-    shape: str
-    quality: float
-    pole_katr: float | None
-
-
 def classes_in(heads: Mapping[str, Head]) -> ClassesHead | None:
     """Return the head of the classes where these are a net of pictures': classes, pole and embedding, in this order; else None."""
     first = next(iter(heads.values()), None)
     return first if tuple(heads) == HEADS and isinstance(first, ClassesHead) else None
-
-
-def shape_of(classes: Sequence[str], probabilities: Sequence[float], log_pole: float) -> SeenShape:
-    """Return what the outputs of one picture say."""
-    best = max(range(len(classes)), key=probabilities.__getitem__)
-    pole = exp(min(log_pole, LONGEST_POLE)) if classes[best] == FLAG else None
-    return SeenShape(classes[best], probabilities[best], pole)
 
 
 def analogs_in(bank: AnalogBank, symbols: Sequence[str], embeddings: NDArray[np.floating], rows: Rows, k: int = NEAREST) -> Floats:

@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 
 from signals.errors import FixInput
-from signals.events.outcomes import OutcomeRules
+from signals.events.recorded import OutcomeRules
 from signals.files import sha256_of
 from signals.market.bars import Floats
 

@@ -5,77 +5,20 @@ that were found then, on the bars as they are now: `WAITS` sessions later it is 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
 from signals.events.detectors import LONGEST, detect
-from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
+from signals.events.outcomes import Exit, Outcomes, outcomes
 from signals.events.panel import DOLLAR_BARS, EventBars, EventTable, Kind, LiquidityThird, liquidity
+from signals.events.recorded import RULES, DailyEvent, DailyOutcome, OutcomeRules
 from signals.market.bars import EXIT_SESSIONS, Bars, Floats, Payout
 
-RULES = OutcomeRules()
 READS = max(LONGEST + 1, DOLLAR_BARS)
 WAITS = RULES.patience + EXIT_SESSIONS
 MOVES = ("realised_r", "runup_r", "drawdown_r", "mfe_atr", "mae_atr", "mfe_r", "mae_r")
 NOT_KNOWN = (*MOVES, "bars_to_target", "bars_to_stop", "known", "seen_to")
-
-
-@dataclass(frozen=True)
-class DailyEvent:
-    """One event of a symbol at the close of a session.
-
-    Attributes
-    ----------
-    kind, third : str
-        Words of `Kind` and of `LiquidityThird`.
-    side : int
-        Proposed: 1 long, -1 short.
-    pole_katr : float or None
-        Of a flag.
-    atr : float
-        Mean true range as a share of the close: the same whatever level the prices are restated to.
-    """
-
-    asof: date
-    symbol: str
-    kind: str
-    side: int
-    strength: float
-    pole_katr: float | None
-    atr: float
-    third: str
-
-
-@dataclass(frozen=True)
-class DailyOutcome:
-    """What became of an event's trade (`signals.events.outcomes.Outcomes`); None where it is not known.
-
-    Attributes
-    ----------
-    known, seen_to : date or None
-        Sessions at which the trade, and the whole patience, were known.
-    is_final : bool
-        Whether nothing of it is still to come.
-    """
-
-    asof: date
-    symbol: str
-    exit: str
-    realised_r: float | None
-    runup_r: float | None
-    drawdown_r: float | None
-    mfe_atr: float | None
-    mae_atr: float | None
-    mfe_r: float | None
-    mae_r: float | None
-    bars_to_target: int | None
-    bars_to_stop: int | None
-    is_tie: bool
-    known: date | None
-    seen_to: date | None
-    is_final: bool
 
 
 def daily_events(bars: Bars, first: int = 0) -> tuple[DailyEvent, ...]:

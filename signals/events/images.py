@@ -11,21 +11,20 @@ that the picture depends on 127 bars and nothing else. Where all prices are one,
 without moves is a half. Painting looks columns of 64 bytes up in tables: no loop over pixels, none over bars.
 """
 
-import struct
-import zlib
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
+from signals.events.recorded import FALLING, RISING, SIZE, WICK, to_png
 from signals.indicators.recurrence import Smoothing, shifted, smoothed
 from signals.market.bars import Floats
 
 NAME = "bar-image/1"
-SIZE, WARM_UP = 64, 63
+WARM_UP = 63
 WINDOW = SIZE + WARM_UP
-WICK, RISING, FALLING, DISTANCE = 85, 255, 170, 255
+DISTANCE = 255
 MIDDLE = 31
 DARKEST, LIGHTS = 127, 129
 DISTANCES = SIZE * SIZE  # rows of the table of columns before those of distances, and of strengths
@@ -90,12 +89,8 @@ def images(opened: Floats, high: Floats, low: Floats, close: Floats) -> Bytes:
 
 
 def png(picture: Bytes) -> bytes:
-    """Return one picture, uint8 (3, 64 bars, 64 levels), as a PNG of 64 x 64: its channels are red, green and blue."""
-    rows = np.ascontiguousarray(picture.transpose(2, 1, 0)).reshape(SIZE, -1)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(x)) + t + x + struct.pack(">I", zlib.crc32(t + x)) for t, x in parts)
+    """Return one picture, uint8 (3, 64 bars, 64 levels), as a PNG."""
+    return to_png(picture.transpose(2, 1, 0).tobytes())
 
 
 def _whole(x: Floats) -> Places:

@@ -20,13 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InvariantBroken
 from signals.events.panel import EventBars, EventTable, Rows
+from signals.events.recorded import OutcomeRules
 from signals.market.bars import EXIT_SESSIONS, Flags, Floats, Payout
 
 
@@ -48,8 +47,6 @@ def first_touch(
 
 
 TOGETHER = 20_000
-COST_BPS, BPS = 10.0, 1e-4  # of the value traded, for a way in and out: spread and impact together
-Number = TypeVar("Number", float, Floats)
 
 
 class Exit(IntEnum):
@@ -62,37 +59,6 @@ class Exit(IntEnum):
     GAP = 4
     DELISTED = 5
     NOT_ENTERED = 6  # no bar at the entry, or one that does not come to it
-
-
-@dataclass(frozen=True)
-class OutcomeRules:
-    """Distance of the stop in ATR (that is R), of the target in R, patience in bars, and offset of the entry in ATR."""
-
-    stop_atr: float = 1.0
-    target_r: float = 1.0
-    patience: int = 30
-    entry_atr: float = 0.0
-
-    def __post_init__(self) -> None:
-        numbers = np.isfinite([self.stop_atr, self.target_r, self.entry_atr]).all()
-        if not (numbers and self.stop_atr > 0 and self.target_r > 0 and self.patience >= 1):
-            raise InvariantBroken(
-                "outcomes need a stop and a target at positive distances, a patience of one bar or more, and a finite offset"
-            )
-
-    def cost_r(self, atr_share: Number, cost_bps: float = COST_BPS) -> Number:
-        """Return what a way in and out costs, in R; `atr_share` is the ATR as a share of the price.
-
-        Examples
-        --------
-        >>> OutcomeRules().cost_r(0.02)
-        0.05
-        """
-        return cost_bps * BPS / (self.stop_atr * atr_share)
-
-    def least_probability(self, cost_r: Number) -> Number:
-        """Return the P(target first) beyond which a trade pays: p `target_r` - (1 - p) > cost; that time ends one counts as a loss."""
-        return (1.0 + cost_r) / (1.0 + self.target_r)
 
 
 @dataclass(frozen=True, eq=False)

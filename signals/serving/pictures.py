@@ -102,7 +102,8 @@ def operations(
 def classified(model: ServedModel, asked: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
     image = _only(asked, "image")
-    from signals.events.analogs import classes_in, shape_of
+    from signals.events.analogs import classes_in
+    from signals.events.recorded import shape_of
 
     head = classes_in({line.name: line.head for line in model.bundle.manifest.heads})
     if head is None:
@@ -167,7 +168,7 @@ def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[
 def _picture(model: ServedModel, image: object) -> Any:
     import numpy as np
 
-    from signals.events.images import SIZE
+    from signals.events.recorded import SIZE
 
     if model.bundle.manifest.view.kind != "bar_image":
         raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Give a row of its features")

@@ -15,6 +15,7 @@ import numpy as np
 
 from signals.events.detectors import detect
 from signals.events.panel import ATR_BARS, DOLLAR_BARS, EventBars, liquidity
+from signals.events.recorded import ANALOGS, SHOWN
 from signals.features.history import joined
 from signals.features.panel import Feature
 from signals.indicators.recurrence import shifted
@@ -43,7 +44,6 @@ FIGURES = {
     "event_volume": "log ratio",
 }
 TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False) for name, units in FIGURES.items())
-ANALOGS = ("sim_conf", "hist_rr_pct")  # of past events like this one, where a recipe names a net of pictures (`signals.events.analogs`)
 OPTIONAL = tuple(
     Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False, reads=name)
     for name, units in zip(ANALOGS, ("quality x cosine", "R"), strict=True)
@@ -84,8 +84,4 @@ def with_figures(bars: Bars) -> Bars:
 
 
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))
-SHOWN = ("event_gate", "event_quantiles", "event_arms")  # named by the labels that their runs learn
-TARGET_FIRST = "the target is met before the stop"  # the event of a gate's map
-STOP, TARGET = "stop_4", "target_30"  # heads of quantiles: the adverse move of 4 bars in ATR, the favourable one of 30 in R
-OFFSETS = {"score": 0.0, "arm_minus_25": -0.25, "arm_minus_15": -0.15, "arm_plus_15": 0.15, "arm_plus_25": 0.25}  # ATR; the default first
 GATE, QUANTILES, ARMS = (replace(EVENTS, name=name, optional=(WILD_FEATURE,)) for name in SHOWN)

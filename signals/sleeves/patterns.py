@@ -8,6 +8,7 @@ import numpy as np
 from signals.errors import InvariantBroken
 from signals.events.images import WINDOW
 from signals.events.panel import any_of
+from signals.events.recorded import SEEN_BY
 from signals.features.history import FeatureInputs
 from signals.features.panel import Feature, FeaturePanel
 from signals.market.bars import Bars, Flags, Floats
@@ -55,4 +56,4 @@ def pictured(bars: Bars) -> Flags:
     return bars.eligible & ~(is_early | any_of(missing, WINDOW) | any_of(~np.isfinite(bars.total_return), WINDOW - 1))
 
 
-PATTERNS = PatternSleeve("patterns", ("daily_bars",), TABLE, 1)
+PATTERNS = PatternSleeve(SEEN_BY, ("daily_bars",), TABLE, 1)

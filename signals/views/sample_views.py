@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from signals.errors import InvariantBroken
-from signals.events.images import NAME, SIZE, TOGETHER, WINDOW, images
+from signals.events.images import NAME, TOGETHER, WINDOW, images
+from signals.events.recorded import SIZE
 from signals.features.panel import FeaturePanel
 
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)

@@ -18,8 +18,9 @@ from signals.bundle import Part, read_bundle_manifest
 from signals.bundle.child_inference import infer_in_child
 from signals.bundle.golden import MAX_TOLERANCE_SD, read_golden
 from signals.events.detectors import detect
-from signals.events.outcomes import OutcomeRules, outcomes
+from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars
+from signals.events.recorded import OutcomeRules
 from signals.market.dataset import load_bars, read_manifest
 from signals.models.inference import SCORE, GraphMember, infer, predict
 from signals.sleeves import SLEEVES

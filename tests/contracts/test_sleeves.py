@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import DataNotUsable, NotASession
+from signals.events.recorded import SHOWN
 from signals.features.panel import FeaturePanel
 from signals.features.treatment import Treatment
 from signals.market.bars import NO_PANEL, Bars
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from signals.sleeves.equities_xs import EQUITIES_XS
-from signals.sleeves.events import SHOWN
 from tests.fakes.bars import synthetic_bars, with_joined, yf_bars
 
 SESSIONS = 300

@@ -12,9 +12,9 @@ import numpy as np
 from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.golden import Golden
 from signals.bundle.manifest import FEATURES, HeadLine, ModelForm, Part
+from signals.events.recorded import OFFSETS, STOP, TARGET, TARGET_FIRST
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.sleeves import SLEEVES
-from signals.sleeves.events import OFFSETS, STOP, TARGET, TARGET_FIRST
 from tests.fakes.bundles import Recipe, golden_inputs
 from tests.fakes.onnx_models import block, model, stump_node, stump_scores, value_info
 

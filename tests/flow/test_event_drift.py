@@ -17,12 +17,13 @@ from appliance.ledger import scores as score_rows
 from appliance.monitoring.drift import event_drift
 from appliance.system.clock import VirtualClock
 from signals.bundle import Bundle, Part, verify
+from signals.events.recorded import SHOWN
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.models.inference import infer
 from signals.monitoring.drift import LEAST_ROWS, DriftState, reference
 from signals.sleeves import SLEEVES
-from signals.sleeves.events import SHOWN, with_figures
+from signals.sleeves.events import with_figures
 from signals.text.documents import to_json
 from tests.fakes import event_bundles
 from tests.fakes.bars import synthetic_bars

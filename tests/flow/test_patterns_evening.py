@@ -29,11 +29,12 @@ from signals.bundle.manifest import Part
 from signals.config import parse
 from signals.errors import BadConfig, BundleRefused, ScoresInvalid
 from signals.events.analogs import code_of, nearest, read_bank
+from signals.events.recorded import SHOWN
 from signals.market.dataset import load_bars
 from signals.models.heads import ScoreHead
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.sleeves import SLEEVES
-from signals.sleeves.events import EVENTS, SHOWN, event_figures
+from signals.sleeves.events import EVENTS, event_figures
 from signals.sleeves.patterns import PATTERNS, pictured
 from signals.views.sample_views import BarImageView
 from tests.fakes import event_bundles

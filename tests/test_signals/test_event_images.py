@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b64encode
 
 import numpy as np
 import pytest
 
 from signals.errors import InvariantBroken
 from signals.events import images as module
-from signals.events.images import MIDDLE, SIZE, WARM_UP, WINDOW, images, png
+from signals.events.images import MIDDLE, WARM_UP, WINDOW, images, png
+from signals.events.recorded import SIZE, candles
 from tests.fakes.painter import naive_image
 
 
@@ -66,6 +68,22 @@ def test_a_picture_is_the_same_whatever_stood_before_its_window_and_at_any_scale
     bars = windows(3)
     assert np.array_equal(images(*(x[:, 1:2] for x in bars))[0], images(*bars)[1])
     assert np.array_equal(images(*(8.0 * x for x in bars)), images(*bars))
+
+
+def test_the_candles_of_a_png_are_the_levels_of_its_bars() -> None:
+    """Level rint(63 (H - p) / (H - L)) of each price of the last 64 bars, by the definition."""
+    bars = windows(4)
+    for place, picture in enumerate(images(*bars)):
+        opened, high, low, close = (x[WARM_UP:, place] for x in bars)
+        top, span = high.max(), high.max() - low.min()
+        wanted = [
+            [round(63 * (top - p) / span) for p in prices]
+            for prices in zip(high, np.maximum(opened, close), np.minimum(opened, close), low, strict=True)
+        ]
+        found = candles(b64encode(png(picture)).decode())
+        assert [list(one[:4]) for one in found] == wanted
+        assert [one.is_rising for one in found] == (close >= opened).tolist()
+    assert candles("no picture") == candles(b64encode(b"x" * 99).decode()) == candles(b64encode(png(np.zeros_like(picture))).decode()) == []
 
 
 @pytest.mark.parametrize("fault", [np.nan, 0.0, -1.0, np.inf])

@@ -11,8 +11,9 @@ import pytest
 from signals.errors import InvariantBroken
 from signals.events import outcomes as module
 from signals.events.detectors import detect
-from signals.events.outcomes import Exit, OutcomeRules, Outcomes, outcomes
+from signals.events.outcomes import Exit, Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable
+from signals.events.recorded import OutcomeRules
 from signals.market.bars import EXIT_SESSIONS, Payout
 from tests.test_signals.test_events import cut, wild
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from signals.errors import BundleRefused, FixInput
 from signals.events.analogs import APART, read_bank
-from signals.events.daily import RULES
 from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars, EventTable
+from signals.events.recorded import ANALOGS, RULES
 from signals.market.bars import Bars
-from signals.sleeves.events import ANALOGS, EVENTS
+from signals.sleeves.events import EVENTS
 from tests.fakes import curated
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.picture_nets import run

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from signals.events.outcomes import Exit, OutcomeRules, outcomes
+from signals.events.outcomes import Exit, outcomes
 from signals.events.panel import EventBars, EventTable
+from signals.events.recorded import OutcomeRules
 from tests.fakes import curated
 from tests.fakes.event_market import judged_arms
 from trainer.__main__ import app

@@ -16,8 +16,9 @@ from signals.bundle.manifest import FEATURES
 from signals.errors import ScoresInvalid
 from signals.events.analogs import AnalogBank, code_of, nearest, read_bank, stored
 from signals.events.detectors import detect
-from signals.events.outcomes import OutcomeRules, outcomes
+from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars
+from signals.events.recorded import OutcomeRules
 from signals.models.inference import infer
 from signals.serving import pictures
 from signals.serving.scores import ServedModel, operations

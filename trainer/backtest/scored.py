@@ -23,6 +23,7 @@ from signals.bundle.layout import TRADED, find_latest
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.code_version import release
 from signals.errors import FixInput, NotASession, SkipSession
+from signals.events.recorded import SHOWN
 from signals.files import sha256_of
 from signals.market.sessions import Calendar
 from signals.models.inference import predict
@@ -30,7 +31,6 @@ from signals.scoring.scores import Scores
 from signals.scoring.scoring import newest_features, score
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
-from signals.sleeves.events import SHOWN
 from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
 from signals.text.plain_text import clean

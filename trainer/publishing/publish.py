@@ -49,10 +49,11 @@ from signals.bundle.manifest import (
 )
 from signals.bundle.seal import MANIFEST_KIND, sign
 from signals.errors import FixInput
+from signals.events.recorded import SHOWN
 from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
-from signals.sleeves.events import EVENTS, SHOWN
+from signals.sleeves.events import EVENTS
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
 from trainer.runs.artefacts import BANK, PARAMETERS, features_of, form_of, read_file

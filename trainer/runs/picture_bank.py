@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from signals.bundle.calibration import TemperatureMap
 from signals.errors import FixInput
-from signals.events.analogs import HEADS, NEAREST, AnalogBank, Analogs, analogs_in, classes_in, nearest, read_bank, stored
-from signals.events.daily import RULES
+from signals.events.analogs import NEAREST, AnalogBank, Analogs, analogs_in, classes_in, nearest, read_bank, stored
 from signals.events.detectors import detect
-from signals.events.outcomes import OutcomeRules, outcomes
+from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars, EventTable
+from signals.events.recorded import ANALOGS, HEADS, RULES, OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from signals.models.heads import ClassesHead
 from signals.models.inference import FEATURES, GraphMember, infer
 from signals.serving.pictures import BankSearch, exact
-from signals.sleeves.events import ANALOGS
 from signals.sleeves.patterns import PATTERNS, pictured
 from trainer.learners.base import Rows
 from trainer.runs.artefacts import form_of, read_file

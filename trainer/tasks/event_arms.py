@@ -13,14 +13,14 @@ from typing import Literal, cast
 
 import numpy as np
 
-from signals.events.outcomes import Exit, OutcomeRules
+from signals.events.outcomes import Exit
 from signals.events.panel import EventTable
+from signals.events.recorded import OFFSETS, OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, ScoreHead
 from signals.models.inference import SCORE
 from signals.scoring.evidence import NAN
-from signals.sleeves.events import OFFSETS
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels, Rows
 from trainer.learners.base import FitDevice

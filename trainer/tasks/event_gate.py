@@ -20,14 +20,14 @@ from sklearn.metrics import average_precision_score
 from portfolio.config import CvarMethod
 from portfolio.risk.cvar import historical_cvar, session_cvar
 from signals.errors import TooLittleHistory
-from signals.events.outcomes import Exit, OutcomeRules, Outcomes
+from signals.events.outcomes import Exit, Outcomes
 from signals.events.panel import EventBars, Kind
+from signals.events.recorded import TARGET_FIRST, OutcomeRules
 from signals.features.history import market_return
 from signals.indicators.regimes import Regime, regimes
 from signals.market.actions import Action
 from signals.market.bars import Bars, Flags, Floats
 from signals.scoring.evidence import NAN
-from signals.sleeves.events import TARGET_FIRST
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels, Rows
 from trainer.learners.parameters import LightGbmConfig

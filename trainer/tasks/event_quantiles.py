@@ -13,13 +13,12 @@ from typing import Literal, cast
 import numpy as np
 from pydantic import Field
 
-from signals.events.outcomes import OutcomeRules
+from signals.events.recorded import ANALOGS, STOP, TARGET, OutcomeRules
 from signals.files import sha256_of_file
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.models.inference import SCORE
-from signals.sleeves.events import ANALOGS, STOP, TARGET
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels
 from trainer.learners.base import FitDevice, Learner

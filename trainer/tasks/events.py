@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from signals.events.detectors import detect
-from signals.events.outcomes import COST_BPS, OutcomeRules, Outcomes, outcomes
+from signals.events.outcomes import Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable, LiquidityThird
+from signals.events.recorded import COST_BPS, OutcomeRules
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from trainer.labels.horizon import EntryPrice, Labels, Rows

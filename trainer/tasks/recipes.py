@@ -12,10 +12,11 @@ import yaml
 
 from signals.config import parse, read_mapping
 from signals.errors import BadConfig, FixInput
+from signals.events.recorded import SHOWN
 from signals.sleeves import SLEEVES
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
-from signals.sleeves.events import EVENTS, SHOWN
+from signals.sleeves.events import EVENTS
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, MinutesConfig, Recipe, RecipeConfig

@@ -15,8 +15,8 @@ from pydantic import Field
 from signals.config import Config, parse
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.detectors import detect
-from signals.events.outcomes import OutcomeRules
 from signals.events.panel import EventBars, Kind
+from signals.events.recorded import OutcomeRules
 from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.patterns import pictured
 from signals.text.plain_text import clean
