@@ -38,7 +38,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS, BLOCKING_MS, REFRESH_MS, RESIDENT_MB = 2.0, 50.0, 100.0, 80.0
-KEYS = "1234567890pamd"  # every screen but the trace, which is entered from the blotter
+KEYS = "1234567890pamdvo"  # every screen but the trace, which is entered from the blotter
 PAGES, LINES, REFRESHES = 20, 200, 20
 QUIET_SECONDS, SETTLED_SECONDS = 0.7, 0.03
 PAGE_DOWN = "\x1b[6~"

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 
+from textual.geometry import Size
+
 from appliance.schedule.timetable import JOBS
 from appliance.tui import formatting
 from appliance.tui.columns import Tone
@@ -20,7 +22,7 @@ JOB_LETTERS = {"done": "✔", "failed": "✘", "halted": "■", "skipped": "–"
 WIDE = 100  # columns from which there is room for what is nice to know
 
 Head = Callable[[ScreenAnswer, int], TonedText]
-Detail = Callable[[ViewRow], TonedText]
+Detail = Callable[[ViewRow, Size], TonedText]
 
 
 def no_head(_answer: ScreenAnswer, _width: int) -> TonedText:
@@ -28,14 +30,14 @@ def no_head(_answer: ScreenAnswer, _width: int) -> TonedText:
     return TonedText()
 
 
-def no_detail(_row: ViewRow) -> TonedText:
+def no_detail(_row: ViewRow, _room: Size) -> TonedText:
     """Nothing."""
     return TonedText()
 
 
 def positions(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many are held on each side, and when both books agreed on it."""
-    view = _view(answer, "positions")
+    view = view_of(answer, "positions")
     sides = Counter(row["side"] for row in view.rows)
     text = TonedText(f"{sides['LONG']} long, {sides['SHORT']} short")
     if sides["FLAT"]:
@@ -46,7 +48,7 @@ def positions(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
-def position(row: ViewRow) -> TonedText:
+def position(row: ViewRow, _room: Size) -> TonedText:
     """The holding in one line."""
     prices = f"at {row['entry'] or '-'}, now {row['price'] or '-'}"
     return TonedText(f"{row['symbol']}: {row['side']} {row['quantity']} {prices}; sector {row['sector'] or 'unknown'}")
@@ -54,7 +56,7 @@ def position(row: ViewRow) -> TonedText:
 
 def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
     """The orders by state."""
-    view = _view(answer, "blotter")
+    view = view_of(answer, "blotter")
     states = Counter(str(row["state"]) for row in view.rows)
     worth = sum((abs(Decimal(row["notional_usd"])) for row in view.rows), start=Decimal(0))
     text = TonedText(f"{len(view.rows)} orders for {worth:,.0f} USD:")
@@ -68,7 +70,7 @@ def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def orders(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many orders of how many sessions, what was traded, and at what distance from the reference price."""
-    facts = _view(answer, "orders").facts
+    facts = view_of(answer, "orders").facts
     if not facts:
         return TonedText()
     traded = f"bought {formatting.money(facts['bought_usd'])}, sold {formatting.money(facts['sold_usd'])} USD"
@@ -80,7 +82,7 @@ def orders(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def trades(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many trades ended, how many of them well, and what they realised."""
-    facts = _view(answer, "trades").facts
+    facts = view_of(answer, "trades").facts
     if not facts or not facts["trades"]:
         return TonedText()
     text = TonedText(f"{facts['trades']} closed, hit rate {facts['hit_rate']:.1%}; realised ")
@@ -92,7 +94,7 @@ def trades(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def symbol(answer: ScreenAnswer, _width: int) -> TonedText:
     """The name, its sector, and what was done in it."""
-    facts = _view(answer, "symbol").facts
+    facts = view_of(answer, "symbol").facts
     if not facts:
         return TonedText()
     return TonedText(
@@ -100,7 +102,7 @@ def symbol(answer: ScreenAnswer, _width: int) -> TonedText:
     )
 
 
-def order(row: ViewRow) -> TonedText:
+def order(row: ViewRow, _room: Size) -> TonedText:
     """The order's id, its reason, and where to go on."""
     text = TonedText(f"{row['client_order_id']}   ", Tone.DIM)
     text.append("enter", is_bold=True).append(": why this order?")
@@ -111,13 +113,13 @@ def order(row: ViewRow) -> TonedText:
 
 def signals(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whose scores, of when."""
-    view = _view(answer, "signals")
+    view = view_of(answer, "signals")
     sleeves = Counter((str(row["sleeve"]), str(row["asof"]), str(row["source"])) for row in view.rows)
     parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}" for (sleeve, asof, source), count in sleeves.items()]
-    return TonedText("; ".join(parts))
+    return TonedText("; ".join(parts)).append("\n" * bool(parts)).append("v", is_bold=True).append(" events of the evening", Tone.DIM)
 
 
-def signal(row: ViewRow) -> TonedText:
+def signal(row: ViewRow, _room: Size) -> TonedText:
     """The sleeve's score of the name, and its share in the blend."""
     text = TonedText(f"{row['symbol']}: rank {row['rank']} by {row['sleeve']}, z {row['z']:+.2f}")
     if row["contribution"] is not None:
@@ -127,18 +129,18 @@ def signal(row: ViewRow) -> TonedText:
 
 def risk(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many checks tripped or come near, and the last halt."""
-    rows = _view(answer, "tripwires").rows
+    rows = view_of(answer, "tripwires").rows
     tripped = sum(row["tripped"] != "ok" for row in rows)
     near = sum(row["tripped"] == "ok" and (row["used"] or 0) >= NEAR for row in rows)
     tone = Tone.BAD if tripped else Tone.WARN if near else Tone.GOOD
     text = TonedText(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
     text.append(f" of {len(rows)} checks")
-    if halts := _view(answer, "halts").rows:
+    if halts := view_of(answer, "halts").rows:
         text.append(f"   last halt {str(halts[0]['at'])[:10]}: {halts[0]['name']}")
     return text
 
 
-def check(row: ViewRow) -> TonedText:
+def check(row: ViewRow, _room: Size) -> TonedText:
     """The check's figure, and its history as a line of blocks."""
     text = TonedText(f"{row['detail']}\n")
     past = [value for value in row["history"] if value is not None]
@@ -160,10 +162,10 @@ def blocks(values: list[float]) -> str:
 
 def jobs(answer: ScreenAnswer, width: int) -> TonedText:
     """The calendar of runs: a column per session, a line per job."""
-    done = [row["status"] == "done" for row in _view(answer, "jobs").rows]
+    done = [row["status"] == "done" for row in view_of(answer, "jobs").rows]
     text = TonedText(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
     text.append("   ✔ done – skipped ✘ failed ■ halted", Tone.DIM)
-    calendar = _view(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
+    calendar = view_of(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
     if not calendar:
         return text
     text.append(f"\n{'':18}{calendar[0]['session']} to {calendar[-1]['session']}", Tone.DIM)
@@ -176,14 +178,14 @@ def jobs(answer: ScreenAnswer, width: int) -> TonedText:
     return text
 
 
-def job(row: ViewRow) -> TonedText:
+def job(row: ViewRow, _room: Size) -> TonedText:
     """The job's summary, in full."""
     return TonedText(f"{row['job']}: {row['summary']}")
 
 
 def data(answer: ScreenAnswer, width: int) -> TonedText:
     """The grid of sessions, one letter each: Green, Amber, Red."""
-    rows = _view(answer, "data").rows[::-1]
+    rows = view_of(answer, "data").rows[::-1]
     counts = Counter(str(row["status"]) for row in rows)
     text = TonedText()
     for status in ("GREEN", "AMBER", "RED", "absent"):
@@ -203,7 +205,7 @@ def data(answer: ScreenAnswer, width: int) -> TonedText:
 
 def bundle(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether the files are what was activated, and whether the bundle is proven."""
-    facts = _view(answer, "bundle").facts
+    facts = view_of(answer, "bundle").facts
     if not facts:
         return TonedText()
     if facts["faults"]:
@@ -214,28 +216,28 @@ def bundle(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
-def fact_in_full(row: ViewRow) -> TonedText:
+def fact_in_full(row: ViewRow, _room: Size) -> TonedText:
     """A fact whose value the column cut off."""
     return TonedText(f"{row['fact']}: {row['value']}")
 
 
 def logs(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many lines of each level."""
-    levels = Counter(str(row["level"]) for row in _view(answer, "logs").rows)
+    levels = Counter(str(row["level"]) for row in view_of(answer, "logs").rows)
     text = TonedText("newest first:")
     for level in ("page", "warn", "info"):
         text.append(f" {levels[level]} ").append(formatting.marked(level), formatting.tone_of_word(level))
     return text
 
 
-def log_line(row: ViewRow) -> TonedText:
+def log_line(row: ViewRow, _room: Size) -> TonedText:
     """The line in full."""
     return TonedText(f"{row['at']} {row['level']} {row['source']}\n{row['text']}")
 
 
 def reconciliation(answer: ScreenAnswer, _width: int) -> TonedText:
     """The result of the last comparison."""
-    last = _view(answer, "reconciliation").facts.get("last") or {}
+    last = view_of(answer, "reconciliation").facts.get("last") or {}
     if not last:
         return TonedText("no comparison is recorded", Tone.WARN)
     found = last.get("differences", [])
@@ -249,14 +251,14 @@ def reconciliation(answer: ScreenAnswer, _width: int) -> TonedText:
     return text
 
 
-def notes(row: ViewRow) -> TonedText:
+def notes(row: ViewRow, _room: Size) -> TonedText:
     """The differences of one comparison, in full."""
     return TonedText(str(row["notes"] or "no difference"))
 
 
 def performance(answer: ScreenAnswer, width: int) -> TonedText:
     """The live return within its expected range, the real-world costs, and the result of each side."""
-    view = _view(answer, "performance")
+    view = view_of(answer, "performance")
     if not view.rows:
         return TonedText()
     text = TonedText()
@@ -284,7 +286,7 @@ def performance(answer: ScreenAnswer, width: int) -> TonedText:
 
 def attribution(answer: ScreenAnswer, _width: int) -> TonedText:
     """The parts of the newest attributed session."""
-    rows = _view(answer, "attribution").rows
+    rows = view_of(answer, "attribution").rows
     if not rows:
         return TonedText()
     costs = rows[0].get("of costs") or {}
@@ -294,7 +296,7 @@ def attribution(answer: ScreenAnswer, _width: int) -> TonedText:
     )
 
 
-def attributed(row: ViewRow) -> TonedText:
+def attributed(row: ViewRow, _room: Size) -> TonedText:
     """Which names made the session's selection, and which unmade it."""
     text = TonedText(f"{row['session']}: ")
     for word, tone in (("best", Tone.GOOD), ("worst", Tone.BAD)):
@@ -305,7 +307,7 @@ def attributed(row: ViewRow) -> TonedText:
 
 def life(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether each sleeve's still is the model that was promoted."""
-    found, text = _view(answer, "expectation").facts, TonedText()
+    found, text = view_of(answer, "expectation").facts, TonedText()
     for place, (sleeve, facts) in enumerate((found.get("sleeves") or {"": found}).items()):
         if not (test := facts.get("test")):
             continue
@@ -322,7 +324,7 @@ def life(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def drift(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many figures have drifted."""
-    view = _view(answer, "drift")
+    view = view_of(answer, "drift")
     drifted = sum((row["used"] or 0) > 1 for row in view.rows)
     if not view.rows:
         return TonedText()
@@ -333,11 +335,12 @@ def drift(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def trace(answer: ScreenAnswer, _width: int) -> TonedText:
     """Which order."""
-    facts = _view(answer, "trace").facts
+    facts = view_of(answer, "trace").facts
     symbol, order_id = facts.get("symbol", ""), facts.get("client_order_id", answer.question.order)
     return TonedText(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
 
 
-def _view(answer: ScreenAnswer, name: str) -> View:
+def view_of(answer: ScreenAnswer, name: str) -> View:
+    """The answer's view of that name, an empty one where it has none."""
     found = (answer.views or {}).get(name)
     return found if found is not None else View((), (), "")

@@ -107,6 +107,21 @@ def figure(value: Cell) -> str:
         return as_text(value)
 
 
+def share(value: Cell) -> str:
+    """A share in per cent."""
+    return f"{value:.1%}" if isinstance(value, float) else as_text(value)
+
+
+def yes_or_no(value: Cell) -> str:
+    """A claim as a word."""
+    return as_text(value) if value is None else "yes" if value else "no"
+
+
+def first_unit(value: Cell) -> str:
+    """A distance in the first of its units."""
+    return as_text(value).partition(",")[0]
+
+
 def z(value: Cell) -> str:
     """A number of standard deviations, with its sign."""
     return f"{value:+.3f}" if isinstance(value, float) else as_text(value)

@@ -109,7 +109,7 @@ class GridPane(Vertical):
     def on_grid_moved(self, event: Grid.Moved) -> None:
         """Say more about the row under the cursor."""
         detail = self.query_one(".detail", Static)
-        text = self.spec.detail(event.row) if event.row else None
+        text = self.spec.detail(event.row, self.size) if event.row else None
         detail.display = bool(text and text.plain)
         if text is not None:
             detail.update(text.content)

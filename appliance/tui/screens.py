@@ -5,9 +5,11 @@ Every grid here shows the rows of one command of `appliance`; `Screen.command` n
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from appliance.ledger import Ledger
-from appliance.tui import captions, charts, formatting
+from appliance.ledger import events as recorded
+from appliance.tui import captions, charts, events, formatting
 from appliance.tui.captions import Detail, Head, no_detail, no_head
 from appliance.tui.columns import Column
 from appliance.tui.ledger_source import Query, QueryContext, ScreenAnswer
@@ -27,6 +29,7 @@ from appliance.views import (
     symbol_history,
     tripwire_checks,
 )
+from appliance.views import events as found_events
 from appliance.views import positions as holdings
 
 SESSIONS = 90
@@ -85,6 +88,12 @@ def _blotter(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
 
 def _signals(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
     return {"signals": signal_table.signals(ledger, context.session)}
+
+
+def _events(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
+    asof = recorded.newest(ledger, context.session - timedelta(days=1)) or date.min
+    found, made = found_events.events_of(ledger, context.folder, asof), found_events.outcomes_of(ledger, asof, SESSIONS)
+    return {"events": found, "outcomes": made}
 
 
 def _risk(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
@@ -246,6 +255,24 @@ DEEPER: tuple[Screen, ...] = (
         Column("state", "state", 11, text=formatting.marked, tone=formatting.tone_of_word),
         Column("reason", "reason", 10, rank=1, fills=True),
     ), _orders, captions.orders, captions.order, above="blotter"),
+    Screen("events", "v", "Events", "Evt", "events", (
+        Column("symbol", "symbol", 7), Column("kind", "kind", 9), Column("side", "side", 5, tone=formatting.tone_of_side),
+        Column("stop", "stop", 7, right=True), Column("target", "target", 7, right=True), Column("sees", "seen", 12),
+        Column("p_target", "P target", 8, right=True, text=formatting.share),
+        Column("pays", "pays", 4, text=formatting.yes_or_no),
+        Column("stop_70", "stop 70 %", 9, right=True, rank=1, text=formatting.first_unit),
+        Column("target_60", "target 60 %", 11, right=True, rank=1, text=formatting.first_unit),
+        Column("sim_conf", "alike", 5, right=True, rank=1), Column("hist_rr_pct", "they made, R", 12, right=True, rank=1),
+        Column("entry", "entry", 9, right=True, rank=2), Column("strength", "strength", 8, right=True, rank=2),
+        Column("pole_katr", "pole, ATR", 9, right=True, rank=2), Column("third", "third", 6, rank=2),
+    ), _events, events.head, events.event, above="signals"),
+    Screen("outcomes", "o", "What became of events", "Outc", "outcomes", (
+        Column("asof", "close of", 10), Column("symbol", "symbol", 7), Column("kind", "kind", 9),
+        Column("side", "side", 5, tone=formatting.tone_of_side), Column("exit", "exit", 11),
+        Column("realised_r", "made, R", 8, right=True), Column("known", "known", 10),
+        Column("mfe_r", "for it, R", 9, right=True, rank=1), Column("mae_r", "against, R", 10, right=True, rank=1),
+        Column("bars_to_target", "to target", 9, right=True, rank=1), Column("bars_to_stop", "to stop", 7, right=True, rank=1),
+    ), _events, events.made, above="events"),
     Screen("trades", "w", "Closed trades", "Trad", "trades", (
         Column("symbol", "symbol", 7), Column("side", "side", 5, tone=formatting.tone_of_side), Column("opened", "opened", 10),
         Column("closed", "closed", 10), Column("sessions", "sessions", 8, right=True, rank=1), Column("quantity", "shares", 8, right=True),

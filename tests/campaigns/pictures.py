@@ -46,7 +46,7 @@ class Shot:
     is_monochrome: bool = False
 
 
-AT_80X24 = ("overview", "blotter", "trace", "performance", "attribution", "life")
+AT_80X24 = ("overview", "blotter", "trace", "events", "performance", "attribution", "life")
 SHOTS = (
     *(Shot(name, name) for name in BY_NAME),
     *(Shot(f"{name}_80x24", name, SMALL) for name in AT_80X24),

@@ -62,6 +62,11 @@ def write_features(folder: Path, asof: date, sleeve: str, book: DemoBook, bundle
         tuple(name.symbol for name in book.names),
         struct.pack(f"<{len(cells)}f", *cells),
     )
+    return keep(folder, record)
+
+
+def keep(folder: Path, record: FeatureRecord) -> FeatureFile:
+    """Write a record; return what the score job's row says of it."""
     content = record.to_bytes()
     write_atomic(folder / record.file_name, content)
     return FeatureFile(record.file_name, sha256_of(content))

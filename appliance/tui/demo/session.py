@@ -36,6 +36,7 @@ from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.system.ports import Alert, Severity
+from appliance.tui.demo.events import record_events
 from appliance.tui.demo.model_history import DemoModelHistory, write_features
 from appliance.tui.demo.simulated_account import CENT, DemoBook, DemoOrder
 from appliance.tui.demo.state_files import DemoBundle
@@ -246,6 +247,7 @@ def _score(life: DemoDevice, day: DemoDay, at: datetime) -> None:
         role="champion",
         bundle_age_sessions=day.age_sessions,
         features=read,
+        shown=record_events(life.ledger, life.features, life.book.names, life.table, day.asof, at) if day.is_last else None,
     )
     _record(life, JobReport("score", day.session, JobStatus.DONE, f"{len(rows)} names scored at {day.asof}", figures), at, 4)
 

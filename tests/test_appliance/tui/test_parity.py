@@ -12,7 +12,7 @@ import typer
 from textual.pilot import Pilot
 from typer.testing import CliRunner
 
-from appliance.commands import ledger_queries
+from appliance.commands import events, ledger_queries
 from appliance.tui.app import ApplianceApp
 from appliance.tui.screens import BY_NAME
 
@@ -24,6 +24,7 @@ SYMBOL = "SXSN"
 MANY = {"logs": ["--limit", "500"]}
 commands = typer.Typer()
 ledger_queries.register(commands)
+events.register(commands)
 
 
 def printed(command: str, state: Path, *more: str) -> list[object]:

@@ -17,7 +17,7 @@ Screens = Callable[..., ApplianceApp]
 Settled = Callable[[Pilot[None]], Awaitable[None]]
 
 
-OVER_SESSIONS = ("orders", "trades", "symbol")
+OVER_SESSIONS = ("orders", "trades", "symbol", "outcomes")
 
 
 @pytest.mark.parametrize("size", SIZES)
