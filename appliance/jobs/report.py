@@ -26,9 +26,9 @@ from appliance.ledger.figures import ReportFigures
 from appliance.ledger.nav import ZERO, NavRow
 from appliance.ledger.snapshots import AccountSnapshot, Phase
 from appliance.monitoring.session_monitoring import measure, notify_if_decayed, notify_if_drifted
-from appliance.reports.markdown import picture_of, render
+from appliance.reports import svg
+from appliance.reports.markdown import bars_of, picture_of, render
 from appliance.reports.session_data import gather
-from appliance.reports.svg import draw
 from appliance.safety.enforce import enforce
 from appliance.safety.halt import notify
 from appliance.schedule.job import JobReport, JobStatus
@@ -38,6 +38,7 @@ from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
 from execution.planning.restating import new_names
 from signals.errors import DataNotUsable
+from signals.events.recorded import candles
 from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.manifest import PriceBasis
@@ -136,7 +137,7 @@ BEFORE = ("equity.png", "expectation.png")  # what earlier releases drew; left t
 
 
 def report(session: date, deps: Deps) -> JobReport:
-    """Write `reports/report_<D>.json`, `.md` and the equity curve.
+    """Write `reports/report_<D>.json`, `.md`, the equity curve and the bars before the events.
 
     Everything in it comes from the ledger and the market store: written again, it is the same to the byte but for what
     happened since.
@@ -155,7 +156,10 @@ def report(session: date, deps: Deps) -> JobReport:
     name = f"report_{session}"
     deps.fs.write(deps.folder.reports / f"{name}.json", body)
     deps.fs.write(deps.folder.reports / f"{name}.md", render(content).encode())
-    deps.fs.write(deps.folder.reports / CURVE, draw(nav.history(deps.ledger, session, 10_000)))
+    deps.fs.write(deps.folder.reports / CURVE, svg.draw(nav.history(deps.ledger, session, 10_000)))
+    titled = [(f"{one.symbol} {one.kind} {'long' if one.side > 0 else 'short'}", one.picture) for one in content.events.events]
+    if shown := [(title, candles(picture)) for title, picture in titled if picture]:
+        deps.fs.write(deps.folder.reports / bars_of(session), svg.candles(shown))
     for sleeve, picture in watched.pictures.items():
         deps.fs.write(deps.folder.reports / picture_of(sleeve), picture)
     for old in BEFORE:

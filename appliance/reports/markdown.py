@@ -1,6 +1,7 @@
 """The session report as Markdown: outcome first, then reasons, then every figure."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 
 from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures
@@ -171,29 +172,52 @@ def _events(content: SessionReport) -> str:
     found = content.events
     if not found.events and not found.kinds:
         return ""
-    likeliest = sorted(found.events, key=lambda one: (-(one.forecast.probability or 0.0), one.symbol))[:LARGEST]
     rows = [
         [
             one.symbol,
             one.kind,
             "long" if one.side > 0 else "short",
+            f"{-one.side * one.atr:+.2%} / {one.side * one.atr:+.2%}",
             "-" if one.forecast.probability is None else f"{one.forecast.probability:.1%}{' pays' if one.forecast.pays else ''}",
             str(one.forecast.stop or "-"),
             str(one.forecast.target or "-"),
             one.sees or "-",
-            _plain(one.hist_rr_pct),
+            _plain(one.hist_rr_pct) + ("" if one.sim_conf is None else f" ({one.sim_conf:.2f})"),
         ]
-        for one in likeliest
+        for one in found.events[:LARGEST]
     ]
-    heads = ["symbol", "kind", "side", "target first", "stop (70 %)", "target (60 %)", "seen", "like it, R"]
+    heads = [
+        "symbol",
+        "kind",
+        "side",
+        "stop / target",
+        "target first",
+        "stop (70 %)",
+        "target (60 %)",
+        "seen",
+        "analogs made, R (likeness)",
+    ]
     kinds = [
         [one.kind, str(one.since), str(one.events), str(one.ended), _plain(one.mean_r), "-" if one.error is None else f"± {one.error:.3f}"]
         for one in found.kinds
     ]
     lines = ["## Events", "", f"{len(found.events)} events at {content.asof}, recorded and not traded; stop and target are from the open."]
-    lines += ["", table(heads, rows, numbers=(3, 7)), "", *(f"* {markdown(one)}" for one in found.said)] if rows else []
+    lines += _left_out("rows", len(rows), len(found.events))
+    lines += ["", table(heads, rows, numbers=(3, 4, 8)), "", *(f"* {markdown(one)}" for one in found.said)] if rows else []
+    if pictured := [one for one in found.events if one.picture]:
+        lines += ["", "The 64 bars up to each event, as the net saw them:", *_left_out("pictures", len(pictured), len(found.events))]
+        lines += ["", f"![bars before the events]({bars_of(content.session)})"]
     earlier = table(["events", "since", "found", "ended", "R before costs", "error"], kinds, numbers=(2, 3, 4, 5))
     return "\n".join([*lines, "", earlier])
+
+
+def _left_out(what: str, shown: int, found: int) -> list[str]:
+    return [f"The {what} are of the {shown} likeliest to meet their targets; {found - shown} are left out."] if shown < found else []
+
+
+def bars_of(session: date) -> str:
+    """Return the name of the picture of the bars before a session's events."""
+    return f"events_{session}.svg"
 
 
 def _tripwires(content: SessionReport) -> str:

@@ -4,7 +4,7 @@ Money and quantities are Decimals, exactly as recorded. `report_<D>.json` is thi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -27,6 +27,7 @@ from signals.events.recorded import SEEN_BY
 FORMAT = "trademl-report/1"
 ALERTS = 200
 EVENT_SESSIONS = 90
+PICTURES = 12  # of the events of an evening: 2 kB each in the report's picture
 
 
 @dataclass(frozen=True)
@@ -165,20 +166,25 @@ class FromTheOpen:
 
 @dataclass(frozen=True)
 class ReportedEvent:
-    """One event at asof, recorded and not traded: what bundles forecast of it, the shape that is seen, and what past ones like it made."""
+    """One event at asof, recorded and not traded: what bundles forecast of it, the shape that is seen, and what past ones like it made.
+
+    `atr` is the distance of stop and target from the next open, as a share; `picture` a PNG in base64, of the likeliest events only.
+    """
 
     symbol: str
     kind: str
     side: int
+    atr: float
     forecast: EventForecast
     sees: str | None = None
     sim_conf: float | None = None
     hist_rr_pct: float | None = None
+    picture: str | None = None
 
 
 @dataclass(frozen=True)
 class EventReport:
-    """The events at asof, which bundle said what of them, and what those of the last sessions made before costs."""
+    """The events at asof, likeliest target first, which bundle said what of them, and what those of the last sessions made before costs."""
 
     events: tuple[ReportedEvent, ...] = ()
     said: tuple[str, ...] = ()
@@ -293,7 +299,10 @@ def _events(asof: date, deps: Deps) -> EventReport:
     for row in rows:
         shape = seen(records[SEEN_BY], row.symbol) if SEEN_BY in records else None
         sees = () if shape is None else (str(shape[0]), *shape[1:])
-        shown.append(ReportedEvent(row.symbol, row.kind, row.side, forecast(row, records), *sees))
+        shown.append(ReportedEvent(row.symbol, row.kind, row.side, row.atr, forecast(row, records), *sees))
+    shown.sort(key=lambda one: (-(one.forecast.probability or 0.0), one.symbol))
+    pictures = records[SEEN_BY].pictures if SEEN_BY in records else {}
+    shown[:PICTURES] = [replace(one, picture=pictures.get(one.symbol)) for one in shown[:PICTURES]]
     return EventReport(tuple(shown), said, kinds)
 
 

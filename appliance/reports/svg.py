@@ -1,4 +1,4 @@
-"""The report's charts as SVG, the same bytes for the same figures: the equity curve, and fans of realised against predicted figures."""
+"""The report's charts as SVG, the same bytes for the same figures: equity, fans of realised against predicted figures, candles."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from appliance.ledger.nav import NavRow
+from signals.events.recorded import Candle
 
 FONT = "font-family='sans-serif' font-size='11' fill='#333'"
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 36.0, 28.0, 24.0  # of a chart, around its plot, in pixels
@@ -57,7 +58,10 @@ class Box:
 
 def drawn(charts: Sequence[tuple[Chart, Box]], width: int, height: int) -> bytes:
     """Return the charts as one SVG document."""
-    parts = [part for chart, box in charts for part in _chart(chart, box)]
+    return _document([part for chart, box in charts for part in _chart(chart, box)], width, height)
+
+
+def _document(parts: Sequence[str], width: int, height: int) -> bytes:
     head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}'>"
     return "\n".join((head, f"<rect width='{width}' height='{height}' fill='white'/>", *parts, "</svg>", "")).encode()
 
@@ -212,3 +216,21 @@ def fans(panels: Mapping[str, FanPanel]) -> bytes:
         box = Box(number % 2 * WIDTH / 2, number // 2 * HEIGHT / 2, WIDTH / 2, HEIGHT / 2)
         charts.append((Chart(f"{TITLES[name]}, by session", (promised, live), bands, names), box))
     return drawn(charts, WIDTH, HEIGHT)
+
+
+RISING, FALLING = "#1d7a4f", "#b0352b"
+ACROSS, CELL, STEP, LEVEL = 4, (240, 172), 3.5, 2  # cells in a line, size of one, and of a bar and a level in it, in pixels
+
+
+def candles(titled: Sequence[tuple[str, Sequence[Candle]]]) -> bytes:
+    """Return an SVG document of the candles of several pictures, each under its title."""
+    parts = []
+    for place, (title, bars) in enumerate(titled):
+        x, y = place % ACROSS * CELL[0] + 10, place // ACROSS * CELL[1] + 30
+        parts.append(_text(x, y - 8, title, "start"))
+        for colour, is_rising in ((RISING, True), (FALLING, False)):
+            for width, first, last in ((0.8, "high", "low"), (2.6, "top", "bottom")):
+                spans = ((at, getattr(one, first), getattr(one, last) + 1) for at, one in enumerate(bars) if one.is_rising is is_rising)
+                path = "".join(f"M{x + STEP * at:.1f} {y + LEVEL * high}V{y + LEVEL * low}" for at, high, low in spans)
+                parts.append(f"<path d='{path}' stroke='{colour}' stroke-width='{width}'/>")
+    return _document(parts, min(len(titled), ACROSS) * CELL[0], -(-len(titled) // ACROSS) * CELL[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import namedtuple
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -143,9 +144,29 @@ def test_a_gate_and_quantiles_say_of_every_event_what_their_graphs_say_of_the_wh
     assert "event_arms: no bundle of it spoke this evening" in text and "event_gate: bundle " in text and "no promotion: unproven" in text
     with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
         given: Any = SimpleNamespace(ledger=ledger, folder=StateFolder(bench.state), calendar=store.manifest.calendar)
-        page: Any = SimpleNamespace(events=session_data._events(asof, given), asof=asof)
+        page: Any = SimpleNamespace(events=session_data._events(asof, given), asof=asof, session=store.sessions(1)[0])
     report = markdown._events(page)
     assert f"{len(column)} events at {asof}" in report and "judged by the gate" in report and "arms: no bundle of it spoke" in report
+
+
+def test_the_report_shows_the_bars_before_the_likeliest_events_and_says_how_many_it_leaves_out(
+    evening: tuple[Workbench, Published, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One path a tone for wicks and one for bodies, of 64 bars each picture; every event has its stop and target from the open."""
+    bench, store, _ = evening
+    day = store.sessions(1)[0]
+    shown = sorted(bench("events", "--json").json["rows"], key=lambda row: (-row["p_target"], row["symbol"]))
+    pictured = sum(row["picture"] is not None for row in shown[:2])
+    assert len(shown) > 2 and pictured
+    monkeypatch.setattr(session_data, "PICTURES", 2)
+    assert bench("report", "--session", str(day)).code == 0
+    drawn, text = ((bench.state / "reports" / name).read_text() for name in (f"events_{day}.svg", f"report_{day}.md"))
+    assert drawn.count("<text") == pictured and drawn.count("<path") == 4 * pictured
+    assert len(re.findall(r"M[0-9. ]+V", drawn)) == 2 * 64 * pictured
+    assert f"![bars before the events](events_{day}.svg)" in text
+    assert f"The pictures are of the {pictured} likeliest to meet their targets; {len(shown) - pictured} are left out." in text
+    first = shown[0]
+    assert f"| {first['symbol']} | {first['kind']} | {first['side'].lower()} | {first['stop']} / {first['target']} |" in text
 
 
 @pytest.mark.parametrize(
