@@ -100,7 +100,7 @@ def bank_of(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> AnalogBank:
     own = events.in_bank(deps.ledger, bundle.sha256, asof, MOST_ROWS)
     if not own:
         return signed
-    vectors = np.array([np.frombuffer(one.vector or b"", dtype="<f4") for one in own])
+    vectors = np.array([np.frombuffer(one.vector or b"", dtype="<f4") for one in own], dtype=np.float64)  # as those of the bundle were
     quality, realised_r = (np.array([getattr(one, name) for one in own]) for name in ("quality", "realised_r"))
     asof_and_known = (days_array([getattr(one, name) for one in own]) for name in ("asof", "known"))
     added = stored(vectors, quality, realised_r, [one.symbol for one in own], *asof_and_known)

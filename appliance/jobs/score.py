@@ -31,7 +31,7 @@ from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
 from appliance.system.ports import Severity
 from portfolio.policy.blend import MOST_MISSING
-from signals.bundle import Bundle
+from signals.bundle import Bundle, Part
 from signals.bundle.child_inference import infer_in_child
 from signals.bundle.profiles import ProfileName
 from signals.bundle.verification import Infer
@@ -106,7 +106,10 @@ def score(session: date, deps: Deps) -> JobReport:
         except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
             faults[slot] = error
     _judge(session, asof, faults, deps)
-    others = [_untraded(slot, session, asof, deps) for slot in slots_of(deps.config) if slot not in traded]
+    others = list[UntradedReport]()
+    for slot in slots_of(deps.config):  # pictures come before the events that are judged by what past ones like them made
+        if slot not in traded:
+            others.append(_untraded(slot, session, asof, deps, next((one.past for one in others if one.past), None)))
     forecasts = next((one.file for one in others if one.slot == Slot(RISK.name)), None)
     said = [f"{slot.name}: {one.summary}" if len(traded) > 1 else one.summary for slot, one in done.items()]
     said += [f"{slot.name}: {error}" for slot, error in faults.items()]
@@ -306,47 +309,59 @@ def _record_invalid(session: date, deps: Deps, error: ScoresInvalid) -> None:
     record(deps, session, [Evaluation("SCORES_INVALID", None, limit, TripwireAction.SKIP, True, str(error))])
 
 
+@dataclass(frozen=True, eq=False)
+class PastEvents:
+    """What past events like it made of each name that has a picture: (`sim_conf`, `hist_rr_pct`), by the net of this hash."""
+
+    net: str
+    made: Mapping[str, np.ndarray]
+
+
 @dataclass(frozen=True)
 class UntradedReport:
-    """Report of the job on a slot that is not traded: a sentence, and the file of what else it said."""
+    """Report of the job on a slot that is not traded: a sentence, the file of what else it said, and what past events made."""
 
     slot: Slot
     summary: str = ""
     file: FeatureFile | None = None
+    past: PastEvents | None = None
 
 
-def _untraded(slot: Slot, session: date, asof: date, deps: Deps) -> UntradedReport:
+Untraded = tuple[Scores, FeatureFile | None, PastEvents | None]
+
+
+def _untraded(slot: Slot, session: date, asof: date, deps: Deps, past: PastEvents | None) -> UntradedReport:
     """Score a bundle that is not traded, if there is one; a fault is notified and stops nothing."""
     if slot_store(slot, deps.folder, deps.fs).current() is None:
         return UntradedReport(slot)
     try:
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
-        found = _untraded_scores(slot, asof, bundle, deps)
+        found = _untraded_scores(slot, asof, bundle, deps, past)
     except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return UntradedReport(slot, f"{slot.name}: {error}")
     score_rows.save(deps.ledger, asof, slot.name, ranked(found[0]) if found else ())
-    return UntradedReport(slot, f"{len(found[0].symbols)} {slot.name} scores", found[1]) if found else UntradedReport(slot)
+    return UntradedReport(slot, f"{len(found[0].symbols)} {slot.name} scores", *found[1:]) if found else UntradedReport(slot)
 
 
-def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile | None] | None:
-    """Return the scores of a bundle that is not traded, and the file of what else it said; None where no name has an event to judge."""
+def _untraded_scores(slot: Slot, asof: date, bundle: Bundle, deps: Deps, past: PastEvents | None) -> Untraded | None:
+    """Return the scores of a bundle that is not traded, and what else it said; None where no name has an event to judge."""
     if slot == Slot(PATTERNS.name):
         return _seen(asof, bundle, deps)
     if slot.sleeve in recorded.SHOWN:
-        return _judged(asof, bundle, deps)
+        return _judged(asof, bundle, deps, past)
     if deps.config.scoring_of(slot.sleeve) is Scoring.PULLED:
         found = _fetched(slot, asof, bundle, deps)
         record_accepted(deps.ledger, found)
-        return found.scores, None
+        return found.scores, None, None
     said = outputs(bundle, newest_features(bundle, deps.market.bars, asof), run=runner(bundle))
     if slot != Slot(RISK.name):
-        return scores_of(bundle, said), None
+        return scores_of(bundle, said), None, None
     forecasts = risk_forecasts.record_of(bundle, said, held_snapshot(asof, deps).id)
-    return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, forecasts)
+    return scores_of(bundle, said), store_features(deps.fs, deps.folder.features, forecasts), None
 
 
-def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
+def _seen(asof: date, bundle: Bundle, deps: Deps) -> Untraded:
     """Let the net see the picture of every name that has one, find what past events like it made, and keep what was seen."""
     from appliance.bundles import shown_records  # a device without such a bundle does without it
 
@@ -366,16 +381,30 @@ def _seen(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile]:
         near = analogs_in(bank_of(asof, bundle, deps, runner(bundle)), said.symbols, said.raw["embedding"], rows)
     more = dict(zip(recorded.ANALOGS, near.T, strict=True))
     record = shown_records.record_of(bundle, said, more, held_snapshot(asof, deps).id, pictures)
-    return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
+    file = shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
+    past = PastEvents(bundle.manifest.of(Part.MODEL)[0].sha256, dict(zip(said.symbols, near, strict=True))) if bundle.bank else None
+    return scores_of(bundle, said), file, past
 
 
-def _judged(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile] | None:
+def _analogs(bundle: Bundle, past: PastEvents | None) -> Mapping[str, np.ndarray]:
+    """Return what past events made, where the bundle learned from that; refuse what another net than the one it learned by found."""
+    if not set(recorded.ANALOGS) & set(bundle.manifest.feature_names):
+        return {}
+    wanted = bundle.manifest.analogs_sha256 or "of no name"
+    if past is None or past.net != wanted:
+        has = f"that of the patterns bundle in force is {past.net[:16]}" if past else "no patterns bundle with a bank saw this evening"
+        what = f"the bundle reads what past events made by the net {wanted[:16]}, and {has}"
+        raise ScoresInvalid(what, fix="Train again by the run of patterns that is published, or publish the run of that net")
+    return past.made
+
+
+def _judged(asof: date, bundle: Bundle, deps: Deps, past: PastEvents | None) -> Untraded | None:
     """Let a bundle judge the events of the evening by their figures on this device's bars, and keep what it said."""
     from appliance.bundles import shown_records
 
     shown_records.require_trade(bundle)
-
-    panel = newest_features(bundle, lambda last, sessions: event_sleeves.with_figures(deps.market.bars(last, sessions)), asof)
+    analogs = _analogs(bundle, past)
+    panel = newest_features(bundle, lambda last, sessions: event_sleeves.with_figures(deps.market.bars(last, sessions), analogs), asof)
     if not panel.eligible[-1].any():
         return None
     said = outputs(bundle, panel, run=runner(bundle))
@@ -383,7 +412,7 @@ def _judged(asof: date, bundle: Bundle, deps: Deps) -> tuple[Scores, FeatureFile
     closes = deps.market.closes(asof) if dataset is not None and dataset.basis is PriceBasis.RAW else {}
     known = np.array([float(closes.get(symbol, "nan")) for symbol in said.symbols])
     record = shown_records.record_of(bundle, said, {shown_records.CLOSE: known}, held_snapshot(asof, deps).id)
-    return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record))
+    return scores_of(bundle, said), shown_records.shown_file(bundle, store_features(deps.fs, deps.folder.features, record)), None
 
 
 def runner(bundle: Bundle) -> Infer:

@@ -1,5 +1,6 @@
 """Drift of recent scores and features against the bundle's reference distributions (PSI)."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -9,6 +10,7 @@ from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
 from appliance.ledger.figures import DriftRow, DriftTable
 from signals.bundle import Bundle
+from signals.events.recorded import ANALOGS
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Floats
 from signals.monitoring.drift import (
@@ -48,7 +50,8 @@ def feature_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
 def event_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
     """Compare the events of the trailing window with the reference: what a bundle that only shows something reads and said of them.
 
-    A session without an event is one with no row; an evening that the device missed is too.
+    A session without an event is one with no row; an evening that the device missed is too. What past events made has no law to
+    drift from: the bank that says it grows, in training as here.
     """
     sleeve, days = sleeve_of(bundle), deps.calendar.days
     bars = with_figures(deps.market.bars(asof, sleeve.lookback_sessions + WINDOW_SESSIONS - 1))
@@ -58,7 +61,9 @@ def event_drift(deps: Deps, bundle: Bundle, asof: date) -> TrailingDrift:
         for day in days[max(0, here - WINDOW_SESSIONS + 1) : here + 1]
         if since is not None and day >= since
     ]
-    return trailing_psi(read_reference(bundle.drift_reference), sleeve.panel(bars), said, LEAST_ROWS)
+    known = read_reference(bundle.drift_reference)
+    own = replace(known, features={name: row for name, row in known.features.items() if name not in ANALOGS})
+    return trailing_psi(own, sleeve.panel(bars), said, LEAST_ROWS)
 
 
 def recorded_scores(deps: Deps, bundle: Bundle, asof: date, sessions: int) -> list[Floats]:

@@ -283,6 +283,7 @@ class BundleManifest(ModelForm, Signed):
 
     format: Literal["trademl-bundle/2"] = "trademl-bundle/2"
     files: tuple[BundleFile, ...]
+    analogs_sha256: str | None = Field(default=None, pattern=HEX_64, exclude_if=lambda value: value is None)  # ids of before are kept
 
     @model_validator(mode="after")
     def _names_each_number_once(self) -> Self:

@@ -19,7 +19,7 @@ from signals.events.recorded import HEADS
 from signals.market.bars import Days, Floats
 from signals.models.heads import ClassesHead, Head
 
-APART, BLOCK, RR_QUANTILE, NEAREST = 64, 64, 0.65, 50
+APART, BLOCK, RR_QUANTILE, NEAREST, ROUNDING = 64, 64, 0.65, 50, 1e-4
 CODES = 2**24  # whole numbers that float32 holds exactly
 
 
@@ -110,9 +110,10 @@ def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, colum
         return Analogs(np.empty(0, np.int64), np.empty(0, np.float32), np.nan, np.nan)
     best = np.maximum.reduceat(cosine, np.arange(0, len(cosine), BLOCK))  # k blocks hold k rows, so that none under their bests counts
     bound = np.partition(best, len(best) - k)[len(best) - k] if len(best) > k else -np.inf
-    among = np.flatnonzero((cosine >= bound) & may)
-    place = among[np.lexsort((among, -cosine[among]))][:k]
-    found = cosine[place]
+    among = np.flatnonzero((cosine >= bound - ROUNDING) & may)
+    alone = np.einsum("nd,d->n", bank.widened[among], asked)  # a product with all rows rounds one by how many there are before it
+    order = np.lexsort((among, -alone))[:k]
+    place, found = among[order], alone[order]
     sim_conf = float(bank.quality[place].mean() * found.mean(dtype=np.float64))
     return Analogs(place, found, sim_conf, float(np.quantile(bank.realised_r[place], RR_QUANTILE)))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signals.events.detectors import detect
 from signals.events.panel import ATR_BARS, DOLLAR_BARS, EventBars, liquidity
@@ -78,10 +79,13 @@ def event_figures(bars: Bars) -> Mapping[str, Floats]:
     return {f"event_{name}": np.where(has, panel.round(DECIMALS), np.nan) for name, panel in figures.items()}
 
 
-def with_figures(bars: Bars) -> Bars:
-    """Return the bars with the figures of their events."""
-    return replace(bars, joined={**bars.joined, **event_figures(bars)})
+def with_figures(bars: Bars, analogs: Mapping[str, NDArray[np.floating]] | None = None) -> Bars:
+    """Return the bars with the figures of their events, and of the last bar's with `analogs`, by symbol; NaN elsewhere."""
+    made = np.full((len(ANALOGS), *bars.close.shape), np.nan)
+    for symbol, values in (analogs or {}).items():
+        made[:, -1, bars.column(symbol)] = values
+    return replace(bars, joined={**bars.joined, **event_figures(bars), **dict(zip(ANALOGS, made, strict=True))})
 
 
 EVENTS = Sleeve("events", ("daily_bars", DAILY_EVENTS), TABLE, HORIZON_SESSIONS, tuple(FIGURES), (WILD_FEATURE, *OPTIONAL))
-GATE, QUANTILES, ARMS = (replace(EVENTS, name=name, optional=(WILD_FEATURE,)) for name in SHOWN)
+GATE, QUANTILES, ARMS = (replace(EVENTS, name=name) for name in SHOWN)

@@ -133,6 +133,7 @@ class Recipe:
     min_appliance_version: str = "0.1.0"
     sleeve: str = "equities_xs"
     config_sha256: str = "1" * 64
+    analogs_sha256: str | None = None
     ic: InformationCoefficient = field(default_factory=lambda: InformationCoefficient(mean=0.01, t=1.2, standard_error=0.008))
 
     def but(self, **changes: object) -> Recipe:
@@ -175,6 +176,7 @@ class Recipe:
             keyset_version=self.keyset_version,
             min_appliance_version=self.min_appliance_version,
             files=files,
+            analogs_sha256=self.analogs_sha256,
             **{name: getattr(form, name) for name in ModelForm.model_fields},
         )
 

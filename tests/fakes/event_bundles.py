@@ -12,7 +12,7 @@ import numpy as np
 from signals.bundle.calibration import AppliedCalibration, PlattMap
 from signals.bundle.golden import Golden
 from signals.bundle.manifest import FEATURES, HeadLine, ModelForm, Part
-from signals.events.recorded import OFFSETS, STOP, TARGET, TARGET_FIRST
+from signals.events.recorded import ANALOGS, OFFSETS, STOP, TARGET, TARGET_FIRST
 from signals.models.heads import Head, QuantilesHead, ScoreHead
 from signals.sleeves import SLEEVES
 from tests.fakes.bundles import Recipe, golden_inputs
@@ -32,9 +32,10 @@ def said(sleeve: str, head: str, inputs: np.ndarray) -> np.ndarray:
     return stump_scores(inputs, seed=3 + list(HEADS[sleeve]).index(head))
 
 
-def recipe(sleeve: str, *, label: object = LABEL, event: str = TARGET_FIRST, **changes: Any) -> Recipe:
-    """A bundle of one of the sleeves; without an `event` a gate has no map."""
-    heads, width = HEADS[sleeve], len(SLEEVES[sleeve].names)
+def recipe(sleeve: str, *, label: object = LABEL, event: str = TARGET_FIRST, net: str | None = None, **changes: Any) -> Recipe:
+    """A bundle of one of the sleeves; without an `event` a gate has no map, with a `net` it reads what past events made by it."""
+    spec = (SLEEVES[sleeve].given(ANALOGS) if net else SLEEVES[sleeve]).spec
+    heads, width = HEADS[sleeve], len(spec)
     nodes = [stump_node(width, seed=3 + place, output=name) for place, name in enumerate(heads)]
     graph = model(nodes, width, outputs=b"".join(block(12, value_info(name, ["N", 1])) for name in heads))
     rows = golden_inputs(width)
@@ -46,7 +47,8 @@ def recipe(sleeve: str, *, label: object = LABEL, event: str = TARGET_FIRST, **c
         files={**Recipe().files, "model.onnx": (Part.MODEL, graph), "training.json": (Part.TRAINING, training)},
         golden=Golden({FEATURES: rows}, {name: said(sleeve, name, rows)[:, None] for name in heads}),
         form=ModelForm(heads=lines),
-        spec=SLEEVES[sleeve].spec,
+        spec=spec,
         sleeve=sleeve,
+        analogs_sha256=net,
     )
     return replace(made, **changes)

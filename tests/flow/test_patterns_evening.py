@@ -206,7 +206,7 @@ def test_quantiles_have_a_horizon_of_their_own_and_other_features_or_sleeves_are
     bars = synthetic_bars(3, sessions=80, symbols=4)
     quiet = replace(bars, eligible=np.zeros_like(bars.eligible))
     given: Any = SimpleNamespace(market=SimpleNamespace(bars=lambda asof, sessions: quiet.until(asof, sessions)))
-    assert score_job._judged(bars.sessions[-1].astype(object), bundle, given) is None
+    assert score_job._judged(bars.sessions[-1].astype(object), bundle, given, None) is None
 
 
 def test_a_name_that_a_record_lacks_and_a_number_that_is_none_are_absent_and_never_zero() -> None:

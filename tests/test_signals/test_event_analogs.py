@@ -33,6 +33,19 @@ def test_the_nearest_are_those_of_brute_force_in_float64() -> None:
         assert found.hist_rr_pct == pytest.approx(np.quantile(bank.realised_r[expected], 0.65))
 
 
+@pytest.mark.parametrize("d", [8, 64])
+def test_what_is_found_does_not_depend_on_how_many_rows_there_are_or_on_their_order(d: int) -> None:
+    """A device's bank is the trainer's in other company: the same neighbours, to the bit of each cosine."""
+    bank, rng = bank_of(3_001, d), np.random.default_rng(5)
+    known = np.flatnonzero(bank.known_at < 700)
+    for places in (known, rng.permutation(known), np.concatenate([known[7:], known[:7]])):
+        few = AnalogBank(*(getattr(bank, name)[places] for name in ("vectors", "quality", "realised_r", "row", "column", "known_at")))
+        for asked in rng.normal(size=(20, d)).astype(np.float32):
+            one, other = (nearest(which, asked, row=700, column=3) for which in (bank, few))
+            assert one.place.tolist() == places[other.place].tolist() and one.cosine.tobytes() == other.cosine.tobytes()
+            assert (one.sim_conf, one.hist_rr_pct) == (other.sim_conf, other.hist_rr_pct)
+
+
 def small() -> AnalogBank:
     """Four rows of one symbol and one of another, along two axes."""
     vectors = np.array([[1, 0], [1, 0], [0.6, 0.8], [0, 1], [1, 0]], np.float16)

@@ -92,7 +92,7 @@ def test_a_planted_leak_is_what_the_rule_of_known_outcomes_keeps_out(bars: Bars,
 def test_a_recipe_without_a_net_asks_for_nothing_and_a_folder_that_is_none_is_refused(bars: Bars, tmp_path: Path) -> None:
     assert not EVENT_GATE.joined(bars, GateRecipe(), ()) and "analogs" not in TRADE.model_dump()
     assert [one.name for one in EVENTS.given(ANALOGS).table[-2:]] == list(ANALOGS)
-    with pytest.raises(FixInput, match="cannot be read"):
+    with pytest.raises(FixInput, match="no run of the sleeve patterns"):
         EVENT_GATE.joined(bars, GateRecipe(label=GateLabel(analogs=str(tmp_path))), ())
 
 
@@ -128,5 +128,5 @@ def test_a_run_of_another_kind_is_refused_in_words(bars: Bars, tmp_path: Path) -
     uncalibrated = {**form, "heads": [{**line, "calibration": None} for line in form["heads"]]}
     for other in (renamed, uncalibrated, {"heads": "none"}):
         (folder / FORM).write_text(json.dumps(other))
-        with pytest.raises((FixInput, BundleRefused), match=r"none of the sleeve patterns|heads: Input should be"):
+        with pytest.raises((FixInput, BundleRefused), match=r"no run of the sleeve patterns|heads: Input should be"):
             net_of(folder, bars)

@@ -30,7 +30,7 @@ from tests.fakes.picture_nets import HEAD, LENGTH, MAP, ROWS, arrays, recipe
 from tests.fakes.serving import KEY, api, ask
 from trainer.runs.picture_bank import LEAST_RECALL, bank_of, indexed, seen_events
 from trainer.samples.samples import Gathered
-from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel
+from trainer.tasks.bar_pattern.labels import CLASSES
 from trainer.tasks.bar_pattern.task import OF_CLASSES
 
 JSON = {**KEY, "content-type": "application/json"}
@@ -152,11 +152,10 @@ class Constant:
 
 def test_the_bank_of_a_training_holds_every_event_whose_trade_is_over_with_what_it_realised() -> None:
     bars = synthetic_bars(11, sessions=300, symbols=12, missing=0.0)
-    label = PatternLabel(plain_share=1.0, least=0)
     known = TemperatureMap(temperature=1.0, shift=(0.0,) * 5)
     panel, view = PATTERNS.panel(bars), BarImageView()
     seen = seen_events(bars, lambda t, c: Constant().outputs(Gathered(panel, view, t, c)[:]), OF_CLASSES, known)
-    bank = read_bank(bank_of(seen, bars, (), label.rules), bars.sessions)
+    bank = read_bank(bank_of(seen, bars, ()), bars.sessions)
     table = detect(EventBars.of(bars)).table(pictured(bars))
     made = outcomes(EventBars.of(bars), table, OutcomeRules())
     over = made.t1 >= 0

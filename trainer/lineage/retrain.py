@@ -299,7 +299,7 @@ def publish_as(
     calendar = exchange(read_evidence(run).dataset.calendar or XNYS, last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = specs(features_of(run).spec)
     if is_shown and (other := first_difference(features_of(run).spec, sleeves[sleeve_of(run)])):
-        fix = "Train on daily bars, without label.analogs"
+        fix = "Train on daily bars"
         raise FixInput(f"a device does not compute what this run reads: {other}", where=str(run), fix=fix)
     if is_s3(to):
         done, place = publish_remote(objects_at(to, endpoint, credentials), request, calendar, sleeves)

@@ -196,8 +196,13 @@ def verified(contents: Contents, keyset: Keyset, manifest: Manifest, asof: date)
 
 
 def _said(bundle: Bundle, keyset: Keyset, data: Manifest, asof: date, evening: ScoringRequest) -> tuple[EveningScores, FeaturePanel] | None:
-    """Return what a bundle says of the evening; None of one of events where no name has any, so that the others are delivered."""
+    """Return what a bundle says of the evening; None of one of events where no name has any, so that the others are delivered.
+
+    None too of one that reads what past events made: its device knows its bank, and nothing else does.
+    """
     days = data.calendar
+    if bundle.manifest.analogs_sha256 is not None:
+        return None
 
     def trailing(last: date, sessions: int) -> Bars:
         bars = load_bars(evening.data, data, max(data.first, days.days[max(0, days.index(last) - sessions + 1)]), last)

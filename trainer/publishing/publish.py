@@ -49,7 +49,7 @@ from signals.bundle.manifest import (
 )
 from signals.bundle.seal import MANIFEST_KIND, sign
 from signals.errors import FixInput
-from signals.events.recorded import SHOWN
+from signals.events.recorded import ANALOGS, SHOWN
 from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
@@ -329,12 +329,23 @@ def _manifest(
             keyset_version=keyset.version,
             min_appliance_version=evidence.code_version.split("+")[0],
             files=tuple(file.line(name) for name, file in sorted(files.items())),
+            analogs_sha256=_net_of(evidence, {line.name for line in listed.features}, request.run),
             **{name: getattr(calibrated, name) for name in ModelForm.model_fields},
         )
     except (ValidationError, ValueError, TypeError) as error:
         raise FixInput(
             f"this run cannot become a bundle: {_first(error)}", where=str(request.run), fix="Train again with this version"
         ) from None
+
+
+def _net_of(evidence: Evidence, features: set[str], run: Path) -> str | None:
+    """Return the hash of the net by which the run's analogs were found; None of a run that reads none."""
+    net = evidence.part("analogs_sha256", str, "")
+    if not features & set(ANALOGS):
+        return None
+    if not net:
+        raise FixInput("the run does not say by which net of pictures its analogs were found", where=str(run), fix="Train it again")
+    return net
 
 
 def _calibrated(form: ModelForm, run: Path, evidence: Evidence, files: Files) -> ModelForm:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.bundle.calibration import TemperatureMap
+from signals.bundle.manifest import ModelForm
 from signals.errors import FixInput
 from signals.events.analogs import NEAREST, AnalogBank, Analogs, analogs_in, classes_in, nearest, read_bank, stored
 from signals.events.detectors import detect
 from signals.events.outcomes import outcomes
 from signals.events.panel import EventBars, EventTable
-from signals.events.recorded import ANALOGS, HEADS, RULES, OutcomeRules
+from signals.events.recorded import ANALOGS, HEADS, RULES
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from signals.models.heads import ClassesHead
@@ -29,8 +30,7 @@ from signals.sleeves.patterns import PATTERNS, pictured
 from trainer.learners.base import Rows
 from trainer.runs.artefacts import form_of, read_file
 
-MOST_ROWS, CHUNK = 240_000, 512  # the newest rows
-
+MOST_ROWS, CHUNK, NET = 240_000, 512, "model.onnx"  # the newest rows
 
 Outputs = Callable[[Rows, Rows], Floats]  # of a net of pictures, float64 (n, width), by (row, column) of the pictures
 
@@ -52,10 +52,10 @@ def seen_events(bars: Bars, outputs: Outputs, classes: ClassesHead, known: Tempe
     return SeenEvents(table, said[:, width + 1 :], quality)
 
 
-def bank_of(seen: SeenEvents, bars: Bars, actions: tuple[Action, ...], rules: OutcomeRules) -> dict[str, np.ndarray]:
-    """Return the arrays of the bank: every event whose trade is over, with what it realised and the session that knew it."""
+def bank_of(seen: SeenEvents, bars: Bars, actions: tuple[Action, ...]) -> dict[str, np.ndarray]:
+    """Return the arrays of the bank: every event whose trade, as devices record it, is over: what it realised, and when that was known."""
     table = seen.table
-    made = outcomes(EventBars.of(bars), table, rules, departures(bars, actions))
+    made = outcomes(EventBars.of(bars), table, RULES, departures(bars, actions))
     over = np.flatnonzero((made.t1 >= 0) & np.isfinite(made.realised_r))[-MOST_ROWS:]
     symbols = [bars.symbols[c] for c in table.column[over].tolist()]
     days = bars.sessions[table.row[over]], bars.sessions[made.t1[over]]
@@ -73,7 +73,7 @@ def analog_figures(run: Path, bars: Bars, actions: tuple[Action, ...]) -> Mappin
         The folder is no such run.
     """
     seen = seen_events(bars, *net_of(run, bars))
-    return figures_by(read_bank(bank_of(seen, bars, actions, RULES), bars.sessions), seen, bars)
+    return figures_by(read_bank(bank_of(seen, bars, actions), bars.sessions), seen, bars)
 
 
 def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST) -> Mapping[str, Floats]:
@@ -85,23 +85,28 @@ def figures_by(bank: AnalogBank, seen: SeenEvents, bars: Bars, k: int = NEAREST)
 
 def net_of(run: Path, bars: Bars) -> tuple[Outputs, ClassesHead, TemperatureMap]:
     """Return the net of a run on these bars, its classes and their map; raise `FixInput` where the folder is no such run."""
-    form, graph = form_of(run), read_file(run, "model.onnx")
+    form = form_of(run)
     lines = {line.name: line for line in form.heads}
     classes = classes_in({name: line.head for name, line in lines.items()})
     given = lines[HEADS[0]].calibration if classes is not None else None
     known = given.map if given is not None else None
     if classes is None or not isinstance(known, TemperatureMap):
-        fix = "Give the folder of one, or leave label.analogs out"
-        raise FixInput("this run is none of the sleeve patterns", where=str(run), fix=fix)
-    panel, view = PATTERNS.panel(bars), form.view
-    member = GraphMember(graph, {name: line.head.width for name, line in lines.items()}, profile=form.members[0].profile)
+        fix = "Put the run back that label.analogs names, or train by another, or without"
+        raise FixInput("here is no run of the sleeve patterns", where=str(run), fix=fix)
+    return outputs_of_graph(read_file(run, NET), form, bars), classes, known
+
+
+def outputs_of_graph(graph: bytes, form: ModelForm, bars: Bars) -> Outputs:
+    """Return the outputs of an exported net on these bars: a device's own, to the bit, which those of a learner's are not."""
+    panel, widths = PATTERNS.panel(bars), {line.name: line.head.width for line in form.heads}
+    member = GraphMember(graph, widths, profile=form.members[0].profile)
 
     def outputs(row: Rows, column: Rows) -> Floats:
         parts = [slice(start, start + CHUNK) for start in range(0, max(len(row), 1), CHUNK)]
-        said = [infer([member], {FEATURES: view.rows(panel, row[part], column[part])}) for part in parts]
-        return np.concatenate([np.concatenate([one[name] for name in lines], axis=1) for one in said])
+        said = [infer([member], {FEATURES: form.view.rows(panel, row[part], column[part])}) for part in parts]
+        return np.concatenate([np.concatenate([one[name] for name in widths], axis=1) for one in said])
 
-    return outputs, classes, known
+    return outputs
 
 
 LINKS, WHILE_BUILT, WHILE_ASKED = 16, 200, 64

@@ -281,7 +281,7 @@ class EventGate(EventTask):
             "ic": OutOfFoldIc(skill.mean, skill.standard_error, skill.t, sessions=skill.sessions),
             "walk_forward": WalkForward(skill, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
-            "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows)},
+            "others": {"gate": to_json(found), "tails": to_json(worst), "thirds": thirds(proof.rows), **label.net()},
             "calibration": calibration_of(case, TARGET_FIRST),
             "importance": importance_of(case),
             "regimes": by_regime(forward[seen], trades.at(seen), market) if case.config.minutes is None else (),

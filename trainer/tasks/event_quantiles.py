@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 from signals.events.recorded import ANALOGS, STOP, TARGET, OutcomeRules
-from signals.files import sha256_of_file
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
 from signals.models.heads import Head, QuantilesHead, ScoreHead
@@ -204,7 +203,7 @@ def level_figures(outcome: Floats, forecast: Floats, against: Floats, level: flo
     return LevelFigures(asked.name, asked.is_asked, level, share, float(least), float(most), gain, better)
 
 
-MOST_MISS, NET = 0.02, "model.onnx"
+MOST_MISS = 0.02
 
 
 class QuantilesLabel(AnalogTrade):
@@ -288,12 +287,7 @@ class EventQuantiles(EventTask):
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=lag, sessions=ic.sessions),
             "trials": without_ratios(tried),
-            "others": {
-                "quantiles": to_json(figures),
-                "target": to_json(target),
-                "thirds": thirds(proof.rows),
-                **({"analogs_sha256": sha256_of_file(Path(config.label.analogs) / NET)} if config.label.analogs else {}),
-            },
+            "others": {"quantiles": to_json(figures), "target": to_json(target), "thirds": thirds(proof.rows), **config.label.net()},
         }
         files = artefacts.models(case.material.rows, heads)
         return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), proof.oof.scores[0], files)

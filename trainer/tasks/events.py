@@ -12,13 +12,14 @@ from signals.events.detectors import detect
 from signals.events.outcomes import Outcomes, outcomes
 from signals.events.panel import EventBars, EventTable, LiquidityThird
 from signals.events.recorded import COST_BPS, OutcomeRules
+from signals.files import sha256_of_file
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, departures
 from trainer.labels.horizon import EntryPrice, Labels, Rows
 from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.evidence import Evidence
-from trainer.runs.picture_bank import analog_figures
+from trainer.runs.picture_bank import NET, analog_figures
 from trainer.samples.samples import Samples
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task
@@ -51,6 +52,10 @@ class AnalogTrade(EventTrade):
     """
 
     analogs: str = ""
+
+    def net(self) -> dict[str, str]:
+        """Return the hash of that run's net, for the evidence; nothing where there is none."""
+        return {"analogs_sha256": sha256_of_file(Path(self.analogs) / NET)} if self.analogs else {}
 
     @model_serializer(mode="wrap")
     def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:

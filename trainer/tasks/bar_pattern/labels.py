@@ -16,7 +16,6 @@ from signals.config import Config, parse
 from signals.errors import FixInput, TooLittleHistory
 from signals.events.detectors import detect
 from signals.events.panel import EventBars, Kind
-from signals.events.recorded import OutcomeRules
 from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.patterns import pictured
 from signals.text.plain_text import clean
@@ -39,8 +38,6 @@ class PatternLabel(LabelConfig):
         Path of a CSV of examples that a person looked at (symbol, timeframe, bar, label), which override the rules; empty for none.
     pseudo : float
         Probability from which a shape that a first net sees where no rule holds is learned by a second one; 0 for no second one.
-    stop_atr, target_r, patience
-        The trades whose outcomes stand in the bank of analogs.
     """
 
     kind: Literal["bar_pattern"] = "bar_pattern"
@@ -50,14 +47,6 @@ class PatternLabel(LabelConfig):
     least: int = Field(default=1_000, ge=0)
     checked: str = ""
     pseudo: float = Field(default=0.0, ge=0.0, lt=1.0)
-    stop_atr: float = Field(default=1.0, gt=0.0)
-    target_r: float = Field(default=1.0, gt=0.0)
-    patience: int = Field(default=30, ge=1, le=252)
-
-    @property
-    def rules(self) -> OutcomeRules:
-        """Of those trades."""
-        return OutcomeRules(self.stop_atr, self.target_r, self.patience)
 
 
 class PatternRecipe(RecipeConfig):

@@ -36,9 +36,9 @@ from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least, at_most
-from trainer.runs.picture_bank import bank_of, seen_events
+from trainer.runs.picture_bank import bank_of, outputs_of_graph, seen_events
 from trainer.runs.run_folder import canonical_json
-from trainer.samples.samples import Gathered, Material, Samples
+from trainer.samples.samples import Material, Samples
 from trainer.search.trial_log import Series
 from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, Shapes, require_enough, shapes_of
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
@@ -332,14 +332,11 @@ def warnings(found: PatternFigures) -> list[str]:
 def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap) -> dict[str, bytes]:
     """Return the form with its map, the bank where any event's trade is over, and the metrics as a file of their own."""
     source, rows = case.material.source, case.proof.rows
-
-    def outputs(row: Rows, column: Rows) -> Floats:
-        return outputs_of(case.fitted.model, Gathered(case.material.panel, rows.view, row, column), np.arange(len(row)))
-
-    seen = seen_events(source.bars, outputs, OF_CLASSES, known)
-    bank = bank_of(seen, source.bars, source.actions, _own(case.config).rules)
-    has_bank = len(bank["vectors"]) > 0
-    form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known), "embedding" if has_bank else None)
+    form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known))
+    seen = seen_events(source.bars, outputs_of_graph(case.fitted.exported.onnx, form, source.bars), OF_CLASSES, known)
+    bank = bank_of(seen, source.bars, source.actions)
+    if has_bank := len(bank["vectors"]) > 0:
+        form = form.model_copy(update={"bank_head": "embedding"})
     made = {FORM: form.to_bytes(), "metrics.json": canonical_json(metrics(rows, case.recipe.sleeve.spec_hash, known))}
     return {**made, **({BANK: arrays(bank)} if has_bank else {})}
 
