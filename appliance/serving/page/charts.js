@@ -90,3 +90,16 @@ export function columnChart({ width, height, columns, show }) {
   });
   return root;
 }
+
+// pixels: RGBA of a picture of 64 bars and 64 levels, whose first channel holds the candles: wick 85, body 255 where it rises, else 170
+export function candleChart(pixels, label) {
+  const drawn = { rising: ["", ""], falling: ["", ""] };
+  for (let bar = 0; bar < 64; bar++) {
+    const inks = Array.from({ length: 64 }, (_, level) => pixels[4 * (64 * level + bar)]);
+    const kind = inks.includes(255) ? "rising" : "falling";
+    [(ink) => ink > 0, (ink) => ink > 85].forEach((isOf, i) => { drawn[kind][i] += `M${bar + 0.5} ${inks.findIndex(isOf)}V${inks.findLastIndex(isOf) + 1}`; });
+  }
+  const root = svg("svg", { viewBox: "0 0 64 64", preserveAspectRatio: "none", role: "img", "aria-label": label });
+  for (const [kind, [wicks, bodies]] of Object.entries(drawn)) root.append(svg("path", { class: `wick ${kind}`, d: wicks }), svg("path", { class: `body ${kind}`, d: bodies }));
+  return root;
+}

@@ -1,8 +1,8 @@
 // The page: reads the API of the device that serves it, and shows what it says as text. It can change nothing.
 
-import { columnChart, lineChart } from "./charts.js";
+import { candleChart, columnChart, lineChart } from "./charts.js";
 
-const POLL_MS = 5_000, PAGE_MS = 20_000, MOST_ROWS = 300;
+const POLL_MS = 5_000, PAGE_MS = 20_000, MOST_ROWS = 300, MOST_EVENTS = 24;
 const $ = (id) => document.getElementById(id);
 const kept = {
   get: (name, other) => { try { return JSON.parse(localStorage.getItem(name)) ?? other; } catch { return other; } },
@@ -34,7 +34,12 @@ const share = (value, digits = 2) => (value === null || value === undefined ? "�
 const tone = (value) => (value === null || value === undefined || Number.parseFloat(value) === 0 ? "" : Number.parseFloat(value) > 0 ? "good" : "bad");
 const short = (value) => (Math.abs(value) >= 1e6 ? `${(value / 1e6).toFixed(3)}M` : Math.abs(value) >= 1e4 ? `${(value / 1e3).toFixed(1)}k` : value.toFixed(Math.abs(value) < 10 ? 2 : 0));
 const number = (value) => (value === null || value === undefined ? null : Number.parseFloat(value));
-const words = (name) => name.replaceAll("_", " ");
+const TITLES = {
+  strength: "strength", pole_katr: "pole, ATR", third: "third by dollars", sees: "the net sees", sim_conf: "likeness of analogs", hist_rr_pct: "analogs made, R", p_target: "P(target first)",
+  stop_70: "stop: 70 % stay within", target_60: "target: 40 % go beyond", entry: "entry", mean_r: "mean R", error: "± error of it", realised_r: "made, R", mfe_r: "most for it, R", mae_r: "most against it, R",
+  bars_to_target: "sessions to target", bars_to_stop: "sessions to stop", asof: "close of", known: "known at",
+};
+const words = (name) => TITLES[name] ?? name.replaceAll("_", " ");
 
 // -- asking --------------------------------------------------------------------------------------------------------
 
@@ -58,13 +63,15 @@ function askForToken() {
 
 // -- tables --------------------------------------------------------------------------------------------------------
 
-const MINOR = new Set(["when", "reason", "entry", "sector", "sleeve", "contribution", "drift", "reference", "filled_at", "note", "opened", "sessions", "detail", "last_trip", "change", "score", "source"]);
+const MINOR = new Set(["when", "reason", "entry", "sector", "sleeve", "contribution", "drift", "reference", "filled_at", "note", "opened", "sessions", "detail", "last_trip", "change", "score", "source", "strength", "pole_katr", "third", "sees", "sim_conf", "stop_70", "target_60", "since", "ties", "targets", "stops", "mfe_r", "mae_r", "bars_to_target", "bars_to_stop", "known"]);
 const MONEY = new Set(["value", "pnl", "realised", "price", "entry", "reference", "notional_usd"]);
-const COLOURED = new Set(["pnl", "realised", "realised_r", "mean_r", "return", "z", "change", "contribution"]);
+const COLOURED = new Set(["pnl", "realised", "realised_r", "return", "z", "change", "contribution"]);
 
 function cell(name, value) {
   if (value === null || value === undefined || value === "") return "";
   if (MONEY.has(name) && Number.isFinite(Number(value))) return ["pnl", "realised"].includes(name) ? signed(value) : usd(value, Math.abs(value) < 1 ? 4 : 2);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (name === "p_target") return share(value, 1);
   if (name === "filled_at") return new Date(value).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
 }
@@ -214,23 +221,40 @@ async function showSignals() {
   return [...charts, el("p", {}), card(`Signals behind ${view.session}`, table("signals", view))];
 }
 
-function pictures(rows) {
-  const seen = rows.filter((row) => row.picture);
-  return el("div", { class: "pictures" }, seen.map((row) => {
-    const canvas = el("canvas", { width: 64, height: 64, role: "img", "aria-label": `${row.symbol}, the 64 bars before: ${row.kind}, seen as ${row.sees}` });
-    const content = Uint8Array.from(atob(row.picture), (c) => c.charCodeAt(0));
-    createImageBitmap(new Blob([content], { type: "image/png" })).then((bitmap) => canvas.getContext("2d").drawImage(bitmap, 0, 0));
-    return el("figure", {}, canvas, el("figcaption", {}, `${row.symbol} ${row.kind}: ${row.sees}`));
-  }));
+function bars(row) {
+  const place = el("div", { class: "bars" });
+  const content = Uint8Array.from(atob(row.picture), (c) => c.charCodeAt(0));
+  createImageBitmap(new Blob([content], { type: "image/png" })).then((bitmap) => {
+    const looked = el("canvas", { width: 64, height: 64 }).getContext("2d");
+    looked.drawImage(bitmap, 0, 0);
+    place.replaceChildren(candleChart(looked.getImageData(0, 0, 64, 64).data, `${row.symbol}, the 64 bars up to the ${row.kind}`));
+  });
+  return place;
+}
+
+function eventCards(rows) {
+  const shown = [...rows].sort((a, b) => (b.p_target ?? 0) - (a.p_target ?? 0)).slice(0, MOST_EVENTS);
+  const line = (name, value, more = "") => (value === null || value === undefined || value === "" ? [] : [el("dt", {}, name), el("dd", {}, value + more)]);
+  const cards = shown.map((row) => el("figure", {},
+    row.picture ? bars(row) : null,
+    el("figcaption", {},
+      el("a", { href: `#symbol/${encodeURIComponent(row.symbol)}` }, row.symbol), ` ${row.kind} `, el("b", { class: mood(row.side) }, row.side),
+      el("dl", {},
+        line("stop, target", row.stop, `, ${row.target}`), line("P(target first)", cell("p_target", row.p_target), row.pays ? ", which pays" : ", which does not pay"),
+        line("70 % stay within", row.stop_70), line("40 % go beyond", row.target_60), line("best entry", row.entry), line("the net sees", row.sees),
+        line("analogs made, R", cell("hist_rr_pct", row.hist_rr_pct), `, likeness ${cell("sim_conf", row.sim_conf)}`)))));
+  return [el("div", { class: "events" }, cards), rows.length > shown.length ? el("p", { class: "soft" }, `The ${shown.length} likeliest of ${rows.length}; the table has all.`) : null];
 }
 
 async function showEvents() {
   const [found, made] = await Promise.all([api("events"), api("outcomes", { sessions: state.sessions })]);
-  const kinds = { columns: ["kind", "since", "events", "ended", "targets", "stops", "ties", "mean_r", "error"], rows: made.facts.kinds, empty: made.empty };
+  const kinds = { columns: ["kind", "mean_r", "error", "ended", "targets", "stops", "ties", "events"], rows: made.facts.kinds, empty: made.empty };
+  const columns = [...found.columns].sort((a, b) => MINOR.has(a) - MINOR.has(b));
   return [
-    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, table("events", found), ...(found.facts.said ?? []).map((says) => el("p", { class: "soft" }, says)), pictures(found.rows)),
-    card([`R before costs of each kind since ${made.facts.since ?? "–"}`, ranges()], table("event kinds", kinds)),
-    card("What became of them", table("outcomes", made)),
+    card(`Events at the close of ${found.facts.asof ?? "–"}, ${found.facts.note}`, ...(found.rows.length ? eventCards(found.rows) : [el("p", { class: "empty" }, found.empty)]), el("ul", { class: "said" }, (found.facts.said ?? []).map((says) => el("li", {}, says)))),
+    card([`What trades of such events would have made, R before costs, since ${made.facts.since ?? "–"}`, ranges()], table("event kinds", kinds)),
+    card("All of the evening", table("events", { ...found, columns })),
+    card("What became of recorded events", table("outcomes", made)),
   ];
 }
 
@@ -286,6 +310,7 @@ async function open() {
   const page = name === "symbol" ? () => showSymbol(decodeURIComponent(given ?? "")) : (PAGES[name] ?? PAGES.overview)[1];
   const tabs = () => $("tabs").replaceChildren(...Object.entries(PAGES).map(([key, [title]]) => el("a", { href: `#${key}`, "aria-current": key === (PAGES[name] ? name : name === "symbol" ? "" : "overview") ? "page" : false }, title)), stepper());
   tabs();
+  $("tabs").scrollLeft = ($("tabs").querySelector("[aria-current]")?.offsetLeft ?? 0) - 80; // on a phone the bar is wider than the page
   try {
     const inside = await page();
     if (mine === opening) { $("main").replaceChildren(...inside.filter(Boolean)); tabs(); }

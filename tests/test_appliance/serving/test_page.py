@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -92,6 +93,35 @@ def test_a_browser_shows_the_device_and_its_symbols(browser: Any, url: str, tmp_
     assert faults == []
 
 
+def test_the_page_of_events_shows_the_bars_of_each_and_what_is_said_of_it_in_its_units(browser: Any, url: str) -> None:
+    """The likeliest first; who spoke and who did not; what such trades would have made with its error; no name of a field."""
+    view, faults = opened(browser, f"{url}#token={TOKEN}")
+    view.wait_for_selector("svg .line")
+    view.goto(f"{url}#events")
+    view.wait_for_selector(".events figure svg .body >> nth=0", state="attached")
+    cards = view.locator(".events figure").all_inner_texts()
+    assert len(cards) == view.locator("section:has-text('All of the evening') tbody tr").count() == view.locator(".events svg").count() > 2
+    chances = [float(re.findall(r"P\(target first\)\s+([\d.]+) %, which (?:pays|does not pay)", text)[0]) for text in cards]
+    assert chances == sorted(chances, reverse=True)
+    for text in cards:
+        assert re.search(r"stop, target\s+[-+][\d.]+%, [-+][\d.]+%", text)
+        assert re.search(r"70 % stay within\s+[\d.]+ ATR, [\d.]+%, [\d,]+ ticks\s+40 % go beyond\s+[\d.]+ ATR", text)
+        assert re.search(r"the net sees\s+[a-z-]+ \d+%\s+analogs made, R\s+-?[\d.]+, likeness [\d.]+", text)
+    candles = [
+        len(path)
+        for path in view.locator(".events figure >> nth=0 >> path").evaluate_all(
+            "all => all.map(one => one.getAttribute('d').match(/M/g) ?? [])"
+        )
+    ]
+    assert candles[0] == candles[1] and candles[2] == candles[3] and candles[0] + candles[2] == 64
+    said = view.inner_text("main")
+    assert "event_gate: bundle " in said and "event_arms: no bundle of it spoke this evening" in said
+    assert re.search(r"would have made, R before costs, since 2025-\d\d-\d\d", said) and "± error of it" in said
+    for raw in ("hist_rr", "hist rr", "sim conf", "katr", "stop 70", "true", "false", "NaN", "undefined", "null"):
+        assert raw not in said, raw
+    assert faults == []
+
+
 def test_text_from_outside_is_only_text(browser: Any, url: str) -> None:
     view, faults = opened(browser, f"{url}#token={TOKEN}")
     view.wait_for_selector("svg .line")
@@ -109,10 +139,13 @@ def test_a_phone_needs_no_sideways_scrolling_and_the_token_is_asked_for(browser:
     view.fill("#token", TOKEN)
     view.click("#ask button")
     view.wait_for_selector("svg .line")
-    for name in ("overview", "positions", "orders", "signals", "trades", "log"):
+    for name in ("overview", "positions", "orders", "signals", "events", "trades", "log"):
         view.goto(f"{url}#{name}")
+        view.wait_for_selector(f"nav a[href='#{name}'][aria-current]")
         view.wait_for_timeout(150)
         assert view.evaluate("document.documentElement.scrollWidth") <= 360, name
+        place = view.locator("nav a[aria-current]").bounding_box()
+        assert place["x"] >= 0 and place["x"] + place["width"] <= 360, f"{name}: the bar does not show where one is"
 
 
 def test_without_an_answer_the_page_says_so(browser: Any, url: str) -> None:
