@@ -13,6 +13,7 @@ from appliance.safety.halt import carry_out, notify
 from appliance.system.ports import Severity
 
 LOST_AT_ONCE = 20
+TRIED_FOR_SECONDS = 30.0  # the state folder is locked meanwhile; addresses that do not answer cost seconds each
 
 
 def attend(deps: Deps) -> None:
@@ -47,14 +48,18 @@ def send_reminder(deps: Deps) -> bool:
 
 
 def send_again(deps: Deps) -> int:
-    """Send what reached nobody within the last day, oldest first; return how many a channel took now."""
+    """Send what reached nobody within the last day, oldest first; return how many a channel took now.
+
+    One that no channel takes keeps none of the others back; where each attempt waits for an answer, the next attendance goes on.
+    """
     lost = alerts.undelivered(deps.ledger, deps.clock.now() - LOST_FOR)[:LOST_AT_ONCE]
-    taken = 0
+    taken, until = 0, deps.clock.monotonic() + TRIED_FOR_SECONDS
     for number, row in lost:
-        if not deps.notifier.notify(row.alert):
-            break  # the way out is still closed; the next attempt begins with the same one
-        alerts.mark_delivered(deps.ledger, number)
-        taken += 1
+        if deps.notifier.notify(row.alert):
+            alerts.mark_delivered(deps.ledger, number)
+            taken += 1
+        if deps.clock.monotonic() > until:
+            break
     return taken
 
 

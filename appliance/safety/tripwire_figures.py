@@ -12,6 +12,7 @@ from appliance.controls.tripwires import NOT_YET, Figure, TripwireAction, Tripwi
 from appliance.ledger import fills, halts, intents, job_runs, nav, plans, snapshots, tripwires
 from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.schedule.job import JobStatus
+from appliance.system.time_sync import proven_skew_seconds
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, Plan
 from signals.errors import DataNotUsable
@@ -46,7 +47,8 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
 
 def machine_figures(deps: Deps) -> TripwireFigures:
     """Measure what the machine itself could get wrong."""
-    skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())
+    broker, before = deps.broker, deps.clock.now()
+    skew = proven_skew_seconds(before, broker.clock().now, deps.clock.now())
     seen = deps.machine.read(deps.state)
     return TripwireFigures(
         halt_requests=float(deps.fs.exists(deps.folder.halt_request)),

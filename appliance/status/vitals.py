@@ -23,7 +23,8 @@ from signals.text.documents import absent, from_json
 from signals.text.plain_text import clean
 
 RECENT_ALERTS = 50
-RISK, SHADOW = "risk", "shadow"  # slots that are not traded, as in `appliance.bundles.slots`
+# slots whose bundles are never traded: `UNSIZED` of `appliance.bundles.slots`, which loads the sleeves; and the former place of shadows
+NOT_TRADED = frozenset({"risk", "patterns", "event_gate", "event_quantiles", "event_arms", "shadow"})
 SILENT_SECONDS = 150.0
 REDUCE = "reduce"
 FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
@@ -346,7 +347,7 @@ def _bundle(folder: StateFolder) -> str | None:
             name = f"{pointer['seq']}-{pointer['bundle_id']}"
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        found += [] if place.parent.name in (RISK, SHADOW) else [name]
+        found += [] if place.parent.name in NOT_TRADED else [name]
     return ", ".join(found) or None
 
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 
@@ -21,7 +21,7 @@ from signals.errors import BrokerUnreachable
 from signals.text.wording import reason_of
 
 MAX_SKEW_SECONDS = 2.0
-DATE_HALF_SECOND = 0.5  # a Date header has whole seconds: the true instant is in the second after it
+DATE_SECOND = timedelta(seconds=1)  # a Date header has whole seconds: the true instant is in the second after it
 STA_UNSYNC = 0x40
 TIME_ERROR = 5
 CHRONY = ("chronyc", "-n", "-h", "127.0.0.1", "-c", "tracking")
@@ -77,11 +77,20 @@ def skew_seconds(url: str, now: Callable[[], datetime]) -> float:
         reported = parsedate_to_datetime(dated).astimezone(UTC)
     except (OSError, HTTPException, ValueError, TypeError) as error:
         raise BrokerUnreachable("the broker does not report the date", where=reason_of(error)) from None
-    after = now()
-    middle = before + (after - before) / 2
-    off = (middle - reported).total_seconds() - DATE_HALF_SECOND
-    unsure = DATE_HALF_SECOND + (after - before).total_seconds() / 2
-    return max(0.0, abs(off) - unsure)
+    return proven_skew_seconds(before, reported, now(), DATE_SECOND)
+
+
+def proven_skew_seconds(before: datetime, said: datetime, after: datetime, resolution: timedelta = timedelta(0)) -> float:
+    """How far the clock is off, at least, by an answer that was given some time between asking and hearing it.
+
+    Parameters
+    ----------
+    before, after : datetime
+        This clock when the question left and when the answer was there.
+    said : datetime
+        The other clock's time, cut down to its `resolution`.
+    """
+    return max(0.0, (before - said - resolution).total_seconds(), (said - after).total_seconds())
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ ORDERS = (
             "            self.close_latch(DAMAGED, str(error))", "            pass",
             "tests/test_appliance/daemon/test_supervisor.py::test_a_ledger_that_is_damaged_under_the_daemon_halts_and_is_told"),
     Planted("trust the local clock", "appliance/safety/tripwire_figures.py",
-            "skew = abs((deps.broker.clock().now - deps.clock.now()).total_seconds())", "skew = 0.0",
+            "skew = proven_skew_seconds(before, broker.clock().now, deps.clock.now())", "skew = 0.0",
             "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),
     Planted("count sells as buying power before they fill", "execution/planning/pretrade.py",
             "return ZERO if lowers(intent, held)", "return -abs(intent.notional) if lowers(intent, held)",

@@ -223,3 +223,24 @@ def test_what_reached_nobody_is_sent_again_in_order_until_somebody_is_reached(de
     alerts.add(device.ledger, Alert(Severity.WARN, "old", "old", "b", clock.now()), delivered=False)
     clock.sleep(timedelta(days=1, seconds=1).total_seconds())
     assert send_again(device) == 0  # yesterday's news is in the report
+
+
+def test_an_alert_that_no_channel_takes_keeps_no_other_back(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
+    """Refused at once it is passed over; where each attempt waits for an answer, the attendance ends and the next one goes on."""
+    device, clock, inbox = deps
+    for title in ("refused", "second", "third"):
+        alerts.add(device.ledger, Alert(Severity.WARN, title, title, "b", clock.now()), delivered=False)
+
+    class Picky(Inbox):
+        def notify(self, alert: Alert) -> bool:
+            return alert.title != "refused" and super().notify(alert)
+
+    class Slow(Deaf):
+        def notify(self, alert: Alert) -> bool:
+            clock.sleep(20)
+            return super().notify(alert)
+
+    begun = clock.now()
+    assert (send_again(replace(device, notifier=Slow())), clock.now() - begun) == (0, timedelta(seconds=40))
+    assert send_again(replace(device, notifier=Picky())) == 2
+    assert [row.alert.title for row in alerts.newest(device.ledger, 5) if not row.delivered] == ["refused"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from appliance.jobs.registry import ENTRIES
+from appliance.jobs.runner import run_job
 from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobStatus
@@ -122,6 +125,30 @@ def test_a_clock_that_is_two_seconds_off_trades(tmp_path: Path) -> None:
     device.to("09:10")
     Standing(tmp_path, device.served, clock_error=timedelta(seconds=2)).rest_of_the_day()
     device.require_whole()
+
+
+class SlowClock:
+    """A broker whose answer of its clock takes six seconds: the client allows twenty."""
+
+    def __init__(self, inner: Any, clock: Any) -> None:
+        self.inner, self.watch = inner, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def clock(self) -> Any:
+        said = self.inner.clock()
+        self.watch.sleep(6)
+        return said
+
+
+@pytest.mark.parametrize(("error", "status"), [(0, JobStatus.DONE), (90, JobStatus.HALTED)])
+def test_a_slow_answer_of_the_clock_is_no_wrong_clock_and_hides_none(tmp_path: Path, error: int, status: JobStatus) -> None:
+    """F32: the broker's time lies between asking and hearing it, so only what is outside of that is wrong."""
+    device = Standing(tmp_path, stand(tmp_path).served, clock_error=timedelta(seconds=error))
+    device.to("09:10")
+    deps = replace(device.deps(), open_broker=lambda: SlowClock(device.broker(), device.clock))
+    assert run_job(replace(ENTRIES["trade"], after=()), D, deps).status is status
 
 
 # -- the market ------------------------------------------------------------------------------------------------------

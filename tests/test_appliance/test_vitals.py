@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.bundles.slots import UNSIZED
 from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.status.health import HealthStatus
-from appliance.status.vitals import DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.status.vitals import NOT_TRADED, DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, Vitals, daemon_facts, metrics, vitals
 from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder, only_daemon
@@ -41,6 +42,17 @@ def folder(tmp_path: Path) -> StateFolder:
     (found.bundles / "equities_xs" / "current.json").write_text(json.dumps({"seq": 7, "bundle_id": "abc"}))
     Latch(tmp_path, DurableFs()).arm(by="me", at=NOW)
     return found
+
+
+def test_only_a_bundle_of_a_traded_sleeve_is_in_force(folder: StateFolder) -> None:
+    """What scales the book, is only shown or is a shadow's does not make a device ready."""
+    assert {*UNSIZED, "shadow"} == NOT_TRADED
+    for sleeve in NOT_TRADED:
+        (folder.bundles / sleeve).mkdir()
+        (folder.bundles / sleeve / "current.json").write_text(json.dumps({"seq": 9, "bundle_id": sleeve}))
+    assert look(folder).bundle == "7-abc"
+    (folder.bundles / "equities_xs" / "current.json").unlink()
+    assert look(folder).bundle is None
 
 
 def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
