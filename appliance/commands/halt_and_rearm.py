@@ -1,7 +1,9 @@
 """The commands `halt`, `acknowledge`, `rearm` and `pause`: the kill switch, the only way to open the latch again, and a pause."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from appliance.controls import halt_file, pause
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import honour_halt_request
-from appliance.ledger import AccessMode, Ledger, halts
+from appliance.ledger import AccessMode, Ledger, halts, snapshots
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.device import Device, channels, opened
 from appliance.runtime.venue import opened_venue
@@ -25,7 +27,7 @@ from appliance.safety.limit_changes import guarded, loosened
 from appliance.settings import load_config
 from appliance.system.clock import SystemClock, venue_time
 from appliance.system.durable_files import DurableFs
-from appliance.system.operator import confirm_typed, who
+from appliance.system.operator import confirm_typed, require_as_shown, who
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import StateFolder
 from signals.errors import BrokerUnreachable, FixInput, Locked, TrademlError
@@ -83,41 +85,76 @@ def rearm(
     when the halt came.
     """
     person, reason = clean(by or who()), clean(reason)
-    with opened(state, credentials=credentials) as device:
-        if not reason.strip():
-            raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
-        with device.deps() as deps:
-            reduced = reductions.in_force(deps.ledger)
-        if device.latch.read().is_armed and halt_id in {row.id for row in reduced}:
-            ended = [row for row in reduced if row.id == halt_id]
-        else:
-            device.latch.require_halt(halt_id)
-            ended = list(reduced)
-        if halt_file.is_requested(device.fs, device.folder):
-            words = halt_file.stated_reason(device.fs, device.folder)
-            raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
-        with device.deps() as deps:
-            _refuse_loosened(deps, halt_id)
-            session = _current_session(device)
-            agreed = ENTRIES["reconcile_morning"].job(session, deps)
-            what = " and ".join(
-                [*(["open the latch"] if not device.latch.read().is_armed else []), *(f"end the REDUCE by {row.name}" for row in ended)]
-            )
-            confirm_typed("REARM", f"{what}; {agreed.summary}", yes=yes)
-            if not device.latch.read().is_armed:
-                at, latch = device.clock.now(), device.latch.read()
-                record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
-                halts.record_armed(deps.ledger, at)
-                _record(deps, latch, record)
-            for row in ended:
-                halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
-            record = device.latch.read()
-    notice = [f"The REDUCE by {row.name} has ended." for row in ended]
+    if not reason.strip():
+        raise FixInput("re-arming needs a reason in words", fix="Say what was wrong and why it is over")
+    asked = None
+    if not yes:  # jobs go on, and another halt may come, while the word is typed
+        with opened(state, credentials=credentials) as device, device.deps() as deps:
+            asked = _examined(device, deps, halt_id)
+        confirm_typed("REARM", f"{asked.what}; {asked.agreed}", yes=yes)
+    with opened(state, credentials=credentials) as device, device.deps() as deps:
+        found = _examined(device, deps, halt_id)
+        if asked is not None:
+            require_as_shown(asked.what, found.what)
+        if not device.latch.read().is_armed:
+            at, latch = device.clock.now(), device.latch.read()
+            record = device.latch.rearm(halt_id=halt_id, reason=reason, by=person, at=at)
+            halts.record_armed(deps.ledger, at)
+            _record(deps, latch, record)
+        for row in found.ended:
+            halts.rearm(deps.ledger, row.id, device.clock.now(), person, reason)
+        snapshots.accept_multiplier(deps.ledger, found.multiplier)
+        record = device.latch.read()
+    notice = [f"The REDUCE by {row.name} has ended." for row in found.ended]
     emit(
-        {"latch": record.state.value, "by": person, "reconcile": agreed.summary, "ended": [row.id for row in ended]},
+        {"latch": record.state.value, "by": person, "reconcile": found.agreed, "ended": [row.id for row in found.ended]},
         as_json=as_json,
-        text="\n".join([agreed.summary, *notice, record.sentence()]),
+        text="\n".join([found.agreed, *notice, record.sentence()]),
     )
+
+
+@dataclass(frozen=True)
+class ExaminedHalt:
+    """What re-arming would do now, after a clean reconcile.
+
+    Attributes
+    ----------
+    what : str
+        In words: what is opened, ended and accepted.
+    agreed : str
+        The reconcile's own summary.
+    multiplier : Decimal
+        Margin multiplier of the account that both books agree on.
+    """
+
+    what: str
+    ended: tuple[halts.HaltRow, ...]
+    agreed: str
+    multiplier: Decimal
+
+
+def _examined(device: Device, deps: Deps, halt_id: str) -> ExaminedHalt:
+    """Refuse what may not be re-armed, reconcile, and return what would be done."""
+    reduced = reductions.in_force(deps.ledger)
+    is_armed = device.latch.read().is_armed
+    if is_armed and halt_id in {row.id for row in reduced}:
+        reduced = tuple(row for row in reduced if row.id == halt_id)
+    else:
+        device.latch.require_halt(halt_id)
+    if halt_file.is_requested(device.fs, device.folder):
+        words = halt_file.stated_reason(device.fs, device.folder)
+        raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
+    _refuse_loosened(deps, halt_id)
+    agreed = ENTRIES["reconcile_morning"].job(_current_session(device), deps)
+    known, held = snapshots.accepted(deps.ledger), snapshots.latest(deps.ledger)
+    assert known is not None and held is not None, "both books were just agreed"
+    other = known.multiplier != held.multiplier
+    parts = [
+        *([] if is_armed else ["open the latch"]),
+        *(f"end the REDUCE by {row.name}" for row in reduced),
+        *([f"accept {held.multiplier} for {known.multiplier} as the account's margin multiplier"] if other else []),
+    ]
+    return ExaminedHalt(" and ".join(parts), tuple(reduced), agreed.summary, held.multiplier)
 
 
 def pause_command(

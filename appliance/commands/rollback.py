@@ -17,7 +17,7 @@ from appliance.safety.halt import notify
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.operator import confirm_typed, who
 from appliance.system.ports import Severity
-from signals.bundle import RollbackGrant, read_bundle_manifest, read_data_grant, read_grant
+from signals.bundle import DataGrant, RollbackGrant, read_bundle_manifest, read_data_grant, read_grant
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import BundleRefused, FixInput
 from signals.text.console import emit
@@ -43,10 +43,17 @@ def rollback_bundle(
     check again. Exit code 6: refused, and nothing was changed.
     """
     content = _read(grant)
-    with opened(state, credentials=credentials) as device:
+
+    def verified(device: Device) -> RollbackGrant:
         move_former(device.folder, device.fs)
-        named = read_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+        return read_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+
+    if not yes:  # nobody holds the lock at a prompt: the grant is verified again after it
+        with opened(state, credentials=credentials) as device:
+            named = verified(device)
         confirm_typed("ROLLBACK", f"go back to bundle {named.seq}: {named.reason}", yes=yes)
+    with opened(state, credentials=credentials) as device:
+        named = verified(device)
         asof = device.calendar.last_closed(device.clock.now())
         try:
             source = _source(device, named)
@@ -79,9 +86,16 @@ def rollback_data(
     store holds then. Exit code 6: refused, and nothing was changed.
     """
     content = _read(grant)
-    with opened(state, credentials=credentials) as device:
-        named = read_data_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+
+    def verified(device: Device) -> DataGrant:
+        return read_data_grant(content, BundleStore(device.folder.bundles, device.fs).roots())
+
+    if not yes:  # as for a bundle
+        with opened(state, credentials=credentials) as device:
+            named = verified(device)
         confirm_typed("ROLLBACK", f"go on from version {named.version} of {named.name}: {named.reason}", yes=yes)
+    with opened(state, credentials=credentials) as device:
+        named = verified(device)
         today = device.calendar.last_closed(device.clock.now())
         mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
         with device.deps() as deps:

@@ -10,6 +10,7 @@ from appliance.ledger.database import Ledger
 from appliance.ledger.values import Storable, columns_of
 from execution.brokers.base import Account, Position
 
+MULTIPLIER = "accepted_multiplier"
 FIGURES = ("status", "cash", "equity", "last_equity", "buying_power", "multiplier")
 
 
@@ -89,6 +90,17 @@ def find(ledger: Ledger, session: date, phase: Phase) -> AccountSnapshot | None:
 def first(ledger: Ledger) -> AccountSnapshot | None:
     """Return the oldest snapshot: where the ledger's book begins."""
     return _first(ledger, "ORDER BY at LIMIT 1")
+
+
+def accept_multiplier(ledger: Ledger, multiplier: Decimal) -> None:
+    """Record the account's margin multiplier as the one that a person accepted."""
+    ledger.write_meta(MULTIPLIER, str(multiplier))
+
+
+def accepted(ledger: Ledger) -> AccountSnapshot | None:
+    """Return the oldest snapshot, with the margin multiplier that a person accepted last."""
+    found, multiplier = first(ledger), ledger.read_meta(MULTIPLIER)
+    return replace(found, multiplier=Decimal(multiplier)) if found is not None and multiplier else found
 
 
 def _first(ledger: Ledger, which: str, *values: Storable) -> AccountSnapshot | None:

@@ -175,6 +175,7 @@ def accept(path: OrderPath, session: date, phase: Phase, reports: Reports | None
             broker_orders.save(path.ledger, order, at)
         _book(path, reports, reports.activities)
         snapshots.save(path.ledger, session, phase, reports.account, reports.positions, at)
+        snapshots.accept_multiplier(path.ledger, reports.account.multiplier)
 
 
 def _settled(path: OrderPath, session: date, before: AccountSnapshot) -> tuple[Reports, Reconciliation]:

@@ -36,7 +36,7 @@ def account_figures(deps: Deps, session: date, account: Account, positions: Sequ
         held_gross=held_gross(positions, account.equity),
         daily_loss=_worse(loss(equity, float(account.last_equity)), loss(equity, float(before.equity) if before else None)),
         drawdown=loss(equity, _high_water(deps)),
-        account_faults=account_faults(account, snapshots.first(deps.ledger)),
+        account_faults=account_faults(account, snapshots.accepted(deps.ledger)),
         recon_breaks=_recon_breaks(deps, session),
         slippage=cost,
         slippage_sessions=sessions_in_a_row(
@@ -66,11 +66,11 @@ def held_gross(positions: Sequence[Position], equity: Decimal) -> Figure:
     return float(sum((abs(p.quantity * p.current_price) for p in positions if p.current_price), Decimal(0)) / equity)
 
 
-def account_faults(account: Account, first: snapshots.AccountSnapshot | None) -> float:
-    """Count faults of the account's identity and status; `first` is the account when it was first agreed."""
+def account_faults(account: Account, accepted: snapshots.AccountSnapshot | None) -> float:
+    """Count faults of the account's identity and status; `accepted` is the account as a person began with it or accepted it."""
     faults = [account.status != ACTIVE, account.is_blocked, account.multiplier <= 0]
-    if first is not None:
-        faults += [account.id != first.account_id, account.multiplier != first.multiplier]
+    if accepted is not None:
+        faults += [account.id != accepted.account_id, account.multiplier != accepted.multiplier]
     return float(sum(faults))
 
 

@@ -35,3 +35,9 @@ def confirm_typed(word: str, what: str, *, yes: bool) -> None:
         raise PersonLeft("the typed word") from None
     if typed.strip() != word:
         raise FixInput(f"{word} was not typed; nothing was changed")
+
+
+def require_as_shown(shown: str, now: str) -> None:
+    """Raise `FixInput` where something changed while a person was asked: nobody holds a lock at a prompt."""
+    if shown != now:
+        raise FixInput("it changed while you were asked; nothing was changed here", where=f"{shown}; now: {now}", fix="Run it again")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
 from appliance.commands import halt_and_rearm
+from appliance.controls.tripwires import TripwireAction
+from appliance.ledger import AccessMode, Ledger, halts, snapshots
 from appliance.system.state_folder import StateFolder, exclusive
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
@@ -127,6 +130,62 @@ def test_an_unclean_reconcile_keeps_the_latch_closed(trading: tuple[Workbench, d
     monkeypatch.setattr("appliance.jobs.reconcile.agree", broken)
     done = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over", "--yes")
     assert done.code == 4 and "10 shares of GABC" in done.err
+    assert bench("status").code == 2
+
+
+def reduction(bench: Workbench, name: str) -> None:
+    """A lasting REDUCE in force, as a tripwire records it."""
+    row = halts.HaltRow(name, datetime(2024, 1, 2, tzinfo=UTC), "DAILY_LOSS", "a loss", "0.04", "0.03", None, TripwireAction.REDUCE.value)
+    with Ledger(bench.state / "ledger.sqlite", AccessMode.WRITE) as ledger:
+        halts.add(ledger, row)
+
+
+def test_a_person_rearms_another_margin_multiplier_with_the_halt(
+    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the account has now is named at the prompt, and is what it has to be from then on."""
+    bench, *_ = trading
+    with Ledger(bench.state / "ledger.sqlite", AccessMode.WRITE) as ledger:
+        had = snapshots.accepted(ledger)
+        snapshots.accept_multiplier(ledger, Decimal(4))
+    assert had is not None and had.multiplier == 2
+    bench("halt", "--reason", "ACCOUNT")
+    asked: list[str] = []
+    monkeypatch.setattr("typer.prompt", lambda text, **_: asked.append(text) or "REARM")
+    assert bench("rearm", "--halt-id", halt_id(bench), "--reason", "the broker's page says so").code == 0
+    assert "open the latch and accept 2 for 4 as the account's margin multiplier" in asked[0]
+    with Ledger(bench.state / "ledger.sqlite", AccessMode.READ) as ledger:
+        now = snapshots.accepted(ledger)
+    assert now is not None and now.multiplier == 2
+
+
+def test_nobody_holds_the_state_folder_while_a_person_is_asked(
+    trading: tuple[Workbench, date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process works at the prompt; what it changed is found under the lock and nothing is done."""
+    bench, day, _ = trading
+    reduction(bench, "0000000a")
+    held = bench("confirm", "--session", str(day))
+    assert held.code == 0
+    asked = ("rearm", "--halt-id", "0000000a", "--reason", "looked at it")
+
+    def meanwhile(*_: object, **__: object) -> str:
+        assert bench(*asked, "--yes").code == 0
+        return "REARM"
+
+    monkeypatch.setattr("typer.prompt", meanwhile)
+    assert bench(*asked).code == 2
+    reduction(bench, "0000000b")
+    bench("halt", "--reason", "a test")
+
+    def ended(*_: object, **__: object) -> str:
+        with exclusive(StateFolder(bench.state)), Ledger(bench.state / "ledger.sqlite", AccessMode.WRITE) as ledger:
+            halts.rearm(ledger, "0000000b", datetime(2024, 1, 3, tzinfo=UTC), "ann", "over")
+        return "REARM"
+
+    monkeypatch.setattr("typer.prompt", ended)
+    refused = bench("rearm", "--halt-id", halt_id(bench), "--reason", "over")
+    assert refused.code == 2 and "it changed while you were asked" in refused.err
     assert bench("status").code == 2
 
 

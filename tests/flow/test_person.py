@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import RollbackGrant
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
@@ -140,7 +141,9 @@ def test_a_lost_ledger_is_rebuilt_from_the_broker_and_ends_halted(make: Make, pu
     assert bench("run-day", "--session", str(third)).code == 0
 
 
-def test_a_grant_of_the_root_leads_back_to_an_older_bundle(make: Make, own_store: Published, tmp_path: Path) -> None:
+def test_a_grant_of_the_root_leads_back_to_an_older_bundle(
+    make: Make, own_store: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = armed(make, own_store, 1)
     older = bench("status", "--json").json["bundle"]
     publish_bundle(own_store.root, recipe(own_store.root / "data", own_store.last_training, seq=2))
@@ -159,7 +162,13 @@ def test_a_grant_of_the_root_leads_back_to_an_older_bundle(make: Make, own_store
     assert bench("status", "--json").json["bundle"] == older
     assert ("an older bundle is in force",) in bench.rows("SELECT title FROM alerts")
     shutil.rmtree(bench.state / "bundles" / "equities_xs" / done.json["in_force"])  # lost since: it is fetched again
-    assert bench("rollback-bundle", "--grant", str(file), "--yes").code == 0
+
+    def typed(*_: object, **__: object) -> str:
+        with exclusive(StateFolder(bench.state)):  # nobody holds it at the prompt
+            return "ROLLBACK"
+
+    monkeypatch.setattr("typer.prompt", typed)
+    assert bench("rollback-bundle", "--grant", str(file)).code == 0
 
 
 def test_a_halt_is_acknowledged_without_opening_anything(make: Make, published: Published) -> None:

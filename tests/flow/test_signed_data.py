@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from appliance.system.state_folder import StateFolder, exclusive
 from signals.bundle import DataGrant
 from signals.bundle.keyset import seal_grant, signature_name
 from signals.bundle.seal import DATA_GRANT_KIND, sign
@@ -96,7 +97,9 @@ def test_what_is_damaged_is_not_signed_in_place(own_store: Published, tmp_path: 
     assert done.exit_code != 0 and not signature.exists()
 
 
-def test_a_poisoned_version_is_left_by_a_grant_of_the_root(make: Make, own_store: Published, tmp_path: Path) -> None:
+def test_a_poisoned_version_is_left_by_a_grant_of_the_root(
+    make: Make, own_store: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stolen data key signs version 2,000,000,000; the honest store is version 2 and taken again after the grant."""
     bench = make(own_store)
     first, second, third = own_store.sessions(3)
@@ -112,7 +115,13 @@ def test_a_poisoned_version_is_left_by_a_grant_of_the_root(make: Make, own_store
     file.write_bytes(seal_grant(named, sign(DATA_GRANT_KIND, named.to_bytes(), [DATA])))
     assert bench("rollback-data", "--grant", str(file), "--yes").code == 6
     file.write_bytes(seal_grant(named, sign(DATA_GRANT_KIND, named.to_bytes(), [ROOT])))
-    assert bench("rollback-data", "--grant", str(file), "--yes").code == 0
+
+    def typed(*_: object, **__: object) -> str:
+        with exclusive(StateFolder(bench.state)):  # nobody holds it at the prompt
+            return "ROLLBACK"
+
+    monkeypatch.setattr("typer.prompt", typed)
+    assert bench("rollback-data", "--grant", str(file)).code == 0
     assert bench("pull", "--session", str(second)).code == 0
     assert ("an older dataset is accepted",) in bench.rows("SELECT title FROM alerts")
     put(own_store, replace(own_store.manifest, version=2_000_000_000))

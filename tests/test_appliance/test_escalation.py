@@ -227,7 +227,7 @@ def test_what_reached_nobody_is_sent_again_in_order_until_somebody_is_reached(de
 
 def test_an_alert_that_no_channel_takes_keeps_no_other_back(deps: tuple[Deps, VirtualClock, Inbox]) -> None:
     """Refused at once it is passed over; where each attempt waits for an answer, the attendance ends and the next one goes on."""
-    device, clock, inbox = deps
+    device, clock, _ = deps
     for title in ("refused", "second", "third"):
         alerts.add(device.ledger, Alert(Severity.WARN, title, title, "b", clock.now()), delivered=False)
 

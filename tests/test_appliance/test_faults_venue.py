@@ -14,6 +14,9 @@ from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import run_job
 from appliance.ledger import fills, snapshots
 from appliance.ledger.snapshots import Phase
+from appliance.orders import OrderPath
+from appliance.orders.reconciliation import accept_break, agree, fetch, oldest
+from appliance.safety.tripwire_figures import account_faults
 from appliance.schedule.job import JobStatus
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.protocol.message import ApiRequest
@@ -293,6 +296,28 @@ def test_an_account_that_may_not_trade_halts_before_any_order(tmp_path: Path, ch
     assert device.run("trade", "09:10").status is JobStatus.HALTED
     assert "edit" in device.struck()
     assert (device.latch, device.orders(), device.posts()) == ("ACCOUNT", {}, {})
+
+
+def test_another_margin_multiplier_is_a_fault_until_a_person_accepts_it(tmp_path: Path) -> None:
+    """F55: a reconcile agrees on the books and accepts nothing; what was accepted is what counts from then on."""
+    device = stand(tmp_path)
+    deps = device.deps()
+    path = OrderPath.of(deps)
+
+    def faults() -> float:
+        return account_faults(deps.broker.account(), snapshots.accepted(deps.ledger))
+
+    before = deps.broker.account().multiplier
+    assert faults() == 0
+    assert by_hand(device, "PATCH", "/v2/account/configurations", b'{"max_margin_multiplier": "1"}') == 200
+    assert (deps.broker.account().multiplier, faults()) == (1, 1)
+    agree(path, D, Phase.OPEN)
+    assert faults() == 1
+    accept_break(path, D, Phase.OPEN, fetch(path, oldest(path, D)))
+    assert faults() == 0
+    by_hand(device, "PATCH", "/v2/account/configurations", f'{{"max_margin_multiplier": "{before}"}}'.encode())
+    assert faults() == 1
+    deps.close()
 
 
 @pytest.mark.parametrize("traded", [False, True], ids=["before the orders", "after the orders"])
