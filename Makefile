@@ -99,7 +99,7 @@ test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from 
 LONG_TESTS := $(addprefix tests/flow/test_,backtest_command.py daemon.py gate_with_analogs.py limits.py object_store.py person.py screens.py through_the_day.py year_alone.py) \
 	tests/provisioning/test_example_fleet.py tests/test_appliance/serving/test_fuzz.py::test_a_few_requests_of_every_kind_are_answered_as_documented tests/test_appliance/tui/test_hostile_text.py \
 	$(addprefix tests/test_trainer/test_,accept_red.py curation_real.py deliveries.py download.py fanout.py ic.py interrupted.py lineage.py \
-	policy_command.py promotion_commands.py retrain_command.py tasks.py train_search.py weight_paths.py workspace.py)
+	policy_command.py promotion_commands.py retrain_command.py search_metric.py tasks.py train_search.py weight_paths.py workspace.py)
 
 test-long: $(VENV)/.dev ## By hand, ten minutes: single tests of four seconds and more, whose rules shorter ones of `make test` hold in part
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not deep" $(LONG_TESTS)

@@ -24,8 +24,8 @@ from trainer.learners.fanout import RowSet  # noqa: E402
 from trainer.learners.table import learner_named  # noqa: E402
 from trainer.recipes.base import RecipeConfig  # noqa: E402
 from trainer.samples.samples import Range, prepare, seal_holdout  # noqa: E402
+from trainer.search.arena import Arena  # noqa: E402
 from trainer.search.binned import BinnedRows  # noqa: E402
-from trainer.search.run import Arena  # noqa: E402
 from trainer.search.trial_log import sharpe_of  # noqa: E402
 from trainer.tasks.recipes import RECIPES  # noqa: E402
 from trainer.validation.deciles import next_opens  # noqa: E402
@@ -44,7 +44,7 @@ def main() -> None:
     config = load(ROOT / "configs" / "sleeves" / "equities_xs.yml", RecipeConfig)
     material = prepare(RECIPES["equities_xs"], config, Range(asked.data, None, None, ()))
     rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
-    arena = Arena(rows, next_opens(material.source.bars, material.source.actions), config.label.k)
+    arena = Arena.book(rows, next_opens(material.source.bars, material.source.actions), config.label.k)
     binned, labels = BinnedRows.of(rows), rows.dense(rows.label)
     found = []
     for seed in range(1, asked.seeds + 1):

@@ -159,10 +159,8 @@ def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[
 
     raw = infer_in_child(model.bundle.members, {FEATURES: inputs})
     said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in model.bundle.manifest.heads}
-    return (
-        {name: values[0].tolist() for name, values in raw.items()},
-        {name: values[0].tolist() for name, values in said.items() if values is not None},
-    )
+    known = {name: values[0].tolist() for name, values in said.items() if values is not None}
+    return {name: values[0].tolist() for name, values in raw.items()}, known
 
 
 def _picture(model: ServedModel, image: object) -> Any:

@@ -223,8 +223,9 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
     data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
     trees = {"objective": "regression", "trees": 20, "num_leaves": 7, "min_data_in_leaf": 30}
     cpcv = {"groups": 4, "test_groups": 1, "embargo_sessions": 2, "holdout_sessions": 40}
-    config.write_text(yaml.safe_dump({"label": {"kind": "event_gate"}, "lightgbm": trees, "cpcv": cpcv}))
-    asked = ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config)]
+    space = {"startup_trials": 2, "lightgbm": {"num_leaves": [3, 7], "min_child_weight": [1, 10]}}
+    config.write_text(yaml.safe_dump({"label": {"kind": "event_gate"}, "lightgbm": trees, "cpcv": cpcv, "search": space}))
+    asked = ["train", "--sleeve", "events", "--data", str(data), "--run", str(run), "--config", str(config), "--trials", "2"]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     for line in (
@@ -242,8 +243,11 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
         "Events by third of liquidity",
         "Worst 5 % of breakout trades",
         "a budget of 1 % of equity for them risks",
+        "Searched by",
+        "Verdict of the search",
     ):
         assert line in done.output and line in (run / "report.md").read_text()
     known = json.loads((run / "evidence.json").read_text())
     gate = known["gate"] if "gate" in known else known["others"]["gate"]
+    assert known["search"]["n_trials"] == known["trials"]["n_trials"] == 2 and known["search"]["metric"].startswith("AUC of target")
     assert gate["taken"] > 0 and 0.3 < gate["auc"]["mean"] < 0.7 and known["calibration"]["event"] == "the target is met before the stop"

@@ -26,7 +26,8 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.samples.samples import Samples
 from trainer.search import trial_log
-from trainer.search.run import Arena, SearchPlan, search
+from trainer.search.arena import Arena
+from trainer.search.run import SearchPlan, search
 from trainer.tasks.barrier_classes.comparison import Comparison, compare_learners
 from trainer.validation.deciles import next_opens
 from trainer.validation.splits.oof import cross_validate
@@ -92,7 +93,7 @@ def _of_minutes(folder: Path) -> tuple[dict[str, np.ndarray], Comparison]:
 
 def test_a_search_on_a_cluster_writes_the_bytes_of_a_local_one(address: str, tmp_path: Path) -> None:
     labelled, bars = market(3, strength=0.1, sessions=150)
-    arena = Arena(labelled, next_opens(bars, ()), 5)
+    arena = Arena.book(labelled, next_opens(bars, ()), 5)
     config = RecipeConfig(
         lightgbm=LEARNER.config,
         cpcv=CpcvConfig(groups=3, holdout_sessions=0),

@@ -12,6 +12,7 @@ import pytest
 
 from signals.config import parse
 from signals.errors import BadConfig, FixInput, Locked
+from signals.market.bars import Opens
 from tests.fakes.labelled import market
 from trainer.learners.base import FitDevice
 from trainer.learners.fanout import RowSet
@@ -21,8 +22,9 @@ from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import chain
 from trainer.runs.run_folder import exclusive
 from trainer.search import trial_log
+from trainer.search.arena import Arena
 from trainer.search.binned import BinnedRows
-from trainer.search.run import Arena, Found, SearchPlan, search, steps
+from trainer.search.run import Found, SearchPlan, search, steps
 from trainer.search.trial_log import TrialOutcome
 from trainer.validation.deciles import book_returns, next_opens
 from trainer.validation.splits.oof import folds, walk_forward
@@ -42,9 +44,13 @@ IDENTITY = {"sleeve": "test", "snapshot_id": "0"}
 
 
 @pytest.fixture(scope="module")
-def arena() -> Arena:
-    rows, bars = market(3, strength=0.1, sessions=200)
-    return Arena(rows, next_opens(bars, ()), 5)
+def following() -> Opens:
+    return next_opens(market(3, strength=0.1, sessions=200)[1], ())
+
+
+@pytest.fixture(scope="module")
+def arena(following: Opens) -> Arena:
+    return Arena.book(market(3, strength=0.1, sessions=200)[0], following, 5)
 
 
 def no_step(_: str) -> None:
@@ -81,12 +87,12 @@ def test_every_trial_is_there_with_its_parameters_and_returns(found: tuple[Path,
     assert result.config.lightgbm.num_leaves == result.best.parameters["num_leaves"]
 
 
-def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, found: tuple[Path, Found]) -> None:
+def test_a_trial_s_returns_are_those_of_its_walk_forward_scores(arena: Arena, following: Opens, found: tuple[Path, Found]) -> None:
     learner = learner_named(found[1].config.learner, found[1].config, 1, FitDevice.CPU)
     rows, scores = BinnedRows.of(arena.rows), np.full(len(arena.rows), np.nan)
     for train, test in folds(arena.rows.t0, arena.rows.t1, 4):
         scores[test] = rows.score(learner, RowSet.of(train), RowSet.of(test))
-    again = book_returns(arena.rows.dense(scores), arena.following, 5)
+    again = book_returns(arena.rows.dense(scores), following, 5)
     np.testing.assert_array_equal(again.net, found[1].best.net)
     days = [str(day) for day in arena.rows.sessions[again.rows]]
     assert days == list(trial_log.read(found[0]).studies[found[1].study].sessions)

@@ -232,10 +232,9 @@ def test_the_refusal_comes_before_any_data_are_read(tmp_path: Path) -> None:
     assert isinstance(answer.exception, BadConfig) and "log_volatility_22" in str(answer.exception)
 
 
-@pytest.mark.parametrize("words", [("search", "--trials", "2"), ("compare", "--learners", "ridge")])
-def test_forecasts_are_not_searched_nor_compared_by_a_book(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_forecasts_are_not_compared_by_a_book(tmp_path: Path) -> None:
     where = ("--data", str(tmp_path / "no dataset"), "--to", str(tmp_path / "to"))
-    answer = CliRunner().invoke(app, [*words, "--sleeve", "risk", *where])
+    answer = CliRunner().invoke(app, ["compare", "--learners", "ridge", "--sleeve", "risk", *where])
     assert isinstance(answer.exception, FixInput) and "the task volatility has no" in str(answer.exception)
 
 

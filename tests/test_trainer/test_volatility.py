@@ -358,8 +358,8 @@ def test_horizons_that_devices_cannot_use_are_refused(horizons: tuple[int, ...])
 
 def test_what_only_a_ranking_of_returns_has_is_refused_by_name(data: Path, tmp_path: Path) -> None:
     answer = CliRunner().invoke(
-        app, ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--importance", "--trials", "3"]
+        app, ["train", "--sleeve", "risk", "--data", str(data), "--run", str(tmp_path / "r"), "--importance", "--second-vendor", str(data)]
     )
     assert isinstance(answer.exception, FixInput)
-    assert "--trials, --importance" in str(answer.exception)
+    assert "--importance, --second-vendor" in str(answer.exception)
     assert not (tmp_path / "r").exists()

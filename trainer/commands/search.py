@@ -19,7 +19,7 @@ from trainer.commands.defaults import announce, new_folder, recipe_of, workspace
 from trainer.commands.training import Overrides, device_named, overridden, say_where
 
 if TYPE_CHECKING:
-    from trainer.runs.trials import EvidenceTrials
+    from trainer.runs.trials import EvidenceTrials, SearchFigures
     from trainer.search.trial_log import Trial
 
 
@@ -56,8 +56,9 @@ def search(
 ) -> None:
     """Search for a learner's parameters; stop and resume at will.
 
-    Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its returns, and
-    counts against the deflated Sharpe ratio. The best recipe names its study, for `trainer train --config`.
+    Trials are judged by the task's own metric: a book's net Sharpe ratio where returns are ranked, the AUC of a gate, the loss
+    that a forecast saves. Every trial, failed and pruned ones too, is written to trials.jsonl in the dataset's folder, with its
+    series, and counts. The best recipe names its study, for `trainer train --config`.
 
     Example: trainer search --sleeve equities_xs --trials 50
     """
@@ -65,29 +66,31 @@ def search(
     from trainer.promotion.bars.config import read_bars
     from trainer.runs import looks
     from trainer.samples.samples import Range, prepare
-    from trainer.search.run import SearchRequest, TrialRun, per_split, searched, steps, tried
+    from trainer.search.run import SearchRequest, TrialRun, figures, per_split, searched, steps, tried
     from trainer.tasks.recipes import agreed, read_config, recipe_named
-    from trainer.validation.deciles import next_opens
 
     recipe, config = recipe_named(sleeve), config or recipe_of(context, sleeve)
     if to is None:
         to = workspace_of(context).require("runs", "to") / f"search-{sleeve}"
         announce("--to", to)
     chosen = overridden(read_config(config, recipe) if config else recipe.config, Overrides(learner=learner))
-    recipe = agreed(recipe, chosen, device_named(device), ("search",))
+    recipe = agreed(recipe, chosen, device_named(device))
     say_where((chosen.learner,), chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))
-    recipe = replace(recipe, sleeve=material.sleeve)
-    following = next_opens(material.source.bars, material.source.actions)
+    recipe, chosen = replace(recipe, sleeve=material.sleeve, config=material.config), material.config
     run, fixed = TrialRun(data, seed, device_named(device), workers), read_bars(bars).fingerprint()
-    total, kept = steps(chosen, trials) + chosen.cpcv.groups - 1, Kept(f"the trials that were done are kept in {to}", GOES_ON)
+    total = steps(chosen, trials) + (chosen.cpcv.groups - 1) * recipe.task.is_traded
+    kept = Kept(f"the trials that were done are kept in {to}", GOES_ON)
     with connected(cluster), progress("searching", total, as_json=as_json, kept=lambda: kept) as step:
-        found, shared = searched(recipe, chosen, material, following, SearchRequest(to, trials, storage, fixed), run, step)
-        question, net = per_split(recipe, found.config, material, following, run, bars_hash=fixed, step=step)
+        found, shared = searched(recipe, chosen, material, SearchRequest(to, trials, storage, fixed), run, step)
+        by_book = per_split(recipe, found.config, material, run, bars_hash=fixed, step=step) if recipe.task.is_traded else None
     path = to / f"best-{found.study}.yml"
     write_atomic(path, yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).encode())
     looks.record(data, looks.of_rows("search", sleeve, found.study, material.rows, chosen.cpcv))
-    judged = tried(data, question, material.rows, net, study=found.study, shared=shared).document
+    judged: EvidenceTrials | SearchFigures | None = figures(data, found.study, found.best.key, material.rows)
+    if by_book is not None:
+        judged = tried(data, by_book[0], material.rows, by_book[1], study=found.study, shared=shared).document
+    assert judged is not None
     known = {**to_json(judged), "best": {"number": found.best.number, "parameters": found.best.parameters}, "recipe": str(path)}
     emit(known, as_json=as_json, text=_summary(judged, found.best, path))
 
@@ -215,12 +218,13 @@ def learners_named(text: str) -> tuple[Any, ...]:
     return tuple(names)
 
 
-def _summary(judged: EvidenceTrials, best: Trial, recipe: Path) -> str:
-    from trainer.reports.training import deflation
+def _summary(judged: EvidenceTrials | SearchFigures, best: Trial, recipe: Path) -> str:
+    from trainer.reports.training import deflation, search_lines
+    from trainer.runs.trials import SearchFigures
 
     lines = [
         ("Best trial", f"{best.number}: " + ", ".join(f"{k} {v}" for k, v in best.parameters.items())),
-        *deflation(judged),
+        *(search_lines(judged) if isinstance(judged, SearchFigures) else deflation(judged)),
         ("Recipe", str(recipe)),
     ]
     return "\n".join(aligned(lines))

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from signals.errors import BadDataset, FixInput, InvariantBroken
 from signals.features.panel import FeaturePanel
@@ -257,10 +258,7 @@ STAYS, BOTH_SIZES, START = 0.8, 400.0, np.datetime64("2024-01-02T14:30:00", "s")
 def generate_book(seed: int, seconds: int, *, slope: float = 3.0, turn: float = np.inf, moves: float = 0.4) -> tuple[TopOfBook, Floats]:
     """Invent so many seconds, the same of a seed: the book, and the log odds that the move of the next second, if it moves, is up."""
     rng = np.random.default_rng(seed)
-    state = np.empty(seconds)
-    state[0] = 0.0
-    for t, shock in enumerate(rng.normal(0.0, 0.4, seconds - 1), start=1):
-        state[t] = STAYS * state[t - 1] + shock
+    state = lfilter([1.0], [1.0, -STAYS], np.concatenate([[0.0], rng.normal(0.0, 0.4, seconds - 1)]))
     bid_size = np.rint(BOTH_SIZES / 2.0 * (1.0 + np.tanh(state))).clip(1.0, BOTH_SIZES - 1.0)
     imbalance = 2.0 * bid_size / BOTH_SIZES - 1.0
     log_odds = slope * imbalance * (1.0 - (imbalance / turn) ** 2)

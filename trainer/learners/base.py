@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,6 +198,50 @@ class Capabilities:
     heads: frozenset[str] = frozenset({"score"})
     takes_missing: bool = True
     devices: frozenset[FitDevice] = frozenset({FitDevice.CPU})
+
+
+@dataclass(frozen=True)
+class GivenColumns:
+    """What a model gives of each row, float64 (n, m), where one number does not judge it; it is neither exported nor published."""
+
+    read: Callable[[Matrix], Floats]
+
+    def predict(self, features: Matrix) -> Floats:
+        """Return the columns."""
+        return self.read(features)
+
+
+@dataclass(frozen=True)
+class EachTarget:
+    """A learner that fits a model to each column of the targets, float64 (n, m), whose scores are columns."""
+
+    learner: Learner
+
+    @property
+    def device(self) -> FitDevice:
+        """Where it fits."""
+        return self.learner.device
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
+        """Fit on rows float32 (n, F)."""
+        models = [self.learner.fit(features, column, weight, names, sessions) for column in target.T]
+        return cast(Model, GivenColumns(lambda rows: np.column_stack([model.predict(rows) for model in models])))
+
+
+@dataclass(frozen=True)
+class EveryOutput:
+    """A learner whose model gives its outputs, not the score that they make."""
+
+    learner: Learner
+
+    @property
+    def device(self) -> FitDevice:
+        """Where it fits."""
+        return self.learner.device
+
+    def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
+        """Fit on rows float32 (n, F)."""
+        return cast(Model, GivenColumns(cast(HasHead, self.learner.fit(features, target, weight, names, sessions)).outputs))
 
 
 @dataclass(frozen=True)

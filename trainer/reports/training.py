@@ -11,7 +11,7 @@ from signals.market.bars import Days, Floats
 from signals.scoring.evidence import Mean
 from trainer.reports import page, plots
 from trainer.runs.evidence import Evidence, ImportanceFigures
-from trainer.runs.trials import Trials
+from trainer.runs.trials import SearchFigures, Trials
 from trainer.validation.deciles import SESSIONS_PER_YEAR, BookReturns
 
 PLOTS = {
@@ -178,6 +178,24 @@ def deflation(trials: Trials) -> list[tuple[str, str]]:
     ]
 
 
+def search_lines(found: SearchFigures) -> list[tuple[str, str]]:
+    """Lines about a search by a task's own metric; the gain in pairs takes the place of a deflated Sharpe ratio."""
+    states = ", ".join(f"{count} {state}" for state, count in found.states.items() if count)
+    gain = "none: the best trial scores as the recipe does"
+    if found.gain is not None:
+        bound = f"lower bound {found.low:+.4f}, p {_number(found.p, '.3f')} as the largest of {found.n_trials} (max-t)"
+        gain = f"{found.gain:+.4f}, {bound}"
+    verdict = "better than the recipe as configured" if found.is_better else "none is shown to be better than the recipe as configured"
+    return [
+        ("Searched by", f"{found.metric}; no deflated Sharpe ratio is asked of it, but the gain in pairs"),
+        ("Trials that count", f"{found.n_trials}{f' ({states})' if states else ''}"),
+        ("Of the best trial, and of the recipe as configured", f"{_number(found.value, '+.4f')} and {_number(found.configured, '+.4f')}"),
+        ("Gain in pairs, by session", gain),
+        ("Verdict of the search", verdict),
+        ("Probability of overfitting, by means", _number(found.pbo.value, ".1%") if found.pbo.applicable else found.pbo.reason),
+    ]
+
+
 def _regimes(known: Evidence) -> list[tuple[str, str]]:
     return [
         (
@@ -219,7 +237,9 @@ def provenance(known: Evidence) -> list[tuple[str, str]]:
     if parity is None or cpcv is None:
         return []
     worst, with_nan = _number(parity.max_difference, ".1e"), parity.rows_with_nan
+    searched = known.part("search", SearchFigures)
     return [
+        *(search_lines(searched) if searched.study else ()),
         ("Leak certificate", f"{known.leak_certificate.total} training rows over {cpcv.splits} splits"),
         ("ONNX against native", f"at most {worst} apart on {parity.rows:,} rows, {with_nan:,} of them with NaN"),
         ("Training rows", f"{training.rows:,} of {training.symbols} names, {first} to {last}"),

@@ -16,16 +16,18 @@ from signals.bundle.seal import parse
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel, FeatureSpec
 from signals.market.bars import Floats
-from signals.models.heads import Head, ScoreHead, parts_of
+from signals.models.heads import ClassesHead, Head, PatternHead, ScoreHead, parts_of
 from signals.models.inference import FEATURES, SCORE, GraphMember, Inputs, infer, predict
 from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from signals.storage.arrow import parquet_of
+from signals.text.documents import to_json
 from signals.text.wording import reason_of
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
 from trainer.runs.run_folder import canonical_json, read_document
 from trainer.samples.samples import Samples
+from trainer.validation.probabilities import CalibrationDocument
 from trainer.validation.splits.cpcv import group_bounds
 from trainer.validation.splits.oof import OutOfFold
 
@@ -50,6 +52,23 @@ def feature_list(sleeve: Sleeve) -> bytes:
     """Ordered features with dtype, units and look-back, and the hash that a device compares."""
     rows = [{"name": name, "units": units, "lookback_sessions": lookback, "dtype": "float32"} for name, units, lookback in sleeve.spec]
     return canonical_json({"sleeve": sleeve.name, "spec_hash": sleeve.spec_hash, "features": rows})
+
+
+def metrics(rows: Samples, schema_version: str, head: Head, calibration: CalibrationDocument | None) -> dict[str, object]:
+    """Return what a reader of a model's outputs must know: classes by number, map, ranges of the features, and their schema.
+
+    Of one calibrated score the classes are what the probability is of, 1, and its contrary, 0. A range is the 1 and 99 % quantile.
+    """
+    named = head.classes if isinstance(head, PatternHead) else head.names if isinstance(head, ClassesHead) else ()
+    if not named and calibration is not None:
+        named = f"not: {calibration.event}", calibration.event
+    columns = {name: column[np.isfinite(column)] for name, column in zip(rows.names, rows.features.T, strict=True)}
+    return {
+        "schema_version": schema_version,
+        "classes": dict(enumerate(named)),
+        "calibration": None if calibration is None else {"event": calibration.event, "platt": to_json(calibration.platt)},
+        "ranges": {name: np.quantile(column, (0.01, 0.99)).tolist() for name, column in columns.items() if column.size},
+    }
 
 
 def features_of(run: Path) -> FeatureList:

@@ -101,6 +101,40 @@ class Trials:
 
 
 @dataclass(frozen=True)
+class SearchFigures:
+    """Findings of a search by a task's own metric, of which no Sharpe ratio is taken.
+
+    Attributes
+    ----------
+    metric, study, trial : str
+        What was maximised, and the trial that was chosen.
+    value, configured : float
+        Mean by session, of the chosen trial and of the recipe as configured.
+    gain, low, p : float or None
+        Their difference in pairs, by session; its lower 95 % bound and p-value as the largest of all trials' (max-t).
+        None where the chosen trial scores as the recipe does.
+    """
+
+    metric: str = ""
+    study: str = ""
+    trial: str = ""
+    n_trials: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    blind: int = 0
+    value: float | None = None
+    configured: float | None = None
+    gain: float | None = None
+    low: float | None = None
+    p: float | None = None
+    pbo: OverfittingFigures = OverfittingFigures()
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the chosen trial is shown to be better than the recipe as configured, for all that was tried."""
+        return self.low is not None and self.low > 0.0
+
+
+@dataclass(frozen=True)
 class ChainEnd:
     """The end of the record of trials as a training saw it."""
 

@@ -10,14 +10,16 @@
 4. A retraining of a lineage counts as none, where its ancestor is on record with the same features, recipe and seed,
    and its data end later.
 5. A trial without returns (failed, interrupted) counts too: it is blind, and nothing is known of it.
+6. Where a search by a task's own metric asks, only series of that metric are seen; other trials are blind.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from trainer.search.arena import BOOK
 from trainer.search.trial_log import JUDGED, SEARCH, Series, Study, Trial, TrialHistory, TrialOutcome
 
 
@@ -50,7 +52,7 @@ class Counted:
         return max(1, len(self.series) + self.blind)
 
 
-def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: str) -> Counted:
+def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: str, metric: str = BOOK) -> Counted:
     """Return the trials that count for a challenger of `sleeves` with labelled sessions [first, last], ISO dates."""
     studies = {n: study for n, study in history.studies.items() if _is_in(study.identity, sleeves, first, last)}
     ancestors = _ancestors(history.studies.values())
@@ -60,10 +62,11 @@ def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: 
     baselines: dict[str, Series] = {}
     for name, study in studies.items():
         command = study.identity.get("command", SEARCH)
-        baselines.update(
-            {f"{rule} of {study.identity.get('first')}": Series(study.days[: len(net)], net) for rule, net in study.baselines.items()}
-        )
-        for trial in study.trials:
+        if study.metric == metric:
+            baselines.update(
+                {f"{rule} of {study.identity.get('first')}": Series(study.days[: len(net)], net) for rule, net in study.baselines.items()}
+            )
+        for trial in study.trials if metric in (BOOK, study.metric) else map(_blind, study.trials):
             if command == JUDGED:
                 judged[trial.key].setdefault(str(study.identity.get("settings")), trial)
             elif _is_retraining(study, trial, ancestors):
@@ -83,6 +86,10 @@ def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: 
         {str(state): states[str(state)] for state in TrialOutcome},
         len(retrained - asked.keys()),
     )
+
+
+def _blind(trial: Trial) -> Trial:
+    return replace(trial, net=trial.net[:0], days=trial.days[:0])
 
 
 def sleeves_of(identity: Mapping[str, object]) -> tuple[str, ...]:

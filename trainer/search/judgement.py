@@ -7,6 +7,9 @@ Two hurdles stand for the trials, and a verdict takes the stricter:
 
 K is never above N, so its expected maximum is smaller; but a hundred clones make the raw variance small, and the
 clusters' is not. DSR is the smaller of both.
+
+A series that is no book's has no Sharpe ratio to deflate. `judge_search` asks in its place what the chosen trial gains on the
+recipe as configured, in pairs, as the largest gain of all trials; PBO ranks trials by their means.
 """
 
 from collections.abc import Sequence
@@ -17,14 +20,14 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from signals.market.bars import Days, Floats
-from trainer.runs.trials import BestOfAll, Hurdles, OverfittingFigures, SharedBins, SharpeFigures, Trials
+from trainer.runs.trials import BestOfAll, Hurdles, OverfittingFigures, SearchFigures, SharedBins, SharpeFigures, Trials
 from trainer.search.counting import Counted
 from trainer.search.trial_log import Series, sharpe_of
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 from trainer.validation.significance import dsr
 from trainer.validation.significance.dsr import Hurdle
 from trainer.validation.significance.max_t import BLOCK_SESSIONS, DRAWS, max_t
-from trainer.validation.significance.pbo import probability_of_overfitting
+from trainer.validation.significance.pbo import Metric, probability_of_overfitting
 
 SAME = 0.9  # return correlation beyond which two trials are one
 MIN_COMMON = 60  # sessions: fewer in common show no likeness
@@ -77,6 +80,26 @@ def judge(case: SearchEvidence) -> Trials:
         pbo=overfitting(case),
         max_t=best_of_all(case),
     )
+
+
+def judge_search(case: SearchEvidence, configured: Series) -> SearchFigures:
+    """Return the figures of a chosen trial by a task's own metric, against those of the recipe as configured."""
+    counted = case.counted
+    _, matrix = aligned([configured, case.chosen, *counted.series])
+    gains = matrix[:, 1:] - matrix[:, :1]
+    gains = gains[:, np.isfinite(gains).any(axis=0)]
+    known = SearchFigures(
+        n_trials=counted.tries,
+        states=dict(counted.states),
+        blind=counted.blind,
+        value=float(case.chosen.net.mean()),
+        configured=float(configured.net.mean()),
+        pbo=overfitting(case, Metric.MEAN),
+    )
+    if not np.nanstd(gains[:, 0]) > 0.0:
+        return known
+    found, mean = max_t(gains[:, 0], gains[:, 1:], blind=counted.blind), float(np.nanmean(gains[:, 0]))
+    return replace(known, gain=mean, low=mean - found.critical * found.error, p=found.p)
 
 
 def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
@@ -153,7 +176,7 @@ def clusters(returns: Floats) -> NDArray[np.int64]:
     return np.asarray(labels, dtype=np.int64)
 
 
-def overfitting(case: SearchEvidence) -> OverfittingFigures:
+def overfitting(case: SearchEvidence, metric: Metric = Metric.SHARPE) -> OverfittingFigures:
     """PBO over clusters of complete trials and the baselines; under ten clusters what takes its place.
 
     A column of CSCV's matrix has most of the chosen sessions; the rows are the sessions that all columns have. A pruned
@@ -172,7 +195,7 @@ def overfitting(case: SearchEvidence) -> OverfittingFigures:
     columns = [*means, *matrix[:, len(whole) :].T]
     performance = np.column_stack(columns if len(columns) > 1 else columns * 2)
     blocks = min(BLOCKS, len(performance) // 2 * 2)
-    result = probability_of_overfitting(performance, blocks=blocks)
+    result = probability_of_overfitting(performance, blocks=blocks, metric=metric)
     is_enough = found >= ENOUGH_CLUSTERS
     return OverfittingFigures(
         value=result.pbo if is_enough else None,

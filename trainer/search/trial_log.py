@@ -58,15 +58,15 @@ class Trial:
     parameters : mapping
         Of the learner, as drawn.
     net : float64, shape (n,)
-        Net session returns of its walk-forward decile book: all of them when completed, the first ones when pruned,
-        none when it failed at once.
+        Net session returns of its walk-forward decile book, or its study's metric by session: all of them when completed,
+        the first ones when pruned, none when it failed at once.
     reason : str
         Why it ended early; empty when completed.
     key, recipe : str
         What was tried (`trainer/search/trial_log.py`), and the recipe and seed in it only.
     days : datetime64[D], shape (n,)
         Sessions of `net`.
-    reported : mapping of fold to Sharpe ratio
+    reported : mapping of fold to what the series was worth
         What the sampler was shown on the way.
     """
 
@@ -149,6 +149,11 @@ class Study:
     sessions: tuple[str, ...]
     trials: tuple[Trial, ...]
     baselines: Mapping[str, Floats]
+
+    @property
+    def metric(self) -> str:
+        """Metric that its series are of (`trainer/search/arena.py`); empty for a book's returns."""
+        return str(self.identity.get("metric", ""))
 
     @property
     def days(self) -> Days:

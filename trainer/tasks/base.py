@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from signals.errors import InvariantBroken
+from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
 from signals.market.actions import Action
 from signals.market.bars import Bars, Floats
@@ -23,7 +23,8 @@ from trainer.learners.export import Exported
 from trainer.recipes.base import Recipe, RecipeConfig, learner_of, scores_log_odds
 from trainer.runs.evidence import BarResult, ClusterLoss, FeatureLoss, ImportanceFigures
 from trainer.runs.trials import EvidenceTrials
-from trainer.samples.samples import Material
+from trainer.samples.samples import Material, Samples
+from trainer.search.arena import SearchMetric
 from trainer.search.run import Tried, tried
 from trainer.search.trial_log import OneTrial, Series, end
 from trainer.validation.importance import importance
@@ -117,9 +118,11 @@ class Task(ABC):
     leaves_doubted_out : bool
         Whether labels over returns that nobody settled are judged and never learned from.
     is_traded : bool
-        Whether scores rank names for a book: only then are there a search, a comparison, and the bars on books.
+        Whether scores rank names for a book, which then judges a search; only then are there a comparison, and the bars on books.
     is_explained : bool
         Whether `judge` says what each feature is worth where that is asked for (`importance_of`).
+    has_metrics : bool
+        Whether a run says in `metrics.json`, and its evidence, what a reader of its outputs must know (`artefacts.metrics`).
     bars : tuple of Judge
         The bars of a promotion that are the task's own, beside those on a book or in their place.
     """
@@ -133,6 +136,7 @@ class Task(ABC):
     leaves_doubted_out: ClassVar[bool] = True
     is_traded: ClassVar[bool] = True
     is_explained: ClassVar[bool] = False
+    has_metrics: ClassVar[bool] = False
     bars: ClassVar[tuple[Judge, ...]] = ()
 
     @abstractmethod
@@ -170,6 +174,10 @@ class Task(ABC):
     def shares(self, bars: Bars, config: RecipeConfig) -> Mapping[str, float]:
         """Return the shares of the labels' classes, for the report of a stage."""
         return {}
+
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the metric by which a search judges scores of `rows`; of tasks without a book."""
+        raise FixInput(f"the task {self.name} names no metric to search by", where="--trials", fix="Train without a search")
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what the sealed sessions show of scores, shape (n,), NaN where a row is not sealed; of tasks without a book."""

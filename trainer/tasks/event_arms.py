@@ -23,13 +23,14 @@ from signals.models.inference import SCORE
 from signals.scoring.evidence import NAN
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels, Rows
-from trainer.learners.base import FitDevice
+from trainer.learners.base import EachTarget, FitDevice
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least
 from trainer.samples.samples import Material, Samples, seal_holdout
+from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import TREES, EventTask, EventTrade, event_labels, played, rows_in, session_sums, thirds
@@ -139,19 +140,21 @@ class EventArms(EventTask):
         warned = ("no arm is shown to be worth more than the default, the open: it stays",) if found.keeps_default else ()
         return TaskFindings(fields, warned, partial(plain_report, task=self), case.proof.oof.scores[0], artefacts.models(whole, heads))
 
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the R above the default's; a trial learns every arm."""
+        net, _ = at_rows(rows, material.source.bars, cast(ArmsRecipe, config).label, material.source.actions)
+        name = "R of the chosen arm above the default's, summed by session"
+        return SearchMetric(name, lambda said: session_sums(rows, above_default(said.T, net)), EachTarget, net.T)
+
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the R above the default's in the sealed sessions, by models of the open rows."""
-        rows, cpcv, source = material.rows, config.cpcv, material.source
+        rows, cpcv, seen = material.rows, config.cpcv, np.flatnonzero(np.isfinite(scores))
         opened, _ = seal_holdout(rows, cpcv.holdout_sessions, cpcv.embargo_sessions)
-        label, seen = cast(ArmsRecipe, config).label, np.flatnonzero(np.isfinite(scores))
-        learner = self.learner(config, 1, FitDevice.CPU)
-        learned, _ = at_rows(opened, source.bars, label, source.actions)
-        net, _ = at_rows(rows, source.bars, label, source.actions)
-        said = np.full(net.shape, np.nan)
-        said[0] = scores
-        for arm, target in zip(said[1:], learned[1:], strict=True):
-            arm[seen] = scored(fit_all(replace(opened, target=target), learner), rows.inputs(seen))
-        return session_sums(rows, above_default(said, net))
+        learned = self.metric(material, config, opened).rows(opened)
+        said = np.full((len(rows), len(ARMS)), np.nan)
+        said[seen] = scored(fit_all(learned, EachTarget(self.learner(config, 1, FitDevice.CPU))), rows.inputs(seen))
+        said[seen, 0] = scores[seen]
+        return self.metric(material, config, rows).series(said)
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the arms."""

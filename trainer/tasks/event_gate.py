@@ -34,6 +34,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, RegimeFigures, WalkForward, at_least
 from trainer.samples.samples import Material, Samples
+from trainer.search.arena import SearchMetric, area
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, calibration_of, importance_of, on_figure, plain_report, without_ratios
 from trainer.tasks.events import TREES, AnalogTrade, EventTask, event_labels, played, rows_in, session_sums, thirds
@@ -288,18 +289,19 @@ class EventGate(EventTask):
         }
         return TaskFindings(fields, tuple(warnings(found)), partial(plain_report, task=self), proof.oof.scores[0])
 
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the AUC of `target first`."""
+        return area("AUC of target first, above one half", rows, rows.target > 0.5)
+
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the net R of what is let through in the sealed sessions, by session."""
-        label = cast(GateRecipe, config).label
-        trades = trades_of(material.rows, material.source.bars, label, material.source.actions)
-        return _net_series(material.rows, scores, trades, label.target_r)
+        label, rows, source = cast(GateRecipe, config).label, material.rows, material.source
+        return _net_series(rows, scores, trades_of(rows, source.bars, label, source.actions), label.target_r)
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the gate."""
         found, judged = known.part("gate", GateFigures), known.calibration.judged if known.calibration else None
-        slope = "n/a"
-        if judged is not None:
-            slope = f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}"
+        came = f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}" if judged else "n/a"
         return [
             ("AUC of target first", interval(found.auc)),
             ("AUC of the same score on the mirrored label", interval(found.mirrored)),
@@ -307,7 +309,7 @@ class EventGate(EventTask):
             ("Precision and recall, area", f"{found.precision_recall:.3f} (chance {found.base_rate:.3f})"),
             (f"Precision at {found.by_session.k} of a session", _precision(found.by_session, "sessions")),
             (f"Precision at {found.by_symbol.k} of a symbol", _precision(found.by_symbol, "symbols")),
-            ("Reliability", slope),
+            ("Reliability", came),
             ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
             ("Net R of every event", interval(found.all_net_r)),
             *(

@@ -29,6 +29,7 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
 from trainer.samples.samples import Material, Samples, rows_of, seal_holdout
+from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
 from trainer.tasks.events import AnalogTrade, EventTask, event_labels, played, rows_in, thirds
@@ -265,7 +266,6 @@ class EventQuantiles(EventTask):
         figures, heads = list[LevelFigures](), dict[str, tuple[Head, bytes]]()
         heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
         target = TargetFigures()
-
         groups = config.cpcv.groups
         walking = partial(walked, config=config.lightgbm, groups=groups, seed=request.seed, workers=request.workers, step=case.step)
         for asked in forecasts_of(config.label.k):
@@ -281,8 +281,7 @@ class EventQuantiles(EventTask):
                 target = target_figures(opened, found[0], trades_to(opened, source.bars, config.label.stop_atr, source.actions), without)
             heads[asked.name] = QuantilesHead(asked.levels), _graph(asked, rows, config, request.seed)
         proof, lag = case.proof, 2 * (config.label.k - 1)
-        against = constant(proof.rows, config.cpcv.groups, MEDIAN)
-        tried = case.recorded(_saved(proof.rows, proof.walk_forward, against))
+        tried = case.recorded(self.metric(case.material, config, proof.rows).series(proof.walk_forward))
         ic = persistent_mean(rank_ic(proof.rows.by_day(proof.walk_forward), proof.rows.by_day(proof.rows.label)), lag)
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=lag, sessions=ic.sessions),
@@ -291,6 +290,11 @@ class EventQuantiles(EventTask):
         }
         files = artefacts.models(case.material.rows, heads)
         return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), proof.oof.scores[0], files)
+
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the pinball loss of the median that is saved."""
+        against = constant(rows, config.cpcv.groups, MEDIAN)
+        return SearchMetric("pinball loss of the median saved against a constant, ATR", partial(_saved, rows, against=against))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the pinball loss that the sealed sessions' medians save against the median of the open ones."""

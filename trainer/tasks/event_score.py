@@ -43,6 +43,7 @@ class EventScore(RankReturn):
     name = kind = "event_score"
     config = ScoreRecipe
     needs = NEEDS
+    has_metrics = True
     min_names = 2
 
     def extra_lines(self, known: Evidence) -> tuple[tuple[str, str], ...]:

@@ -103,6 +103,7 @@ class EventTask(Task):
     needs: ClassVar[tuple[str, ...]] = NEEDS
     min_names = 1
     is_traded: ClassVar[bool] = False
+    has_metrics: ClassVar[bool] = True
     wanted_rows: ClassVar[int] = WANTED_ROWS
 
     @abstractmethod

@@ -22,6 +22,7 @@ from signals.minutes.stretch import DecisionBars
 from signals.monitoring.drift import reference
 from signals.scoring.evidence import Holdout
 from signals.sleeves.bars import BarsSleeve
+from signals.text.documents import to_json
 from trainer.curation import mortality
 from trainer.learners.base import FitDevice, Learner
 from trainer.learners.export import export
@@ -34,13 +35,12 @@ from trainer.samples.joined_datasets import snapshots_of
 from trainer.samples.samples import Material, Range, Samples, prepare, seal_holdout
 from trainer.samples.source import accepted, accepted_warnings, unknown_warnings
 from trainer.search import trial_log
-from trainer.search.run import SearchRequest, TrialRun, searched
+from trainer.search.run import SearchRequest, TrialRun, figures, searched
 from trainer.search.run import steps as search_steps
 from trainer.search.trial_log import TRAIN, asked, begin, data_of
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
 from trainer.training.stages import STAGES, Stages
-from trainer.validation.deciles import next_opens
 from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step, fit_all
 
@@ -89,13 +89,21 @@ def evidence(case: TrainingCase, found: TaskFindings) -> Evidence:
         promotion_bars=request.bars_hash or None,
         lineage=None if request.compare is None else request.compare(case.material.panel, case.fitted.exported.onnx),
         warnings=(*found.warnings, *accepted_warnings(source), *unknown_warnings(source)),
-        **{**found.fields, **_others(found, snapshots_of(sleeve, request.data))},
+        **{**found.fields, **_others(case, found)},
     )
 
 
-def _others(found: TaskFindings, snapshots: dict[str, str]) -> dict[str, Any]:
-    """The task's own figures with the snapshots of other datasets; nothing where the sleeve reads no other."""
-    return {"others": {**found.fields.get("others", {}), "datasets": snapshots}} if snapshots else {}
+def _others(case: TrainingCase, found: TaskFindings) -> dict[str, Any]:
+    """The task's own figures with the snapshots of other datasets and what a search by its metric found; nothing without either."""
+    snapshots = snapshots_of(case.recipe.sleeve, case.request.data)
+    searched_by = figures(case.request.data, case.config.study, case.question.key, case.material.rows)
+    own: dict[str, Any] = dict(found.fields.get("others", {}))
+    own |= {**({"datasets": snapshots} if snapshots else {}), **({"search": to_json(searched_by)} if searched_by else {})}
+    if case.recipe.task.has_metrics:
+        head = case.recipe.task.head_of(case.config)
+        made = artefacts.metrics(case.proof.rows, case.recipe.sleeve.spec_hash, head, found.fields.get("calibration"))
+        own["metrics"] = {**made, **own.get("metrics", {})}
+    return {"others": own} if own else {}
 
 
 def _folds(config: RecipeConfig, proof: Proof) -> Folds:
@@ -122,7 +130,7 @@ def _day(rows: Samples, row: int) -> str:
     return day.isoformat()
 
 
-FINAL_FITS = 2
+FINAL_FITS, METRICS = 2, "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
         A leak certificate is not 0, or the export is not exact. Nothing was written.
     """
     refuse_existing(request.run)
-    wishes = {"--trials": request.search, "--importance": request.importance, "--second-vendor": request.second}
+    wishes = {"--importance": request.importance, "--second-vendor": request.second}
     recipe = agreed(recipe, config, request.device, tuple(option for option, wish in wishes.items() if wish))
     stages = Stages(request.run, step)
     material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols), stages)
@@ -264,9 +272,8 @@ def _chosen(
     """Return the recipe that a search found, with its returns in shared bins, or the one that was given."""
     if request.search is None:
         return config, None
-    following = next_opens(material.source.bars, material.source.actions)
     run = TrialRun(request.data, request.seed, request.device, request.workers)
-    found, shared = searched(recipe, config, material, following, request.search, run, step)
+    found, shared = searched(recipe, config, material, request.search, run, step)
     return found.config, shared
 
 
@@ -312,4 +319,5 @@ def _files(case: TrainingCase, found: TaskFindings, known: Evidence) -> Mapping[
         **({artefacts.PARAMETERS: artefacts.arrays(fitted_on(bars))} if case.config.regime else {}),
         "drift_reference.json": canonical_json(reference(*history)),
         "evidence.json": canonical_json(known),
+        **({METRICS: canonical_json(known.others["metrics"])} if case.recipe.task.has_metrics else {}),
     }

@@ -21,15 +21,21 @@ NONE = Mean()
 
 def auc(score: Floats, came: Flags, session: Rows) -> Mean:
     """Area under the ROC curve with its session-clustered error; t is of the difference from one half."""
+    mean, moves = influence(score, came)
+    return _judged(mean, 0.5, moves, session) if moves.size else NONE
+
+
+def influence(score: Floats, came: Flags) -> tuple[float, Floats]:
+    """Area under the ROC curve, and each row's influence on it, shape (n,); NaN and none of one group alone."""
     n1, n0 = int(came.sum()), int((~came).sum())
     if not n1 or not n0:
-        return NONE
+        return np.nan, np.zeros(0)
     within, whole = np.zeros(len(score)), rankdata(score)
     for group in (came, ~came):
         within[group] = rankdata(score[group])
     placed = np.where(came, (whole - within) / n0, 1.0 - (whole - within) / n1)
     mean = float(placed[came].mean())
-    return _judged(mean, 0.5, (placed - mean) / np.where(came, n1, n0), session)
+    return mean, (placed - mean) / np.where(came, n1, n0)
 
 
 def per_event(values: Floats, session: Rows) -> Mean:

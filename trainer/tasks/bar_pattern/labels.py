@@ -156,10 +156,8 @@ def read_checked(path: Path) -> Mapping[Place, int]:
 
 def _drawn(bars: Bars, share: float) -> Flags:
     """Share of the bars, the same bars whatever history they stand in."""
-    names = np.array([crc32(symbol.encode()) for symbol in bars.symbols], dtype=np.uint64)
-    mixed = bars.sessions.astype(np.int64).astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15) ^ names * np.uint64(
-        0xBF58476D1CE4E5B9
-    )
+    names = np.array([crc32(symbol.encode()) for symbol in bars.symbols], dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = bars.sessions.astype(np.int64).astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15) ^ names
     mixed ^= mixed >> np.uint64(31)
     mixed *= np.uint64(0x94D049BB133111EB)
     found: Flags = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share

@@ -37,8 +37,8 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import BANK, FORM, arrays, form_of_graph
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least, at_most
 from trainer.runs.picture_bank import bank_of, outputs_of_graph, seen_events
-from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Material, Samples
+from trainer.search.arena import SearchMetric, log_loss
 from trainer.search.trial_log import Series
 from trainer.tasks.bar_pattern.labels import CLASSES, PatternLabel, PatternRecipe, Shapes, require_enough, shapes_of
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
@@ -271,11 +271,15 @@ class BarPattern(EventTask):
             "others": {
                 "pattern": to_json(figures),
                 "labels": {**labels, "checked_sha256": sha256_of_file(Path(own.checked)) if own.checked else None},
-                "metrics": metrics(rows, case.recipe.sleeve.spec_hash, known),
+                "metrics": {"picture": NAME, "calibration": known.model_dump(mode="json")},
             },
         }
         files = _files(case, head, known)
         return TaskFindings(fields, tuple(warnings(figures)), partial(plain_report, task=self), case.proof.oof.scores[0], files)
+
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the log loss of the classes that is saved, every class weighing alike, as a net learns them."""
+        return log_loss("log loss of the shapes saved, alike in weight", rows, class_and_pole(rows.target)[0], balanced(rows.target))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the figure of each sealed session: how its shapes rank among its bars."""
@@ -307,18 +311,6 @@ def natural(rows: Samples, shapes: Shapes, label: PatternLabel) -> Floats:
     return np.where(is_plain, 1.0 / label.plain_share, 1.0)
 
 
-def metrics(rows: Samples, schema_version: str, known: TemperatureMap) -> dict[str, object]:
-    """Return what a user of the outputs must know: classes by number, their map, the ranges of the features, their schema."""
-    low, high = np.nanquantile(rows.features, (0.01, 0.99), axis=0)
-    return {
-        "schema_version": schema_version,
-        "picture": NAME,
-        "classes": dict(enumerate(CLASSES)),
-        "calibration": known.model_dump(mode="json"),
-        "ranges": {name: [float(a), float(b)] for name, a, b in zip(rows.names, low, high, strict=True)},
-    }
-
-
 def warnings(found: PatternFigures) -> list[str]:
     """Say what the net does not do."""
     told = []
@@ -330,15 +322,14 @@ def warnings(found: PatternFigures) -> list[str]:
 
 
 def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap) -> dict[str, bytes]:
-    """Return the form with its map, the bank where any event's trade is over, and the metrics as a file of their own."""
+    """Return the form with its map, and the bank where any event's trade is over."""
     source, rows = case.material.source, case.proof.rows
     form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known))
     seen = seen_events(source.bars, outputs_of_graph(case.fitted.exported.onnx, form, source.bars), OF_CLASSES, known)
     bank = bank_of(seen, source.bars, source.actions)
     if has_bank := len(bank["vectors"]) > 0:
         form = form.model_copy(update={"bank_head": "embedding"})
-    made = {FORM: form.to_bytes(), "metrics.json": canonical_json(metrics(rows, case.recipe.sleeve.spec_hash, known))}
-    return {**made, **({BANK: arrays(bank)} if has_bank else {})}
+    return {FORM: form.to_bytes(), **({BANK: arrays(bank)} if has_bank else {})}
 
 
 def _own(config: RecipeConfig) -> PatternLabel:

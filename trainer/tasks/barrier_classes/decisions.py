@@ -184,7 +184,7 @@ def direction_figures(what: Decisions, said: DirectionOutputs, *, cost_bps: floa
         rows=what.rows_hash(),
         ic=persistent_mean(series, LAG),
         by_session=series,
-        loss_saved=persistent_mean(what.by_session(KNOWS_NOTHING - _direction_loss(what, said)), LAG),
+        loss_saved=persistent_mean(what.by_session(KNOWS_NOTHING - direction_loss(what, said.probabilities)), LAG),
         net_bps=persistent_mean(what.by_session(net) * 1e4, LAG),
         trades=int(trades.sum()),
         win_rate=float(np.mean(net[trades] > 0.0)) if trades.any() else float("nan"),
@@ -196,9 +196,9 @@ def direction_figures(what: Decisions, said: DirectionOutputs, *, cost_bps: floa
     )
 
 
-def _direction_loss(what: Decisions, said: DirectionOutputs) -> Floats:
-    """Log loss of long against short, NaN where neither came."""
-    one_way = said.probabilities[:, [0, 2]]
+def direction_loss(what: Decisions, probabilities: Floats) -> Floats:
+    """Log loss of long against short, shape (n,), of probabilities (n, 3); NaN where neither came, or nothing is said."""
+    one_way = probabilities[:, [0, 2]]
     share = one_way[:, 1] / np.maximum(one_way.sum(axis=1), 1e-12)
     right = np.where(what.side > 0, share, 1.0 - share)
     return np.where(what.side == 0, np.nan, -np.log(np.clip(right, 1e-12, 1.0)))

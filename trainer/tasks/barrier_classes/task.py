@@ -23,7 +23,7 @@ from signals.sleeves.bars import clock_alone
 from signals.text.documents import from_json, to_json
 from trainer.labels.horizon import Labels
 from trainer.labels.triple_barrier import BarrierChoice, BarrierLabels, Barriers, search_barriers, triple_barrier_labels
-from trainer.learners.base import FitDevice, Learner, Numbered
+from trainer.learners.base import EveryOutput, FitDevice, Learner, Numbered
 from trainer.learners.ensembles.chosen import Chosen
 from trainer.learners.fanout import RowSet
 from trainer.learners.table import learner_named
@@ -31,9 +31,10 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs.artefacts import PARAMETERS, arrays
 from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least
 from trainer.samples.samples import DEFAULT_VIEW, Material, Samples
+from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.decisions import LAG, Decisions
+from trainer.tasks.barrier_classes.decisions import KNOWS_NOTHING, LAG, Decisions, direction_loss
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.ic import persistent_mean
@@ -188,6 +189,17 @@ class BarrierClasses(Task):
         learner = Numbered(learner_named(CLOCK_LEARNER, case.config, case.request.seed, FitDevice.CPU, head=CLASSES))
         blind = replace(rows, panel=clock_alone(rows.panel), view=DEFAULT_VIEW)
         return walk_forward(blind, learner, groups=case.config.cpcv.groups, workers=case.request.workers, step=case.step)
+
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the log loss of long against short that is saved against 0.6931, which knows nothing."""
+        bars = cast(DecisionBars, material.source.bars)
+        what = decisions_of(rows, bars)
+
+        def saved(outputs: Floats) -> Series:
+            found = what.by_session(KNOWS_NOTHING - direction_loss(what, CLASSES.probabilities(outputs)))
+            return Series.known(days_of(bars, what), found)
+
+        return SearchMetric("log loss of long against short saved", saved, EveryOutput)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return what a trade in the direction of the sealed decisions' scores earned, by session."""

@@ -25,7 +25,8 @@ from trainer.labels.horizon import Labels, horizon_labels
 from trainer.labels.triple_barrier import trailing_volatility
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, WalkForward, at_least
-from trainer.samples.samples import Material
+from trainer.samples.samples import Material, Samples
+from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
 from trainer.validation.forecasts import session_mean
@@ -107,10 +108,14 @@ class SeriesReturn(Task):
         warned = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
         return TaskFindings(fields, warned, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
 
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return what holding the sign of the scores earns."""
+        label, k = rows.dense(rows.label), config.label.k
+        return SearchMetric("return a session of holding the sign", lambda scores: _gains(rows.dense(scores), label, k, rows.sessions))
+
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
-        """Return what holding the sign of the sealed sessions' scores earned, a session."""
-        rows = material.rows
-        return _gains(rows.dense(scores), rows.dense(rows.label), config.label.k, rows.sessions)
+        """Return what the sealed sessions show by the metric of a search."""
+        return self.metric(material, config, material.rows).series(scores)
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""

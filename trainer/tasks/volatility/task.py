@@ -27,6 +27,7 @@ from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
 from trainer.samples.samples import Material, Samples
+from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.tasks.volatility.config import VolatilityRecipe
@@ -171,10 +172,15 @@ class Volatility(Task):
             _forecasts(case, given, proofs, falls),
         )
 
+    def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
+        """Return the QLIKE that forecasts save against RiskMetrics' volatility."""
+        realised, bars = rows.dense(np.exp(rows.label)), material.source.bars
+        known = ewma_volatility(bars.total_return)
+        return SearchMetric("QLIKE saved against EWMA", lambda scores: gains(realised, rows.dense(np.exp(scores)), known, bars.sessions))
+
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
-        """Return the QLIKE that the sealed sessions' forecasts save against RiskMetrics' volatility."""
-        rows, bars = material.rows, material.source.bars
-        return gains(rows.dense(np.exp(rows.label)), rows.dense(np.exp(scores)), ewma_volatility(bars.total_return), bars.sessions)
+        """Return what the sealed sessions show by the metric of a search."""
+        return self.metric(material, config, material.rows).series(scores)
 
 
 def warnings(

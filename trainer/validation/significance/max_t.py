@@ -28,11 +28,12 @@ CHUNK_DRAWS = 250
 
 @dataclass(frozen=True)
 class MaxT:
-    """The chosen trial's t, the p-value of it as the largest of all, and the t that 5 % of the maxima exceed."""
+    """The chosen trial's t, the p-value of it as the largest of all, the t that 5 % of the maxima exceed, and its mean's error."""
 
     t: float
     p: float
     critical: float
+    error: float
 
 
 def max_t(chosen: Floats, family: Floats, *, blind: int = 0, block: int = BLOCK_SESSIONS, draws: int = DRAWS) -> MaxT:
@@ -75,7 +76,7 @@ def max_t_each(returns: Floats, *, blind: int = 0, block: int = BLOCK_SESSIONS, 
     critical = float(np.quantile(largest, 0.95))
     above = (largest[:, None] >= t).sum(axis=0)
     p = np.where(np.isfinite(t), (1.0 + above) / (draws + 1.0), np.nan)
-    return tuple(MaxT(float(one), float(chance), critical) for one, chance in zip(t, p, strict=True))
+    return tuple(MaxT(float(one), float(chance), critical, float(error)) for one, chance, error in zip(t, p, scale, strict=True))
 
 
 def _means(centred: Floats, known: Floats, block: int, draws: int, rng: np.random.Generator) -> Floats:

@@ -149,14 +149,17 @@ def folds(t0: Rows, t1: Rows, groups: int) -> list[tuple[Rows, Rows]]:
 
 
 def walk_forward(rows: Samples, learner: Learner, *, groups: int, workers: int, step: Step) -> Floats:
-    """Scores, shape (n,), of the rows of every group but the first, whose rows stay NaN."""
-    scores = np.full(len(rows), np.nan)
+    """Scores, shape (n,), or (n, m) as the learner gives, of the rows of every group but the first, whose rows stay NaN."""
     pairs = folds(rows.t0, rows.t1, groups)
     jobs = [(learner, RowSet.of(train), RowSet.of(test)) for train, test in pairs]
     fitted = side_by_side(score_unseen, rows, jobs, workers=workers)
-    for number, ((_, test), predicted) in enumerate(zip(pairs, fitted, strict=True)):
-        scores[test] = predicted
+    found = []
+    for number, predicted in enumerate(fitted):
+        found.append(predicted)
         step(f"walk-forward {number + 1} of {len(pairs)}")
+    scores = np.full((len(rows), *found[0].shape[1:]), np.nan)
+    for (_, test), predicted in zip(pairs, found, strict=True):
+        scores[test] = predicted
     return scores
 
 
