@@ -25,22 +25,15 @@ CODES = 2**24  # whole numbers that float32 holds exactly
 
 @dataclass(frozen=True, eq=False)
 class AnalogBank:
-    """Past events, one row each.
+    """Past events, one row each; what is no such bank is `InvariantBroken`.
 
     Attributes
     ----------
     vectors : float16, shape (n, d)
         Embeddings of length one.
     quality, realised_r : float64, shape (n,)
-    row, column : int64, shape (n,)
-        Bar and symbol of the event.
-    known_at : int64, shape (n,)
-        Bar at which its outcome was known (`t1`).
-
-    Raises
-    ------
-    InvariantBroken
-        Shapes disagree, a vector is not of length one, a figure is missing, or an outcome is known before its event.
+    row, column, known_at : int64, shape (n,)
+        Bar and symbol of the event, and the bar at which its outcome was known (`t1`).
     """
 
     vectors: NDArray[np.float16]
@@ -88,14 +81,7 @@ class Analogs:
 
 
 def nearest(bank: AnalogBank, embedding: NDArray[np.float32], *, row: int, column: int, k: int = NEAREST) -> Analogs:
-    """Return the `k` nearest rows that were known before bar `row`; none of the same symbol within 64 bars.
-
-    Parameters
-    ----------
-    embedding : float32, shape (d,)
-    row, column : int
-        Bar and symbol of the event that is asked about.
-    """
+    """Return the `k` rows nearest to an embedding, float32 (d,), known before its bar `row`; none of its symbol `column` within 64 bars."""
     length = float(np.sqrt(np.dot(embedding.astype(np.float64), embedding.astype(np.float64))))
     if embedding.shape != bank.vectors.shape[1:] or not 0.0 < length < np.inf or k < 1:
         raise InvariantBroken(

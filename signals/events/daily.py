@@ -49,14 +49,9 @@ def daily_outcomes(
     renamed: Mapping[str, str] | None = None,
     rules: OutcomeRules = RULES,
 ) -> Iterator[DailyOutcome]:
-    """Yield what is known of each event whose session these bars hold.
+    """Yield what is known of each event whose session these bars hold; `renamed` are symbols that changed since, old to new.
 
-    Parameters
-    ----------
-    renamed : mapping of symbol to symbol
-        Names that changed since.
-    rules : OutcomeRules
-        With the patience of `RULES`, after which `WAITS` counts.
+    Other `rules` have the patience of `RULES`, after which `WAITS` counts.
     """
     here = [one for one in events if np.datetime64(one.asof, "D") >= bars.sessions[0]]
     levels, rows = EventBars.of(bars), [bars.index(one.asof) for one in here]

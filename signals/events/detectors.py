@@ -1,17 +1,7 @@
 """Detectors of events: rules over a bar and the bars before it, in average true ranges.
 
-    breakout    first close beyond the highest high (lowest low) of the 20 bars before; with the move
-    flag        10 bars of pole, |move| >= 3 ATR at its foot, then 5 bars that give back at most half of it and go
-                beyond its end by at most a tenth of it; with the pole
-    wedge       over 20 bars the lines through highs and through lows rise (fall) by one ATR or more each, and the gap
-                between them ends at 40 % of what it began with, or less; against the lines
-    blow-off    a run of 10 bars of 4 ATR or more ends in a bar of a range of 2 ATR or more that makes the extreme of 20 bars;
-                against the run
-    wick        a bar of 1.5 ATR or more makes the extreme of 20 bars, 2 ATR beyond the close of 10 bars before, and its wick
-                on that side is 60 % of its range or more; against the wick
-
-The ATR of a rule about a bar is that of the bar before it. Rules read no volume, so that a picture of prices can show all
-that they see. Where several hold, the rarest names the event: wick, blow-off, flag, wedge, breakout.
+docs/events.md has each rule with its numbers and its side. The ATR of a rule about a bar is that of the bar before it. Rules read no
+volume, so that a picture of prices can show all that they see. Where several hold, the rarest names the event.
 
 1. Row t depends on rows up to t, to the bit, and on `LONGEST` rows at most.
 2. Each column depends on itself alone.
@@ -115,21 +105,14 @@ def wicks(m: Measures) -> Detected:
     return Detected(_sided(down, up), np.where(up, top, bottom))
 
 
-# in the order of precedence
+# the rarest, which names a bar where several hold, first
 DETECTORS = {Kind.WICK: wicks, Kind.BLOW_OFF: blow_offs, Kind.FLAG: flags, Kind.WEDGE: wedges, Kind.BREAKOUT: breakouts}
 
 
 def detect(bars: EventBars) -> EventPanel:
     """Find the events of every bar of every symbol.
 
-    Parameters
-    ----------
-    bars : EventBars, shape (T, N)
-
-    Returns
-    -------
-    EventPanel
-        Nothing where the bar is missing, has no average true range above zero, or `LONGEST` bars cannot be compared.
+    There is none where the bar is missing, has no average true range above zero, or `LONGEST` bars cannot be compared.
     """
     shape, m = bars.close.shape, Measures(bars)
     kind, side = np.zeros(shape, np.int8), np.zeros(shape, np.int8)

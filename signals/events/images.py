@@ -40,11 +40,7 @@ def read(opened: Floats, high: Floats, low: Floats, close: Floats) -> tuple[Plac
     """Return which columns show windows of 127 bars, float64, shape (127, n), whose prices can be compared.
 
     They are rows of the two tables: (n, 3, 64) of wicks, distances and strengths, and (n, 64) of bodies.
-
-    Raises
-    ------
-    InvariantBroken
-        Another shape, or a price that is missing or not above zero: such a window has no picture.
+    Of another shape, or with a price that is missing or not above zero, a window has no picture: `InvariantBroken`.
     """
     prices = (opened, high, low, close)
     if any(x.ndim != 2 or x.shape != (WINDOW, close.shape[1]) for x in prices):

@@ -8,11 +8,8 @@ stop, and counted as a tie; a bar that opens beyond a barrier leaves there; with
 bar of its patience, or, where that is missing, at the next open within `EXIT_SESSIONS` bars, else at the last price. Bars within the
 day end with their session.
 
-Two horizons, which a training set must not confuse: `t1` is the bar that ended the trade, and all that a row says of the trade
-is known then; excursions and `bars_to_*` speak of the whole patience whether the trade lived or not, and are known at `seen_to`.
-
-In the bar of the exit the order of prices is not known. A stop is taken to come before any favourable move of its bar, a target
-after any adverse one. In the bar of a better entry no favourable move is taken to come after it.
+What is said of the trade is known at `t1`, the bar that ended it; excursions and `bars_to_*`, of the whole patience, at `seen_to`. In the
+bar of the exit a stop is taken to come before any favourable move, a target after any adverse one; in that of a better entry none after it.
 """
 
 from __future__ import annotations
@@ -73,10 +70,8 @@ class Outcomes:
         Furthest favourable and adverse move from the entry within the patience, >= 0.
     bars_to_target, bars_to_stop : int32
         Bars from the event to the first touch within the patience; 0 never, -1 not known.
-    exit : int8
-        `Exit`.
-    is_tie : bool
-        Target and stop in the bar of the exit.
+    exit, is_tie : int8, bool
+        `Exit`, and whether target and stop are in the bar of it.
     t1, seen_to : int64
         Rows at which the trade, and the whole row, are known; -1 not known.
     """
@@ -97,16 +92,7 @@ class Outcomes:
 
 
 def outcomes(bars: EventBars, events: EventTable, rules: OutcomeRules, payouts: Iterable[Payout] = ()) -> Outcomes:
-    """Play every event's trade.
-
-    Parameters
-    ----------
-    bars : EventBars, shape (T, N)
-    events : EventTable
-        Found on the same bars: rows and columns are theirs.
-    payouts : iterable of Payout
-        A trade in a name that is delisted meanwhile ends at its payout.
-    """
+    """Play the trade of every event that was found on these bars; one in a name that is delisted meanwhile ends at its payout."""
     gone = {one.column: one for one in payouts}
     parts = [_played(bars, events, slice(first, first + TOGETHER), rules, gone) for first in range(0, max(len(events), 1), TOGETHER)]
     return Outcomes(**{item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Outcomes)})

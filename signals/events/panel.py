@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class EventBars:
-    """Bars [bar, symbol] whose prices can be compared down a column; NaN where there is none.
+    """Bars [bar, symbol] whose prices can be compared down a column; NaN where there is none. Others are `InvariantBroken`.
 
     Attributes
     ----------
@@ -50,11 +50,6 @@ class EventBars:
         The bar's level against that of the bar before is not known: no event and no outcome reaches across it.
     last_row : int64, shape (T,), optional
         Last bar of each bar's session, for bars within the day: no outcome reaches beyond it.
-
-    Raises
-    ------
-    InvariantBroken
-        Shapes disagree, a bar is partly missing, or a high is under a low.
     """
 
     open: Floats
@@ -154,18 +149,9 @@ class LiquidityThird(IntEnum):
 
 
 def liquidity(dollars: Floats, eligible: Flags, bars: int = DOLLAR_BARS) -> NDArray[np.int8]:
-    """Third of each eligible name by its mean dollars traded over the last `bars` bars, among the eligible of the same bar.
+    """Return the `LiquidityThird`, int8 (T, N), of each eligible name by its mean dollars over the last `bars` bars; all are (T, N).
 
-    Parameters
-    ----------
-    dollars : float64, shape (T, N)
-    eligible : bool, shape (T, N)
-
-    Returns
-    -------
-    int8, shape (T, N)
-        `LiquidityThird`; unknown where a name is not eligible or has under 80 % of its bars, and where three names cannot be
-        compared. Equal names share a third.
+    Unknown where it has under 80 % of its bars, or where three eligible names of its bar cannot be compared. Equal names share a third.
     """
     mean = np.where(eligible, Stacked({"dollars": dollars}).mean("dollars", bars), np.nan)
     third = np.zeros(mean.shape, np.int8)

@@ -6,13 +6,11 @@ An `A` adds an order, in the place of one of the same number: a feed may send it
 size, a `C` takes size away, an `R` clears all. `F` and `T` change no order, for a `C` or an `M` follows them; a `T` is what was traded, by
 the side that took it. Seconds at which the book is crossed, as it is before an opening match, have no top.
 
-Of an invented book the best possible forecast is known. Its spread is one tick. The middle moves by a tick in a share of the seconds,
-up with probability
+Of an invented book, whose spread is one tick, the best forecast is known. In a share of the seconds the middle moves by a tick, up with
 
-    1 / (1 + exp(-log_odds)),   log_odds = slope x i x (1 - (i / turn)^2),   i = (bid size - ask size) / both, at the second before
+    P = 1 / (1 + exp(-log_odds)),   log_odds = slope x i x (1 - (i / turn)^2),   i = (bid size - ask size) / both, at the second before
 
-The imbalance i comes back to 0 (Huang, Lehalle and Rosenbaum 2015 give queues that react so). With `turn` infinite the log odds are
-linear in it, and a logistic regression is the truth; with a finite one they change their sign beyond it.
+The imbalance i comes back to 0 (Huang, Lehalle and Rosenbaum 2015). With `turn` infinite a logistic regression is the truth.
 """
 
 from collections.abc import Callable
@@ -45,18 +43,13 @@ class FlowInput:
 
 
 INPUTS = (
-    FlowInput("middle_move", "ticks", "quotes"),
-    FlowInput("bid_move", "ticks", "quotes"),
-    FlowInput("ask_move", "ticks", "quotes"),
-    FlowInput("spread", "ticks", "quotes"),
-    FlowInput("bid_size", "log", "quotes"),
-    FlowInput("ask_size", "log", "quotes"),
+    *(FlowInput(name, "ticks", "quotes") for name in ("middle_move", "bid_move", "ask_move", "spread")),
+    *(FlowInput(name, "log", "quotes") for name in ("bid_size", "ask_size")),
     FlowInput("imbalance", "share", "quotes"),
     FlowInput("microprice", "ticks from the middle", "quotes"),
     FlowInput("order_flow", "of both sizes", "quotes"),
     FlowInput("signed_volume", "signed log", "trades"),
-    FlowInput("volume", "log", "trades"),
-    FlowInput("trades", "log", "trades"),
+    *(FlowInput(name, "log", "trades") for name in ("volume", "trades")),
     FlowInput("depth_imbalance", "share", "none"),
     FlowInput("funding", "rate", "none"),
     FlowInput("basis", "ratio", "none"),
@@ -83,7 +76,7 @@ AGGREGATES: dict[str, Callable[[Windows], Floats]] = {
 
 @dataclass(frozen=True, eq=False)
 class TopOfBook:
-    """The book as it stood at the end of each second, and what was traded within it.
+    """The book as it stood at the end of each second, and what was traded within it; another is `InvariantBroken`.
 
     Attributes
     ----------
@@ -94,11 +87,6 @@ class TopOfBook:
     bid_size, ask_size : float64, shape (T,)
     bought, sold, trades : float64, shape (T,)
         Volume by the side that took it, and how many trades.
-
-    Raises
-    ------
-    InvariantBroken
-        Shapes disagree, a second is missing, or a bid is not under its ask.
     """
 
     second: NDArray[np.datetime64]
@@ -213,13 +201,7 @@ class OrderBook:
 
 
 def reconstruct(events: pa.Table, tick: float) -> TopOfBook:
-    """Return the top of the book at the end of each second.
-
-    Parameters
-    ----------
-    events : Table
-        The columns `COLUMNS`, in the order in which they came.
-    """
+    """Return the top of the book at the end of each second; events have the columns `COLUMNS`, in the order in which they came."""
     when = events["ts_event"].to_numpy().astype("datetime64[s]").astype(np.int64)
     rows = len(range(int(when[0]), int(when[-1]) + 1))
     price = np.nan_to_num(events["price"].to_numpy().astype(np.float64) / tick)

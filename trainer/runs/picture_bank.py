@@ -1,8 +1,7 @@
 """The bank of a net of pictures: the embeddings of past events and what their trades realised; and what it says of each event then.
 
-A host that serves many questions may ask it by an approximate index, whose recall is measured before it answers any. The graph (HNSW,
-Malkov and Yashunin 2018) has 16 links a row, 200 candidates while it is built and 64 while it is asked. What it finds are
-candidates: which of them may be used, and what they say, is decided by the exact search among them.
+A host that serves many questions may ask it by an approximate index (HNSW, Malkov and Yashunin 2018), whose recall is measured before it
+answers any. What it finds are candidates: which of them may be used, and what they say, is decided by the exact search among them.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,12 +64,7 @@ def bank_of(seen: SeenEvents, bars: Bars, actions: tuple[Action, ...]) -> dict[s
 def analog_figures(run: Path, bars: Bars, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
     """Return `sim_conf` and `hist_rr_pct` of every event, float64 (T, N), NaN elsewhere, by the net of a run of the sleeve `patterns`.
 
-    Each event asks a bank of those alone whose trades were known before its own bar. The net itself was taught no outcome.
-
-    Raises
-    ------
-    FixInput
-        The folder is no such run.
+    Each event asks a bank of those alone whose trades were known before its own bar; the net was taught no outcome. `FixInput` of others.
     """
     seen = seen_events(bars, *net_of(run, bars))
     return figures_by(read_bank(bank_of(seen, bars, actions), bars.sessions), seen, bars)
@@ -117,13 +111,7 @@ Candidates = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 
 
 def indexed(bank: AnalogBank, least: float = LEAST_RECALL) -> BankSearch:
-    """Return the indexed search with its recall in words, or the exact one where the recall is under `least`.
-
-    Raises
-    ------
-    FixInput
-        The library is not installed.
-    """
+    """Return the indexed search with its recall in words, or the exact one where that is under `least`; `FixInput` without its library."""
     try:
         from usearch.index import Index
     except ImportError:

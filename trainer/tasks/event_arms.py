@@ -1,10 +1,9 @@
 """The task `event_arms`: at which offset from the next open the trade of an event is worth most.
 
 An arm is an offset of the entry from the next open, in ATR, seen from the event's side: below 0 a better price, which may not come, above
-0 a confirmation. What each arm makes of each event is known from the bars, 0 R where its entry is not met; a model an arm learns
-that, and the arm with the highest expected R is chosen. The best arm in hindsight is not learned: it is mostly luck. The default, the
-open, stays unless what is chosen beats it in pairs, event by event. R is before costs: a worthless trade that is not entered saves
-them, which is for the gate to see and would pass here for the worth of an offset.
+0 a confirmation. A model an arm learns what it makes of each event, 0 R where its entry is not met; the arm with the highest expected R is
+chosen, and the default, the open, stays unless that beats it in pairs. R is before costs: a trade that is not entered saves them, which
+would pass here for the worth of an offset.
 """
 
 from dataclasses import dataclass, replace
@@ -94,11 +93,7 @@ class ArmsFigures:
 
 
 uplift_bar = on_figure(
-    at_least,
-    "uplift",
-    0.0,
-    "lower bound of the R above the default arm's, in pairs",
-    lambda known: low(known.part("arms", ArmsFigures).uplift),
+    at_least, "uplift", 0.0, "lower bound of the R above the default's, in pairs", lambda known: low(known.part("arms", ArmsFigures).uplift)
 )
 
 
@@ -166,10 +161,7 @@ class EventArms(EventTask):
         right, met, default = found.right_style, found.met, found.arms[0].met if found.arms else NAN
         return [
             *lines,
-            (
-                "Style of entry (better price, open, confirmation) as the best one's",
-                f"{right:.1%} (the commonest {found.commonest_style:.1%})",
-            ),
+            ("Style of entry (better price, open, confirmation) as the best one's", f"{right:.1%} (commonest {found.commonest_style:.1%})"),
             ("Entries that are met, chosen and default", f"{met:.1%} and {default:.1%}; at {found.price_atr:+.3f} ATR from the open"),
             ("Arm that is taken", "the default, the open" if found.keeps_default else "the one with the highest expected R"),
         ]

@@ -1,11 +1,8 @@
 """The task `event_gate`: whether the trade that an event proposes meets its target before its stop.
 
-The label of an event is the R that its trade realises (`signals.events.outcomes`); what is learned is whether the target comes before
-the stop. A calibrated map makes a probability of the score. Nothing trades on it: it is judged on direction and net R, never on AUC.
-
-The AUC of a score on `target first` says little alone: where barriers are near, a score of volatility has it too. The same score's
-AUC on the mirrored label, `stop first`, tells: a score of volatility has both alike. Direction is the AUC among the events that hit
-either barrier. Errors take the events of a session together (`trainer.validation.clustered`).
+The label of an event is the R that its trade realises; what is learned is whether the target comes before the stop, and a calibrated map
+makes a probability of the score. It is judged on direction and net R, never on AUC alone: where barriers are near, a score of volatility
+ranks `target first` and the mirrored `stop first` alike. Direction is the AUC among the events that hit either barrier.
 """
 
 from __future__ import annotations
@@ -202,14 +199,7 @@ class KindTail:
 
 
 def tails(kind: Floats, net_r: Floats) -> tuple[KindTail, ...]:
-    """Return the tail of each kind that has trades, in the order of `Kind`.
-
-    Parameters
-    ----------
-    kind : float64, shape (n,)
-        Numbers of `Kind`.
-    net_r : float64, shape (n,)
-    """
+    """Return the tail of each kind that has trades, in the order of `Kind`, whose numbers are `kind`; float64 (n,) both."""
     return tuple(_tail(one, net_r[kind == one]) for one in Kind if (kind == one).any())
 
 
@@ -236,19 +226,16 @@ class GateRecipe(RecipeConfig):
     lightgbm: LightGbmConfig = TREES
 
 
+def figures_of(known: Evidence) -> GateFigures:
+    """Return the task's own part of the evidence."""
+    return known.part("gate", GateFigures)
+
+
 direction_bar = on_figure(
-    at_least,
-    "direction",
-    0.5,
-    "lower bound of the AUC of direction, walking forward",
-    lambda known: low(known.part("gate", GateFigures).direction),
+    at_least, "direction", 0.5, "lower bound of the AUC of direction, walking forward", lambda known: low(figures_of(known).direction)
 )
 net_bar = on_figure(
-    at_least,
-    "net R",
-    0.0,
-    "lower bound of the net R of an event that is let through",
-    lambda known: low(known.part("gate", GateFigures).net_r),
+    at_least, "net R", 0.0, "lower bound of the net R of an event that is let through", lambda known: low(figures_of(known).net_r)
 )
 
 
@@ -300,7 +287,8 @@ class EventGate(EventTask):
 
     def lines(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the gate."""
-        found, judged = known.part("gate", GateFigures), known.calibration.judged if known.calibration else None
+        found, judged = figures_of(known), known.calibration.judged if known.calibration else None
+        above = [(f"Net R from a probability of {x.probability:.3f}", f"{interval(x.net_r)}, {x.events} events") for x in found.thresholds]
         came = f"slope {judged.slope:.2f} ± {judged.slope_error:.2f}, said {judged.said:.1%}, came {judged.came:.1%}" if judged else "n/a"
         return [
             ("AUC of target first", interval(found.auc)),
@@ -312,10 +300,7 @@ class EventGate(EventTask):
             ("Reliability", came),
             ("Net R an event let through", f"{interval(found.net_r)}, {found.taken} events"),
             ("Net R of every event", interval(found.all_net_r)),
-            *(
-                (f"Net R from a probability of {one.probability:.3f}", f"{interval(one.net_r)}, {one.events} events")
-                for one in found.thresholds
-            ),
+            *above,
             *((f"Direction in a market {one.regime}", interval(replace(one.ic, mean=one.ic.mean + 0.5))) for one in known.regimes),
             *((f"Worst 5 % of {one.kind} trades", _tail_line(one)) for one in known.part("tails", tuple[KindTail, ...], ())),
         ]

@@ -62,8 +62,7 @@ class OutcomeQuantiles:
 
     def labels(self, bars: Bars, actions: Iterable[Action], stop_atr: float) -> Labels:
         """Label each event by the outcome; a row that needs the whole patience is known when that is over."""
-        rules = OutcomeRules(FAR, 1.0, self.bars) if self.of == RETURN else OutcomeRules(stop_atr, 1.0, self.bars)
-        table, (made,) = played(bars, actions, rules)
+        table, (made,) = played(bars, actions, OutcomeRules(FAR if self.of == RETURN else stop_atr, 1.0, self.bars))
         if self.of == RETURN:
             return event_labels(bars, table, made.realised_r * FAR, made.t1)
         return event_labels(bars, table, made.mae_atr if self.of == ADVERSE else made.mfe_r, made.seen_to)
@@ -86,10 +85,6 @@ class LevelFigures:
 
     Attributes
     ----------
-    name : str
-        Of the outcome.
-    is_asked : bool
-        Whether its coverage decides.
     share : Mean
         Of outcomes at or below the forecast: the level, where it means what it says.
     low, high : float
@@ -265,15 +260,14 @@ class EventQuantiles(EventTask):
         config, source, request = cast(QuantilesRecipe, case.config), case.material.source, case.request
         figures, heads = list[LevelFigures](), dict[str, tuple[Head, bytes]]()
         heads[SCORE] = ScoreHead(), case.fitted.exported.onnx
-        target = TargetFigures()
-        groups = config.cpcv.groups
+        target, groups = TargetFigures(), config.cpcv.groups
         walking = partial(walked, config=config.lightgbm, groups=groups, seed=request.seed, workers=request.workers, step=case.step)
         for asked in forecasts_of(config.label.k):
             labels = asked.labels(source.bars, source.actions, config.label.stop_atr)
             rows = rows_of(labels, self, config, source, case.material.panel)
             opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
             found = walking(asked, opened)
-            figures += judged(asked, opened, found, config.cpcv.groups)
+            figures += judged(asked, opened, found, groups)
             if asked.of == FAVOURABLE:
                 without, plain = None, [name for name in opened.names if name not in ANALOGS]
                 if config.label.analogs:

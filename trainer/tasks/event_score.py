@@ -2,9 +2,8 @@
 
     target = side x (R of the trade - mean R of the trades known by then)
 
-Its expectation is positive for a name that the event says to buy, negative for one to sell, and ranks the names with an event of an
-evening; the others have no score and get the blend's mean. As such it is judged like any ranking of returns, by the returns over k
-sessions.
+It ranks the names with an event of an evening, and is judged like any ranking of returns, by those over k sessions; the other names have
+no score and get the blend's mean.
 """
 
 from dataclasses import replace

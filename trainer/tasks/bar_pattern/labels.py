@@ -129,10 +129,7 @@ class CheckedBar(Config):
 def read_checked(path: Path) -> Mapping[Place, int]:
     """Read a CSV of checked examples: (symbol, session) to the number of the class.
 
-    Raises
-    ------
-    FixInput
-        It cannot be read, or a row is none of daily bars, names no class, or says another thing of a bar than an earlier row.
+    One that cannot be read, a row that is none of daily bars or names no class, and two labels of a bar are `FixInput`.
     """
     try:
         size = path.stat().st_size

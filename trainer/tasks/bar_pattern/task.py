@@ -1,12 +1,9 @@
 """Learner, evaluator and bars of the task `bar_pattern`.
 
-The label of a bar is the shape that the rules of the detectors find at it; no outcome enters, so that what the net has seen of
-later bars tells nothing of returns. It is judged against the rules on later bars, in the mix that there is, and never traded.
-Classes weigh alike, unless the loss is focal, and what a first net is sure of teaches a second one.
-
-A net that is taught balanced classes is overconfident of the rare ones in the mix that there is. Its outputs are divided by a
-temperature, fitted on balanced classes, and the logarithms of the natural mix are added (Saerens et al. 2002): both are
-fitted on pictures that the net did not learn from, and judged on later ones.
+The label of a bar is the shape that the rules of the detectors find at it: no outcome enters. Classes weigh alike, unless the loss is
+focal, and what a first net is sure of teaches a second one. Such a net is overconfident of the rare classes in the mix that there is: its
+outputs are divided by a temperature, and the logarithms of the natural mix are added (Saerens et al. 2002), both fitted on pictures that it
+did not learn from, and judged, against the rules, on later ones.
 """
 
 from dataclasses import dataclass, replace
@@ -134,16 +131,9 @@ class PatternFigures:
 
 
 def fit_map(outputs: Floats, number: Rows, shares: Floats, taught: Floats | None = None) -> TemperatureMap:
-    """Fit the temperature on classes that weigh alike, and take the shift to the natural mix from the mix that the net was taught.
+    """Fit the temperature on classes that weigh alike; the shift leads from the mix that the net was `taught` to the natural one, `shares`.
 
-    Parameters
-    ----------
-    outputs : float64, shape (n, classes)
-    number : int64, shape (n,)
-    shares : float64, shape (classes,)
-        Of the natural mix.
-    taught : float64, shape (classes,), optional
-        Of the mix that the net was taught; balanced unless given.
+    Outputs are float64 (n, classes), numbers of the class int64 (n,), both mixes float64 (classes,), the former balanced unless given.
     """
     even = np.full(len(shares), 1.0 / len(shares))
     before = np.log(even / np.maximum(even if taught is None else taught, LEAST_SHARE))
@@ -289,13 +279,10 @@ class BarPattern(EventTask):
         """(what, figure) lines of the figures."""
         found = known.part("pattern", PatternFigures)
         by_class = zip(found.classes, found.f1, found.precision_recall, found.base_rates, strict=True)
-        named = [
-            (
-                f"Of {row} by the rules, said",
-                ", ".join(f"{name} {x / max(sum(shares), 1e-12):.1%}" for name, x in zip(found.classes, shares, strict=True)),
-            )
-            for row, shares in zip(found.classes, found.confusion, strict=True)
-        ]
+        named = []
+        for row, shares in zip(found.classes, found.confusion, strict=True):
+            said = (f"{name} {x / max(sum(shares), 1e-12):.1%}" for name, x in zip(found.classes, shares, strict=True))
+            named.append((f"Of {row} by the rules, said", ", ".join(said)))
         return [
             ("Macro-F1 against the rules, later bars", f"{found.macro_f1:.3f} of {found.pictures} pictures"),
             *((f"F1 of {name}", f"{f1:.3f}, precision and recall {area:.3f} (chance {base:.4f})") for name, f1, area, base in by_class),
