@@ -15,10 +15,14 @@ Invariants
    in a status that we do not know, is a break. One that only moved on is a note that asks to be taken over.
 8. An order's filled quantity is the sum of its fills.
 9. When nothing is a break, the expected shares are the broker's, to the last digit.
+10. Shares that enter without a fill are a person's to decide, and a break the first time they are seen, where they came by a
+   transfer; and, while a person keeps names out of the book, where none of ours accounts for them: neither a split of what we
+   hold, nor as many rows of the same kind and day that took shares of ours out. A kept name may be what they were.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -33,6 +37,8 @@ ZERO = Decimal(0)
 FILL = "FILL"
 # Kinds whose quantity is a signed change of a holding. A dividend's, for one, is only what it was paid on.
 SHARE_KINDS = frozenset({"SPLIT", "NC", "SPIN", "MA", "REO", "REORG", "FOPT", "JNLS", "ACATS"})
+TRANSFERS = frozenset({"JNLS", "ACATS"})  # somebody moved shares between accounts
+EXCHANGES = frozenset({"NC", "MA", "REO", "REORG"})  # shares leave under one name and come back under another
 
 
 class Cause(StrEnum):
@@ -43,6 +49,7 @@ class Cause(StrEnum):
     CORPORATE_ACTION = "corporate_action"
     FOREIGN_ORDER = "foreign_order"
     FOREIGN_FILL = "foreign_fill"
+    FOREIGN_SHARES = "foreign_shares"
     ORDER_MISSING = "order_missing"
     ORDER_UNEXPECTED = "order_unexpected"
     ORDER_MOVED_ON = "order_moved_on"
@@ -124,6 +131,8 @@ class Ours:
         Broker ids of orders that are not ours and that a person has seen.
     filled : mapping of broker order id to Decimal
         Shares of the booked fills.
+    keeps : bool
+        Whether a person keeps names of the account out of the book; their activities are not among the broker's here.
     """
 
     book: AgreedBook
@@ -131,6 +140,7 @@ class Ours:
     orders: tuple[OwnOrder, ...]
     known_foreign: frozenset[str]
     filled: Mapping[str, Decimal]
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,6 +208,7 @@ def reconcile(ours: Ours, theirs: Theirs, *, cash_tolerance: Decimal) -> Reconci
         *_shares(expected, theirs.positions),
         *_cash(expected, theirs.cash, cash_tolerance),
         *_explained(news),
+        *_entered(ours, news),
         *_orders(ours, theirs),
         *_fills(ours, theirs, news),
     ]
@@ -280,6 +291,29 @@ def _explained(news: Sequence[Activity]) -> list[Difference]:
             Cause.CORPORATE_ACTION, subject, ", ".join(sorted(set(kinds))), f"{_figure(shares)} shares and {_figure(cash)} USD", Remedy.NOTE
         )
         for subject, (kinds, shares, cash) in sorted(moved.items())
+    ]
+
+
+def _entered(ours: Ours, news: Sequence[Activity]) -> list[Difference]:
+    """Name shares that entered without a fill and that nothing of ours accounts for (invariant 10)."""
+    moved = [activity for activity in news if activity.kind != FILL and share_change(activity) != 0]
+    # A row that left for cash became no shares.
+    left = Counter((row.kind, row.day) for row in moved if row.kind in EXCHANGES and share_change(row) < 0 and not cash_change(row))
+    came = Counter((row.kind, row.day) for row in moved if row.kind in EXCHANGES and share_change(row) > 0)
+
+    def is_ours(row: Activity) -> bool:
+        if row.kind in TRANSFERS:
+            return False
+        if not ours.keeps:
+            return True
+        if row.kind == "SPLIT":
+            return row.symbol in ours.book.positions
+        return 0 < came[row.kind, row.day] <= left[row.kind, row.day]
+
+    return [
+        Difference(Cause.FOREIGN_SHARES, row.symbol, "nothing became them", f"{_figure(share_change(row))} by {row.kind}", Remedy.HALT)
+        for row in moved
+        if share_change(row) > 0 and not is_ours(row)
     ]
 
 

@@ -21,7 +21,7 @@ from appliance.system.state_folder import StateFolder
 from signals.bundle import Bundle, Policy, Role
 from signals.bundle.layout import TRADED, find_latest
 from signals.code_version import release
-from signals.errors import BundleRefused
+from signals.errors import BundleRefused, FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain
 from signals.events import recorded
 from signals.features.panel import FeatureSpec
 from signals.market.sessions import Calendar
@@ -125,19 +125,28 @@ def pull_slot(
     Raises
     ------
     StoreUnreachable
-        The store could not be read.
+        The store could not be read, of a slot that is traded: any other slot's fault is its refusal.
     """
     bundles, policy = slot_store(slot, folder, fs), slot_policy(slot, asof, config, calendar)
     roles, former = sought(slot, config), _has_former(slot, config)
     try:
         if find_latest(store.find, (slot.sleeve,), roles, former=former) is None:
-            current = bundles.current()
-            return SlotPull(slot, current.folder if current else "")
+            return SlotPull(slot, in_force(bundles))
         done = pull_bundle(store, bundles, policy, folder.incoming, sleeves=(slot.sleeve,), roles=roles, former=former)
-    except BundleRefused as error:
-        current = bundles.current()
-        return SlotPull(slot, current.folder if current else "", refusal=str(error))
+    except (FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain) as error:
+        if slot in traded_slots(config) and not isinstance(error, BundleRefused):
+            raise
+        return SlotPull(slot, in_force(bundles), refusal=str(error))
     return SlotPull(slot, done.in_force, done.is_new, done.refusal)
+
+
+def in_force(bundles: BundleStore) -> str:
+    """Return the folder of the bundle in force; empty where there is none, or where what names it is damaged."""
+    try:
+        current = bundles.current()
+    except BundleRefused:
+        return ""  # `load` says so
+    return current.folder if current else ""
 
 
 def sought(slot: Slot, config: ApplianceConfig) -> tuple[Role, ...]:

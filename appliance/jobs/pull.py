@@ -8,7 +8,7 @@ from typing import Any
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.pull import DataPull, is_current, pull_data, pull_keyset
 from appliance.bundles.signed_documents import pull_document
-from appliance.bundles.slots import Slot, SlotPull, pull_slot, slot_store, slots_of, traded_slots
+from appliance.bundles.slots import SlotPull, in_force, pull_slot, slot_store, slots_of, traded_slots
 from appliance.bundles.store import BundleStore
 from appliance.config import BarsFrom
 from appliance.context import Deps
@@ -76,7 +76,7 @@ def pull(session: date, deps: Deps) -> JobReport:
     _report_differences(session, deps)
     added = _completed(manifest, asof, deps) if is_completed else CompletionResult()
     if refusal:  # nothing new is put in force under a key set that may be behind
-        slots = [SlotPull(slot, _in_force(slot, deps)) for slot in traded_slots(deps.config)]
+        slots = [SlotPull(slot, in_force(slot_store(slot, deps.folder, deps.fs))) for slot in traded_slots(deps.config)]
     else:
         slots = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in slots_of(deps.config)]
     for one in slots:
@@ -105,11 +105,6 @@ def _document(kind: DocumentKind[Any], session: date, asof: date, deps: Deps) ->
         is_stack = kind.place == STACK_DOCUMENT.place
         notify(deps, Severity.WARN, f"stack-{session}" if is_stack else f"sizing-{session}", title, str(error))
         return f"{kind.noun} refused: {error}"
-
-
-def _in_force(slot: Slot, deps: Deps) -> str:
-    current = slot_store(slot, deps.folder, deps.fs).current()
-    return current.folder if current else ""
 
 
 def _require_any(slots: list[SlotPull], deps: Deps, refusal: str) -> None:

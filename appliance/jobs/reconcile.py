@@ -7,12 +7,12 @@ from appliance.ledger.figures import ReconcileFigures
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import agree
-from appliance.orders.recovery import recover
+from appliance.orders.recovery import end_earlier, recover
 from appliance.schedule.job import JobReport, JobStatus
 
 
 def reconcile(session: date, deps: Deps) -> JobReport:
-    """Resolve what is unfinished, then compare both books; it runs on a halted device too, and sends nothing there.
+    """Resolve what is unfinished, then compare both books; it runs on a halted device too, and sends nothing.
 
     Raises
     ------
@@ -20,12 +20,15 @@ def reconcile(session: date, deps: Deps) -> JobReport:
         Something differs and nothing explains it.
     UnknownOrder
         The outcome of an order cannot be proven.
+    TryAgain
+        An order of an earlier session works on at the broker, though it was asked to cancel it.
     BrokerUnreachable
         A report could not be had whole; nothing was recorded.
     """
     path = OrderPath.of(deps)
     phase = Phase.OPEN if deps.clock.now() < deps.calendar.session(session).open else Phase.CLOSE
     changed = recover(path)
+    end_earlier(path, session)
     agreement = agree(path, session, phase)
     explained = len(agreement.notes)
     return JobReport(

@@ -39,9 +39,11 @@ from signals.errors import (
     BundleRefused,
     DataNotUsable,
     FixInput,
+    InvariantBroken,
     KeepPrevious,
     ScoresInvalid,
     ScoresRefused,
+    SkipSession,
     StoreUnreachable,
     TrademlError,
     TripwireSkip,
@@ -105,6 +107,7 @@ def score(session: date, deps: Deps) -> JobReport:
             done[slot] = _traded(slot, session, asof, deps)
         except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
             faults[slot] = error
+            score_rows.save(deps.ledger, asof, slot.name, ())  # an earlier attempt's are no longer believed
     _judge(session, asof, faults, deps)
     others = list[UntradedReport]()
     for slot in slots_of(deps.config):  # pictures come before the events that are judged by what past ones like them made
@@ -332,12 +335,12 @@ Untraded = tuple[Scores, FeatureFile | None, PastEvents | None]
 
 def _untraded(slot: Slot, session: date, asof: date, deps: Deps, past: PastEvents | None) -> UntradedReport:
     """Score a bundle that is not traded, if there is one; a fault is notified and stops nothing."""
-    if slot_store(slot, deps.folder, deps.fs).current() is None:
-        return UntradedReport(slot)
     try:
+        if slot_store(slot, deps.folder, deps.fs).current() is None:
+            return UntradedReport(slot)
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         found = _untraded_scores(slot, asof, bundle, deps, past)
-    except (BundleRefused, DataNotUsable, ScoresInvalid, ScoresRefused, StoreUnreachable, TripwireSkip) as error:
+    except (FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain) as error:
         notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return UntradedReport(slot, f"{slot.name}: {error}")
     score_rows.save(deps.ledger, asof, slot.name, ranked(found[0]) if found else ())

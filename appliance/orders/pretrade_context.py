@@ -45,7 +45,7 @@ def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
     TripwireHalt
         The account is not the plan's, or it may not trade.
     TripwireSkip
-        By the broker's calendar the session is none, or opens at another time.
+        By the broker's calendar the session is none, or opens or closes at another time.
     BrokerUnreachable
         A report could not be had whole; a missing one is never an empty one.
     """
@@ -65,11 +65,11 @@ def fetch_context(path: OrderPath, plan: Plan) -> PretradeContext:
         )
     ours = path.calendar.session(plan.session)
     theirs = path.broker.calendar(plan.session, plan.session)
-    if [(day.day, day.open) for day in theirs] != [(ours.day, ours.open)]:
+    if [(day.day, day.open, day.close) for day in theirs] != [(ours.day, ours.open, ours.close)]:
         raise TripwireSkip(
             f"the broker's calendar differs from the dataset's for {plan.session}",
             where="CALENDAR",
-            fix="Was an unscheduled closure announced? Publish a dataset with the new calendar",
+            fix="Was an unscheduled or an early close announced? Publish a dataset with the new calendar",
         )
     names = sorted({intent.key.symbol for intent in plan.intents})
     prices = path.prices()

@@ -43,6 +43,7 @@ from signals.errors import FixInput, ReconBreak, TripwireHalt
 LAST = "last_reconciliation"
 ACCEPTED = "accepted_differences"
 NAMED_IN_ERROR = 5
+KEEP_OR_ACCEPT = "; before that, `appliance keep` leaves shares that came out of the book for good, `appliance accept` takes them into it"
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,12 @@ def agree(path: OrderPath, session: date, phase: Phase) -> Agreement:
     foreign = [d.subject for d in result.breaks if d.cause is Cause.FOREIGN_ORDER]
     _require_alone(reports.account, foreign)
     shown = "; ".join(difference.sentence() for difference in result.breaks[:NAMED_IN_ERROR])
+    causes = {difference.cause for difference in result.breaks}
     more = len(result.breaks) - NAMED_IN_ERROR
     raise ReconBreak(
         f"the ledger and the broker disagree: {shown}" + (f"; and {more} more" if more > 0 else ""),
         where=f"{session} {phase}",
-        fix="Compare both, then re-arm with the reason",
+        fix="Compare both, then re-arm with the reason" + (KEEP_OR_ACCEPT if Cause.FOREIGN_SHARES in causes else ""),
     )
 
 
@@ -111,8 +113,7 @@ def begin(path: OrderPath, session: date, phase: Phase) -> Agreement:
     FixInput
         The account holds what no person has adopted or keeps, or an order works there; nothing was recorded.
     """
-    back = min(path.config.reconcile.activity_sessions, path.calendar.index(session))
-    reports = fetch(path, path.calendar.offset(session, -back) if back else session)
+    reports = fetch(path, _looked_back(path, session))
     _refuse_anothers(path, reports)
     working = [order for order in reports.orders if not order.status.is_terminal]
     if path.latch.read().is_armed and (undecided(path, reports.positions) or working):
@@ -261,15 +262,19 @@ def compare(path: OrderPath, before: AccountSnapshot, reports: Reports) -> Recon
 
 def fetch(path: OrderPath, since: date) -> Reports:
     """Ask for every report, orders from the session `since` on; raise `BrokerUnreachable` unless all arrive whole."""
-    first = path.calendar.sessions[0].day
-    back = min(path.config.reconcile.activity_sessions, path.calendar.index(since))
     return Reports(
         orders=path.broker.orders(open_only=False, after=path.midnight(since)),
-        activities=path.broker.activities(path.calendar.offset(since, -back) if back else first),
+        activities=path.broker.activities(_looked_back(path, since)),
         positions=path.broker.positions(),
         account=path.broker.account(),
         listed_from=since,
     )
+
+
+def _looked_back(path: OrderPath, since: date) -> date:
+    """Return the session from which activities are asked for: one that is booked late may be of an order that ended before `since`."""
+    back = min(path.config.reconcile.activity_sessions, path.calendar.index(since))
+    return path.calendar.offset(since, -back) if back else path.calendar.sessions[0].day
 
 
 def _take_over(path: OrderPath, reports: Reports) -> None:
@@ -289,6 +294,7 @@ def _ours(path: OrderPath, before: AccountSnapshot, since: date) -> Ours:
         orders=tuple(OwnOrder(e.client_order_id, _intent_states(e), e.intent.quantity, e.filled_quantity) for e in entries),
         known_foreign=frozenset(order.id for order in broker_orders.foreign(path.ledger)),
         filled={**filled, **fills.quantity_by_order(path.ledger)},
+        keeps=bool(choices.chosen(path.ledger, choices.Choice.KEPT)),
     )
 
 

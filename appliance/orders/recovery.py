@@ -6,9 +6,11 @@ Invariants
 2. After it no intent is in doubt, and every intent that the broker has is in the state that the broker last reported.
 3. An intent that was never sent and whose window has closed is denied; the past is never traded.
 4. What a cancelled step left unfilled and no attempt asked for has a denied row of its own once its window has closed.
+5. No order of an earlier session works on: a plan is made of holdings, and would order the same shares again.
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 from appliance.ledger import intents
 from appliance.ledger.intents import LIVE_AT_BROKER, UNSENT, IntentState, JournalEntry
@@ -18,7 +20,7 @@ from appliance.orders.resolution import find_at_broker
 from appliance.orders.submission import deny, is_past, settle
 from appliance.orders.tracking import track
 from execution.orders import BrokerOrder
-from signals.errors import UnknownOrder
+from signals.errors import TryAgain, UnknownOrder
 
 
 def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
@@ -37,6 +39,37 @@ def recover(path: OrderPath) -> tuple[JournalEntry, ...]:
     known = set(before)
     changed = tuple(entry for entry in (*after, *refreshed(path, live)) if entry not in known)
     return (*changed, *record_lapsed(path))
+
+
+def end_earlier(path: OrderPath, session: date) -> None:
+    """Cancel what still works of the sessions before `session`, and return once the broker reports the end of each (invariant 5).
+
+    The broker queues a day order for the next session that arrives after a close which the dataset does not know.
+
+    Raises
+    ------
+    TryAgain
+        One works on after all waits.
+    BrokerUnreachable
+        One could not be asked for.
+    """
+    left = _earlier(path, session)
+    for entry in left:
+        if entry.broker_order_id is not None:
+            path.broker.cancel(entry.broker_order_id)
+    for wait in (0.0, *path.config.submission.settle_seconds):
+        if not left:
+            return
+        path.clock.sleep(wait)
+        refreshed(path, left)
+        left = _earlier(path, session)
+    if left:
+        where = ", ".join(entry.client_order_id for entry in left)
+        raise TryAgain("orders of an earlier session still work at the broker", where=where, fix="Cancel them at the broker")
+
+
+def _earlier(path: OrderPath, session: date) -> list[JournalEntry]:
+    return [e for e in intents.in_states(path.ledger, LIVE_AT_BROKER) if e.intent.key.session < session]
 
 
 def _recovered(path: OrderPath, entry: JournalEntry) -> JournalEntry:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from appliance.bundles.slots import Slot
+from appliance.jobs import score as score_job
 from appliance.ledger import Ledger, job_runs
 from appliance.ledger.figures import PlanFigures
 from appliance.schedule.job import JobReport, JobStatus
@@ -25,6 +27,7 @@ from portfolio.policy.sizing import GRID, MULTIPLIER, STATE, SizingPolicy
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Role
 from signals.bundle.layout import place_of
+from signals.errors import StoreUnreachable, TripwireSkip
 from signals.files import sha256_of
 from signals.sleeves import SLEEVES
 from tests.fakes import policies
@@ -380,3 +383,45 @@ def test_two_sleeves_in_a_replay_are_the_backtest_order_for_order(both: Publishe
     assert any(set(row["by sleeve"]) == {*BOTH, "no sleeve"} for row in rows)
     for row in rows:
         assert abs(sum(map(Decimal, row["by sleeve"].values())) - Decimal(row["selection"])) < Decimal("0.50")  # names round alone
+
+
+def test_scores_that_a_later_attempt_refuses_are_not_traded(both: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 18:31 reversal is scored and the other is not there yet; at 18:32 that one has come, and reversal's newer delivery trips."""
+    day = both.sessions(1)[0]
+    bench, real = device(both, tmp_path / "device"), score_job._traded
+    late = {"equities_xs": StoreUnreachable("not delivered yet")}
+    trips = {"reversal": TripwireSkip("names exchanged", where="DRIFT_STEP")}
+
+    def attempt(faults: dict[str, Any], *, is_early: bool) -> int:
+        def traded(slot: Slot, *rest: Any) -> score_job.SleeveReport:
+            if slot.sleeve in faults:
+                raise faults[slot.sleeve]
+            return real(slot, *rest)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(score_job, "_is_early", lambda *_: is_early)
+            patched.setattr(score_job, "_traded", traded)
+            return bench("score", "--session", str(day)).code
+
+    bench("pull", "--session", str(day))
+    assert [attempt(late, is_early=True), attempt(trips, is_early=False)] == [5, 0]
+    figures = run_day(bench, day)["plan"]["figures"]
+    assert any(title.startswith("no reversal scores") for title in titles(bench))
+    assert "reversal" not in figures["sleeves"] and "reversal" in figures["missing"], "its share was said to stay unallocated"
+
+
+@pytest.mark.parametrize("spoilt", ["object", "pointer before pull", "pointer before score"])
+def test_a_bundle_that_is_never_traded_stops_nothing(own: Published, tmp_path: Path, spoilt: str) -> None:
+    publish_reversal(own, seq=2, role=Role.SHADOW, refusal=None)
+    bench = device(own, tmp_path / "device")
+    day, pointer = own.sessions(1)[0], bench.state / "bundles" / "reversal" / "shadow" / "current.json"
+    if spoilt == "object":
+        next((own.root / place_of("reversal", Role.SHADOW)).rglob("model.onnx")).unlink()
+    elif spoilt == "pointer before pull":
+        pointer.parent.mkdir(parents=True)
+        pointer.write_text("{")
+    else:
+        bench("pull", "--session", str(day))
+        pointer.write_bytes(pointer.read_bytes()[:-20])
+    assert [bench(name, "--session", str(day)).code for name in ("pull", "score")] == [0, 0]
+    assert any("reversal" in title for title in titles(bench)), "nobody was notified"

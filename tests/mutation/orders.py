@@ -26,6 +26,7 @@ SENT = "tests/test_appliance/test_submission.py"
 RECOVERY = "tests/test_appliance/test_recovery.py"
 ALPACA = "tests/test_execution/test_alpaca.py"
 CONTRACT = "tests/test_execution/test_alpaca_contract.py"
+EARLIER = "tests/test_appliance/test_earlier_orders.py"
 STEPS = "tests/test_appliance/test_steps.py"
 STRANGERS = "tests/test_appliance/test_strangers.py"
 USED = "tests/flow/test_used_account.py"
@@ -130,6 +131,22 @@ ORDERS = (
             "tests/test_appliance/test_tripwires.py::test_a_missing_figure_trips"),
     Planted("book an activity twice", "execution/reconcile.py", "if activity.id not in booked", "if activity.id",
             "tests/test_execution/test_reconcile.py::test_2_what_is_booked_counts_no_second_time"),
+    Planted("take shares for ours that a kept name became", "execution/reconcile.py", "        if not ours.keeps:\n",
+            "        if True:\n",
+            "tests/test_execution/test_reconcile.py::test_10_shares_that_nothing_of_ours_became_are_a_persons_to_decide"),
+    Planted("take a transfer for ours", "execution/reconcile.py", "if row.kind in TRANSFERS:", "if False:",
+            "tests/test_execution/test_reconcile.py::test_10_shares_that_nothing_of_ours_became_are_a_persons_to_decide"),
+    Planted("let an order of an earlier session wait", "appliance/jobs/reconcile.py", "    end_earlier(path, session)\n", "",
+            f"{EARLIER}::test_an_order_that_waits_for_the_next_open_is_cancelled_before_the_plan"),
+    Planted("plan though an earlier order works on", "appliance/orders/recovery.py", "    if left:\n", "    if False:\n",
+            f"{EARLIER}::test_one_that_cannot_be_cancelled_lets_no_plan_be_made_and_its_fill_is_no_strangers"),
+    Planted("send after a close that the broker alone knows", "appliance/orders/pretrade_context.py",
+            "(day.day, day.open, day.close) for day in theirs] != [(ours.day, ours.open, ours.close)",
+            "(day.day, day.open) for day in theirs] != [(ours.day, ours.open)",
+            f"{EARLIER}::test_nothing_is_sent_where_the_broker_closes_at_another_time"),
+    Planted("trade scores that were refused later", "appliance/jobs/score.py",
+            "            score_rows.save(deps.ledger, asof, slot.name, ())  # an earlier attempt's are no longer believed\n", "",
+            "tests/flow/test_two_sleeves.py::test_scores_that_a_later_attempt_refuses_are_not_traded"),
     Planted("overlook a foreign order", "execution/reconcile.py", "if order.id not in known\n", "if not order.id\n",
             "tests/test_execution/test_reconcile.py::test_6_a_foreign_order_breaks_the_first_time_it_is_seen"),
     Planted("let the client repeat a POST", "execution/brokers/retrying.py", "client._retry = 0", "client._retry = 3",

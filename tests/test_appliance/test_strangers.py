@@ -21,10 +21,12 @@ from execution.broker_without import BrokerWithout
 from execution.brokers.base import Activity
 from execution.orders import IntentKey, is_of_family
 from signals.errors import BrokerUnreachable, FixInput, InvariantBroken
+from signals.market.actions import Action, ActionKind
 from tests.fakes import exchange as small
 from tests.fakes.broker import FakeBroker, MemoryFs
 from tests.fakes.rehearsal import CALENDAR, D, Rehearsal, at
 from tests.fakes.standing import Standing, stand
+from tests.test_appliance.test_faults_venue import by_hand
 
 
 def twin(first: Standing, root: Path, weights: dict[str, float] | None = None) -> Standing:
@@ -169,3 +171,31 @@ def test_shares_that_a_kept_name_gains_are_not_expected(blank: Rehearsal) -> Non
     blank.broker.activities = lambda after: (split, paid)  # type: ignore[method-assign]
     found = BrokerWithout(blank.broker, {"ZZZ"}).activities(D)
     assert [(row.quantity, row.net_amount) for row in found] == [(None, Decimal(0)), (Decimal(-5), Decimal("-1.50"))]
+
+
+def test_a_kept_name_that_is_renamed_is_asked_about_and_never_traded(tmp_path: Path) -> None:
+    """Overnight AAA becomes ZZZ: the broker's rows explain its shares, but they are not this device's."""
+    tomorrow = date(2021, 11, 23)
+    rename = Action(ActionKind.SYMBOL_CHANGE, "AAA", tomorrow, date(2021, 11, 22), new_symbol="ZZZ")
+    served = small.exchange("2021-11-22 10:00", panel=small.bars({"ZZZ": 100.0, "BBB": 50.0, "CCC": 20.0}), actions=[rename])
+    device = Standing(tmp_path, served, session=tomorrow)
+    by_hand(device, "POST", "/v2/orders", b'{"symbol":"AAA","qty":"100","side":"buy","type":"market","time_in_force":"day"}')
+    device.clock.advance(small.new_york("2021-11-22 17:00"))
+    deps = device.deps()
+    choices.decide(deps.ledger, ["AAA"], Choice.KEPT, "ana", device.clock.now())
+    deps.close()
+    device.start()
+    report = device.run("reconcile_morning", "08:00")
+    assert (report.status, device.latch) == (JobStatus.HALTED, "RECON_BREAK")
+    assert "foreign_shares ZZZ" in report.summary and "appliance keep" in report.summary
+    deps = device.deps()
+    assert [p.symbol for p in undecided(OrderPath.of(deps), deps.broker.positions())] == ["ZZZ"]
+    choices.decide(deps.ledger, ["ZZZ"], Choice.KEPT, "ana", device.clock.now())
+    deps.close()
+    deps = device.deps()
+    assert agree(OrderPath.of(deps), tomorrow, Phase.OPEN).positions == ()
+    deps.latch.rearm(halt_id=deps.latch.read().halt_id, reason="kept", by="ana", at=device.clock.now())
+    deps.close()
+    device.freeze({"BBB": 0.01})
+    device.rest_of_the_day()
+    assert (device.holdings()["ZZZ"], "BBB" in device.holdings(), device.latch) == (100, True, "")

@@ -307,3 +307,30 @@ def test_a_fill_that_cannot_be_understood_is_never_guessed(changes: dict[str, An
 
 def test_a_short_sale_is_a_sale() -> None:
     assert fill_of(dataclasses.replace(fill(1), side="sell_short")).side is Side.SELL
+
+
+CAME = {
+    "a transfer": (False, ["JNLS A 5"], ["A"]),
+    "a transfer into what we hold": (False, ["ACATS OWN 5"], ["OWN"]),
+    "a transfer out": (True, ["JNLS OWN -5"], []),
+    "a spin-off while nothing is kept": (False, ["SPIN NEW 5"], []),
+    "a spin-off of ours, or of what is kept": (True, ["SPIN NEW 5"], ["NEW"]),
+    "a split of ours": (True, ["SPLIT OWN -10", "SPLIT OWN 30"], []),
+    "a split of what we do not hold": (True, ["SPLIT NEW 30"], ["NEW"]),
+    "our own change of name": (True, ["NC OWN -10", "NC NEW 10"], []),
+    "the change of a kept name": (True, ["NC NEW 10"], ["NEW"]),
+    "both, which nothing tells apart": (True, ["NC OWN -10", "NC NEW 10", "NC ZZZ 10"], ["NEW", "ZZZ"]),
+    "a merger of a kept name into what we hold": (True, ["MA OWN 4"], ["OWN"]),
+    "a merger of ours for shares": (True, ["MA OWN -10", "MA NEW 4"], []),
+    "ours for cash, a kept one for shares": (True, ["MA OWN -10 500", "MA NEW 4"], ["NEW"]),
+}
+
+
+@pytest.mark.parametrize("case", CAME)
+def test_10_shares_that_nothing_of_ours_became_are_a_persons_to_decide(case: str) -> None:
+    keeps, rows, foreign = CAME[case]
+    parts = [(*row.split(), "0")[:4] for row in rows]
+    moved = tuple(action(n, kind, symbol, shares, cash) for n, (kind, symbol, shares, cash) in enumerate(parts))
+    result = compared(ours(positions={"OWN": 10}, keeps=keeps), theirs(activities=moved))
+    assert [d.subject for d in result.breaks if d.cause is Cause.FOREIGN_SHARES] == foreign
+    assert all(d.is_break for d in result.differences if d.cause is Cause.FOREIGN_SHARES)
