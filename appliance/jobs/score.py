@@ -146,8 +146,7 @@ def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps:
 
 def _is_early(session: date, deps: Deps) -> bool:
     """Whether a later attempt can still come before the plan is due; a hosted exchange's time makes none."""
-    rows = windows(session, deps.calendar, table_of(deps.config.entering))
-    due = next(row.at for row in rows if row.job == "plan")
+    due = next(row.at for row in windows(session, deps.calendar, table_of(deps.config.entering)) if row.job == "plan")
     return not deps.config.venue.is_hosted and deps.clock.now() < due
 
 
@@ -165,8 +164,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
     given = (_delivered if how is Scoring.PULLED else _own)(slot, session, asof, bundle, deps)
     scores, drift, goes_on, past = given.scores, given.drift, given.continuity, given.past
     if goes_on.beyond:
-        title = "this evening does not go on from the one before"
-        whose = "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
+        title, whose = "this evening does not go on from the one before", "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
         notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
     expected = _expected(deps.market.bars(asof, 2)) if not SLEEVES[slot.sleeve].joined else _expected_of_part(slot, asof, scores, deps)
     enforce(
