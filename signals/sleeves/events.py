@@ -44,10 +44,13 @@ FIGURES = {
     "event_room_60": "ATR",
     "event_volume": "log ratio",
 }
-TABLE = tuple(Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False) for name, units in FIGURES.items())
+_of = partial(Feature, lookback_sessions=LOOKBACK_SESSIONS, is_ranked=False)
+TABLE = tuple(_of(name, units, formula=partial(joined, name=name)) for name, units in FIGURES.items())
+OF_PEERS = {"event_signed_volume": "share", **dict.fromkeys(("event_beta_spy", "event_beta_sector"), "ratio")}
+OF_PEERS |= dict.fromkeys(("event_tlt_20", "event_hyg_20", "event_vix_20"), "fraction")  # `trainer.samples.peers`
 OPTIONAL = tuple(
-    Feature(name, units, LOOKBACK_SESSIONS, partial(joined, name=name), is_ranked=False, reads=name)
-    for name, units in zip(ANALOGS, ("quality x cosine", "R"), strict=True)
+    _of(name, units, formula=partial(joined, name=name), reads=name if name in ANALOGS else "event_signed_volume")
+    for name, units in {**dict(zip(ANALOGS, ("quality x cosine", "R"), strict=True)), **OF_PEERS}.items()
 )
 
 

@@ -249,5 +249,10 @@ def test_a_training_of_the_sleeve_prints_what_the_gate_is_judged_by_and_keeps_it
         assert line in done.output and line in (run / "report.md").read_text()
     known = json.loads((run / "evidence.json").read_text())
     gate = known["gate"] if "gate" in known else known["others"]["gate"]
+    metrics, features = json.loads((run / "metrics.json").read_text()), json.loads((run / "feature_list.json").read_text())
+    assert metrics == known["metrics"] and metrics["schema_version"] == features["spec_hash"] == known["spec_hash"]
+    assert metrics["classes"] == {"0": f"not: {known['calibration']['event']}", "1": known["calibration"]["event"]}
+    assert metrics["calibration"]["platt"] == known["calibration"]["platt"]
+    assert metrics["ranges"]["event_side"] == [-1.0, 1.0] and set(metrics["ranges"]) == {row["name"] for row in features["features"]}
     assert known["search"]["n_trials"] == known["trials"]["n_trials"] == 2 and known["search"]["metric"].startswith("AUC of target")
     assert gate["taken"] > 0 and 0.3 < gate["auc"]["mean"] < 0.7 and known["calibration"]["event"] == "the target is met before the stop"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import lightgbm
@@ -15,7 +16,9 @@ from signals.errors import FixInput, InvariantBroken
 from signals.models.inference import open_session
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
+from trainer.learners.table import LEARNERS
 from trainer.learners.trees import floor_to_float32, read_trees, with_float32_thresholds
+from trainer.tasks.recipes import RECIPES
 
 SMALL = LightGbmConfig(trees=20, min_data_in_leaf=20, num_leaves=8)
 NAMES = ("quiet", "dollars", "step", "clock")
@@ -40,6 +43,16 @@ def fit(seed: int = 3, threads: int = 1, config: LightGbmConfig = SMALL):  # typ
 def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
     assert fit().to_text() == fit().to_text()
     assert fit(seed=4).to_text() != fit().to_text()
+
+
+def test_the_least_child_weight_is_lightgbms_own_and_its_default_changes_no_recipe() -> None:
+    """Of squared error a row's second derivative is its weight, 1 here: of the 2,400 that a tree draws two leaves may weigh 1,000 each."""
+    asked = SMALL.model_copy(update={"min_child_weight": 1000.0})
+    assert "min_child_weight" not in SMALL.model_dump() and "min_child_weight" in asked.model_dump()
+    most = [max(re.findall(r"^num_leaves=(\d+)", fit(config=one).to_text(), re.MULTILINE)) for one in (SMALL, asked)]
+    assert most == ["8", "2"]
+    assert RECIPES["events"].config.search.lightgbm["min_child_weight"] == (1, 100)
+    assert "min_child_weight" in LEARNERS["xgboost"].space
 
 
 def test_threads_leave_no_trace() -> None:

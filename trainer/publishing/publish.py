@@ -53,7 +53,7 @@ from signals.events.recorded import ANALOGS, SHOWN
 from signals.features.panel import FeatureSpec
 from signals.files import sha256_of, sync_folder, write_atomic
 from signals.market.sessions import Calendar
-from signals.sleeves.events import EVENTS
+from signals.sleeves.events import EVENTS, OF_PEERS
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
 from trainer.runs.artefacts import BANK, PARAMETERS, features_of, form_of, read_file
@@ -340,6 +340,8 @@ def _manifest(
 
 def _net_of(evidence: Evidence, features: set[str], run: Path) -> str | None:
     """Return the hash of the net by which the run's analogs were found; None of a run that reads none."""
+    if features & set(OF_PEERS):
+        raise FixInput("no device computes what funds say of an event", where=str(run), fix="Train it without label.peers")
     net = evidence.part("analogs_sha256", str, "")
     if not features & set(ANALOGS):
         return None

@@ -138,8 +138,7 @@ class EventArms(EventTask):
     def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
         """Return the R above the default's; a trial learns every arm."""
         net, _ = at_rows(rows, material.source.bars, cast(ArmsRecipe, config).label, material.source.actions)
-        name = "R of the chosen arm above the default's, summed by session"
-        return SearchMetric(name, lambda said: session_sums(rows, above_default(said.T, net)), EachTarget, net.T)
+        return SearchMetric("R above the default arm's", lambda said: session_sums(rows, above_default(said.T, net)), EachTarget, net.T)
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the R above the default's in the sealed sessions, by models of the open rows."""

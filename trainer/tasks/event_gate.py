@@ -41,8 +41,7 @@ from trainer.validation.ic import Mean
 
 ALIKE = 0.02  # of AUC: a mirrored one as near as that is the same
 BEST_OF_A_SESSION, BEST_OF_A_SYMBOL = 3, 10
-TOP_SHARES = (0.5, 0.2, 0.1, 0.05)
-LEVEL = 0.95
+TOP_SHARES, LEVEL = (0.5, 0.2, 0.1, 0.05), 0.95
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,7 @@ from trainer.validation.ic import Mean, persistent_mean, rank_ic
 from trainer.validation.splits.oof import Step, fit_all, folds, walk_forward
 
 FAR = 1000.0  # ATR: barriers that no trade meets, which leave the return over the patience
-BAND, STOP_LEVEL, TARGET_LEVEL = (0.1, 0.9), 0.7, 0.6
-MEDIAN = 0.5
+BAND, STOP_LEVEL, TARGET_LEVEL, MEDIAN = (0.1, 0.9), 0.7, 0.6, 0.5
 TARGET_BARS, FIXED_TARGET, TARGETS = 30, 2.0, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # R
 FEWEST = 5  # events of a session whose share is shown
 RETURN, ADVERSE, FAVOURABLE = "return", "mae_atr", "mfe_r"
@@ -287,8 +286,8 @@ class EventQuantiles(EventTask):
 
     def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
         """Return the pinball loss of the median that is saved."""
-        against = constant(rows, config.cpcv.groups, MEDIAN)
-        return SearchMetric("pinball loss of the median saved against a constant, ATR", partial(_saved, rows, against=against))
+        known = constant(rows, config.cpcv.groups, MEDIAN)
+        return SearchMetric("pinball loss of the median saved against a constant, ATR", partial(_saved, rows, against=known))
 
     def sealed(self, material: Material, config: RecipeConfig, scores: Floats) -> Series:
         """Return the pinball loss that the sealed sessions' medians save against the median of the open ones."""

@@ -20,6 +20,7 @@ from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.runs.evidence import Evidence
 from trainer.runs.picture_bank import NET, analog_figures
+from trainer.samples.peers import peer_figures
 from trainer.samples.samples import Samples
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task
@@ -46,12 +47,13 @@ class EventTrade(LabelConfig):
 
 
 class AnalogTrade(EventTrade):
-    """An event's trade that is forecast with what past events like it made.
+    """An event's trade that is forecast with what past events like it made, and what funds and its sector say of the name.
 
-    `analogs` is the folder of a run of the sleeve `patterns`, whose net says what is alike; empty for none.
+    `analogs` is the folder of a run of the sleeve `patterns`, whose net says what is alike; empty for none. `peers`: `OF_PEERS` are read.
     """
 
     analogs: str = ""
+    peers: bool = False
 
     def net(self) -> dict[str, str]:
         """Return the hash of that run's net, for the evidence; nothing where there is none."""
@@ -61,7 +63,7 @@ class AnalogTrade(EventTrade):
     def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Leave out what is not asked for: recipes from before it keep their hash."""
         document: dict[str, object] = write(self)
-        return {key: value for key, value in document.items() if key != "analogs" or value}
+        return {key: value for key, value in document.items() if key not in ("analogs", "peers") or value}
 
 
 def played(bars: Bars, actions: Iterable[Action], *rules: OutcomeRules) -> tuple[EventTable, tuple[Outcomes, ...]]:
@@ -111,9 +113,10 @@ class EventTask(Task):
         """(what, figure) lines of the task's own figures."""
 
     def joined(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Mapping[str, Floats]:
-        """Return what past events like each one made, where the recipe names a net of pictures."""
-        asked = config.label.analogs if isinstance(config.label, AnalogTrade) else ""
-        return analog_figures(Path(asked), bars, actions) if asked else {}
+        """Return what past events like each one made, where the recipe names a net of pictures, and what peers say if it asks."""
+        label = config.label if isinstance(config.label, AnalogTrade) else AnalogTrade()
+        made = analog_figures(Path(label.analogs), bars, actions) if label.analogs else {}
+        return {**made, **(peer_figures(bars) if label.peers else {})}
 
     def rows(self, known: Evidence) -> list[tuple[str, str]]:
         """(what, figure) lines of the report."""

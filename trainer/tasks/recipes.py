@@ -138,6 +138,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
         ((has_minutes and not may_read) or (reads_minutes and not has_minutes), both),
         (config.regime and has_minutes, f"a recipe of minutes has no regime of daily bars; the sleeve {sleeve.name} reads minutes"),
         (has_minutes and bool(getattr(config.label, "analogs", "")), "the analogs of a net of pictures are of daily bars, not of minutes"),
+        (has_minutes and bool(getattr(config.label, "peers", False)), "what peers say of an event is of daily bars, not of minutes"),
         (has_minutes and not reads_minutes and _has_ladder(config), f"the sleeve {sleeve.name} has no ladder of indicators of minutes"),
         (is_untreated, f"the sleeve {sleeve.name} takes its features as they are, for the task {task.name}"),
         (config.sleeve not in ("", sleeve.name), f"the recipe is of the sleeve {config.sleeve}, not of {sleeve.name}"),

@@ -15,8 +15,7 @@ from trainer.labels.horizon import Rows
 from trainer.validation.ic import Mean, persistent_mean
 
 LAG = 5  # sessions; most trades between near barriers have ended by then
-Z = 1.96
-NONE = Mean()
+Z, NONE = 1.96, Mean()
 
 
 def auc(score: Floats, came: Flags, session: Rows) -> Mean:

@@ -44,8 +44,7 @@ from trainer.validation.calibration import expected_calibration_error
 from trainer.validation.ic import persistent_mean
 from trainer.validation.splits.oof import Parts, fit, parts
 
-CHUNK = 512
-OF_CLASSES = ClassesHead(CLASSES)
+CHUNK, OF_CLASSES = 512, ClassesHead(CLASSES)
 
 
 @dataclass(frozen=True)
