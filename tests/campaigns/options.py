@@ -24,6 +24,7 @@ from signals.market.sessions import xnys
 from tests.fakes.option_market import option_market, quotes_frame
 from tests.test_trainer.options.test_surfaces import DATA, clean, flags_of, real, with_butterfly, with_crossing, with_negative_density
 from trainer.__main__ import app
+from trainer.options.positions import TEMPLATES
 from trainer.options.surface import Flag, surface_of
 from trainer.options.svi import slice_of
 
@@ -98,8 +99,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = hedged(Path(folder), premium)
         bounds[premium] = found["straddle"]["bound"]
-        net = found["straddle"]["net"]["mean"]
-        said = f"straddle {net:+.2f} vol points net, bound {bounds[premium]:+.2f}"
+        net, lacking = found["straddle"]["net"]["mean"], {name: found[name]["unknown"] for name in TEMPLATES if name in found}
+        said = f"straddle {net:+.2f} vol points net, bound {bounds[premium]:+.2f}; positions without an outcome {lacking}"
         print(f"premium {premium}: {said}; vega used {found['vega_used']:.2f} of its cap")
     is_right = is_right and bounds[0.2] > 0.0 and not bounds[0.0] > 0.0
     print("what is planted is found, and nothing where it is not" if is_right else "WRONG")

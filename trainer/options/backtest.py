@@ -126,8 +126,8 @@ class _OptionBook:
     events: list[str] = field(default_factory=list)
 
     def see(self, evening: Surface) -> bool:
-        """Remember the touches of the legs, and return whether all have one: a leg that has none keeps its last."""
-        seen = {leg.option: touch for leg in self.legs if (touch := evening.touch(leg)) is not None}
+        """Remember the quotes of the legs, and return whether all have one: a leg that has none keeps its last."""
+        seen = {leg.option: quote for leg in self.legs if (quote := evening.quote(leg)) is not None}
         self.touches |= seen
         return len(seen) == len(self.legs)
 

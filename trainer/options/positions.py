@@ -9,9 +9,10 @@ that at 30; `put_call_interest` ln of open puts over open calls; `atm_change` ln
 `variance_premium` ln v(0) less the forecast of HAR, fitted on what had ended before.
 
 Outcomes are of three templates of positions: a straddle at the money, a vertical and a calendar, entered at mid at the close of the
-session after the one that is scored, hedged with the forward at every close by its curve's delta, and marked at mid. `<template>_<h>`
-is the profit after h sessions, `<template>_cost_<h>` the half spreads of both ends; in vol points of the vega of the straddle's
-call, so that names and days compare.
+session after the one that is scored, hedged with the forward at every close by its curve's delta, and marked at mid. A listed leg
+that has lost its bid is marked between 0 and its ask: without it what lost most would be missing. `<template>_<h>` is the profit after
+h sessions, `<template>_cost_<h>` the half spreads of both ends; in vol points of the vega of the straddle's call, so that names and
+days compare.
 
 A candidate is a vertical or a calendar whose forecast exceeds its half spreads: bought where the forecast is above them, sold where
 it is below, at the ask of what is bought and the bid of what is sold. Units are as many as the caps of |vega| allow in its
@@ -48,7 +49,7 @@ from trainer.options.chains import DAYS_A_YEAR, price
 from trainer.options.curation import FOLDER, read_chains_of, read_manifest_of_chains
 from trainer.options.surface import Flag, Mark, OptionLeg, Surface, surface_of
 
-VERSION = 4  # of what is kept; raised when a formula changes
+VERSION = 5  # of what is kept; raised when a formula changes
 SHORT_YEARS, LONG_YEARS = 30 / DAYS_A_YEAR, 91 / DAYS_A_YEAR
 TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS, MOST_HORIZON = 30, 9, 14, 10
 TEMPLATES = ("straddle", "vertical", "calendar")

@@ -134,21 +134,26 @@ class Surface:
         keys = zip(self.chain.expiration, self.chain.strike.tolist(), self.chain.is_call.tolist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
-    def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
-        """Bid and ask of a leg; None where it is not two-sided."""
+    def quote(self, leg: OptionLeg) -> tuple[float, float] | None:
+        """Bid and ask at which a leg is held: without a bid a long is worth 0 and a short costs the ask; None where nothing is asked."""
         row = self._rows.get(leg.option)
-        if row is None or not (self.chain.bid[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row]):
+        if row is None or not (self.chain.ask[row] > 0.0 and self.chain.ask[row] >= self.chain.bid[row] >= 0.0):
             return None
         return float(self.chain.bid[row]), float(self.chain.ask[row])
+
+    def touch(self, leg: OptionLeg) -> tuple[float, float] | None:
+        """Bid and ask at which a leg is entered; None where it is not two-sided."""
+        quote = self.quote(leg)
+        return quote if quote is not None and quote[0] > 0.0 else None
 
     def mark(self, legs: tuple[OptionLeg, ...]) -> Mark | None:
         """Mark a position; None where a leg has no quote or no curve."""
         found = []
         for leg in legs:
-            touch, smile = self.touch(leg), self.smile(leg.expiration)
-            if touch is None or smile is None:
+            quote, smile = self.quote(leg), self.smile(leg.expiration)
+            if quote is None or smile is None:
                 return None
-            (bid, ask), forward = touch, smile.quotes.forward.value
+            (bid, ask), forward = quote, smile.quotes.forward.value
             delta = float(smile.greeks(leg.strike, leg.is_call, forward).delta)  # by the forward, discounted
             found.append((leg.quantity * 0.5 * (bid + ask), abs(leg.quantity) * 0.5 * (ask - bid), forward, leg.quantity * delta))
         mid, half, forwards, deltas = np.array(found).T

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from signals.errors import DataNotUsable, TooLittleHistory
 from signals.features.panel import FeaturePanel
+from signals.market.actions import Action, ActionKind
 from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from tests.fakes.bars import synthetic_bars
 from tests.test_trainer.options.test_surfaces import real
+from trainer.labels.horizon import horizon_labels
 from trainer.options.curation import audit_chain
 from trainer.options.positions import OUTCOMES, VegaCaps, of_evenings
 from trainer.options.surface import surface_of
@@ -20,7 +23,7 @@ from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Measured
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import Samples, samples
-from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe, template_figures, vega_used
+from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe, positions_of, template_figures, vega_used
 from trainer.validation.calibration import Platt
 
 SESSIONS, NAMES, COST = 400, 14, 0.8
@@ -81,6 +84,45 @@ def test_the_straddle_is_learned_and_the_underliers_return_is_what_ranks() -> No
         HEDGED_PNL.labels(bars, HedgedRecipe(), ())
     with pytest.raises(DataNotUsable, match="no outcomes of options"):
         HEDGED_PNL.labels(synthetic_bars(1), OWN, ())
+
+
+def test_a_name_that_is_worth_nothing_next_week_is_scored_until_then_and_not_learned_from() -> None:
+    """Its last bar is that of row 300, its chain ends with it: outcomes of five sessions from row 295 on are not known."""
+    bars, state = market(1, 1.5)
+    last, name, k = 300, 3, 5
+    after = (np.arange(SESSIONS)[:, None] > last) & (np.arange(NAMES) == name)
+    fields = ("open", "high", "low", "close", "volume", "total_return", "overnight_return")
+    joined = {key: values.copy() for key, values in bars.joined.items()}
+    for values in joined.values():
+        values[last - k :, name] = np.nan
+    gone = {field: np.where(after, np.nan, getattr(bars, field)) for field in fields}
+    bars = replace(bars, **gone, eligible=bars.eligible & ~after, joined=joined)
+    day = bars.sessions[last + 1].astype(object)
+    ended = (Action(ActionKind.DELISTING, bars.symbols[name], day, day, cash=Decimal(0)),)
+    labels, plain = HEDGED_PNL.labels(bars, OWN, ended), horizon_labels(bars, k, delistings=ended)
+    np.testing.assert_array_equal(labels.values, plain.values)
+    panel = FeaturePanel(bars.sessions, bars.symbols, ("state",), state[..., None].astype(np.float32), bars.eligible)
+    rows = samples(panel, labels, min_names=HEDGED_PNL.min_names)
+    own = rows.column == name
+    assert rows.t0[own].max() == last - 1 and rows.label[own][-1] == -1.0, "entered at the last bar, and all is lost"
+    np.testing.assert_array_equal(rows.weight[own] == 0.0, rows.t0[own] >= last - k)
+    a_session = np.bincount(rows.t0, rows.weight)[rows.t0.min() :]
+    np.testing.assert_allclose(a_session, a_session[0], rtol=1e-12, err_msg="every session weighs the same")
+
+
+def test_positions_without_an_outcome_are_counted_and_keep_their_place_in_the_book() -> None:
+    bars, state = market(1, 1.5)
+    hidden = np.zeros(state.shape, dtype=bool)
+    hidden[100:200, :7] = True
+    lacking = replace(bars, joined=bars.joined | {"straddle_5": np.where(hidden, np.nan, bars.joined["straddle_5"])})
+    rows = rows_of(lacking, state)
+    forward = np.full(len(rows), 2.0 * COST)  # every position is taken
+    found, _ = template_figures(rows, forward, lacking, "straddle", 5)
+    count = int(hidden[rows.t0, rows.column].sum())
+    assert found.unknown == count > 600 and found.trades + count == template_figures(rows, forward, bars, "straddle", 5)[0].trades
+    np.testing.assert_array_equal(*(positions_of(rows.dense(forward), one, "straddle", 5)[0] for one in (lacking, bars)))
+    known = Evidence(label="hedged_pnl", horizon=5, others={"hedged": {"straddle": asdict(found), "vega_used": 1.0}})
+    assert f", {count} more without an outcome" in dict(HEDGED_PNL.extra_lines(known))["Hedged straddle, net"]
 
 
 def test_the_real_days_around_the_crash_of_2018_are_refused_as_evidence_in_words() -> None:

@@ -102,6 +102,24 @@ def test_a_hedge_stays_where_a_leg_has_no_curve() -> None:
     assert days[13].shares == days[12].shares != 0 and days[13].hedging == 0 and days[14].shares == 0
 
 
+@pytest.mark.parametrize(("side", "worth"), [("buy", 0), ("sell", -10)])
+def test_a_leg_that_has_lost_its_bid_is_worth_nothing_to_its_holder_and_costs_the_ask_to_close(
+    market: list[Surface], side: str, worth: int
+) -> None:
+    """Next evening nobody bids for the straddle's call, asked at 0.10; the put and the shares are as before."""
+    first, second = market[:2]
+    call = positions(first)[0]["straddle"][0]
+    held = second.chain
+    at = (held.expiration == call.expiration) & (held.strike == call.strike) & held.is_call
+    quote = second.touch(call)
+    assert quote is not None
+    unbid = replace(second, chain=replace(held, bid=np.where(at, 0.0, held.bid), ask=np.where(at, 0.10, held.ask)))
+    config = OptionBacktestConfig.model_validate({"side": side, "hold_sessions": 60})
+    plain, poor = (option_backtest([first, last, market[2]], config)[1] for last in (second, unbid))
+    before = 100.0 * (quote[0] if side == "buy" else -quote[1])
+    assert float(poor.liquidation - plain.liquidation) == pytest.approx(worth - before)
+
+
 def test_what_is_bought_and_what_is_sold_differ_by_costs_alone(market: list[Surface]) -> None:
     """Gross profits are each other's negative, but for whole shares of the hedge."""
     free = {"fee_usd": 0.0, "hedge_half_spread_bps": 0.0, "contracts": 1}

@@ -70,6 +70,38 @@ def test_half_spreads_of_both_ends_are_the_cost() -> None:
     assert hedged_path(evenings, legs, known[1])[1][0] == pytest.approx(100.0 / known[1] * half)
 
 
+@pytest.mark.parametrize(("quantity", "liquidation"), [(1.0, 0.0), (-1.0, -0.10)])
+def test_a_leg_that_has_lost_its_bid_is_marked_between_nothing_and_its_ask(quantity: float, liquidation: float) -> None:
+    """Asked at 0.10, nobody bids: a long is worth 0 at liquidation, a short costs the ask; it is entered nowhere."""
+    evening = surface_of(chain(0, 100.0, quoting=Quoting(rate=0.0)))
+    leg = OptionLeg(EXPIRIES[0], 120.0, True, quantity)
+    at = (evening.chain.expiration == leg.expiration) & (evening.chain.strike == leg.strike) & evening.chain.is_call
+
+    def quoted_at(bid: float, ask: float) -> Surface:
+        held = evening.chain
+        return replace(evening, chain=replace(held, bid=np.where(at, bid, held.bid), ask=np.where(at, ask, held.ask)))
+
+    mark = quoted_at(0.0, 0.10).mark((leg,))
+    assert mark is not None and mark.mid == pytest.approx(0.05 * quantity) and mark.half_spread == pytest.approx(0.05)
+    assert mark.mid - mark.half_spread == pytest.approx(liquidation) and quoted_at(0.0, 0.10).touch(leg) is None
+    assert quoted_at(0.0, 0.0).mark((leg,)) is None and quoted_at(np.nan, 0.10).mark((leg,)) is None, "no quote is no price"
+
+
+def test_losing_verticals_are_no_rarer_than_winning_ones() -> None:
+    """Ten sessions later one leg of many a vertical has no bid, because it lost: each outcome is known, whichever way the price went."""
+    rng, known = np.random.default_rng(1), []
+    shape = Quoting(step=1.0, deviations=9.0, rate=0.0)
+    for _ in range(12):
+        spots = 60.0 * np.exp(np.cumsum(np.append(0.0, 0.25 / np.sqrt(252) * rng.standard_normal(10))))
+        path: list[Surface | None] = [
+            surface_of(quoted("X", DAYS[row].astype(object), float(spot), 0.0625, EXPIRIES, shape)) for row, spot in enumerate(spots)
+        ]
+        assert path[0] is not None
+        legs, vega = positions(path[0])
+        known.append(np.isfinite(hedged_path(path, legs["vertical"], vega)[0]).all())
+    assert all(known)
+
+
 def test_templates_are_listed_options_at_the_money_and_a_month_apart(market: list[OptionChain]) -> None:
     known = positions(surface_of(market[0]))
     assert known is not None

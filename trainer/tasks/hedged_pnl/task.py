@@ -55,7 +55,8 @@ NO_MEAN = Mean()
 class TemplateFigures:
     """One template, walking forward; profits in vol points a position.
 
-    `bound` is the lower one-sided 95 % bound of `net`. `said_brier` and `base_brier` are the Brier scores, in the later half of the
+    `bound` is the lower one-sided 95 % bound of `net`, `unknown` the positions without an outcome, which no figure holds; None in runs
+    that did not count them. `said_brier` and `base_brier` are the Brier scores, in the later half of the
     sessions, of the earlier half's map and of its base rate; NaN where either half lacks one of the outcomes. `slope` and `intercept`
     are Platt's map from the size of a forecast to P(net profit > 0), over all positions.
     """
@@ -64,6 +65,7 @@ class TemplateFigures:
     gross: Mean = NO_MEAN
     bound: float = NAN
     trades: int = 0
+    unknown: int | None = None
     said_brier: float = NAN
     base_brier: float = NAN
     slope: float = NAN
@@ -124,6 +126,8 @@ class HedgedPnl(RankReturn):
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label by the underlier's return; the hedged profit is what is learned.
 
+        A name whose hedged profit is not known is scored and judged, and not learned from: its chain may end because it does.
+
         Raises `DataNotUsable` where the bars come without outcomes of options, and `TooLittleHistory` where fewer sessions have them
         than are evidence; the message says what they could have shown.
         """
@@ -136,12 +140,14 @@ class HedgedPnl(RankReturn):
             raise TooLittleHistory(refusal(session_mean(bars.joined[f"{STRADDLE}_1"]), own.min_sessions, counted=sessions))
         found = horizon_labels(bars, own.k, delistings=actions, entry=own.entry)
         ends = np.arange(len(gross))[:, None] + own.k + 1
-        known = np.isfinite(found.values) & np.isfinite(gross)
+        labelled = found.ends >= 0
+        known = labelled & np.isfinite(gross)
+        share = known.sum(axis=1, keepdims=True) / np.maximum(labelled.sum(axis=1, keepdims=True), 1)
         return replace(
             found,
-            values=np.where(known, found.values, np.nan),
-            ends=np.where(known, np.maximum(found.ends, ends), -1),
-            target=np.where(known, np.clip(gross, -MOST_POINTS, MOST_POINTS), np.nan),
+            ends=np.where(known, np.maximum(found.ends, ends), found.ends),
+            target=np.where(known, np.clip(gross, -MOST_POINTS, MOST_POINTS), 0.0),
+            quality=np.divide(known, share, out=np.zeros(known.shape), where=share > 0.0),
         )
 
     def judge(self, case: TrainingCase) -> TaskFindings:
@@ -178,26 +184,28 @@ class HedgedPnl(RankReturn):
         return tuple((f"Hedged {name}, net", _line(found)) for name in TEMPLATES if (found := getattr(own, name)))
 
 
-def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Floats, Floats]:
+def positions_of(forward: Floats, bars: Bars, template: str, k: int) -> tuple[Floats, Floats, Floats]:
     """Take the side of each forecast that exceeds the half spreads known at its session.
 
-    Returns the profit of the side taken and its half spreads, vol points, float64 (T, N) as the bars; NaN where nothing was traded.
+    Returns the sides taken, their profits and half spreads, vol points, float64 (T, N) as the bars; NaN where nothing was traded, and the
+    profit where it has no outcome.
     """
     outcome, cost = bars.joined[f"{template}_{k}"], bars.joined[f"{template}_cost_{k}"]
     known = shifted(cost, k + 1)  # the half spreads of a position that has ended by the session's close
     with np.errstate(invalid="ignore"):
-        taken = np.isfinite(outcome) & (np.abs(forward) > known)
-    return np.where(taken, np.sign(forward) * outcome, np.nan), np.where(taken, cost, np.nan)
+        side = np.where(np.abs(forward) > known, np.sign(forward), np.nan)
+    return side, side * outcome, np.abs(side) * cost
 
 
 def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, k: int) -> tuple[TemplateFigures, Floats]:
     """Figures of a template's forecasts, shape (n,), and the mean net profit of each session, (T,)."""
-    gross, cost = positions_of(rows.dense(forward), bars, template, k)
+    side, gross, cost = positions_of(rows.dense(forward), bars, template, k)
     series = session_mean(gross - cost)
     mean = overlapping_mean(series, k)
     net = (gross - cost)[rows.t0, rows.column]
     chosen, size, came = np.isfinite(net), np.abs(forward), (net > 0.0).astype(np.float64)
-    traded = (mean, overlapping_mean(session_mean(gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum()))
+    unknown = int((np.isfinite(side) & ~np.isfinite(gross)).sum())
+    traded = (mean, overlapping_mean(session_mean(gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum()), unknown)
     early, late = (half & chosen for half in halves(rows))
     if any(len(np.unique(came[half])) < 2 for half in (early, late)):
         return TemplateFigures(*traded), series
@@ -244,6 +252,7 @@ def _of_template(case: TrainingCase, template: str, k: int) -> tuple[Floats, byt
 
 def _line(found: TemplateFigures) -> str:
     profit = f"{found.net.mean:+.2f} vol points (bound {found.bound:+.2f}), {found.trades} positions"
+    profit += f", {found.unknown} more without an outcome" * bool(found.unknown)
     brier = f"; Brier {found.said_brier:.4f} against {found.base_brier:.4f} of the base rate" if np.isfinite(found.said_brier) else ""
     return (profit if found.trades else "no position") + brier
 
