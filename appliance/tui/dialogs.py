@@ -19,6 +19,7 @@ KEYS = """\
 SCREENS  1 Overview  2 Positions  3 Blotter  4 Signals    5 Risk
          6 Jobs      7 Data       8 Bundle   9 Logs       0 Reconcile
          p Performance: a attribution  m the model's life  d drift
+         4 Signals: v events of the evening  o what became of events
 WHY      3, then enter on an order: signal, features, data, bundle
 SESSION  [ earlier   ] later   n newest
 TABLE    / filter    s sort by the next column    S turn the order

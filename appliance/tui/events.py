@@ -27,7 +27,7 @@ def head(answer: ScreenAnswer, width: int) -> TonedText:
     if width < WIDE:
         parts = [(sleeve, why.startswith("bundle ")) for sleeve, _, why in (one.partition(": ") for one in found.facts["said"])]
         spoke, silent = ([sleeve for sleeve, has in parts if has is wanted] for wanted in (True, False))
-        text.append(f"judged by {', '.join(spoke) or 'no bundle'}{'; not by ' * bool(silent)}{', '.join(silent)}", Tone.DIM)
+        text.append(f"judged by {', '.join(spoke) or 'no bundle'}{'; not by ' + ', '.join(silent) if spoke and silent else ''}", Tone.DIM)
     else:
         text.append("\n".join(found.facts["said"]), Tone.DIM)
     return made(answer, width, text.append("\n"))

@@ -262,7 +262,7 @@ DEEPER: tuple[Screen, ...] = (
         Column("pays", "pays", 4, text=formatting.yes_or_no),
         Column("stop_70", "stop 70 %", 9, right=True, rank=1, text=formatting.first_unit),
         Column("target_60", "target 60 %", 11, right=True, rank=1, text=formatting.first_unit),
-        Column("sim_conf", "alike", 5, right=True, rank=1), Column("hist_rr_pct", "they made, R", 12, right=True, rank=1),
+        Column("sim_conf", "alike", 5, right=True, rank=1), Column("hist_rr_pct", "made, R", 8, right=True, rank=1),
         Column("entry", "entry", 9, right=True, rank=2), Column("strength", "strength", 8, right=True, rank=2),
         Column("pole_katr", "pole, ATR", 9, right=True, rank=2), Column("third", "third", 6, rank=2),
     ), _events, events.head, events.event, above="signals"),
