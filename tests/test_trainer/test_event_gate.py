@@ -49,7 +49,8 @@ def trades(rng: np.random.Generator, n: int, skill: np.ndarray, time_share: floa
     target = rng.random(n) < 0.5 + skill
     ended = rng.random(n) < time_share
     realised = np.where(ended, 0.0, np.where(target, 1.0, -1.0))
-    return EventTrades(np.arange(n) // 8, np.arange(n) % 40, target & ~ended, ~target & ~ended, realised, np.full(n, 0.05))
+    session = np.arange(n) // 8
+    return EventTrades(session, session, np.arange(n) % 40, target & ~ended, ~target & ~ended, realised, np.full(n, 0.05))
 
 
 def case(**figures: Any) -> Any:
@@ -84,7 +85,8 @@ def test_a_score_of_volatility_is_called_a_volatility_forecast_and_one_of_direct
     hit = rng.random(8000) < wild
     target = rng.random(8000) < 0.5
     realised = np.where(hit, np.where(target, 1.0, -1.0), 0.0)
-    made = EventTrades(np.arange(8000) // 8, np.arange(8000) % 40, hit & target, hit & ~target, realised, np.full(8000, 0.05))
+    session = np.arange(8000) // 8
+    made = EventTrades(session, session, np.arange(8000) % 40, hit & target, hit & ~target, realised, np.full(8000, 0.05))
     found = gate_figures(wild, made, 1.0)
     assert found.auc.mean > 0.6 and found.is_volatility
     real = GateFigures(auc=Mean(0.686), mirrored=Mean(0.722))  # the mirrored label ranked better still, as on bars of 5 minutes
@@ -190,6 +192,22 @@ def test_costs_are_in_units_of_the_stop() -> None:
     share = np.exp(beside.joined["event_atr"][rows.t0, rows.column])
     np.testing.assert_allclose(found.cost_r, 0.001 / share)
     np.testing.assert_array_equal(found.realised_r, rows.label)
+    np.testing.assert_array_equal((found.session, found.ends), (rows.t0, rows.t1))
+
+
+def test_the_map_of_a_gate_knows_nothing_of_trades_that_were_under_way_at_the_first_judged_session() -> None:
+    """Outcomes of trades of sessions 70 to 99 that end 30 sessions later may be anything: the map that judges session 100 is the same."""
+    rng = np.random.default_rng(0)
+    score, made = rng.standard_normal(1600), trades(rng, 1600, np.zeros(1600))
+    made = replace(made, ends=made.session + 30)
+    under_way = (made.session >= 70) & (made.session < 100)
+    other = replace(made, target=made.target | under_way)
+    (later, chosen, said), (_, others, same) = (taken(score, one, 1.0) for one in (made, other))
+    assert np.flatnonzero(later)[0] == 800
+    np.testing.assert_array_equal(said, same)
+    np.testing.assert_array_equal(chosen, others)
+    _, _, learned = taken(score, replace(made, target=made.target | (made.session < 70)), 1.0)
+    assert learned is None, "those that had ended are learned from: of one outcome alone there is no map"
 
 
 def test_the_tail_of_a_kind_is_that_of_its_own_trades_and_sizes_by_its_budget() -> None:
@@ -214,7 +232,7 @@ def test_direction_by_regime_is_that_of_the_sessions_that_were_of_it() -> None:
     session = np.repeat(np.arange(300, 1200), 8)
     skill = np.where(wild[session], 0.3, 0.0) * np.sign(rng.standard_normal(len(session)))
     target = rng.random(len(session)) < 0.5 + skill
-    made = EventTrades(session, np.zeros_like(session), target, ~target, np.where(target, 1.0, -1.0), np.zeros(len(session)))
+    made = EventTrades(session, session, np.zeros_like(session), target, ~target, np.where(target, 1.0, -1.0), np.zeros(len(session)))
     found = {one.regime: one.ic for one in by_regime(skill + 1e-9 * rng.random(len(skill)), made, market)}
     assert all((ic.mean > 0.15) == name.startswith("wild") for name, ic in found.items()) and len(found) >= 3
 

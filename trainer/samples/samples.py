@@ -112,7 +112,15 @@ class Samples:
     @property
     def day(self) -> Rows:
         """Number of the day of each row's features, int64 (n,): its session's, where that is one bar."""
-        return np.searchsorted(self.days, self.sessions.astype("datetime64[D]"))[self.t0]
+        return self._day_of(self.t0)
+
+    @property
+    def end_day(self) -> Rows:
+        """Number of the day at which each row's label is known, int64 (n,)."""
+        return self._day_of(self.t1)
+
+    def _day_of(self, rows: Rows) -> Rows:
+        return np.searchsorted(self.days, self.sessions.astype("datetime64[D]"))[rows]
 
     @property
     def names(self) -> tuple[str, ...]:

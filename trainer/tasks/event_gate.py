@@ -38,6 +38,7 @@ from trainer.tasks.events import TREES, AnalogTrade, EventTask, event_labels, pl
 from trainer.validation.calibration import fit_platt
 from trainer.validation.clustered import NONE, auc, interval, low, per_event
 from trainer.validation.ic import Mean
+from trainer.validation.probabilities import halves
 
 ALIKE = 0.02  # of AUC: a mirrored one as near as that is the same
 BEST_OF_A_SESSION, BEST_OF_A_SYMBOL = 3, 10
@@ -110,8 +111,8 @@ class EventTrades:
 
     Attributes
     ----------
-    session, symbol : int64, shape (n,)
-        Row and column of the event.
+    session, ends, symbol : int64, shape (n,)
+        Session of the event and that in which its trade ended, and the event's column.
     target, stop : bool, shape (n,)
         Which barrier ended it; neither where time did.
     realised_r, cost_r : float64, shape (n,)
@@ -119,6 +120,7 @@ class EventTrades:
     """
 
     session: Rows
+    ends: Rows
     symbol: Rows
     target: Flags
     stop: Flags
@@ -144,16 +146,15 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
 
 
 def taken(score: Floats, trades: EventTrades, target_r: float) -> tuple[Flags, Flags, Floats | None]:
-    """(Later half, the events of it that are let through, P(target first)), by a map of the earlier half.
+    """(Later half, the events of it that are let through, P(target first)), by a map of the trades that ended in the earlier half.
 
-    There is no probability where the earlier half has one outcome alone.
+    There is no probability where these have one outcome alone.
     """
-    middle = np.median(np.unique(trades.session))
-    early, came = trades.session < middle, trades.target.astype(np.float64)
+    (early, later), came = halves(trades.session, trades.ends), trades.target.astype(np.float64)
     if not 0.0 < (came[early].mean() if early.any() else 0.0) < 1.0:
-        return ~early, np.zeros_like(early), None
+        return later, np.zeros_like(later), None
     said = fit_platt(score[early], came[early]).probability(score)
-    return ~early, ~early & (said > OutcomeRules(target_r=target_r).least_probability(trades.cost_r)), said
+    return later, later & (said > OutcomeRules(target_r=target_r).least_probability(trades.cost_r)), said
 
 
 def precision_at(k: int, score: Floats, target: Flags, group: Rows) -> Precision:
@@ -311,7 +312,7 @@ def trades_of(rows: Samples, bars: Bars, label: GateLabel, actions: tuple[Action
     mine = rows_in(table, bars, rows.t0, rows.column)
     target, stop = _met(made)
     cost = label.rules.cost_r(table.atr / EventBars.of(bars).close[table.row, table.column], label.cost_bps)
-    return EventTrades(rows.day, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
+    return EventTrades(rows.day, rows.end_day, rows.column, target[mine], stop[mine], made.realised_r[mine], cost[mine])
 
 
 def _precision(found: Precision, groups: str) -> str:

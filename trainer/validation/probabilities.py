@@ -172,7 +172,7 @@ def calibrate(
         return None
     stretch = fitted_for.score_deviation / fitted_for.unseen_deviation
     scores = (unseen - unseen.mean()) * stretch + published.mean()
-    half = halves(rows)
+    half = halves(rows.t0, rows.t1)
     if min(int(side.sum()) for side in half) < MIN_ROWS:
         return None
     taught, later = half
@@ -198,7 +198,7 @@ def calibrate(
 
 def judged(rows: Samples, scores: Floats, outcomes: Floats, k: int) -> Judged:
     """Judge Platt's map of the earlier half on the later half."""
-    taught, later = halves(rows)
+    taught, later = halves(rows.t0, rows.t1)
     learned = slope_of(scores[taught], outcomes[taught], rows.t0[taught], k)
     said = fit_platt(scores[taught], outcomes[taught]).probability(scores[later])
     base_rate = float(outcomes[taught].mean())
@@ -238,12 +238,12 @@ def _relative(learned: Slope) -> float:
     return float(abs(learned.standard_error / learned.slope)) if learned.slope else float("inf")
 
 
-def halves(rows: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the earlier half whose labels ended in it, and rows of the later half of the sessions."""
-    sessions = np.unique(rows.t0)
+def halves(t0: np.ndarray, t1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the earlier half whose labels ended in it, and rows of the later half of the sessions; t0 and t1 as in `Samples`."""
+    sessions = np.unique(t0)
     middle = sessions[len(sessions) // 2]
     # A label of the earlier half may end in the later one: those rows teach nothing about it.
-    return (rows.t0 < middle) & (rows.t1 < middle), rows.t0 >= middle
+    return (t0 < middle) & (t1 < middle), t0 >= middle
 
 
 def _maps(scores: Floats, outcomes: Floats, is_log_odds: bool) -> dict[str, Platt | Isotonic | Temperature]:
@@ -295,7 +295,7 @@ def class_figures(rows: Samples, scores: Floats) -> ClassFigures:
     """Return the figures of the classes, which are the rows' targets, and of scores of rows unseen, shape (n,)."""
     profit, stop, time = (float(np.mean(rows.target == side)) for side in (1.0, -1.0, 0.0))
     touched = rows.target != 0.0
-    early, late = (half & touched for half in halves(rows))
+    early, late = (half & touched for half in halves(rows.t0, rows.t1))
     came = (rows.target > 0.0).astype(np.float64)
     if any(not 0.0 < float(came[half].mean() if half.any() else 0.0) < 1.0 for half in (early, late)):
         return ClassFigures(profit, stop, time)

@@ -206,7 +206,7 @@ def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, 
     chosen, size, came = np.isfinite(net), np.abs(forward), (net > 0.0).astype(np.float64)
     unknown = int((np.isfinite(side) & ~np.isfinite(gross)).sum())
     traded = (mean, overlapping_mean(session_mean(gross), k), mean.mean - Z_95 * mean.standard_error, int(chosen.sum()), unknown)
-    early, late = (half & chosen for half in halves(rows))
+    early, late = (half & chosen for half in halves(rows.t0, rows.t1))
     if any(len(np.unique(came[half])) < 2 for half in (early, late)):
         return TemplateFigures(*traded), series
     said = fit_platt(size[early], came[early]).probability(size[late])
