@@ -23,6 +23,7 @@ from trainer.__main__ import app
 from trainer.learners.base import EachTarget, FitDevice
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, SearchConfig, learner_of
+from trainer.reports.training import search_lines
 from trainer.runs.trials import SearchFigures
 from trainer.samples.samples import Material, Samples, samples
 from trainer.search import trial_log
@@ -178,6 +179,10 @@ def test_the_gain_in_pairs_is_bounded_by_all_that_was_tried() -> None:
     assert few.low is not None and many.low is not None and blind.low is not None and few.low > many.low > blind.low
     assert few.is_better and not blind.is_better and many.n_trials == 30 and blind.n_trials == 230
     assert many.pbo.applicable is False and few.p is not None and many.p is not None and few.p < many.p
+    short = [Series(one.days[:30], one.net[:30]) for one in (chosen, Series(DAYS, configured))]
+    brief = judge_search(SearchEvidence(short[0], Counted(())), short[1])
+    assert brief.gain is not None and brief.low is None and not brief.is_better, "30 sessions bound nothing"
+    assert any("too few sessions" in text for _, text in search_lines(brief))
     same = judge_search(SearchEvidence(Series(DAYS, configured), Counted(())), Series(DAYS, configured))
     assert same.gain is None and not same.is_better
 

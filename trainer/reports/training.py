@@ -183,8 +183,8 @@ def search_lines(found: SearchFigures) -> list[tuple[str, str]]:
     states = ", ".join(f"{count} {state}" for state, count in found.states.items() if count)
     gain = "none: the best trial scores as the recipe does"
     if found.gain is not None:
-        bound = f"lower bound {found.low:+.4f}, p {_number(found.p, '.3f')} as the largest of {found.n_trials} (max-t)"
-        gain = f"{found.gain:+.4f}, {bound}"
+        bound = f"lower bound {_number(found.low, '+.4f')}, p {_number(found.p, '.3f')} as the largest of {found.n_trials} (max-t)"
+        gain = f"{found.gain:+.4f}, {bound if found.low is not None else 'on too few sessions for a bound'}"
     verdict = "better than the recipe as configured" if found.is_better else "none is shown to be better than the recipe as configured"
     return [
         ("Searched by", f"{found.metric}; no deflated Sharpe ratio is asked of it, but the gain in pairs"),

@@ -30,7 +30,7 @@ from trainer.validation.significance.max_t import BLOCK_SESSIONS, DRAWS, max_t
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
 
 SAME = 0.9  # return correlation beyond which two trials are one
-MIN_COMMON = 60  # sessions: fewer in common show no likeness
+MIN_COMMON = 60  # sessions: fewer in common show no likeness, and no gain of one on the other
 ENOUGH_CLUSTERS = 10  # equally skilled trials score a PBO of 0.2 to 0.9 by construction: fewer say nothing
 BLOCKS = 16
 COVERS = 0.8  # share of the chosen sessions that a trial must have to be a column of CSCV's matrix
@@ -98,7 +98,10 @@ def judge_search(case: SearchEvidence, configured: Series) -> SearchFigures:
     )
     if not np.nanstd(gains[:, 0]) > 0.0:
         return known
-    found, mean = max_t(gains[:, 0], gains[:, 1:], blind=counted.blind), float(np.nanmean(gains[:, 0]))
+    mean = float(np.nanmean(gains[:, 0]))
+    if np.isfinite(gains[:, 0]).sum() < MIN_COMMON:  # whole blocks of so few sessions are all alike
+        return replace(known, gain=mean)
+    found = max_t(gains[:, 0], gains[:, 1:], blind=counted.blind)
     return replace(known, gain=mean, low=mean - found.critical * found.error, p=found.p)
 
 
