@@ -50,7 +50,9 @@ def pull(session: date, deps: Deps) -> JobReport:
     store = deps.sources.data()
     manifest = verified_manifest(store, own.keyset(), asof, deps.config.stores.data)
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
-    if manifest.last < asof and not is_completed:
+    calendar = manifest.calendar
+    is_asof = calendar.days[-1] < session or calendar.between(asof, session) == (asof, session)
+    if is_asof and manifest.last < asof and not is_completed:
         raise StoreUnreachable(
             f"bars of {asof} are not published yet",
             where=f"{manifest.name} ends {manifest.last}",
@@ -67,6 +69,13 @@ def pull(session: date, deps: Deps) -> JobReport:
         )
     mark = DatasetMark(deps.folder.bundles, deps.fs)
     mark.require_successor(manifest, deps.market.dataset())
+    if not is_asof:  # an unscheduled closure: from the next process on everything goes by the calendar without it
+        deps.sources.remember(manifest, deps.folder)
+        raise StoreUnreachable(
+            f"by the published calendar {asof} is not the session before {session}",
+            where=f"{manifest.name} version {manifest.version}",
+            fix="Its calendar is taken over; pull again goes by it",
+        )
     through = min(manifest.last, deps.calendar.last_closed(now))
     done = DataPull(manifest.snapshot_id, manifest.version, through)
     if not (is_completed and is_current(deps.market, manifest, through)):

@@ -9,7 +9,7 @@ plan it is what was wanted last: the targets of that session where the plan job 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -185,7 +185,7 @@ def _stretch(session: date, deps: Deps) -> AttributedInterval | None:
         opened = snapshots.find(deps.ledger, earlier[-1].session, Phase.CLOSE)
         if opened is None:
             return None
-        value, real, first = earlier[-1].paper_nav, earlier[-1].restated_nav, deps.calendar.next(earlier[-1].session)
+        value, real, first = earlier[-1].paper_nav, earlier[-1].restated_nav, earlier[-1].session + timedelta(days=1)
     else:
         opened = snapshots.first(deps.ledger)
         if opened is None or opened.session > session:

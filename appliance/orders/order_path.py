@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from functools import partial
 
 from appliance.context import Deps
@@ -16,7 +16,7 @@ from appliance.system.ports import Clock
 from execution.brokers.base import Broker
 from execution.config import ExecutionConfig
 from signals.errors import TripwireHalt
-from signals.market.sessions import Calendar
+from signals.market.sessions import NEW_YORK, Calendar, Session
 
 OTHER_DEVICE = "OTHER_DEVICE"
 
@@ -53,7 +53,13 @@ class OrderPath:
 
     def midnight(self, session: date) -> datetime:
         """New York midnight at which the session's day begins, in UTC: no order of the session is older."""
-        return self.calendar.session(session).at(time(0))
+        return datetime.combine(session, time(0), NEW_YORK).astimezone(UTC)
+
+    def hours(self, session: date) -> Session | None:
+        """Trading hours of a session that has orders; None where it was struck from the calendar since, for a closure."""
+        days = self.calendar.days
+        is_struck = days[0] < session < days[-1] and not self.calendar.is_session(session)
+        return None if is_struck else self.calendar.session(session)
 
 
 def another_device(what: str, where: str) -> TripwireHalt:

@@ -272,9 +272,12 @@ def fetch(path: OrderPath, since: date) -> Reports:
 
 
 def _looked_back(path: OrderPath, since: date) -> date:
-    """Return the session from which activities are asked for: one that is booked late may be of an order that ended before `since`."""
-    back = min(path.config.reconcile.activity_sessions, path.calendar.index(since))
-    return path.calendar.offset(since, -back) if back else path.calendar.sessions[0].day
+    """Return the session from which activities are asked for: one that is booked late may be of an order that ended before `since`.
+
+    `since` may be a session that was struck from the calendar.
+    """
+    place = len(path.calendar.between(date.min, since)) - 1
+    return path.calendar.days[max(0, place - path.config.reconcile.activity_sessions)]
 
 
 def _take_over(path: OrderPath, reports: Reports) -> None:

@@ -89,14 +89,14 @@ def deny(path: OrderPath, entry: JournalEntry, reason: str) -> JournalEntry:
 
 def is_open(path: OrderPath, intent: Intent) -> bool:
     """Whether the order may be posted now, by its session and time in force."""
-    session = path.calendar.session(intent.key.session)
-    return sending_windows.is_open(intent.time_in_force, session, _margin(path), path.clock.now())
+    session = path.hours(intent.key.session)
+    return session is not None and sending_windows.is_open(intent.time_in_force, session, _margin(path), path.clock.now())
 
 
 def is_past(path: OrderPath, intent: Intent) -> bool:
-    """Whether the order can never be posted any more."""
-    session = path.calendar.session(intent.key.session)
-    return sending_windows.is_past(intent.time_in_force, session, _margin(path), path.clock.now())
+    """Whether the order can never be posted any more; one of a session that was struck from the calendar cannot."""
+    session = path.hours(intent.key.session)
+    return session is None or sending_windows.is_past(intent.time_in_force, session, _margin(path), path.clock.now())
 
 
 def _margin(path: OrderPath) -> timedelta:

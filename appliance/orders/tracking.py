@@ -109,12 +109,13 @@ def confirm_filled(path: OrderPath, entry: JournalEntry) -> None:
 
 
 def _has_ended(path: OrderPath, entry: JournalEntry, order: BrokerOrder) -> bool:
-    """Whether a report of an ending may be believed (invariant 4)."""
-    session = path.calendar.session(entry.intent.key.session)
+    """Whether a report of an ending may be believed (invariant 4); in a session that was struck there is no open to wait for."""
+    session = path.hours(entry.intent.key.session)
+    opens, closes = (session.open, session.close) if session else (path.midnight(entry.intent.key.session),) * 2
     if order.status is OrderStatus.FILLED:
-        opened = session.close if order.time_in_force is TimeInForce.CLS else session.open
+        opened = closes if order.time_in_force is TimeInForce.CLS else opens
         return order.filled_quantity == entry.intent.quantity and path.clock.now() >= opened
-    over = session.open if order.time_in_force is TimeInForce.OPG else session.close
+    over = opens if order.time_in_force is TimeInForce.OPG else closes
     if order.status is OrderStatus.EXPIRED and path.clock.now() < over:
         return False
     try:

@@ -16,7 +16,8 @@ def ramp_share(deps: Deps, session: date, lineages: Mapping[str, str], bundles: 
     """Share of the ordinary step to take on D: (n + 1) / ramp_sessions, at most 1.
 
     n counts the sessions before D with a plan of these lineages that could be traded after the device was last armed. A plan
-    of an earlier release, which names no lineage, counts where this very bundle made it.
+    of an earlier release, which names no lineage, counts where this very bundle made it; one of a session that was struck from
+    the calendar since neither counts nor ends the count.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def ramp_share(deps: Deps, session: date, lineages: Mapping[str, str], bundles: 
     since = datetime.fromisoformat(armed_at) if armed_at else None
     count = 0
     for day in reversed(plans.sessions(deps.ledger, date.min)):
-        if day >= session:
+        if day >= session or not deps.calendar.is_session(day):
             continue
         before_arming = since is None or deps.calendar.session(day).open < since
         same = len(lineages) == 1 and plans.require(deps.ledger, day).provenance.bundle_sha256 in bundles

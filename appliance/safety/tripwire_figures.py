@@ -95,7 +95,7 @@ def _slippage(deps: Deps, session: date) -> Figure:
     if len(values) < SLIPPAGE_SESSIONS:
         return NOT_YET
     first, asof = values[0].session, deps.calendar.previous(session)
-    span = deps.calendar.index(asof) - deps.calendar.index(first) + 1
+    span = len(deps.calendar.between(first, asof))  # a session that has a value may have been struck since
     try:
         bars = deps.market.bars(asof, span)
     except DataNotUsable:  # the session is skipped for that very reason

@@ -213,6 +213,18 @@ ORDERS = (
     Planted("trust the local clock", "appliance/safety/tripwire_figures.py",
             "skew = proven_skew_seconds(before, broker.clock().now, deps.clock.now())", "skew = 0.0",
             "tests/test_appliance/test_faults_venue.py::test_a_clock_that_is_wrong_halts_before_any_order"),
+    Planted("keep an order of a struck session waiting", SUBMISSION, "return session is None or sending_windows.is_past(",
+            "return session is not None and sending_windows.is_past(",
+            "tests/test_appliance/test_faults_venue.py"
+            "::test_what_was_left_of_a_session_that_is_struck_is_settled_and_the_device_goes_on"),
+    Planted("post an order of a struck session", SUBMISSION, "return session is not None and sending_windows.is_open(",
+            "return session is None or sending_windows.is_open(",
+            "tests/test_appliance/test_faults_venue.py"
+            "::test_what_was_left_of_a_session_that_is_struck_is_settled_and_the_device_goes_on"),
+    Planted("ask the calendar for the day of an old order", "appliance/orders/order_path.py",
+            "return datetime.combine(session, time(0), NEW_YORK).astimezone(UTC)", "return self.calendar.session(session).at(time(0))",
+            "tests/test_appliance/test_faults_venue.py"
+            "::test_what_was_left_of_a_session_that_is_struck_is_settled_and_the_device_goes_on"),
     Planted("take another margin multiplier for the accepted one", "appliance/safety/tripwire_figures.py",
             "account.multiplier != accepted.multiplier]", "False]",
             "tests/test_appliance/test_faults_venue.py::test_another_margin_multiplier_is_a_fault_until_a_person_accepts_it"),

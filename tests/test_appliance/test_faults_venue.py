@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from appliance.context import Deps
 from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import run_job
-from appliance.ledger import fills, snapshots
+from appliance.ledger import fills, intents, snapshots
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath
 from appliance.orders.reconciliation import accept_break, agree, fetch, oldest
+from appliance.orders.submission import is_open, is_past
+from appliance.safety.ramp import ramp_share
 from appliance.safety.tripwire_figures import account_faults
 from appliance.schedule.job import JobStatus
 from execution.exchange.api.exchange import Exchange
@@ -188,6 +191,34 @@ def test_a_closure_announced_after_the_orders_left_sends_nothing_more(tmp_path: 
     device.to("23:00")
     device.served.advance(small.new_york(f"{small.calendar().next(D)} 17:00"))
     assert device.holdings() == {}, "an order of the closed session filled in the next one"
+
+
+def struck(device: Standing) -> Deps:
+    """What a job of the next morning has once a dataset without D is taken over."""
+    device.clock.advance(small.new_york(f"{NEXT} 08:00"))
+    calendar = small.calendar()
+    return replace(device.deps(), calendar=replace(calendar, sessions=tuple(one for one in calendar.sessions if one.day != D)))
+
+
+@pytest.mark.parametrize(
+    ("until", "state"), [("09:00", "denied"), ("09:10", "canceled"), ("16:20", "canceled")], ids=["planned", "sent", "ended"]
+)
+def test_what_was_left_of_a_session_that_is_struck_is_settled_and_the_device_goes_on(tmp_path: Path, until: str, state: str) -> None:
+    """F37: D leaves our calendar too; its orders are looked up by its date, none can leave any more, its plan ends no ramp."""
+    device = stand(tmp_path)
+    for job, hour in (("trade", "09:10"), ("confirm", "09:45"), ("reconcile_close", "16:20")):
+        if hour <= until:
+            device.run(job, hour)
+        if hour == "09:10":
+            device.to("09:20")
+            close_unscheduled(device)
+    deps = struck(device)
+    assert run_job(replace(ENTRIES["reconcile_morning"], after=()), NEXT, deps).status is JobStatus.DONE
+    assert ramp_share(deps, NEXT, {"equities_xs": "x"}, {"b" * 64}) == 1 / deps.config.tripwires.ramp_sessions
+    entry = intents.of_session(deps.ledger, D)[0].intent
+    assert (is_open(OrderPath.of(deps), entry), is_past(OrderPath.of(deps), entry)) == (False, True)
+    assert (device.states(), device.holdings(), device.latch) == ({state}, {}, "")
+    deps.close()
 
 
 @pytest.mark.parametrize("resumes", [False, True], ids=["halted until the close", "resumed at noon"])

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from appliance.controls.slippage import SLIPPAGE_SESSIONS, sessions_in_a_row, slippage
 from appliance.controls.tripwires import NOT_YET
+from appliance.ledger import Ledger, nav
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.nav import NavRow
+from appliance.market.store import MarketStore
+from appliance.safety.tripwire_figures import account_figures
+from appliance.system.clock import VirtualClock
 from execution.fills import Fill
 from execution.orders import Side
+from signals.errors import DataNotUsable
+from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
 FIRST = date(2024, 3, 4)
 DAYS = [FIRST + timedelta(days=n) for n in range(SLIPPAGE_SESSIONS)]
@@ -76,3 +85,24 @@ def test_sessions_in_a_row_end_at_the_first_quiet_one(today: float, earlier: lis
 def test_what_cannot_be_measured_has_lasted_for_an_unknown_time() -> None:
     assert sessions_in_a_row(None, 3.0, [True]) is None
     assert sessions_in_a_row(NOT_YET, 3.0, [True]) is NOT_YET
+
+
+def test_a_session_with_a_value_that_was_struck_since_is_no_session_of_its_bars(tmp_path: Path) -> None:
+    """Twenty values from 4 March on; the first one's session left the calendar: the opens of nineteen sessions are asked for."""
+    whole = weekdays(FIRST, 25)
+    calendar = replace(whole, sessions=tuple(one for one in whole.sessions if one.day != whole.days[1]))
+    asked: list[tuple[date, int]] = []
+
+    class Market:
+        def bars(self, asof: date, sessions: int) -> None:
+            asked.append((asof, sessions))
+            raise DataNotUsable("no bars")
+
+    clock = VirtualClock(calendar.session(whole.days[21]).open)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        broker = FakeBroker(clock, calendar, {})
+        deps = deps_of(tmp_path, broker, clock, calendar, MemoryFs(), ledger, Inbox())
+        for day in whole.days[1:21]:
+            nav.save(ledger, NavRow(day, Decimal(1000), Decimal(1000), ZERO, ZERO, ZERO, AT))
+        figures = account_figures(replace(deps, open_market=lambda: cast(MarketStore, Market())), whole.days[21], broker.account(), ())
+    assert (asked, figures.slippage) == ([(whole.days[20], 19)], NOT_YET)
