@@ -7,7 +7,7 @@ from datetime import date
 from appliance.context import Deps
 from appliance.controls import pause
 from appliance.controls.tripwires import Stage
-from appliance.ledger import plans
+from appliance.ledger import job_runs, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.orders import OrderPath
 from appliance.orders.recovery import recover
@@ -16,11 +16,15 @@ from appliance.orders.unfilled_orders import add_follow_ups, settle_live
 from appliance.safety.enforce import enforce
 from appliance.safety.tripwire_figures import order_figures
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import TRADE
 from execution.orders import TimeInForce
 
 
 def confirm(session: date, deps: Deps) -> JobReport:
-    """Take over the fills, then send what lowers risk, then what waited; a device that is halted or paused sends nothing.
+    """Resolve what is in doubt and take over the fills; then send what lowers risk, then what waited.
+
+    Nothing is sent by a device that is halted or paused, nor after a `trade` that did not end well: one that was killed leaves
+    orders that the broker has, one that was skipped for the broker's calendar must be followed by none.
 
     Raises
     ------
@@ -31,15 +35,17 @@ def confirm(session: date, deps: Deps) -> JobReport:
     """
     plan = plans.load(deps.ledger, session)
     if plan is None:
-        return JobReport("confirm", session, JobStatus.DONE, "no plan was frozen: there is nothing to confirm")
+        return JobReport("confirm", session, JobStatus.SKIPPED, "no plan was frozen: there is nothing to confirm")
     path = OrderPath.of(deps)
     recover(path)
-    if deps.latch.read().is_armed and not pause.sentence(deps.fs, deps.folder, session):
+    traded = job_runs.find(deps.ledger, session, TRADE)  # it has ended: the runner sees to that
+    has_ended_well = traded is None or traded.status is JobStatus.DONE
+    if has_ended_well and deps.latch.read().is_armed and not pause.sentence(deps.fs, deps.folder, session):
         add_follow_ups(path, session)
         send_closings_first(path, plan, _waits)
     entries = settle_live(path, session)
     enforce(deps, session, Stage.ORDERS, order_figures(deps, session))
-    return _report(session, entries)
+    return _report(session, entries, "" if has_ended_well else "; nothing new was sent: trade did not end well")
 
 
 def _waits(entry: JournalEntry) -> bool:
@@ -47,7 +53,7 @@ def _waits(entry: JournalEntry) -> bool:
     return entry.intent.time_in_force is TimeInForce.DAY and entry.intent.step == 0
 
 
-def _report(session: date, entries: Sequence[JournalEntry]) -> JobReport:
+def _report(session: date, entries: Sequence[JournalEntry], held_back: str) -> JobReport:
     counts = Counter(entry.state.value for entry in entries)
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no orders"
-    return JobReport("confirm", session, JobStatus.DONE, summary, dict(sorted(counts.items())))
+    return JobReport("confirm", session, JobStatus.DONE, summary + held_back, dict(sorted(counts.items())))

@@ -1,4 +1,4 @@
-"""The table of all jobs by name: the function of each, and the jobs that must have ended before it."""
+"""The table of all jobs by name: the function of each, and the jobs that must have ended before it, well or at all."""
 
 from datetime import date
 from importlib import import_module
@@ -27,9 +27,9 @@ BASE = (
     JobSpec("reconcile_morning", _job("reconcile")),
     JobSpec("plan", _job("plan"), after=("score", "reconcile_morning")),
     JobSpec("trade", _job("trade"), after=("plan",), needs_armed=True),
-    JobSpec("confirm", _job("confirm"), after=("trade",)),
-    JobSpec("reconcile_close", _job("reconcile")),
-    JobSpec("report", _job("report"), after=()),
+    JobSpec("confirm", _job("confirm"), follows=("trade",)),
+    JobSpec("reconcile_close", _job("reconcile"), is_repeatable=True),
+    JobSpec("report", _job("report"), is_repeatable=True),
     JobSpec("heartbeat", _job("heartbeat")),
     JobSpec("prune", _job("prune")),
     JobSpec("backup", _job("backup")),

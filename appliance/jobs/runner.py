@@ -3,11 +3,13 @@
 Invariants
 ----------
 1. A job that has ended for a session is not run again; asking for it answers what happened.
-2. A job whose predecessor was skipped or halted is skipped; one whose predecessor has not ended does not start.
+2. A job whose predecessor did not end well is skipped, unless it has to look at what that one left; one whose predecessor has
+   not ended does not start.
 3. `SkipSession` ends the job as skipped and notifies a person; `HaltDevice` closes the latch before anything else; a
    fault that may pass (`TryAgain`), a mistake of the caller (`FixInput`) and a crash leave the job open.
-4. A person's request to halt, a file named HALT in the state folder, is honoured before any job.
-5. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
+4. A run by hand of a job that says how the session ended, before its time in the timetable, does not end the job.
+5. A person's request to halt, a file named HALT in the state folder, is honoured before any job.
+6. Before any job the disk is looked at: a filling one loses its caches, a full one halts the device.
 """
 
 from collections.abc import Callable
@@ -21,8 +23,10 @@ from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
 from appliance.safety.halt import halt, halt_name, notify
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import table_of
 from appliance.system.ports import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, Paused, SkipSession
+from signals.schedule.job_windows import windows
 
 PLAN = "plan"
 KEPT = "halt_file"  # names the file HALT that was carried out and could not be removed
@@ -39,14 +43,20 @@ class JobSpec:
         As in the timetable and the ledger.
     after : tuple of str
         Jobs of the same session that must have ended well.
+    follows : tuple of str
+        Jobs of the same session that must have ended, however: this one settles what they left.
     needs_armed : bool
         Whether it sends orders.
+    is_repeatable : bool
+        Whether a run before its time leaves it open: what it says then is not how the session ended.
     """
 
     name: str
     job: Job
     after: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     needs_armed: bool = False
+    is_repeatable: bool = False
 
 
 def run_job(entry: JobSpec, session: date, deps: Deps) -> JobReport:
@@ -66,6 +76,9 @@ def run_job(entry: JobSpec, session: date, deps: Deps) -> JobReport:
         return JobReport(entry.name, session, earlier.status, _again(earlier), dict(earlier.figures))
     honour_halt_request(deps, session)
     free_disk_space(deps, session)
+    if entry.is_repeatable and _is_early(entry, session, deps):
+        report = _outcome(entry, session, deps)
+        return replace(report, summary=f"{report.summary} (before its time: it runs again after the close)")
     blocker = _blocker(entry, session, deps)
     if blocker is None and entry.needs_armed:
         deps.latch.require_armed()
@@ -118,15 +131,20 @@ def _outcome(entry: JobSpec, session: date, deps: Deps) -> JobReport:
         return JobReport(entry.name, session, JobStatus.HALTED, str(error), figures)
 
 
+def _is_early(entry: JobSpec, session: date, deps: Deps) -> bool:
+    table = table_of(deps.config.entering)
+    return any(deps.clock.now() < row.at for row in windows(session, deps.calendar, table) if row.job == entry.name)
+
+
 def _blocker(entry: JobSpec, session: date, deps: Deps) -> JobRun | None:
-    for name in entry.after:
+    for name in (*entry.after, *entry.follows):
         run = job_runs.find(deps.ledger, session, name)
         if run is None or run.status is None:
             raise FixInput(
                 f"{entry.name} comes after {name}, which has not ended for {session}",
                 fix=f"Run `appliance {name.removesuffix('_morning').removesuffix('_close')} --session {session}`",
             )
-        if run.status is not JobStatus.DONE:
+        if name in entry.after and run.status is not JobStatus.DONE:
             return run
     return None
 

@@ -46,7 +46,7 @@ ENTRIES = {
     for entry in (
         JobSpec("reconcile_morning", reconcile),
         JobSpec("trade", trade, after=("reconcile_morning",), needs_armed=True),
-        JobSpec("confirm", confirm, after=("trade",)),
+        JobSpec("confirm", confirm, follows=("trade",)),
         JobSpec("reconcile_close", reconcile),
     )
 }

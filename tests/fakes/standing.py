@@ -39,6 +39,7 @@ from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.orders.order import Order
 from execution.exchange.protocol.faults import Fault
 from execution.orders import Plan, Provenance
+from execution.planning.config import EntryConfig
 from execution.planning.plan import PlanInputs, plan
 from portfolio.weights import TargetWeights
 from tests.fakes import exchange as small
@@ -106,7 +107,7 @@ class Standing:
         deps.latch.arm(by="test", at=self.clock.now())
         deps.close()
 
-    def freeze(self, weights: dict[str, float] | None = None) -> Plan:
+    def freeze(self, weights: dict[str, float] | None = None, entry: EntryConfig | None = None) -> Plan:
         """Freeze the plan of D, made of the account as the broker reports it now."""
         deps = self.deps()
         symbols = tuple(sorted(BOOK if weights is None else weights))
@@ -120,6 +121,7 @@ class Standing:
             PROVENANCE,
             deps.config.execution.planning,
             deps.config.execution.pretrade,
+            entry=entry,
         )
         saved = plans.save(deps.ledger, frozen, self.clock.now())
         deps.close()
@@ -131,7 +133,7 @@ class Standing:
             self.to(clock_time)
         deps = self.deps()
         try:
-            return run_job(replace(ENTRIES[job], after=()), self.session, deps)
+            return run_job(replace(ENTRIES[job], after=(), follows=()), self.session, deps)
         finally:
             deps.close()
 

@@ -225,6 +225,12 @@ ORDERS = (
             "return datetime.combine(session, time(0), NEW_YORK).astimezone(UTC)", "return self.calendar.session(session).at(time(0))",
             "tests/test_appliance/test_faults_venue.py"
             "::test_what_was_left_of_a_session_that_is_struck_is_settled_and_the_device_goes_on"),
+    Planted("leave in doubt what a missed trade left", "appliance/jobs/registry.py", 'follows=("trade",)', 'after=("trade",)',
+            "tests/test_appliance/test_confirm.py"
+            "::test_confirm_settles_what_a_trade_left_in_doubt_and_follows_it_with_nothing"),
+    Planted("send day orders after a trade that was skipped", "appliance/jobs/confirm.py", "    if has_ended_well and ", "    if ",
+            "tests/test_appliance/test_confirm.py"
+            "::test_orders_that_wait_for_the_open_leave_only_after_a_trade_that_ended_well"),
     Planted("take another margin multiplier for the accepted one", "appliance/safety/tripwire_figures.py",
             "account.multiplier != accepted.multiplier]", "False]",
             "tests/test_appliance/test_faults_venue.py::test_another_margin_multiplier_is_a_fault_until_a_person_accepts_it"),

@@ -158,7 +158,7 @@ def test_a_session_without_a_plan_trades_nothing(deps: Deps) -> None:
     with pytest.raises(TripwireSkip, match="no plan"):
         trade(CALENDAR.next(D), deps)
     report = confirm(CALENDAR.next(D), deps)
-    assert (report.status, report.figures) == (JobStatus.DONE, {})
+    assert (report.status, report.figures) == (JobStatus.SKIPPED, {})
 
 
 def test_what_lowers_risk_leaves_first(deps: Deps, life: Rehearsal) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from appliance.context import Deps
 from appliance.controls.latch import Latch
+from appliance.jobs.registry import ENTRIES
 from appliance.jobs.runner import JobSpec, honour_halt_request, run_job
 from appliance.ledger import Ledger, alerts, halts, job_runs
 from appliance.ledger.values import Storable
@@ -170,6 +171,27 @@ def test_a_job_that_sends_orders_does_not_start_on_a_halted_device(bench: Bench)
     with pytest.raises(DeviceHalted, match="appliance arm"):
         bench.run(done, "trade", needs_armed=True)
     assert job_runs.find(bench.deps.ledger, D, "trade") is None
+
+
+def test_a_run_by_hand_before_its_time_does_not_end_the_job_after_the_close(bench: Bench) -> None:
+    """The bench's clock says 08:00 of D; a fault that it finds halts all the same, and the job stays open then, too."""
+    bench.deps.latch.arm(by="me", at=bench.clock.now())
+    early = bench.run(done, "reconcile_close", is_repeatable=True)
+    assert early.summary == "went well (before its time: it runs again after the close)"
+    assert job_runs.find(bench.deps.ledger, D, "reconcile_close") is None
+    assert bench.run(raising(ReconBreak("differs")), "reconcile_close", is_repeatable=True).status is JobStatus.HALTED
+    assert (bench.deps.latch.read().name, job_runs.find(bench.deps.ledger, D, "reconcile_close")) == ("RECON_BREAK", None)
+    bench.clock.advance(CALENDAR.session(D).at(time(16, 20)))
+    assert bench.run(done, "reconcile_close", is_repeatable=True).summary == "went well"
+    assert status(bench, "reconcile_close") is JobStatus.DONE
+    assert [name for name, entry in ENTRIES.items() if entry.is_repeatable] == ["reconcile_close", "report"]
+
+
+def test_a_job_that_follows_another_runs_however_that_one_ended(bench: Bench) -> None:
+    with pytest.raises(FixInput, match="confirm comes after trade"):
+        bench.run(done, "confirm", follows=("trade",))
+    bench.run(raising(DataNotUsable("RED")), "trade")
+    assert bench.run(done, "confirm", follows=("trade",)).status is JobStatus.DONE
 
 
 def test_a_job_waits_for_the_one_before_it(bench: Bench) -> None:
