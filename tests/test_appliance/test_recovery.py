@@ -44,7 +44,6 @@ WITNESSES = (
     "trade halted",
     "confirm done",
     "confirm halted",
-    "confirm skipped",
     "not started",
     "try again",
     "ended filled",
